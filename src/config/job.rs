@@ -1,0 +1,269 @@
+//! A job and the settings around it after validation: nothing in here has to be looked at twice.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::policy::{Environment, Environments};
+use crate::secret::Secret;
+
+/// A job's name: its file's name without `.toml`. Letters, digits, `.`, `_`, `-`; it names files.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobName(String);
+
+impl JobName {
+    /// Checks a name.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let first = name.chars().next();
+        let fine = first.is_some_and(|c| c.is_ascii_alphanumeric())
+            && name.len() <= 128
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if fine {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(format!(
+                "`{name}` cannot be a job's name: it starts with a letter or digit and has letters, digits, `.`, `_`, `-`"
+            ))
+        }
+    }
+
+    /// The name of the job in this file.
+    pub fn of_file(file: &Path) -> Result<Self, String> {
+        let stem = file
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .unwrap_or_default();
+        Self::parse(stem)
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The kinds of store there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// PostgreSQL.
+    Postgresql,
+    /// SQLite.
+    Sqlite,
+}
+
+impl StoreKind {
+    /// As job files spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgresql => "postgresql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One store in one environment.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its name in `[endpoints.NAME]`, if it has one.
+    pub name: Option<String>,
+    /// The URL without a password.
+    pub url: String,
+    /// Where the password comes from.
+    pub password: Option<Secret>,
+}
+
+/// What happens to tables that only the target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They go: an exact copy.
+    Replace,
+    /// They stay.
+    Overlay,
+}
+
+/// How a copy is checked before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verify {
+    /// Catalogues, and rows sent against rows taken.
+    Rows,
+    /// Catalogues, and every row read back and compared by checksum.
+    Checksum,
+    /// Not at all.
+    None,
+}
+
+/// What becomes of the copy that was live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepPrevious {
+    /// It stays until the next run: `rollback` works.
+    Keep,
+    /// It is dropped when the run is done.
+    Drop,
+}
+
+/// One store copied by a job.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Its name, unique in the job.
+    pub name: String,
+    /// Which kind of store.
+    pub kind: StoreKind,
+    /// Where from.
+    pub source: Endpoint,
+    /// Where to.
+    pub target: Endpoint,
+    /// Exact copy or overlay.
+    pub mode: Mode,
+    /// Workers; `None`: the store's default (the machine's cores, 4 at the most).
+    pub jobs: Option<usize>,
+    /// Globs over `[schema.]table`: not copied.
+    pub exclude: Vec<String>,
+    /// Globs over `[schema.]table`: structure without rows.
+    pub schema_only: Vec<String>,
+    /// Globs over `[schema.]table`: the target's own rows survive.
+    pub keep: Vec<String>,
+    /// Scripts run on incoming, absolute paths (they are relative to the job's file in the file).
+    pub scripts: Vec<PathBuf>,
+    /// How the copy is checked.
+    pub verify: Verify,
+    /// What becomes of what was live.
+    pub previous: KeepPrevious,
+    /// Where each key of the task stands in the file, for errors that only a store can find.
+    pub places: BTreeMap<String, std::ops::Range<usize>>,
+}
+
+/// A command without a shell.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// The program and its arguments; never empty.
+    pub argv: Vec<String>,
+    /// How long it may take; `None`: no limit of its own.
+    pub timeout: Option<Duration>,
+}
+
+/// Programs that a run calls around publish.
+#[derive(Debug, Clone, Default)]
+pub struct Hooks {
+    /// Before publish.
+    pub maintenance_on: Option<Hook>,
+    /// Whenever `maintenance_on` was called, whatever came of it.
+    pub maintenance_off: Option<Hook>,
+    /// After publish, before `maintenance_off`.
+    pub after_publish: Option<Hook>,
+}
+
+/// One validated job file.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The file's name without `.toml`.
+    pub name: JobName,
+    /// The file, absolute.
+    pub file: PathBuf,
+    /// For people.
+    pub description: String,
+    /// The environment that data comes from.
+    pub from: Environment,
+    /// The environment that data goes to.
+    pub to: Environment,
+    /// All environments that the job knows.
+    pub environments: Environments,
+    /// When it runs by itself.
+    pub schedule: Option<crate::schedule::Schedule>,
+    /// How long a run may take.
+    pub timeout: Option<Duration>,
+    /// Spread of scheduled starts.
+    pub jitter: Option<Duration>,
+    /// Run once at the daemon's start if a run was missed.
+    pub catch_up: bool,
+    /// The tasks, in the file's order; never empty.
+    pub tasks: Vec<Task>,
+    /// The hooks.
+    pub hooks: Hooks,
+}
+
+/// I/O scheduling class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IoClass {
+    /// Only when nobody else wants the disk.
+    Idle,
+    /// Best effort, with a level.
+    BestEffort,
+    /// As it comes.
+    None,
+}
+
+/// The priority of a run's process and all that it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Priority {
+    /// I/O class.
+    pub io_class: IoClass,
+    /// 0 (highest) to 7, for best effort.
+    pub io_level: u8,
+    /// -20 to 19.
+    pub nice: i8,
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self {
+            io_class: IoClass::BestEffort,
+            io_level: 6,
+            nice: 10,
+        }
+    }
+}
+
+/// What keeps the machine up while a job runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RebootLock {
+    /// A file is put here while a job runs.
+    pub directory: Option<PathBuf>,
+    /// Whether systemd-logind is asked not to shut down (default in files: true).
+    pub inhibit: bool,
+}
+
+/// envsyncd.toml, validated, with the environment's overrides in it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The file it came from, if there is one.
+    pub file: Option<PathBuf>,
+    /// Where job files are.
+    pub job_dir: PathBuf,
+    /// One file a variable.
+    pub env_dir: Option<PathBuf>,
+    /// state.db lives here.
+    pub state_dir: PathBuf,
+    /// One JSON file a job.
+    pub status_dir: PathBuf,
+    /// Lock files.
+    pub lock_dir: PathBuf,
+    /// What `pull` writes to.
+    pub host_environment: Option<Environment>,
+    /// The environments.
+    pub environments: Environments,
+    /// Named endpoints: environment and endpoint.
+    pub endpoints: BTreeMap<String, (Environment, Endpoint)>,
+    /// Time zone of schedules.
+    pub timezone: chrono_tz::Tz,
+    /// How many runs at once.
+    pub max_concurrent_runs: usize,
+    /// Priority of runs.
+    pub priority: Priority,
+    /// Reboot lock.
+    pub reboot_lock: RebootLock,
+}

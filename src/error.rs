@@ -1,0 +1,202 @@
+//! One error type: what failed with which object, why, and what an operator can do about it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What kind of failure it is. Everything that depends on the kind (exit code, state, retry) is decided here and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line makes no sense.
+    Usage,
+    /// A file of ours is wrong.
+    Config,
+    /// The environments forbid it.
+    Policy,
+    /// The target is held, locked or about to be rebooted: try again later.
+    Busy,
+    /// Someone sent this signal number.
+    Cancelled(i32),
+    /// The job's own time limit is over.
+    Timeout,
+    /// A server could not be reached, or the connection broke.
+    Connection,
+    /// A server was reached and said no: password, privilege.
+    Permission,
+    /// A disk is full.
+    Full,
+    /// A server refused a statement.
+    Statement,
+    /// Source and target differ, or cannot be made equal.
+    Verify,
+    /// A hook or another program of the operator's failed.
+    Hook,
+    /// It failed after the new data went live.
+    AfterPublish,
+    /// The state store, a status file, or a lock's file could not be read or written.
+    State,
+    /// Reading or writing a file of a store failed.
+    Io,
+    /// A bug of ours.
+    Internal,
+}
+
+/// How a run can end, as the history and the status file spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Anything not below.
+    Failed,
+    /// Refused by policy or configuration.
+    Refused,
+    /// The target was busy or held.
+    Busy,
+    /// By a signal.
+    Cancelled,
+}
+
+impl Kind {
+    /// The process's exit code (`sysexits.h` has 75 as EX_TEMPFAIL; 128 + signal is the shell's).
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Usage | Self::Config => 2,
+            Self::Policy => 3,
+            Self::Busy => 75,
+            Self::Cancelled(signal) => u8::try_from(128 + signal).unwrap_or(1),
+            _ => 1,
+        }
+    }
+
+    /// What the history calls a run that ended so.
+    pub fn ending(self) -> Ending {
+        match self {
+            Self::Policy | Self::Config | Self::Usage => Ending::Refused,
+            Self::Busy => Ending::Busy,
+            Self::Cancelled(_) => Ending::Cancelled,
+            _ => Ending::Failed,
+        }
+    }
+}
+
+/// A failure. Its `Display` is one line: what failed, why, and after a semicolon what to do.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    what: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Our results.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// `what` is one lower-case sentence without a full stop, with the object's name in it.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+            hint: None,
+            source: None,
+        }
+    }
+
+    /// What the operator can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same failure seen from further out: `outer` goes in front of the sentence.
+    #[must_use]
+    pub fn within(mut self, outer: impl fmt::Display) -> Self {
+        self.what = format!("{outer}: {}", self.what);
+        self
+    }
+
+    /// The same failure of another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What to do, if we know.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(f, &self.what)?;
+        let mut cause = self.source.as_deref().map(|s| s as &dyn StdError);
+        let mut said = self.what.clone();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Many libraries repeat their source in their own text.
+            if !said.contains(&text) {
+                f.write_str(": ")?;
+                write_line(f, &text)?;
+                said = text;
+            }
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            f.write_str("; ")?;
+            write_line(f, hint)?;
+        }
+        Ok(())
+    }
+}
+
+/// An error is one line wherever it lands: a status file, syslog, a pager.
+fn write_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for (number, line) in text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .enumerate()
+    {
+        if number > 0 {
+            f.write_str(" ")?;
+        }
+        f.write_str(line)?;
+    }
+    Ok(())
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|s| s as &(dyn StdError + 'static))
+    }
+}
+
+/// Adds what failed to an error of the operating system, and knows a full disk from the rest.
+pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+    move |error| {
+        let full = matches!(
+            error.kind(),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+        );
+        let made = Error::new(if full { Kind::Full } else { Kind::Io }, what).because(error);
+        if full {
+            made.hint("free space there and run the job again")
+        } else {
+            made
+        }
+    }
+}

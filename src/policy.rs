@@ -1,0 +1,324 @@
+//! Which environment may be copied into which. Pure: no files, no clock, no servers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::error::{Error, Kind, Result};
+
+/// An environment's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Environment(String);
+
+impl Environment {
+    /// Any non-empty name; whether it exists is asked of [`Environments`].
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is known of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// Where its data comes from; a root has none.
+    pub parent: Option<Environment>,
+    /// A run into it fails unless masks cover personal data.
+    pub require_masks: bool,
+}
+
+/// Why a set of environments makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// `child`'s parent is not there.
+    UnknownParent {
+        /// Whose parent.
+        child: Environment,
+        /// The name that is not there.
+        parent: Environment,
+    },
+    /// Following parents from here comes back to here.
+    Cycle(Vec<Environment>),
+}
+
+/// All environments: a forest, checked when it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Environments(BTreeMap<Environment, Rules>);
+
+impl Environments {
+    /// Checks that every parent exists and that no one is their own ancestor. (One parent each is what the type says.)
+    pub fn new(all: BTreeMap<Environment, Rules>) -> std::result::Result<Self, Vec<Flaw>> {
+        let mut flaws = Vec::new();
+        for (name, rules) in &all {
+            if let Some(parent) = &rules.parent
+                && !all.contains_key(parent)
+            {
+                flaws.push(Flaw::UnknownParent {
+                    child: name.clone(),
+                    parent: parent.clone(),
+                });
+            }
+            let mut path = vec![name.clone()];
+            let mut next = rules.parent.as_ref();
+            while let Some(parent) = next {
+                if parent == name {
+                    // Each cycle is told once, from its first member by name.
+                    if path.iter().all(|member| name <= member) {
+                        flaws.push(Flaw::Cycle(path));
+                    }
+                    break;
+                }
+                if path.contains(parent) {
+                    break;
+                }
+                path.push(parent.clone());
+                next = all.get(parent).and_then(|rules| rules.parent.as_ref());
+            }
+        }
+        if flaws.is_empty() {
+            Ok(Self(all))
+        } else {
+            Err(flaws)
+        }
+    }
+
+    /// An environment's rules.
+    pub fn get(&self, name: &Environment) -> Option<&Rules> {
+        self.0.get(name)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &Environment> {
+        self.0.keys()
+    }
+
+    /// Whether `ancestor` is above `descendant`.
+    pub fn is_ancestor(&self, ancestor: &Environment, descendant: &Environment) -> bool {
+        let mut at = descendant;
+        // The forest is free of cycles: `new` saw to it.
+        while let Some(parent) = self.0.get(at).and_then(|rules| rules.parent.as_ref()) {
+            if parent == ancestor {
+                return true;
+            }
+            at = parent;
+        }
+        false
+    }
+}
+
+/// Whether data may flow `from` one environment `to` another.
+pub fn permit(environments: &Environments, from: &Environment, to: &Environment) -> Result<()> {
+    let refuse = |what: String, hint: &str| Err(Error::new(Kind::Policy, what).hint(hint));
+    for name in [from, to] {
+        if environments.get(name).is_none() {
+            return refuse(
+                format!("environment `{name}` is not defined"),
+                "define it under [environments] in envsyncd.toml",
+            );
+        }
+    }
+    if from == to {
+        return refuse(
+            format!("`{from}` cannot be copied into itself"),
+            "`to` has to be below `from`",
+        );
+    }
+    let rules = &environments.0[to];
+    if rules.parent.is_none() {
+        return refuse(
+            format!("`{to}` is a root environment and is never a target"),
+            "data flows from a root downwards; check whether `from` and `to` are swapped",
+        );
+    }
+    if !environments.is_ancestor(from, to) {
+        let swapped = environments.is_ancestor(to, from);
+        return refuse(
+            format!(
+                "`{from}` is not above `{to}`: data flows only from an ancestor to a descendant"
+            ),
+            if swapped {
+                "`from` and `to` look swapped"
+            } else {
+                "check the environments' parents"
+            },
+        );
+    }
+    if rules.require_masks {
+        return refuse(
+            format!("`{to}` requires masks, and this job has none"),
+            "masks are not supported yet, so nothing is copied into an environment that requires them",
+        );
+    }
+    Ok(())
+}
+
+/// What a server says of itself and of the thing that an endpoint names, so that two names for one thing are caught.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The thing itself, if it exists: for PostgreSQL system identifier and database oid, for SQLite device and inode.
+    pub thing: Option<String>,
+    /// The place that a target's lock is named by; it survives publish: for PostgreSQL system identifier and database
+    /// name, for SQLite the directory's device and inode and the file's name.
+    pub place: String,
+}
+
+/// Refuses a copy of a thing onto itself, whatever it is called on the way there.
+pub fn distinct(source: &Identity, target: &Identity) -> Result<()> {
+    let same_thing = source.thing.is_some() && source.thing == target.thing;
+    if same_thing || source.place == target.place {
+        let what = source.thing.as_deref().unwrap_or(&source.place);
+        return Err(Error::new(
+            Kind::Policy,
+            format!("source and target are one and the same ({what})"),
+        )
+        .hint("check both URLs: two names may lead to one server or file"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tree(edges: &[(&str, Option<&str>)]) -> std::result::Result<Environments, Vec<Flaw>> {
+        Environments::new(
+            edges
+                .iter()
+                .map(|(name, parent)| {
+                    (
+                        Environment::new(*name),
+                        Rules {
+                            parent: parent.map(Environment::new),
+                            require_masks: false,
+                        },
+                    )
+                })
+                .collect(),
+        )
+    }
+
+    fn usual() -> Environments {
+        tree(&[
+            ("production", None),
+            ("staging", Some("production")),
+            ("integration", Some("staging")),
+            ("elsewhere", None),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn data_flows_to_children_and_grandchildren_only() {
+        let all = usual();
+        let to =
+            |from: &str, to: &str| permit(&all, &Environment::new(from), &Environment::new(to));
+        assert!(to("production", "staging").is_ok());
+        assert!(to("production", "integration").is_ok());
+        assert!(to("staging", "integration").is_ok());
+        for (from, target) in [
+            ("staging", "production"),
+            ("integration", "staging"),
+            ("elsewhere", "staging"),
+            ("production", "production"),
+            ("production", "elsewhere"),
+            ("nowhere", "staging"),
+            ("production", "nowhere"),
+        ] {
+            assert_eq!(
+                to(from, target).unwrap_err().kind(),
+                Kind::Policy,
+                "{from} into {target}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_told_once_and_an_unknown_parent_by_name() {
+        let flaws = tree(&[
+            ("a", Some("c")),
+            ("b", Some("a")),
+            ("c", Some("b")),
+            ("d", Some("x")),
+        ])
+        .unwrap_err();
+        assert_eq!(flaws.len(), 2, "{flaws:?}");
+        assert!(
+            flaws
+                .iter()
+                .any(|f| matches!(f, Flaw::Cycle(path) if path.len() == 3))
+        );
+        assert!(
+            flaws
+                .iter()
+                .any(|f| matches!(f, Flaw::UnknownParent { parent, .. } if parent.as_str() == "x"))
+        );
+    }
+
+    #[test]
+    fn an_environment_that_requires_masks_takes_no_raw_copy() {
+        let all = Environments::new(
+            [
+                (Environment::new("production"), Rules::default()),
+                (
+                    Environment::new("integration"),
+                    Rules {
+                        parent: Some(Environment::new("production")),
+                        require_masks: true,
+                    },
+                ),
+            ]
+            .into(),
+        )
+        .unwrap();
+        let error = permit(
+            &all,
+            &Environment::new("production"),
+            &Environment::new("integration"),
+        )
+        .unwrap_err();
+        assert_eq!(error.kind(), Kind::Policy);
+        assert!(error.to_string().contains("masks"));
+    }
+
+    #[test]
+    fn two_names_for_one_thing_are_caught() {
+        let identity = |thing: Option<&str>, place: &str| Identity {
+            thing: thing.map(Into::into),
+            place: place.into(),
+        };
+        assert!(distinct(&identity(Some("1/2"), "1/a"), &identity(Some("1/3"), "1/b")).is_ok());
+        assert!(distinct(&identity(Some("1/2"), "1/a"), &identity(None, "1/b")).is_ok());
+        assert!(distinct(&identity(Some("1/2"), "1/a"), &identity(Some("1/2"), "1/b")).is_err());
+        assert!(distinct(&identity(None, "1/a"), &identity(None, "1/a")).is_err());
+    }
+
+    proptest! {
+        /// Whatever the forest, permission one way rules out permission the other way, and roots never receive.
+        #[test]
+        fn permission_never_goes_both_ways(parents in proptest::collection::vec(proptest::option::of(0usize..12), 1..12)) {
+            let all: BTreeMap<_, _> = parents.iter().enumerate().map(|(i, parent)| {
+                let parent = parent.filter(|p| *p < parents.len()).map(|p| Environment::new(p.to_string()));
+                (Environment::new(i.to_string()), Rules { parent, require_masks: false })
+            }).collect();
+            if let Ok(forest) = Environments::new(all.clone()) {
+                for a in all.keys() {
+                    for b in all.keys() {
+                        let down = permit(&forest, a, b).is_ok();
+                        prop_assert!(!(down && permit(&forest, b, a).is_ok()));
+                        prop_assert!(!(down && all[b].parent.is_none()));
+                    }
+                }
+            }
+        }
+    }
+}

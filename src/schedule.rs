@@ -1,0 +1,5 @@
+//! When a job is due. Pure.
+
+/// A validated schedule, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule(String);

@@ -1,0 +1,1 @@
+//! The state store: history, progress, logs and holds, in SQLite under `state_dir`.

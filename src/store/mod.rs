@@ -1,0 +1,314 @@
+//! Stores: where data comes from and where it goes. The two traits, and the one place that chooses an implementation.
+
+use std::any::Any;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::job::{StoreKind, Task};
+use crate::error::{Error, Kind, Result};
+use crate::policy::Identity;
+
+pub mod catalogue;
+#[cfg(feature = "postgresql")]
+pub mod postgresql;
+pub mod selection;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod statements;
+
+pub use catalogue::Catalogue;
+pub use selection::{Fate, Selection};
+
+/// How a part's chunks are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// PostgreSQL's COPY, text format.
+    CopyText,
+    /// PostgreSQL's COPY, binary format.
+    CopyBinary,
+    /// Rows of tagged values (SQLite).
+    Rows,
+}
+
+/// One piece of a copy: a table (later: a range of one, a collection, a file).
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its place in the survey; the same for the whole run.
+    pub id: usize,
+    /// The table's schema, where the store has schemas.
+    pub schema: Option<String>,
+    /// The table's name, unquoted.
+    pub name: String,
+    /// The columns that are copied, in order; generated columns are not among them.
+    pub columns: Vec<String>,
+    /// How its rows travel.
+    pub encoding: Encoding,
+    /// About how many rows.
+    pub rows: u64,
+    /// About how many bytes, as stored on the source.
+    pub bytes: u64,
+}
+
+impl Part {
+    /// `schema.table`, or the table alone; for people.
+    pub fn label(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{schema}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// What a store's definitions look like on their way from source to target.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Definitions {
+    /// A `pg_dump` table of contents, and what it leaves out.
+    #[cfg(feature = "postgresql")]
+    Postgresql(Arc<postgresql::Definitions>),
+    /// The rows of `sqlite_schema`.
+    #[cfg(feature = "sqlite")]
+    Sqlite(Arc<sqlite::Definitions>),
+}
+
+/// A consistent point in time of a source: what there is to copy.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// The server that was asked.
+    pub server: Server,
+    /// What a copy consists of, biggest first.
+    pub parts: Vec<Part>,
+    /// What is there and is not copied, or only its structure, or the target's own, with the reason; for `plan`.
+    pub left_out: Vec<(String, Fate)>,
+    /// How to make the tables and all around them.
+    pub definitions: Definitions,
+}
+
+/// What a server says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Which store.
+    pub kind: StoreKind,
+    /// Its version as it prints it.
+    pub version: String,
+    /// Its major version as a number, to compare (PostgreSQL: 15; SQLite: 3).
+    pub major: u32,
+}
+
+/// A piece of a stream: whole rows.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// How many rows it has.
+    pub rows: u64,
+    /// The rows, in the part's encoding.
+    pub data: Bytes,
+}
+
+/// The rows of one part, on their way. An error ends the stream.
+pub type Chunks = BoxStream<'static, Result<Chunk>>;
+
+/// A part's rows in one number that does not depend on their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checksum {
+    /// How many rows.
+    pub rows: u64,
+    /// The store's own sum over them.
+    pub sum: String,
+}
+
+/// A piece of work on incoming that can start once a part's rows are in: an index, say.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What it is, for people: `index users_email_idx`.
+    pub label: String,
+    /// The target's own number for it.
+    pub id: usize,
+}
+
+/// Who is asking: stands in locks, session names and the names of incoming.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The job's name.
+    pub job: String,
+    /// The run's id, a UUID.
+    pub run: String,
+    /// This machine's name.
+    pub host: String,
+}
+
+impl Claim {
+    /// The last 12 hexadecimal digits of the run's id (a version 7 UUID's random part).
+    pub fn short(&self) -> &str {
+        &self.run[self.run.len().saturating_sub(12)..]
+    }
+}
+
+/// What both sides need to know of the run around them.
+#[derive(Clone)]
+pub struct Context {
+    /// Who is asking.
+    pub claim: Claim,
+    /// Ends everything when it is cancelled.
+    pub cancel: CancellationToken,
+    /// Which tables are copied, and how.
+    pub selection: Arc<Selection>,
+    /// Workers for this task.
+    pub workers: usize,
+}
+
+/// Where rows and bytes are counted while they flow.
+pub trait Meter: Send + Sync {
+    /// These rows and bytes of the part have reached the target.
+    fn add(&self, part: &Part, rows: u64, bytes: u64);
+}
+
+/// Where data comes from, at one consistent point in time. `survey` fixes that point; `read`, `checksum` and
+/// `catalogue` answer for it, and may be called from several workers at once. Nothing is ever written to a source.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// For a target of the same kind that copies by the store's own means.
+    fn as_any(&self) -> &dyn Any;
+    /// What the server says of the thing that the URL names. A thing that is not there is an error.
+    async fn identity(&self) -> Result<Identity>;
+    /// Fixes the point in time and lists what there is. `target` decides encodings and what cannot work.
+    async fn survey(&self, target: &Server) -> Result<Survey>;
+    /// Streams a part's rows, each once, in any order.
+    async fn read(&self, part: &Part) -> Result<Chunks>;
+    /// Everything that has a definition, but for what the selection leaves out.
+    async fn catalogue(&self) -> Result<Catalogue>;
+    /// A checksum over a part's rows at the point in time.
+    async fn checksum(&self, part: &Part) -> Result<Checksum>;
+    /// Frees sessions and snapshots. Dropping does the same, later.
+    async fn close(&self);
+}
+
+/// Where data goes: built beside what is live, then published in one step. Until `publish` returns, nobody who uses
+/// the live thing notices anything; until then, `discard` leaves nothing behind. `write` and `build` may be called from
+/// several workers at once; everything else is called by one, in the order of this list.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// What the server says of the place that the URL names; the thing itself may be missing: then it is made.
+    async fn identity(&self) -> Result<Identity>;
+    /// The server.
+    async fn server(&self) -> Result<Server>;
+    /// Takes the target's lock on the server itself, or fails with [`Kind::Busy`] and says who has it. Held until
+    /// `close`; it dies with our connection.
+    async fn lock(&self) -> Result<()>;
+    /// Under the lock: removes what dead runs left of their incoming; returns what was removed.
+    async fn sweep(&self) -> Result<Vec<String>>;
+    /// Refuses, before anything is made, what could never be published. Writes nothing; `plan` calls it too.
+    async fn check(&self, survey: &Survey) -> Result<()>;
+    /// Makes an empty incoming with the tables of the survey.
+    async fn prepare(&self, survey: &Survey) -> Result<()>;
+    /// Takes the whole source by the store's own means, where both sides are of one kind and nothing changes on the
+    /// way. `false`: not possible, `write` has to do it.
+    async fn adopt(
+        &self,
+        _source: &dyn Source,
+        _survey: &Survey,
+        _meter: &dyn Meter,
+    ) -> Result<bool> {
+        Ok(false)
+    }
+    /// Takes a part's rows into incoming; returns how many the store says it took. All or nothing.
+    async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64>;
+    /// What can be built now that this part's rows are in.
+    fn steps_after(&self, _part: &Part) -> Vec<Step> {
+        Vec::new()
+    }
+    /// Does one such step.
+    async fn build(&self, _step: &Step) -> Result<()> {
+        Ok(())
+    }
+    /// Everything after the rows: the rest of the indexes, constraints, sequences, rows and tables that the target
+    /// keeps, grants. Incoming is complete when it returns.
+    async fn finish(&self) -> Result<()>;
+    /// Everything in incoming that has a definition, but for what it took over from live.
+    async fn catalogue(&self) -> Result<Catalogue>;
+    /// A checksum over a part's rows in incoming, comparable with the source's.
+    async fn checksum(&self, part: &Part) -> Result<Checksum>;
+    /// Runs one of the job's scripts on incoming; stops at the first error and names the file, line and statement.
+    async fn run_script(&self, file: &Path, text: &str) -> Result<()>;
+    /// Incoming becomes live, in one atomic and durable step, and what was live becomes previous.
+    async fn publish(&self) -> Result<()>;
+    /// Undoes a publish of this run: what was live is live again, and incoming is gone.
+    async fn revert(&self) -> Result<()>;
+    /// After the whole run succeeded: keeps or drops previous, as the task says.
+    async fn settle(&self) -> Result<()>;
+    /// Drops incoming, whatever state it is in. Does nothing after `publish`.
+    async fn discard(&self) -> Result<()>;
+    /// Makes previous live again, and what is live previous. For the verb `rollback`, under `lock`.
+    async fn rollback(&self) -> Result<()>;
+    /// Frees the lock and all sessions.
+    async fn close(&self);
+}
+
+/// A task's option that its store cannot do: the key, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unable {
+    /// The key in `[[task]]`.
+    pub key: &'static str,
+    /// What is wrong, and what is allowed.
+    pub why: String,
+}
+
+/// What a task asks of its store that the store cannot do (for `validate`, and before every run).
+pub fn unable(task: &Task) -> Vec<Unable> {
+    match task.kind {
+        #[cfg(feature = "postgresql")]
+        StoreKind::Postgresql => postgresql::unable(task),
+        #[cfg(feature = "sqlite")]
+        StoreKind::Sqlite => sqlite::unable(task),
+        #[allow(unreachable_patterns)]
+        kind => vec![Unable {
+            key: "kind",
+            why: format!("this envsyncd was built without {kind}"),
+        }],
+    }
+}
+
+/// How many workers a task gets: what it says, else the machine's cores, 4 at the most.
+pub fn workers(task: &Task) -> usize {
+    task.jobs.unwrap_or_else(|| {
+        std::thread::available_parallelism()
+            .map_or(1, std::num::NonZero::get)
+            .min(4)
+    })
+}
+
+/// Opens a task's source. Nothing is asked of the server yet but a connection.
+pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Source>> {
+    match task.kind {
+        #[cfg(feature = "postgresql")]
+        StoreKind::Postgresql => postgresql::open_source(&task.source, context).await,
+        #[cfg(feature = "sqlite")]
+        StoreKind::Sqlite => sqlite::open_source(&task.source, context).await,
+        #[allow(unreachable_patterns)]
+        kind => Err(without(kind)),
+    }
+}
+
+/// Opens a task's target. Nothing is changed yet.
+pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Target>> {
+    match task.kind {
+        #[cfg(feature = "postgresql")]
+        StoreKind::Postgresql => postgresql::open_target(task, context).await,
+        #[cfg(feature = "sqlite")]
+        StoreKind::Sqlite => sqlite::open_target(task, context).await,
+        #[allow(unreachable_patterns)]
+        kind => Err(without(kind)),
+    }
+}
+
+#[allow(dead_code)]
+fn without(kind: StoreKind) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("this envsyncd was built without {kind}"),
+    )
+}

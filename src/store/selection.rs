@@ -1,0 +1,132 @@
+//! Which tables a task copies, and how: globs over `[schema.]table`. Pure.
+
+use glob::{MatchOptions, Pattern};
+
+use crate::config::job::{Mode, Task};
+
+/// What happens to one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Structure and rows come from the source.
+    Copy,
+    /// It does not reach the target.
+    Exclude,
+    /// Its structure comes from the source, its rows do not.
+    SchemaOnly,
+    /// The target's own rows survive.
+    Keep,
+}
+
+/// One glob; a pattern with a dot is held against `schema.table`, one without against the table's name alone.
+#[derive(Debug, Clone)]
+struct Glob {
+    text: String,
+    pattern: Pattern,
+}
+
+impl Glob {
+    fn matches(&self, schema: Option<&str>, table: &str) -> bool {
+        // Names are compared whole and as they are written.
+        let options = MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: false,
+            require_literal_leading_dot: false,
+        };
+        if self.pattern.matches_with(table, options)
+            && (!self.text.contains('.') || schema.is_none())
+        {
+            return true;
+        }
+        schema.is_some_and(|schema| {
+            self.text.contains('.')
+                && self
+                    .pattern
+                    .matches_with(&format!("{schema}.{table}"), options)
+        })
+    }
+}
+
+/// The globs of one task.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    exclude: Vec<Glob>,
+    schema_only: Vec<Glob>,
+    keep: Vec<Glob>,
+    /// Whether tables that only the target has stay.
+    pub overlay: bool,
+}
+
+impl Selection {
+    /// The selection of a task; its globs were found well-formed by validation, and one that is not is an error here.
+    pub fn of(task: &Task) -> crate::error::Result<Self> {
+        let compile = |key: &str, globs: &[String]| {
+            globs
+                .iter()
+                .map(|text| {
+                    check_glob(text)
+                        .map(|pattern| Glob {
+                            text: text.clone(),
+                            pattern,
+                        })
+                        .map_err(|why| {
+                            crate::error::Error::new(
+                                crate::error::Kind::Config,
+                                format!("`{key}`: {why}"),
+                            )
+                        })
+                })
+                .collect::<crate::error::Result<Vec<_>>>()
+        };
+        Ok(Self {
+            exclude: compile("exclude", &task.exclude)?,
+            schema_only: compile("schema_only", &task.schema_only)?,
+            keep: compile("keep", &task.keep)?,
+            overlay: task.mode == Mode::Overlay,
+        })
+    }
+
+    /// What happens to a table of the source. `keep` is stronger than `exclude`, and that than `schema_only`.
+    pub fn fate(&self, schema: Option<&str>, table: &str) -> Fate {
+        let any = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(schema, table));
+        if any(&self.keep) {
+            Fate::Keep
+        } else if any(&self.exclude) {
+            Fate::Exclude
+        } else if any(&self.schema_only) {
+            Fate::SchemaOnly
+        } else {
+            Fate::Copy
+        }
+    }
+
+    /// Whether every table is copied whole.
+    pub fn is_everything(&self) -> bool {
+        self.exclude.is_empty() && self.schema_only.is_empty() && self.keep.is_empty()
+    }
+
+    /// The globs that match none of these tables: most likely misspelt.
+    pub fn unmatched<'a>(
+        &self,
+        tables: impl Iterator<Item = (Option<&'a str>, &'a str)> + Clone,
+    ) -> Vec<String> {
+        self.exclude
+            .iter()
+            .chain(&self.schema_only)
+            .chain(&self.keep)
+            .filter(|glob| {
+                !tables
+                    .clone()
+                    .any(|(schema, table)| glob.matches(schema, table))
+            })
+            .map(|glob| glob.text.clone())
+            .collect()
+    }
+}
+
+/// Whether a glob is well-formed.
+pub fn check_glob(text: &str) -> Result<Pattern, String> {
+    if text.is_empty() {
+        return Err("an empty glob matches nothing".to_owned());
+    }
+    Pattern::new(text).map_err(|error| format!("`{text}` is not a glob: {error}"))
+}
