@@ -159,7 +159,12 @@ pub struct Context {
     pub selection: Arc<Selection>,
     /// Workers for this task.
     pub workers: usize,
+    /// Finds a variable for secrets: the process's environment with `env_dir` over it.
+    pub lookup: Lookup,
 }
+
+/// Finds an environment variable.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Where rows and bytes are counted while they flow.
 pub trait Meter: Send + Sync {

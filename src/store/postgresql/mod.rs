@@ -1,24 +1,125 @@
-//! PostgreSQL.
+//! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
-use super::{Context, Source, Target, Unable};
+mod carry;
+mod catalogue;
+mod connection;
+mod dump;
+mod publish;
+mod restore;
+mod source;
+mod survey;
+mod target;
+mod tls;
+mod toc;
+
+use std::collections::HashSet;
+
+use self::connection::{Address, Session, quoted};
+use super::{Checksum, Context, Part, Unable};
 use crate::config::job::{Endpoint, Task};
 use crate::error::Result;
+use crate::policy::Identity;
 
-/// The table of contents of a `pg_dump`.
-#[derive(Debug, Clone)]
-pub struct Definitions {}
+pub use self::source::Source;
+pub use self::target::Target;
 
-/// What a task asks that PostgreSQL cannot do.
+/// Everything but rows that a copy of a database needs.
+#[derive(Debug)]
+pub struct Definitions {
+    /// The `pg_dump` that made this, and that can do the same for the target.
+    dump: dump::PgDump,
+    traits: survey::Traits,
+    encoding: String,
+    sequences: Vec<survey::Sequence>,
+    /// Materialized views that have rows.
+    populated: HashSet<(String, String)>,
+    /// What is not made, as (catalogue, oid).
+    gone: HashSet<(u32, u32)>,
+    /// Tables whose rows are the target's own.
+    kept: Vec<(String, String)>,
+    /// Parts that are an extension's table: they may have rows from its script.
+    extension_tables: HashSet<usize>,
+    toc: toc::Toc,
+}
+
+/// What a task asks that PostgreSQL cannot do: nothing of what there is so far.
 pub fn unable(_task: &Task) -> Vec<Unable> {
     Vec::new()
 }
 
 /// Opens a source.
-pub async fn open_source(_endpoint: &Endpoint, _context: &Context) -> Result<Box<dyn Source>> {
-    unreachable!()
+pub async fn open_source(endpoint: &Endpoint, context: &Context) -> Result<Box<dyn super::Source>> {
+    let address = address(endpoint, context, "source").await?;
+    Ok(Box::new(Source::open(address, context).await?))
 }
 
 /// Opens a target.
-pub async fn open_target(_task: &Task, _context: &Context) -> Result<Box<dyn Target>> {
-    unreachable!()
+pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn super::Target>> {
+    let address = address(&task.target, context, "target").await?;
+    Ok(Box::new(Target::open(address, task, context).await?))
+}
+
+async fn address(endpoint: &Endpoint, context: &Context, side: &'static str) -> Result<Address> {
+    let password = match &endpoint.password {
+        Some(secret) => Some(secret.resolve(&*context.lookup).await?),
+        None => None,
+    };
+    let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);
+    Address::parse(&endpoint.url, password, side, &application)
+}
+
+/// The server's identity, and the database's in it, if it is there.
+async fn identity(session: &Session, database: &str) -> Result<Identity> {
+    let row = session
+        .query_one(
+            "SELECT (SELECT system_identifier::text FROM pg_control_system()), (SELECT oid FROM pg_database WHERE datname = $1)",
+            &[&database],
+        )
+        .await
+        .map_err(session.explain())?;
+    let system: String = row.get(0);
+    Ok(Identity {
+        thing: row
+            .get::<_, Option<u32>>(1)
+            .map(|oid| format!("{system}/{oid}")),
+        place: format!("postgresql {system}/{database}"),
+    })
+}
+
+fn table_name(part: &Part) -> String {
+    match &part.schema {
+        Some(schema) => format!("{}.{}", quoted(schema), quoted(&part.name)),
+        None => quoted(&part.name),
+    }
+}
+
+fn column_list(columns: &[String]) -> String {
+    columns
+        .iter()
+        .map(|column| quoted(column))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Rows and the sum of their hashes; two sums of halves, as one of whole hashes could overflow.
+async fn checksum(session: &Session, part: &Part, condition: &str) -> Result<Checksum> {
+    let row = if part.columns.is_empty() {
+        "''".to_owned()
+    } else {
+        format!("ROW({})::text", column_list(&part.columns))
+    };
+    let query = format!(
+        "SELECT count(*), coalesce(sum(h & 4294967295), 0)::text || '/' || coalesce(sum(h >> 32), 0)::text \
+         FROM (SELECT hashtextextended({row} COLLATE \"C\", 0) AS h FROM ONLY {} {condition}) AS rows",
+        table_name(part)
+    );
+    let row = session
+        .query_one(&query, &[])
+        .await
+        .map_err(session.explain())
+        .map_err(|error| error.within(format!("checksum of {}", part.label())))?;
+    Ok(Checksum {
+        rows: row.get::<_, i64>(0) as u64,
+        sum: row.get(1),
+    })
 }

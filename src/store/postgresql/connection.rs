@@ -1,0 +1,534 @@
+//! Connections: URLs, sessions, and what a server's errors mean.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::stream::{StreamExt, poll_fn};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::NoTls;
+use tokio_postgres::{AsyncMessage, Client, Config};
+
+use super::tls;
+use crate::error::{Error, Kind, Result};
+
+/// How to reach a database: the endpoint's URL, taken apart.
+#[derive(Clone)]
+pub(super) struct Address {
+    config: Config,
+    tls: tls::Settings,
+    /// libpq's word for how to encrypt, for `pg_dump`.
+    ssl_mode: String,
+    password: Option<SecretString>,
+    application: String,
+    /// Which side it is, for messages: `source` or `target`.
+    side: &'static str,
+}
+
+/// A session on a server. The connection's task ends with it.
+pub(super) struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+    database: String,
+    /// Where it leads, for messages.
+    place: String,
+}
+
+impl Deref for Session {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Without this, a connection that waits for a busy server would outlive its run.
+        self.connection.abort();
+    }
+}
+
+impl Session {
+    /// The database it is in.
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Runs statements, ignoring what they return.
+    pub(super) async fn run(&self, sql: &str) -> Result<()> {
+        self.client
+            .batch_execute(sql)
+            .await
+            .map_err(|error| explain(&error, &self.place))
+    }
+
+    /// Adds the place to an error of this session.
+    pub(super) fn explain(&self) -> impl Fn(tokio_postgres::Error) -> Error + '_ {
+        |error| explain(&error, &self.place)
+    }
+}
+
+/// Settings of every session: what a database or a role has set for applications must not touch a copy.
+/// They are `pg_dump`'s own (`setup_connection` in its source), and a client's word beats a database's.
+const COMMON: &[(&str, &str)] = &[
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_isolation", "read\\ committed"),
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    ("TimeZone", "UTC"),
+    ("xmloption", "content"),
+    ("search_path", ""),
+];
+
+/// For the source: nothing is written, nothing hides rows, a table that someone is altering is not waited for long, so
+/// that we never stand between production and its own migrations.
+pub(super) const READING: &[(&str, &str)] = &[
+    ("lock_timeout", "10s"),
+    ("row_security", "off"),
+    ("synchronize_seqscans", "off"),
+    ("default_transaction_read_only", "on"),
+];
+
+/// For incoming: nobody sees it yet, so commits need not wait for the disk; publish's own commit flushes them all.
+pub(super) const LOADING: &[(&str, &str)] = &[
+    ("lock_timeout", "0"),
+    ("synchronous_commit", "off"),
+    ("default_transaction_read_only", "off"),
+    ("session_replication_role", "origin"),
+    ("client_min_messages", "warning"),
+];
+
+/// For the server's administration: every commit counts.
+pub(super) const ADMIN: &[(&str, &str)] = &[
+    ("lock_timeout", "30s"),
+    ("synchronous_commit", "on"),
+    ("default_transaction_read_only", "off"),
+];
+
+impl Address {
+    /// Takes a URL apart. `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are libpq's.
+    pub(super) fn parse(
+        url: &str,
+        password: Option<SecretString>,
+        side: &'static str,
+        application: &str,
+    ) -> Result<Self> {
+        let (bare, ssl) = cut_ssl(url);
+        let wrong = |error: &dyn std::fmt::Display| {
+            Error::new(
+                Kind::Config,
+                format!("{side}: not a PostgreSQL URL: {error}"),
+            )
+        };
+        let mut config = Config::from_str(&bare).map_err(|error| {
+            let cause = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            wrong(&cause)
+        })?;
+        let (mut trust, mut mode, mut word) =
+            (tls::Trust::Anybody, SslMode::Prefer, "prefer".to_owned());
+        let (mut root, mut certificate, mut key) = (None, None, None);
+        for (name, value) in ssl {
+            match name.as_str() {
+                "sslmode" => {
+                    (mode, trust) = match value.as_str() {
+                        "disable" => (SslMode::Disable, tls::Trust::Anybody),
+                        "prefer" | "allow" => (SslMode::Prefer, tls::Trust::Anybody),
+                        "require" => (SslMode::Require, tls::Trust::Anybody),
+                        "verify-ca" => (SslMode::Require, tls::Trust::Authority),
+                        "verify-full" => (SslMode::Require, tls::Trust::Host),
+                        other => {
+                            return Err(wrong(&format!("sslmode={other}")).hint(
+                                "sslmode is disable, prefer, require, verify-ca or verify-full",
+                            ));
+                        }
+                    };
+                    word = value;
+                }
+                "sslrootcert" if value == "system" => {}
+                "sslrootcert" => root = Some(PathBuf::from(value)),
+                "sslcert" => certificate = Some(PathBuf::from(value)),
+                _ => key = Some(PathBuf::from(value)),
+            }
+        }
+        // libpq: with a root certificate at hand, `require` verifies as `verify-ca` does.
+        if mode == SslMode::Require && trust == tls::Trust::Anybody && root.is_some() {
+            trust = tls::Trust::Authority;
+        }
+        config.ssl_mode(mode);
+        if config.get_dbname().is_none_or(str::is_empty) {
+            return Err(wrong(&"it names no database").hint("postgresql://user@host/DATABASE"));
+        }
+        if config.get_user().is_none_or(str::is_empty) {
+            return Err(wrong(&"it names no user").hint("postgresql://USER@host/database"));
+        }
+        if config.get_hosts().is_empty() {
+            config.host_path("/var/run/postgresql");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(15));
+        }
+        // A peer that vanished without a word is noticed within two minutes.
+        config.keepalives_idle(Duration::from_secs(60));
+        config.keepalives_interval(Duration::from_secs(10));
+        config.keepalives_retries(6);
+        config.tcp_user_timeout(Duration::from_secs(120));
+        config.application_name(application);
+        if let Some(password) = &password {
+            config.password(password.expose_secret());
+        }
+        let client = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err(wrong(&"sslcert and sslkey go together")),
+        };
+        Ok(Self {
+            config,
+            tls: tls::Settings {
+                trust,
+                root,
+                client,
+            },
+            ssl_mode: word,
+            password,
+            application: application.to_owned(),
+            side,
+        })
+    }
+
+    /// The database that the URL names.
+    pub(super) fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or_default()
+    }
+
+    /// The user that the URL names.
+    pub(super) fn user(&self) -> &str {
+        self.config.get_user().unwrap_or_default()
+    }
+
+    fn place(&self, database: &str) -> String {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(host)) => Cow::from(host.as_str()),
+            Some(Host::Unix(path)) => path.to_string_lossy(),
+            None => Cow::from("localhost"),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        format!("{} {host}:{port}/{database}", self.side)
+    }
+
+    /// Opens a session in `database` (the URL's own if `None`) with these settings.
+    pub(super) async fn connect(
+        &self,
+        database: Option<&str>,
+        settings: &[(&str, &str)],
+    ) -> Result<Session> {
+        let mut config = self.config.clone();
+        let database = database.unwrap_or(self.database());
+        config.dbname(database);
+        let mut options = self.config.get_options().unwrap_or_default().to_owned();
+        for (name, value) in COMMON.iter().chain(settings) {
+            // session_replication_role is for superusers alone, and its default is what we want.
+            if *name == "session_replication_role" {
+                continue;
+            }
+            options.push_str(&format!(" -c {name}={value}"));
+        }
+        config.options(options.trim_start());
+        let place = self.place(database);
+        let (client, connection) = if config.get_ssl_mode() == SslMode::Disable
+            || matches!(config.get_hosts().first(), Some(Host::Unix(_)))
+        {
+            let (client, connection) = config
+                .connect(NoTls)
+                .await
+                .map_err(|error| explain(&error, &place))?;
+            (client, tokio::spawn(drive(connection)))
+        } else {
+            let tls = tls::connector(&self.tls)?;
+            let (client, connection) = config
+                .connect(tls)
+                .await
+                .map_err(|error| explain(&error, &place))?;
+            (client, tokio::spawn(drive(connection)))
+        };
+        Ok(Session {
+            client,
+            connection,
+            database: database.to_owned(),
+            place,
+        })
+    }
+
+    /// The same address for a libpq program, by its environment: nothing of it can be seen in a list of processes.
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+        let hosts: Vec<String> = self
+            .config
+            .get_hosts()
+            .iter()
+            .map(|host| match host {
+                Host::Tcp(host) => host.clone(),
+                Host::Unix(path) => path.to_string_lossy().into_owned(),
+            })
+            .collect();
+        let ports: Vec<String> = self
+            .config
+            .get_ports()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let addresses: Vec<String> = self
+            .config
+            .get_hostaddrs()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let mut all = vec![
+            ("PGHOST", hosts.join(",")),
+            (
+                "PGPORT",
+                if ports.is_empty() {
+                    "5432".into()
+                } else {
+                    ports.join(",")
+                },
+            ),
+            ("PGUSER", self.user().to_owned()),
+            ("PGDATABASE", self.database().to_owned()),
+            ("PGAPPNAME", self.application.clone()),
+            ("PGSSLMODE", self.ssl_mode.clone()),
+            ("PGCONNECT_TIMEOUT", "15".to_owned()),
+            (
+                "PGOPTIONS",
+                self.config.get_options().unwrap_or_default().to_owned(),
+            ),
+        ];
+        if !addresses.is_empty() {
+            all.push(("PGHOSTADDR", addresses.join(",")));
+        }
+        if let Some(root) = &self.tls.root {
+            all.push(("PGSSLROOTCERT", root.to_string_lossy().into_owned()));
+        } else if self.tls.trust != tls::Trust::Anybody {
+            all.push(("PGSSLROOTCERT", "system".to_owned()));
+        }
+        if let Some((certificate, key)) = &self.tls.client {
+            all.push(("PGSSLCERT", certificate.to_string_lossy().into_owned()));
+            all.push(("PGSSLKEY", key.to_string_lossy().into_owned()));
+        }
+        if let Some(password) = &self.password {
+            all.push(("PGPASSWORD", password.expose_secret().to_owned()));
+        }
+        all
+    }
+}
+
+/// Moves a connection's bytes; the server's notices are its own affair.
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut messages = poll_fn(move |cx| connection.poll_message(cx));
+    while let Some(message) = messages.next().await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) => {
+                tracing::debug!(notice = notice.message(), "the server remarks");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a connection ended");
+                return;
+            }
+        }
+    }
+}
+
+/// Splits libpq's `ssl*` parameters, which tokio-postgres knows only in part, from a URL.
+fn cut_ssl(url: &str) -> (String, Vec<(String, String)>) {
+    let Some((head, query)) = url.split_once('?') else {
+        return (url.to_owned(), Vec::new());
+    };
+    let (mut rest, mut ssl) = (Vec::new(), Vec::new());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if matches!(name, "sslmode" | "sslrootcert" | "sslcert" | "sslkey") {
+            ssl.push((name.to_owned(), percent_decoded(value)));
+        } else {
+            rest.push(pair);
+        }
+    }
+    let url = if rest.is_empty() {
+        head.to_owned()
+    } else {
+        format!("{head}?{}", rest.join("&"))
+    };
+    (url, ssl)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match (first, hex.and_then(|two| u8::from_str_radix(two, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What a server's error means to an operator. Details and, for errors about values, messages too are left out: they
+/// may quote rows.
+pub(super) fn explain(error: &tokio_postgres::Error, place: &str) -> Error {
+    let Some(said) = error.as_db_error() else {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        let text = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+        let kind = if error.is_closed()
+            || text.contains("communicating")
+            || text.contains("connecting")
+            || text.contains("timed out")
+            || text.contains("timeout")
+        {
+            Kind::Connection
+        } else if text.contains("password missing") || text.contains("authentication") {
+            Kind::Permission
+        } else {
+            Kind::Connection
+        };
+        let made = Error::new(kind, format!("{place}: {text}"));
+        return match kind {
+            Kind::Permission => made.hint("give the endpoint a `password`"),
+            _ => made.hint("check that the server is up and can be reached from here"),
+        };
+    };
+    let code = said.code();
+    let class = &code.code()[..2];
+    let mut text = if class == "22" {
+        format!("a value was not accepted (SQLSTATE {})", code.code())
+    } else {
+        format!("{} (SQLSTATE {})", said.message(), code.code())
+    };
+    if let Some(context) = said.where_().and_then(copy_context) {
+        text = format!("{text} in {context}");
+    }
+    let (kind, hint) = match class {
+        "28" => (
+            Kind::Permission,
+            Some("check the endpoint's user, its password and the server's pg_hba.conf"),
+        ),
+        "57" | "08" => (
+            Kind::Connection,
+            Some("the server ended the connection; see its log"),
+        ),
+        "53" if *code == SqlState::DISK_FULL => (
+            Kind::Full,
+            Some("free space on the server's disk and run the job again"),
+        ),
+        "53" if *code == SqlState::TOO_MANY_CONNECTIONS => (
+            Kind::Connection,
+            Some("give the task fewer `jobs`, or the server more max_connections"),
+        ),
+        "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
+        "3D" => (Kind::Config, Some("check the database's name in the URL")),
+        "55" if *code == SqlState::LOCK_NOT_AVAILABLE => (
+            Kind::Statement,
+            Some("someone is altering that table; run the job again when they are done"),
+        ),
+        _ => (Kind::Statement, None),
+    };
+    let made = Error::new(kind, format!("{place}: {text}"));
+    match hint {
+        Some(hint) => made.hint(hint),
+        None => made,
+    }
+}
+
+/// The part of a COPY's context that names the place and not the value: `COPY users, line 3, column email`.
+fn copy_context(context: &str) -> Option<&str> {
+    let first = context.lines().next()?;
+    first
+        .starts_with("COPY ")
+        .then(|| first.split(": ").next().unwrap_or(first))
+}
+
+/// An identifier as SQL wants it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string as SQL wants it, whatever `standard_conforming_strings` says.
+pub(super) fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if doubled.contains('\\') {
+        format!(" E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssl_parameters_are_cut_out_and_decoded() {
+        let (url, ssl) = cut_ssl(
+            "postgresql://u@h/d?sslmode=verify-full&application_name=x&sslrootcert=%2Fetc%2Fca.pem",
+        );
+        assert_eq!(url, "postgresql://u@h/d?application_name=x");
+        assert_eq!(ssl[1], ("sslrootcert".into(), "/etc/ca.pem".into()));
+    }
+
+    #[test]
+    fn a_url_without_database_or_user_is_refused() {
+        for url in [
+            "postgresql://u@h",
+            "postgresql://h/d",
+            "postgresql://u@h/d?sslmode=maybe",
+        ] {
+            assert!(
+                Address::parse(url, None, "source", "test").is_err(),
+                "{url}"
+            );
+        }
+        assert!(
+            Address::parse(
+                "postgresql://u%40x@h:1/d%20b?sslmode=require",
+                None,
+                "source",
+                "test"
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_copy_context_loses_its_value() {
+        assert_eq!(
+            copy_context("COPY users, line 3, column email: \"a@b\""),
+            Some("COPY users, line 3, column email")
+        );
+        assert_eq!(copy_context("SQL function \"f\""), None);
+    }
+
+    #[test]
+    fn names_and_strings_are_quoted() {
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\b"), " E'a\\\\b'");
+    }
+}

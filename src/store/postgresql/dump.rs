@@ -1,0 +1,148 @@
+//! Definitions by `pg_dump`: found, called, and read without a file in between.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use super::connection::{Address, quoted};
+use super::toc::Toc;
+use crate::error::{Error, Kind, Result};
+
+/// `pg_dump` and its major version.
+#[derive(Debug, Clone)]
+pub(super) struct PgDump {
+    program: PathBuf,
+    major: u32,
+}
+
+impl PgDump {
+    /// The newest `pg_dump` of this machine; it has to be at least as new as the server.
+    pub(super) async fn find(server_major: u32) -> Result<Self> {
+        let mut newest: Option<Self> = None;
+        for program in candidates() {
+            if let Some(major) = major_of(&program).await
+                && newest.as_ref().is_none_or(|best| best.major < major)
+            {
+                newest = Some(Self { program, major });
+            }
+        }
+        let install = format!("install the package postgresql-client-{server_major} or newer");
+        match newest {
+            None => Err(Error::new(Kind::Config, "there is no pg_dump on this machine").hint(install)),
+            Some(found) if found.major < server_major => Err(Error::new(
+                Kind::Config,
+                format!(
+                    "the newest pg_dump here is {} of version {}, and the source is of version {server_major}",
+                    found.program.display(),
+                    found.major
+                ),
+            )
+            .hint(install)),
+            Some(found) => Ok(found),
+        }
+    }
+
+    /// The definitions of a database as `snapshot` sees it, without these tables.
+    pub(super) async fn definitions(
+        &self,
+        address: &Address,
+        snapshot: Option<&str>,
+        without: &[(String, String)],
+    ) -> Result<Toc> {
+        let mut command = Command::new(&self.program);
+        command
+            .args([
+                "--schema-only",
+                "--format=custom",
+                "--compress=0",
+                "--no-password",
+            ])
+            // Who waits for us to finish before altering a table must not make us wait for them.
+            .arg("--lock-wait-timeout=10s")
+            .args(["--no-publications", "--no-subscriptions"])
+            .args(snapshot.map(|snapshot| format!("--snapshot={snapshot}")))
+            .args(without.iter().map(|(schema, table)| {
+                format!("--exclude-table={}.{}", quoted(schema), quoted(table))
+            }))
+            .envs(address.environment())
+            .env_remove("PGSERVICE")
+            .env_remove("PGPASSFILE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let failed = |what: &str| Error::new(Kind::Statement, format!("pg_dump {what}"));
+        let mut child = command.spawn().map_err(crate::error::io(format!(
+            "{} cannot be started",
+            self.program.display()
+        )))?;
+        let (mut stdout, mut stderr) = (
+            child.stdout.take().expect("stdout is piped"),
+            child.stderr.take().expect("stderr is piped"),
+        );
+        let (mut archive, mut complaints) = (Vec::new(), String::new());
+        let (read, complained) = tokio::join!(
+            stdout.read_to_end(&mut archive),
+            stderr.read_to_string(&mut complaints)
+        );
+        read.and(complained)
+            .map_err(|error| failed("could not be read from").because(error))?;
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| failed("got lost").because(error))?;
+        if !status.success() {
+            let complaint = complaints
+                .lines()
+                .find(|line| line.contains("error:"))
+                .or(complaints.lines().next())
+                .unwrap_or("without a word")
+                .trim_start_matches("pg_dump: ");
+            let waited = complaint.contains("lock timeout") || complaints.contains("lock timeout");
+            let made = failed(&format!("failed ({status}): {complaint}"));
+            return Err(if waited {
+                made.hint("someone is altering a table; run the job again when they are done")
+            } else {
+                made
+            });
+        }
+        Toc::parse(&archive)
+    }
+}
+
+fn candidates() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    // Debian's and Red Hat's places for several versions side by side.
+    for (root, depth) in [("/usr/lib/postgresql", "bin"), ("/usr", "bin")] {
+        if let Ok(entries) = std::fs::read_dir(root) {
+            found.extend(
+                entries
+                    .flatten()
+                    .filter(|entry| {
+                        root != "/usr" || entry.file_name().to_string_lossy().starts_with("pgsql-")
+                    })
+                    .map(|entry| entry.path().join(depth).join("pg_dump")),
+            );
+        }
+    }
+    if let Some(path) = std::env::var_os("PATH") {
+        found.extend(std::env::split_paths(&path).map(|dir| dir.join("pg_dump")));
+    }
+    found.retain(|program| program.is_file());
+    found
+}
+
+async fn major_of(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").output().await.ok()?;
+    // "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(2)?;
+    version
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect::<String>()
+        .parse()
+        .ok()
+}

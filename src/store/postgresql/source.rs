@@ -1,0 +1,420 @@
+//! The source: one snapshot, held by one session and shared by as many as there are workers.
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use tokio::sync::OnceCell;
+use tokio_postgres::CopyOutStream;
+
+use super::connection::{Address, READING, Session, quoted};
+use super::survey::{self, Table};
+use super::{Definitions, catalogue, checksum};
+use crate::error::{Error, Kind, Result};
+use crate::policy::Identity;
+use crate::store::{
+    self, Catalogue, Checksum, Chunk, Chunks, Context, Encoding, Fate, Part, Server, Survey,
+};
+
+/// A PostgreSQL database that is read.
+pub struct Source {
+    address: Address,
+    context: Context,
+    /// Holds the snapshot, and the locks that keep tables from being altered.
+    keeper: Session,
+    fixed: OnceCell<Fixed>,
+    idle: Arc<Mutex<Vec<Session>>>,
+}
+
+/// What is known once the point in time is fixed.
+struct Fixed {
+    snapshot: String,
+    encoding: String,
+    gone: HashSet<(u32, u32)>,
+    /// Conditions on the rows of extensions' tables, by part.
+    conditions: HashMap<usize, String>,
+}
+
+impl Source {
+    /// Connects.
+    pub(super) async fn open(address: Address, context: &Context) -> Result<Self> {
+        let keeper = address.connect(None, READING).await?;
+        Ok(Self {
+            address,
+            context: context.clone(),
+            keeper,
+            fixed: OnceCell::new(),
+            idle: Arc::default(),
+        })
+    }
+
+    fn fixed(&self) -> &Fixed {
+        self.fixed.get().expect("survey comes before anything else")
+    }
+
+    /// Locks every table that is not excluded, then takes the snapshot: so nothing can be truncated or rewritten, which
+    /// old snapshots do not see, in the moment between the two. (`pg_dump` has it the other way round.)
+    async fn fix(&self) -> Result<(String, Vec<Table>)> {
+        let keeper = &self.keeper;
+        for _ in 0..5 {
+            let before = survey::tables(keeper, &self.context.selection).await?;
+            survey::readable(keeper, &before).await?;
+            keeper
+                .run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                .await?;
+            let names: Vec<String> = before
+                .iter()
+                .filter(|table| matches!(table.fate, Fate::Copy))
+                .map(|table| format!("ONLY {}.{}", quoted(&table.schema), quoted(&table.name)))
+                .collect();
+            let mut vanished = false;
+            for some in names.chunks(500) {
+                let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", some.join(", "));
+                match keeper.batch_execute(&lock).await {
+                    Ok(()) => {}
+                    Err(error)
+                        if error.code()
+                            == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE) =>
+                    {
+                        vanished = true;
+                        break;
+                    }
+                    Err(error) => return Err(keeper.explain()(error)),
+                }
+            }
+            if !vanished {
+                let row = keeper
+                    .query_one("SELECT pg_export_snapshot()", &[])
+                    .await
+                    .map_err(keeper.explain())?;
+                let tables = survey::tables(keeper, &self.context.selection).await?;
+                let copied = |tables: &[Table]| -> HashSet<u32> {
+                    tables
+                        .iter()
+                        .filter(|t| t.fate == Fate::Copy)
+                        .map(|t| t.oid)
+                        .collect()
+                };
+                if copied(&tables).is_subset(&copied(&before)) {
+                    return Ok((row.get(0), tables));
+                }
+            }
+            tracing::debug!("tables came and went during the survey; once more");
+            keeper.run("ROLLBACK").await?;
+        }
+        Err(Error::new(
+            Kind::Statement,
+            "the source's tables keep changing: no point in time could be fixed",
+        )
+        .hint("run the job when nobody creates or drops tables"))
+    }
+
+    /// A session that sees the snapshot; an idle one if there is.
+    async fn session(&self) -> Result<Session> {
+        if let Some(session) = self
+            .idle
+            .lock()
+            .expect("no one panics with this lock")
+            .pop()
+        {
+            return Ok(session);
+        }
+        let session = self.address.connect(None, READING).await?;
+        let fixed = self.fixed();
+        session
+            .run(&format!(
+                "SET client_encoding = {}; BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
+                super::connection::literal(&fixed.encoding),
+                fixed.snapshot
+            ))
+            .await?;
+        Ok(session)
+    }
+
+    fn rest(&self, session: Session) {
+        self.idle
+            .lock()
+            .expect("no one panics with this lock")
+            .push(session);
+    }
+}
+
+#[async_trait]
+impl store::Source for Source {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    async fn identity(&self) -> Result<Identity> {
+        super::identity(&self.keeper, self.address.database()).await
+    }
+
+    async fn survey(&self, target: &Server) -> Result<Survey> {
+        let (number, text) = survey::version(&self.keeper).await?;
+        let major = number / 10_000;
+        if major > target.major {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "the target's PostgreSQL {} is older than the source's {text}",
+                    target.version
+                ),
+            )
+            .hint("upgrade the target first: what the newer version has cannot be copied into the older one"));
+        }
+        let dump = super::dump::PgDump::find(major).await?;
+        let traits = survey::traits(&self.keeper, number).await?;
+        let (snapshot, mut tables) = self.fix().await?;
+        let keeper = &self.keeper;
+        let excluded: Vec<u32> = tables
+            .iter()
+            .filter(|t| t.fate == Fate::Exclude)
+            .map(|t| t.oid)
+            .collect();
+        let (gone, aloud) = survey::gone(keeper, &excluded).await?;
+        for object in aloud {
+            tracing::warn!(object, "left out, because it needs an excluded table");
+        }
+        let class = survey::class_oid(keeper).await?;
+        for table in &mut tables {
+            if gone.contains(&(class, table.oid)) {
+                table.fate = Fate::Exclude;
+            }
+        }
+        let columns = survey::columns(keeper).await?;
+        let binary = major == target.major;
+        let mut parts = survey::parts(&tables, &columns, binary, Fate::Copy);
+        let mut conditions = HashMap::new();
+        for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
+            let fate = self.context.selection.fate(Some(&schema), &name);
+            if is_sequence || fate != Fate::Copy {
+                continue;
+            }
+            let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
+            let id = parts.len();
+            conditions.insert(id, condition);
+            let part = Part {
+                id,
+                schema: Some(schema),
+                name,
+                columns,
+                encoding: Encoding::CopyText,
+                rows: 0,
+                bytes: 0,
+            };
+            parts.push((oid, part));
+        }
+        let sequences = survey::sequences(keeper, &gone).await?;
+        let large_objects = keeper
+            .query_one("SELECT count(*) FROM pg_largeobject_metadata", &[])
+            .await
+            .map_err(keeper.explain())?
+            .get::<_, i64>(0);
+        if large_objects > 0 {
+            return Err(Error::new(
+                Kind::Verify,
+                format!("the source has {large_objects} large objects, and they are not supported yet"),
+            )
+            .hint("move them into bytea columns, or remove them with vacuumlo if nothing refers to them"));
+        }
+        let populated = keeper
+            .query(
+                "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind = 'm' AND c.relispopulated",
+                &[],
+            )
+            .await
+            .map_err(keeper.explain())?
+            .iter()
+            .map(|row| (row.get(0), row.get(1)))
+            .collect();
+        let without: Vec<(String, String)> = tables
+            .iter()
+            .filter(|table| table.fate == Fate::Exclude)
+            .map(|table| (table.schema.clone(), table.name.clone()))
+            .collect();
+        let toc = dump
+            .definitions(&self.address, Some(&snapshot), &without)
+            .await?;
+        let left_out = tables
+            .iter()
+            .filter(|table| table.fate != Fate::Copy)
+            .map(|table| (format!("{}.{}", table.schema, table.name), table.fate))
+            .collect();
+        let with_fate = |fate: Fate| {
+            tables
+                .iter()
+                .filter(|table| table.fate == fate && !table.partitioned)
+                .map(|table| (table.schema.clone(), table.name.clone()))
+                .collect()
+        };
+        let definitions = Definitions {
+            dump,
+            kept: with_fate(Fate::Keep),
+            extension_tables: conditions.keys().copied().collect(),
+            encoding: traits.encoding.clone(),
+            traits: traits.clone(),
+            sequences,
+            populated,
+            gone: gone.clone(),
+            toc,
+        };
+        let survey = Survey {
+            server: Server {
+                kind: crate::config::job::StoreKind::Postgresql,
+                version: text,
+                major,
+            },
+            parts: parts.into_iter().map(|(_, part)| part).collect(),
+            left_out,
+            definitions: store::Definitions::Postgresql(Arc::new(definitions)),
+        };
+        let fixed = Fixed {
+            snapshot,
+            encoding: traits.encoding,
+            gone,
+            conditions,
+        };
+        if self.fixed.set(fixed).is_err() {
+            return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
+        }
+        Ok(survey)
+    }
+
+    async fn read(&self, part: &Part) -> Result<Chunks> {
+        let session = self.session().await?;
+        let rows = match self.fixed().conditions.get(&part.id) {
+            Some(condition) => format!(
+                "(SELECT {} FROM ONLY {} {condition})",
+                super::column_list(&part.columns),
+                super::table_name(part)
+            ),
+            None if part.columns.is_empty() => super::table_name(part),
+            None => format!(
+                "{} ({})",
+                super::table_name(part),
+                super::column_list(&part.columns)
+            ),
+        };
+        let binary = part.encoding == Encoding::CopyBinary;
+        let format = if binary { " WITH (FORMAT binary)" } else { "" };
+        let stream = session
+            .copy_out(&format!("COPY {rows} TO STDOUT{format}"))
+            .await
+            .map_err(session.explain())
+            .map_err(|error| error.within(format!("reading {}", part.label())))?;
+        let reading = Reading {
+            session,
+            stream: Some(Box::pin(stream)),
+            held: None,
+            trailer: binary,
+            idle: self.idle.clone(),
+            label: part.label(),
+        };
+        Ok(stream::try_unfold(reading, Reading::next).boxed())
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        let session = self.session().await?;
+        let found = catalogue::read(&session, &self.fixed().gone).await?;
+        self.rest(session);
+        Ok(found)
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let session = self.session().await?;
+        let condition = self
+            .fixed()
+            .conditions
+            .get(&part.id)
+            .map_or("", String::as_str);
+        let sum = checksum(&session, part, condition).await?;
+        self.rest(session);
+        Ok(sum)
+    }
+
+    async fn close(&self) {
+        self.idle
+            .lock()
+            .expect("no one panics with this lock")
+            .clear();
+        // The keeper's locks end with its transaction; its connection goes when we do.
+        let _ = self.keeper.run("ROLLBACK").await;
+    }
+}
+
+/// A COPY under way, gathered into chunks of some size: the server sends one message a row.
+struct Reading {
+    session: Session,
+    /// `None` once the COPY has ended.
+    stream: Option<std::pin::Pin<Box<CopyOutStream>>>,
+    /// The newest message, held back because the last one of a binary COPY is no row but its trailer.
+    held: Option<Bytes>,
+    trailer: bool,
+    idle: Arc<Mutex<Vec<Session>>>,
+    label: String,
+}
+
+/// Rows are gathered until there are this many bytes.
+const CHUNK: usize = 128 * 1024;
+
+impl Reading {
+    async fn next(mut self) -> Result<Option<(Chunk, Self)>> {
+        let mut data = BytesMut::new();
+        let mut rows = 0;
+        loop {
+            let message = match &mut self.stream {
+                Some(stream) => stream.next().await.transpose().map_err(|error| {
+                    let made = self.session.explain()(error);
+                    made.within(format!("reading {}", self.label))
+                })?,
+                None => None,
+            };
+            let last = message.is_none();
+            if last {
+                self.stream = None;
+            }
+            let held = std::mem::replace(&mut self.held, message);
+            if let Some(held) = held {
+                rows += u64::from(!(last && self.trailer));
+                if data.is_empty() && held.len() >= CHUNK {
+                    return Ok(Some((Chunk { rows, data: held }, self)));
+                }
+                if data.capacity() == 0 {
+                    data.reserve(CHUNK + CHUNK / 8);
+                }
+                data.extend_from_slice(&held);
+            }
+            if last {
+                if !data.is_empty() {
+                    // Comes here once more, and then finds nothing.
+                    return Ok(Some((
+                        Chunk {
+                            rows,
+                            data: data.freeze(),
+                        },
+                        self,
+                    )));
+                }
+                // The COPY ran to its end: the session can be used again.
+                self.idle
+                    .lock()
+                    .expect("no one panics with this lock")
+                    .push(self.session);
+                return Ok(None);
+            }
+            if data.len() >= CHUNK {
+                return Ok(Some((
+                    Chunk {
+                        rows,
+                        data: data.freeze(),
+                    },
+                    self,
+                )));
+            }
+        }
+    }
+}

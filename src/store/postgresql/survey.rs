@@ -1,0 +1,518 @@
+//! What a database consists of, asked of its catalogues under one snapshot.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio_postgres::Row;
+
+use super::connection::{Session, literal, quoted};
+use crate::error::{Error, Kind, Result};
+use crate::store::{Encoding, Fate, Part, Selection};
+
+/// A table, partitioned or not, that belongs to no extension.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub(super) oid: u32,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// A partitioned table has no rows of its own.
+    pub(super) partitioned: bool,
+    /// The table it is a partition of.
+    pub(super) parent: Option<u32>,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) fate: Fate,
+}
+
+/// How a database was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Traits {
+    pub(super) encoding: String,
+    pub(super) collate: String,
+    pub(super) ctype: String,
+    /// `c`: the C library, `i`: ICU, `b`: built in.
+    pub(super) provider: String,
+    pub(super) locale: Option<String>,
+    pub(super) icu_rules: Option<String>,
+    pub(super) collation_version: Option<String>,
+    /// The database's own search path, as SQL writes it: functions in indexes and constraints may count on it.
+    pub(super) search_path: String,
+}
+
+/// A sequence's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sequence {
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) last_value: i64,
+    pub(super) is_called: bool,
+}
+
+/// Schemas of applications.
+pub(super) const OURS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+
+/// The server's version as a number: 150018.
+pub(super) async fn version(session: &Session) -> Result<(u32, String)> {
+    let row = session
+        .query_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    let number = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
+    if number < 120_000 {
+        return Err(Error::new(
+            Kind::Config,
+            format!("PostgreSQL {} is not supported", row.get::<_, String>(1)),
+        )
+        .hint("version 12 is the oldest that works"));
+    }
+    Ok((number, row.get(1)))
+}
+
+/// The database's traits.
+pub(super) async fn traits(session: &Session, version: u32) -> Result<Traits> {
+    let (locale, rules) = match version / 10_000 {
+        17.. => ("datlocale", "daticurules"),
+        16 => ("daticulocale", "daticurules"),
+        15 => ("daticulocale", "NULL::text"),
+        _ => ("NULL::text", "NULL::text"),
+    };
+    let (provider, collation_version) = if version >= 150_000 {
+        ("datlocprovider::text", "datcollversion")
+    } else {
+        ("'c'", "NULL::text")
+    };
+    let row = session
+        .query_one(
+            &format!(
+                "SELECT pg_encoding_to_char(encoding)::text, datcollate::text, datctype::text, {provider}, {locale}, {rules}, {collation_version},
+                        (SELECT substr(set, 13) FROM pg_db_role_setting s, unnest(s.setconfig) AS set
+                         WHERE s.setdatabase = d.oid AND s.setrole = 0 AND set LIKE 'search_path=%')
+                 FROM pg_database d WHERE datname = current_database()"
+            ),
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok(Traits {
+        encoding: row.get(0),
+        collate: row.get(1),
+        ctype: row.get(2),
+        provider: row.get(3),
+        locale: row.get(4),
+        icu_rules: row.get(5),
+        collation_version: row.get(6),
+        search_path: row
+            .get::<_, Option<String>>(7)
+            .filter(|path| !path.is_empty())
+            .unwrap_or_else(|| "\"$user\", public".to_owned()),
+    })
+}
+
+impl Traits {
+    /// As `CREATE DATABASE` wants them.
+    pub(super) fn clause(&self) -> String {
+        let mut clause = format!(
+            "ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+            literal(&self.encoding),
+            literal(&self.collate),
+            literal(&self.ctype)
+        );
+        let (provider, name) = match self.provider.as_str() {
+            "i" => ("icu", "ICU_LOCALE"),
+            "b" => ("builtin", "BUILTIN_LOCALE"),
+            _ => return clause,
+        };
+        clause.push_str(&format!(" LOCALE_PROVIDER {provider}"));
+        if let Some(locale) = &self.locale {
+            clause.push_str(&format!(" {name} {}", literal(locale)));
+        }
+        if let Some(rules) = &self.icu_rules {
+            clause.push_str(&format!(" ICU_RULES {}", literal(rules)));
+        }
+        clause
+    }
+}
+
+/// All tables, with what the selection makes of them. What is said of a partitioned table holds for its partitions.
+pub(super) async fn tables(session: &Session, selection: &Selection) -> Result<Vec<Table>> {
+    let rows = session
+        .query(
+            &format!(
+                "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', \
+                        CASE WHEN c.relispartition THEN (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid) END, \
+                        greatest(c.reltuples, 0)::float8, \
+                        CASE WHEN c.relkind = 'p' THEN 0 ELSE coalesce(pg_table_size(c.oid), 0) END \
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OURS} \
+                   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
+                 ORDER BY c.oid"
+            ),
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    let mut tables: Vec<Table> = rows
+        .iter()
+        .map(|row| {
+            let (schema, name): (String, String) = (row.get(1), row.get(2));
+            Table {
+                oid: row.get(0),
+                fate: selection.fate(Some(&schema), &name),
+                schema,
+                name,
+                partitioned: row.get(3),
+                parent: row.get(4),
+                rows: row.get::<_, f64>(5) as u64,
+                bytes: row.get::<_, i64>(6) as u64,
+            }
+        })
+        .collect();
+    let said: HashMap<u32, (Option<u32>, Fate)> =
+        tables.iter().map(|t| (t.oid, (t.parent, t.fate))).collect();
+    for table in &mut tables {
+        let mut above = table.parent;
+        while let Some((parent, fate)) = above.and_then(|oid| said.get(&oid)) {
+            if table.fate == Fate::Copy {
+                table.fate = *fate;
+            }
+            above = *parent;
+        }
+    }
+    Ok(tables)
+}
+
+/// Whatever cannot exist without these tables, as (catalogue, oid); and in words, what of it is not a part of them.
+pub(super) async fn gone(
+    session: &Session,
+    excluded: &[u32],
+) -> Result<(HashSet<(u32, u32)>, Vec<String>)> {
+    if excluded.is_empty() {
+        return Ok((HashSet::new(), Vec::new()));
+    }
+    let rows = session
+        .query(
+            "WITH RECURSIVE gone(classid, objid) AS (
+                 SELECT 'pg_class'::regclass::oid, oid FROM pg_class WHERE oid = ANY($1)
+                 UNION
+                 SELECT next.classid, next.objid FROM gone g, LATERAL (
+                     SELECT d.classid, d.objid FROM pg_depend d
+                     WHERE d.refclassid = g.classid AND d.refobjid = g.objid AND d.deptype IN ('n', 'a', 'i', 'P', 'S')
+                     UNION ALL
+                     SELECT 'pg_class'::regclass, r.ev_class FROM pg_rewrite r
+                     WHERE g.classid = 'pg_rewrite'::regclass AND r.oid = g.objid AND r.rulename = '_RETURN'
+                 ) next
+             )
+             SELECT classid, objid,
+                    CASE WHEN classid = 'pg_class'::regclass
+                              THEN (SELECT relkind IN ('v', 'm', 'r', 'p') AND oid <> ALL($1) FROM pg_class WHERE oid = objid)
+                         WHEN classid = 'pg_constraint'::regclass
+                              THEN (SELECT conrelid <> ALL($1) AND contype = 'f' FROM pg_constraint WHERE oid = objid)
+                         WHEN classid = 'pg_proc'::regclass THEN true
+                    END,
+                    pg_describe_object(classid, objid, 0)
+             FROM gone",
+            &[&excluded],
+        )
+        .await
+        .map_err(session.explain())?;
+    let mut aloud: Vec<String> = rows
+        .iter()
+        .filter(|row| row.get::<_, Option<bool>>(2) == Some(true))
+        .map(|row| row.get(3))
+        .collect();
+    aloud.sort();
+    Ok((
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        aloud,
+    ))
+}
+
+/// Columns that a COPY moves, of each table, and whether all of their types read the same in binary on another server.
+pub(super) async fn columns(session: &Session) -> Result<HashMap<u32, (Vec<String>, bool)>> {
+    let types = Types::load(session).await?;
+    let rows = session
+        .query(
+            &format!(
+                "SELECT a.attrelid, a.attname::text, a.atttypid FROM pg_attribute a \
+                 JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind = 'r' AND {OURS} AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
+                 ORDER BY a.attrelid, a.attnum"
+            ),
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    let mut found: HashMap<u32, (Vec<String>, bool)> = HashMap::new();
+    for row in rows {
+        let (columns, binary) = found
+            .entry(row.get(0))
+            .or_insert_with(|| (Vec::new(), true));
+        columns.push(row.get(1));
+        *binary &= types.same_everywhere(row.get(2));
+    }
+    Ok(found)
+}
+
+/// Which types have a binary form without an oid in it.
+struct Types(HashMap<u32, Type>);
+
+struct Type {
+    kind: String,
+    base: u32,
+    element: u32,
+    category: String,
+    sends: bool,
+}
+
+/// Types whose binary form is an oid of this very server, and `xml`, whose binary form has an encoding in it.
+const OID_ALIASES: [u32; 13] = [
+    24, 142, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 2249,
+];
+
+/// Oids below this one are the same in every cluster (`FirstNormalObjectId`).
+const FIRST_OWN_OID: u32 = 16_384;
+
+impl Types {
+    async fn load(session: &Session) -> Result<Self> {
+        let rows = session
+            .query(
+                "SELECT oid, typtype::text, typbasetype, CASE WHEN typlen = -1 THEN typelem ELSE 0 END, typcategory::text, typsend <> 0 \
+                 FROM pg_type WHERE typtype <> 'c' AND typrelid = 0",
+                &[],
+            )
+            .await
+            .map_err(session.explain())?;
+        Ok(Self(
+            rows.iter()
+                .map(|row| {
+                    let of = Type {
+                        kind: row.get(1),
+                        base: row.get(2),
+                        element: row.get(3),
+                        category: row.get(4),
+                        sends: row.get(5),
+                    };
+                    (row.get(0), of)
+                })
+                .collect(),
+        ))
+    }
+
+    fn same_everywhere(&self, oid: u32) -> bool {
+        let Some(of) = self.0.get(&oid) else {
+            return false;
+        };
+        if !of.sends || OID_ALIASES.contains(&oid) {
+            return false;
+        }
+        match of.kind.as_str() {
+            "d" => self.same_everywhere(of.base),
+            "e" => true,
+            "b" if of.category == "A" && of.element != 0 => {
+                // An array carries its element's type oid.
+                of.element < FIRST_OWN_OID && self.same_everywhere(of.element)
+            }
+            _ => oid < FIRST_OWN_OID,
+        }
+    }
+}
+
+/// Tables and sequences that an extension has marked as the user's data, with the condition on their rows.
+pub(super) async fn extension_data(
+    session: &Session,
+) -> Result<Vec<(u32, String, String, bool, String)>> {
+    let rows = session
+        .query(
+            "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'S', coalesce(e.condition, '') \
+             FROM pg_extension x, unnest(x.extconfig, x.extcondition) AS e(relation, condition) \
+             JOIN pg_class c ON c.oid = e.relation JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'S') ORDER BY c.oid",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)))
+        .collect())
+}
+
+/// All sequences outside of extensions but for those in `without`, with their values.
+pub(super) async fn sequences(
+    session: &Session,
+    without: &HashSet<(u32, u32)>,
+) -> Result<Vec<Sequence>> {
+    let rows = session
+        .query(
+            &format!(
+                "SELECT c.oid, n.nspname::text, c.relname::text, has_sequence_privilege(c.oid, 'SELECT') \
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OURS} \
+                   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' \
+                       AND NOT EXISTS (SELECT FROM pg_extension x WHERE x.oid = d.refobjid AND c.oid = ANY(x.extconfig))) \
+                 ORDER BY c.oid"
+            ),
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    let class = class_oid(session).await?;
+    let wanted: Vec<&Row> = rows
+        .iter()
+        .filter(|row| !without.contains(&(class, row.get(0))))
+        .collect();
+    let unreadable: Vec<String> = wanted
+        .iter()
+        .filter(|row| !row.get::<_, bool>(3))
+        .map(|row| format!("{}.{}", row.get::<_, &str>(1), row.get::<_, &str>(2)))
+        .collect();
+    if !unreadable.is_empty() {
+        return Err(unreadable_error("sequences", &unreadable));
+    }
+    let mut found = Vec::with_capacity(wanted.len());
+    for some in wanted.chunks(200) {
+        let names: Vec<(String, String)> =
+            some.iter().map(|row| (row.get(1), row.get(2))).collect();
+        found.extend(sequence_values(session, &names).await?);
+    }
+    Ok(found)
+}
+
+/// The values of these sequences.
+pub(super) async fn sequence_values(
+    session: &Session,
+    names: &[(String, String)],
+) -> Result<Vec<Sequence>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(place, (schema, name))| {
+            format!(
+                "SELECT {place}, last_value, is_called FROM {}.{}",
+                quoted(schema),
+                quoted(name)
+            )
+        })
+        .collect();
+    let rows = session
+        .query(&query.join(" UNION ALL "), &[])
+        .await
+        .map_err(session.explain())?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let (schema, name) = &names[row.get::<_, i32>(0) as usize];
+            Sequence {
+                schema: schema.clone(),
+                name: name.clone(),
+                last_value: row.get(1),
+                is_called: row.get(2),
+            }
+        })
+        .collect())
+}
+
+/// The oid of `pg_class` itself.
+pub(super) async fn class_oid(session: &Session) -> Result<u32> {
+    let row = session
+        .query_one("SELECT 'pg_class'::regclass::oid", &[])
+        .await
+        .map_err(session.explain())?;
+    Ok(row.get(0))
+}
+
+fn unreadable_error(what: &str, names: &[String]) -> Error {
+    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(5);
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    Error::new(
+        Kind::Permission,
+        format!(
+            "the source's user may not read {} {what}: {shown}{rest}",
+            names.len()
+        ),
+    )
+    .hint("grant SELECT on them (or the role pg_read_all_data), or exclude them")
+}
+
+/// Tables that would be copied but cannot be read, or only in part.
+pub(super) async fn readable(session: &Session, tables: &[Table]) -> Result<()> {
+    let oids: Vec<u32> = tables
+        .iter()
+        .filter(|table| table.fate == Fate::Copy)
+        .map(|table| table.oid)
+        .collect();
+    let rows = session
+        .query(
+            "SELECT n.nspname || '.' || c.relname, has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid) \
+             FROM unnest($1::oid[]) AS t(oid) JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE NOT has_table_privilege(c.oid, 'SELECT') OR row_security_active(c.oid) ORDER BY 1",
+            &[&oids],
+        )
+        .await
+        .map_err(session.explain())?;
+    let unreadable: Vec<String> = rows
+        .iter()
+        .filter(|r| !r.get::<_, bool>(1))
+        .map(|r| r.get(0))
+        .collect();
+    if !unreadable.is_empty() {
+        return Err(unreadable_error("tables", &unreadable));
+    }
+    if let Some(row) = rows.first() {
+        return Err(Error::new(
+            Kind::Permission,
+            format!(
+                "row-level security would hide rows of {} from the source's user",
+                row.get::<_, &str>(0)
+            ),
+        )
+        .hint("read as the table's owner or as a role with BYPASSRLS"));
+    }
+    Ok(())
+}
+
+/// The parts of a copy, biggest first.
+pub(super) fn parts(
+    tables: &[Table],
+    columns: &HashMap<u32, (Vec<String>, bool)>,
+    binary: bool,
+    fate: Fate,
+) -> Vec<(u32, Part)> {
+    let mut parts: Vec<(u32, Part)> = tables
+        .iter()
+        .filter(|table| table.fate == fate && !table.partitioned)
+        .map(|table| {
+            let (columns, same) = columns.get(&table.oid).cloned().unwrap_or_default();
+            let encoding = if binary && same && !columns.is_empty() {
+                Encoding::CopyBinary
+            } else {
+                Encoding::CopyText
+            };
+            let part = Part {
+                id: 0,
+                schema: Some(table.schema.clone()),
+                name: table.name.clone(),
+                columns,
+                encoding,
+                rows: table.rows,
+                bytes: table.bytes,
+            };
+            (table.oid, part)
+        })
+        .collect();
+    parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.bytes));
+    for (id, (_, part)) in parts.iter_mut().enumerate() {
+        part.id = id;
+    }
+    parts
+}
