@@ -1,0 +1,145 @@
+//! Progress on a terminal: a bar a task, the biggest parts by name, a summary. Without one: plain lines.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::Error;
+use crate::run::progress::Board;
+use crate::state::RunState;
+
+/// How often bars are drawn.
+const EVERY: Duration = Duration::from_millis(120);
+
+/// How often a plain line says how far it is.
+const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// Watches a board until it is ended.
+pub(super) struct Bars {
+    board: Arc<Board>,
+    screen: Option<MultiProgress>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    quiet: bool,
+}
+
+impl Bars {
+    /// Starts drawing, if there is a terminal to draw on.
+    pub(super) fn start(board: Arc<Board>, quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !quiet;
+        let screen = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (board, screen, stop) = (board.clone(), screen.clone(), stop.clone());
+            std::thread::spawn(move || match screen {
+                Some(screen) => draw(&board, &screen, &stop),
+                None if !quiet => say(&board, &stop),
+                None => {}
+            })
+        };
+        Self {
+            board,
+            screen,
+            stop,
+            thread: Some(thread),
+            quiet,
+        }
+    }
+
+    /// Prints a log line without tearing the bars.
+    pub(super) fn printer(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+        let screen = self.screen.clone();
+        Arc::new(move |line| match &screen {
+            Some(screen) => screen.suspend(|| {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }),
+            None => {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+        })
+    }
+
+    /// Stops drawing, and sums up on stdout.
+    pub(super) fn end(mut self, error: Option<&Error>) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+        if let Some(screen) = &self.screen {
+            let _ = screen.clear();
+        }
+        if self.quiet || error.is_some() {
+            return;
+        }
+        for task in &self.board.tasks {
+            let _ = writeln!(
+                std::io::stdout(),
+                "{}: {} rows, {} in {:.1} s",
+                task.name,
+                HumanCount(task.rows()),
+                HumanBytes(task.bytes()),
+                task.seconds()
+            );
+        }
+    }
+}
+
+fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
+    let style = ProgressStyle::with_template("{prefix:>12} {bar:30} {percent:>3}%  {msg}").expect("the template is well-formed");
+    let parts = ProgressStyle::with_template("{msg}").expect("the template is well-formed");
+    let bars: Vec<(ProgressBar, ProgressBar)> = board
+        .tasks
+        .iter()
+        .map(|task| {
+            let bar = screen.add(ProgressBar::new(1000).with_style(style.clone()).with_prefix(task.name.clone()));
+            let below = screen.add(ProgressBar::new(1).with_style(parts.clone()));
+            (bar, below)
+        })
+        .collect();
+    while !stop.load(Ordering::SeqCst) {
+        for (task, (bar, below)) in board.tasks.iter().zip(&bars) {
+            bar.set_position((task.percent() * 10.0) as u64);
+            let seconds = task.seconds();
+            let rate = if seconds > 0.0 { task.bytes() as f64 / seconds } else { 0.0 };
+            let step = if task.state() == RunState::Running { board.step() } else { task.state().as_str() };
+            bar.set_message(format!(
+                "{step}  {} rows, {}, {}/s",
+                HumanCount(task.rows()),
+                HumanBytes(task.bytes()),
+                HumanBytes(rate as u64)
+            ));
+            let active: Vec<String> = task.active().iter().take(3).map(|active| active.label.clone()).collect();
+            below.set_message(if active.is_empty() { String::new() } else { format!("{:>12} {}", "", active.join(", ")) });
+        }
+        std::thread::park_timeout(EVERY);
+    }
+    for (bar, below) in bars {
+        bar.finish_and_clear();
+        below.finish_and_clear();
+    }
+}
+
+fn say(board: &Board, stop: &AtomicBool) {
+    loop {
+        std::thread::park_timeout(PLAIN_EVERY);
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+        for task in board.tasks.iter().filter(|task| task.state() == RunState::Running) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "{}: {} {:.0} %, {} rows, {}",
+                task.name,
+                board.step(),
+                task.percent(),
+                HumanCount(task.rows()),
+                HumanBytes(task.bytes())
+            );
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! An operator's program: started without a shell, its output in the log, ended with all that it started.
+
+use std::collections::BTreeSet;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::job::Hook;
+use crate::error::{Error, Kind, Result};
+
+/// Between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a program's output is read after it ended: what it left running may hold the pipe open for ever.
+const DRAIN: Duration = Duration::from_secs(2);
+/// A longer line is logged in pieces.
+const LINE: usize = 4096;
+
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// A process group of ours; what is left of it is killed when this is dropped before [`Group::release`].
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Group {
+    /// Of a child that was started as its own group's leader, and not yet waited for.
+    fn of(child: &Child) -> Self {
+        let pid = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .map(Pid::from_raw);
+        if let Some(pid) = pid {
+            lock().insert(pid.as_raw());
+        }
+        Self(pid)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.0 {
+            // ESRCH: it went by itself.
+            let _ = killpg(pid, signal);
+        }
+    }
+
+    /// It ended by itself: what it left running was meant to.
+    fn release(mut self) {
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        if let Some(pid) = self.0.take() {
+            lock().remove(&pid.as_raw());
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.forget();
+    }
+}
+
+fn lock() -> std::sync::MutexGuard<'static, BTreeSet<i32>> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every program that runs now, for an exit without clean-up.
+pub(super) fn kill_all() {
+    for group in lock().iter() {
+        let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
+    }
+}
+
+#[cfg(test)]
+pub(super) fn groups() -> Vec<i32> {
+    lock().iter().copied().collect()
+}
+
+/// Runs a hook to its end. `what` is its key in the job's file; `envs` and then `extra` set its environment.
+///
+/// `Kind::Hook` if it cannot be started, ends with anything but 0, or is stopped: after its timeout, or because
+/// `cancel` was (the caller knows why that was, and says so). Dropping the future kills it and what it started.
+pub async fn run(
+    hook: &Hook,
+    what: &str,
+    envs: impl Fn(&mut Command),
+    extra: &[(&str, &str)],
+    cancel: Option<&CancellationToken>,
+) -> Result<()> {
+    let program = hook.argv.first().map(String::as_str).unwrap_or_default();
+    let named = |how: &str| format!("hook {what} (`{program}`) {how}");
+    let mut command = Command::new(program);
+    command.args(hook.argv.iter().skip(1));
+    envs(&mut command);
+    command
+        .envs(extra.iter().copied())
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| {
+        Error::new(Kind::Hook, named("cannot be started"))
+            .because(error)
+            .hint("hooks are argv lists, never a shell: check the program's path and its mode")
+    })?;
+    let group = Group::of(&child);
+    let last = Arc::new(Mutex::new(String::new()));
+    let stdout = Reader::start(child.stdout.take(), what, None);
+    let stderr = Reader::start(child.stderr.take(), what, Some(Arc::clone(&last)));
+
+    let ended = tokio::select! {
+        ended = child.wait() => Ended::ByItself(ended),
+        () = timer(hook.timeout) => Ended::TimedOut,
+        () = cancelled(cancel) => Ended::Cancelled,
+    };
+    let ended = match ended {
+        Ended::ByItself(status) => {
+            group.release();
+            Ended::ByItself(status)
+        }
+        early => {
+            group.signal(Signal::SIGTERM);
+            // Whether it goes or not: dropping the group kills what is left.
+            let _ = tokio::time::timeout(GRACE, child.wait()).await;
+            drop(group);
+            early
+        }
+    };
+    for reader in [stdout, stderr] {
+        reader.finish().await;
+    }
+    let last = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let failed = |how: &str| {
+        let how = if last.is_empty() {
+            how.to_owned()
+        } else {
+            format!("{how}: {last}")
+        };
+        Err(Error::new(Kind::Hook, named(&how)))
+    };
+    match ended {
+        Ended::ByItself(Ok(status)) if status.success() => Ok(()),
+        Ended::ByItself(Ok(status)) => failed(&describe(status)),
+        Ended::ByItself(Err(error)) => {
+            Err(Error::new(Kind::Internal, named("cannot be waited for")).because(error))
+        }
+        Ended::TimedOut => {
+            let limit = humantime::format_duration(hook.timeout.unwrap_or_default());
+            failed(&format!("was stopped after its timeout of {limit}"))
+        }
+        Ended::Cancelled => failed("was stopped with the run"),
+    }
+}
+
+enum Ended {
+    ByItself(std::io::Result<ExitStatus>),
+    TimedOut,
+    Cancelled,
+}
+
+async fn timer(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn cancelled(cancel: Option<&CancellationToken>) {
+    match cancel {
+        Some(cancel) => cancel.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => {
+            let name =
+                Signal::try_from(signal).map_or_else(|_| signal.to_string(), |s| s.to_string());
+            format!("was ended by signal {name}")
+        }
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
+
+/// Puts one stream into the log; dropped with the future that waits for the program.
+struct Reader(JoinHandle<()>);
+
+impl Reader {
+    fn start(
+        stream: Option<impl AsyncRead + Unpin + Send + 'static>,
+        what: &str,
+        last: Option<Arc<Mutex<String>>>,
+    ) -> Self {
+        use tracing::Instrument as _;
+        let what = what.to_owned();
+        let reading = async move {
+            let mut stream = BufReader::with_capacity(LINE, stream?);
+            let mut line = Vec::new();
+            loop {
+                let (taken, whole) = match stream.fill_buf().await {
+                    Ok([]) | Err(_) => (0, true),
+                    Ok(bytes) => {
+                        let end = bytes.iter().position(|byte| *byte == b'\n');
+                        line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+                        (end.map_or(bytes.len(), |end| end + 1), end.is_some())
+                    }
+                };
+                stream.consume(taken);
+                if whole || line.len() >= LINE {
+                    log(&what, &line, last.as_deref());
+                    line.clear();
+                }
+                if taken == 0 {
+                    return Some(());
+                }
+            }
+        };
+        Self(tokio::spawn(
+            async move {
+                reading.await;
+            }
+            .in_current_span(),
+        ))
+    }
+
+    async fn finish(mut self) {
+        let _ = tokio::time::timeout(DRAIN, &mut self.0).await;
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn log(what: &str, line: &[u8], last: Option<&Mutex<String>>) {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim();
+    if text.is_empty() {
+        return;
+    }
+    tracing::info!(hook = what, output = text, "hook said");
+    if let Some(last) = last {
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = text.chars().take(200).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::process::Process;
+
+    fn hook(argv: &[&str], timeout: Option<Duration>) -> Hook {
+        Hook {
+            argv: argv.iter().map(ToString::to_string).collect(),
+            timeout,
+        }
+    }
+
+    async fn sh(script: &str, timeout: Option<Duration>) -> Result<()> {
+        run(
+            &hook(&["/bin/sh", "-c", script], timeout),
+            "maintenance_on",
+            |_| {},
+            &[],
+            None,
+        )
+        .await
+    }
+
+    /// The process whose id a script wrote to this file.
+    async fn written(file: &std::path::Path) -> Process {
+        loop {
+            if let Ok(text) = std::fs::read_to_string(file)
+                && text.ends_with('\n')
+            {
+                return Process::of(text.trim().parse().unwrap()).expect("it runs");
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn gone(process: &Process) {
+        while process.is_alive() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn arguments_and_environment_arrive_without_a_shell() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let argv = [
+            "/bin/sh",
+            "-c",
+            "printf '%s|%s|%s' \"$1\" \"$A\" \"$B\" > \"$0\"",
+            out.to_str().unwrap(),
+            "$(id) *",
+        ];
+        run(
+            &hook(&argv, None),
+            "x",
+            |command| {
+                command.env("A", "one").env("B", "lost");
+            },
+            &[("B", "two")],
+            None,
+        )
+        .await
+        .unwrap();
+        assert_eq!(std::fs::read_to_string(out).unwrap(), "$(id) *|one|two");
+    }
+
+    #[tokio::test]
+    async fn a_failure_names_the_program_its_exit_code_and_its_last_words() {
+        let error = sh(
+            "echo first >&2; echo no such site >&2; echo fine; exit 3",
+            None,
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(error.kind(), Kind::Hook);
+        assert_eq!(
+            error.to_string(),
+            "hook maintenance_on (`/bin/sh`) ended with exit code 3: no such site"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_named() {
+        let error = run(
+            &hook(&["/nonexistent/hook"], None),
+            "after_publish",
+            |_| {},
+            &[],
+            None,
+        )
+        .await
+        .unwrap_err();
+        assert_eq!(error.kind(), Kind::Hook);
+        assert!(
+            error
+                .to_string()
+                .contains("hook after_publish (`/nonexistent/hook`) cannot be started"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_named() {
+        let error = sh("kill -9 $$", None).await.unwrap_err();
+        assert!(
+            error.to_string().ends_with("was ended by signal SIGKILL"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_timeout_ends_the_program_and_what_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", file.display());
+        let running = sh(&script, Some(Duration::from_secs(2)));
+        let (error, grandchild) = tokio::join!(running, written(&file));
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), Kind::Hook);
+        assert!(
+            error
+                .to_string()
+                .contains("was stopped after its timeout of 2s"),
+            "{error}"
+        );
+        gone(&grandchild).await;
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ignores_sigterm_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!(
+            "trap '' TERM; echo $$ > {}; while :; do sleep 1; done",
+            file.display()
+        );
+        let running = sh(&script, Some(Duration::from_secs(2)));
+        let (error, child) = tokio::join!(running, written(&file));
+        assert!(error.is_err());
+        gone(&child).await;
+    }
+
+    #[tokio::test]
+    async fn cancelling_the_run_ends_its_hook() {
+        let cancel = CancellationToken::new();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("echo $$ > {}; exec sleep 600", file.display());
+        let hook = hook(&["/bin/sh", "-c", &script], None);
+        let running = run(&hook, "x", |_| {}, &[], Some(&cancel));
+        let (error, child) = tokio::join!(running, async {
+            let child = written(&file).await;
+            cancel.cancel();
+            child
+        });
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("was stopped with the run")
+        );
+        assert!(!child.is_alive());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_hook_takes_all_that_it_started_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", file.display());
+        let grandchild = tokio::select! {
+            _ = sh(&script, None) => panic!("it ended by itself"),
+            process = written(&file) => process,
+        };
+        gone(&grandchild).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_hook_leaves_running_neither_holds_up_the_run_nor_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        sh(&format!("sleep 600 & echo $! > {}", file.display()), None)
+            .await
+            .unwrap();
+        let left = written(&file).await;
+        assert!(left.is_alive());
+        nix::sys::signal::kill(
+            Pid::from_raw(i32::try_from(left.pid).unwrap()),
+            Signal::SIGKILL,
+        )
+        .unwrap();
+    }
+}

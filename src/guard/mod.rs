@@ -1,0 +1,39 @@
+//! What keeps a run from treading on others: locks, the reboot lock, priority, signals, and the programs it calls.
+
+pub mod command;
+pub mod logind;
+pub mod priority;
+pub mod process;
+pub mod reboot_lock;
+pub mod signals;
+pub mod target_lock;
+
+pub use logind::refuse_if_rebooting;
+
+/// A process as our lock files spell it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct StoredProcess {
+    pid: u32,
+    started: u64,
+    boot: String,
+}
+
+impl From<&process::Process> for StoredProcess {
+    fn from(process: &process::Process) -> Self {
+        Self {
+            pid: process.pid,
+            started: process.started,
+            boot: process.boot.clone(),
+        }
+    }
+}
+
+impl From<StoredProcess> for process::Process {
+    fn from(stored: StoredProcess) -> Self {
+        Self {
+            pid: stored.pid,
+            started: stored.started,
+            boot: stored.boot,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Which process it was, in a way that survives reused process ids and reboots.
+
+use std::fs;
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+/// A process, told apart from all others that ever had or will have its id on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (field 22 of `/proc/PID/stat`, see proc(5)); 0: unknown.
+    pub started: u64,
+    /// The boot it belongs to (`/proc/sys/kernel/random/boot_id`); empty: unknown.
+    pub boot: String,
+}
+
+impl Process {
+    /// This process.
+    pub fn own() -> Self {
+        let pid = std::process::id();
+        Self::of(pid).unwrap_or_else(|| Self {
+            pid,
+            started: 0,
+            boot: boot_id(),
+        })
+    }
+
+    /// The process that has this id now; `None` where there is none, or none that we may look at.
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = Stat::read(pid)?;
+        (!stat.gone).then(|| Self {
+            pid,
+            started: stat.started,
+            boot: boot_id(),
+        })
+    }
+
+    /// Whether it still runs on this machine. In doubt it does: nothing is cleared away under a living run.
+    pub fn is_alive(&self) -> bool {
+        let boot = boot_id();
+        if !self.boot.is_empty() && !boot.is_empty() && self.boot != boot {
+            return false;
+        }
+        match Stat::read(self.pid) {
+            Some(stat) => !stat.gone && (self.started == 0 || self.started == stat.started),
+            // `hidepid` hides the processes of others from us; the kernel still tells them from none.
+            None => i32::try_from(self.pid)
+                .is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)),
+        }
+    }
+}
+
+/// This machine's name, as runs and holds carry it.
+pub fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+struct Stat {
+    /// It has ended and only waits for its parent to ask how.
+    gone: bool,
+    started: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        Self::parse(&String::from_utf8_lossy(&text))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // Field 2 is the program's name in parentheses, and may itself have blanks and parentheses.
+        let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
+        let state = fields.next()?;
+        let started = fields.nth(18)?.parse().ok()?;
+        Some(Self {
+            gone: matches!(state, "Z" | "X"),
+            started,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn this_process_is_alive_and_is_itself() {
+        let own = Process::own();
+        assert_eq!(own.pid, std::process::id());
+        assert!(own.started > 0 && own.boot.len() == 36, "{own:?}");
+        assert!(own.is_alive());
+        assert_eq!(Process::of(own.pid), Some(own));
+    }
+
+    #[test]
+    fn a_killed_process_is_gone_before_and_after_its_parent_asked() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Process::of(child.id()).unwrap();
+        assert!(process.is_alive());
+        child.kill().unwrap();
+        while Process::of(child.id()).is_some() {
+            std::thread::yield_now();
+        }
+        assert!(!process.is_alive(), "a zombie counts as gone");
+        child.wait().unwrap();
+        assert!(!process.is_alive());
+    }
+
+    #[test]
+    fn a_reused_id_and_another_boot_are_other_processes() {
+        let own = Process::own();
+        let reused = Process {
+            started: own.started + 1,
+            ..own.clone()
+        };
+        assert!(!reused.is_alive());
+        let rebooted = Process {
+            boot: "00000000-0000-0000-0000-000000000000".to_owned(),
+            ..own
+        };
+        assert!(!rebooted.is_alive());
+    }
+
+    #[test]
+    fn a_program_with_parentheses_in_its_name_is_read_right() {
+        let stat =
+            Stat::parse("7 (a) Z (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9")
+                .unwrap();
+        assert_eq!((stat.gone, stat.started), (false, 4242));
+    }
+}

@@ -1,0 +1,151 @@
+//! Copy: a few workers move parts, the biggest first, and build on each what can be built once its rows are in.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use super::Site;
+use crate::config::job::Verify;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Meter, Part, Step, Survey};
+
+/// What is left to do.
+struct Work {
+    queue: Mutex<Queue>,
+    /// Wakes workers that wait for what others may leave to build.
+    changed: Notify,
+}
+
+struct Queue {
+    parts: VecDeque<Part>,
+    steps: VecDeque<Step>,
+    busy: usize,
+}
+
+enum Piece {
+    Part(Part),
+    Step(Step),
+}
+
+impl Work {
+    /// The next piece, once there is one; `None` when nothing is left and nothing more can come.
+    async fn next(&self) -> Option<Piece> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let mut queue = self.queue.lock().expect("no one panics with this lock");
+                let piece = match queue.parts.pop_front() {
+                    Some(part) => Some(Piece::Part(part)),
+                    None => queue.steps.pop_front().map(Piece::Step),
+                };
+                if piece.is_some() {
+                    queue.busy += 1;
+                    return piece;
+                }
+                if queue.busy == 0 {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn done(&self, steps: Vec<Step>) {
+        let mut queue = self.queue.lock().expect("no one panics with this lock");
+        queue.busy -= 1;
+        queue.steps.extend(steps);
+        drop(queue);
+        self.changed.notify_waiters();
+    }
+}
+
+/// Moves all parts of a survey.
+pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
+    site.board.expect(survey.parts.iter().map(|part| part.bytes).sum());
+    if site
+        .target
+        .adopt(&*site.source, survey, &*site.board)
+        .await?
+    {
+        return Ok(());
+    }
+    let work = Arc::new(Work {
+        queue: Mutex::new(Queue {
+            parts: survey.parts.iter().cloned().collect(),
+            steps: VecDeque::new(),
+            busy: 0,
+        }),
+        changed: Notify::new(),
+    });
+    // Dropped, the set ends its workers: a failed or cancelled copy leaves nobody writing.
+    let mut workers = JoinSet::new();
+    for _ in 0..site.context.workers {
+        let (site, work) = (site.clone(), work.clone());
+        workers.spawn(worker(site, work).in_current_span());
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.map_err(|error| Error::new(Kind::Internal, "a worker broke").because(error))??;
+    }
+    Ok(())
+}
+
+async fn worker(site: Arc<Site>, work: Arc<Work>) -> Result<()> {
+    while let Some(piece) = work.next().await {
+        match piece {
+            Piece::Part(part) => {
+                let label = part.label();
+                site.board.enter(label.clone(), part.bytes);
+                transfer(&site, &part).await?;
+                site.board.leave(&label, Some(&part));
+                let steps = site.target.steps_after(&part);
+                site.board.expect_steps(steps.len());
+                work.done(steps);
+            }
+            Piece::Step(step) => {
+                site.board.enter(step.label.clone(), 0);
+                site.target.build(&step).await?;
+                site.board.leave(&step.label, None);
+                tracing::debug!(step = step.label, "built");
+                work.done(Vec::new());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Moves one part, and holds what the source sent against what the target took.
+async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
+    let sent = Arc::new(Mutex::new(0_u64));
+    let chunks = {
+        let (site, sent, part) = (site.clone(), sent.clone(), part.clone());
+        site.source
+            .read(&part)
+            .await?
+            .inspect(move |chunk| {
+                if let Ok(chunk) = chunk {
+                    *sent.lock().expect("no one panics with this lock") += chunk.rows;
+                    site.board.add(&part, chunk.rows, chunk.data.len() as u64);
+                }
+            })
+            .boxed()
+    };
+    let taken = site.target.write(part, chunks).await?;
+    let sent = *sent.lock().expect("no one panics with this lock");
+    if site.task.verify != Verify::None && taken != sent {
+        return Err(Error::new(
+            Kind::Verify,
+            format!(
+                "{}: the source sent {sent} rows and the target took {taken}",
+                part.label()
+            ),
+        ));
+    }
+    tracing::debug!(part = part.label(), rows = taken, "copied");
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Hooks: the operator's programs around publish. Maintenance that was turned on is turned off, whatever happens.
+
+use std::sync::Arc;
+
+use super::Order;
+use crate::config::job::Hook;
+use crate::error::Result;
+use crate::guard::command;
+
+/// The hooks of one run.
+pub(super) struct Maintenance<'a> {
+    order: &'a Arc<Order>,
+    on: bool,
+}
+
+impl<'a> Maintenance<'a> {
+    pub(super) fn new(order: &'a Arc<Order>) -> Self {
+        Self { order, on: false }
+    }
+
+    /// Calls `maintenance_on`. From then on `off` is owed, even if it failed: it may have done half of its work.
+    pub(super) async fn on(&mut self) -> Result<()> {
+        let Some(hook) = &self.order.job.hooks.maintenance_on else {
+            return Ok(());
+        };
+        self.on = true;
+        call(self.order, hook, "maintenance_on", true).await
+    }
+
+    /// Calls `after_publish`.
+    pub(super) async fn after_publish(&self) -> Result<()> {
+        match &self.order.job.hooks.after_publish {
+            Some(hook) => call(self.order, hook, "after_publish", true).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Calls `maintenance_off`; a failure is logged as an error and returned as `false`.
+    pub(super) async fn off(&mut self) -> bool {
+        let hooks = &self.order.job.hooks;
+        let owed = self.on || hooks.maintenance_on.is_none();
+        let Some(hook) = hooks.maintenance_off.as_ref().filter(|_| owed) else {
+            return true;
+        };
+        self.on = false;
+        match call(self.order, hook, "maintenance_off", false).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "maintenance may still be on");
+                false
+            }
+        }
+    }
+}
+
+/// Calls a hook with what it may want to know in its environment. `maintenance_off` is not cut short by a signal.
+pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bool) -> Result<()> {
+    let extra = [
+        ("ENVSYNC_JOB", order.job.name.as_str()),
+        ("ENVSYNC_RUN", order.id.as_str()),
+        ("ENVSYNC_FROM", order.job.from.as_str()),
+        ("ENVSYNC_TO", order.job.to.as_str()),
+    ];
+    let cancel = cancellable.then_some(&order.cancel);
+    command::run(hook, name, |command| order.variables.apply(command), &extra, cancel).await
+}

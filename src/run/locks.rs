@@ -1,0 +1,74 @@
+//! Locks: nobody else writes the target, nobody holds the environment, nobody reboots the machine.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use super::{Order, Site};
+use crate::error::{Error, Kind, Result};
+use crate::guard::logind::{self, Inhibitor};
+use crate::guard::process::Process;
+use crate::guard::reboot_lock::RebootLock;
+use crate::guard::target_lock::{Owner, TargetLock};
+use crate::state::Verb;
+
+/// Everything that is held until the run has ended. Dropped, it is free.
+#[derive(Default)]
+pub(super) struct Held {
+    targets: Vec<TargetLock>,
+    reboot: Option<RebootLock>,
+    inhibitor: Option<Inhibitor>,
+}
+
+/// What can be known before a server is asked: whether the environment is held.
+pub(super) fn before(order: &Order) -> Result<()> {
+    let Some(hold) = order.state.hold_on(order.job.to.as_str())? else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Busy, hold.sentence())
+        .hint(format!("wait, or end the hold with: envsyncd release {}", hold.environment)))
+}
+
+/// Who we are, for whoever finds a lock taken.
+pub(super) fn owner(order: &Order, verb: Verb) -> Owner {
+    Owner {
+        job: order.job.name.to_string(),
+        run: order.id.clone(),
+        process: Process::own(),
+        since: order.started_at,
+        verb: verb.as_str().to_owned(),
+    }
+}
+
+/// Takes the locks on every task's target, then the reboot lock.
+pub(super) async fn take(order: &Arc<Order>, held: &mut Held, sites: &[Arc<Site>]) -> Result<()> {
+    let mut places = HashSet::new();
+    for site in sites {
+        let place = site.target.identity().await?.place;
+        if !places.insert(place.clone()) {
+            return Err(Error::new(
+                Kind::Policy,
+                format!("two tasks of the job write one target (the second is `{}`)", site.task.name),
+            )
+            .hint("give each task a target of its own"));
+        }
+        let lock = TargetLock::take(super::lock_dir(order), &place, &owner(order, Verb::Run))?;
+        held.targets.push(lock);
+        site.target.lock().instrument(super::span(&site.task)).await?;
+    }
+    reboot(order, held).await
+}
+
+/// Keeps the machine up; a reboot that is already coming is not waited for.
+pub(super) async fn reboot(order: &Order, held: &mut Held) -> Result<()> {
+    crate::guard::refuse_if_rebooting().await?;
+    let wanted = &order.settings.reboot_lock;
+    if let Some(directory) = &wanted.directory {
+        held.reboot = Some(RebootLock::take(directory, order.job.name.as_str(), &order.id, &Process::own())?);
+    }
+    if wanted.inhibit {
+        held.inhibitor = logind::inhibit(&format!("job {}", order.job.name)).await;
+    }
+    Ok(())
+}

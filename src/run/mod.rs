@@ -1,0 +1,370 @@
+//! One run, in one straight line:
+//!
+//! policy -> locks -> survey -> prepare incoming -> copy parts -> finish -> verify -> scripts -> (all tasks built) ->
+//! maintenance on -> publish -> after_publish -> maintenance off -> record
+//!
+//! Low priority comes even before: it belongs to the whole process (see `guard::priority`). All of a job's tasks are
+//! built and verified before the first is published; if publishing a later one fails, the earlier ones are undone.
+
+mod copy;
+pub mod hooks;
+mod locks;
+pub mod plan;
+pub mod progress;
+pub mod record;
+pub mod recover;
+pub mod rollback;
+mod scripts;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use self::hooks::Maintenance;
+use self::progress::{Board, TaskBoard};
+use crate::config::Variables;
+use crate::config::job::{Job, Settings, Task};
+use crate::error::{Error, Kind, Result};
+use crate::guard::process::{Process, host_name};
+use crate::guard::signals::Signals;
+use crate::policy;
+use crate::report::log::Counts;
+use crate::state::{NewRun, RunState, State, Trigger, Verb};
+use crate::store::{self, Claim, Context, Selection};
+
+/// Everything that one run needs, put together by who starts it.
+pub struct Order {
+    /// What to do.
+    pub job: Job,
+    /// The host's settings.
+    pub settings: Settings,
+    /// The environment for hooks and secrets.
+    pub variables: Arc<Variables>,
+    /// The run's id, a UUID of version 7.
+    pub id: String,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Who asked for it.
+    pub by: String,
+    /// Where it is recorded.
+    pub state: State,
+    /// What the log has counted.
+    pub counts: Counts,
+    /// How far it is.
+    pub board: Arc<Board>,
+    /// Ends it.
+    pub cancel: CancellationToken,
+    /// Why it was ended.
+    pub signals: Signals,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// Whether the job's own time limit ended it.
+    pub timed_out: AtomicBool,
+}
+
+impl Order {
+    /// The board for a job's tasks.
+    pub fn board_for(job: &Job) -> Arc<Board> {
+        Arc::new(Board::new(
+            job.tasks.iter().map(|task| (task.name.clone(), task.kind.to_string())),
+        ))
+    }
+
+    fn claim(&self) -> Claim {
+        Claim {
+            job: self.job.name.to_string(),
+            run: self.id.clone(),
+            host: host_name(),
+        }
+    }
+
+    /// Notes a step, in the history and on the board.
+    fn step(&self, step: &'static str) {
+        self.board.set_step(step);
+        tracing::debug!(step, "next step");
+        if let Err(error) = self.state.set_step(&self.id, step) {
+            tracing::warn!(%error, "the step could not be recorded");
+        }
+    }
+
+    /// What an error that came while the run was being ended really was.
+    fn cause(&self, error: Error) -> Error {
+        if !self.cancel.is_cancelled() {
+            return error;
+        }
+        if self.timed_out.load(Ordering::SeqCst) {
+            let limit = self.job.timeout.map(|limit| humantime::format_duration(limit).to_string());
+            return Error::new(
+                Kind::Timeout,
+                format!("the job's timeout of {} is over", limit.unwrap_or_default()),
+            )
+            .hint("see the log for what took so long, or give the job a longer `timeout`");
+        }
+        match self.signals.received() {
+            Some(number) => {
+                let name = nix::sys::signal::Signal::try_from(number).map_or("a signal", nix::sys::signal::Signal::as_str);
+                Error::new(Kind::Cancelled(number), format!("cancelled by {name}"))
+            }
+            None => error,
+        }
+    }
+
+    async fn cancelled(&self) -> Error {
+        self.cancel.cancelled().await;
+        self.cause(Error::new(Kind::Internal, "cancelled"))
+    }
+
+    fn context(&self, task: &Task) -> Result<Context> {
+        let variables = self.variables.clone();
+        Ok(Context {
+            claim: self.claim(),
+            cancel: self.cancel.clone(),
+            selection: Arc::new(Selection::of(task)?),
+            workers: store::workers(task),
+            lookup: Arc::new(move |name| variables.get(name)),
+        })
+    }
+}
+
+/// One task with both of its sides open.
+struct Site {
+    task: Task,
+    context: Context,
+    source: Box<dyn store::Source>,
+    target: Box<dyn store::Target>,
+    board: Arc<TaskBoard>,
+}
+
+/// Runs a job to its end and records what came of it. The error is the run's own.
+pub async fn execute(order: Order) -> Result<()> {
+    let order = Arc::new(order);
+    let process = Process::own();
+    let tasks: Vec<(String, String)> = order
+        .job
+        .tasks
+        .iter()
+        .map(|task| (task.name.clone(), task.kind.to_string()))
+        .collect();
+    order.state.begin(&NewRun {
+        id: &order.id,
+        job: order.job.name.as_str(),
+        file: &order.job.file,
+        verb: Verb::Run,
+        from: order.job.from.as_str(),
+        to: order.job.to.as_str(),
+        trigger: order.trigger,
+        by: &order.by,
+        host: &host_name(),
+        process: &process,
+        timeout: order.job.timeout,
+        tasks: &tasks,
+    })?;
+    let recorder = record::Recorder::start(order.clone())?;
+    tracing::info!(from = %order.job.from, to = %order.job.to, "run started");
+    let outcome = watched(&order).await;
+    recorder.end(&outcome).await?;
+    outcome
+}
+
+/// The line, under the job's time limit.
+async fn watched(order: &Arc<Order>) -> Result<()> {
+    let limit = order.job.timeout.map(|limit| {
+        let order = order.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            order.timed_out.store(true, Ordering::SeqCst);
+            order.cancel.cancel();
+        })
+    });
+    let outcome = line(order).await;
+    if let Some(limit) = limit {
+        limit.abort();
+    }
+    outcome
+}
+
+async fn line(order: &Arc<Order>) -> Result<()> {
+    policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
+    capabilities(&order.job)?;
+    let mut held = locks::Held::default();
+    let mut sites: Vec<Arc<Site>> = Vec::new();
+    let built = tokio::select! {
+        built = build_all(order, &mut held, &mut sites) => built.map_err(|error| order.cause(error)),
+        error = order.cancelled() => Err(error),
+    };
+    let outcome = match built {
+        Ok(()) => publish_all(order, &sites).await,
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        for site in &sites {
+            discard(site).await;
+        }
+    }
+    for site in &sites {
+        site.source.close().await;
+        site.target.close().await;
+    }
+    outcome
+}
+
+/// Drops a task's incoming; a failure here is told, and the next run tries again.
+async fn discard(site: &Site) {
+    let limit = std::time::Duration::from_secs(60);
+    let problem = match tokio::time::timeout(limit, site.target.discard()).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the server did not answer".to_owned(),
+    };
+    tracing::warn!(task = site.task.name, problem, "incoming could not be removed; the next run does it");
+}
+
+/// What a store cannot do is refused by `validate`; and here, for who does not call it.
+fn capabilities(job: &Job) -> Result<()> {
+    for task in &job.tasks {
+        if let Some(unable) = store::unable(task).into_iter().next() {
+            return Err(Error::new(
+                Kind::Config,
+                format!("task `{}`, key `{}`: {}", task.name, unable.key, unable.why),
+            )
+            .hint("envsyncd validate -f shows the place"));
+        }
+    }
+    Ok(())
+}
+
+/// Opens, locks, builds and verifies every task. What was opened is in `sites` even if it fails.
+async fn build_all(order: &Arc<Order>, held: &mut locks::Held, sites: &mut Vec<Arc<Site>>) -> Result<()> {
+    locks::before(order)?;
+    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
+        let opened = open(order, task, board.clone()).instrument(span(task)).await;
+        let site = failing(board, opened)?;
+        sites.push(Arc::new(site));
+    }
+    order.step("locks");
+    locks::take(order, held, sites).await?;
+    for site in sites.iter() {
+        let built = build(order, site).instrument(span(&site.task)).await;
+        failing(&site.board, built)?;
+    }
+    Ok(())
+}
+
+fn span(task: &Task) -> tracing::Span {
+    crate::report::log::task_span(&task.name)
+}
+
+/// Puts a task's failure on its board.
+fn failing<T>(board: &TaskBoard, outcome: Result<T>) -> Result<T> {
+    if let Err(error) = &outcome {
+        board.end(record::state_of(error.kind()), &error.to_string());
+    }
+    outcome.map_err(|error| error.within(format!("task {}", board.name)))
+}
+
+async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site> {
+    let context = order.context(task)?;
+    let target = store::open_target(task, &context).await?;
+    let source = store::open_source(task, &context).await?;
+    let (from, to) = (source.identity().await?, target.identity().await?);
+    policy::distinct(&from, &to)?;
+    Ok(Site {
+        task: task.clone(),
+        context,
+        source,
+        target,
+        board,
+    })
+}
+
+/// Builds one task's incoming, up to where it could be published.
+async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
+    site.board.start();
+    for leftover in site.target.sweep().await? {
+        tracing::warn!(leftover, "removed what a dead run had left");
+    }
+    order.step("survey");
+    let server = site.target.server().await?;
+    let survey = site.source.survey(&server).await?;
+    plan::warn_unmatched(&site.context.selection, &survey);
+    tracing::info!(
+        parts = survey.parts.len(),
+        bytes = survey.parts.iter().map(|part| part.bytes).sum::<u64>(),
+        "surveyed"
+    );
+    site.target.check(&survey).await?;
+    order.step("prepare");
+    site.target.prepare(&survey).await?;
+    order.step("copy");
+    copy::copy(site, &survey).await?;
+    tracing::info!(rows = site.board.rows(), bytes = site.board.bytes(), "copied");
+    order.step("finish");
+    site.target.finish().await?;
+    order.step("verify");
+    verify::verify(site, &survey).await?;
+    site.source.close().await;
+    order.step("scripts");
+    scripts::run(site).await?;
+    site.board.built();
+    tracing::info!("incoming is complete");
+    Ok(())
+}
+
+/// Publishes all tasks, in the job's order, with the hooks around it.
+async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
+    let mut maintenance = Maintenance::new(order);
+    order.step("maintenance");
+    if let Err(error) = maintenance.on().await {
+        maintenance.off().await;
+        return Err(order.cause(error));
+    }
+    order.step("publish");
+    for (place, site) in sites.iter().enumerate() {
+        let published = if order.cancel.is_cancelled() {
+            Err(order.cancelled().await)
+        } else {
+            site.target.publish().instrument(span(&site.task)).await
+        };
+        if let Err(error) = failing(&site.board, published) {
+            let mut undone = Ok(());
+            for earlier in sites[..place].iter().rev() {
+                undone = undone.and(earlier.target.revert().instrument(span(&earlier.task)).await);
+            }
+            maintenance.off().await;
+            return Err(match undone {
+                Ok(()) => error,
+                Err(other) => Error::new(
+                    Kind::AfterPublish,
+                    format!("{error}; and an earlier task could not be undone, its new data is live: {other}"),
+                ),
+            });
+        }
+        tracing::info!(task = site.task.name, "published");
+    }
+    order.step("hooks");
+    let after = maintenance.after_publish().await;
+    let off = maintenance.off().await;
+    for site in sites {
+        if let Err(error) = site.target.settle().instrument(span(&site.task)).await {
+            tracing::warn!(%error, "what was live before could not be cleared up; the next run does it");
+        }
+        site.board.end(RunState::Succeeded, "");
+    }
+    let failed = after.and(if off { Ok(()) } else { Err(Error::new(Kind::Hook, "maintenance_off failed")) });
+    failed.map_err(|error| {
+        error
+            .within("the new data IS live, but")
+            .with_kind(Kind::AfterPublish)
+            .hint("run the hook by hand; the copy itself is complete")
+    })
+}
+
+/// The settings' lock directory, made if it is missing.
+fn lock_dir(order: &Order) -> &Path {
+    &order.settings.lock_dir
+}

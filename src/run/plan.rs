@@ -1,0 +1,162 @@
+//! Plan: what a run would do, with sizes. Nothing is locked, nothing is changed.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Order, Site, capabilities, open, span};
+use crate::error::Result;
+use crate::policy;
+use crate::store::{Encoding, Fate, Selection, Survey};
+use tracing::Instrument;
+
+/// What a run would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The format's version.
+    pub version: u32,
+    /// The job.
+    pub job: String,
+    /// Where from.
+    pub from: String,
+    /// Where to.
+    pub to: String,
+    /// Its tasks.
+    pub tasks: Vec<TaskPlan>,
+}
+
+/// What one task would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskPlan {
+    /// Its name.
+    pub name: String,
+    /// Its store.
+    pub kind: String,
+    /// The source's server.
+    pub source_version: String,
+    /// The target's server.
+    pub target_version: String,
+    /// Workers.
+    pub jobs: usize,
+    /// Estimated bytes, as stored on the source.
+    pub bytes: u64,
+    /// Estimated rows.
+    pub rows: u64,
+    /// What is copied, biggest first.
+    pub parts: Vec<PartPlan>,
+    /// What is not copied whole, and what becomes of it.
+    pub left_out: Vec<LeftOut>,
+    /// Scripts that run on incoming.
+    pub scripts: Vec<String>,
+}
+
+/// One part.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartPlan {
+    /// Its name.
+    pub name: String,
+    /// Estimated rows.
+    pub rows: u64,
+    /// Estimated bytes.
+    pub bytes: u64,
+    /// How its rows travel.
+    pub encoding: &'static str,
+}
+
+/// A table that is not copied whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// `excluded`, `schema only`, `kept`.
+    pub fate: &'static str,
+}
+
+/// Surveys every task of a job, with the run's own checks.
+pub async fn plan(order: Arc<Order>) -> Result<Plan> {
+    policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
+    capabilities(&order.job)?;
+    let mut tasks = Vec::new();
+    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
+        let planned = async {
+            let site = open(&order, task, board.clone()).await?;
+            let planned = of(&site).await;
+            site.source.close().await;
+            site.target.close().await;
+            planned
+        };
+        let planned = tokio::select! {
+            planned = planned.instrument(span(task)) => planned,
+            error = order.cancelled() => Err(error),
+        };
+        tasks.push(planned.map_err(|error| error.within(format!("task {}", task.name)))?);
+    }
+    Ok(Plan {
+        version: 1,
+        job: order.job.name.to_string(),
+        from: order.job.from.to_string(),
+        to: order.job.to.to_string(),
+        tasks,
+    })
+}
+
+async fn of(site: &Site) -> Result<TaskPlan> {
+    let server = site.target.server().await?;
+    let survey = site.source.survey(&server).await?;
+    warn_unmatched(&site.context.selection, &survey);
+    site.target.check(&survey).await?;
+    Ok(TaskPlan {
+        name: site.task.name.clone(),
+        kind: site.task.kind.to_string(),
+        source_version: survey.server.version.clone(),
+        target_version: server.version,
+        jobs: site.context.workers,
+        bytes: survey.parts.iter().map(|part| part.bytes).sum(),
+        rows: survey.parts.iter().map(|part| part.rows).sum(),
+        parts: survey
+            .parts
+            .iter()
+            .map(|part| PartPlan {
+                name: part.label(),
+                rows: part.rows,
+                bytes: part.bytes,
+                encoding: match part.encoding {
+                    Encoding::CopyText => "text",
+                    Encoding::CopyBinary => "binary",
+                    Encoding::Rows => "rows",
+                },
+            })
+            .collect(),
+        left_out: survey
+            .left_out
+            .iter()
+            .map(|(name, fate)| LeftOut {
+                name: name.clone(),
+                fate: match fate {
+                    Fate::Copy => "copied",
+                    Fate::Exclude => "excluded",
+                    Fate::SchemaOnly => "schema only",
+                    Fate::Keep => "kept",
+                },
+            })
+            .collect(),
+        scripts: site.task.scripts.iter().map(|file| file.display().to_string()).collect(),
+    })
+}
+
+/// A glob that matches nothing is most likely misspelt.
+pub(super) fn warn_unmatched(selection: &Selection, survey: &Survey) {
+    let left_out: Vec<(Option<&str>, &str)> = survey
+        .left_out
+        .iter()
+        .map(|(label, _)| label.split_once('.').map_or((None, label.as_str()), |(schema, name)| (Some(schema), name)))
+        .collect();
+    let all = survey
+        .parts
+        .iter()
+        .map(|part| (part.schema.as_deref(), part.name.as_str()))
+        .chain(left_out);
+    for glob in selection.unmatched(all) {
+        tracing::warn!(glob, "matches no table of the source");
+    }
+}

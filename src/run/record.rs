@@ -1,0 +1,193 @@
+//! Record: history, status file and log, while the run goes on and whatever came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::task::JoinHandle;
+
+use super::Order;
+use crate::config::job::{Job, Settings};
+use crate::error::{Ending, Kind, Result};
+use crate::guard::process::host_name;
+use crate::report::status_file::{self, StatusFile, TaskStatus};
+use crate::state::{Outcome, Run, RunState, State, TaskProgress};
+
+/// How often progress is written down.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The state of a run that ended with this kind of error.
+pub(super) fn state_of(kind: Kind) -> RunState {
+    match kind.ending() {
+        Ending::Failed => RunState::Failed,
+        Ending::Refused => RunState::Refused,
+        Ending::Busy => RunState::Busy,
+        Ending::Cancelled => RunState::Cancelled,
+    }
+}
+
+/// Writes a run's progress down until it ends.
+pub(super) struct Recorder {
+    order: Arc<Order>,
+    ticker: JoinHandle<()>,
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.ticker.abort();
+    }
+}
+
+impl Recorder {
+    /// Writes the status file once, to see that it can be written, and goes on by itself.
+    pub(super) fn start(order: Arc<Order>) -> Result<Self> {
+        tasks(&order)?;
+        write_status(&order.state, &order.settings, &order.job, &order.id)?;
+        let ticking = order.clone();
+        let ticker = tokio::spawn(async move {
+            let mut complained = false;
+            loop {
+                tokio::time::sleep(EVERY).await;
+                let order = ticking.clone();
+                let written = tokio::task::spawn_blocking(move || {
+                    tasks(&order)?;
+                    write_status(&order.state, &order.settings, &order.job, &order.id)
+                })
+                .await;
+                if let Ok(Err(error)) = written
+                    && !std::mem::replace(&mut complained, true)
+                {
+                    tracing::warn!(%error, "progress cannot be recorded");
+                }
+            }
+        });
+        Ok(Self { order, ticker })
+    }
+
+    /// Writes down how it ended. That it cannot be written down is an error of the run, too.
+    pub(super) async fn end(self, outcome: &Result<()>) -> Result<()> {
+        self.ticker.abort();
+        let order = &self.order;
+        order.board.set_step("record");
+        let (state, message, exit_code) = match outcome {
+            Ok(()) => (RunState::Succeeded, String::new(), 0),
+            Err(error) => (state_of(error.kind()), error.to_string(), error.kind().exit_code()),
+        };
+        let unfinished = if state == RunState::Succeeded { RunState::Succeeded } else { RunState::Cancelled };
+        for task in &order.board.tasks {
+            match task.state() {
+                RunState::Running => task.end(if unfinished == RunState::Succeeded { unfinished } else { state }, &message),
+                RunState::Pending if state != RunState::Succeeded => task.end(unfinished, "not reached"),
+                _ => {}
+            }
+        }
+        let seconds = (Utc::now() - order.started_at).to_std().unwrap_or_default();
+        let took = humantime::format_duration(Duration::from_millis(seconds.as_millis() as u64 / 100 * 100)).to_string();
+        let rows: u64 = order.board.tasks.iter().map(|task| task.rows()).sum();
+        match outcome {
+            Ok(()) => tracing::info!(rows, took, "run succeeded"),
+            // The last line of a failed run.
+            Err(error) => tracing::error!(%error, took, "run {state}"),
+        }
+        let recorded = tasks(order).and_then(|()| {
+            order.state.finish(
+                &order.id,
+                &Outcome {
+                    state,
+                    message,
+                    errors: order.counts.errors(),
+                    warnings: order.counts.warnings(),
+                    exit_code,
+                },
+            )
+        });
+        let written = write_status(&order.state, &order.settings, &order.job, &order.id);
+        recorded.and(written).map_err(|error| {
+            let how = match outcome {
+                Ok(()) => "the run succeeded and its new data IS live, but this could not be recorded".to_owned(),
+                Err(failure) => format!("{failure}; and this could not be recorded"),
+            };
+            error.within(how)
+        })
+    }
+}
+
+fn tasks(order: &Order) -> Result<()> {
+    for task in &order.board.tasks {
+        let progress = TaskProgress {
+            state: task.state(),
+            progress_percent: task.percent(),
+            rows: task.rows(),
+            bytes: task.bytes(),
+            duration_seconds: task.seconds(),
+            message: task.message(),
+        };
+        order.state.set_task(&order.id, &task.name, &progress)?;
+    }
+    Ok(())
+}
+
+fn utc(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Writes a job's status file from what the history has of its run.
+pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &str) -> Result<()> {
+    let Some(run) = state.run(run)? else {
+        return Ok(());
+    };
+    let next = job
+        .schedule
+        .as_ref()
+        .and_then(|schedule| schedule.next_after(Utc::now(), settings.timezone));
+    status_file::write(&settings.status_dir, &status_of(state, &run, next)?)
+}
+
+/// A run as a status file shows it.
+pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Result<StatusFile> {
+    let duration = run.duration(Utc::now());
+    Ok(StatusFile {
+        version: 1,
+        job: run.job.clone(),
+        host: host_name(),
+        from: run.from.clone(),
+        to: run.to.clone(),
+        state: run.state.as_str().to_owned(),
+        run_id: Some(run.id.clone()),
+        pid: run.process.as_ref().map(|process| process.pid),
+        trigger: run.trigger.as_str().to_owned(),
+        by: run.by.clone(),
+        started_at: Some(utc(run.started_at)),
+        finished_at: run.finished_at.map(utc),
+        duration_seconds: rounded(duration.as_secs_f64()),
+        last_success_at: state.last_success_at(&run.job)?.map(utc),
+        next_run_at: next.map(utc),
+        consecutive_failures: state.consecutive_failures(&run.job)?,
+        errors: run.errors,
+        warnings: run.warnings,
+        message: run.message.clone(),
+        timeout_seconds: run.timeout.map(|timeout| timeout.as_secs_f64()),
+        tasks: tasks_of(run),
+    })
+}
+
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 10.0).round() / 10.0
+}
+
+/// A run's tasks as status files and `--json` show them.
+pub fn tasks_of(run: &Run) -> Vec<TaskStatus> {
+    run.tasks
+        .iter()
+        .map(|task| TaskStatus {
+            name: task.name.clone(),
+            kind: task.kind.clone(),
+            state: task.progress.state.as_str().to_owned(),
+            progress_percent: task.progress.progress_percent,
+            rows: task.progress.rows,
+            bytes: task.progress.bytes,
+            duration_seconds: rounded(task.progress.duration_seconds),
+            message: task.progress.message.clone(),
+        })
+        .collect()
+}

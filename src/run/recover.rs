@@ -1,0 +1,94 @@
+//! Recovery: a run whose process is gone without a word is recorded as failed, and what it left is cleared.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Order, hooks, locks, record};
+use crate::config::job::Settings;
+use crate::error::Result;
+use crate::guard::process::{Process, host_name};
+use crate::guard::reboot_lock::RebootLock;
+use crate::guard::target_lock::TargetLock;
+use crate::report::status_file;
+use crate::state::{Outcome, Run, RunState, State, Verb};
+use crate::store;
+
+/// How long clearing up may take where it is not the verb's own business.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Records every dead run of this host as failed; returns them.
+pub fn bury(state: &State, settings: &Settings) -> Result<Vec<Run>> {
+    let mut dead = Vec::new();
+    for run in state.dead_runs()?.into_iter().filter(|run| run.host == host_name()) {
+        let step = if run.step.is_empty() { "start" } else { &run.step };
+        let live = match step {
+            "publish" => "; the target is whole: it has either the old copy or the new one",
+            "hooks" | "record" => "; the new copy is live",
+            _ => "; the target is as it was",
+        };
+        let message = format!("the run's process died during {step} (killed, or the machine went down){live}");
+        tracing::warn!(job = run.job, run = run.id, message, "found a dead run");
+        state.finish(
+            &run.id,
+            &Outcome {
+                state: RunState::Failed,
+                message,
+                errors: run.errors.max(1),
+                warnings: run.warnings,
+                exit_code: 1,
+            },
+        )?;
+        if let Some(buried) = state.run(&run.id)? {
+            // A status file that cannot be written must not keep the next run from starting.
+            if let Err(error) = record::status_of(state, &buried, None)
+                .and_then(|status| status_file::write(&settings.status_dir, &status))
+            {
+                tracing::warn!(%error, "the dead run's status file cannot be written");
+            }
+        }
+        dead.push(run);
+    }
+    Ok(dead)
+}
+
+/// Clears what a dead run of this job left: incoming, the reboot lock, maintenance. Best effort: what cannot be cleared
+/// now is cleared by the next run.
+pub async fn clear(order: Arc<Order>, dead: &Run) {
+    let cleared = tokio::time::timeout(PATIENCE, sweep(&order, dead)).await;
+    match cleared {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "what a dead run left is not cleared yet; the next run does it"),
+        Err(_) => tracing::warn!("what a dead run left is not cleared yet: a server did not answer; the next run does it"),
+    }
+}
+
+async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
+    // Whoever works on the target right now clears it, too.
+    let mut locked = Vec::new();
+    let mut problem = Ok(());
+    for task in &order.job.tasks {
+        let swept = async {
+            let target = store::open_target(task, &order.context(task)?).await?;
+            let place = target.identity().await?.place;
+            locked.push(TargetLock::take(super::lock_dir(order), &place, &locks::owner(order, Verb::Run))?);
+            target.lock().await?;
+            for leftover in target.sweep().await? {
+                tracing::warn!(leftover, "removed what a dead run had left");
+            }
+            target.close().await;
+            Ok(())
+        };
+        problem = problem.and(swept.await);
+    }
+    if let Some(directory) = &order.settings.reboot_lock.directory {
+        // Taking over a dead run's file and dropping it removes it.
+        drop(RebootLock::take(directory, order.job.name.as_str(), &order.id, &Process::own())?);
+    }
+    if matches!(dead.step.as_str(), "maintenance" | "publish" | "hooks")
+        && let Some(hook) = &order.job.hooks.maintenance_off
+    {
+        tracing::warn!("the dead run may have left maintenance on; turning it off");
+        hooks::call(order, hook, "maintenance_off", false).await?;
+    }
+    problem
+}

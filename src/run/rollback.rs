@@ -1,0 +1,92 @@
+//! Rollback: what was live before the last run is live again.
+
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use super::hooks::Maintenance;
+use super::{Order, locks, record, span};
+use crate::error::{Error, Kind, Result};
+use crate::guard::process::{Process, host_name};
+use crate::guard::target_lock::TargetLock;
+use crate::state::{NewRun, RunState, Verb};
+use crate::store::{self, Target};
+
+/// Publishes previous again, for every task of the job; recorded as a run of its own.
+pub async fn rollback(order: Order) -> Result<()> {
+    let order = Arc::new(order);
+    let tasks: Vec<(String, String)> = order
+        .job
+        .tasks
+        .iter()
+        .map(|task| (task.name.clone(), task.kind.to_string()))
+        .collect();
+    order.state.begin(&NewRun {
+        id: &order.id,
+        job: order.job.name.as_str(),
+        file: &order.job.file,
+        verb: Verb::Rollback,
+        from: order.job.from.as_str(),
+        to: order.job.to.as_str(),
+        trigger: order.trigger,
+        by: &order.by,
+        host: &host_name(),
+        process: &Process::own(),
+        timeout: order.job.timeout,
+        tasks: &tasks,
+    })?;
+    let recorder = record::Recorder::start(order.clone())?;
+    tracing::info!(to = %order.job.to, "rollback started");
+    let mut targets = Vec::new();
+    let outcome = swap(&order, &mut targets).await;
+    for target in &targets {
+        target.close().await;
+    }
+    recorder.end(&outcome).await?;
+    outcome
+}
+
+async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<()> {
+    locks::before(order)?;
+    // Held until the end of this function.
+    let mut host_locks = Vec::new();
+    let mut held = locks::Held::default();
+    for task in &order.job.tasks {
+        let opened = async {
+            let target = store::open_target(task, &order.context(task)?).await?;
+            let place = target.identity().await?.place;
+            host_locks.push(TargetLock::take(super::lock_dir(order), &place, &locks::owner(order, Verb::Rollback))?);
+            target.lock().await?;
+            Ok(target)
+        };
+        let opened: Result<Box<dyn Target>> = opened.instrument(span(task)).await;
+        targets.push(opened.map_err(|error| error.within(format!("task {}", task.name)))?);
+    }
+    locks::reboot(order, &mut held).await?;
+    let mut maintenance = Maintenance::new(order);
+    order.step("maintenance");
+    if let Err(error) = maintenance.on().await {
+        maintenance.off().await;
+        return Err(error);
+    }
+    order.step("publish");
+    for (place, (task, target)) in order.job.tasks.iter().zip(targets.iter()).enumerate() {
+        if let Err(error) = target.rollback().instrument(span(task)).await {
+            for earlier in targets[..place].iter().rev() {
+                // Swapping twice is where it began.
+                if let Err(other) = earlier.rollback().await {
+                    tracing::error!(error = %other, "an earlier task of the rollback could not be undone");
+                }
+            }
+            maintenance.off().await;
+            return Err(error.within(format!("task {}", task.name)));
+        }
+        order.board.tasks[place].end(RunState::Succeeded, "previous is live again");
+    }
+    order.step("hooks");
+    let after = maintenance.after_publish().await;
+    let off = maintenance.off().await;
+    after
+        .and(if off { Ok(()) } else { Err(Error::new(Kind::Hook, "maintenance_off failed")) })
+        .map_err(|error| error.within("previous IS live again, but").with_kind(Kind::AfterPublish))
+}

@@ -1,0 +1,80 @@
+//! Verify: before anything of the operator's own touches incoming, it is held against the source.
+//!
+//! Scripts come afterwards: they change rows and may change structure, and what they changed can be held against nothing.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::Site;
+use crate::config::job::Verify;
+use crate::error::{Error, Kind, Result};
+use crate::store::Survey;
+use crate::store::catalogue::Difference;
+
+/// How many differences an error names.
+const NAMED: usize = 3;
+
+/// Compares catalogues, and with `verify = "checksum"` every row.
+pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
+    if site.task.verify == Verify::None {
+        tracing::warn!("the copy is published without having been verified, as the job says");
+        return Ok(());
+    }
+    let (source, target) = (site.source.catalogue().await?, site.target.catalogue().await?);
+    let mut differences = source.differences(&target);
+    let versions = (survey.server.major, site.target.server().await?.major);
+    if versions.0 != versions.1 {
+        // Another version prints the same definition in other words.
+        let (changed, rest) = differences
+            .into_iter()
+            .partition::<Vec<_>, _>(|difference| matches!(difference, Difference::Changed { .. }));
+        for difference in changed {
+            tracing::debug!(object = difference.object(), "defined in other words by the target's version");
+        }
+        differences = rest;
+    }
+    if !differences.is_empty() {
+        let named: Vec<String> = differences.iter().take(NAMED).map(shortened).collect();
+        let more = differences.len().saturating_sub(NAMED);
+        let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
+        for difference in &differences {
+            tracing::error!(difference = shortened(difference), "not the same on both sides");
+        }
+        return Err(Error::new(
+            Kind::Verify,
+            format!("the copy is not equal to the source: {}{rest}", named.join("; ")),
+        )
+        .hint("the run's log names every difference"));
+    }
+    if site.task.verify == Verify::Checksum {
+        stream::iter((0..survey.parts.len()).map(|place| compare(site, survey, place)))
+            .buffer_unordered(site.context.workers)
+            .try_collect::<()>()
+            .await?;
+    }
+    Ok(())
+}
+
+fn shortened(difference: &Difference) -> String {
+    let text = difference.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() > 300 {
+        text.chars().take(300).chain("...".chars()).collect()
+    } else {
+        text
+    }
+}
+
+async fn compare(site: &Arc<Site>, survey: &Survey, place: usize) -> Result<()> {
+    let part = &survey.parts[place];
+    let (source, target) = tokio::try_join!(site.source.checksum(part), site.target.checksum(part))?;
+    if source == target {
+        return Ok(());
+    }
+    let what = if source.rows == target.rows {
+        "the checksums of its rows differ".to_owned()
+    } else {
+        format!("{} rows on the source and {} on the target", source.rows, target.rows)
+    };
+    Err(Error::new(Kind::Verify, format!("{}: {what}", part.label())))
+}

@@ -1,0 +1,371 @@
+//! Runs: begun, followed, ended, and asked for.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
+
+use super::{
+    Durable, NewRun, Outcome, Run, RunState, State, TaskProgress, TaskRow, loaded, stored,
+};
+use crate::error::{Error, Kind, Result};
+use crate::guard::process::{Process, host_name};
+
+const COLUMNS: &str = "seq, id, job, file, verb, from_environment, to_environment, trigger, by, host, pid, \
+    process_started, boot, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code";
+
+/// How many runs an error names that an ambiguous id may mean.
+const CANDIDATES: usize = 5;
+
+impl State {
+    /// A run begins: it is `running`, its tasks are `pending`.
+    pub fn begin(&self, run: &NewRun<'_>) -> Result<()> {
+        self.write("cannot record a run's begin", Durable::Power, |t| {
+            let timeout = run
+                .timeout
+                .map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
+            t.execute(
+                "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, pid,
+                     process_started, boot, timeout_ms, state, started_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                params![
+                    run.id,
+                    run.job,
+                    run.file.as_os_str().as_bytes(),
+                    run.verb,
+                    run.from,
+                    run.to,
+                    run.trigger,
+                    run.by,
+                    run.host,
+                    run.process.pid,
+                    run.process.started as i64,
+                    run.process.boot,
+                    timeout,
+                    RunState::Running,
+                    stored(Utc::now()),
+                ],
+            )?;
+            let number = t.last_insert_rowid();
+            let mut insert = t.prepare_cached(
+                "INSERT INTO tasks (run, position, name, kind, state) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            for (position, (name, kind)) in run.tasks.iter().enumerate() {
+                insert.execute(params![
+                    number,
+                    position as i64,
+                    name,
+                    kind,
+                    RunState::Pending
+                ])?;
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    /// The step that a run has come to: `survey`, `copy`, `publish`.
+    pub fn set_step(&self, run: &str, step: &str) -> Result<()> {
+        self.write("cannot record a run's step", Durable::Process, |t| {
+            let changed = t
+                .prepare_cached("UPDATE runs SET step = ?2 WHERE id = ?1")?
+                .execute([run, step])?;
+            Ok(if changed == 1 {
+                Ok(())
+            } else {
+                Err(unknown(run))
+            })
+        })
+    }
+
+    /// How far a task of a run is.
+    pub fn set_task(&self, run: &str, task: &str, progress: &TaskProgress) -> Result<()> {
+        self.write("cannot record a run's progress", Durable::Process, |t| {
+            let changed = t
+                .prepare_cached(
+                    "UPDATE tasks SET state = ?3, progress_percent = ?4, rows = ?5, bytes = ?6,
+                         duration_seconds = ?7, message = ?8
+                     WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND name = ?2",
+                )?
+                .execute(params![
+                    run,
+                    task,
+                    progress.state,
+                    // SQLite stores NaN as NULL.
+                    if progress.progress_percent.is_finite() {
+                        progress.progress_percent.clamp(0.0, 100.0)
+                    } else {
+                        0.0
+                    },
+                    progress.rows as i64,
+                    progress.bytes as i64,
+                    progress.duration_seconds.max(0.0),
+                    progress.message,
+                ])?;
+            Ok(if changed == 1 {
+                Ok(())
+            } else {
+                Err(Error::new(
+                    Kind::State,
+                    format!("task `{task}` of run {run} is not in the history"),
+                ))
+            })
+        })
+    }
+
+    /// A run has ended; a task that was still running ended with it. False, and nothing is changed, if it had ended
+    /// before: of two processes that find a dead run, one records it.
+    pub fn finish(&self, run: &str, outcome: &Outcome) -> Result<bool> {
+        self.write("cannot record a run's end", Durable::Power, |t| {
+            let number = match number(t, run)? {
+                Ok(number) => number,
+                Err(unknown) => return Ok(Err(unknown)),
+            };
+            let changed = t.execute(
+                "UPDATE runs SET state = ?2, message = ?3, errors = ?4, warnings = ?5, exit_code = ?6,
+                     finished_at = max(?7, started_at), pid = NULL, process_started = NULL, boot = NULL
+                 WHERE seq = ?1 AND finished_at IS NULL",
+                params![
+                    number,
+                    outcome.state,
+                    outcome.message,
+                    outcome.errors as i64,
+                    outcome.warnings as i64,
+                    outcome.exit_code,
+                    stored(Utc::now()),
+                ],
+            )?;
+            if changed == 1 {
+                t.execute(
+                    "UPDATE tasks SET state = ?2 WHERE run = ?1 AND state = ?3",
+                    params![number, outcome.state, RunState::Running],
+                )?;
+            }
+            Ok(Ok(changed == 1))
+        })
+    }
+
+    /// The run with this id, or the only one whose id begins so, or, failing that, ends so (names of incoming carry an
+    /// id's end). An error lists the candidates if there are several.
+    pub fn run(&self, id: &str) -> Result<Option<Run>> {
+        let id = id.trim().to_ascii_lowercase();
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let mut found = self.read("cannot read the history", |t| {
+            let exact = select(t, "WHERE id = ?1", [&id])?;
+            if !exact.is_empty() {
+                return Ok(exact);
+            }
+            let begun = select(
+                t,
+                "WHERE id >= ?1 AND id < ?1 || '~' ORDER BY seq DESC LIMIT 6",
+                [&id],
+            )?;
+            if !begun.is_empty() {
+                return Ok(begun);
+            }
+            select(
+                t,
+                "WHERE substr(id, -length(?1)) = ?1 ORDER BY seq DESC LIMIT 6",
+                [&id],
+            )
+        })?;
+        if found.len() > 1 {
+            let names: Vec<String> = found
+                .iter()
+                .take(CANDIDATES)
+                .map(|run| format!("{} ({})", run.id, run.job))
+                .collect();
+            let more = if found.len() > CANDIDATES {
+                " and more"
+            } else {
+                ""
+            };
+            return Err(Error::new(
+                Kind::Usage,
+                format!("`{id}` is not one run: {}{more}", names.join(", ")),
+            )
+            .hint("give more of the id"));
+        }
+        Ok(found.pop())
+    }
+
+    /// The newest runs, of one job or of all, newest first.
+    pub fn runs(&self, job: Option<&str>, limit: usize) -> Result<Vec<Run>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read("cannot read the history", |t| match job {
+            Some(job) => select(
+                t,
+                "WHERE job = ?1 ORDER BY seq DESC LIMIT ?2",
+                params![job, limit],
+            ),
+            None => select(t, "ORDER BY seq DESC LIMIT ?1", [limit]),
+        })
+    }
+
+    /// A job's newest run, a rollback included.
+    pub fn last_run(&self, job: &str) -> Result<Option<Run>> {
+        Ok(self.runs(Some(job), 1)?.pop())
+    }
+
+    /// When a job last brought new data (a rollback brings old data).
+    pub fn last_success_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
+        self.read("cannot read the history", |t| {
+            t.prepare_cached(
+                "SELECT finished_at FROM runs WHERE job = ?1 AND verb = 'run' AND state = 'succeeded'
+                 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row([job], |row| row.get::<_, Option<i64>>(0))
+            .optional()
+            .map(|found| found.flatten().map(loaded))
+        })
+    }
+
+    /// How many runs of a job failed or were refused since the last that succeeded. Busy and cancelled ones neither count
+    /// nor start the count anew; nor do rollbacks.
+    pub fn consecutive_failures(&self, job: &str) -> Result<u32> {
+        self.read("cannot read the history", |t| {
+            t.prepare_cached(
+                "WITH success (seq) AS (
+                     SELECT coalesce(max(seq), 0) FROM runs WHERE job = ?1 AND verb = 'run' AND state = 'succeeded')
+                 SELECT count(*) FROM runs, success
+                 WHERE job = ?1 AND verb = 'run' AND state IN ('failed', 'refused') AND runs.seq > success.seq",
+            )?
+            .query_row([job], |row| row.get(0))
+        })
+    }
+
+    /// The names of all jobs that ever ran, sorted.
+    pub fn jobs(&self) -> Result<Vec<String>> {
+        self.read("cannot read the history", |t| {
+            // From name to name by the index; DISTINCT would look at every run.
+            t.prepare_cached(
+                "WITH RECURSIVE jobs (job) AS (
+                     SELECT min(job) FROM runs
+                     UNION ALL
+                     SELECT (SELECT min(job) FROM runs WHERE job > jobs.job) FROM jobs WHERE jobs.job IS NOT NULL)
+                 SELECT job FROM jobs WHERE job IS NOT NULL",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect()
+        })
+    }
+
+    /// The names of all environments that a run ever read or wrote, sorted.
+    pub fn environments(&self) -> Result<Vec<String>> {
+        self.read("cannot read the history", |t| {
+            t.prepare_cached(
+                "SELECT from_environment FROM runs UNION SELECT to_environment FROM runs",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect()
+        })
+    }
+
+    /// The runs that have not ended, oldest first; dead ones are among them.
+    pub fn unfinished(&self) -> Result<Vec<Run>> {
+        self.read("cannot read the history", |t| {
+            select(t, "WHERE finished_at IS NULL ORDER BY seq", [])
+        })
+    }
+
+    /// The runs of this host that have not ended although their process is gone, oldest first.
+    pub fn dead_runs(&self) -> Result<Vec<Run>> {
+        let host = host_name();
+        let mut runs = self.unfinished()?;
+        runs.retain(|run| run.is_dead(&host));
+        Ok(runs)
+    }
+}
+
+/// Reads whole runs; `rest` is what follows FROM.
+pub(super) fn select(
+    t: &Transaction<'_>,
+    rest: &str,
+    params: impl Params,
+) -> rusqlite::Result<Vec<Run>> {
+    let mut runs: Vec<(i64, Run)> = t
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM runs {rest}"))?
+        .query_map(params, run)?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut tasks = t.prepare_cached(
+        "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message
+         FROM tasks WHERE run = ?1 ORDER BY position",
+    )?;
+    for (number, run) in &mut runs {
+        run.tasks = tasks
+            .query_map([*number], task)?
+            .collect::<rusqlite::Result<_>>()?;
+    }
+    Ok(runs.into_iter().map(|(_, run)| run).collect())
+}
+
+/// The number that a run's tasks and logs refer to it by.
+pub(super) fn number(t: &Transaction<'_>, run: &str) -> rusqlite::Result<Result<i64>> {
+    let found = t
+        .prepare_cached("SELECT seq FROM runs WHERE id = ?1")?
+        .query_row([run], |row| row.get(0))
+        .optional()?;
+    Ok(found.ok_or_else(|| unknown(run)))
+}
+
+fn unknown(run: &str) -> Error {
+    Error::new(Kind::State, format!("run {run} is not in the history"))
+}
+
+fn run(row: &Row<'_>) -> rusqlite::Result<(i64, Run)> {
+    let timeout: Option<i64> = row.get("timeout_ms")?;
+    let run = Run {
+        id: row.get("id")?,
+        job: row.get("job")?,
+        file: PathBuf::from(OsString::from_vec(row.get("file")?)),
+        verb: row.get("verb")?,
+        from: row.get("from_environment")?,
+        to: row.get("to_environment")?,
+        trigger: row.get("trigger")?,
+        by: row.get("by")?,
+        host: row.get("host")?,
+        process: process(row)?,
+        timeout: timeout.map(|ms| Duration::from_millis(ms as u64)),
+        state: row.get("state")?,
+        step: row.get("step")?,
+        started_at: loaded(row.get("started_at")?),
+        finished_at: row.get::<_, Option<i64>>("finished_at")?.map(loaded),
+        message: row.get("message")?,
+        errors: row.get::<_, i64>("errors")? as u64,
+        warnings: row.get::<_, i64>("warnings")? as u64,
+        exit_code: row.get("exit_code")?,
+        tasks: Vec::new(),
+    };
+    Ok((row.get("seq")?, run))
+}
+
+/// A process mark from the columns `pid`, `process_started` and `boot`.
+pub(super) fn process(row: &Row<'_>) -> rusqlite::Result<Option<Process>> {
+    let Some(pid) = row.get("pid")? else {
+        return Ok(None);
+    };
+    Ok(Some(Process {
+        pid,
+        started: row.get::<_, Option<i64>>("process_started")?.unwrap_or(0) as u64,
+        boot: row.get::<_, Option<String>>("boot")?.unwrap_or_default(),
+    }))
+}
+
+fn task(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    Ok(TaskRow {
+        name: row.get(0)?,
+        kind: row.get(1)?,
+        progress: TaskProgress {
+            state: row.get(2)?,
+            progress_percent: row.get(3)?,
+            rows: row.get::<_, i64>(4)? as u64,
+            bytes: row.get::<_, i64>(5)? as u64,
+            duration_seconds: row.get(6)?,
+            message: row.get(7)?,
+        },
+    })
+}

@@ -1,0 +1,353 @@
+//! Opening `state.db`: its directory, its version, and what SQLite's errors mean to an operator.
+
+use std::fmt::Write;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::{Inner, State};
+use crate::error::{Error, Kind, Result};
+
+/// How long a process waits for another one's change.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Marks the file as ours ("ENVS").
+const APPLICATION: i32 = 0x454e_5653;
+
+/// What each version adds to the one before; never changed once released. The database's `user_version` counts them.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE runs (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        job TEXT NOT NULL,
+        file BLOB NOT NULL,
+        verb TEXT NOT NULL,
+        from_environment TEXT NOT NULL,
+        to_environment TEXT NOT NULL,
+        trigger TEXT NOT NULL,
+        by TEXT NOT NULL,
+        host TEXT NOT NULL,
+        pid INTEGER,
+        process_started INTEGER,
+        boot TEXT,
+        timeout_ms INTEGER,
+        state TEXT NOT NULL,
+        step TEXT NOT NULL DEFAULT '',
+        started_at INTEGER NOT NULL,
+        finished_at INTEGER,
+        message TEXT NOT NULL DEFAULT '',
+        errors INTEGER NOT NULL DEFAULT 0,
+        warnings INTEGER NOT NULL DEFAULT 0,
+        exit_code INTEGER
+    );
+    CREATE INDEX runs_of_job ON runs (job, seq);
+    CREATE INDEX runs_of_job_by_end ON runs (job, verb, state, seq);
+    CREATE INDEX runs_unfinished ON runs (seq) WHERE finished_at IS NULL;
+    CREATE TABLE tasks (
+        run INTEGER NOT NULL REFERENCES runs (seq) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        progress_percent REAL NOT NULL DEFAULT 0,
+        rows INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        duration_seconds REAL NOT NULL DEFAULT 0,
+        message TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (run, position),
+        UNIQUE (run, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE logs (
+        run INTEGER NOT NULL REFERENCES runs (seq) ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        level TEXT NOT NULL,
+        task TEXT NOT NULL,
+        message TEXT NOT NULL,
+        PRIMARY KEY (run, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE holds (
+        environment TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        by TEXT NOT NULL,
+        host TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        pid INTEGER,
+        process_started INTEGER,
+        boot TEXT
+    ) WITHOUT ROWID;
+"];
+
+/// The version that this program writes.
+const VERSION: u32 = MIGRATIONS.len() as u32;
+
+impl State {
+    /// Opens `dir/state.db`; makes the directory and the file where they are missing, and brings an older version up to date.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let file = dir.join("state.db");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(dir)
+            .and_then(|()| make(dir, &file))
+            .map_err(|error| unusable(dir, error))?;
+        let mut connection =
+            connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| opening(&file, e))?;
+        write_ahead(&connection).map_err(|e| opening(&file, e))?;
+        migrate(&mut connection, &file)?;
+        Ok(Self::around(connection, &file))
+    }
+
+    /// A state store that is gone with its process, for who has nothing to record.
+    pub fn in_memory() -> Result<Self> {
+        let file = Path::new(":memory:");
+        let mut connection = Connection::open_in_memory().map_err(|e| opening(file, e))?;
+        migrate(&mut connection, file)?;
+        Ok(Self::around(connection, file))
+    }
+
+    /// As [`Self::open`] for those who only look: makes nothing (`None` where there is no history yet), and is content
+    /// with a file that it may only read.
+    pub fn open_if_there(dir: &Path) -> Result<Option<Self>> {
+        let file = dir.join("state.db");
+        match fs::metadata(&file) {
+            Ok(found) if found.len() > 0 => {}
+            // Empty: someone is making it this very moment.
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unusable(dir, error)),
+        }
+        if OpenOptions::new().write(true).open(&file).is_ok() {
+            return Self::open(dir).map(Some);
+        }
+        let connection = read_only(&file).map_err(|e| opening(&file, e))?;
+        let version = version(&connection).map_err(|e| opening(&file, e))?;
+        if version == 0 {
+            return Ok(None);
+        }
+        known(version, &file)?;
+        if version < VERSION {
+            return Err(Error::new(
+                Kind::State,
+                format!(
+                    "{} is of the older version {version} and may not be written",
+                    file.display()
+                ),
+            )
+            .hint("run this once as the user that envsyncd runs as, or as root"));
+        }
+        Ok(Some(Self::around(connection, &file)))
+    }
+
+    fn around(connection: Connection, file: &Path) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                connection: Mutex::new(connection),
+                file: file.to_owned(),
+            }),
+        }
+    }
+}
+
+/// SQLite would make it readable by all; `-wal` and `-shm` take after it.
+fn make(dir: &Path, file: &Path) -> io::Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(file);
+    match made {
+        Ok(_) => {
+            // A run that root started by hand must not lock the daemon's user out of its own directory.
+            let owner = fs::metadata(dir)?;
+            if nix::unistd::geteuid().is_root() && owner.uid() != 0 {
+                chown(file, Some(owner.uid()), Some(owner.gid()))?;
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// A file without `-wal` has no writer just now and all its content: then nothing but the file is needed to read it.
+fn read_only(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    match version(&connection) {
+        Ok(_) => Ok(connection),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+            let mut wal = file.as_os_str().to_owned();
+            wal.push("-wal");
+            if Path::new(&wal).exists() {
+                return Err(error);
+            }
+            let mut uri = String::from("file:");
+            for byte in file.as_os_str().as_encoded_bytes() {
+                match byte {
+                    b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                        uri.push(char::from(*byte));
+                    }
+                    // Writing to a String cannot fail.
+                    _ => drop(write!(uri, "%{byte:02X}")),
+                }
+            }
+            uri.push_str("?immutable=1");
+            connect(
+                Path::new(&uri),
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+            )
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The busy timeout does not cover the change into WAL, which several processes may want of a new file at once.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mode = connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match mode {
+            Ok(_) => return Ok(()),
+            Err(error) if busy(&error) && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn known(version: u32, file: &Path) -> Result<()> {
+    if version <= VERSION {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::State,
+        format!(
+            "{} was written by a newer envsyncd (version {version}; this one knows up to {})",
+            file.display(),
+            VERSION
+        ),
+    )
+    .hint("install the newer envsyncd, or set state_dir to another directory"))
+}
+
+fn migrate(connection: &mut Connection, file: &Path) -> Result<()> {
+    let found = version(connection).map_err(|e| opening(file, e))?;
+    if found == VERSION {
+        return Ok(());
+    }
+    known(found, file)?;
+    let changed = |connection: &mut Connection| -> rusqlite::Result<bool> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been first.
+        let found = version(&transaction)?;
+        let foreign: bool = transaction.query_row(
+            "SELECT ?1 = 0 AND EXISTS (SELECT 1 FROM sqlite_schema)",
+            [found],
+            |row| row.get(0),
+        )?;
+        if foreign {
+            return Ok(false);
+        }
+        for migration in MIGRATIONS.iter().skip(found as usize) {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", found.max(VERSION))?;
+        transaction.commit()?;
+        Ok(true)
+    };
+    if changed(connection).map_err(|e| opening(file, e))? {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::State,
+        format!(
+            "{} is a SQLite database, and not one of envsyncd's",
+            file.display()
+        ),
+    )
+    .hint("set state_dir (or ENVSYNCD_STATE_DIR) to a directory of envsyncd's own"))
+}
+
+fn busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+fn opening(file: &Path, cause: rusqlite::Error) -> Error {
+    error(file, "cannot open the state store", cause)
+}
+
+/// What was being done to the state store, and what SQLite's answer means.
+pub(super) fn error(file: &Path, what: &str, cause: rusqlite::Error) -> Error {
+    let what = format!("{what}: {}", file.display());
+    let dir = file.parent().unwrap_or(file);
+    let code = cause.sqlite_error_code();
+    let full = code == Some(ErrorCode::DiskFull)
+        || (code == Some(ErrorCode::SystemIoFailure) && is_full(dir));
+    let (kind, hint) = match code {
+        _ if full => (
+            Kind::Full,
+            format!("free space in {} and try again", dir.display()),
+        ),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            Kind::State,
+            format!(
+                "another process has been writing to it for more than {} seconds; find it with `fuser`",
+                PATIENCE.as_secs()
+            ),
+        ),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
+            Kind::State,
+            "move it away: a new one is made, without the history".to_owned(),
+        ),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
+            Kind::State,
+            "run this as the user that envsyncd runs as, or set state_dir (or ENVSYNCD_STATE_DIR) to a directory of your own".to_owned(),
+        ),
+        _ => (Kind::State, format!("look after {}", dir.display())),
+    };
+    Error::new(kind, what).because(cause).hint(hint)
+}
+
+/// SQLite calls a full disk a plain I/O error where it makes its shared memory.
+fn is_full(dir: &Path) -> bool {
+    nix::sys::statvfs::statvfs(dir).is_ok_and(|disk| disk.blocks_available() == 0)
+}
+
+fn unusable(dir: &Path, cause: io::Error) -> Error {
+    let what = format!("cannot use {} as the state directory", dir.display());
+    if matches!(
+        cause.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        return Error::new(Kind::Full, what)
+            .because(cause)
+            .hint(format!("free space in {} and try again", dir.display()));
+    }
+    Error::new(Kind::State, what).because(cause).hint(
+        "make it writable for this user, or set state_dir (or ENVSYNCD_STATE_DIR) to a directory that is",
+    )
+}

@@ -1,0 +1,255 @@
+//! A run as the history has it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::guard::process::Process;
+
+/// An enum that is stored as text.
+macro_rules! spelt {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// As the state store, status files and `--json` spell it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The other way round.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl rusqlite::types::FromSql for $name {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                Self::parse(value.as_str()?).ok_or(rusqlite::types::FromSqlError::InvalidType)
+            }
+        }
+
+        impl rusqlite::ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                Ok(self.as_str().into())
+            }
+        }
+    };
+}
+
+spelt! {
+    /// What started a run.
+    Trigger {
+        /// The job's schedule.
+        Schedule = "schedule",
+        /// A schedule's time that passed while the daemon was down.
+        CatchUp = "catch_up",
+        /// A person.
+        Manual = "manual",
+        /// The HTTP API.
+        Api = "api",
+    }
+}
+
+spelt! {
+    /// How far a run, or a task of one, is.
+    RunState {
+        /// It has not begun.
+        Pending = "pending",
+        /// It has begun and not ended.
+        Running = "running",
+        /// It did all that it had to.
+        Succeeded = "succeeded",
+        /// It did not.
+        Failed = "failed",
+        /// Policy or configuration forbids it.
+        Refused = "refused",
+        /// The target was locked or held.
+        Busy = "busy",
+        /// Someone ended it.
+        Cancelled = "cancelled",
+    }
+}
+
+impl RunState {
+    /// Whether it is over.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+spelt! {
+    /// What a run does.
+    Verb {
+        /// Copies and publishes.
+        Run = "run",
+        /// Publishes what was live before.
+        Rollback = "rollback",
+    }
+}
+
+/// A run that begins now.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRun<'a> {
+    /// A UUID, version 7.
+    pub id: &'a str,
+    /// The job's name.
+    pub job: &'a str,
+    /// The job's file.
+    pub file: &'a Path,
+    /// What it does.
+    pub verb: Verb,
+    /// The environment that data comes from.
+    pub from: &'a str,
+    /// The environment that data goes to.
+    pub to: &'a str,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Who asked for it; may be empty.
+    pub by: &'a str,
+    /// The machine it runs on.
+    pub host: &'a str,
+    /// The process that it is.
+    pub process: &'a Process,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// Its tasks in order: name and kind.
+    pub tasks: &'a [(String, String)],
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskProgress {
+    /// Its state.
+    pub state: RunState,
+    /// 0 to 100.
+    pub progress_percent: f64,
+    /// Rows taken by the target.
+    pub rows: u64,
+    /// Bytes that went through.
+    pub bytes: u64,
+    /// Since its start.
+    pub duration_seconds: f64,
+    /// One line; empty where there is nothing to say.
+    pub message: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// One that is final.
+    pub state: RunState,
+    /// One line; empty where there is nothing to say.
+    pub message: String,
+    /// How many errors were logged.
+    pub errors: u64,
+    /// How many warnings were logged.
+    pub warnings: u64,
+    /// The process's exit code.
+    pub exit_code: u8,
+}
+
+/// A task of a run in the history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRow {
+    /// Its name.
+    pub name: String,
+    /// The store's kind.
+    pub kind: String,
+    /// How far it is.
+    pub progress: TaskProgress,
+}
+
+/// A run in the history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// The job's name.
+    pub job: String,
+    /// The job's file.
+    pub file: PathBuf,
+    /// What it does.
+    pub verb: Verb,
+    /// The environment that data comes from.
+    pub from: String,
+    /// The environment that data goes to.
+    pub to: String,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Who asked for it; may be empty.
+    pub by: String,
+    /// The machine it runs or ran on.
+    pub host: String,
+    /// The process that it is; `None` once it has ended.
+    pub process: Option<Process>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// How far it is.
+    pub state: RunState,
+    /// The step it is in, or was in when it ended; empty before the first.
+    pub step: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// One line of how it ended.
+    pub message: String,
+    /// How many errors it logged; 0 while it runs.
+    pub errors: u64,
+    /// How many warnings it logged; 0 while it runs.
+    pub warnings: u64,
+    /// Its exit code, once it has ended.
+    pub exit_code: Option<u8>,
+    /// Its tasks, in the job's order.
+    pub tasks: Vec<TaskRow>,
+}
+
+impl Run {
+    /// How long it took, or has been taking until `now`.
+    pub fn duration(&self, now: DateTime<Utc>) -> Duration {
+        // The clock may have been set back meanwhile.
+        (self.finished_at.unwrap_or(now) - self.started_at)
+            .to_std()
+            .unwrap_or_default()
+    }
+
+    /// Whether it says that it runs while its process, on this `host`, is gone.
+    pub fn is_dead(&self, host: &str) -> bool {
+        self.finished_at.is_none()
+            && self.host == host
+            && !self.process.as_ref().is_some_and(Process::is_alive)
+    }
+
+    /// 0 to 100, over all tasks.
+    pub fn progress_percent(&self) -> f64 {
+        if self.tasks.is_empty() {
+            return 0.0;
+        }
+        let sum: f64 = self
+            .tasks
+            .iter()
+            .map(|task| task.progress.progress_percent)
+            .sum();
+        sum / self.tasks.len() as f64
+    }
+
+    /// Rows taken by the target, over all tasks.
+    pub fn rows(&self) -> u64 {
+        self.tasks.iter().map(|task| task.progress.rows).sum()
+    }
+
+    /// Bytes that went through, over all tasks.
+    pub fn bytes(&self) -> u64 {
+        self.tasks.iter().map(|task| task.progress.bytes).sum()
+    }
+}

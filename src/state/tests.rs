@@ -1,0 +1,563 @@
+//! Against real files and real processes.
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::Barrier;
+use std::time::Duration;
+
+use chrono::Utc;
+use tempfile::TempDir;
+
+use super::*;
+use crate::error::Kind;
+use crate::guard::process::{Process, host_name};
+
+fn store() -> (TempDir, State) {
+    let dir = TempDir::new().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    (dir, state)
+}
+
+fn begin(state: &State, id: &str, job: &str, process: &Process) {
+    state
+        .begin(&NewRun {
+            id,
+            job,
+            file: Path::new("/etc/envsyncd/config.d/app.toml"),
+            verb: Verb::Run,
+            from: "production",
+            to: "staging",
+            trigger: Trigger::Manual,
+            by: "ada",
+            host: &host_name(),
+            process,
+            timeout: Some(Duration::from_secs(60)),
+            tasks: &[
+                ("database".into(), "postgresql".into()),
+                ("files".into(), "sqlite".into()),
+            ],
+        })
+        .unwrap();
+}
+
+fn end(state: &State, id: &str, how: RunState) -> bool {
+    state
+        .finish(
+            id,
+            &Outcome {
+                state: how,
+                message: "the disk is full".into(),
+                errors: 1,
+                warnings: 2,
+                exit_code: 1,
+            },
+        )
+        .unwrap()
+}
+
+fn line(message: &str) -> LogLine {
+    LogLine {
+        at: loaded(stored(Utc::now())),
+        level: "info".into(),
+        task: "database".into(),
+        message: message.into(),
+    }
+}
+
+fn sleeper() -> (Child, Process) {
+    let child = Command::new("sleep").arg("600").spawn().unwrap();
+    let process = Process::of(child.id()).unwrap();
+    (child, process)
+}
+
+fn end_process(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn hold(environment: &str, process: Option<Process>) -> Hold {
+    Hold {
+        environment: environment.into(),
+        reason: "release 42".into(),
+        by: "deploy".into(),
+        host: host_name(),
+        since: loaded(stored(Utc::now())),
+        process,
+    }
+}
+
+#[test]
+fn a_run_is_read_back_as_it_was_written() {
+    let (dir, state) = store();
+    begin(&state, "0199-a", "app", &Process::own());
+    state.set_step("0199-a", "copy").unwrap();
+    let progress = TaskProgress {
+        state: RunState::Running,
+        progress_percent: 50.0,
+        rows: 7,
+        bytes: u64::from(u32::MAX) * 9,
+        duration_seconds: 1.5,
+        message: String::new(),
+    };
+    state.set_task("0199-a", "database", &progress).unwrap();
+    state
+        .add_logs("0199-a", &[line("one"), line("two")])
+        .unwrap();
+    drop(state);
+
+    let state = State::open(dir.path()).unwrap();
+    let run = state.run("0199-a").unwrap().unwrap();
+    assert_eq!((run.state, run.step.as_str()), (RunState::Running, "copy"));
+    assert_eq!(run.process, Some(Process::own()));
+    assert_eq!(run.timeout, Some(Duration::from_secs(60)));
+    assert_eq!(run.tasks[0].progress, progress);
+    assert_eq!(run.tasks[1].name, "files");
+    assert_eq!(run.tasks[1].progress.state, RunState::Pending);
+    assert!((run.progress_percent() - 25.0).abs() < f64::EPSILON);
+
+    assert!(end(&state, "0199-a", RunState::Failed));
+    let run = state.run("0199-a").unwrap().unwrap();
+    assert_eq!((run.state, run.exit_code), (RunState::Failed, Some(1)));
+    assert_eq!((run.errors, run.warnings), (1, 2));
+    assert_eq!(run.process, None);
+    assert!(run.finished_at.unwrap() >= run.started_at);
+    assert_eq!(run.tasks[0].progress.state, RunState::Failed);
+    assert_eq!(run.tasks[1].progress.state, RunState::Pending);
+    assert_eq!(run.message, "the disk is full");
+}
+
+#[test]
+fn a_run_ends_once() {
+    let (_dir, state) = store();
+    begin(&state, "a", "app", &Process::own());
+    assert!(end(&state, "a", RunState::Succeeded));
+    assert!(!end(&state, "a", RunState::Failed));
+    assert_eq!(state.run("a").unwrap().unwrap().state, RunState::Succeeded);
+}
+
+#[test]
+fn what_is_written_of_a_run_that_is_not_there_is_an_error() {
+    let (_dir, state) = store();
+    assert!(state.set_step("nobody", "copy").is_err());
+    assert!(state.add_logs("nobody", &[line("one")]).is_err());
+    begin(&state, "a", "app", &Process::own());
+    let progress = state.run("a").unwrap().unwrap().tasks[0].progress.clone();
+    assert!(state.set_task("a", "nothing", &progress).is_err());
+    assert!(state.set_task("a", "files", &progress).is_ok());
+}
+
+#[test]
+fn log_lines_are_numbered_from_one_and_asked_for_from_any() {
+    let (_dir, state) = store();
+    for run in ["a", "b"] {
+        begin(&state, run, "app", &Process::own());
+        state.add_logs(run, &[line("one"), line("two")]).unwrap();
+    }
+    state.add_logs("a", &[line("three")]).unwrap();
+    let all = state.logs("a", 0, 100).unwrap();
+    let said: Vec<_> = all.iter().map(|(n, l)| (*n, l.message.as_str())).collect();
+    assert_eq!(said, [(1, "one"), (2, "two"), (3, "three")]);
+    assert_eq!(state.logs("a", 2, 100).unwrap().len(), 1);
+    assert_eq!(state.logs("a", 0, 1).unwrap().len(), 1);
+    assert_eq!(state.last_log("b").unwrap(), 2);
+    assert!(state.logs("nobody", 0, 100).unwrap().is_empty());
+}
+
+#[test]
+fn an_id_is_found_by_its_begin_and_by_its_end_and_never_guessed() {
+    let (_dir, state) = store();
+    for id in ["0199aa-1111", "0199ab-2222", "02-0199aa"] {
+        begin(&state, id, "app", &Process::own());
+    }
+    let found = |id: &str| state.run(id).unwrap().map(|run| run.id);
+    assert_eq!(found("0199ab").as_deref(), Some("0199ab-2222"));
+    assert_eq!(found("0199AB-2222").as_deref(), Some("0199ab-2222"));
+    assert_eq!(found("1111").as_deref(), Some("0199aa-1111"));
+    // A begin is stronger than an end.
+    assert_eq!(found("0199aa").as_deref(), Some("0199aa-1111"));
+    assert_eq!(found("03"), None);
+    assert_eq!(found(""), None);
+    let error = state.run("0199a").unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    let said = error.to_string();
+    assert!(
+        said.contains("0199aa-1111") && said.contains("0199ab-2222"),
+        "{said}"
+    );
+    assert!(!said.contains("02-0199aa"), "{said}");
+}
+
+#[test]
+fn failures_count_since_the_last_success_and_neither_busy_nor_cancelled_resets_them() {
+    let (_dir, state) = store();
+    let endings = [
+        RunState::Failed,
+        RunState::Succeeded,
+        RunState::Failed,
+        RunState::Busy,
+        RunState::Refused,
+        RunState::Cancelled,
+        RunState::Failed,
+    ];
+    for (number, ending) in endings.into_iter().enumerate() {
+        let id = number.to_string();
+        begin(&state, &id, "app", &Process::own());
+        end(&state, &id, ending);
+    }
+    begin(&state, "other", "other", &Process::own());
+    end(&state, "other", RunState::Succeeded);
+    assert_eq!(state.consecutive_failures("app").unwrap(), 3);
+    assert_eq!(state.consecutive_failures("other").unwrap(), 0);
+    assert_eq!(state.consecutive_failures("nothing").unwrap(), 0);
+    assert_eq!(
+        state.last_success_at("app").unwrap(),
+        state.run("1").unwrap().unwrap().finished_at
+    );
+    assert_eq!(state.last_success_at("nothing").unwrap(), None);
+    assert_eq!(state.jobs().unwrap(), ["app", "other"]);
+    assert_eq!(state.environments().unwrap(), ["production", "staging"]);
+    assert_eq!(state.last_run("app").unwrap().unwrap().id, "6");
+    let newest: Vec<_> = state
+        .runs(None, 2)
+        .unwrap()
+        .into_iter()
+        .map(|run| run.id)
+        .collect();
+    assert_eq!(newest, ["other", "6"]);
+}
+
+#[test]
+fn a_rollback_is_neither_a_success_nor_a_failure_of_the_copy() {
+    let (_dir, state) = store();
+    for (id, how) in [("a", RunState::Succeeded), ("b", RunState::Failed)] {
+        let own = Process::own();
+        state
+            .begin(&NewRun {
+                id,
+                job: "app",
+                file: Path::new("app.toml"),
+                verb: Verb::Rollback,
+                from: "production",
+                to: "staging",
+                trigger: Trigger::Manual,
+                by: "",
+                host: &host_name(),
+                process: &own,
+                timeout: None,
+                tasks: &[],
+            })
+            .unwrap();
+        end(&state, id, how);
+    }
+    assert_eq!(state.last_success_at("app").unwrap(), None);
+    assert_eq!(state.consecutive_failures("app").unwrap(), 0);
+    assert_eq!(state.last_run("app").unwrap().unwrap().id, "b");
+}
+
+#[test]
+fn a_run_whose_process_was_killed_is_dead_and_one_of_a_living_process_or_another_host_is_not() {
+    let (_dir, state) = store();
+    let (child, process) = sleeper();
+    begin(&state, "living", "app", &Process::own());
+    begin(&state, "killed", "app", &process);
+    state
+        .begin(&NewRun {
+            id: "elsewhere",
+            job: "app",
+            file: Path::new("app.toml"),
+            verb: Verb::Run,
+            from: "production",
+            to: "staging",
+            trigger: Trigger::Manual,
+            by: "",
+            host: "another.host.example",
+            process: &process,
+            timeout: None,
+            tasks: &[],
+        })
+        .unwrap();
+    let dead = || -> Vec<String> {
+        state
+            .dead_runs()
+            .unwrap()
+            .into_iter()
+            .map(|run| run.id)
+            .collect()
+    };
+    assert!(dead().is_empty());
+    end_process(child);
+    assert_eq!(dead(), ["killed"]);
+    end(&state, "killed", RunState::Failed);
+    assert!(dead().is_empty());
+    assert_eq!(state.unfinished().unwrap().len(), 2);
+}
+
+#[test]
+fn an_environment_is_held_once_until_it_is_released() {
+    let (_dir, state) = store();
+    let first = hold("staging", None);
+    state.hold(&first).unwrap();
+    let error = state.hold(&hold("staging", None)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Busy);
+    let said = error.to_string();
+    assert!(
+        said.contains("deploy") && said.contains("release 42"),
+        "{said}"
+    );
+    state.hold(&hold("integration", None)).unwrap();
+    assert_eq!(state.hold_on("staging").unwrap().as_ref(), Some(&first));
+    assert_eq!(state.hold_on("production").unwrap(), None);
+    assert_eq!(state.holds().unwrap().len(), 2);
+    assert_eq!(state.release("staging").unwrap(), Some(first));
+    assert_eq!(state.release("staging").unwrap(), None);
+    state.hold(&hold("staging", None)).unwrap();
+}
+
+#[test]
+fn a_hold_dies_with_its_process_and_leaves_the_next_one_alone() {
+    let (_dir, state) = store();
+    let (child, process) = sleeper();
+    state.hold(&hold("staging", Some(process.clone()))).unwrap();
+    state.hold(&hold("qa", Some(process.clone()))).unwrap();
+    state.hold(&hold("load", Some(process.clone()))).unwrap();
+    assert!(state.hold_on("staging").unwrap().is_some());
+    end_process(child);
+    assert_eq!(state.hold_on("staging").unwrap(), None);
+    assert_eq!(state.release("load").unwrap(), None);
+    let own = Process::own();
+    state.hold(&hold("qa", Some(own.clone()))).unwrap();
+    assert!(!state.release_own("qa", &process).unwrap());
+    assert_eq!(state.holds().unwrap().len(), 1);
+    assert!(state.release_own("qa", &own).unwrap());
+    assert_eq!(state.holds().unwrap(), []);
+}
+
+#[test]
+fn an_environment_that_a_run_is_writing_into_cannot_be_held() {
+    let (_dir, state) = store();
+    let (child, process) = sleeper();
+    begin(&state, "a", "app", &process);
+    let error = state.hold(&hold("staging", None)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Busy);
+    assert!(error.to_string().contains("job `app`"), "{error}");
+    state.hold(&hold("production", None)).unwrap();
+    // The run of a process that is gone writes nothing.
+    end_process(child);
+    state.hold(&hold("staging", None)).unwrap();
+}
+
+#[test]
+fn of_many_that_open_a_new_store_and_claim_at_once_one_gets_the_hold_and_no_line_is_lost() {
+    let dir = TempDir::new().unwrap();
+    let barrier = Barrier::new(8);
+    let won: usize = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..8)
+            .map(|worker| {
+                let (dir, barrier) = (dir.path(), &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let state = State::open(dir).unwrap();
+                    let id = format!("run-{worker}");
+                    let own = Process::own();
+                    state
+                        .begin(&NewRun {
+                            id: &id,
+                            job: "app",
+                            file: Path::new("app.toml"),
+                            verb: Verb::Run,
+                            from: "production",
+                            to: "integration",
+                            trigger: Trigger::Manual,
+                            by: "",
+                            host: &host_name(),
+                            process: &own,
+                            timeout: None,
+                            tasks: &[],
+                        })
+                        .unwrap();
+                    for number in 0..20 {
+                        state.add_logs(&id, &[line(&number.to_string())]).unwrap();
+                    }
+                    usize::from(state.hold(&hold("staging", None)).is_ok())
+                })
+            })
+            .collect();
+        workers.into_iter().map(|w| w.join().unwrap()).sum()
+    });
+    assert_eq!(won, 1);
+    let state = State::open(dir.path()).unwrap();
+    assert_eq!(state.runs(None, 100).unwrap().len(), 8);
+    for worker in 0..8 {
+        assert_eq!(state.last_log(&format!("run-{worker}")).unwrap(), 20);
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_and_left_as_it_was() {
+    let (dir, state) = store();
+    let newer = 1 + state
+        .connection()
+        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
+        .unwrap();
+    state
+        .connection()
+        .pragma_update(None, "user_version", newer)
+        .unwrap();
+    drop(state);
+    for error in [
+        State::open(dir.path()).err().unwrap(),
+        State::open_if_there(dir.path()).err().unwrap(),
+    ] {
+        assert_eq!(error.kind(), Kind::State);
+        assert!(error.to_string().contains("newer envsyncd"), "{error}");
+    }
+    let found = Connection::open(dir.path().join("state.db"))
+        .unwrap()
+        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
+        .unwrap();
+    assert_eq!(found, newer);
+}
+
+#[test]
+fn a_database_of_someone_else_is_refused() {
+    let dir = TempDir::new().unwrap();
+    Connection::open(dir.path().join("state.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE runs (a)")
+        .unwrap();
+    let error = State::open(dir.path()).err().unwrap();
+    assert_eq!(error.kind(), Kind::State);
+    assert!(error.to_string().contains("ENVSYNCD_STATE_DIR"), "{error}");
+    std::fs::write(
+        dir.path().join("state.db"),
+        "not a database at all".repeat(99),
+    )
+    .unwrap();
+    let error = State::open(dir.path()).err().unwrap();
+    assert!(error.to_string().contains("move it away"), "{error}");
+}
+
+#[test]
+fn looking_at_a_store_that_is_not_there_makes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let inside = dir.path().join("state");
+    assert!(State::open_if_there(&inside).unwrap().is_none());
+    assert!(!inside.exists());
+    State::open(&inside).unwrap();
+    assert!(State::open_if_there(&inside).unwrap().is_some());
+}
+
+#[test]
+fn the_store_and_its_directory_are_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let inside = dir.path().join("made/state");
+    let state = State::open(&inside).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o007;
+    for path in [
+        inside.clone(),
+        inside.join("state.db"),
+        inside.join("state.db-wal"),
+    ] {
+        assert_eq!(mode(&path), 0, "{}", path.display());
+    }
+    drop(state);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named_with_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = State::open(&file.join("state")).err().unwrap();
+    assert_eq!(error.kind(), Kind::State);
+    let said = error.to_string();
+    assert!(
+        said.contains("/file/state") && said.contains("ENVSYNCD_STATE_DIR"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_store_that_cannot_grow_says_that_the_disk_is_full_and_keeps_what_it_had() {
+    let (_dir, state) = store();
+    begin(&state, "a", "app", &Process::own());
+    {
+        // SQLite's own answer to a file that may not grow is its answer to a full disk.
+        let connection = state.connection();
+        let pages: u32 = connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .unwrap();
+    }
+    let error = state
+        .add_logs("a", &[line(&"x".repeat(100_000))])
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Full, "{error}");
+    assert_eq!(state.last_log("a").unwrap(), 0);
+    assert!(end(&state, "a", RunState::Failed));
+}
+
+#[test]
+fn what_a_killed_process_wrote_is_there() {
+    if let Some(dir) = std::env::var_os("ENVSYNCD_TEST_WRITER") {
+        // The other process of this test: writes until it is killed.
+        let state = State::open(Path::new(&dir)).unwrap();
+        begin(&state, "killed", "app", &Process::own());
+        loop {
+            state.add_logs("killed", &[line("one more")]).unwrap();
+        }
+    }
+    let (dir, state) = store();
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "state::tests::what_a_killed_process_wrote_is_there",
+        ])
+        .env("ENVSYNCD_TEST_WRITER", dir.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while state.last_log("killed").unwrap() < 50 {
+        assert!(writer.try_wait().unwrap().is_none(), "the writer ended");
+        std::thread::yield_now();
+    }
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    let lines = state.logs("killed", 0, usize::MAX).unwrap();
+    assert!(lines.len() >= 50);
+    assert!((1..).zip(&lines).all(|(number, (seq, _))| *seq == number));
+    assert_eq!(state.dead_runs().unwrap()[0].id, "killed");
+    assert!(end(&state, "killed", RunState::Failed));
+}
+
+#[test]
+fn every_question_about_a_job_is_answered_from_an_index() {
+    let (_dir, state) = store();
+    let connection = state.connection();
+    for query in [
+        "SELECT * FROM runs WHERE job = 'a' ORDER BY seq DESC LIMIT 20",
+        "SELECT * FROM runs WHERE id >= 'a' AND id < 'a' || '~' ORDER BY seq DESC LIMIT 6",
+        "SELECT finished_at FROM runs WHERE job = 'a' AND verb = 'run' AND state = 'succeeded' ORDER BY seq DESC LIMIT 1",
+        "SELECT count(*) FROM runs WHERE job = 'a' AND verb = 'run' AND state IN ('failed', 'refused') AND seq > 7",
+        "SELECT * FROM runs WHERE finished_at IS NULL ORDER BY seq",
+        "SELECT min(job) FROM runs WHERE job > 'a'",
+        "SELECT * FROM logs WHERE run = 1 AND seq > 7 ORDER BY seq LIMIT 9",
+    ] {
+        let plan: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
+            .unwrap()
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        assert!(
+            plan.iter()
+                .all(|step| !step.starts_with("SCAN") || step.contains("INDEX")),
+            "{query}: {plan:?}"
+        );
+    }
+}

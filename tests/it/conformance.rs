@@ -1,0 +1,511 @@
+//! One suite over every store: what a user may expect of a copy, whatever it is that is copied.
+
+mod postgresql;
+mod sqlite;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::support::job::{Bed, Job};
+
+/// A store with a source and a live target in it, which one test has for itself.
+trait Lab {
+    /// `kind` in a job file.
+    const KIND: &'static str;
+    /// A source without tables, and a place for a target that is not there yet.
+    fn new() -> Self;
+    /// The source's URL.
+    fn source_url(&self) -> String;
+    /// The target's URL.
+    fn target_url(&self) -> String;
+    /// Runs SQL on the source; rows as lines, columns between `|`.
+    fn source(&self, sql: &str) -> String;
+    /// Runs SQL on the live target, which is made if it is not there yet.
+    fn live(&self, sql: &str) -> String;
+    /// What the store has beside source and live: incoming, previous, anything else of ours.
+    fn beside(&self) -> Vec<String>;
+    /// The tables of live, in order.
+    fn tables(&self) -> Vec<String>;
+    /// A URL of a source that does not exist, and its name in it.
+    fn missing(&self) -> (String, String);
+    /// A script's statement that the store refuses.
+    fn refused_statement() -> &'static str {
+        "UPDATE no_such_table SET a = 1"
+    }
+}
+
+const SOURCE: &str = "CREATE TABLE users (id integer PRIMARY KEY, email text);
+    INSERT INTO users VALUES (1, 'new'), (2, 'new'), (3, NULL);
+    CREATE TABLE orders (id integer PRIMARY KEY, buyer integer REFERENCES users (id));
+    INSERT INTO orders VALUES (10, 1), (11, 2);
+    CREATE INDEX orders_buyer ON orders (buyer);
+    CREATE VIEW buyers AS SELECT users.email FROM orders JOIN users ON users.id = orders.buyer;";
+
+const LIVE: &str = "CREATE TABLE users (id integer PRIMARY KEY, email text);
+    INSERT INTO users VALUES (1, 'old');
+    CREATE TABLE lost (a text);
+    INSERT INTO lost VALUES ('mine');";
+
+/// A lab with its job's place.
+struct Scene<L> {
+    lab: L,
+    bed: Bed,
+}
+
+impl<L: Lab> Scene<L> {
+    /// Both sides have rows.
+    fn new() -> Self {
+        let scene = Self::first();
+        scene.lab.live(LIVE);
+        scene
+    }
+
+    /// The target is not there yet.
+    fn first() -> Self {
+        let scene = Self {
+            lab: L::new(),
+            bed: Bed::new(),
+        };
+        scene.lab.source(SOURCE);
+        scene
+    }
+
+    fn job(&self) -> Job {
+        Job::between(L::KIND, &self.lab.source_url(), &self.lab.target_url())
+    }
+
+    fn write(&self, job: &Job) -> PathBuf {
+        self.bed.job("app", job)
+    }
+
+    /// The job without options.
+    fn file(&self) -> PathBuf {
+        self.write(&self.job())
+    }
+
+    #[track_caller]
+    fn live_is_old(&self) {
+        assert_eq!(self.lab.live("SELECT id, email FROM users"), "1|old");
+        assert_eq!(self.lab.tables(), ["lost", "users"]);
+    }
+
+    #[track_caller]
+    fn live_is_new(&self) {
+        assert_eq!(
+            self.lab.live("SELECT id, email FROM users ORDER BY id"),
+            "1|new\n2|new\n3|"
+        );
+        assert_eq!(
+            self.lab.live("SELECT id, buyer FROM orders ORDER BY id"),
+            "10|1\n11|2"
+        );
+        assert_eq!(self.lab.live("SELECT count(*) FROM buyers"), "2");
+    }
+
+    #[track_caller]
+    fn nothing_is_beside(&self) {
+        assert_eq!(self.lab.beside(), Vec::<String>::new());
+    }
+}
+
+fn a_first_copy_makes_the_target<L: Lab>() {
+    let scene = Scene::<L>::first();
+    scene.bed.once(&scene.file()).expect(0);
+    scene.live_is_new();
+    scene.nothing_is_beside();
+}
+
+fn a_refresh_replaces_what_was_live_and_what_the_source_lost_is_gone<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene.bed.once(&scene.file()).expect(0);
+    scene.live_is_new();
+    assert_eq!(scene.lab.tables(), ["orders", "users"]);
+    scene
+        .lab
+        .source("INSERT INTO users VALUES (4, 'later'); DROP VIEW buyers; DROP TABLE orders");
+    scene.bed.once(&scene.file()).expect(0);
+    assert_eq!(scene.lab.live("SELECT count(*) FROM users"), "4");
+    assert_eq!(scene.lab.tables(), ["users"]);
+}
+
+fn in_overlay_tables_that_only_the_target_has_stay<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let file = scene.write(&scene.job().task("mode = \"overlay\""));
+    for _ in 0..2 {
+        scene.bed.once(&file).expect(0);
+        scene.live_is_new();
+        assert_eq!(scene.lab.live("SELECT a FROM lost"), "mine");
+    }
+}
+
+fn an_excluded_table_does_not_arrive<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene
+        .lab
+        .source("CREATE TABLE cache_a (a integer); CREATE TABLE my_cache_b (a integer)");
+    let job = scene.job().task("exclude = [\"cache_*\"]");
+    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.live_is_new();
+    assert_eq!(scene.lab.tables(), ["my_cache_b", "orders", "users"]);
+}
+
+fn names_are_compared_whole<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene.lab.source("CREATE TABLE app (a integer); CREATE TABLE \"my-app\" (a integer); CREATE TABLE app_2 (a integer)");
+    let job = scene.job().task("exclude = [\"app\"]");
+    scene.bed.once(&scene.write(&job)).expect(0);
+    assert_eq!(scene.lab.tables(), ["app_2", "my-app", "orders", "users"]);
+}
+
+fn a_table_of_schema_only_arrives_without_rows<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let job = scene.job().task("schema_only = [\"orders\"]");
+    scene.bed.once(&scene.write(&job)).expect(0);
+    assert_eq!(scene.lab.live("SELECT count(*) FROM orders"), "0");
+    assert_eq!(scene.lab.live("SELECT count(*) FROM users"), "3");
+}
+
+fn the_target_s_own_rows_survive_in_a_kept_table<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let table =
+        "CREATE TABLE webhooks (id integer PRIMARY KEY, url text); INSERT INTO webhooks VALUES";
+    scene.lab.source(&format!("{table} (1, 'production')"));
+    scene
+        .lab
+        .live(&format!("{table} (7, 'staging'), (8, NULL)"));
+    let file = scene.write(&scene.job().task("keep = [\"webhooks\"]"));
+    for _ in 0..2 {
+        scene.bed.once(&file).expect(0);
+        scene.live_is_new();
+        assert_eq!(
+            scene.lab.live("SELECT id, url FROM webhooks ORDER BY id"),
+            "7|staging\n8|"
+        );
+    }
+}
+
+fn a_script_changes_rows_before_anyone_sees_them<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene.bed.file(
+        "after.sql",
+        "-- hidden\nUPDATE users SET email = 'hidden; really';\nDELETE FROM users WHERE id = 3;\n",
+    );
+    let gate = scene.bed.gate("on");
+    let job = scene
+        .job()
+        .task("scripts = [\"after.sql\"]")
+        .hooks(&format!("maintenance_on = {}", gate.hook));
+    let mut running = scene.bed.start(&scene.write(&job));
+    gate.wait(&mut running);
+    scene.live_is_old();
+    gate.open();
+    running.end().expect(0);
+    assert_eq!(
+        scene.lab.live("SELECT id, email FROM users ORDER BY id"),
+        "1|hidden; really\n2|hidden; really"
+    );
+}
+
+fn a_script_that_fails_leaves_live_as_it_was_and_is_named_with_its_line<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene.bed.file(
+        "broken.sql",
+        &format!(
+            "UPDATE users SET email = 'x';\n\n\n{};\n",
+            L::refused_statement()
+        ),
+    );
+    let job = scene.job().task("scripts = [\"broken.sql\"]");
+    scene
+        .bed
+        .once(&scene.write(&job))
+        .expect(1)
+        .says(&["broken.sql", "4", "no_such_table"]);
+    scene.live_is_old();
+    scene.nothing_is_beside();
+}
+
+fn a_copy_is_verified_by_checksum<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let job = scene.job().task("verify = \"checksum\"");
+    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.live_is_new();
+}
+
+fn rollback_returns_the_old_and_again_the_new<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let file = scene.file();
+    scene.bed.once(&file).expect(0);
+    for _ in 0..2 {
+        scene.bed.with_file("rollback", &file).expect(0);
+        scene.live_is_old();
+        scene.bed.with_file("rollback", &file).expect(0);
+        scene.live_is_new();
+    }
+}
+
+fn previous_is_dropped_if_the_job_says_so<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let job = scene.job().task("previous = \"drop\"");
+    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.live_is_new();
+    scene.nothing_is_beside();
+}
+
+fn only_one_previous_is_kept<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let file = scene.file();
+    for _ in 0..3 {
+        scene.bed.once(&file).expect(0);
+    }
+    assert_eq!(scene.lab.beside().len(), 1, "{:?}", scene.lab.beside());
+}
+
+fn what_a_killed_run_left_is_gone_after_the_next<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let gate = scene.bed.gate("on");
+    let slow = scene
+        .job()
+        .hooks(&format!("maintenance_on = {}", gate.hook));
+    let mut running = scene.bed.start(&scene.write(&slow));
+    gate.wait(&mut running);
+    assert!(!scene.lab.beside().is_empty(), "incoming is there");
+    let dead = scene.bed.status_text("app", "run_id");
+    running.kill();
+    scene.live_is_old();
+    let job = scene.job().task("previous = \"drop\"");
+    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.live_is_new();
+    scene.nothing_is_beside();
+    let shown = scene.bed.run(&["show", &dead]).expect(0);
+    assert!(shown.stdout.contains("failed"), "{}", shown.stdout);
+}
+
+fn a_run_that_is_terminated_leaves_nothing<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let gate = scene.bed.gate("on");
+    let slow = scene
+        .job()
+        .hooks(&format!("maintenance_on = {}", gate.hook));
+    let mut running = scene.bed.start(&scene.write(&slow));
+    gate.wait(&mut running);
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.end().expect(143);
+    scene.live_is_old();
+    scene.nothing_is_beside();
+    assert_eq!(scene.bed.status_text("app", "state"), "cancelled");
+}
+
+fn a_second_run_of_one_target_is_turned_away<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let gate = scene.bed.gate("on");
+    let slow = scene
+        .job()
+        .hooks(&format!("maintenance_on = {}", gate.hook));
+    let mut running = scene.bed.start(&scene.write(&slow));
+    gate.wait(&mut running);
+    let other = scene.bed.job("other", &scene.job());
+    scene
+        .bed
+        .once(&other)
+        .expect(75)
+        .says(&[&running.pid().to_string()]);
+    scene.live_is_old();
+    assert_eq!(scene.bed.status_text("other", "state"), "busy");
+    gate.open();
+    running.end().expect(0);
+    scene.live_is_new();
+}
+
+fn a_held_environment_is_left_alone<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let file = scene.file();
+    scene
+        .bed
+        .run(&["hold", "staging", "--reason", "deploying"])
+        .expect(0);
+    scene.bed.once(&file).expect(75).says(&["deploying"]);
+    scene.live_is_old();
+    scene.nothing_is_beside();
+    scene.bed.run(&["release", "staging"]).expect(0);
+    scene.bed.once(&file).expect(0);
+    scene.live_is_new();
+}
+
+fn data_never_flows_uphill<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let job = scene.job().flow("staging", "production");
+    scene.bed.once(&scene.write(&job)).expect(3);
+    scene.live_is_old();
+    scene.nothing_is_beside();
+    assert_eq!(scene.bed.status_text("app", "state"), "refused");
+}
+
+fn a_thing_is_never_copied_onto_itself<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let job = Job::between(L::KIND, &scene.lab.target_url(), &scene.lab.target_url());
+    scene.bed.once(&scene.write(&job)).expect(3);
+    scene.live_is_old();
+    scene.nothing_is_beside();
+}
+
+fn a_source_that_is_missing_fails_the_run_and_is_named<L: Lab>() {
+    let scene = Scene::<L>::new();
+    let (url, name) = scene.lab.missing();
+    let job = Job::between(L::KIND, &url, &scene.lab.target_url());
+    scene.bed.once(&scene.write(&job)).expect(1).says(&[&name]);
+    scene.live_is_old();
+    scene.nothing_is_beside();
+}
+
+fn tables_and_columns_with_odd_names_arrive<L: Lab>() {
+    let scene = Scene::<L>::new();
+    for name in [
+        "Capital",
+        "dot.ted",
+        "quo\"te",
+        "it's",
+        "50% [off]",
+        "größe 🌍",
+        "select",
+        "back\\slash",
+    ] {
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        scene.lab.source(&format!(
+            "CREATE TABLE {quoted} ({quoted} integer); INSERT INTO {quoted} VALUES (5); CREATE INDEX \"{}_i\" ON {quoted} ({quoted})",
+            name.replace('"', "\"\"")
+        ));
+    }
+    scene.bed.once(&scene.file()).expect(0);
+    scene.live_is_new();
+    for name in [
+        "Capital",
+        "dot.ted",
+        "quo\"te",
+        "it's",
+        "50% [off]",
+        "größe 🌍",
+        "select",
+        "back\\slash",
+    ] {
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        assert_eq!(
+            scene.lab.live(&format!("SELECT {quoted} FROM {quoted}")),
+            "5",
+            "of {name}"
+        );
+    }
+}
+
+fn an_empty_source_empties_the_target<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene
+        .lab
+        .source("DROP VIEW buyers; DROP TABLE orders; DROP TABLE users");
+    scene.bed.once(&scene.file()).expect(0);
+    assert!(scene.lab.tables().is_empty(), "{:?}", scene.lab.tables());
+}
+
+fn values_arrive_as_they_were<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene.lab.source(
+        "CREATE TABLE hard_values (id integer PRIMARY KEY, t text, n integer, f double precision);
+         INSERT INTO hard_values VALUES (1, '', -2147483648, 1.5e300), (2, NULL, NULL, NULL), (3, 'tab\tnew
+line\\N \\. ''quoted'' grüße 🌍', 0, 0.1), (4, '\\N', 2147483647, -0.0)",
+    );
+    scene
+        .bed
+        .once(&scene.write(&scene.job().task("verify = \"checksum\"")))
+        .expect(0);
+    let all = "SELECT id, t, t IS NULL, n, f FROM hard_values ORDER BY id";
+    assert_eq!(scene.lab.live(all), scene.lab.source(all));
+}
+
+fn the_status_file_says_what_the_run_did<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene.bed.once(&scene.file()).expect(0);
+    let status = scene.bed.status("app");
+    for (key, value) in [
+        ("version", serde_json::json!(1)),
+        ("job", "app".into()),
+        ("from", "production".into()),
+        ("to", "staging".into()),
+        ("state", "succeeded".into()),
+        ("pid", serde_json::Value::Null),
+        ("trigger", "manual".into()),
+        ("consecutive_failures", 0.into()),
+        ("errors", 0.into()),
+        ("message", "".into()),
+    ] {
+        assert_eq!(status[key], value, "{key} in {status}");
+    }
+    for key in ["host", "run_id", "by"] {
+        assert!(status[key].is_string(), "{key} in {status}");
+    }
+    for key in ["started_at", "finished_at", "last_success_at"] {
+        let time = status[key].as_str().unwrap_or_default();
+        assert!(
+            chrono::DateTime::parse_from_rfc3339(time).is_ok() && time.ends_with('Z'),
+            "{key} in {status}"
+        );
+    }
+    assert!(status["duration_seconds"].is_number(), "{status}");
+    let task = &status["tasks"][0];
+    assert_eq!(
+        task["name"],
+        L::KIND,
+        "a task's default name is its kind: {status}"
+    );
+    assert_eq!(task["kind"], L::KIND, "{status}");
+    assert_eq!(task["state"], "succeeded", "{status}");
+    assert_eq!(task["progress_percent"], 100, "{status}");
+    assert_eq!(task["rows"], 5, "{status}");
+    assert!(task["bytes"].as_u64() > Some(0), "{status}");
+    // Readable by the monitoring's user.
+    let mode = std::fs::metadata(scene.bed.path("status/app.json"))
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
+
+/// Every expectation above, for one store.
+macro_rules! conforms {
+    ($lab:ty: $($expectation:ident)*) => {
+        $(
+            #[test]
+            fn $expectation() {
+                $crate::conformance::$expectation::<$lab>();
+            }
+        )*
+    };
+    ($lab:ty) => {
+        $crate::conformance::conforms! { $lab:
+            a_first_copy_makes_the_target
+            a_refresh_replaces_what_was_live_and_what_the_source_lost_is_gone
+            in_overlay_tables_that_only_the_target_has_stay
+            an_excluded_table_does_not_arrive
+            names_are_compared_whole
+            a_table_of_schema_only_arrives_without_rows
+            the_target_s_own_rows_survive_in_a_kept_table
+            a_script_changes_rows_before_anyone_sees_them
+            a_script_that_fails_leaves_live_as_it_was_and_is_named_with_its_line
+            a_copy_is_verified_by_checksum
+            rollback_returns_the_old_and_again_the_new
+            previous_is_dropped_if_the_job_says_so
+            only_one_previous_is_kept
+            what_a_killed_run_left_is_gone_after_the_next
+            a_run_that_is_terminated_leaves_nothing
+            a_second_run_of_one_target_is_turned_away
+            a_held_environment_is_left_alone
+            data_never_flows_uphill
+            a_thing_is_never_copied_onto_itself
+            a_source_that_is_missing_fails_the_run_and_is_named
+            tables_and_columns_with_odd_names_arrive
+            an_empty_source_empties_the_target
+            values_arrive_as_they_were
+            the_status_file_says_what_the_run_did
+        }
+    };
+}
+use conforms;

@@ -1,0 +1,165 @@
+//! PostgreSQL, from server to server, as its users meet it.
+
+mod copying;
+mod failing;
+mod options;
+mod privileges;
+mod publishing;
+mod refusing;
+mod stopping;
+
+use std::path::PathBuf;
+
+use crate::support::job::{Bed, Job};
+use crate::support::postgres::{Cluster, quote, shared, unique};
+use crate::support::proxy::Proxy;
+
+/// Rows that make a copy last as long as a stalled network wants: about 20 MB on the wire.
+const BIG: &str = "CREATE TABLE big (id int PRIMARY KEY, filler text);
+    INSERT INTO big SELECT g, repeat(md5(g::text), 16) FROM generate_series(1, 40000) AS g;";
+
+/// After so many bytes of a connection, rows of `big` are on their way and by far not all of them have arrived.
+const IN_MID_COPY: u64 = 4 * 1024 * 1024;
+
+/// Production and staging: a small database each, of different content.
+struct Scene<'a> {
+    bed: Bed,
+    source: &'a Cluster,
+    target: &'a Cluster,
+    /// Production's database.
+    from: String,
+    /// Staging's database.
+    to: String,
+}
+
+impl Scene<'static> {
+    /// On the clusters that all tests share.
+    fn new() -> Self {
+        let pair = shared();
+        Self::on(&pair.source, &pair.target)
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// On these clusters.
+    fn on(source: &'a Cluster, target: &'a Cluster) -> Self {
+        let scene = Self::without_databases(source, target);
+        source.create_db(&scene.from);
+        scene.source(
+            "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL);
+             INSERT INTO users SELECT g, 'new' FROM generate_series(1, 200) AS g;
+             CREATE TABLE orders (id serial PRIMARY KEY, buyer int NOT NULL REFERENCES users, note text);
+             INSERT INTO orders (buyer, note) SELECT 1 + g % 200, 'order ' || g FROM generate_series(1, 500) AS g;
+             CREATE INDEX orders_buyer ON orders (buyer);",
+        );
+        target.create_db(&scene.to);
+        scene.live(
+            "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL);
+             INSERT INTO users VALUES (1, 'old');
+             CREATE TABLE only_live (a text); INSERT INTO only_live VALUES ('mine');",
+        );
+        scene
+    }
+
+    /// Only names.
+    fn without_databases(source: &'a Cluster, target: &'a Cluster) -> Self {
+        Self {
+            bed: Bed::new(),
+            source,
+            target,
+            from: unique("prod"),
+            to: unique("live"),
+        }
+    }
+
+    /// Runs SQL on production.
+    fn source(&self, sql: &str) -> String {
+        self.source.psql(&self.from, sql)
+    }
+
+    /// Runs SQL on staging.
+    fn live(&self, sql: &str) -> String {
+        self.target.psql(&self.to, sql)
+    }
+
+    /// A job from one to the other, as `postgres` on both sides.
+    fn job(&self) -> Job {
+        let target = self.target.url("postgres", &self.to);
+        Job::between(
+            "postgresql",
+            &self.source.url("postgres", &self.from),
+            &target,
+        )
+    }
+
+    /// A job that reads through a proxy which stalls in the middle of `big`'s rows.
+    fn job_that_stalls(&self) -> (Job, Proxy) {
+        self.source(BIG);
+        let proxy = Proxy::before(self.source);
+        proxy.stall_after(IN_MID_COPY);
+        let target = self.target.url("postgres", &self.to);
+        let job = Job::between("postgresql", &proxy.url("postgres", &self.from), &target);
+        (job, proxy)
+    }
+
+    /// Writes the job's file: `app.toml`.
+    fn write(&self, job: &Job) -> PathBuf {
+        self.bed.job("app", job)
+    }
+
+    /// Everyone's data is as it was before the run.
+    #[track_caller]
+    fn live_is_old(&self) {
+        assert_eq!(
+            self.live("SELECT email FROM users UNION ALL SELECT a FROM only_live"),
+            "old\nmine"
+        );
+    }
+
+    /// Staging has production's data.
+    #[track_caller]
+    fn live_is_new(&self) {
+        assert_eq!(
+            self.live("SELECT email, count(*) FROM users GROUP BY 1"),
+            "new|200"
+        );
+    }
+
+    /// Databases on the target's server that belong to this staging beside itself: incoming, previous.
+    fn beside_live(&self) -> Vec<String> {
+        self.target
+            .databases()
+            .into_iter()
+            .filter(|name| name.contains(&self.to) && *name != self.to)
+            .collect()
+    }
+
+    /// Nothing of a run is left: no database, no session, no lock.
+    #[track_caller]
+    fn nothing_is_left(&self) {
+        assert_eq!(self.beside_live(), Vec::<String>::new());
+        let sessions = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE application_name LIKE '%envsync%' AND position('{}' IN datname) > 0",
+            self.to
+        );
+        // A server notices that a client is gone when it writes to it, which may be after the client's end.
+        crate::support::wait_until("all sessions have ended", || {
+            self.target.psql("postgres", &sessions) == "0"
+        });
+    }
+
+    /// A role of the target's server that may make databases and owns staging, and no more than that.
+    fn owner_of_live(&self) -> String {
+        let role = unique("owner");
+        let to = quote(&self.to);
+        self.target.psql(
+            "postgres",
+            &format!("CREATE ROLE {role} LOGIN CREATEDB; ALTER DATABASE {to} OWNER TO {role};"),
+        );
+        self.live(&format!(
+            "ALTER TABLE users OWNER TO {role}; ALTER TABLE only_live OWNER TO {role};"
+        ));
+        role
+    }
+}

@@ -1,0 +1,167 @@
+//! What arrives is what was there.
+
+use super::Scene;
+use crate::support::dump::assert_equal;
+use crate::support::job::Job;
+use crate::support::postgres::{quote, shared};
+
+const ROLES: &str = "DO $$BEGIN CREATE ROLE fixture_reader;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END$$;
+    DO $$BEGIN CREATE ROLE fixture_writer;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END$$;";
+
+/// Copies a database of these fixtures into a new one.
+fn copy_of(fixtures: &[&str], lines: &[&str]) -> Scene<'static> {
+    let pair = shared();
+    let scene = Scene::without_databases(&pair.source, &pair.target);
+    scene.source.create_db(&scene.from);
+    scene.target.psql("postgres", ROLES);
+    for fixture in fixtures {
+        scene.source(fixture);
+    }
+    let job = lines.iter().fold(scene.job(), |job, line| job.task(line));
+    scene.bed.once(&scene.write(&job)).expect(0);
+    scene
+}
+
+#[track_caller]
+fn assert_copied(scene: &Scene<'_>) {
+    assert_equal(
+        &scene.source.pg_dump(&scene.from),
+        &scene.target.pg_dump(&scene.to),
+    );
+}
+
+#[test]
+fn an_ordinary_application_s_database_arrives_as_it_was() {
+    let scene = copy_of(&[include_str!("../fixtures/ordinary.sql")], &[]);
+    assert_copied(&scene);
+    // What no dump tells.
+    let unlogged = "SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r'";
+    assert_eq!(scene.live(unlogged), "unlogged,unlogged_serial");
+    assert_eq!(
+        scene.live("SELECT nextval('counters.set_not_called')"),
+        "99"
+    );
+    assert_eq!(scene.live("SELECT nextval('counters.set_called')"), "100");
+    assert_eq!(scene.live("SELECT count(*) FROM pg_publication"), "0");
+    assert_eq!(
+        scene.live("SELECT count(*) FROM pg_index WHERE NOT indisvalid AND indexrelid::regclass::text <> 'measurements_region_parent'"),
+        "0"
+    );
+    assert_eq!(
+        scene.live("SELECT ispopulated FROM pg_matviews WHERE matviewname = 'not_filled'"),
+        "f"
+    );
+}
+
+#[test]
+fn it_arrives_so_with_one_worker_and_checksums_too() {
+    let lines = ["jobs = 1", "verify = \"checksum\""];
+    assert_copied(&copy_of(
+        &[include_str!("../fixtures/ordinary.sql")],
+        &lines,
+    ));
+}
+
+#[test]
+fn large_objects_keep_their_oids_bytes_and_grants() {
+    assert_copied(&copy_of(
+        &[include_str!("../fixtures/large_objects.sql")],
+        &[],
+    ));
+}
+
+#[test]
+fn functions_that_rely_on_a_search_path_work_while_they_are_loaded() {
+    assert_copied(&copy_of(
+        &[include_str!("../fixtures/search_path.sql")],
+        &[],
+    ));
+}
+
+#[test]
+fn rows_hashed_by_an_enum_are_found_in_the_target_s_partitions() {
+    let scene = copy_of(&[include_str!("../fixtures/hashed_enum.sql")], &[]);
+    for value in ["sad", "ok", "happy", "between"] {
+        let count = format!("SELECT count(*) FROM hashed_enum WHERE m = '{value}'");
+        assert_eq!(scene.live(&count), scene.source(&count), "of {value}");
+    }
+}
+
+#[test]
+fn an_empty_database_is_copied_and_empties_the_target() {
+    let scene = Scene::new();
+    scene.source("DROP TABLE users CASCADE; DROP TABLE orders");
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    assert_copied(&scene);
+}
+
+#[test]
+fn databases_with_odd_names_are_copied() {
+    let pair = shared();
+    for stem in ["Dots.and \"quotes\" %s", "größe 🌍 it's", "a/b?c=d&e#f\\g"] {
+        let mut scene = Scene::without_databases(&pair.source, &pair.target);
+        scene.from = format!("{stem} {}", scene.from);
+        scene.to = format!("{stem} {}", scene.to);
+        scene.source.create_db(&scene.from);
+        scene.source("CREATE TABLE t (a int); INSERT INTO t VALUES (7)");
+        scene.bed.once(&scene.write(&scene.job())).expect(0);
+        // Once more: now there is something to replace.
+        scene.bed.once(&scene.write(&scene.job())).expect(0);
+        assert_eq!(scene.live("SELECT a FROM t"), "7", "in {stem}");
+    }
+}
+
+#[test]
+fn a_name_of_63_bytes_leaves_room_for_incoming_and_previous() {
+    let mut scene = Scene::new();
+    let long = format!("{}{}", "x".repeat(63 - scene.to.len()), scene.to);
+    scene.target.psql(
+        "postgres",
+        &format!(
+            "ALTER DATABASE {} RENAME TO {}",
+            quote(&scene.to),
+            quote(&long)
+        ),
+    );
+    scene.to = long;
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    scene.live_is_new();
+    scene
+        .bed
+        .with_file("rollback", &scene.bed.path("jobs/app.toml"))
+        .expect(0);
+    scene.live_is_old();
+}
+
+#[test]
+fn a_standby_can_be_the_source() {
+    let pair = shared();
+    let standby = pair.source.standby();
+    let scene = Scene::new();
+    standby.catch_up(&pair.source);
+    let job = Job::between(
+        "postgresql",
+        &standby.url("postgres", &scene.from),
+        &scene.target.url("postgres", &scene.to),
+    );
+    scene.bed.once(&scene.write(&job)).expect(0);
+    assert_copied(&scene);
+}
+
+#[test]
+fn rows_written_while_a_copy_runs_are_in_it_whole_or_not_at_all() {
+    let scene = Scene::new();
+    let (job, proxy) = scene.job_that_stalls();
+    let running = scene.bed.start(&scene.write(&job));
+    proxy.wait_for_stall();
+    // One transaction over two tables: both of its rows or none.
+    scene.source("BEGIN; INSERT INTO users VALUES (9999, 'late'); INSERT INTO orders (buyer) VALUES (9999); COMMIT");
+    proxy.go_on();
+    running.end().expect(0);
+    assert_eq!(
+        scene.live("SELECT (SELECT count(*) FROM users WHERE id = 9999), (SELECT count(*) FROM orders WHERE buyer = 9999), (SELECT count(*) FROM big)"),
+        "0|0|40000"
+    );
+}

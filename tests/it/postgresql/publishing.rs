@@ -1,0 +1,235 @@
+//! The moment when incoming becomes live, and what is around it.
+
+use super::Scene;
+use crate::support::postgres::{quote, unique};
+
+#[test]
+fn the_first_copy_makes_the_target() {
+    let scene = Scene::new();
+    scene
+        .target
+        .psql("postgres", &format!("DROP DATABASE {}", quote(&scene.to)));
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    scene.live_is_new();
+    assert_eq!(scene.beside_live(), Vec::<String>::new());
+}
+
+#[test]
+fn live_s_owner_grants_settings_comment_and_limit_carry_over() {
+    let scene = Scene::new();
+    let owner = scene.owner_of_live();
+    let (reader, to) = (unique("reader"), quote(&scene.to));
+    scene.target.psql(
+        "postgres",
+        &format!(
+            "CREATE ROLE {reader} LOGIN;
+             REVOKE ALL ON DATABASE {to} FROM PUBLIC;
+             GRANT CONNECT ON DATABASE {to} TO {reader} WITH GRANT OPTION;
+             ALTER DATABASE {to} CONNECTION LIMIT 17;
+             ALTER DATABASE {to} SET statement_timeout = '61s';
+             ALTER DATABASE {to} SET search_path = \"$user\", public, \"odd, schema\";
+             ALTER ROLE {reader} IN DATABASE {to} SET work_mem = '7MB';
+             COMMENT ON DATABASE {to} IS 'staging''s \"own\"';"
+        ),
+    );
+    let facts = format!(
+        "SELECT pg_get_userbyid(datdba), datacl, datconnlimit, datallowconn, datistemplate, encoding, datcollate, datctype,
+                shobj_description(oid, 'pg_database'),
+                (SELECT array_agg(setrole::regrole::text || setconfig::text ORDER BY 1) FROM pg_db_role_setting WHERE setdatabase = d.oid)
+         FROM pg_database AS d WHERE datname = '{}'",
+        scene.to
+    );
+    let before = scene.target.psql("postgres", &facts);
+    assert!(before.starts_with(&owner), "{before}");
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    assert_eq!(scene.target.psql("postgres", &facts), before);
+    scene.live_is_new();
+    // And back again.
+    scene
+        .bed
+        .with_file("rollback", &scene.write(&scene.job()))
+        .expect(0);
+    assert_eq!(scene.target.psql("postgres", &facts), before);
+    scene.live_is_old();
+}
+
+#[test]
+fn sessions_on_live_are_ended_and_the_next_ones_see_the_new_rows() {
+    use std::io::{BufRead, BufReader, Write};
+    let scene = Scene::new();
+    let mut application = scene
+        .target
+        .psql_command("postgres", &scene.to)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("psql");
+    let mut stdin = application.stdin.take().expect("piped");
+    let mut stdout = BufReader::new(application.stdout.take().expect("piped"));
+    let mut line = String::new();
+    writeln!(stdin, "BEGIN; SELECT email FROM users;").expect("it listens");
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line.trim(), "old");
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    let _ = writeln!(stdin, "SELECT 'still here';");
+    drop(stdin);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut rest).expect("it ends");
+    assert!(!rest.contains("still here"), "the old session went on");
+    assert!(!application.wait().expect("our child").success());
+    scene.live_is_new();
+}
+
+#[test]
+fn previous_is_kept_until_the_next_run_and_there_is_only_one() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job());
+    scene.bed.once(&file).expect(0);
+    assert_eq!(scene.beside_live().len(), 1, "{:?}", scene.beside_live());
+    scene.bed.once(&file).expect(0);
+    assert_eq!(scene.beside_live().len(), 1, "{:?}", scene.beside_live());
+}
+
+#[test]
+fn previous_is_dropped_if_the_job_says_so_and_rollback_says_that_there_is_none() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job().task("previous = \"drop\""));
+    scene.bed.once(&file).expect(0);
+    scene.live_is_new();
+    scene.nothing_is_left();
+    let outcome = scene.bed.with_file("rollback", &file);
+    assert_ne!(outcome.code, Some(0), "{}", outcome.stdout);
+    scene.live_is_new();
+}
+
+#[test]
+fn rollback_returns_what_was_live_and_again_what_is_new() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job());
+    scene.bed.once(&file).expect(0);
+    scene.bed.with_file("rollback", &file).expect(0);
+    scene.live_is_old();
+    scene.bed.with_file("rollback", &file).expect(0);
+    scene.live_is_new();
+}
+
+#[test]
+fn applications_cannot_connect_to_incoming_or_previous_by_mistake() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job());
+    scene.bed.once(&file).expect(0);
+    let visitor = unique("visitor");
+    scene
+        .target
+        .psql("postgres", &format!("CREATE ROLE {visitor} LOGIN"));
+    for name in scene.beside_live() {
+        assert!(
+            scene.target.try_psql(&visitor, &name, "SELECT 1").is_err(),
+            "into {name}"
+        );
+    }
+}
+
+#[test]
+fn hooks_run_in_order_around_publish() {
+    let scene = Scene::new();
+    let url = scene.target.url("postgres", &scene.to);
+    let notes = scene.bed.path("notes");
+    let look = |word: &str| {
+        let psql = crate::support::postgres::binary("psql");
+        let script = format!(
+            "echo {word} $('{}' -XAtd '{url}' -c 'SELECT email FROM users LIMIT 1') >> '{}'",
+            psql.display(),
+            notes.display()
+        );
+        serde_json::to_string(&["sh", "-c", &script]).expect("text")
+    };
+    let hooks = format!(
+        "maintenance_off = {}\nafter_publish = {}\nmaintenance_on = {}",
+        look("off"),
+        look("after"),
+        look("on")
+    );
+    scene
+        .bed
+        .once(&scene.write(&scene.job().hooks(&hooks)))
+        .expect(0);
+    assert_eq!(scene.bed.notes(), ["on old", "after new", "off new"]);
+}
+
+#[test]
+fn a_hook_that_fails_before_publish_fails_the_run_and_maintenance_ends() {
+    let scene = Scene::new();
+    let hooks = format!(
+        "maintenance_on = [\"sh\", \"-c\", \"echo no luck; exit 9\"]\nafter_publish = {}\nmaintenance_off = {}",
+        scene.bed.note("after"),
+        scene.bed.note("off")
+    );
+    scene
+        .bed
+        .once(&scene.write(&scene.job().hooks(&hooks)))
+        .expect(1)
+        .says(&["maintenance_on", "no luck"]);
+    scene.live_is_old();
+    scene.nothing_is_left();
+    assert_eq!(scene.bed.notes(), ["off"]);
+}
+
+#[test]
+fn a_hook_that_fails_after_publish_fails_the_run_and_says_that_the_new_data_is_live() {
+    let scene = Scene::new();
+    let hooks = format!(
+        "maintenance_on = {}\nafter_publish = [\"false\"]\nmaintenance_off = {}",
+        scene.bed.note("on"),
+        scene.bed.note("off")
+    );
+    scene
+        .bed
+        .once(&scene.write(&scene.job().hooks(&hooks)))
+        .expect(1);
+    scene.live_is_new();
+    assert_eq!(scene.bed.notes(), ["on", "off"]);
+    assert_eq!(scene.bed.status_text("app", "state"), "failed");
+    let message = scene.bed.status_text("app", "message");
+    assert!(
+        message.contains("after_publish") && message.contains("live"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_hook_s_time_limit_ends_it_and_what_it_started() {
+    let scene = Scene::new();
+    let pid = scene.bed.path("pid");
+    let script = format!("sleep 600 & echo $! > '{}'; wait", pid.display());
+    let hooks = format!(
+        "maintenance_on = {{ command = [\"sh\", \"-c\", {}], timeout = \"1s\" }}\nmaintenance_off = {}",
+        crate::support::job::toml(&script),
+        scene.bed.note("off")
+    );
+    scene
+        .bed
+        .once(&scene.write(&scene.job().hooks(&hooks)))
+        .expect(1)
+        .says(&["maintenance_on"]);
+    scene.live_is_old();
+    assert_eq!(scene.bed.notes(), ["off"]);
+    let pid = std::fs::read_to_string(pid).expect("the hook wrote it");
+    crate::support::wait_until("the hook's child is gone", || {
+        std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
+            .map_or(true, |stat| stat.contains(") Z "))
+    });
+}
+
+#[test]
+fn argv_reaches_a_hook_without_a_shell() {
+    let scene = Scene::new();
+    let argument = "$HOME `id` \"quoted\" *; exit 1";
+    let hooks = format!("after_publish = {}", scene.bed.note(argument));
+    scene
+        .bed
+        .once(&scene.write(&scene.job().hooks(&hooks)))
+        .expect(0);
+    assert_eq!(scene.bed.notes(), [argument]);
+}

@@ -1,0 +1,157 @@
+//! What is never begun.
+
+use super::Scene;
+use crate::support::job::Job;
+use crate::support::postgres::{Cluster, unique};
+
+#[test]
+fn data_never_flows_uphill_or_sideways_or_into_a_root() {
+    let scene = Scene::new();
+    for (from, to) in [
+        ("staging", "production"),
+        ("production", "production"),
+        ("staging", "staging"),
+        ("production", "nowhere"),
+    ] {
+        let job = scene.job().flow(from, to);
+        let outcome = scene.bed.once(&scene.write(&job));
+        assert_eq!(outcome.code, Some(3), "{from} into {to}: {outcome:?}");
+        scene.live_is_old();
+        assert_eq!(scene.beside_live(), Vec::<String>::new());
+    }
+    assert_eq!(scene.bed.status_text("app", "state"), "refused");
+}
+
+#[test]
+fn one_database_under_two_names_is_refused() {
+    let cluster = Cluster::builder().tcp().start();
+    let scene = Scene::on(&cluster, &cluster);
+    let role = unique("admin");
+    cluster.psql(
+        "postgres",
+        &format!("CREATE ROLE {role} SUPERUSER LOGIN PASSWORD 'pass'"),
+    );
+    let password = scene.bed.file("password", "pass\n");
+    let by_socket = cluster.url("postgres", &scene.to);
+    let by_network = format!(
+        "{{ url = \"{}\", password = {{ file = \"{}\" }} }}",
+        cluster.tcp_url(&role, &scene.to),
+        password.display()
+    );
+    let job = Job::new("postgresql", &by_network, &format!("\"{by_socket}\""));
+    scene.bed.once(&scene.write(&job)).expect(3).says(&["same"]);
+    scene.live_is_old();
+    // Another database of the same server is another thing.
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    scene.live_is_new();
+}
+
+#[test]
+fn a_target_that_leads_to_the_source_is_refused() {
+    let scene = Scene::new();
+    // The target's URL names the source's server and database, with parameters of its own.
+    let source = scene.source.url("postgres", &scene.from);
+    let job = Job::between(
+        "postgresql",
+        &source,
+        &format!("{source}&connect_timeout=7"),
+    );
+    scene.bed.once(&scene.write(&job)).expect(3);
+    assert_eq!(scene.source("SELECT count(*) FROM users"), "200");
+}
+
+#[test]
+fn an_environment_that_requires_masks_takes_no_raw_rows() {
+    let scene = Scene::new();
+    let text = scene.job().to_string().replace(
+        "parent = \"production\"",
+        "parent = \"production\"\nrequire_masks = true",
+    );
+    let file = scene.bed.file("app.toml", &text);
+    scene.bed.once(&file).expect(3).says(&["mask"]);
+    scene.live_is_old();
+}
+
+#[test]
+fn a_second_run_of_one_target_is_turned_away_with_75_and_told_who_has_it() {
+    let scene = Scene::new();
+    let (job, proxy) = scene.job_that_stalls();
+    let running = scene.bed.start(&scene.write(&job));
+    proxy.wait_for_stall();
+    let pid = running.pid().to_string();
+    // By another name of the job and of the target.
+    let target = format!(
+        "{}&application_name=other",
+        scene.target.url("postgres", &scene.to)
+    );
+    let other = Job::between(
+        "postgresql",
+        &scene.source.url("postgres", &scene.from),
+        &target,
+    );
+    let other = scene.bed.job("other", &other);
+    scene.bed.once(&other).expect(75).says(&[&pid]);
+    assert_eq!(scene.bed.status_text("other", "state"), "busy");
+    // From another host, which shares no lock file with this one.
+    let mut command = scene.bed.command();
+    let elsewhere = scene.bed.path("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a directory");
+    for (key, name) in [("STATE", "state"), ("STATUS", "status"), ("LOCK", "lock")] {
+        command.env(format!("ENVSYNCD_{key}_DIR"), elsewhere.join(name));
+        std::fs::create_dir(elsewhere.join(name)).expect("a directory");
+    }
+    command.args(["--once", "-f"]).arg(&other);
+    scene.bed.spawn(&mut command).end().expect(75);
+    scene.live_is_old();
+    proxy.go_on();
+    running.end().expect(0);
+    scene.live_is_new();
+}
+
+#[test]
+fn rollback_is_turned_away_while_a_run_has_the_target() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job());
+    scene.bed.once(&file).expect(0);
+    let (job, proxy) = scene.job_that_stalls();
+    let running = scene.bed.start(&scene.bed.job("slow", &job));
+    proxy.wait_for_stall();
+    scene.bed.with_file("rollback", &file).expect(75);
+    scene.live_is_new();
+    proxy.go_on();
+    running.end().expect(0);
+}
+
+#[test]
+fn a_held_environment_is_left_alone_until_it_is_released() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job());
+    scene
+        .bed
+        .run(&["hold", "staging", "--reason", "deploying v42"])
+        .expect(0);
+    scene.bed.once(&file).expect(75).says(&["deploying v42"]);
+    scene.live_is_old();
+    scene.bed.run(&["release", "staging"]).expect(0);
+    scene.bed.once(&file).expect(0);
+    scene.live_is_new();
+}
+
+#[test]
+fn a_hold_for_a_command_ends_with_the_command() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job());
+    let gate = scene.bed.gate("deployment");
+    let argv: Vec<String> = serde_json::from_str(&gate.hook).expect("our own");
+    let mut command = scene.bed.command();
+    command
+        .args(["hold", "staging", "--reason", "deploying", "--"])
+        .args(argv);
+    let mut holding = scene.bed.spawn(&mut command);
+    gate.wait(&mut holding);
+    scene.bed.once(&file).expect(75);
+    gate.open();
+    holding.end().expect(0);
+    scene.bed.once(&file).expect(0);
+    scene.live_is_new();
+}

@@ -1,0 +1,97 @@
+//! All that a database holds, to be compared with another one's.
+
+use super::postgres::{Cluster, Must, client};
+
+impl Cluster {
+    /// Everything in a database in an order that depends on nothing but itself: `pg_dump`'s entries and the rows in
+    /// them, and the rows of materialized views. Two databases are equal when these are. Publications and
+    /// subscriptions are not in it.
+    pub(crate) fn pg_dump(&self, database: &str) -> Vec<String> {
+        let output = client("pg_dump")
+            .args(["--no-publications", "--no-subscriptions", "--dbname"])
+            .arg(self.url("postgres", database))
+            .must("pg_dump");
+        let mut entries = entries(&output);
+        let views = self.psql(
+            database,
+            "SELECT format('%I.%I', schemaname, matviewname) FROM pg_matviews WHERE ispopulated ORDER BY 1",
+        );
+        for view in views.lines() {
+            let rows = self.psql(
+                database,
+                &format!("SELECT v::text FROM {view} AS v ORDER BY v::text COLLATE \"C\""),
+            );
+            entries.push(format!("-- Rows of materialized view {view}\n{rows}"));
+        }
+        entries
+    }
+}
+
+/// Panics unless both databases hold the same, and says which entries differ.
+#[track_caller]
+pub(crate) fn assert_equal(source: &[String], target: &[String]) {
+    let lines = |title: &str, these: &[String], those: &[String]| {
+        let those: std::collections::BTreeSet<&String> = those.iter().collect();
+        these
+            .iter()
+            .filter(|entry| !those.contains(*entry))
+            .fold(String::new(), |told, entry| {
+                let start: String = entry.chars().take(1500).collect();
+                told + &format!("=== only {title}:\n{start}\n")
+            })
+    };
+    assert!(
+        source == target,
+        "the databases differ\n{}{}",
+        lines("in the source", source, target),
+        lines("in the target", target, source)
+    );
+}
+
+/// A dump's entries, each with its header; entries and COPY's rows sorted.
+fn entries(dump: &str) -> Vec<String> {
+    let mut entries = vec![String::new()];
+    let mut rows: Option<Vec<&str>> = None;
+    for line in dump.lines() {
+        if let Some(copied) = &mut rows {
+            if line == "\\." {
+                copied.sort_unstable();
+                let entry = entries.last_mut().expect("never empty");
+                *entry += &copied.join("\n");
+                *entry += "\n\\.\n";
+                rows = None;
+            } else {
+                copied.push(line);
+            }
+            continue;
+        }
+        if line.starts_with("-- Name: ") || line.starts_with("-- Data for Name: ") {
+            entries.push(String::new());
+        }
+        // What speaks of the dump or its session instead of the database.
+        let noise = line.is_empty()
+            || line == "--"
+            || [
+                "SET ",
+                "SELECT pg_catalog.set_config(",
+                "\\restrict ",
+                "\\unrestrict ",
+            ]
+            .iter()
+            .any(|start| line.starts_with(start))
+            || ["-- Dumped ", "-- PostgreSQL database dump"]
+                .iter()
+                .any(|start| line.starts_with(start));
+        if !noise {
+            let entry = entries.last_mut().expect("never empty");
+            *entry += line;
+            entry.push('\n');
+        }
+        if line.starts_with("COPY ") && line.ends_with(" FROM stdin;") {
+            rows = Some(Vec::new());
+        }
+    }
+    entries.retain(|entry| !entry.is_empty());
+    entries.sort();
+    entries
+}

@@ -1,0 +1,17 @@
+//! What the tests stand on: servers, jobs, and a network that breaks when it is told to.
+
+pub(crate) mod dump;
+pub(crate) mod job;
+pub(crate) mod postgres;
+pub(crate) mod proxy;
+
+use std::time::{Duration, Instant};
+
+/// Waits for something that is going to happen; far longer than it can take, so that only a bug ends in a panic.
+pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !happened() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

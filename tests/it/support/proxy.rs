@@ -1,0 +1,137 @@
+//! A network between us and a server that stalls and breaks when it is told to, not by luck.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::postgres::{Cluster, socket_url};
+use super::wait_until;
+
+/// A socket in front of a cluster's socket.
+pub(crate) struct Proxy {
+    directory: tempfile::TempDir,
+    port: u16,
+    state: Arc<State>,
+}
+
+struct State {
+    server: PathBuf,
+    /// A connection stalls when so many bytes went through it, both ways together.
+    limit: AtomicU64,
+    stalled: AtomicUsize,
+    cut: AtomicBool,
+    streams: Mutex<Vec<UnixStream>>,
+}
+
+impl Proxy {
+    /// Lets everything through until it is told otherwise.
+    pub(crate) fn before(cluster: &Cluster) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("envsyncd-proxy-")
+            .tempdir_in("/tmp")
+            .expect("a directory in /tmp");
+        let port = cluster.port();
+        let name = format!(".s.PGSQL.{port}");
+        let state = Arc::new(State {
+            server: cluster.socket_directory().join(&name),
+            limit: AtomicU64::new(u64::MAX),
+            stalled: AtomicUsize::new(0),
+            cut: AtomicBool::new(false),
+            streams: Mutex::default(),
+        });
+        let listener = UnixListener::bind(directory.path().join(name)).expect("a socket");
+        let shared = Arc::clone(&state);
+        // It ends with the process, or with the first connection after the cut.
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if shared.cut.load(Ordering::SeqCst) {
+                    break;
+                }
+                shared.join(client);
+            }
+        });
+        Self {
+            directory,
+            port,
+            state,
+        }
+    }
+
+    /// The URL of a database behind it.
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
+        socket_url(self.directory.path(), self.port, user, database)
+    }
+
+    /// From now on, every connection stalls once so many bytes went through it.
+    pub(crate) fn stall_after(&self, bytes: u64) {
+        self.state.limit.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Waits until a connection has stalled.
+    pub(crate) fn wait_for_stall(&self) {
+        wait_until("a connection stalled", || {
+            self.state.stalled.load(Ordering::SeqCst) > 0
+        });
+    }
+
+    /// Lets everything through again.
+    pub(crate) fn go_on(&self) {
+        self.stall_after(u64::MAX);
+    }
+
+    /// The server is away: connections break, new ones are refused.
+    pub(crate) fn cut(&self) {
+        self.state.cut.store(true, Ordering::SeqCst);
+        for stream in self.state.streams.lock().expect("no panic").drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let socket = format!(".s.PGSQL.{}", self.port);
+        let _ = UnixStream::connect(self.directory.path().join(socket));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+impl State {
+    fn join(self: &Arc<Self>, client: UnixStream) {
+        // A server that is away shows as a connection that closes at once.
+        let Ok(server) = UnixStream::connect(&self.server) else {
+            return;
+        };
+        let passed = Arc::new(AtomicU64::new(0));
+        let copy = |stream: &UnixStream| stream.try_clone().expect("a file descriptor");
+        let mut streams = self.streams.lock().expect("no panic");
+        streams.extend([copy(&client), copy(&server)]);
+        for (from, to) in [(copy(&client), copy(&server)), (server, client)] {
+            let (state, passed) = (Arc::clone(self), Arc::clone(&passed));
+            std::thread::spawn(move || state.pump(from, to, &passed));
+        }
+    }
+
+    fn pump(&self, mut from: UnixStream, mut to: UnixStream, passed: &AtomicU64) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            let sum = passed.fetch_add(length as u64, Ordering::SeqCst) + length as u64;
+            if sum > self.limit.load(Ordering::SeqCst) {
+                self.stalled.fetch_add(1, Ordering::SeqCst);
+                while sum > self.limit.load(Ordering::SeqCst) && !self.cut.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                self.stalled.fetch_sub(1, Ordering::SeqCst);
+            }
+            if to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    }
+}
