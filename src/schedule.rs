@@ -22,8 +22,14 @@ impl Schedule {
             "daily" => "0 0 * * *",
             "weekly" => "0 0 * * 0",
             // croner knows more nicknames, and fields for years, than we promise.
-            other if other.starts_with('@') || !(5..=6).contains(&other.split_whitespace().count()) => {
-                return Err(format!("it has {} fields", other.split_whitespace().count()));
+            other
+                if other.starts_with('@')
+                    || !(5..=6).contains(&other.split_whitespace().count()) =>
+            {
+                return Err(format!(
+                    "it has {} fields",
+                    other.split_whitespace().count()
+                ));
             }
             other => other,
         };
@@ -66,22 +72,49 @@ mod tests {
 
     fn next(schedule: &str, now: &str, zone: Tz) -> String {
         let now: DateTime<Utc> = now.parse().unwrap();
-        Schedule::parse(schedule).unwrap().next_after(now, zone).unwrap().to_rfc3339()
+        Schedule::parse(schedule)
+            .unwrap()
+            .next_after(now, zone)
+            .unwrap()
+            .to_rfc3339()
     }
 
     #[test]
     fn the_next_time_is_told_in_the_schedules_zone() {
         let london = Tz::Europe__London;
-        assert_eq!(next("18 0 * * *", "2026-01-01T00:18:00Z", Tz::UTC), "2026-01-02T00:18:00+00:00");
-        assert_eq!(next("18 0 * * *", "2026-07-01T12:00:00Z", london), "2026-07-01T23:18:00+00:00");
-        assert_eq!(next("30 0 0 * * *", "2026-01-01T00:00:00Z", Tz::UTC), "2026-01-01T00:00:30+00:00");
-        assert_eq!(next("hourly", "2026-01-01T00:30:00Z", Tz::UTC), "2026-01-01T01:00:00+00:00");
-        assert_eq!(next("weekly", "2026-01-01T00:30:00Z", Tz::UTC), "2026-01-04T00:00:00+00:00");
+        assert_eq!(
+            next("18 0 * * *", "2026-01-01T00:18:00Z", Tz::UTC),
+            "2026-01-02T00:18:00+00:00"
+        );
+        assert_eq!(
+            next("18 0 * * *", "2026-07-01T12:00:00Z", london),
+            "2026-07-01T23:18:00+00:00"
+        );
+        assert_eq!(
+            next("30 0 0 * * *", "2026-01-01T00:00:00Z", Tz::UTC),
+            "2026-01-01T00:00:30+00:00"
+        );
+        assert_eq!(
+            next("hourly", "2026-01-01T00:30:00Z", Tz::UTC),
+            "2026-01-01T01:00:00+00:00"
+        );
+        assert_eq!(
+            next("weekly", "2026-01-01T00:30:00Z", Tz::UTC),
+            "2026-01-04T00:00:00+00:00"
+        );
     }
 
     #[test]
     fn what_is_no_schedule_is_refused() {
-        for text in ["", "18 0 * *", "61 0 * * *", "@daily", "monthly", "1 2 3 4 5 6 7", "a b c d e"] {
+        for text in [
+            "",
+            "18 0 * *",
+            "61 0 * * *",
+            "@daily",
+            "monthly",
+            "1 2 3 4 5 6 7",
+            "a b c d e",
+        ] {
             assert!(Schedule::parse(text).is_err(), "{text}");
         }
     }

@@ -30,12 +30,18 @@ pub enum Secret {
 
 impl Secret {
     /// Fetches it. No error names the value.
-    pub async fn resolve(&self, lookup: &(dyn Fn(&str) -> Option<String> + Send + Sync)) -> Result<SecretString> {
+    pub async fn resolve(
+        &self,
+        lookup: &(dyn Fn(&str) -> Option<String> + Send + Sync),
+    ) -> Result<SecretString> {
         let value = match self {
             Self::Inline(value) => return Ok(value.clone()),
             Self::Env(name) => lookup(name).ok_or_else(|| {
-                Error::new(Kind::Config, format!("the secret's variable {name} is not set"))
-                    .hint("set it, or put a file of its name into env_dir")
+                Error::new(
+                    Kind::Config,
+                    format!("the secret's variable {name} is not set"),
+                )
+                .hint("set it, or put a file of its name into env_dir")
             })?,
             Self::File(path) => read(path)?,
             Self::Credential(name) => {
@@ -49,7 +55,10 @@ impl Secret {
         };
         let secret = SecretString::from(value);
         if secret.expose_secret().is_empty() {
-            return Err(Error::new(Kind::Config, format!("the secret from {} is empty", self.place())));
+            return Err(Error::new(
+                Kind::Config,
+                format!("the secret from {} is empty", self.place()),
+            ));
         }
         Ok(secret)
     }
@@ -61,14 +70,24 @@ impl Secret {
             Self::Env(name) => format!("the variable {name}"),
             Self::File(path) => path.display().to_string(),
             Self::Credential(name) => format!("the credential {name}"),
-            Self::Command(argv) => format!("the command {}", argv.first().map_or("", String::as_str)),
+            Self::Command(argv) => {
+                format!("the command {}", argv.first().map_or("", String::as_str))
+            }
         }
     }
 }
 
 fn read(path: &Path) -> Result<String> {
-    let unreadable = || io(format!("the secret's file {} cannot be read", path.display()));
-    let mode = std::fs::metadata(path).map_err(unreadable())?.permissions().mode();
+    let unreadable = || {
+        io(format!(
+            "the secret's file {} cannot be read",
+            path.display()
+        ))
+    };
+    let mode = std::fs::metadata(path)
+        .map_err(unreadable())?
+        .permissions()
+        .mode();
     if mode & 0o004 != 0 {
         tracing::warn!(file = %path.display(), "everyone may read this secret's file; chmod o-r it");
     }
@@ -84,7 +103,12 @@ fn read(path: &Path) -> Result<String> {
 
 async fn printed(argv: &[String]) -> Result<String> {
     let program = argv.first().map_or("", String::as_str);
-    let failed = |how: &str| Error::new(Kind::Config, format!("the secret's command {program} {how}"));
+    let failed = |how: &str| {
+        Error::new(
+            Kind::Config,
+            format!("the secret's command {program} {how}"),
+        )
+    };
     let mut command = Command::new(program);
     command
         .args(argv.iter().skip(1))
@@ -96,9 +120,12 @@ async fn printed(argv: &[String]) -> Result<String> {
         .map_err(|_| failed("did not end within 30 seconds"))?
         .map_err(|error| failed("cannot be started").because(error))?;
     if !output.status.success() {
-        return Err(failed(&format!("failed: {}", output.status)).hint("run it by hand as the same user"));
+        return Err(
+            failed(&format!("failed: {}", output.status)).hint("run it by hand as the same user")
+        );
     }
-    let text = String::from_utf8(output.stdout).map_err(|_| failed("printed something that is no text"))?;
+    let text = String::from_utf8(output.stdout)
+        .map_err(|_| failed("printed something that is no text"))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
@@ -120,20 +147,40 @@ mod tests {
     async fn each_place_yields_its_secret() {
         let file = tempfile::NamedTempFile::new_in(std::env::temp_dir()).unwrap();
         std::fs::write(file.path(), "from file\n").unwrap();
-        let name = file.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let name = file
+            .path()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert_eq!(of(Secret::Env("SET".into())).await.unwrap(), "from env");
-        assert_eq!(of(Secret::File(file.path().into())).await.unwrap(), "from file");
+        assert_eq!(
+            of(Secret::File(file.path().into())).await.unwrap(),
+            "from file"
+        );
         assert_eq!(of(Secret::Credential(name)).await.unwrap(), "from file");
         let command = ["sh", "-c", "echo from command; echo second line"];
-        assert_eq!(of(Secret::Command(command.map(Into::into).into())).await.unwrap(), "from command");
+        assert_eq!(
+            of(Secret::Command(command.map(Into::into).into()))
+                .await
+                .unwrap(),
+            "from command"
+        );
     }
 
     #[tokio::test]
     async fn an_error_names_the_place_and_never_the_value() {
         for (secret, named) in [
             (Secret::Env("UNSET".into()), "UNSET"),
-            (Secret::File("/nonexistent/secret".into()), "/nonexistent/secret"),
-            (Secret::Command(["sh", "-c", "echo s3cret; exit 1"].map(Into::into).into()), "sh"),
+            (
+                Secret::File("/nonexistent/secret".into()),
+                "/nonexistent/secret",
+            ),
+            (
+                Secret::Command(["sh", "-c", "echo s3cret; exit 1"].map(Into::into).into()),
+                "sh",
+            ),
             (Secret::Command(["true".into()].into()), "empty"),
         ] {
             let text = of(secret).await.unwrap_err().to_string();

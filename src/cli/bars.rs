@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
+};
 
 use crate::error::Error;
 use crate::run::progress::Board;
@@ -31,7 +33,8 @@ impl Bars {
     /// Starts drawing, if there is a terminal to draw on.
     pub(super) fn start(board: Arc<Board>, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && !quiet;
-        let screen = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+        let screen = terminal
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
             let (board, screen, stop) = (board.clone(), screen.clone(), stop.clone());
@@ -90,13 +93,18 @@ impl Bars {
 }
 
 fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
-    let style = ProgressStyle::with_template("{prefix:>12} {bar:30} {percent:>3}%  {msg}").expect("the template is well-formed");
+    let style = ProgressStyle::with_template("{prefix:>12} {bar:30} {percent:>3}%  {msg}")
+        .expect("the template is well-formed");
     let parts = ProgressStyle::with_template("{msg}").expect("the template is well-formed");
     let bars: Vec<(ProgressBar, ProgressBar)> = board
         .tasks
         .iter()
         .map(|task| {
-            let bar = screen.add(ProgressBar::new(1000).with_style(style.clone()).with_prefix(task.name.clone()));
+            let bar = screen.add(
+                ProgressBar::new(1000)
+                    .with_style(style.clone())
+                    .with_prefix(task.name.clone()),
+            );
             let below = screen.add(ProgressBar::new(1).with_style(parts.clone()));
             (bar, below)
         })
@@ -105,16 +113,33 @@ fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
         for (task, (bar, below)) in board.tasks.iter().zip(&bars) {
             bar.set_position((task.percent() * 10.0) as u64);
             let seconds = task.seconds();
-            let rate = if seconds > 0.0 { task.bytes() as f64 / seconds } else { 0.0 };
-            let step = if task.state() == RunState::Running { board.step() } else { task.state().as_str() };
+            let rate = if seconds > 0.0 {
+                task.bytes() as f64 / seconds
+            } else {
+                0.0
+            };
+            let step = if task.state() == RunState::Running {
+                board.step()
+            } else {
+                task.state().as_str()
+            };
             bar.set_message(format!(
                 "{step}  {} rows, {}, {}/s",
                 HumanCount(task.rows()),
                 HumanBytes(task.bytes()),
                 HumanBytes(rate as u64)
             ));
-            let active: Vec<String> = task.active().iter().take(3).map(|active| active.label.clone()).collect();
-            below.set_message(if active.is_empty() { String::new() } else { format!("{:>12} {}", "", active.join(", ")) });
+            let active: Vec<String> = task
+                .active()
+                .iter()
+                .take(3)
+                .map(|active| active.label.clone())
+                .collect();
+            below.set_message(if active.is_empty() {
+                String::new()
+            } else {
+                format!("{:>12} {}", "", active.join(", "))
+            });
         }
         std::thread::park_timeout(EVERY);
     }
@@ -130,7 +155,11 @@ fn say(board: &Board, stop: &AtomicBool) {
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        for task in board.tasks.iter().filter(|task| task.state() == RunState::Running) {
+        for task in board
+            .tasks
+            .iter()
+            .filter(|task| task.state() == RunState::Running)
+        {
             let _ = writeln!(
                 std::io::stderr(),
                 "{}: {} {:.0} %, {} rows, {}",

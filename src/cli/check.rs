@@ -27,16 +27,34 @@ pub(super) struct CheckArgs {
     /// Jobs; none: all that have a status file
     jobs: Vec<String>,
     /// Warn when the last success is older
-    #[arg(short, long, value_name = "AGE", default_value = "28h", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "AGE",
+        default_value = "28h",
+        allow_hyphen_values = true
+    )]
     warning: String,
     /// Critical when the last success is older
-    #[arg(short, long, value_name = "AGE", default_value = "52h", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "AGE",
+        default_value = "52h",
+        allow_hyphen_values = true
+    )]
     critical: String,
 }
 
 pub(super) fn check(global: &Global, args: &CheckArgs) -> u8 {
     let (text, verdict) = checked(global, args).unwrap_or_else(|error| {
-        (format!("ENVSYNCD UNKNOWN - {}\n", error.to_string().replace('|', "/")), Verdict::Unknown)
+        (
+            format!(
+                "ENVSYNCD UNKNOWN - {}\n",
+                error.to_string().replace('|', "/")
+            ),
+            Verdict::Unknown,
+        )
     });
     // Whoever called us reads the exit code, too.
     let _ = print(&text);
@@ -48,7 +66,8 @@ fn checked(global: &Global, args: &CheckArgs) -> Result<(String, Verdict)> {
         if text.is_empty() {
             return Ok(default);
         }
-        text.parse().map_err(|why| Error::new(Kind::Usage, format!("--{name}: {why}")))
+        text.parse()
+            .map_err(|why| Error::new(Kind::Usage, format!("--{name}: {why}")))
     };
     let thresholds = Thresholds {
         warning: range(&args.warning, WARNING, "warning")?,
@@ -58,11 +77,21 @@ fn checked(global: &Global, args: &CheckArgs) -> Result<(String, Verdict)> {
     let mut names = args.jobs.clone();
     if names.is_empty() {
         let listed = std::fs::read_dir(&settings.status_dir).map_err(|error| {
-            Error::new(Kind::State, format!("{} cannot be read", settings.status_dir.display())).because(error)
+            Error::new(
+                Kind::State,
+                format!("{} cannot be read", settings.status_dir.display()),
+            )
+            .because(error)
         })?;
         names = listed
             .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned))
+            .filter_map(|entry| {
+                entry
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(".json")
+                    .map(str::to_owned)
+            })
             .filter(|name| !name.starts_with('.'))
             .collect();
         names.sort();
@@ -72,9 +101,13 @@ fn checked(global: &Global, args: &CheckArgs) -> Result<(String, Verdict)> {
         .map(|name| {
             let read = crate::config::job::JobName::parse(&name)
                 .map_err(|why| Error::new(Kind::Usage, why))
-                .and_then(|_| status_file::read(&status_file::path_of(&settings.status_dir, &name)));
+                .and_then(|_| {
+                    status_file::read(&status_file::path_of(&settings.status_dir, &name))
+                });
             (name, read)
         })
         .collect();
-    Ok(check::check(&jobs, &thresholds, Utc::now(), |pid| Process::of(pid).is_some()))
+    Ok(check::check(&jobs, &thresholds, Utc::now(), |pid| {
+        Process::of(pid).is_some()
+    }))
 }

@@ -55,7 +55,18 @@ pub(super) fn history(global: &Global, args: &HistoryArgs) -> Result<u8> {
         return print("no job has run yet\n");
     }
     let now = Utc::now();
-    let mut rows = table::new(&["run", "job", "direction", "what", "state", "began", "took", "rows", "size", "message"]);
+    let mut rows = table::new(&[
+        "run",
+        "job",
+        "direction",
+        "what",
+        "state",
+        "began",
+        "took",
+        "rows",
+        "size",
+        "message",
+    ]);
     for run in &runs {
         rows.add_row(vec![
             run.id.clone(),
@@ -67,7 +78,7 @@ pub(super) fn history(global: &Global, args: &HistoryArgs) -> Result<u8> {
             table::duration(run.duration(now)),
             HumanCount(run.rows()).to_string(),
             HumanBytes(run.bytes()).to_string(),
-            run.message.clone(),
+            table::message(&run.message),
         ]);
     }
     print(&format!("{rows}\n"))

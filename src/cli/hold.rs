@@ -47,32 +47,46 @@ pub(super) struct ReleaseArgs {
 
 /// An environment that envsyncd.toml does not know is most likely misspelt; without any there it cannot be known.
 fn known(settings: &crate::config::job::Settings, name: &str) -> Result<()> {
-    let all: Vec<&str> = settings.environments.names().map(Environment::as_str).collect();
+    let all: Vec<&str> = settings
+        .environments
+        .names()
+        .map(Environment::as_str)
+        .collect();
     if all.is_empty() || all.contains(&name) {
         return Ok(());
     }
-    Err(Error::new(Kind::Usage, format!("environment `{name}` is not defined")).hint(format!("defined: {}", all.join(", "))))
+    Err(
+        Error::new(Kind::Usage, format!("environment `{name}` is not defined"))
+            .hint(format!("defined: {}", all.join(", "))),
+    )
 }
 
 pub(super) fn hold(global: &Global, args: &HoldArgs) -> Result<u8> {
     let settings = global.settings()?;
     known(&settings, &args.environment)?;
     if args.reason.trim().is_empty() {
-        return Err(Error::new(Kind::Usage, "a hold has a reason").hint("--reason \"deploying release 4\""));
+        return Err(
+            Error::new(Kind::Usage, "a hold has a reason").hint("--reason \"deploying release 4\"")
+        );
     }
     let state = State::open(&settings.state_dir)?;
     let lasting = args.command.is_empty();
     state.hold(&Hold {
         environment: args.environment.clone(),
         reason: args.reason.clone(),
-        by: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "someone".to_owned()),
+        by: std::env::var("SUDO_USER")
+            .or_else(|_| std::env::var("USER"))
+            .unwrap_or_else(|_| "someone".to_owned()),
         host: host_name(),
         since: Utc::now(),
         // Killed, this process takes its hold with it.
         process: (!lasting).then(Process::own),
     })?;
     if lasting {
-        return print(&format!("{} is held; end it with: envsyncd release {}\n", args.environment, args.environment));
+        return print(&format!(
+            "{} is held; end it with: envsyncd release {}\n",
+            args.environment, args.environment
+        ));
     }
     let code = for_the_length(&args.command);
     state.release(&args.environment)?;
@@ -87,12 +101,14 @@ fn for_the_length(command: &[String]) -> Result<u8> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot())?;
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot())?;
         let mut hangup = signal(SignalKind::hangup()).map_err(cannot())?;
-        let mut child: tokio::process::Child = tokio::process::Command::from(Command::new(&command[0]))
-            .args(&command[1..])
-            .spawn()
-            .map_err(|error| {
-                Error::new(Kind::Usage, format!("{} cannot be started", command[0])).because(error)
-            })?;
+        let mut child: tokio::process::Child =
+            tokio::process::Command::from(Command::new(&command[0]))
+                .args(&command[1..])
+                .spawn()
+                .map_err(|error| {
+                    Error::new(Kind::Usage, format!("{} cannot be started", command[0]))
+                        .because(error)
+                })?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         loop {
             let number = tokio::select! {
@@ -120,7 +136,10 @@ pub(super) fn release(global: &Global, args: &ReleaseArgs) -> Result<u8> {
         None => None,
     };
     match released {
-        Some(hold) => print(&format!("{} is free; it was held by {} ({})\n", hold.environment, hold.by, hold.reason)),
+        Some(hold) => print(&format!(
+            "{} is free; it was held by {} ({})\n",
+            hold.environment, hold.by, hold.reason
+        )),
         None => {
             known(&settings, &args.environment)?;
             print(&format!("{} was not held\n", args.environment))

@@ -49,18 +49,23 @@ pub(super) fn logs(global: &Global, args: &LogsArgs) -> Result<u8> {
     let mut after = 0;
     loop {
         // Asked before the lines are read: what a run writes before it ends is not missed.
-        let ended = state
-            .run(&id)?
-            .is_none_or(|run| run.finished_at.is_some() || run.is_dead(&crate::guard::process::host_name()));
+        let ended = state.run(&id)?.is_none_or(|run| {
+            run.finished_at.is_some() || run.is_dead(&crate::guard::process::host_name())
+        });
         loop {
             let lines = state.logs(&id, after, 1000)?;
             let Some((last, _)) = lines.last() else { break };
             after = *last;
-            let text: String = lines.iter().map(|(_, line)| shown(line, args.json)).collect();
+            let text: String = lines
+                .iter()
+                .map(|(_, line)| shown(line, args.json))
+                .collect();
             let mut out = std::io::stdout().lock();
             match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(0),
-                Err(error) => return Err(Error::new(Kind::Io, "stdout cannot be written to").because(error)),
+                Err(error) => {
+                    return Err(Error::new(Kind::Io, "stdout cannot be written to").because(error));
+                }
                 Ok(()) => {}
             }
         }
@@ -81,7 +86,11 @@ fn shown(line: &LogLine, json: bool) -> String {
         };
         return serde_json::to_string(&line).unwrap_or_default() + "\n";
     }
-    let task = if line.task.is_empty() { String::new() } else { format!("{}: ", line.task) };
+    let task = if line.task.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", line.task)
+    };
     format!(
         "{} {:5} {task}{}\n",
         line.at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S"),

@@ -99,12 +99,25 @@ enum Verb {
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     // A monitoring plugin's wrong usage is UNKNOWN.
-    let is_check = arguments.iter().skip(1).find(|a| !a.to_string_lossy().starts_with('-')).is_some_and(|a| a == "check");
+    let is_check = arguments
+        .iter()
+        .skip(1)
+        .find(|a| !a.to_string_lossy().starts_with('-'))
+        .is_some_and(|a| a == "check");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if is_check && error.use_stderr() => {
-            let first = error.to_string().lines().next().unwrap_or_default().to_owned();
-            let _ = writeln!(std::io::stdout(), "ENVSYNCD UNKNOWN - {}", first.trim_start_matches("error: "));
+            let first = error
+                .to_string()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            let _ = writeln!(
+                std::io::stdout(),
+                "ENVSYNCD UNKNOWN - {}",
+                first.trim_start_matches("error: ")
+            );
             return ExitCode::from(3);
         }
         Err(error) => {
@@ -125,7 +138,10 @@ fn dispatch(cli: Cli) -> Result<u8> {
     let global = cli.global;
     if cli.once {
         if cli.verb.is_some() {
-            return Err(Error::new(Kind::Usage, "--once is a run of its own and takes no verb"));
+            return Err(Error::new(
+                Kind::Usage,
+                "--once is a run of its own and takes no verb",
+            ));
         }
         let file = cli.file.expect("clap requires it");
         return run::run(&global, &run::RunArgs::of(file));
@@ -149,14 +165,20 @@ fn dispatch(cli: Cli) -> Result<u8> {
 
 impl Global {
     fn verbosity(&self) -> i8 {
-        if self.quiet { -1 } else { i8::try_from(self.verbose).unwrap_or(i8::MAX) }
+        if self.quiet {
+            -1
+        } else {
+            i8::try_from(self.verbose).unwrap_or(i8::MAX)
+        }
     }
 
     /// Logging as far as this process's command line and environment say.
     fn log_options(&self) -> log::Options {
         log::Options {
             verbosity: self.verbosity(),
-            filter: std::env::var("ENVSYNCD_LOG").ok().filter(|text| !text.is_empty()),
+            filter: std::env::var("ENVSYNCD_LOG")
+                .ok()
+                .filter(|text| !text.is_empty()),
             ..log::Options::default()
         }
     }
@@ -164,16 +186,19 @@ impl Global {
     /// envsyncd.toml; its warnings go to stderr.
     fn settings(&self) -> Result<Settings> {
         // A variable that is not Unicode is none of ours.
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let (settings, warnings) =
-            crate::config::load_settings(self.config.as_deref(), variables).map_err(|found| wrong(&found))?;
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let (settings, warnings) = crate::config::load_settings(self.config.as_deref(), variables)
+            .map_err(|found| wrong(&found))?;
         self.warn(&warnings);
         Ok(settings)
     }
 
     /// A job's file; its warnings go to stderr.
     fn job(&self, file: &Path, settings: &Settings) -> Result<Job> {
-        let (job, warnings) = crate::config::load_job(file, settings).map_err(|found| wrong(&found))?;
+        let (job, warnings) =
+            crate::config::load_job(file, settings).map_err(|found| wrong(&found))?;
         self.warn(&warnings);
         Ok(job)
     }

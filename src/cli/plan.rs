@@ -37,12 +37,22 @@ pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<u8> {
     let scratch = State::in_memory()?;
     let runtime = run::runtime(2)?;
     let plan = runtime.block_on(async {
-        let order = run::order(job, settings, scratch, uuid::Uuid::now_v7().to_string(), counts)?;
+        let order = run::order(
+            job,
+            settings,
+            scratch,
+            uuid::Uuid::now_v7().to_string(),
+            counts,
+        )?;
         crate::run::plan::plan(Arc::new(order)).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     let plan = plan?;
-    if args.json { print_json(&plan) } else { print(&for_people(&plan)) }
+    if args.json {
+        print_json(&plan)
+    } else {
+        print(&for_people(&plan))
+    }
 }
 
 fn for_people(plan: &Plan) -> String {

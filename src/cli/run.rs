@@ -127,13 +127,21 @@ pub(super) fn runtime(threads: usize) -> Result<Runtime> {
 }
 
 /// An order for a job, with signals listened to.
-pub(super) fn order(job: Job, settings: Settings, state: State, id: String, counts: Counts) -> Result<Order> {
+pub(super) fn order(
+    job: Job,
+    settings: Settings,
+    state: State,
+    id: String,
+    counts: Counts,
+) -> Result<Order> {
     let cancel = CancellationToken::new();
     let signals = signals::listen(cancel.clone())?;
     Ok(Order {
         board: Order::board_for(&job),
         variables: Arc::new(Variables::load(&settings)?),
-        by: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_default(),
+        by: std::env::var("SUDO_USER")
+            .or_else(|_| std::env::var("USER"))
+            .unwrap_or_default(),
         job,
         settings,
         id,
@@ -148,14 +156,23 @@ pub(super) fn order(job: Job, settings: Settings, state: State, id: String, coun
 }
 
 fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
-    let (job, _) = crate::config::load_job(&dead.file, settings).map_err(|found| found.to_error())?;
-    order(job, settings.clone(), state.clone(), uuid::Uuid::now_v7().to_string(), Counts::default())
+    let (job, _) =
+        crate::config::load_job(&dead.file, settings).map_err(|found| found.to_error())?;
+    order(
+        job,
+        settings.clone(),
+        state.clone(),
+        uuid::Uuid::now_v7().to_string(),
+        Counts::default(),
+    )
 }
 
 async fn clear_now(settings: &Settings, state: &State, dead: &Run) {
     match for_dead(settings, state, dead) {
         Ok(order) => recover::clear(Arc::new(order), dead).await,
-        Err(error) => tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file cannot be read"),
+        Err(error) => {
+            tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file cannot be read")
+        }
     }
 }
 

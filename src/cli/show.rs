@@ -94,14 +94,21 @@ pub(super) fn find(state: Option<&State>, id: &str) -> Result<Run> {
         Some(state) => state.run(id)?,
         None => None,
     };
-    found.ok_or_else(|| Error::new(Kind::Usage, format!("there is no run `{id}`")).hint("envsyncd history lists runs"))
+    found.ok_or_else(|| {
+        Error::new(Kind::Usage, format!("there is no run `{id}`"))
+            .hint("envsyncd history lists runs")
+    })
 }
 
 pub(super) fn show(global: &Global, args: &ShowArgs) -> Result<u8> {
     let settings = global.settings()?;
     let state = state_to_read(global, &settings)?;
     let run = find(state.as_ref(), &args.run)?;
-    if args.json { print_json(&RunReport::of(&run)) } else { print(&describe(&run)) }
+    if args.json {
+        print_json(&RunReport::of(&run))
+    } else {
+        print(&describe(&run))
+    }
 }
 
 /// A run in lines for people.
@@ -112,25 +119,37 @@ pub(super) fn describe(run: &Run) -> String {
          started by   {} ({})\non           {}{}\nlogged       {} errors, {} warnings\n",
         run.job,
         run.id,
-        if run.verb == crate::state::Verb::Rollback { " (rollback)" } else { "" },
+        if run.verb == crate::state::Verb::Rollback {
+            " (rollback)"
+        } else {
+            ""
+        },
         run.from,
         run.to,
         run.state,
-        if run.state == RunState::Running { format!(", at {} ({:.0} %)", run.step, run.progress_percent()) } else { String::new() },
+        if run.state == RunState::Running {
+            format!(", at {} ({:.0} %)", run.step, run.progress_percent())
+        } else {
+            String::new()
+        },
         table::when(Some(run.started_at), now),
         table::when(run.finished_at, now),
         table::duration(run.duration(now)),
         if run.by.is_empty() { "-" } else { &run.by },
         run.trigger,
         run.host,
-        run.process.as_ref().map_or_else(String::new, |process| format!(", process {}", process.pid)),
+        run.process
+            .as_ref()
+            .map_or_else(String::new, |process| format!(", process {}", process.pid)),
         run.errors,
         run.warnings,
     );
     if !run.message.is_empty() {
         text.push_str(&format!("message      {}\n", run.message));
     }
-    let mut rows = table::new(&["task", "kind", "state", "done", "rows", "size", "took", "message"]);
+    let mut rows = table::new(&[
+        "task", "kind", "state", "done", "rows", "size", "took", "message",
+    ]);
     for task in &run.tasks {
         let progress = &task.progress;
         rows.add_row(vec![
@@ -140,7 +159,9 @@ pub(super) fn describe(run: &Run) -> String {
             format!("{:.0} %", progress.progress_percent),
             HumanCount(progress.rows).to_string(),
             HumanBytes(progress.bytes).to_string(),
-            table::duration(std::time::Duration::from_secs_f64(progress.duration_seconds.max(0.0))),
+            table::duration(std::time::Duration::from_secs_f64(
+                progress.duration_seconds.max(0.0),
+            )),
             progress.message.clone(),
         ]);
     }

@@ -35,12 +35,28 @@ struct Report {
 pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<u8> {
     let settings = global.settings()?;
     let Some(state) = state_to_read(global, &settings)? else {
-        let empty = Report { version: 1, jobs: Vec::new(), holds: Vec::new() };
-        return if args.json { print_json(&empty) } else { print("no job has run yet\n") };
+        let empty = Report {
+            version: 1,
+            jobs: Vec::new(),
+            holds: Vec::new(),
+        };
+        return if args.json {
+            print_json(&empty)
+        } else {
+            print("no job has run yet\n")
+        };
     };
     let runs = match &args.job {
-        Some(job) => vec![state.last_run(job)?.ok_or_else(|| unknown_job(&state, job))?],
-        None => state.jobs()?.iter().filter_map(|job| state.last_run(job).transpose()).collect::<Result<_>>()?,
+        Some(job) => vec![
+            state
+                .last_run(job)?
+                .ok_or_else(|| unknown_job(&state, job))?,
+        ],
+        None => state
+            .jobs()?
+            .iter()
+            .filter_map(|job| state.last_run(job).transpose())
+            .collect::<Result<_>>()?,
     };
     let holds = state.holds()?;
     if args.json {
@@ -54,7 +70,11 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<u8> {
                 crate::run::record::status_of(&state, run, next)
             })
             .collect::<Result<_>>()?;
-        return print_json(&Report { version: 1, jobs, holds });
+        return print_json(&Report {
+            version: 1,
+            jobs,
+            holds,
+        });
     }
     let mut text = String::new();
     if runs.is_empty() {
@@ -79,7 +99,15 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<u8> {
 
 fn all(state: &State, runs: &[Run]) -> Result<String> {
     let now = Utc::now();
-    let mut rows = table::new(&["job", "direction", "state", "began", "took", "last success", "message"]);
+    let mut rows = table::new(&[
+        "job",
+        "direction",
+        "state",
+        "began",
+        "took",
+        "last success",
+        "message",
+    ]);
     for run in runs {
         let shown = if run.state == RunState::Running {
             format!("running {:.0} %", run.progress_percent())
@@ -93,7 +121,7 @@ fn all(state: &State, runs: &[Run]) -> Result<String> {
             table::when(Some(run.started_at), now),
             table::duration(run.duration(now)),
             table::when(state.last_success_at(&run.job)?, now),
-            run.message.clone(),
+            table::message(&run.message),
         ]);
     }
     Ok(format!("{rows}\n"))

@@ -16,14 +16,20 @@ pub(super) fn new(header: &[&str]) -> Table {
 
 /// `2026-01-02 03:04 (3h ago)`, in local time.
 pub(super) fn when(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
-    let Some(time) = time else { return "-".to_owned() };
+    let Some(time) = time else {
+        return "-".to_owned();
+    };
     let local = time.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
     let (distance, past) = match (now - time).to_std() {
         Ok(distance) => (distance, true),
         Err(_) => ((time - now).to_std().unwrap_or_default(), false),
     };
     let rough = roughly(distance);
-    if past { format!("{local} ({rough} ago)") } else { format!("{local} (in {rough})") }
+    if past {
+        format!("{local} ({rough} ago)")
+    } else {
+        format!("{local} (in {rough})")
+    }
 }
 
 /// `3h`, `12m`, `5s`, `2d`.
@@ -43,4 +49,13 @@ pub(super) fn duration(duration: Duration) -> String {
         return format!("{:.1}s", duration.as_secs_f64());
     }
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// A message in a table's cell: what is longer stands in `show`.
+pub(super) fn message(text: &str) -> String {
+    const MOST: usize = 90;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    text.chars().take(MOST - 3).chain("...".chars()).collect()
 }

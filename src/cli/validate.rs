@@ -82,10 +82,15 @@ pub(super) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8> {
         None => jobs_in(&settings.job_dir)?,
     };
     let reports: Vec<FileReport> = files.iter().map(|file| check(file, &settings)).collect();
-    let bad = reports.iter().any(|report| !report.valid && !report.forbidden);
+    let bad = reports
+        .iter()
+        .any(|report| !report.valid && !report.forbidden);
     let forbidden = reports.iter().any(|report| report.forbidden);
     if args.json {
-        print_json(&Report { version: 1, files: reports })?;
+        print_json(&Report {
+            version: 1,
+            files: reports,
+        })?;
     } else {
         let mut text = String::new();
         for report in &reports {
@@ -100,7 +105,10 @@ pub(super) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8> {
             text.push_str(&format!("{}: {verdict}\n", report.file.display()));
         }
         if reports.is_empty() {
-            text.push_str(&format!("there is no job in {}\n", settings.job_dir.display()));
+            text.push_str(&format!(
+                "there is no job in {}\n",
+                settings.job_dir.display()
+            ));
         }
         print(&text)?;
     }
@@ -116,13 +124,19 @@ pub(super) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8> {
 fn jobs_in(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
         .map_err(|error| {
-            Error::new(Kind::Config, format!("job_dir {} cannot be read", directory.display()))
-                .because(error)
-                .hint("name one file with -f FILE, or another directory with job_dir")
+            Error::new(
+                Kind::Config,
+                format!("job_dir {} cannot be read", directory.display()),
+            )
+            .because(error)
+            .hint("name one file with -f FILE, or another directory with job_dir")
         })?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     files.sort();
     Ok(files)
@@ -157,7 +171,9 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
     if let Err(error) = policy::permit(&job.environments, &job.from, &job.to) {
         report.forbidden = report.valid;
         report.valid = false;
-        report.shown.push(format!("refused: {}: {error}", file.display()));
+        report
+            .shown
+            .push(format!("refused: {}: {error}", file.display()));
         report.problems.push(Problem {
             severity: "error",
             line: None,

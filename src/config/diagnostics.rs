@@ -57,10 +57,17 @@ impl Diagnostic {
     }
 
     /// About a piece of a text.
-    pub(super) fn at(text: &Text, span: &Range<usize>, key: &str, message: impl Into<String>) -> Self {
+    pub(super) fn at(
+        text: &Text,
+        span: &Range<usize>,
+        key: &str,
+        message: impl Into<String>,
+    ) -> Self {
         let start = floor(&text.text, span.start);
         let line_start = text.text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text.text[start..].find('\n').map_or(text.text.len(), |at| start + at);
+        let line_end = text.text[start..]
+            .find('\n')
+            .map_or(text.text.len(), |at| start + at);
         let number = text.text[..start].matches('\n').count() + 1;
         let line = &text.text[line_start..line_end];
         let column = text.text[line_start..start].chars().count() + 1;
@@ -89,8 +96,14 @@ impl Diagnostic {
 
     /// In one line, without the source.
     fn short(&self) -> String {
-        let place = self.place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-        let key = if self.key.is_empty() { String::new() } else { format!(" (key {})", self.key) };
+        let place = self
+            .place
+            .map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        let key = if self.key.is_empty() {
+            String::new()
+        } else {
+            format!(" (key {})", self.key)
+        };
         format!("{}{place}: {}{key}", self.file.display(), self.message)
     }
 }
@@ -115,7 +128,8 @@ fn blanked(line: &str) -> String {
     let chars: Vec<char> = line.chars().collect();
     let find = |from: usize, what: &str| {
         let what: Vec<char> = what.chars().collect();
-        (from..chars.len().saturating_sub(what.len() - 1)).find(|&at| chars[at..at + what.len()] == what[..])
+        (from..chars.len().saturating_sub(what.len() - 1))
+            .find(|&at| chars[at..at + what.len()] == what[..])
     };
     let mut from = 0;
     while let Some(at) = find(from, "://") {
@@ -133,7 +147,9 @@ fn blanked(line: &str) -> String {
     let mut from = 0;
     while let Some(at) = find(from, "password=") {
         let start = at + 9;
-        let end = (start..chars.len()).find(|&i| matches!(chars[i], '&' | '"' | '\'' | ' ')).unwrap_or(chars.len());
+        let end = (start..chars.len())
+            .find(|&i| matches!(chars[i], '&' | '"' | '\'' | ' '))
+            .unwrap_or(chars.len());
         hide(start, end);
         from = end.max(start);
     }
@@ -142,10 +158,16 @@ fn blanked(line: &str) -> String {
         let rest: String = chars[at + 8..].iter().collect();
         let after = rest.trim_start();
         if let Some(value) = after.strip_prefix('=')
-            && let Some(quote) = value.trim_start().chars().next().filter(|c| matches!(c, '"' | '\''))
+            && let Some(quote) = value
+                .trim_start()
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '"' | '\''))
             && let Some(open) = (at + 8..chars.len()).find(|&i| chars[i] == quote)
         {
-            let close = (open + 1..chars.len()).find(|&i| chars[i] == quote).unwrap_or(chars.len());
+            let close = (open + 1..chars.len())
+                .find(|&i| chars[i] == quote)
+                .unwrap_or(chars.len());
             hide(open + 1, close);
         }
     }
@@ -159,15 +181,20 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
         };
         write!(f, "{severity}: {}", self.message)?;
-        let number = self.place.map_or_else(String::new, |(line, _)| line.to_string());
+        let number = self
+            .place
+            .map_or_else(String::new, |(line, _)| line.to_string());
         let margin = " ".repeat(number.len());
         match (self.place, &self.line) {
             (Some((line, column)), Some((text, width))) => {
                 write!(f, "\n{margin}--> {}:{line}:{column}", self.file.display())?;
                 write!(f, "\n{margin} |\n{number} | {text}")?;
                 // Tabs stay tabs, so that the caret is below its column.
-                let indent: String =
-                    text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                let indent: String = text
+                    .chars()
+                    .take(column - 1)
+                    .map(|c| if c == '\t' { '\t' } else { ' ' })
+                    .collect();
                 write!(f, "\n{margin} | {indent}{}", "^".repeat(*width))?;
             }
             _ => write!(f, "\n{margin}--> {}", self.file.display())?,
@@ -205,7 +232,11 @@ impl Diagnostics {
 
     /// One line: the first error, and how many more there are.
     pub fn to_error(&self) -> Error {
-        let errors: Vec<&Diagnostic> = self.0.iter().filter(|one| one.severity == Severity::Error).collect();
+        let errors: Vec<&Diagnostic> = self
+            .0
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .collect();
         let first = errors.first().map_or_else(String::new, |one| one.short());
         let more = errors.len().saturating_sub(1);
         let rest = match more {
@@ -242,16 +273,25 @@ mod tests {
         for (line, gone) in [
             ("url = \"postgresql://u:s3cret@h/d\"", "s3cret"),
             ("url = \"postgresql://u:s3c@ret@h/d\"", "s3c"),
-            ("url = \"postgresql://h/d?user=u&password=s3cret&x=y\"", "s3cret"),
+            (
+                "url = \"postgresql://h/d?user=u&password=s3cret&x=y\"",
+                "s3cret",
+            ),
             ("password = \"s3cret\"", "s3cret"),
             ("password='s3cret'", "s3cret"),
-            ("source = { url = \"x://h\", password = \"s3cret\" }", "s3cret"),
+            (
+                "source = { url = \"x://h\", password = \"s3cret\" }",
+                "s3cret",
+            ),
         ] {
             let blank = blanked(line);
             assert!(!blank.contains(gone), "{blank}");
             assert_eq!(blank.chars().count(), line.chars().count());
         }
-        assert_eq!(blanked("password = { env = \"NAME\" }"), "password = { env = \"NAME\" }");
+        assert_eq!(
+            blanked("password = { env = \"NAME\" }"),
+            "password = { env = \"NAME\" }"
+        );
     }
 
     #[test]
@@ -260,7 +300,9 @@ mod tests {
             file: "job.toml".into(),
             text: "a = 1\n  mdoe = \"x\"\n".into(),
         };
-        let shown = Diagnostic::at(&text, &(8..12), "task[0].mdoe", "unknown key").help("did you mean `mode`?").to_string();
+        let shown = Diagnostic::at(&text, &(8..12), "task[0].mdoe", "unknown key")
+            .help("did you mean `mode`?")
+            .to_string();
         assert_eq!(
             shown,
             "error: unknown key\n --> job.toml:2:3\n  |\n2 |   mdoe = \"x\"\n  |   ^^^^\n  = key: task[0].mdoe\n  = help: did you mean `mode`?"

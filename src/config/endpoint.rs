@@ -15,7 +15,11 @@ use crate::secret::Secret;
 pub(super) fn environments(root: &Table<'_>, given: Option<&Environments>) -> Environments {
     let mut all: BTreeMap<Environment, Rules> = given
         .into_iter()
-        .flat_map(|given| given.names().map(|name| (name.clone(), given.get(name).cloned().unwrap_or_default())))
+        .flat_map(|given| {
+            given
+                .names()
+                .map(|name| (name.clone(), given.get(name).cloned().unwrap_or_default()))
+        })
         .collect();
     let mut places: BTreeMap<Environment, Range<usize>> = BTreeMap::new();
     let Some(table) = root.table("environments") else {
@@ -28,7 +32,10 @@ pub(super) fn environments(root: &Table<'_>, given: Option<&Environments>) -> En
             places.insert(environment.clone(), parent.span());
             parent.filled()
         });
-        let require_masks = table.get("require_masks").and_then(|v| v.boolean()).unwrap_or(false);
+        let require_masks = table
+            .get("require_masks")
+            .and_then(|v| v.boolean())
+            .unwrap_or(false);
         table.finish();
         let rules = Rules {
             parent: parent.map(Environment::new),
@@ -41,7 +48,11 @@ pub(super) fn environments(root: &Table<'_>, given: Option<&Environments>) -> En
                 Some(parent) => format!("its parent is `{parent}`"),
                 None => "it is a root".to_owned(),
             };
-            let masks = if host.require_masks { " and requires masks" } else { "" };
+            let masks = if host.require_masks {
+                " and requires masks"
+            } else {
+                ""
+            };
             table.notes.error_with(
                 &span,
                 &table.path,
@@ -58,15 +69,27 @@ pub(super) fn environments(root: &Table<'_>, given: Option<&Environments>) -> En
         Err(flaws) => {
             for flaw in flaws {
                 let (at, message) = match &flaw {
-                    Flaw::UnknownParent { child, parent } => (child, format!("`{parent}`, the parent of `{child}`, is not defined")),
+                    Flaw::UnknownParent { child, parent } => (
+                        child,
+                        format!("`{parent}`, the parent of `{child}`, is not defined"),
+                    ),
                     Flaw::Cycle(path) => {
                         let names: Vec<&str> = path.iter().map(Environment::as_str).collect();
-                        (&path[0], format!("`{}` is its own ancestor: {} -> {}", path[0], names.join(" -> "), path[0]))
+                        (
+                            &path[0],
+                            format!(
+                                "`{}` is its own ancestor: {} -> {}",
+                                path[0],
+                                names.join(" -> "),
+                                path[0]
+                            ),
+                        )
                     }
                 };
                 let span = places.get(at).cloned().unwrap_or(table.span.clone());
                 let help = "each environment but a root has one parent, and following parents ends at a root";
-                root.notes.error_with(&span, &format!("environments.{at}"), message, help);
+                root.notes
+                    .error_with(&span, &format!("environments.{at}"), message, help);
             }
             given.cloned().unwrap_or_default()
         }
@@ -88,7 +111,9 @@ pub(super) fn known(value: &Value<'_>, environments: &Environments) -> Option<En
         .min();
     let help = match near {
         Some((_, known)) => format!("did you mean `{known}`?"),
-        None if all.is_empty() => "define environments under [environments], here or in envsyncd.toml".to_owned(),
+        None if all.is_empty() => {
+            "define environments under [environments], here or in envsyncd.toml".to_owned()
+        }
         None => format!("defined: {}", all.join(", ")),
     };
     value.error(format!("environment `{name}` is not defined"), help);
@@ -96,13 +121,22 @@ pub(super) fn known(value: &Value<'_>, environments: &Environments) -> Option<En
 }
 
 /// Reads `[endpoints]`: each with its environment.
-pub(super) fn endpoints(root: &Table<'_>, environments: &Environments, base: &Path) -> BTreeMap<String, (Environment, Endpoint)> {
+pub(super) fn endpoints(
+    root: &Table<'_>,
+    environments: &Environments,
+    base: &Path,
+) -> BTreeMap<String, (Environment, Endpoint)> {
     let mut all = BTreeMap::new();
-    let Some(table) = root.table("endpoints") else { return all };
+    let Some(table) = root.table("endpoints") else {
+        return all;
+    };
     for (name, _, value) in table.entries() {
         let Some(table) = value.table() else { continue };
         let environment = table
-            .require("environment", "the environment that it belongs to: environment = \"production\"")
+            .require(
+                "environment",
+                "the environment that it belongs to: environment = \"production\"",
+            )
             .and_then(|value| known(&value, environments));
         let endpoint = of_table(&table, base);
         table.finish();
@@ -123,7 +157,10 @@ pub(super) fn of_table(table: &Table<'_>, base: &Path) -> Option<Endpoint> {
     if endpoint.password.is_some()
         && let Some(password) = &password
     {
-        password.error("there is a password in the URL, too", "keep one of the two, best this one");
+        password.error(
+            "there is a password in the URL, too",
+            "keep one of the two, best this one",
+        );
         return None;
     }
     if let Some(password) = password {
@@ -139,7 +176,10 @@ pub(super) fn of_table(table: &Table<'_>, base: &Path) -> Option<Endpoint> {
 pub(super) fn of_url(value: &Value<'_>, base: &Path) -> Option<Endpoint> {
     let url = value.filled()?;
     if url.starts_with("file:") || url.starts_with("s3:") {
-        value.error("archives are not supported yet", "allowed: postgresql://user@host/database | sqlite:PATH");
+        value.error(
+            "archives are not supported yet",
+            "allowed: postgresql://user@host/database | sqlite:PATH",
+        );
         return None;
     }
     if let Some(path) = url.strip_prefix("sqlite:") {
@@ -173,7 +213,9 @@ fn without_password(url: &str) -> (String, Option<SecretString>) {
     let mut password = None;
     let mut url = url.to_owned();
     if let Some(start) = url.find("://").map(|at| at + 3) {
-        let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+        let end = url[start..]
+            .find(['/', '?', '#'])
+            .map_or(url.len(), |at| start + at);
         if let Some(sign) = url[start..end].rfind('@').map(|at| start + at)
             && let Some(colon) = url[start..sign].find(':').map(|at| start + at)
         {
@@ -189,9 +231,16 @@ fn without_password(url: &str) -> (String, Option<SecretString>) {
                 None => rest.push(pair),
             }
         }
-        url = if rest.is_empty() { head.to_owned() } else { format!("{head}?{}", rest.join("&")) };
+        url = if rest.is_empty() {
+            head.to_owned()
+        } else {
+            format!("{head}?{}", rest.join("&"))
+        };
     }
-    (url, password.filter(|p| !p.is_empty()).map(SecretString::from))
+    (
+        url,
+        password.filter(|p| !p.is_empty()).map(SecretString::from),
+    )
 }
 
 fn decoded(text: &str) -> String {
@@ -220,8 +269,16 @@ fn secret(value: &Value<'_>) -> Option<Secret> {
         return None;
     }
     let table = value.table()?;
-    let (env, file, credential, command) = (table.get("env"), table.get("file"), table.get("credential"), table.get("command"));
-    let given = [&env, &file, &credential, &command].into_iter().flatten().count();
+    let (env, file, credential, command) = (
+        table.get("env"),
+        table.get("file"),
+        table.get("credential"),
+        table.get("command"),
+    );
+    let given = [&env, &file, &credential, &command]
+        .into_iter()
+        .flatten()
+        .count();
     table.finish();
     if given != 1 {
         value.error("a secret comes from one place", SECRETS);
@@ -267,12 +324,28 @@ mod tests {
     #[test]
     fn passwords_are_cut_out_of_urls_and_decoded() {
         for (url, rest, password) in [
-            ("postgresql://u:p%40%3A@h:1/d?x=y", "postgresql://u@h:1/d?x=y", Some("p@:")),
-            ("postgresql://u@h/d?password=a%26b&x=y", "postgresql://u@h/d?x=y", Some("a&b")),
-            ("postgresql://u@h/d?password=a", "postgresql://u@h/d", Some("a")),
+            (
+                "postgresql://u:p%40%3A@h:1/d?x=y",
+                "postgresql://u@h:1/d?x=y",
+                Some("p@:"),
+            ),
+            (
+                "postgresql://u@h/d?password=a%26b&x=y",
+                "postgresql://u@h/d?x=y",
+                Some("a&b"),
+            ),
+            (
+                "postgresql://u@h/d?password=a",
+                "postgresql://u@h/d",
+                Some("a"),
+            ),
             ("postgresql://u:a@b@h/d", "postgresql://u@h/d", Some("a@b")),
             ("postgresql://u@h/d", "postgresql://u@h/d", None),
-            ("postgresql://[::1]:5432/d", "postgresql://[::1]:5432/d", None),
+            (
+                "postgresql://[::1]:5432/d",
+                "postgresql://[::1]:5432/d",
+                None,
+            ),
         ] {
             let (found, secret) = without_password(url);
             assert_eq!(found, rest);

@@ -29,7 +29,9 @@ impl Variables {
     /// Reads the settings' `env_dir`, if there is one.
     pub fn load(settings: &Settings) -> Result<Self> {
         match &settings.env_dir {
-            Some(directory) => Ok(Self { over: read(directory)? }),
+            Some(directory) => Ok(Self {
+                over: read(directory)?,
+            }),
             None => Ok(Self::default()),
         }
     }
@@ -68,10 +70,17 @@ fn read(directory: &Path) -> Result<BTreeMap<OsString, Option<OsString>>> {
             continue;
         }
         if name.as_bytes().contains(&b'=') {
-            return Err(Error::new(Kind::Config, format!("{} cannot be a variable: its name has a `=`", path.display()))
-                .hint("rename or remove the file"));
+            return Err(Error::new(
+                Kind::Config,
+                format!(
+                    "{} cannot be a variable: its name has a `=`",
+                    path.display()
+                ),
+            )
+            .hint("rename or remove the file"));
         }
-        let content = std::fs::read(&path).map_err(io(format!("{} cannot be read", path.display())))?;
+        let content =
+            std::fs::read(&path).map_err(io(format!("{} cannot be read", path.display())))?;
         all.insert(name, value_of(&content));
     }
     Ok(all)
@@ -81,9 +90,18 @@ fn value_of(content: &[u8]) -> Option<OsString> {
     if content.is_empty() {
         return None;
     }
-    let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |at| at + 1);
-    let value = line[..end].iter().map(|byte| if *byte == 0 { b'\n' } else { *byte }).collect();
+    let line = content
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let end = line
+        .iter()
+        .rposition(|byte| !matches!(byte, b' ' | b'\t'))
+        .map_or(0, |at| at + 1);
+    let value = line[..end]
+        .iter()
+        .map(|byte| if *byte == 0 { b'\n' } else { *byte })
+        .collect();
     Some(OsString::from_vec(value))
 }
 
@@ -106,7 +124,9 @@ mod tests {
         std::fs::write(dir.path().join("SET"), "x\n").unwrap();
         std::fs::write(dir.path().join("PATH"), "").unwrap();
         std::fs::write(dir.path().join(".hidden"), "x").unwrap();
-        let variables = Variables { over: read(dir.path()).unwrap() };
+        let variables = Variables {
+            over: read(dir.path()).unwrap(),
+        };
         assert_eq!(variables.get("SET").as_deref(), Some("x"));
         assert_eq!(variables.get("PATH"), None);
         assert_eq!(variables.over.len(), 2);

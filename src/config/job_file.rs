@@ -57,8 +57,13 @@ pub fn refuse(job: &Job, task: &Task, key: &str, why: String) -> Diagnostic {
 
 /// A file with a password that others may read.
 fn exposed(job: &Job, file: &Path) -> Option<Diagnostic> {
-    let inline = |endpoint: &Endpoint| endpoint.name.is_none() && matches!(endpoint.password, Some(Secret::Inline(_)));
-    let holds = job.tasks.iter().any(|task| inline(&task.source) || inline(&task.target));
+    let inline = |endpoint: &Endpoint| {
+        endpoint.name.is_none() && matches!(endpoint.password, Some(Secret::Inline(_)))
+    };
+    let holds = job
+        .tasks
+        .iter()
+        .any(|task| inline(&task.source) || inline(&task.target));
     let mode = std::fs::metadata(file).ok()?.permissions().mode();
     (holds && mode & 0o044 != 0).then(|| {
         Diagnostic::of_file(file, "the file holds a password, and others may read it")
@@ -74,7 +79,10 @@ fn read(root: &Table<'_>, file: &Path, name: JobName, settings: &Settings) -> Op
     endpoints.extend(endpoint::endpoints(root, &environments, &base));
     let description = root.get("description").and_then(|value| value.string());
     let from = root
-        .require("from", "the environment that data comes from: from = \"production\"")
+        .require(
+            "from",
+            "the environment that data comes from: from = \"production\"",
+        )
         .and_then(|value| endpoint::known(&value, &environments));
     let to = root
         .require("to", "the environment that data goes to: to = \"staging\"")
@@ -95,20 +103,42 @@ fn read(root: &Table<'_>, file: &Path, name: JobName, settings: &Settings) -> Op
     let timeout = root.get("timeout").and_then(|value| value.duration());
     let jitter = root.get("jitter").and_then(|value| value.duration());
     let catch_up = root.get("catch_up").and_then(|value| value.boolean());
-    let hooks = root.table("hooks").map(|table| hooks(&table)).unwrap_or_default();
+    let hooks = root
+        .table("hooks")
+        .map(|table| hooks(&table))
+        .unwrap_or_default();
     let mut tasks = Vec::new();
     let mut names = HashSet::new();
-    if let Some(list) = root.require("task", "at least one [[task]]").and_then(|value| value.list()) {
+    if let Some(list) = root
+        .require("task", "at least one [[task]]")
+        .and_then(|value| value.list())
+    {
         if list.is_empty() {
-            root.notes.error_with(&(0..0), "task", "the job has no task", "write at least one [[task]]");
+            root.notes.error_with(
+                &(0..0),
+                "task",
+                "the job has no task",
+                "write at least one [[task]]",
+            );
         }
         for value in list {
             let Some(table) = value.table() else { continue };
-            let made = task(&table, &base, &endpoints, &environments, from.as_ref(), to.as_ref());
+            let made = task(
+                &table,
+                &base,
+                &endpoints,
+                &environments,
+                from.as_ref(),
+                to.as_ref(),
+            );
             table.finish();
             let Some(made) = made else { continue };
             if !names.insert(made.name.clone()) {
-                let span = made.places.get("name").cloned().unwrap_or(table.span.clone());
+                let span = made
+                    .places
+                    .get("name")
+                    .cloned()
+                    .unwrap_or(table.span.clone());
                 table.notes.error_with(
                     &span,
                     &table.path_of("name"),
@@ -142,7 +172,11 @@ fn hooks(table: &Table<'_>) -> Hooks {
         after_publish: table.get("after_publish").and_then(|value| hook(&value)),
     };
     table.finish();
-    if let (Some(_), None, Some(value)) = (&hooks.maintenance_on, table.get("maintenance_off"), table.get("maintenance_on")) {
+    if let (Some(_), None, Some(value)) = (
+        &hooks.maintenance_on,
+        table.get("maintenance_off"),
+        table.get("maintenance_on"),
+    ) {
         value.error(
             "nothing would turn maintenance off again",
             "write maintenance_off, too; if there is nothing to do, [\"true\"]",
@@ -168,9 +202,16 @@ fn hook(value: &Value<'_>) -> Option<Hook> {
         );
         return None;
     };
-    let argv: Vec<String> = list.list()?.iter().map(Value::string).collect::<Option<_>>()?;
+    let argv: Vec<String> = list
+        .list()?
+        .iter()
+        .map(Value::string)
+        .collect::<Option<_>>()?;
     if argv.first().is_none_or(String::is_empty) {
-        list.error("a hook has at least a program", "allowed: [\"PROGRAM\", \"ARGUMENT\"]");
+        list.error(
+            "a hook has at least a program",
+            "allowed: [\"PROGRAM\", \"ARGUMENT\"]",
+        );
         return None;
     }
     Some(Hook { argv, timeout })
@@ -184,7 +225,10 @@ fn task(
     from: Option<&Environment>,
     to: Option<&Environment>,
 ) -> Option<Task> {
-    let kinds = [("postgresql", StoreKind::Postgresql), ("sqlite", StoreKind::Sqlite)];
+    let kinds = [
+        ("postgresql", StoreKind::Postgresql),
+        ("sqlite", StoreKind::Sqlite),
+    ];
     let kind = table
         .require("kind", "kind = \"postgresql\" | \"sqlite\"")
         .and_then(|value| value.choice(&kinds, &LATER_KINDS));
@@ -192,48 +236,77 @@ fn task(
         Some(value) => value.filled().and_then(|text| match JobName::parse(&text) {
             Ok(_) => Some(text),
             Err(_) => {
-                value.error("this cannot be a task's name", "allowed: letters, digits, `.`, `_`, `-`; a letter or digit first");
+                value.error(
+                    "this cannot be a task's name",
+                    "allowed: letters, digits, `.`, `_`, `-`; a letter or digit first",
+                );
                 None
             }
         }),
         None => kind.map(|kind| kind.to_string()),
     };
     let side = |key: &str, environment: Option<&Environment>| {
-        let value = table.require(key, "an endpoint's name, a URL, or { url = \"...\", password = { ... } }")?;
+        let value = table.require(
+            key,
+            "an endpoint's name, a URL, or { url = \"...\", password = { ... } }",
+        )?;
         let endpoint = side(&value, base, endpoints, environment, environments)?;
         if let Some(kind) = kind
             && !endpoint::fits(kind, &endpoint.url)
         {
-            let scheme = endpoint.url.split(':').next().unwrap_or_default().to_owned();
+            let scheme = endpoint
+                .url
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             let allowed = match kind {
                 StoreKind::Postgresql => "postgresql://user@host/database",
                 StoreKind::Sqlite => "sqlite:///absolute/path.db | sqlite:relative/to/this/file.db",
             };
-            value.error(format!("`{scheme}:` is no URL of kind {kind}"), format!("allowed: {allowed}"));
+            value.error(
+                format!("`{scheme}:` is no URL of kind {kind}"),
+                format!("allowed: {allowed}"),
+            );
             return None;
         }
         Some(endpoint)
     };
     let (source, target) = (side("source", from), side("target", to));
     let modes = [("replace", Mode::Replace), ("overlay", Mode::Overlay)];
-    let verifies = [("rows", Verify::Rows), ("checksum", Verify::Checksum), ("none", Verify::None)];
+    let verifies = [
+        ("rows", Verify::Rows),
+        ("checksum", Verify::Checksum),
+        ("none", Verify::None),
+    ];
     let keeps = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
-    let mode = table.get("mode").and_then(|value| value.choice(&modes, &[]));
+    let mode = table
+        .get("mode")
+        .and_then(|value| value.choice(&modes, &[]));
     let jobs = table.get("jobs").and_then(|value| value.integer(1, 64));
-    let verify = table.get("verify").and_then(|value| value.choice(&verifies, &[]));
-    let previous = table.get("previous").and_then(|value| value.choice(&keeps, &[]));
+    let verify = table
+        .get("verify")
+        .and_then(|value| value.choice(&verifies, &[]));
+    let previous = table
+        .get("previous")
+        .and_then(|value| value.choice(&keeps, &[]));
     if let Some(value) = table.get("publish") {
         value.choice(&[("swap", ())], &["in_place"]);
     }
     let globs = |key: &str| -> Vec<String> {
-        let Some(list) = table.get(key).and_then(|value| value.list()) else { return Vec::new() };
+        let Some(list) = table.get(key).and_then(|value| value.list()) else {
+            return Vec::new();
+        };
         list.iter()
             .filter_map(|value| {
                 let text = value.filled()?;
                 match glob::Pattern::new(&text) {
                     Ok(_) => Some(text),
                     Err(error) => {
-                        value.error(format!("this is no glob: {error}"), "allowed: `*`, `?` and `[abc]` in `table` or `schema.table`");
+                        value.error(
+                            format!("this is no glob: {error}"),
+                            "allowed: `*`, `?` and `[abc]` in `table` or `schema.table`",
+                        );
                         None
                     }
                 }
@@ -250,11 +323,17 @@ fn task(
                 match std::fs::File::open(&path).and_then(|file| file.metadata()) {
                     Ok(found) if found.is_file() => Some(path),
                     Ok(_) => {
-                        value.error(format!("{} is no file", path.display()), "a script is relative to the job's file");
+                        value.error(
+                            format!("{} is no file", path.display()),
+                            "a script is relative to the job's file",
+                        );
                         None
                     }
                     Err(error) => {
-                        value.error(format!("{}: {error}", path.display()), "a script is relative to the job's file");
+                        value.error(
+                            format!("{}: {error}", path.display()),
+                            "a script is relative to the job's file",
+                        );
                         None
                     }
                 }

@@ -24,7 +24,13 @@ impl Notes {
         self.push(Diagnostic::at(&self.text, span, key, message));
     }
 
-    pub(super) fn error_with(&self, span: &Range<usize>, key: &str, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error_with(
+        &self,
+        span: &Range<usize>,
+        key: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.push(Diagnostic::at(&self.text, span, key, message).help(help));
     }
 
@@ -56,10 +62,43 @@ pub(super) struct Table<'a> {
 
 /// Keys that will come, and where: refused with their own words, never ignored.
 const LATER: [&str; 37] = [
-    "mask", "masks", "masks_exempt", "roles", "throttle", "max_replication_lag", "definer", "events", "delete", "encrypt",
-    "recipients", "format", "at", "retention", "timezone", "history", "http", "api", "metrics", "notifications", "notify",
-    "keep_last", "keep_daily", "keep_weekly", "max_age", "settings", "large_objects", "collections", "checksum_jobs", "retry",
-    "retries", "before_copy", "sites", "site", "prometheus", "web", "archive",
+    "mask",
+    "masks",
+    "masks_exempt",
+    "roles",
+    "throttle",
+    "max_replication_lag",
+    "definer",
+    "events",
+    "delete",
+    "encrypt",
+    "recipients",
+    "format",
+    "at",
+    "retention",
+    "timezone",
+    "history",
+    "http",
+    "api",
+    "metrics",
+    "notifications",
+    "notify",
+    "keep_last",
+    "keep_daily",
+    "keep_weekly",
+    "max_age",
+    "settings",
+    "large_objects",
+    "collections",
+    "checksum_jobs",
+    "retry",
+    "retries",
+    "before_copy",
+    "sites",
+    "site",
+    "prometheus",
+    "web",
+    "archive",
 ];
 
 /// Reads a file; a file that cannot be read at all is a diagnostic, too.
@@ -69,7 +108,10 @@ pub(super) fn text_of(file: &Path) -> Result<Text, Diagnostic> {
             file: file.to_owned(),
             text: text.into(),
         }),
-        Err(error) => Err(Diagnostic::of_file(file, format!("the file cannot be read: {error}"))),
+        Err(error) => Err(Diagnostic::of_file(
+            file,
+            format!("the file cannot be read: {error}"),
+        )),
     }
 }
 
@@ -108,7 +150,11 @@ pub(super) fn parse<T>(text: &Text, read: impl FnOnce(&Table<'_>) -> T) -> (T, V
 impl<'a> Table<'a> {
     /// The path of a key in here.
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     /// A key's value, if it is there.
@@ -127,8 +173,17 @@ impl<'a> Table<'a> {
         let found = self.get(key);
         if found.is_none() {
             // A table's span is its header; the root's is the whole file.
-            let span = if self.path.is_empty() { 0..0 } else { self.span.clone() };
-            self.notes.error_with(&span, &self.path_of(key), format!("the key `{key}` is missing"), allowed);
+            let span = if self.path.is_empty() {
+                0..0
+            } else {
+                self.span.clone()
+            };
+            self.notes.error_with(
+                &span,
+                &self.path_of(key),
+                format!("the key `{key}` is missing"),
+                allowed,
+            );
         }
         found
     }
@@ -157,7 +212,10 @@ impl<'a> Table<'a> {
 
     /// Where keys stand.
     pub(super) fn places(&self) -> Vec<(String, Range<usize>)> {
-        self.raw.iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect()
+        self.raw
+            .iter()
+            .map(|(key, value)| (key.get_ref().to_string(), value.span()))
+            .collect()
     }
 
     /// Notes every key that nobody asked for.
@@ -170,7 +228,12 @@ impl<'a> Table<'a> {
             }
             let path = self.path_of(name);
             if LATER.contains(&name) {
-                self.notes.error_with(&key.span(), &path, format!("`{name}` is not supported yet"), "remove the key: it would have no effect");
+                self.notes.error_with(
+                    &key.span(),
+                    &path,
+                    format!("`{name}` is not supported yet"),
+                    "remove the key: it would have no effect",
+                );
                 continue;
             }
             let near = asked
@@ -183,7 +246,8 @@ impl<'a> Table<'a> {
                 Some((_, known)) => format!("did you mean `{known}`?"),
                 None => format!("allowed here: {}", known.join(", ")),
             };
-            self.notes.error_with(&key.span(), &path, format!("unknown key `{name}`"), help);
+            self.notes
+                .error_with(&key.span(), &path, format!("unknown key `{name}`"), help);
         }
     }
 }
@@ -194,11 +258,16 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn error(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.notes.error_with(&self.span(), &self.path, message, help);
+        self.notes
+            .error_with(&self.span(), &self.path, message, help);
     }
 
     pub(super) fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.notes.push(Diagnostic::at(&self.notes.text, &self.span(), &self.path, message).help(help).warning());
+        self.notes.push(
+            Diagnostic::at(&self.notes.text, &self.span(), &self.path, message)
+                .help(help)
+                .warning(),
+        );
     }
 
     fn wrong_type(&self, wanted: &str) {
@@ -251,9 +320,14 @@ impl<'a> Value<'a> {
             self.wrong_type(&allowed);
             return None;
         };
-        let value = i64::from_str_radix(number.as_str(), number.radix()).ok().filter(|n| (from..=to).contains(n));
+        let value = i64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .filter(|n| (from..=to).contains(n));
         if value.is_none() {
-            self.error("this number is out of bounds", format!("allowed: {allowed}"));
+            self.error(
+                "this number is out of bounds",
+                format!("allowed: {allowed}"),
+            );
         }
         value
     }
@@ -267,11 +341,17 @@ impl<'a> Value<'a> {
         match humantime::parse_duration(text) {
             Ok(duration) if !duration.is_zero() => Some(duration),
             Ok(_) => {
-                self.error("this duration is nothing", format!("allowed: {allowed}, longer than nothing"));
+                self.error(
+                    "this duration is nothing",
+                    format!("allowed: {allowed}, longer than nothing"),
+                );
                 None
             }
             Err(error) => {
-                self.error(format!("this is no duration: {error}"), format!("allowed: {allowed}"));
+                self.error(
+                    format!("this is no duration: {error}"),
+                    format!("allowed: {allowed}"),
+                );
                 None
             }
         }
@@ -279,7 +359,11 @@ impl<'a> Value<'a> {
 
     /// One of some words; `later` are words that will come.
     pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
-        let list = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | ");
+        let list = words
+            .iter()
+            .map(|(word, _)| *word)
+            .collect::<Vec<_>>()
+            .join(" | ");
         let Some(text) = self.as_str() else {
             self.wrong_type(&list);
             return None;
@@ -288,7 +372,10 @@ impl<'a> Value<'a> {
             return Some(*value);
         }
         if later.contains(&text) {
-            self.error(format!("`{text}` is not supported yet"), format!("allowed: {list}"));
+            self.error(
+                format!("`{text}` is not supported yet"),
+                format!("allowed: {list}"),
+            );
             return None;
         }
         let near = words

@@ -45,7 +45,8 @@ pub fn load_settings(
         match reader::text_of(&file) {
             Err(unreadable) => {
                 let help = "name another file with --config FILE or ENVSYNCD_CONFIG";
-                return Diagnostics::check(vec![unreadable.help(help)]).map(|_| (defaults(), Vec::new()));
+                return Diagnostics::check(vec![unreadable.help(help)])
+                    .map(|_| (defaults(), Vec::new()));
             }
             Ok(text) => {
                 let (settings, notes) = reader::parse(&text, |root| read(root, &file));
@@ -115,14 +116,24 @@ fn read(root: &Table<'_>, file: &Path) -> Settings {
                 ),
             }
         }
-        if let Some(runs) = table.get("max_concurrent_runs").and_then(|value| value.integer(1, 1000)) {
+        if let Some(runs) = table
+            .get("max_concurrent_runs")
+            .and_then(|value| value.integer(1, 1000))
+        {
             settings.max_concurrent_runs = runs as usize;
         }
         table.finish();
     }
     if let Some(table) = root.table("priority") {
-        let classes = [("idle", IoClass::Idle), ("best-effort", IoClass::BestEffort), ("none", IoClass::None)];
-        if let Some(class) = table.get("io_class").and_then(|value| value.choice(&classes, &[])) {
+        let classes = [
+            ("idle", IoClass::Idle),
+            ("best-effort", IoClass::BestEffort),
+            ("none", IoClass::None),
+        ];
+        if let Some(class) = table
+            .get("io_class")
+            .and_then(|value| value.choice(&classes, &[]))
+        {
             settings.priority.io_class = class;
         }
         if let Some(level) = table.get("io_level").and_then(|value| value.integer(0, 7)) {
@@ -146,19 +157,37 @@ fn read(root: &Table<'_>, file: &Path) -> Settings {
 fn overridden(settings: &mut Settings, variables: &[(String, String)]) -> Vec<Diagnostic> {
     let place = Path::new("the environment");
     let mut found = Vec::new();
-    let known = ["job_dir", "env_dir", "state_dir", "status_dir", "lock_dir", "host_environment"];
+    let known = [
+        "job_dir",
+        "env_dir",
+        "state_dir",
+        "status_dir",
+        "lock_dir",
+        "host_environment",
+    ];
     for (name, _) in variables {
         let key = name["ENVSYNCD_".len()..].to_lowercase();
         if !known.contains(&key.as_str()) && !NO_KEYS.contains(&key.as_str()) {
-            let near = known.iter().min_by_key(|word| strsim::damerau_levenshtein(word, &key));
-            let help = near.map_or_else(String::new, |word| format!("did you mean ENVSYNCD_{}?", word.to_uppercase()));
-            found.push(Diagnostic::of_file(place, format!("{name} sets nothing")).help(help).warning());
+            let near = known
+                .iter()
+                .min_by_key(|word| strsim::damerau_levenshtein(word, &key));
+            let help = near.map_or_else(String::new, |word| {
+                format!("did you mean ENVSYNCD_{}?", word.to_uppercase())
+            });
+            found.push(
+                Diagnostic::of_file(place, format!("{name} sets nothing"))
+                    .help(help)
+                    .warning(),
+            );
         }
     }
     let given: Overrides = match envy::prefixed("ENVSYNCD_").from_iter(variables.iter().cloned()) {
         Ok(given) => given,
         Err(error) => {
-            found.push(Diagnostic::of_file(place, format!("ENVSYNCD_ variables cannot be read: {error}")));
+            found.push(Diagnostic::of_file(
+                place,
+                format!("ENVSYNCD_ variables cannot be read: {error}"),
+            ));
             return found;
         }
     };
@@ -181,7 +210,10 @@ fn overridden(settings: &mut Settings, variables: &[(String, String)]) -> Vec<Di
     if let Some(name) = given.host_environment {
         let environment = Environment::new(name);
         if settings.environments.get(&environment).is_none() {
-            found.push(Diagnostic::of_file(place, format!("ENVSYNCD_HOST_ENVIRONMENT: environment `{environment}` is not defined")));
+            found.push(Diagnostic::of_file(
+                place,
+                format!("ENVSYNCD_HOST_ENVIRONMENT: environment `{environment}` is not defined"),
+            ));
         }
         settings.host_environment = Some(environment);
     }

@@ -86,24 +86,41 @@ pub fn check(
         })
         .collect();
     let Some(worst) = judged.iter().map(|one| one.verdict).max() else {
-        return ("ENVSYNCD UNKNOWN - there is no job to check\n".to_owned(), Verdict::Unknown);
+        return (
+            "ENVSYNCD UNKNOWN - there is no job to check\n".to_owned(),
+            Verdict::Unknown,
+        );
     };
     let first = if let [only] = &judged[..] {
         format!("{}: {}", only.job, only.text)
     } else {
-        let bad: Vec<&Judged> = judged.iter().filter(|one| one.verdict != Verdict::Ok).collect();
+        let bad: Vec<&Judged> = judged
+            .iter()
+            .filter(|one| one.verdict != Verdict::Ok)
+            .collect();
         match bad.first() {
             None => format!("{} jobs", judged.len()),
             Some(_) => {
-                let lead = bad.iter().find(|one| one.verdict == worst).expect("the worst is one of them");
+                let lead = bad
+                    .iter()
+                    .find(|one| one.verdict == worst)
+                    .expect("the worst is one of them");
                 let others = bad.len() - 1;
-                let rest = if others > 0 { format!(" (and {others} more)") } else { String::new() };
+                let rest = if others > 0 {
+                    format!(" (and {others} more)")
+                } else {
+                    String::new()
+                };
                 format!("{}: {}{rest}", lead.job, lead.text)
             }
         }
     };
     let head = format!("ENVSYNCD {} - {first}", worst.word());
-    let perfdata: Vec<&str> = judged.iter().map(|one| one.perfdata.as_str()).filter(|text| !text.is_empty()).collect();
+    let perfdata: Vec<&str> = judged
+        .iter()
+        .map(|one| one.perfdata.as_str())
+        .filter(|text| !text.is_empty())
+        .collect();
     let shortened = shorten(&head, 79);
     let mut text = shortened.clone();
     if !perfdata.is_empty() {
@@ -112,21 +129,37 @@ pub fn check(
     text.push('\n');
     if judged.len() > 1 || shortened != head {
         for one in &judged {
-            text.push_str(&format!("{} {}: {}\n", one.verdict.word(), one.job, one.text));
+            text.push_str(&format!(
+                "{} {}: {}\n",
+                one.verdict.word(),
+                one.job,
+                one.text
+            ));
         }
     }
     (text, worst)
 }
 
-fn judge(job: &str, status: &StatusFile, thresholds: &Thresholds, now: DateTime<Utc>, alive: impl Fn(u32) -> bool) -> Judged {
+fn judge(
+    job: &str,
+    status: &StatusFile,
+    thresholds: &Thresholds,
+    now: DateTime<Utc>,
+    alive: impl Fn(u32) -> bool,
+) -> Judged {
     let seconds_since = |time: &Option<String>| {
         let time: DateTime<Utc> = time.as_deref()?.parse().ok()?;
         Some((now - time).num_milliseconds() as f64 / 1000.0)
     };
     let age = seconds_since(&status.last_success_at);
     let (mut verdict, mut text) = match age {
-        Some(age) if thresholds.critical.alerts(age) => (Verdict::Critical, format!("last success {} ago", rough(age))),
-        Some(age) if thresholds.warning.alerts(age) => (Verdict::Warning, format!("last success {} ago", rough(age))),
+        Some(age) if thresholds.critical.alerts(age) => (
+            Verdict::Critical,
+            format!("last success {} ago", rough(age)),
+        ),
+        Some(age) if thresholds.warning.alerts(age) => {
+            (Verdict::Warning, format!("last success {} ago", rough(age)))
+        }
         Some(age) => (Verdict::Ok, format!("last success {} ago", rough(age))),
         None => (Verdict::Critical, "never succeeded".to_owned()),
     };
@@ -135,11 +168,25 @@ fn judge(job: &str, status: &StatusFile, thresholds: &Thresholds, now: DateTime<
     let message = one_line(&status.message);
     let (worse, why) = match status.state.as_str() {
         // The process is looked for on the machine that wrote the file: this one, as design has it.
-        "running" if !status.pid.is_some_and(alive) => {
-            (Verdict::Critical, format!("says it is running, but its process {} is gone", status.pid.unwrap_or(0)))
-        }
-        "running" if status.timeout_seconds.is_some_and(|limit| for_seconds > limit) => {
-            (Verdict::Critical, format!("running for {}, longer than its timeout", rough(for_seconds)))
+        "running" if !status.pid.is_some_and(alive) => (
+            Verdict::Critical,
+            format!(
+                "says it is running, but its process {} is gone",
+                status.pid.unwrap_or(0)
+            ),
+        ),
+        "running"
+            if status
+                .timeout_seconds
+                .is_some_and(|limit| for_seconds > limit) =>
+        {
+            (
+                Verdict::Critical,
+                format!(
+                    "running for {}, longer than its timeout",
+                    rough(for_seconds)
+                ),
+            )
         }
         "running" => (Verdict::Ok, format!("running for {}", rough(for_seconds))),
         "succeeded" | "pending" => (Verdict::Ok, String::new()),
@@ -150,17 +197,30 @@ fn judge(job: &str, status: &StatusFile, thresholds: &Thresholds, now: DateTime<
         "busy" => (Verdict::Warning, format!("busy: {message}")),
         "cancelled" => (Verdict::Warning, format!("cancelled: {message}")),
         "never" => (Verdict::Ok, "never ran".to_owned()),
-        other => (Verdict::Unknown, format!("has the unknown state `{}`", one_line(other))),
+        other => (
+            Verdict::Unknown,
+            format!("has the unknown state `{}`", one_line(other)),
+        ),
     };
     if !why.is_empty() {
-        text = if worse >= verdict || running { format!("{why}, {text}") } else { format!("{text}, {why}") };
+        text = if worse >= verdict || running {
+            format!("{why}, {text}")
+        } else {
+            format!("{text}, {why}")
+        };
     }
     verdict = verdict.max(worse);
     let bytes: u64 = status.tasks.iter().map(|task| task.bytes).sum();
     let label = job.replace(['\'', '='], "_");
     let age = age.map_or_else(|| "U".to_owned(), |age| format!("{age:.0}s"));
-    let limit = status.timeout_seconds.map_or_else(String::new, |limit| format!("{limit:.0}"));
-    let duration = if running { for_seconds } else { status.duration_seconds };
+    let limit = status
+        .timeout_seconds
+        .map_or_else(String::new, |limit| format!("{limit:.0}"));
+    let duration = if running {
+        for_seconds
+    } else {
+        status.duration_seconds
+    };
     Judged {
         job: job.to_owned(),
         verdict,
@@ -174,7 +234,10 @@ fn judge(job: &str, status: &StatusFile, thresholds: &Thresholds, now: DateTime<
 
 /// A text that cannot be taken for perfdata or for another line.
 fn one_line(text: &str) -> String {
-    text.replace('|', "/").split_whitespace().collect::<Vec<_>>().join(" ")
+    text.replace('|', "/")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn shorten(text: &str, most: usize) -> String {
@@ -262,8 +325,14 @@ mod tests {
 
     #[test]
     fn an_old_success_warns_and_a_very_old_one_is_critical() {
-        assert_eq!(judged(status("succeeded", Some("2025-12-31T19:00:00Z")), true).1, Verdict::Warning);
-        assert_eq!(judged(status("succeeded", Some("2025-12-30T19:00:00Z")), true).1, Verdict::Critical);
+        assert_eq!(
+            judged(status("succeeded", Some("2025-12-31T19:00:00Z")), true).1,
+            Verdict::Warning
+        );
+        assert_eq!(
+            judged(status("succeeded", Some("2025-12-30T19:00:00Z")), true).1,
+            Verdict::Critical
+        );
         assert_eq!(judged(status("succeeded", None), true).1, Verdict::Critical);
     }
 
@@ -310,7 +379,10 @@ mod tests {
         let missing = || Err(Error::new(Kind::State, "no such file"));
         let (_, verdict) = check(&[("a".into(), missing())], &thresholds, now(), |_| true);
         assert_eq!(verdict, Verdict::Unknown);
-        let all = [("a".into(), missing()), ("b".into(), Ok(status("failed", YOUNG)))];
+        let all = [
+            ("a".into(), missing()),
+            ("b".into(), Ok(status("failed", YOUNG))),
+        ];
         let (text, verdict) = check(&all, &thresholds, now(), |_| true);
         assert_eq!(verdict, Verdict::Critical);
         assert!(text.contains("\nUNKNOWN a: no such file\n"), "{text}");
@@ -322,9 +394,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         status_file::write(dir.path(), &status("succeeded", YOUNG)).unwrap();
         let path = status_file::path_of(dir.path(), "app");
-        assert_eq!(status_file::read(&path).unwrap(), status("succeeded", YOUNG));
+        assert_eq!(
+            status_file::read(&path).unwrap(),
+            status("succeeded", YOUNG)
+        );
         std::fs::write(&path, "{\"version\": 2}").unwrap();
-        assert!(status_file::read(&path).unwrap_err().to_string().contains("version 2"));
+        assert!(
+            status_file::read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("version 2")
+        );
         std::fs::write(&path, "{").unwrap();
         assert!(status_file::read(&path).is_err());
     }

@@ -35,7 +35,9 @@ impl FromStr for Range {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (inside, bounds) = text.strip_prefix('@').map_or((false, text), |rest| (true, rest));
+        let (inside, bounds) = text
+            .strip_prefix('@')
+            .map_or((false, text), |rest| (true, rest));
         let (start, end) = match bounds.split_once(':') {
             None => (0.0, number(bounds)?),
             Some((start, end)) => {
@@ -43,7 +45,11 @@ impl FromStr for Range {
                     "~" => f64::NEG_INFINITY,
                     other => number(other)?,
                 };
-                let end = if end.is_empty() { f64::INFINITY } else { number(end)? };
+                let end = if end.is_empty() {
+                    f64::INFINITY
+                } else {
+                    number(end)?
+                };
                 (start, end)
             }
         };

@@ -92,17 +92,26 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
     let failed = |error: std::io::Error| {
         let full = error.kind() == std::io::ErrorKind::StorageFull;
         let kind = if full { Kind::Full } else { Kind::State };
-        Error::new(kind, format!("the status file {} cannot be written", path.display()))
-            .because(error)
-            .hint("make its directory writable, or name another one with status_dir")
+        Error::new(
+            kind,
+            format!("the status file {} cannot be written", path.display()),
+        )
+        .because(error)
+        .hint("make its directory writable, or name another one with status_dir")
     };
-    let mut text = serde_json::to_string(status)
-        .map_err(|error| Error::new(Kind::Internal, "a status file cannot be made").because(error))?;
+    let mut text = serde_json::to_string(status).map_err(|error| {
+        Error::new(Kind::Internal, "a status file cannot be made").because(error)
+    })?;
     text.push('\n');
     fs::create_dir_all(directory).map_err(failed)?;
     let temporary = directory.join(format!(".{}.{}.tmp", status.job, std::process::id()));
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&temporary)?;
         file.write_all(text.as_bytes())?;
         // The mode, whatever the umask says: other users' monitoring reads it.
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
@@ -119,13 +128,22 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
 /// Reads a status file; a newer format is an error.
 pub fn read(path: &Path) -> Result<StatusFile> {
     let unreadable = |why: String| Error::new(Kind::State, format!("{} {why}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
     let value: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| unreadable(format!("is no JSON: {error}")))?;
     match value.get("version").and_then(serde_json::Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => {}
-        Some(version) => return Err(unreadable(format!("is of version {version}; this envsyncd reads version {VERSION}"))),
-        None => return Err(unreadable("is no status file: it has no version".to_owned())),
+        Some(version) => {
+            return Err(unreadable(format!(
+                "is of version {version}; this envsyncd reads version {VERSION}"
+            )));
+        }
+        None => {
+            return Err(unreadable(
+                "is no status file: it has no version".to_owned(),
+            ));
+        }
     }
     serde_json::from_value(value).map_err(|error| unreadable(format!("is no status file: {error}")))
 }

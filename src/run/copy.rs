@@ -67,7 +67,8 @@ impl Work {
 
 /// Moves all parts of a survey.
 pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
-    site.board.expect(survey.parts.iter().map(|part| part.bytes).sum());
+    site.board
+        .expect(survey.parts.iter().map(|part| part.bytes).sum());
     if site
         .target
         .adopt(&*site.source, survey, &*site.board)

@@ -62,5 +62,12 @@ pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bo
         ("ENVSYNC_TO", order.job.to.as_str()),
     ];
     let cancel = cancellable.then_some(&order.cancel);
-    command::run(hook, name, |command| order.variables.apply(command), &extra, cancel).await
+    command::run(
+        hook,
+        name,
+        |command| order.variables.apply(command),
+        &extra,
+        cancel,
+    )
+    .await
 }

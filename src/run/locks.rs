@@ -26,8 +26,10 @@ pub(super) fn before(order: &Order) -> Result<()> {
     let Some(hold) = order.state.hold_on(order.job.to.as_str())? else {
         return Ok(());
     };
-    Err(Error::new(Kind::Busy, hold.sentence())
-        .hint(format!("wait, or end the hold with: envsyncd release {}", hold.environment)))
+    Err(Error::new(Kind::Busy, hold.sentence()).hint(format!(
+        "wait, or end the hold with: envsyncd release {}",
+        hold.environment
+    )))
 }
 
 /// Who we are, for whoever finds a lock taken.
@@ -49,13 +51,19 @@ pub(super) async fn take(order: &Arc<Order>, held: &mut Held, sites: &[Arc<Site>
         if !places.insert(place.clone()) {
             return Err(Error::new(
                 Kind::Policy,
-                format!("two tasks of the job write one target (the second is `{}`)", site.task.name),
+                format!(
+                    "two tasks of the job write one target (the second is `{}`)",
+                    site.task.name
+                ),
             )
             .hint("give each task a target of its own"));
         }
         let lock = TargetLock::take(super::lock_dir(order), &place, &owner(order, Verb::Run))?;
         held.targets.push(lock);
-        site.target.lock().instrument(super::span(&site.task)).await?;
+        site.target
+            .lock()
+            .instrument(super::span(&site.task))
+            .await?;
     }
     reboot(order, held).await
 }
@@ -65,7 +73,12 @@ pub(super) async fn reboot(order: &Order, held: &mut Held) -> Result<()> {
     crate::guard::refuse_if_rebooting().await?;
     let wanted = &order.settings.reboot_lock;
     if let Some(directory) = &wanted.directory {
-        held.reboot = Some(RebootLock::take(directory, order.job.name.as_str(), &order.id, &Process::own())?);
+        held.reboot = Some(RebootLock::take(
+            directory,
+            order.job.name.as_str(),
+            &order.id,
+            &Process::own(),
+        )?);
     }
     if wanted.inhibit {
         held.inhibitor = logind::inhibit(&format!("job {}", order.job.name)).await;

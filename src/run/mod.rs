@@ -71,7 +71,9 @@ impl Order {
     /// The board for a job's tasks.
     pub fn board_for(job: &Job) -> Arc<Board> {
         Arc::new(Board::new(
-            job.tasks.iter().map(|task| (task.name.clone(), task.kind.to_string())),
+            job.tasks
+                .iter()
+                .map(|task| (task.name.clone(), task.kind.to_string())),
         ))
     }
 
@@ -98,7 +100,10 @@ impl Order {
             return error;
         }
         if self.timed_out.load(Ordering::SeqCst) {
-            let limit = self.job.timeout.map(|limit| humantime::format_duration(limit).to_string());
+            let limit = self
+                .job
+                .timeout
+                .map(|limit| humantime::format_duration(limit).to_string());
             return Error::new(
                 Kind::Timeout,
                 format!("the job's timeout of {} is over", limit.unwrap_or_default()),
@@ -107,7 +112,8 @@ impl Order {
         }
         match self.signals.received() {
             Some(number) => {
-                let name = nix::sys::signal::Signal::try_from(number).map_or("a signal", nix::sys::signal::Signal::as_str);
+                let name = nix::sys::signal::Signal::try_from(number)
+                    .map_or("a signal", nix::sys::signal::Signal::as_str);
                 Error::new(Kind::Cancelled(number), format!("cancelled by {name}"))
             }
             None => error,
@@ -221,7 +227,11 @@ async fn discard(site: &Site) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the server did not answer".to_owned(),
     };
-    tracing::warn!(task = site.task.name, problem, "incoming could not be removed; the next run does it");
+    tracing::warn!(
+        task = site.task.name,
+        problem,
+        "incoming could not be removed; the next run does it"
+    );
 }
 
 /// What a store cannot do is refused by `validate`; and here, for who does not call it.
@@ -239,10 +249,16 @@ fn capabilities(job: &Job) -> Result<()> {
 }
 
 /// Opens, locks, builds and verifies every task. What was opened is in `sites` even if it fails.
-async fn build_all(order: &Arc<Order>, held: &mut locks::Held, sites: &mut Vec<Arc<Site>>) -> Result<()> {
+async fn build_all(
+    order: &Arc<Order>,
+    held: &mut locks::Held,
+    sites: &mut Vec<Arc<Site>>,
+) -> Result<()> {
     locks::before(order)?;
     for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
-        let opened = open(order, task, board.clone()).instrument(span(task)).await;
+        let opened = open(order, task, board.clone())
+            .instrument(span(task))
+            .await;
         let site = failing(board, opened)?;
         sites.push(Arc::new(site));
     }
@@ -302,7 +318,11 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
     site.target.prepare(&survey).await?;
     order.step("copy");
     copy::copy(site, &survey).await?;
-    tracing::info!(rows = site.board.rows(), bytes = site.board.bytes(), "copied");
+    tracing::info!(
+        rows = site.board.rows(),
+        bytes = site.board.bytes(),
+        "copied"
+    );
     order.step("finish");
     site.target.finish().await?;
     order.step("verify");
@@ -333,14 +353,22 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         if let Err(error) = failing(&site.board, published) {
             let mut undone = Ok(());
             for earlier in sites[..place].iter().rev() {
-                undone = undone.and(earlier.target.revert().instrument(span(&earlier.task)).await);
+                undone = undone.and(
+                    earlier
+                        .target
+                        .revert()
+                        .instrument(span(&earlier.task))
+                        .await,
+                );
             }
             maintenance.off().await;
             return Err(match undone {
                 Ok(()) => error,
                 Err(other) => Error::new(
                     Kind::AfterPublish,
-                    format!("{error}; and an earlier task could not be undone, its new data is live: {other}"),
+                    format!(
+                        "{error}; and an earlier task could not be undone, its new data is live: {other}"
+                    ),
                 ),
             });
         }
@@ -355,7 +383,11 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         }
         site.board.end(RunState::Succeeded, "");
     }
-    let failed = after.and(if off { Ok(()) } else { Err(Error::new(Kind::Hook, "maintenance_off failed")) });
+    let failed = after.and(if off {
+        Ok(())
+    } else {
+        Err(Error::new(Kind::Hook, "maintenance_off failed"))
+    });
     failed.map_err(|error| {
         error
             .within("the new data IS live, but")

@@ -140,7 +140,12 @@ async fn of(site: &Site) -> Result<TaskPlan> {
                 },
             })
             .collect(),
-        scripts: site.task.scripts.iter().map(|file| file.display().to_string()).collect(),
+        scripts: site
+            .task
+            .scripts
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect(),
     })
 }
 
@@ -149,7 +154,13 @@ pub(super) fn warn_unmatched(selection: &Selection, survey: &Survey) {
     let left_out: Vec<(Option<&str>, &str)> = survey
         .left_out
         .iter()
-        .map(|(label, _)| label.split_once('.').map_or((None, label.as_str()), |(schema, name)| (Some(schema), name)))
+        .map(|(label, _)| {
+            label
+                .split_once('.')
+                .map_or((None, label.as_str()), |(schema, name)| {
+                    (Some(schema), name)
+                })
+        })
         .collect();
     let all = survey
         .parts

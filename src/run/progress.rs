@@ -198,9 +198,16 @@ impl TaskBoard {
             .filter(|active| active.expected > 0)
             .map(|active| active.expected.min(active.bytes) as f64)
             .sum();
-        let share = |done: f64, all: f64| if all > 0.0 { (done / all).min(1.0) } else { 0.0 };
+        let share = |done: f64, all: f64| {
+            if all > 0.0 {
+                (done / all).min(1.0)
+            } else {
+                0.0
+            }
+        };
         let mut percent = COPY_SHARE * share(inner.done as f64 + moving, inner.total as f64)
-            + (1.0 - COPY_SHARE - FINISH_SHARE) * share(inner.steps_done as f64, inner.steps as f64);
+            + (1.0 - COPY_SHARE - FINISH_SHARE)
+                * share(inner.steps_done as f64, inner.steps as f64);
         if inner.finished {
             percent = 0.99;
         }

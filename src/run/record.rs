@@ -71,18 +71,38 @@ impl Recorder {
         order.board.set_step("record");
         let (state, message, exit_code) = match outcome {
             Ok(()) => (RunState::Succeeded, String::new(), 0),
-            Err(error) => (state_of(error.kind()), error.to_string(), error.kind().exit_code()),
+            Err(error) => (
+                state_of(error.kind()),
+                error.to_string(),
+                error.kind().exit_code(),
+            ),
         };
-        let unfinished = if state == RunState::Succeeded { RunState::Succeeded } else { RunState::Cancelled };
+        let unfinished = if state == RunState::Succeeded {
+            RunState::Succeeded
+        } else {
+            RunState::Cancelled
+        };
         for task in &order.board.tasks {
             match task.state() {
-                RunState::Running => task.end(if unfinished == RunState::Succeeded { unfinished } else { state }, &message),
-                RunState::Pending if state != RunState::Succeeded => task.end(unfinished, "not reached"),
+                RunState::Running => task.end(
+                    if unfinished == RunState::Succeeded {
+                        unfinished
+                    } else {
+                        state
+                    },
+                    &message,
+                ),
+                RunState::Pending if state != RunState::Succeeded => {
+                    task.end(unfinished, "not reached")
+                }
                 _ => {}
             }
         }
         let seconds = (Utc::now() - order.started_at).to_std().unwrap_or_default();
-        let took = humantime::format_duration(Duration::from_millis(seconds.as_millis() as u64 / 100 * 100)).to_string();
+        let took = humantime::format_duration(Duration::from_millis(
+            seconds.as_millis() as u64 / 100 * 100,
+        ))
+        .to_string();
         let rows: u64 = order.board.tasks.iter().map(|task| task.rows()).sum();
         match outcome {
             Ok(()) => tracing::info!(rows, took, "run succeeded"),
@@ -104,7 +124,10 @@ impl Recorder {
         let written = write_status(&order.state, &order.settings, &order.job, &order.id);
         recorded.and(written).map_err(|error| {
             let how = match outcome {
-                Ok(()) => "the run succeeded and its new data IS live, but this could not be recorded".to_owned(),
+                Ok(()) => {
+                    "the run succeeded and its new data IS live, but this could not be recorded"
+                        .to_owned()
+                }
                 Err(failure) => format!("{failure}; and this could not be recorded"),
             };
             error.within(how)

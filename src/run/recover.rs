@@ -19,14 +19,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Records every dead run of this host as failed; returns them.
 pub fn bury(state: &State, settings: &Settings) -> Result<Vec<Run>> {
     let mut dead = Vec::new();
-    for run in state.dead_runs()?.into_iter().filter(|run| run.host == host_name()) {
-        let step = if run.step.is_empty() { "start" } else { &run.step };
+    for run in state
+        .dead_runs()?
+        .into_iter()
+        .filter(|run| run.host == host_name())
+    {
+        let step = if run.step.is_empty() {
+            "start"
+        } else {
+            &run.step
+        };
         let live = match step {
             "publish" => "; the target is whole: it has either the old copy or the new one",
             "hooks" | "record" => "; the new copy is live",
             _ => "; the target is as it was",
         };
-        let message = format!("the run's process died during {step} (killed, or the machine went down){live}");
+        let message = format!(
+            "the run's process died during {step} (killed, or the machine went down){live}"
+        );
         tracing::warn!(job = run.job, run = run.id, message, "found a dead run");
         state.finish(
             &run.id,
@@ -57,8 +67,12 @@ pub async fn clear(order: Arc<Order>, dead: &Run) {
     let cleared = tokio::time::timeout(PATIENCE, sweep(&order, dead)).await;
     match cleared {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "what a dead run left is not cleared yet; the next run does it"),
-        Err(_) => tracing::warn!("what a dead run left is not cleared yet: a server did not answer; the next run does it"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "what a dead run left is not cleared yet; the next run does it")
+        }
+        Err(_) => tracing::warn!(
+            "what a dead run left is not cleared yet: a server did not answer; the next run does it"
+        ),
     }
 }
 
@@ -70,7 +84,11 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
         let swept = async {
             let target = store::open_target(task, &order.context(task)?).await?;
             let place = target.identity().await?.place;
-            locked.push(TargetLock::take(super::lock_dir(order), &place, &locks::owner(order, Verb::Run))?);
+            locked.push(TargetLock::take(
+                super::lock_dir(order),
+                &place,
+                &locks::owner(order, Verb::Run),
+            )?);
             target.lock().await?;
             for leftover in target.sweep().await? {
                 tracing::warn!(leftover, "removed what a dead run had left");
@@ -82,7 +100,12 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
     }
     if let Some(directory) = &order.settings.reboot_lock.directory {
         // Taking over a dead run's file and dropping it removes it.
-        drop(RebootLock::take(directory, order.job.name.as_str(), &order.id, &Process::own())?);
+        drop(RebootLock::take(
+            directory,
+            order.job.name.as_str(),
+            &order.id,
+            &Process::own(),
+        )?);
     }
     if matches!(dead.step.as_str(), "maintenance" | "publish" | "hooks")
         && let Some(hook) = &order.job.hooks.maintenance_off

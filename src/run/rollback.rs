@@ -55,7 +55,11 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
         let opened = async {
             let target = store::open_target(task, &order.context(task)?).await?;
             let place = target.identity().await?.place;
-            host_locks.push(TargetLock::take(super::lock_dir(order), &place, &locks::owner(order, Verb::Rollback))?);
+            host_locks.push(TargetLock::take(
+                super::lock_dir(order),
+                &place,
+                &locks::owner(order, Verb::Rollback),
+            )?);
             target.lock().await?;
             Ok(target)
         };
@@ -87,6 +91,14 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
     let after = maintenance.after_publish().await;
     let off = maintenance.off().await;
     after
-        .and(if off { Ok(()) } else { Err(Error::new(Kind::Hook, "maintenance_off failed")) })
-        .map_err(|error| error.within("previous IS live again, but").with_kind(Kind::AfterPublish))
+        .and(if off {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::Hook, "maintenance_off failed"))
+        })
+        .map_err(|error| {
+            error
+                .within("previous IS live again, but")
+                .with_kind(Kind::AfterPublish)
+        })
 }

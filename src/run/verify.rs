@@ -21,7 +21,10 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
         tracing::warn!("the copy is published without having been verified, as the job says");
         return Ok(());
     }
-    let (source, target) = (site.source.catalogue().await?, site.target.catalogue().await?);
+    let (source, target) = (
+        site.source.catalogue().await?,
+        site.target.catalogue().await?,
+    );
     let mut differences = source.differences(&target);
     let versions = (survey.server.major, site.target.server().await?.major);
     if versions.0 != versions.1 {
@@ -30,20 +33,33 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
             .into_iter()
             .partition::<Vec<_>, _>(|difference| matches!(difference, Difference::Changed { .. }));
         for difference in changed {
-            tracing::debug!(object = difference.object(), "defined in other words by the target's version");
+            tracing::debug!(
+                object = difference.object(),
+                "defined in other words by the target's version"
+            );
         }
         differences = rest;
     }
     if !differences.is_empty() {
         let named: Vec<String> = differences.iter().take(NAMED).map(shortened).collect();
         let more = differences.len().saturating_sub(NAMED);
-        let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
+        let rest = if more > 0 {
+            format!(", and {more} more")
+        } else {
+            String::new()
+        };
         for difference in &differences {
-            tracing::error!(difference = shortened(difference), "not the same on both sides");
+            tracing::error!(
+                difference = shortened(difference),
+                "not the same on both sides"
+            );
         }
         return Err(Error::new(
             Kind::Verify,
-            format!("the copy is not equal to the source: {}{rest}", named.join("; ")),
+            format!(
+                "the copy is not equal to the source: {}{rest}",
+                named.join("; ")
+            ),
         )
         .hint("the run's log names every difference"));
     }
@@ -57,7 +73,11 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
 }
 
 fn shortened(difference: &Difference) -> String {
-    let text = difference.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = difference
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     if text.chars().count() > 300 {
         text.chars().take(300).chain("...".chars()).collect()
     } else {
@@ -67,14 +87,21 @@ fn shortened(difference: &Difference) -> String {
 
 async fn compare(site: &Arc<Site>, survey: &Survey, place: usize) -> Result<()> {
     let part = &survey.parts[place];
-    let (source, target) = tokio::try_join!(site.source.checksum(part), site.target.checksum(part))?;
+    let (source, target) =
+        tokio::try_join!(site.source.checksum(part), site.target.checksum(part))?;
     if source == target {
         return Ok(());
     }
     let what = if source.rows == target.rows {
         "the checksums of its rows differ".to_owned()
     } else {
-        format!("{} rows on the source and {} on the target", source.rows, target.rows)
+        format!(
+            "{} rows on the source and {} on the target",
+            source.rows, target.rows
+        )
     };
-    Err(Error::new(Kind::Verify, format!("{}: {what}", part.label())))
+    Err(Error::new(
+        Kind::Verify,
+        format!("{}: {what}", part.label()),
+    ))
 }

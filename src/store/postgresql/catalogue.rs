@@ -36,7 +36,7 @@ const QUERIES: &[&str] = &[
      WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
        AND OURS AND FREE(pg_class, c)",
     "SELECT 'pg_constraint'::regclass::oid, o.oid, 'constraint ' || n.nspname || '.' || coalesce(c.relname, t.typname, '') || '.' || o.conname,
-            concat_ws(' ', o.contype, pg_get_constraintdef(o.oid), o.convalidated, o.condeferrable, o.condeferred, o.conislocal, o.connoinherit)
+            concat_ws(' ', o.contype, pg_get_constraintdef(o.oid), o.convalidated, o.condeferrable, o.condeferred, o.conislocal)
      FROM pg_constraint o JOIN pg_namespace n ON n.oid = o.connamespace LEFT JOIN pg_class c ON c.oid = o.conrelid
      LEFT JOIN pg_type t ON t.oid = o.contypid
      WHERE OURS AND o.contype <> 'n' AND NOT (o.contype = 'f' AND o.conparentid <> 0) AND (c.relpersistence IS NULL OR c.relpersistence <> 't')
@@ -51,11 +51,11 @@ const QUERIES: &[&str] = &[
      JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE OURS AND r.relpersistence <> 't' AND FREE(pg_class, r)",
     "SELECT 'pg_trigger'::regclass::oid, t.oid, 'trigger ' || n.nspname || '.' || c.relname || '.' || t.tgname,
-            pg_get_triggerdef(t.oid) || ' ' || t.tgenabled
+            pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE NOT t.tgisinternal AND OURS AND FREE(pg_class, c)",
     "SELECT 'pg_rewrite'::regclass::oid, r.oid, 'rule ' || n.nspname || '.' || c.relname || '.' || r.rulename,
-            pg_get_ruledef(r.oid) || ' ' || r.ev_enabled
+            pg_get_ruledef(r.oid) || ' ' || r.ev_enabled::text
      FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE r.rulename <> '_RETURN' AND OURS AND FREE(pg_class, c)",
     "SELECT 'pg_policy'::regclass::oid, p.oid, 'policy ' || n.nspname || '.' || c.relname || '.' || p.polname,

@@ -62,6 +62,8 @@ pub(super) struct Sorted {
     pub(super) before: Vec<Entry>,
     /// Indexes and the constraints on top of them; several at a time.
     pub(super) indexes: Vec<Entry>,
+    /// What joins indexes of partitions to their parents': a foreign key to a partitioned table needs it.
+    pub(super) attach: Vec<Entry>,
     /// Foreign keys; several at a time.
     pub(super) foreign_keys: Vec<Entry>,
     /// The rest after rows, in order.
@@ -77,6 +79,7 @@ pub(super) fn sort(toc: &Toc, gone: &HashSet<(u32, u32)>) -> Sorted {
     let mut sorted = Sorted {
         before: Vec::new(),
         indexes: Vec::new(),
+        attach: Vec::new(),
         foreign_keys: Vec::new(),
         after: Vec::new(),
         grants: Vec::new(),
@@ -98,6 +101,7 @@ pub(super) fn sort(toc: &Toc, gone: &HashSet<(u32, u32)>) -> Sorted {
             ("ACL" | "DEFAULT ACL", _) => sorted.grants.push(entry.clone()),
             ("EVENT TRIGGER", _) => sorted.event_triggers.push(entry.clone()),
             ("INDEX" | "CONSTRAINT", _) => sorted.indexes.push(entry.clone()),
+            ("INDEX ATTACH", _) => sorted.attach.push(entry.clone()),
             ("FK CONSTRAINT", _) => sorted.foreign_keys.push(entry.clone()),
             (_, Section::Before | Section::Along) => sorted.before.push(entry.clone()),
             // Comments on indexes and the like come along here.

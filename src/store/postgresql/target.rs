@@ -125,6 +125,15 @@ impl Target {
         Ok(session)
     }
 
+    async fn restore_path(&self, session: &Session) -> Result<()> {
+        session
+            .run(&format!(
+                "SET search_path = {}",
+                self.made().definitions.traits.search_path
+            ))
+            .await
+    }
+
     fn rest(&self, session: Session) {
         self.idle
             .lock()
@@ -506,6 +515,7 @@ impl store::Target for Target {
         // Numbers of live's entries must not meet the source's.
         sorted.before.extend(renumbered(theirs.before));
         sorted.indexes.extend(renumbered(theirs.indexes));
+        sorted.attach.extend(renumbered(theirs.attach));
         sorted.foreign_keys.extend(renumbered(theirs.foreign_keys));
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
@@ -658,6 +668,9 @@ impl store::Target for Target {
             .buffer_unordered(self.context.workers)
             .try_collect::<()>()
             .await?;
+        for entry in &made.sorted.attach {
+            restore::make(&session, entry).await?;
+        }
         session.run("ANALYZE").await?;
         self.refresh_views(&made.sorted.before).await?;
         for place in later {
@@ -736,8 +749,11 @@ impl store::Target for Target {
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        // With the source's empty search path: the text of a regclass depends on it.
         let session = self.session().await?;
+        session.run("SET search_path = ''").await?;
         let sum = checksum(&session, part, "").await?;
+        self.restore_path(&session).await?;
         self.rest(session);
         Ok(sum)
     }
