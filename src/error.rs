@@ -20,6 +20,8 @@ pub enum Kind {
     Timeout,
     /// A server could not be reached, or the connection broke.
     Connection,
+    /// What a URL names is not there.
+    Absent,
     /// A server was reached and said no: password, privilege.
     Permission,
     /// A disk is full.

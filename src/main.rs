@@ -1,10 +1,21 @@
-//! The command: parse, dispatch, and map the outcome to an exit code.
-//!
-//! 0 succeeded, 1 failed, 2 usage or configuration, 3 refused by policy, 75 busy or held, 130/143 cancelled by
-//! SIGINT/SIGTERM. `check` has a monitoring plugin's codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+//! The `envsyncd` command.
 
 use std::process::ExitCode;
 
+use envsyncd::cli;
+
 fn main() -> ExitCode {
-    envsyncd::cli::main(std::env::args_os())
+    let code = match cli::parse(std::env::args_os()).map(cli::dispatch) {
+        // The command line was `--help` or made no sense: that is said already.
+        Err(code) | Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            // Nobody may be listening there any more.
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("envsyncd: {error}\n"),
+            );
+            error.kind().exit_code()
+        }
+    };
+    ExitCode::from(code)
 }

@@ -1,32 +1,24 @@
 //! `check`: the monitoring plugin. Needs no daemon and no state store, only status files.
 
 use chrono::Utc;
-use clap::Args;
 
-use super::{Global, print};
+use super::{Options, settings, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Process;
 use crate::report::check::{self, CRITICAL, Thresholds, Verdict, WARNING};
 use crate::report::range::Range;
 use crate::report::status_file::{self, StatusFile};
 
-const EXAMPLES: &str = "Examples:
-  envsyncd check                                 all jobs, with the default limits
-  envsyncd check publishing-api -w 28h -c 52h
-  envsyncd check nightly -w 90m -c @0:10
-
-Limits are on the age of the last success, as ranges of the Monitoring Plugins guidelines: 28h alerts above,
-10: below, ~:10 above, 1h:2d outside, @1h:2d inside. Numbers are seconds, or have a unit: 90m, 28h, 2d.
-
-Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.";
-
-/// `check [JOB...]`
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct CheckArgs {
-    /// Jobs; none: all that have a status file
+/// A monitoring plugin over the status files (Icinga, Nagios); needs no daemon
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd check\n  envsyncd check publishing-api -w 28h -c 52h\n\nExit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (bad arguments, or a status file that is missing or unreadable)"
+)]
+pub(super) struct Args {
+    /// These jobs only
+    #[arg(value_name = "JOB")]
     jobs: Vec<String>,
-    /// Warn when the last success is older
+    /// Age of the last success above which a job is WARNING: a range of the Monitoring Plugins guidelines in seconds, or a length such as 28h
     #[arg(
         short,
         long,
@@ -35,7 +27,7 @@ pub(super) struct CheckArgs {
         allow_hyphen_values = true
     )]
     warning: String,
-    /// Critical when the last success is older
+    /// Age of the last success above which a job is CRITICAL
     #[arg(
         short,
         long,
@@ -46,8 +38,8 @@ pub(super) struct CheckArgs {
     critical: String,
 }
 
-pub(super) fn check(global: &Global, args: &CheckArgs) -> u8 {
-    let (text, verdict) = checked(global, args).unwrap_or_else(|error| {
+pub(super) fn main(options: &Options, args: &Args) -> u8 {
+    let (text, verdict) = checked(options, args).unwrap_or_else(|error| {
         (
             format!(
                 "ENVSYNCD UNKNOWN - {}\n",
@@ -57,11 +49,11 @@ pub(super) fn check(global: &Global, args: &CheckArgs) -> u8 {
         )
     });
     // Whoever called us reads the exit code, too.
-    let _ = print(&text);
+    let _ = terminal::print(&text);
     verdict.exit_code()
 }
 
-fn checked(global: &Global, args: &CheckArgs) -> Result<(String, Verdict)> {
+fn checked(options: &Options, args: &Args) -> Result<(String, Verdict)> {
     let range = |text: &str, default: Range, name: &str| -> Result<Range> {
         if text.is_empty() {
             return Ok(default);
@@ -73,7 +65,7 @@ fn checked(global: &Global, args: &CheckArgs) -> Result<(String, Verdict)> {
         warning: range(&args.warning, WARNING, "warning")?,
         critical: range(&args.critical, CRITICAL, "critical")?,
     };
-    let settings = global.settings()?;
+    let settings = settings(options)?;
     let mut names = args.jobs.clone();
     if names.is_empty() {
         let listed = std::fs::read_dir(&settings.status_dir).map_err(|error| {

@@ -1,26 +1,24 @@
-//! `completions`: a script for a shell.
+//! `completions SHELL`
 
-use clap::{Args, CommandFactory};
+use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, print};
+use super::{Cli, terminal};
 use crate::error::Result;
 
-const EXAMPLES: &str = "Examples:
-  envsyncd completions bash > /etc/bash_completion.d/envsyncd
-  envsyncd completions zsh > /usr/share/zsh/vendor-completions/_envsyncd
-  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish";
-
-/// `completions SHELL`
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct CompletionsArgs {
+/// Prints a shell's completions for this command
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish"
+)]
+pub(super) struct Args {
     /// The shell
     shell: Shell,
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> Result<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "envsyncd", &mut script);
-    print(&String::from_utf8_lossy(&script))
+pub(super) fn main(args: &Args) -> Result<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "envsyncd", &mut text);
+    terminal::print(&String::from_utf8_lossy(&text))?;
+    Ok(0)
 }

@@ -1,85 +1,94 @@
-//! `history`: past runs, newest first.
+//! `history [JOB]`
 
 use chrono::Utc;
-use clap::Args;
-use indicatif::{HumanBytes, HumanCount};
-use serde::Serialize;
 
-use super::show::RunReport;
-use super::{Global, print, print_json, state_to_read, table, unknown_job};
+use super::{Options, jobs, json, settings, state_to_read, terminal};
 use crate::error::Result;
+use crate::guard::process::host_name;
+use crate::state::Run;
 
-const EXAMPLES: &str = "Examples:
-  envsyncd history
-  envsyncd history publishing-api --limit 5
-  envsyncd history --json | jq -r '.runs[] | [.job, .state, .duration_seconds] | @tsv'";
-
-/// `history [JOB]`
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct HistoryArgs {
-    /// One job
+/// Lists the newest runs
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd history\n  envsyncd history publishing-api --limit 5\n  envsyncd history --json"
+)]
+pub(super) struct Args {
+    /// The runs of this job only
     job: Option<String>,
-    /// How many runs
+    /// How many runs at the most
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Print JSON: {version, runs: [as `show --json` has them]}
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Report {
-    version: u32,
-    runs: Vec<RunReport>,
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = settings(options)?;
+    let state = state_to_read(options, &settings)?;
+    if let Some(job) = &args.job {
+        jobs::find(job, &settings, state.as_ref())?;
+    }
+    let runs = match &state {
+        Some(state) => state.runs(args.job.as_deref(), args.limit)?,
+        None => Vec::new(),
+    };
+    let (host, now) = (host_name(), Utc::now());
+    if args.json {
+        terminal::print_json(&json::History {
+            version: json::VERSION,
+            runs: runs
+                .iter()
+                .map(|run| json::Run::new(run, &host, now))
+                .collect(),
+        })?;
+    } else if runs.is_empty() {
+        terminal::note("no runs yet");
+    } else {
+        let id = jobs::short_ids(&runs);
+        let table = terminal::table(
+            &[
+                "RUN", "JOB", "STATE", "STARTED", "TOOK", "ROWS", "BY", "MESSAGE",
+            ],
+            runs.iter().map(|run| {
+                vec![
+                    run.id.get(..id).unwrap_or(&run.id).to_owned(),
+                    run.job.clone(),
+                    state_of(run, &host),
+                    terminal::when(run.started_at, now),
+                    terminal::length(run.duration(now)),
+                    terminal::number(run.rows()),
+                    asked_by(run),
+                    run.message.clone(),
+                ]
+            }),
+        );
+        terminal::print(&table)?;
+    }
+    Ok(0)
 }
 
-pub(super) fn history(global: &Global, args: &HistoryArgs) -> Result<u8> {
-    let settings = global.settings()?;
-    let mut runs = Vec::new();
-    if let Some(state) = state_to_read(global, &settings)? {
-        runs = state.runs(args.job.as_deref(), args.limit)?;
-        if runs.is_empty()
-            && let Some(job) = &args.job
-        {
-            return Err(unknown_job(&state, job));
-        }
+/// A run's state for people, in a word or two.
+pub(super) fn state_of(run: &Run, host: &str) -> String {
+    use crate::state::{RunState, Verb};
+    let state = if run.is_dead(host) {
+        "died".to_owned()
+    } else if run.state == RunState::Running {
+        format!("running {:.0} %", run.progress_percent())
+    } else {
+        run.state.to_string()
+    };
+    match run.verb {
+        Verb::Run => state,
+        Verb::Rollback => format!("{state} (rollback)"),
     }
-    if args.json {
-        return print_json(&Report {
-            version: 1,
-            runs: runs.iter().map(RunReport::of).collect(),
-        });
+}
+
+/// `manual (ada)`
+pub(super) fn asked_by(run: &Run) -> String {
+    if run.by.is_empty() {
+        run.trigger.to_string()
+    } else {
+        format!("{} ({})", run.trigger, run.by)
     }
-    if runs.is_empty() {
-        return print("no job has run yet\n");
-    }
-    let now = Utc::now();
-    let mut rows = table::new(&[
-        "run",
-        "job",
-        "direction",
-        "what",
-        "state",
-        "began",
-        "took",
-        "rows",
-        "size",
-        "message",
-    ]);
-    for run in &runs {
-        rows.add_row(vec![
-            run.id.clone(),
-            run.job.clone(),
-            format!("{} -> {}", run.from, run.to),
-            run.verb.to_string(),
-            run.state.to_string(),
-            table::when(Some(run.started_at), now),
-            table::duration(run.duration(now)),
-            HumanCount(run.rows()).to_string(),
-            HumanBytes(run.bytes()).to_string(),
-            table::message(&run.message),
-        ]);
-    }
-    print(&format!("{rows}\n"))
 }

@@ -1,100 +1,99 @@
-//! `logs`: a run's log, as it comes if asked.
+//! `logs RUN`
 
-use std::io::Write;
+use std::fmt::Write;
+use std::thread;
 use std::time::Duration;
 
 use chrono::{Local, SecondsFormat};
-use clap::Args;
-use serde::Serialize;
 
-use super::{Global, state_to_read};
+use super::{Options, jobs, json, settings, state_to_read, terminal};
 use crate::error::{Error, Kind, Result};
-use crate::state::LogLine;
+use crate::guard::process::host_name;
+use crate::state::{LogLine, Run};
 
-const EXAMPLES: &str = "Examples:
-  envsyncd logs 0199b2c3
-  envsyncd logs 0199b2c3 --follow           until the run ends
-  envsyncd logs 0199b2c3 --json             a JSON object a line";
+/// How many lines are read at once.
+const PAGE: usize = 1000;
 
-/// How often new lines are looked for.
-const EVERY: Duration = Duration::from_millis(250);
+/// How often `--follow` looks for new lines.
+const PAUSE: Duration = Duration::from_millis(250);
 
-/// `logs RUN`
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct LogsArgs {
-    /// A run's id, or the beginning or the end of one
+/// Prints the log of one run
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd logs 0199d3a4-7c21\n  envsyncd logs 0199d3a4-7c21 --follow\n  envsyncd logs 0199d3a4-7c21 --json > run.jsonl"
+)]
+pub(super) struct Args {
+    /// Its id, or enough of its beginning (or end) to tell it from all others
     run: String,
-    /// Print new lines as they come, until the run ends
+    /// Goes on until the run ends
     #[arg(short, long)]
     follow: bool,
-    /// Print a JSON object a line
+    /// Prints one JSON document a line
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    at: String,
-    level: &'a str,
-    task: &'a str,
-    message: &'a str,
-}
-
-pub(super) fn logs(global: &Global, args: &LogsArgs) -> Result<u8> {
-    let settings = global.settings()?;
-    let state = state_to_read(global, &settings)?;
-    let id = super::show::find(state.as_ref(), &args.run)?.id;
-    let Some(state) = state else { return Ok(0) };
-    let mut after = 0;
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = settings(options)?;
+    let state = state_to_read(options, &settings)?;
+    let run = jobs::find_run(&args.run, &settings, state.as_ref())?;
+    let state = state.ok_or_else(|| Error::new(Kind::Internal, "a run without a history"))?;
+    let host = host_name();
+    let mut last = 0;
     loop {
-        // Asked before the lines are read: what a run writes before it ends is not missed.
-        let ended = state.run(&id)?.is_none_or(|run| {
-            run.finished_at.is_some() || run.is_dead(&crate::guard::process::host_name())
-        });
+        // Asked before the lines are read: what is written before the end is then printed before we stop.
+        let now = state.run(&run.id)?;
+        let over = now
+            .as_ref()
+            .is_none_or(|run| run.finished_at.is_some() || run.is_dead(&host));
         loop {
-            let lines = state.logs(&id, after, 1000)?;
-            let Some((last, _)) = lines.last() else { break };
-            after = *last;
-            let text: String = lines
-                .iter()
-                .map(|(_, line)| shown(line, args.json))
-                .collect();
-            let mut out = std::io::stdout().lock();
-            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(0),
-                Err(error) => {
-                    return Err(Error::new(Kind::Io, "stdout cannot be written to").because(error));
-                }
-                Ok(()) => {}
+            let lines = state.logs(&run.id, last, PAGE)?;
+            let Some((newest, _)) = lines.last() else {
+                break;
+            };
+            last = *newest;
+            if !terminal::print(&text(&run, &lines, args.json)?)? {
+                return Ok(0);
             }
         }
-        if !args.follow || ended {
+        if over || !args.follow {
+            if args.follow && now.is_some_and(|run| run.is_dead(&host)) {
+                terminal::note("the run's process is gone");
+            }
             return Ok(0);
         }
-        std::thread::sleep(EVERY);
+        thread::sleep(PAUSE);
     }
 }
 
-fn shown(line: &LogLine, json: bool) -> String {
-    if json {
-        let line = Line {
-            at: line.at.to_rfc3339_opts(SecondsFormat::Millis, true),
-            level: &line.level,
-            task: &line.task,
-            message: &line.message,
+fn text(run: &Run, lines: &[(i64, LogLine)], as_json: bool) -> Result<String> {
+    let mut text = String::new();
+    for (seq, line) in lines {
+        if as_json {
+            let document = json::Log {
+                version: json::VERSION,
+                run_id: &run.id,
+                seq: *seq,
+                at: line.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+                level: &line.level,
+                task: &line.task,
+                message: &line.message,
+            };
+            let line = serde_json::to_string(&document).map_err(|error| {
+                Error::new(Kind::Internal, "cannot write this as JSON").because(error)
+            })?;
+            text.push_str(&line);
+            text.push('\n');
+            continue;
+        }
+        let at = line.at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+        let task = if line.task.is_empty() {
+            String::new()
+        } else {
+            format!("[{}] ", line.task)
         };
-        return serde_json::to_string(&line).unwrap_or_default() + "\n";
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{at} {:5} {task}{}", line.level, line.message);
     }
-    let task = if line.task.is_empty() {
-        String::new()
-    } else {
-        format!("{}: ", line.task)
-    };
-    format!(
-        "{} {:5} {task}{}\n",
-        line.at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S"),
-        line.level,
-        line.message
-    )
+    Ok(text)
 }

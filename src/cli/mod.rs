@@ -1,24 +1,26 @@
-//! The command line: one file a verb. The only place that knows a terminal.
+//! The command line: its arguments, and a file for each verb. The only place that knows a terminal.
 
 mod bars;
 mod check;
 mod completions;
 mod history;
 mod hold;
+mod jobs;
+mod json;
 mod logs;
 mod plan;
+mod release;
 mod run;
 mod show;
 mod status;
-mod table;
+mod terminal;
 mod validate;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::job::{Job, Settings};
@@ -28,152 +30,158 @@ use crate::run::recover;
 use crate::state::State;
 
 const EXAMPLES: &str = "Examples:
-  envsyncd --once -f publishing-api.toml        run one job now, in the foreground
-  envsyncd plan -f publishing-api.toml          what that would do, with sizes; changes nothing
-  envsyncd status                               every job's last run
-  envsyncd check publishing-api -w 28h -c 52h   for Icinga or Nagios
-  envsyncd hold staging --reason deploy -- ./deploy.sh
+  envsyncd --once -f publishing-api.toml    run one job now, in the foreground
+  envsyncd plan -f publishing-api.toml      what that would do, with sizes; changes nothing
+  envsyncd status                           every job's last run
+  envsyncd check -w 28h -c 52h              for Icinga or Nagios
+  envsyncd hold staging --reason 'release 42' -- ./deploy.sh
 
-Exit codes of a run: 0 succeeded, 1 failed, 2 usage or configuration, 3 refused by policy,
-75 the target is busy or held, 130/143 cancelled by SIGINT/SIGTERM.";
+Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy,
+75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM";
 
-/// Copies an environment's data into the environment below it: verified, published in one step, never uphill.
+/// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "envsyncd", version, after_help = EXAMPLES, args_conflicts_with_subcommands = false)]
-struct Cli {
+#[command(
+    name = "envsyncd",
+    version,
+    about = "Copies an environment's databases into the environment below it: verified, published in one step, never uphill",
+    after_help = EXAMPLES,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What every verb takes.
     #[command(flatten)]
-    global: Global,
-    /// Run one job now, in the foreground; the same as `run`
+    pub options: Options,
+    /// Runs one job now, in the foreground; the same as `run`
     #[arg(long, requires = "file")]
     once: bool,
     /// The job's file, with --once
     #[arg(short, long, value_name = "FILE", requires = "once")]
     file: Option<PathBuf>,
     #[command(subcommand)]
-    verb: Option<Verb>,
+    command: Option<Command>,
 }
 
-/// Options of every verb.
-#[derive(Debug, Clone, Args)]
-struct Global {
+/// What every verb takes.
+#[derive(Debug, clap::Args)]
+pub struct Options {
     /// The settings' file [default: /etc/envsyncd/envsyncd.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE", env = "ENVSYNCD_CONFIG")]
-    config: Option<PathBuf>,
-    /// Log more; twice: everything
+    pub config: Option<PathBuf>,
+    /// Says more (twice: everything)
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Says less (twice: errors only)
     #[arg(short, long, global = true, action = ArgAction::Count)]
-    verbose: u8,
-    /// Log only warnings and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    quiet: bool,
+    pub quiet: u8,
+}
+
+impl Options {
+    /// 0 as it comes; above: more; below: less.
+    pub fn verbosity(&self) -> i8 {
+        let count = |n: u8| i8::try_from(n).unwrap_or(i8::MAX);
+        count(self.verbose) - count(self.quiet)
+    }
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Run one job now, in the foreground
-    Run(run::RunArgs),
-    /// Check one job file, or all of job_dir
-    Validate(validate::ValidateArgs),
-    /// Show what a run would do, with sizes; changes nothing
-    Plan(plan::PlanArgs),
-    /// Show every job's last run, or one job's
-    Status(status::StatusArgs),
-    /// List past runs, newest first
-    History(history::HistoryArgs),
-    /// Show one run with its tasks
-    Show(show::ShowArgs),
-    /// Print a run's log
-    Logs(logs::LogsArgs),
-    /// A monitoring plugin over the status files
-    Check(check::CheckArgs),
-    /// Keep runs out of an environment, for the length of COMMAND if one is given
-    Hold(hold::HoldArgs),
-    /// End a hold
-    Release(hold::ReleaseArgs),
-    /// Publish again what was live before the last run
+enum Command {
+    Run(run::Args),
+    Validate(validate::Args),
+    Plan(plan::Args),
+    Status(status::Args),
+    History(history::Args),
+    Show(show::Args),
+    Logs(logs::Args),
+    Check(check::Args),
+    Hold(hold::Args),
+    Release(release::Args),
     Rollback(run::RollbackArgs),
-    /// Print a completion script for a shell
-    Completions(completions::CompletionsArgs),
+    Completions(completions::Args),
 }
 
-/// Runs the command; the exit code is the process's.
-pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.collect();
-    // A monitoring plugin's wrong usage is UNKNOWN.
-    let is_check = arguments
-        .iter()
-        .skip(1)
-        .find(|a| !a.to_string_lossy().starts_with('-'))
-        .is_some_and(|a| a == "check");
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) if is_check && error.use_stderr() => {
-            let first = error
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            let _ = writeln!(
-                std::io::stdout(),
-                "ENVSYNCD UNKNOWN - {}",
-                first.trim_start_matches("error: ")
-            );
-            return ExitCode::from(3);
+/// Reads the command line. What is wrong with it, or `--help`, is printed here: then this is the exit code.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    Cli::try_parse_from(&args).map_err(|error| {
+        let asked = matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+        );
+        if !asked && is_check(&args) {
+            // A monitor shows the first line of standard output and knows 3 as UNKNOWN (Monitoring Plugins guidelines).
+            let text = error.render().to_string();
+            let line = text.lines().next().unwrap_or_default();
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            let _ = terminal::print(&format!("ENVSYNCD UNKNOWN - {line}\n"));
+            return 3;
         }
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
-    };
-    match dispatch(cli) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "envsyncd: {error}");
-            ExitCode::from(error.kind().exit_code())
-        }
-    }
+        // Whoever closed the other end does not want to read it.
+        let _ = error.print();
+        if asked { 0 } else { 2 }
+    })
 }
 
-fn dispatch(cli: Cli) -> Result<u8> {
-    let global = cli.global;
+/// Does what the command line says; the result is the exit code.
+pub fn dispatch(cli: Cli) -> Result<u8> {
+    let options = &cli.options;
     if cli.once {
-        if cli.verb.is_some() {
-            return Err(Error::new(
-                Kind::Usage,
-                "--once is a run of its own and takes no verb",
-            ));
-        }
-        let file = cli.file.expect("clap requires it");
-        return run::run(&global, &run::RunArgs::of(file));
+        return match (cli.file, cli.command) {
+            (Some(file), None) => run::main(options, &run::Args { file }),
+            _ => Err(Error::new(Kind::Usage, "--once is a run and takes no verb")
+                .hint("envsyncd --once -f FILE")),
+        };
     }
-    match cli.verb {
-        Some(Verb::Run(args)) => run::run(&global, &args),
-        Some(Verb::Validate(args)) => validate::validate(&global, &args),
-        Some(Verb::Plan(args)) => plan::plan(&global, &args),
-        Some(Verb::Status(args)) => status::status(&global, &args),
-        Some(Verb::History(args)) => history::history(&global, &args),
-        Some(Verb::Show(args)) => show::show(&global, &args),
-        Some(Verb::Logs(args)) => logs::logs(&global, &args),
-        Some(Verb::Check(args)) => Ok(check::check(&global, &args)),
-        Some(Verb::Hold(args)) => hold::hold(&global, &args),
-        Some(Verb::Release(args)) => hold::release(&global, &args),
-        Some(Verb::Rollback(args)) => run::rollback(&global, &args),
-        Some(Verb::Completions(args)) => completions::completions(&args),
-        None => Err(Error::new(Kind::Usage, "there is nothing to do").hint("try: envsyncd --help")),
+    let Some(command) = cli.command else {
+        return Err(Error::new(Kind::Usage, "there is nothing to do")
+            .hint("envsyncd --help lists the verbs"));
+    };
+    match command {
+        Command::Run(args) => run::main(options, &args),
+        Command::Validate(args) => validate::main(options, &args),
+        Command::Plan(args) => plan::main(options, &args),
+        Command::Status(args) => status::main(options, &args),
+        Command::History(args) => history::main(options, &args),
+        Command::Show(args) => show::main(options, &args),
+        Command::Logs(args) => logs::main(options, &args),
+        Command::Check(args) => Ok(check::main(options, &args)),
+        Command::Hold(args) => hold::main(options, &args),
+        Command::Release(args) => release::main(options, &args),
+        Command::Rollback(args) => run::rollback(options, &args),
+        Command::Completions(args) => completions::main(&args),
     }
 }
 
-impl Global {
-    fn verbosity(&self) -> i8 {
-        if self.quiet {
-            -1
-        } else {
-            i8::try_from(self.verbose).unwrap_or(i8::MAX)
+/// Whether the verb is `check`: the first argument that is neither an option nor the value of `--config`.
+fn is_check(args: &[OsString]) -> bool {
+    let mut rest = args.iter().skip(1);
+    while let Some(arg) = rest.next() {
+        match arg.to_str() {
+            Some("--config") => drop(rest.next()),
+            Some(option) if option.starts_with('-') => {}
+            verb => return verb == Some("check"),
         }
     }
+    false
+}
 
+/// Who asks for something: the person behind `sudo`, else the user of this process.
+pub fn asker() -> String {
+    let user = nix::unistd::geteuid();
+    if user.is_root()
+        && let Some(name) = std::env::var("SUDO_USER").ok().filter(|n| !n.is_empty())
+    {
+        return name;
+    }
+    nix::unistd::User::from_uid(user)
+        .ok()
+        .flatten()
+        .map_or_else(|| user.to_string(), |user| user.name)
+}
+
+impl Options {
     /// Logging as far as this process's command line and environment say.
-    fn log_options(&self) -> log::Options {
+    fn log(&self) -> log::Options {
         log::Options {
             verbosity: self.verbosity(),
             filter: std::env::var("ENVSYNCD_LOG")
@@ -183,88 +191,97 @@ impl Global {
         }
     }
 
-    /// envsyncd.toml; its warnings go to stderr.
-    fn settings(&self) -> Result<Settings> {
-        // A variable that is not Unicode is none of ours.
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let (settings, warnings) = crate::config::load_settings(self.config.as_deref(), variables)
-            .map_err(|found| wrong(&found))?;
-        self.warn(&warnings);
-        Ok(settings)
-    }
-
-    /// A job's file; its warnings go to stderr.
-    fn job(&self, file: &Path, settings: &Settings) -> Result<Job> {
-        let (job, warnings) =
-            crate::config::load_job(file, settings).map_err(|found| wrong(&found))?;
-        self.warn(&warnings);
-        Ok(job)
-    }
-
     fn warn(&self, warnings: &[Diagnostic]) {
-        if !self.quiet {
+        if self.verbosity() >= 0 {
             for warning in warnings {
-                let _ = writeln!(std::io::stderr(), "{warning}\n");
+                terminal::note(&format!("{warning}\n"));
             }
         }
     }
 }
 
-/// Prints all that is wrong with a file, and makes one error of it.
+/// The settings that a verb works with; warnings go to stderr.
+fn settings(options: &Options) -> Result<Settings> {
+    // A variable that is not Unicode is none of ours.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let (settings, warnings) = crate::config::load_settings(options.config.as_deref(), variables)
+        .map_err(|found| wrong(&found))?;
+    options.warn(&warnings);
+    Ok(settings)
+}
+
+/// A job's file; warnings go to stderr.
+fn job(options: &Options, file: &Path, settings: &Settings) -> Result<Job> {
+    let (job, warnings) = crate::config::load_job(file, settings).map_err(|found| wrong(&found))?;
+    options.warn(&warnings);
+    Ok(job)
+}
+
+/// Shows all that is wrong with a file, and makes one error of it.
 fn wrong(found: &Diagnostics) -> Error {
-    let _ = writeln!(std::io::stderr(), "{found}\n");
+    terminal::note(&format!("{found}\n"));
     found.to_error()
 }
 
-/// The state store for a verb that only reads; dead runs found there are recorded, and what they left is cleared, first.
-fn state_to_read(global: &Global, settings: &Settings) -> Result<Option<State>> {
+/// The state store for a verb that reads. Dead runs found there are recorded as failed, and what they left is cleared,
+/// first; whoever may only read the history still can.
+fn state_to_read(options: &Options, settings: &Settings) -> Result<Option<State>> {
     let Some(state) = State::open_if_there(&settings.state_dir)? else {
         return Ok(None);
     };
-    match recover::bury(&state, settings) {
-        Ok(dead) => {
-            for run in dead {
-                run::clear_after(global, settings, &state, &run);
-            }
-        }
-        // Whoever may only read the history may still do that.
-        Err(error) => tracing::debug!(%error, "dead runs could not be recorded"),
+    for dead in recover::bury(&state, settings).unwrap_or_default() {
+        run::clear_after(options, settings, &state, &dead);
     }
     Ok(Some(state))
 }
 
-/// Prints to stdout; a reader that has gone away is no error.
-fn print(text: &str) -> Result<u8> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new(Kind::Io, "stdout cannot be written to").because(error))
-        }
-        _ => Ok(0),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_command_line_makes_sense() {
+        Cli::command().debug_assert();
     }
-}
 
-/// Prints JSON to stdout.
-fn print_json(value: &impl serde::Serialize) -> Result<u8> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::new(Kind::Internal, "JSON cannot be made").because(error))?;
-    print(&format!("{text}\n"))
-}
+    #[test]
+    fn every_verb_has_an_example_that_it_would_understand() {
+        for verb in Cli::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples: Vec<&str> = help
+                .lines()
+                .map(str::trim)
+                .filter(|line| line.starts_with("envsyncd "))
+                .collect();
+            assert!(!examples.is_empty(), "{} has no example", verb.get_name());
+            for example in examples {
+                // Quotes in examples stand around blanks in one word only; what a shell does with the output is its own.
+                let line = example.split(" > ").next().unwrap();
+                let mut words = Vec::new();
+                for (number, piece) in line.split('\'').enumerate() {
+                    if number % 2 == 1 {
+                        words.push(piece.to_owned());
+                    } else {
+                        words.extend(piece.split_whitespace().map(str::to_owned));
+                    }
+                }
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{example}: {error}");
+                }
+            }
+        }
+    }
 
-/// An error for a job that the history does not know.
-fn unknown_job(state: &State, name: &str) -> Error {
-    let jobs = state.jobs().unwrap_or_default();
-    let near = jobs
-        .iter()
-        .map(|job| (strsim::damerau_levenshtein(job, name), job))
-        .filter(|(distance, job)| *distance <= 3.max(job.len() / 3))
-        .min();
-    let error = Error::new(Kind::Usage, format!("there is no run of a job `{name}`"));
-    match near {
-        Some((_, job)) => error.hint(format!("did you mean `{job}`?")),
-        None if jobs.is_empty() => error.hint("no job has run yet"),
-        None => error.hint(format!("jobs that have run: {}", jobs.join(", "))),
+    #[test]
+    fn the_verb_is_found_behind_options_and_their_values() {
+        let found = |line: &str| is_check(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(found("envsyncd check --nonsense"));
+        assert!(found("envsyncd -v --config status check"));
+        assert!(!found("envsyncd --config check status"));
+        assert!(!found("envsyncd status check"));
+        assert!(!found("envsyncd"));
     }
 }

@@ -3,36 +3,31 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
-use indicatif::{HumanBytes, HumanCount};
-
-use super::{Global, print, print_json, run, table};
+use super::{Options, job, run, settings, state_to_read, terminal};
 use crate::error::Result;
 use crate::report::log;
 use crate::run::plan::Plan;
 use crate::state::State;
 
-const EXAMPLES: &str = "Examples:
-  envsyncd plan -f publishing-api.toml
-  envsyncd plan -f publishing-api.toml --json | jq '.tasks[].bytes'";
-
-/// `plan -f FILE`
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct PlanArgs {
+/// Shows what a run would do, with sizes; changes nothing
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd plan -f config.d/publishing-api.toml\n  envsyncd plan -f config.d/publishing-api.toml --json\n\nExit codes: 0 it would run, 1 a server says no, 2 usage or configuration, 3 refused by policy"
+)]
+pub(super) struct Args {
     /// The job's file
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Print JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<u8> {
-    let settings = global.settings()?;
-    let job = global.job(&args.file, &settings)?;
-    super::state_to_read(global, &settings)?;
-    let counts = log::init(&global.log_options()).unwrap_or_default();
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = settings(options)?;
+    let job = job(options, &args.file, &settings)?;
+    state_to_read(options, &settings)?;
+    let counts = log::init(&options.log()).unwrap_or_default();
     // A plan records nothing: its order has a state store that goes with it.
     let scratch = State::in_memory()?;
     let runtime = run::runtime(2)?;
@@ -49,10 +44,11 @@ pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<u8> {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     let plan = plan?;
     if args.json {
-        print_json(&plan)
+        terminal::print_json(&plan)?;
     } else {
-        print(&for_people(&plan))
+        terminal::print(&for_people(&plan))?;
     }
+    Ok(0)
 }
 
 fn for_people(plan: &Plan) -> String {
@@ -64,21 +60,22 @@ fn for_people(plan: &Plan) -> String {
             task.kind,
             task.source_version,
             task.target_version,
-            HumanBytes(task.bytes),
-            HumanCount(task.rows),
+            terminal::bytes(task.bytes),
+            terminal::number(task.rows),
             task.jobs,
             if task.jobs == 1 { "" } else { "s" }
         ));
-        let mut rows = table::new(&["copied", "rows (about)", "size", "as"]);
-        for part in &task.parts {
-            rows.add_row(vec![
-                part.name.clone(),
-                HumanCount(part.rows).to_string(),
-                HumanBytes(part.bytes).to_string(),
-                part.encoding.to_owned(),
-            ]);
-        }
-        text.push_str(&format!("{rows}\n"));
+        text.push_str(&terminal::table(
+            &["COPIED", "ROWS (ABOUT)", "SIZE", "AS"],
+            task.parts.iter().map(|part| {
+                vec![
+                    part.name.clone(),
+                    terminal::number(part.rows),
+                    terminal::bytes(part.bytes),
+                    part.encoding.to_owned(),
+                ]
+            }),
+        ));
         for left in &task.left_out {
             text.push_str(&format!("{}: {}\n", left.fate, left.name));
         }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chrono::Utc;
-use clap::Args;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Global, bars};
+use super::{Options, asker, bars};
 use crate::config::Variables;
 use crate::config::job::{Job, Settings};
 use crate::error::{Error, Kind, Result};
@@ -18,48 +17,34 @@ use crate::report::log::{self, Counts, RunTag};
 use crate::run::{Order, recover};
 use crate::state::{LogLine, Run, State, Trigger};
 
-const RUN_EXAMPLES: &str = "Examples:
-  envsyncd run -f publishing-api.toml
-  envsyncd --once -f publishing-api.toml -q      (the same, quietly)
-
-Exit codes: 0 succeeded, 1 failed (the target is as it was, unless the message says that the new data is live),
-2 usage or configuration, 3 refused by policy, 75 the target is busy or held, 130/143 cancelled.";
-
-const ROLLBACK_EXAMPLES: &str = "Examples:
-  envsyncd rollback -f publishing-api.toml
-
-What was live becomes previous: a second rollback takes the first one back.";
-
-/// `run -f FILE`
-#[derive(Debug, Args)]
-#[command(after_help = RUN_EXAMPLES)]
-pub(super) struct RunArgs {
+/// Runs one job now, in the foreground
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd run -f config.d/publishing-api.toml\n  envsyncd --once -f config.d/publishing-api.toml\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
+)]
+pub(super) struct Args {
     /// The job's file
     #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
-impl RunArgs {
-    pub(super) fn of(file: PathBuf) -> Self {
-        Self { file }
-    }
-}
-
-/// `rollback -f FILE`
-#[derive(Debug, Args)]
-#[command(after_help = ROLLBACK_EXAMPLES)]
+/// Publishes again what was live before a job's last run
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd rollback -f config.d/publishing-api.toml\n\nExit codes: 0 succeeded, 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
+)]
 pub(super) struct RollbackArgs {
     /// The job's file
     #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
-pub(super) fn run(global: &Global, args: &RunArgs) -> Result<u8> {
-    in_foreground(global, &args.file, What::Run)
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    in_foreground(options, &args.file, What::Run)
 }
 
-pub(super) fn rollback(global: &Global, args: &RollbackArgs) -> Result<u8> {
-    in_foreground(global, &args.file, What::Rollback)
+pub(super) fn rollback(options: &Options, args: &RollbackArgs) -> Result<u8> {
+    in_foreground(options, &args.file, What::Rollback)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,21 +53,21 @@ enum What {
     Rollback,
 }
 
-fn in_foreground(global: &Global, file: &std::path::Path, what: What) -> Result<u8> {
-    let settings = global.settings()?;
-    let job = global.job(file, &settings)?;
+fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Result<u8> {
+    let settings = super::settings(options)?;
+    let job = super::job(options, file, &settings)?;
     let state = State::open(&settings.state_dir)?;
     let id = uuid::Uuid::now_v7().to_string();
     let board = Order::board_for(&job);
-    let bars = bars::Bars::start(board.clone(), global.quiet);
-    let mut options = global.log_options();
-    options.run = Some(RunTag {
+    let bars = bars::Bars::start(board.clone(), options.verbosity() < 0);
+    let mut log_options = options.log();
+    log_options.run = Some(RunTag {
         job: job.name.to_string(),
         run: id.clone(),
     });
-    options.printer = Some(bars.printer());
+    log_options.printer = Some(bars.printer());
     let (into, run) = (state.clone(), id.clone());
-    options.sink = Some(Arc::new(move |line: log::Line| {
+    log_options.sink = Some(Arc::new(move |line: log::Line| {
         let line = LogLine {
             at: line.at,
             level: line.level.as_str().to_lowercase(),
@@ -92,7 +77,7 @@ fn in_foreground(global: &Global, file: &std::path::Path, what: What) -> Result<
         // A log that cannot be written cannot say so either.
         let _ = into.add_logs(&run, &[line]);
     }));
-    let counts = log::init(&options)?;
+    let counts = log::init(&log_options)?;
     // Before there is another thread: they inherit it.
     priority::lower(&settings.priority)?;
     let runtime = runtime(2)?;
@@ -139,9 +124,7 @@ pub(super) fn order(
     Ok(Order {
         board: Order::board_for(&job),
         variables: Arc::new(Variables::load(&settings)?),
-        by: std::env::var("SUDO_USER")
-            .or_else(|_| std::env::var("USER"))
-            .unwrap_or_default(),
+        by: asker(),
         job,
         settings,
         id,
@@ -177,9 +160,9 @@ async fn clear_now(settings: &Settings, state: &State, dead: &Run) {
 }
 
 /// Clears what a dead run left, for a verb that is no run itself.
-pub(super) fn clear_after(global: &Global, settings: &Settings, state: &State, dead: &Run) {
+pub(super) fn clear_after(options: &Options, settings: &Settings, state: &State, dead: &Run) {
     // A run's own log is set up already; other verbs warn on stderr.
-    let _ = log::init(&global.log_options());
+    let _ = log::init(&options.log());
     if let Ok(runtime) = runtime(1) {
         runtime.block_on(clear_now(settings, state, dead));
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));

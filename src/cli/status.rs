@@ -1,139 +1,172 @@
-//! `status`: every job's last run, or one job's.
+//! `status [JOB]`
 
-use chrono::Utc;
-use clap::Args;
-use serde::Serialize;
+use std::path::Path;
 
-use super::{Global, print, print_json, state_to_read, table, unknown_job};
+use chrono::{DateTime, Utc};
+
+use super::{Options, history, jobs, json, settings, state_to_read, terminal};
+use crate::config::job::Settings;
 use crate::error::Result;
-use crate::report::status_file::{self, StatusFile};
-use crate::state::{Hold, Run, RunState, State};
+use crate::guard::process::host_name;
+use crate::state::{Run, State};
 
-const EXAMPLES: &str = "Examples:
-  envsyncd status
-  envsyncd status publishing-api
-  envsyncd status --json | jq '.jobs[] | select(.state != \"succeeded\")'";
-
-/// `status [JOB]`
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct StatusArgs {
-    /// One job
+/// Shows how every job, or one, is doing
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd status\n  envsyncd status publishing-api\n  envsyncd status --json"
+)]
+pub(super) struct Args {
+    /// This job only
     job: Option<String>,
-    /// Print JSON: {version, jobs: [as in status files], holds}
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Report {
-    version: u32,
-    jobs: Vec<StatusFile>,
-    holds: Vec<Hold>,
+/// What there is to say of a job.
+struct Job {
+    name: String,
+    last_run: Option<Run>,
+    last_success: Option<DateTime<Utc>>,
+    next_run: Option<DateTime<Utc>>,
+    failures: u32,
 }
 
-pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<u8> {
-    let settings = global.settings()?;
-    let Some(state) = state_to_read(global, &settings)? else {
-        let empty = Report {
-            version: 1,
-            jobs: Vec::new(),
-            holds: Vec::new(),
-        };
-        return if args.json {
-            print_json(&empty)
-        } else {
-            print("no job has run yet\n")
-        };
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = settings(options)?;
+    let state = state_to_read(options, &settings)?;
+    let names = match &args.job {
+        Some(job) => {
+            jobs::find(job, &settings, state.as_ref())?;
+            vec![job.clone()]
+        }
+        None => jobs::known(&settings, state.as_ref())?,
     };
-    let runs = match &args.job {
-        Some(job) => vec![
-            state
-                .last_run(job)?
-                .ok_or_else(|| unknown_job(&state, job))?,
-        ],
-        None => state
-            .jobs()?
-            .iter()
-            .filter_map(|job| state.last_run(job).transpose())
-            .collect::<Result<_>>()?,
+    let all = names
+        .into_iter()
+        .map(|name| look(name, &settings, state.as_ref()))
+        .collect::<Result<Vec<_>>>()?;
+    let holds = match &state {
+        Some(state) => state.holds()?,
+        None => Vec::new(),
     };
-    let holds = state.holds()?;
+    let (host, now) = (host_name(), Utc::now());
     if args.json {
-        let jobs = runs
-            .iter()
-            .map(|run| {
-                // The status file knows when the job is due next.
-                let next = status_file::read(&status_file::path_of(&settings.status_dir, &run.job))
-                    .ok()
-                    .and_then(|file| file.next_run_at?.parse().ok());
-                crate::run::record::status_of(&state, run, next)
-            })
-            .collect::<Result<_>>()?;
-        return print_json(&Report {
-            version: 1,
-            jobs,
-            holds,
-        });
+        terminal::print_json(&json::Status {
+            version: json::VERSION,
+            jobs: all.iter().map(|job| document(job, &host, now)).collect(),
+            holds: holds.iter().map(json::Hold::new).collect(),
+        })?;
+        return Ok(0);
     }
     let mut text = String::new();
-    if runs.is_empty() {
-        text.push_str("no job has run yet\n");
-    } else if args.job.is_some() {
-        text.push_str(&one(&state, &runs[0])?);
-    } else {
-        text.push_str(&all(&state, &runs)?);
-    }
-    for hold in holds {
-        text.push_str(&format!(
-            "\n{} is held by {} on {} since {}: {}\n",
-            hold.environment,
-            hold.by,
-            hold.host,
-            table::when(Some(hold.since), Utc::now()),
-            hold.reason
+    if all.is_empty() {
+        terminal::note(&format!(
+            "no jobs: none in {}, and no history in {}",
+            settings.job_dir.display(),
+            settings.state_dir.display()
         ));
+    } else {
+        text = terminal::table(
+            &[
+                "JOB",
+                "STATE",
+                "LAST RUN",
+                "TOOK",
+                "LAST SUCCESS",
+                "NEXT RUN",
+                "MESSAGE",
+            ],
+            all.iter().map(|job| row(job, &host, now)),
+        );
     }
-    print(&text)
+    if !holds.is_empty() {
+        text.push('\n');
+        for hold in &holds {
+            text.push_str(&hold.sentence());
+            text.push('\n');
+        }
+    }
+    terminal::print(&text)?;
+    Ok(0)
 }
 
-fn all(state: &State, runs: &[Run]) -> Result<String> {
-    let now = Utc::now();
-    let mut rows = table::new(&[
-        "job",
-        "direction",
-        "state",
-        "began",
-        "took",
-        "last success",
-        "message",
-    ]);
-    for run in runs {
-        let shown = if run.state == RunState::Running {
-            format!("running {:.0} %", run.progress_percent())
-        } else {
-            run.state.to_string()
-        };
-        rows.add_row(vec![
-            run.job.clone(),
-            format!("{} -> {}", run.from, run.to),
-            shown,
-            table::when(Some(run.started_at), now),
-            table::duration(run.duration(now)),
-            table::when(state.last_success_at(&run.job)?, now),
-            table::message(&run.message),
-        ]);
-    }
-    Ok(format!("{rows}\n"))
+fn look(name: String, settings: &Settings, state: Option<&State>) -> Result<Job> {
+    let next_run = next_run(&settings.status_dir, &name);
+    Ok(match state {
+        None => Job {
+            name,
+            last_run: None,
+            last_success: None,
+            next_run,
+            failures: 0,
+        },
+        Some(state) => Job {
+            last_run: state.last_run(&name)?,
+            last_success: state.last_success_at(&name)?,
+            failures: state.consecutive_failures(&name)?,
+            next_run,
+            name,
+        },
+    })
 }
 
-fn one(state: &State, run: &Run) -> Result<String> {
-    let now = Utc::now();
-    let mut text = super::show::describe(run);
-    text.push_str(&format!(
-        "last success {}\nfailures     {} since then\n",
-        table::when(state.last_success_at(&run.job)?, now),
-        state.consecutive_failures(&run.job)?
-    ));
-    Ok(text)
+/// The next run as the job's status file has it; it is the planner's word.
+fn next_run(status_dir: &Path, job: &str) -> Option<DateTime<Utc>> {
+    let text = std::fs::read(status_dir.join(format!("{job}.json"))).ok()?;
+    let file: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    let at = DateTime::parse_from_rfc3339(file.get("next_run_at")?.as_str()?).ok()?;
+    Some(at.to_utc())
+}
+
+fn row(job: &Job, host: &str, now: DateTime<Utc>) -> Vec<String> {
+    let time =
+        |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), |at| terminal::when(at, now));
+    let Some(run) = &job.last_run else {
+        return vec![
+            job.name.clone(),
+            "never".to_owned(),
+            "-".to_owned(),
+            "-".to_owned(),
+            "-".to_owned(),
+            time(job.next_run),
+            String::new(),
+        ];
+    };
+    let message = if run.is_dead(host) {
+        "its process is gone; the next start records it as failed and clears up".to_owned()
+    } else if run.finished_at.is_none() {
+        run.step.clone()
+    } else if job.failures > 1 {
+        let text = format!("{} ({} failures in a row)", run.message, job.failures);
+        text.trim_start().to_owned()
+    } else {
+        run.message.clone()
+    };
+    vec![
+        job.name.clone(),
+        history::state_of(run, host),
+        time(Some(run.started_at)),
+        terminal::length(run.duration(now)),
+        time(job.last_success),
+        time(job.next_run),
+        message,
+    ]
+}
+
+fn document(job: &Job, host: &str, now: DateTime<Utc>) -> json::Job {
+    json::Job {
+        job: job.name.clone(),
+        state: job
+            .last_run
+            .as_ref()
+            .map_or("never", |run| run.state.as_str()),
+        last_run: job
+            .last_run
+            .as_ref()
+            .map(|run| json::Run::new(run, host, now)),
+        last_success_at: job.last_success.map(json::time),
+        next_run_at: job.next_run.map(json::time),
+        consecutive_failures: job.failures,
+    }
 }

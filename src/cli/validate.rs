@@ -1,32 +1,25 @@
 //! `validate`: is a job's file right, before the night.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use serde::Serialize;
 
-use super::{Global, print, print_json};
+use super::{Options, settings, terminal};
 use crate::config;
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::{policy, store};
 
-const EXAMPLES: &str = "Examples:
-  envsyncd validate                        envsyncd.toml and every job in job_dir
-  envsyncd validate -f publishing-api.toml
-  envsyncd validate --json
-
-Exit codes: 0 all is right, 2 something is not, 3 policy forbids a job.";
-
-/// `validate [-f FILE]`
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct ValidateArgs {
-    /// One job's file [default: all of job_dir]
+/// Checks one job file, or the settings and all job files
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd validate\n  envsyncd validate -f config.d/publishing-api.toml\n  envsyncd validate --json\n\nExit codes: 0 all is well (warnings included), 2 something is wrong, 3 policy forbids a job"
+)]
+pub(super) struct Args {
+    /// This job's file only
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Print JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
@@ -75,8 +68,8 @@ impl Problem {
     }
 }
 
-pub(super) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8> {
-    let settings = global.settings()?;
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = settings(options)?;
     let files = match &args.file {
         Some(file) => vec![file.clone()],
         None => jobs_in(&settings.job_dir)?,
@@ -87,7 +80,7 @@ pub(super) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8> {
         .any(|report| !report.valid && !report.forbidden);
     let forbidden = reports.iter().any(|report| report.forbidden);
     if args.json {
-        print_json(&Report {
+        terminal::print_json(&Report {
             version: 1,
             files: reports,
         })?;
@@ -95,7 +88,7 @@ pub(super) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8> {
         let mut text = String::new();
         for report in &reports {
             for shown in &report.shown {
-                let _ = writeln!(std::io::stderr(), "{shown}\n");
+                terminal::note(&format!("{shown}\n"));
             }
             let verdict = match (report.valid, report.problems.len()) {
                 (false, _) => "INVALID",
@@ -110,7 +103,7 @@ pub(super) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8> {
                 settings.job_dir.display()
             ));
         }
-        print(&text)?;
+        terminal::print(&text)?;
     }
     Ok(if bad {
         Kind::Config.exit_code()

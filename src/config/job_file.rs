@@ -177,8 +177,8 @@ fn hooks(table: &Table<'_>) -> Hooks {
         table.get("maintenance_off"),
         table.get("maintenance_on"),
     ) {
-        value.error(
-            "nothing would turn maintenance off again",
+        value.warn(
+            "nothing turns maintenance off again",
             "write maintenance_off, too; if there is nothing to do, [\"true\"]",
         );
     }

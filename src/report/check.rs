@@ -294,7 +294,7 @@ mod tests {
                 name: "database".into(),
                 kind: "sqlite".into(),
                 state: state.into(),
-                progress_percent: 100.0,
+                progress_percent: 100,
                 rows: 1,
                 bytes: 99,
                 duration_seconds: 1.0,

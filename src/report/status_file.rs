@@ -69,8 +69,8 @@ pub struct TaskStatus {
     pub kind: String,
     /// As the run's.
     pub state: String,
-    /// 0 to 100.
-    pub progress_percent: f64,
+    /// 0 to 100, in whole steps.
+    pub progress_percent: u8,
     /// Rows taken by the target.
     pub rows: u64,
     /// Bytes that went through.

@@ -265,10 +265,23 @@ async fn build_all(
     order.step("locks");
     locks::take(order, held, sites).await?;
     for site in sites.iter() {
-        let built = build(order, site).instrument(span(&site.task)).await;
+        let built = tokio::select! {
+            built = build(order, site).instrument(span(&site.task)) => built,
+            // Unless that is how its own work ended, in words that say more.
+            error = either_lost(site) => Err(error),
+        };
         failing(&site.board, built)?;
     }
     Ok(())
+}
+
+async fn either_lost(site: &Site) -> Error {
+    let error = tokio::select! {
+        error = site.source.lost() => error,
+        error = site.target.lost() => error,
+    };
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    error
 }
 
 fn span(task: &Task) -> tracing::Span {

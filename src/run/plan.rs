@@ -123,6 +123,7 @@ async fn of(site: &Site) -> Result<TaskPlan> {
                 encoding: match part.encoding {
                     Encoding::CopyText => "text",
                     Encoding::CopyBinary => "binary",
+                    Encoding::LargeObjects => "objects",
                     Encoding::Rows => "rows",
                 },
             })

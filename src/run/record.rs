@@ -206,7 +206,7 @@ pub fn tasks_of(run: &Run) -> Vec<TaskStatus> {
             name: task.name.clone(),
             kind: task.kind.clone(),
             state: task.progress.state.as_str().to_owned(),
-            progress_percent: task.progress.progress_percent,
+            progress_percent: task.progress.progress_percent.clamp(0.0, 100.0) as u8,
             rows: task.progress.rows,
             bytes: task.progress.bytes,
             duration_seconds: rounded(task.progress.duration_seconds),

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guard::process::{Process, host_name};
 
 /// A claim on an environment.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// What is held.
     pub environment: String,
@@ -21,7 +21,6 @@ pub struct Hold {
     /// When it was taken.
     pub since: DateTime<Utc>,
     /// The process that it ends with; `None`: it stays until it is released.
-    #[serde(skip)]
     pub process: Option<Process>,
 }
 

@@ -31,6 +31,8 @@ pub enum Encoding {
     CopyText,
     /// PostgreSQL's COPY, binary format.
     CopyBinary,
+    /// PostgreSQL's large objects, in pieces.
+    LargeObjects,
     /// Rows of tagged values (SQLite).
     Rows,
 }
@@ -188,6 +190,10 @@ pub trait Source: Send + Sync {
     async fn catalogue(&self) -> Result<Catalogue>;
     /// A checksum over a part's rows at the point in time.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
+    /// Ends when the source is gone, with the error that says so; for who waits for something else.
+    async fn lost(&self) -> Error {
+        std::future::pending().await
+    }
     /// Frees sessions and snapshots. Dropping does the same, later.
     async fn close(&self);
 }
@@ -249,6 +255,10 @@ pub trait Target: Send + Sync {
     async fn discard(&self) -> Result<()>;
     /// Makes previous live again, and what is live previous. For the verb `rollback`, under `lock`.
     async fn rollback(&self) -> Result<()>;
+    /// Ends when the target, and with it the lock, is gone, with the error that says so.
+    async fn lost(&self) -> Error {
+        std::future::pending().await
+    }
     /// Frees the lock and all sessions.
     async fn close(&self);
 }

@@ -194,7 +194,7 @@ fn a_script_changes_rows_before_anyone_sees_them<L: Lab>() {
     let job = scene
         .job()
         .task("scripts = [\"after.sql\"]")
-        .hooks(&format!("maintenance_on = {}", gate.hook));
+        .hooks(&gate.maintenance());
     let mut running = scene.bed.start(&scene.write(&job));
     gate.wait(&mut running);
     scene.live_is_old();
@@ -264,9 +264,7 @@ fn only_one_previous_is_kept<L: Lab>() {
 fn what_a_killed_run_left_is_gone_after_the_next<L: Lab>() {
     let scene = Scene::<L>::new();
     let gate = scene.bed.gate("on");
-    let slow = scene
-        .job()
-        .hooks(&format!("maintenance_on = {}", gate.hook));
+    let slow = scene.job().hooks(&gate.maintenance());
     let mut running = scene.bed.start(&scene.write(&slow));
     gate.wait(&mut running);
     assert!(!scene.lab.beside().is_empty(), "incoming is there");
@@ -284,9 +282,7 @@ fn what_a_killed_run_left_is_gone_after_the_next<L: Lab>() {
 fn a_run_that_is_terminated_leaves_nothing<L: Lab>() {
     let scene = Scene::<L>::new();
     let gate = scene.bed.gate("on");
-    let slow = scene
-        .job()
-        .hooks(&format!("maintenance_on = {}", gate.hook));
+    let slow = scene.job().hooks(&gate.maintenance());
     let mut running = scene.bed.start(&scene.write(&slow));
     gate.wait(&mut running);
     running.signal(nix::sys::signal::Signal::SIGTERM);
@@ -299,9 +295,7 @@ fn a_run_that_is_terminated_leaves_nothing<L: Lab>() {
 fn a_second_run_of_one_target_is_turned_away<L: Lab>() {
     let scene = Scene::<L>::new();
     let gate = scene.bed.gate("on");
-    let slow = scene
-        .job()
-        .hooks(&format!("maintenance_on = {}", gate.hook));
+    let slow = scene.job().hooks(&gate.maintenance());
     let mut running = scene.bed.start(&scene.write(&slow));
     gate.wait(&mut running);
     let other = scene.bed.job("other", &scene.job());
@@ -458,7 +452,7 @@ fn the_status_file_says_what_the_run_did<L: Lab>() {
     );
     assert_eq!(task["kind"], L::KIND, "{status}");
     assert_eq!(task["state"], "succeeded", "{status}");
-    assert_eq!(task["progress_percent"], 100, "{status}");
+    assert_eq!(task["progress_percent"].as_f64(), Some(100.0), "{status}");
     assert_eq!(task["rows"], 5, "{status}");
     assert!(task["bytes"].as_u64() > Some(0), "{status}");
     // Readable by the monitoring's user.

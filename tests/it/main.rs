@@ -1,5 +1,8 @@
-//! The binary as its users meet it: files, exit codes, real servers.
+//! The binary as its users meet it: files, exit codes, real servers; and the house's own rules. One binary: linking is
+//! what tests wait for.
 
 mod conformance;
+mod layering;
 mod postgresql;
 mod support;
+mod verbs;

@@ -249,7 +249,7 @@ pub(super) async fn copy(live: &Session, incoming: &Session, part: &Part) -> Res
 /// Rows that changed on live since they were copied are copied again, all in one transaction.
 pub(super) async fn refresh(live: &Session, incoming: &Session, parts: &[Part]) -> Result<()> {
     for part in parts {
-        if checksum(live, part, "").await? == checksum(incoming, part, "").await? {
+        if checksum(live, part, "", None).await? == checksum(incoming, part, "", None).await? {
             continue;
         }
         tracing::info!(

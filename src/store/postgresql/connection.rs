@@ -59,6 +59,18 @@ impl Session {
         &self.database
     }
 
+    /// Waits until the server is gone, and says so. Work that waits for the other side would not notice.
+    pub(super) async fn lost(&self) -> Error {
+        while !self.client.is_closed() {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        Error::new(
+            Kind::Connection,
+            format!("{}: the server closed the connection", self.place),
+        )
+        .hint("see the server's log, and run the job again")
+    }
+
     /// Runs statements, ignoring what they return.
     pub(super) async fn run(&self, sql: &str) -> Result<()> {
         self.client
@@ -443,7 +455,7 @@ pub(super) fn explain(error: &tokio_postgres::Error, place: &str) -> Error {
             Some("give the task fewer `jobs`, or the server more max_connections"),
         ),
         "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
-        "3D" => (Kind::Config, Some("check the database's name in the URL")),
+        "3D" => (Kind::Absent, Some("check the database's name in the URL")),
         "55" if *code == SqlState::LOCK_NOT_AVAILABLE => (
             Kind::Statement,
             Some("someone is altering that table; run the job again when they are done"),

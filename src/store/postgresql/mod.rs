@@ -4,6 +4,7 @@ mod carry;
 mod catalogue;
 mod connection;
 mod dump;
+mod large;
 mod publish;
 mod restore;
 mod source;
@@ -12,7 +13,7 @@ mod target;
 mod tls;
 mod toc;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use self::connection::{Address, Session, quoted};
 use super::{Checksum, Context, Part, Unable};
@@ -39,6 +40,10 @@ pub struct Definitions {
     kept: Vec<(String, String)>,
     /// Parts that are an extension's table: they may have rows from its script.
     extension_tables: HashSet<usize>,
+    /// Large objects' owners, grants and comments.
+    large: Vec<large::Described>,
+    /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
+    by_root: HashMap<usize, (String, String)>,
     toc: toc::Toc,
 }
 
@@ -102,7 +107,21 @@ fn column_list(columns: &[String]) -> String {
 }
 
 /// Rows and the sum of their hashes; two sums of halves, as one of whole hashes could overflow.
-async fn checksum(session: &Session, part: &Part, condition: &str) -> Result<Checksum> {
+async fn checksum(
+    session: &Session,
+    part: &Part,
+    condition: &str,
+    root: Option<&(String, String)>,
+) -> Result<Checksum> {
+    if large::is(part) {
+        let (rows, sum) = large::checksum(session).await?;
+        return Ok(Checksum { rows, sum });
+    }
+    // Rows that were sorted out anew can only be compared all together.
+    let from = root.map_or_else(
+        || format!("ONLY {}", table_name(part)),
+        |(schema, name)| format!("{}.{}", quoted(schema), quoted(name)),
+    );
     let row = if part.columns.is_empty() {
         "''".to_owned()
     } else {
@@ -110,8 +129,7 @@ async fn checksum(session: &Session, part: &Part, condition: &str) -> Result<Che
     };
     let query = format!(
         "SELECT count(*), coalesce(sum(h & 4294967295), 0)::text || '/' || coalesce(sum(h >> 32), 0)::text \
-         FROM (SELECT hashtextextended({row} COLLATE \"C\", 0) AS h FROM ONLY {} {condition}) AS rows",
-        table_name(part)
+         FROM (SELECT hashtextextended({row} COLLATE \"C\", 0) AS h FROM {from} {condition}) AS rows"
     );
     let row = session
         .query_one(&query, &[])

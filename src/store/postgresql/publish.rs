@@ -190,8 +190,13 @@ pub(super) async fn rights_of(admin: &Session, from: &str, to: &str) -> Result<V
     let (owner, limit, default_grants, mine): (String, i32, bool, bool) =
         (row.get(0), row.get(1), row.get(2), row.get(3));
     let mut statements = Vec::new();
-    if !default_grants {
-        let name = quoted(to);
+    let name = quoted(to);
+    if default_grants {
+        // What a new database grants, said aloud: `to` was closed to the public.
+        statements.push(format!(
+            "GRANT CONNECT, TEMPORARY ON DATABASE {name} TO PUBLIC"
+        ));
+    } else {
         statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"));
         let grants = admin
             .query(
@@ -231,6 +236,14 @@ pub(super) async fn rights_of(admin: &Session, from: &str, to: &str) -> Result<V
         ));
     }
     Ok(statements)
+}
+
+/// The statement that keeps those out of a database who were not granted it by name.
+pub(super) fn closed(database: &str) -> String {
+    format!(
+        "REVOKE CONNECT ON DATABASE {} FROM PUBLIC",
+        quoted(database)
+    )
 }
 
 /// Renames databases in one transaction, after `first` has run in it. `helper` is a second session, which ends the

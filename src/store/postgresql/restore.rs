@@ -159,6 +159,11 @@ impl Roles {
         Ok(roles)
     }
 
+    /// Who we are.
+    pub(super) fn me(&self) -> &str {
+        &self.me
+    }
+
     /// Who shall own what `owner` owns on the source.
     fn heir<'a>(&'a self, owner: &'a str) -> &'a str {
         if self.usable.contains(owner) {
@@ -300,21 +305,34 @@ pub(super) async fn grant(session: &Session, entry: &Entry, mapped: &mut Mapped)
         .split_inclusive(";\n")
         .filter(|s| !s.trim().is_empty())
     {
-        match session.batch_execute(statement).await {
-            Ok(()) => {}
-            Err(error) => {
-                let reason = match error.code() {
-                    Some(code) if *code == SqlState::UNDEFINED_OBJECT => error
-                        .as_db_error()
-                        .map_or_else(String::new, |e| e.message().to_owned()),
-                    Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-                        "the target's user may not grant them".to_owned()
-                    }
-                    _ => return Err(failed(session, entry, error)),
-                };
-                *mapped.grants.entry(reason).or_default() += 1;
-            }
-        }
+        grant_one(session, statement, &entry.label(), mapped).await?;
     }
+    Ok(())
+}
+
+/// Runs one statement about rights; one that the target has no role or privilege for is counted and skipped.
+pub(super) async fn grant_one(
+    session: &Session,
+    statement: &str,
+    label: &str,
+    mapped: &mut Mapped,
+) -> Result<()> {
+    let Err(error) = session.batch_execute(statement).await else {
+        return Ok(());
+    };
+    let reason = match error.code() {
+        Some(code) if *code == SqlState::UNDEFINED_OBJECT => error
+            .as_db_error()
+            .map_or_else(String::new, |e| e.message().to_owned()),
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            "the target's user may not grant them".to_owned()
+        }
+        _ => {
+            return Err(session.explain()(error)
+                .within(format!("{label} cannot be granted"))
+                .hint(format!("the statement was: {}", shortened(statement))));
+        }
+    };
+    *mapped.grants.entry(reason).or_default() += 1;
     Ok(())
 }

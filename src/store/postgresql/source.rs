@@ -12,7 +12,7 @@ use tokio_postgres::CopyOutStream;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, catalogue, checksum};
+use super::{Definitions, catalogue, checksum, large};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -36,6 +36,8 @@ struct Fixed {
     gone: HashSet<(u32, u32)>,
     /// Conditions on the rows of extensions' tables, by part.
     conditions: HashMap<usize, String>,
+    large: Vec<large::Described>,
+    by_root: HashMap<usize, (String, String)>,
 }
 
 impl Source {
@@ -208,18 +210,16 @@ impl store::Source for Source {
             parts.push((oid, part));
         }
         let sequences = survey::sequences(keeper, &gone).await?;
-        let large_objects = keeper
-            .query_one("SELECT count(*) FROM pg_largeobject_metadata", &[])
-            .await
-            .map_err(keeper.explain())?
-            .get::<_, i64>(0);
-        if large_objects > 0 {
-            return Err(Error::new(
-                Kind::Verify,
-                format!("the source has {large_objects} large objects, and they are not supported yet"),
-            )
-            .hint("move them into bytea columns, or remove them with vacuumlo if nothing refers to them"));
+        let large = large::describe(keeper).await?;
+        if !large.is_empty() {
+            let id = parts.len();
+            parts.push((0, large::part(id, large.len())));
         }
+        let roots = survey::by_root(keeper).await?;
+        let by_root: HashMap<usize, (String, String)> = parts
+            .iter()
+            .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
+            .collect();
         let populated = keeper
             .query(
                 "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -260,6 +260,8 @@ impl store::Source for Source {
             sequences,
             populated,
             gone: gone.clone(),
+            large: large.clone(),
+            by_root: by_root.clone(),
             toc,
         };
         let survey = Survey {
@@ -277,6 +279,8 @@ impl store::Source for Source {
             encoding: traits.encoding,
             gone,
             conditions,
+            large,
+            by_root,
         };
         if self.fixed.set(fixed).is_err() {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
@@ -286,6 +290,9 @@ impl store::Source for Source {
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
         let session = self.session().await?;
+        if large::is(part) {
+            return Ok(large::read(session, self.fixed().large.clone()));
+        }
         let rows = match self.fixed().conditions.get(&part.id) {
             Some(condition) => format!(
                 "(SELECT {} FROM ONLY {} {condition})",
@@ -331,9 +338,19 @@ impl store::Source for Source {
             .conditions
             .get(&part.id)
             .map_or("", String::as_str);
-        let sum = checksum(&session, part, condition).await?;
+        let sum = checksum(
+            &session,
+            part,
+            condition,
+            self.fixed().by_root.get(&part.id),
+        )
+        .await?;
         self.rest(session);
         Ok(sum)
+    }
+
+    async fn lost(&self) -> Error {
+        self.keeper.lost().await
     }
 
     async fn close(&self) {

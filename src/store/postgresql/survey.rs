@@ -516,3 +516,30 @@ pub(super) fn parts(
     }
     parts
 }
+
+/// Partitions by the hash of something whose hash depends on the server it is on (an enum's is its oid's): each with the
+/// topmost such table, through which its rows have to go.
+pub(super) async fn by_root(session: &Session) -> Result<HashMap<u32, (String, String)>> {
+    let rows = session
+        .query(
+            "WITH RECURSIVE below(root, oid) AS (
+                 SELECT p.partrelid, i.inhrelid FROM pg_partitioned_table p JOIN pg_inherits i ON i.inhparent = p.partrelid
+                 WHERE p.partstrat = 'h' AND EXISTS (
+                     SELECT FROM unnest(p.partattrs::int2[]) AS key(attnum)
+                     LEFT JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = key.attnum
+                     LEFT JOIN pg_type t ON t.oid = a.atttypid
+                     WHERE key.attnum = 0 OR t.typtype IN ('e', 'c', 'd', 'r') OR t.typcategory = 'A')
+                 UNION ALL
+                 SELECT b.root, i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.oid)
+             SELECT DISTINCT ON (b.oid) b.oid, n.nspname::text, c.relname::text
+             FROM below b JOIN pg_class c ON c.oid = b.root JOIN pg_namespace n ON n.oid = c.relnamespace
+             ORDER BY b.oid, c.relispartition",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), (row.get(1), row.get(2))))
+        .collect())
+}

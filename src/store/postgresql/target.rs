@@ -13,7 +13,7 @@ use super::connection::{ADMIN, Address, LOADING, READING, Session, quoted};
 use super::publish::{self, Names};
 use super::restore::{self, Mapped, Roles, Sorted};
 use super::toc::Entry;
-use super::{Definitions, carry, catalogue, checksum, survey};
+use super::{Definitions, carry, catalogue, checksum, large, survey};
 use crate::config::job::{KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -69,7 +69,7 @@ impl Target {
             .hint("name an application's database in the target's URL"));
         }
         let admin = match address.connect(Some("postgres"), ADMIN).await {
-            Err(error) if error.kind() == Kind::Config || error.kind() == Kind::Permission => {
+            Err(error) if matches!(error.kind(), Kind::Absent | Kind::Permission) => {
                 // Some servers have no database `postgres`, or let nobody in.
                 address
                     .connect(Some("template1"), ADMIN)
@@ -464,7 +464,10 @@ impl store::Target for Target {
                 )
                 .await
                 .map_err(self.admin.explain())?;
-            tablespace = format!(" TABLESPACE {}", quoted(row.get(0)));
+            // The default needs no privilege unless it is named.
+            if row.get::<_, &str>(0) != "pg_default" {
+                tablespace = format!(" TABLESPACE {}", quoted(row.get(0)));
+            }
             owner = Some(row.get::<_, String>(1));
         }
         let incoming = quoted(&self.names.incoming);
@@ -480,6 +483,10 @@ impl store::Target for Target {
                     self.names.incoming
                 ))
             })?;
+        // Nobody looks at what is not published yet, or by mistake.
+        self.admin
+            .run(&publish::closed(&self.names.incoming))
+            .await?;
         if live {
             // Now, so that what cannot be carried over fails the run before hours of copying.
             for statement in
@@ -566,19 +573,32 @@ impl store::Target for Target {
 
     async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64> {
         let session = self.session().await?;
-        let name = super::table_name(part);
+        if large::is(part) {
+            let taken = large::write(&session, chunks)
+                .await
+                .map_err(|error| error.within("writing large objects"))?;
+            self.rest(session);
+            return Ok(taken);
+        }
+        let definitions = &self.made().definitions;
+        let root = definitions.by_root.get(&part.id);
+        let name = root.map_or_else(
+            || super::table_name(part),
+            |(schema, name)| format!("{}.{}", quoted(schema), quoted(name)),
+        );
         let columns = if part.columns.is_empty() {
             String::new()
         } else {
             format!(" ({})", super::column_list(&part.columns))
         };
-        let extension = self.made().definitions.extension_tables.contains(&part.id);
+        // An extension's table may have rows from its script, a root has other partitions' rows.
+        let shared = root.is_some() || definitions.extension_tables.contains(&part.id);
         let mut options = Vec::new();
         if part.encoding == Encoding::CopyBinary {
             options.push("FORMAT binary");
         }
         session.run("BEGIN").await?;
-        if !extension {
+        if !shared {
             // Emptied in the same transaction, a table may be filled with rows that are frozen from the start, and on a
             // server with wal_level = minimal, without WAL.
             session.run(&format!("TRUNCATE ONLY {name}")).await?;
@@ -686,6 +706,9 @@ impl store::Target for Target {
         for entry in &made.sorted.grants {
             restore::grant(&session, entry, &mut mapped).await?;
         }
+        for statement in large::statements(&made.definitions.large, made.roles.me()) {
+            restore::grant_one(&session, &statement, "large objects", &mut mapped).await?;
+        }
         // Grants may have changed who the session is.
         session.run("RESET SESSION AUTHORIZATION").await?;
         for entry in &made.sorted.event_triggers {
@@ -752,7 +775,13 @@ impl store::Target for Target {
         // With the source's empty search path: the text of a regclass depends on it.
         let session = self.session().await?;
         session.run("SET search_path = ''").await?;
-        let sum = checksum(&session, part, "").await?;
+        let sum = checksum(
+            &session,
+            part,
+            "",
+            self.made().definitions.by_root.get(&part.id),
+        )
+        .await?;
         self.restore_path(&session).await?;
         self.rest(session);
         Ok(sum)
@@ -813,6 +842,7 @@ impl store::Target for Target {
             first.push(format!("ALTER DATABASE {} RESET ALL", quoted(incoming)));
             first.extend(publish::settings_of(&self.admin, live, incoming).await?);
             first.extend(publish::rights_of(&self.admin, live, incoming).await?);
+            first.push(publish::closed(live));
             if had_previous {
                 renames.push((previous, discarded));
             }
@@ -841,7 +871,9 @@ impl store::Target for Target {
             discarded,
         } = &self.names;
         let mut renames: Vec<(&str, &str)> = vec![(live, incoming)];
+        let mut first = Vec::new();
         if had_live {
+            first = publish::rights_of(&self.admin, live, previous).await?;
             renames.push((previous, live));
             if publish::exists(&self.admin, discarded).await? {
                 renames.push((discarded, previous));
@@ -851,7 +883,7 @@ impl store::Target for Target {
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &[], &renames).await?;
+        publish::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") = Progress::Building;
         publish::drop_database(&self.admin, incoming).await
     }
@@ -897,16 +929,22 @@ impl store::Target for Target {
             )
             .hint("previous is kept until the next run, and only with previous = \"keep\""));
         }
-        let renames: &[(&str, &str)] = if publish::exists(&self.admin, live).await? {
-            &[(live, incoming), (previous, live), (incoming, previous)]
-        } else {
-            &[(previous, live)]
-        };
+        let mut first = Vec::new();
+        let mut renames: Vec<(&str, &str)> = vec![(previous, live)];
+        if publish::exists(&self.admin, live).await? {
+            first = publish::rights_of(&self.admin, live, previous).await?;
+            first.push(publish::closed(live));
+            renames = vec![(live, incoming), (previous, live), (incoming, previous)];
+        }
         let helper = self
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &[], renames).await
+        publish::change_names(&self.admin, &helper, &first, &renames).await
+    }
+
+    async fn lost(&self) -> Error {
+        self.admin.lost().await
     }
 
     async fn close(&self) {

@@ -126,10 +126,10 @@ fn a_target_that_crashes_in_mid_copy_comes_back_with_the_old_data() {
     let running = scene.bed.start(&scene.write(&job));
     proxy.wait_for_stall();
     target.crash();
+    proxy.go_on();
     running.end().expect(1);
     target.start_again();
     scene.live_is_old();
-    proxy.go_on();
     scene
         .bed
         .once(&scene.write(&scene.job().task("previous = \"drop\"")))

@@ -105,7 +105,7 @@ fn scripts_run_in_order_before_anyone_sees_the_rows() {
     let job = scene
         .job()
         .task("scripts = [\"anonymise.sql\", \"second.sql\"]")
-        .hooks(&format!("maintenance_on = {}", gate.hook));
+        .hooks(&gate.maintenance());
     let mut running = scene.bed.start(&scene.write(&job));
     gate.wait(&mut running);
     scene.live_is_old();

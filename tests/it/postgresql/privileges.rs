@@ -217,7 +217,7 @@ fn no_password_is_among_the_arguments_of_a_process_that_a_run_starts() {
         ),
         &format!("\"{}\"", scene.target.url("postgres", &scene.to)),
     )
-    .hooks(&format!("maintenance_on = {}", gate.hook));
+    .hooks(&gate.maintenance());
     // A table that someone has locked keeps pg_dump waiting, so that it can be looked at.
     let mut holder = source
         .psql_command("postgres", &scene.from)

@@ -115,20 +115,32 @@ fn rollback_returns_what_was_live_and_again_what_is_new() {
 }
 
 #[test]
-fn applications_cannot_connect_to_incoming_or_previous_by_mistake() {
+fn nobody_can_look_into_incoming_before_it_is_published() {
     let scene = Scene::new();
-    let file = scene.write(&scene.job());
-    scene.bed.once(&file).expect(0);
     let visitor = unique("visitor");
-    scene
+    scene.target.psql(
+        "postgres",
+        &format!("CREATE ROLE {visitor} LOGIN; GRANT pg_read_all_data TO {visitor}"),
+    );
+    let gate = scene.bed.gate("on");
+    let job = scene.job().hooks(&gate.maintenance());
+    let mut running = scene.bed.start(&scene.write(&job));
+    gate.wait(&mut running);
+    let incoming = scene.beside_live();
+    assert_eq!(incoming.len(), 1, "{incoming:?}");
+    assert!(
+        scene
+            .target
+            .try_psql(&visitor, &incoming[0], "SELECT email FROM users")
+            .is_err(),
+        "a visitor was let into {incoming:?}"
+    );
+    gate.open();
+    running.end().expect(0);
+    let seen = scene
         .target
-        .psql("postgres", &format!("CREATE ROLE {visitor} LOGIN"));
-    for name in scene.beside_live() {
-        assert!(
-            scene.target.try_psql(&visitor, &name, "SELECT 1").is_err(),
-            "into {name}"
-        );
-    }
+        .try_psql(&visitor, &scene.to, "SELECT DISTINCT email FROM users");
+    assert_eq!(seen.as_deref(), Ok("new"));
 }
 
 #[test]

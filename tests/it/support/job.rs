@@ -382,6 +382,14 @@ impl Gate {
         });
     }
 
+    /// Lines for `[hooks]` with this as `maintenance_on`.
+    pub(crate) fn maintenance(&self) -> String {
+        format!(
+            "maintenance_on = {}\nmaintenance_off = [\"true\"]",
+            self.hook
+        )
+    }
+
     /// Lets the hook end.
     pub(crate) fn open(&self) {
         fs::write(&self.open, "").expect("a file");

@@ -1,0 +1,125 @@
+//! Which jobs and runs a person may mean.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::config::job::{JobName, Settings};
+use crate::error::{Error, Kind, Result};
+use crate::state::{Run, State};
+
+/// The names of all jobs that have a file or a history, sorted.
+pub(super) fn known(settings: &Settings, state: Option<&State>) -> Result<Vec<String>> {
+    let mut names: BTreeSet<String> = match state {
+        Some(state) => state.jobs()?.into_iter().collect(),
+        None => BTreeSet::new(),
+    };
+    names.extend(with_file(&settings.job_dir)?);
+    Ok(names.into_iter().collect())
+}
+
+fn with_file(dir: &Path) -> Result<Vec<String>> {
+    let failed = || crate::error::io(format!("cannot read the jobs in {}", dir.display()));
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed()(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(failed())?.path();
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+            && let Ok(name) = JobName::of_file(&file)
+        {
+            names.push(name.as_str().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// An error, with near names, if there is no such job.
+pub(super) fn find(name: &str, settings: &Settings, state: Option<&State>) -> Result<()> {
+    let known = known(settings, state)?;
+    if known.iter().any(|job| job == name) {
+        return Ok(());
+    }
+    let error = Error::new(Kind::Usage, format!("there is no job `{name}`"));
+    let near = near(name, known.iter().map(String::as_str));
+    Err(if known.is_empty() {
+        error.hint(format!(
+            "there are no jobs in {} and none in the history",
+            settings.job_dir.display()
+        ))
+    } else if near.is_empty() {
+        error.hint("`envsyncd status` lists all jobs")
+    } else {
+        error.hint(did_you_mean(&near))
+    })
+}
+
+/// The run that an id means; an error with advice if there is none.
+pub(super) fn find_run(id: &str, settings: &Settings, state: Option<&State>) -> Result<Run> {
+    if let Some(state) = state
+        && let Some(run) = state.run(id)?
+    {
+        return Ok(run);
+    }
+    let error = Error::new(Kind::Usage, format!("there is no run `{id}`"));
+    let last = state.map(|state| state.last_run(id)).transpose()?.flatten();
+    Err(match last {
+        Some(run) => error.hint(format!("`{id}` is a job; its last run is {}", run.id)),
+        None if state.is_none() => error.hint(format!(
+            "there is no history in {}",
+            settings.state_dir.display()
+        )),
+        None => error.hint("`envsyncd history` lists the runs"),
+    })
+}
+
+/// The names that `name` may be a slip of, nearest first, three at the most.
+pub(super) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let name = name.to_lowercase();
+    let mut near: Vec<(f64, &str)> = names
+        .map(|other| (strsim::jaro_winkler(&name, &other.to_lowercase()), other))
+        .filter(|(likeness, other)| {
+            *likeness > 0.85 || (name.len() > 2 && other.to_lowercase().contains(&name))
+        })
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// "did you mean `a` or `b`?"
+pub(super) fn did_you_mean(near: &[&str]) -> String {
+    let quoted: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+    format!("did you mean {}?", quoted.join(" or "))
+}
+
+/// How much of each id tells these runs apart: at least the part that a person tells them apart by.
+pub(super) fn short_ids(runs: &[Run]) -> usize {
+    // 13 characters of a version 7 UUID are its time in milliseconds.
+    let longest = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
+    (13..longest)
+        .find(|length| {
+            let mut seen = BTreeSet::new();
+            runs.iter()
+                .all(|run| seen.insert(run.id.get(..*length).unwrap_or(&run.id)))
+        })
+        .unwrap_or(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_and_parts_of_a_name_find_it_and_other_names_do_not() {
+        let all = ["publishing-api", "whitehall", "search"];
+        let found = |name: &str| near(name, all.into_iter());
+        assert_eq!(found("publising-api"), ["publishing-api"]);
+        assert_eq!(found("Whitehal"), ["whitehall"]);
+        assert_eq!(found("api"), ["publishing-api"]);
+        assert!(found("mysql").is_empty());
+    }
+}

@@ -1,0 +1,199 @@
+//! Large objects: same oids, bytes, owners, grants and comments.
+//!
+//! `pg_dump` makes them together with their bytes only, so they are a part of their own here. A piece on the wire is the
+//! oid, the offset and the length, lowest byte first (4, 8 and 4 bytes), then the bytes.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+
+use super::connection::{Session, literal, quoted};
+use crate::error::{Error, Kind, Result};
+use crate::store::{Chunk, Chunks, Encoding, Part};
+
+/// The name of the part; no table can be called so, as it is in the system's schema.
+const SCHEMA: &str = "pg_catalog";
+const NAME: &str = "pg_largeobject";
+
+/// So many bytes are read and written at once.
+const PIECE: i32 = 1024 * 1024;
+
+/// A large object's own catalogue entry.
+#[derive(Debug, Clone)]
+pub(super) struct Described {
+    oid: u32,
+    owner: String,
+    /// Privilege, role (`None`: public), with grant option.
+    grants: Vec<(String, Option<String>, bool)>,
+    comment: Option<String>,
+}
+
+/// Whether a part is the large objects.
+pub(super) fn is(part: &Part) -> bool {
+    part.schema.as_deref() == Some(SCHEMA) && part.name == NAME
+}
+
+/// All large objects' entries; none is an empty list.
+pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
+    let rows = session
+        .query(
+            "SELECT m.oid, r.rolname::text, obj_description(m.oid, 'pg_largeobject') \
+             FROM pg_largeobject_metadata m JOIN pg_roles r ON r.oid = m.lomowner ORDER BY m.oid",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    let mut found: Vec<Described> = rows
+        .iter()
+        .map(|row| Described {
+            oid: row.get(0),
+            owner: row.get(1),
+            grants: Vec::new(),
+            comment: row.get(2),
+        })
+        .collect();
+    let grants = session
+        .query(
+            "SELECT m.oid, a.privilege_type, g.rolname::text, a.is_grantable \
+             FROM pg_largeobject_metadata m, aclexplode(m.lomacl) a LEFT JOIN pg_roles g ON g.oid = a.grantee \
+             WHERE a.grantee <> m.lomowner ORDER BY m.oid",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    for row in grants {
+        let oid: u32 = row.get(0);
+        if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
+            found[place]
+                .grants
+                .push((row.get(1), row.get(2), row.get(3)));
+        }
+    }
+    Ok(found)
+}
+
+/// The part that they are.
+pub(super) fn part(id: usize, count: usize) -> Part {
+    Part {
+        id,
+        schema: Some(SCHEMA.to_owned()),
+        name: NAME.to_owned(),
+        columns: Vec::new(),
+        encoding: Encoding::LargeObjects,
+        rows: count as u64,
+        bytes: 0,
+    }
+}
+
+/// Streams their bytes. A row is an object.
+pub(super) fn read(session: Session, objects: Vec<Described>) -> Chunks {
+    let all = objects
+        .into_iter()
+        .map(|one| one.oid)
+        .collect::<Vec<_>>()
+        .into_iter();
+    let state = (session, all, None::<(u32, i64)>);
+    stream::try_unfold(state, |(session, mut all, at)| async move {
+        let (oid, offset) = match at.or_else(|| all.next().map(|oid| (oid, 0))) {
+            Some(at) => at,
+            None => return Ok::<_, Error>(None),
+        };
+        let row = session
+            .query_one("SELECT lo_get($1, $2, $3)", &[&oid, &offset, &PIECE])
+            .await
+            .map_err(session.explain())
+            .map_err(|error| {
+                error
+                    .within(format!("reading large object {oid}"))
+                    .hint("grant SELECT ON LARGE OBJECT to the source's user")
+            })?;
+        let piece: &[u8] = row.get(0);
+        let mut data = BytesMut::with_capacity(piece.len() + 16);
+        data.put_u32_le(oid);
+        data.put_i64_le(offset);
+        data.put_u32_le(piece.len() as u32);
+        data.put_slice(piece);
+        let next = (piece.len() == PIECE as usize).then_some((oid, offset + i64::from(PIECE)));
+        let chunk = Chunk {
+            rows: u64::from(offset == 0),
+            data: data.freeze(),
+        };
+        Ok(Some((chunk, (session, all, next))))
+    })
+    .boxed()
+}
+
+/// Takes them into incoming; returns how many.
+pub(super) async fn write(session: &Session, mut chunks: Chunks) -> Result<u64> {
+    session.run("BEGIN").await?;
+    let mut taken = 0;
+    while let Some(chunk) = chunks.next().await {
+        let mut data: Bytes = chunk?.data;
+        while data.remaining() >= 16 {
+            let (oid, offset, length) = (
+                data.get_u32_le(),
+                data.get_i64_le(),
+                data.get_u32_le() as usize,
+            );
+            if data.remaining() < length {
+                return Err(Error::new(
+                    Kind::Internal,
+                    "a piece of a large object was cut",
+                ));
+            }
+            let piece = data.split_to(length);
+            if offset == 0 {
+                session
+                    .execute("SELECT lo_create($1)", &[&oid])
+                    .await
+                    .map_err(session.explain())?;
+                taken += 1;
+            }
+            if !piece.is_empty() {
+                session
+                    .execute(
+                        "SELECT lo_put($1, $2, $3)",
+                        &[&oid, &offset, &piece.as_ref()],
+                    )
+                    .await
+                    .map_err(session.explain())?;
+            }
+        }
+    }
+    session.run("COMMIT").await?;
+    Ok(taken)
+}
+
+/// Statements that give them comments, grants and owners; each may fail for lack of a role or a privilege.
+pub(super) fn statements(objects: &[Described], me: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for one in objects {
+        let object = format!("LARGE OBJECT {}", one.oid);
+        if let Some(comment) = &one.comment {
+            all.push(format!("COMMENT ON {object} IS {};\n", literal(comment)));
+        }
+        for (privilege, role, grantable) in &one.grants {
+            let role = role.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
+            let option = if *grantable { " WITH GRANT OPTION" } else { "" };
+            all.push(format!(
+                "GRANT {privilege} ON {object} TO {role}{option};\n"
+            ));
+        }
+        if one.owner != me {
+            all.push(format!("ALTER {object} OWNER TO {};\n", quoted(&one.owner)));
+        }
+    }
+    all
+}
+
+/// Count and sum of hashes over all of them, page by page.
+pub(super) async fn checksum(session: &Session) -> Result<(u64, String)> {
+    let row = session
+        .query_one(
+            "SELECT count(*), coalesce(sum(hashtextextended(m.oid || ' ' || md5(lo_get(m.oid)), 0) & 4294967295), 0)::text \
+             FROM pg_largeobject_metadata m",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok((row.get::<_, i64>(0) as u64, row.get(1)))
+}
