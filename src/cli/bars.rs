@@ -30,27 +30,32 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// Starts drawing, if there is a terminal to draw on.
-    pub(super) fn start(board: Arc<Board>, quiet: bool) -> Self {
+    /// Bars for a terminal, if there is one to draw on. Nothing is drawn before `start`.
+    pub(super) fn new(board: Arc<Board>, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && !quiet;
-        let screen = terminal
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let (board, screen, stop) = (board.clone(), screen.clone(), stop.clone());
-            std::thread::spawn(move || match screen {
-                Some(screen) => draw(&board, &screen, &stop),
-                None if !quiet => say(&board, &stop),
-                None => {}
-            })
-        };
         Self {
             board,
-            screen,
-            stop,
-            thread: Some(thread),
+            screen: terminal
+                .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10))),
+            stop: Arc::new(AtomicBool::new(false)),
+            thread: None,
             quiet,
         }
+    }
+
+    /// Starts drawing, in a thread of its own.
+    pub(super) fn start(&mut self) {
+        let (board, screen, stop, quiet) = (
+            self.board.clone(),
+            self.screen.clone(),
+            self.stop.clone(),
+            self.quiet,
+        );
+        self.thread = Some(std::thread::spawn(move || match screen {
+            Some(screen) => draw(&board, &screen, &stop),
+            None if !quiet => say(&board, &stop),
+            None => {}
+        }));
     }
 
     /// Prints a log line without tearing the bars.

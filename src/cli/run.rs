@@ -59,7 +59,7 @@ fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Resul
     let state = State::open(&settings.state_dir)?;
     let id = uuid::Uuid::now_v7().to_string();
     let board = Order::board_for(&job);
-    let bars = bars::Bars::start(board.clone(), options.verbosity() < 0);
+    let mut bars = bars::Bars::new(board.clone(), options.verbosity() < 0);
     let mut log_options = options.log();
     log_options.run = Some(RunTag {
         job: job.name.to_string(),
@@ -80,6 +80,7 @@ fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Resul
     let counts = log::init(&log_options)?;
     // Before there is another thread: they inherit it.
     priority::lower(&settings.priority)?;
+    bars.start();
     let runtime = runtime(2)?;
     let outcome = runtime.block_on(async {
         let mut order = order(job, settings, state, id, counts)?;

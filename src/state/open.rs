@@ -179,6 +179,7 @@ fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // The first that looks into the file.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
@@ -186,10 +187,14 @@ fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// A file without `-wal` has no writer just now and all its content: then nothing but the file is needed to read it.
 fn read_only(file: &Path) -> rusqlite::Result<Connection> {
-    let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    match version(&connection) {
-        Ok(_) => Ok(connection),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+    match connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Ok(connection) => Ok(connection),
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+            ) =>
+        {
             let mut wal = file.as_os_str().to_owned();
             wal.push("-wal");
             if Path::new(&wal).exists() {
@@ -329,7 +334,13 @@ pub(super) fn error(file: &Path, what: &str, cause: rusqlite::Error) -> Error {
         ),
         _ => (Kind::State, format!("look after {}", dir.display())),
     };
-    Error::new(kind, what).because(cause).hint(hint)
+    let error = Error::new(kind, what).hint(hint);
+    if code == Some(ErrorCode::SystemIoFailure) {
+        // Only SQLite's extended code, one error further in, tells which.
+        error.because(cause)
+    } else {
+        error.because(cause.to_string())
+    }
 }
 
 /// SQLite calls a full disk a plain I/O error where it makes its shared memory.

@@ -214,18 +214,20 @@ fn status_shows_progress_success_failures_and_holds() {
 }
 
 #[test]
-fn a_run_whose_process_is_gone_is_shown_as_dead() {
+fn a_run_whose_process_is_gone_is_recorded_as_failed_by_whoever_looks_first() {
     let site = Site::new();
     begin(&site.state(), "0199-1", "app", &dead());
-    assert!(site.says(&["status"]).contains("died"));
+    let status = site.says(&["status"]);
     assert!(
-        site.says(&["show", "0199-1"])
-            .contains("its process is gone")
+        status.contains("failed") && status.contains("process died"),
+        "{status}"
     );
+    assert!(site.says(&["show", "0199-1"]).contains("process died"));
     assert_eq!(
-        site.json(&["show", "0199-1", "--json"])["run"]["dead"],
-        true
+        site.json(&["show", "0199-1", "--json"])["run"]["state"],
+        "failed"
     );
+    assert_eq!(site.state().consecutive_failures("app").unwrap(), 1);
 }
 
 #[test]
@@ -355,14 +357,14 @@ fn follow_prints_what_comes_and_stops_when_the_run_ends() {
 }
 
 #[test]
-fn follow_stops_when_the_process_of_the_run_is_gone() {
+fn follow_stops_where_the_process_of_the_run_is_gone() {
     let site = Site::new();
     begin(&site.state(), "0199-1", "app", &dead());
     let output = site.output(&["logs", "0199-1", "--follow"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(
-        text(&output.stderr).contains("process is gone"),
-        "{output:?}"
+    assert_eq!(
+        site.json(&["show", "0199-1", "--json"])["run"]["state"],
+        "failed"
     );
 }
 

@@ -1,24 +1,73 @@
 //! SQLite: a database file.
+//!
+//! The source is read in one transaction. Incoming is a file beside live, `LIVE.envsyncd-incoming-RUN`; a whole copy
+//! takes it page by page through SQLite's backup interface, a partial one row by row, so that what is left out never
+//! reaches the target's disk. Publish writes incoming's pages into live's own file in one transaction, because an
+//! application that has the file open goes on with it: a renamed file would leave it with the old one. Before that, live
+//! is copied to `LIVE.envsyncd-snapshot-RUN`, which becomes `LIVE.envsyncd-previous`.
+//!
+//! At its peak the target's disk holds live, previous, a snapshot, incoming, and a journal as big as the larger of live
+//! and incoming.
 
-use super::{Context, Source, Target, Unable};
-use crate::config::job::{Endpoint, Task};
-use crate::error::Result;
+use super::{Context, Server, Source, Target, Unable};
+use crate::config::job::{Endpoint, StoreKind, Task};
+use crate::error::{Error, Kind, Result};
 
-/// The rows of `sqlite_schema`.
-#[derive(Debug, Clone)]
-pub struct Definitions {}
+mod connection;
+mod copy;
+mod finish;
+mod kept;
+mod live;
+mod load;
+mod lock;
+mod place;
+mod rows;
+mod schema;
+mod script;
+mod source;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use schema::Definitions;
 
 /// What a task asks that SQLite cannot do.
-pub fn unable(_task: &Task) -> Vec<Unable> {
-    Vec::new()
+pub fn unable(task: &Task) -> Vec<Unable> {
+    let mut found = Vec::new();
+    if task.jobs.is_some_and(|jobs| jobs > 1) {
+        found.push(Unable {
+            key: "jobs",
+            why: "an SQLite file has one writer: `jobs` is 1 or not set".to_owned(),
+        });
+    }
+    found
 }
 
-/// Opens a source.
-pub async fn open_source(_endpoint: &Endpoint, _context: &Context) -> Result<Box<dyn Source>> {
-    unreachable!()
+/// Opens a source. The file has to be there and to be a database.
+pub async fn open_source(endpoint: &Endpoint, context: &Context) -> Result<Box<dyn Source>> {
+    let place = place::Place::of(&endpoint.url)?;
+    if !place.exists() {
+        return Err(Error::new(
+            Kind::Connection,
+            format!("the source {} is not there", place.file.display()),
+        )
+        .hint("check the source's path"));
+    }
+    Ok(Box::new(source::SqliteSource::open(place, context).await?))
 }
 
-/// Opens a target.
-pub async fn open_target(_task: &Task, _context: &Context) -> Result<Box<dyn Target>> {
-    unreachable!()
+/// Opens a target. The file may be missing; its directory may not.
+#[allow(clippy::unused_async)] // every store's is
+pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Target>> {
+    let place = place::Place::of(&task.target.url)?;
+    Ok(Box::new(target::SqliteTarget::new(place, task, context)))
+}
+
+/// The SQLite that we bring along: a file has no server, and no version that matters.
+fn server() -> Server {
+    Server {
+        kind: StoreKind::Sqlite,
+        version: rusqlite::version().to_owned(),
+        major: 3,
+    }
 }

@@ -1,0 +1,170 @@
+//! What comes after the rows: indexes, virtual tables, views, counters, statistics, triggers; and whether it is sound.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::connection::{explain, on};
+use super::kept::{Kept, set_sequence};
+use super::place::companion;
+use super::schema::{Definitions, Object, Table, broken_keys};
+use super::{copy, place};
+use crate::error::{Error, Kind, Result, io};
+use crate::store::Fate;
+
+/// How many problems an error tells.
+const SHOWN: usize = 3;
+
+/// Completes an incoming whose rows came one by one.
+pub(super) fn complete(
+    connection: &Connection,
+    definitions: &Definitions,
+    kept: &Kept,
+) -> Result<()> {
+    let ours: Vec<&Object> = definitions
+        .others
+        .iter()
+        .filter(|object| definitions.comes_along(object))
+        .chain(kept.others())
+        .collect();
+    make(connection, &ours, "index")?;
+    let virtuals: Vec<&Table> = definitions
+        .tables
+        .iter()
+        .filter(|table| table.is_virtual && table.fate == Fate::Copy)
+        .chain(kept.virtual_tables())
+        .collect();
+    enter(connection, &virtuals).map_err(|error| explain(error, "virtual tables of incoming"))?;
+    make(connection, &ours, "view")?;
+    counters(connection, definitions).map_err(|error| explain(error, "counters of incoming"))?;
+    statistics(connection, definitions)
+        .map_err(|error| explain(error, "statistics of incoming"))?;
+    // Last, so that no trigger saw a row arrive.
+    make(connection, &ours, "trigger")
+}
+
+fn make(connection: &Connection, objects: &[&Object], kind: &str) -> Result<()> {
+    for object in objects.iter().filter(|object| object.kind == kind) {
+        connection
+            .execute_batch(&object.sql)
+            .map_err(|error| explain(error, &format!("{kind} `{}`", object.name)))?;
+    }
+    Ok(())
+}
+
+/// Enters virtual tables whose shadows are there already, as the shell's `.dump` does.
+fn enter(connection: &Connection, tables: &[&Table]) -> rusqlite::Result<()> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    connection.execute_batch("PRAGMA writable_schema = ON")?;
+    for table in tables {
+        connection.execute(
+            "INSERT INTO main.sqlite_schema (type, name, tbl_name, rootpage, sql) VALUES ('table', ?1, ?1, 0, ?2)",
+            [&table.name, &table.sql],
+        )?;
+    }
+    connection.execute_batch("PRAGMA writable_schema = RESET")
+}
+
+fn counters(connection: &Connection, definitions: &Definitions) -> rusqlite::Result<()> {
+    for (name, value) in &definitions.sequences {
+        if definitions
+            .table(name)
+            .is_some_and(|table| table.fate == Fate::Copy)
+        {
+            set_sequence(connection, name, *value)?;
+        }
+    }
+    Ok(())
+}
+
+fn statistics(connection: &Connection, definitions: &Definitions) -> rusqlite::Result<()> {
+    if definitions.statistics.is_empty() {
+        return Ok(());
+    }
+    // Makes the tables, and fills nothing in.
+    connection.execute_batch("ANALYZE sqlite_schema")?;
+    for name in ["sqlite_stat1", "sqlite_stat4"] {
+        let Some((_, rows)) = definitions
+            .statistics
+            .iter()
+            .find(|(table, _)| table == name)
+        else {
+            connection.execute_batch(&format!("DROP TABLE IF EXISTS main.{name}"))?;
+            continue;
+        };
+        connection.execute_batch(&format!("DELETE FROM main.{name}"))?;
+        for row in rows {
+            connection.execute(
+                &format!(
+                    "INSERT INTO main.{name} VALUES ({})",
+                    vec!["?"; row.len()].join(", ")
+                ),
+                rusqlite::params_from_iter(row),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites a file with another page size. `VACUUM INTO` keeps hidden rowids, where a plain VACUUM may not.
+pub(super) fn resize(path: &Path, page_size: i64) -> Result<()> {
+    let resized = companion(path, ".resized");
+    copy::create(&resized)?;
+    let connection = copy::open_building(path)?;
+    let text = resized.to_str().ok_or_else(|| {
+        Error::new(
+            Kind::Config,
+            format!(
+                "{} is not UTF-8: its page size cannot be changed",
+                path.display()
+            ),
+        )
+    })?;
+    connection
+        .execute_batch(&format!("PRAGMA page_size = {page_size}"))
+        .and_then(|()| connection.execute("VACUUM INTO ?1", [text]))
+        .map_err(on(path))?;
+    drop(connection);
+    place::remove(path)?;
+    std::fs::rename(&resized, path).map_err(io(format!("cannot rename {}", resized.display())))
+}
+
+/// Reads everything once and says what is not sound.
+pub(super) fn integrity(connection: &Connection, path: &Path) -> Result<()> {
+    let problems: Vec<String> = connection
+        .prepare("PRAGMA integrity_check(10)")
+        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+        .map_err(on(path))?;
+    if problems == ["ok"] {
+        return Ok(());
+    }
+    let first: Vec<&str> = problems.iter().map(String::as_str).take(SHOWN).collect();
+    Err(Error::new(
+        Kind::Verify,
+        format!("the copy is not sound: {}", first.join(", ")),
+    )
+    .hint("run `PRAGMA integrity_check` on the source: most likely it is damaged there as well"))
+}
+
+/// Foreign keys that hold on the source have to hold in incoming.
+pub(super) fn keys(connection: &Connection, definitions: &Definitions, path: &Path) -> Result<()> {
+    let Some(before) = &definitions.broken_keys else {
+        return Ok(());
+    };
+    let broken: Vec<String> = broken_keys(connection)
+        .map_err(on(path))?
+        .unwrap_or_default()
+        .difference(before)
+        .take(SHOWN)
+        .map(|(table, parent)| {
+            format!("rows of `{table}` refer to rows of `{parent}` that are not there")
+        })
+        .collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Verify, broken.join(", "))
+        .hint("leave out both tables, or neither; `verify = \"none\"` publishes them as they are"))
+}

@@ -1,0 +1,175 @@
+//! The live file: a snapshot of it, and other content for it in one transaction.
+//!
+//! POSIX drops all of a process's locks on a file when it closes any descriptor of it
+//! (<https://sqlite.org/howtocorrupt.html>, section 2.2). So the live file is opened outside of SQLite in one place
+//! here, only where it has a rollback journal, and closed when no connection of ours needs a lock on it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{PATIENCE, on, open_write, stopped};
+use super::copy::{self, STEP};
+use crate::error::{Error, Kind, Result, io};
+
+/// How long one attempt at the lock keeps new readers out, where live has a rollback journal.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Tells whether live changed since a snapshot of it was taken.
+pub(super) struct Watch {
+    // Fields are dropped in this order: SQLite closes the file first.
+    connection: Connection,
+    /// Live itself, unless it is in WAL mode.
+    file: Option<File>,
+    seen: i64,
+}
+
+impl Watch {
+    /// A number that differs after someone else's commit. With a rollback journal it is the change counter in the file
+    /// (<https://sqlite.org/fileformat2.html>, section 1.3.8), which can be read while we hold the exclusive lock
+    /// through another connection; in WAL mode, where readers are never locked out, SQLite's own.
+    fn version(&self) -> Result<i64> {
+        let Some(file) = &self.file else {
+            return self
+                .connection
+                .pragma_query_value(None, "data_version", |row| row.get(0))
+                .map_err(|error| super::connection::explain(error, "the live file"));
+        };
+        let mut counter = [0; 4];
+        match file.read_exact_at(&mut counter, 24) {
+            Ok(()) => Ok(i64::from(u32::from_be_bytes(counter))),
+            // An empty file is an empty database.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+            Err(error) => Err(io("cannot read the live file")(error)),
+        }
+    }
+
+    pub(super) fn is_changed(&self) -> Result<bool> {
+        Ok(self.version()? != self.seen)
+    }
+}
+
+/// Whether a connection's file is in WAL mode.
+pub(super) fn is_wal(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))
+        .map(|mode| mode.eq_ignore_ascii_case("wal"))
+}
+
+/// Copies live as it is at one moment, durably, and watches it from then on.
+pub(super) fn snapshot(live: &Path, to: &Path, stop: &CancellationToken) -> Result<Watch> {
+    let connection = open_write(live)?;
+    let file = if is_wal(&connection).map_err(on(live))? {
+        None
+    } else {
+        Some(File::open(live).map_err(io(format!("cannot read {}", live.display())))?)
+    };
+    let mut watch = Watch {
+        connection,
+        file,
+        seen: 0,
+    };
+    watch
+        .connection
+        .execute_batch("PRAGMA cache_size = -2000; BEGIN")
+        .and_then(|()| {
+            watch
+                .connection
+                .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        })
+        .map_err(on(live))?;
+    watch.seen = watch.version()?;
+    copy::copy(&watch.connection, to, stop, &mut |_, _| ())?;
+    watch.connection.execute_batch("COMMIT").map_err(on(live))?;
+    copy::dress(to, live)?;
+    copy::sync(to)?;
+    Ok(watch)
+}
+
+/// Copies live while nobody can write it, because we hold its lock.
+pub(super) fn snapshot_under_lock(
+    watch: &Watch,
+    live: &Path,
+    to: &Path,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let Some(file) = &watch.file else {
+        return snapshot(live, to, stop).map(drop);
+    };
+    // No connection but the one with the lock can read it: its bytes can, and no journal belongs to them yet.
+    copy::create(to)?;
+    let cannot = || format!("cannot copy {}", live.display());
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .open(to)
+        .map_err(io(cannot()))?;
+    let length = file.metadata().map_err(io(cannot()))?.len();
+    let mut at = 0;
+    let mut block = vec![0; 1 << 20];
+    while at < length {
+        stopped(stop)?;
+        let got = file.read_at(&mut block, at).map_err(io(cannot()))?;
+        if got == 0 {
+            break;
+        }
+        std::io::Write::write_all(&mut out, &block[..got]).map_err(io(cannot()))?;
+        at += got as u64;
+    }
+    copy::dress(to, live)?;
+    copy::sync(to)
+}
+
+/// Puts another database's content into live, in one durable transaction. `under_lock` is called when nobody else can
+/// write any more, and before anything is written. Live keeps its journal mode; if it fails, live is as it was.
+pub(super) fn replace(
+    live: &Path,
+    from: &Connection,
+    under_lock: &mut dyn FnMut() -> Result<()>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let mut connection = open_write(live)?;
+    connection.busy_timeout(ATTEMPT).map_err(on(live))?;
+    // EXTRA also syncs the directory after the journal is gone: only then is the commit durable.
+    connection
+        .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -24000")
+        .map_err(on(live))?;
+    let is_wal = is_wal(&connection).map_err(on(live))?;
+    {
+        let backup = Backup::new(from, &mut connection).map_err(on(live))?;
+        let since = Instant::now();
+        // A step of no pages takes the lock and writes nothing.
+        while matches!(
+            backup.step(0).map_err(on(live))?,
+            StepResult::Busy | StepResult::Locked
+        ) {
+            stopped(stop)?;
+            if since.elapsed() > PATIENCE {
+                return Err(copy::in_use(&live.display().to_string()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        under_lock()?;
+        loop {
+            stopped(stop)?;
+            match backup.step(STEP).map_err(on(live))? {
+                StepResult::Done => break,
+                StepResult::More => {}
+                _ => return Err(copy::in_use(&live.display().to_string())),
+            }
+        }
+    }
+    if is_wal {
+        // The commit is durable in the log; moving it into the file is a courtesy to the next reader, as far as others let us.
+        for mode in ["PASSIVE", "TRUNCATE"] {
+            let _ = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+        }
+    }
+    connection.close().map_err(|(_, error)| {
+        Error::new(Kind::Io, format!("cannot close {}", live.display())).because(error)
+    })
+}

@@ -1,0 +1,266 @@
+//! Where a database is: its URL, its file, and the names of everything that we put beside it.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result, io};
+use crate::policy::Identity;
+
+/// What SQLite itself puts beside a file.
+pub(super) const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// A database's file, symbolic links resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The file; it may be missing.
+    pub(super) file: PathBuf,
+    directory: PathBuf,
+    name: OsString,
+}
+
+impl Place {
+    /// The place that a URL names. Its directory has to be there.
+    pub(super) fn of(url: &str) -> Result<Self> {
+        let bad = |why: &str| {
+            Error::new(Kind::Config, format!("`{url}`: {why}"))
+                .hint("write sqlite:///absolute/path/of/the/file")
+        };
+        let path = url
+            .strip_prefix("sqlite://")
+            .ok_or_else(|| bad("not a URL of an SQLite database"))?;
+        if !path.starts_with('/') {
+            return Err(bad("the path is not absolute"));
+        }
+        if path.contains(['?', '#']) {
+            return Err(bad(
+                "options are not supported (write %3F for a question mark, %23 for #)",
+            ));
+        }
+        let path = PathBuf::from(OsString::from_vec(decoded(path).ok_or_else(|| {
+            bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)")
+        })?));
+        Self::resolve(&path)
+    }
+
+    fn resolve(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let mut file = path.to_owned();
+        // A link may lead to a file that is yet to be made, so its last step is followed by hand.
+        for _ in 0..40 {
+            match std::fs::read_link(&file) {
+                Ok(to) => file = file.parent().unwrap_or(Path::new("/")).join(to),
+                Err(_) => break,
+            }
+        }
+        let name = file
+            .file_name()
+            .ok_or_else(|| Error::new(Kind::Config, format!("`{shown}` is not a file's name")))?
+            .to_owned();
+        let parent = file.parent().unwrap_or(Path::new("/"));
+        let directory = parent
+            .canonicalize()
+            .map_err(io(format!("cannot reach the directory of {shown}")))?;
+        let file = directory.join(&name);
+        if let Ok(found) = file.metadata()
+            && !found.is_file()
+        {
+            return Err(Error::new(
+                Kind::Config,
+                format!("{shown} is not a regular file"),
+            ));
+        }
+        Ok(Self {
+            file,
+            directory,
+            name,
+        })
+    }
+
+    /// Device and inode of the file if it is there; of the directory, and the file's name.
+    pub(super) fn identity(&self) -> Result<Identity> {
+        let about = |path: &Path| path.metadata();
+        let directory = about(&self.directory)
+            .map_err(io(format!("cannot reach {}", self.directory.display())))?;
+        let thing = match about(&self.file) {
+            Ok(found) => Some(format!("{}:{}", found.dev(), found.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io(format!("cannot reach {}", self.file.display()))(error)),
+        };
+        Ok(Identity {
+            thing,
+            place: format!(
+                "{}:{}/{}",
+                directory.dev(),
+                directory.ino(),
+                self.name.to_string_lossy()
+            ),
+        })
+    }
+
+    /// Whether the file is there.
+    pub(super) fn exists(&self) -> bool {
+        self.file.exists()
+    }
+
+    /// `FILE.envsyncd-WHAT`.
+    pub(super) fn beside(&self, what: &str) -> PathBuf {
+        companion(&self.file, &format!(".envsyncd-{what}"))
+    }
+
+    /// The copy that is being built.
+    pub(super) fn incoming(&self, run: &str) -> PathBuf {
+        self.beside(&format!("incoming-{run}"))
+    }
+
+    /// The copy of live that becomes previous.
+    pub(super) fn snapshot(&self, run: &str) -> PathBuf {
+        self.beside(&format!("snapshot-{run}"))
+    }
+
+    /// What was live before.
+    pub(super) fn previous(&self) -> PathBuf {
+        self.beside("previous")
+    }
+
+    /// What runs left beside the file, all of them dead if we hold the lock.
+    pub(super) fn leftovers(&self) -> Result<Vec<PathBuf>> {
+        let cannot = || format!("cannot list {}", self.directory.display());
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(io(cannot()))? {
+            let entry = entry.map_err(io(cannot()))?;
+            if entry
+                .file_name()
+                .as_bytes()
+                .strip_prefix(self.name.as_bytes())
+                .is_some_and(is_leftover)
+            {
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Makes renames and new names in the directory durable.
+    pub(super) fn sync_directory(&self) -> Result<()> {
+        std::fs::File::open(&self.directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(io(format!("cannot sync {}", self.directory.display())))
+    }
+
+    /// The directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// Whether the end of a name is that of an incoming or a snapshot, or of what SQLite puts beside one; matched whole.
+fn is_leftover(end: &[u8]) -> bool {
+    let Some(rest) = [&b".envsyncd-incoming-"[..], b".envsyncd-snapshot-"]
+        .iter()
+        .find_map(|prefix| end.strip_prefix(*prefix))
+    else {
+        return false;
+    };
+    let Some((run, tail)) = rest.split_at_checked(12) else {
+        return false;
+    };
+    let tail = tail
+        .strip_prefix(b".resized")
+        .or_else(|| tail.strip_prefix(b".again"))
+        .unwrap_or(tail);
+    run.iter().all(u8::is_ascii_hexdigit)
+        && (tail.is_empty()
+            || COMPANIONS
+                .iter()
+                .any(|companion| companion.as_bytes() == tail))
+}
+
+/// The file's name with something behind it.
+pub(super) fn companion(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Removes a file and what SQLite puts beside it; what is not there is fine.
+pub(super) fn remove(file: &Path) -> Result<()> {
+    remove_one(file)?;
+    remove_companions(file)
+}
+
+/// Removes what SQLite puts beside a file.
+pub(super) fn remove_companions(file: &Path) -> Result<()> {
+    COMPANIONS
+        .iter()
+        .try_for_each(|end| remove_one(&companion(file, end)))
+}
+
+fn remove_one(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(io(format!("cannot remove {}", path.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        out.push(if byte == b'%' {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            (digit(bytes.next()?)? * 16 + digit(bytes.next()?)?) as u8
+        } else {
+            byte
+        });
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_our_own_runs_are_leftovers() {
+        for ours in [
+            ".envsyncd-incoming-0123456789ab",
+            ".envsyncd-incoming-0123456789ab-journal",
+            ".envsyncd-incoming-0123456789ab.resized",
+            ".envsyncd-snapshot-0123456789ab-wal",
+            ".envsyncd-snapshot-0123456789ab.again-journal",
+        ] {
+            assert!(is_leftover(ours.as_bytes()), "{ours}");
+        }
+        for other in [
+            "",
+            ".envsyncd-previous",
+            ".envsyncd-lock",
+            ".envsyncd-incoming-0123456789a",
+            ".envsyncd-incoming-0123456789abc",
+            ".envsyncd-incoming-0123456789ag",
+            ".envsyncd-incoming-0123456789ab.bak",
+            "x.envsyncd-incoming-0123456789ab",
+        ] {
+            assert!(!is_leftover(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_decoded_and_a_broken_one_is_refused() {
+        assert_eq!(decoded("/a%20b%25").as_deref(), Some(&b"/a b%"[..]));
+        assert_eq!(decoded("/a%2"), None);
+        for bad in [
+            "sqlite://relative",
+            "postgresql:///x",
+            "sqlite:///tmp/a?mode=rw",
+            "sqlite:///tmp/%zz",
+        ] {
+            assert_eq!(Place::of(bad).unwrap_err().kind(), Kind::Config, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! What a database consists of: its objects, how each table's rows are read and written, and its settings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::connection::quoted;
+use crate::store::catalogue::Catalogue;
+use crate::store::selection::{Fate, Selection};
+
+/// One row of `sqlite_schema` that has SQL of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Object {
+    pub(super) kind: String,
+    pub(super) name: String,
+    /// The table that it belongs to; for a table or a view, itself.
+    pub(super) table: String,
+    pub(super) sql: String,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) name: String,
+    pub(super) sql: String,
+    pub(super) fate: Fate,
+    /// Its rows are in tables of another name (FTS5, R-Tree): its shadows.
+    pub(super) is_virtual: bool,
+    /// The virtual table whose shadow it is.
+    pub(super) shadow_of: Option<String>,
+    /// The name under which the rowid can be reached, where it is not one of the columns.
+    pub(super) rowid: Option<&'static str>,
+    /// The name under which the rowid can be reached, a column or not.
+    pub(super) key: Option<&'static str>,
+    /// Without generated ones.
+    pub(super) columns: Vec<String>,
+}
+
+impl Table {
+    /// How many values a row has on its way.
+    pub(super) fn values(&self) -> usize {
+        self.columns.len() + usize::from(self.rowid.is_some())
+    }
+
+    /// The rowid, where it is not a column, and the columns; quoted.
+    pub(super) fn list(&self) -> String {
+        self.rowid
+            .map(str::to_owned)
+            .into_iter()
+            .chain(self.columns.iter().map(|column| quoted(column)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// Reads its rows in the order in which they are stored.
+    pub(super) fn select(&self) -> String {
+        format!(
+            "SELECT {} FROM main.{} NOT INDEXED",
+            self.list(),
+            quoted(&self.name)
+        )
+    }
+
+    /// Takes one row.
+    pub(super) fn insert(&self) -> String {
+        format!(
+            "INSERT INTO main.{} ({}) VALUES ({})",
+            quoted(&self.name),
+            self.list(),
+            vec!["?"; self.values()].join(", ")
+        )
+    }
+}
+
+/// What belongs to the file and not to a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) page_size: i64,
+    pub(super) page_count: i64,
+    pub(super) encoding: String,
+    pub(super) auto_vacuum: i64,
+    pub(super) user_version: i64,
+    pub(super) application_id: i64,
+    pub(super) journal_mode: String,
+}
+
+impl Settings {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let number = |name: &str| {
+            connection.pragma_query_value(Some("main"), name, |row| row.get::<_, i64>(0))
+        };
+        let text = |name: &str| {
+            connection.pragma_query_value(Some("main"), name, |row| row.get::<_, String>(0))
+        };
+        Ok(Self {
+            page_size: number("page_size")?,
+            page_count: number("page_count")?,
+            encoding: text("encoding")?,
+            auto_vacuum: number("auto_vacuum")?,
+            user_version: number("user_version")?,
+            application_id: number("application_id")?,
+            journal_mode: text("journal_mode")?,
+        })
+    }
+
+    pub(super) fn is_wal(&self) -> bool {
+        self.journal_mode.eq_ignore_ascii_case("wal")
+    }
+
+    /// The file's size.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.page_size * self.page_count).max(0) as u64
+    }
+}
+
+/// Rows of `sqlite_stat1` and `sqlite_stat4`, by table.
+pub(super) type Statistics = Vec<(String, Vec<Vec<Value>>)>;
+
+/// Everything in a database but its rows, at one point in time.
+#[derive(Clone)]
+pub struct Definitions {
+    pub(super) tables: Vec<Table>,
+    /// Indexes, views and triggers.
+    pub(super) others: Vec<Object>,
+    pub(super) settings: Settings,
+    /// AUTOINCREMENT's counters.
+    pub(super) sequences: BTreeMap<String, i64>,
+    /// The planner's statistics on tables whose rows are copied, where rows travel one by one.
+    pub(super) statistics: Statistics,
+    /// The file's permissions.
+    pub(super) mode: u32,
+    /// Pairs of tables whose foreign keys were broken already; `None`: not asked, or the keys make no sense.
+    pub(super) broken_keys: Option<BTreeSet<(String, String)>>,
+}
+
+impl std::fmt::Debug for Definitions {
+    // Statistics hold samples of rows, and no row is ever shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Definitions")
+            .field("tables", &self.tables)
+            .field("others", &self.others)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Definitions {
+    /// Reads the schema; the caller holds a transaction open if that matters.
+    pub(super) fn read(connection: &Connection, selection: &Selection) -> rusqlite::Result<Self> {
+        let mut tables: Vec<Table> = Vec::new();
+        let mut others = Vec::new();
+        let mut statement = connection.prepare(
+            "SELECT type, name, tbl_name, rootpage, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let object = Object {
+                kind: row.get(0)?,
+                name: row.get(1)?,
+                table: row.get(2)?,
+                sql: row.get(4)?,
+            };
+            if object.kind != "table" {
+                others.push(object);
+            } else if !object.name.starts_with("sqlite_") {
+                let is_virtual = row.get::<_, Option<i64>>(3)?.unwrap_or(0) == 0;
+                tables.push(Table {
+                    fate: selection.fate(None, &object.name),
+                    name: object.name,
+                    sql: object.sql,
+                    is_virtual,
+                    shadow_of: None,
+                    rowid: None,
+                    key: None,
+                    columns: Vec::new(),
+                });
+            }
+        }
+        let (shadows, without_rowid) = kinds(connection)?;
+        let virtuals: Vec<(String, Fate)> = tables
+            .iter()
+            .filter(|table| table.is_virtual)
+            .map(|table| (table.name.clone(), table.fate))
+            .collect();
+        for table in tables.iter_mut().filter(|table| !table.is_virtual) {
+            shape(connection, table, without_rowid.contains(&table.name))?;
+            if shadows.contains(&table.name) {
+                let owner = virtuals
+                    .iter()
+                    .filter(|(name, _)| {
+                        table
+                            .name
+                            .to_lowercase()
+                            .strip_prefix(&name.to_lowercase())
+                            .is_some_and(|rest| rest.starts_with('_'))
+                    })
+                    .max_by_key(|(name, _)| name.len());
+                if let Some((name, fate)) = owner {
+                    // A virtual table is copied with all that it is made of, or not at all.
+                    table.shadow_of = Some(name.clone());
+                    table.fate = *fate;
+                }
+            }
+        }
+        Ok(Self {
+            tables,
+            others,
+            settings: Settings::read(connection)?,
+            sequences: sequences(connection)?,
+            statistics: Vec::new(),
+            mode: 0o600,
+            broken_keys: None,
+        })
+    }
+
+    pub(super) fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// Whether an index, view or trigger comes along: everything but what belongs to a table that is left out.
+    pub(super) fn comes_along(&self, object: &Object) -> bool {
+        object.kind == "view"
+            || self
+                .tables
+                .iter()
+                .find(|table| table.name.eq_ignore_ascii_case(&object.table))
+                .is_none_or(|table| table.fate != Fate::Exclude)
+    }
+
+    /// What a copy has: all but what the selection leaves out.
+    pub(super) fn selected(&self) -> Catalogue {
+        self.catalogue(
+            self.tables
+                .iter()
+                .filter(|table| table.fate != Fate::Exclude),
+            self.others.iter().filter(|object| self.comes_along(object)),
+        )
+    }
+
+    /// All that is there, but for the objects that `skip` names.
+    pub(super) fn everything(&self, skip: &BTreeSet<String>) -> Catalogue {
+        self.catalogue(
+            self.tables
+                .iter()
+                .filter(|table| !skip.contains(&table.name)),
+            self.others
+                .iter()
+                .filter(|object| !skip.contains(&object.name)),
+        )
+    }
+
+    fn catalogue<'a>(
+        &self,
+        tables: impl Iterator<Item = &'a Table>,
+        others: impl Iterator<Item = &'a Object>,
+    ) -> Catalogue {
+        let mut all = BTreeMap::new();
+        for table in tables {
+            all.insert(format!("table {}", table.name), table.sql.clone());
+        }
+        for object in others {
+            all.insert(
+                format!("{} {}", object.kind, object.name),
+                object.sql.clone(),
+            );
+        }
+        for (name, value) in [
+            ("user_version", self.settings.user_version),
+            ("application_id", self.settings.application_id),
+        ] {
+            all.insert(format!("setting {name}"), value.to_string());
+        }
+        all.insert(
+            "setting encoding".to_owned(),
+            self.settings.encoding.clone(),
+        );
+        Catalogue(all)
+    }
+}
+
+/// The names of shadow tables, and of tables WITHOUT ROWID.
+fn kinds(connection: &Connection) -> rusqlite::Result<(BTreeSet<String>, BTreeSet<String>)> {
+    let mut shadows = BTreeSet::new();
+    let mut without_rowid = BTreeSet::new();
+    let mut statement =
+        connection.prepare("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        if row.get::<_, String>(1)? == "shadow" {
+            shadows.insert(name.clone());
+        }
+        if row.get::<_, bool>(2)? {
+            without_rowid.insert(name);
+        }
+    }
+    Ok((shadows, without_rowid))
+}
+
+/// Fills in a table's columns, and how its rowid is reached.
+fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rusqlite::Result<()> {
+    let mut names = BTreeSet::new();
+    let mut keys = Vec::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid",
+    )?;
+    let mut rows = statement.query([&table.name])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        names.insert(name.to_lowercase());
+        if row.get::<_, i64>(2)? > 0 {
+            keys.push(row.get::<_, String>(1)?);
+        }
+        // 2 and 3 are generated columns (https://sqlite.org/pragma.html#pragma_table_xinfo).
+        if row.get::<_, i64>(3)? == 0 {
+            table.columns.push(name);
+        }
+    }
+    // An INTEGER PRIMARY KEY is the rowid itself; the one that is not (`DESC`) has an index of its own.
+    let is_rowid = matches!(&keys[..], [only] if only.eq_ignore_ascii_case("integer"))
+        && !connection
+            .prepare_cached("SELECT 1 FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'")?
+            .exists([&table.name])?;
+    if !without_rowid {
+        table.key = ["rowid", "_rowid_", "oid"]
+            .into_iter()
+            .find(|name| !names.contains(*name));
+        if !is_rowid {
+            table.rowid = table.key;
+        }
+    }
+    Ok(())
+}
+
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare("SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1")?
+        .exists([name])
+}
+
+/// AUTOINCREMENT's counters.
+pub(super) fn sequences(connection: &Connection) -> rusqlite::Result<BTreeMap<String, i64>> {
+    if !has_table(connection, "sqlite_sequence")? {
+        return Ok(BTreeMap::new());
+    }
+    connection
+        .prepare("SELECT name, seq FROM main.sqlite_sequence WHERE typeof(seq) = 'integer'")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The planner's statistics on the tables that `is_copied` names.
+pub(super) fn statistics(
+    connection: &Connection,
+    is_copied: impl Fn(&str) -> bool,
+) -> rusqlite::Result<Statistics> {
+    let mut all = Vec::new();
+    for (name, columns) in [("sqlite_stat1", 3), ("sqlite_stat4", 6)] {
+        if !has_table(connection, name)? {
+            continue;
+        }
+        let mut statement = connection.prepare(&format!("SELECT * FROM main.{name}"))?;
+        if statement.column_count() != columns {
+            continue;
+        }
+        let mut found = Vec::new();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if is_copied(&row.get::<_, String>(0)?) {
+                found.push(
+                    (0..columns)
+                        .map(|at| row.get(at))
+                        .collect::<rusqlite::Result<_>>()?,
+                );
+            }
+        }
+        all.push((name.to_owned(), found));
+    }
+    Ok(all)
+}
+
+/// Pairs of tables whose foreign keys are broken; `None` if the keys themselves make no sense.
+pub(super) fn broken_keys(
+    connection: &Connection,
+) -> rusqlite::Result<Option<BTreeSet<(String, String)>>> {
+    let found = connection
+        .prepare("SELECT DISTINCT \"table\", parent FROM pragma_foreign_key_check")
+        .and_then(|mut statement| {
+            statement
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<BTreeSet<_>>>()
+        });
+    match found {
+        Err(error) if error.to_string().contains("foreign key mismatch") => Ok(None),
+        other => other.map(Some),
+    }
+}
