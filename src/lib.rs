@@ -1,4 +1,38 @@
-//! envsyncd.
+//! envsyncd copies an environment's data into the environment below it: production into staging, staging into
+//! integration. Each run builds a complete copy beside the live target, verifies it, and publishes it in one step.
+//!
+//! # The map of the house
+//!
+//! A module imports only from modules further down this list, and siblings inside `store/` never see each other; a test
+//! (`tests/it/layering.rs`) holds the code to it.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `main.rs` | parses the command line and maps the outcome to an exit code |
+//! | [`cli`] | one file a verb; the only place that knows a terminal |
+//! | [`run`] | one run in one straight line: a file a step, and one that walks them |
+//! | [`report`] | what others read: logs, status files, the monitoring plugin |
+//! | [`state`] | history, progress, logs and holds, in SQLite |
+//! | [`guard`] | locks, the reboot lock, priority, signals, and the programs that a run calls |
+//! | [`store`] | the two traits, the one place that chooses, and a folder a store |
+//! | [`config`] | files as they are written; settings and jobs once they are known to be right |
+//! | [`policy`], [`schedule`], [`secret`], [`error`] | leaves, which import nothing of ours but `error` |
+//!
+//! # What always holds
+//!
+//! 1. **Never uphill.** [`policy::permit`] is asked before a server is; a thing is never copied onto itself, whatever its
+//!    two names are ([`policy::distinct`], by the server's own identity).
+//! 2. **Never half.** Nobody who uses the live target notices anything until [`store::Target::publish`] returns, and that
+//!    is one atomic step. Until then [`store::Target::discard`] leaves nothing behind; what a killed process left is
+//!    cleared by the next one ([`run::recover`]).
+//! 3. **Never silent.** Whatever comes of a run is in the history, the status file and the log ([`run::record`]), in one
+//!    line that says what failed and what to do ([`error::Error`]). No secret and no row's content is ever in there.
+//! 4. **Checked first.** A copy is held against the source ([`store::Catalogue`], row counts, checksums) before the
+//!    job's own scripts change it, and both come before anyone can see it.
+//! 5. **Everything held is freed.** Locks, children, sessions and maintenance belong to guards that free them when
+//!    dropped, and to locks that die with their process.
+//! 6. **Parsed once.** A file, a validated [`config::job::Job`] and a running [`run::Order`] are three types; after
+//!    validation no option is looked at twice.
 
 pub mod cli;
 pub mod config;

@@ -1,121 +1,316 @@
 //! When a job is due. Pure.
+//!
+//! A schedule is read in the wall clock's time of a zone. When the clocks change, a schedule that names its hours is due
+//! exactly once for each of its times: at the first of two 01:30s, and as the clock jumps over a 02:30 that is not
+//! there. A schedule whose hours begin with `*` goes by elapsed time: no hour is left out, none is doubled up. (So do
+//! Vixie cron's descendants, see "Daylight Saving Time" in Debian's cron(8).)
 
-use std::str::FromStr;
+use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, LocalResult, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
-use croner::parser::{CronParser, Seconds};
+use croner::parser::{CronParser, Seconds, Year};
 
-/// A validated schedule.
+/// Between two changes of a zone's clock lies more than this, and no change is as long.
+const STEP: Duration = Duration::days(2);
+
+/// A validated schedule, as written.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     text: String,
     cron: Cron,
+    /// Whether the hours begin with `*`.
+    elapsed: bool,
+}
+
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Schedule {}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl Schedule {
-    /// 5 cron fields, 6 with seconds in front, or `hourly`, `daily`, `weekly`.
+    /// Five fields, six with seconds in front, or `hourly`, `daily`, `weekly`. One that is never due is refused.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let pattern = match text.trim() {
+        let text = text.trim();
+        let expression = match text {
             "hourly" => "0 * * * *",
             "daily" => "0 0 * * *",
-            "weekly" => "0 0 * * 0",
-            // croner knows more nicknames, and fields for years, than we promise.
-            other
-                if other.starts_with('@')
-                    || !(5..=6).contains(&other.split_whitespace().count()) =>
-            {
-                return Err(format!(
-                    "it has {} fields",
-                    other.split_whitespace().count()
-                ));
-            }
+            "weekly" => "0 0 * * 1",
             other => other,
+        };
+        let fields: Vec<&str> = expression.split_whitespace().collect();
+        let hours = match fields.len() {
+            5 => fields[1],
+            6 => fields[2],
+            1 => return Err(format!("`{text}` is not a schedule")),
+            n => return Err(format!("a schedule has 5 or 6 fields, this one has {n}")),
         };
         let cron = CronParser::builder()
             .seconds(Seconds::Optional)
+            .year(Year::Disallowed)
             .build()
-            .parse(pattern)
-            .map_err(|error| error.to_string())?;
-        Ok(Self {
+            .parse(expression)
+            .map_err(|error| {
+                let why = error.to_string();
+                let why = why.rsplit("rror: ").next().unwrap_or(&why);
+                let why = why.trim_end_matches('.').to_lowercase();
+                format!("`{text}` is not a schedule: {why}")
+            })?;
+        let schedule = Self {
             text: text.to_owned(),
+            elapsed: hours.starts_with('*'),
             cron,
-        })
+        };
+        match schedule.next_after(DateTime::UNIX_EPOCH, Tz::UTC) {
+            Some(_) => Ok(schedule),
+            None => Err(format!("`{text}` is never due: no such day exists")),
+        }
     }
 
-    /// As it was written.
+    /// As written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The first due time after `now`; `None` if there is none (30 February).
-    pub fn next_after(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        self.cron
-            .find_next_occurrence(&now.with_timezone(&zone), false)
-            .ok()
-            .map(|next| next.with_timezone(&Utc))
+    /// The first time after this one that the schedule is due, to the second.
+    pub fn next_after(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let from = after.with_nanosecond(0)? + Duration::seconds(1);
+        if self.elapsed {
+            self.next_elapsed(from, zone)
+        } else {
+            self.next_on_the_clock(from, zone)
+        }
+    }
+
+    /// The next match on a clock that never changes, this one included.
+    fn next_match(&self, clock: NaiveDateTime) -> Option<NaiveDateTime> {
+        // As if it were UTC, so that croner has no change of clocks to treat in its own way.
+        let found = self.cron.find_next_occurrence(&clock.and_utc(), true);
+        found.ok().map(|time| time.naive_utc())
+    }
+
+    fn next_on_the_clock(&self, from: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let mut clock = from.with_timezone(&zone).naive_local();
+        loop {
+            let due = self.next_match(clock)?;
+            let at = match zone.from_local_datetime(&due) {
+                LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.to_utc(),
+                LocalResult::None => jump(due, zone)?,
+            };
+            // Earlier: the first of two equal times, seen from the second.
+            if at >= from {
+                return Some(at);
+            }
+            clock = due + Duration::seconds(1);
+        }
+    }
+
+    fn next_elapsed(&self, mut from: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+        loop {
+            let now = offset(from);
+            let due = self.next_match((from + now).naive_utc())?;
+            let at = due.and_utc() - now;
+            let horizon = at.min(from + STEP);
+            if offset(horizon) != now {
+                // The clocks change on the way: search on from there, on the new clock.
+                from = first_change(from, horizon, |at| offset(at) != now);
+            } else if at <= horizon {
+                return Some(at);
+            } else {
+                // Nothing is due for a while, whatever the clocks do: a change is shorter than a step.
+                from = horizon.max(at - STEP);
+            }
+        }
     }
 }
 
-impl FromStr for Schedule {
-    type Err = String;
+/// The instant at which the clock jumps over a time that does not exist.
+fn jump(missing: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
+    let offset = |at: DateTime<Utc>| zone.offset_from_utc_datetime(&at.naive_utc()).fix();
+    let before = missing.and_utc().checked_sub_signed(STEP)?;
+    let after = missing.and_utc().checked_add_signed(STEP)?;
+    let old = offset(before);
+    Some(first_change(before, after, |at| offset(at) != old))
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::parse(text)
+/// The first second in `(before, after]` for which `changed` holds; it holds for `after` and not for `before`.
+fn first_change(
+    before: DateTime<Utc>,
+    after: DateTime<Utc>,
+    changed: impl Fn(DateTime<Utc>) -> bool,
+) -> DateTime<Utc> {
+    let (mut no, mut yes) = (before.timestamp(), after.timestamp());
+    while yes - no > 1 {
+        let middle = no + (yes - no) / 2;
+        if DateTime::from_timestamp(middle, 0).is_some_and(&changed) {
+            yes = middle;
+        } else {
+            no = middle;
+        }
     }
+    DateTime::from_timestamp(yes, 0).unwrap_or(after)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn next(schedule: &str, now: &str, zone: Tz) -> String {
-        let now: DateTime<Utc> = now.parse().unwrap();
-        Schedule::parse(schedule)
-            .unwrap()
-            .next_after(now, zone)
-            .unwrap()
-            .to_rfc3339()
+    fn utc(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn due(schedule: &str, zone: Tz, from: &str, until: &str) -> Vec<String> {
+        let schedule = Schedule::parse(schedule).unwrap();
+        let mut at = utc(from);
+        let mut all = Vec::new();
+        while let Some(next) = schedule.next_after(at, zone) {
+            if next > utc(until) {
+                break;
+            }
+            all.push(next.format("%dT%H:%M").to_string());
+            at = next;
+        }
+        all
+    }
+
+    const LONDON: Tz = chrono_tz::Europe::London;
+
+    #[test]
+    fn a_named_hour_runs_exactly_once_on_each_night_the_clocks_change() {
+        // Berlin: 02:00 becomes 03:00 on 29 March 2026 (01:00 UTC), 03:00 becomes 02:00 on 25 October (01:00 UTC).
+        let berlin = chrono_tz::Europe::Berlin;
+        assert_eq!(
+            due(
+                "30 2 * * *",
+                berlin,
+                "2026-03-27T12:00:00Z",
+                "2026-03-30T12:00:00Z"
+            ),
+            ["28T01:30", "29T01:00", "30T00:30"]
+        );
+        assert_eq!(
+            due(
+                "30 2 * * *",
+                berlin,
+                "2026-10-23T12:00:00Z",
+                "2026-10-26T12:00:00Z"
+            ),
+            ["24T00:30", "25T00:30", "26T01:30"]
+        );
     }
 
     #[test]
-    fn the_next_time_is_told_in_the_schedules_zone() {
-        let london = Tz::Europe__London;
+    fn a_list_of_hours_is_on_the_clock_too() {
         assert_eq!(
-            next("18 0 * * *", "2026-01-01T00:18:00Z", Tz::UTC),
-            "2026-01-02T00:18:00+00:00"
+            due(
+                "30 1,13 * * *",
+                LONDON,
+                "2026-03-28T14:00:00Z",
+                "2026-03-29T23:00:00Z"
+            ),
+            ["29T01:00", "29T12:30"]
         );
         assert_eq!(
-            next("18 0 * * *", "2026-07-01T12:00:00Z", london),
-            "2026-07-01T23:18:00+00:00"
-        );
-        assert_eq!(
-            next("30 0 0 * * *", "2026-01-01T00:00:00Z", Tz::UTC),
-            "2026-01-01T00:00:30+00:00"
-        );
-        assert_eq!(
-            next("hourly", "2026-01-01T00:30:00Z", Tz::UTC),
-            "2026-01-01T01:00:00+00:00"
-        );
-        assert_eq!(
-            next("weekly", "2026-01-01T00:30:00Z", Tz::UTC),
-            "2026-01-04T00:00:00+00:00"
+            due(
+                "*/30 1 * * *",
+                LONDON,
+                "2026-10-24T12:00:00Z",
+                "2026-10-25T12:00:00Z"
+            ),
+            ["25T00:00", "25T00:30"]
         );
     }
 
     #[test]
-    fn what_is_no_schedule_is_refused() {
+    fn every_hour_is_every_hour_whatever_the_clock_says() {
+        assert_eq!(
+            due(
+                "hourly",
+                LONDON,
+                "2026-03-28T23:30:00Z",
+                "2026-03-29T02:30:00Z"
+            ),
+            ["29T00:00", "29T01:00", "29T02:00"]
+        );
+        assert_eq!(
+            due(
+                "*/30 * * * *",
+                LONDON,
+                "2026-10-24T23:45:00Z",
+                "2026-10-25T02:00:00Z"
+            ),
+            ["25T00:00", "25T00:30", "25T01:00", "25T01:30", "25T02:00"]
+        );
+    }
+
+    #[test]
+    fn the_second_of_two_equal_hours_does_not_lead_back_to_the_first() {
+        // 01:10 for the second time.
+        let schedule = Schedule::parse("30 1 * * *").unwrap();
+        let next = schedule.next_after(utc("2026-10-25T01:10:00Z"), LONDON);
+        assert_eq!(next, Some(utc("2026-10-26T01:30:00Z")));
+    }
+
+    #[test]
+    fn words_seconds_and_rare_days_work() {
+        let next = |text: &str| {
+            Schedule::parse(text)
+                .unwrap()
+                .next_after(utc("2026-01-01T00:00:00.5Z"), Tz::UTC)
+                .unwrap()
+        };
+        assert_eq!(next("hourly"), utc("2026-01-01T01:00:00Z"));
+        assert_eq!(next("daily"), utc("2026-01-02T00:00:00Z"));
+        assert_eq!(next("weekly"), utc("2026-01-05T00:00:00Z"));
+        assert_eq!(next("*/10 * * * * *"), utc("2026-01-01T00:00:10Z"));
+        assert_eq!(next("0 * 29 2 *"), utc("2028-02-29T00:00:00Z"));
+        assert_eq!(next("18 0 * * *").second(), 0);
+    }
+
+    #[test]
+    fn what_is_no_schedule_or_never_due_is_refused() {
         for text in [
             "",
-            "18 0 * *",
-            "61 0 * * *",
+            "often",
             "@daily",
-            "monthly",
-            "1 2 3 4 5 6 7",
+            "60 0 * * *",
+            "0 25 * * *",
+            "* * * *",
+            "0 0 0 1 1 * 2030",
+            "0 0 30 2 *",
+            "0 * 31 4 *",
             "a b c d e",
         ] {
             assert!(Schedule::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whenever one asks, the next time lies ahead, and nothing lies between.
+        #[test]
+        fn next_is_ahead_and_the_first(
+            at in 1_700_000_000i64..1_800_000_000,
+            zone in prop::sample::select(vec![LONDON, chrono_tz::America::New_York, chrono_tz::Australia::Lord_Howe, chrono_tz::Asia::Kathmandu]),
+            text in prop::sample::select(vec!["*/20 * * * *", "30 2 * * *", "15 */3 * * 1-5", "0 0 1 * *", "45 1,2,3 * * 0"]),
+        ) {
+            let schedule = Schedule::parse(text).unwrap();
+            let at = DateTime::from_timestamp(at, 0).unwrap();
+            let next = schedule.next_after(at, zone).unwrap();
+            prop_assert!(next > at);
+            let middle = at + (next - at) / 2;
+            prop_assert_eq!(schedule.next_after(middle, zone).unwrap(), next);
         }
     }
 }

@@ -5,186 +5,193 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use tokio::process::Command;
+use secrecy::SecretString;
 
 use crate::error::{Error, Kind, Result, io};
 
-/// How long a command may take to print a secret.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a secret's command may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A place that holds a secret: `{ env = .. }`, `{ file = .. }`, `{ credential = .. }`, `{ command = [..] }`.
 #[derive(Debug, Clone)]
 pub enum Secret {
     /// Written in the configuration itself (in a URL); works, with a warning.
-    Inline(SecretString),
+    Inline(secrecy::SecretString),
     /// An environment variable, or a file of `env_dir`.
     Env(String),
     /// A file's content, without its last newline.
     File(PathBuf),
-    /// A systemd credential: a file in `$CREDENTIALS_DIRECTORY` (systemd.exec(5), `LoadCredential=`).
+    /// A systemd credential: a file in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
     /// The first line that a program prints.
     Command(Vec<String>),
 }
 
 impl Secret {
-    /// Fetches it. No error names the value.
+    /// Fetches the value. `lookup` answers for environment variables. An error names the place, never the value.
     pub async fn resolve(
         &self,
-        lookup: &(dyn Fn(&str) -> Option<String> + Send + Sync),
+        lookup: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<SecretString> {
-        let value = match self {
-            Self::Inline(value) => return Ok(value.clone()),
-            Self::Env(name) => lookup(name).ok_or_else(|| {
-                Error::new(
+        match self {
+            Self::Inline(secret) => Ok(secret.clone()),
+            Self::Env(name) => match lookup(name) {
+                Some(value) => Ok(SecretString::from(value)),
+                None => Err(Error::new(
                     Kind::Config,
-                    format!("the secret's variable {name} is not set"),
+                    format!("the password's variable {name} is not set"),
                 )
-                .hint("set it, or put a file of its name into env_dir")
-            })?,
-            Self::File(path) => read(path)?,
+                .hint(format!(
+                    "set {name}, or make a file of that name in env_dir"
+                ))),
+            },
+            Self::File(path) => read_file(path).await,
             Self::Credential(name) => {
                 let directory = lookup("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    Error::new(Kind::Config, format!("there is no credential {name}: systemd gave this process none"))
-                        .hint(format!("add LoadCredential={name}:PATH to the unit; by hand, use systemd-run -p LoadCredential=..."))
+                    Error::new(
+                        Kind::Config,
+                        format!("there is no credential `{name}`: CREDENTIALS_DIRECTORY is not set"),
+                    )
+                    .hint(format!(
+                        "run under systemd with LoadCredential={name}:PATH, or systemd-run with -p LoadCredential="
+                    ))
                 })?;
-                read(&Path::new(&directory).join(name))?
+                read_file(&Path::new(&directory).join(name)).await
             }
-            Self::Command(argv) => printed(argv).await?,
-        };
-        let secret = SecretString::from(value);
-        if secret.expose_secret().is_empty() {
-            return Err(Error::new(
-                Kind::Config,
-                format!("the secret from {} is empty", self.place()),
-            ));
-        }
-        Ok(secret)
-    }
-
-    /// For messages.
-    fn place(&self) -> String {
-        match self {
-            Self::Inline(_) => "the URL".to_owned(),
-            Self::Env(name) => format!("the variable {name}"),
-            Self::File(path) => path.display().to_string(),
-            Self::Credential(name) => format!("the credential {name}"),
-            Self::Command(argv) => {
-                format!("the command {}", argv.first().map_or("", String::as_str))
-            }
+            Self::Command(argv) => run(argv).await,
         }
     }
 }
 
-fn read(path: &Path) -> Result<String> {
-    let unreadable = || {
-        io(format!(
-            "the secret's file {} cannot be read",
-            path.display()
-        ))
-    };
-    let mode = std::fs::metadata(path)
-        .map_err(unreadable())?
-        .permissions()
-        .mode();
-    if mode & 0o004 != 0 {
-        tracing::warn!(file = %path.display(), "everyone may read this secret's file; chmod o-r it");
+async fn read_file(path: &Path) -> Result<SecretString> {
+    let what = || format!("the password's file {} cannot be read", path.display());
+    let metadata = tokio::fs::metadata(path).await.map_err(io(what()))?;
+    if metadata.permissions().mode() & 0o004 != 0 {
+        tracing::warn!(file = %path.display(), "a password's file can be read by others: chmod o-rwx");
     }
-    let mut text = std::fs::read_to_string(path).map_err(unreadable())?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
-}
-
-async fn printed(argv: &[String]) -> Result<String> {
-    let program = argv.first().map_or("", String::as_str);
-    let failed = |how: &str| {
-        Error::new(
+    let text = tokio::fs::read_to_string(path).await.map_err(io(what()))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    if text.is_empty() {
+        return Err(Error::new(
             Kind::Config,
-            format!("the secret's command {program} {how}"),
-        )
-    };
-    let mut command = Command::new(program);
-    command
-        .args(argv.iter().skip(1))
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output())
-        .await
-        .map_err(|_| failed("did not end within 30 seconds"))?
-        .map_err(|error| failed("cannot be started").because(error))?;
-    if !output.status.success() {
-        return Err(
-            failed(&format!("failed: {}", output.status)).hint("run it by hand as the same user")
-        );
+            format!("the password's file {} is empty", path.display()),
+        ));
     }
-    let text = String::from_utf8(output.stdout)
-        .map_err(|_| failed("printed something that is no text"))?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    Ok(SecretString::from(text))
+}
+
+async fn run(argv: &[String]) -> Result<SecretString> {
+    let (program, arguments) = argv
+        .split_first()
+        .ok_or_else(|| Error::new(Kind::Config, "the password's command is empty"))?;
+    let child = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        // What it says there might be the secret, too.
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(COMMAND_TIMEOUT, child)
+        .await
+        .map_err(|_| {
+            Error::new(
+                Kind::Config,
+                format!(
+                    "the password's command {program} did not end within {} seconds",
+                    COMMAND_TIMEOUT.as_secs()
+                ),
+            )
+        })?
+        .map_err(io(format!(
+            "the password's command {program} cannot be run"
+        )))?;
+    if !output.status.success() {
+        return Err(Error::new(
+            Kind::Config,
+            format!("the password's command {program} failed: {}", output.status),
+        )
+        .hint("run it by hand as the same user to see why"));
+    }
+    let line = output.stdout.split(|byte| *byte == b'\n').next();
+    match line.map(std::str::from_utf8) {
+        Some(Ok(line)) if !line.is_empty() => Ok(SecretString::from(line)),
+        _ => Err(Error::new(
+            Kind::Config,
+            format!("the password's command {program} printed no first line"),
+        )),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret;
 
-    async fn of(secret: Secret) -> Result<String> {
-        let dir = std::env::temp_dir().to_string_lossy().into_owned();
-        let lookup = move |name: &str| match name {
-            "SET" => Some("from env".to_owned()),
-            "CREDENTIALS_DIRECTORY" => Some(dir.clone()),
+    async fn value(secret: Secret) -> Result<String> {
+        let lookup = |name: &str| match name {
+            "PGPASSWORD" => Some("hunter2".to_owned()),
             _ => None,
         };
-        Ok(secret.resolve(&lookup).await?.expose_secret().to_owned())
+        let value = secret.resolve(&lookup).await?;
+        Ok(value.expose_secret().to_owned())
+    }
+
+    fn sh(script: &str) -> Secret {
+        Secret::Command(["/bin/sh", "-c", script].map(str::to_owned).to_vec())
     }
 
     #[tokio::test]
-    async fn each_place_yields_its_secret() {
-        let file = tempfile::NamedTempFile::new_in(std::env::temp_dir()).unwrap();
-        std::fs::write(file.path(), "from file\n").unwrap();
-        let name = file
-            .path()
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
-        assert_eq!(of(Secret::Env("SET".into())).await.unwrap(), "from env");
+    async fn every_place_gives_its_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("database");
+        std::fs::write(&file, " hun ter2\n\n").unwrap();
         assert_eq!(
-            of(Secret::File(file.path().into())).await.unwrap(),
-            "from file"
+            value(Secret::Env("PGPASSWORD".into())).await.unwrap(),
+            "hunter2"
         );
-        assert_eq!(of(Secret::Credential(name)).await.unwrap(), "from file");
-        let command = ["sh", "-c", "echo from command; echo second line"];
+        // Only the last newline goes.
+        assert_eq!(value(Secret::File(file)).await.unwrap(), " hun ter2\n");
         assert_eq!(
-            of(Secret::Command(command.map(Into::into).into()))
-                .await
-                .unwrap(),
-            "from command"
+            value(sh("echo hunter2; echo more")).await.unwrap(),
+            "hunter2"
         );
+        let path = directory.path().to_str().unwrap().to_owned();
+        let lookup = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| path.clone());
+        let secret = Secret::Credential("database".into());
+        let value = secret.resolve(&lookup).await.unwrap();
+        assert_eq!(value.expose_secret(), " hun ter2\n");
     }
 
     #[tokio::test]
-    async fn an_error_names_the_place_and_never_the_value() {
-        for (secret, named) in [
-            (Secret::Env("UNSET".into()), "UNSET"),
+    async fn what_is_missing_is_named_and_what_was_printed_is_not() {
+        let gone = PathBuf::from("/nonexistent/database");
+        for (secret, name, kind) in [
+            (Secret::Env("NOT_SET".into()), "NOT_SET", Kind::Config),
+            (Secret::File(gone), "/nonexistent/database", Kind::Io),
+            (Secret::Credential("db".into()), "`db`", Kind::Config),
             (
-                Secret::File("/nonexistent/secret".into()),
-                "/nonexistent/secret",
+                sh("echo hunter2; echo hunter2 >&2; exit 3"),
+                "/bin/sh",
+                Kind::Config,
             ),
+            (sh("true"), "/bin/sh", Kind::Config),
             (
-                Secret::Command(["sh", "-c", "echo s3cret; exit 1"].map(Into::into).into()),
-                "sh",
+                Secret::Command(vec!["/nonexistent/p".into()]),
+                "/nonexistent/p",
+                Kind::Io,
             ),
-            (Secret::Command(["true".into()].into()), "empty"),
         ] {
-            let text = of(secret).await.unwrap_err().to_string();
-            assert!(text.contains(named) && !text.contains("s3cret"), "{text}");
+            let error = value(secret).await.unwrap_err();
+            let text = error.to_string();
+            assert_eq!(error.kind(), kind, "{text}");
+            assert!(text.contains(name), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
         }
+    }
+
+    #[test]
+    fn an_inline_secret_is_not_debugged() {
+        let secret = Secret::Inline("hunter2".to_owned().into());
+        assert!(!format!("{secret:?}").contains("hunter2"));
     }
 }

@@ -1,13 +1,13 @@
 //! `check`: the monitoring plugin. Needs no daemon and no state store, only status files.
 
+use std::path::PathBuf;
+
 use chrono::Utc;
 
 use super::{Options, settings, terminal};
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::Process;
-use crate::report::check::{self, CRITICAL, Thresholds, Verdict, WARNING};
+use crate::report::check::{self, Thresholds, Verdict};
 use crate::report::range::Range;
-use crate::report::status_file::{self, StatusFile};
 
 /// A monitoring plugin over the status files (Icinga, Nagios); needs no daemon
 #[derive(Debug, clap::Args)]
@@ -39,67 +39,25 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> u8 {
-    let (text, verdict) = checked(options, args).unwrap_or_else(|error| {
-        (
-            format!(
-                "ENVSYNCD UNKNOWN - {}\n",
-                error.to_string().replace('|', "/")
-            ),
-            Verdict::Unknown,
-        )
-    });
+    let verdict =
+        checked(options, args).unwrap_or_else(|error| Verdict::unknown(&error.to_string()));
     // Whoever called us reads the exit code, too.
-    let _ = terminal::print(&text);
+    let _ = terminal::print(&verdict.text);
     verdict.exit_code()
 }
 
-fn checked(options: &Options, args: &Args) -> Result<(String, Verdict)> {
-    let range = |text: &str, default: Range, name: &str| -> Result<Range> {
-        if text.is_empty() {
-            return Ok(default);
-        }
+fn checked(options: &Options, args: &Args) -> Result<Verdict> {
+    let range = |text: &str, name: &str| -> Result<Range> {
         text.parse()
             .map_err(|why| Error::new(Kind::Usage, format!("--{name}: {why}")))
     };
     let thresholds = Thresholds {
-        warning: range(&args.warning, WARNING, "warning")?,
-        critical: range(&args.critical, CRITICAL, "critical")?,
+        warning: range(&args.warning, "warning")?,
+        critical: range(&args.critical, "critical")?,
     };
-    let settings = settings(options)?;
-    let mut names = args.jobs.clone();
-    if names.is_empty() {
-        let listed = std::fs::read_dir(&settings.status_dir).map_err(|error| {
-            Error::new(
-                Kind::State,
-                format!("{} cannot be read", settings.status_dir.display()),
-            )
-            .because(error)
-        })?;
-        names = listed
-            .flatten()
-            .filter_map(|entry| {
-                entry
-                    .file_name()
-                    .to_str()?
-                    .strip_suffix(".json")
-                    .map(str::to_owned)
-            })
-            .filter(|name| !name.starts_with('.'))
-            .collect();
-        names.sort();
-    }
-    let jobs: Vec<(String, Result<StatusFile>)> = names
-        .into_iter()
-        .map(|name| {
-            let read = crate::config::job::JobName::parse(&name)
-                .map_err(|why| Error::new(Kind::Usage, why))
-                .and_then(|_| {
-                    status_file::read(&status_file::path_of(&settings.status_dir, &name))
-                });
-            (name, read)
-        })
-        .collect();
-    Ok(check::check(&jobs, &thresholds, Utc::now(), |pid| {
-        Process::of(pid).is_some()
-    }))
+    let directory: PathBuf = settings(options)?.status_dir;
+    Ok(match check::gather(&directory, &args.jobs) {
+        Ok(readings) => check::check(&readings, &thresholds, Utc::now(), &check::process_exists),
+        Err(unknown) => unknown,
+    })
 }

@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::config::diagnostics::{Diagnostic, Diagnostics};
 use crate::config::job::{Job, Settings};
+use crate::config::{Diagnostic, Diagnostics};
 use crate::error::{Error, Kind, Result};
 use crate::report::log;
 use crate::run::recover;
@@ -202,26 +202,24 @@ impl Options {
 
 /// The settings that a verb works with; warnings go to stderr.
 fn settings(options: &Options) -> Result<Settings> {
-    // A variable that is not Unicode is none of ours.
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let (settings, warnings) = crate::config::load_settings(options.config.as_deref(), variables)
-        .map_err(|found| wrong(&found))?;
+    let (settings, warnings) =
+        crate::config::load_settings(options.config.as_deref(), crate::config::environment())
+            .map_err(wrong)?;
     options.warn(&warnings);
     Ok(settings)
 }
 
 /// A job's file; warnings go to stderr.
 fn job(options: &Options, file: &Path, settings: &Settings) -> Result<Job> {
-    let (job, warnings) = crate::config::load_job(file, settings).map_err(|found| wrong(&found))?;
+    let (job, warnings) = crate::config::load_job(file, settings).map_err(wrong)?;
     options.warn(&warnings);
     Ok(job)
 }
 
 /// Shows all that is wrong with a file, and makes one error of it.
-fn wrong(found: &Diagnostics) -> Error {
+fn wrong(found: Diagnostics) -> Error {
     terminal::note(&format!("{found}\n"));
-    found.to_error()
+    found.into()
 }
 
 /// The state store for a verb that reads. Dead runs found there are recorded as failed, and what they left is cleared,

@@ -141,7 +141,7 @@ pub(super) fn order(
 
 fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
     let (job, _) =
-        crate::config::load_job(&dead.file, settings).map_err(|found| found.to_error())?;
+        crate::config::load_job(&dead.file, settings).map_err(crate::error::Error::from)?;
     order(
         job,
         settings.clone(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Options, settings, terminal};
 use crate::config;
 use crate::config::job::Settings;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::{policy, store};
 
 /// Checks one job file, or the settings and all job files
@@ -49,20 +49,22 @@ struct Problem {
     column: Option<usize>,
     key: String,
     message: String,
+    allowed: Option<String>,
     help: Option<String>,
 }
 
 impl Problem {
-    fn of(one: &config::diagnostics::Diagnostic) -> Self {
+    fn of(one: &config::Diagnostic) -> Self {
         Self {
             severity: match one.severity {
-                config::diagnostics::Severity::Error => "error",
-                config::diagnostics::Severity::Warning => "warning",
+                config::Severity::Error => "error",
+                config::Severity::Warning => "warning",
             },
-            line: one.place.map(|place| place.0),
-            column: one.place.map(|place| place.1),
-            key: one.key.clone(),
+            line: one.place.as_ref().map(|place| place.line),
+            column: one.place.as_ref().map(|place| place.column),
+            key: one.key.clone().unwrap_or_default(),
             message: one.message.clone(),
+            allowed: one.allowed.clone(),
             help: one.help.clone(),
         }
     }
@@ -72,7 +74,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let files = match &args.file {
         Some(file) => vec![file.clone()],
-        None => jobs_in(&settings.job_dir)?,
+        None => config::job_files(&settings)?,
     };
     let reports: Vec<FileReport> = files.iter().map(|file| check(file, &settings)).collect();
     let bad = reports
@@ -114,27 +116,6 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     })
 }
 
-fn jobs_in(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
-        .map_err(|error| {
-            Error::new(
-                Kind::Config,
-                format!("job_dir {} cannot be read", directory.display()),
-            )
-            .because(error)
-            .hint("name one file with -f FILE, or another directory with job_dir")
-        })?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
-        .collect();
-    files.sort();
-    Ok(files)
-}
-
 fn check(file: &Path, settings: &Settings) -> FileReport {
     let mut report = FileReport {
         file: file.to_owned(),
@@ -173,6 +154,7 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
             column: None,
             key: "to".to_owned(),
             message: error.to_string(),
+            allowed: None,
             help: None,
         });
     }

@@ -1,177 +1,114 @@
-//! What is wrong with a file, and where: file, line, key, a caret, what is allowed.
+//! What is wrong with a configuration file, shown where it is wrong.
 
 use std::fmt;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use crate::error::{Error, Kind};
 
-/// A file's text, to point into.
-#[derive(Debug, Clone)]
-pub(super) struct Text {
-    pub(super) file: PathBuf,
-    pub(super) text: Arc<str>,
-}
-
-/// Whether it stops the file from being used.
+/// Whether a run may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// It does.
+    /// The file cannot be used.
     Error,
-    /// It does not.
+    /// It can, but somebody should look.
     Warning,
 }
 
+/// Where in a file it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+    /// The line, with every password in it replaced by `***`.
+    pub text: String,
+    /// How many characters of `text` stand before the carets.
+    pub before: usize,
+    /// How many carets; at least one.
+    pub width: usize,
+}
+
 /// One thing that is wrong.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
-    /// The file.
-    pub file: PathBuf,
-    /// Line and column, from 1; `None` for the file as a whole.
-    pub place: Option<(usize, usize)>,
-    /// The key, with its table: `task[0].mode`; may be empty.
-    pub key: String,
-    /// What is wrong.
+    /// A file's path, or `environment variable NAME`.
+    pub origin: String,
+    /// Where in the file; `None`: the file as a whole.
+    pub place: Option<Place>,
+    /// The key's path: `task[0].mode`.
+    pub key: Option<String>,
+    /// One sentence.
     pub message: String,
-    /// What is allowed, or what to do.
+    /// The values that are possible.
+    pub allowed: Option<String>,
+    /// What to do.
     pub help: Option<String>,
-    /// The line itself, with secrets blanked, and how many columns the caret underlines.
-    line: Option<(String, usize)>,
 }
 
 impl Diagnostic {
-    /// About a file as a whole.
-    pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
+    /// An error that concerns a whole file, or an environment variable.
+    pub fn error(origin: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            file: file.to_owned(),
+            origin: origin.into(),
             place: None,
-            key: String::new(),
+            key: None,
             message: message.into(),
+            allowed: None,
             help: None,
-            line: None,
         }
     }
 
-    /// About a piece of a text.
-    pub(super) fn at(
-        text: &Text,
-        span: &Range<usize>,
-        key: &str,
-        message: impl Into<String>,
-    ) -> Self {
-        let start = floor(&text.text, span.start);
-        let line_start = text.text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text.text[start..]
-            .find('\n')
-            .map_or(text.text.len(), |at| start + at);
-        let number = text.text[..start].matches('\n').count() + 1;
-        let line = &text.text[line_start..line_end];
-        let column = text.text[line_start..start].chars().count() + 1;
-        let end = floor(&text.text, span.end).clamp(start, line_end);
-        let width = text.text[start..end].chars().count().max(1);
-        Self {
-            severity: Severity::Error,
-            file: text.file.clone(),
-            place: Some((number, column)),
-            key: key.to_owned(),
-            message: message.into(),
-            help: None,
-            line: Some((blanked(line), width)),
-        }
+    /// An error that concerns a file as a whole.
+    pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self::error(file.display().to_string(), message)
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    pub(super) fn warning(mut self) -> Self {
+    /// The same as a warning.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
 
-    /// In one line, without the source.
-    fn short(&self) -> String {
-        let place = self
-            .place
-            .map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-        let key = if self.key.is_empty() {
-            String::new()
-        } else {
-            format!(" (key {})", self.key)
-        };
-        format!("{}{place}: {}{key}", self.file.display(), self.message)
+    /// With what is possible.
+    #[must_use]
+    pub fn allowed(mut self, allowed: impl Into<String>) -> Self {
+        self.allowed = Some(allowed.into());
+        self
     }
-}
 
-fn floor(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
+    /// With what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
     }
-    at
-}
 
-/// A line without the passwords that may stand in it: those of URLs, and whatever follows `password =`. The length
-/// stays, so that carets still point at the right place.
-fn blanked(line: &str) -> String {
-    let mut out: Vec<char> = line.chars().collect();
-    let mut hide = |from: usize, to: usize| {
-        for c in &mut out[from..to] {
-            *c = '*';
-        }
-    };
-    let chars: Vec<char> = line.chars().collect();
-    let find = |from: usize, what: &str| {
-        let what: Vec<char> = what.chars().collect();
-        (from..chars.len().saturating_sub(what.len() - 1))
-            .find(|&at| chars[at..at + what.len()] == what[..])
-    };
-    let mut from = 0;
-    while let Some(at) = find(from, "://") {
-        let start = at + 3;
-        let end = (start..chars.len())
-            .find(|&i| matches!(chars[i], '/' | '?' | '"' | '\'' | ' '))
-            .unwrap_or(chars.len());
-        if let Some(sign) = (start..end).rev().find(|&i| chars[i] == '@')
-            && let Some(colon) = (start..sign).find(|&i| chars[i] == ':')
-        {
-            hide(colon + 1, sign);
-        }
-        from = end;
+    /// With what to do, if that is known.
+    #[must_use]
+    pub fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
     }
-    let mut from = 0;
-    while let Some(at) = find(from, "password=") {
-        let start = at + 9;
-        let end = (start..chars.len())
-            .find(|&i| matches!(chars[i], '&' | '"' | '\'' | ' '))
-            .unwrap_or(chars.len());
-        hide(start, end);
-        from = end.max(start);
-    }
-    // `password = "..."`: not a table, so somebody tried to write the password itself.
-    if let Some(at) = find(0, "password") {
-        let rest: String = chars[at + 8..].iter().collect();
-        let after = rest.trim_start();
-        if let Some(value) = after.strip_prefix('=')
-            && let Some(quote) = value
-                .trim_start()
-                .chars()
-                .next()
-                .filter(|c| matches!(c, '"' | '\''))
-            && let Some(open) = (at + 8..chars.len()).find(|&i| chars[i] == quote)
-        {
-            let close = (open + 1..chars.len())
-                .find(|&i| chars[i] == quote)
-                .unwrap_or(chars.len());
-            hide(open + 1, close);
+
+    /// `FILE:LINE:COLUMN`, or the file alone.
+    pub fn location(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{}:{}:{}", self.origin, place.line, place.column),
+            None => self.origin.clone(),
         }
     }
-    out.into_iter().collect()
+
+    /// What it was held against, in one line.
+    fn advice(&self) -> Option<String> {
+        self.help
+            .clone()
+            .or_else(|| self.allowed.as_ref().map(|a| format!("allowed: {a}")))
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -181,131 +118,135 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
         };
         write!(f, "{severity}: {}", self.message)?;
-        let number = self
-            .place
-            .map_or_else(String::new, |(line, _)| line.to_string());
-        let margin = " ".repeat(number.len());
-        match (self.place, &self.line) {
-            (Some((line, column)), Some((text, width))) => {
-                write!(f, "\n{margin}--> {}:{line}:{column}", self.file.display())?;
-                write!(f, "\n{margin} |\n{number} | {text}")?;
-                // Tabs stay tabs, so that the caret is below its column.
-                let indent: String = text
-                    .chars()
-                    .take(column - 1)
-                    .map(|c| if c == '\t' { '\t' } else { ' ' })
-                    .collect();
-                write!(f, "\n{margin} | {indent}{}", "^".repeat(*width))?;
-            }
-            _ => write!(f, "\n{margin}--> {}", self.file.display())?,
+        let number = self.place.as_ref().map(|place| place.line.to_string());
+        let gutter = " ".repeat(number.as_ref().map_or(1, String::len));
+        write!(f, "\n{gutter}--> {}", self.location())?;
+        if let (Some(place), Some(number)) = (&self.place, &number) {
+            // Tabs stay tabs, so that the carets stand under what they mean at any tab width.
+            let padding: String = place
+                .text
+                .chars()
+                .take(place.before)
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
+            write!(f, "\n{gutter} |\n{number} | {}", place.text)?;
+            write!(f, "\n{gutter} | {padding}{}", "^".repeat(place.width))?;
         }
-        if !self.key.is_empty() {
-            write!(f, "\n{margin} = key: {}", self.key)?;
-        }
-        if let Some(help) = &self.help {
-            write!(f, "\n{margin} = help: {help}")?;
+        let notes = [
+            self.key.as_ref().map(|key| format!("key: {key}")),
+            self.allowed.as_ref().map(|text| format!("allowed: {text}")),
+            self.help.clone(),
+        ];
+        for note in notes.iter().flatten() {
+            write!(f, "\n{gutter} = {note}")?;
         }
         Ok(())
     }
 }
 
-/// All that is wrong with a file; at least one thing is.
-#[derive(Debug, Clone)]
+/// Everything that is wrong with a file: at least one error, and the warnings beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// The errors among these, if there is one; else the warnings.
-    pub(super) fn check(all: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Self> {
-        if all.iter().any(|one| one.severity == Severity::Error) {
-            let mut all = all;
-            all.sort_by_key(|one| (one.severity == Severity::Warning, one.place));
-            Err(Self(all))
+    /// `Err` if one of them is an error, otherwise the warnings.
+    pub(crate) fn settle(list: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Self> {
+        if list.iter().any(|d| d.severity == Severity::Error) {
+            Err(Self(list))
         } else {
-            Ok(all)
+            Ok(list)
         }
     }
 
-    /// Each of them.
+    /// All of them, in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter()
     }
 
-    /// One line: the first error, and how many more there are.
-    pub fn to_error(&self) -> Error {
-        let errors: Vec<&Diagnostic> = self
-            .0
+    /// How many errors (warnings left out).
+    pub fn errors(&self) -> usize {
+        self.0
             .iter()
-            .filter(|one| one.severity == Severity::Error)
-            .collect();
-        let first = errors.first().map_or_else(String::new, |one| one.short());
-        let more = errors.len().saturating_sub(1);
-        let rest = match more {
-            0 => String::new(),
-            1 => ", and 1 more error".to_owned(),
-            _ => format!(", and {more} more errors"),
-        };
-        let error = Error::new(Kind::Config, format!("{first}{rest}"));
-        match errors.first().and_then(|one| one.help.clone()) {
-            Some(help) => error.hint(help),
-            None => error,
-        }
+            .filter(|d| d.severity == Severity::Error)
+            .count()
+    }
+}
+
+impl From<Diagnostic> for Diagnostics {
+    fn from(one: Diagnostic) -> Self {
+        Self(vec![one])
     }
 }
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, one) in self.0.iter().enumerate() {
-            if place > 0 {
+        for (number, diagnostic) in self.0.iter().enumerate() {
+            if number > 0 {
                 f.write_str("\n\n")?;
             }
-            write!(f, "{one}")?;
+            write!(f, "{diagnostic}")?;
         }
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl std::error::Error for Diagnostics {}
 
-    #[test]
-    fn a_password_is_never_shown() {
-        for (line, gone) in [
-            ("url = \"postgresql://u:s3cret@h/d\"", "s3cret"),
-            ("url = \"postgresql://u:s3c@ret@h/d\"", "s3c"),
-            (
-                "url = \"postgresql://h/d?user=u&password=s3cret&x=y\"",
-                "s3cret",
-            ),
-            ("password = \"s3cret\"", "s3cret"),
-            ("password='s3cret'", "s3cret"),
-            (
-                "source = { url = \"x://h\", password = \"s3cret\" }",
-                "s3cret",
-            ),
-        ] {
-            let blank = blanked(line);
-            assert!(!blank.contains(gone), "{blank}");
-            assert_eq!(blank.chars().count(), line.chars().count());
-        }
-        assert_eq!(
-            blanked("password = { env = \"NAME\" }"),
-            "password = { env = \"NAME\" }"
-        );
-    }
-
-    #[test]
-    fn the_caret_stands_below_its_key() {
-        let text = Text {
-            file: "job.toml".into(),
-            text: "a = 1\n  mdoe = \"x\"\n".into(),
+impl From<Diagnostics> for Error {
+    fn from(all: Diagnostics) -> Self {
+        let Some(first) = all
+            .iter()
+            .find(|d| d.severity == Severity::Error)
+            .or_else(|| all.0.first())
+        else {
+            return Error::new(Kind::Config, "the configuration is wrong");
         };
-        let shown = Diagnostic::at(&text, &(8..12), "task[0].mdoe", "unknown key")
-            .help("did you mean `mode`?")
-            .to_string();
-        assert_eq!(
-            shown,
-            "error: unknown key\n --> job.toml:2:3\n  |\n2 |   mdoe = \"x\"\n  |   ^^^^\n  = key: task[0].mdoe\n  = help: did you mean `mode`?"
+        let key = first
+            .key
+            .as_ref()
+            .map_or_else(String::new, |key| format!(" (`{key}`)"));
+        let more = match all.errors().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let error = Error::new(
+            Kind::Config,
+            format!("{}: {}{key}{more}", first.location(), first.message),
         );
+        match first.advice() {
+            Some(advice) => error.hint(advice),
+            None => error,
+        }
     }
+}
+
+impl From<Diagnostic> for Error {
+    fn from(one: Diagnostic) -> Self {
+        Diagnostics::from(one).into()
+    }
+}
+
+/// The candidate that was most likely meant.
+pub(crate) fn nearest<'c>(
+    given: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            let near = strsim::normalized_damerau_levenshtein(given, candidate);
+            let begun = given.len() >= 3 && candidate.starts_with(given);
+            (candidate, if begun { near.max(0.9) } else { near })
+        })
+        .filter(|(_, near)| *near >= 0.55)
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(candidate, _)| candidate)
+}
+
+/// `did you mean` for a near miss.
+pub(crate) fn did_you_mean<'c>(
+    given: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<String> {
+    nearest(given, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
 }

@@ -1,50 +1,54 @@
-//! The environment directory: one file a variable, as daemontools' envdir reads it.
-//!
-//! <https://cr.yp.to/daemontools/envdir.html>: the first line of a file is the value, without blanks and tabs at its end,
-//! and with NUL as a newline; an empty file unsets the variable.
+//! The variables that a run and its children see: the process's own, and over them the files of `env_dir`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use super::job::Settings;
 use crate::error::{Error, Kind, Result, io};
 
-/// The process's environment with `env_dir` over it.
+/// Variables by name.
 #[derive(Clone, Default)]
 pub struct Variables {
-    /// `None` unsets.
+    process: BTreeMap<OsString, OsString>,
+    /// `None`: `env_dir` takes the variable away.
     over: BTreeMap<OsString, Option<OsString>>,
 }
 
-// Values may be secrets.
+/// Values may be passwords: only names are shown.
 impl std::fmt::Debug for Variables {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.over.keys()).finish()
+        f.debug_struct("Variables")
+            .field("over", &self.over.keys())
+            .finish_non_exhaustive()
     }
 }
 
 impl Variables {
-    /// Reads the settings' `env_dir`, if there is one.
+    /// The process's environment under the settings' `env_dir`. One that is not there has no variables.
     pub fn load(settings: &Settings) -> Result<Self> {
-        match &settings.env_dir {
-            Some(directory) => Ok(Self {
-                over: read(directory)?,
-            }),
-            None => Ok(Self::default()),
-        }
+        Ok(Self {
+            process: std::env::vars_os().collect(),
+            over: match &settings.env_dir {
+                Some(directory) => read(directory)?,
+                None => BTreeMap::new(),
+            },
+        })
     }
 
-    /// A variable's value, if it is set and Unicode.
+    /// A variable's value; `None` if it is not set or is not Unicode.
     pub fn get(&self, name: &str) -> Option<String> {
-        match self.over.get(OsStr::new(name)) {
-            Some(value) => value.clone()?.into_string().ok(),
-            None => std::env::var(name).ok(),
-        }
+        let name = OsStr::new(name);
+        let value = match self.over.get(name) {
+            Some(value) => value.as_ref(),
+            None => self.process.get(name),
+        };
+        value.and_then(|value| value.to_str()).map(str::to_owned)
     }
 
-    /// Gives a program this environment.
+    /// Sets and removes what `env_dir` says in a child's environment; the rest it inherits.
     pub fn apply(&self, command: &mut tokio::process::Command) {
         for (name, value) in &self.over {
             match value {
@@ -55,87 +59,140 @@ impl Variables {
     }
 }
 
+/// Reads a directory as envdir does (<https://cr.yp.to/daemontools/envdir.html>): a file's name is the variable, its
+/// first line the value without trailing spaces and tabs, NUL stands for a newline, an empty file takes the variable
+/// away. Hidden files and directories are skipped.
 fn read(directory: &Path) -> Result<BTreeMap<OsString, Option<OsString>>> {
-    let unreadable = || io(format!("env_dir {} cannot be read", directory.display()));
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable())? {
-        let entry = entry.map_err(unreadable())?;
+    let listed = match fs::read_dir(directory) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(unreadable(directory)(error)),
+    };
+    let mut found = BTreeMap::new();
+    for entry in listed {
+        let entry = entry.map_err(unreadable(directory))?;
         let name = entry.file_name();
-        // As envdir: files whose name begins with a dot are none of its own.
-        if name.as_bytes().starts_with(b".") {
-            continue;
-        }
         let path = entry.path();
-        if !path.is_file() {
+        // Kubernetes and others make the files symbolic links: what counts is what they lead to.
+        let metadata = fs::metadata(&path).map_err(unreadable(&path))?;
+        if name.as_bytes().starts_with(b".") || metadata.is_dir() {
             continue;
         }
         if name.as_bytes().contains(&b'=') {
             return Err(Error::new(
                 Kind::Config,
-                format!(
-                    "{} cannot be a variable: its name has a `=`",
-                    path.display()
-                ),
+                format!("{} cannot be a variable", path.display()),
             )
-            .hint("rename or remove the file"));
+            .hint("a variable's name has no `=`: rename or remove the file"));
         }
-        let content =
-            std::fs::read(&path).map_err(io(format!("{} cannot be read", path.display())))?;
-        all.insert(name, value_of(&content));
+        let content = fs::read(&path).map_err(unreadable(&path))?;
+        found.insert(name, value(&content));
     }
-    Ok(all)
+    Ok(found)
 }
 
-fn value_of(content: &[u8]) -> Option<OsString> {
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let what = format!("env_dir: {} cannot be read", path.display());
+    io(what)
+}
+
+fn value(content: &[u8]) -> Option<OsString> {
     if content.is_empty() {
         return None;
     }
-    let line = content
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = content.split(|byte| *byte == b'\n').next().unwrap_or(b"");
     let end = line
         .iter()
         .rposition(|byte| !matches!(byte, b' ' | b'\t'))
         .map_or(0, |at| at + 1);
-    let value = line[..end]
+    let line = line[..end]
         .iter()
         .map(|byte| if *byte == 0 { b'\n' } else { *byte })
         .collect();
-    Some(OsString::from_vec(value))
+    Some(OsString::from_vec(line))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_value_is_the_first_line_without_trailing_blanks() {
-        let value = |content: &[u8]| value_of(content).map(|v| v.into_string().unwrap());
-        assert_eq!(value(b"a b \t\nsecond\n").as_deref(), Some("a b"));
-        assert_eq!(value(b"one\0two").as_deref(), Some("one\ntwo"));
-        assert_eq!(value(b"\n").as_deref(), Some(""));
-        assert_eq!(value(b""), None);
+    fn load(directory: &Path) -> Result<Variables> {
+        Ok(Variables {
+            process: [("HOME_TOWN", "process"), ("GONE", "process")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            over: read(directory)?,
+        })
     }
 
     #[test]
-    fn an_empty_file_unsets_and_hidden_files_are_skipped() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("SET"), "x\n").unwrap();
-        std::fs::write(dir.path().join("PATH"), "").unwrap();
-        std::fs::write(dir.path().join(".hidden"), "x").unwrap();
-        let variables = Variables {
-            over: read(dir.path()).unwrap(),
-        };
-        assert_eq!(variables.get("SET").as_deref(), Some("x"));
-        assert_eq!(variables.get("PATH"), None);
-        assert_eq!(variables.over.len(), 2);
+    fn files_are_read_as_envdir_reads_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, content: &[u8]| fs::write(directory.path().join(name), content).unwrap();
+        write("FIRST", b"one \t \ntwo\n");
+        write("BARE", b"no newline");
+        write("LINES", b"a\0b\n");
+        write("EMPTY_LINE", b"\nrest");
+        write("BLANKS", b" \t\n");
+        write("LEADING", b"  x");
+        write("GONE", b"");
+        write(".hidden", b"x");
+        fs::create_dir(directory.path().join("sub")).unwrap();
+        let variables = load(directory.path()).unwrap();
+        for (name, value) in [
+            ("FIRST", Some("one")),
+            ("BARE", Some("no newline")),
+            ("LINES", Some("a\nb")),
+            ("EMPTY_LINE", Some("")),
+            ("BLANKS", Some("")),
+            ("LEADING", Some("  x")),
+            ("GONE", None),
+            (".hidden", None),
+            ("sub", None),
+            ("HOME_TOWN", Some("process")),
+        ] {
+            assert_eq!(variables.get(name).as_deref(), value, "{name}");
+        }
     }
 
     #[test]
-    fn a_name_that_cannot_be_a_variable_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("A=B"), "x").unwrap();
-        assert_eq!(read(dir.path()).unwrap_err().kind(), Kind::Config);
+    fn a_name_with_an_equals_sign_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("A=B"), "x").unwrap();
+        assert_eq!(load(directory.path()).unwrap_err().kind(), Kind::Config);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_has_no_variables() {
+        let directory = tempfile::tempdir().unwrap();
+        let variables = load(&directory.path().join("none")).unwrap();
+        assert_eq!(variables.get("HOME_TOWN").as_deref(), Some("process"));
+    }
+
+    #[tokio::test]
+    async fn a_child_sees_what_env_dir_sets_and_not_what_it_takes_away() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("SEEN"), "yes\n").unwrap();
+        fs::write(directory.path().join("PATH_TO_NOWHERE"), "").unwrap();
+        let variables = load(directory.path()).unwrap();
+        let mut child = tokio::process::Command::new("/bin/sh");
+        child
+            .args(["-c", "echo \"$SEEN/${PATH_TO_NOWHERE-unset}\""])
+            .env("PATH_TO_NOWHERE", "set");
+        variables.apply(&mut child);
+        let output = child.output().await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "yes/unset\n");
+    }
+
+    #[test]
+    fn values_are_not_debugged() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("TOKEN"), "hunter2").unwrap();
+        let text = format!("{:?}", load(directory.path()).unwrap());
+        assert!(
+            text.contains("TOKEN") && !text.contains("hunter2"),
+            "{text}"
+        );
     }
 }

@@ -1,158 +1,174 @@
 //! A job's file.
 
-use std::collections::{BTreeMap, HashSet};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use super::diagnostics::{Diagnostic, Diagnostics};
-use super::endpoint;
+use super::document::{Document, has_secret, quote};
+use super::endpoints::{self, Side};
+use super::environments;
 use super::job::{
-    Endpoint, Hook, Hooks, Job, JobName, KeepPrevious, Mode, Settings, StoreKind, Task, Verify,
+    Hook, Hooks, Job, JobName, KeepPrevious, Mode, Settings, StoreKind, Task, Verify,
 };
-use super::reader::{self, Table, Value};
+use super::reader::{Findings, Table, secret_spans};
+use super::settings::warn_if_readable;
+use super::url;
+use super::value::Value;
 use crate::policy::{Environment, Environments};
 use crate::schedule::Schedule;
-use crate::secret::Secret;
 
-type Endpoints = BTreeMap<String, (Environment, Endpoint)>;
+const KINDS: &[(&str, StoreKind)] = &[
+    ("postgresql", StoreKind::Postgresql),
+    ("sqlite", StoreKind::Sqlite),
+];
+const LATER_KINDS: &[&str] = &["files", "mongodb", "mysql", "opensearch"];
 
-/// Kinds that will come.
-const LATER_KINDS: [&str; 4] = ["mysql", "mongodb", "opensearch", "files"];
+/// Keys of envsyncd.toml and of tasks that people put at a job's top.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("scheduler", "in envsyncd.toml"),
+    ("priority", "in envsyncd.toml"),
+    ("reboot_lock", "in envsyncd.toml"),
+    ("job_dir", "in envsyncd.toml"),
+    ("state_dir", "in envsyncd.toml"),
+    ("status_dir", "in envsyncd.toml"),
+    ("lock_dir", "in envsyncd.toml"),
+    ("env_dir", "in envsyncd.toml"),
+    ("host_environment", "in envsyncd.toml"),
+    ("kind", "under [[task]]"),
+    ("source", "under [[task]]"),
+    ("target", "under [[task]]"),
+    ("mode", "under [[task]]"),
+    ("exclude", "under [[task]]"),
+    ("scripts", "under [[task]]"),
+];
 
-/// Loads a job's file. The second value is warnings.
+/// Reads and validates one job's file. Also returns warnings.
 pub fn load_job(file: &Path, settings: &Settings) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
-    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let fail = |one: Diagnostic| match Diagnostics::check(vec![one]) {
-        Err(found) => found,
-        Ok(_) => unreachable!("an error is an error"),
-    };
-    let name = JobName::of_file(&file).map_err(|why| fail(Diagnostic::of_file(&file, why)))?;
-    let text = reader::text_of(&file).map_err(fail)?;
-    let (job, mut found) = reader::parse(&text, |root| read(root, &file, name, settings));
-    if let Some(job) = &job {
-        found.extend(exposed(job, &file));
-    }
-    let warnings = Diagnostics::check(found)?;
-    // Without an error, everything was there.
-    job.map(|job| (job, warnings))
-        .ok_or_else(|| fail(Diagnostic::of_file(&file, "the job is incomplete")))
-}
-
-/// A diagnostic at a task's key, for what only its store can know.
-pub fn refuse(job: &Job, task: &Task, key: &str, why: String) -> Diagnostic {
-    let path = job
-        .tasks
-        .iter()
-        .position(|other| other.name == task.name)
-        .map_or_else(|| key.to_owned(), |place| format!("task[{place}].{key}"));
-    match (reader::text_of(&job.file), task.places.get(key)) {
-        (Ok(text), Some(span)) => Diagnostic::at(&text, span, &path, why),
-        _ => {
-            let mut made = Diagnostic::of_file(&job.file, why);
-            made.key = path;
-            made
+    let mut document = Document::read(file)?;
+    let hidden = secret_spans(&document.text);
+    document.hide(hidden);
+    let (findings, root) = Findings::parse(&document);
+    let name = match JobName::of_file(file) {
+        Ok(_) if file.extension().is_none_or(|e| e != "toml") => {
+            findings.push_whole(
+                Diagnostic::of_file(file, "a job's file is called NAME.toml")
+                    .help("the job's name is its file's name without .toml"),
+            );
+            None
         }
+        Ok(name) => Some(name),
+        Err(why) => {
+            findings.push_whole(Diagnostic::of_file(file, why).help("rename the file"));
+            None
+        }
+    };
+    let job = read(
+        Table::root(&findings, &root).elsewhere(ELSEWHERE),
+        &findings,
+        settings,
+        name,
+    );
+    if let Some(job) = &job {
+        warn_if_readable(
+            &findings,
+            job.tasks
+                .iter()
+                .flat_map(|task| [&task.source, &task.target]),
+        );
+    }
+    let warnings = findings.settle()?;
+    match job {
+        Some(job) => Ok((job, warnings)),
+        None => Err(Diagnostic::of_file(file, "the job is incomplete").into()),
     }
 }
 
-/// A file with a password that others may read.
-fn exposed(job: &Job, file: &Path) -> Option<Diagnostic> {
-    let inline = |endpoint: &Endpoint| {
-        endpoint.name.is_none() && matches!(endpoint.password, Some(Secret::Inline(_)))
-    };
-    let holds = job
-        .tasks
-        .iter()
-        .any(|task| inline(&task.source) || inline(&task.target));
-    let mode = std::fs::metadata(file).ok()?.permissions().mode();
-    (holds && mode & 0o044 != 0).then(|| {
-        Diagnostic::of_file(file, "the file holds a password, and others may read it")
-            .help(format!("chmod 600 {}", file.display()))
-            .warning()
-    })
-}
-
-fn read(root: &Table<'_>, file: &Path, name: JobName, settings: &Settings) -> Option<Job> {
-    let base = file.parent().unwrap_or(Path::new("/")).to_owned();
-    let environments = endpoint::environments(root, Some(&settings.environments));
-    let mut endpoints = settings.endpoints.clone();
-    endpoints.extend(endpoint::endpoints(root, &environments, &base));
+fn read(
+    root: Table<'_>,
+    findings: &Findings<'_>,
+    settings: &Settings,
+    name: Option<JobName>,
+) -> Option<Job> {
+    let directory = findings.document.directory();
     let description = root.get("description").and_then(|value| value.string());
-    let from = root
-        .require(
-            "from",
-            "the environment that data comes from: from = \"production\"",
-        )
-        .and_then(|value| endpoint::known(&value, &environments));
-    let to = root
-        .require("to", "the environment that data goes to: to = \"staging\"")
-        .and_then(|value| endpoint::known(&value, &environments));
+
+    let table = root.get("environments").and_then(|value| value.table());
+    let environments = environments::read(table.as_ref(), &settings.environments, findings);
+    let usable = table.is_none() || environments.names().next().is_some();
+    let mut named = settings.endpoints.clone();
+    let own = root.get("endpoints").and_then(|value| value.table());
+    if let Some(table) = own
+        && usable
+    {
+        let own = endpoints::read_named(&table, directory, &environments, &settings.endpoints);
+        named.extend(own);
+    }
+
+    let from = root.required("from", "the environment that data comes from");
+    let from = from.and_then(|value| end(&value, &environments, usable));
+    let to = root.required("to", "the environment that data goes to");
+    let to = to.and_then(|value| end(&value, &environments, usable));
+
     let schedule = root.get("schedule").and_then(|value| {
-        let text = value.filled()?;
-        match Schedule::parse(&text) {
+        let text = value.text()?;
+        match Schedule::parse(text) {
             Ok(schedule) => Some(schedule),
             Err(why) => {
-                value.error(
-                    format!("`{text}` is no schedule: {why}"),
-                    "allowed: 5 cron fields (minute hour day month weekday), 6 with seconds in front, hourly | daily | weekly",
-                );
+                // A password that went astray is not repeated.
+                let why = if has_secret(text) {
+                    "this is not a schedule".to_owned()
+                } else {
+                    why
+                };
+                value.report(value.wrong(why).allowed(
+                    "5 fields (minute hour day month weekday), 6 with seconds in front, or hourly | daily | weekly",
+                ));
                 None
             }
         }
     });
     let timeout = root.get("timeout").and_then(|value| value.duration());
-    let jitter = root.get("jitter").and_then(|value| value.duration());
-    let catch_up = root.get("catch_up").and_then(|value| value.boolean());
+    let unscheduled = |value: &Value<'_>| {
+        if schedule.is_none() && !root.has("schedule") {
+            value.report(
+                value
+                    .wrong("this has no effect without a `schedule`")
+                    .warning(),
+            );
+        }
+    };
+    let jitter = root.get("jitter").and_then(|value| {
+        unscheduled(&value);
+        value.duration()
+    });
+    let catch_up = root.get("catch_up").and_then(|value| {
+        unscheduled(&value);
+        value.boolean()
+    });
     let hooks = root
-        .table("hooks")
-        .map(|table| hooks(&table))
+        .get("hooks")
+        .and_then(|value| value.table())
+        .map(read_hooks)
         .unwrap_or_default();
-    let mut tasks = Vec::new();
-    let mut names = HashSet::new();
-    if let Some(list) = root
-        .require("task", "at least one [[task]]")
-        .and_then(|value| value.list())
-    {
-        if list.is_empty() {
-            root.notes.error_with(
-                &(0..0),
-                "task",
-                "the job has no task",
-                "write at least one [[task]]",
-            );
-        }
-        for value in list {
-            let Some(table) = value.table() else { continue };
-            let made = task(
-                &table,
-                &base,
-                &endpoints,
-                &environments,
-                from.as_ref(),
-                to.as_ref(),
-            );
-            table.finish();
-            let Some(made) = made else { continue };
-            if !names.insert(made.name.clone()) {
-                let span = made
-                    .places
-                    .get("name")
-                    .cloned()
-                    .unwrap_or(table.span.clone());
-                table.notes.error_with(
-                    &span,
-                    &table.path_of("name"),
-                    format!("there are two tasks `{}`", made.name),
-                    "give each task a name of its own: name = \"...\"",
-                );
-            }
-            tasks.push(made);
-        }
-    }
+
+    let side = |key, end, environment| Side {
+        key,
+        end,
+        environment,
+        named: &named,
+        directory: directory.to_owned(),
+    };
+    let source = side("source", "from", from.as_ref());
+    let target = side("target", "to", to.as_ref());
+    let tasks = root.required("task", "at least one [[task]]");
+    let tasks = tasks.and_then(|value| read_tasks(&value, &source, &target));
+    root.finish();
+
     Some(Job {
-        name,
-        file: file.to_owned(),
-        description: description.unwrap_or_default(),
+        name: name?,
+        file: findings.document.file.clone(),
+        description: description.unwrap_or_default().to_owned(),
         from: from?,
         to: to?,
         environments,
@@ -160,243 +176,247 @@ fn read(root: &Table<'_>, file: &Path, name: JobName, settings: &Settings) -> Op
         timeout,
         jitter,
         catch_up: catch_up.unwrap_or(false),
-        tasks: if tasks.is_empty() { return None } else { tasks },
+        tasks: tasks?,
         hooks,
     })
 }
 
-fn hooks(table: &Table<'_>) -> Hooks {
-    let hooks = Hooks {
-        maintenance_on: table.get("maintenance_on").and_then(|value| hook(&value)),
-        maintenance_off: table.get("maintenance_off").and_then(|value| hook(&value)),
-        after_publish: table.get("after_publish").and_then(|value| hook(&value)),
-    };
-    table.finish();
-    if let (Some(_), None, Some(value)) = (
-        &hooks.maintenance_on,
-        table.get("maintenance_off"),
-        table.get("maintenance_on"),
-    ) {
-        value.warn(
-            "nothing turns maintenance off again",
-            "write maintenance_off, too; if there is nothing to do, [\"true\"]",
-        );
-    }
-    hooks
-}
-
-/// `["program", "argument"]`, or `{ command = [...], timeout = "30s" }`.
-fn hook(value: &Value<'_>) -> Option<Hook> {
-    let (list, timeout) = if value.is_list() {
-        (value.clone(), None)
-    } else if value.is_table() {
-        let table = value.table()?;
-        let command = table.require("command", "command = [\"PROGRAM\", \"ARGUMENT\"]");
-        let timeout = table.get("timeout").and_then(|value| value.duration());
-        table.finish();
-        (command?, timeout)
+/// `from` or `to`. Whether data may flow between them is the run's question, and policy's answer.
+fn end(value: &Value<'_>, environments: &Environments, usable: bool) -> Option<Environment> {
+    if usable {
+        endpoints::read_environment(value, environments)
     } else {
-        value.error(
-            "a hook is a list: its program and its arguments, without a shell",
-            "allowed: [\"PROGRAM\", \"ARGUMENT\"] | { command = [\"PROGRAM\"], timeout = \"30s\" }",
-        );
-        return None;
-    };
-    let argv: Vec<String> = list
-        .list()?
-        .iter()
-        .map(Value::string)
-        .collect::<Option<_>>()?;
-    if argv.first().is_none_or(String::is_empty) {
-        list.error(
-            "a hook has at least a program",
-            "allowed: [\"PROGRAM\", \"ARGUMENT\"]",
+        value.text().map(Environment::new)
+    }
+}
+
+fn read_tasks(value: &Value<'_>, source: &Side<'_>, target: &Side<'_>) -> Option<Vec<Task>> {
+    if !value.is_list() {
+        value.report(
+            value
+                .wrong("a job has a list of tasks")
+                .help("write [[task]] with two brackets"),
         );
         return None;
     }
-    Some(Hook { argv, timeout })
+    let members = value.list()?;
+    if members.is_empty() {
+        value.report(value.wrong("a job has at least one task"));
+        return None;
+    }
+    let mut names = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    let mut tasks = Vec::new();
+    let mut complete = true;
+    for member in members {
+        let task = member
+            .table()
+            .and_then(|table| read_task(&member, table, source, target, &mut names));
+        let Some(task) = task else {
+            complete = false;
+            continue;
+        };
+        if let Some(other) = places.insert(url::place(&task.target.url), task.name.clone()) {
+            member.report(
+                member
+                    .wrong(format!(
+                        "task `{}` writes to the target of task `{other}`",
+                        task.name
+                    ))
+                    .help("two tasks of a job cannot share a target"),
+            );
+        }
+        tasks.push(task);
+    }
+    complete.then_some(tasks)
 }
 
-fn task(
-    table: &Table<'_>,
-    base: &Path,
-    endpoints: &Endpoints,
-    environments: &Environments,
-    from: Option<&Environment>,
-    to: Option<&Environment>,
+fn read_task(
+    member: &Value<'_>,
+    table: Table<'_>,
+    source: &Side<'_>,
+    target: &Side<'_>,
+    names: &mut BTreeMap<String, usize>,
 ) -> Option<Task> {
-    let kinds = [
-        ("postgresql", StoreKind::Postgresql),
-        ("sqlite", StoreKind::Sqlite),
-    ];
     let kind = table
-        .require("kind", "kind = \"postgresql\" | \"sqlite\"")
-        .and_then(|value| value.choice(&kinds, &LATER_KINDS));
-    let name = match table.get("name") {
-        Some(value) => value.filled().and_then(|text| match JobName::parse(&text) {
-            Ok(_) => Some(text),
-            Err(_) => {
-                value.error(
-                    "this cannot be a task's name",
-                    "allowed: letters, digits, `.`, `_`, `-`; a letter or digit first",
-                );
-                None
+        .required("kind", "which kind of store it copies")
+        .and_then(|value| value.choice(KINDS, LATER_KINDS));
+
+    let name_value = table.get("name");
+    let name = match &name_value {
+        Some(value) => value.text().and_then(|text| {
+            if JobName::parse(text).is_ok() {
+                return Some(text.to_owned());
             }
-        }),
-        None => kind.map(|kind| kind.to_string()),
-    };
-    let side = |key: &str, environment: Option<&Environment>| {
-        let value = table.require(
-            key,
-            "an endpoint's name, a URL, or { url = \"...\", password = { ... } }",
-        )?;
-        let endpoint = side(&value, base, endpoints, environment, environments)?;
-        if let Some(kind) = kind
-            && !endpoint::fits(kind, &endpoint.url)
-        {
-            let scheme = endpoint
-                .url
-                .split(':')
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            let allowed = match kind {
-                StoreKind::Postgresql => "postgresql://user@host/database",
-                StoreKind::Sqlite => "sqlite:///absolute/path.db | sqlite:relative/to/this/file.db",
-            };
-            value.error(
-                format!("`{scheme}:` is no URL of kind {kind}"),
-                format!("allowed: {allowed}"),
+            value.report(
+                value
+                    .wrong(format!("{} cannot be a task's name", quote(text)))
+                    .allowed("a letter or digit, then letters, digits, `.`, `_`, `-`"),
             );
-            return None;
-        }
-        Some(endpoint)
+            None
+        }),
+        None => kind.map(|kind| kind.as_str().to_owned()),
     };
-    let (source, target) = (side("source", from), side("target", to));
+    if let Some(name) = &name {
+        let here = names.len();
+        if let Some(other) = names.insert(name.clone(), here) {
+            let at = name_value.as_ref().unwrap_or(member);
+            at.report(
+                at.wrong(format!("two tasks are called `{name}`"))
+                    .help(format!(
+                        "task[{other}] is the first; without `name`, a task is called as its kind"
+                    )),
+            );
+        }
+    }
+
+    let read_end = |side: &Side<'_>, what| {
+        table
+            .required(side.key, what)
+            .and_then(|value| side.read(&value, kind))
+    };
+    let from = read_end(source, "where from");
+    let to = read_end(target, "where to");
+
     let modes = [("replace", Mode::Replace), ("overlay", Mode::Overlay)];
+    let mode = table.choice("mode", &modes, Mode::Replace);
+    let jobs = table
+        .get("jobs")
+        .and_then(|value| value.integer(1..=64))
+        .and_then(|jobs| usize::try_from(jobs).ok());
+    let globs = |key| {
+        table
+            .get(key)
+            .and_then(|value| read_globs(&value))
+            .unwrap_or_default()
+    };
+    let exclude = globs("exclude");
+    let schema_only = globs("schema_only");
+    let keep = globs("keep");
+    let scripts = table
+        .get("scripts")
+        .and_then(|value| read_scripts(&value))
+        .unwrap_or_default();
+    // There is one way to publish today; the key is checked so that a file can name it.
+    if let Some(value) = table.get("publish") {
+        value.choice(&[("swap", ())], &["in_place"]);
+    }
     let verifies = [
         ("rows", Verify::Rows),
         ("checksum", Verify::Checksum),
         ("none", Verify::None),
     ];
-    let keeps = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
-    let mode = table
-        .get("mode")
-        .and_then(|value| value.choice(&modes, &[]));
-    let jobs = table.get("jobs").and_then(|value| value.integer(1, 64));
-    let verify = table
-        .get("verify")
-        .and_then(|value| value.choice(&verifies, &[]));
-    let previous = table
-        .get("previous")
-        .and_then(|value| value.choice(&keeps, &[]));
-    if let Some(value) = table.get("publish") {
-        value.choice(&[("swap", ())], &["in_place"]);
-    }
-    let globs = |key: &str| -> Vec<String> {
-        let Some(list) = table.get(key).and_then(|value| value.list()) else {
-            return Vec::new();
-        };
-        list.iter()
-            .filter_map(|value| {
-                let text = value.filled()?;
-                match glob::Pattern::new(&text) {
-                    Ok(_) => Some(text),
-                    Err(error) => {
-                        value.error(
-                            format!("this is no glob: {error}"),
-                            "allowed: `*`, `?` and `[abc]` in `table` or `schema.table`",
-                        );
-                        None
-                    }
-                }
-            })
-            .collect()
-    };
-    let (exclude, schema_only, keep) = (globs("exclude"), globs("schema_only"), globs("keep"));
-    let scripts = match table.get("scripts").and_then(|value| value.list()) {
-        None => Vec::new(),
-        Some(list) => list
-            .iter()
-            .filter_map(|value| {
-                let path = value.path(base)?;
-                match std::fs::File::open(&path).and_then(|file| file.metadata()) {
-                    Ok(found) if found.is_file() => Some(path),
-                    Ok(_) => {
-                        value.error(
-                            format!("{} is no file", path.display()),
-                            "a script is relative to the job's file",
-                        );
-                        None
-                    }
-                    Err(error) => {
-                        value.error(
-                            format!("{}: {error}", path.display()),
-                            "a script is relative to the job's file",
-                        );
-                        None
-                    }
-                }
-            })
-            .collect(),
-    };
+    let verify = table.choice("verify", &verifies, Verify::Rows);
+    let previous = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
+    let previous = table.choice("previous", &previous, KeepPrevious::Keep);
+    let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
+    // For what concerns the whole task.
+    places.insert(String::new(), table.span());
+    table.finish();
+
     Some(Task {
         name: name?,
         kind: kind?,
-        source: source?,
-        target: target?,
-        mode: mode.unwrap_or(Mode::Replace),
-        jobs: jobs.map(|jobs| jobs as usize),
+        source: from?,
+        target: to?,
+        mode: mode?,
+        jobs,
         exclude,
         schema_only,
         keep,
         scripts,
-        verify: verify.unwrap_or(Verify::Rows),
-        previous: previous.unwrap_or(KeepPrevious::Keep),
-        places: table.places().into_iter().collect(),
+        verify: verify?,
+        previous: previous?,
+        places,
     })
 }
 
-/// A task's source or target: an endpoint's name, a URL, or a table.
-fn side(
-    value: &Value<'_>,
-    base: &Path,
-    endpoints: &Endpoints,
-    environment: Option<&Environment>,
-    environments: &Environments,
-) -> Option<Endpoint> {
-    if value.is_table() {
-        let table = value.table()?;
-        let endpoint = endpoint::of_table(&table, base);
-        table.finish();
-        return endpoint;
+fn read_globs(value: &Value<'_>) -> Option<Vec<String>> {
+    let mut globs = Vec::new();
+    for (member, text) in value.texts()? {
+        if let Err(error) = glob::Pattern::new(text) {
+            member.report(
+                member
+                    .wrong(format!("{} is not a glob: {}", quote(text), error.msg))
+                    .allowed("[schema.]table, with `*`, `?` and `[abc]`"),
+            );
+        }
+        globs.push(text.to_owned());
     }
-    let text = value.filled()?;
-    if text.contains("://") || text.starts_with("sqlite:") || text.starts_with("file:") {
-        return endpoint::of_url(value, base);
+    Some(globs)
+}
+
+fn read_scripts(value: &Value<'_>) -> Option<Vec<PathBuf>> {
+    let mut scripts = Vec::new();
+    for (member, text) in value.texts()? {
+        let path = member.path()?;
+        let readable = File::open(&path).and_then(|file| file.metadata());
+        match readable {
+            Ok(data) if data.is_file() => {}
+            Ok(_) => member.report(member.wrong(format!("{} is not a file", quote(text)))),
+            Err(error) => member.report(
+                member
+                    .wrong(format!("{} cannot be read: {error}", quote(text)))
+                    .help(format!("it was looked for at {}", path.display())),
+            ),
+        }
+        scripts.push(path);
     }
-    let Some((of, endpoint)) = endpoints.get(&text) else {
-        let near = endpoints
-            .keys()
-            .map(|known| (strsim::damerau_levenshtein(known, &text), known))
-            .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
-            .min();
-        let help = match near {
-            Some((_, known)) => format!("did you mean `{known}`?"),
-            None => "define it as [endpoints.NAME], or write a URL: postgresql://user@host/database | sqlite:PATH".to_owned(),
-        };
-        value.error(format!("there is no endpoint `{text}`"), help);
-        return None;
+    Some(scripts)
+}
+
+fn read_hooks(table: Table<'_>) -> Hooks {
+    let hook = |key| table.get(key).and_then(|value| read_hook(&value));
+    let hooks = Hooks {
+        maintenance_on: hook("maintenance_on"),
+        maintenance_off: hook("maintenance_off"),
+        after_publish: hook("after_publish"),
     };
-    if let Some(environment) = environment
-        && of != environment
-        && environments.get(of).is_some()
+    if let Some(on) = table.get("maintenance_on")
+        && !table.has("maintenance_off")
     {
-        value.error(
-            format!("the endpoint `{text}` is in `{of}`, and the job says `{environment}` here"),
-            "a source belongs to the job's `from`, a target to its `to`",
+        on.report(
+            on.wrong("there is no `maintenance_off`: the target would stay in maintenance")
+                .help("add maintenance_off = [\"PROGRAM\", ...]"),
         );
-        return None;
     }
-    Some(endpoint.clone())
+    table.finish();
+    hooks
+}
+
+fn read_hook(value: &Value<'_>) -> Option<Hook> {
+    let Some(table) = value.table_or_nothing() else {
+        return Some(Hook {
+            argv: value.argv()?,
+            timeout: None,
+        });
+    };
+    let argv = table
+        .required("command", "the program and its arguments")
+        .and_then(|value| value.argv());
+    let timeout = table.get("timeout").and_then(|value| value.duration());
+    table.finish();
+    Some(Hook {
+        argv: argv?,
+        timeout,
+    })
+}
+
+/// A diagnostic at a task's key, for what only a store knows. `key` is a key of `[[task]]`; one that the file leaves
+/// out is shown at the task itself.
+pub fn refuse(job: &Job, task: &Task, key: &str, why: String) -> Diagnostic {
+    let number = job.tasks.iter().position(|one| one.name == task.name);
+    let path = format!("task[{}].{key}", number.unwrap_or(0));
+    let place = task.places.get(key).or_else(|| task.places.get(""));
+    let mut diagnostic = match (Document::read(&job.file), place) {
+        (Ok(mut document), Some(span)) => {
+            let hidden = secret_spans(&document.text);
+            document.hide(hidden);
+            document.at(span.clone(), why)
+        }
+        // The file went away since it was read: what is wrong is still worth saying.
+        _ => Diagnostic::of_file(&job.file, why),
+    };
+    diagnostic.key = Some(path);
+    diagnostic
 }

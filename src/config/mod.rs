@@ -1,13 +1,49 @@
-//! Configuration: files as they are written (format version 1), and what is left of them once they are known to be right.
+//! Configuration: files as they are written, and what is left of them once they are known to be right.
+//!
+//! `settings` and `job_file` read the two kinds of file (format version 1) with the typed readers of `reader`, which
+//! collect everything that is wrong; `document` shows it where it stands, without passwords. What comes out is in
+//! [`job`], and nobody looks at a file again.
 
 pub mod diagnostics;
-mod endpoint;
-pub mod env_dir;
+mod document;
+mod endpoints;
+mod env_dir;
+mod environments;
 pub mod job;
 mod job_file;
 mod reader;
-mod settings_file;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod url;
+mod value;
 
-pub use self::env_dir::Variables;
-pub use self::job_file::{load_job, refuse};
-pub use self::settings_file::load_settings;
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use env_dir::Variables;
+pub use job_file::{load_job, refuse};
+pub use settings::{SETTINGS_FILE, environment, load_settings};
+
+use std::path::PathBuf;
+
+use crate::error::{Kind, Result, io};
+
+/// The job files of the settings' `job_dir`, by name. A missing directory is an error; hidden files are skipped.
+pub fn job_files(settings: &job::Settings) -> Result<Vec<PathBuf>> {
+    let directory = &settings.job_dir;
+    let failed = || io(format!("job_dir {} cannot be read", directory.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)
+        .map_err(failed())
+        .map_err(|error| error.with_kind(Kind::Config))?
+    {
+        let path = entry.map_err(failed())?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|e| e == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

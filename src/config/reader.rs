@@ -1,444 +1,275 @@
-//! TOML with the place of every key, read key by key: whatever is wrong is noted, and reading goes on.
+//! Typed readers over a parsed TOML file. They collect what is wrong instead of stopping at it.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Diagnostic, Text};
+use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
+use super::document::{Document, quote};
+use super::value::Value;
 
-/// Everything that was found wrong with one file.
-#[derive(Clone)]
-pub(super) struct Notes {
-    pub(super) text: Text,
-    found: Rc<RefCell<Vec<Diagnostic>>>,
-}
-
-impl Notes {
-    pub(super) fn error(&self, span: &Range<usize>, key: &str, message: impl Into<String>) {
-        self.push(Diagnostic::at(&self.text, span, key, message));
-    }
-
-    pub(super) fn error_with(
-        &self,
-        span: &Range<usize>,
-        key: &str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        self.push(Diagnostic::at(&self.text, span, key, message).help(help));
-    }
-
-    pub(super) fn push(&self, diagnostic: Diagnostic) {
-        self.found.borrow_mut().push(diagnostic);
-    }
-
-    pub(super) fn into_vec(self) -> Vec<Diagnostic> {
-        self.found.borrow().clone()
-    }
-}
-
-/// A value with its place and the path that leads to it.
-#[derive(Clone)]
-pub(super) struct Value<'a> {
-    raw: &'a Spanned<DeValue<'a>>,
-    pub(super) path: String,
-    notes: Notes,
-}
-
-/// A table that knows which of its keys were asked for.
-pub(super) struct Table<'a> {
-    raw: &'a DeTable<'a>,
-    pub(super) span: Range<usize>,
-    pub(super) path: String,
-    pub(super) notes: Notes,
-    asked: RefCell<BTreeSet<String>>,
-}
-
-/// Keys that will come, and where: refused with their own words, never ignored.
-const LATER: [&str; 37] = [
+/// Keys and tables whose feature comes later. They are refused wherever a key is unknown, never ignored.
+const LATER: &[&str] = &[
+    "api",
+    "at",
+    "definer",
+    "delete",
+    "encrypt",
+    "events",
+    "format",
+    "history",
+    "http",
     "mask",
     "masks",
     "masks_exempt",
-    "roles",
-    "throttle",
     "max_replication_lag",
-    "definer",
-    "events",
-    "delete",
-    "encrypt",
-    "recipients",
-    "format",
-    "at",
-    "retention",
-    "timezone",
-    "history",
-    "http",
-    "api",
     "metrics",
     "notifications",
-    "notify",
-    "keep_last",
-    "keep_daily",
-    "keep_weekly",
-    "max_age",
-    "settings",
-    "large_objects",
-    "collections",
-    "checksum_jobs",
-    "retry",
-    "retries",
-    "before_copy",
-    "sites",
-    "site",
-    "prometheus",
-    "web",
-    "archive",
+    "recipients",
+    "retention",
+    "roles",
+    "throttle",
+    "timezone",
 ];
 
-/// Reads a file; a file that cannot be read at all is a diagnostic, too.
-pub(super) fn text_of(file: &Path) -> Result<Text, Diagnostic> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Text {
-            file: file.to_owned(),
-            text: text.into(),
-        }),
-        Err(error) => Err(Diagnostic::of_file(
-            file,
-            format!("the file cannot be read: {error}"),
-        )),
+/// What is wrong with one file, gathered while it is read.
+pub(super) struct Findings<'d> {
+    pub(super) document: &'d Document,
+    list: RefCell<Vec<(usize, Diagnostic)>>,
+    /// Lines with syntax errors: what else seems wrong there follows from them.
+    pub(super) broken: Vec<usize>,
+}
+
+impl<'d> Findings<'d> {
+    /// Parses a file; syntax errors are findings too.
+    pub(super) fn parse(document: &'d Document) -> (Self, Spanned<DeTable<'d>>) {
+        let (table, errors) = DeTable::parse_recoverable(&document.text);
+        let mut findings = Self {
+            document,
+            list: RefCell::default(),
+            broken: Vec::new(),
+        };
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            findings.broken.push(document.line_of(span.start));
+            // Its text may name a key by its own words: "duplicate key"; it never repeats the file's.
+            findings.push(&span, document.at(span.clone(), error.message()));
+        }
+        (findings, table)
+    }
+
+    pub(super) fn push(&self, span: &Range<usize>, diagnostic: Diagnostic) {
+        self.list.borrow_mut().push((span.start, diagnostic));
+    }
+
+    /// About the file as a whole.
+    pub(super) fn push_whole(&self, diagnostic: Diagnostic) {
+        self.push(&(0..0), diagnostic);
+    }
+
+    /// `Err` if one of them is an error, otherwise the warnings; in the file's order.
+    pub(super) fn settle(self) -> Result<Vec<Diagnostic>, Diagnostics> {
+        let mut list = self.list.into_inner();
+        list.sort_by_key(|(at, _)| *at);
+        Diagnostics::settle(list.into_iter().map(|(_, diagnostic)| diagnostic).collect())
     }
 }
 
-/// Parses a text and hands its root table to `read`.
-pub(super) fn parse<T>(text: &Text, read: impl FnOnce(&Table<'_>) -> T) -> (T, Vec<Diagnostic>) {
-    let notes = Notes {
-        text: text.clone(),
-        found: Rc::default(),
-    };
-    let (root, errors) = DeTable::parse_recoverable(&text.text);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        notes.error(&span, "", error.message().to_owned());
-    }
-    let span = root.span();
-    let table = Table {
-        raw: root.get_ref(),
-        span,
-        path: String::new(),
-        notes: notes.clone(),
-        asked: RefCell::default(),
-    };
-    let made = read(&table);
-    // After a syntax error, what follows from it would only confuse.
-    if errors.is_empty() {
-        table.finish();
-    }
-    drop(table);
-    let mut found = notes.into_vec();
-    if !errors.is_empty() {
-        found.truncate(errors.len());
-    }
-    (made, found)
+/// A table being read. Keys that nobody asked for are unknown: call [`Table::finish`].
+pub(super) struct Table<'a> {
+    pub(super) findings: &'a Findings<'a>,
+    pub(super) keys: &'a DeTable<'a>,
+    pub(super) path: String,
+    pub(super) span: Range<usize>,
+    pub(super) known: RefCell<Vec<&'static str>>,
+    /// Keys that belong into another file or table, and which.
+    pub(super) elsewhere: &'static [(&'static str, &'static str)],
 }
 
 impl<'a> Table<'a> {
-    /// The path of a key in here.
-    pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
+    /// The file's outermost table.
+    pub(super) fn root(findings: &'a Findings<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
+        Self {
+            findings,
+            keys: table.get_ref(),
+            path: String::new(),
+            span: 0..0,
+            known: RefCell::default(),
+            elsewhere: &[],
+        }
+    }
+
+    /// Keys that people look for here and that belong elsewhere.
+    pub(super) fn elsewhere(mut self, keys: &'static [(&'static str, &'static str)]) -> Self {
+        self.elsewhere = keys;
+        self
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        let plain = !key.is_empty()
+            && key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        let key = if plain {
             key.to_owned()
+        } else {
+            quote(key).replace('`', "\"")
+        };
+        if self.path.is_empty() {
+            key
         } else {
             format!("{}.{key}", self.path)
         }
     }
 
-    /// A key's value, if it is there.
-    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
-        self.asked.borrow_mut().insert(key.to_owned());
-        let raw = self.raw.get(key)?;
+    fn value_at(&self, key: &str) -> Option<Value<'a>> {
+        let value = self.keys.get(key)?;
         Some(Value {
-            raw,
+            findings: self.findings,
+            content: value.get_ref(),
+            span: value.span(),
             path: self.path_of(key),
-            notes: self.notes.clone(),
         })
     }
 
-    /// A key that has to be there.
-    pub(super) fn require(&self, key: &str, allowed: &str) -> Option<Value<'a>> {
-        let found = self.get(key);
-        if found.is_none() {
-            // A table's span is its header; the root's is the whole file.
-            let span = if self.path.is_empty() {
-                0..0
-            } else {
-                self.span.clone()
-            };
-            self.notes.error_with(
-                &span,
-                &self.path_of(key),
-                format!("the key `{key}` is missing"),
-                allowed,
-            );
-        }
-        found
+    /// A key that may be missing.
+    pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
+        self.known.borrow_mut().push(key);
+        self.value_at(key)
     }
 
-    /// A table in here; one with no keys if it is not there.
-    pub(super) fn table(&self, key: &str) -> Option<Table<'a>> {
-        self.get(key)?.table()
+    /// Whether the key is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
     }
 
-    /// All keys with their values.
-    pub(super) fn entries(&self) -> Vec<(String, Range<usize>, Value<'a>)> {
-        self.raw
-            .iter()
-            .map(|(key, raw)| {
-                let name = key.get_ref().to_string();
-                self.asked.borrow_mut().insert(name.clone());
-                let value = Value {
-                    raw,
-                    path: self.path_of(&name),
-                    notes: self.notes.clone(),
-                };
-                (name, key.span(), value)
-            })
-            .collect()
-    }
-
-    /// Where keys stand.
-    pub(super) fn places(&self) -> Vec<(String, Range<usize>)> {
-        self.raw
-            .iter()
-            .map(|(key, value)| (key.get_ref().to_string(), value.span()))
-            .collect()
-    }
-
-    /// Notes every key that nobody asked for.
-    pub(super) fn finish(&self) {
-        let asked = self.asked.borrow();
-        for key in self.raw.keys() {
-            let name = key.get_ref().as_ref();
-            if asked.contains(name) {
-                continue;
+    /// A key that must be there.
+    pub(super) fn required(&self, key: &'static str, what: &str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        // In a file with syntax errors, a missing key may well be there.
+        if value.is_none() && self.findings.broken.is_empty() {
+            let mut diagnostic = self
+                .findings
+                .document
+                .at(self.span.clone(), format!("`{key}` is missing: {what}"));
+            if self.path.is_empty() {
+                diagnostic.place = None;
             }
-            let path = self.path_of(name);
-            if LATER.contains(&name) {
-                self.notes.error_with(
-                    &key.span(),
-                    &path,
-                    format!("`{name}` is not supported yet"),
-                    "remove the key: it would have no effect",
-                );
-                continue;
+            diagnostic.key = Some(self.path_of(key));
+            let near = self.keys.keys().map(|k| k.get_ref().as_ref());
+            let unasked = near.filter(|k| !self.known.borrow().contains(k));
+            if let Some(other) = super::diagnostics::nearest(key, unasked) {
+                diagnostic = diagnostic.help(format!("there is `{other}`: is it meant?"));
             }
-            let near = asked
-                .iter()
-                .map(|known| (strsim::damerau_levenshtein(known, name), known))
-                .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
-                .min();
-            let known: Vec<&str> = asked.iter().map(String::as_str).collect();
-            let help = match near {
-                Some((_, known)) => format!("did you mean `{known}`?"),
-                None => format!("allowed here: {}", known.join(", ")),
-            };
-            self.notes
-                .error_with(&key.span(), &path, format!("unknown key `{name}`"), help);
-        }
-    }
-}
-
-impl<'a> Value<'a> {
-    pub(super) fn span(&self) -> Range<usize> {
-        self.raw.span()
-    }
-
-    pub(super) fn error(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.notes
-            .error_with(&self.span(), &self.path, message, help);
-    }
-
-    pub(super) fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.notes.push(
-            Diagnostic::at(&self.notes.text, &self.span(), &self.path, message)
-                .help(help)
-                .warning(),
-        );
-    }
-
-    fn wrong_type(&self, wanted: &str) {
-        let found = match self.raw.get_ref() {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "a whole number",
-            DeValue::Float(_) => "a number",
-            DeValue::Boolean(_) => "true or false",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
-        };
-        self.error(format!("this is {found}"), format!("allowed: {wanted}"));
-    }
-
-    /// The string that it is, if it is one.
-    pub(super) fn as_str(&self) -> Option<&'a str> {
-        self.raw.get_ref().as_str()
-    }
-
-    pub(super) fn string(&self) -> Option<String> {
-        let found = self.as_str().map(str::to_owned);
-        if found.is_none() {
-            self.wrong_type("a string");
-        }
-        found
-    }
-
-    pub(super) fn filled(&self) -> Option<String> {
-        let text = self.string()?;
-        if text.trim().is_empty() {
-            self.error("this is empty", "allowed: a string with something in it");
-            return None;
-        }
-        Some(text)
-    }
-
-    pub(super) fn boolean(&self) -> Option<bool> {
-        let found = self.raw.get_ref().as_bool();
-        if found.is_none() {
-            self.wrong_type("true or false");
-        }
-        found
-    }
-
-    /// A whole number within bounds.
-    pub(super) fn integer(&self, from: i64, to: i64) -> Option<i64> {
-        let allowed = format!("a whole number from {from} to {to}");
-        let Some(number) = self.raw.get_ref().as_integer() else {
-            self.wrong_type(&allowed);
-            return None;
-        };
-        let value = i64::from_str_radix(number.as_str(), number.radix())
-            .ok()
-            .filter(|n| (from..=to).contains(n));
-        if value.is_none() {
-            self.error(
-                "this number is out of bounds",
-                format!("allowed: {allowed}"),
-            );
+            self.findings.push(&self.span, diagnostic);
         }
         value
     }
 
-    pub(super) fn duration(&self) -> Option<Duration> {
-        let allowed = "a duration such as \"30s\", \"5m\" or \"1h 30m\"";
-        let Some(text) = self.as_str() else {
-            self.wrong_type(allowed);
-            return None;
-        };
-        match humantime::parse_duration(text) {
-            Ok(duration) if !duration.is_zero() => Some(duration),
-            Ok(_) => {
-                self.error(
-                    "this duration is nothing",
-                    format!("allowed: {allowed}, longer than nothing"),
-                );
-                None
-            }
-            Err(error) => {
-                self.error(
-                    format!("this is no duration: {error}"),
-                    format!("allowed: {allowed}"),
-                );
-                None
-            }
+    /// A key with one of a few words; `default` if it is missing, `None` if it is wrong.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &'static str,
+        all: &[(&str, T)],
+        default: T,
+    ) -> Option<T> {
+        match self.get(key) {
+            Some(value) => value.choice(all, &[]),
+            None => Some(default),
         }
     }
 
-    /// One of some words; `later` are words that will come.
-    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
-        let list = words
+    /// All keys of a table whose keys are names.
+    pub(super) fn entries(&self) -> Vec<(&'a str, Range<usize>, Value<'a>)> {
+        self.keys
             .iter()
-            .map(|(word, _)| *word)
-            .collect::<Vec<_>>()
-            .join(" | ");
-        let Some(text) = self.as_str() else {
-            self.wrong_type(&list);
-            return None;
-        };
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*value);
-        }
-        if later.contains(&text) {
-            self.error(
-                format!("`{text}` is not supported yet"),
-                format!("allowed: {list}"),
-            );
-            return None;
-        }
-        let near = words
+            .filter_map(|(key, _)| {
+                let name: &'a str = key.get_ref();
+                Some((name, key.span(), self.value_at(name)?))
+            })
+            .collect()
+    }
+
+    /// Where each key's value stands.
+    pub(super) fn places(&self) -> impl Iterator<Item = (String, Range<usize>)> + use<'a> {
+        self.keys
             .iter()
-            .map(|(word, _)| (strsim::damerau_levenshtein(word, text), *word))
-            .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
-            .min();
-        let help = match near {
-            Some((_, word)) => format!("did you mean `{word}`? allowed: {list}"),
-            None => format!("allowed: {list}"),
-        };
-        self.error(format!("`{text}` is not known"), help);
-        None
+            .map(|(key, value)| (key.get_ref().to_string(), value.span()))
     }
 
-    /// A list's values.
-    pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
-        let Some(list) = self.raw.get_ref().as_array() else {
-            self.wrong_type("a list");
-            return None;
-        };
-        Some(
-            list.iter()
-                .enumerate()
-                .map(|(place, raw)| Value {
-                    raw,
-                    path: format!("{}[{place}]", self.path),
-                    notes: self.notes.clone(),
-                })
-                .collect(),
-        )
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
     }
 
-    pub(super) fn strings(&self) -> Option<Vec<String>> {
-        let values = self.list()?;
-        values.iter().map(Value::filled).collect()
+    /// Refuses every key that was not asked for.
+    pub(super) fn finish(self) {
+        let known = self.known.borrow();
+        for (key, _) in self.keys {
+            let name: &str = key.get_ref();
+            if known.contains(&name) {
+                continue;
+            }
+            let span = key.span();
+            let document = self.findings.document;
+            let mut diagnostic =
+                if let Some((_, place)) = self.elsewhere.iter().find(|(key, _)| *key == name) {
+                    document
+                        .at(span.clone(), format!("`{name}` does not belong here"))
+                        .help(format!("it belongs {place}"))
+                } else if LATER.contains(&name) {
+                    document.at(span.clone(), format!("`{name}` is not supported yet"))
+                } else {
+                    let mut sorted = known.clone();
+                    sorted.sort_unstable();
+                    document
+                        .at(span.clone(), format!("unknown key {}", quote(name)))
+                        .allowed(sorted.join(", "))
+                        .maybe_help(did_you_mean(name, known.iter().copied()))
+                };
+            diagnostic.key = Some(self.path_of(name));
+            self.findings.push(&span, diagnostic);
+        }
     }
+}
 
-    pub(super) fn is_table(&self) -> bool {
-        self.raw.get_ref().is_table()
+/// Where values stand that must never be shown: passwords written as such, and URLs with escapes or over several lines, which
+/// the line-wise masks of [`Document`] would miss.
+pub(super) fn secret_spans(text: &str) -> Vec<Range<usize>> {
+    fn visit(key: &str, value: &Spanned<DeValue<'_>>, text: &str, found: &mut Vec<Range<usize>>) {
+        match value.get_ref() {
+            DeValue::String(content) => {
+                let span = value.span();
+                // What escapes hide from the masks, too.
+                let odd = text
+                    .get(span.clone())
+                    .is_some_and(|raw| raw.contains(['\n', '\\']));
+                let key = key.to_ascii_lowercase();
+                let named = ["pass", "pwd", "secret", "token"]
+                    .iter()
+                    .any(|word| key.starts_with(word));
+                if named || (odd && (content.contains('@') || content.contains("pass"))) {
+                    found.push(span);
+                }
+            }
+            DeValue::Array(members) => {
+                for member in members {
+                    visit(key, member, text, found);
+                }
+            }
+            DeValue::Table(table) => {
+                for (inner, value) in table {
+                    visit(inner.get_ref(), value, text, found);
+                }
+            }
+            _ => {}
+        }
     }
-
-    pub(super) fn is_list(&self) -> bool {
-        self.raw.get_ref().is_array()
+    let (table, _) = DeTable::parse_recoverable(text);
+    let mut found = Vec::new();
+    for (key, value) in table.get_ref() {
+        visit(key.get_ref(), value, text, &mut found);
     }
-
-    pub(super) fn table(&self) -> Option<Table<'a>> {
-        let Some(raw) = self.raw.get_ref().as_table() else {
-            self.wrong_type("a table");
-            return None;
-        };
-        Some(Table {
-            raw,
-            span: self.span(),
-            path: self.path.clone(),
-            notes: self.notes.clone(),
-            asked: RefCell::default(),
-        })
-    }
-
-    /// A path, relative to `base`.
-    pub(super) fn path(&self, base: &Path) -> Option<PathBuf> {
-        let text = self.filled()?;
-        Some(base.join(text))
-    }
+    found
 }

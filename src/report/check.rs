@@ -1,34 +1,44 @@
-//! The monitoring plugin: what status files say, in one line, with perfdata. Pure but for what it is handed.
+//! The monitoring plugin: status files in, one line, details and an exit code out. Needs no daemon and no state store.
 //!
-//! Monitoring Plugins Development Guidelines: the worst state wins, in the order CRITICAL, WARNING, UNKNOWN, OK; a first
-//! line of under 80 characters where that can be, then details, then perfdata with thresholds.
+//! After the Monitoring Plugins guidelines (<https://www.monitoring-plugins.org/doc/guidelines.html>). What is which:
+//! - CRITICAL: the last success is older than the limit; the last run failed or was refused, even when an earlier
+//!   success is young, because nobody else will tell and the next night will fail the same way; a run takes longer than
+//!   its timeout; a file says running and its process is gone. While a run follows a failed one, it stays CRITICAL, so
+//!   that retries do not make a pager flap.
+//! - WARNING: the last success is older than the lower limit; the target was busy; a run was cancelled; it never ran.
+//! - UNKNOWN: the file is missing, unreadable, garbled or newer than this program, or the arguments make no sense.
+//!
+//! Of several jobs the worst counts: CRITICAL, WARNING, UNKNOWN, OK, as `max_state_alt` of the monitoring plugins has
+//! it: a known fault is worth more than an unknown one.
 
-use chrono::{DateTime, Utc};
+use std::fmt::Write;
+use std::path::Path;
+
+use chrono::{DateTime, Duration, Utc};
 
 use super::range::Range;
-use super::status_file::StatusFile;
-use crate::error::Result;
+use super::status_file::{self, State, StatusFile, Unreadable};
+use crate::config::job::JobName;
 
-/// Warn when the last success is older than this by default.
-pub const WARNING: Range = Range::up_to(28.0 * 3600.0);
+/// Clocks of two machines may differ by so much.
+const SKEW: Duration = Duration::minutes(5);
+/// How long the first line may be, without performance data.
+const LINE: usize = 79;
 
-/// And this is critical.
-pub const CRITICAL: Range = Range::up_to(52.0 * 3600.0);
-
-/// A plugin's states, worst last.
+/// A service's state; the exit code is the guidelines'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// All is well.
+pub enum Level {
+    /// Exit code 0.
     Ok,
-    /// It cannot be said.
+    /// Exit code 3.
     Unknown,
-    /// Someone should look.
+    /// Exit code 1.
     Warning,
-    /// Someone has to.
+    /// Exit code 2.
     Critical,
 }
 
-impl Verdict {
+impl Level {
     /// The plugin's exit code.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -39,7 +49,7 @@ impl Verdict {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "OK",
             Self::Warning => "WARNING",
@@ -49,363 +59,374 @@ impl Verdict {
     }
 }
 
-/// When to alert on the age of the last success.
-#[derive(Debug, Clone, Copy)]
+/// How old the last success may be, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
-    /// For a warning.
+    /// `--warning`.
     pub warning: Range,
-    /// For a critical.
+    /// `--critical`.
     pub critical: Range,
 }
 
-/// What is known of one job.
-struct Judged {
-    job: String,
-    verdict: Verdict,
-    text: String,
-    perfdata: String,
+impl Default for Thresholds {
+    /// 28 hours: a nightly run that is late; 52 hours: one that was left out.
+    fn default() -> Self {
+        Self {
+            warning: Range::hours(28),
+            critical: Range::hours(52),
+        }
+    }
 }
 
-/// Judges jobs by their status files; `alive` says whether a process of this machine is there.
+/// What the plugin prints, and how it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The worst of all jobs.
+    pub level: Level,
+    /// Everything for stdout, without the last newline.
+    pub text: String,
+}
+
+impl Verdict {
+    /// The plugin cannot do its work: bad arguments, no status files.
+    pub fn unknown(why: &str) -> Self {
+        Self {
+            level: Level::Unknown,
+            text: format!("ENVSYNCD UNKNOWN - {}", plain(why)),
+        }
+    }
+
+    /// The plugin's exit code.
+    pub fn exit_code(&self) -> u8 {
+        self.level.exit_code()
+    }
+}
+
+/// A job's name, and its status file or why there is none.
+pub type Reading = (String, Result<StatusFile, Unreadable>);
+
+/// Reads the status files of these jobs, or of all where no name is given. No file at all, or a name that cannot be a
+/// job's, is a verdict already.
+pub fn gather(directory: &Path, names: &[String]) -> Result<Vec<Reading>, Verdict> {
+    if let Some(why) = names.iter().find_map(|name| JobName::parse(name).err()) {
+        return Err(Verdict::unknown(&why));
+    }
+    let mut names = names.to_vec();
+    if names.is_empty() {
+        let listed = std::fs::read_dir(directory).map_err(|error| {
+            Verdict::unknown(&format!("cannot read {}: {error}", directory.display()))
+        })?;
+        names = listed
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let name = name.to_str()?.strip_suffix(".json")?;
+                JobName::parse(name).ok().map(|name| name.to_string())
+            })
+            .collect();
+        if names.is_empty() {
+            let why = format!("no status files in {}", directory.display());
+            return Err(Verdict::unknown(&why));
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names
+        .into_iter()
+        .map(|name| {
+            let read = status_file::read(directory, &name);
+            (name, read)
+        })
+        .collect())
+}
+
+/// Whether a process of this id is there, ours or not.
+pub fn process_exists(pid: u32) -> bool {
+    let Ok(pid) = i32::try_from(pid) else {
+        return false;
+    };
+    // 0 and below mean groups, not processes (kill(2)).
+    pid > 0
+        && matches!(
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None),
+            Ok(()) | Err(nix::errno::Errno::EPERM)
+        )
+}
+
+/// Judges the jobs. Pure: `now` and `alive` (whether a process is there) come from outside.
 pub fn check(
-    jobs: &[(String, Result<StatusFile>)],
+    readings: &[Reading],
     thresholds: &Thresholds,
     now: DateTime<Utc>,
-    alive: impl Fn(u32) -> bool,
-) -> (String, Verdict) {
-    let judged: Vec<Judged> = jobs
+    alive: &dyn Fn(u32) -> bool,
+) -> Verdict {
+    let judged: Vec<Judged> = readings
         .iter()
-        .map(|(job, status)| match status {
-            Ok(status) => judge(job, status, thresholds, now, &alive),
-            Err(error) => Judged {
-                job: job.clone(),
-                verdict: Verdict::Unknown,
-                text: one_line(&error.to_string()),
+        .map(|(name, reading)| match reading {
+            Ok(status) => judge(status, thresholds, now, alive),
+            Err(why) => Judged {
+                name: plain(name),
+                findings: vec![(Level::Unknown, plain(&why.to_string()))],
+                age: None,
                 perfdata: String::new(),
             },
         })
         .collect();
-    let Some(worst) = judged.iter().map(|one| one.verdict).max() else {
-        return (
-            "ENVSYNCD UNKNOWN - there is no job to check\n".to_owned(),
-            Verdict::Unknown,
-        );
+    let Some(worst) = judged.iter().max_by(|a, b| {
+        // The first of equals.
+        a.level().cmp(&b.level()).then_with(|| b.name.cmp(&a.name))
+    }) else {
+        return Verdict::unknown("no jobs to check");
     };
-    let first = if let [only] = &judged[..] {
-        format!("{}: {}", only.job, only.text)
-    } else {
-        let bad: Vec<&Judged> = judged
-            .iter()
-            .filter(|one| one.verdict != Verdict::Ok)
-            .collect();
-        match bad.first() {
-            None => format!("{} jobs", judged.len()),
-            Some(_) => {
-                let lead = bad
-                    .iter()
-                    .find(|one| one.verdict == worst)
-                    .expect("the worst is one of them");
-                let others = bad.len() - 1;
-                let rest = if others > 0 {
-                    format!(" (and {others} more)")
-                } else {
-                    String::new()
-                };
-                format!("{}: {}{rest}", lead.job, lead.text)
-            }
+    let level = worst.level();
+    let summary = match judged.as_slice() {
+        [only] => format!("{}: {}", only.name, only.headline()),
+        all if level == Level::Ok => {
+            let oldest = all.iter().filter_map(|job| job.age).fold(0.0, f64::max);
+            format!("{} jobs, oldest success {} ago", all.len(), span(oldest))
+        }
+        all => {
+            let bad = all.iter().filter(|job| job.level() > Level::Ok).count();
+            format!(
+                "{bad} of {} jobs: {}: {}",
+                all.len(),
+                worst.name,
+                worst.headline()
+            )
         }
     };
-    let head = format!("ENVSYNCD {} - {first}", worst.word());
+    let mut text = shorten(&format!("ENVSYNCD {} - {summary}", level.as_str()));
     let perfdata: Vec<&str> = judged
         .iter()
-        .map(|one| one.perfdata.as_str())
-        .filter(|text| !text.is_empty())
+        .map(|job| job.perfdata.as_str())
+        .filter(|data| !data.is_empty())
         .collect();
-    let shortened = shorten(&head, 79);
-    let mut text = shortened.clone();
     if !perfdata.is_empty() {
-        text = format!("{text} | {}", perfdata.join(" "));
+        let _ = write!(text, " | {}", perfdata.join(" "));
     }
-    text.push('\n');
-    if judged.len() > 1 || shortened != head {
-        for one in &judged {
-            text.push_str(&format!(
-                "{} {}: {}\n",
-                one.verdict.word(),
-                one.job,
-                one.text
-            ));
-        }
+    for job in &judged {
+        let all: Vec<&str> = job.findings.iter().map(|(_, what)| what.as_str()).collect();
+        let _ = write!(
+            text,
+            "\n{} {}: {}",
+            job.level().as_str(),
+            job.name,
+            all.join("; ")
+        );
     }
-    (text, worst)
+    Verdict { level, text }
+}
+
+struct Judged {
+    name: String,
+    /// The worst first; never empty.
+    findings: Vec<(Level, String)>,
+    age: Option<f64>,
+    perfdata: String,
+}
+
+impl Judged {
+    fn level(&self) -> Level {
+        self.findings
+            .first()
+            .map_or(Level::Unknown, |(level, _)| *level)
+    }
+
+    fn headline(&self) -> &str {
+        self.findings.first().map_or("", |(_, what)| what)
+    }
 }
 
 fn judge(
-    job: &str,
     status: &StatusFile,
     thresholds: &Thresholds,
     now: DateTime<Utc>,
-    alive: impl Fn(u32) -> bool,
+    alive: &dyn Fn(u32) -> bool,
 ) -> Judged {
-    let seconds_since = |time: &Option<String>| {
-        let time: DateTime<Utc> = time.as_deref()?.parse().ok()?;
-        Some((now - time).num_milliseconds() as f64 / 1000.0)
-    };
-    let age = seconds_since(&status.last_success_at);
-    let (mut verdict, mut text) = match age {
-        Some(age) if thresholds.critical.alerts(age) => (
-            Verdict::Critical,
-            format!("last success {} ago", rough(age)),
-        ),
-        Some(age) if thresholds.warning.alerts(age) => {
-            (Verdict::Warning, format!("last success {} ago", rough(age)))
-        }
-        Some(age) => (Verdict::Ok, format!("last success {} ago", rough(age))),
-        None => (Verdict::Critical, "never succeeded".to_owned()),
-    };
-    let running = status.state == "running";
-    let for_seconds = seconds_since(&status.started_at).unwrap_or(status.duration_seconds);
-    let message = one_line(&status.message);
-    let (worse, why) = match status.state.as_str() {
-        // The process is looked for on the machine that wrote the file: this one, as design has it.
-        "running" if !status.pid.is_some_and(alive) => (
-            Verdict::Critical,
-            format!(
-                "says it is running, but its process {} is gone",
-                status.pid.unwrap_or(0)
-            ),
-        ),
-        "running"
-            if status
-                .timeout_seconds
-                .is_some_and(|limit| for_seconds > limit) =>
-        {
-            (
-                Verdict::Critical,
-                format!(
-                    "running for {}, longer than its timeout",
-                    rough(for_seconds)
-                ),
-            )
-        }
-        "running" => (Verdict::Ok, format!("running for {}", rough(for_seconds))),
-        "succeeded" | "pending" => (Verdict::Ok, String::new()),
-        // However young the last success is: the newest data is not there, and someone has to look.
-        "failed" => (Verdict::Critical, format!("failed: {message}")),
-        "refused" => (Verdict::Critical, format!("refused: {message}")),
-        // The next run may well come through; its age tells if it never does.
-        "busy" => (Verdict::Warning, format!("busy: {message}")),
-        "cancelled" => (Verdict::Warning, format!("cancelled: {message}")),
-        "never" => (Verdict::Ok, "never ran".to_owned()),
-        other => (
-            Verdict::Unknown,
-            format!("has the unknown state `{}`", one_line(other)),
-        ),
-    };
-    if !why.is_empty() {
-        text = if worse >= verdict || running {
-            format!("{why}, {text}")
-        } else {
-            format!("{text}, {why}")
+    let mut findings = of_last_run(status, now, alive);
+    let since = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
+    // A file that says succeeded has been so at its end at the latest.
+    let succeeded = status.last_success_at.or_else(|| {
+        (status.state == State::Succeeded)
+            .then_some(status.finished_at)
+            .flatten()
+    });
+    let age = succeeded.map(since);
+    if let Some(age) = age {
+        findings.push((
+            limit(age, thresholds),
+            format!("last success {} ago", span(age)),
+        ));
+    } else if status.state != State::Never {
+        // The first run has as long as any success.
+        let waited = status.started_at.map(since);
+        let level = match waited {
+            Some(waited) if status.state == State::Running => limit(waited, thresholds),
+            _ => Level::Warning,
         };
+        findings.push((level, "no success yet".to_owned()));
     }
-    verdict = verdict.max(worse);
-    let bytes: u64 = status.tasks.iter().map(|task| task.bytes).sum();
-    let label = job.replace(['\'', '='], "_");
-    let age = age.map_or_else(|| "U".to_owned(), |age| format!("{age:.0}s"));
-    let limit = status
-        .timeout_seconds
-        .map_or_else(String::new, |limit| format!("{limit:.0}"));
-    let duration = if running {
-        for_seconds
-    } else {
-        status.duration_seconds
-    };
+    let latest = [succeeded, status.started_at, status.finished_at];
+    if latest.into_iter().flatten().any(|at| at > now + SKEW) {
+        findings.push((
+            Level::Unknown,
+            "its times lie in the future: check the clock".to_owned(),
+        ));
+    }
+    // Stable: of equals, what was found first.
+    findings.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+    if status.state == State::Succeeded && status.warnings > 0 {
+        findings.push((Level::Ok, format!("{} warnings", status.warnings)));
+    }
     Judged {
-        job: job.to_owned(),
-        verdict,
-        text,
-        perfdata: format!(
-            "'{label} age'={age};{};{};0 '{label} duration'={duration:.1}s;;{limit};0 '{label} bytes'={bytes}B;;;0",
-            thresholds.warning, thresholds.critical
-        ),
+        name: plain(&status.job),
+        findings,
+        age,
+        perfdata: perfdata(status, thresholds, age),
     }
 }
 
-/// A text that cannot be taken for perfdata or for another line.
-fn one_line(text: &str) -> String {
-    text.replace('|', "/")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+fn limit(age: f64, thresholds: &Thresholds) -> Level {
+    if thresholds.critical.alerts(age) {
+        Level::Critical
+    } else if thresholds.warning.alerts(age) {
+        Level::Warning
+    } else {
+        Level::Ok
+    }
 }
 
-fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
+/// What the last run, or the one under way, says by itself.
+fn of_last_run(
+    status: &StatusFile,
+    now: DateTime<Utc>,
+    alive: &dyn Fn(u32) -> bool,
+) -> Vec<(Level, String)> {
+    let mut findings = Vec::new();
+    let ago = |at: Option<DateTime<Utc>>| match at {
+        Some(at) => format!(" {} ago", span((now - at).as_seconds_f64().max(0.0))),
+        None => String::new(),
+    };
+    let mut ended = |level, word: &str| {
+        let why = match status.message.as_str() {
+            "" => String::new(),
+            message => format!(": {}", plain(message)),
+        };
+        let when = ago(status.finished_at.or(status.started_at));
+        findings.push((level, format!("{word}{when}{why}")));
+    };
+    match status.state {
+        State::Succeeded => {}
+        State::Failed => ended(Level::Critical, "failed"),
+        State::Refused => ended(Level::Critical, "refused"),
+        State::Busy => ended(Level::Warning, "target busy"),
+        State::Cancelled => ended(Level::Warning, "cancelled"),
+        State::Never => findings.push((Level::Warning, "has never run".to_owned())),
+        State::Pending | State::Running => {
+            let running = status.state == State::Running;
+            if running {
+                match status.pid {
+                    Some(pid) if alive(pid) => {}
+                    Some(pid) => findings.push((
+                        Level::Critical,
+                        format!("says running, but process {pid} is gone"),
+                    )),
+                    None => findings.push((
+                        Level::Critical,
+                        "says running, but names no process".to_owned(),
+                    )),
+                }
+                if let (Some(timeout), Some(started)) = (status.timeout_seconds, status.started_at)
+                {
+                    let taken = (now - started).as_seconds_f64();
+                    if taken > timeout as f64 {
+                        findings.push((
+                            Level::Critical,
+                            format!(
+                                "running for {}, its timeout is {}",
+                                span(taken),
+                                span(timeout as f64)
+                            ),
+                        ));
+                    }
+                }
+            }
+            let doing = if running { "running" } else { "pending" };
+            match status.consecutive_failures {
+                0 if running => {
+                    let since = ago(status.started_at);
+                    findings.push((Level::Ok, format!("running, started{since}")));
+                }
+                0 => findings.push((Level::Ok, doing.to_owned())),
+                failures => findings.push((
+                    Level::Critical,
+                    format!("{doing} again after {failures} failed"),
+                )),
+            }
+        }
     }
-    let mut short: String = text.chars().take(most - 3).collect();
+    findings
+}
+
+fn perfdata(status: &StatusFile, thresholds: &Thresholds, age: Option<f64>) -> String {
+    let label = |what: &str| {
+        // A label has neither quotes nor `=` in it.
+        let name = plain(&status.job).replace(['\'', '='], "_");
+        format!("'{name} {what}'")
+    };
+    // `U`: cannot be determined.
+    let age = age.map_or("U".to_owned(), |age| format!("{}s", age.round()));
+    let mut data = format!(
+        "{}={age};{};{};0",
+        label("age"),
+        thresholds.warning,
+        thresholds.critical
+    );
+    if let Some(seconds) = status.duration_seconds.filter(|s| s.is_finite()) {
+        let timeout = status
+            .timeout_seconds
+            .map_or(String::new(), |t| t.to_string());
+        let _ = write!(data, " {}={seconds}s;;{timeout};0", label("duration"));
+    }
+    let bytes = status
+        .tasks
+        .iter()
+        .fold(0u64, |sum, task| sum.saturating_add(task.bytes));
+    let _ = write!(data, " {}={bytes}B;;;0", label("bytes"));
+    data
+}
+
+/// One line without `|`, which would begin performance data.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '|' => '/',
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect()
+}
+
+fn shorten(line: &str) -> String {
+    if line.chars().count() <= LINE {
+        return line.to_owned();
+    }
+    let mut short: String = line.chars().take(LINE - 3).collect();
+    short.truncate(short.trim_end().len());
     short.push_str("...");
     short
 }
 
-fn rough(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0}s"),
-        s if s < 7200.0 => format!("{:.0}m", s / 60.0),
-        s if s < 172_800.0 => format!("{:.0}h", s / 3600.0),
-        s => format!("{:.0}d", s / 86_400.0),
+/// `45s`, `90m`, `28h`, `3d`.
+fn span(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    match whole {
+        0..120 => format!("{whole}s"),
+        120..7200 => format!("{}m", whole / 60),
+        7200..172_800 => format!("{}h", whole / 3600),
+        _ => format!("{}d", whole / 86400),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::{Error, Kind};
-    use crate::report::status_file::{self, TaskStatus};
-
-    fn now() -> DateTime<Utc> {
-        "2026-01-02T00:00:00Z".parse().unwrap()
-    }
-
-    fn status(state: &str, last_success: Option<&str>) -> StatusFile {
-        StatusFile {
-            version: 1,
-            job: "app".into(),
-            host: "db2".into(),
-            from: "production".into(),
-            to: "staging".into(),
-            state: state.into(),
-            run_id: Some("0199".into()),
-            pid: (state == "running").then_some(42),
-            trigger: "manual".into(),
-            by: String::new(),
-            started_at: Some("2026-01-01T23:00:00Z".into()),
-            finished_at: None,
-            duration_seconds: 60.0,
-            last_success_at: last_success.map(Into::into),
-            next_run_at: None,
-            consecutive_failures: 0,
-            errors: 0,
-            warnings: 0,
-            message: "disk | full\nreally".into(),
-            timeout_seconds: Some(7200.0),
-            tasks: vec![TaskStatus {
-                name: "database".into(),
-                kind: "sqlite".into(),
-                state: state.into(),
-                progress_percent: 100,
-                rows: 1,
-                bytes: 99,
-                duration_seconds: 1.0,
-                message: String::new(),
-            }],
-        }
-    }
-
-    fn judged(status: StatusFile, alive: bool) -> (String, Verdict) {
-        let thresholds = Thresholds {
-            warning: WARNING,
-            critical: CRITICAL,
-        };
-        check(&[("app".into(), Ok(status))], &thresholds, now(), |_| alive)
-    }
-
-    const YOUNG: Option<&str> = Some("2026-01-01T21:00:00Z");
-
-    #[test]
-    fn a_young_success_is_ok_with_perfdata_and_its_thresholds() {
-        let (text, verdict) = judged(status("succeeded", YOUNG), true);
-        assert_eq!(verdict, Verdict::Ok);
-        assert_eq!(
-            text,
-            "ENVSYNCD OK - app: last success 3h ago | 'app age'=10800s;100800;187200;0 'app duration'=60.0s;;7200;0 'app bytes'=99B;;;0\n"
-        );
-    }
-
-    #[test]
-    fn an_old_success_warns_and_a_very_old_one_is_critical() {
-        assert_eq!(
-            judged(status("succeeded", Some("2025-12-31T19:00:00Z")), true).1,
-            Verdict::Warning
-        );
-        assert_eq!(
-            judged(status("succeeded", Some("2025-12-30T19:00:00Z")), true).1,
-            Verdict::Critical
-        );
-        assert_eq!(judged(status("succeeded", None), true).1, Verdict::Critical);
-    }
-
-    #[test]
-    fn states_are_judged_whatever_the_age() {
-        for (state, verdict) in [
-            ("failed", Verdict::Critical),
-            ("refused", Verdict::Critical),
-            ("busy", Verdict::Warning),
-            ("cancelled", Verdict::Warning),
-            ("running", Verdict::Ok),
-            ("dancing", Verdict::Unknown),
-        ] {
-            assert_eq!(judged(status(state, YOUNG), true).1, verdict, "{state}");
-        }
-    }
-
-    #[test]
-    fn a_run_whose_process_is_gone_or_that_is_over_its_timeout_is_critical() {
-        let (text, verdict) = judged(status("running", YOUNG), false);
-        assert_eq!(verdict, Verdict::Critical);
-        assert!(text.contains("process 42 is gone"), "{text}");
-        let mut long = status("running", YOUNG);
-        long.timeout_seconds = Some(60.0);
-        let (text, verdict) = judged(long, true);
-        assert_eq!(verdict, Verdict::Critical);
-        assert!(text.contains("longer than its timeout"), "{text}");
-    }
-
-    #[test]
-    fn a_message_breaks_neither_the_line_nor_the_perfdata() {
-        let (text, _) = judged(status("failed", YOUNG), true);
-        let first = text.lines().next().unwrap();
-        assert_eq!(first.matches('|').count(), 1);
-        assert!(first.contains("disk / full really"), "{first}");
-    }
-
-    #[test]
-    fn a_missing_file_is_unknown_and_a_critical_job_is_worse() {
-        let thresholds = Thresholds {
-            warning: WARNING,
-            critical: CRITICAL,
-        };
-        let missing = || Err(Error::new(Kind::State, "no such file"));
-        let (_, verdict) = check(&[("a".into(), missing())], &thresholds, now(), |_| true);
-        assert_eq!(verdict, Verdict::Unknown);
-        let all = [
-            ("a".into(), missing()),
-            ("b".into(), Ok(status("failed", YOUNG))),
-        ];
-        let (text, verdict) = check(&all, &thresholds, now(), |_| true);
-        assert_eq!(verdict, Verdict::Critical);
-        assert!(text.contains("\nUNKNOWN a: no such file\n"), "{text}");
-        assert_eq!(check(&[], &thresholds, now(), |_| true).1, Verdict::Unknown);
-    }
-
-    #[test]
-    fn a_status_file_is_read_back_and_a_newer_one_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        status_file::write(dir.path(), &status("succeeded", YOUNG)).unwrap();
-        let path = status_file::path_of(dir.path(), "app");
-        assert_eq!(
-            status_file::read(&path).unwrap(),
-            status("succeeded", YOUNG)
-        );
-        std::fs::write(&path, "{\"version\": 2}").unwrap();
-        assert!(
-            status_file::read(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("version 2")
-        );
-        std::fs::write(&path, "{").unwrap();
-        assert!(status_file::read(&path).is_err());
-    }
-}
+mod tests;

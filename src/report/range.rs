@@ -1,12 +1,11 @@
-//! Thresholds as monitoring plugins have them, with units of time. Pure.
-//!
-//! "Threshold and Ranges", Monitoring Plugins Development Guidelines: `10` alerts outside 0..10, `10:` below 10, `~:10`
-//! above 10, `10:20` outside of the two, `@10:20` inside.
+//! Ranges of the Monitoring Plugins guidelines, over durations
+//! (<https://www.monitoring-plugins.org/doc/guidelines.html#THRESHOLDFORMAT>).
 
 use std::fmt;
 use std::str::FromStr;
 
-/// When to alert, in seconds.
+/// When to raise an alarm: `10` (below 0 or above 10), `10:` (below 10), `~:10` (above 10), `10:20` (outside),
+/// `@10:20` (inside, ends included). Numbers are seconds, or have a unit: `90m`, `28h`, `2d`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     start: f64,
@@ -15,18 +14,18 @@ pub struct Range {
 }
 
 impl Range {
-    /// Alerts above this many seconds.
-    pub const fn up_to(seconds: f64) -> Self {
+    /// `hours` as `-w 28h` means it.
+    pub fn hours(hours: u32) -> Self {
         Self {
             start: 0.0,
-            end: seconds,
+            end: f64::from(hours) * 3600.0,
             inside: false,
         }
     }
 
-    /// Whether this value is one to alert for.
-    pub fn alerts(&self, seconds: f64) -> bool {
-        let within = (self.start..=self.end).contains(&seconds);
+    /// Whether this value raises the alarm.
+    pub fn alerts(&self, value: f64) -> bool {
+        let within = self.start <= value && value <= self.end;
         within == self.inside
     }
 }
@@ -35,46 +34,59 @@ impl FromStr for Range {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (inside, bounds) = text
-            .strip_prefix('@')
-            .map_or((false, text), |rest| (true, rest));
-        let (start, end) = match bounds.split_once(':') {
-            None => (0.0, number(bounds)?),
-            Some((start, end)) => {
-                let start = match start {
-                    "~" => f64::NEG_INFINITY,
-                    other => number(other)?,
-                };
-                let end = if end.is_empty() {
-                    f64::INFINITY
-                } else {
-                    number(end)?
-                };
-                (start, end)
-            }
+        let wrong = |why: &str| {
+            Err(format!(
+                "`{text}` is not a range: {why}; allowed: 28h, 10:, ~:2d, 90m:28h, @1h:2h, with units s, m, h, d, w"
+            ))
         };
-        if start > end {
-            return Err(format!("`{text}`: the start is greater than the end"));
+        let trimmed = text.trim();
+        let (inside, rest) = match trimmed.strip_prefix('@') {
+            Some(rest) => (true, rest),
+            None => (false, trimmed),
+        };
+        let (start, end) = match rest.split_once(':') {
+            None => (Ok(0.0), number(rest)),
+            Some((start, end)) => (
+                match start {
+                    "~" => Ok(f64::NEG_INFINITY),
+                    "" => Ok(0.0),
+                    start => number(start),
+                },
+                match end {
+                    "" => Ok(f64::INFINITY),
+                    end => number(end),
+                },
+            ),
+        };
+        match (start, end) {
+            (Ok(start), Ok(end)) if start <= end => Ok(Self { start, end, inside }),
+            (Ok(_), Ok(_)) => wrong("it ends before it starts"),
+            (Err(why), _) | (_, Err(why)) => wrong(&why),
         }
-        Ok(Self { start, end, inside })
     }
 }
 
-/// Seconds, or a number with a unit: `28h`.
 fn number(text: &str) -> Result<f64, String> {
-    if let Ok(seconds) = text.parse::<f64>()
-        && seconds.is_finite()
-        && !text.is_empty()
-    {
-        return Ok(seconds);
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let factor = match unit {
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        "w" => 7.0 * 86400.0,
+        unit => return Err(format!("`{unit}` is not a unit")),
+    };
+    match digits.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value * factor),
+        _ => Err(format!("`{text}` is not a number")),
     }
-    humantime::parse_duration(text)
-        .map(|duration| duration.as_secs_f64())
-        .map_err(|_| format!("`{text}` is no number of seconds and no age such as 28h, 90m or 2d"))
 }
 
+/// In seconds, as performance data carries it.
 impl fmt::Display for Range {
-    /// As perfdata wants it: seconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.inside {
             f.write_str("@")?;
@@ -84,7 +96,7 @@ impl fmt::Display for Range {
         } else if self.start != 0.0 || self.end == f64::INFINITY {
             write!(f, "{}:", self.start)?;
         }
-        if self.end.is_finite() {
+        if self.end != f64::INFINITY {
             write!(f, "{}", self.end)?;
         }
         Ok(())
@@ -96,27 +108,53 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_alert_as_the_guidelines_say() {
-        for (range, silent, alert) in [
-            ("10", 5.0, 11.0),
-            ("10", 10.0, -1.0),
-            ("10:", 10.0, 9.0),
-            ("~:10", -5.0, 11.0),
-            ("10:20", 15.0, 21.0),
-            ("@10:20", 9.0, 10.0),
-            ("28h", 100_800.0, 100_801.0),
-            ("1h:2d", 3600.0, 3599.0),
+    fn the_guidelines_own_table_holds() {
+        for (range, alerts, quiet) in [
+            ("10", vec![-1.0, 10.5], vec![0.0, 5.0, 10.0]),
+            ("10:", vec![-1.0, 9.9], vec![10.0, 1e9]),
+            ("~:10", vec![10.1], vec![-1e9, 0.0, 10.0]),
+            ("10:20", vec![9.0, 21.0], vec![10.0, 20.0]),
+            ("@10:20", vec![10.0, 15.0, 20.0], vec![9.0, 21.0]),
+            ("@10", vec![0.0, 10.0], vec![-1.0, 11.0]),
+            (":10", vec![-1.0, 11.0], vec![0.0]),
         ] {
             let parsed: Range = range.parse().unwrap();
-            assert!(!parsed.alerts(silent), "{range} {silent}");
-            assert!(parsed.alerts(alert), "{range} {alert}");
-            assert_eq!(parsed.to_string().parse::<Range>().unwrap(), parsed);
+            for value in alerts {
+                assert!(parsed.alerts(value), "{range} is quiet at {value}");
+            }
+            for value in quiet {
+                assert!(!parsed.alerts(value), "{range} alerts at {value}");
+            }
         }
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
-        for text in ["", "x", "20:10", "@", "10:20:30", "NaN", "inf"] {
+    fn units_become_seconds() {
+        for (text, seconds) in [
+            ("28h", "100800"),
+            ("90m", "5400"),
+            ("2d", "172800"),
+            ("1w", "604800"),
+            ("10s:1.5h", "10:5400"),
+            ("~:1m", "~:60"),
+            ("@1h:2h", "@3600:7200"),
+            ("10:", "10:"),
+            ("0:", "0:"),
+        ] {
+            assert_eq!(
+                text.parse::<Range>().unwrap().to_string(),
+                seconds,
+                "{text}"
+            );
+        }
+        assert_eq!(Range::hours(28), "28h".parse().unwrap());
+    }
+
+    #[test]
+    fn nonsense_is_no_range() {
+        for text in [
+            "", "x", "10y", "20:10", "1:2:3", "@", "~", "nan", "inf", "--1", "1 h", "@~",
+        ] {
             assert!(text.parse::<Range>().is_err(), "{text}");
         }
     }

@@ -1,149 +1,360 @@
-//! Status files: one JSON file a job, for monitoring and for people. Replaced in one step, never half-written.
+//! `STATUS_DIR/JOB.json`: the last word on a job, for monitoring and for anybody with `jq`. Format version 1.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result, io};
 
-/// The format's version.
+/// The format that we write. A newer one may mean something else by the same words.
 pub const VERSION: u32 = 1;
 
-/// A job's status. Times are UTC, RFC 3339.
+/// What a job or a task is doing, or how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It has not run yet.
+    Never,
+    /// It waits for its turn.
+    Pending,
+    /// It runs.
+    Running,
+    /// Verified and published.
+    Succeeded,
+    /// It failed; live is as it was, unless `message` says otherwise.
+    Failed,
+    /// Refused by policy or configuration.
+    Refused,
+    /// The target was busy or held.
+    Busy,
+    /// Ended by a signal.
+    Cancelled,
+}
+
+impl State {
+    /// As files and tables spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Busy => "busy",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The job's schedule.
+    Schedule,
+    /// A scheduled run was missed while the daemon was down.
+    CatchUp,
+    /// A person, on the command line.
+    Manual,
+    /// A program, over the API.
+    Api,
+}
+
+/// A job's status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatusFile {
     /// [`VERSION`].
     pub version: u32,
     /// The job's name.
     pub job: String,
-    /// The machine that wrote it.
+    /// The machine that the run is on.
     pub host: String,
-    /// Where data comes from.
+    /// The environment that data comes from.
     pub from: String,
-    /// Where it goes.
+    /// The environment that data goes to.
     pub to: String,
-    /// `never`, `pending`, `running`, `succeeded`, `failed`, `refused`, `busy` or `cancelled`.
-    pub state: String,
-    /// The run that it is about.
+    /// The last run's state.
+    pub state: State,
+    /// The last run.
     pub run_id: Option<String>,
-    /// The run's process, while it runs.
+    /// Its process, while it runs.
     pub pid: Option<u32>,
-    /// `schedule`, `catch_up`, `manual` or `api`.
-    pub trigger: String,
-    /// Who asked for it.
+    /// What started it.
+    pub trigger: Option<Trigger>,
+    /// Who asked for it; empty for the schedule.
     pub by: String,
-    /// When it began.
-    pub started_at: Option<String>,
-    /// When it ended.
-    pub finished_at: Option<String>,
-    /// How long it took, or has been taking.
-    pub duration_seconds: f64,
-    /// When a run of this job last succeeded.
-    pub last_success_at: Option<String>,
-    /// When it is due next.
-    pub next_run_at: Option<String>,
-    /// Failed and refused runs since the last success.
-    pub consecutive_failures: u32,
-    /// Errors that the run logged.
-    pub errors: u64,
-    /// Warnings that the run logged.
-    pub warnings: u64,
-    /// What failed, in one line.
-    pub message: String,
-    /// The job's time limit.
+    /// UTC.
+    #[serde(serialize_with = "seconds")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// UTC.
+    #[serde(serialize_with = "seconds")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Of the last run, once it has ended.
+    pub duration_seconds: Option<f64>,
+    /// When a run last ended well. UTC.
+    #[serde(serialize_with = "seconds")]
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// When the schedule is due next. UTC.
+    #[serde(serialize_with = "seconds")]
+    pub next_run_at: Option<DateTime<Utc>>,
+    /// How long a run may take.
     #[serde(default)]
-    pub timeout_seconds: Option<f64>,
-    /// Its tasks.
+    pub timeout_seconds: Option<u64>,
+    /// Runs that failed since the last success.
+    pub consecutive_failures: u32,
+    /// In the last run's log.
+    pub errors: u32,
+    /// In the last run's log.
+    pub warnings: u32,
+    /// One line: what failed and what to do.
+    pub message: String,
+    /// The last run's tasks.
     pub tasks: Vec<TaskStatus>,
 }
 
-/// A task's status.
+/// A task's part in [`StatusFile`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskStatus {
-    /// Its name.
+    /// Its name in the job.
     pub name: String,
-    /// Its store.
+    /// Its kind of store.
     pub kind: String,
-    /// As the run's.
-    pub state: String,
-    /// 0 to 100, in whole steps.
+    /// Its state.
+    pub state: State,
+    /// 0 to 100.
     pub progress_percent: u8,
-    /// Rows taken by the target.
+    /// Rows copied.
     pub rows: u64,
-    /// Bytes that went through.
+    /// Bytes copied.
     pub bytes: u64,
-    /// How long it took, or has been taking.
-    pub duration_seconds: f64,
-    /// What failed, in one line.
+    /// How long it took.
+    pub duration_seconds: Option<f64>,
+    /// One line.
     pub message: String,
 }
 
+/// RFC 3339 to the second, with `Z`.
+// serde's own signature.
+#[allow(clippy::ref_option)]
+fn seconds<S: serde::Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => {
+            serializer.serialize_str(&time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        }
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Why a status file says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// It is not there.
+    #[error("no status file {}", .0.display())]
+    Missing(PathBuf),
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not what we write.
+    #[error("{} is garbled: {why}", .path.display())]
+    Garbled {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Written by a newer envsyncd.
+    #[error("{} has version {version}, this envsyncd reads {VERSION}", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+}
+
 /// Where a job's status file is.
-pub fn path_of(directory: &Path, job: &str) -> PathBuf {
+pub fn path(directory: &Path, job: &str) -> PathBuf {
     directory.join(format!("{job}.json"))
 }
 
-/// Writes a job's status: to a temporary file, synced, renamed; readable by all.
-pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
-    let path = path_of(directory, &status.job);
-    let failed = |error: std::io::Error| {
-        let full = error.kind() == std::io::ErrorKind::StorageFull;
-        let kind = if full { Kind::Full } else { Kind::State };
-        Error::new(
-            kind,
-            format!("the status file {} cannot be written", path.display()),
-        )
-        .because(error)
-        .hint("make its directory writable, or name another one with status_dir")
-    };
-    let mut text = serde_json::to_string(status).map_err(|error| {
-        Error::new(Kind::Internal, "a status file cannot be made").because(error)
-    })?;
-    text.push('\n');
-    fs::create_dir_all(directory).map_err(failed)?;
-    let temporary = directory.join(format!(".{}.{}.tmp", status.job, std::process::id()));
-    let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        // The mode, whatever the umask says: other users' monitoring reads it.
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-        file.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        File::open(directory)?.sync_all()
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(failed)
+/// The version first: the rest of a newer file may have another shape.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u64,
 }
 
-/// Reads a status file; a newer format is an error.
-pub fn read(path: &Path) -> Result<StatusFile> {
-    let unreadable = |why: String| Error::new(Kind::State, format!("{} {why}", path.display()));
-    let text =
-        fs::read_to_string(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| unreadable(format!("is no JSON: {error}")))?;
-    match value.get("version").and_then(serde_json::Value::as_u64) {
-        Some(version) if version == u64::from(VERSION) => {}
-        Some(version) => {
-            return Err(unreadable(format!(
-                "is of version {version}; this envsyncd reads version {VERSION}"
-            )));
-        }
-        None => {
-            return Err(unreadable(
-                "is no status file: it has no version".to_owned(),
-            ));
-        }
+/// Reads a job's status file.
+pub fn read(directory: &Path, job: &str) -> std::result::Result<StatusFile, Unreadable> {
+    let path = path(directory, job);
+    let text = fs::read(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Unreadable::Missing(path.clone()),
+        _ => Unreadable::Io {
+            path: path.clone(),
+            source: error,
+        },
+    })?;
+    let garbled = |why: String| Unreadable::Garbled {
+        path: path.clone(),
+        why,
+    };
+    let unparsed = |error: serde_json::Error| garbled(error.to_string());
+    let versioned: Versioned = serde_json::from_slice(&text).map_err(unparsed)?;
+    if versioned.version > u64::from(VERSION) {
+        return Err(Unreadable::Newer {
+            path,
+            version: versioned.version,
+        });
     }
-    serde_json::from_value(value).map_err(|error| unreadable(format!("is no status file: {error}")))
+    let status: StatusFile = serde_json::from_slice(&text).map_err(unparsed)?;
+    if status.version != VERSION {
+        return Err(garbled(format!("there is no version {}", status.version)));
+    }
+    // A file that was copied or renamed speaks of another job.
+    if status.job != job {
+        return Err(garbled(format!("it is of job {:?}", status.job)));
+    }
+    Ok(status)
+}
+
+/// Writes a job's status file, mode 0644: a reader sees the old one or the new one, after a power cut too.
+pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let target = path(directory, &status.job);
+    let failed = || {
+        let what = format!("status file {} cannot be written", target.display());
+        move |error| {
+            let error = io(what)(error);
+            match error.kind() {
+                Kind::Full => error,
+                _ => error.with_kind(Kind::State),
+            }
+        }
+    };
+    fs::create_dir_all(directory).map_err(failed())?;
+    let mut text = serde_json::to_vec_pretty(status)
+        .map_err(std::io::Error::other)
+        .map_err(failed())?;
+    text.push(b'\n');
+    // Hidden, so that nobody takes it for a status file; its own name, because two processes may write one job's.
+    let temporary = directory.join(format!(
+        ".{}.json.{}-{}",
+        status.job,
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    ));
+    let written = put(&temporary, &text)
+        .and_then(|()| fs::rename(&temporary, &target))
+        .and_then(|()| File::open(directory)?.sync_all());
+    if written.is_err() {
+        // Nothing more can be done about it; it is gone already if the rename went well.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(failed())
+}
+
+fn put(temporary: &Path, text: &[u8]) -> std::io::Result<()> {
+    // A process of this id may have died here before: its file is nobody's.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
+        .open(temporary)?;
+    // Whatever the umask says.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = r#"{"version": 1, "job": "publishing-api", "host": "db2", "from": "production", "to": "staging",
+ "state": "succeeded", "run_id": "0199...", "pid": null, "trigger": "schedule", "by": "", "started_at": "2026-01-01T00:18:00Z",
+ "finished_at": "2026-01-01T00:31:07Z", "duration_seconds": 787.2, "last_success_at": "2026-01-01T00:31:07Z",
+ "next_run_at": "2026-01-02T00:18:00Z", "consecutive_failures": 0, "errors": 0, "warnings": 0, "message": "",
+ "tasks": [{"name": "database", "kind": "postgresql", "state": "succeeded", "progress_percent": 100,
+            "rows": 1234567, "bytes": 987654321, "duration_seconds": 770.1, "message": ""}]}"#;
+
+    #[test]
+    fn the_documented_file_is_read_and_written_key_by_key() {
+        let status: StatusFile = serde_json::from_str(EXAMPLE).unwrap();
+        let mut documented: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
+        documented["timeout_seconds"] = serde_json::Value::Null;
+        assert_eq!(serde_json::to_value(&status).unwrap(), documented);
+    }
+
+    #[test]
+    fn what_was_written_is_read_whoever_wrote_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let status_dir = directory.path().join("status");
+        let mut status: StatusFile = serde_json::from_str(EXAMPLE).unwrap();
+        write(&status_dir, &status).unwrap();
+        status.state = State::Failed;
+        status.started_at = Some("2026-01-01T00:18:00.75Z".parse().unwrap());
+        status.timeout_seconds = Some(60);
+        write(&status_dir, &status).unwrap();
+        status.started_at = Some("2026-01-01T00:18:00Z".parse().unwrap());
+        assert_eq!(read(&status_dir, "publishing-api").unwrap(), status);
+        let names: Vec<_> = fs::read_dir(&status_dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["publishing-api.json"]);
+        let mode = fs::metadata(path(&status_dir, "publishing-api"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o644);
+    }
+
+    #[test]
+    fn what_says_nothing_says_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |text: &str| fs::write(path(directory.path(), "a"), text).unwrap();
+        let why = || read(directory.path(), "a").unwrap_err();
+        assert!(matches!(why(), Unreadable::Missing(_)));
+        for text in [
+            "",
+            "{",
+            "[]",
+            "{\"version\": 1}",
+            &EXAMPLE.replace(": 1,", ": 0,"),
+            EXAMPLE,
+        ] {
+            put(text);
+            assert!(matches!(why(), Unreadable::Garbled { .. }), "{text}");
+        }
+        put("{\"version\": 2, \"anything\": {}}");
+        assert!(matches!(why(), Unreadable::Newer { version: 2, .. }));
+        fs::remove_file(path(directory.path(), "a")).unwrap();
+        fs::create_dir(path(directory.path(), "a")).unwrap();
+        assert!(matches!(why(), Unreadable::Io { .. }));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_an_error_of_the_state() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("file"), "").unwrap();
+        let status: StatusFile = serde_json::from_str(EXAMPLE).unwrap();
+        let error = write(&directory.path().join("file/status"), &status).unwrap_err();
+        assert_eq!(error.kind(), Kind::State, "{error}");
+        assert!(error.to_string().contains("publishing-api.json"), "{error}");
+    }
 }

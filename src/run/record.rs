@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 
 use super::Order;
 use crate::config::job::{Job, Settings};
 use crate::error::{Ending, Kind, Result};
-use crate::guard::process::host_name;
 use crate::report::status_file::{self, StatusFile, TaskStatus};
-use crate::state::{Outcome, Run, RunState, State, TaskProgress};
+use crate::state::{Outcome, Run, RunState, State, TaskProgress, Trigger};
 
 /// How often progress is written down.
 const EVERY: Duration = Duration::from_secs(1);
@@ -150,10 +149,6 @@ fn tasks(order: &Order) -> Result<()> {
     Ok(())
 }
 
-fn utc(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 /// Writes a job's status file from what the history has of its run.
 pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &str) -> Result<()> {
     let Some(run) = state.run(run)? else {
@@ -168,49 +163,62 @@ pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &
 
 /// A run as a status file shows it.
 pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Result<StatusFile> {
-    let duration = run.duration(Utc::now());
+    let counted = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(StatusFile {
-        version: 1,
+        version: status_file::VERSION,
         job: run.job.clone(),
-        host: host_name(),
+        host: run.host.clone(),
         from: run.from.clone(),
         to: run.to.clone(),
-        state: run.state.as_str().to_owned(),
+        state: status_state(run.state),
         run_id: Some(run.id.clone()),
         pid: run.process.as_ref().map(|process| process.pid),
-        trigger: run.trigger.as_str().to_owned(),
+        trigger: Some(match run.trigger {
+            Trigger::Schedule => status_file::Trigger::Schedule,
+            Trigger::CatchUp => status_file::Trigger::CatchUp,
+            Trigger::Manual => status_file::Trigger::Manual,
+            Trigger::Api => status_file::Trigger::Api,
+        }),
         by: run.by.clone(),
-        started_at: Some(utc(run.started_at)),
-        finished_at: run.finished_at.map(utc),
-        duration_seconds: rounded(duration.as_secs_f64()),
-        last_success_at: state.last_success_at(&run.job)?.map(utc),
-        next_run_at: next.map(utc),
+        started_at: Some(run.started_at),
+        finished_at: run.finished_at,
+        duration_seconds: Some(rounded(run.duration(Utc::now()).as_secs_f64())),
+        last_success_at: state.last_success_at(&run.job)?,
+        next_run_at: next,
+        timeout_seconds: run.timeout.map(|timeout| timeout.as_secs()),
         consecutive_failures: state.consecutive_failures(&run.job)?,
-        errors: run.errors,
-        warnings: run.warnings,
+        errors: counted(run.errors),
+        warnings: counted(run.warnings),
         message: run.message.clone(),
-        timeout_seconds: run.timeout.map(|timeout| timeout.as_secs_f64()),
-        tasks: tasks_of(run),
+        tasks: run
+            .tasks
+            .iter()
+            .map(|task| TaskStatus {
+                name: task.name.clone(),
+                kind: task.kind.clone(),
+                state: status_state(task.progress.state),
+                progress_percent: task.progress.progress_percent.clamp(0.0, 100.0) as u8,
+                rows: task.progress.rows,
+                bytes: task.progress.bytes,
+                duration_seconds: Some(rounded(task.progress.duration_seconds)),
+                message: task.progress.message.clone(),
+            })
+            .collect(),
     })
+}
+
+fn status_state(state: RunState) -> status_file::State {
+    match state {
+        RunState::Pending => status_file::State::Pending,
+        RunState::Running => status_file::State::Running,
+        RunState::Succeeded => status_file::State::Succeeded,
+        RunState::Failed => status_file::State::Failed,
+        RunState::Refused => status_file::State::Refused,
+        RunState::Busy => status_file::State::Busy,
+        RunState::Cancelled => status_file::State::Cancelled,
+    }
 }
 
 fn rounded(seconds: f64) -> f64 {
     (seconds * 10.0).round() / 10.0
-}
-
-/// A run's tasks as status files and `--json` show them.
-pub fn tasks_of(run: &Run) -> Vec<TaskStatus> {
-    run.tasks
-        .iter()
-        .map(|task| TaskStatus {
-            name: task.name.clone(),
-            kind: task.kind.clone(),
-            state: task.progress.state.as_str().to_owned(),
-            progress_percent: task.progress.progress_percent.clamp(0.0, 100.0) as u8,
-            rows: task.progress.rows,
-            bytes: task.progress.bytes,
-            duration_seconds: rounded(task.progress.duration_seconds),
-            message: task.progress.message.clone(),
-        })
-        .collect()
 }

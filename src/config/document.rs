@@ -1,0 +1,290 @@
+//! One configuration file as text: where a byte stands, and the line around it with its passwords masked.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::diagnostics::{Diagnostic, Diagnostics, Place};
+
+/// What stands where a password was.
+pub(super) const MASK: &str = "***";
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// Absolute.
+    pub(super) file: PathBuf,
+    pub(super) text: String,
+    /// Bytes that are never shown, besides what [`secret_ranges`] finds in a line.
+    hidden: Vec<Range<usize>>,
+}
+
+impl Document {
+    pub(super) fn read(file: &Path) -> Result<Self, Diagnostics> {
+        let bytes = std::fs::read(file).map_err(|error| {
+            let diagnostic = Diagnostic::of_file(file, format!("cannot be read: {error}"));
+            match error.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    diagnostic.help("run as a user who may read it")
+                }
+                _ => diagnostic,
+            }
+        })?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self::new(file, text)),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let lossy = Self::new(file, text);
+                Err(lossy.at(at..at + 1, "is not UTF-8").into())
+            }
+        }
+    }
+
+    pub(super) fn new(file: &Path, text: String) -> Self {
+        Self {
+            file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+            text,
+            hidden: Vec::new(),
+        }
+    }
+
+    /// Never shows these bytes.
+    pub(super) fn hide(&mut self, ranges: Vec<Range<usize>>) {
+        self.hidden = ranges;
+    }
+
+    /// The directory that relative paths start from.
+    pub(super) fn directory(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// An error about these bytes.
+    pub(super) fn at(&self, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::of_file(&self.file, message);
+        diagnostic.place = Some(self.place(span));
+        diagnostic
+    }
+
+    /// The first line that a byte range stands on, 0-based.
+    pub(super) fn line_of(&self, at: usize) -> usize {
+        let at = self.floor(at);
+        self.text[..at].matches('\n').count()
+    }
+
+    fn place(&self, span: Range<usize>) -> Place {
+        let start = self.floor(span.start);
+        let begin = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let end = self.text[start..]
+            .find('\n')
+            .map_or(self.text.len(), |at| start + at);
+        let line = self.text[begin..end].trim_end_matches('\r');
+        let stop = self.floor(span.end).clamp(start, begin + line.len());
+
+        let mut secrets = secret_ranges(line);
+        for range in &self.hidden {
+            let from = range.start.clamp(begin, begin + line.len()) - begin;
+            let to = range.end.clamp(begin, begin + line.len()) - begin;
+            if from < to {
+                secrets.push(from..to);
+            }
+        }
+        let (text, moved) = mask_ranges(line, secrets);
+        let before = moved(start - begin);
+        let after = moved(stop - begin);
+        Place {
+            line: self.text[..begin].matches('\n').count() + 1,
+            column: line[..start - begin].chars().count() + 1,
+            text,
+            before,
+            width: after.saturating_sub(before).max(1),
+        }
+    }
+
+    fn floor(&self, at: usize) -> usize {
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
+/// A text that came from a file, short and without a password, to be quoted in a message.
+pub(super) fn quote(text: &str) -> String {
+    let (masked, _) = mask_ranges(text, secret_ranges(text));
+    let line: String = masked
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(60)
+        .collect();
+    let more = if masked.chars().count() > 60 {
+        "..."
+    } else {
+        ""
+    };
+    format!("`{line}{more}`")
+}
+
+/// Whether a text may have a password in it.
+pub(super) fn has_secret(text: &str) -> bool {
+    !secret_ranges(text).is_empty()
+}
+
+/// Replaces ranges by the mask; also tells where a byte of the old text is in the new one, in characters.
+fn mask_ranges(line: &str, mut ranges: Vec<Range<usize>>) -> (String, impl Fn(usize) -> usize) {
+    ranges.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    let mut text = String::new();
+    let mut at = 0;
+    for range in &merged {
+        text.push_str(&line[at..range.start]);
+        text.push_str(MASK);
+        at = range.end;
+    }
+    text.push_str(&line[at..]);
+    let line = line.to_owned();
+    let moved = move |byte: usize| {
+        let mut count = 0;
+        let mut at = 0;
+        for range in &merged {
+            if byte <= range.start {
+                break;
+            }
+            count += line[at..range.start].chars().count() + MASK.len();
+            at = range.end;
+        }
+        if byte > at {
+            count += line[at..byte].chars().count();
+        }
+        count
+    };
+    (text, moved)
+}
+
+/// Where passwords may stand in a line, whether or not it is TOML. It would rather hide too much than too little:
+/// everything between the colon behind a user's name and the last `@`, and whatever is assigned to a word that begins
+/// with `pass`, `pwd`, `secret` or `token`, unless that is a table or a list.
+fn secret_ranges(line: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    if let Some(at) = line.rfind('@') {
+        let begin = line[..at]
+            .find("://")
+            .map(|scheme| scheme + 3)
+            .or_else(|| line[..at].find('=').map(|equals| equals + 1))
+            .unwrap_or(0);
+        if let Some(colon) = line[begin..at].find(':')
+            && begin + colon + 1 < at
+        {
+            found.push(begin + colon + 1..at);
+        }
+    }
+    let lower = line.to_ascii_lowercase();
+    for word in ["pass", "pwd", "secret", "token"] {
+        for (start, _) in lower.match_indices(word) {
+            let rest = &line[start..];
+            let name = rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
+                .unwrap_or(rest.len());
+            let after = rest[name..].trim_start_matches(['"', '\'', ' ', '\t']);
+            let Some(assigned) = after.strip_prefix('=') else {
+                continue;
+            };
+            let value = assigned.trim_start();
+            if value.is_empty() || value.starts_with(['{', '[']) {
+                continue;
+            }
+            let from = line.len() - value.len();
+            // Quoted: up to the line's last quote. In a URL's query: up to the next parameter.
+            let (from, to) = match value.chars().next() {
+                Some(quote @ ('"' | '\'')) => {
+                    let inside = from + 1;
+                    let close = line[inside..]
+                        .rfind(quote)
+                        .map_or(line.len(), |at| inside + at);
+                    (inside, close)
+                }
+                _ => (
+                    from,
+                    line[from..]
+                        .find('&')
+                        .or_else(|| line[from..].rfind(['"', '\'']))
+                        .map_or(line.len(), |at| from + at),
+                ),
+            };
+            if from < to {
+                found.push(from..to);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> String {
+        let document = Document::new(Path::new("/x.toml"), format!("a = 1\n{line}\nb = 2\n"));
+        document.at(8..9, "wrong").to_string()
+    }
+
+    #[test]
+    fn no_spelling_of_a_password_is_shown() {
+        for line in [
+            r#"source = "postgresql://u:hunter2@h/db""#,
+            r#"source = "postgresql://u:hunter2@h/db?a=b@c""#,
+            r#"source = "postgresql://u:hu/nt?hunter2#@h/db""#,
+            r#"source = "postgresql://u:a@hunter2@h/db""#,
+            r#"source = "postgresql://u@h/db?password=hunter2&x=y""#,
+            r#"source = "postgresql://u@h/db?sslpassword=hunter2""#,
+            r#"source = "host=h password=hunter2 user=u""#,
+            r#"source = { url = "postgresql://u@h/db", password = "hunter2" }"#,
+            r#"source = { url = "postgresql://u:hunter2@h/db", password = { file = "x" } }"#,
+            r"password = 'hunter2'",
+            r#"passwd = "hunter2""#,
+            r#""password" = "hun\"hunter2""#,
+            r#"source = "u:hunter2@h/db""#,
+            r#"source = "postgresql://u:hunter2@h/db"#,
+        ] {
+            let text = shown(line);
+            assert!(!text.contains("hunter2"), "{text}");
+            assert!(text.contains(MASK), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reference_to_a_password_stays_readable() {
+        for line in [
+            r#"password = { file = "/run/secrets/staging" }"#,
+            r#"source = "postgresql://u@h:5432/db""#,
+            r#"source = { url = "sqlite:a.db", password = { env = "X" } }"#,
+        ] {
+            assert!(shown(line).contains(line), "{}", shown(line));
+        }
+    }
+
+    #[test]
+    fn carets_stand_under_their_words_behind_a_mask_and_behind_wide_letters() {
+        let text = "source = \"postgresql://u:hunter2@h\", é = true\n";
+        let document = Document::new(Path::new("/x.toml"), text.to_owned());
+        let start = text.find("true").unwrap();
+        let shown = document.at(start..start + 4, "wrong").to_string();
+        assert_eq!(
+            shown,
+            "error: wrong\n --> /x.toml:1:42\n  |\n\
+             1 | source = \"postgresql://u:***@h\", é = true\n  |                                      ^^^^"
+        );
+    }
+
+    #[test]
+    fn a_place_behind_the_end_of_the_file_is_its_end() {
+        let document = Document::new(Path::new("/x.toml"), "a = 1".to_owned());
+        assert_eq!(document.at(90..99, "wrong").location(), "/x.toml:1:6");
+    }
+}

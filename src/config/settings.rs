@@ -1,0 +1,383 @@
+//! envsyncd.toml, the defaults where it is silent, and the environment variables that override it.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean, nearest};
+use super::document::{Document, quote};
+use super::endpoints::{self, Named};
+use super::environments;
+use super::job::{IoClass, Priority, RebootLock, Settings};
+use super::reader::{Findings, Table, secret_spans};
+use crate::policy::{Environment, Environments};
+use crate::secret::Secret;
+
+/// Where envsyncd.toml is unless somebody says otherwise.
+pub const SETTINGS_FILE: &str = "/etc/envsyncd/envsyncd.toml";
+const JOB_DIR: &str = "/etc/envsyncd/config.d";
+const ENV_DIR: &str = "/etc/envsyncd/env.d";
+const STATE_DIR: &str = "/var/lib/envsyncd";
+const LOCK_DIR: &str = "/run/envsyncd";
+
+const PREFIX: &str = "ENVSYNCD_";
+/// Variables of ours that are read elsewhere.
+const OTHER_VARIABLES: &[&str] = &["ENVSYNCD_LOG", "ENVSYNCD_CONFIG"];
+
+/// The top-level scalars, from a file or from the environment. Paths are absolute by now.
+#[derive(Debug, Default)]
+struct Scalars {
+    job_dir: Option<PathBuf>,
+    env_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    status_dir: Option<PathBuf>,
+    lock_dir: Option<PathBuf>,
+    host_environment: Option<Environment>,
+}
+
+/// The same as envy reads them: `ENVSYNCD_STATE_DIR` is `state_dir`.
+#[derive(Debug, Default, Deserialize)]
+struct Overrides {
+    job_dir: Option<String>,
+    env_dir: Option<String>,
+    state_dir: Option<String>,
+    status_dir: Option<String>,
+    lock_dir: Option<String>,
+    host_environment: Option<String>,
+}
+
+const SCALARS: &[&str] = &[
+    "job_dir",
+    "env_dir",
+    "state_dir",
+    "status_dir",
+    "lock_dir",
+    "host_environment",
+];
+
+/// The process's environment as far as it is Unicode; other variables can be none of ours.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Reads envsyncd.toml and the environment's overrides. Without a path, [`SETTINGS_FILE`] if it is there, otherwise
+/// the defaults alone; they are the same for every user, and a run says what to do where it may not write to them.
+/// A relative path starts at the file's directory, in a variable at the working directory. Also returns warnings.
+pub fn load_settings(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
+    load_settings_or(path, Path::new(SETTINGS_FILE), env)
+}
+
+fn load_settings_or(
+    path: Option<&Path>,
+    default: &Path,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
+    let (over, mut warnings) = overrides(env)?;
+    let file = match path {
+        Some(path) => Some(path),
+        // An unreadable one is an error: the defaults would silently be another policy.
+        None => match default.try_exists() {
+            Ok(false) => None,
+            _ => Some(default),
+        },
+    };
+    let Some(file) = file else {
+        let mut settings = defaults();
+        apply(&mut settings, Scalars::default(), over, &mut warnings)?;
+        return Ok((settings, warnings));
+    };
+    let mut document = Document::read(file)?;
+    let hidden = secret_spans(&document.text);
+    document.hide(hidden);
+    let (findings, root) = Findings::parse(&document);
+    let (mut settings, scalars) =
+        read(Table::root(&findings, &root).elsewhere(JOB_KEYS), &findings);
+    warn_if_readable(
+        &findings,
+        settings.endpoints.values().map(|(_, endpoint)| endpoint),
+    );
+    warnings.splice(0..0, findings.settle()?);
+    settings.file = Some(document.file.clone());
+    apply(&mut settings, scalars, over, &mut warnings)?;
+    Ok((settings, warnings))
+}
+
+fn defaults() -> Settings {
+    Settings {
+        file: None,
+        job_dir: JOB_DIR.into(),
+        env_dir: None,
+        state_dir: STATE_DIR.into(),
+        status_dir: Path::new(STATE_DIR).join("status"),
+        lock_dir: LOCK_DIR.into(),
+        host_environment: None,
+        environments: Environments::default(),
+        endpoints: BTreeMap::new(),
+        timezone: chrono_tz::UTC,
+        max_concurrent_runs: 1,
+        priority: Priority::default(),
+        reboot_lock: RebootLock {
+            directory: None,
+            inhibit: true,
+        },
+    }
+}
+
+fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
+    let mut settings = defaults();
+    let path = |key| root.get(key).and_then(|value| value.path());
+    let mut scalars = Scalars {
+        job_dir: path("job_dir"),
+        env_dir: path("env_dir"),
+        state_dir: path("state_dir"),
+        status_dir: path("status_dir"),
+        lock_dir: path("lock_dir"),
+        host_environment: None,
+    };
+    let table = root.get("environments").and_then(|value| value.table());
+    settings.environments = environments::read(table.as_ref(), &Environments::default(), findings);
+    let has_environments = table.is_some();
+    // The forest is empty as well when it made no sense; that was said.
+    let forest = settings.environments.names().next().is_some();
+    if let Some(value) = root.get("host_environment") {
+        scalars.host_environment = if forest {
+            endpoints::read_environment(&value, &settings.environments)
+        } else {
+            value.text().map(Environment::new)
+        };
+    }
+    let endpoints = root.get("endpoints").and_then(|value| value.table());
+    if let Some(table) = endpoints
+        && (forest || !has_environments)
+    {
+        settings.endpoints = endpoints::read_named(
+            &table,
+            findings.document.directory(),
+            &settings.environments,
+            &Named::new(),
+        );
+    }
+    if let Some(table) = root.get("scheduler").and_then(|value| value.table()) {
+        if let Some(value) = table.get("timezone")
+            && let Some(text) = value.text()
+        {
+            match text.parse() {
+                Ok(zone) => settings.timezone = zone,
+                Err(_) => value.report(
+                    value
+                        .wrong(format!("{} is not a time zone", quote(text)))
+                        .allowed("names of the IANA database: UTC, Europe/London, ...")
+                        .maybe_help(did_you_mean(
+                            text,
+                            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()),
+                        )),
+                ),
+            }
+        }
+        if let Some(runs) = table
+            .get("max_concurrent_runs")
+            .and_then(|value| value.integer(1..=1024))
+        {
+            settings.max_concurrent_runs = usize::try_from(runs).unwrap_or(1);
+        }
+        table.finish();
+    }
+    if let Some(table) = root.get("priority").and_then(|value| value.table()) {
+        settings.priority = read_priority(table);
+    }
+    if let Some(table) = root.get("reboot_lock").and_then(|value| value.table()) {
+        settings.reboot_lock.directory = table.get("directory").and_then(|value| value.path());
+        if let Some(inhibit) = table.get("inhibit").and_then(|value| value.boolean()) {
+            settings.reboot_lock.inhibit = inhibit;
+        }
+        table.finish();
+    }
+    root.finish();
+    (settings, scalars)
+}
+
+/// Keys of job files that people put here.
+const JOB_KEYS: &[(&str, &str)] = &[
+    ("task", "in a job's file"),
+    ("from", "in a job's file"),
+    ("to", "in a job's file"),
+    ("schedule", "in a job's file"),
+    ("timeout", "in a job's file"),
+    ("hooks", "in a job's file"),
+    ("timezone", "under [scheduler]"),
+    ("max_concurrent_runs", "under [scheduler]"),
+    ("nice", "under [priority]"),
+    ("io_class", "under [priority]"),
+    ("io_level", "under [priority]"),
+];
+
+fn read_priority(table: Table<'_>) -> Priority {
+    let mut priority = Priority::default();
+    let classes = [
+        ("idle", IoClass::Idle),
+        ("best-effort", IoClass::BestEffort),
+        ("none", IoClass::None),
+    ];
+    if let Some(class) = table
+        .get("io_class")
+        .and_then(|value| value.choice(&classes, &[]))
+    {
+        priority.io_class = class;
+    }
+    if let Some(value) = table.get("io_level")
+        && let Some(level) = value.integer(0..=7)
+    {
+        if priority.io_class != IoClass::BestEffort {
+            value.report(
+                value
+                    .wrong("only `io_class = \"best-effort\"` has levels")
+                    .warning(),
+            );
+        }
+        priority.io_level = u8::try_from(level).unwrap_or(priority.io_level);
+    }
+    if let Some(nice) = table.get("nice").and_then(|value| value.integer(-20..=19)) {
+        priority.nice = i8::try_from(nice).unwrap_or(priority.nice);
+    }
+    table.finish();
+    priority
+}
+
+/// Reads `ENVSYNCD_*`.
+fn overrides(
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<(Scalars, Vec<Diagnostic>), Diagnostics> {
+    let ours: Vec<(String, String)> = env
+        .filter(|(name, _)| name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(&name.as_str()))
+        .collect();
+    let known: Vec<String> = SCALARS
+        .iter()
+        .map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase()))
+        .collect();
+    let mut list = Vec::new();
+    for (name, value) in &ours {
+        let origin = format!("environment variable {name}");
+        if !known.contains(name) {
+            let near = nearest(name, known.iter().map(String::as_str));
+            list.push(
+                Diagnostic::error(origin, "nothing reads this variable")
+                    .warning()
+                    .allowed(known.join(", "))
+                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+            );
+        } else if value.trim().is_empty() {
+            list.push(
+                Diagnostic::error(origin, "must not be empty").help("unset it to use the default"),
+            );
+        }
+    }
+    let list = Diagnostics::settle(list)?;
+    let known_only = ours.into_iter().filter(|(name, _)| known.contains(name));
+    let read: Overrides = envy::prefixed(PREFIX)
+        .from_iter(known_only)
+        .map_err(|error| {
+            Diagnostics::from(Diagnostic::error(
+                "environment variables",
+                error.to_string(),
+            ))
+        })?;
+    let path = |text: Option<String>| {
+        text.map(|text| std::path::absolute(&text).unwrap_or_else(|_| PathBuf::from(text)))
+    };
+    let scalars = Scalars {
+        job_dir: path(read.job_dir),
+        env_dir: path(read.env_dir),
+        state_dir: path(read.state_dir),
+        status_dir: path(read.status_dir),
+        lock_dir: path(read.lock_dir),
+        host_environment: read.host_environment.map(Environment::new),
+    };
+    Ok((scalars, list))
+}
+
+/// A variable wins over the file, the file over the default.
+fn apply(
+    settings: &mut Settings,
+    file: Scalars,
+    variables: Scalars,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<(), Diagnostics> {
+    if let Some(name) = &variables.host_environment
+        && settings.environments.get(name).is_none()
+        && settings.environments.names().next().is_some()
+    {
+        let names: Vec<&str> = settings
+            .environments
+            .names()
+            .map(Environment::as_str)
+            .collect();
+        return Err(Diagnostic::error(
+            "environment variable ENVSYNCD_HOST_ENVIRONMENT",
+            format!("environment {} is not defined", quote(name.as_str())),
+        )
+        .allowed(names.join(" | "))
+        .maybe_help(did_you_mean(name.as_str(), names.iter().copied()))
+        .into());
+    }
+    let set = |place: &mut PathBuf, value: Option<PathBuf>| {
+        if let Some(value) = value {
+            *place = value;
+        }
+    };
+    set(&mut settings.job_dir, variables.job_dir.or(file.job_dir));
+    set(&mut settings.lock_dir, variables.lock_dir.or(file.lock_dir));
+    if let Some(state_dir) = variables.state_dir.or(file.state_dir) {
+        settings.status_dir = state_dir.join("status");
+        settings.state_dir = state_dir;
+    }
+    set(
+        &mut settings.status_dir,
+        variables.status_dir.or(file.status_dir),
+    );
+    settings.host_environment = variables.host_environment.or(file.host_environment);
+    settings.env_dir = match variables.env_dir.or(file.env_dir) {
+        Some(chosen) => {
+            if !chosen.is_dir() {
+                let origin = settings
+                    .file
+                    .as_ref()
+                    .map_or_else(|| "environment".to_owned(), |f| f.display().to_string());
+                warnings.push(
+                    Diagnostic::error(
+                        origin,
+                        format!("env_dir {} is not a directory", chosen.display()),
+                    )
+                    .warning()
+                    .help("no variables are read from it"),
+                );
+            }
+            Some(chosen)
+        }
+        // The default need not be there.
+        None => Some(PathBuf::from(ENV_DIR)).filter(|dir| dir.is_dir()),
+    };
+    Ok(())
+}
+
+/// Warns of a file that holds a password and that everybody can read.
+pub(super) fn warn_if_readable<'e>(
+    findings: &Findings<'_>,
+    mut endpoints: impl Iterator<Item = &'e super::job::Endpoint>,
+) {
+    let file = &findings.document.file;
+    let inline = endpoints.any(|endpoint| matches!(endpoint.password, Some(Secret::Inline(_))));
+    let open = std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o004 != 0);
+    if inline && open {
+        findings.push_whole(
+            Diagnostic::of_file(file, "the file holds a password, and others can read it")
+                .warning()
+                .help(format!("run: chmod o-rwx {}", file.display())),
+        );
+    }
+}

@@ -1,0 +1,492 @@
+//! Jobs.
+
+use super::*;
+
+#[test]
+fn every_key_of_a_job_arrives() {
+    let files = Files::new();
+    files.put("after.sql", "");
+    let (job, warnings) = files
+        .job(
+            ENVIRONMENTS,
+            r#"
+description = "d"
+from = "production"
+to = "staging"
+schedule = "18 0 * * *"
+timeout = "6h"
+jitter = "5m"
+catch_up = true
+[endpoints.own]
+environment = "production"
+url = "postgresql://reader@db1/x"
+[[task]]
+name = "database"
+kind = "postgresql"
+source = "own"
+target = { url = "postgresql://owner@db2/x", password = { file = "secret" } }
+mode = "overlay"
+jobs = 2
+exclude = ["cache_*"]
+schema_only = ["audit.events"]
+keep = ["webhooks"]
+scripts = ["after.sql"]
+publish = "swap"
+verify = "checksum"
+previous = "drop"
+[hooks]
+maintenance_on = ["/bin/m", "on"]
+maintenance_off = ["/bin/m", ""]
+after_publish = { command = ["/bin/c"], timeout = "1m" }
+"#,
+        )
+        .unwrap_or_else(|all| panic!("{all}"));
+    assert_eq!(warnings, []);
+    let here = files.0.path();
+    assert_eq!(job.name.as_str(), "job");
+    assert_eq!(job.file, here.join("job.toml"));
+    assert_eq!(job.description, "d");
+    assert_eq!(
+        (job.from.as_str(), job.to.as_str()),
+        ("production", "staging")
+    );
+    assert_eq!(job.schedule.unwrap().as_str(), "18 0 * * *");
+    assert_eq!(job.timeout, Some(Duration::from_secs(6 * 3600)));
+    assert_eq!(job.jitter, Some(Duration::from_secs(300)));
+    assert!(job.catch_up);
+    let [task] = job.tasks.as_slice() else {
+        panic!("{:?}", job.tasks)
+    };
+    assert_eq!(
+        (task.name.as_str(), task.kind),
+        ("database", StoreKind::Postgresql)
+    );
+    assert_eq!(task.source.name.as_deref(), Some("own"));
+    assert_eq!(task.target.url, "postgresql://owner@db2/x");
+    assert!(matches!(&task.target.password, Some(Secret::File(f)) if *f == here.join("secret")));
+    assert_eq!((task.mode, task.jobs), (Mode::Overlay, Some(2)));
+    assert_eq!(task.exclude, ["cache_*"]);
+    assert_eq!(task.schema_only, ["audit.events"]);
+    assert_eq!(task.keep, ["webhooks"]);
+    assert_eq!(task.scripts, [here.join("after.sql")]);
+    assert_eq!(
+        (task.verify, task.previous),
+        (Verify::Checksum, KeepPrevious::Drop)
+    );
+    assert_eq!(job.hooks.maintenance_on.unwrap().argv, ["/bin/m", "on"]);
+    assert_eq!(job.hooks.maintenance_off.unwrap().argv, ["/bin/m", ""]);
+    let after = job.hooks.after_publish.unwrap();
+    assert_eq!(
+        (after.argv, after.timeout),
+        (vec!["/bin/c".to_owned()], Some(Duration::from_secs(60)))
+    );
+}
+
+#[test]
+fn what_a_job_leaves_out_has_a_safe_default() {
+    let (job, warnings) = Files::new().job(ENVIRONMENTS, &job_with("", "")).unwrap();
+    assert_eq!(warnings, []);
+    assert!(job.schedule.is_none() && job.timeout.is_none() && !job.catch_up);
+    let task = &job.tasks[0];
+    assert_eq!(task.name, "sqlite");
+    assert_eq!(
+        (task.mode, task.verify, task.previous),
+        (Mode::Replace, Verify::Rows, KeepPrevious::Keep)
+    );
+    assert!(task.source.url.starts_with("sqlite:///") && task.source.url.ends_with("/a.db"));
+}
+
+#[test]
+fn all_errors_of_a_file_are_shown_at_once_in_its_order() {
+    let files = Files::new();
+    let all = files
+        .job(
+            ENVIRONMENTS,
+            r#"from = "production"
+to = "stagin"
+timeout = 5
+
+[[task]]
+kind = "sqlite"
+source = "sqlite:a.db"
+target = "sqlite:b.db"
+mode = "overlap"
+excluded = []
+"#,
+        )
+        .unwrap_err();
+    let file = files.0.path().join("job.toml");
+    let file = file.display();
+    assert_eq!(
+        all.to_string(),
+        format!(
+            r#"error: environment `stagin` is not defined
+ --> {file}:2:6
+  |
+2 | to = "stagin"
+  |      ^^^^^^^^
+  = key: to
+  = allowed: integration | production | staging
+  = did you mean `staging`?
+
+error: expected a duration as a string, found an integer
+ --> {file}:3:11
+  |
+3 | timeout = 5
+  |           ^
+  = key: timeout
+  = write it with a unit: "5s"
+
+error: `overlap` is not possible here
+ --> {file}:9:8
+  |
+9 | mode = "overlap"
+  |        ^^^^^^^^^
+  = key: task[0].mode
+  = allowed: replace | overlay
+  = did you mean `overlay`?
+
+error: unknown key `excluded`
+  --> {file}:10:1
+   |
+10 | excluded = []
+   | ^^^^^^^^
+   = key: task[0].excluded
+   = allowed: exclude, jobs, keep, kind, mode, name, previous, publish, schema_only, scripts, source, target, verify
+   = did you mean `exclude`?"#
+        )
+    );
+    let error = Error::from(all);
+    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{file}:2:6: environment `stagin` is not defined (`to`), and 3 more; did you mean `staging`?"
+        )
+    );
+}
+
+#[test]
+fn syntax_errors_are_shown_beside_the_others_and_bring_no_false_ones() {
+    let text = wrong_job(&job_with(
+        "timeout = \njitter = \"x\"\nfrom = \"staging\"",
+        "mode = \"ovrelay\"",
+    ));
+    assert_eq!(text.matches("error:").count(), 4, "{text}");
+    for part in [
+        "job.toml:3",
+        "`x` is not a duration",
+        "duplicate key",
+        "did you mean `overlay`?",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let text = wrong_job("from = \"production\"\nto = ");
+    assert_eq!(text.matches("error:").count(), 1, "{text}");
+    let text = wrong_job("from = \"production\nto = \"staging\"\n[[task]\n");
+    assert!(!text.contains("missing"), "{text}");
+}
+
+#[test]
+fn what_is_impossible_in_a_job_is_an_error_at_its_key() {
+    for (top, task, key, message) in [
+        ("", "jobs = 0", "task[0].jobs", "out of range"),
+        ("", "jobs = 65", "task[0].jobs", "allowed: 1 to 64"),
+        (
+            "",
+            "jobs = 99999999999999999999",
+            "task[0].jobs",
+            "out of range",
+        ),
+        ("", "jobs = 1.5", "task[0].jobs", "found a float"),
+        ("", "exclude = \"x\"", "task[0].exclude", "found a string"),
+        (
+            "",
+            "exclude = [\"a\", 3]",
+            "task[0].exclude[1]",
+            "found an integer",
+        ),
+        ("", "keep = [\"\"]", "task[0].keep[0]", "must not be empty"),
+        ("", "keep = [\"a[\"]", "task[0].keep[0]", "is not a glob"),
+        (
+            "",
+            "scripts = [\"gone.sql\"]",
+            "task[0].scripts[0]",
+            "cannot be read",
+        ),
+        (
+            "",
+            "scripts = [\".\"]",
+            "task[0].scripts[0]",
+            "is not a file",
+        ),
+        (
+            "",
+            "name = \"a b\"",
+            "task[0].name",
+            "cannot be a task's name",
+        ),
+        ("", "name = \"\"", "task[0].name", "must not be empty"),
+        (
+            "",
+            "publish = \"in_place\"",
+            "task[0].publish",
+            "not supported yet",
+        ),
+        ("", "publish = \"x\"", "task[0].publish", "allowed: swap"),
+        (
+            "",
+            "verify = \"row\"",
+            "task[0].verify",
+            "did you mean `rows`?",
+        ),
+        ("", "previous = true", "task[0].previous", "found a boolean"),
+        ("", "masks = []", "task[0].masks", "not supported yet"),
+        ("timeout = \"0s\"", "", "timeout", "a duration of nothing"),
+        ("timeout = \"6\"", "", "timeout", "is not a duration"),
+        (
+            "schedule = \"0 25 * * *\"",
+            "",
+            "schedule",
+            "is not a schedule",
+        ),
+        (
+            "schedule = \"hourlly\"",
+            "",
+            "schedule",
+            "hourly | daily | weekly",
+        ),
+        (
+            "catch_up = \"yes\"",
+            "",
+            "catch_up",
+            "expected true or false",
+        ),
+        ("retention = \"7d\"", "", "retention", "not supported yet"),
+        ("kind = \"sqlite\"", "", "kind", "it belongs under [[task]]"),
+        (
+            "priority = {}",
+            "",
+            "priority",
+            "it belongs in envsyncd.toml",
+        ),
+        (
+            "notifications = {}",
+            "",
+            "notifications",
+            "not supported yet",
+        ),
+        (
+            "hooks = { after_publish = [] }",
+            "",
+            "hooks.after_publish",
+            "names no program",
+        ),
+        (
+            "hooks = { after_publish = [\"\"] }",
+            "",
+            "hooks.after_publish[0]",
+            "must not be empty",
+        ),
+        (
+            "hooks = { after_publish = \"a b\" }",
+            "",
+            "hooks.after_publish",
+            "[\"a\", \"b\"]",
+        ),
+        (
+            "hooks = { maintenance_on = [\"m\"] }",
+            "",
+            "hooks.maintenance_on",
+            "stay in maintenance",
+        ),
+        (
+            "hooks = { after_publish = { timeout = \"1s\" } }",
+            "",
+            "hooks.after_publish.command",
+            "is missing",
+        ),
+        (
+            "hooks = { after_publish = { command = [\"x\"], timeout = \"0s\" } }",
+            "",
+            "hooks.after_publish.timeout",
+            "nothing",
+        ),
+        (
+            "hooks = { before_publish = [\"x\"] }",
+            "",
+            "hooks.before_publish",
+            "unknown key",
+        ),
+    ] {
+        let text = wrong_job(&job_with(top, task));
+        assert_eq!(text.matches("error:").count(), 1, "{text}");
+        assert!(
+            text.contains(&format!("= key: {key}\n")) || text.ends_with(&format!("= key: {key}")),
+            "{key} in\n{text}"
+        );
+        assert!(text.contains(message), "{message} in\n{text}");
+    }
+}
+
+#[test]
+fn a_job_says_where_from_where_to_and_what() {
+    let text = wrong_job("form = \"production\"\n");
+    for part in [
+        "`from` is missing",
+        "there is `form`: is it meant?",
+        "`to` is missing",
+        "`task` is missing",
+        "unknown key `form`",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let text = wrong_job("from = \"production\"\nto = \"staging\"\n[[task]]\n");
+    for key in ["kind", "source", "target"] {
+        assert!(text.contains(&format!("`{key}` is missing")), "{text}");
+    }
+    assert!(text.contains("job.toml:3:1"), "{text}");
+    assert!(
+        wrong_job("from = \"production\"\nto = \"staging\"\n[task]\nkind = \"sqlite\"\n")
+            .contains("two brackets")
+    );
+    assert!(
+        wrong_job("from = \"production\"\nto = \"staging\"\ntask = []\n")
+            .contains("at least one task")
+    );
+}
+
+#[test]
+fn kinds_and_archives_of_later_are_refused_as_such() {
+    for kind in ["mysql", "mongodb", "opensearch", "files"] {
+        let text = wrong_job(&job_with("", "").replace("\"sqlite\"", &format!("\"{kind}\"")));
+        assert!(
+            text.contains("is not supported yet") && text.contains("allowed: postgresql | sqlite"),
+            "{text}"
+        );
+    }
+    for url in ["file:///backup", "s3://bucket/x"] {
+        let text = wrong_job(&job_with("", "").replace("sqlite:a.db", url));
+        assert!(text.contains("not supported yet"), "{text}");
+    }
+    let text = wrong_job(&job_with("", "").replace("sqlite:a.db", "postgresql://h/d"));
+    assert!(
+        text.contains("postgresql URL, but the task's kind is sqlite"),
+        "{text}"
+    );
+}
+
+#[test]
+fn two_tasks_of_one_name_or_one_target_are_refused() {
+    let text = wrong_job(&format!("{}{TASK}", job_with("", "")));
+    assert!(text.contains("two tasks are called `sqlite`"), "{text}");
+    assert!(
+        text.contains("writes to the target of task `sqlite`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_job_cannot_loosen_the_hosts_policy() {
+    let with = |environments: &str| wrong_job(&format!("{}{environments}", job_with("", "")));
+    let text = with("[environments.staging]\nparent = \"integration\"\n");
+    assert!(
+        text.contains("two parents") && text.contains("key: environments.staging.parent"),
+        "{text}"
+    );
+    assert!(with("[environments.production]\nparent = \"staging\"\n").contains("two parents"));
+    assert!(with("[environments.staging]\n").contains("two parents"));
+    let text = with("[environments.integration]\nparent = \"staging\"\nrequire_masks = false\n");
+    assert!(text.contains("a job cannot turn that off"), "{text}");
+    assert!(with("[environments.staging]\nparent = [\"production\"]\n").contains("one parent"));
+
+    let same = "[environments.integration]\nparent = \"staging\"\n[environments.local]\nparent = \"staging\"\nrequire_masks = true\n";
+    let (job, _) = Files::new()
+        .job(ENVIRONMENTS, &format!("{}{same}", job_with("", "")))
+        .unwrap();
+    for name in ["integration", "local"] {
+        assert!(
+            job.environments
+                .get(&Environment::new(name))
+                .unwrap()
+                .require_masks,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_endpoint_serves_its_own_environment_only() {
+    let settings = format!(
+        "{ENVIRONMENTS}[endpoints.live]\nenvironment = \"production\"\nurl = \"postgresql://o@DB1:5432/x\"\n"
+    );
+    let job = |source: &str, target: &str| {
+        let text = format!(
+            "from = \"production\"\nto = \"staging\"\n[[task]]\nkind = \"postgresql\"\nsource = \"{source}\"\ntarget = \"{target}\"\n"
+        );
+        match Files::new().job(&settings, &text) {
+            Ok(_) => String::new(),
+            Err(all) => all.to_string(),
+        }
+    };
+    assert_eq!(job("live", "postgresql://db2/x"), "");
+    let text = job("postgresql://db2/x", "live");
+    assert!(
+        text.contains("endpoint `live` is of `production`, but the job's `to` is `staging`"),
+        "{text}"
+    );
+    // By another spelling.
+    let text = job(
+        "postgresql://db2/x",
+        "postgresql://other@db1/x?sslmode=disable",
+    );
+    assert!(text.contains("this URL is endpoint `live`"), "{text}");
+    let text = job("life", "postgresql://db2/x");
+    assert!(text.contains("did you mean `live`?"), "{text}");
+
+    let text = format!(
+        "{}[endpoints.live]\nenvironment = \"staging\"\nurl = \"sqlite:x.db\"\n",
+        job_with("", "")
+    );
+    let text = Files::new().job(&settings, &text).unwrap_err().to_string();
+    assert!(text.contains("is in envsyncd.toml already"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_a_jobs_file_is_an_error_without_a_place() {
+    let files = Files::new();
+    let (settings, _) = files.settings(ENVIRONMENTS).unwrap();
+    let load = |file: &Path| load_job(file, &settings).unwrap_err().to_string();
+    assert!(load(&files.0.path().join("none.toml")).contains("cannot be read"));
+    assert!(load(files.0.path()).contains("cannot be read"));
+    assert!(load(&files.put("a b.toml", &job_with("", ""))).contains("rename the file"));
+    assert!(load(&files.put("job.txt", &job_with("", ""))).contains("NAME.toml"));
+    let binary = files.0.path().join("binary.toml");
+    fs::write(&binary, b"from = \"a\"\nto = \"\xff\"\n").unwrap();
+    let text = load(&binary);
+    assert!(
+        text.contains("is not UTF-8") && text.contains(":2:7"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_store_can_refuse_a_key_where_it_stands_and_a_default_at_its_task() {
+    let files = Files::new();
+    let (job, _) = files
+        .job(ENVIRONMENTS, &job_with("", "verify = \"checksum\""))
+        .unwrap();
+    let at = |key: &str| refuse(&job, &job.tasks[0], key, "cannot".to_owned());
+    let text = at("verify").to_string();
+    assert!(
+        text.contains("verify = \"checksum\"") && text.contains("= key: task[0].verify"),
+        "{text}"
+    );
+    assert!(
+        at("mode").to_string().contains("[[task]]"),
+        "{}",
+        at("mode")
+    );
+    fs::remove_file(&job.file).unwrap();
+    assert!(at("verify").to_string().starts_with("error: cannot"));
+}

@@ -1,0 +1,403 @@
+//! URLs of endpoints: which store they mean, and the password cut out of them. What is left is for the store to read.
+
+use std::path::{Component, Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::diagnostics::{Diagnostic, did_you_mean};
+use super::document::quote;
+use super::job::StoreKind;
+use super::value::Value;
+
+/// URL schemes of stores and archives that come later.
+const LATER: &[&str] = &[
+    "file",
+    "http",
+    "https",
+    "mariadb",
+    "mongodb",
+    "mongodb+srv",
+    "mysql",
+    "opensearch",
+    "s3",
+];
+const SCHEMES: &str =
+    "postgresql://USER@HOST/DATABASE | sqlite:FILE.db | sqlite:///ABSOLUTE/FILE.db";
+const ENCODE: &str = "write `/`, `?`, `#`, `@`, `%` and spaces in a user's name, password or database as %2F, %3F, %23, %40, %25, %20";
+
+/// A URL that was understood.
+pub(super) struct Location {
+    pub(super) kind: StoreKind,
+    /// Without a password; a SQLite file as `sqlite:///ABSOLUTE`, percent-encoded as it was written.
+    pub(super) url: String,
+    pub(super) password: Option<SecretString>,
+}
+
+/// Whether a text is a URL rather than an endpoint's name.
+pub(super) fn looks_like_url(text: &str) -> bool {
+    text.contains("://") || text.starts_with("sqlite:")
+}
+
+/// Which store a validated URL means.
+pub(super) fn kind_of(url: &str) -> StoreKind {
+    if url.starts_with("sqlite:") {
+        StoreKind::Sqlite
+    } else {
+        StoreKind::Postgresql
+    }
+}
+
+/// Reads a URL, or reports why not. `directory` is where a relative file starts.
+pub(super) fn read(value: &Value<'_>, text: &str, directory: &Path) -> Option<Location> {
+    match parse(text, directory) {
+        Ok(location) => Some(location),
+        Err(flaw) => {
+            let diagnostic: Diagnostic = value.wrong(flaw.message);
+            let diagnostic = match flaw.allowed {
+                Some(allowed) => diagnostic.allowed(allowed),
+                None => diagnostic,
+            };
+            value.report(diagnostic.maybe_help(flaw.help));
+            None
+        }
+    }
+}
+
+struct Flaw {
+    message: String,
+    allowed: Option<&'static str>,
+    help: Option<String>,
+}
+
+fn flaw(message: &str, help: &str) -> Flaw {
+    Flaw {
+        message: message.to_owned(),
+        allowed: None,
+        help: Some(help.to_owned()),
+    }
+}
+
+fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
+    let scheme = text.split(':').next().unwrap_or_default();
+    match scheme {
+        "postgresql" | "postgres" => match text[scheme.len()..].strip_prefix("://") {
+            Some(rest) => postgresql(rest),
+            None => Err(Flaw {
+                message: "`://` is missing behind the scheme".to_owned(),
+                allowed: Some(SCHEMES),
+                help: None,
+            }),
+        },
+        "sqlite" => sqlite(&text["sqlite:".len()..], directory),
+        later if LATER.contains(&later) => Err(Flaw {
+            message: format!("{later}:// is not supported yet"),
+            allowed: Some(SCHEMES),
+            help: None,
+        }),
+        other => Err(Flaw {
+            message: format!("{} is not the scheme of a store", quote(other)),
+            allowed: Some(SCHEMES),
+            help: did_you_mean(other, ["postgresql", "postgres", "sqlite"]),
+        }),
+    }
+}
+
+/// RFC 3986, with libpq's own: several hosts, and parameters in the query
+/// (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>).
+fn postgresql(rest: &str) -> Result<Location, Flaw> {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    if tail.contains('#') || path.contains('@') || path.matches('/').count() > 1 {
+        return Err(flaw("the URL has a character that splits it oddly", ENCODE));
+    }
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (Some(user), hosts),
+        None => (None, authority),
+    };
+    for host in hosts.split(',') {
+        let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
+        if let Some((_, port)) = after.split_once(':')
+            && port.parse::<u16>().is_err()
+        {
+            return Err(flaw("the URL's port is not a number", ENCODE));
+        }
+    }
+    let (user, mut password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
+        Some((user, password)) => (Some(user), (!password.is_empty()).then_some(password)),
+        None => (None, None),
+    };
+    let mut parameters = Vec::new();
+    for parameter in query.split('&').filter(|p| !p.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match name {
+            "password" if password.is_some() => {
+                return Err(flaw("the URL has two passwords", "keep one of them"));
+            }
+            "password" => password = Some(value),
+            "sslpassword" | "passfile" => {
+                return Err(flaw(
+                    &format!("`{name}` is not supported in a URL"),
+                    "give the password as `password = { file = \"PATH\" }` beside `url`",
+                ));
+            }
+            _ => parameters.push(parameter),
+        }
+    }
+    let mut url = "postgresql://".to_owned();
+    if let Some(user) = user {
+        url.push_str(user);
+        url.push('@');
+    }
+    url.push_str(hosts);
+    url.push_str(path);
+    if !parameters.is_empty() {
+        url.push('?');
+        url.push_str(&parameters.join("&"));
+    }
+    if decode(&url).is_none() {
+        return Err(flaw(
+            "a `%` in the URL is not followed by two digits",
+            ENCODE,
+        ));
+    }
+    let password = match password.filter(|p| !p.is_empty()) {
+        Some(password) => Some(
+            decode(password)
+                .map(SecretString::from)
+                .ok_or_else(|| flaw("the URL's password is not well percent-encoded", ENCODE))?,
+        ),
+        None => None,
+    };
+    Ok(Location {
+        kind: StoreKind::Postgresql,
+        url,
+        password,
+    })
+}
+
+fn sqlite(rest: &str, directory: &Path) -> Result<Location, Flaw> {
+    if rest.contains(['?', '#']) {
+        return Err(flaw(
+            "a SQLite URL has no parameters",
+            "write `?` and `#` in a file's name as %3F and %23",
+        ));
+    }
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() || path.ends_with('/') || path == ":memory:" {
+        return Err(Flaw {
+            message: "the URL names no file".to_owned(),
+            allowed: Some("sqlite:FILE.db | sqlite:///ABSOLUTE/FILE.db"),
+            help: None,
+        });
+    }
+    if decode(path).is_none() {
+        return Err(flaw(
+            "a `%` in the URL is not followed by two digits",
+            "write `%` in a file's name as %25",
+        ));
+    }
+    let absolute = if path.starts_with('/') {
+        tidy(Path::new(path))
+    } else {
+        tidy(&encode_directory(directory)?.join(path))
+    };
+    Ok(Location {
+        kind: StoreKind::Sqlite,
+        url: format!("sqlite://{}", absolute.display()),
+        password: None,
+    })
+}
+
+/// The job's directory is not percent-encoded, what stands behind it in the URL is.
+fn encode_directory(directory: &Path) -> Result<PathBuf, Flaw> {
+    let text = directory.to_str().ok_or_else(|| {
+        flaw(
+            "a relative file cannot be reached from a directory whose name is not UTF-8",
+            "write the file's absolute path",
+        )
+    })?;
+    Ok(PathBuf::from(
+        text.replace('%', "%25")
+            .replace('?', "%3F")
+            .replace('#', "%23"),
+    ))
+}
+
+/// Without `.`; `..` stays, because of symbolic links.
+fn tidy(path: &Path) -> PathBuf {
+    path.components()
+        .filter(|part| !matches!(part, Component::CurDir))
+        .collect()
+}
+
+/// `None` if an escape is broken or the result is not UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return None;
+            }
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'))
+}
+
+/// A URL in one spelling, without user and parameters, to see whether two of them name one place.
+pub(super) fn place(url: &str) -> String {
+    let Some(rest) = url.strip_prefix("postgresql://") else {
+        return url.to_owned();
+    };
+    let (rest, _) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+    // Without a host, the parameters say which server it is: then nothing can be said without them.
+    if hosts.is_empty() {
+        return url.to_owned();
+    }
+    let hosts = hosts.to_ascii_lowercase();
+    let hosts = hosts.strip_suffix(":5432").unwrap_or(&hosts);
+    format!("postgresql://{hosts}/{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn parsed(text: &str) -> (String, Option<String>) {
+        match parse(text, Path::new("/etc/jobs")) {
+            Ok(location) => (
+                location.url,
+                location.password.map(|p| p.expose_secret().to_owned()),
+            ),
+            Err(flaw) => panic!("{text}: {}", flaw.message),
+        }
+    }
+
+    fn refused(text: &str) -> String {
+        match parse(text, Path::new("/etc/jobs")) {
+            Ok(location) => panic!("{text} became {}", location.url),
+            Err(flaw) => flaw.message,
+        }
+    }
+
+    #[test]
+    fn a_password_is_cut_out_and_decoded_wherever_it_stands() {
+        for (url, left, password) in [
+            ("postgresql://u@h/d", "postgresql://u@h/d", None),
+            (
+                "postgres://u:p@h:5433/d",
+                "postgresql://u@h:5433/d",
+                Some("p"),
+            ),
+            (
+                "postgresql://u:p%40s%2Fs%25@h/d",
+                "postgresql://u@h/d",
+                Some("p@s/s%"),
+            ),
+            (
+                "postgresql://u:p@ss@h/d",
+                "postgresql://u@h/d",
+                Some("p@ss"),
+            ),
+            ("postgresql://u:a:b@h/d", "postgresql://u@h/d", Some("a:b")),
+            ("postgresql://u:@h/d", "postgresql://u@h/d", None),
+            (
+                "postgresql://u@h/d?sslmode=require&password=p&application_name=x",
+                "postgresql://u@h/d?sslmode=require&application_name=x",
+                Some("p"),
+            ),
+            (
+                "postgresql:///d?host=/run/pg",
+                "postgresql:///d?host=/run/pg",
+                None,
+            ),
+            (
+                "postgresql://[::1]:5433/d",
+                "postgresql://[::1]:5433/d",
+                None,
+            ),
+            ("postgresql://a:1,b:2/d", "postgresql://a:1,b:2/d", None),
+        ] {
+            assert_eq!(
+                parsed(url),
+                (left.to_owned(), password.map(str::to_owned)),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_url_that_would_be_split_in_the_wrong_place_is_refused_without_being_quoted() {
+        for url in [
+            "postgresql://u:hun/ter2@h/d",
+            "postgresql://u:12/hunter2@h/d",
+            "postgresql://u:hun?ter2@h/d",
+            "postgresql://u:hunter2#@h/d",
+            "postgresql://u:hunter2%zz@h/d",
+            "postgresql://u:hunter2@h/d?password=hunter2",
+            "postgresql://u@h/d?sslpassword=hunter2",
+        ] {
+            let message = refused(url);
+            assert!(
+                !message.contains("hunter2") && !message.contains("ter2"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sqlite_file_is_absolute_or_relative_to_the_job() {
+        for (url, left) in [
+            ("sqlite:///srv/a.db", "sqlite:///srv/a.db"),
+            ("sqlite:a.db", "sqlite:///etc/jobs/a.db"),
+            ("sqlite:./x/a.db", "sqlite:///etc/jobs/x/a.db"),
+            ("sqlite://../a.db", "sqlite:///etc/jobs/../a.db"),
+            ("sqlite:/srv/a%20b.db", "sqlite:///srv/a%20b.db"),
+        ] {
+            assert_eq!(parsed(url).0, left, "{url}");
+        }
+        for url in [
+            "sqlite:",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite:a.db?mode=ro",
+            "sqlite:a/",
+        ] {
+            refused(url);
+        }
+    }
+
+    #[test]
+    fn stores_and_archives_of_later_are_told_from_nonsense() {
+        for url in [
+            "mysql://h/d",
+            "file:///backup",
+            "s3://bucket/x",
+            "mongodb://h",
+        ] {
+            assert!(refused(url).contains("not supported yet"), "{url}");
+        }
+        assert!(refused("postgrseql://h/d").contains("not the scheme"));
+    }
+
+    #[test]
+    fn two_spellings_of_one_place_are_one() {
+        let same = |a: &str, b: &str| place(a) == place(b);
+        assert!(same(
+            "postgresql://a@H:5432/d",
+            "postgresql://b@h/d?sslmode=require"
+        ));
+        assert!(!same("postgresql://h/d", "postgresql://h/e"));
+        assert!(!same("postgresql:///d?host=/a", "postgresql:///d?host=/b"));
+    }
+}

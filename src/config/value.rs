@@ -1,0 +1,275 @@
+//! Typed readers of single values, see `reader`.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::diagnostics::{Diagnostic, did_you_mean};
+use super::document::{has_secret, quote};
+use super::reader::{Findings, Table};
+
+/// A value being read.
+#[derive(Clone)]
+pub(super) struct Value<'a> {
+    pub(super) findings: &'a Findings<'a>,
+    pub(super) content: &'a DeValue<'a>,
+    pub(super) span: Range<usize>,
+    pub(super) path: String,
+}
+
+impl<'a> Value<'a> {
+    /// Where it stands.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// A diagnostic about it, to be given to [`Value::report`].
+    pub(super) fn wrong(&self, message: impl Into<String>) -> Diagnostic {
+        let mut diagnostic = self.findings.document.at(self.span.clone(), message);
+        diagnostic.key = Some(self.path.clone());
+        diagnostic
+    }
+
+    /// Adds a diagnostic to the file's.
+    pub(super) fn report(&self, diagnostic: Diagnostic) {
+        let line = self.findings.document.line_of(self.span.start);
+        if !self.findings.broken.contains(&line) {
+            self.findings.push(&self.span, diagnostic);
+        }
+    }
+
+    fn wrong_type(&self, wanted: &str, help: Option<String>) {
+        let found = match self.content {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.report(
+            self.wrong(format!("expected {wanted}, found {found}"))
+                .maybe_help(help),
+        );
+    }
+
+    /// Whether it is a string, without complaint.
+    pub(super) fn is_string(&self) -> bool {
+        self.content.is_str()
+    }
+
+    /// Whether it is a list, without complaint.
+    pub(super) fn is_list(&self) -> bool {
+        self.content.is_array()
+    }
+
+    /// Any string.
+    pub(super) fn string(&self) -> Option<&'a str> {
+        let text = self.content.as_str();
+        if text.is_none() {
+            self.wrong_type("a string", None);
+        }
+        text
+    }
+
+    /// A string with something in it.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        let text = self.string()?;
+        if text.trim().is_empty() {
+            self.report(self.wrong("must not be empty"));
+            return None;
+        }
+        if text.contains('\0') {
+            self.report(self.wrong("must not contain a NUL character"));
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        let value = self.content.as_bool();
+        if value.is_none() {
+            self.wrong_type("true or false", None);
+        }
+        value
+    }
+
+    /// An integer in a range.
+    pub(super) fn integer(&self, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let allowed = if *range.end() == i64::MAX {
+            format!("{} or more", range.start())
+        } else {
+            format!("{} to {}", range.start(), range.end())
+        };
+        let Some(integer) = self.content.as_integer() else {
+            self.wrong_type("an integer", Some(format!("allowed: {allowed}")));
+            return None;
+        };
+        let value = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let value = value.filter(|value| range.contains(value));
+        if value.is_none() {
+            self.report(
+                self.wrong(format!("`{integer}` is out of range"))
+                    .allowed(allowed),
+            );
+        }
+        value
+    }
+
+    /// A duration above zero, as humantime reads it.
+    pub(super) fn duration(&self) -> Option<Duration> {
+        let example = "a number with a unit: \"90s\", \"5m\", \"6h\", \"1h 30m\", \"2days\"";
+        let Some(text) = self.content.as_str() else {
+            let help = self
+                .content
+                .as_integer()
+                .map(|n| format!("write it with a unit: \"{n}s\""));
+            self.wrong_type("a duration as a string", help);
+            return None;
+        };
+        match humantime::parse_duration(text.trim()) {
+            Ok(duration) if !duration.is_zero() => Some(duration),
+            Ok(_) => {
+                self.report(self.wrong("a duration of nothing").allowed(example));
+                None
+            }
+            Err(error) => {
+                let why = if has_secret(text) {
+                    String::new()
+                } else {
+                    format!(": {error}")
+                };
+                self.report(
+                    self.wrong(format!("{} is not a duration{why}", quote(text)))
+                        .allowed(example),
+                );
+                None
+            }
+        }
+    }
+
+    /// One of a few words; `later` are words whose feature comes later.
+    pub(super) fn choice<T: Copy>(&self, all: &[(&str, T)], later: &[&str]) -> Option<T> {
+        let text = self.string()?;
+        if let Some((_, value)) = all.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
+        let diagnostic = if later.contains(&text) {
+            self.wrong(format!("{} is not supported yet", quote(text)))
+        } else {
+            self.wrong(format!("{} is not possible here", quote(text)))
+                .maybe_help(did_you_mean(text, words.iter().copied()))
+        };
+        self.report(diagnostic.allowed(words.join(" | ")));
+        None
+    }
+
+    /// A path; a relative one starts in the file's directory.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        let text = self.text()?;
+        Some(self.findings.document.directory().join(Path::new(text)))
+    }
+
+    /// The members of a list.
+    pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
+        let Some(array) = self.content.as_array() else {
+            let help = self
+                .content
+                .as_str()
+                .map(|_| "write it in brackets: [\"...\"]".to_owned());
+            self.wrong_type("a list", help);
+            return None;
+        };
+        Some(
+            array
+                .iter()
+                .enumerate()
+                .map(|(number, member)| Value {
+                    findings: self.findings,
+                    content: member.get_ref(),
+                    span: member.span(),
+                    path: format!("{}[{number}]", self.path),
+                })
+                .collect(),
+        )
+    }
+
+    /// A list of strings, none of them empty, with the place of each. `None` if one of them is wrong.
+    pub(super) fn texts(&self) -> Option<Vec<(Value<'a>, &'a str)>> {
+        let members: Vec<Option<_>> = self
+            .list()?
+            .into_iter()
+            .map(|member| member.text().map(|text| (member, text)))
+            .collect();
+        members.into_iter().collect()
+    }
+
+    /// A command: a program and its arguments.
+    pub(super) fn argv(&self) -> Option<Vec<String>> {
+        if let Some(text) = self.content.as_str() {
+            let words: Vec<String> = text
+                .split_whitespace()
+                .map(|word| format!("{word:?}"))
+                .collect();
+            let help = if has_secret(text) {
+                "write it as a list: a program and its arguments; there is no shell".to_owned()
+            } else {
+                format!(
+                    "there is no shell: write it as a list: [{}]",
+                    words.join(", ")
+                )
+            };
+            self.wrong_type("a list: a program and its arguments", Some(help));
+            return None;
+        }
+        let members = self.list()?;
+        let argv: Vec<Option<&str>> = members
+            .iter()
+            .enumerate()
+            // An argument may be empty, a program may not.
+            .map(|(n, member)| {
+                if n == 0 {
+                    member.text()
+                } else {
+                    member.string()
+                }
+            })
+            .collect();
+        if argv.is_empty() {
+            self.report(
+                self.wrong("an empty list names no program")
+                    .allowed("[\"/path/to/program\", \"argument\", ...]"),
+            );
+            return None;
+        }
+        argv.into_iter()
+            .map(|word| word.map(str::to_owned))
+            .collect()
+    }
+
+    /// A table.
+    pub(super) fn table(&self) -> Option<Table<'a>> {
+        let table = self.table_or_nothing();
+        if table.is_none() {
+            self.wrong_type("a table", None);
+        }
+        table
+    }
+
+    /// A table, without complaint.
+    pub(super) fn table_or_nothing(&self) -> Option<Table<'a>> {
+        self.content.as_table().map(|table| Table {
+            findings: self.findings,
+            keys: table,
+            path: self.path.clone(),
+            span: self.span.clone(),
+            known: RefCell::default(),
+            elsewhere: &[],
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! The plugin's verdicts.
+
+use super::*;
+use crate::report::status_file::{TaskStatus, VERSION};
+
+fn now() -> DateTime<Utc> {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+// As the fields want it.
+#[allow(clippy::unnecessary_wraps)]
+fn hours_ago(hours: i64) -> Option<DateTime<Utc>> {
+    Some(now() - Duration::hours(hours))
+}
+
+/// A success three hours ago.
+fn job(name: &str) -> StatusFile {
+    StatusFile {
+        version: VERSION,
+        job: name.to_owned(),
+        host: "db2".to_owned(),
+        from: "production".to_owned(),
+        to: "staging".to_owned(),
+        state: State::Succeeded,
+        run_id: None,
+        pid: None,
+        trigger: None,
+        by: String::new(),
+        started_at: hours_ago(4),
+        finished_at: hours_ago(3),
+        duration_seconds: Some(3600.5),
+        last_success_at: hours_ago(3),
+        next_run_at: None,
+        timeout_seconds: Some(21600),
+        consecutive_failures: 0,
+        errors: 0,
+        warnings: 0,
+        message: String::new(),
+        tasks: vec![TaskStatus {
+            name: "database".to_owned(),
+            kind: "postgresql".to_owned(),
+            state: State::Succeeded,
+            progress_percent: 100,
+            rows: 1,
+            bytes: 4096,
+            duration_seconds: Some(1.0),
+            message: String::new(),
+        }],
+    }
+}
+
+fn verdict(jobs: Vec<StatusFile>) -> Verdict {
+    let readings: Vec<Reading> = jobs.into_iter().map(|j| (j.job.clone(), Ok(j))).collect();
+    check(&readings, &Thresholds::default(), now(), &|pid| pid == 42)
+}
+
+fn one(edit: impl FnOnce(&mut StatusFile)) -> Verdict {
+    let mut status = job("a");
+    edit(&mut status);
+    verdict(vec![status])
+}
+
+#[test]
+fn one_young_success_is_ok_in_one_line_with_its_data() {
+    let verdict = verdict(vec![job("publishing-api")]);
+    assert_eq!(verdict.exit_code(), 0);
+    assert_eq!(
+        verdict.text,
+        "ENVSYNCD OK - publishing-api: last success 3h ago | \
+         'publishing-api age'=10800s;100800;187200;0 'publishing-api duration'=3600.5s;;21600;0 \
+         'publishing-api bytes'=4096B;;;0\n\
+         OK publishing-api: last success 3h ago"
+    );
+}
+
+#[test]
+fn age_is_held_against_both_limits() {
+    for (hours, code) in [(28, 0), (29, 1), (52, 1), (53, 2)] {
+        let verdict = one(|status| status.last_success_at = hours_ago(hours));
+        assert_eq!(verdict.exit_code(), code, "{}", verdict.text);
+    }
+    let readings = vec![("a".to_owned(), Ok(job("a")))];
+    let thresholds = Thresholds {
+        warning: "@0:4h".parse().unwrap(),
+        critical: "~:1d".parse().unwrap(),
+    };
+    let verdict = check(&readings, &thresholds, now(), &|_| true);
+    assert_eq!(verdict.exit_code(), 1);
+    assert!(
+        verdict.text.contains(";@0:14400;~:86400;0") || verdict.text.contains(";@14400;~:86400;0"),
+        "{}",
+        verdict.text
+    );
+}
+
+#[test]
+fn the_last_runs_end_counts_even_when_a_success_is_young() {
+    for (state, code) in [
+        (State::Failed, 2),
+        (State::Refused, 2),
+        (State::Busy, 1),
+        (State::Cancelled, 1),
+    ] {
+        let verdict = one(|status| {
+            status.state = state;
+            status.message = "cannot connect | to\ndb1".to_owned();
+        });
+        assert_eq!(verdict.exit_code(), code, "{}", verdict.text);
+        assert!(
+            verdict.text.contains("3h ago: cannot connect / to db1"),
+            "{}",
+            verdict.text
+        );
+    }
+    let verdict = one(|status| {
+        status.state = State::Busy;
+        status.last_success_at = hours_ago(60);
+    });
+    assert_eq!(verdict.exit_code(), 2);
+    assert!(
+        verdict
+            .text
+            .starts_with("ENVSYNCD CRITICAL - a: last success 2d ago |"),
+        "{}",
+        verdict.text
+    );
+}
+
+#[test]
+fn a_run_is_fine_until_its_process_or_its_time_is_gone() {
+    let running = |edit: &dyn Fn(&mut StatusFile)| {
+        one(|status| {
+            status.state = State::Running;
+            status.pid = Some(42);
+            status.started_at = hours_ago(5);
+            status.finished_at = None;
+            edit(status);
+        })
+    };
+    let fine = running(&|_| {});
+    assert_eq!(fine.exit_code(), 0, "{}", fine.text);
+    for (edit, part) in [
+        (
+            &(|s: &mut StatusFile| s.pid = Some(43)) as &dyn Fn(&mut StatusFile),
+            "process 43 is gone",
+        ),
+        (&|s| s.pid = None, "names no process"),
+        (
+            &|s| s.started_at = hours_ago(7),
+            "running for 7h, its timeout is 6h",
+        ),
+        (
+            &|s| s.consecutive_failures = 2,
+            "running again after 2 failed",
+        ),
+    ] {
+        let verdict = running(edit);
+        assert_eq!(verdict.exit_code(), 2, "{}", verdict.text);
+        assert!(verdict.text.contains(part), "{}", verdict.text);
+    }
+    let first = running(&|s| s.last_success_at = None);
+    assert_eq!(first.exit_code(), 0, "{}", first.text);
+    let endless = running(&|s| {
+        s.last_success_at = None;
+        s.timeout_seconds = None;
+        s.started_at = hours_ago(60);
+    });
+    assert_eq!(endless.exit_code(), 2, "{}", endless.text);
+}
+
+#[test]
+fn a_job_that_never_ran_is_a_warning_and_has_no_age() {
+    let verdict = one(|status| {
+        status.state = State::Never;
+        (
+            status.last_success_at,
+            status.started_at,
+            status.finished_at,
+        ) = (None, None, None);
+    });
+    assert_eq!(verdict.exit_code(), 1);
+    assert!(verdict.text.contains("'a age'=U;"), "{}", verdict.text);
+}
+
+#[test]
+fn a_success_in_the_future_is_not_young() {
+    let verdict = one(|status| status.last_success_at = hours_ago(-1));
+    assert_eq!(verdict.exit_code(), 3, "{}", verdict.text);
+    let verdict = one(|status| status.last_success_at = Some(now() + Duration::seconds(30)));
+    assert_eq!(verdict.exit_code(), 0, "{}", verdict.text);
+}
+
+#[test]
+fn of_several_jobs_the_worst_counts_and_each_has_its_line() {
+    let mut failed = job("failed");
+    failed.state = State::Failed;
+    let mut busy = job("busy");
+    busy.state = State::Busy;
+    let missing: Reading = (
+        "gone".to_owned(),
+        Err(Unreadable::Missing("gone.json".into())),
+    );
+    let mut readings: Vec<Reading> = vec![("a".to_owned(), Ok(job("a"))), missing];
+    let judge = |readings: &[Reading]| check(readings, &Thresholds::default(), now(), &|_| true);
+    assert_eq!(judge(&readings).exit_code(), 3);
+    readings.push(("busy".to_owned(), Ok(busy)));
+    assert_eq!(judge(&readings).exit_code(), 1);
+    readings.push(("failed".to_owned(), Ok(failed)));
+    let worst = judge(&readings);
+    assert_eq!(worst.exit_code(), 2);
+    let lines: Vec<&str> = worst.text.lines().collect();
+    assert!(
+        lines[0].starts_with("ENVSYNCD CRITICAL - 3 of 4 jobs: failed: failed 3h ago | 'a age'"),
+        "{}",
+        lines[0]
+    );
+    assert_eq!(lines[1], "OK a: last success 3h ago");
+    assert!(lines[2].starts_with("UNKNOWN gone: no status file gone.json"));
+    assert_eq!(lines.len(), 5);
+
+    let fine = verdict(vec![job("a"), job("b")]);
+    assert!(
+        fine.text
+            .starts_with("ENVSYNCD OK - 2 jobs, oldest success 3h ago |"),
+        "{}",
+        fine.text
+    );
+}
+
+#[test]
+fn the_first_line_is_short_and_the_details_are_whole() {
+    let long = "x".repeat(300);
+    let verdict = one(|status| {
+        status.state = State::Failed;
+        status.message.clone_from(&long);
+    });
+    let (first, _) = verdict.text.split_once(" | ").unwrap();
+    assert!(
+        first.chars().count() < 80 && first.ends_with("..."),
+        "{first}"
+    );
+    assert!(verdict.text.contains(&long));
+}
+
+#[test]
+fn all_status_files_are_found_and_none_is_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let gathered = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        gather(directory.path(), &names)
+    };
+    assert_eq!(gathered(&[]).unwrap_err().exit_code(), 3);
+    assert_eq!(gathered(&["../x"]).unwrap_err().exit_code(), 3);
+    for name in ["b", "a"] {
+        status_file::write(directory.path(), &job(name)).unwrap();
+    }
+    std::fs::write(directory.path().join(".c.json"), "").unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "").unwrap();
+    let names = |readings: Vec<Reading>| -> Vec<(String, bool)> {
+        readings
+            .into_iter()
+            .map(|(name, read)| (name, read.is_ok()))
+            .collect()
+    };
+    let found = |name: &str, ok| (name.to_owned(), ok);
+    assert_eq!(
+        names(gathered(&[]).unwrap()),
+        [found("a", true), found("b", true)]
+    );
+    assert_eq!(
+        names(gathered(&["b", "c", "b"]).unwrap()),
+        [found("b", true), found("c", false)]
+    );
+    assert_eq!(
+        gather(&directory.path().join("none"), &[])
+            .unwrap_err()
+            .exit_code(),
+        3
+    );
+}
+
+#[test]
+fn a_process_exists_until_it_is_waited_for() {
+    let mut child = std::process::Command::new("/bin/sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    assert!(process_exists(pid));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!process_exists(pid));
+    assert!(!process_exists(0) && !process_exists(u32::MAX));
+}
