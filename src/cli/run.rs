@@ -8,13 +8,13 @@ use chrono::Utc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Options, asker, bars};
+use super::{Options, asker, bars, terminal};
 use crate::config::Variables;
-use crate::config::job::{Job, Settings};
+use crate::config::job::{Job, JobName, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::guard::{priority, signals};
 use crate::report::log::{self, Counts, RunTag};
-use crate::run::{Order, recover};
+use crate::run::{Order, record, recover};
 use crate::state::{LogLine, Run, State, Trigger};
 
 /// Runs one job now, in the foreground
@@ -55,7 +55,16 @@ enum What {
 
 fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Result<u8> {
     let settings = super::settings(options)?;
-    let job = super::job(options, file, &settings)?;
+    let job = super::job(options, file, &settings).inspect_err(|error| {
+        // The status of a job that is running is that run's own; of a file that is no job's there is none to write.
+        if let Ok(name) = JobName::of_file(file)
+            && what == What::Run
+            && file.exists()
+            && let Err(problem) = record::refused(&settings, &name, error)
+        {
+            terminal::note(&format!("envsyncd: {problem}"));
+        }
+    })?;
     let state = State::open(&settings.state_dir)?;
     let id = uuid::Uuid::now_v7().to_string();
     let board = Order::board_for(&job);
@@ -155,7 +164,7 @@ async fn clear_now(settings: &Settings, state: &State, dead: &Run) {
     match for_dead(settings, state, dead) {
         Ok(order) => recover::clear(Arc::new(order), dead).await,
         Err(error) => {
-            tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file cannot be read")
+            tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file cannot be read");
         }
     }
 }

@@ -173,7 +173,7 @@ pub async fn execute(order: Order) -> Result<()> {
     let recorder = record::Recorder::start(order.clone())?;
     tracing::info!(from = %order.job.from, to = %order.job.to, "run started");
     let outcome = watched(&order).await;
-    recorder.end(&outcome).await?;
+    recorder.end(&outcome)?;
     outcome
 }
 

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 
 use super::Order;
-use crate::config::job::{Job, Settings};
-use crate::error::{Ending, Kind, Result};
+use crate::config::job::{Job, JobName, Settings};
+use crate::error::{Ending, Error, Kind, Result};
+use crate::guard::process::host_name;
 use crate::report::status_file::{self, StatusFile, TaskStatus};
 use crate::state::{Outcome, Run, RunState, State, TaskProgress, Trigger};
 
@@ -64,7 +65,7 @@ impl Recorder {
     }
 
     /// Writes down how it ended. That it cannot be written down is an error of the run, too.
-    pub(super) async fn end(self, outcome: &Result<()>) -> Result<()> {
+    pub(super) fn end(self, outcome: &Result<()>) -> Result<()> {
         self.ticker.abort();
         let order = &self.order;
         order.board.set_step("record");
@@ -92,7 +93,7 @@ impl Recorder {
                     &message,
                 ),
                 RunState::Pending if state != RunState::Succeeded => {
-                    task.end(unfinished, "not reached")
+                    task.end(unfinished, "not reached");
                 }
                 _ => {}
             }
@@ -159,6 +160,37 @@ pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &
         .as_ref()
         .and_then(|schedule| schedule.next_after(Utc::now(), settings.timezone));
     status_file::write(&settings.status_dir, &status_of(state, &run, next)?)
+}
+
+/// A job whose file is wrong cannot run, and has nothing for the history; but whoever watches its status file hears of it.
+pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<()> {
+    let now = Utc::now();
+    let before = status_file::read(&settings.status_dir, job.as_str()).ok();
+    let text = |of: fn(&StatusFile) -> &String| before.as_ref().map(of).cloned().unwrap_or_default();
+    let status = StatusFile {
+        version: status_file::VERSION,
+        job: job.to_string(),
+        host: host_name(),
+        from: text(|file| &file.from),
+        to: text(|file| &file.to),
+        state: status_file::State::Refused,
+        run_id: None,
+        pid: None,
+        trigger: Some(status_file::Trigger::Manual),
+        by: String::new(),
+        started_at: Some(now),
+        finished_at: Some(now),
+        duration_seconds: Some(0.0),
+        last_success_at: before.as_ref().and_then(|file| file.last_success_at),
+        next_run_at: None,
+        timeout_seconds: None,
+        consecutive_failures: before.map_or(0, |file| file.consecutive_failures) + 1,
+        errors: 1,
+        warnings: 0,
+        message: error.to_string(),
+        tasks: Vec::new(),
+    };
+    status_file::write(&settings.status_dir, &status)
 }
 
 /// A run as a status file shows it.

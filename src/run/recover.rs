@@ -68,7 +68,7 @@ pub async fn clear(order: Arc<Order>, dead: &Run) {
     match cleared {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(%error, "what a dead run left is not cleared yet; the next run does it")
+            tracing::warn!(%error, "what a dead run left is not cleared yet; the next run does it");
         }
         Err(_) => tracing::warn!(
             "what a dead run left is not cleared yet: a server did not answer; the next run does it"

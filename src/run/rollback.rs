@@ -42,7 +42,7 @@ pub async fn rollback(order: Order) -> Result<()> {
     for target in &targets {
         target.close().await;
     }
-    recorder.end(&outcome).await?;
+    recorder.end(&outcome)?;
     outcome
 }
 

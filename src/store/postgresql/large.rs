@@ -93,9 +93,8 @@ pub(super) fn read(session: Session, objects: Vec<Described>) -> Chunks {
         .into_iter();
     let state = (session, all, None::<(u32, i64)>);
     stream::try_unfold(state, |(session, mut all, at)| async move {
-        let (oid, offset) = match at.or_else(|| all.next().map(|oid| (oid, 0))) {
-            Some(at) => at,
-            None => return Ok::<_, Error>(None),
+        let Some((oid, offset)) = at.or_else(|| all.next().map(|oid| (oid, 0))) else {
+            return Ok::<_, Error>(None);
         };
         let row = session
             .query_one("SELECT lo_get($1, $2, $3)", &[&oid, &offset, &PIECE])

@@ -1,6 +1,6 @@
 //! The target: incoming is a database of its own, beside the live one, until they change names.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +51,7 @@ struct Incoming {
     sorted: Sorted,
     carried: carry::Carried,
     /// Indexes and constraints that wait, by their place in `sorted.indexes`.
-    waiting: Mutex<BTreeMap<usize, ()>>,
+    waiting: Mutex<BTreeSet<usize>>,
     /// A table's entry, by its name.
     tables: HashMap<(String, String), i64>,
     materialized: HashSet<i64>,
@@ -147,12 +147,11 @@ impl Target {
 
     async fn build_index(&self, place: usize) -> Result<()> {
         let made = self.made();
-        if made
+        if !made
             .waiting
             .lock()
             .expect("no one panics with this lock")
             .remove(&place)
-            .is_none()
         {
             return Ok(());
         }
@@ -173,7 +172,7 @@ impl Target {
                     Err(error)
                         if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) && tries < 20 =>
                     {
-                        tries += 1
+                        tries += 1;
                     }
                     Err(_) => {
                         restore::make(&session, entry).await?;
@@ -546,7 +545,7 @@ impl store::Target for Target {
             .collect();
         let made = Incoming {
             definitions: definitions.clone(),
-            waiting: Mutex::new((0..sorted.indexes.len()).map(|place| (place, ())).collect()),
+            waiting: Mutex::new((0..sorted.indexes.len()).collect()),
             roles,
             sorted,
             carried,
@@ -680,7 +679,7 @@ impl store::Target for Target {
             .waiting
             .lock()
             .expect("no one panics with this lock")
-            .keys()
+            .iter()
             .copied()
             .collect();
         let (later, now): (Vec<usize>, Vec<usize>) = waiting.into_iter().partition(on_views);
