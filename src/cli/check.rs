@@ -42,7 +42,7 @@ pub(super) fn main(options: &Options, args: &Args) -> u8 {
     let verdict =
         checked(options, args).unwrap_or_else(|error| Verdict::unknown(&error.to_string()));
     // Whoever called us reads the exit code, too.
-    let _ = terminal::print(&verdict.text);
+    let _ = terminal::print(&format!("{}\n", verdict.text.trim_end()));
     verdict.exit_code()
 }
 

@@ -22,6 +22,7 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use env_dir::Variables;
 pub use job_file::{load_job, refuse};
 pub use settings::{SETTINGS_FILE, environment, load_settings};
+pub use url::percent_decoded;
 
 use std::path::PathBuf;
 

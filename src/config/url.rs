@@ -231,23 +231,24 @@ fn tidy(path: &Path) -> PathBuf {
         .collect()
 }
 
+/// Percent escapes turned into what they stand for; `None` if one is broken.
+pub fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut out = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        out.push(if byte == b'%' {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            (digit(bytes.next()?)? * 16 + digit(bytes.next()?)?) as u8
+        } else {
+            byte
+        });
+    }
+    Some(out)
+}
+
 /// `None` if an escape is broken or the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return None;
-            }
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(first);
-            rest = after;
-        }
-    }
+    let bytes = percent_decoded(text)?;
     String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'))
 }
 

@@ -77,6 +77,31 @@ impl Order {
         ))
     }
 
+    /// Records that it has begun, and goes on recording.
+    fn begin(self: &Arc<Self>, verb: Verb) -> Result<record::Recorder> {
+        let tasks: Vec<(String, String)> = self
+            .job
+            .tasks
+            .iter()
+            .map(|task| (task.name.clone(), task.kind.to_string()))
+            .collect();
+        self.state.begin(&NewRun {
+            id: &self.id,
+            job: self.job.name.as_str(),
+            file: &self.job.file,
+            verb,
+            from: self.job.from.as_str(),
+            to: self.job.to.as_str(),
+            trigger: self.trigger,
+            by: &self.by,
+            host: &host_name(),
+            process: &Process::own(),
+            timeout: self.job.timeout,
+            tasks: &tasks,
+        })?;
+        record::Recorder::start(self.clone())
+    }
+
     fn claim(&self) -> Claim {
         Claim {
             job: self.job.name.to_string(),
@@ -149,28 +174,7 @@ struct Site {
 /// Runs a job to its end and records what came of it. The error is the run's own.
 pub async fn execute(order: Order) -> Result<()> {
     let order = Arc::new(order);
-    let process = Process::own();
-    let tasks: Vec<(String, String)> = order
-        .job
-        .tasks
-        .iter()
-        .map(|task| (task.name.clone(), task.kind.to_string()))
-        .collect();
-    order.state.begin(&NewRun {
-        id: &order.id,
-        job: order.job.name.as_str(),
-        file: &order.job.file,
-        verb: Verb::Run,
-        from: order.job.from.as_str(),
-        to: order.job.to.as_str(),
-        trigger: order.trigger,
-        by: &order.by,
-        host: &host_name(),
-        process: &process,
-        timeout: order.job.timeout,
-        tasks: &tasks,
-    })?;
-    let recorder = record::Recorder::start(order.clone())?;
+    let recorder = order.begin(Verb::Run)?;
     tracing::info!(from = %order.job.from, to = %order.job.to, "run started");
     let outcome = watched(&order).await;
     recorder.end(&outcome)?;

@@ -166,7 +166,8 @@ pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &
 pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<()> {
     let now = Utc::now();
     let before = status_file::read(&settings.status_dir, job.as_str()).ok();
-    let text = |of: fn(&StatusFile) -> &String| before.as_ref().map(of).cloned().unwrap_or_default();
+    let text =
+        |of: fn(&StatusFile) -> &String| before.as_ref().map(of).cloned().unwrap_or_default();
     let status = StatusFile {
         version: status_file::VERSION,
         job: job.to_string(),

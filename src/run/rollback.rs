@@ -5,37 +5,16 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::hooks::Maintenance;
-use super::{Order, locks, record, span};
+use super::{Order, locks, span};
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::{Process, host_name};
 use crate::guard::target_lock::TargetLock;
-use crate::state::{NewRun, RunState, Verb};
+use crate::state::{RunState, Verb};
 use crate::store::{self, Target};
 
 /// Publishes previous again, for every task of the job; recorded as a run of its own.
 pub async fn rollback(order: Order) -> Result<()> {
     let order = Arc::new(order);
-    let tasks: Vec<(String, String)> = order
-        .job
-        .tasks
-        .iter()
-        .map(|task| (task.name.clone(), task.kind.to_string()))
-        .collect();
-    order.state.begin(&NewRun {
-        id: &order.id,
-        job: order.job.name.as_str(),
-        file: &order.job.file,
-        verb: Verb::Rollback,
-        from: order.job.from.as_str(),
-        to: order.job.to.as_str(),
-        trigger: order.trigger,
-        by: &order.by,
-        host: &host_name(),
-        process: &Process::own(),
-        timeout: order.job.timeout,
-        tasks: &tasks,
-    })?;
-    let recorder = record::Recorder::start(order.clone())?;
+    let recorder = order.begin(Verb::Rollback)?;
     tracing::info!(to = %order.job.to, "rollback started");
     let mut targets = Vec::new();
     let outcome = swap(&order, &mut targets).await;

@@ -15,6 +15,7 @@ use tokio_postgres::tls::NoTls;
 use tokio_postgres::{AsyncMessage, Client, Config};
 
 use super::tls;
+use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
 
 /// How to reach a database: the endpoint's URL, taken apart.
@@ -371,7 +372,8 @@ fn cut_ssl(url: &str) -> (String, Vec<(String, String)>) {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if matches!(name, "sslmode" | "sslrootcert" | "sslcert" | "sslkey") {
-            ssl.push((name.to_owned(), percent_decoded(value)));
+            let value = percent_decoded(value).and_then(|bytes| String::from_utf8(bytes).ok());
+            ssl.push((name.to_owned(), value.unwrap_or_default()));
         } else {
             rest.push(pair);
         }
@@ -382,22 +384,6 @@ fn cut_ssl(url: &str) -> (String, Vec<(String, String)>) {
         format!("{head}?{}", rest.join("&"))
     };
     (url, ssl)
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        if let (b'%', Some(byte)) = (first, hex.and_then(|two| u8::from_str_radix(two, 16).ok())) {
-            bytes.push(byte);
-            rest = &tail[2..];
-        } else {
-            bytes.push(first);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What a server's error means to an operator. Details and, for errors about values, messages too are left out: they

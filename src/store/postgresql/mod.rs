@@ -4,6 +4,8 @@ mod carry;
 mod catalogue;
 mod connection;
 mod dump;
+mod fitness;
+mod incoming;
 mod large;
 mod publish;
 mod restore;

@@ -138,6 +138,7 @@ pub(super) fn on(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
 }
 
 /// What an error of SQLite means to an operator; `what` names the object.
+#[allow(clippy::needless_pass_by_value)] // map_err hands it over
 pub(super) fn explain(error: rusqlite::Error, what: &str) -> Error {
     let (kind, said, hint) = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => (

@@ -74,6 +74,11 @@ pub(super) fn copy(
 ) -> Result<()> {
     create(to)?;
     let mut connection = open_building(to)?;
+    // Each page is seen once.
+    for one in [from, &connection] {
+        one.pragma_update(None, "cache_size", -2000)
+            .map_err(on(to))?;
+    }
     {
         let backup = Backup::new(from, &mut connection).map_err(on(to))?;
         loop {

@@ -36,7 +36,7 @@ pub(super) fn prepare(path: &Path, definitions: &Definitions) -> Result<Connecti
         .map_err(on(path))?;
     // Names that are text in double quotes were allowed when the table was made.
     for table in &definitions.tables {
-        if is_made_here(definitions, table) {
+        if is_made_here(table) {
             connection
                 .execute_batch(&table.sql)
                 .map_err(|error| explain(error, &format!("table `{}`", table.name)))?;
@@ -47,14 +47,11 @@ pub(super) fn prepare(path: &Path, definitions: &Definitions) -> Result<Connecti
 
 /// A virtual table that is copied gets its shadows as tables, and itself comes last; one whose rows do not come is made
 /// anew, and makes its shadows itself.
-fn is_made_here(definitions: &Definitions, table: &Table) -> bool {
+fn is_made_here(table: &Table) -> bool {
     match table.fate {
         Fate::Exclude => false,
         Fate::Copy => !table.is_virtual,
-        Fate::SchemaOnly | Fate::Keep => !table
-            .shadow_of
-            .as_ref()
-            .is_some_and(|owner| definitions.table(owner).is_some()),
+        Fate::SchemaOnly | Fate::Keep => table.shadow_of.is_none(),
     }
 }
 

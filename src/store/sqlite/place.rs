@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
 
@@ -38,9 +39,9 @@ impl Place {
                 "options are not supported (write %3F for a question mark, %23 for #)",
             ));
         }
-        let path = PathBuf::from(OsString::from_vec(decoded(path).ok_or_else(|| {
-            bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)")
-        })?));
+        let path = PathBuf::from(OsString::from_vec(percent_decoded(path).ok_or_else(
+            || bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)"),
+        )?));
         Self::resolve(&path)
     }
 
@@ -207,20 +208,6 @@ fn remove_one(path: &Path) -> Result<()> {
     }
 }
 
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        out.push(if byte == b'%' {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            (digit(bytes.next()?)? * 16 + digit(bytes.next()?)?) as u8
-        } else {
-            byte
-        });
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,8 +239,8 @@ mod tests {
 
     #[test]
     fn a_url_is_decoded_and_a_broken_one_is_refused() {
-        assert_eq!(decoded("/a%20b%25").as_deref(), Some(&b"/a b%"[..]));
-        assert_eq!(decoded("/a%2"), None);
+        assert_eq!(percent_decoded("/a%20b%25").as_deref(), Some(&b"/a b%"[..]));
+        assert_eq!(percent_decoded("/a%2"), None);
         for bad in [
             "sqlite://relative",
             "postgresql:///x",

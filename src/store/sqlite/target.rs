@@ -236,7 +236,7 @@ fn check_room(directory: &Path, needed: u64) -> Result<()> {
     let found = nix::sys::statvfs::statvfs(directory).map_err(|error| {
         Error::new(Kind::Io, format!("cannot ask for the room in {shown}")).because(error)
     })?;
-    let free = u64::from(found.blocks_available()) * found.fragment_size() as u64;
+    let free = found.blocks_available() * found.fragment_size() as u64;
     if free < needed {
         const MIB: u64 = 1 << 20;
         return Err(Error::new(
@@ -568,6 +568,9 @@ struct Publishing {
 impl Publishing {
     fn run(&self, mut watch: Watch, stop: &tokio_util::sync::CancellationToken) -> Result<()> {
         let incoming = copy::open_building(&self.incoming)?;
+        incoming
+            .pragma_update(None, "cache_size", -2000)
+            .map_err(on(&self.incoming))?;
         // A script may have changed it, and live would follow.
         incoming
             .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))

@@ -139,6 +139,15 @@ async fn a_failing_script_names_file_line_and_statement_and_nothing_is_live() {
     );
 }
 
+/// Cancels the run as soon as something has arrived.
+struct Cancels(CancellationToken);
+
+impl Meter for Cancels {
+    fn add(&self, _: &Part, _: u64, _: u64) {
+        self.0.cancel();
+    }
+}
+
 #[tokio::test]
 async fn a_cancelled_copy_ends_and_leaves_nothing() {
     let mut bench = Bench::new(&filler("t", 30_000, "x"));
@@ -156,12 +165,6 @@ async fn a_cancelled_copy_ends_and_leaves_nothing() {
             .await
             .unwrap();
         line.target.prepare(&survey).await.unwrap();
-        struct Cancels(CancellationToken);
-        impl Meter for Cancels {
-            fn add(&self, _: &Part, _: u64, _: u64) {
-                self.0.cancel();
-            }
-        }
         if rows {
             use futures_util::StreamExt;
             let cancel = context.cancel.clone();
