@@ -22,8 +22,13 @@ struct Work {
 
 struct Queue {
     parts: VecDeque<Part>,
-    steps: VecDeque<Step>,
+    steps: Vec<Step>,
     busy: usize,
+}
+
+/// The place of the step that costs most.
+fn dearest(steps: &[Step]) -> Option<usize> {
+    (0..steps.len()).max_by_key(|place| steps[*place].cost)
 }
 
 enum Piece {
@@ -42,7 +47,8 @@ impl Work {
                 let mut queue = self.queue.lock().expect("no one panics with this lock");
                 let piece = match queue.parts.pop_front() {
                     Some(part) => Some(Piece::Part(part)),
-                    None => queue.steps.pop_front().map(Piece::Step),
+                    None => dearest(&queue.steps)
+                        .map(|place| Piece::Step(queue.steps.swap_remove(place))),
                 };
                 if piece.is_some() {
                     queue.busy += 1;
@@ -79,7 +85,7 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     let work = Arc::new(Work {
         queue: Mutex::new(Queue {
             parts: survey.parts.iter().cloned().collect(),
-            steps: VecDeque::new(),
+            steps: Vec::new(),
             busy: 0,
         }),
         changed: Notify::new(),

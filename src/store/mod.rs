@@ -130,6 +130,8 @@ pub struct Step {
     pub label: String,
     /// The target's own number for it.
     pub id: usize,
+    /// About how much work it is; the most expensive ones are started first, so that no worker idles at the end.
+    pub cost: u64,
 }
 
 /// Who is asking: stands in locks, session names and the names of incoming.

@@ -203,6 +203,16 @@ impl Mapped {
     }
 }
 
+/// How much an index costs to build, compared with a b-tree on the same rows.
+pub(super) fn weight(entry: &Entry) -> u64 {
+    let slow = [" USING gin ", " USING gist ", " USING spgist "];
+    if slow.iter().any(|method| entry.definition.contains(method)) {
+        5
+    } else {
+        1
+    }
+}
+
 /// Makes one entry.
 pub(super) async fn make(session: &Session, entry: &Entry) -> Result<()> {
     if entry.definition.trim().is_empty() {

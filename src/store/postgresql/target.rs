@@ -172,6 +172,7 @@ impl store::Target for Target {
             .map(|(place, entry)| Step {
                 label: entry.label(),
                 id: place,
+                cost: part.bytes * restore::weight(entry),
             })
             .collect()
     }
