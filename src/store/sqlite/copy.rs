@@ -60,7 +60,7 @@ pub(super) fn dress_new(path: &Path, mode: u32) -> Result<()> {
 pub(super) fn open_building(path: &Path) -> Result<Connection> {
     let connection = open_write(path)?;
     connection
-        .execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -16000")
+        .execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -8000")
         .map_err(on(path))?;
     Ok(connection)
 }

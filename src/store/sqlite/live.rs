@@ -141,7 +141,7 @@ pub(super) fn replace(
     connection.busy_timeout(ATTEMPT).map_err(on(live))?;
     // EXTRA also syncs the directory after the journal is gone: only then is the commit durable.
     connection
-        .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -12000")
+        .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -8000")
         .map_err(on(live))?;
     let is_wal = is_wal(&connection).map_err(on(live))?;
     {

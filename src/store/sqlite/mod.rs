@@ -21,6 +21,8 @@ mod live;
 mod load;
 mod lock;
 mod place;
+mod publish;
+mod room;
 mod rows;
 mod schema;
 mod script;

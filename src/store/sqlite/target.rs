@@ -14,13 +14,15 @@ use super::kept::{self, Kept};
 use super::live::{self, Watch};
 use super::lock::Lock;
 use super::place::{self, Place, companion};
+use super::publish::{Publishing, after_publish, publish_new, rename};
+use super::room::{check_live, check_room};
 use super::schema::{Definitions, Table};
 use super::{copy, finish, load, script, source};
 use crate::config::job::{KeepPrevious, Task, Verify};
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
 use crate::store::{
-    Catalogue, Checksum, Chunks, Context, Meter, Part, Selection, Server, Source, Survey, Target,
+    Catalogue, Checksum, Chunks, Context, Meter, Part, Server, Source, Survey, Target,
 };
 
 /// A database file to write to.
@@ -198,86 +200,6 @@ impl SqliteTarget {
             })
             .await
     }
-}
-
-/// Incoming becomes a file where there was none.
-fn publish_new(incoming: &Path, live: &Path, definitions: &Definitions) -> Result<()> {
-    let connection = open_write(incoming)?;
-    let mode = if definitions.settings.is_wal() {
-        "WAL"
-    } else {
-        "DELETE"
-    };
-    connection
-        .pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))
-        .map_err(on(incoming))?;
-    drop(connection);
-    copy::dress_new(incoming, definitions.mode)?;
-    copy::sync(incoming)?;
-    // Unlike a rename, a link never replaces a file that someone made meanwhile.
-    std::fs::hard_link(incoming, live).map_err(io(format!(
-        "cannot put incoming in place as {}",
-        live.display()
-    )))
-}
-
-/// Whether someone may write into a directory, and has room for so many bytes there.
-fn check_room(directory: &Path, needed: u64) -> Result<()> {
-    let shown = directory.display();
-    nix::unistd::access(
-        directory,
-        nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK,
-    )
-    .map_err(|error| {
-        Error::new(Kind::Permission, format!("cannot make files in {shown}"))
-            .because(error)
-            .hint("incoming is built beside the live file: allow us to write to its directory")
-    })?;
-    let found = nix::sys::statvfs::statvfs(directory).map_err(|error| {
-        Error::new(Kind::Io, format!("cannot ask for the room in {shown}")).because(error)
-    })?;
-    let free = found.blocks_available() * found.fragment_size() as u64;
-    if free < needed {
-        const MIB: u64 = 1 << 20;
-        return Err(Error::new(
-            Kind::Full,
-            format!(
-                "{shown} has {} MiB free, and the copy needs about {} MiB",
-                free / MIB,
-                needed.div_ceil(MIB)
-            ),
-        )
-        .hint("free space there and run the job again"));
-    }
-    Ok(())
-}
-
-/// Refuses what could not be published into a live file.
-fn check_live(live: &Path, definitions: &Definitions, selection: &Selection) -> Result<u64> {
-    let connection = open_write(live)?;
-    if connection.is_readonly("main").map_err(on(live))? {
-        return Err(Error::new(
-            Kind::Permission,
-            format!("{} cannot be written", live.display()),
-        )
-        .hint("allow the user that runs envsyncd to write to it"));
-    }
-    let theirs = Definitions::read(&connection, selection).map_err(on(live))?;
-    let is_empty = theirs.tables.is_empty() && theirs.others.is_empty();
-    if !is_empty && theirs.settings.encoding != definitions.settings.encoding {
-        return Err(Error::new(
-            Kind::Verify,
-            format!(
-                "{} is {} and the source {}: an application that has it open could not read on",
-                live.display(),
-                theirs.settings.encoding,
-                definitions.settings.encoding
-            ),
-        )
-        .hint("move the target's file away: then a new one is made"));
-    }
-    Kept::plan(definitions, &theirs, selection)?;
-    Ok(theirs.settings.bytes())
 }
 
 #[async_trait]
@@ -553,71 +475,6 @@ impl Target for SqliteTarget {
         held(&self.state).watch = None;
         drop(held(&self.lock).take());
     }
-}
-
-/// A publish into a file that is there.
-struct Publishing {
-    live: PathBuf,
-    incoming: PathBuf,
-    snapshot: PathBuf,
-    definitions: Arc<Definitions>,
-    selection: Arc<Selection>,
-    kept: Option<Arc<Kept>>,
-}
-
-impl Publishing {
-    fn run(&self, mut watch: Watch, stop: &tokio_util::sync::CancellationToken) -> Result<()> {
-        let incoming = copy::open_building(&self.incoming)?;
-        incoming
-            .pragma_update(None, "cache_size", -2000)
-            .map_err(on(&self.incoming))?;
-        // A script may have changed it, and live would follow.
-        incoming
-            .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
-            .map_err(on(&self.incoming))?;
-        let again = companion(&self.snapshot, ".again");
-        if watch.is_changed()? {
-            // Most of what was written since the snapshot is caught up with while live can still be written.
-            watch = live::snapshot(&self.live, &again, stop)?;
-            self.catch_up(&incoming, &again)?;
-        }
-        let mut under_lock = || {
-            if watch.is_changed()? {
-                live::snapshot_under_lock(&watch, &self.live, &again, stop)?;
-                self.catch_up(&incoming, &again)?;
-            }
-            Ok(())
-        };
-        live::replace(&self.live, &incoming, &mut under_lock, stop)
-    }
-
-    /// A newer snapshot takes the place of the old one; what the target keeps follows it.
-    fn catch_up(&self, incoming: &Connection, again: &Path) -> Result<()> {
-        if let Some(kept) = self.kept.as_ref().filter(|kept| !kept.is_empty()) {
-            kept.catch_up(
-                incoming,
-                &self.snapshot,
-                again,
-                &self.definitions,
-                &self.selection,
-            )?;
-        }
-        rename(again, &self.snapshot)
-    }
-}
-
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(io(format!(
-        "cannot rename {} to {}",
-        from.display(),
-        to.display()
-    )))
-}
-
-fn after_publish(error: Error) -> Error {
-    error
-        .with_kind(Kind::AfterPublish)
-        .within("the new data is live")
 }
 
 fn ours(survey: &Survey) -> Result<Arc<Definitions>> {

@@ -1,0 +1,108 @@
+//! Publish, into a file that is there or as one that is new.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::connection::{on, open_write};
+use super::copy;
+use super::kept::Kept;
+use super::live::{self, Watch};
+use super::place::companion;
+use super::schema::Definitions;
+use crate::error::{Error, Kind, Result, io};
+use crate::store::Selection;
+
+/// Incoming becomes a file where there was none.
+pub(super) fn publish_new(incoming: &Path, live: &Path, definitions: &Definitions) -> Result<()> {
+    let connection = open_write(incoming)?;
+    let mode = if definitions.settings.is_wal() {
+        "WAL"
+    } else {
+        "DELETE"
+    };
+    connection
+        .pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))
+        .map_err(on(incoming))?;
+    drop(connection);
+    copy::dress_new(incoming, definitions.mode)?;
+    copy::sync(incoming)?;
+    // Unlike a rename, a link never replaces a file that someone made meanwhile.
+    std::fs::hard_link(incoming, live).map_err(io(format!(
+        "cannot put incoming in place as {}",
+        live.display()
+    )))
+}
+
+/// A publish into a file that is there.
+pub(super) struct Publishing {
+    pub(super) live: PathBuf,
+    pub(super) incoming: PathBuf,
+    pub(super) snapshot: PathBuf,
+    pub(super) definitions: Arc<Definitions>,
+    pub(super) selection: Arc<Selection>,
+    pub(super) kept: Option<Arc<Kept>>,
+}
+
+impl Publishing {
+    /// Ends with the new content live and the snapshot true, or with live as it was.
+    pub(super) fn run(
+        &self,
+        mut watch: Watch,
+        stop: &tokio_util::sync::CancellationToken,
+    ) -> Result<()> {
+        let incoming = copy::open_building(&self.incoming)?;
+        incoming
+            .pragma_update(None, "cache_size", -2000)
+            .map_err(on(&self.incoming))?;
+        // A script may have changed it, and live would follow.
+        incoming
+            .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
+            .map_err(on(&self.incoming))?;
+        let again = companion(&self.snapshot, ".again");
+        if watch.is_changed()? {
+            // Most of what was written since the snapshot is caught up with while live can still be written.
+            watch = live::snapshot(&self.live, &again, stop)?;
+            self.catch_up(&incoming, &again)?;
+        }
+        let mut under_lock = || {
+            if watch.is_changed()? {
+                live::snapshot_under_lock(&watch, &self.live, &again, stop)?;
+                self.catch_up(&incoming, &again)?;
+            }
+            Ok(())
+        };
+        live::replace(&self.live, &incoming, &mut under_lock, stop)
+    }
+
+    /// A newer snapshot takes the place of the old one; what the target keeps follows it.
+    fn catch_up(&self, incoming: &Connection, again: &Path) -> Result<()> {
+        if let Some(kept) = self.kept.as_ref().filter(|kept| !kept.is_empty()) {
+            kept.catch_up(
+                incoming,
+                &self.snapshot,
+                again,
+                &self.definitions,
+                &self.selection,
+            )?;
+        }
+        rename(again, &self.snapshot)
+    }
+}
+
+/// Renames, and names both in an error.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(io(format!(
+        "cannot rename {} to {}",
+        from.display(),
+        to.display()
+    )))
+}
+
+/// An error that came when the new data was live already.
+pub(super) fn after_publish(error: Error) -> Error {
+    error
+        .with_kind(Kind::AfterPublish)
+        .within("the new data is live")
+}
