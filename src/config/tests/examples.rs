@@ -24,10 +24,10 @@ fn every_example_is_valid_and_warns_of_nothing() {
 }
 
 #[test]
-fn the_quickstart_needs_no_settings() {
+fn the_self_contained_job_needs_no_settings() {
     let nothing = Files::new();
     let (settings, _) = nothing.settings("").unwrap();
-    let file = repository().join("config.d/sqlite-quickstart.toml");
+    let file = repository().join("config.d/self-contained.toml");
     load_job(&file, &settings).unwrap_or_else(|all| panic!("{all}"));
 }
 

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{explain, on, stopped};
+use super::connection::{explain, on, quoted, stopped};
 use super::copy;
 use super::rows::insert;
 use super::schema::{Definitions, Table};
@@ -65,7 +65,6 @@ pub(super) struct Spread<'a> {
     told: u64,
     at: usize,
     part_bytes: u64,
-    part_rows: u64,
 }
 
 impl<'a> Spread<'a> {
@@ -76,38 +75,41 @@ impl<'a> Spread<'a> {
             told: 0,
             at: 0,
             part_bytes: 0,
-            part_rows: 0,
         }
     }
 
-    /// Tells the meter what is new.
+    /// Tells the meter what is new; rows are counted when all pages are there.
     pub(super) fn reach(&mut self, (done, all): Progress) {
         let total: u64 = self.parts.iter().map(|part| part.bytes).sum();
         let reached = (total as f64 * done as f64 / all.max(1) as f64) as u64;
         while let Some(part) = self.parts.get(self.at) {
             let left = part.bytes - self.part_bytes;
             let bytes = left.min(reached.saturating_sub(self.told));
-            let is_over = bytes == left && (reached > self.told + bytes || done == all);
             self.part_bytes += bytes;
             self.told += bytes;
-            let rows = if is_over {
-                part.rows
-            } else {
-                (part.rows as f64 * self.part_bytes as f64 / part.bytes.max(1) as f64) as u64
-            };
-            let new = rows.saturating_sub(self.part_rows);
-            if bytes > 0 || new > 0 {
-                self.meter.add(part, new, bytes);
+            if bytes > 0 {
+                self.meter.add(part, 0, bytes);
             }
-            self.part_rows += new;
-            if !is_over {
+            if bytes < left || (reached <= self.told && done != all) {
                 break;
             }
             self.at += 1;
             self.part_bytes = 0;
-            self.part_rows = 0;
         }
     }
+}
+
+/// How many rows each of these tables has.
+pub(super) fn counts(connection: &Connection, names: &[String]) -> rusqlite::Result<Vec<u64>> {
+    names
+        .iter()
+        .map(|name| {
+            let query = format!("SELECT count(*) FROM main.{}", quoted(name));
+            connection.query_row(&query, [], |row| {
+                row.get::<_, i64>(0).map(|count| count as u64)
+            })
+        })
+        .collect()
 }
 
 /// Inserts a part's rows in one transaction. `None` ends them; a channel that closes without it is an end half-way.

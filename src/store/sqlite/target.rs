@@ -283,6 +283,28 @@ impl Target for SqliteTarget {
         copied?;
         held(&self.state).is_adopted = true;
         self.reopen().await?;
+        let names: Vec<String> = survey.parts.iter().map(|part| part.name.clone()).collect();
+        let count = |names: Vec<String>| {
+            move |connection: &mut rusqlite::Connection, _: &tokio_util::sync::CancellationToken| {
+                load::counts(connection, &names)
+                    .map_err(|error| super::connection::explain(error, "counting rows"))
+            }
+        };
+        let (reading, session) = (source.session()?, self.session()?);
+        let (sent, taken) =
+            tokio::try_join!(reading.run(count(names.clone())), session.run(count(names)))?;
+        for ((part, sent), taken) in survey.parts.iter().zip(sent).zip(taken) {
+            if sent != taken {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!(
+                        "{}: {sent} rows on the source and {taken} in the copy",
+                        part.label()
+                    ),
+                ));
+            }
+            meter.add(part, taken, 0);
+        }
         Ok(true)
     }
 
