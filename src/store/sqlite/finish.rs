@@ -15,6 +15,9 @@ use crate::store::Fate;
 /// How many problems an error tells.
 const SHOWN: usize = 3;
 
+/// SQLite maps no more than about 2 GiB of a file (`SQLITE_MAX_MMAP_SIZE`), and reads the rest.
+const MAPPED: i64 = 1 << 31;
+
 /// Completes an incoming whose rows came one by one.
 pub(super) fn complete(
     connection: &Connection,
@@ -133,10 +136,15 @@ pub(super) fn resize(path: &Path, page_size: i64) -> Result<()> {
 
 /// Reads everything once and says what is not sound.
 pub(super) fn integrity(connection: &Connection, path: &Path) -> Result<()> {
+    // The check jumps about in indexes: mapped, their pages are read where they lie in the system's cache, which takes
+    // a third of its time away. Nobody else has the file, so nobody can cut it short under us.
+    let mapped = |size: i64| connection.pragma_update(None, "mmap_size", size);
+    mapped(MAPPED).map_err(on(path))?;
     let problems: Vec<String> = connection
         .prepare("PRAGMA integrity_check(10)")
         .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
         .map_err(on(path))?;
+    mapped(0).map_err(on(path))?;
     if problems == ["ok"] {
         return Ok(());
     }
