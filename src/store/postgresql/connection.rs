@@ -222,6 +222,13 @@ impl Address {
         self.config.get_dbname().unwrap_or_default()
     }
 
+    /// Whether the URL's own `options` speak of a setting.
+    pub(super) fn says(&self, setting: &str) -> bool {
+        self.config
+            .get_options()
+            .is_some_and(|options| options.contains(setting))
+    }
+
     /// The user that the URL names.
     pub(super) fn user(&self) -> &str {
         self.config.get_user().unwrap_or_default()

@@ -47,6 +47,12 @@ impl Target {
             .connect(Some(&self.names.incoming), LOADING)
             .await?;
         let definitions = &self.made().definitions;
+        if self.context.workers > 1 && !self.address.says("max_parallel_maintenance_workers") {
+            // Several indexes are built at a time: each with helpers of its own, they would stand in each other's way.
+            session
+                .run("SET max_parallel_maintenance_workers = 0")
+                .await?;
+        }
         session
             .run(&format!(
                 "SET client_encoding = {}; SET check_function_bodies = off; SET search_path = {}",
@@ -106,6 +112,25 @@ impl Target {
                     Ok(()) => break,
                 }
             }
+            self.rest(session);
+            Ok(())
+        }))
+        .buffer_unordered(self.context.workers)
+        .try_collect::<()>()
+        .await
+    }
+
+    /// Statistics of every table, several at a time: the first queries on the published database need them.
+    pub(super) async fn analyze(&self) -> Result<()> {
+        let statements: Vec<String> = self
+            .made()
+            .tables
+            .keys()
+            .map(|(schema, table)| format!("ANALYZE {}.{}", quoted(schema), quoted(table)))
+            .collect();
+        stream::iter(statements.into_iter().map(|statement| async move {
+            let session = self.session().await?;
+            session.run(&statement).await?;
             self.rest(session);
             Ok(())
         }))
@@ -431,7 +456,7 @@ impl Target {
         for entry in &made.sorted.attach {
             restore::make(&session, entry).await?;
         }
-        session.run("ANALYZE").await?;
+        self.analyze().await?;
         self.refresh_views(&made.sorted.before).await?;
         for place in later {
             self.build_index(place).await?;
