@@ -26,9 +26,24 @@ struct Queue {
     busy: usize,
 }
 
-/// The place of the step that costs most.
-fn dearest(steps: &[Step]) -> Option<usize> {
-    (0..steps.len()).max_by_key(|place| steps[*place].cost)
+impl Queue {
+    /// Parts in their order, then the step that costs most.
+    fn take(&mut self) -> Option<Piece> {
+        if let Some(part) = self.parts.pop_front() {
+            return Some(Piece::Part(part));
+        }
+        let dearest = (0..self.steps.len()).max_by_key(|place| self.steps[*place].cost)?;
+        Some(Piece::Step(self.steps.swap_remove(dearest)))
+    }
+}
+
+/// What a worker does.
+#[derive(Clone, Copy)]
+enum Duty {
+    /// Parts first, then steps.
+    All,
+    /// Steps, when all parts are taken.
+    Steps,
 }
 
 enum Piece {
@@ -38,23 +53,20 @@ enum Piece {
 
 impl Work {
     /// The next piece, once there is one; `None` when nothing is left and nothing more can come.
-    async fn next(&self) -> Option<Piece> {
+    async fn next(&self, duty: Duty) -> Option<Piece> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             {
                 let mut queue = self.queue.lock().expect("no one panics with this lock");
-                let piece = match queue.parts.pop_front() {
-                    Some(part) => Some(Piece::Part(part)),
-                    None => dearest(&queue.steps)
-                        .map(|place| Piece::Step(queue.steps.swap_remove(place))),
-                };
+                let waits = matches!(duty, Duty::Steps) && !queue.parts.is_empty();
+                let piece = if waits { None } else { queue.take() };
                 if piece.is_some() {
                     queue.busy += 1;
                     return piece;
                 }
-                if queue.busy == 0 {
+                if !waits && queue.busy == 0 {
                     return None;
                 }
             }
@@ -93,8 +105,11 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     // Dropped, the set ends its workers: a failed or cancelled copy leaves nobody writing.
     let mut workers = JoinSet::new();
     for _ in 0..site.context.workers {
-        let (site, work) = (site.clone(), work.clone());
-        workers.spawn(worker(site, work).in_current_span());
+        // Once no rows are left to read, twice as many: who builds an index often waits for the disk.
+        for duty in [Duty::All, Duty::Steps] {
+            let (site, work) = (site.clone(), work.clone());
+            workers.spawn(worker(site, work, duty).in_current_span());
+        }
     }
     while let Some(ended) = workers.join_next().await {
         ended.map_err(|error| Error::new(Kind::Internal, "a worker broke").because(error))??;
@@ -102,8 +117,8 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
-async fn worker(site: Arc<Site>, work: Arc<Work>) -> Result<()> {
-    while let Some(piece) = work.next().await {
+async fn worker(site: Arc<Site>, work: Arc<Work>, duty: Duty) -> Result<()> {
+    while let Some(piece) = work.next(duty).await {
         match piece {
             Piece::Part(part) => {
                 let label = part.label();
