@@ -16,7 +16,7 @@ use crate::store::Fate;
 const SHOWN: usize = 3;
 
 /// SQLite maps no more than about 2 GiB of a file (`SQLITE_MAX_MMAP_SIZE`), and reads the rest.
-const MAPPED: i64 = 1 << 31;
+pub(super) const MAPPED: i64 = 1 << 31;
 
 /// Completes an incoming whose rows came one by one.
 pub(super) fn complete(

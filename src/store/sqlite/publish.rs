@@ -6,11 +6,11 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::connection::{on, open_write};
-use super::copy;
 use super::kept::Kept;
 use super::live::{self, Watch};
 use super::place::companion;
 use super::schema::Definitions;
+use super::{copy, finish};
 use crate::error::{Error, Kind, Result, io};
 use crate::store::Selection;
 
@@ -53,8 +53,10 @@ impl Publishing {
         stop: &tokio_util::sync::CancellationToken,
     ) -> Result<()> {
         let incoming = copy::open_building(&self.incoming)?;
+        // Each page is read once: mapped, from where it lies in the system's cache.
         incoming
             .pragma_update(None, "cache_size", -2000)
+            .and_then(|()| incoming.pragma_update(None, "mmap_size", finish::MAPPED))
             .map_err(on(&self.incoming))?;
         // A script may have changed it, and live would follow.
         incoming
