@@ -95,11 +95,7 @@ fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Resul
         let mut order = order(job, settings, state, id, counts)?;
         order.board = board;
         for dead in recover::bury(&order.state, &order.settings)? {
-            if dead.job != order.job.name.as_str() {
-                clear_now(&order.settings, &order.state, &dead).await;
-            } else if let Ok(cleared) = for_dead(&order.settings, &order.state, &dead) {
-                recover::clear(Arc::new(cleared), &dead).await;
-            }
+            clear_now(&order.settings, &order.state, &dead).await;
         }
         match what {
             What::Run => crate::run::execute(order).await,

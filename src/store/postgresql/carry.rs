@@ -20,7 +20,7 @@ pub(super) struct Carried {
     pub(super) toc: Toc,
     /// Sequences whose values are live's.
     pub(super) sequences: Vec<Sequence>,
-    /// Objects that the source does not have, by catalogue and oid in incoming: filled once they are made.
+    /// The tables that only live has: schema and name.
     pub(super) tables: HashSet<(String, String)>,
 }
 

@@ -115,7 +115,6 @@ pub(super) const LOADING: &[(&str, &str)] = &[
     ("lock_timeout", "0"),
     ("synchronous_commit", "off"),
     ("default_transaction_read_only", "off"),
-    ("session_replication_role", "origin"),
     ("client_min_messages", "warning"),
 ];
 
@@ -255,10 +254,6 @@ impl Address {
         config.dbname(database);
         let mut options = self.config.get_options().unwrap_or_default().to_owned();
         for (name, value) in COMMON.iter().chain(settings) {
-            // session_replication_role is for superusers alone, and its default is what we want.
-            if *name == "session_replication_role" {
-                continue;
-            }
             options.push_str(&format!(" -c {name}={value}"));
         }
         config.options(options.trim_start());
