@@ -237,6 +237,15 @@ pub struct RebootLock {
     pub inhibit: bool,
 }
 
+/// What becomes of running runs when the daemon stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStop {
+    /// They go on, and the next daemon finds them.
+    Leave,
+    /// They are told to end, and waited for.
+    Cancel,
+}
+
 /// envsyncd.toml, validated, with the environment's overrides in it.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -262,6 +271,12 @@ pub struct Settings {
     pub timezone: chrono_tz::Tz,
     /// How many runs at once.
     pub max_concurrent_runs: usize,
+    /// What becomes of runs when the daemon is told to stop.
+    pub on_stop: OnStop,
+    /// How long a stopping daemon waits for the runs that it has told to end.
+    pub stop_timeout: Duration,
+    /// Between a run's SIGTERM and its SIGKILL.
+    pub kill_after: Duration,
     /// Priority of runs.
     pub priority: Priority,
     /// Reboot lock.

@@ -45,7 +45,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Reads and validates one job's file. Also returns warnings.
 pub fn load_job(file: &Path, settings: &Settings) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
-    let mut document = Document::read(file)?;
+    load_job_as(file, file, settings)
+}
+
+/// Reads a copy of a job's file as if it stood in the file's place: its last good version, while the file is broken.
+pub fn load_job_as(
+    file: &Path,
+    copy: &Path,
+    settings: &Settings,
+) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
+    let mut document = Document::read_as(file, copy)?;
     let hidden = secret_spans(&document.text);
     document.hide(hidden);
     let (findings, root) = Findings::parse(&document);

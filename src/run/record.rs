@@ -248,7 +248,8 @@ fn status_state(state: RunState) -> status_file::State {
         RunState::Failed => status_file::State::Failed,
         RunState::Refused => status_file::State::Refused,
         RunState::Busy => status_file::State::Busy,
-        RunState::Cancelled => status_file::State::Cancelled,
+        // A skipped run is in the history alone: never a job's last.
+        RunState::Cancelled | RunState::Skipped => status_file::State::Cancelled,
     }
 }
 
