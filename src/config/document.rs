@@ -23,8 +23,8 @@ pub(super) struct Document {
     hidden: Vec<Range<usize>>,
 }
 
-/// A pipe would be waited for, and a device may have no end.
-fn contents(file: &Path) -> io::Result<Vec<u8>> {
+/// The bytes of a configuration file, 1 MiB at the most. A pipe would be waited for, and a device may have no end.
+pub fn contents(file: &Path) -> io::Result<Vec<u8>> {
     let data = std::fs::metadata(file)?;
     if data.is_dir() {
         return Err(io::Error::other("it is a directory"));
@@ -33,7 +33,9 @@ fn contents(file: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is not a file"));
     }
     let mut bytes = Vec::new();
-    File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    File::open(file)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }

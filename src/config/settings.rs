@@ -27,10 +27,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 const KILL_AFTER: Duration = Duration::from_secs(30);
 
 const PREFIX: &str = "ENVSYNCD_";
-/// The run that the daemon starts a process for.
-pub const RUN_VARIABLE: &str = "ENVSYNCD_RUN";
 /// Variables of ours that are read elsewhere.
-const OTHER_VARIABLES: &[&str] = &["ENVSYNCD_LOG", "ENVSYNCD_CONFIG", RUN_VARIABLE];
+const OTHER_VARIABLES: &[&str] = &["ENVSYNCD_LOG", "ENVSYNCD_CONFIG"];
 
 /// The top-level scalars, from a file or from the environment. Paths are absolute by now.
 #[derive(Debug, Default)]
@@ -183,21 +181,8 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
         );
     }
     if let Some(table) = root.get("scheduler").and_then(|value| value.table()) {
-        if let Some(value) = table.get("timezone")
-            && let Some(text) = value.text()
-        {
-            match text.parse() {
-                Ok(zone) => settings.timezone = zone,
-                Err(_) => value.report(
-                    value
-                        .wrong(format!("{} is not a time zone", quote(text)))
-                        .allowed("names of the IANA database: UTC, Europe/London, ...")
-                        .maybe_help(did_you_mean(
-                            text,
-                            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()),
-                        )),
-                ),
-            }
+        if let Some(zone) = table.get("timezone").and_then(|value| value.time_zone()) {
+            settings.timezone = zone;
         }
         if let Some(runs) = table
             .get("max_concurrent_runs")

@@ -228,6 +228,9 @@ mod tests {
             task: None,
             ..line
         };
-        assert_eq!(tagged(&others, None), "copied part=users job=search run=0199b");
+        assert_eq!(
+            tagged(&others, None),
+            "copied part=users job=search run=0199b"
+        );
     }
 }

@@ -121,7 +121,6 @@ impl State {
             Ok(Ok(state.is_some()))
         })
     }
-
 }
 
 fn insert(t: &Transaction<'_>, run: &Queued<'_>, host: &str) -> rusqlite::Result<()> {
