@@ -274,15 +274,14 @@ fn no_clock_sleep_restart_or_edit_loses_or_repeats_a_time_of_the_elapsed_hour() 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     /// Each due time comes up exactly once, in order: in a run, or as missed; whatever clock, machine, daemon and job go through.
     #[test]
     fn no_clock_sleep_restart_or_edit_loses_or_repeats_a_due_time(
         seed: u64,
         jitter in 2u64..7200,
-        // One that is due often: rare ones would take up the years.
-        other in 0usize..4,
+        other in 0..DAYS.len(),
     ) {
         let found = for_each(ZONES, |zone| {
             let calendars: Vec<_> = DAYS.iter().map(|case| case.due(*zone)).collect();
