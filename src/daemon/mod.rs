@@ -63,7 +63,7 @@ pub async fn serve(options: Options) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut heartbeat = Heartbeat::start().await?;
     daemon.beat(Absence::Down)?;
-    daemon.notify.ready();
+    Notify::ready();
     tracing::info!(jobs = daemon.jobs.iter().count(), "daemon is ready");
     loop {
         tokio::select! {
@@ -165,7 +165,7 @@ impl Daemon {
 
     /// One look at everything. An error is one that the daemon cannot live with.
     fn beat(&mut self, absence: Absence) -> Result<()> {
-        self.notify.alive();
+        Notify::alive();
         self.beats += 1;
         if self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
@@ -385,14 +385,13 @@ impl Daemon {
     /// What a run left that could not clear up itself is cleared by a process of its own.
     fn died(&mut self, run: &Run) {
         self.upkeep.changed([run.job.clone()]);
-        self.upkeep
-            .died(run, self.config.as_deref(), &self.settings);
+        upkeep::clear_after(run, self.config.as_deref(), &self.settings);
     }
 
     /// Reads files again. What is wrong with them changes nothing.
     fn reload(&mut self, look: Look) {
         if look == Look::All {
-            self.notify.reloading();
+            Notify::reloading();
             tracing::info!("reading all files again");
         }
         let look = if self.reload_settings(look) {
@@ -408,7 +407,7 @@ impl Daemon {
             .report("changed files cannot be recorded", taken.err());
         if look == Look::All {
             tracing::info!(jobs = self.jobs.iter().count(), "files are read");
-            self.notify.ready();
+            Notify::ready();
         }
     }
 
@@ -583,7 +582,7 @@ impl Daemon {
             OnStop::Leave => Duration::ZERO,
             OnStop::Cancel => self.settings.stop_timeout,
         };
-        self.notify.stopping(limit + Duration::from_secs(30));
+        Notify::stopping(limit + Duration::from_secs(30));
         if running > 0 && self.settings.on_stop == OnStop::Leave {
             tracing::info!(
                 running,
@@ -608,7 +607,7 @@ impl Daemon {
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
                 }
-                self.notify.alive();
+                Notify::alive();
                 if since.elapsed() >= limit && !killed {
                     self.supervisor.kill_all();
                     killed = true;

@@ -121,37 +121,37 @@ impl Upkeep {
         }
         Ok(())
     }
+}
 
-    /// A process of its own clears what a dead run left: the daemon has no business with data.
-    pub(super) fn died(&mut self, run: &Run, config: Option<&Path>, settings: &Settings) {
-        // Before its first step there is nothing.
-        if run.step.is_empty() {
-            return;
-        }
-        let Ok(program) = std::env::current_exe() else {
-            return;
-        };
-        let mut command = Command::new(program);
-        if let Some(config) = config {
-            command.arg("--config").arg(config);
-        }
-        let child = command
-            .args(["clear", &run.id])
-            .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
-            .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
-            .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("WATCHDOG_USEC")
-            .env_remove("WATCHDOG_PID")
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn();
-        match child {
-            Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
-            Err(error) => {
-                tracing::warn!(%error, "what the dead run left is not cleared yet; the next run does it");
-            }
+/// A process of its own clears what a dead run left: the daemon has no business with data.
+pub(super) fn clear_after(run: &Run, config: Option<&Path>, settings: &Settings) {
+    // Before its first step there is nothing.
+    if run.step.is_empty() {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else {
+        return;
+    };
+    let mut command = Command::new(program);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    let child = command
+        .args(["clear", &run.id])
+        .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
+        .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
+        .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    match child {
+        Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
+        Err(error) => {
+            tracing::warn!(%error, "what the dead run left is not cleared yet; the next run does it");
         }
     }
 }
