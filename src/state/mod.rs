@@ -9,6 +9,8 @@ mod history;
 mod holds;
 mod logs;
 mod open;
+mod overview;
+mod prune;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use holds::Hold;
 pub use logs::LogLine;
+pub use overview::{JobOverview, Total};
+pub use prune::Pruned;
 pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb};
 
 use crate::error::Result;
