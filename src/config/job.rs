@@ -294,4 +294,8 @@ pub struct Settings {
     pub priority: Priority,
     /// Reboot lock.
     pub reboot_lock: RebootLock,
+    /// How long the history is kept.
+    pub history: super::reporting::Retention,
+    /// What Prometheus reads.
+    pub metrics: super::reporting::Metrics,
 }

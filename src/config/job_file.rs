@@ -33,6 +33,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("scheduler", "in envsyncd.toml"),
     ("priority", "in envsyncd.toml"),
     ("reboot_lock", "in envsyncd.toml"),
+    ("history", "in envsyncd.toml"),
+    ("metrics", "in envsyncd.toml"),
     ("job_dir", "in envsyncd.toml"),
     ("state_dir", "in envsyncd.toml"),
     ("status_dir", "in envsyncd.toml"),

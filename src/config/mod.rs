@@ -12,6 +12,7 @@ mod environments;
 pub mod job;
 mod job_file;
 mod reader;
+pub mod reporting;
 mod settings;
 #[cfg(test)]
 mod tests;

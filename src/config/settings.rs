@@ -13,6 +13,7 @@ use super::endpoints::{self, Named};
 use super::environments;
 use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
 use super::reader::{Findings, Table, secret_spans};
+use super::reporting::{self, Metrics, Retention};
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
 
@@ -143,6 +144,8 @@ fn defaults() -> Settings {
             directory: None,
             inhibit: true,
         },
+        history: Retention::default(),
+        metrics: Metrics::default(),
     }
 }
 
@@ -219,6 +222,12 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
         }
         table.finish();
     }
+    if let Some(table) = root.get("history").and_then(|value| value.table()) {
+        settings.history = reporting::read_history(table);
+    }
+    if let Some(table) = root.get("metrics").and_then(|value| value.table()) {
+        settings.metrics = reporting::read_metrics(table);
+    }
     root.finish();
     (settings, scalars)
 }
@@ -239,6 +248,10 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("nice", "under [priority]"),
     ("io_class", "under [priority]"),
     ("io_level", "under [priority]"),
+    ("max_age", "under [history]"),
+    ("max_runs", "under [history]"),
+    ("log_max_age", "under [history]"),
+    ("textfile", "under [metrics]"),
 ];
 
 fn read_priority(table: Table<'_>) -> Priority {

@@ -62,7 +62,7 @@ pub async fn serve(options: Options) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut heartbeat = Heartbeat::start().await?;
-    daemon.beat(Absence::Down)?;
+    daemon.beat(Absence::Down);
     Notify::ready();
     tracing::info!(jobs = daemon.jobs.iter().count(), "daemon is ready");
     loop {
@@ -72,12 +72,12 @@ pub async fn serve(options: Options) -> Result<()> {
                     tracing::warn!("the clock was set back, or the machine is very busy");
                     heartbeat.restart().await?;
                 }
-                daemon.beat(Absence::None)?;
+                daemon.beat(Absence::None);
             }
             Some(ended) = daemon.supervisor.ended() => {
                 daemon.reap(ended);
                 // Its place in the queue is free.
-                daemon.beat(Absence::None)?;
+                daemon.beat(Absence::None);
             }
             _ = hangup.recv() => daemon.reload(Look::All),
             _ = terminate.recv() => break,
@@ -163,8 +163,8 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// One look at everything. An error is one that the daemon cannot live with.
-    fn beat(&mut self, absence: Absence) -> Result<()> {
+    /// One look at everything. There is no error that the daemon could not live with.
+    fn beat(&mut self, absence: Absence) {
         Notify::alive();
         self.beats += 1;
         if self.beats.is_multiple_of(FILES) {
@@ -182,7 +182,6 @@ impl Daemon {
         }
         self.upkeep
             .work(&self.settings, &self.state, &self.jobs, self.since);
-        Ok(())
     }
 
     fn round(&mut self, absence: Absence) -> Result<()> {

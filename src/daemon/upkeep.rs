@@ -192,7 +192,7 @@ fn write_status(settings: &Settings, state: &State, name: &str, entry: &Entry) -
 fn broken(settings: &Settings, state: &State, name: &str, problem: &str) -> Result<()> {
     let mut status = record::status_of_job(state, name, ("", ""), None)?;
     status.state = status_file::State::Refused;
-    status.message = problem.to_owned();
+    problem.clone_into(&mut status.message);
     status.problem = String::new();
     let same = status_file::read(&settings.status_dir, name).is_ok_and(|there| there == status);
     if same {

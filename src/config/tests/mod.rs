@@ -32,6 +32,7 @@ target = "sqlite:b.db"
 mod examples;
 mod job;
 mod passwords;
+mod reporting;
 mod settings;
 
 /// A directory with configuration files in it.
