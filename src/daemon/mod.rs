@@ -98,6 +98,8 @@ struct Daemon {
     host: String,
     since: DateTime<Utc>,
     seen: Option<Instant>,
+    /// How many runs wait.
+    queued: usize,
     beats: u64,
     jobs: Jobs,
     paused: Vec<Pause>,
@@ -119,6 +121,7 @@ impl Daemon {
             problem: String::new(),
             since: now,
             seen: None,
+            queued: 0,
             beats: 0,
             jobs: Jobs::new(&settings, &host)?,
             paused: Vec::new(),
@@ -180,8 +183,13 @@ impl Daemon {
             self.upkeep
                 .report("the daemon cannot record itself", seen.err());
         }
+        let facts = crate::report::metrics::Daemon {
+            started_at: self.since,
+            queued: self.queued,
+            running: self.supervisor.count(),
+        };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, self.since);
+            .work(&self.settings, &self.state, &self.jobs, &facts);
     }
 
     fn round(&mut self, absence: Absence) -> Result<()> {
@@ -190,7 +198,8 @@ impl Daemon {
         let now = Utc::now();
         self.plan(absence, &unfinished, now)?;
         let unfinished = self.state.unfinished()?;
-        let here = |run: &&Run| run.host == self.host;
+        let host = self.host.clone();
+        let here = |run: &&Run| run.host == host;
         let running: Vec<&Run> = unfinished
             .iter()
             .filter(here)
@@ -207,6 +216,8 @@ impl Daemon {
             self.died(&run);
         }
         self.start_waiting(&unfinished);
+        let waits = |run: &&Run| run.state == RunState::Pending && !self.supervisor.has(&run.id);
+        self.queued = unfinished.iter().filter(here).filter(waits).count();
         self.say(&unfinished);
         Ok(())
     }
@@ -613,8 +624,13 @@ impl Daemon {
                 }
             }
         }
+        let facts = crate::report::metrics::Daemon {
+            started_at: self.since,
+            queued: self.queued,
+            running: self.supervisor.count(),
+        };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, self.since);
+            .work(&self.settings, &self.state, &self.jobs, &facts);
         self.record(Utc::now(), None)?;
         tracing::info!("daemon has stopped");
         Ok(())
