@@ -290,11 +290,7 @@ fn an_hourly_job_runs_once_in_every_hour_that_passes() {
 
 #[test]
 fn no_clock_sleep_restart_or_edit_loses_or_repeats_a_time_of_the_elapsed_hour() {
-    let zones = [
-        chrono_tz::Europe::London,
-        chrono_tz::Australia::Lord_Howe,
-        chrono_tz::Asia::Kathmandu,
-    ];
+    let zones = [chrono_tz::Europe::London, chrono_tz::Australia::Lord_Howe];
     let all: Vec<(Tz, &Case)> = zones
         .iter()
         .flat_map(|zone| CLOCK.iter().map(|case| (*zone, case)))
