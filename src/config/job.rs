@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::monitoring::Monitoring;
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
 
@@ -266,4 +267,6 @@ pub struct Settings {
     pub priority: Priority,
     /// Reboot lock.
     pub reboot_lock: RebootLock,
+    /// Who is told how runs end.
+    pub monitoring: Monitoring,
 }

@@ -29,6 +29,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("scheduler", "in envsyncd.toml"),
     ("priority", "in envsyncd.toml"),
     ("reboot_lock", "in envsyncd.toml"),
+    ("icinga2", "in envsyncd.toml"),
+    ("nsca", "in envsyncd.toml"),
     ("job_dir", "in envsyncd.toml"),
     ("state_dir", "in envsyncd.toml"),
     ("status_dir", "in envsyncd.toml"),

@@ -11,6 +11,7 @@ use super::document::{Document, quote};
 use super::endpoints::{self, Named};
 use super::environments;
 use super::job::{IoClass, Priority, RebootLock, Settings};
+use super::monitoring::{self, Monitoring};
 use super::reader::{Findings, Table, secret_spans};
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
@@ -126,6 +127,7 @@ fn defaults() -> Settings {
             directory: None,
             inhibit: true,
         },
+        monitoring: Monitoring::default(),
     }
 }
 
@@ -198,6 +200,7 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
         }
         table.finish();
     }
+    settings.monitoring = monitoring::read(&root);
     root.finish();
     (settings, scalars)
 }
