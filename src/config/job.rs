@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::monitoring::Monitoring;
 use crate::policy::{Environment, Environments};
 use crate::schedule::{Schedule, Timetable};
 use crate::secret::Secret;
@@ -298,4 +299,6 @@ pub struct Settings {
     pub history: super::reporting::Retention,
     /// What Prometheus reads.
     pub metrics: super::reporting::Metrics,
+    /// Who is told how runs end.
+    pub monitoring: Monitoring,
 }

@@ -35,6 +35,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("reboot_lock", "in envsyncd.toml"),
     ("history", "in envsyncd.toml"),
     ("metrics", "in envsyncd.toml"),
+    ("icinga2", "in envsyncd.toml"),
+    ("nsca", "in envsyncd.toml"),
     ("job_dir", "in envsyncd.toml"),
     ("state_dir", "in envsyncd.toml"),
     ("status_dir", "in envsyncd.toml"),

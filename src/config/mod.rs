@@ -11,6 +11,7 @@ mod env_dir;
 mod environments;
 pub mod job;
 mod job_file;
+pub mod monitoring;
 mod reader;
 pub mod reporting;
 mod settings;

@@ -12,6 +12,7 @@ use super::document::{Document, quote};
 use super::endpoints::{self, Named};
 use super::environments;
 use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
+use super::monitoring::{self, Monitoring};
 use super::reader::{Findings, Table, secret_spans};
 use super::reporting::{self, Metrics, Retention};
 use crate::policy::{Environment, Environments};
@@ -146,6 +147,7 @@ fn defaults() -> Settings {
         },
         history: Retention::default(),
         metrics: Metrics::default(),
+        monitoring: Monitoring::default(),
     }
 }
 
@@ -228,6 +230,7 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
     if let Some(table) = root.get("metrics").and_then(|value| value.table()) {
         settings.metrics = reporting::read_metrics(table);
     }
+    settings.monitoring = monitoring::read(&root);
     root.finish();
     (settings, scalars)
 }

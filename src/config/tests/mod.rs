@@ -31,6 +31,7 @@ target = "sqlite:b.db"
 
 mod examples;
 mod job;
+mod monitoring;
 mod passwords;
 mod reporting;
 mod settings;
