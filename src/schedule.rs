@@ -12,8 +12,15 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
+mod timetable;
+
+pub use timetable::Timetable;
+
 /// Between two changes of a zone's clock lies more than this, and no change is as long.
 const STEP: Duration = Duration::days(2);
+
+/// 2026-01-01T00:00:00Z.
+const NEW_YEAR_2026: i64 = 1_767_225_600;
 
 /// A validated schedule, as written.
 #[derive(Debug, Clone)]
@@ -84,12 +91,24 @@ impl Schedule {
 
     /// The first time after this one that the schedule is due, to the second.
     pub fn next_after(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let from = after.with_nanosecond(0)? + Duration::seconds(1);
+        let after = after.with_nanosecond(0)?;
         if self.elapsed {
-            self.next_elapsed(from, zone)
+            self.next_elapsed(after + Duration::seconds(1), zone)
         } else {
-            self.next_on_the_clock(from, zone)
+            self.next_on_the_clock(after, zone)
         }
+    }
+
+    /// The shortest time between two of its times on a clock that never changes, as far as its first fifty of 2026 tell. The
+    /// year is as good as any other, and what is said of a file must not depend on when it is said.
+    pub fn shortest_gap(&self) -> Option<std::time::Duration> {
+        let begin = DateTime::from_timestamp(NEW_YEAR_2026, 0)?;
+        let end = begin + Duration::days(365);
+        let first = self.next_after(begin, Tz::UTC);
+        let times = std::iter::successors(first, |at| self.next_after(*at, Tz::UTC));
+        let times: Vec<_> = times.take(50).take_while(|at| *at < end).collect();
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        gaps.min()?.to_std().ok()
     }
 
     /// The next match on a clock that never changes, this one included.
@@ -99,8 +118,9 @@ impl Schedule {
         found.ok().map(|time| time.naive_utc())
     }
 
-    fn next_on_the_clock(&self, from: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let mut clock = from.with_timezone(&zone).naive_local();
+    fn next_on_the_clock(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        // The clock's next second, even where there is none: what a jump leaves out is due as it jumps.
+        let mut clock = after.with_timezone(&zone).naive_local() + Duration::seconds(1);
         loop {
             let due = self.next_match(clock)?;
             let at = match zone.from_local_datetime(&due) {
@@ -108,7 +128,7 @@ impl Schedule {
                 LocalResult::None => jump(due, zone)?,
             };
             // Earlier: the first of two equal times, seen from the second.
-            if at >= from {
+            if at > after {
                 return Some(at);
             }
             clock = due + Duration::seconds(1);
@@ -264,6 +284,20 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_does_not_exist_is_due_even_seen_from_the_second_before_the_jump() {
+        let schedule = Schedule::parse("30 1 * * *").unwrap();
+        for at in ["00:59:58Z", "00:59:59Z", "00:59:59.999Z"] {
+            let next = schedule.next_after(utc(&format!("2028-03-26T{at}")), LONDON);
+            assert_eq!(next, Some(utc("2028-03-26T01:00:00Z")), "{at}");
+        }
+        let next = schedule.next_after(utc("2028-03-26T01:00:00Z"), LONDON);
+        assert_eq!(next, Some(utc("2028-03-27T00:30:00Z")));
+        // And where the clock goes back in that second.
+        let next = schedule.next_after(utc("2028-10-29T00:59:59Z"), LONDON);
+        assert_eq!(next, Some(utc("2028-10-30T01:30:00Z")));
+    }
+
+    #[test]
     fn words_seconds_and_rare_days_work() {
         let next = |text: &str| {
             Schedule::parse(text)
@@ -294,6 +328,21 @@ mod tests {
             "a b c d e",
         ] {
             assert!(Schedule::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_gap_is_found_beside_longer_ones() {
+        for (text, hours) in [
+            ("hourly", Some(1)),
+            ("0 9,10,18 * * *", Some(1)),
+            ("30 2 * * 1-5", Some(24)),
+            ("weekly", Some(7 * 24)),
+            ("0 0 1,3 6 *", Some(48)),
+            ("0 0 29 2 *", None),
+        ] {
+            let gap = Schedule::parse(text).unwrap().shortest_gap();
+            assert_eq!(gap.map(|gap| gap.as_secs() / 3600), hours, "{text}");
         }
     }
 

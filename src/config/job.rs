@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::{Environment, Environments};
+use crate::schedule::{Schedule, Timetable};
 use crate::secret::Secret;
 
 /// A job's name: its file's name without `.toml`. Letters, digits, `.`, `_`, `-`; it names files.
@@ -183,7 +184,9 @@ pub struct Job {
     /// All environments that the job knows.
     pub environments: Environments,
     /// When it runs by itself.
-    pub schedule: Option<crate::schedule::Schedule>,
+    pub schedule: Option<Schedule>,
+    /// The schedule's time zone; `None`: the host's.
+    pub timezone: Option<chrono_tz::Tz>,
     /// How long a run may take.
     pub timeout: Option<Duration>,
     /// Spread of scheduled starts.
@@ -194,6 +197,16 @@ pub struct Job {
     pub tasks: Vec<Task>,
     /// The hooks.
     pub hooks: Hooks,
+}
+
+impl Job {
+    /// When it runs by itself on this host.
+    pub fn timetable(&self, settings: &Settings, host: &str) -> Option<Timetable> {
+        let schedule = self.schedule.clone()?;
+        let zone = self.timezone.unwrap_or(settings.timezone);
+        let job = self.name.as_str();
+        Some(Timetable::new(schedule, zone, self.jitter, host, job))
+    }
 }
 
 /// I/O scheduling class.

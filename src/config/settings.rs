@@ -164,21 +164,8 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
         );
     }
     if let Some(table) = root.get("scheduler").and_then(|value| value.table()) {
-        if let Some(value) = table.get("timezone")
-            && let Some(text) = value.text()
-        {
-            match text.parse() {
-                Ok(zone) => settings.timezone = zone,
-                Err(_) => value.report(
-                    value
-                        .wrong(format!("{} is not a time zone", quote(text)))
-                        .allowed("names of the IANA database: UTC, Europe/London, ...")
-                        .maybe_help(did_you_mean(
-                            text,
-                            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()),
-                        )),
-                ),
-            }
+        if let Some(zone) = table.get("timezone").and_then(|value| value.time_zone()) {
+            settings.timezone = zone;
         }
         if let Some(runs) = table
             .get("max_concurrent_runs")

@@ -156,9 +156,8 @@ pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &
         return Ok(());
     };
     let next = job
-        .schedule
-        .as_ref()
-        .and_then(|schedule| schedule.next_after(Utc::now(), settings.timezone));
+        .timetable(settings, &host_name())
+        .and_then(|timetable| timetable.next_after(Utc::now()));
     status_file::write(&settings.status_dir, &status_of(state, &run, next)?)
 }
 
