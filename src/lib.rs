@@ -11,8 +11,8 @@
 //! | `main.rs` | parses the command line and maps the outcome to an exit code |
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
 //! | [`run`] | one run in one straight line: a file a step, and one that walks them |
-//! | [`report`] | what others read: logs, status files, the monitoring plugin |
-//! | [`state`] | history, progress, logs and holds, in SQLite |
+//! | [`report`] | what others read: logs, status files, metrics, the monitoring plugin |
+//! | [`state`] | history and its totals, progress, logs and holds, in SQLite |
 //! | [`guard`] | locks, the reboot lock, priority, signals, and the programs that a run calls |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
