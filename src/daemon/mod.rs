@@ -189,7 +189,7 @@ impl Daemon {
             running: self.supervisor.count(),
         };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, &facts);
+            .work(&self.settings, &self.state, &self.jobs, Some(&facts));
     }
 
     fn round(&mut self, absence: Absence) -> Result<()> {
@@ -624,13 +624,8 @@ impl Daemon {
                 }
             }
         }
-        let facts = crate::report::metrics::Daemon {
-            started_at: self.since,
-            queued: self.queued,
-            running: self.supervisor.count(),
-        };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, &facts);
+            .work(&self.settings, &self.state, &self.jobs, None);
         self.record(Utc::now(), None)?;
         tracing::info!("daemon has stopped");
         Ok(())

@@ -85,13 +85,13 @@ impl Upkeep {
         }
     }
 
-    /// Does some of it.
+    /// Does some of it; `daemon` is `None` when it is about to end.
     pub(super) fn work(
         &mut self,
         settings: &Settings,
         state: &State,
         jobs: &Jobs,
-        daemon: &metrics::Daemon,
+        daemon: Option<&metrics::Daemon>,
     ) {
         let removed = self.clear_removed(settings, state, jobs);
         self.report(
@@ -110,17 +110,19 @@ impl Upkeep {
         settings: &Settings,
         state: &State,
         jobs: &Jobs,
-        daemon: &metrics::Daemon,
+        daemon: Option<&metrics::Daemon>,
     ) -> Result<()> {
         let Some(file) = &settings.metrics.textfile else {
             return Ok(());
         };
         let age = self.measured.map(|at| at.elapsed());
         let (soonest, latest) = METRICS;
-        if age.is_some_and(|age| age < soonest || (age < latest && !self.news)) {
+        // Of one that stops, the last word is written in any case.
+        let is_early = age.is_some_and(|age| age < soonest || (age < latest && !self.news));
+        if daemon.is_some() && is_early {
             return Ok(());
         }
-        self.news = daemon.running > 0;
+        self.news = daemon.is_some_and(|daemon| daemon.running > 0);
         self.measured = Some(Instant::now());
         let (paused, unfinished) = (state.pauses()?, state.unfinished()?);
         let all: Vec<metrics::Job<'_>> = jobs
@@ -135,7 +137,7 @@ impl Upkeep {
                 next_run_at: entry.planned.as_ref().and_then(Planned::next),
             })
             .collect();
-        metrics::write(file, &metrics::render(state, &all, Some(daemon))?)
+        metrics::write(file, &metrics::render(state, &all, daemon)?)
     }
 
     /// In a thread of its own: a long history takes a while.
