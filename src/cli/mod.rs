@@ -8,9 +8,11 @@ mod hold;
 mod jobs;
 mod json;
 mod logs;
+mod man;
 mod plan;
 mod release;
 mod run;
+mod scope;
 mod show;
 mod status;
 mod terminal;
@@ -98,6 +100,8 @@ enum Command {
     Release(release::Args),
     Rollback(run::RollbackArgs),
     Completions(completions::Args),
+    Man(man::Args),
+    Scope(scope::Args),
 }
 
 /// Reads the command line. What is wrong with it, or `--help`, is printed here: then this is the exit code.
@@ -149,6 +153,8 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Release(args) => release::main(options, &args),
         Command::Rollback(args) => run::rollback(options, &args),
         Command::Completions(args) => completions::main(&args),
+        Command::Man(args) => man::main(&args),
+        Command::Scope(scope::Args {}) => scope::main(options),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Each test boots a small system of its own (see `machine.rs`); where that is not possible, it fails and says why.
 
 mod machine;
+mod package;
+mod units;
 
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
