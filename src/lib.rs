@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `main.rs` | parses the command line and maps the outcome to an exit code |
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
+//! | [`daemon`] | keeps schedules, and starts and supervises runs; [`daemon::planner`] says what is due |
 //! | [`run`] | one run in one straight line: a file a step, and one that walks them |
 //! | [`report`] | what others read: logs, status files, the monitoring plugin |
 //! | [`state`] | history, progress, logs and holds, in SQLite |
@@ -36,6 +37,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod error;
 pub mod guard;
 pub mod policy;

@@ -12,8 +12,15 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
+mod timetable;
+
+pub use timetable::Timetable;
+
 /// Between two changes of a zone's clock lies more than this, and no change is as long.
 const STEP: Duration = Duration::days(2);
+
+/// 2026-01-01T00:00:00Z.
+const NEW_YEAR_2026: i64 = 1_767_225_600;
 
 /// A validated schedule, as written.
 #[derive(Debug, Clone)]
@@ -90,6 +97,18 @@ impl Schedule {
         } else {
             self.next_on_the_clock(from, zone)
         }
+    }
+
+    /// The shortest time between two of its times on a clock that never changes, as far as its first fifty of 2026 tell. The
+    /// year is as good as any other, and what is said of a file must not depend on when it is said.
+    pub fn shortest_gap(&self) -> Option<std::time::Duration> {
+        let begin = DateTime::from_timestamp(NEW_YEAR_2026, 0)?;
+        let end = begin + Duration::days(365);
+        let first = self.next_after(begin, Tz::UTC);
+        let times = std::iter::successors(first, |at| self.next_after(*at, Tz::UTC));
+        let times: Vec<_> = times.take(50).take_while(|at| *at < end).collect();
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        gaps.min()?.to_std().ok()
     }
 
     /// The next match on a clock that never changes, this one included.
@@ -294,6 +313,21 @@ mod tests {
             "a b c d e",
         ] {
             assert!(Schedule::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_gap_is_found_beside_longer_ones() {
+        for (text, hours) in [
+            ("hourly", Some(1)),
+            ("0 9,10,18 * * *", Some(1)),
+            ("30 2 * * 1-5", Some(24)),
+            ("weekly", Some(7 * 24)),
+            ("0 0 1,3 6 *", Some(48)),
+            ("0 0 29 2 *", None),
+        ] {
+            let gap = Schedule::parse(text).unwrap().shortest_gap();
+            assert_eq!(gap.map(|gap| gap.as_secs() / 3600), hours, "{text}");
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() {
         return Err("say why, for those who wait".to_owned());

@@ -1,14 +1,17 @@
 //! The command line: its arguments, and a file for each verb. The only place that knows a terminal.
 
 mod bars;
+mod cancel;
 mod check;
 mod completions;
+mod daemon;
 mod history;
 mod hold;
 mod jobs;
 mod json;
 mod logs;
 mod man;
+mod pause;
 mod plan;
 mod release;
 mod run;
@@ -16,6 +19,7 @@ mod scope;
 mod show;
 mod status;
 mod terminal;
+mod trigger;
 mod validate;
 
 use std::ffi::OsString;
@@ -34,7 +38,9 @@ use crate::state::State;
 const EXAMPLES: &str = "Examples:
   envsyncd --once -f publishing-api.toml    run one job now, in the foreground
   envsyncd plan -f publishing-api.toml      what that would do, with sizes; changes nothing
-  envsyncd status                           every job's last run
+  envsyncd daemon                           keep the schedules of all jobs
+  envsyncd trigger publishing-api           have the daemon run one job now
+  envsyncd status --watch                   every job, live
   envsyncd check -w 28h -c 52h              for Icinga or Nagios
   envsyncd hold staging --reason 'release 42' -- ./deploy.sh
 
@@ -60,6 +66,9 @@ pub struct Cli {
     /// The job's file, with --once
     #[arg(short, long, value_name = "FILE", requires = "once")]
     file: Option<PathBuf>,
+    /// How the daemon starts a run.
+    #[command(flatten)]
+    supervised: run::Supervised,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -88,7 +97,12 @@ impl Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Daemon(daemon::Args),
     Run(run::Args),
+    Trigger(trigger::Args),
+    Cancel(cancel::Args),
+    Pause(pause::Args),
+    Resume(pause::ResumeArgs),
     Validate(validate::Args),
     Plan(plan::Args),
     Status(status::Args),
@@ -102,6 +116,8 @@ enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Scope(scope::Args),
+    #[command(hide = true)]
+    Clear(run::ClearArgs),
 }
 
 /// Reads the command line. What is wrong with it, or `--help`, is printed here: then this is the exit code.
@@ -131,7 +147,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
     let options = &cli.options;
     if cli.once {
         return match (cli.file, cli.command) {
-            (Some(file), None) => run::main(options, &run::Args { file }),
+            (Some(file), None) => run::once(options, &file, &cli.supervised),
             _ => Err(Error::new(Kind::Usage, "--once is a run and takes no verb")
                 .hint("envsyncd --once -f FILE")),
         };
@@ -141,7 +157,12 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
             .hint("envsyncd --help lists the verbs"));
     };
     match command {
+        Command::Daemon(args) => daemon::main(options, &args),
         Command::Run(args) => run::main(options, &args),
+        Command::Trigger(args) => trigger::main(options, &args),
+        Command::Cancel(args) => cancel::main(options, &args),
+        Command::Pause(args) => pause::main(options, &args),
+        Command::Resume(args) => pause::resume(options, &args),
         Command::Validate(args) => validate::main(options, &args),
         Command::Plan(args) => plan::main(options, &args),
         Command::Status(args) => status::main(options, &args),
@@ -155,6 +176,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
         Command::Scope(scope::Args {}) => scope::main(options),
+        Command::Clear(args) => run::clear(options, &args),
     }
 }
 
@@ -234,10 +256,18 @@ fn state_to_read(options: &Options, settings: &Settings) -> Result<Option<State>
     let Some(state) = State::open_if_there(&settings.state_dir)? else {
         return Ok(None);
     };
-    for dead in recover::bury(&state, settings).unwrap_or_default() {
-        run::clear_after(options, settings, &state, &dead);
+    // The daemon knows how its children ended, and is about to say so itself.
+    if !has_daemon(&state)? {
+        for dead in recover::bury(&state, settings).unwrap_or_default() {
+            run::clear_after(options, settings, &state, &dead);
+        }
     }
     Ok(Some(state))
+}
+
+/// Whether a daemon works on this state store.
+fn has_daemon(state: &State) -> Result<bool> {
+    Ok(state.daemon()?.is_some_and(|daemon| daemon.is_alive()))
 }
 
 #[cfg(test)]
@@ -252,7 +282,10 @@ mod tests {
 
     #[test]
     fn every_verb_has_an_example_that_it_would_understand() {
-        for verb in Cli::command().get_subcommands() {
+        for verb in Cli::command()
+            .get_subcommands()
+            .filter(|verb| !verb.is_hide_set())
+        {
             let help = verb.get_after_help().map(ToString::to_string);
             let help = help.unwrap_or_default();
             let examples: Vec<&str> = help

@@ -1,6 +1,6 @@
 //! `run`, `--once` and `rollback`: a job in the foreground.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -8,14 +8,14 @@ use chrono::Utc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Options, asker, bars, terminal};
-use crate::config::Variables;
+use super::{Options, asker, bars, jobs, terminal};
 use crate::config::job::{Job, JobName, Settings};
+use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
-use crate::guard::{priority, signals};
+use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
 use crate::run::{Order, record, recover};
-use crate::state::{LogLine, Run, State, Trigger};
+use crate::state::{LogLine, Run, RunState, State, Trigger};
 
 /// Runs one job now, in the foreground
 #[derive(Debug, clap::Args)]
@@ -39,12 +39,52 @@ pub(super) struct RollbackArgs {
     pub(super) file: PathBuf,
 }
 
+/// How the daemon starts a run; a person has no use for it.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Supervised {
+    /// The run that waits to be begun
+    #[arg(long, hide = true, requires = "once", value_name = "RUN")]
+    run: Option<String>,
+    /// Read instead of the job's file
+    #[arg(long, hide = true, requires = "once", value_name = "FILE")]
+    last_good: Option<PathBuf>,
+    /// Read instead of the settings' file
+    #[arg(long, hide = true, requires = "once", value_name = "FILE")]
+    last_good_settings: Option<PathBuf>,
+}
+
+/// Clears what a dead run left
+#[derive(Debug, clap::Args)]
+pub(super) struct ClearArgs {
+    /// The run's id
+    run: String,
+}
+
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
-    in_foreground(options, &args.file, What::Run)
+    once(options, &args.file, &Supervised::default())
+}
+
+pub(super) fn once(options: &Options, file: &Path, supervised: &Supervised) -> Result<u8> {
+    in_foreground(options, file, What::Run, supervised)
 }
 
 pub(super) fn rollback(options: &Options, args: &RollbackArgs) -> Result<u8> {
-    in_foreground(options, &args.file, What::Rollback)
+    in_foreground(options, &args.file, What::Rollback, &Supervised::default())
+}
+
+/// A verb of the daemon's, for itself.
+pub(super) fn clear(options: &Options, args: &ClearArgs) -> Result<u8> {
+    let settings = super::settings(options)?;
+    let state = State::open(&settings.state_dir)?;
+    let run = jobs::find_run(&args.run, &settings, Some(&state))?;
+    if !run.state.is_final() {
+        return Err(Error::new(
+            Kind::Busy,
+            format!("run {} is {}", run.id, run.state),
+        ));
+    }
+    clear_after(options, &settings, &state, &run);
+    Ok(0)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,9 +93,27 @@ enum What {
     Rollback,
 }
 
-fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Result<u8> {
-    let settings = super::settings(options)?;
-    let job = super::job(options, file, &settings).inspect_err(|error| {
+fn in_foreground(
+    options: &Options,
+    file: &Path,
+    what: What,
+    supervised: &Supervised,
+) -> Result<u8> {
+    let settings = match &supervised.last_good_settings {
+        None => super::settings(options)?,
+        Some(copy) => {
+            let loaded =
+                config::load_settings_as(options.config.as_deref(), copy, config::environment());
+            loaded.map_err(super::wrong)?.0
+        }
+    };
+    let loaded = match &supervised.last_good {
+        None => super::job(options, file, &settings),
+        Some(copy) => config::load_job_as(file, copy, &settings)
+            .map(|(job, _)| job)
+            .map_err(super::wrong),
+    };
+    let job = loaded.inspect_err(|error| {
         // The status of a job that is running is that run's own; of a file that is no job's there is none to write.
         if let Ok(name) = JobName::of_file(file)
             && what == What::Run
@@ -66,7 +124,14 @@ fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Resul
         }
     })?;
     let state = State::open(&settings.state_dir)?;
-    let id = uuid::Uuid::now_v7().to_string();
+    let asked = match &supervised.run {
+        Some(id) => Some(waiting(&state, id, &job)?),
+        None => None,
+    };
+    let id = match &asked {
+        Some(run) => run.id.clone(),
+        None => uuid::Uuid::now_v7().to_string(),
+    };
     let board = Order::board_for(&job);
     let mut bars = bars::Bars::new(board.clone(), options.verbosity() < 0);
     let mut log_options = options.log();
@@ -94,8 +159,17 @@ fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Resul
     let outcome = runtime.block_on(async {
         let mut order = order(job, settings, state, id, counts)?;
         order.board = board;
-        for dead in recover::bury(&order.state, &order.settings)? {
-            clear_now(&order.settings, &order.state, &dead).await;
+        if let Some(run) = asked {
+            order.trigger = run.trigger;
+            order.by = run.by;
+            // Before anything that takes long: the daemon may be stopped at any moment, and its unit with it.
+            scope::enter(order.job.name.as_str(), &order.id).await;
+        }
+        // Where there is a daemon, it does so.
+        if !super::has_daemon(&order.state)? {
+            for dead in recover::bury(&order.state, &order.settings)? {
+                clear_now(&order.settings, &order.state, &dead).await;
+            }
         }
         match what {
             What::Run => crate::run::execute(order).await,
@@ -106,6 +180,18 @@ fn in_foreground(options: &Options, file: &std::path::Path, what: What) -> Resul
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     bars.end(outcome.as_ref().err());
     outcome.map(|()| 0)
+}
+
+/// The run that the daemon has put in the queue, and starts this process for.
+fn waiting(state: &State, id: &str, job: &Job) -> Result<Run> {
+    match state.run(id)? {
+        Some(run) if run.state == RunState::Pending && run.job == job.name.as_str() => Ok(run),
+        Some(run) => Err(Error::new(
+            Kind::Busy,
+            format!("run {id} does not wait to be begun: it is {}", run.state),
+        )),
+        None => Err(Error::new(Kind::Usage, format!("there is no run `{id}`"))),
+    }
 }
 
 /// A runtime with this many threads for async work.

@@ -1,5 +1,7 @@
 //! One configuration file as text: where a byte stands, and the line around it with its passwords masked.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,9 @@ use super::diagnostics::{Diagnostic, Diagnostics, Place};
 
 /// What stands where a password was.
 pub(super) const MASK: &str = "***";
+
+/// More than anybody writes by hand; whatever is larger was put there by mistake.
+const LARGEST: u64 = 1 << 20;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -18,9 +23,33 @@ pub(super) struct Document {
     hidden: Vec<Range<usize>>,
 }
 
+/// The bytes of a configuration file, 1 MiB at the most. A pipe would be waited for, and a device may have no end.
+pub fn contents(file: &Path) -> io::Result<Vec<u8>> {
+    let data = std::fs::metadata(file)?;
+    if data.is_dir() {
+        return Err(io::Error::other("it is a directory"));
+    }
+    if !data.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
 impl Document {
     pub(super) fn read(file: &Path) -> Result<Self, Diagnostics> {
-        let bytes = std::fs::read(file).map_err(|error| {
+        Self::read_as(file, file)
+    }
+
+    /// What `copy` says, as if it stood in `file`.
+    pub(super) fn read_as(file: &Path, copy: &Path) -> Result<Self, Diagnostics> {
+        let bytes = contents(copy).map_err(|error| {
             let diagnostic = Diagnostic::of_file(file, format!("cannot be read: {error}"));
             match error.kind() {
                 std::io::ErrorKind::PermissionDenied => {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::{Environment, Environments};
+use crate::schedule::{Schedule, Timetable};
 use crate::secret::Secret;
 
 /// A job's name: its file's name without `.toml`. Letters, digits, `.`, `_`, `-`; it names files.
@@ -183,7 +184,9 @@ pub struct Job {
     /// All environments that the job knows.
     pub environments: Environments,
     /// When it runs by itself.
-    pub schedule: Option<crate::schedule::Schedule>,
+    pub schedule: Option<Schedule>,
+    /// The schedule's time zone; `None`: the host's.
+    pub timezone: Option<chrono_tz::Tz>,
     /// How long a run may take.
     pub timeout: Option<Duration>,
     /// Spread of scheduled starts.
@@ -194,6 +197,16 @@ pub struct Job {
     pub tasks: Vec<Task>,
     /// The hooks.
     pub hooks: Hooks,
+}
+
+impl Job {
+    /// When it runs by itself on this host.
+    pub fn timetable(&self, settings: &Settings, host: &str) -> Option<Timetable> {
+        let schedule = self.schedule.clone()?;
+        let zone = self.timezone.unwrap_or(settings.timezone);
+        let job = self.name.as_str();
+        Some(Timetable::new(schedule, zone, self.jitter, host, job))
+    }
 }
 
 /// I/O scheduling class.
@@ -237,6 +250,15 @@ pub struct RebootLock {
     pub inhibit: bool,
 }
 
+/// What becomes of running runs when the daemon stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStop {
+    /// They go on, and the next daemon finds them.
+    Leave,
+    /// They are told to end, and waited for.
+    Cancel,
+}
+
 /// envsyncd.toml, validated, with the environment's overrides in it.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -262,6 +284,12 @@ pub struct Settings {
     pub timezone: chrono_tz::Tz,
     /// How many runs at once.
     pub max_concurrent_runs: usize,
+    /// What becomes of runs when the daemon is told to stop.
+    pub on_stop: OnStop,
+    /// How long a stopping daemon waits for the runs that it has told to end.
+    pub stop_timeout: Duration,
+    /// Between a run's SIGTERM and its SIGKILL.
+    pub kill_after: Duration,
     /// Priority of runs.
     pub priority: Priority,
     /// Reboot lock.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{Document, has_secret, quote};
@@ -23,6 +24,9 @@ const KINDS: &[(&str, StoreKind)] = &[
     ("sqlite", StoreKind::Sqlite),
 ];
 const LATER_KINDS: &[&str] = &["files", "mongodb", "mysql", "opensearch"];
+
+/// Longer than any schedule's gap that one would spread starts over.
+const LONGEST_JITTER: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// Keys of envsyncd.toml and of tasks that people put at a job's top.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -45,7 +49,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Reads and validates one job's file. Also returns warnings.
 pub fn load_job(file: &Path, settings: &Settings) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
-    let mut document = Document::read(file)?;
+    load_job_as(file, file, settings)
+}
+
+/// Reads a copy of a job's file as if it stood in the file's place: its last good version, while the file is broken.
+pub fn load_job_as(
+    file: &Path,
+    copy: &Path,
+    settings: &Settings,
+) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
+    let mut document = Document::read_as(file, copy)?;
     let hidden = secret_spans(&document.text);
     document.hide(hidden);
     let (findings, root) = Findings::parse(&document);
@@ -138,9 +151,14 @@ fn read(
             );
         }
     };
+    let timezone = root.get("timezone").and_then(|value| {
+        unscheduled(&value);
+        value.time_zone()
+    });
     let jitter = root.get("jitter").and_then(|value| {
         unscheduled(&value);
-        value.duration()
+        let jitter = value.duration()?;
+        check_jitter(&value, jitter, schedule.as_ref()).then_some(jitter)
     });
     let catch_up = root.get("catch_up").and_then(|value| {
         unscheduled(&value);
@@ -173,12 +191,47 @@ fn read(
         to: to?,
         environments,
         schedule,
+        timezone,
         timeout,
         jitter,
         catch_up: catch_up.unwrap_or(false),
         tasks: tasks?,
         hooks,
     })
+}
+
+/// Whether a jitter is possible. One that moves nothing, or past the schedule's next time, is a warning.
+fn check_jitter(value: &Value<'_>, jitter: Duration, schedule: Option<&Schedule>) -> bool {
+    if jitter > LONGEST_JITTER {
+        value.report(
+            value
+                .wrong("a jitter of more than a month")
+                .allowed("up to 31days"),
+        );
+        return false;
+    }
+    if jitter <= Duration::from_secs(1) {
+        value.report(
+            value
+                .wrong("starts are moved by whole seconds below this: it moves nothing")
+                .warning(),
+        );
+    }
+    let gap = schedule.and_then(Schedule::shortest_gap);
+    if let Some(gap) = gap
+        && jitter >= gap
+    {
+        value.report(
+            value
+                .wrong(format!(
+                    "the schedule's times lie {} apart: a start may move past the next one",
+                    humantime::format_duration(gap)
+                ))
+                .warning()
+                .help("no run is lost by that; a shorter jitter keeps to the schedule"),
+        );
+    }
+    true
 }
 
 /// `from` or `to`. Whether data may flow between them is the run's question, and policy's answer.

@@ -19,9 +19,10 @@ mod url;
 mod value;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use document::contents;
 pub use env_dir::Variables;
-pub use job_file::{load_job, refuse};
-pub use settings::{SETTINGS_FILE, environment, load_settings};
+pub use job_file::{load_job, load_job_as, refuse};
+pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
 pub use url::percent_decoded;
 
 use std::path::PathBuf;

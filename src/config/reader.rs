@@ -31,7 +31,6 @@ const LATER: &[&str] = &[
     "retention",
     "roles",
     "throttle",
-    "timezone",
 ];
 
 /// What is wrong with one file, gathered while it is read.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -10,7 +11,7 @@ use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean, nearest};
 use super::document::{Document, quote};
 use super::endpoints::{self, Named};
 use super::environments;
-use super::job::{IoClass, Priority, RebootLock, Settings};
+use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
 use super::reader::{Findings, Table, secret_spans};
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
@@ -21,6 +22,9 @@ const JOB_DIR: &str = "/etc/envsyncd/config.d";
 const ENV_DIR: &str = "/etc/envsyncd/env.d";
 const STATE_DIR: &str = "/var/lib/envsyncd";
 const LOCK_DIR: &str = "/run/envsyncd";
+
+const STOP_TIMEOUT: Duration = Duration::from_secs(90);
+const KILL_AFTER: Duration = Duration::from_secs(30);
 
 const PREFIX: &str = "ENVSYNCD_";
 /// Variables of ours that are read elsewhere.
@@ -70,11 +74,21 @@ pub fn load_settings(
     path: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
-    load_settings_or(path, Path::new(SETTINGS_FILE), env)
+    load_settings_or(path, None, Path::new(SETTINGS_FILE), env)
+}
+
+/// Reads a copy of envsyncd.toml as if it stood in the file's place.
+pub fn load_settings_as(
+    path: Option<&Path>,
+    copy: &Path,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
+    load_settings_or(path, Some(copy), Path::new(SETTINGS_FILE), env)
 }
 
 fn load_settings_or(
     path: Option<&Path>,
+    copy: Option<&Path>,
     default: &Path,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
@@ -92,7 +106,7 @@ fn load_settings_or(
         apply(&mut settings, Scalars::default(), over, &mut warnings)?;
         return Ok((settings, warnings));
     };
-    let mut document = Document::read(file)?;
+    let mut document = Document::read_as(file, copy.unwrap_or(file))?;
     let hidden = secret_spans(&document.text);
     document.hide(hidden);
     let (findings, root) = Findings::parse(&document);
@@ -121,6 +135,9 @@ fn defaults() -> Settings {
         endpoints: BTreeMap::new(),
         timezone: chrono_tz::UTC,
         max_concurrent_runs: 1,
+        on_stop: OnStop::Leave,
+        stop_timeout: STOP_TIMEOUT,
+        kill_after: KILL_AFTER,
         priority: Priority::default(),
         reboot_lock: RebootLock {
             directory: None,
@@ -164,27 +181,31 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
         );
     }
     if let Some(table) = root.get("scheduler").and_then(|value| value.table()) {
-        if let Some(value) = table.get("timezone")
-            && let Some(text) = value.text()
-        {
-            match text.parse() {
-                Ok(zone) => settings.timezone = zone,
-                Err(_) => value.report(
-                    value
-                        .wrong(format!("{} is not a time zone", quote(text)))
-                        .allowed("names of the IANA database: UTC, Europe/London, ...")
-                        .maybe_help(did_you_mean(
-                            text,
-                            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()),
-                        )),
-                ),
-            }
+        if let Some(zone) = table.get("timezone").and_then(|value| value.time_zone()) {
+            settings.timezone = zone;
         }
         if let Some(runs) = table
             .get("max_concurrent_runs")
             .and_then(|value| value.integer(1..=1024))
         {
             settings.max_concurrent_runs = usize::try_from(runs).unwrap_or(1);
+        }
+        let choices = [("leave", OnStop::Leave), ("cancel", OnStop::Cancel)];
+        if let Some(choice) = table.choice("on_stop", &choices, OnStop::Leave) {
+            settings.on_stop = choice;
+        }
+        if let Some(value) = table.get("stop_timeout") {
+            settings.stop_timeout = value.duration().unwrap_or(STOP_TIMEOUT);
+            if settings.on_stop == OnStop::Leave {
+                value.report(
+                    value
+                        .wrong("this has no effect without `on_stop = \"cancel\"`")
+                        .warning(),
+                );
+            }
+        }
+        if let Some(length) = table.get("kill_after").and_then(|value| value.duration()) {
+            settings.kill_after = length;
         }
         table.finish();
     }
@@ -212,6 +233,9 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("hooks", "in a job's file"),
     ("timezone", "under [scheduler]"),
     ("max_concurrent_runs", "under [scheduler]"),
+    ("on_stop", "under [scheduler]"),
+    ("stop_timeout", "under [scheduler]"),
+    ("kill_after", "under [scheduler]"),
     ("nice", "under [priority]"),
     ("io_class", "under [priority]"),
     ("io_level", "under [priority]"),

@@ -152,6 +152,23 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A time zone's name.
+    pub(super) fn time_zone(&self) -> Option<chrono_tz::Tz> {
+        let text = self.text()?;
+        let zone = text.parse().ok();
+        if zone.is_none() {
+            self.report(
+                self.wrong(format!("{} is not a time zone", quote(text)))
+                    .allowed("names of the IANA database: UTC, Europe/London, ...")
+                    .maybe_help(did_you_mean(
+                        text,
+                        chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()),
+                    )),
+            );
+        }
+        zone
+    }
+
     /// One of a few words; `later` are words whose feature comes later.
     pub(super) fn choice<T: Copy>(&self, all: &[(&str, T)], later: &[&str]) -> Option<T> {
         let text = self.string()?;

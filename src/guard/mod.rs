@@ -1,6 +1,7 @@
 //! What keeps a run from treading on others: locks, the reboot lock, priority, signals, and the programs it calls.
 
 pub mod command;
+pub mod daemon_lock;
 pub mod logind;
 pub mod priority;
 pub mod process;

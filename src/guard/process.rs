@@ -53,6 +53,40 @@ impl Process {
     }
 }
 
+/// A process and all that it started, as far as they still hang together: itself first.
+pub fn tree(pid: u32) -> Vec<Process> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            && let Some(stat) = Stat::read(pid)
+        {
+            parents.push((pid, stat));
+        }
+    }
+    let boot = boot_id();
+    let mut found: Vec<u32> = vec![pid];
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        at += 1;
+        let children = parents.iter().filter(|(_, stat)| stat.parent == parent);
+        found.extend(children.map(|(pid, _)| *pid));
+    }
+    found
+        .into_iter()
+        .filter_map(|pid| {
+            let (_, stat) = parents.iter().find(|(other, _)| *other == pid)?;
+            Some(Process {
+                pid,
+                started: stat.started,
+                boot: boot.clone(),
+            })
+        })
+        .collect()
+}
+
 /// This machine's name, as runs and holds carry it.
 pub fn host_name() -> String {
     nix::unistd::gethostname()
@@ -70,6 +104,7 @@ fn boot_id() -> String {
 struct Stat {
     /// It has ended and only waits for its parent to ask how.
     gone: bool,
+    parent: u32,
     started: u64,
 }
 
@@ -83,9 +118,11 @@ impl Stat {
         // Field 2 is the program's name in parentheses, and may itself have blanks and parentheses.
         let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
         let state = fields.next()?;
-        let started = fields.nth(18)?.parse().ok()?;
+        let parent = fields.next()?.parse().ok()?;
+        let started = fields.nth(17)?.parse().ok()?;
         Some(Self {
             gone: matches!(state, "Z" | "X"),
+            parent,
             started,
         })
     }
@@ -135,10 +172,33 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_has_the_children_of_children_and_no_others() {
+        let mut child = Command::new("sh")
+            .args(["-c", "sleep 600 & echo; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let found = tree(child.id());
+        assert_eq!((found.len(), found[0].pid), (2, child.id()), "{found:?}");
+        let own = tree(std::process::id());
+        assert!(own.iter().any(|process| process == &found[1]));
+        for process in found {
+            kill(
+                Pid::from_raw(process.pid as i32),
+                nix::sys::signal::Signal::SIGKILL,
+            )
+            .unwrap();
+        }
+        child.wait().unwrap();
+    }
+
+    #[test]
     fn a_program_with_parentheses_in_its_name_is_read_right() {
         let stat =
             Stat::parse("7 (a) Z (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9")
                 .unwrap();
-        assert_eq!((stat.gone, stat.started), (false, 4242));
+        assert_eq!((stat.gone, stat.parent, stat.started), (false, 1, 4242));
     }
 }

@@ -127,7 +127,7 @@ fn file_name(place: &str) -> String {
     format!("{head:016x}.lock")
 }
 
-fn open(path: &Path) -> Result<File> {
+pub(super) fn open(path: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)

@@ -273,6 +273,29 @@ fn judge(
             "its times lie in the future: check the clock".to_owned(),
         ));
     }
+    if !status.problem.is_empty() {
+        findings.push((
+            Level::Warning,
+            format!(
+                "its file is broken, the last good version stays in force: {}",
+                plain(&status.problem)
+            ),
+        ));
+    }
+    if let Some(pause) = status
+        .paused
+        .as_ref()
+        .filter(|pause| pause.until.is_none_or(|until| now < until))
+    {
+        // Somebody meant it not to run: that it did not is worth a look, and nobody's night.
+        for (level, _) in &mut findings {
+            *level = (*level).min(Level::Warning);
+        }
+        findings.push((
+            Level::Ok,
+            format!("paused by {}: {}", plain(&pause.by), plain(&pause.reason)),
+        ));
+    }
     // Stable: of equals, what was found first.
     findings.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
     if status.state == State::Succeeded && status.warnings > 0 {

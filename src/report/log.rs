@@ -38,6 +38,8 @@ pub struct Line {
     pub at: DateTime<Utc>,
     /// How grave.
     pub level: Level,
+    /// The job that it is about, and its run (see [`run_span`]), where the process is not that run itself.
+    pub job: Option<(String, Option<String>)>,
     /// The task that it belongs to (see [`task_span`]).
     pub task: Option<String>,
     /// Text and fields, without control characters.
@@ -84,6 +86,16 @@ impl Counts {
 pub fn task_span(name: &str) -> Span {
     // Of the gravest level, since a filter that hides a span hides the name from the errors inside it.
     tracing::error_span!("task", envsync_task = name)
+}
+
+/// The span of a run that this process looks after: every line inside it carries the job's name and the run's id.
+pub fn run_span(job: &str, run: &str) -> Span {
+    tracing::error_span!("run", envsync_job = job, envsync_run = run)
+}
+
+/// The span of a job, where there is no run to speak of.
+pub fn job_span(job: &str) -> Span {
+    tracing::error_span!("job", envsync_job = job)
 }
 
 /// Starts logging for this process; once. `Kind::Usage` if the filter is malformed.
@@ -202,13 +214,10 @@ fn plain(line: &Line, colours: bool) -> String {
         (true, Level::WARN) => ("\x1b[33m", "\x1b[0m"),
         (true, _) => ("\x1b[2m", "\x1b[0m"),
     };
-    let task = line
-        .task
-        .as_ref()
-        .map(|task| format!("{task}: "))
-        .unwrap_or_default();
+    let name = line.job.as_ref().map(|(job, _)| job).or(line.task.as_ref());
+    let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
     format!(
-        "{at} {on}{:5}{off} {task}{}",
+        "{at} {on}{:5}{off} {name}{}",
         line.level.as_str(),
         line.message
     )
@@ -235,7 +244,13 @@ impl<S: Subscriber> Layer<S> for Counter {
 /// Hands every line to a function.
 pub(super) struct Lines<F>(pub(super) F);
 
-struct Task(String);
+/// What the spans of ours say of the lines inside them.
+#[derive(Default, Clone)]
+struct Names {
+    task: Option<String>,
+    job: Option<String>,
+    run: Option<String>,
+}
 
 impl<S, F> Layer<S> for Lines<F>
 where
@@ -243,11 +258,13 @@ where
     F: Fn(&Line) + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut name = TaskName(None);
-        attributes.record(&mut name);
-        if let (Some(name), Some(span)) = (name.0, context.span(id)) {
+        let mut names = Names::default();
+        attributes.record(&mut names);
+        if (names.task.is_some() || names.job.is_some())
+            && let Some(span) = context.span(id)
+        {
             // Each of the layers comes by here.
-            span.extensions_mut().replace(Task(name));
+            span.extensions_mut().replace(names);
         }
     }
 
@@ -261,26 +278,34 @@ pub(super) fn line<S>(event: &Event<'_>, context: &Context<'_, S>) -> Line
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let task = context.event_scope(event).and_then(|mut scope| {
-        scope.find_map(|span| span.extensions().get::<Task>().map(|task| task.0.clone()))
-    });
+    let mut names = Names::default();
+    for span in context.event_scope(event).into_iter().flatten() {
+        if let Some(outer) = span.extensions().get::<Names>() {
+            names.task = names.task.or_else(|| outer.task.clone());
+            names.job = names.job.or_else(|| outer.job.clone());
+            names.run = names.run.or_else(|| outer.run.clone());
+        }
+    }
     let mut text = Text::default();
     event.record(&mut text);
     Line {
         at: Utc::now(),
         level: *event.metadata().level(),
-        task,
+        job: names.job.map(|job| (job, names.run)),
+        task: names.task,
         message: text.finish(),
     }
 }
 
-struct TaskName(Option<String>);
-
-impl Visit for TaskName {
+impl Visit for Names {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "envsync_task" {
-            self.0 = Some(one_line(value));
-        }
+        let place = match field.name() {
+            "envsync_task" => &mut self.task,
+            "envsync_job" => &mut self.job,
+            "envsync_run" => &mut self.run,
+            _ => return,
+        };
+        *place = Some(one_line(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
@@ -527,6 +552,7 @@ mod tests {
     #[test]
     fn only_a_terminal_gets_colours() {
         let line = Line {
+            job: None,
             at: "2026-01-01T00:18:00Z".parse().unwrap(),
             level: Level::WARN,
             task: None,

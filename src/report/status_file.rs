@@ -103,6 +103,12 @@ pub struct StatusFile {
     /// When the schedule is due next. UTC.
     #[serde(serialize_with = "seconds")]
     pub next_run_at: Option<DateTime<Utc>>,
+    /// While its schedule does not start it.
+    #[serde(default)]
+    pub paused: Option<Paused>,
+    /// What is wrong with the job's file while its last good version stays in force; empty: nothing.
+    #[serde(default)]
+    pub problem: String,
     /// How long a run may take.
     #[serde(default)]
     pub timeout_seconds: Option<u64>,
@@ -116,6 +122,21 @@ pub struct StatusFile {
     pub message: String,
     /// The last run's tasks.
     pub tasks: Vec<TaskStatus>,
+}
+
+/// Why the schedule does not start a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub by: String,
+    /// UTC.
+    #[serde(serialize_with = "seconds")]
+    pub since: Option<DateTime<Utc>>,
+    /// When it ends by itself. UTC.
+    #[serde(serialize_with = "seconds")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// A task's part in [`StatusFile`].

@@ -75,7 +75,12 @@ impl System {
 fn tagged(line: &Line, run: Option<&RunTag>) -> String {
     let mut text = line.message.clone();
     // Writing to a string cannot fail.
-    if let Some(run) = run {
+    if let Some((job, run)) = &line.job {
+        let _ = write!(text, " job={job}");
+        if let Some(run) = run {
+            let _ = write!(text, " run={run}");
+        }
+    } else if let Some(run) = run {
         let _ = write!(text, " job={} run={}", run.job, run.run);
     }
     if let Some(task) = &line.task {
@@ -206,6 +211,7 @@ mod tests {
         let line = Line {
             at: chrono::Utc::now(),
             level: Level::INFO,
+            job: None,
             task: Some("database".to_owned()),
             message: "copied part=users".to_owned(),
         };
@@ -216,6 +222,15 @@ mod tests {
         assert_eq!(
             tagged(&line, Some(&run)),
             "copied part=users job=api run=0199a task=database"
+        );
+        let others = Line {
+            job: Some(("search".to_owned(), Some("0199b".to_owned()))),
+            task: None,
+            ..line
+        };
+        assert_eq!(
+            tagged(&others, None),
+            "copied part=users job=search run=0199b"
         );
     }
 }

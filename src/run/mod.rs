@@ -137,6 +137,11 @@ impl Order {
         }
         match self.signals.received() {
             Some(number) => {
+                if let Ok(Some(run)) = self.state.run(&self.id)
+                    && let Some(by) = run.cancelled_by
+                {
+                    return Error::new(Kind::Cancelled(number), format!("cancelled by {by}"));
+                }
                 let name = nix::sys::signal::Signal::try_from(number)
                     .map_or("a signal", nix::sys::signal::Signal::as_str);
                 Error::new(Kind::Cancelled(number), format!("cancelled by {name}"))

@@ -156,9 +156,8 @@ pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &
         return Ok(());
     };
     let next = job
-        .schedule
-        .as_ref()
-        .and_then(|schedule| schedule.next_after(Utc::now(), settings.timezone));
+        .timetable(settings, &host_name())
+        .and_then(|timetable| timetable.next_after(Utc::now()));
     status_file::write(&settings.status_dir, &status_of(state, &run, next)?)
 }
 
@@ -184,6 +183,8 @@ pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<()> 
         duration_seconds: Some(0.0),
         last_success_at: before.as_ref().and_then(|file| file.last_success_at),
         next_run_at: None,
+        paused: before.as_ref().and_then(|file| file.paused.clone()),
+        problem: String::new(),
         timeout_seconds: None,
         consecutive_failures: before.map_or(0, |file| file.consecutive_failures) + 1,
         errors: 1,
@@ -194,9 +195,60 @@ pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<()> 
     status_file::write(&settings.status_dir, &status)
 }
 
+/// A job as a status file shows it, from its last run; without one it is `never`, and was asked to run from and to here.
+pub fn status_of_job(
+    state: &State,
+    job: &str,
+    (from, to): (&str, &str),
+    next: Option<DateTime<Utc>>,
+) -> Result<StatusFile> {
+    if let Some(run) = state.last_run(job)? {
+        return status_of(state, &run, next);
+    }
+    let (paused, problem) = around(state, job)?;
+    Ok(StatusFile {
+        version: status_file::VERSION,
+        job: job.to_owned(),
+        host: host_name(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        state: status_file::State::Never,
+        run_id: None,
+        pid: None,
+        trigger: None,
+        by: String::new(),
+        started_at: None,
+        finished_at: None,
+        duration_seconds: None,
+        last_success_at: None,
+        next_run_at: next,
+        paused,
+        problem,
+        timeout_seconds: None,
+        consecutive_failures: 0,
+        errors: 0,
+        warnings: 0,
+        message: String::new(),
+        tasks: Vec::new(),
+    })
+}
+
+/// What there is to say of a job besides its runs.
+fn around(state: &State, job: &str) -> Result<(Option<status_file::Paused>, String)> {
+    let paused = state.pause_of(job)?.map(|pause| status_file::Paused {
+        reason: pause.reason,
+        by: pause.by,
+        since: Some(pause.since),
+        until: pause.until,
+    });
+    let known = state.known_job(job)?;
+    Ok((paused, known.map(|job| job.problem).unwrap_or_default()))
+}
+
 /// A run as a status file shows it.
 pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Result<StatusFile> {
     let counted = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let (paused, problem) = around(state, &run.job)?;
     Ok(StatusFile {
         version: status_file::VERSION,
         job: run.job.clone(),
@@ -218,6 +270,8 @@ pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Resul
         duration_seconds: Some(rounded(run.duration(Utc::now()).as_secs_f64())),
         last_success_at: state.last_success_at(&run.job)?,
         next_run_at: next,
+        paused,
+        problem,
         timeout_seconds: run.timeout.map(|timeout| timeout.as_secs()),
         consecutive_failures: state.consecutive_failures(&run.job)?,
         errors: counted(run.errors),
@@ -248,7 +302,8 @@ fn status_state(state: RunState) -> status_file::State {
         RunState::Failed => status_file::State::Failed,
         RunState::Refused => status_file::State::Refused,
         RunState::Busy => status_file::State::Busy,
-        RunState::Cancelled => status_file::State::Cancelled,
+        // A skipped run is in the history alone: never a job's last.
+        RunState::Cancelled | RunState::Skipped => status_file::State::Cancelled,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Order, hooks, locks, record};
 use crate::config::job::Settings;
 use crate::error::Result;
-use crate::guard::process::{Process, host_name};
+use crate::guard::process::Process;
 use crate::guard::reboot_lock::RebootLock;
 use crate::guard::target_lock::TargetLock;
 use crate::report::status_file;
@@ -19,46 +19,47 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Records every dead run of this host as failed; returns them.
 pub fn bury(state: &State, settings: &Settings) -> Result<Vec<Run>> {
     let mut dead = Vec::new();
-    for run in state
-        .dead_runs()?
-        .into_iter()
-        .filter(|run| run.host == host_name())
-    {
-        let step = if run.step.is_empty() {
-            "start"
-        } else {
-            &run.step
-        };
-        let live = match step {
-            "publish" => "; the target is whole: it has either the old copy or the new one",
-            "hooks" | "record" => "; the new copy is live",
-            _ => "; the target is as it was",
-        };
-        let message = format!(
-            "the run's process died during {step} (killed, or the machine went down){live}"
-        );
-        tracing::warn!(job = run.job, run = run.id, message, "found a dead run");
-        state.finish(
-            &run.id,
-            &Outcome {
-                state: RunState::Failed,
-                message,
-                errors: run.errors.max(1),
-                warnings: run.warnings,
-                exit_code: 1,
-            },
-        )?;
-        if let Some(buried) = state.run(&run.id)? {
-            // A status file that cannot be written must not keep the next run from starting.
-            if let Err(error) = record::status_of(state, &buried, None)
-                .and_then(|status| status_file::write(&settings.status_dir, &status))
-            {
-                tracing::warn!(%error, "the dead run's status file cannot be written");
-            }
+    for run in state.dead_runs()? {
+        let how = "the run's process died (killed, or the machine went down)";
+        tracing::warn!(job = run.job, run = run.id, how, "found a dead run");
+        if bury_one(state, settings, &run, how)? {
+            dead.push(run);
         }
-        dead.push(run);
     }
     Ok(dead)
+}
+
+/// Records a run as failed whose process ended without a word. False if somebody else did, or it had ended after all.
+pub fn bury_one(state: &State, settings: &Settings, run: &Run, how: &str) -> Result<bool> {
+    let step = if run.step.is_empty() {
+        "start"
+    } else {
+        &run.step
+    };
+    let live = match step {
+        "publish" => "; the target is whole: it has either the old copy or the new one",
+        "hooks" | "record" => "; the new copy is live",
+        _ => "; the target is as it was",
+    };
+    let buried = state.finish(
+        &run.id,
+        &Outcome {
+            state: RunState::Failed,
+            message: format!("{how} during {step}{live}"),
+            errors: run.errors.max(1),
+            warnings: run.warnings,
+            exit_code: 1,
+        },
+    )?;
+    // A status file that cannot be written must not keep the next run from starting.
+    let next = state.known_job(&run.job)?.and_then(|job| job.next_run_at);
+    if let Some(buried) = state.run(&run.id)?
+        && let Err(error) = record::status_of(state, &buried, next)
+            .and_then(|status| status_file::write(&settings.status_dir, &status))
+    {
+        tracing::warn!(%error, "the dead run's status file cannot be written");
+    }
+    Ok(buried)
 }
 
 /// Clears what a dead run of this job left: incoming, the reboot lock, maintenance. Best effort: what cannot be cleared

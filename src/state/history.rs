@@ -15,22 +15,29 @@ use crate::error::{Error, Kind, Result};
 use crate::guard::process::{Process, host_name};
 
 const COLUMNS: &str = "seq, id, job, file, verb, from_environment, to_environment, trigger, by, host, pid, \
-    process_started, boot, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code";
+    process_started, boot, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code, cancelled_by";
 
 /// How many runs an error names that an ambiguous id may mean.
 const CANDIDATES: usize = 5;
 
 impl State {
-    /// A run begins: it is `running`, its tasks are `pending`.
+    /// A run begins: it is `running`, its tasks are `pending`. One that waited in the queue leaves it; `Kind::Busy` if
+    /// it was cancelled meanwhile, or somebody else has begun it.
     pub fn begin(&self, run: &NewRun<'_>) -> Result<()> {
         self.write("cannot record a run's begin", Durable::Power, |t| {
             let timeout = run
                 .timeout
                 .map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
-            t.execute(
+            let changed = t.execute(
                 "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, pid,
                      process_started, boot, timeout_ms, state, started_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                 ON CONFLICT (id) DO UPDATE SET
+                     file = excluded.file, verb = excluded.verb, from_environment = excluded.from_environment,
+                     to_environment = excluded.to_environment, host = excluded.host, pid = excluded.pid,
+                     process_started = excluded.process_started, boot = excluded.boot,
+                     timeout_ms = excluded.timeout_ms, state = excluded.state, started_at = excluded.started_at
+                 WHERE runs.state = ?16 AND runs.finished_at IS NULL AND runs.job = excluded.job",
                 params![
                     run.id,
                     run.job,
@@ -47,9 +54,20 @@ impl State {
                     timeout,
                     RunState::Running,
                     stored(Utc::now()),
+                    RunState::Pending,
                 ],
             )?;
-            let number = t.last_insert_rowid();
+            if changed == 0 {
+                return Ok(Err(Error::new(
+                    Kind::Busy,
+                    format!("run {} is no longer waiting to begin", run.id),
+                )
+                .hint(format!("`envsyncd show {}` says what became of it", run.id))));
+            }
+            let number = match number(t, run.id)? {
+                Ok(number) => number,
+                Err(unknown) => return Ok(Err(unknown)),
+            };
             let mut insert = t.prepare_cached(
                 "INSERT INTO tasks (run, position, name, kind, state) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?;
@@ -206,9 +224,16 @@ impl State {
         })
     }
 
-    /// A job's newest run, a rollback included.
+    /// A job's newest run, a rollback and one that waits included; those that were skipped are none.
     pub fn last_run(&self, job: &str) -> Result<Option<Run>> {
-        Ok(self.runs(Some(job), 1)?.pop())
+        let found = self.read("cannot read the history", |t| {
+            select(
+                t,
+                "WHERE job = ?1 AND state <> 'skipped' ORDER BY seq DESC LIMIT 1",
+                [job],
+            )
+        })?;
+        Ok(found.into_iter().next())
     }
 
     /// When a job last brought new data (a rollback brings old data).
@@ -265,7 +290,7 @@ impl State {
         })
     }
 
-    /// The runs that have not ended, oldest first; dead ones are among them.
+    /// The runs that have not ended, oldest first: those that run, dead ones among them, and those that wait.
     pub fn unfinished(&self) -> Result<Vec<Run>> {
         self.read("cannot read the history", |t| {
             select(t, "WHERE finished_at IS NULL ORDER BY seq", [])
@@ -338,6 +363,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<(i64, Run)> {
         errors: row.get::<_, i64>("errors")? as u64,
         warnings: row.get::<_, i64>("warnings")? as u64,
         exit_code: row.get("exit_code")?,
+        cancelled_by: row.get("cancelled_by")?,
         tasks: Vec::new(),
     };
     Ok((row.get("seq")?, run))

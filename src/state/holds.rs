@@ -69,7 +69,7 @@ impl State {
             }
             let running = history::select(
                 t,
-                "WHERE finished_at IS NULL AND to_environment = ?1 ORDER BY seq",
+                "WHERE finished_at IS NULL AND state = 'running' AND to_environment = ?1 ORDER BY seq",
                 [&hold.environment],
             )?;
             if let Some(run) = running.iter().find(|run| !run.is_dead(&host)) {

@@ -1,14 +1,17 @@
-//! The state store: history, progress, logs and holds, in SQLite under `state_dir`.
+//! The state store: history, progress, logs, the queue, pauses and holds, in SQLite under `state_dir`.
 //!
 //! Several processes use one `state.db` at once: runs write what happens as it happens, the command line and the daemon
 //! read it. Every call is one short transaction and blocks; a writer waits for another for up to ten seconds. A `kill -9`
 //! loses nothing that was written; what must outlast a power cut as well (a run's begin and end, holds) is synced.
 //! No secret and no row of a copied store is ever in here.
 
+mod daemon;
 mod history;
 mod holds;
 mod logs;
 mod open;
+mod pauses;
+mod queue;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use daemon::{Daemon, KnownJob};
 pub use holds::Hold;
 pub use logs::LogLine;
+pub use pauses::Pause;
+pub use queue::{Entry, Queued};
 pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb};
 
 use crate::error::Result;

@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const APPLICATION: i32 = 0x454e_5653;
 
 /// What each version adds to the one before; never changed once released. The database's `user_version` counts them.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE runs (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
@@ -81,7 +82,38 @@ const MIGRATIONS: &[&str] = &["
         process_started INTEGER,
         boot TEXT
     ) WITHOUT ROWID;
-"];
+",
+    "
+    -- Who ended a run, or asked for it.
+    ALTER TABLE runs ADD COLUMN cancelled_by TEXT;
+    -- What the daemon knows of each job: by its file's name, without what the file says.
+    CREATE TABLE jobs (
+        job TEXT PRIMARY KEY,
+        timetable TEXT NOT NULL,
+        handled_until INTEGER NOT NULL,
+        next_run_at INTEGER,
+        problem TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE pauses (
+        job TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        by TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        until INTEGER
+    ) WITHOUT ROWID;
+    CREATE TABLE daemon (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        version TEXT NOT NULL,
+        host TEXT NOT NULL,
+        pid INTEGER,
+        process_started INTEGER,
+        boot TEXT,
+        since INTEGER NOT NULL,
+        seen_at INTEGER NOT NULL,
+        problem TEXT NOT NULL
+    );
+",
+];
 
 /// The version that this program writes.
 const VERSION: u32 = MIGRATIONS.len() as u32;

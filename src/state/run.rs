@@ -77,6 +77,8 @@ spelt! {
         Busy = "busy",
         /// Someone ended it.
         Cancelled = "cancelled",
+        /// It was due and not started: the job still ran, or nobody was there to start it.
+        Skipped = "skipped",
     }
 }
 
@@ -198,7 +200,7 @@ pub struct Run {
     pub state: RunState,
     /// The step it is in, or was in when it ended; empty before the first.
     pub step: String,
-    /// When it began.
+    /// When it began; while it waits: when it was asked for.
     pub started_at: DateTime<Utc>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
@@ -210,6 +212,8 @@ pub struct Run {
     pub warnings: u64,
     /// Its exit code, once it has ended.
     pub exit_code: Option<u8>,
+    /// Who asked for its end.
+    pub cancelled_by: Option<String>,
     /// Its tasks, in the job's order.
     pub tasks: Vec<TaskRow>,
 }
@@ -225,7 +229,8 @@ impl Run {
 
     /// Whether it says that it runs while its process, on this `host`, is gone.
     pub fn is_dead(&self, host: &str) -> bool {
-        self.finished_at.is_none()
+        self.state == RunState::Running
+            && self.finished_at.is_none()
             && self.host == host
             && !self.process.as_ref().is_some_and(Process::is_alive)
     }

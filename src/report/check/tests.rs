@@ -31,6 +31,8 @@ fn job(name: &str) -> StatusFile {
         duration_seconds: Some(3600.5),
         last_success_at: hours_ago(3),
         next_run_at: None,
+        paused: None,
+        problem: String::new(),
         timeout_seconds: Some(21600),
         consecutive_failures: 0,
         errors: 0,

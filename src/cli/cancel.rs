@@ -1,0 +1,92 @@
+//! `cancel RUN`
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Options, asker, has_daemon, jobs, settings, terminal};
+use crate::error::{Error, Kind, Result};
+use crate::guard::process::host_name;
+use crate::state::{RunState, State};
+
+/// Ends a run: one that waits at once, one that runs cleanly (its target stays as it was)
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd cancel 0199f3c2\n  envsyncd cancel publishing-api\n  envsyncd cancel publishing-api --wait\n\nExit codes: 0 it is told to end, 1 it could not be told, 2 there is no such run, or it has ended"
+)]
+pub(super) struct Args {
+    /// The run's id or the beginning of it; or a job, for the run that it has now
+    run: String,
+    /// Waits until it has ended
+    #[arg(short, long)]
+    wait: bool,
+}
+
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = settings(options)?;
+    let state = State::open(&settings.state_dir)?;
+    let of_job = state
+        .unfinished()?
+        .into_iter()
+        .find(|run| run.job == args.run);
+    let run = match of_job {
+        Some(run) => run,
+        None => jobs::find_run(&args.run, &settings, Some(&state))?,
+    };
+    if run.state.is_final() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "run {} of job `{}` has ended: {}",
+                run.id, run.job, run.state
+            ),
+        ));
+    }
+    if run.host != host_name() {
+        return Err(
+            Error::new(Kind::Usage, format!("run {} is on {}", run.id, run.host))
+                .hint("cancel it there"),
+        );
+    }
+    if !state.ask_cancel(&run.id, &asker())? {
+        terminal::note(&format!("run {} has ended meanwhile", run.id));
+        return Ok(0);
+    }
+    // A daemon tells it, once: a second SIGTERM would keep it from ending cleanly.
+    if run.state == RunState::Running && !has_daemon(&state)? {
+        let process = run.process.as_ref().filter(|process| process.is_alive());
+        let pid = process.and_then(|process| i32::try_from(process.pid).ok());
+        if let Some(pid) = pid {
+            kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|error| {
+                Error::new(
+                    Kind::Permission,
+                    format!("run {} (process {pid}) cannot be told to end", run.id),
+                )
+                .because(error)
+                .hint("do this as the user that it runs as, or as root")
+            })?;
+        }
+    }
+    let word = if run.state == RunState::Running {
+        "is told to end"
+    } else {
+        "is cancelled"
+    };
+    terminal::print(&format!("run {} of job {} {word}\n", run.id, run.job))?;
+    let since = Instant::now();
+    while args.wait {
+        match state.run(&run.id)? {
+            Some(run) if run.finished_at.is_none() && !run.is_dead(&host_name()) => {}
+            _ => break,
+        }
+        if since.elapsed() > settings.kill_after + Duration::from_secs(60) {
+            return Err(
+                Error::new(Kind::Timeout, format!("run {} has not ended yet", run.id))
+                    .hint("see `envsyncd show` and its process"),
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(0)
+}

@@ -1,0 +1,28 @@
+//! `daemon`
+
+use super::{Options, settings};
+use crate::daemon;
+use crate::error::Result;
+use crate::report::log;
+
+/// Keeps the schedules of all jobs in job_dir, and starts each run as a process of its own
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd daemon\n  envsyncd --config /srv/envsyncd/envsyncd.toml daemon\n\nSIGHUP reads all files again (changed ones are seen within seconds anyway). SIGTERM stops: runs go on and are found\nagain by the next daemon, or are told to end with `on_stop = \"cancel\"` under [scheduler].\n\nExit codes: 0 stopped by a signal, 2 usage or configuration, 75 another daemon works on the state directory"
+)]
+pub(super) struct Args {}
+
+pub(super) fn main(options: &Options, _: &Args) -> Result<u8> {
+    let settings = settings(options)?;
+    log::init(&options.log())?;
+    let runtime = super::run::runtime(1)?;
+    let served = runtime.block_on(daemon::serve(daemon::Options {
+        config: options.config.clone(),
+        settings,
+    }));
+    if let Err(error) = &served {
+        tracing::error!(%error, "daemon ends");
+    }
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    served.map(|()| 0)
+}

@@ -1,0 +1,87 @@
+//! `pause JOB` and `resume JOB`
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Options, asker, jobs, settings, terminal};
+use crate::error::Result;
+use crate::state::{Pause, State};
+
+/// Keeps a job's schedule from starting it, until `resume` or for a time
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd pause publishing-api --reason 'load test'\n  envsyncd pause publishing-api --reason 'release freeze' --for 2days\n  envsyncd pause publishing-api --reason 'until the audit' --until 2026-12-01T06:00:00Z\n  envsyncd resume publishing-api\n\nA run that is under way goes on; `envsyncd cancel` ends it. `envsyncd --once -f FILE` runs a paused job by hand."
+)]
+pub(super) struct Args {
+    /// The job
+    job: String,
+    /// Why, for those who wonder
+    #[arg(short, long, value_name = "TEXT", value_parser = super::hold::reason)]
+    reason: String,
+    /// For how long: "90m", "2days"
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "until")]
+    length: Option<Duration>,
+    /// Until when, RFC 3339
+    #[arg(long, value_name = "WHEN", value_parser = ahead)]
+    until: Option<DateTime<Utc>>,
+}
+
+/// Lets a paused job's schedule start it again
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd resume publishing-api\n\nWhat was due meanwhile is not made up for; `envsyncd trigger` runs the job now."
+)]
+pub(super) struct ResumeArgs {
+    /// The job
+    job: String,
+}
+
+fn ahead(text: &str) -> Result<DateTime<Utc>, String> {
+    let at = DateTime::parse_from_rfc3339(text)
+        .map_err(|_| "write it as 2026-12-01T06:00:00Z".to_owned())?
+        .to_utc();
+    if at <= Utc::now() {
+        return Err("that has passed".to_owned());
+    }
+    Ok(at)
+}
+
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = settings(options)?;
+    let state = State::open(&settings.state_dir)?;
+    jobs::find(&args.job, &settings, Some(&state))?;
+    let since = Utc::now();
+    let length = args
+        .length
+        .and_then(|length| since.checked_add_signed(chrono::Duration::from_std(length).ok()?));
+    let pause = Pause {
+        job: args.job.clone(),
+        reason: args.reason.clone(),
+        by: asker(),
+        since,
+        until: args.until.or(length),
+    };
+    if let Some(before) = state.pause(&pause)? {
+        terminal::note(&format!("it was {}", before.sentence()));
+    }
+    terminal::print(&format!("{}: {}\n", pause.job, pause.sentence()))?;
+    Ok(0)
+}
+
+pub(super) fn resume(options: &Options, args: &ResumeArgs) -> Result<u8> {
+    let settings = settings(options)?;
+    let state = State::open(&settings.state_dir)?;
+    jobs::find(&args.job, &settings, Some(&state))?;
+    match state.resume(&args.job)? {
+        Some(before) => {
+            terminal::print(&format!(
+                "{}: resumed; it was {}\n",
+                args.job,
+                before.sentence()
+            ))?;
+        }
+        None => terminal::note(&format!("{} was not paused", args.job)),
+    }
+    Ok(0)
+}

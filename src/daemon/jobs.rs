@@ -1,0 +1,316 @@
+//! The jobs as their files say, kept up to date: a broken file keeps the job's last good version in force.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::planner::{Due, Planned};
+use crate::config::job::{Job, JobName, Settings};
+use crate::config::{self, Diagnostics};
+use crate::error::{Error, Result, io};
+use crate::state::KnownJob;
+
+/// What tells that a file was changed, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Signature(Option<(u64, u64, u64, i64, i64)>);
+
+impl Signature {
+    /// Of what a link leads to.
+    pub(super) fn of(file: &Path) -> Self {
+        Self(fs::metadata(file).ok().map(|data| {
+            (
+                data.dev(),
+                data.ino(),
+                data.len(),
+                data.mtime(),
+                data.mtime_nsec(),
+            )
+        }))
+    }
+}
+
+/// What a look at the files is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Every file is read.
+    All,
+    /// Files that have changed, and have been left alone since the last look: nobody is just writing them.
+    Changed,
+}
+
+/// One job.
+pub(super) struct Entry {
+    /// Its file.
+    pub(super) file: PathBuf,
+    /// What its file says, or said when it was last good; `None`: it never was.
+    pub(super) job: Option<Job>,
+    /// When it is due.
+    pub(super) planned: Option<Planned>,
+    /// What is wrong with its file; empty: nothing.
+    pub(super) problem: String,
+    read: Option<Signature>,
+    seen: Signature,
+    /// How many looks have not found its file.
+    missed: u8,
+}
+
+/// What a look at the files found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Jobs that are new, changed, broken or mended.
+    pub(super) changed: BTreeSet<String>,
+    /// Jobs whose file is gone.
+    pub(super) removed: Vec<String>,
+    /// Due times of timetables that were changed.
+    pub(super) due: Vec<(String, Due)>,
+}
+
+/// All jobs.
+pub(super) struct Jobs {
+    entries: BTreeMap<String, Entry>,
+    /// Copies of files as they were when they were last good, for runs and for the next daemon.
+    copies: PathBuf,
+    /// Why the directory cannot be read; empty: it can.
+    pub(super) problem: String,
+    host: String,
+}
+
+impl Jobs {
+    pub(super) fn new(settings: &Settings, host: &str) -> Result<Self> {
+        let copies = settings.state_dir.join("last-good");
+        // Job files may hold passwords.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&copies)
+            .map_err(io(format!("{} cannot be made", copies.display())))?;
+        Ok(Self {
+            entries: BTreeMap::new(),
+            copies,
+            problem: String::new(),
+            host: host.to_owned(),
+        })
+    }
+
+    /// By name.
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// All, sorted by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// All, sorted by name, to look for due times.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut Entry)> {
+        self.entries.iter_mut()
+    }
+
+    /// Where the last good version of a file is kept: of a job's by its name, of the settings' by `None`.
+    pub(super) fn copy_of(&self, job: Option<&str>) -> PathBuf {
+        self.copies
+            // No job's file is called so.
+            .join(job.map_or_else(|| "settings".to_owned(), |job| format!("{job}.toml")))
+    }
+
+    /// What the state store should have of a job.
+    pub(super) fn known(&self, name: &str, now: DateTime<Utc>) -> Option<KnownJob> {
+        let entry = self.entries.get(name)?;
+        let planned = entry.planned.as_ref();
+        Some(KnownJob {
+            job: name.to_owned(),
+            timetable: planned.map_or_else(String::new, |p| p.timetable().to_string()),
+            handled_until: planned.map_or(now, Planned::handled_until),
+            next_run_at: planned.and_then(Planned::next),
+            problem: entry.problem.clone(),
+        })
+    }
+
+    /// Takes over what the files say now. `known` is what the state store has, where it is the first look.
+    pub(super) fn look(
+        &mut self,
+        look: Look,
+        settings: &Settings,
+        known: &BTreeMap<String, KnownJob>,
+        now: DateTime<Utc>,
+    ) -> Found {
+        let mut found = Found::default();
+        let files = match config::job_files(settings) {
+            Ok(files) => files,
+            Err(error) => {
+                // That nothing can be seen does not mean that all jobs were taken away.
+                let problem = error.to_string();
+                if self.problem != problem {
+                    tracing::error!(%error, "all jobs stay as they are");
+                    self.problem = problem;
+                }
+                return found;
+            }
+        };
+        self.problem.clear();
+        let mut there = BTreeSet::new();
+        for file in files {
+            let Ok(name) = JobName::of_file(&file) else {
+                if look == Look::All {
+                    tracing::warn!(file = %file.display(), "this is no job's file name, and is not read");
+                }
+                continue;
+            };
+            there.insert(name.as_str().to_owned());
+            self.look_at(&name, file, look, settings, known, now, &mut found);
+        }
+        self.entries.retain(|name, entry| {
+            if there.contains(name) {
+                entry.missed = 0;
+                return true;
+            }
+            entry.missed = entry.missed.saturating_add(1);
+            // An editor may take it away for a moment.
+            if look == Look::Changed && entry.missed < 2 {
+                return true;
+            }
+            found.removed.push(name.clone());
+            false
+        });
+        for name in &found.removed {
+            let _ = fs::remove_file(self.copies.join(format!("{name}.toml")));
+        }
+        found
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one place calls it")]
+    fn look_at(
+        &mut self,
+        name: &JobName,
+        file: PathBuf,
+        look: Look,
+        settings: &Settings,
+        known: &BTreeMap<String, KnownJob>,
+        now: DateTime<Utc>,
+        found: &mut Found,
+    ) {
+        let signature = Signature::of(&file);
+        let is_new = !self.entries.contains_key(name.as_str());
+        let entry = self
+            .entries
+            .entry(name.as_str().to_owned())
+            .or_insert_with(|| Entry {
+                file: file.clone(),
+                job: None,
+                planned: None,
+                problem: String::new(),
+                read: None,
+                seen: signature,
+                missed: 0,
+            });
+        if look == Look::Changed {
+            let quiet = entry.seen == signature;
+            entry.seen = signature;
+            if entry.read == Some(signature) || !quiet || is_new {
+                return;
+            }
+        }
+        let first = entry.read.is_none();
+        entry.read = Some(signature);
+        entry.seen = signature;
+        entry.file = file;
+        let copy = self.copies.join(format!("{name}.toml"));
+        let span = crate::report::log::job_span(name.as_str());
+        let _entered = span.enter();
+        let (job, problem) = match read(&entry.file, &copy, settings) {
+            Ok(job) => {
+                if !entry.problem.is_empty() {
+                    tracing::info!("the job's file is good again");
+                }
+                (Some(job), String::new())
+            }
+            Err(broken) => {
+                let problem = one_line(broken);
+                // What it said last may have become wrong by what envsyncd.toml says now.
+                let job = config::load_job_as(&entry.file, &copy, settings).ok();
+                if entry.problem != problem {
+                    match job {
+                        Some(_) => tracing::error!(
+                            problem,
+                            "the job's file is broken; its last good version stays in force"
+                        ),
+                        None => tracing::error!(
+                            problem,
+                            "the job's file is broken, and no good version is known; it does not run"
+                        ),
+                    }
+                }
+                (job.map(|(job, _)| job), problem)
+            }
+        };
+        let timetable = job
+            .as_ref()
+            .and_then(|job| job.timetable(settings, &self.host));
+        let catch_up = job.as_ref().is_some_and(|job| job.catch_up);
+        match (timetable, entry.planned.as_mut()) {
+            (Some(timetable), Some(planned)) => {
+                if let Some(due) = planned.change(timetable, catch_up, now) {
+                    found.due.push((name.as_str().to_owned(), due));
+                }
+            }
+            (Some(timetable), None) => {
+                let before = known
+                    .get(name.as_str())
+                    .filter(|known| first && known.timetable == timetable.to_string())
+                    .map(|known| known.handled_until);
+                entry.planned = Some(Planned::new(timetable, catch_up, before, now));
+            }
+            (None, _) => entry.planned = None,
+        }
+        entry.job = job;
+        entry.problem = problem;
+        found.changed.insert(name.as_str().to_owned());
+    }
+}
+
+/// Reads a job's file, and keeps a copy of it if it is good: the very bytes that were found good.
+fn read(file: &Path, copy: &Path, settings: &Settings) -> Result<Job, Diagnostics> {
+    let Ok(bytes) = config::contents(file) else {
+        // It says why.
+        return config::load_job(file, settings).map(|(job, _)| job);
+    };
+    if fs::read(copy).is_ok_and(|kept| kept == bytes) {
+        return config::load_job_as(file, copy, settings).map(|(job, _)| job);
+    }
+    let new = copy.with_extension("new");
+    if let Err(error) = keep(&new, &bytes) {
+        // A full disk: the job is good all the same.
+        tracing::warn!(file = %new.display(), %error, "the job's file cannot be kept as its last good version");
+        return config::load_job(file, settings).map(|(job, _)| job);
+    }
+    let job = config::load_job_as(file, &new, settings);
+    let kept = match &job {
+        Ok(_) => fs::rename(&new, copy),
+        Err(_) => fs::remove_file(&new),
+    };
+    if let Err(error) = kept {
+        tracing::warn!(file = %copy.display(), %error, "the job's last good version cannot be kept");
+    }
+    job.map(|(job, _)| job)
+}
+
+/// Writes a file that only its owner may read.
+pub(super) fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)?
+        .write_all(bytes)
+}
+
+/// All that is wrong with a file as one line.
+pub(super) fn one_line(broken: Diagnostics) -> String {
+    Error::from(broken).to_string()
+}

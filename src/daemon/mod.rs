@@ -1,0 +1,653 @@
+//! The daemon: it keeps the jobs' schedules, starts each run as a process of its own, and looks after it to its end.
+//!
+//! It never touches data: a run is `envsyncd --once -f JOB.toml`, the very command that a person types. All that it knows
+//! is in the state store, so that it can be killed at any moment: the next one finds the runs that go on, the queue, and
+//! every due time that has been dealt with.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`planner`] | what is due: pure |
+//! | `heartbeat` | once a second |
+//! | `jobs` | job files, and their last good versions |
+//! | `supervisor` | runs as processes |
+//! | `upkeep` | what it does beside: status files, metrics, history |
+//! | `notify` | what systemd is told |
+
+mod heartbeat;
+mod jobs;
+mod notify;
+pub mod planner;
+mod supervisor;
+mod upkeep;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::heartbeat::{Beat, Heartbeat};
+use self::jobs::{Jobs, Look, Signature};
+use self::notify::Notify;
+use self::planner::{Absence, Due};
+use self::supervisor::{Start, Supervisor};
+use self::upkeep::Upkeep;
+use crate::config;
+use crate::config::job::{OnStop, Settings};
+use crate::error::{Error, Kind, Result};
+use crate::guard::daemon_lock::DaemonLock;
+use crate::guard::process::{Process, host_name};
+use crate::report::log::{job_span, run_span};
+use crate::state::{self, Entry, KnownJob, Outcome, Pause, Queued, Run, RunState, State, Trigger};
+
+/// How many beats lie between two looks at the files.
+const FILES: u64 = 2;
+/// How often the daemon writes down that it is there.
+const SEEN: Duration = Duration::from_secs(30);
+
+/// What the daemon is started with.
+pub struct Options {
+    /// The settings' file, as it was given.
+    pub config: Option<PathBuf>,
+    /// What it says.
+    pub settings: Settings,
+}
+
+/// Keeps schedules until a SIGTERM or SIGINT. `Kind::Busy` if another daemon has the state directory.
+pub async fn serve(options: Options) -> Result<()> {
+    let mut daemon = Daemon::start(options)?;
+    let failed = |error| Error::new(Kind::Internal, "signals cannot be listened to").because(error);
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut heartbeat = Heartbeat::start().await?;
+    daemon.beat(Absence::Down)?;
+    daemon.notify.ready();
+    tracing::info!(jobs = daemon.jobs.iter().count(), "daemon is ready");
+    loop {
+        tokio::select! {
+            beat = heartbeat.beat() => {
+                if beat == Beat::Silence {
+                    tracing::warn!("the clock was set back, or the machine is very busy");
+                    heartbeat.restart().await?;
+                }
+                daemon.beat(Absence::None)?;
+            }
+            Some(ended) = daemon.supervisor.ended() => {
+                daemon.reap(ended);
+                // Its place in the queue is free.
+                daemon.beat(Absence::None)?;
+            }
+            _ = hangup.recv() => daemon.reload(Look::All),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    daemon.stop([&mut terminate, &mut interrupt]).await
+}
+
+struct Daemon {
+    config: Option<PathBuf>,
+    settings: Settings,
+    /// The settings' file as it was when it was last read.
+    signature: Option<Signature>,
+    /// What is wrong with it now; empty: nothing.
+    problem: String,
+    state: State,
+    host: String,
+    since: DateTime<Utc>,
+    seen: Option<Instant>,
+    beats: u64,
+    jobs: Jobs,
+    paused: Vec<Pause>,
+    supervisor: Supervisor,
+    upkeep: Upkeep,
+    notify: Notify,
+    _lock: DaemonLock,
+}
+
+impl Daemon {
+    fn start(options: Options) -> Result<Self> {
+        let Options { config, settings } = options;
+        let state = State::open(&settings.state_dir)?;
+        let lock = DaemonLock::take(&settings.state_dir)?;
+        let host = host_name();
+        let now = Utc::now();
+        let mut daemon = Self {
+            signature: settings.file.as_deref().map(Signature::of),
+            problem: String::new(),
+            since: now,
+            seen: None,
+            beats: 0,
+            jobs: Jobs::new(&settings, &host)?,
+            paused: Vec::new(),
+            supervisor: Supervisor::new(&settings)?,
+            upkeep: Upkeep::new(),
+            notify: Notify::default(),
+            _lock: lock,
+            config,
+            settings,
+            state,
+            host,
+        };
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            state_dir = %daemon.settings.state_dir.display(),
+            job_dir = %daemon.settings.job_dir.display(),
+            "daemon starts"
+        );
+        daemon.keep_settings();
+        daemon.record_self(now)?;
+        let known: BTreeMap<String, KnownJob> = daemon
+            .state
+            .known_jobs()?
+            .into_iter()
+            .map(|job| (job.job.clone(), job))
+            .collect();
+        let found = daemon.jobs.look(Look::All, &daemon.settings, &known, now);
+        if !daemon.jobs.problem.is_empty() {
+            return Err(Error::new(Kind::Config, daemon.jobs.problem.clone())
+                .hint("set job_dir in envsyncd.toml to the directory of the job files"));
+        }
+        let gone = known
+            .keys()
+            .filter(|name| daemon.jobs.get(name).is_none())
+            .cloned()
+            .collect();
+        daemon.took_over(jobs::Found {
+            removed: gone,
+            ..found
+        })?;
+        daemon.drop_old_queue(now)?;
+        Ok(daemon)
+    }
+
+    /// One look at everything. An error is one that the daemon cannot live with.
+    fn beat(&mut self, absence: Absence) -> Result<()> {
+        self.notify.alive();
+        self.beats += 1;
+        if self.beats.is_multiple_of(FILES) {
+            self.reload(Look::Changed);
+        }
+        // What cannot be done now, a full disk say, is tried again a second later; nothing counts as done before.
+        let round = self.round(absence);
+        self.upkeep
+            .report("the daemon's work is held up", round.err());
+        let now = Utc::now();
+        if self.seen.is_none_or(|seen| seen.elapsed() >= SEEN) {
+            let seen = self.record_self(now);
+            self.upkeep
+                .report("the daemon cannot record itself", seen.err());
+        }
+        self.upkeep
+            .work(&self.settings, &self.state, &self.jobs, self.since);
+        Ok(())
+    }
+
+    fn round(&mut self, absence: Absence) -> Result<()> {
+        self.look_at_pauses()?;
+        let unfinished = self.state.unfinished()?;
+        let now = Utc::now();
+        self.plan(absence, &unfinished, now)?;
+        let unfinished = self.state.unfinished()?;
+        let here = |run: &&Run| run.host == self.host;
+        let running: Vec<&Run> = unfinished
+            .iter()
+            .filter(here)
+            .filter(|run| run.state == RunState::Running)
+            .collect();
+        for run in self.supervisor.watch(running.iter().copied()) {
+            let _entered = run_span(&run.job, &run.id).entered();
+            let pid = run.process.as_ref().map_or(0, |process| process.pid);
+            tracing::info!(pid, by = run.by, "found a run that is under way");
+        }
+        self.supervisor
+            .enforce(&unfinished, self.settings.kill_after);
+        for run in self.supervisor.visit(&self.state, &self.settings) {
+            self.died(&run);
+        }
+        self.start_waiting(&unfinished);
+        self.say(&unfinished);
+        Ok(())
+    }
+
+    fn look_at_pauses(&mut self) -> Result<()> {
+        let paused = self.state.pauses()?;
+        if paused != self.paused {
+            let jobs = paused.iter().chain(&self.paused);
+            self.upkeep.changed(jobs.map(|pause| pause.job.clone()));
+            self.paused = paused;
+        }
+        Ok(())
+    }
+
+    /// Puts what is due in the queue.
+    fn plan(&mut self, absence: Absence, unfinished: &[Run], now: DateTime<Utc>) -> Result<()> {
+        let mut due: Vec<(String, Due)> = Vec::new();
+        let mut before = Vec::new();
+        for (name, entry) in self.jobs.iter_mut() {
+            let Some(planned) = entry.planned.as_mut() else {
+                continue;
+            };
+            let come = planned.next().is_some_and(|next| next <= now);
+            if !come && planned.handled_until() <= now {
+                continue;
+            }
+            let was = planned.clone();
+            if let Some(found) = planned.look(now, absence) {
+                due.push((name.clone(), found));
+                before.push((name.clone(), was));
+            }
+        }
+        let settled = self.settle(&due, unfinished, now);
+        if settled.is_err() {
+            // Not recorded is not dealt with: the times come up again.
+            for (name, entry) in self.jobs.iter_mut() {
+                if let Some((_, was)) = before.iter().find(|(job, _)| job == name) {
+                    entry.planned = Some(was.clone());
+                }
+            }
+        }
+        settled
+    }
+
+    /// Records what becomes of due times.
+    fn settle(
+        &mut self,
+        due: &[(String, Due)],
+        unfinished: &[Run],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.look_at_pauses()?;
+        let mut verdicts: Vec<(&str, String, Verdict)> = Vec::new();
+        for (name, due) in due {
+            let _entered = job_span(name).entered();
+            let busy = unfinished
+                .iter()
+                .find(|run| run.job == *name && !run.is_dead(&self.host));
+            let verdict = match (due, busy) {
+                (Due::Rewound { from }, _) => {
+                    tracing::warn!(%from, "the clock had been far ahead; the schedule begins anew");
+                    continue;
+                }
+                _ if self.paused.iter().any(|pause| pause.job == *name) => {
+                    tracing::info!("due, and paused");
+                    continue;
+                }
+                (Due::Missed { first, last, count }, _) => {
+                    Verdict::Skip(missed(*first, *last, *count))
+                }
+                (Due::Run { .. }, Some(run)) => Verdict::Skip(format!(
+                    "not started: run {} of this job was still {}",
+                    run.id, run.state
+                )),
+                (Due::Run { trigger, .. }, None) => Verdict::Wait(*trigger),
+            };
+            if let Verdict::Skip(why) = &verdict {
+                tracing::warn!(why, "a run was skipped");
+            }
+            verdicts.push((name, uuid::Uuid::now_v7().to_string(), verdict));
+        }
+        let mut entries = Vec::new();
+        for (name, id, verdict) in &verdicts {
+            let Some((entry, job)) = self
+                .jobs
+                .get(name)
+                .and_then(|entry| Some((entry, entry.job.as_ref()?)))
+            else {
+                continue;
+            };
+            let queued = |trigger| Queued {
+                id,
+                job: name,
+                file: &entry.file,
+                from: job.from.as_str(),
+                to: job.to.as_str(),
+                trigger,
+                by: "",
+            };
+            entries.push(match verdict {
+                Verdict::Wait(trigger) => Entry::Wait(queued(*trigger)),
+                Verdict::Skip(why) => Entry::Skip(queued(Trigger::Schedule), why),
+            });
+        }
+        let known: Vec<KnownJob> = due
+            .iter()
+            .filter_map(|(name, _)| self.jobs.known(name, now))
+            .collect();
+        self.state.settle_due(&entries, &known)?;
+        self.upkeep
+            .changed(due.iter().map(|(name, _)| name.clone()));
+        Ok(())
+    }
+
+    /// Starts runs that wait, in order, as far as there is room.
+    fn start_waiting(&mut self, unfinished: &[Run]) {
+        let busy: BTreeSet<String> = self.supervisor.jobs().map(str::to_owned).collect();
+        let waiting = unfinished
+            .iter()
+            .filter(|run| run.state == RunState::Pending && run.host == self.host);
+        for run in waiting {
+            if self.supervisor.has(&run.id) {
+                continue;
+            }
+            if self.supervisor.count() >= self.settings.max_concurrent_runs
+                || busy.contains(&run.job)
+            {
+                self.upkeep.changed([run.job.clone()]);
+                continue;
+            }
+            let _entered = run_span(&run.job, &run.id).entered();
+            let entry = self.jobs.get(&run.job);
+            let broken = |problem: &str, copy: PathBuf| {
+                Some(copy).filter(|copy| !problem.is_empty() && copy.exists())
+            };
+            let start = Start {
+                run,
+                config: self.config.as_deref(),
+                copy: entry
+                    .and_then(|entry| broken(&entry.problem, self.jobs.copy_of(Some(&run.job)))),
+                settings_copy: broken(&self.problem, self.jobs.copy_of(None)),
+            };
+            if start.copy.is_some() {
+                tracing::warn!("the job's file is broken; its last good version runs");
+            }
+            if let Err(error) = self.supervisor.start(&start, &self.settings) {
+                tracing::error!(%error, "the run cannot be started");
+                let outcome = Outcome {
+                    state: RunState::Failed,
+                    message: error.to_string(),
+                    errors: 1,
+                    warnings: 0,
+                    exit_code: 1,
+                };
+                let recorded = self.state.finish(&run.id, &outcome);
+                self.upkeep
+                    .report("a run's end cannot be recorded", recorded.err());
+                self.upkeep.changed([run.job.clone()]);
+            }
+        }
+    }
+
+    /// A child has ended.
+    fn reap(&mut self, ended: supervisor::Ended) {
+        match self.supervisor.reap(ended, &self.state, &self.settings) {
+            Ok(Some(run)) => self.died(&run),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a run's end cannot be recorded"),
+        }
+    }
+
+    /// What a run left that could not clear up itself is cleared by a process of its own.
+    fn died(&mut self, run: &Run) {
+        self.upkeep.changed([run.job.clone()]);
+        self.upkeep
+            .died(run, self.config.as_deref(), &self.settings);
+    }
+
+    /// Reads files again. What is wrong with them changes nothing.
+    fn reload(&mut self, look: Look) {
+        if look == Look::All {
+            self.notify.reloading();
+            tracing::info!("reading all files again");
+        }
+        let look = if self.reload_settings(look) {
+            Look::All
+        } else {
+            look
+        };
+        let found = self
+            .jobs
+            .look(look, &self.settings, &BTreeMap::new(), Utc::now());
+        let taken = self.took_over(found);
+        self.upkeep
+            .report("changed files cannot be recorded", taken.err());
+        if look == Look::All {
+            tracing::info!(jobs = self.jobs.iter().count(), "files are read");
+            self.notify.ready();
+        }
+    }
+
+    /// True if they are others now.
+    fn reload_settings(&mut self, look: Look) -> bool {
+        let signature = self.settings.file.as_deref().map(Signature::of);
+        if look == Look::Changed && signature == self.signature {
+            return false;
+        }
+        self.signature = signature;
+        match config::load_settings(self.config.as_deref(), config::environment()) {
+            Ok((settings, _)) => {
+                for (key, old, new) in [
+                    ("state_dir", &self.settings.state_dir, &settings.state_dir),
+                    (
+                        "status_dir",
+                        &self.settings.status_dir,
+                        &settings.status_dir,
+                    ),
+                    ("lock_dir", &self.settings.lock_dir, &settings.lock_dir),
+                ] {
+                    if old != new {
+                        tracing::warn!(key, now = %old.display(), "this is changed by a restart of the daemon only");
+                    }
+                }
+                self.settings = Settings {
+                    state_dir: self.settings.state_dir.clone(),
+                    status_dir: self.settings.status_dir.clone(),
+                    lock_dir: self.settings.lock_dir.clone(),
+                    ..settings
+                };
+                self.problem.clear();
+                self.keep_settings();
+            }
+            Err(broken) => {
+                let problem = jobs::one_line(broken);
+                if problem != self.problem {
+                    tracing::error!(
+                        problem,
+                        "the settings' file is broken; its last good version stays in force"
+                    );
+                }
+                self.problem = problem;
+            }
+        }
+        self.seen = None;
+        true
+    }
+
+    /// Runs read the settings themselves, and need the last good version while the file is broken.
+    fn keep_settings(&self) {
+        if let Some(file) = &self.settings.file
+            && let Ok(bytes) = config::contents(file)
+            && let Err(error) = jobs::keep(&self.jobs.copy_of(None), &bytes)
+        {
+            tracing::warn!(%error, "the settings' last good version cannot be kept");
+        }
+    }
+
+    /// Records what the files say now.
+    fn took_over(&mut self, found: jobs::Found) -> Result<()> {
+        let now = Utc::now();
+        for name in &found.removed {
+            let _entered = job_span(name).entered();
+            tracing::info!("the job's file is gone, and so is the job");
+            self.state.forget_job(name)?;
+            self.upkeep.removed(name);
+        }
+        if !found.due.is_empty() {
+            let unfinished = self.state.unfinished()?;
+            self.settle(&found.due, &unfinished, now)?;
+        }
+        let known: Vec<KnownJob> = found
+            .changed
+            .iter()
+            .filter_map(|name| self.jobs.known(name, now))
+            .collect();
+        self.state.set_jobs(&known)?;
+        self.upkeep.changed(found.changed);
+        Ok(())
+    }
+
+    /// What has waited since before the daemon was down for long is not started in the middle of somebody's day.
+    fn drop_old_queue(&mut self, now: DateTime<Utc>) -> Result<()> {
+        for run in self.state.unfinished()? {
+            if run.state == RunState::Pending
+                && run.host == self.host
+                && now - run.started_at > planner::LATE
+            {
+                let _entered = run_span(&run.job, &run.id).entered();
+                let message = format!(
+                    "not started: it has waited since {}, and the daemon was not running",
+                    rfc3339(run.started_at)
+                );
+                tracing::warn!(message, "a run was skipped");
+                let outcome = Outcome {
+                    state: RunState::Skipped,
+                    message,
+                    errors: 0,
+                    warnings: 1,
+                    exit_code: 75,
+                };
+                self.state.finish(&run.id, &outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn record_self(&mut self, now: DateTime<Utc>) -> Result<()> {
+        self.record(now, Some(Process::own()))?;
+        self.seen = Some(Instant::now());
+        Ok(())
+    }
+
+    fn record(&self, now: DateTime<Utc>, process: Option<Process>) -> Result<()> {
+        self.state.set_daemon(&state::Daemon {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: self.host.clone(),
+            process,
+            since: self.since,
+            seen_at: now,
+            problem: if self.problem.is_empty() {
+                self.jobs.problem.clone()
+            } else {
+                self.problem.clone()
+            },
+        })
+    }
+
+    /// One line for `systemctl status`.
+    fn say(&mut self, unfinished: &[Run]) {
+        let names = |wanted: RunState| {
+            let jobs: Vec<&str> = unfinished
+                .iter()
+                .filter(|run| run.state == wanted && run.host == self.host)
+                .map(|run| run.job.as_str())
+                .collect();
+            match jobs.len() {
+                0 => "none".to_owned(),
+                1..=5 => jobs.join(", "),
+                more => format!("{}, and {} more", jobs[..5].join(", "), more - 5),
+            }
+        };
+        let mut text = format!(
+            "running: {}; waiting: {}",
+            names(RunState::Running),
+            names(RunState::Pending)
+        );
+        let next = self
+            .jobs
+            .iter()
+            .filter_map(|(name, entry)| Some((entry.planned.as_ref()?.next()?, name)))
+            .min();
+        if let Some((at, name)) = next {
+            text += &format!("; next: {name} at {}", rfc3339(at));
+        }
+        let broken = self
+            .jobs
+            .iter()
+            .filter(|(_, entry)| !entry.problem.is_empty())
+            .count();
+        if broken > 0 {
+            text += &format!("; {broken} broken job files");
+        }
+        self.notify.status(text);
+    }
+
+    /// No new runs; those that are under way go on, or are told to end and waited for.
+    async fn stop(&mut self, mut again: [&mut Signal; 2]) -> Result<()> {
+        let running = self.supervisor.count();
+        let limit = match self.settings.on_stop {
+            OnStop::Leave => Duration::ZERO,
+            OnStop::Cancel => self.settings.stop_timeout,
+        };
+        self.notify.stopping(limit + Duration::from_secs(30));
+        if running > 0 && self.settings.on_stop == OnStop::Leave {
+            tracing::info!(
+                running,
+                "daemon stops; runs go on, and the next daemon finds them"
+            );
+        } else {
+            tracing::info!(running, "daemon stops");
+        }
+        if self.settings.on_stop == OnStop::Cancel {
+            self.supervisor.tell_all("the daemon was told to stop");
+            let since = Instant::now();
+            let mut killed = false;
+            let [terminate, interrupt] = &mut again;
+            while self.supervisor.count() > 0 {
+                tokio::select! {
+                    Some(ended) = self.supervisor.ended() => self.reap(ended),
+                    () = tokio::time::sleep(Duration::from_millis(200)) => {
+                        for run in self.supervisor.visit(&self.state, &self.settings) {
+                            self.died(&run);
+                        }
+                    }
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                }
+                self.notify.alive();
+                if since.elapsed() >= limit && !killed {
+                    self.supervisor.kill_all();
+                    killed = true;
+                }
+            }
+        }
+        self.upkeep
+            .work(&self.settings, &self.state, &self.jobs, self.since);
+        self.record(Utc::now(), None)?;
+        tracing::info!("daemon has stopped");
+        Ok(())
+    }
+}
+
+enum Verdict {
+    Wait(Trigger),
+    Skip(String),
+}
+
+fn missed(first: DateTime<Utc>, last: DateTime<Utc>, count: u32) -> String {
+    let when = if count == 1 {
+        format!("at {}", rfc3339(last))
+    } else {
+        let more = if count >= planner::MANY {
+            " or more"
+        } else {
+            ""
+        };
+        format!(
+            "{count}{more} times from {} to {}",
+            rfc3339(first),
+            rfc3339(last)
+        )
+    };
+    format!(
+        "missed: due {when}, when the daemon was not running or the machine slept; `catch_up = true` would run it late"
+    )
+}
+
+fn rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

@@ -1,0 +1,487 @@
+//! Runs as processes: started, found again, told to end, killed where they do not, and recorded where they cannot.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tokio::process::Command;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::config::job::Settings;
+use crate::error::{Error, Kind, Result, io};
+use crate::guard::process::{self, Process};
+use crate::report::log::run_span;
+use crate::run::recover;
+use crate::state::{LogLine, Outcome, Run, RunState, State};
+
+/// A run ends itself at its timeout; so much later it is taken to have failed to.
+const OVERDUE: Duration = Duration::from_secs(5);
+/// How much of what a process has said last is kept.
+const LAST_WORDS: usize = 20;
+
+/// A run that is looked after.
+struct Watched {
+    job: String,
+    process: Process,
+    /// Whether it is a child of this process, which is told how it ends.
+    child: bool,
+    /// When its timeout is over, by a clock that nobody sets.
+    limit: Option<Instant>,
+    /// When it was told to end, and why.
+    told: Option<(Instant, String)>,
+    killed: bool,
+}
+
+/// A child that has ended.
+pub(super) struct Ended {
+    run: String,
+    status: std::io::Result<ExitStatus>,
+}
+
+/// All runs of this host, whoever started them.
+pub(super) struct Supervisor {
+    watched: BTreeMap<String, Watched>,
+    program: PathBuf,
+    /// What children write on stdout and stderr; not a pipe, since they may outlive us.
+    output: PathBuf,
+    tell: UnboundedSender<Ended>,
+    ended: UnboundedReceiver<Ended>,
+}
+
+/// What a child is started with.
+pub(super) struct Start<'a> {
+    /// The run that waits.
+    pub(super) run: &'a Run,
+    /// The settings' file, as the daemon was given it.
+    pub(super) config: Option<&'a Path>,
+    /// Read instead of the job's file, which is broken.
+    pub(super) copy: Option<PathBuf>,
+    /// Read instead of the settings' file, which is broken.
+    pub(super) settings_copy: Option<PathBuf>,
+}
+
+impl Supervisor {
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let output = settings.state_dir.join("output");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&output)
+            .map_err(io(format!("{} cannot be made", output.display())))?;
+        let program = std::env::current_exe().map_err(|error| {
+            Error::new(Kind::Internal, "the path of this program is not known").because(error)
+        })?;
+        let (tell, ended) = unbounded_channel();
+        Ok(Self {
+            watched: BTreeMap::new(),
+            program,
+            output,
+            tell,
+            ended,
+        })
+    }
+
+    /// How many runs there are, those by hand included.
+    pub(super) fn count(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Whether this run is looked after.
+    pub(super) fn has(&self, run: &str) -> bool {
+        self.watched.contains_key(run)
+    }
+
+    /// The jobs that have a run.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &str> {
+        self.watched.values().map(|run| run.job.as_str())
+    }
+
+    /// Waits for the next child to end.
+    pub(super) async fn ended(&mut self) -> Option<Ended> {
+        self.ended.recv().await
+    }
+
+    /// Starts a run's process, in a process group of its own.
+    pub(super) fn start(&mut self, start: &Start<'_>, settings: &Settings) -> Result<()> {
+        let run = start.run;
+        let output = self.output_of(&run.id);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&output)
+            .map_err(io(format!("{} cannot be made", output.display())))?;
+        let both = file
+            .try_clone()
+            .map_err(io(format!("{} cannot be opened twice", output.display())))?;
+        let mut command = Command::new(&self.program);
+        if let Some(config) = start.config {
+            command.arg("--config").arg(config);
+        }
+        command.args(["--once", "--run", &run.id]);
+        for (flag, copy) in [
+            ("--last-good", &start.copy),
+            ("--last-good-settings", &start.settings_copy),
+        ] {
+            if let Some(copy) = copy {
+                command.arg(flag).arg(copy);
+            }
+        }
+        let mut child = command
+            .arg("-f")
+            .arg(&run.file)
+            .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
+            .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
+            .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(both)
+            .kill_on_drop(false)
+            .spawn()
+            .map_err(|error| {
+                Error::new(
+                    Kind::Internal,
+                    format!("{} cannot be started", self.program.display()),
+                )
+                .because(error)
+            })?;
+        let process = child.id().and_then(Process::of).unwrap_or(Process {
+            pid: child.id().unwrap_or(0),
+            started: 0,
+            boot: String::new(),
+        });
+        tracing::info!(pid = process.pid, trigger = %run.trigger, by = run.by, "run's process started");
+        self.watched.insert(
+            run.id.clone(),
+            Watched {
+                job: run.job.clone(),
+                process,
+                child: true,
+                limit: None,
+                told: None,
+                killed: false,
+            },
+        );
+        let (tell, id) = (self.tell.clone(), run.id.clone());
+        tokio::spawn(async move {
+            let status = child.wait().await;
+            // Nobody listens only when the daemon itself is at its end.
+            let _ = tell.send(Ended { run: id, status });
+        });
+        Ok(())
+    }
+
+    /// Looks after runs that somebody else has started: a person, or the daemon before this one. Returns those that are new.
+    pub(super) fn watch<'a>(&mut self, running: impl Iterator<Item = &'a Run>) -> Vec<&'a Run> {
+        let mut new = Vec::new();
+        for run in running {
+            let Some(process) = &run.process else {
+                continue;
+            };
+            let limit = || {
+                let left = run.timeout?.saturating_sub(run.duration(Utc::now()));
+                Instant::now().checked_add(left.saturating_add(OVERDUE))
+            };
+            match self.watched.get_mut(&run.id) {
+                Some(watched) if watched.limit.is_none() => watched.limit = limit(),
+                Some(_) => {}
+                None => {
+                    self.watched.insert(
+                        run.id.clone(),
+                        Watched {
+                            job: run.job.clone(),
+                            process: process.clone(),
+                            child: false,
+                            limit: limit(),
+                            told: None,
+                            killed: false,
+                        },
+                    );
+                    new.push(run);
+                }
+            }
+        }
+        new
+    }
+
+    /// Tells all runs to end.
+    pub(super) fn tell_all(&mut self, why: &str) {
+        for (id, watched) in &mut self.watched {
+            tell(id, watched, why);
+        }
+    }
+
+    /// Kills all runs that are left.
+    pub(super) fn kill_all(&mut self) {
+        for (id, watched) in &mut self.watched {
+            slay(id, watched);
+        }
+    }
+
+    /// Ends what has to end: runs that somebody cancelled, and those whose time is over.
+    pub(super) fn enforce(&mut self, unfinished: &[Run], grace: Duration) {
+        let now = Instant::now();
+        for (id, watched) in &mut self.watched {
+            let run = unfinished.iter().find(|run| run.id == *id);
+            if let Some(by) = run.and_then(|run| run.cancelled_by.as_ref()) {
+                tell(id, watched, &format!("cancelled by {by}"));
+            }
+            if watched.limit.is_some_and(|limit| limit <= now) {
+                let limit = run.and_then(|run| run.timeout).unwrap_or_default();
+                let limit = humantime::format_duration(limit);
+                tell(
+                    id,
+                    watched,
+                    &format!("the job's timeout of {limit} is over"),
+                );
+            }
+            if let Some((since, _)) = &watched.told
+                && since.elapsed() >= grace
+            {
+                slay(id, watched);
+            }
+        }
+    }
+
+    /// Takes note of a child's end. Returns the job whose run was recorded here, since it could not do so itself.
+    pub(super) fn reap(
+        &mut self,
+        ended: Ended,
+        state: &State,
+        settings: &Settings,
+    ) -> Result<Option<Run>> {
+        let Some(watched) = self.watched.remove(&ended.run) else {
+            return Ok(None);
+        };
+        let _entered = run_span(&watched.job, &ended.run).entered();
+        let how = match &ended.status {
+            Ok(status) => how(*status),
+            Err(error) => format!("ended in a way that is not known ({error})"),
+        };
+        tracing::debug!(how, "run's process ended");
+        let outcome = self.bury(
+            &ended.run,
+            &watched,
+            &how,
+            ended.status.ok(),
+            state,
+            settings,
+        );
+        let _ = fs::remove_file(self.output_of(&ended.run));
+        outcome
+    }
+
+    /// Looks whether processes that are no children of ours still live. Returns the runs that were recorded here.
+    pub(super) fn visit(&mut self, state: &State, settings: &Settings) -> Vec<Run> {
+        let gone: Vec<String> = self
+            .watched
+            .iter()
+            .filter(|(_, watched)| !watched.child && !watched.process.is_alive())
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut buried = Vec::new();
+        for id in gone {
+            let Some(watched) = self.watched.remove(&id) else {
+                continue;
+            };
+            let _entered = run_span(&watched.job, &id).entered();
+            match self.bury(&id, &watched, "died", None, state, settings) {
+                Ok(run) => buried.extend(run),
+                Err(error) => tracing::error!(%error, "the run's end cannot be recorded"),
+            }
+            let _ = fs::remove_file(self.output_of(&id));
+        }
+        buried
+    }
+
+    /// Records the end of a run that has not done so.
+    fn bury(
+        &self,
+        id: &str,
+        watched: &Watched,
+        how: &str,
+        status: Option<ExitStatus>,
+        state: &State,
+        settings: &Settings,
+    ) -> Result<Option<Run>> {
+        let Some(run) = state.run(id)? else {
+            return Ok(None);
+        };
+        if run.state.is_final() {
+            tracing::debug!(state = %run.state, "run ended");
+            return Ok(None);
+        }
+        let words = self.last_words(id);
+        let mut how = format!("the run's process {how}");
+        if let Some((_, why)) = &watched.told {
+            how = if watched.killed {
+                format!("{why}, and it did not end by itself and was killed:")
+            } else {
+                format!("{why}:")
+            } + " "
+                + &how;
+        }
+        if run.state == RunState::Running {
+            if let Some(last) = last_line(state, id)? {
+                how = format!("{how} (its last line: {last})");
+            }
+            tracing::error!(how, "run failed");
+            recover::bury_one(state, settings, &run, &how)?;
+        } else {
+            never_began(state, &run, &how, status, &words)?;
+        }
+        state.run(id)
+    }
+
+    fn output_of(&self, run: &str) -> PathBuf {
+        self.output.join(format!("{run}.log"))
+    }
+
+    /// The last lines that a process wrote on stdout and stderr.
+    fn last_words(&self, run: &str) -> Vec<String> {
+        const TAIL: u64 = 16 * 1024;
+        let read = || {
+            let mut file = fs::File::open(self.output_of(run)).ok()?;
+            let length = file.metadata().ok()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+                .ok()?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let text = read().unwrap_or_default();
+        let mut lines: Vec<String> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect();
+        lines.drain(..lines.len().saturating_sub(LAST_WORDS));
+        lines
+    }
+}
+
+/// A run whose process ended before there was anything to record; what it said on stderr is all there is.
+fn never_began(
+    state: &State,
+    run: &Run,
+    how: &str,
+    status: Option<ExitStatus>,
+    words: &[String],
+) -> Result<()> {
+    let code = status.and_then(|status| status.code());
+    let said = words
+        .iter()
+        .rev()
+        .find_map(|line| line.strip_prefix("envsyncd: "));
+    let message = said.map_or_else(|| format!("{how} before it began"), str::to_owned);
+    let (ended, code) = match code {
+        Some(2) => (RunState::Refused, 2),
+        Some(3) => (RunState::Refused, 3),
+        Some(75) => (RunState::Busy, 75),
+        Some(130) => (RunState::Cancelled, 130),
+        Some(143) => (RunState::Cancelled, 143),
+        _ => (RunState::Failed, 1),
+    };
+    tracing::error!(message, "run {ended}");
+    let lines: Vec<LogLine> = words
+        .iter()
+        .map(|line| LogLine {
+            at: Utc::now(),
+            level: "error".to_owned(),
+            task: String::new(),
+            message: line.clone(),
+        })
+        .collect();
+    state.add_logs(&run.id, &lines)?;
+    state.finish(
+        &run.id,
+        &Outcome {
+            state: ended,
+            message,
+            errors: 1,
+            warnings: 0,
+            exit_code: code,
+        },
+    )?;
+    Ok(())
+}
+
+/// What a run's log has last.
+fn last_line(state: &State, run: &str) -> Result<Option<String>> {
+    let last = state.last_log(run)?;
+    let line = state.logs(run, last - 1, 1)?.pop();
+    Ok(line.map(|(_, line)| line.message))
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit status {code} and without a word"),
+        (None, Some(number)) => {
+            let name = Signal::try_from(number).map_or("a signal", Signal::as_str);
+            format!("was killed by {name} ({number})")
+        }
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// Once: a second SIGTERM would keep a run from ending cleanly.
+fn tell(id: &str, watched: &mut Watched, why: &str) {
+    if watched.told.is_some() {
+        return;
+    }
+    let _entered = run_span(&watched.job, id).entered();
+    tracing::warn!(why, pid = watched.process.pid, "telling the run to end");
+    watched.told = Some((Instant::now(), why.to_owned()));
+    if let Err(error) = send(&watched.process, Signal::SIGTERM) {
+        tracing::warn!(%error, "the run could not be told to end");
+    }
+}
+
+/// Once, with all that it started: what of it hangs on another process group is killed there.
+fn slay(id: &str, watched: &mut Watched) {
+    if watched.killed {
+        return;
+    }
+    let _entered = run_span(&watched.job, id).entered();
+    tracing::error!(pid = watched.process.pid, "the run did not end; killing it");
+    watched.killed = true;
+    if !watched.process.is_alive() {
+        return;
+    }
+    let tree = process::tree(watched.process.pid);
+    if let Ok(pid) = i32::try_from(watched.process.pid)
+        && watched.child
+    {
+        // It leads its group. One that a person started may share its group with that person's shell.
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    for process in &tree {
+        if let Err(error) = send(process, Signal::SIGKILL)
+            && process.pid == watched.process.pid
+        {
+            tracing::warn!(%error, "the run could not be killed");
+        }
+    }
+}
+
+/// To this very process, not to one that has its number now.
+fn send(process: &Process, signal: Signal) -> nix::Result<()> {
+    if !process.is_alive() {
+        return Ok(());
+    }
+    let pid = i32::try_from(process.pid).map_err(|_| nix::errno::Errno::ESRCH)?;
+    kill(Pid::from_raw(pid), signal)
+}

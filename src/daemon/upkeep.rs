@@ -1,0 +1,202 @@
+//! What the daemon does beside starting runs: status files of jobs that do not run, and what dead runs left.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Stdio;
+
+use chrono::{DateTime, Utc};
+use tokio::process::Command;
+
+use super::jobs::{Entry, Jobs};
+use super::planner::Planned;
+use crate::config::job::Settings;
+use crate::error::{Error, Kind, Result};
+use crate::report::log::job_span;
+use crate::report::status_file;
+use crate::run::record;
+use crate::state::{Run, RunState, State};
+
+/// How many status files are written in one look: each is synced, and the schedules do not wait for a thousand.
+const AT_ONCE: usize = 50;
+
+/// What is left to do.
+pub(super) struct Upkeep {
+    /// Jobs whose status file may be out of date.
+    changed: BTreeSet<String>,
+    /// Removed jobs whose last run may write a status file once more.
+    removed: BTreeSet<String>,
+    /// Troubles that were told of, each once until it is over.
+    troubles: BTreeSet<&'static str>,
+}
+
+impl Upkeep {
+    pub(super) fn new() -> Self {
+        Self {
+            changed: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            troubles: BTreeSet::new(),
+        }
+    }
+
+    /// There is news of these jobs.
+    pub(super) fn changed(&mut self, jobs: impl IntoIterator<Item = String>) {
+        self.changed.extend(jobs);
+    }
+
+    /// A job's file is gone: its status file goes, too.
+    pub(super) fn removed(&mut self, job: &str) {
+        self.changed.remove(job);
+        self.removed.insert(job.to_owned());
+    }
+
+    /// Logs a trouble when it begins, and when it is over.
+    pub(super) fn report(&mut self, what: &'static str, error: Option<Error>) {
+        match error {
+            Some(error) => {
+                if self.troubles.insert(what) {
+                    tracing::error!(%error, what, "trouble; it is tried again");
+                }
+            }
+            None => {
+                if self.troubles.remove(what) {
+                    tracing::info!(what, "the trouble is over");
+                }
+            }
+        }
+    }
+
+    /// Does some of it.
+    pub(super) fn work(
+        &mut self,
+        settings: &Settings,
+        state: &State,
+        jobs: &Jobs,
+        _since: DateTime<Utc>,
+    ) {
+        let removed = self.clear_removed(settings, state, jobs);
+        self.report(
+            "a removed job's status file cannot be removed",
+            removed.err(),
+        );
+        let written = self.write_status(settings, state, jobs);
+        self.report("a status file cannot be written", written.err());
+    }
+
+    fn clear_removed(&mut self, settings: &Settings, state: &State, jobs: &Jobs) -> Result<()> {
+        for job in self.removed.clone() {
+            if jobs.get(&job).is_none() {
+                let file = status_file::path(&settings.status_dir, &job);
+                match std::fs::remove_file(&file) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(Error::new(
+                            Kind::State,
+                            format!("{} cannot be removed", file.display()),
+                        )
+                        .because(error));
+                    }
+                    _ => {}
+                }
+                let unfinished = state.unfinished()?;
+                if unfinished
+                    .iter()
+                    .any(|run| run.job == job && run.state == RunState::Running)
+                {
+                    continue;
+                }
+            }
+            self.removed.remove(&job);
+        }
+        Ok(())
+    }
+
+    fn write_status(&mut self, settings: &Settings, state: &State, jobs: &Jobs) -> Result<()> {
+        let some: Vec<String> = self.changed.iter().take(AT_ONCE).cloned().collect();
+        for name in some {
+            if let Some(entry) = jobs.get(&name) {
+                let _entered = job_span(&name).entered();
+                write_status(settings, state, &name, entry)?;
+            }
+            self.changed.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// A process of its own clears what a dead run left: the daemon has no business with data.
+    pub(super) fn died(&mut self, run: &Run, config: Option<&Path>, settings: &Settings) {
+        // Before its first step there is nothing.
+        if run.step.is_empty() {
+            return;
+        }
+        let Ok(program) = std::env::current_exe() else {
+            return;
+        };
+        let mut command = Command::new(program);
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
+        let child = command
+            .args(["clear", &run.id])
+            .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
+            .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
+            .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        match child {
+            Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
+            Err(error) => {
+                tracing::warn!(%error, "what the dead run left is not cleared yet; the next run does it");
+            }
+        }
+    }
+}
+
+/// Writes the status file of a job that does not run: of one that runs, it is the run's own.
+fn write_status(settings: &Settings, state: &State, name: &str, entry: &Entry) -> Result<()> {
+    let next = entry.planned.as_ref().and_then(Planned::next);
+    let Some(job) = &entry.job else {
+        // Not read yet, or there never was a good version to speak of.
+        if entry.problem.is_empty()
+            || state
+                .last_run(name)?
+                .is_some_and(|run| run.state == RunState::Running)
+        {
+            return Ok(());
+        }
+        return broken(settings, state, name, &entry.problem);
+    };
+    loop {
+        let status =
+            record::status_of_job(state, name, (job.from.as_str(), job.to.as_str()), next)?;
+        if status.state == status_file::State::Running {
+            return Ok(());
+        }
+        let same = status_file::read(&settings.status_dir, name).is_ok_and(|there| there == status);
+        if !same {
+            status_file::write(&settings.status_dir, &status)?;
+        }
+        // A run may have begun and ended since it was read: then its word is the last.
+        let now = record::status_of_job(state, name, (job.from.as_str(), job.to.as_str()), next)?;
+        if now.state == status.state && now.run_id == status.run_id {
+            return Ok(());
+        }
+    }
+}
+
+/// A job that cannot run is refused, whatever its last run was: monitoring has to hear of it.
+fn broken(settings: &Settings, state: &State, name: &str, problem: &str) -> Result<()> {
+    let mut status = record::status_of_job(state, name, ("", ""), None)?;
+    status.state = status_file::State::Refused;
+    status.message = problem.to_owned();
+    status.problem = String::new();
+    let same = status_file::read(&settings.status_dir, name).is_ok_and(|there| there == status);
+    if same {
+        return Ok(());
+    }
+    status_file::write(&settings.status_dir, &status)
+}

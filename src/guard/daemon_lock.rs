@@ -1,0 +1,70 @@
+//! One daemon at a time on a state directory: a locked file that the kernel frees with its process.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use super::StoredProcess;
+use super::process::Process;
+use super::target_lock::open;
+use crate::error::{Error, Kind, Result, io};
+
+/// The state directory is ours until this is dropped, or until the process ends in whatever way.
+#[derive(Debug)]
+pub struct DaemonLock {
+    _file: File,
+}
+
+impl DaemonLock {
+    /// Never waits. `Kind::Busy` says which process has the directory.
+    pub fn take(state_dir: &Path) -> Result<Self> {
+        let path = state_dir.join("daemon.lock");
+        let mut file = open(&path)?;
+        if let Err(error) = fs2::FileExt::try_lock_exclusive(&file) {
+            if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() {
+                return Err(Error::new(
+                    Kind::State,
+                    format!("{} cannot be locked", path.display()),
+                )
+                .because(error));
+            }
+            let mut text = String::new();
+            let _ = file.read_to_string(&mut text);
+            let who = serde_json::from_str::<StoredProcess>(&text).map_or_else(
+                |_| String::new(),
+                |process| format!(" (process {})", process.pid),
+            );
+            return Err(Error::new(
+                Kind::Busy,
+                format!("another daemon{who} works on {}", state_dir.display()),
+            )
+            .hint("there is one daemon for a state directory: stop that one first"));
+        }
+        let written = serde_json::to_vec(&StoredProcess::from(&Process::own()))
+            .map_err(std::io::Error::from)
+            .and_then(|text| {
+                file.set_len(0)?;
+                file.rewind()?;
+                file.write_all(&text)
+            });
+        written.map_err(io(format!("{} cannot be written", path.display())))?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_told_which_process_has_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DaemonLock::take(dir.path()).unwrap();
+        let error = DaemonLock::take(dir.path()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Busy);
+        let process = format!("(process {})", std::process::id());
+        assert!(error.to_string().contains(&process), "{error}");
+        drop(first);
+        DaemonLock::take(dir.path()).unwrap();
+    }
+}

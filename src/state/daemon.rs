@@ -1,0 +1,152 @@
+//! What the daemon leaves for the next one, and for who asks how things are: itself, and the jobs it knows.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::{Durable, State, history, loaded, stored};
+use crate::error::Result;
+use crate::guard::process::{Process, host_name};
+
+/// A daemon: the one that runs, or the last that did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Daemon {
+    /// Its version.
+    pub version: String,
+    /// Its machine.
+    pub host: String,
+    /// Its process; `None` once it has stopped.
+    pub process: Option<Process>,
+    /// When it started.
+    pub since: DateTime<Utc>,
+    /// When it last looked at the clock, half a minute late at the most.
+    pub seen_at: DateTime<Utc>,
+    /// What is wrong with its settings' file; empty: nothing.
+    pub problem: String,
+}
+
+impl Daemon {
+    /// Whether it runs, on this machine.
+    pub fn is_alive(&self) -> bool {
+        self.host == host_name() && self.process.as_ref().is_some_and(Process::is_alive)
+    }
+}
+
+/// A job that the daemon knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownJob {
+    /// Its name.
+    pub job: String,
+    /// Its timetable as text, to see that it has changed; empty: none.
+    pub timetable: String,
+    /// Every due time up to here has been dealt with.
+    pub handled_until: DateTime<Utc>,
+    /// When it is due next, paused or not.
+    pub next_run_at: Option<DateTime<Utc>>,
+    /// What is wrong with its file, in one line; its last good version stays in force. Empty: nothing.
+    pub problem: String,
+}
+
+impl State {
+    /// Records the daemon that runs, or that it has stopped.
+    pub fn set_daemon(&self, daemon: &Daemon) -> Result<()> {
+        self.write("cannot record the daemon", Durable::Process, |t| {
+            t.execute(
+                "INSERT OR REPLACE INTO daemon (one, version, host, pid, process_started, boot, since, seen_at, problem)
+                 VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    daemon.version,
+                    daemon.host,
+                    daemon.process.as_ref().map(|process| process.pid),
+                    daemon.process.as_ref().map(|process| process.started as i64),
+                    daemon.process.as_ref().map(|process| &process.boot),
+                    stored(daemon.since),
+                    stored(daemon.seen_at),
+                    daemon.problem,
+                ],
+            )?;
+            Ok(Ok(()))
+        })
+    }
+
+    /// The daemon that runs, or the last that did.
+    pub fn daemon(&self) -> Result<Option<Daemon>> {
+        self.read("cannot read the daemon's record", |t| {
+            t.query_row("SELECT * FROM daemon", [], |row| {
+                Ok(Daemon {
+                    version: row.get("version")?,
+                    host: row.get("host")?,
+                    process: history::process(row)?,
+                    since: loaded(row.get("since")?),
+                    seen_at: loaded(row.get("seen_at")?),
+                    problem: row.get("problem")?,
+                })
+            })
+            .optional()
+        })
+    }
+
+    /// Records jobs that the daemon knows.
+    pub fn set_jobs(&self, jobs: &[KnownJob]) -> Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.write("cannot record the jobs", Durable::Process, |t| {
+            for job in jobs {
+                set(t, job)?;
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    /// A job's file is gone.
+    pub fn forget_job(&self, job: &str) -> Result<()> {
+        self.write("cannot forget a job", Durable::Process, |t| {
+            t.execute("DELETE FROM jobs WHERE job = ?1", [job])?;
+            t.execute("DELETE FROM pauses WHERE job = ?1", [job])?;
+            Ok(Ok(()))
+        })
+    }
+
+    /// The jobs that the daemon knows, sorted.
+    pub fn known_jobs(&self) -> Result<Vec<KnownJob>> {
+        self.read("cannot read the jobs", |t| {
+            t.prepare_cached("SELECT * FROM jobs ORDER BY job")?
+                .query_map([], read)?
+                .collect()
+        })
+    }
+
+    /// A job that the daemon knows.
+    pub fn known_job(&self, job: &str) -> Result<Option<KnownJob>> {
+        self.read("cannot read the jobs", |t| {
+            t.prepare_cached("SELECT * FROM jobs WHERE job = ?1")?
+                .query_row([job], read)
+                .optional()
+        })
+    }
+}
+
+pub(super) fn set(t: &Transaction<'_>, job: &KnownJob) -> rusqlite::Result<()> {
+    t.prepare_cached(
+        "INSERT OR REPLACE INTO jobs (job, timetable, handled_until, next_run_at, problem)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        job.job,
+        job.timetable,
+        stored(job.handled_until),
+        job.next_run_at.map(stored),
+        job.problem
+    ])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<KnownJob> {
+    Ok(KnownJob {
+        job: row.get("job")?,
+        timetable: row.get("timetable")?,
+        handled_until: loaded(row.get("handled_until")?),
+        next_run_at: row.get::<_, Option<i64>>("next_run_at")?.map(loaded),
+        problem: row.get("problem")?,
+    })
+}
