@@ -4,6 +4,7 @@
 
 mod machine;
 mod package;
+mod service;
 mod units;
 
 use std::process::{Child, Output, Stdio};

@@ -51,9 +51,10 @@ pub(crate) fn succeed(machine: &Machine, script: &str) -> String {
     let ran = machine.run(script);
     assert!(
         ran.status.success(),
-        "{script}: {}{}",
+        "{script}: {}{}\n{}",
         text(&ran.stdout),
-        text(&ran.stderr)
+        text(&ran.stderr),
+        machine.output("journalctl --no-pager -n 40")
     );
     text(&ran.stdout)
 }
