@@ -74,11 +74,14 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         "is cancelled"
     };
     terminal::print(&format!("run {} of job {} {word}\n", run.id, run.job))?;
+    if !args.wait {
+        return Ok(0);
+    }
     let since = Instant::now();
-    while args.wait {
+    loop {
         match state.run(&run.id)? {
             Some(run) if run.finished_at.is_none() && !run.is_dead(&host_name()) => {}
-            _ => break,
+            _ => return Ok(0),
         }
         if since.elapsed() > settings.kill_after + Duration::from_secs(60) {
             return Err(
@@ -88,5 +91,4 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    Ok(0)
 }

@@ -14,6 +14,8 @@ use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
 use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
+use crate::report::passive;
+use crate::report::status_file::StatusFile;
 use crate::run::{Order, record, recover};
 use crate::state::{LogLine, Run, RunState, State, Trigger};
 
@@ -118,9 +120,11 @@ fn in_foreground(
         if let Ok(name) = JobName::of_file(file)
             && what == What::Run
             && file.exists()
-            && let Err(problem) = record::refused(&settings, &name, error)
         {
-            terminal::note(&format!("envsyncd: {problem}"));
+            match record::refused(&settings, &name, error) {
+                Ok(status) => tell_refused(options, &settings, &status),
+                Err(problem) => terminal::note(&format!("envsyncd: {problem}")),
+            }
         }
     })?;
     let state = State::open(&settings.state_dir)?;
@@ -242,11 +246,25 @@ fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
     )
 }
 
+/// The job's file is wrong: there is no run, and no log of one.
+fn tell_refused(options: &Options, settings: &Settings, status: &StatusFile) {
+    if settings.monitoring.is_none() || log::init(&options.log()).is_err() {
+        return;
+    }
+    if let Ok(runtime) = runtime(1) {
+        let variables = Variables::load(settings).unwrap_or_default();
+        runtime.block_on(passive::send(settings, &|name| variables.get(name), status));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    }
+}
+
 async fn clear_now(settings: &Settings, state: &State, dead: &Run) {
     match for_dead(settings, state, dead) {
         Ok(order) => recover::clear(Arc::new(order), dead).await,
         Err(error) => {
             tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file cannot be read");
+            let variables = Variables::load(settings).unwrap_or_default();
+            recover::tell(settings, &|name| variables.get(name), state, dead).await;
         }
     }
 }

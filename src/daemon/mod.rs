@@ -62,8 +62,8 @@ pub async fn serve(options: Options) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut heartbeat = Heartbeat::start().await?;
-    daemon.beat(Absence::Down)?;
-    daemon.notify.ready();
+    daemon.beat(Absence::Down);
+    Notify::ready();
     tracing::info!(jobs = daemon.jobs.iter().count(), "daemon is ready");
     loop {
         tokio::select! {
@@ -72,12 +72,12 @@ pub async fn serve(options: Options) -> Result<()> {
                     tracing::warn!("the clock was set back, or the machine is very busy");
                     heartbeat.restart().await?;
                 }
-                daemon.beat(Absence::None)?;
+                daemon.beat(Absence::None);
             }
             Some(ended) = daemon.supervisor.ended() => {
                 daemon.reap(ended);
                 // Its place in the queue is free.
-                daemon.beat(Absence::None)?;
+                daemon.beat(Absence::None);
             }
             _ = hangup.recv() => daemon.reload(Look::All),
             _ = terminate.recv() => break,
@@ -98,6 +98,8 @@ struct Daemon {
     host: String,
     since: DateTime<Utc>,
     seen: Option<Instant>,
+    /// How many runs wait.
+    queued: usize,
     beats: u64,
     jobs: Jobs,
     paused: Vec<Pause>,
@@ -119,6 +121,7 @@ impl Daemon {
             problem: String::new(),
             since: now,
             seen: None,
+            queued: 0,
             beats: 0,
             jobs: Jobs::new(&settings, &host)?,
             paused: Vec::new(),
@@ -163,9 +166,9 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// One look at everything. An error is one that the daemon cannot live with.
-    fn beat(&mut self, absence: Absence) -> Result<()> {
-        self.notify.alive();
+    /// One look at everything. There is no error that the daemon could not live with.
+    fn beat(&mut self, absence: Absence) {
+        Notify::alive();
         self.beats += 1;
         if self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
@@ -180,9 +183,13 @@ impl Daemon {
             self.upkeep
                 .report("the daemon cannot record itself", seen.err());
         }
+        let facts = crate::report::metrics::Daemon {
+            started_at: self.since,
+            queued: self.queued,
+            running: self.supervisor.count(),
+        };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, self.since);
-        Ok(())
+            .work(&self.settings, &self.state, &self.jobs, &facts);
     }
 
     fn round(&mut self, absence: Absence) -> Result<()> {
@@ -191,7 +198,8 @@ impl Daemon {
         let now = Utc::now();
         self.plan(absence, &unfinished, now)?;
         let unfinished = self.state.unfinished()?;
-        let here = |run: &&Run| run.host == self.host;
+        let host = self.host.clone();
+        let here = |run: &&Run| run.host == host;
         let running: Vec<&Run> = unfinished
             .iter()
             .filter(here)
@@ -208,6 +216,8 @@ impl Daemon {
             self.died(&run);
         }
         self.start_waiting(&unfinished);
+        let waits = |run: &&Run| run.state == RunState::Pending && !self.supervisor.has(&run.id);
+        self.queued = unfinished.iter().filter(here).filter(waits).count();
         self.say(&unfinished);
         Ok(())
     }
@@ -385,14 +395,13 @@ impl Daemon {
     /// What a run left that could not clear up itself is cleared by a process of its own.
     fn died(&mut self, run: &Run) {
         self.upkeep.changed([run.job.clone()]);
-        self.upkeep
-            .died(run, self.config.as_deref(), &self.settings);
+        upkeep::clear_after(run, self.config.as_deref(), &self.settings);
     }
 
     /// Reads files again. What is wrong with them changes nothing.
     fn reload(&mut self, look: Look) {
         if look == Look::All {
-            self.notify.reloading();
+            Notify::reloading();
             tracing::info!("reading all files again");
         }
         let look = if self.reload_settings(look) {
@@ -408,7 +417,7 @@ impl Daemon {
             .report("changed files cannot be recorded", taken.err());
         if look == Look::All {
             tracing::info!(jobs = self.jobs.iter().count(), "files are read");
-            self.notify.ready();
+            Notify::ready();
         }
     }
 
@@ -583,7 +592,7 @@ impl Daemon {
             OnStop::Leave => Duration::ZERO,
             OnStop::Cancel => self.settings.stop_timeout,
         };
-        self.notify.stopping(limit + Duration::from_secs(30));
+        Notify::stopping(limit + Duration::from_secs(30));
         if running > 0 && self.settings.on_stop == OnStop::Leave {
             tracing::info!(
                 running,
@@ -608,15 +617,20 @@ impl Daemon {
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
                 }
-                self.notify.alive();
+                Notify::alive();
                 if since.elapsed() >= limit && !killed {
                     self.supervisor.kill_all();
                     killed = true;
                 }
             }
         }
+        let facts = crate::report::metrics::Daemon {
+            started_at: self.since,
+            queued: self.queued,
+            running: self.supervisor.count(),
+        };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, self.since);
+            .work(&self.settings, &self.state, &self.jobs, &facts);
         self.record(Utc::now(), None)?;
         tracing::info!("daemon has stopped");
         Ok(())

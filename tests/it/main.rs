@@ -3,6 +3,7 @@
 
 mod conformance;
 mod layering;
+mod metrics;
 mod postgresql;
 mod support;
 mod verbs;
