@@ -14,8 +14,8 @@ use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
 use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
-use crate::report::passive;
 use crate::report::status_file::StatusFile;
+use crate::report::{metrics, passive};
 use crate::run::{Order, record, recover};
 use crate::state::{LogLine, Run, RunState, State, Trigger};
 
@@ -160,6 +160,7 @@ fn in_foreground(
     priority::lower(&settings.priority)?;
     bars.start();
     let runtime = runtime(2)?;
+    let keep = (settings.clone(), state.clone());
     let outcome = runtime.block_on(async {
         let mut order = order(job, settings, state, id, counts)?;
         order.board = board;
@@ -183,7 +184,37 @@ fn in_foreground(
     // Work that waits for a dead server must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     bars.end(outcome.as_ref().err());
+    if let Err(error) = keep_house(&keep.0, &keep.1) {
+        tracing::warn!(%error, "metrics or old history are not looked after");
+    }
     outcome.map(|()| 0)
+}
+
+/// Metrics and the history's length are the daemon's business; where there is none, of each run.
+fn keep_house(settings: &Settings, state: &State) -> Result<()> {
+    if super::has_daemon(state)? {
+        return Ok(());
+    }
+    state.prune(&settings.history, Utc::now())?;
+    let Some(file) = &settings.metrics.textfile else {
+        return Ok(());
+    };
+    let paused = state.pauses()?;
+    let names = jobs::known(settings, Some(state))?;
+    let all: Vec<metrics::Job<'_>> = names
+        .iter()
+        .map(|name| {
+            let file = settings.job_dir.join(format!("{name}.toml"));
+            metrics::Job {
+                name,
+                valid: !file.exists() || config::load_job(&file, settings).is_ok(),
+                paused: paused.iter().any(|pause| pause.job == *name),
+                pending: false,
+                next_run_at: None,
+            }
+        })
+        .collect();
+    metrics::write(file, &metrics::render(state, &all, None)?)
 }
 
 /// The run that the daemon has put in the queue, and starts this process for.

@@ -189,7 +189,7 @@ impl Daemon {
             running: self.supervisor.count(),
         };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, &facts);
+            .work(&self.settings, &self.state, &self.jobs, Some(&facts));
     }
 
     fn round(&mut self, absence: Absence) -> Result<()> {
@@ -395,7 +395,7 @@ impl Daemon {
     /// What a run left that could not clear up itself is cleared by a process of its own.
     fn died(&mut self, run: &Run) {
         self.upkeep.changed([run.job.clone()]);
-        upkeep::clear_after(run, self.config.as_deref(), &self.settings);
+        upkeep::clear_after(run, self.config.as_deref(), &self.settings, &self.state);
     }
 
     /// Reads files again. What is wrong with them changes nothing.
@@ -624,13 +624,8 @@ impl Daemon {
                 }
             }
         }
-        let facts = crate::report::metrics::Daemon {
-            started_at: self.since,
-            queued: self.queued,
-            running: self.supervisor.count(),
-        };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, &facts);
+            .work(&self.settings, &self.state, &self.jobs, None);
         self.record(Utc::now(), None)?;
         tracing::info!("daemon has stopped");
         Ok(())

@@ -13,11 +13,12 @@ use tokio::process::Command;
 
 use super::jobs::{Entry, Jobs};
 use super::planner::Planned;
+use crate::config::Variables;
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::report::log::job_span;
 use crate::report::{metrics, status_file};
-use crate::run::record;
+use crate::run::{record, recover};
 use crate::state::{Pruned, Run, RunState, State};
 
 /// How many status files are written in one look: each is synced, and the schedules do not wait for a thousand.
@@ -84,13 +85,13 @@ impl Upkeep {
         }
     }
 
-    /// Does some of it.
+    /// Does some of it; `daemon` is `None` when it is about to end.
     pub(super) fn work(
         &mut self,
         settings: &Settings,
         state: &State,
         jobs: &Jobs,
-        daemon: &metrics::Daemon,
+        daemon: Option<&metrics::Daemon>,
     ) {
         let removed = self.clear_removed(settings, state, jobs);
         self.report(
@@ -109,17 +110,19 @@ impl Upkeep {
         settings: &Settings,
         state: &State,
         jobs: &Jobs,
-        daemon: &metrics::Daemon,
+        daemon: Option<&metrics::Daemon>,
     ) -> Result<()> {
         let Some(file) = &settings.metrics.textfile else {
             return Ok(());
         };
         let age = self.measured.map(|at| at.elapsed());
         let (soonest, latest) = METRICS;
-        if age.is_some_and(|age| age < soonest || (age < latest && !self.news)) {
+        // Of one that stops, the last word is written in any case.
+        let is_early = age.is_some_and(|age| age < soonest || (age < latest && !self.news));
+        if daemon.is_some() && is_early {
             return Ok(());
         }
-        self.news = daemon.running > 0;
+        self.news = daemon.is_some_and(|daemon| daemon.running > 0);
         self.measured = Some(Instant::now());
         let (paused, unfinished) = (state.pauses()?, state.unfinished()?);
         let all: Vec<metrics::Job<'_>> = jobs
@@ -134,7 +137,7 @@ impl Upkeep {
                 next_run_at: entry.planned.as_ref().and_then(Planned::next),
             })
             .collect();
-        metrics::write(file, &metrics::render(state, &all, Some(daemon))?)
+        metrics::write(file, &metrics::render(state, &all, daemon)?)
     }
 
     /// In a thread of its own: a long history takes a while.
@@ -208,10 +211,11 @@ impl Upkeep {
     }
 }
 
-/// A process of its own clears what a dead run left: the daemon has no business with data.
-pub(super) fn clear_after(run: &Run, config: Option<&Path>, settings: &Settings) {
-    // Before its first step there is nothing.
+/// A process of its own clears what a dead run left, and tells the monitoring: the daemon has no business with data.
+pub(super) fn clear_after(run: &Run, config: Option<&Path>, settings: &Settings, state: &State) {
+    // Before its first step it has left nothing.
     if run.step.is_empty() {
+        tell(run, settings, state);
         return;
     }
     let Ok(program) = std::env::current_exe() else {
@@ -239,6 +243,25 @@ pub(super) fn clear_after(run: &Run, config: Option<&Path>, settings: &Settings)
             tracing::warn!(%error, "what the dead run left is not cleared yet; the next run does it");
         }
     }
+}
+
+/// Tells the monitoring of a run that could not do so itself.
+fn tell(run: &Run, settings: &Settings, state: &State) {
+    // What is wrong with its file, it has told.
+    if run.state == RunState::Refused {
+        return;
+    }
+    let (run, settings, state) = (run.clone(), settings.clone(), state.clone());
+    tokio::spawn(async move {
+        match Variables::load(&settings) {
+            Ok(variables) => {
+                recover::tell(&settings, &|name| variables.get(name), &state, &run).await;
+            }
+            Err(error) => {
+                tracing::warn!(job = run.job, %error, "the run's check result could not be sent");
+            }
+        }
+    });
 }
 
 /// Writes the status file of a job that does not run: of one that runs, it is the run's own.
