@@ -12,7 +12,7 @@ use super::{Options, asker, bars, jobs, terminal};
 use crate::config::job::{Job, JobName, Settings};
 use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
-use crate::guard::{priority, signals};
+use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
 use crate::report::status_file::StatusFile;
 use crate::report::{metrics, passive};
@@ -167,6 +167,8 @@ fn in_foreground(
         if let Some(run) = asked {
             order.trigger = run.trigger;
             order.by = run.by;
+            // Before anything that takes long: the daemon may be stopped at any moment, and its unit with it.
+            scope::enter(order.job.name.as_str(), &order.id).await;
         }
         // Where there is a daemon, it does so.
         if !super::has_daemon(&order.state)? {
