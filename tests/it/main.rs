@@ -3,6 +3,7 @@
 
 mod conformance;
 mod layering;
+mod monitoring;
 mod postgresql;
 mod support;
 mod verbs;
