@@ -72,3 +72,8 @@ impl Shop {
             .spawn(&mut self.command(&["--once", "-f", self.file()]))
     }
 }
+
+/// A job that fails before it publishes.
+fn failing(job: Job) -> Job {
+    job.hooks("maintenance_on = [\"false\"]\nmaintenance_off = [\"true\"]")
+}

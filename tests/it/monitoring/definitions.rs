@@ -9,7 +9,9 @@ use crate::support::icinga::Site;
 #[test]
 fn icinga2_accepts_the_packaged_definitions_and_makes_a_service_a_job() {
     let site = Site::new();
+    // Agents are for configurations in zones.
     let (fine, said) = site.validate(
+        "zones.d/localhost",
         "object Host \"db2\" { check_command = \"dummy\"; vars.envsyncd_jobs[\"shop\"] = { }; vars.envsyncd_jobs[\"accounts\"] = { } }\nobject Host \"db3\" { check_command = \"dummy\"; vars.envsyncd_active = true; vars.agent_endpoint = NodeName; vars.envsyncd_jobs[\"shop\"] = { envsyncd_warning = \"2h\" } }",
     );
     assert!(fine && said.contains("Instantiated 3 Services"), "{said}");
@@ -17,7 +19,7 @@ fn icinga2_accepts_the_packaged_definitions_and_makes_a_service_a_job() {
         !said.contains("warning/") && !said.contains("critical/"),
         "{said}"
     );
-    let (fine, said) = site.validate("object Host \"db2\" { import \"nothing\" }");
+    let (fine, said) = site.validate("conf.d", "object Host \"db2\" { import \"nothing\" }");
     assert!(!fine, "{said}");
 }
 

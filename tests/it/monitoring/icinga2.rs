@@ -3,7 +3,7 @@
 use envsyncd::guard::process::host_name;
 use serde_json::Value;
 
-use super::Shop;
+use super::{Shop, failing};
 use crate::support::icinga::Icinga;
 use crate::support::wait_until;
 
@@ -51,7 +51,7 @@ fn a_run_that_succeeds_is_ok_there_and_one_that_fails_is_critical() {
     let end = result["execution_end"].as_f64().expect("a time");
     assert!((next - end - ttl).abs() < 30.0, "{next} {end} {ttl}");
 
-    shop.with(|job| job.hooks("maintenance_on = [\"false\"]"));
+    shop.with(failing);
     shop.once().expect(1);
     let result = icinga.result(SERVICE);
     assert_eq!(result["state"], 2.0, "{result}");
@@ -73,7 +73,7 @@ fn a_run_that_succeeds_is_ok_there_and_one_that_fails_is_critical() {
 fn what_is_sent_is_what_check_prints() {
     let icinga = Icinga::start(DB2);
     let shop = Shop::new(&icinga.settings());
-    shop.with(|job| job.hooks("maintenance_on = [\"false\"]"));
+    shop.with(failing);
     shop.once().expect(1);
     let printed = shop.verb(&["check", "shop"]).expect(2).stdout;
     // How long ago it was is all that differs.
@@ -136,9 +136,8 @@ fn a_freshness_check_during_a_run_does_not_outdate_its_result() {
     gate.open();
     running.end().expect(0);
     let result = icinga.result(SERVICE);
-    assert_eq!(
-        (&result["active"], &result["state"]),
-        (&Value::from(false), &Value::from(0.0)),
+    assert!(
+        result["active"] == false && result["state"] == 0.0,
         "{result}"
     );
 }

@@ -1,6 +1,6 @@
 //! Results that a real NSCA daemon took.
 
-use super::Shop;
+use super::{Shop, failing};
 use crate::support::nsca::Nsca;
 use crate::support::wait_until;
 
@@ -22,7 +22,7 @@ fn a_daemon_with_the_same_password_hears_how_runs_ended() {
         "{}",
         outcome.stderr
     );
-    shop.with(|job| job.hooks("maintenance_on = [\"false\"]"));
+    shop.with(failing);
     shop.once().expect(1);
     wait_until("both results arrived", || nsca.commands().len() == 2);
     let commands = nsca.commands();

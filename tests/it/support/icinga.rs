@@ -38,7 +38,15 @@ impl Site {
             .prefix("envsyncd-icinga-")
             .tempdir()
             .expect("a temporary directory");
-        for name in ["data/certs", "log", "cache", "run", "spool", "conf"] {
+        for name in [
+            "data/certs",
+            "log",
+            "cache",
+            "run",
+            "spool",
+            "conf.d",
+            "zones.d/localhost",
+        ] {
             fs::create_dir_all(directory.path().join(name)).expect("a directory");
         }
         let site = Self { directory };
@@ -71,26 +79,26 @@ impl Site {
 
     fn pki(&self, arguments: &[&str]) {
         let output = self
-            .command("pki")
-            .args(arguments)
+            .command(&[&["pki"], arguments].concat())
             .output()
             .expect("icinga2");
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// `icinga2 VERB`, which knows no other place than this.
-    fn command(&self, verb: &str) -> Command {
+    /// `icinga2 VERB...`, which knows no other place than this.
+    fn command(&self, verb: &[&str]) -> Command {
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
         let user = user.expect("users").expect("our own").name;
         let group = nix::unistd::Group::from_gid(nix::unistd::getegid());
         let group = group.expect("groups").expect("our own").name;
         let mut command = Command::new("icinga2");
-        command.arg(verb);
+        command.args(verb);
         for (name, value) in [
             ("DataDir", self.path("data").display().to_string()),
             ("LogDir", self.path("log").display().to_string()),
             ("CacheDir", self.path("cache").display().to_string()),
             ("InitRunDir", self.path("run").display().to_string()),
+            ("ZonesDir", self.path("zones.d").display().to_string()),
             ("SpoolDir", self.path("spool").display().to_string()),
             ("RunAsUser", user),
             ("RunAsGroup", group),
@@ -102,7 +110,8 @@ impl Site {
     }
 
     /// Writes the configuration: the package's, with our binary and a password in it, and what a test adds.
-    fn configure(&self, port: u16, more: &str) -> PathBuf {
+    /// `folder` is Icinga's own way to say whose objects they are: `conf.d`, or `zones.d/localhost`.
+    fn configure(&self, folder: &str, port: u16, more: &str) -> PathBuf {
         let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/icinga2");
         let mut text = String::new();
         for file in [
@@ -128,7 +137,9 @@ impl Site {
             "// client_cn = \"db2.example\"",
             "client_cn = \"db2\"",
         );
-        let file = self.path("conf/icinga2.conf");
+        let file = self.path(&format!("{folder}/envsyncd.conf"));
+        fs::write(file, format!("{text}\n{more}\n")).expect("a file");
+        let file = self.path("icinga2.conf");
         let whole = format!(
             r#"
 const NodeName = "localhost"
@@ -139,19 +150,19 @@ object Zone ZoneName {{ endpoints = [ NodeName ] }}
 object ApiListener "api" {{ bind_host = "127.0.0.1"; bind_port = {port} }}
 object CheckerComponent "checker" {{ }}
 object ApiUser "root" {{ password = "root"; permissions = [ "*" ] }}
-{text}
-{more}
-"#
+include_recursive "{}"
+"#,
+            self.path("conf.d").display()
         );
         fs::write(&file, whole).expect("a file");
         file
     }
 
     /// `icinga2 daemon -C`: all that it says, and whether the configuration is right.
-    pub(crate) fn validate(&self, more: &str) -> (bool, String) {
-        let file = self.configure(free_port(), more);
+    pub(crate) fn validate(&self, folder: &str, more: &str) -> (bool, String) {
+        let file = self.configure(folder, free_port(), more);
         let output = self
-            .command("daemon")
+            .command(&["daemon"])
             .arg("-C")
             .arg("-c")
             .arg(file)
@@ -167,10 +178,10 @@ impl Icinga {
     pub(crate) fn start(objects: &str) -> Self {
         let site = Site::new();
         let port = free_port();
-        let file = site.configure(port, objects);
+        let file = site.configure("conf.d", port, objects);
         let log = fs::File::create(site.path("icinga2.out")).expect("a file");
         let daemon = site
-            .command("daemon")
+            .command(&["daemon"])
             .arg("-c")
             .arg(file)
             .process_group(0)
