@@ -11,7 +11,7 @@
 //! | `main.rs` | parses the command line and maps the outcome to an exit code |
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
 //! | [`run`] | one run in one straight line: a file a step, and one that walks them |
-//! | [`report`] | what others read: logs, status files, the monitoring plugin |
+//! | [`report`] | what others read: logs, status files, the monitoring plugin; and who is told |
 //! | [`state`] | history, progress, logs and holds, in SQLite |
 //! | [`guard`] | locks, the reboot lock, priority, signals, and the programs that a run calls |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |

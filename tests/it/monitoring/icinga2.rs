@@ -212,3 +212,26 @@ fn an_active_check_runs_the_plugin_with_its_arguments() {
     let data = result["performance_data"].to_string();
     assert!(data.contains(";@0:;324000;0"), "{data}");
 }
+
+#[test]
+fn a_run_that_cannot_be_recorded_is_critical_there() {
+    let icinga = Icinga::start(DB2);
+    let shop = Shop::new(&icinga.settings());
+    let gate = shop.bed.gate("gate");
+    shop.with(|job| job.hooks(&gate.maintenance()));
+    let mut running = shop.start();
+    gate.wait(&mut running);
+    // Whatever writes there now fails.
+    let status = shop.bed.path("status");
+    std::fs::rename(&status, shop.bed.path("elsewhere")).expect("a directory");
+    std::fs::write(&status, "").expect("a file");
+    gate.open();
+    running.end().expect(1);
+    let result = icinga.result(SERVICE);
+    assert_eq!(result["state"], 2.0, "{result}");
+    let said = output(&result);
+    assert!(
+        said.contains("its new data IS live, but this could not be recorded"),
+        "{said}"
+    );
+}
