@@ -218,7 +218,7 @@ mod tests {
         let error = state.ask(&queued("0199-2", "app")).unwrap_err();
         assert_eq!(error.kind(), Kind::Busy);
         assert!(
-            error.to_string().contains("0199-1, which is pending"),
+            error.to_string().contains("already, which is pending"),
             "{error}"
         );
         state.ask(&queued("0199-3", "web")).unwrap();
