@@ -41,8 +41,8 @@ use crate::guard::process::{Process, host_name};
 use crate::report::log::{job_span, run_span};
 use crate::state::{self, Entry, KnownJob, Outcome, Pause, Queued, Run, RunState, State, Trigger};
 
-/// How many beats lie between two looks at the files.
-const FILES: u64 = 2;
+/// How many beats lie between two looks at the files; while one of them is just being changed, there is none.
+const FILES: u64 = 3;
 /// How often the daemon writes down that it is there.
 const SEEN: Duration = Duration::from_secs(30);
 
@@ -170,7 +170,7 @@ impl Daemon {
     fn beat(&mut self, absence: Absence) {
         Notify::alive();
         self.beats += 1;
-        if self.beats.is_multiple_of(FILES) {
+        if self.jobs.unsettled || self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
         }
         // What cannot be done now, a full disk say, is tried again a second later; nothing counts as done before.

@@ -25,7 +25,7 @@ use crate::state::{Pruned, Run, RunState, State};
 const AT_ONCE: usize = 50;
 
 /// Metrics are written at the most, and at the least, so often.
-const METRICS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+const METRICS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// How often the history is pruned.
 const PRUNE: Duration = Duration::from_secs(3600);
 
