@@ -52,6 +52,7 @@ fn a_waiting_run_is_cancelled_at_once_and_never_starts() {
     house.trigger("a");
     house.until("the first was under way", |_| gate.is_reached());
     house.trigger("b");
+    house.until_status("b", "state", "pending");
     house
         .run(&["cancel", "b", "--wait"])
         .expect(0)

@@ -72,10 +72,10 @@ fn a_run_that_another_daemon_started_is_killed_after_its_timeout_just_as_well() 
     house.start();
     house.trigger("a");
     house.until("the run was under way", |_| gate.is_reached());
-    let process = process_of(&house.last("a").unwrap());
-    kill(process, Signal::SIGSTOP).unwrap();
     house.kill();
     house.start();
+    // Not before: the kernel wakes up what is stopped when its parent dies.
+    kill(process_of(&house.last("a").unwrap()), Signal::SIGSTOP).unwrap();
     let run = house.until_run("a", RunState::Failed);
     for piece in [
         "the job's timeout of 6s is over",

@@ -38,12 +38,12 @@ fn a_file_that_breaks_in_whatever_way_keeps_its_last_good_version_in_force() {
     let directory = |file: &Path| fs::create_dir(file).unwrap();
     let dangling = |file: &Path| symlink("nowhere.toml", file).unwrap();
     let huge = |file: &Path| fs::write(file, vec![b'#'; 10 * 1024 * 1024]).unwrap();
-    let ways: [(&str, &dyn Fn(&Path)); 5] = [
-        ("garbage", &garbage),
-        ("empty", &empty),
-        ("directory", &directory),
-        ("dangling", &dangling),
-        ("huge", &huge),
+    let ways: [(&str, fn(&Path)); 5] = [
+        ("garbage", garbage),
+        ("empty", empty),
+        ("directory", directory),
+        ("dangling", dangling),
+        ("huge", huge),
     ];
     let mut house = House::new("max_concurrent_runs = 2");
     for name in ["a", "b"] {

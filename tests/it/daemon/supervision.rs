@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 
 use super::{gated, incoming, tables};
 use crate::support::daemon::{House, process_of};
+use crate::support::job::Gate;
 
 #[test]
 fn three_runs_outlive_a_killed_daemon_and_the_next_one_sees_them_to_their_end() {
@@ -19,7 +20,7 @@ fn three_runs_outlive_a_killed_daemon_and_the_next_one_sees_them_to_their_end() 
     house.start();
     let ids = names.map(|name| house.trigger(name));
     house.until("three runs were under way", |_| {
-        gates.iter().all(|gate| gate.is_reached())
+        gates.iter().all(Gate::is_reached)
     });
     house.kill();
     for name in names {
