@@ -13,6 +13,9 @@ use crate::support::daemon::House;
 
 const EVERY_SECOND: &str = "schedule = \"* * * * * *\"";
 
+/// How a file is broken that is not there any more.
+type Break = fn(&Path);
+
 /// Waits until a job was started by its schedule after this moment, and succeeded.
 #[track_caller]
 fn until_it_ran_again(house: &House, job: &str) {
@@ -38,7 +41,7 @@ fn a_file_that_breaks_in_whatever_way_keeps_its_last_good_version_in_force() {
     let directory = |file: &Path| fs::create_dir(file).unwrap();
     let dangling = |file: &Path| symlink("nowhere.toml", file).unwrap();
     let huge = |file: &Path| fs::write(file, vec![b'#'; 10 * 1024 * 1024]).unwrap();
-    let ways: [(&str, fn(&Path)); 5] = [
+    let ways: [(&str, Break); 5] = [
         ("garbage", garbage),
         ("empty", empty),
         ("directory", directory),

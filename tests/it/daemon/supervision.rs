@@ -151,7 +151,9 @@ fn a_run_that_cannot_begin_is_refused_or_failed_in_its_own_words() {
     assert!(run.message.contains("/lock"), "{}", run.message);
 
     // There is no place for its status file.
-    std::fs::remove_dir_all(house.bed.path("status")).unwrap();
+    house.until_status("a", "state", "failed");
+    house.until("nobody wrote there", |house| house.processes().len() == 1);
+    std::fs::rename(house.bed.path("status"), house.bed.path("away")).unwrap();
     std::fs::write(house.bed.path("status"), "").unwrap();
     let id = ask(&house, "a");
     house.until("the run ended", |house| {
