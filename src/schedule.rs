@@ -91,11 +91,11 @@ impl Schedule {
 
     /// The first time after this one that the schedule is due, to the second.
     pub fn next_after(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let from = after.with_nanosecond(0)? + Duration::seconds(1);
+        let after = after.with_nanosecond(0)?;
         if self.elapsed {
-            self.next_elapsed(from, zone)
+            self.next_elapsed(after + Duration::seconds(1), zone)
         } else {
-            self.next_on_the_clock(from, zone)
+            self.next_on_the_clock(after, zone)
         }
     }
 
@@ -118,8 +118,9 @@ impl Schedule {
         found.ok().map(|time| time.naive_utc())
     }
 
-    fn next_on_the_clock(&self, from: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let mut clock = from.with_timezone(&zone).naive_local();
+    fn next_on_the_clock(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        // The clock's next second, even where there is none: what a jump leaves out is due as it jumps.
+        let mut clock = after.with_timezone(&zone).naive_local() + Duration::seconds(1);
         loop {
             let due = self.next_match(clock)?;
             let at = match zone.from_local_datetime(&due) {
@@ -127,7 +128,7 @@ impl Schedule {
                 LocalResult::None => jump(due, zone)?,
             };
             // Earlier: the first of two equal times, seen from the second.
-            if at >= from {
+            if at > after {
                 return Some(at);
             }
             clock = due + Duration::seconds(1);
@@ -280,6 +281,20 @@ mod tests {
         let schedule = Schedule::parse("30 1 * * *").unwrap();
         let next = schedule.next_after(utc("2026-10-25T01:10:00Z"), LONDON);
         assert_eq!(next, Some(utc("2026-10-26T01:30:00Z")));
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_is_due_even_seen_from_the_second_before_the_jump() {
+        let schedule = Schedule::parse("30 1 * * *").unwrap();
+        for at in ["00:59:58Z", "00:59:59Z", "00:59:59.999Z"] {
+            let next = schedule.next_after(utc(&format!("2028-03-26T{at}")), LONDON);
+            assert_eq!(next, Some(utc("2028-03-26T01:00:00Z")), "{at}");
+        }
+        let next = schedule.next_after(utc("2028-03-26T01:00:00Z"), LONDON);
+        assert_eq!(next, Some(utc("2028-03-27T00:30:00Z")));
+        // And where the clock goes back in that second.
+        let next = schedule.next_after(utc("2028-10-29T00:59:59Z"), LONDON);
+        assert_eq!(next, Some(utc("2028-10-30T01:30:00Z")));
     }
 
     #[test]

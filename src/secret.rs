@@ -53,10 +53,16 @@ impl Secret {
                         format!("there is no credential `{name}`: CREDENTIALS_DIRECTORY is not set"),
                     )
                     .hint(format!(
-                        "run under systemd with LoadCredential={name}:PATH, or systemd-run with -p LoadCredential="
+                        "run under systemd, with the file /etc/envsyncd/credentials/{name} or LoadCredential={name}:PATH"
                     ))
                 })?;
-                read_file(&Path::new(&directory).join(name)).await
+                let directory = Path::new(&directory);
+                // Of a directory of credentials systemd makes ID_NAME each, see LoadCredential= in systemd.exec(5).
+                let of_ours = directory.join(format!("envsyncd_{name}"));
+                if of_ours.is_file() && !directory.join(name).exists() {
+                    return read_file(&of_ours).await;
+                }
+                read_file(&directory.join(name)).await
             }
             Self::Command(argv) => run(argv).await,
         }

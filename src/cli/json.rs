@@ -145,10 +145,60 @@ impl Hold {
     }
 }
 
+/// A job's pause, in `status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Pause {
+    reason: String,
+    by: String,
+    since: String,
+    until: Option<String>,
+}
+
+impl Pause {
+    pub(super) fn new(pause: &state::Pause) -> Self {
+        Self {
+            reason: pause.reason.clone(),
+            by: pause.by.clone(),
+            since: time(pause.since),
+            until: pause.until.map(time),
+        }
+    }
+}
+
+/// The daemon that runs, or the last that did, in `status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Daemon {
+    alive: bool,
+    program_version: String,
+    host: String,
+    pid: Option<u32>,
+    since: String,
+    /// When it last looked at the clock, half a minute late at the most.
+    seen_at: String,
+    /// What is wrong with its settings' file; empty: nothing.
+    problem: String,
+}
+
+impl Daemon {
+    pub(super) fn new(daemon: &state::Daemon) -> Self {
+        Self {
+            alive: daemon.is_alive(),
+            program_version: daemon.version.clone(),
+            host: daemon.host.clone(),
+            pid: daemon.process.as_ref().map(|process| process.pid),
+            since: time(daemon.since),
+            seen_at: time(daemon.seen_at),
+            problem: daemon.problem.clone(),
+        }
+    }
+}
+
 /// `status --json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     pub(super) version: u32,
+    /// `null`: there has never been one.
+    pub(super) daemon: Option<Daemon>,
     /// All jobs, or the one that was asked for; sorted by name.
     pub(super) jobs: Vec<Job>,
     /// All holds; sorted by environment.
@@ -165,9 +215,13 @@ pub(super) struct Job {
     pub(super) last_run: Option<Run>,
     /// When it last brought new data.
     pub(super) last_success_at: Option<String>,
+    /// When the daemon will start it; `null` while it is paused, or no daemon runs.
     pub(super) next_run_at: Option<String>,
     /// Failed or refused runs since the last that succeeded.
     pub(super) consecutive_failures: u32,
+    pub(super) paused: Option<Pause>,
+    /// What is wrong with its file while the last good version stays in force; empty: nothing.
+    pub(super) problem: String,
 }
 
 /// `history --json`.

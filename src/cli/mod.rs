@@ -10,10 +10,12 @@ mod hold;
 mod jobs;
 mod json;
 mod logs;
+mod man;
 mod pause;
 mod plan;
 mod release;
 mod run;
+mod scope;
 mod show;
 mod status;
 mod terminal;
@@ -112,6 +114,8 @@ enum Command {
     Release(release::Args),
     Rollback(run::RollbackArgs),
     Completions(completions::Args),
+    Man(man::Args),
+    Scope(scope::Args),
     #[command(hide = true)]
     Clear(run::ClearArgs),
 }
@@ -170,6 +174,8 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Release(args) => release::main(options, &args),
         Command::Rollback(args) => run::rollback(options, &args),
         Command::Completions(args) => completions::main(&args),
+        Command::Man(args) => man::main(&args),
+        Command::Scope(scope::Args {}) => scope::main(options),
         Command::Clear(args) => run::clear(options, &args),
     }
 }

@@ -12,8 +12,10 @@ use super::{Options, asker, bars, jobs, terminal};
 use crate::config::job::{Job, JobName, Settings};
 use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
-use crate::guard::{priority, signals};
+use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
+use crate::report::status_file::StatusFile;
+use crate::report::{metrics, passive};
 use crate::run::{Order, record, recover};
 use crate::state::{LogLine, Run, RunState, State, Trigger};
 
@@ -118,9 +120,11 @@ fn in_foreground(
         if let Ok(name) = JobName::of_file(file)
             && what == What::Run
             && file.exists()
-            && let Err(problem) = record::refused(&settings, &name, error)
         {
-            terminal::note(&format!("envsyncd: {problem}"));
+            match record::refused(&settings, &name, error) {
+                Ok(status) => tell_refused(options, &settings, &status),
+                Err(problem) => terminal::note(&format!("envsyncd: {problem}")),
+            }
         }
     })?;
     let state = State::open(&settings.state_dir)?;
@@ -156,12 +160,15 @@ fn in_foreground(
     priority::lower(&settings.priority)?;
     bars.start();
     let runtime = runtime(2)?;
+    let keep = (settings.clone(), state.clone());
     let outcome = runtime.block_on(async {
         let mut order = order(job, settings, state, id, counts)?;
         order.board = board;
         if let Some(run) = asked {
             order.trigger = run.trigger;
             order.by = run.by;
+            // Before anything that takes long: the daemon may be stopped at any moment, and its unit with it.
+            scope::enter(order.job.name.as_str(), &order.id).await;
         }
         // Where there is a daemon, it does so.
         if !super::has_daemon(&order.state)? {
@@ -177,7 +184,37 @@ fn in_foreground(
     // Work that waits for a dead server must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     bars.end(outcome.as_ref().err());
+    if let Err(error) = keep_house(&keep.0, &keep.1) {
+        tracing::warn!(%error, "metrics or old history are not looked after");
+    }
     outcome.map(|()| 0)
+}
+
+/// Metrics and the history's length are the daemon's business; where there is none, of each run.
+fn keep_house(settings: &Settings, state: &State) -> Result<()> {
+    if super::has_daemon(state)? {
+        return Ok(());
+    }
+    state.prune(&settings.history, Utc::now())?;
+    let Some(file) = &settings.metrics.textfile else {
+        return Ok(());
+    };
+    let paused = state.pauses()?;
+    let names = jobs::known(settings, Some(state))?;
+    let all: Vec<metrics::Job<'_>> = names
+        .iter()
+        .map(|name| {
+            let file = settings.job_dir.join(format!("{name}.toml"));
+            metrics::Job {
+                name,
+                valid: !file.exists() || config::load_job(&file, settings).is_ok(),
+                paused: paused.iter().any(|pause| pause.job == *name),
+                pending: false,
+                next_run_at: None,
+            }
+        })
+        .collect();
+    metrics::write(file, &metrics::render(state, &all, None)?)
 }
 
 /// The run that the daemon has put in the queue, and starts this process for.
@@ -240,11 +277,25 @@ fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
     )
 }
 
+/// The job's file is wrong: there is no run, and no log of one.
+fn tell_refused(options: &Options, settings: &Settings, status: &StatusFile) {
+    if settings.monitoring.is_none() || log::init(&options.log()).is_err() {
+        return;
+    }
+    if let Ok(runtime) = runtime(1) {
+        let variables = Variables::load(settings).unwrap_or_default();
+        runtime.block_on(passive::send(settings, &|name| variables.get(name), status));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    }
+}
+
 async fn clear_now(settings: &Settings, state: &State, dead: &Run) {
     match for_dead(settings, state, dead) {
         Ok(order) => recover::clear(Arc::new(order), dead).await,
         Err(error) => {
             tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file cannot be read");
+            let variables = Variables::load(settings).unwrap_or_default();
+            recover::tell(settings, &|name| variables.get(name), state, dead).await;
         }
     }
 }

@@ -1,6 +1,6 @@
-//! `status [JOB]`
+//! `status [JOB]`, once or live
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
@@ -8,12 +8,12 @@ use super::{Options, history, jobs, json, settings, state_to_read, terminal};
 use crate::config::job::Settings;
 use crate::error::Result;
 use crate::guard::process::host_name;
-use crate::state::{Run, State};
+use crate::state::{Daemon, Hold, KnownJob, Pause, Run, RunState, State};
 
 /// Shows how every job, or one, is doing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd status\n  envsyncd status publishing-api\n  envsyncd status --json"
+    after_help = "Examples:\n  envsyncd status\n  envsyncd status publishing-api\n  envsyncd status --watch\n  envsyncd status --json"
 )]
 pub(super) struct Args {
     /// This job only
@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// Prints JSON
     #[arg(long)]
     json: bool,
+    /// Shows it anew every second, until Ctrl-C
+    #[arg(short, long, conflicts_with = "json")]
+    watch: bool,
 }
 
 /// What there is to say of a job.
@@ -28,45 +31,114 @@ struct Job {
     name: String,
     last_run: Option<Run>,
     last_success: Option<DateTime<Utc>>,
-    next_run: Option<DateTime<Utc>>,
     failures: u32,
+    /// What the daemon knows of it, if it does.
+    known: Option<KnownJob>,
+    pause: Option<Pause>,
+}
+
+/// What there is to say.
+struct View {
+    jobs: Vec<Job>,
+    holds: Vec<Hold>,
+    daemon: Option<Daemon>,
+    host: String,
+    now: DateTime<Utc>,
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = state_to_read(options, &settings)?;
-    let names = match &args.job {
-        Some(job) => {
-            jobs::find(job, &settings, state.as_ref())?;
-            vec![job.clone()]
-        }
-        None => jobs::known(&settings, state.as_ref())?,
-    };
-    let all = names
-        .into_iter()
-        .map(|name| look(name, &settings, state.as_ref()))
-        .collect::<Result<Vec<_>>>()?;
-    let holds = match &state {
-        Some(state) => state.holds()?,
-        None => Vec::new(),
-    };
-    let (host, now) = (host_name(), Utc::now());
+    if let Some(job) = &args.job {
+        jobs::find(job, &settings, state.as_ref())?;
+    }
+    if args.watch {
+        return watch(args, &settings, state);
+    }
+    let view = look(args.job.as_deref(), &settings, state.as_ref())?;
     if args.json {
         terminal::print_json(&json::Status {
             version: json::VERSION,
-            jobs: all.iter().map(|job| document(job, &host, now)).collect(),
-            holds: holds.iter().map(json::Hold::new).collect(),
+            daemon: view.daemon.as_ref().map(json::Daemon::new),
+            jobs: view.jobs.iter().map(|job| document(job, &view)).collect(),
+            holds: view.holds.iter().map(json::Hold::new).collect(),
         })?;
         return Ok(0);
     }
-    let mut text = String::new();
-    if all.is_empty() {
-        terminal::note(&format!(
-            "no jobs: none in {}, and no history in {}",
-            settings.job_dir.display(),
-            settings.state_dir.display()
-        ));
+    if view.jobs.is_empty() {
+        terminal::note(&nothing(&settings));
+    }
+    terminal::print(&text(&view))?;
+    Ok(0)
+}
+
+fn nothing(settings: &Settings) -> String {
+    format!(
+        "no jobs: none in {}, and no history in {}",
+        settings.job_dir.display(),
+        settings.state_dir.display()
+    )
+}
+
+/// On a terminal each view takes the place of the one before; elsewhere they follow each other.
+fn watch(args: &Args, settings: &Settings, mut state: Option<State>) -> Result<u8> {
+    use std::io::IsTerminal as _;
+    let terminal = std::io::stdout().is_terminal();
+    loop {
+        if state.is_none() {
+            state = State::open_if_there(&settings.state_dir)?;
+        }
+        let view = look(args.job.as_deref(), settings, state.as_ref())?;
+        let mut shown = if view.jobs.is_empty() {
+            format!("{}\n", nothing(settings))
+        } else {
+            text(&view)
+        };
+        let head = format!(
+            "{}  every second, Ctrl-C ends it\n\n",
+            view.now
+                .with_timezone(&chrono::Local)
+                .format("%Y-%m-%d %H:%M:%S")
+        );
+        if terminal {
+            shown = redrawn(
+                &(head + &shown),
+                terminal_size::terminal_size().map(|(_, rows)| rows.0),
+            );
+        } else {
+            shown = head + &shown + "\n";
+        }
+        if !terminal::print(&shown)? {
+            return Ok(0);
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
+/// Goes home and overwrites, which does not flicker as clearing first would; what does not fit is said to be there.
+fn redrawn(text: &str, rows: Option<u16>) -> String {
+    let rows = rows.map_or(usize::MAX, usize::from);
+    let all = text.lines().count();
+    let fits = if all < rows {
+        all
     } else {
+        rows.saturating_sub(2)
+    };
+    let mut drawn = String::from("\x1b[H");
+    for line in text.lines().take(fits) {
+        drawn.push_str(line);
+        drawn.push_str("\x1b[K\n");
+    }
+    if fits < all {
+        drawn.push_str(&format!("... and {} lines more\x1b[K", all - fits));
+    }
+    drawn.push_str("\x1b[J");
+    drawn
+}
+
+fn text(view: &View) -> String {
+    let mut text = String::new();
+    if !view.jobs.is_empty() {
         text = terminal::table(
             &[
                 "JOB",
@@ -77,51 +149,114 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
                 "NEXT RUN",
                 "MESSAGE",
             ],
-            all.iter().map(|job| row(job, &host, now)),
+            view.jobs.iter().map(|job| row(job, view)),
         );
     }
-    if !holds.is_empty() {
+    let mut below = Vec::new();
+    for job in &view.jobs {
+        if let Some(pause) = &job.pause {
+            below.push(format!("{}: {}", job.name, pause.sentence()));
+        }
+        if let Some(known) = job.known.as_ref().filter(|known| !known.problem.is_empty()) {
+            below.push(format!(
+                "{}: its file is broken: {}",
+                job.name, known.problem
+            ));
+        }
+    }
+    below.extend(view.holds.iter().map(Hold::sentence));
+    match &view.daemon {
+        Some(daemon) if !daemon.is_alive() => below.push(format!(
+            "no daemon keeps the schedules; the last one was seen {}",
+            terminal::when(daemon.seen_at, view.now)
+        )),
+        Some(daemon) if !daemon.problem.is_empty() => {
+            below.push(format!(
+                "the daemon's settings are broken: {}",
+                daemon.problem
+            ));
+        }
+        _ => {}
+    }
+    if !below.is_empty() {
         text.push('\n');
-        for hold in &holds {
-            text.push_str(&hold.sentence());
+        for line in below {
+            text.push_str(&line);
             text.push('\n');
         }
     }
-    terminal::print(&text)?;
-    Ok(0)
+    text
 }
 
-fn look(name: String, settings: &Settings, state: Option<&State>) -> Result<Job> {
-    let next_run = next_run(&settings.status_dir, &name);
-    Ok(match state {
-        None => Job {
-            name,
-            last_run: None,
-            last_success: None,
-            next_run,
-            failures: 0,
-        },
-        Some(state) => Job {
-            last_run: state.last_run(&name)?,
-            last_success: state.last_success_at(&name)?,
-            failures: state.consecutive_failures(&name)?,
-            next_run,
-            name,
-        },
+fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Result<View> {
+    let mut names = jobs::known(settings, state)?;
+    names.retain(|name| only.is_none_or(|only| only == name));
+    let (mut histories, mut known, mut pauses) =
+        (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let (mut holds, mut daemon) = (Vec::new(), None);
+    if let Some(state) = state {
+        let overview = state.overview()?;
+        histories.extend(overview.into_iter().map(|job| (job.job.clone(), job)));
+        known.extend(
+            state
+                .known_jobs()?
+                .into_iter()
+                .map(|job| (job.job.clone(), job)),
+        );
+        pauses.extend(
+            state
+                .pauses()?
+                .into_iter()
+                .map(|pause| (pause.job.clone(), pause)),
+        );
+        holds = state.holds()?;
+        daemon = state.daemon()?;
+    }
+    let jobs = names
+        .into_iter()
+        .map(|name| {
+            let history = histories.remove(&name);
+            Job {
+                known: known.remove(&name),
+                pause: pauses.remove(&name),
+                last_success: history.as_ref().and_then(|job| job.last_success_at),
+                failures: history.as_ref().map_or(0, |job| job.consecutive_failures),
+                last_run: history.and_then(|job| job.last_run),
+                name,
+            }
+        })
+        .collect();
+    Ok(View {
+        jobs,
+        holds,
+        daemon,
+        host: host_name(),
+        now: Utc::now(),
     })
 }
 
-/// The next run as the job's status file has it; it is the planner's word.
-fn next_run(status_dir: &Path, job: &str) -> Option<DateTime<Utc>> {
-    let text = std::fs::read(status_dir.join(format!("{job}.json"))).ok()?;
-    let file: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    let at = DateTime::parse_from_rfc3339(file.get("next_run_at")?.as_str()?).ok()?;
-    Some(at.to_utc())
+impl Job {
+    /// When the daemon will start it, as far as one is there to do so.
+    fn next_run(&self, view: &View) -> Option<DateTime<Utc>> {
+        if self.pause.is_some() || !view.daemon.as_ref().is_some_and(Daemon::is_alive) {
+            return None;
+        }
+        self.known.as_ref()?.next_run_at
+    }
 }
 
-fn row(job: &Job, host: &str, now: DateTime<Utc>) -> Vec<String> {
+fn row(job: &Job, view: &View) -> Vec<String> {
+    let (host, now) = (view.host.as_str(), view.now);
     let time =
         |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), |at| terminal::when(at, now));
+    let next = match &job.pause {
+        Some(_) => "paused".to_owned(),
+        None => time(job.next_run(view)),
+    };
+    let broken = job
+        .known
+        .as_ref()
+        .is_some_and(|known| !known.problem.is_empty());
     let Some(run) = &job.last_run else {
         return vec![
             job.name.clone(),
@@ -129,32 +264,44 @@ fn row(job: &Job, host: &str, now: DateTime<Utc>) -> Vec<String> {
             "-".to_owned(),
             "-".to_owned(),
             "-".to_owned(),
-            time(job.next_run),
-            String::new(),
+            next,
+            if broken { "its file is broken" } else { "" }.to_owned(),
         ];
     };
     let message = if run.is_dead(host) {
         "its process is gone; the next start records it as failed and clears up".to_owned()
+    } else if run.state == RunState::Pending {
+        format!(
+            "waits for its turn since {}",
+            terminal::relative(run.started_at, now)
+        )
     } else if run.finished_at.is_none() {
         run.step.clone()
     } else if job.failures > 1 {
         let text = format!("{} ({} failures in a row)", run.message, job.failures);
         text.trim_start().to_owned()
+    } else if broken && run.message.is_empty() {
+        "its file is broken".to_owned()
     } else {
         run.message.clone()
     };
+    let waits = run.state == RunState::Pending;
     vec![
         job.name.clone(),
         history::state_of(run, host),
-        time(Some(run.started_at)),
-        terminal::length(run.duration(now)),
+        time(Some(run.started_at).filter(|_| !waits)),
+        if waits {
+            "-".to_owned()
+        } else {
+            terminal::length(run.duration(now))
+        },
         time(job.last_success),
-        time(job.next_run),
+        next,
         message,
     ]
 }
 
-fn document(job: &Job, host: &str, now: DateTime<Utc>) -> json::Job {
+fn document(job: &Job, view: &View) -> json::Job {
     json::Job {
         job: job.name.clone(),
         state: job
@@ -164,9 +311,32 @@ fn document(job: &Job, host: &str, now: DateTime<Utc>) -> json::Job {
         last_run: job
             .last_run
             .as_ref()
-            .map(|run| json::Run::new(run, host, now)),
+            .map(|run| json::Run::new(run, &view.host, view.now)),
         last_success_at: job.last_success.map(json::time),
-        next_run_at: job.next_run.map(json::time),
+        next_run_at: job.next_run(view).map(json::time),
         consecutive_failures: job.failures,
+        paused: job.pause.as_ref().map(json::Pause::new),
+        problem: job
+            .known
+            .as_ref()
+            .map(|known| known.problem.clone())
+            .unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_does_not_fit_says_how_much_is_left_out() {
+        let text = "1\n2\n3\n4\n5\n6\n";
+        let drawn = redrawn(text, Some(5));
+        assert_eq!(
+            drawn,
+            "\x1b[H1\x1b[K\n2\x1b[K\n3\x1b[K\n... and 3 lines more\x1b[K\x1b[J"
+        );
+        assert!(redrawn(text, Some(7)).ends_with("6\x1b[K\n\x1b[J"));
+        assert!(redrawn(text, None).ends_with("6\x1b[K\n\x1b[J"));
     }
 }

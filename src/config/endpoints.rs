@@ -125,7 +125,7 @@ fn warn_of_inline(value: &Value<'_>) {
 }
 
 /// `{ env = .. }`, `{ file = .. }`, `{ credential = .. }` or `{ command = [..] }`.
-fn read_secret(value: &Value<'_>, directory: &Path) -> Option<Secret> {
+pub(super) fn read_secret(value: &Value<'_>, directory: &Path) -> Option<Secret> {
     const FORMS: &str = "{ env = \"NAME\" } | { file = \"PATH\" } | { credential = \"NAME\" } | { command = [\"PROGRAM\", ...] }";
     let Some(table) = value.table_or_nothing() else {
         value.report(

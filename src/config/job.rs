@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::monitoring::Monitoring;
 use crate::policy::{Environment, Environments};
 use crate::schedule::{Schedule, Timetable};
 use crate::secret::Secret;
@@ -294,4 +295,10 @@ pub struct Settings {
     pub priority: Priority,
     /// Reboot lock.
     pub reboot_lock: RebootLock,
+    /// How long the history is kept.
+    pub history: super::reporting::Retention,
+    /// What Prometheus reads.
+    pub metrics: super::reporting::Metrics,
+    /// Who is told how runs end.
+    pub monitoring: Monitoring,
 }

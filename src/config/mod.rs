@@ -11,7 +11,9 @@ mod env_dir;
 mod environments;
 pub mod job;
 mod job_file;
+pub mod monitoring;
 mod reader;
+pub mod reporting;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,9 @@ use super::document::{Document, quote};
 use super::endpoints::{self, Named};
 use super::environments;
 use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
+use super::monitoring::{self, Monitoring};
 use super::reader::{Findings, Table, secret_spans};
+use super::reporting::{self, Metrics, Retention};
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
 
@@ -143,6 +145,9 @@ fn defaults() -> Settings {
             directory: None,
             inhibit: true,
         },
+        history: Retention::default(),
+        metrics: Metrics::default(),
+        monitoring: Monitoring::default(),
     }
 }
 
@@ -219,6 +224,13 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
         }
         table.finish();
     }
+    if let Some(table) = root.get("history").and_then(|value| value.table()) {
+        settings.history = reporting::read_history(table);
+    }
+    if let Some(table) = root.get("metrics").and_then(|value| value.table()) {
+        settings.metrics = reporting::read_metrics(table);
+    }
+    settings.monitoring = monitoring::read(&root);
     root.finish();
     (settings, scalars)
 }
@@ -239,6 +251,10 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("nice", "under [priority]"),
     ("io_class", "under [priority]"),
     ("io_level", "under [priority]"),
+    ("max_age", "under [history]"),
+    ("max_runs", "under [history]"),
+    ("log_max_age", "under [history]"),
+    ("textfile", "under [metrics]"),
 ];
 
 fn read_priority(table: Table<'_>) -> Priority {

@@ -264,16 +264,12 @@ impl Jobs {
                 // What it said last may have become wrong by what envsyncd.toml says now.
                 let job = config::load_job_as(&entry.file, &copy, settings).ok();
                 if entry.problem != problem {
-                    match job {
-                        Some(_) => tracing::error!(
-                            problem,
-                            "the job's file is broken; its last good version stays in force"
-                        ),
-                        None => tracing::error!(
-                            problem,
-                            "the job's file is broken, and no good version is known; it does not run"
-                        ),
-                    }
+                    let what = if job.is_some() {
+                        "its last good version stays in force"
+                    } else {
+                        "no good version is known, and it does not run"
+                    };
+                    tracing::error!(problem, what, "the job's file is broken");
                 }
                 (job.map(|(job, _)| job), problem)
             }

@@ -64,8 +64,8 @@ pub async fn serve(options: Options) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut heartbeat = Heartbeat::start().await?;
-    daemon.beat(Absence::Down)?;
-    daemon.notify.ready();
+    daemon.beat(Absence::Down);
+    Notify::ready();
     tracing::info!(jobs = daemon.jobs.iter().count(), "daemon is ready");
     loop {
         tokio::select! {
@@ -74,12 +74,12 @@ pub async fn serve(options: Options) -> Result<()> {
                     tracing::warn!("the clock was set back, or the machine is very busy");
                     heartbeat.restart().await?;
                 }
-                daemon.beat(Absence::None)?;
+                daemon.beat(Absence::None);
             }
             Some(ended) = daemon.supervisor.ended() => {
                 daemon.reap(ended);
                 // Its place in the queue is free.
-                daemon.beat(Absence::None)?;
+                daemon.beat(Absence::None);
             }
             _ = hangup.recv() => daemon.reload(Look::All),
             _ = terminate.recv() => break,
@@ -100,6 +100,8 @@ struct Daemon {
     host: String,
     since: DateTime<Utc>,
     seen: Option<Instant>,
+    /// How many runs wait.
+    queued: usize,
     beats: u64,
     jobs: Jobs,
     paused: Vec<Pause>,
@@ -123,6 +125,7 @@ impl Daemon {
             problem: String::new(),
             since: now,
             seen: None,
+            queued: 0,
             beats: 0,
             jobs: Jobs::new(&settings, &host)?,
             paused: Vec::new(),
@@ -169,9 +172,9 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// One look at everything. An error is one that the daemon cannot live with.
-    fn beat(&mut self, absence: Absence) -> Result<()> {
-        self.notify.alive();
+    /// One look at everything. There is no error that the daemon could not live with.
+    fn beat(&mut self, absence: Absence) {
+        Notify::alive();
         self.beats += 1;
         if self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
@@ -186,9 +189,13 @@ impl Daemon {
             self.upkeep
                 .report("the daemon cannot record itself", seen.err());
         }
+        let facts = crate::report::metrics::Daemon {
+            started_at: self.since,
+            queued: self.queued,
+            running: self.supervisor.count(),
+        };
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, self.since);
-        Ok(())
+            .work(&self.settings, &self.state, &self.jobs, Some(&facts));
     }
 
     fn round(&mut self, absence: Absence) -> Result<()> {
@@ -198,7 +205,8 @@ impl Daemon {
         // What is under way is looked after even where nothing new can be recorded.
         let planned = self.plan(absence, &unfinished, now);
         let unfinished = self.state.unfinished()?;
-        let here = |run: &&Run| run.host == self.host;
+        let host = self.host.clone();
+        let here = |run: &&Run| run.host == host;
         let running: Vec<&Run> = unfinished
             .iter()
             .filter(here)
@@ -215,6 +223,8 @@ impl Daemon {
         self.look_at_queue(&unfinished);
         self.freshen(&unfinished);
         self.start_waiting(&unfinished);
+        let waits = |run: &&Run| run.state == RunState::Pending && !self.supervisor.has(&run.id);
+        self.queued = unfinished.iter().filter(here).filter(waits).count();
         self.say(&unfinished);
         planned
     }
@@ -441,14 +451,13 @@ impl Daemon {
     /// What a run left that could not clear up itself is cleared by a process of its own.
     fn died(&mut self, run: &Run) {
         self.upkeep.changed([run.job.clone()]);
-        self.upkeep
-            .died(run, self.config.as_deref(), &self.settings);
+        upkeep::clear_after(run, self.config.as_deref(), &self.settings, &self.state);
     }
 
     /// Reads files again. What is wrong with them changes nothing.
     fn reload(&mut self, look: Look) {
         if look == Look::All {
-            self.notify.reloading();
+            Notify::reloading();
             tracing::info!("reading all files again");
         }
         let look = if self.reload_settings(look) {
@@ -459,7 +468,7 @@ impl Daemon {
         self.take_over(look);
         if look == Look::All {
             tracing::info!(jobs = self.jobs.iter().count(), "files are read");
-            self.notify.ready();
+            Notify::ready();
         }
     }
 
@@ -645,7 +654,7 @@ impl Daemon {
             OnStop::Leave => Duration::ZERO,
             OnStop::Cancel => self.settings.stop_timeout,
         };
-        self.notify.stopping(limit + Duration::from_secs(30));
+        Notify::stopping(limit + Duration::from_secs(30));
         if running > 0 && self.settings.on_stop == OnStop::Leave {
             tracing::info!(
                 running,
@@ -668,7 +677,7 @@ impl Daemon {
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
                 }
-                self.notify.alive();
+                Notify::alive();
                 if since.elapsed() >= limit && !killed {
                     self.supervisor.kill_all();
                     killed = true;
@@ -676,7 +685,7 @@ impl Daemon {
             }
         }
         self.upkeep
-            .work(&self.settings, &self.state, &self.jobs, self.since);
+            .work(&self.settings, &self.state, &self.jobs, None);
         self.record(Utc::now(), None)?;
         tracing::info!("daemon has stopped");
         Ok(())

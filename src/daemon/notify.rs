@@ -12,12 +12,12 @@ pub(super) struct Notify {
 
 impl Notify {
     /// Schedules are kept from now on.
-    pub(super) fn ready(&self) {
+    pub(super) fn ready() {
         send(&[NotifyState::Ready]);
     }
 
-    /// Files are read again; [`Notify::ready`] ends it. Both are understood by a `Type=notify` unit of systemd 252, too.
-    pub(super) fn reloading(&self) {
+    /// Files are read again; [`Notify::ready`] ends that. Both are understood by a `Type=notify` unit of systemd 252, too.
+    pub(super) fn reloading() {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => send(&[NotifyState::Reloading, now]),
             Err(_) => send(&[NotifyState::Reloading]),
@@ -25,7 +25,7 @@ impl Notify {
     }
 
     /// It will end soon, in `within` at the most, and asks not to be killed before.
-    pub(super) fn stopping(&self, within: Duration) {
+    pub(super) fn stopping(within: Duration) {
         let within = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
         send(&[
             NotifyState::Stopping,
@@ -34,7 +34,7 @@ impl Notify {
     }
 
     /// The scheduler's own loop has come round.
-    pub(super) fn alive(&self) {
+    pub(super) fn alive() {
         if sd_notify::watchdog_enabled().is_some() {
             send(&[NotifyState::Watchdog]);
         }

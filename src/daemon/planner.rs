@@ -22,8 +22,9 @@ pub const RESTART: Duration = Duration::minutes(5);
 /// A clock that is set back by more than this had been wrong before.
 pub const WRONG: Duration = Duration::hours(24);
 
-/// No more due times than this are counted; a count of as many stands for "or more".
-pub const MANY: u32 = 1000;
+/// No more due times than this are counted, so that a thousand jobs of every second are planned at once after a year; a count
+/// of as many stands for "or more".
+pub const MANY: u32 = 100;
 
 /// How the daemon was away before a look at the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

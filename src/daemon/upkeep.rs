@@ -1,28 +1,42 @@
-//! What the daemon does beside starting runs: status files of jobs that do not run, and what dead runs left.
+//! What the daemon does beside starting runs: status files of jobs that do not run, metrics, the history's length, and
+//! what dead runs left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tokio::process::Command;
 
 use super::jobs::{Entry, Jobs};
 use super::planner::Planned;
+use crate::config::Variables;
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Process;
 use crate::report::log::job_span;
-use crate::report::status_file;
-use crate::run::record;
-use crate::state::{Run, RunState, State};
+use crate::report::{metrics, status_file};
+use crate::run::{record, recover};
+use crate::state::{Pruned, Run, RunState, State};
 
 /// How many status files are written in one look: each is synced, and the schedules do not wait for a thousand.
 const AT_ONCE: usize = 50;
 
+/// Metrics are written at the most, and at the least, so often.
+const METRICS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+/// How often the history is pruned.
+const PRUNE: Duration = Duration::from_secs(3600);
+
 /// What is left to do.
 pub(super) struct Upkeep {
+    /// Whether something has happened since metrics were written.
+    news: bool,
+    measured: Option<Instant>,
+    pruned: Option<Instant>,
+    pruning: Option<JoinHandle<Result<Pruned>>>,
     /// Jobs whose status file may be out of date.
     changed: BTreeSet<String>,
     /// Removed jobs, with the processes that may write a status file once more.
@@ -34,6 +48,10 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn new() -> Self {
         Self {
+            news: true,
+            measured: None,
+            pruned: None,
+            pruning: None,
             changed: BTreeSet::new(),
             removed: BTreeMap::new(),
             troubles: BTreeSet::new(),
@@ -43,6 +61,7 @@ impl Upkeep {
     /// There is news of these jobs.
     pub(super) fn changed(&mut self, jobs: impl IntoIterator<Item = String>) {
         self.changed.extend(jobs);
+        self.news = true;
     }
 
     /// A job's file is gone: its status file goes, too.
@@ -67,13 +86,13 @@ impl Upkeep {
         }
     }
 
-    /// Does some of it.
+    /// Does some of it; `daemon` is `None` when it is about to end.
     pub(super) fn work(
         &mut self,
         settings: &Settings,
         state: &State,
         jobs: &Jobs,
-        _since: DateTime<Utc>,
+        daemon: Option<&metrics::Daemon>,
     ) {
         let removed = self.clear_removed(settings, state, jobs);
         self.report(
@@ -82,6 +101,75 @@ impl Upkeep {
         );
         let written = self.write_status(settings, state, jobs);
         self.report("a status file cannot be written", written.err());
+        let measured = self.measure(settings, state, jobs, daemon);
+        self.report("metrics cannot be written", measured.err());
+        self.prune(settings, state);
+    }
+
+    fn measure(
+        &mut self,
+        settings: &Settings,
+        state: &State,
+        jobs: &Jobs,
+        daemon: Option<&metrics::Daemon>,
+    ) -> Result<()> {
+        let Some(file) = &settings.metrics.textfile else {
+            return Ok(());
+        };
+        let age = self.measured.map(|at| at.elapsed());
+        let (soonest, latest) = METRICS;
+        // Of one that stops, the last word is written in any case.
+        let is_early = age.is_some_and(|age| age < soonest || (age < latest && !self.news));
+        if daemon.is_some() && is_early {
+            return Ok(());
+        }
+        self.news = daemon.is_some_and(|daemon| daemon.running > 0);
+        self.measured = Some(Instant::now());
+        let (paused, unfinished) = (state.pauses()?, state.unfinished()?);
+        let all: Vec<metrics::Job<'_>> = jobs
+            .iter()
+            .map(|(name, entry)| metrics::Job {
+                name,
+                valid: entry.problem.is_empty(),
+                paused: paused.iter().any(|pause| pause.job == *name),
+                pending: unfinished
+                    .iter()
+                    .any(|run| run.state == RunState::Pending && run.job == *name),
+                next_run_at: entry.planned.as_ref().and_then(Planned::next),
+            })
+            .collect();
+        metrics::write(file, &metrics::render(state, &all, daemon)?)
+    }
+
+    /// In a thread of its own: a long history takes a while.
+    fn prune(&mut self, settings: &Settings, state: &State) {
+        if let Some(pruning) = self.pruning.take() {
+            if !pruning.is_finished() {
+                self.pruning = Some(pruning);
+                return;
+            }
+            let pruned = match pruning.join() {
+                Ok(pruned) => pruned,
+                Err(_) => Err(Error::new(Kind::Internal, "pruning the history panicked")),
+            };
+            if let Ok(pruned) = &pruned
+                && pruned.runs + pruned.log_lines > 0
+            {
+                tracing::info!(
+                    runs = pruned.runs,
+                    log_lines = pruned.log_lines,
+                    "old history is gone"
+                );
+            }
+            self.report("the history cannot be pruned", pruned.err());
+        }
+        if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE) {
+            self.pruned = Some(Instant::now());
+            let (state, retention) = (state.clone(), settings.history);
+            self.pruning = Some(std::thread::spawn(move || {
+                state.prune(&retention, Utc::now())
+            }));
+        }
     }
 
     fn clear_removed(&mut self, settings: &Settings, state: &State, jobs: &Jobs) -> Result<()> {
@@ -131,39 +219,59 @@ impl Upkeep {
         }
         Ok(())
     }
+}
 
-    /// A process of its own clears what a dead run left: the daemon has no business with data.
-    pub(super) fn died(&mut self, run: &Run, config: Option<&Path>, settings: &Settings) {
-        // Before its first step there is nothing.
-        if run.step.is_empty() {
-            return;
-        }
-        let Ok(program) = std::env::current_exe() else {
-            return;
-        };
-        let mut command = Command::new(program);
-        if let Some(config) = config {
-            command.arg("--config").arg(config);
-        }
-        let child = command
-            .args(["clear", &run.id])
-            .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
-            .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
-            .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("WATCHDOG_USEC")
-            .env_remove("WATCHDOG_PID")
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn();
-        match child {
-            Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
-            Err(error) => {
-                tracing::warn!(%error, "what the dead run left is not cleared yet; the next run does it");
-            }
+/// A process of its own clears what a dead run left, and tells the monitoring: the daemon has no business with data.
+pub(super) fn clear_after(run: &Run, config: Option<&Path>, settings: &Settings, state: &State) {
+    // Before its first step it has left nothing.
+    if run.step.is_empty() {
+        tell(run, settings, state);
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else {
+        return;
+    };
+    let mut command = Command::new(program);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    let child = command
+        .args(["clear", &run.id])
+        .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
+        .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
+        .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    match child {
+        Ok(mut child) => drop(tokio::spawn(async move { child.wait().await })),
+        Err(error) => {
+            tracing::warn!(%error, "what the dead run left is not cleared yet; the next run does it");
         }
     }
+}
+
+/// Tells the monitoring of a run that could not do so itself.
+fn tell(run: &Run, settings: &Settings, state: &State) {
+    // What is wrong with its file, it has told.
+    if run.state == RunState::Refused {
+        return;
+    }
+    let (run, settings, state) = (run.clone(), settings.clone(), state.clone());
+    tokio::spawn(async move {
+        match Variables::load(&settings) {
+            Ok(variables) => {
+                recover::tell(&settings, &|name| variables.get(name), &state, &run).await;
+            }
+            Err(error) => {
+                tracing::warn!(job = run.job, %error, "the run's check result could not be sent");
+            }
+        }
+    });
 }
 
 /// Writes the status file of a job that does not run: of one that runs, it is the run's own.
@@ -202,7 +310,7 @@ fn write_status(settings: &Settings, state: &State, name: &str, entry: &Entry) -
 fn broken(settings: &Settings, state: &State, name: &str, problem: &str) -> Result<()> {
     let mut status = record::status_of_job(state, name, ("", ""), None)?;
     status.state = status_file::State::Refused;
-    status.message = problem.to_owned();
+    problem.clone_into(&mut status.message);
     status.problem = String::new();
     let same = status_file::read(&settings.status_dir, name).is_ok_and(|there| there == status);
     if same {

@@ -6,6 +6,7 @@ pub mod logind;
 pub mod priority;
 pub mod process;
 pub mod reboot_lock;
+pub mod scope;
 pub mod signals;
 pub mod target_lock;
 

@@ -1,7 +1,10 @@
-//! Reports: what others read of a run. Logs, status files, the monitoring plugin.
+//! Reports: what others read of a run. Logs, status files, metrics, the monitoring plugin and its passive results.
 
 pub mod check;
 pub mod log;
+pub mod metrics;
+pub mod passive;
 pub mod range;
+mod replace;
 pub mod status_file;
 mod system;

@@ -1,14 +1,12 @@
 //! `STATUS_DIR/JOB.json`: the last word on a job, for monitoring and for anybody with `jq`. Format version 1.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::replace::replace;
 use crate::error::{Kind, Result, io};
 
 /// The format that we write. A newer one may mean something else by the same words.
@@ -253,7 +251,6 @@ pub fn read(directory: &Path, job: &str) -> std::result::Result<StatusFile, Unre
 
 /// Writes a job's status file, mode 0644: a reader sees the old one or the new one, after a power cut too.
 pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let target = path(directory, &status.job);
     let failed = || {
         let what = format!("status file {} cannot be written", target.display());
@@ -270,40 +267,13 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
         .map_err(std::io::Error::other)
         .map_err(failed())?;
     text.push(b'\n');
-    // Hidden, so that nobody takes it for a status file; its own name, because two processes may write one job's.
-    let temporary = directory.join(format!(
-        ".{}.json.{}-{}",
-        status.job,
-        std::process::id(),
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    ));
-    let written = put(&temporary, &text)
-        .and_then(|()| fs::rename(&temporary, &target))
-        .and_then(|()| File::open(directory)?.sync_all());
-    if written.is_err() {
-        // Nothing more can be done about it; it is gone already if the rename went well.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(failed())
-}
-
-fn put(temporary: &Path, text: &[u8]) -> std::io::Result<()> {
-    // A process of this id may have died here before: its file is nobody's.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
-        .open(temporary)?;
-    // Whatever the umask says.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.write_all(text)?;
-    file.sync_all()
+    replace(&target, &text).map_err(failed())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const EXAMPLE: &str = r#"{"version": 1, "job": "publishing-api", "host": "db2", "from": "production", "to": "staging",
@@ -317,7 +287,10 @@ mod tests {
     fn the_documented_file_is_read_and_written_key_by_key() {
         let status: StatusFile = serde_json::from_str(EXAMPLE).unwrap();
         let mut documented: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
+        // What came later: whoever reads version 1 need not know it.
         documented["timeout_seconds"] = serde_json::Value::Null;
+        documented["paused"] = serde_json::Value::Null;
+        documented["problem"] = "".into();
         assert_eq!(serde_json::to_value(&status).unwrap(), documented);
     }
 

@@ -182,8 +182,9 @@ pub async fn execute(order: Order) -> Result<()> {
     let recorder = order.begin(Verb::Run)?;
     tracing::info!(from = %order.job.from, to = %order.job.to, "run started");
     let outcome = watched(&order).await;
-    recorder.end(&outcome)?;
-    outcome
+    let recorded = recorder.end(&outcome);
+    record::tell(&order, &recorded).await;
+    recorded.and(outcome)
 }
 
 /// The line, under the job's time limit.

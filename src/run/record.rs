@@ -10,6 +10,7 @@ use super::Order;
 use crate::config::job::{Job, JobName, Settings};
 use crate::error::{Ending, Error, Kind, Result};
 use crate::guard::process::host_name;
+use crate::report::passive;
 use crate::report::status_file::{self, StatusFile, TaskStatus};
 use crate::state::{Outcome, Run, RunState, State, TaskProgress, Trigger};
 
@@ -152,22 +153,60 @@ fn tasks(order: &Order) -> Result<()> {
 
 /// Writes a job's status file from what the history has of its run.
 pub(super) fn write_status(state: &State, settings: &Settings, job: &Job, run: &str) -> Result<()> {
+    match status(state, settings, job, run)? {
+        Some(status) => status_file::write(&settings.status_dir, &status),
+        None => Ok(()),
+    }
+}
+
+fn status(state: &State, settings: &Settings, job: &Job, run: &str) -> Result<Option<StatusFile>> {
     let Some(run) = state.run(run)? else {
-        return Ok(());
+        return Ok(None);
     };
     let next = job
         .timetable(settings, &host_name())
         .and_then(|timetable| timetable.next_after(Utc::now()));
-    status_file::write(&settings.status_dir, &status_of(state, &run, next)?)
+    status_of(state, &run, next).map(Some)
 }
 
-/// A job whose file is wrong cannot run, and has nothing for the history; but whoever watches its status file hears of it.
-pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<()> {
+/// Tells the monitoring how a run ended, and whether that could be recorded. Never fails.
+pub(super) async fn tell(order: &Order, recorded: &Result<()>) {
+    let known = status(&order.state, &order.settings, &order.job, &order.id)
+        .ok()
+        .flatten();
+    let status = match (known, recorded) {
+        (Some(status), Ok(())) => status,
+        (known, recorded) => {
+            let error = recorded.as_ref().err().map(Error::to_string);
+            StatusFile {
+                state: status_file::State::Failed,
+                message: error.unwrap_or_else(|| "its end is not in the history".to_owned()),
+                ..known.unwrap_or_else(|| blank(&order.settings, &order.job.name))
+            }
+        }
+    };
+    let lookup = |name: &str| order.variables.get(name);
+    passive::send(&order.settings, &lookup, &status).await;
+}
+
+/// A job whose file is wrong cannot run, and has nothing for the history; but whoever watches its status file hears of
+/// it. Returns what was written, for [`passive::send`].
+pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<StatusFile> {
+    let status = StatusFile {
+        message: error.to_string(),
+        ..blank(settings, job)
+    };
+    status_file::write(&settings.status_dir, &status)?;
+    Ok(status)
+}
+
+/// The status of a job that was refused just now, after what its last file said.
+fn blank(settings: &Settings, job: &JobName) -> StatusFile {
     let now = Utc::now();
     let before = status_file::read(&settings.status_dir, job.as_str()).ok();
     let text =
         |of: fn(&StatusFile) -> &String| before.as_ref().map(of).cloned().unwrap_or_default();
-    let status = StatusFile {
+    StatusFile {
         version: status_file::VERSION,
         job: job.to_string(),
         host: host_name(),
@@ -189,10 +228,9 @@ pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<()> 
         consecutive_failures: before.map_or(0, |file| file.consecutive_failures) + 1,
         errors: 1,
         warnings: 0,
-        message: error.to_string(),
+        message: String::new(),
         tasks: Vec::new(),
-    };
-    status_file::write(&settings.status_dir, &status)
+    }
 }
 
 /// A job as a status file shows it, from its last run; without one it is `never`, and was asked to run from and to here.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::guard::process::Process;
 use crate::guard::reboot_lock::RebootLock;
 use crate::guard::target_lock::TargetLock;
-use crate::report::status_file;
+use crate::report::{passive, status_file};
 use crate::state::{Outcome, Run, RunState, State, Verb};
 use crate::store;
 
@@ -62,10 +62,14 @@ pub fn bury_one(state: &State, settings: &Settings, run: &Run, how: &str) -> Res
     Ok(buried)
 }
 
-/// Clears what a dead run of this job left: incoming, the reboot lock, maintenance. Best effort: what cannot be cleared
-/// now is cleared by the next run.
+/// Clears what a dead run of this job left: incoming, the reboot lock, maintenance; and tells the monitoring. Best
+/// effort: what cannot be cleared now is cleared by the next run.
 pub async fn clear(order: Arc<Order>, dead: &Run) {
-    let cleared = tokio::time::timeout(PATIENCE, sweep(&order, dead)).await;
+    let lookup = |name: &str| order.variables.get(name);
+    let (cleared, ()) = tokio::join!(
+        tokio::time::timeout(PATIENCE, sweep(&order, dead)),
+        tell(&order.settings, &lookup, &order.state, dead),
+    );
     match cleared {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
@@ -74,6 +78,23 @@ pub async fn clear(order: Arc<Order>, dead: &Run) {
         Err(_) => tracing::warn!(
             "what a dead run left is not cleared yet: a server did not answer; the next run does it"
         ),
+    }
+}
+
+/// Tells the monitoring of a run that [`bury`] returned. Never fails.
+pub async fn tell(settings: &Settings, lookup: passive::Lookup<'_>, state: &State, dead: &Run) {
+    let buried = state.run(&dead.id).and_then(|run| {
+        let next = state.known_job(&dead.job)?.and_then(|job| job.next_run_at);
+        run.map(|run| record::status_of(state, &run, next))
+            .transpose()
+    });
+    match buried {
+        Ok(Some(status)) => passive::send(settings, lookup, &status).await,
+        // Pruned in the meantime.
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(job = dead.job, %error, "the dead run's check result could not be sent");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::hooks::Maintenance;
-use super::{Order, locks, span};
+use super::{Order, locks, record, span};
 use crate::error::{Error, Kind, Result};
 use crate::guard::target_lock::TargetLock;
 use crate::state::{RunState, Verb};
@@ -21,8 +21,9 @@ pub async fn rollback(order: Order) -> Result<()> {
     for target in &targets {
         target.close().await;
     }
-    recorder.end(&outcome)?;
-    outcome
+    let recorded = recorder.end(&outcome);
+    record::tell(&order, &recorded).await;
+    recorded.and(outcome)
 }
 
 async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<()> {

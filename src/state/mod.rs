@@ -10,7 +10,9 @@ mod history;
 mod holds;
 mod logs;
 mod open;
+mod overview;
 mod pauses;
+mod prune;
 mod queue;
 mod run;
 
@@ -23,7 +25,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use daemon::{Daemon, KnownJob};
 pub use holds::Hold;
 pub use logs::LogLine;
+pub use overview::{JobOverview, Total};
 pub use pauses::Pause;
+pub use prune::Pruned;
 pub use queue::{Entry, Queued};
 pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb};
 

@@ -112,8 +112,41 @@ const MIGRATIONS: &[&str] = &[
         seen_at INTEGER NOT NULL,
         problem TEXT NOT NULL
     );
-",
-];
+", "
+    CREATE TABLE totals (
+        job TEXT NOT NULL,
+        verb TEXT NOT NULL,
+        state TEXT NOT NULL,
+        runs INTEGER NOT NULL,
+        micros INTEGER NOT NULL,
+        rows INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (job, verb, state)
+    ) WITHOUT ROWID;
+    INSERT INTO totals (job, verb, state, runs, micros, rows, bytes)
+        SELECT job, verb, state, count(*), sum(max(0, finished_at - started_at)),
+               sum((SELECT coalesce(sum(rows), 0) FROM tasks WHERE run = runs.seq)),
+               sum((SELECT coalesce(sum(bytes), 0) FROM tasks WHERE run = runs.seq))
+        FROM runs WHERE finished_at IS NOT NULL GROUP BY job, verb, state;
+    -- What is written by all who end a run, and by nobody twice, is not left to those who end runs.
+    CREATE TRIGGER runs_end AFTER UPDATE OF finished_at ON runs
+    WHEN OLD.finished_at IS NULL AND NEW.finished_at IS NOT NULL BEGIN
+        INSERT INTO totals (job, verb, state, runs, micros, rows, bytes)
+        VALUES (NEW.job, NEW.verb, NEW.state, 1, max(0, NEW.finished_at - NEW.started_at),
+                (SELECT coalesce(sum(rows), 0) FROM tasks WHERE run = NEW.seq),
+                (SELECT coalesce(sum(bytes), 0) FROM tasks WHERE run = NEW.seq))
+        ON CONFLICT (job, verb, state) DO UPDATE SET runs = runs + excluded.runs,
+            micros = micros + excluded.micros, rows = rows + excluded.rows, bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER runs_begin_ended AFTER INSERT ON runs WHEN NEW.finished_at IS NOT NULL BEGIN
+        INSERT INTO totals (job, verb, state, runs, micros, rows, bytes)
+        VALUES (NEW.job, NEW.verb, NEW.state, 1, max(0, NEW.finished_at - NEW.started_at), 0, 0)
+        ON CONFLICT (job, verb, state) DO UPDATE SET runs = runs + excluded.runs,
+            micros = micros + excluded.micros;
+    END;
+    -- A job that is skipped for days must not make its last run hard to find.
+    CREATE INDEX runs_of_job_begun ON runs (job, seq) WHERE state != 'skipped';
+"];
 
 /// The version that this program writes.
 const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -394,3 +427,6 @@ fn unusable(dir: &Path, cause: io::Error) -> Error {
         "make it writable for this user, or set state_dir (or ENVSYNCD_STATE_DIR) to a directory that is",
     )
 }
+
+#[cfg(test)]
+mod tests;

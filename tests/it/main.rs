@@ -4,6 +4,8 @@
 mod conformance;
 mod daemon;
 mod layering;
+mod metrics;
+mod monitoring;
 mod postgresql;
 mod support;
 mod verbs;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use chrono::Utc;
 use envsyncd::guard::process::{Process, host_name};
 use envsyncd::state::{
-    Hold, LogLine, NewRun, Outcome, RunState, State, TaskProgress, Trigger, Verb,
+    Daemon, Hold, KnownJob, LogLine, NewRun, Outcome, RunState, State, TaskProgress, Trigger, Verb,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -179,12 +179,15 @@ fn status_shows_progress_success_failures_and_holds() {
             process: None,
         })
         .unwrap();
-    std::fs::create_dir(site.root.path().join("status")).unwrap();
-    std::fs::write(
-        site.root.path().join("status/app.json"),
-        r#"{"version": 1, "next_run_at": "2100-01-02T00:18:00Z"}"#,
-    )
-    .unwrap();
+    let known = KnownJob {
+        job: "app".into(),
+        timetable: String::new(),
+        handled_until: Utc::now(),
+        next_run_at: Some("2100-01-02T00:18:00Z".parse().unwrap()),
+        problem: String::new(),
+    };
+    state.set_jobs(&[known]).unwrap();
+    state.set_daemon(&daemon(Some(Process::own()))).unwrap();
 
     let said = site.says(&["status"]);
     assert!(
@@ -208,9 +211,28 @@ fn status_shows_progress_success_failures_and_holds() {
     assert_eq!(app["last_run"]["tasks"][0]["rows"], 1_234_567);
     assert!(app["last_success_at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(app["next_run_at"], "2100-01-02T00:18:00Z");
+    assert_eq!(json["daemon"]["alive"], true);
     assert_eq!(web["consecutive_failures"], 2);
     assert_eq!(web["last_run"]["message"], "disk full");
     assert_eq!(json["holds"][0]["environment"], "qa");
+
+    // Nobody keeps a schedule whose daemon is gone.
+    state.set_daemon(&daemon(None)).unwrap();
+    let said = site.says(&["status"]);
+    assert!(said.contains("no daemon keeps the schedules"), "{said}");
+    let json = site.json(&["status", "--json"]);
+    assert_eq!(json["jobs"][0]["next_run_at"], serde_json::Value::Null);
+}
+
+fn daemon(process: Option<Process>) -> Daemon {
+    Daemon {
+        version: "0".into(),
+        host: host_name(),
+        process,
+        since: Utc::now(),
+        seen_at: Utc::now(),
+        problem: String::new(),
+    }
 }
 
 #[test]

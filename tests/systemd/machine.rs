@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+/// What is in the system beside Debian's essential packages.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,libpam-systemd,polkitd";
+
 /// Booting takes about two seconds; this is for a machine that does it all at once.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -23,6 +26,18 @@ pub(crate) struct Machine {
 impl Machine {
     /// Boots one, with the binary in its `PATH`. Panics with the reason where this host cannot.
     pub(crate) fn boot() -> Self {
+        Self::boot_with(&[&format!(
+            "--bind-ro={}:/usr/local/bin/envsyncd",
+            env!("CARGO_BIN_EXE_envsyncd")
+        )])
+    }
+
+    /// Boots one without us.
+    pub(crate) fn boot_bare() -> Self {
+        Self::boot_with(&[])
+    }
+
+    fn boot_with(binds: &[&str]) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "this suite boots a system and needs root for it: run the tests as root (sudo script/test)"
@@ -48,10 +63,7 @@ impl Machine {
             ))
             .arg(format!("--directory={}", root.display()))
             .arg(format!("--bind={}:/data", directory.path().display()))
-            .arg(format!(
-                "--bind-ro={}:/usr/local/bin/envsyncd",
-                env!("CARGO_BIN_EXE_envsyncd")
-            ))
+            .args(binds)
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
@@ -186,13 +198,15 @@ fn tree() -> PathBuf {
     // Tests run beside each other: the first one makes it, the others wait.
     let lock = File::create(home.join("systemd.lock")).unwrap();
     lock.lock().unwrap();
-    if !tree.exists() {
+    let list = tree.join("etc/packages");
+    if fs::read_to_string(&list).unwrap_or_default() != PACKAGES {
+        let _ = fs::remove_dir_all(&tree);
         let partial = home.join(format!("systemd-{release}.partial"));
         let _ = fs::remove_dir_all(&partial);
         let made = Command::new("debootstrap")
             .args([
                 "--variant=minbase",
-                "--include=systemd,systemd-sysv,dbus,libpam-systemd",
+                &format!("--include={PACKAGES}"),
                 &release,
             ])
             .arg(&partial)
@@ -207,6 +221,7 @@ fn tree() -> PathBuf {
             String::from_utf8_lossy(&made.stdout),
             String::from_utf8_lossy(&made.stderr)
         );
+        fs::write(partial.join("etc/packages"), PACKAGES).unwrap();
         fs::rename(&partial, &tree).unwrap();
     }
     tree

@@ -3,6 +3,9 @@
 //! Each test boots a small system of its own (see `machine.rs`); where that is not possible, it fails and says why.
 
 mod machine;
+mod package;
+mod service;
+mod units;
 
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -31,7 +31,9 @@ target = "sqlite:b.db"
 
 mod examples;
 mod job;
+mod monitoring;
 mod passwords;
+mod reporting;
 mod settings;
 
 /// A directory with configuration files in it.

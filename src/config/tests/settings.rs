@@ -89,7 +89,6 @@ fn what_is_impossible_in_the_settings_is_an_error() {
         ("[priority]\nnice = 20", "allowed: -20 to 19"),
         ("[reboot_lock]\ninhibit = 1", "expected true or false"),
         ("[http]\nlisten = \"x\"", "not supported yet"),
-        ("[history]", "not supported yet"),
         (
             "host_environment = \"stage\"\n[environments.staging]",
             "did you mean `staging`?",

@@ -2,7 +2,9 @@
 
 pub(crate) mod daemon;
 pub(crate) mod dump;
+pub(crate) mod icinga;
 pub(crate) mod job;
+pub(crate) mod nsca;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 

@@ -113,11 +113,20 @@ impl Case {
                 .collect(),
             Meaning::Clock(which, second) => {
                 let (begin, end) = (midnight(begin).timestamp(), midnight(end).timestamp());
-                (begin..end)
-                    .step_by(300)
-                    .filter_map(|at| DateTime::from_timestamp(at, 0))
-                    .filter(|at| which(at.with_timezone(&zone).minute()))
+                // These zones' clocks change on UTC's half hours only: in between, one look tells the rest.
+                let half_hours = (begin / 1800..=end / 1800)
+                    .filter_map(|half| DateTime::from_timestamp(half * 1800, 0));
+                half_hours
+                    .flat_map(|at| {
+                        let there = at.with_timezone(&zone).minute();
+                        let shown = (0..30).step_by(5).filter(move |more| {
+                            let minute = (there + more) % 60;
+                            which(minute)
+                        });
+                        shown.map(move |more| at + Duration::minutes(i64::from(more)))
+                    })
                     .map(|at| at + Duration::seconds(second))
+                    .filter(|at| (begin..end).contains(&at.timestamp()))
                     .collect()
             }
         }

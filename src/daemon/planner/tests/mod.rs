@@ -175,11 +175,13 @@ fn a_year_of_seconds_is_neither_walked_through_nor_counted() {
         ("0-9 * 3 1 5 *", "2026-05-01T03:59:09Z"),
         ("*/7 * * * *", "2027-01-01T00:00:00Z"),
     ] {
-        // Asked for one moment after another, and not a moment too many.
         let table = timetable(schedule, Tz::UTC);
         let plan = Planned::new(table, false, Some(begin), now);
-        let found = plan.last_by(plan.next().unwrap(), now);
-        assert_eq!(found, utc(last), "{schedule}");
+        let one = plan.next().unwrap();
+        assert_eq!(plan.last_by(one, now), utc(last), "{schedule}");
+        // Seen from the due time itself, and from itself alone.
+        assert_eq!(plan.last_by(one, utc(last)), utc(last), "{schedule}");
+        assert_eq!(plan.last_by(utc(last), now), utc(last), "{schedule}");
     }
     let table = timetable("* * * * * *", chrono_tz::Europe::London);
     let mut plan = Planned::new(table, false, Some(begin), now);

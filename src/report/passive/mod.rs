@@ -1,0 +1,188 @@
+//! Passive check results: how a run ended, told to the monitoring rather than asked for by it.
+//!
+//! What is sent is what `envsyncd check JOB` prints. Sending is best effort, takes half a minute at the most, and never
+//! fails a run: what cannot be sent is one warning in the log, and the receiver's own freshness check notices the rest.
+
+mod icinga2;
+mod nsca;
+mod tls;
+
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::check::{self, Thresholds};
+use super::status_file::StatusFile;
+use crate::config::job::Settings;
+use crate::config::monitoring;
+use crate::error::{Error, Kind};
+
+/// How often a receiver is tried.
+const TRIES: usize = 3;
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(8);
+/// Before the second and the third try.
+const PAUSES: [Duration; TRIES - 1] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// All tries, and fetching the password before them.
+const ALL: Duration = Duration::from_secs(30);
+
+/// Where passwords' variables are looked up.
+pub type Lookup<'l> = &'l (dyn Fn(&str) -> Option<String> + Sync);
+
+/// Tells every configured receiver what a job's status file says. Returns when all have been told or given up.
+pub async fn send(settings: &Settings, lookup: Lookup<'_>, status: &StatusFile) {
+    let monitoring = &settings.monitoring;
+    if monitoring.is_none() {
+        return;
+    }
+    let message = Message::of(status);
+    let icinga2 = async {
+        if let Some(receiver) = &monitoring.icinga2 {
+            told(
+                "Icinga 2",
+                &message,
+                to_icinga2(receiver, lookup, status, &message),
+            )
+            .await;
+        }
+    };
+    let nsca = async {
+        if let Some(receiver) = &monitoring.nsca {
+            told("NSCA", &message, to_nsca(receiver, &message)).await;
+        }
+    };
+    tokio::join!(icinga2, nsca);
+}
+
+async fn to_icinga2(
+    receiver: &monitoring::Icinga2,
+    lookup: Lookup<'_>,
+    status: &StatusFile,
+    message: &Message,
+) -> Result<(), Error> {
+    let client = icinga2::Client::new(receiver, lookup, status).await?;
+    tries(|| client.post(message)).await
+}
+
+async fn to_nsca(receiver: &monitoring::Nsca, message: &Message) -> Result<(), Error> {
+    tries(|| nsca::send(receiver, message)).await
+}
+
+/// Limits it, and says in the log what came of it.
+async fn told(
+    receiver: &'static str,
+    message: &Message,
+    sending: impl Future<Output = Result<(), Error>>,
+) {
+    let sent = tokio::time::timeout(ALL, sending)
+        .await
+        .unwrap_or_else(|_| Err(no_answer(ALL)));
+    let job = message.job.as_str();
+    match sent {
+        Ok(()) => tracing::debug!(job, receiver, "check result sent"),
+        Err(error) => {
+            tracing::warn!(job, receiver, %error, "the check result could not be sent");
+        }
+    }
+}
+
+/// Why a try failed, and whether another one may go better.
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    again: bool,
+}
+
+impl Failure {
+    fn for_now(error: Error) -> Self {
+        Self { error, again: true }
+    }
+
+    fn for_good(error: Error) -> Self {
+        Self {
+            error,
+            again: false,
+        }
+    }
+}
+
+async fn tries<F>(attempt: impl Fn() -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let tried = tokio::time::timeout(TRY, attempt())
+            .await
+            .unwrap_or_else(|_| Err(Failure::for_now(no_answer(TRY))));
+        let Err(failure) = tried else {
+            return Ok(());
+        };
+        match pauses.next().filter(|_| failure.again) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(failure.error),
+        }
+    }
+}
+
+fn no_answer(limit: Duration) -> Error {
+    Error::new(
+        Kind::Connection,
+        format!("there was no answer within {} seconds", limit.as_secs()),
+    )
+    .hint("see that it runs, and that no firewall stands between")
+}
+
+/// What a monitoring plugin would have said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Message {
+    job: String,
+    exit_code: u8,
+    /// All lines, without performance data.
+    output: String,
+    /// `'label'=value;warn;crit;min`, each by itself.
+    perfdata: Vec<String>,
+}
+
+impl Message {
+    fn of(status: &StatusFile) -> Self {
+        let verdict = check::check(
+            &[(status.job.clone(), Ok(status.clone()))],
+            &Thresholds::default(),
+            Utc::now(),
+            &check::process_exists,
+        );
+        let (output, perfdata) = parts(&verdict.text);
+        Self {
+            job: status.job.clone(),
+            exit_code: verdict.exit_code(),
+            output,
+            perfdata,
+        }
+    }
+}
+
+/// Parts a plugin's text into what people read and what graphs are made of. Labels in quotes may have spaces in them
+/// (Monitoring Plugins guidelines, "Performance data"); nothing else in our text has a `|`.
+fn parts(text: &str) -> (String, Vec<String>) {
+    let (first, details) = text.split_once('\n').unwrap_or((text, ""));
+    let (summary, data) = first.split_once(" | ").unwrap_or((first, ""));
+    let mut output = summary.to_owned();
+    if !details.is_empty() {
+        output.push('\n');
+        output.push_str(details);
+    }
+    let mut quoted = false;
+    let perfdata = data
+        .split(|c| {
+            quoted ^= c == '\'';
+            c == ' ' && !quoted
+        })
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect();
+    (output, perfdata)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! All jobs at once: what `status` and metrics ask for. One job at a time, a thousand of them would take too long.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::history::select;
+use super::{Run, RunState, State, Verb, loaded};
+use crate::error::Result;
+
+/// A job as its history has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobOverview {
+    /// The job's name.
+    pub job: String,
+    /// Its newest run, a rollback included, a skipped one not; `None` if all of them were skipped.
+    pub last_run: Option<Run>,
+    /// When it last brought new data, as [`State::last_success_at`].
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// As [`State::consecutive_failures`].
+    pub consecutive_failures: u32,
+}
+
+/// What all ended runs of a job that ended in one way add up to, those that are no longer in the history included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Total {
+    /// The job's name.
+    pub job: String,
+    /// What they did.
+    pub verb: Verb,
+    /// How they ended.
+    pub state: RunState,
+    /// How many.
+    pub runs: u64,
+    /// How long they took, together.
+    pub duration: Duration,
+    /// Rows that their targets took.
+    pub rows: u64,
+    /// Bytes that went through.
+    pub bytes: u64,
+}
+
+impl State {
+    /// Every job that has a history, sorted by name, as of one moment.
+    pub fn overview(&self) -> Result<Vec<JobOverview>> {
+        self.read("cannot read the history", |t| {
+            // From name to name by the index, and for each name a few steps down an index.
+            let jobs: Vec<(String, Option<i64>, Option<i64>, u32)> = t
+                .prepare_cached(
+                    "WITH RECURSIVE
+                     names (job) AS (
+                         SELECT min(job) FROM runs
+                         UNION ALL
+                         SELECT (SELECT min(job) FROM runs WHERE job > names.job) FROM names WHERE names.job IS NOT NULL),
+                     jobs (job, success) AS MATERIALIZED (
+                         SELECT job, (SELECT max(seq) FROM runs
+                                      WHERE job = names.job AND verb = 'run' AND state = 'succeeded')
+                         FROM names WHERE job IS NOT NULL)
+                     SELECT job,
+                            (SELECT max(seq) FROM runs WHERE job = jobs.job AND state != 'skipped'),
+                            (SELECT finished_at FROM runs WHERE seq = jobs.success),
+                            (SELECT count(*) FROM runs
+                             WHERE job = jobs.job AND verb = 'run' AND state IN ('failed', 'refused')
+                                   AND seq > coalesce(jobs.success, 0))
+                     FROM jobs",
+                )?
+                .query_map([], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            jobs.into_iter()
+                .map(|(job, last, success, consecutive_failures)| {
+                    Ok(JobOverview {
+                        last_run: match last {
+                            Some(last) => select(t, "WHERE seq = ?1", [last])?.pop(),
+                            None => None,
+                        },
+                        last_success_at: success.map(loaded),
+                        consecutive_failures,
+                        job,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// The newest run of a job that has ended and was meant to copy: neither a rollback nor skipped.
+    pub fn last_ended(&self, job: &str) -> Result<Option<Run>> {
+        self.read("cannot read the history", |t| {
+            Ok(select(
+                t,
+                "WHERE job = ?1 AND verb = 'run' AND state != 'skipped' AND finished_at IS NOT NULL
+                 ORDER BY seq DESC LIMIT 1",
+                [job],
+            )?
+            .pop())
+        })
+    }
+
+    /// What runs add up to, by job, verb and end. No number ever becomes smaller, whatever is taken out of the history.
+    pub fn totals(&self) -> Result<Vec<Total>> {
+        self.read("cannot read the history", |t| {
+            t.prepare_cached(
+                "SELECT job, verb, state, runs, micros, rows, bytes FROM totals ORDER BY job, verb, state",
+            )?
+            .query_map([], |row| {
+                Ok(Total {
+                    job: row.get(0)?,
+                    verb: row.get(1)?,
+                    state: row.get(2)?,
+                    runs: row.get::<_, i64>(3)? as u64,
+                    duration: Duration::from_micros(row.get::<_, i64>(4)? as u64),
+                    rows: row.get::<_, i64>(5)? as u64,
+                    bytes: row.get::<_, i64>(6)? as u64,
+                })
+            })?
+            .collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
