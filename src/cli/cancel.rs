@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use super::{Options, asker, has_daemon, jobs, settings, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::host_name;
-use crate::state::{RunState, State};
+use crate::state::{Run, RunState, State};
 
 /// Ends a run: one that waits at once, one that runs cleanly (its target stays as it was)
 #[derive(Debug, clap::Args)]
@@ -74,16 +74,23 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         "is cancelled"
     };
     terminal::print(&format!("run {} of job {} {word}\n", run.id, run.job))?;
-    if !args.wait {
-        return Ok(0);
+    if args.wait {
+        wait(&state, &run, settings.kill_after + Duration::from_secs(60))?;
     }
+    Ok(0)
+}
+
+fn wait(state: &State, run: &Run, patience: Duration) -> Result<()> {
     let since = Instant::now();
     loop {
-        match state.run(&run.id)? {
-            Some(run) if run.finished_at.is_none() && !run.is_dead(&host_name()) => {}
-            _ => return Ok(0),
+        let Some(run) = state.run(&run.id)? else {
+            return Ok(());
+        };
+        // Where there is a daemon, it is about to say how a dead one died.
+        if run.finished_at.is_some() || (run.is_dead(&host_name()) && !has_daemon(state)?) {
+            return Ok(());
         }
-        if since.elapsed() > settings.kill_after + Duration::from_secs(60) {
+        if since.elapsed() > patience {
             return Err(
                 Error::new(Kind::Timeout, format!("run {} has not ended yet", run.id))
                     .hint("see `envsyncd show` and its process"),

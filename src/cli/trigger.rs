@@ -92,7 +92,8 @@ fn wait(state: &State, id: &str) -> Result<Run> {
         if run.finished_at.is_some() {
             return Ok(run);
         }
-        if !has_daemon(state)? && run.process.is_none() || run.is_dead(&host_name()) {
+        // A daemon that is there is about to say how it died.
+        if (run.process.is_none() || run.is_dead(&host_name())) && !has_daemon(state)? {
             return Err(Error::new(
                 Kind::State,
                 format!("the daemon is gone, and run {id} is {}", run.state),

@@ -58,6 +58,18 @@ pub(super) struct Entry {
     missed: u8,
 }
 
+impl Entry {
+    /// Whether its file is not what was read: changed a moment ago, or away.
+    pub(super) fn is_stale(&self) -> bool {
+        self.read != Some(Signature::of(&self.file))
+    }
+
+    /// Whether there is a file to read.
+    pub(super) fn has_file(&self) -> bool {
+        Signature::of(&self.file).0.is_some()
+    }
+}
+
 /// What a look at the files found.
 #[derive(Default)]
 pub(super) struct Found {
@@ -183,9 +195,27 @@ impl Jobs {
             false
         });
         for name in &found.removed {
-            let _ = fs::remove_file(self.copies.join(format!("{name}.toml")));
+            let _ = fs::remove_file(self.copy_of(Some(name)));
+        }
+        if look == Look::All {
+            self.drop_old_copies();
         }
         found
+    }
+
+    /// A job that was removed while nobody looked must not come back to life with the next file of its name.
+    fn drop_old_copies(&self) {
+        for copy in fs::read_dir(&self.copies).into_iter().flatten().flatten() {
+            let copy = copy.path();
+            let Ok(name) = JobName::of_file(&copy) else {
+                continue;
+            };
+            if copy.extension().is_some_and(|end| end == "toml")
+                && !self.entries.contains_key(name.as_str())
+            {
+                let _ = fs::remove_file(copy);
+            }
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place calls it")]

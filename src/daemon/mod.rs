@@ -43,6 +43,8 @@ use crate::state::{self, Entry, KnownJob, Outcome, Pause, Queued, Run, RunState,
 
 /// How many beats lie between two looks at the files; while one of them is just being changed, there is none.
 const FILES: u64 = 3;
+/// A trouble.
+const UNRECORDED: &str = "a run's end cannot be recorded";
 /// How often the daemon writes down that it is there.
 const SEEN: Duration = Duration::from_secs(30);
 
@@ -103,6 +105,8 @@ struct Daemon {
     beats: u64,
     jobs: Jobs,
     paused: Vec<Pause>,
+    /// Runs that wait, with their jobs.
+    waiting: BTreeMap<String, String>,
     supervisor: Supervisor,
     upkeep: Upkeep,
     notify: Notify,
@@ -125,6 +129,7 @@ impl Daemon {
             beats: 0,
             jobs: Jobs::new(&settings, &host)?,
             paused: Vec::new(),
+            waiting: BTreeMap::new(),
             supervisor: Supervisor::new(&settings)?,
             upkeep: Upkeep::new(),
             notify: Notify::default(),
@@ -163,6 +168,7 @@ impl Daemon {
             ..found
         })?;
         daemon.drop_old_queue(now)?;
+        daemon.supervisor.sweep(&daemon.state.unfinished()?);
         Ok(daemon)
     }
 
@@ -196,7 +202,8 @@ impl Daemon {
         self.look_at_pauses()?;
         let unfinished = self.state.unfinished()?;
         let now = Utc::now();
-        self.plan(absence, &unfinished, now)?;
+        // What is under way is looked after even where nothing new can be recorded.
+        let planned = self.plan(absence, &unfinished, now);
         let unfinished = self.state.unfinished()?;
         let host = self.host.clone();
         let here = |run: &&Run| run.host == host;
@@ -212,14 +219,14 @@ impl Daemon {
         }
         self.supervisor
             .enforce(&unfinished, self.settings.kill_after);
-        for run in self.supervisor.visit(&self.state, &self.settings) {
-            self.died(&run);
-        }
+        self.visit();
+        self.look_at_queue(&unfinished);
+        self.freshen(&unfinished);
         self.start_waiting(&unfinished);
         let waits = |run: &&Run| run.state == RunState::Pending && !self.supervisor.has(&run.id);
         self.queued = unfinished.iter().filter(here).filter(waits).count();
         self.say(&unfinished);
-        Ok(())
+        planned
     }
 
     fn look_at_pauses(&mut self) -> Result<()> {
@@ -230,6 +237,20 @@ impl Daemon {
             self.paused = paused;
         }
         Ok(())
+    }
+
+    /// A run that waited may have been cancelled by somebody else, who leaves the job's status file to us.
+    fn look_at_queue(&mut self, unfinished: &[Run]) {
+        let waiting: BTreeMap<String, String> = unfinished
+            .iter()
+            .filter(|run| run.state == RunState::Pending && run.host == self.host)
+            .map(|run| (run.id.clone(), run.job.clone()))
+            .collect();
+        let before = std::mem::replace(&mut self.waiting, waiting);
+        let gone = before
+            .into_iter()
+            .filter(|(id, _)| !self.waiting.contains_key(id));
+        self.upkeep.changed(gone.map(|(_, job)| job));
     }
 
     /// Puts what is due in the queue.
@@ -335,9 +356,34 @@ impl Daemon {
         Ok(())
     }
 
+    /// A run that starts now goes by what its files say now, not by what they said at the last look.
+    fn freshen(&mut self, unfinished: &[Run]) {
+        let room = self.supervisor.count() < self.settings.max_concurrent_runs;
+        let starts =
+            |run: &&Run| self.waiting.contains_key(&run.id) && !self.supervisor.has(&run.id);
+        let jobs: Vec<&str> = unfinished
+            .iter()
+            .filter(starts)
+            .map(|run| run.job.as_str())
+            .collect();
+        if !room || jobs.is_empty() {
+            return;
+        }
+        if self.signature != self.settings.file.as_deref().map(Signature::of) {
+            self.reload(Look::Changed);
+        }
+        let stale = |job: &&str| {
+            let entry = self.jobs.get(job);
+            entry.is_some_and(|entry| entry.is_stale() && entry.has_file())
+        };
+        if jobs.iter().any(stale) {
+            self.take_over(Look::All);
+        }
+    }
+
     /// Starts runs that wait, in order, as far as there is room.
     fn start_waiting(&mut self, unfinished: &[Run]) {
-        let busy: BTreeSet<String> = self.supervisor.jobs().map(str::to_owned).collect();
+        let mut busy: BTreeSet<String> = self.supervisor.jobs().map(str::to_owned).collect();
         let waiting = unfinished
             .iter()
             .filter(|run| run.state == RunState::Pending && run.host == self.host);
@@ -353,19 +399,21 @@ impl Daemon {
             }
             let _entered = run_span(&run.job, &run.id).entered();
             let entry = self.jobs.get(&run.job);
-            let broken = |problem: &str, copy: PathBuf| {
-                Some(copy).filter(|copy| !problem.is_empty() && copy.exists())
-            };
+            let broken =
+                |broken: bool, copy: PathBuf| Some(copy).filter(|copy| broken && copy.exists());
             let start = Start {
                 run,
                 config: self.config.as_deref(),
-                copy: entry
-                    .and_then(|entry| broken(&entry.problem, self.jobs.copy_of(Some(&run.job)))),
-                settings_copy: broken(&self.problem, self.jobs.copy_of(None)),
+                copy: entry.and_then(|entry| {
+                    let problem = !entry.problem.is_empty() || entry.is_stale();
+                    broken(problem, self.jobs.copy_of(Some(&run.job)))
+                }),
+                settings_copy: broken(!self.problem.is_empty(), self.jobs.copy_of(None)),
             };
             if start.copy.is_some() {
-                tracing::warn!("the job's file is broken; its last good version runs");
+                tracing::warn!("the job's file is broken or away; its last good version runs");
             }
+            busy.insert(run.job.clone());
             if let Err(error) = self.supervisor.start(&start, &self.settings) {
                 tracing::error!(%error, "the run cannot be started");
                 let outcome = Outcome {
@@ -376,8 +424,7 @@ impl Daemon {
                     exit_code: 1,
                 };
                 let recorded = self.state.finish(&run.id, &outcome);
-                self.upkeep
-                    .report("a run's end cannot be recorded", recorded.err());
+                self.upkeep.report(UNRECORDED, recorded.err());
                 self.upkeep.changed([run.job.clone()]);
             }
         }
@@ -388,7 +435,16 @@ impl Daemon {
         match self.supervisor.reap(ended, &self.state, &self.settings) {
             Ok(Some(run)) => self.died(&run),
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "a run's end cannot be recorded"),
+            Err(error) => self.upkeep.report(UNRECORDED, Some(error)),
+        }
+    }
+
+    /// Looks after what is no child of ours, and what could not be recorded before.
+    fn visit(&mut self) {
+        let (buried, recorded) = self.supervisor.visit(&self.state, &self.settings);
+        self.upkeep.report(UNRECORDED, recorded.err());
+        for run in buried {
+            self.died(&run);
         }
     }
 
@@ -409,16 +465,20 @@ impl Daemon {
         } else {
             look
         };
+        self.take_over(look);
+        if look == Look::All {
+            tracing::info!(jobs = self.jobs.iter().count(), "files are read");
+            Notify::ready();
+        }
+    }
+
+    fn take_over(&mut self, look: Look) {
         let found = self
             .jobs
             .look(look, &self.settings, &BTreeMap::new(), Utc::now());
         let taken = self.took_over(found);
         self.upkeep
             .report("changed files cannot be recorded", taken.err());
-        if look == Look::All {
-            tracing::info!(jobs = self.jobs.iter().count(), "files are read");
-            Notify::ready();
-        }
     }
 
     /// True if they are others now.
@@ -449,7 +509,9 @@ impl Daemon {
                     lock_dir: self.settings.lock_dir.clone(),
                     ..settings
                 };
-                self.problem.clear();
+                if !std::mem::take(&mut self.problem).is_empty() {
+                    tracing::info!("the settings' file is good again");
+                }
                 self.keep_settings();
             }
             Err(broken) => {
@@ -606,13 +668,11 @@ impl Daemon {
             let since = Instant::now();
             let mut killed = false;
             let [terminate, interrupt] = &mut again;
-            while self.supervisor.count() > 0 {
+            while self.supervisor.living() > 0 {
                 tokio::select! {
                     Some(ended) = self.supervisor.ended() => self.reap(ended),
                     () = tokio::time::sleep(Duration::from_millis(200)) => {
-                        for run in self.supervisor.visit(&self.state, &self.settings) {
-                            self.died(&run);
-                        }
+                        self.visit();
                     }
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,

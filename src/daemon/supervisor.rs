@@ -38,6 +38,14 @@ struct Watched {
     /// When it was told to end, and why.
     told: Option<(Instant, String)>,
     killed: bool,
+    /// How its process ended, until that is recorded.
+    end: Option<End>,
+}
+
+/// How a process ended.
+struct End {
+    how: String,
+    status: Option<ExitStatus>,
 }
 
 /// A child that has ended.
@@ -92,6 +100,23 @@ impl Supervisor {
     /// How many runs there are, those by hand included.
     pub(super) fn count(&self) -> usize {
         self.watched.len()
+    }
+
+    /// How many of them have a process that has not ended.
+    pub(super) fn living(&self) -> usize {
+        let living = |run: &&Watched| run.end.is_none();
+        self.watched.values().filter(living).count()
+    }
+
+    /// Removes what processes had written whose runs have ended while nobody was there.
+    pub(super) fn sweep(&self, unfinished: &[Run]) {
+        let left = fs::read_dir(&self.output).into_iter().flatten().flatten();
+        for file in left.map(|entry| entry.path()) {
+            let run = file.file_stem().and_then(|stem| stem.to_str());
+            if run.is_some_and(|id| unfinished.iter().all(|run| run.id != id)) {
+                let _ = fs::remove_file(file);
+            }
+        }
     }
 
     /// Whether this run is looked after.
@@ -172,6 +197,7 @@ impl Supervisor {
                 limit: None,
                 told: None,
                 killed: false,
+                end: None,
             },
         );
         let (tell, id) = (self.tell.clone(), run.id.clone());
@@ -191,7 +217,9 @@ impl Supervisor {
                 continue;
             };
             let limit = || {
-                let left = run.timeout?.saturating_sub(run.duration(Utc::now()));
+                // The clock may have been set since it began.
+                let since = process.age().unwrap_or_else(|| run.duration(Utc::now()));
+                let left = run.timeout?.saturating_sub(since);
                 Instant::now().checked_add(left.saturating_add(OVERDUE))
             };
             match self.watched.get_mut(&run.id) {
@@ -207,6 +235,7 @@ impl Supervisor {
                             limit: limit(),
                             told: None,
                             killed: false,
+                            end: None,
                         },
                     );
                     new.push(run);
@@ -233,7 +262,8 @@ impl Supervisor {
     /// Ends what has to end: runs that somebody cancelled, and those whose time is over.
     pub(super) fn enforce(&mut self, unfinished: &[Run], grace: Duration) {
         let now = Instant::now();
-        for (id, watched) in &mut self.watched {
+        let living = |(_, run): &(&String, &mut Watched)| run.end.is_none();
+        for (id, watched) in self.watched.iter_mut().filter(living) {
             let run = unfinished.iter().find(|run| run.id == *id);
             if let Some(by) = run.and_then(|run| run.cancelled_by.as_ref()) {
                 tell(id, watched, &format!("cancelled by {by}"));
@@ -255,55 +285,60 @@ impl Supervisor {
         }
     }
 
-    /// Takes note of a child's end. Returns the job whose run was recorded here, since it could not do so itself.
+    /// Takes note of a child's end. Returns its run if that was recorded here, since it could not do so itself; what
+    /// cannot be recorded now is tried again by [`Supervisor::visit`].
     pub(super) fn reap(
         &mut self,
         ended: Ended,
         state: &State,
         settings: &Settings,
     ) -> Result<Option<Run>> {
-        let Some(watched) = self.watched.remove(&ended.run) else {
+        let Some(watched) = self.watched.get_mut(&ended.run) else {
             return Ok(None);
         };
-        let _entered = run_span(&watched.job, &ended.run).entered();
         let how = match &ended.status {
             Ok(status) => how(*status),
             Err(error) => format!("ended in a way that is not known ({error})"),
         };
-        tracing::debug!(how, "run's process ended");
-        let outcome = self.bury(
-            &ended.run,
-            &watched,
-            &how,
-            ended.status.ok(),
-            state,
-            settings,
-        );
-        let _ = fs::remove_file(self.output_of(&ended.run));
-        outcome
+        let status = ended.status.ok();
+        watched.end = Some(End { how, status });
+        self.lay_to_rest(&ended.run, state, settings)
     }
 
-    /// Looks whether processes that are no children of ours still live. Returns the runs that were recorded here.
-    pub(super) fn visit(&mut self, state: &State, settings: &Settings) -> Vec<Run> {
-        let gone: Vec<String> = self
-            .watched
-            .iter()
-            .filter(|(_, watched)| !watched.child && !watched.process.is_alive())
-            .map(|(id, _)| id.clone())
-            .collect();
-        let mut buried = Vec::new();
-        for id in gone {
-            let Some(watched) = self.watched.remove(&id) else {
-                continue;
-            };
-            let _entered = run_span(&watched.job, &id).entered();
-            match self.bury(&id, &watched, "died", None, state, settings) {
-                Ok(run) => buried.extend(run),
-                Err(error) => tracing::error!(%error, "the run's end cannot be recorded"),
+    /// Looks whether processes that are no children of ours still live, and records what could not be recorded before.
+    pub(super) fn visit(&mut self, state: &State, settings: &Settings) -> (Vec<Run>, Result<()>) {
+        for watched in self.watched.values_mut() {
+            if !watched.child && watched.end.is_none() && !watched.process.is_alive() {
+                watched.end = Some(End {
+                    how: "died".to_owned(),
+                    status: None,
+                });
             }
-            let _ = fs::remove_file(self.output_of(&id));
         }
-        buried
+        let ended = |(id, run): (&String, &Watched)| run.end.is_some().then(|| id.clone());
+        let ended: Vec<String> = self.watched.iter().filter_map(ended).collect();
+        let (mut buried, mut recorded) = (Vec::new(), Ok(()));
+        for id in ended {
+            match self.lay_to_rest(&id, state, settings) {
+                Ok(run) => buried.extend(run),
+                Err(error) => recorded = Err(error),
+            }
+        }
+        (buried, recorded)
+    }
+
+    /// Looks after it no more, once its end is recorded.
+    fn lay_to_rest(&mut self, id: &str, state: &State, settings: &Settings) -> Result<Option<Run>> {
+        let buried = match self.watched.get(id) {
+            Some(watched) => {
+                let _entered = run_span(&watched.job, id).entered();
+                self.bury(id, watched, state, settings)?
+            }
+            None => None,
+        };
+        self.watched.remove(id);
+        let _ = fs::remove_file(self.output_of(id));
+        Ok(buried)
     }
 
     /// Records the end of a run that has not done so.
@@ -311,20 +346,23 @@ impl Supervisor {
         &self,
         id: &str,
         watched: &Watched,
-        how: &str,
-        status: Option<ExitStatus>,
         state: &State,
         settings: &Settings,
     ) -> Result<Option<Run>> {
-        let Some(run) = state.run(id)? else {
+        let (Some(run), Some(end)) = (state.run(id)?, &watched.end) else {
             return Ok(None);
         };
         if run.state.is_final() {
             tracing::debug!(state = %run.state, "run ended");
             return Ok(None);
         }
+        let other = |process: &Process| *process != watched.process && process.is_alive();
+        if run.state == RunState::Running && run.process.as_ref().is_some_and(other) {
+            // The daemon before this one had started it just before it died: that process was the first.
+            return Ok(None);
+        }
         let words = self.last_words(id);
-        let mut how = format!("the run's process {how}");
+        let mut how = format!("the run's process {}", end.how);
         if let Some((_, why)) = &watched.told {
             how = if watched.killed {
                 format!("{why}, and it did not end by itself and was killed:")
@@ -334,13 +372,16 @@ impl Supervisor {
                 + &how;
         }
         if run.state == RunState::Running {
-            if let Some(last) = last_line(state, id)? {
+            let code = end.status.and_then(|status| status.code());
+            if let Some(said) = code.and_then(|_| error_of(&words)) {
+                how = said;
+            } else if let Some(last) = last_line(state, id)? {
                 how = format!("{how} (its last line: {last})");
             }
-            tracing::error!(how, "run failed");
             recover::bury_one(state, settings, &run, &how)?;
+            tracing::error!(how, "run failed");
         } else {
-            never_began(state, &run, &how, status, &words)?;
+            never_began(state, &run, &how, end.status, &words)?;
         }
         state.run(id)
     }
@@ -382,11 +423,7 @@ fn never_began(
     words: &[String],
 ) -> Result<()> {
     let code = status.and_then(|status| status.code());
-    let said = words
-        .iter()
-        .rev()
-        .find_map(|line| line.strip_prefix("envsyncd: "));
-    let message = said.map_or_else(|| format!("{how} before it began"), str::to_owned);
+    let message = error_of(words).unwrap_or_else(|| format!("{how} before it began"));
     let (ended, code) = match code {
         Some(2) => (RunState::Refused, 2),
         Some(3) => (RunState::Refused, 3),
@@ -395,7 +432,6 @@ fn never_began(
         Some(143) => (RunState::Cancelled, 143),
         _ => (RunState::Failed, 1),
     };
-    tracing::error!(message, "run {ended}");
     let lines: Vec<LogLine> = words
         .iter()
         .map(|line| LogLine {
@@ -405,18 +441,24 @@ fn never_began(
             message: line.clone(),
         })
         .collect();
-    state.add_logs(&run.id, &lines)?;
     state.finish(
         &run.id,
         &Outcome {
             state: ended,
-            message,
+            message: message.clone(),
             errors: 1,
             warnings: 0,
             exit_code: code,
         },
     )?;
-    Ok(())
+    tracing::error!(message, "run {ended}");
+    state.add_logs(&run.id, &lines)
+}
+
+/// The error that a process ended with.
+fn error_of(words: &[String]) -> Option<String> {
+    let said = |line: &String| line.strip_prefix("envsyncd: ").map(str::to_owned);
+    words.iter().rev().find_map(said)
 }
 
 /// What a run's log has last.

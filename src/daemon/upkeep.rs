@@ -1,7 +1,7 @@
 //! What the daemon does beside starting runs: status files of jobs that do not run, metrics, the history's length, and
 //! what dead runs left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
@@ -16,6 +16,7 @@ use super::planner::Planned;
 use crate::config::Variables;
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
+use crate::guard::process::Process;
 use crate::report::log::job_span;
 use crate::report::{metrics, status_file};
 use crate::run::{record, recover};
@@ -38,8 +39,8 @@ pub(super) struct Upkeep {
     pruning: Option<JoinHandle<Result<Pruned>>>,
     /// Jobs whose status file may be out of date.
     changed: BTreeSet<String>,
-    /// Removed jobs whose last run may write a status file once more.
-    removed: BTreeSet<String>,
+    /// Removed jobs, with the processes that may write a status file once more.
+    removed: BTreeMap<String, Vec<Process>>,
     /// Troubles that were told of, each once until it is over.
     troubles: BTreeSet<&'static str>,
 }
@@ -52,7 +53,7 @@ impl Upkeep {
             pruned: None,
             pruning: None,
             changed: BTreeSet::new(),
-            removed: BTreeSet::new(),
+            removed: BTreeMap::new(),
             troubles: BTreeSet::new(),
         }
     }
@@ -66,7 +67,7 @@ impl Upkeep {
     /// A job's file is gone: its status file goes, too.
     pub(super) fn removed(&mut self, job: &str) {
         self.changed.remove(job);
-        self.removed.insert(job.to_owned());
+        self.removed.entry(job.to_owned()).or_default();
     }
 
     /// Logs a trouble when it begins, and when it is over.
@@ -172,28 +173,37 @@ impl Upkeep {
     }
 
     fn clear_removed(&mut self, settings: &Settings, state: &State, jobs: &Jobs) -> Result<()> {
-        for job in self.removed.clone() {
-            if jobs.get(&job).is_none() {
-                let file = status_file::path(&settings.status_dir, &job);
-                match std::fs::remove_file(&file) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => {
-                        return Err(Error::new(
-                            Kind::State,
-                            format!("{} cannot be removed", file.display()),
-                        )
-                        .because(error));
-                    }
-                    _ => {}
-                }
-                let unfinished = state.unfinished()?;
-                if unfinished
-                    .iter()
-                    .any(|run| run.job == job && run.state == RunState::Running)
-                {
-                    continue;
-                }
+        if self.removed.is_empty() {
+            return Ok(());
+        }
+        let unfinished = state.unfinished()?;
+        for (job, processes) in &mut self.removed {
+            let running = unfinished.iter().filter(|run| run.job == *job);
+            processes.extend(running.filter_map(|run| run.process.clone()));
+            // A run writes its status file after it has recorded its end.
+            processes.retain(Process::is_alive);
+        }
+        let all: Vec<(String, bool)> = self
+            .removed
+            .iter()
+            .map(|(job, processes)| (job.clone(), processes.is_empty()))
+            .collect();
+        for (job, over) in all {
+            let is_back = jobs.get(&job).is_some();
+            let file = status_file::path(&settings.status_dir, &job);
+            if !is_back
+                && let Err(error) = std::fs::remove_file(&file)
+                && error.kind() != ErrorKind::NotFound
+            {
+                return Err(Error::new(
+                    Kind::State,
+                    format!("{} cannot be removed", file.display()),
+                )
+                .because(error));
             }
-            self.removed.remove(&job);
+            if is_back || over {
+                self.removed.remove(&job);
+            }
         }
         Ok(())
     }

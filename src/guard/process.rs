@@ -1,6 +1,7 @@
 //! Which process it was, in a way that survives reused process ids and reboots.
 
 use std::fs;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -36,6 +37,16 @@ impl Process {
             started: stat.started,
             boot: boot_id(),
         })
+    }
+
+    /// How long ago it started, by a clock that nobody sets; `None` where that is not known.
+    pub fn age(&self) -> Option<Duration> {
+        // USER_HZ, which is 100 wherever Rust's Linux targets run (`asm-generic/param.h`).
+        const TICKS: f64 = 100.0;
+        let uptime = fs::read_to_string("/proc/uptime").ok()?;
+        let uptime: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
+        let age = uptime - self.started as f64 / TICKS;
+        (self.started > 0).then(|| Duration::from_secs_f64(age.max(0.0)))
     }
 
     /// Whether it still runs on this machine. In doubt it does: nothing is cleared away under a living run.
@@ -140,6 +151,24 @@ mod tests {
         assert!(own.started > 0 && own.boot.len() == 36, "{own:?}");
         assert!(own.is_alive());
         assert_eq!(Process::of(own.pid), Some(own));
+    }
+
+    #[test]
+    fn a_process_grows_older_from_its_start_on() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Process::of(child.id()).unwrap();
+        let young = process.age().unwrap();
+        assert!(young < Duration::from_secs(60), "{young:?}");
+        while process.age().unwrap() <= young {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let unknown = Process {
+            started: 0,
+            ..process
+        };
+        assert_eq!(unknown.age(), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! what tests wait for.
 
 mod conformance;
+mod daemon;
 mod layering;
 mod metrics;
 mod monitoring;

@@ -356,7 +356,7 @@ impl Running {
     }
 
     /// What it has written so far.
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let read = |file| fs::read_to_string(file).unwrap_or_default();
         read(&self.stdout) + &read(&self.stderr)
     }
@@ -380,6 +380,17 @@ impl Gate {
             );
             self.reached.exists()
         });
+    }
+
+    /// Whether the hook has begun.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.reached.exists()
+    }
+
+    /// Closes it again for the next run.
+    pub(crate) fn close(&self) {
+        let _ = fs::remove_file(&self.open);
+        let _ = fs::remove_file(&self.reached);
     }
 
     /// Lines for `[hooks]` with this as `maintenance_on`.

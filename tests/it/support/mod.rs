@@ -1,5 +1,6 @@
 //! What the tests stand on: servers, jobs, and a network that breaks when it is told to.
 
+pub(crate) mod daemon;
 pub(crate) mod dump;
 pub(crate) mod icinga;
 pub(crate) mod job;

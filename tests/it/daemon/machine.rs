@@ -1,0 +1,183 @@
+//! What a machine does to a daemon: disks that are full or read-only, a second daemon, a newer program's state.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chrono::{Duration, Utc};
+use envsyncd::state::{RunState, Trigger};
+
+use super::in_state;
+use crate::support::daemon::House;
+use crate::support::postgres::Must as _;
+
+/// A small file system of its own, until it is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn at(place: PathBuf) -> Self {
+        Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m,mode=0755", "tmpfs"])
+            .arg(&place)
+            .must("mount (as root)");
+        Self(place)
+    }
+
+    fn remount(&self, how: &str) {
+        Command::new("mount")
+            .args(["-o", &format!("remount,{how}")])
+            .arg(&self.0)
+            .must("mount (as root)");
+    }
+
+    /// Not a byte is left.
+    fn fill(&self) -> PathBuf {
+        let filler = self.0.join("filler");
+        let _ = fs::write(&filler, vec![0; 4 * 1024 * 1024]);
+        filler
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_status_directory_that_becomes_read_only_is_told_once_and_caught_up_with() {
+    let mut house = House::new("");
+    let disk = Disk::at(house.bed.path("status"));
+    for name in ["a", "b", "c"] {
+        house.job(name);
+    }
+    house.start();
+    house.until("all status files were there", |house| {
+        ["a", "b", "c"]
+            .iter()
+            .all(|name| house.status(name).is_some())
+    });
+    disk.remount("ro");
+    for name in ["a", "b", "c"] {
+        house.run(&["pause", name, "--reason", "look"]).expect(0);
+    }
+    let trouble = "trouble; it is tried again";
+    house.until_said(trouble);
+    house.run(&["resume", "c"]).expect(0);
+    let outcome = house.run(&["trigger", "c", "--wait"]).expect(1);
+    assert!(outcome.stderr.contains("status"), "{}", outcome.stderr);
+    assert!(house.status("a").unwrap()["paused"].is_null());
+    assert_eq!(house.times_said(trouble), 1, "{}", house.said());
+
+    disk.remount("rw");
+    house.until("the status files were caught up with", |house| {
+        let paused = |name: &str| house.status(name).unwrap()["paused"]["reason"] == "look";
+        paused("a") && paused("b") && house.status("c").unwrap()["state"] == "failed"
+    });
+    house.until_said("the trouble is over");
+    house.run(&["trigger", "c", "--wait"]).expect(0);
+    house.until_status("c", "state", "succeeded");
+    drop(house);
+    drop(disk);
+}
+
+#[test]
+fn what_is_due_while_the_disk_is_full_runs_when_there_is_room_again() {
+    let mut house = House::new("");
+    let disk = Disk::at(house.bed.path("state"));
+    let due = Utc::now() + Duration::seconds(10);
+    let schedule = due.format("schedule = \"%S %M %H * * *\"").to_string();
+    house.put("a", &house.draft("a").top(&schedule));
+    house.start();
+    let filler = disk.fill();
+    house.until_said("the daemon's work is held up");
+    assert_eq!(house.runs(None), []);
+    fs::remove_file(filler).unwrap();
+    let run = house.until_run("a", RunState::Succeeded);
+    assert_eq!(run.trigger, Trigger::Schedule);
+    house.until_said("the trouble is over");
+    assert_eq!(house.runs(None).len(), 1);
+    assert_eq!(
+        house.times_said("the daemon's work is held up"),
+        2,
+        "{}",
+        house.said()
+    );
+    drop(house);
+    drop(disk);
+}
+
+#[test]
+fn a_run_that_ends_while_the_disk_is_full_is_recorded_when_there_is_room_again() {
+    let mut house = House::new("max_concurrent_runs = 1");
+    let disk = Disk::at(house.bed.path("state"));
+    let (job, gate) = super::gated(&house, "a");
+    house.put("a", &job);
+    house.job("b");
+    house.start();
+    house.trigger("a");
+    house.until("the run was under way", |_| gate.is_reached());
+    house.trigger("b");
+    let filler = disk.fill();
+    let process = crate::support::daemon::process_of(&house.last("a").unwrap());
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+    house.until_said("cannot be recorded");
+    // A few more rounds.
+    let rounds = std::time::Instant::now();
+    house.until("it was tried again", |_| rounds.elapsed().as_secs() >= 3);
+    assert!(
+        house.times_said("cannot be recorded") <= 2,
+        "{}",
+        house.said()
+    );
+    fs::remove_file(filler).unwrap();
+    let run = house.until_run("a", RunState::Failed);
+    assert!(run.message.contains("SIGKILL"), "{}", run.message);
+    house.until_run("b", RunState::Succeeded);
+    assert_eq!(
+        house.times_said("run's process started"),
+        2,
+        "{}",
+        house.said()
+    );
+    gate.open();
+    drop(house);
+    drop(disk);
+}
+
+#[test]
+fn a_second_daemon_is_told_which_process_has_the_state_directory() {
+    let mut house = House::new("");
+    house.start();
+    house
+        .run(&["daemon"])
+        .expect(75)
+        .says(&["another daemon", &format!("(process {})", house.pid())]);
+    house.stop().expect(0);
+    house.start();
+}
+
+#[test]
+fn a_state_store_of_a_newer_version_is_refused_and_left_alone() {
+    let mut house = House::new("");
+    house.job("a");
+    house.start();
+    house.stop().expect(0);
+    in_state(&house, "PRAGMA user_version = 999");
+    house
+        .run(&["daemon"])
+        .expect(1)
+        .says(&["state.db", "999", "install the newer"]);
+    let version: i64 = rusqlite::Connection::open(house.bed.path("state/state.db"))
+        .and_then(|store| store.query_row("PRAGMA user_version", [], |row| row.get(0)))
+        .unwrap();
+    assert_eq!(version, 999);
+}
+
+#[test]
+fn a_job_directory_that_is_not_there_is_refused_at_the_start() {
+    let house = House::new("");
+    fs::remove_dir(house.bed.path("jobs")).unwrap();
+    house.run(&["daemon"]).expect(2).says(&["job_dir", "jobs"]);
+    assert!(!Path::new(&house.bed.path("jobs")).exists());
+}

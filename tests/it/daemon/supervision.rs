@@ -1,0 +1,215 @@
+//! Runs are looked after, whoever started them, and whatever becomes of the daemon.
+
+use envsyncd::state::{Queued, RunState, Trigger};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{gated, incoming, tables};
+use crate::support::daemon::{House, process_of};
+use crate::support::job::Gate;
+
+#[test]
+fn three_runs_outlive_a_killed_daemon_and_the_next_one_sees_them_to_their_end() {
+    let mut house = House::new("max_concurrent_runs = 3");
+    let names = ["a", "b", "c"];
+    let gates = names.map(|name| {
+        let (job, gate) = gated(&house, name);
+        house.put(name, &job);
+        gate
+    });
+    house.start();
+    let ids = names.map(|name| house.trigger(name));
+    house.until("three runs were under way", |_| {
+        gates.iter().all(Gate::is_reached)
+    });
+    house.kill();
+    for name in names {
+        assert_eq!(house.last(name).unwrap().state, RunState::Running);
+    }
+    house.start();
+    house.until("all three were found", |house| {
+        house.times_said("found a run that is under way") == 3
+    });
+    for gate in &gates {
+        gate.open();
+    }
+    for (name, id) in names.iter().zip(&ids) {
+        let run = house.until_run(name, RunState::Succeeded);
+        assert_eq!(run.id, *id);
+        house.until_status(name, "state", "succeeded");
+    }
+    // That they have ended is seen, too: there is room for others.
+    house.trigger("a");
+    house.until("a fourth run ended", |house| {
+        house.runs(Some("a")).len() == 2 && house.last("a").unwrap().state == RunState::Succeeded
+    });
+    assert_eq!(house.runs(None).len(), 4);
+    assert_eq!(house.times_said("run's process started"), 4);
+}
+
+#[test]
+fn a_killed_run_is_failed_with_its_signal_and_last_line_and_what_it_left_is_cleared() {
+    let mut house = House::new("");
+    let (job, gate) = gated(&house, "a");
+    house.put("a", &job);
+    house.start();
+    house.trigger("a");
+    house.until("the run was under way", |_| gate.is_reached());
+    assert!(!incoming(&house, "a").is_empty());
+    let run = house.last("a").unwrap();
+    kill(process_of(&run), Signal::SIGKILL).unwrap();
+    let run = house.until_run("a", RunState::Failed);
+    for piece in ["SIGKILL", "its last line: ", "the target is as it was"] {
+        assert!(run.message.contains(piece), "{}", run.message);
+    }
+    assert_eq!(run.exit_code, Some(1));
+    house.until_status("a", "state", "failed");
+    house.run(&["check"]).expect(2).says(&["CRITICAL", "a"]);
+    house.until("its incoming was cleared", |house| {
+        incoming(house, "a").is_empty()
+    });
+    assert_eq!(tables(&house.target("a")), ["old"]);
+    gate.open();
+    house.run(&["trigger", "a", "--wait"]).expect(0);
+    assert_eq!(tables(&house.target("a")), ["t"]);
+    house.run(&["check"]).expect(0);
+}
+
+#[test]
+fn a_run_that_died_with_its_daemon_is_recorded_by_the_next_one() {
+    let mut house = House::new("");
+    let (job, gate) = gated(&house, "a");
+    house.put("a", &job);
+    house.start();
+    house.trigger("a");
+    house.until("the run was under way", |_| gate.is_reached());
+    house.kill();
+    kill(process_of(&house.last("a").unwrap()), Signal::SIGKILL).unwrap();
+    house.start();
+    let run = house.until_run("a", RunState::Failed);
+    assert!(run.message.contains("died"), "{}", run.message);
+    house.until("its incoming was cleared", |house| {
+        incoming(house, "a").is_empty()
+    });
+}
+
+#[test]
+fn a_run_that_somebody_starts_by_hand_is_seen_and_counts() {
+    let mut house = House::new("max_concurrent_runs = 1");
+    let (job, gate) = gated(&house, "a");
+    house.put("a", &job);
+    house.job("b");
+    house.start();
+    let file = house.file("a");
+    let mut by_hand =
+        house
+            .bed
+            .spawn(&mut house.command(&["--once", "-f", file.to_str().unwrap()]));
+    gate.wait(&mut by_hand);
+    house.until_said("found a run that is under way");
+    house.run(&["trigger", "a"]).expect(75);
+    house.trigger("b");
+    house.until_status("b", "state", "pending");
+    gate.open();
+    by_hand.end().expect(0);
+    let b = house.until_run("b", RunState::Succeeded);
+    assert!(b.started_at >= house.last("a").unwrap().finished_at.unwrap());
+
+    gate.close();
+    let mut by_hand =
+        house
+            .bed
+            .spawn(&mut house.command(&["--once", "-f", file.to_str().unwrap()]));
+    gate.wait(&mut by_hand);
+    by_hand.kill();
+    let run = house.until_run("a", RunState::Failed);
+    assert!(run.message.contains("died"), "{}", run.message);
+    house.until_status("a", "state", "failed");
+}
+
+#[test]
+fn a_run_that_cannot_begin_is_refused_or_failed_in_its_own_words() {
+    let mut house = House::new("");
+    house.job("a");
+    house.start();
+    // Its settings are broken, and there is no good version.
+    house.raw_settings("no settings at all");
+    house.until_said("the settings' file is broken");
+    std::fs::remove_file(house.bed.path("state/last-good/settings")).unwrap();
+    ask(&house, "a");
+    let run = house.until_run("a", RunState::Refused);
+    assert!(run.message.contains("envsyncd.toml"), "{}", run.message);
+    assert_eq!(run.exit_code, Some(2));
+    house.until_status("a", "state", "refused");
+    house.settings("");
+
+    // There is no place for its locks.
+    std::fs::remove_dir_all(house.bed.path("lock")).unwrap();
+    std::fs::write(house.bed.path("lock"), "").unwrap();
+    ask(&house, "a");
+    let run = house.until_run("a", RunState::Failed);
+    assert!(run.message.contains("/lock"), "{}", run.message);
+
+    // There is no place for its status file.
+    house.until_status("a", "state", "failed");
+    house.until("nobody wrote there", |house| house.processes().len() == 1);
+    std::fs::rename(house.bed.path("status"), house.bed.path("away")).unwrap();
+    std::fs::write(house.bed.path("status"), "").unwrap();
+    let id = ask(&house, "a");
+    house.until("the run ended", |house| {
+        house
+            .last("a")
+            .is_some_and(|run| run.id == id && run.state.is_final())
+    });
+    let run = house.last("a").unwrap();
+    assert_eq!(run.state, RunState::Failed);
+    assert!(run.message.contains("/status"), "{}", run.message);
+}
+
+#[test]
+fn a_process_that_is_killed_before_it_recorded_anything_is_a_failed_run() {
+    let mut house = House::new("");
+    house.job("a");
+    house.start();
+    house.signal(Signal::SIGSTOP);
+    ask(&house, "a");
+    // Nobody can record a begin meanwhile.
+    let store = rusqlite::Connection::open(house.bed.path("state/state.db")).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    house.signal(Signal::SIGCONT);
+    let mut process = None;
+    house.until("the run's process was there", |house| {
+        process = house.processes().into_iter().find(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.windows(8).any(|word| word == b"\0--once\0"))
+        });
+        process.is_some()
+    });
+    kill(Pid::from_raw(process.unwrap()), Signal::SIGKILL).unwrap();
+    store.execute_batch("ROLLBACK").unwrap();
+    let run = house.until_run("a", RunState::Failed);
+    assert!(
+        run.message.contains("SIGKILL (9) before it began"),
+        "{}",
+        run.message
+    );
+    house.until_status("a", "state", "failed");
+}
+
+/// As `trigger` does, which itself would find out what is wrong.
+fn ask(house: &House, job: &str) -> String {
+    let id = uuid::Uuid::now_v7().to_string();
+    house
+        .state()
+        .ask(&Queued {
+            id: &id,
+            job,
+            file: &house.file(job),
+            from: "production",
+            to: "staging",
+            trigger: Trigger::Manual,
+            by: "ada",
+        })
+        .unwrap();
+    id
+}
