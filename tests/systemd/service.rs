@@ -440,3 +440,61 @@ after_publish = ["/bin/sh", "-c", '''
     succeed(&machine, "systemctl stop envsyncd@my-pages.timer");
     assert_eq!(failed_units(&machine), "");
 }
+
+#[test]
+fn what_root_runs_by_hand_is_seen_by_the_daemon_and_in_nobodys_way_afterwards() {
+    let machine = site(
+        "[metrics]\ntextfile = \"/var/lib/prometheus/node-exporter/envsyncd.prom\"\n",
+        &[("gated", job("staging", "", GATE))],
+    );
+    succeed(
+        &machine,
+        "install -d -o envsyncd /var/lib/prometheus/node-exporter && cp /data/production.db /data/staging.db && chown envsyncd: /data/staging.db
+        systemctl start envsyncd.service
+        systemd-run --quiet --unit=by-hand envsyncd --once -f /etc/envsyncd/config.d/gated.toml",
+    );
+    until(&machine, "test -e /data/reached");
+    until(
+        &machine,
+        "journalctl --no-pager ENVSYNC_JOB=gated | grep -q 'found a run that is under way'",
+    );
+    let refused = machine.run("envsyncd trigger gated");
+    assert_eq!(
+        refused.status.code(),
+        Some(75),
+        "{}",
+        crate::text(&refused.stderr)
+    );
+    write(&machine, "go", "");
+    let succeeded = "grep -q '\"state\": \"succeeded\"' /var/lib/envsyncd/status/gated.json";
+    until(&machine, succeeded);
+    until(&machine, "! systemctl is-active --quiet by-hand.service");
+    succeed(&machine, "envsyncd trigger gated --wait");
+    let runs = machine.output("envsyncd history");
+    assert_eq!(runs.matches("succeeded").count(), 2, "{runs}");
+    until(
+        &machine,
+        "grep -q 'envsyncd_job_state.*gated.*succeeded.* 1$' /var/lib/prometheus/node-exporter/envsyncd.prom",
+    );
+}
+
+#[test]
+fn a_machine_that_goes_down_ends_a_run_cleanly_first() {
+    let gate = GATE.replace(
+        "\"/bin/true\"",
+        "\"/bin/touch\", \"/data/maintenance-is-off\"",
+    );
+    let mut machine = site("", &[("gated", job("staging", "", &gate))]);
+    succeed(&machine, "systemctl start envsyncd.service");
+    begin_gated(&machine);
+    // Root insists.
+    succeed(&machine, "systemctl poweroff --check-inhibitors=no");
+    machine.wait_until_down();
+    let mut left: Vec<_> = std::fs::read_dir(machine.directory.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("staging") || name.starts_with("maintenance"))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["maintenance-is-off"]);
+}
