@@ -12,8 +12,8 @@
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
 //! | [`daemon`] | keeps schedules, and starts and supervises runs; [`daemon::planner`] says what is due |
 //! | [`run`] | one run in one straight line: a file a step, and one that walks them |
-//! | [`report`] | what others read: logs, status files, metrics, the monitoring plugin |
-//! | [`state`] | history and its totals, progress, logs and holds, in SQLite |
+//! | [`report`] | what others read: logs, status files, metrics, the monitoring plugin; and who is told |
+//! | [`state`] | history and its totals, progress, logs, the queue, pauses and holds, in SQLite |
 //! | [`guard`] | locks, the reboot lock, priority, signals, and the programs that a run calls |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |

@@ -4,6 +4,7 @@
 mod conformance;
 mod layering;
 mod metrics;
+mod monitoring;
 mod postgresql;
 mod support;
 mod verbs;

@@ -143,17 +143,14 @@ impl Client {
 fn certificate_problem(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        // An error of TLS travels inside an I/O error, which shows its inner one's source as its own.
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(_)) =
-            inner.or_else(|| error.downcast_ref::<rustls::Error>())
-        {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
             return true;
         }
-        cause = error.source();
+        // An error of TLS travels inside I/O errors, whose `source` is their inner error's source.
+        cause = match error.downcast_ref::<std::io::Error>() {
+            Some(io) => io.get_ref().map(|inner| inner as _),
+            None => error.source(),
+        };
     }
     false
 }
@@ -256,8 +253,8 @@ fn refused(code: u16, status: &str, service: &str) -> Result<(), Failure> {
                 .hint("give it permissions = [ \"actions/process-check-result\" ]"),
         ),
         404 => Failure::for_good(
-            error(Kind::Absent, format!("Icinga 2 has no service `{service}`, or our ApiUser may not see it"))
-                .hint("define it (see packaging/icinga2), or set `host` and `service` in [icinga2] to what it is called there"),
+            error(Kind::Absent, format!("Icinga 2 has no service `{service}`, or our ApiUser may not send results for it"))
+                .hint("define it (see packaging/icinga2), set `host` and `service` in [icinga2] to what it is called there, or see that the ApiUser's permissions have \"actions/process-check-result\" and that their filter lets it through"),
         ),
         409 => Failure::for_now(
             error(Kind::Busy, format!("Icinga 2 did not take the result for `{service}`: it has a newer one, or the object is being changed"))

@@ -1,7 +1,9 @@
 //! What the tests stand on: servers, jobs, and a network that breaks when it is told to.
 
 pub(crate) mod dump;
+pub(crate) mod icinga;
 pub(crate) mod job;
+pub(crate) mod nsca;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 
