@@ -144,10 +144,8 @@ fn read_login(table: &Table<'_>) -> Option<Login> {
     let by_certificate = table.has("certificate") || table.has("key");
     match (by_password, by_certificate) {
         (true, true) => {
-            for key in ["user", "password", "key"] {
-                table.get(key);
-            }
-            let value = table.get("certificate").or_else(|| table.get("key"))?;
+            let all = ["certificate", "key", "user", "password"].map(|key| table.get(key));
+            let value = all.into_iter().flatten().next()?;
             value.report(
                 value
                     .wrong("there are both a password and a certificate to log in with")

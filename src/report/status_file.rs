@@ -287,7 +287,10 @@ mod tests {
     fn the_documented_file_is_read_and_written_key_by_key() {
         let status: StatusFile = serde_json::from_str(EXAMPLE).unwrap();
         let mut documented: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
+        // What came later: whoever reads version 1 need not know it.
         documented["timeout_seconds"] = serde_json::Value::Null;
+        documented["paused"] = serde_json::Value::Null;
+        documented["problem"] = "".into();
         assert_eq!(serde_json::to_value(&status).unwrap(), documented);
     }
 

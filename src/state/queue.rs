@@ -143,3 +143,223 @@ fn insert(t: &Transaction<'_>, run: &Queued<'_>, host: &str) -> rusqlite::Result
     ])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Duration};
+
+    use super::*;
+    use crate::guard::process::Process;
+    use crate::state::{NewRun, Pause, Run};
+
+    fn queued<'a>(id: &'a str, job: &'a str) -> Queued<'a> {
+        Queued {
+            id,
+            job,
+            file: Path::new("/etc/envsyncd/config.d/app.toml"),
+            from: "production",
+            to: "staging",
+            trigger: Trigger::Schedule,
+            by: "",
+        }
+    }
+
+    fn begin(state: &State, id: &str, job: &str) -> Result<()> {
+        state.begin(&NewRun {
+            id,
+            job,
+            file: Path::new("/etc/envsyncd/config.d/app.toml"),
+            verb: Verb::Run,
+            from: "production",
+            to: "staging",
+            trigger: Trigger::Manual,
+            by: "alice",
+            host: &host_name(),
+            process: &Process::own(),
+            timeout: None,
+            tasks: &[("db".to_owned(), "sqlite".to_owned())],
+        })
+    }
+
+    fn known(job: &str, handled_until: DateTime<Utc>) -> KnownJob {
+        KnownJob {
+            job: job.to_owned(),
+            timetable: "daily UTC +0s".to_owned(),
+            handled_until,
+            next_run_at: None,
+            problem: String::new(),
+        }
+    }
+
+    fn run(state: &State, id: &str) -> Run {
+        state.run(id).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_run_that_waits_is_begun_once_and_keeps_what_started_it() {
+        let state = State::in_memory().unwrap();
+        state.ask(&queued("0199-1", "app")).unwrap();
+        assert_eq!(run(&state, "0199-1").state, RunState::Pending);
+        assert!(!run(&state, "0199-1").is_dead(&host_name()), "it waits");
+        begin(&state, "0199-1", "app").unwrap();
+        let begun = run(&state, "0199-1");
+        assert_eq!(begun.state, RunState::Running);
+        assert_eq!((begun.trigger, begun.by.as_str()), (Trigger::Schedule, ""));
+        assert_eq!(begun.tasks.len(), 1);
+        let again = begin(&state, "0199-1", "app").unwrap_err();
+        assert_eq!(again.kind(), Kind::Busy);
+        assert_eq!(run(&state, "0199-1").tasks.len(), 1);
+    }
+
+    #[test]
+    fn a_job_waits_once() {
+        let state = State::in_memory().unwrap();
+        state.ask(&queued("0199-1", "app")).unwrap();
+        let error = state.ask(&queued("0199-2", "app")).unwrap_err();
+        assert_eq!(error.kind(), Kind::Busy);
+        assert!(
+            error.to_string().contains("already, which is pending"),
+            "{error}"
+        );
+        state.ask(&queued("0199-3", "web")).unwrap();
+        begin(&state, "0199-1", "app").unwrap();
+        let error = state.ask(&queued("0199-2", "app")).unwrap_err();
+        assert!(error.to_string().contains("which is running"), "{error}");
+    }
+
+    #[test]
+    fn a_run_that_was_cancelled_while_it_waited_never_begins() {
+        let state = State::in_memory().unwrap();
+        state.ask(&queued("0199-1", "app")).unwrap();
+        assert!(state.ask_cancel("0199-1", "bob").unwrap());
+        let cancelled = run(&state, "0199-1");
+        assert_eq!(cancelled.state, RunState::Cancelled);
+        assert_eq!(cancelled.message, "cancelled by bob before it began");
+        assert_eq!(cancelled.exit_code, Some(143));
+        assert!(begin(&state, "0199-1", "app").is_err());
+        assert!(!state.ask_cancel("0199-1", "bob").unwrap(), "it has ended");
+    }
+
+    #[test]
+    fn a_run_under_way_is_only_asked_to_end_and_the_first_who_asked_is_kept() {
+        let state = State::in_memory().unwrap();
+        begin(&state, "0199-1", "app").unwrap();
+        assert!(state.ask_cancel("0199-1", "bob").unwrap());
+        assert!(state.ask_cancel("0199-1", "carol").unwrap());
+        let asked = run(&state, "0199-1");
+        assert_eq!(asked.state, RunState::Running);
+        assert_eq!(asked.cancelled_by.as_deref(), Some("bob"));
+        assert!(!state.ask_cancel("0199-2", "bob").unwrap(), "there is none");
+    }
+
+    #[test]
+    fn a_due_time_is_dealt_with_together_with_its_run_or_not_at_all() {
+        let state = State::in_memory().unwrap();
+        let (old, new) = (Utc::now() - Duration::days(1), Utc::now());
+        state.set_jobs(&[known("app", old)]).unwrap();
+        state
+            .settle_due(
+                &[Entry::Wait(queued("0199-1", "app"))],
+                &[known("app", new)],
+            )
+            .unwrap();
+        // The same id again: nothing of it may stay.
+        let later = new + Duration::days(1);
+        let twice = [
+            Entry::Wait(queued("0199-2", "web")),
+            Entry::Wait(queued("0199-1", "app")),
+        ];
+        state
+            .settle_due(&twice, &[known("app", later)])
+            .unwrap_err();
+        assert!(state.run("0199-2").unwrap().is_none());
+        let kept = state.known_job("app").unwrap().unwrap().handled_until;
+        assert_eq!(kept.timestamp_micros(), new.timestamp_micros());
+    }
+
+    #[test]
+    fn a_skipped_run_is_in_the_history_and_is_nobodys_last() {
+        let state = State::in_memory().unwrap();
+        begin(&state, "0199-1", "app").unwrap();
+        let skip = Entry::Skip(queued("0199-2", "app"), "the job still ran");
+        state.settle_due(&[skip], &[]).unwrap();
+        let skipped = run(&state, "0199-2");
+        assert_eq!((skipped.state, skipped.warnings), (RunState::Skipped, 1));
+        assert_eq!(skipped.message, "the job still ran");
+        assert!(skipped.finished_at.is_some());
+        assert_eq!(state.last_run("app").unwrap().unwrap().id, "0199-1");
+        assert_eq!(state.runs(Some("app"), 5).unwrap().len(), 2);
+        assert_eq!(state.consecutive_failures("app").unwrap(), 0);
+    }
+
+    #[test]
+    fn a_run_that_waits_does_not_keep_a_deployment_from_its_hold() {
+        let state = State::in_memory().unwrap();
+        state.ask(&queued("0199-1", "app")).unwrap();
+        let hold = crate::state::Hold {
+            environment: "staging".to_owned(),
+            reason: "release 42".to_owned(),
+            by: "deploy".to_owned(),
+            host: host_name(),
+            since: Utc::now(),
+            process: None,
+        };
+        state.hold(&hold).unwrap();
+    }
+
+    #[test]
+    fn a_pause_ends_by_itself_by_resume_or_with_its_job() {
+        let state = State::in_memory().unwrap();
+        let pause = |job: &str, until| Pause {
+            job: job.to_owned(),
+            reason: "load test".to_owned(),
+            by: "alice".to_owned(),
+            since: Utc::now(),
+            until,
+        };
+        let past = Some(Utc::now() - Duration::seconds(1));
+        for (job, until) in [("over", past), ("app", None), ("gone", None)] {
+            state.pause(&pause(job, until)).unwrap();
+        }
+        assert!(state.pause_of("over").unwrap().is_none());
+        let soon = pause("app", Some(Utc::now() + Duration::days(1)));
+        let before = state.pause(&soon).unwrap().unwrap();
+        assert_eq!(before.until, None);
+        let sentence = state.pause_of("app").unwrap().unwrap().sentence();
+        assert!(
+            sentence.starts_with("paused by alice since 2"),
+            "{sentence}"
+        );
+        assert!(sentence.contains(" until 2") && sentence.ends_with(": load test"));
+        state.set_jobs(&[known("gone", Utc::now())]).unwrap();
+        state.forget_job("gone").unwrap();
+        assert_eq!(state.pauses().unwrap().len(), 1);
+        assert!(state.known_jobs().unwrap().is_empty());
+        assert!(state.resume("app").unwrap().is_some());
+        assert!(state.resume("app").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_daemon_that_stopped_or_is_elsewhere_is_not_alive() {
+        let state = State::in_memory().unwrap();
+        assert!(state.daemon().unwrap().is_none());
+        let mut daemon = crate::state::Daemon {
+            version: "1".to_owned(),
+            host: host_name(),
+            process: Some(Process::own()),
+            since: Utc::now(),
+            seen_at: Utc::now(),
+            problem: String::new(),
+        };
+        let mut alive = |daemon: &crate::state::Daemon| {
+            state.set_daemon(daemon).unwrap();
+            state.daemon().unwrap().unwrap().is_alive()
+        };
+        assert!(alive(&daemon));
+        daemon.host = "elsewhere".to_owned();
+        assert!(!alive(&daemon));
+        daemon.host = host_name();
+        daemon.process = None;
+        assert!(!alive(&daemon));
+    }
+}

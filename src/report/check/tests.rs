@@ -1,7 +1,7 @@
 //! The plugin's verdicts.
 
 use super::*;
-use crate::report::status_file::{TaskStatus, VERSION};
+use crate::report::status_file::{Paused, TaskStatus, VERSION};
 
 fn now() -> DateTime<Utc> {
     "2026-01-01T12:00:00Z".parse().unwrap()
@@ -293,4 +293,50 @@ fn a_process_exists_until_it_is_waited_for() {
     child.wait().unwrap();
     assert!(!process_exists(pid));
     assert!(!process_exists(0) && !process_exists(u32::MAX));
+}
+
+#[test]
+fn a_broken_file_is_a_warning_while_its_last_good_version_runs() {
+    let verdict = one(|status| status.problem = "a.toml:3: unknown key (`form`)".to_owned());
+    assert_eq!(verdict.exit_code(), 1, "{}", verdict.text);
+    assert!(
+        verdict
+            .text
+            .contains("its file is broken, the last good version stays in force: a.toml:3"),
+        "{}",
+        verdict.text
+    );
+    let failed = one(|status| {
+        status.state = State::Failed;
+        status.problem = "a.toml:3: unknown key".to_owned();
+    });
+    assert_eq!(failed.exit_code(), 2, "a failure is worse");
+}
+
+#[test]
+fn a_paused_job_is_never_worse_than_a_warning_and_says_who_paused_it() {
+    let paused = |until| {
+        one(|status| {
+            status.last_success_at = hours_ago(100);
+            status.paused = Some(Paused {
+                reason: "load test".to_owned(),
+                by: "alice".to_owned(),
+                since: hours_ago(90),
+                until,
+            });
+        })
+    };
+    let verdict = paused(None);
+    assert_eq!(verdict.exit_code(), 1, "{}", verdict.text);
+    assert!(
+        verdict.text.contains("paused by alice: load test"),
+        "{}",
+        verdict.text
+    );
+    assert_eq!(
+        paused(Some(now() - Duration::minutes(1))).exit_code(),
+        2,
+        "it is over"
+    );
+    assert_eq!(paused(Some(now() + Duration::minutes(1))).exit_code(), 1);
 }

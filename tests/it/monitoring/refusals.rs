@@ -79,6 +79,11 @@ fn every_refusal_is_one_warning_that_says_what_to_do() {
             ["does not know us", "see `user` and `password`"],
         ),
         (
+            "{ env = \"ICINGA_PASSWORD\" }",
+            "{ command = [\"echo\", \"wrong\"] }",
+            ["does not know us", "see `user` and `password`"],
+        ),
+        (
             "user = \"envsyncd\"",
             "user = \"reader\"",
             ["or our ApiUser may not", "actions/process-check-result"],
