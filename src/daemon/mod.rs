@@ -451,7 +451,13 @@ impl Daemon {
     /// What a run left that could not clear up itself is cleared by a process of its own.
     fn died(&mut self, run: &Run) {
         self.upkeep.changed([run.job.clone()]);
-        upkeep::clear_after(run, self.config.as_deref(), &self.settings, &self.state);
+        upkeep::clear_after(
+            run,
+            self.supervisor.program(),
+            self.config.as_deref(),
+            &self.settings,
+            &self.state,
+        );
     }
 
     /// Reads files again. What is wrong with them changes nothing.

@@ -97,6 +97,11 @@ impl Supervisor {
         })
     }
 
+    /// This program's path, as it was when the daemon started.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// How many runs there are, those by hand included.
     pub(super) fn count(&self) -> usize {
         self.watched.len()
