@@ -494,7 +494,14 @@ impl Daemon {
             return false;
         }
         self.signature = signature;
-        match config::load_settings(self.config.as_deref(), config::environment()) {
+        // The defaults would do without a file, and know none of the host's environments.
+        let gone = self.settings.file.as_ref().filter(|file| !file.exists());
+        let loaded = match gone {
+            Some(file) => Err(format!("{} is not there any more", file.display())),
+            None => config::load_settings(self.config.as_deref(), config::environment())
+                .map_err(jobs::one_line),
+        };
+        match loaded {
             Ok((settings, _)) => {
                 for (key, old, new) in [
                     ("state_dir", &self.settings.state_dir, &settings.state_dir),
@@ -520,8 +527,7 @@ impl Daemon {
                 }
                 self.keep_settings();
             }
-            Err(broken) => {
-                let problem = jobs::one_line(broken);
+            Err(problem) => {
                 if problem != self.problem {
                     tracing::error!(
                         problem,
