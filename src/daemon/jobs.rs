@@ -167,8 +167,10 @@ impl Jobs {
                 return found;
             }
         };
-        self.problem.clear();
         self.unsettled = false;
+        if !std::mem::take(&mut self.problem).is_empty() {
+            tracing::info!("the jobs' directory can be read again");
+        }
         let mut there = BTreeSet::new();
         for file in files {
             let Ok(name) = JobName::of_file(&file) else {
@@ -334,8 +336,15 @@ fn read(file: &Path, copy: &Path, settings: &Settings) -> Result<Job, Diagnostic
     job.map(|(job, _)| job)
 }
 
+/// Replaces a file that only its owner may read: whoever is killed half-way leaves the old one.
+pub(super) fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    keep(&new, bytes)?;
+    fs::rename(new, file)
+}
+
 /// Writes a file that only its owner may read.
-pub(super) fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new()
         .write(true)
         .create(true)

@@ -479,9 +479,14 @@ impl Daemon {
     }
 
     fn take_over(&mut self, look: Look) {
+        let problem = self.jobs.problem.clone();
         let found = self
             .jobs
             .look(look, &self.settings, &BTreeMap::new(), Utc::now());
+        if self.jobs.problem != problem {
+            // Who asks is told by the daemon's record.
+            self.seen = None;
+        }
         let taken = self.took_over(found);
         self.upkeep
             .report("changed files cannot be recorded", taken.err());
@@ -545,7 +550,7 @@ impl Daemon {
     fn keep_settings(&self) {
         if let Some(file) = &self.settings.file
             && let Ok(bytes) = config::contents(file)
-            && let Err(error) = jobs::keep(&self.jobs.copy_of(None), &bytes)
+            && let Err(error) = jobs::replace(&self.jobs.copy_of(None), &bytes)
         {
             tracing::warn!(%error, "the settings' last good version cannot be kept");
         }
