@@ -169,6 +169,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_credential_of_our_directory_is_found_by_its_own_name_and_one_of_that_very_name_first()
+     {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("envsyncd_one"), "ours\n").unwrap();
+        std::fs::write(directory.path().join("envsyncd_two"), "ours\n").unwrap();
+        std::fs::write(directory.path().join("two"), "its own\n").unwrap();
+        let path = directory.path().to_str().unwrap().to_owned();
+        let lookup = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| path.clone());
+        for (name, value) in [("one", "ours"), ("two", "its own")] {
+            let found = Secret::Credential(name.into()).resolve(&lookup).await;
+            assert_eq!(found.unwrap().expose_secret(), value);
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_missing_is_named_and_what_was_printed_is_not() {
         let gone = PathBuf::from("/nonexistent/database");
         for (secret, name, kind) in [

@@ -88,6 +88,8 @@ pub(super) struct Jobs {
     copies: PathBuf,
     /// Why the directory cannot be read; empty: it can.
     pub(super) problem: String,
+    /// Whether a file has changed, and is read at the next look unless it goes on changing.
+    pub(super) unsettled: bool,
     host: String,
 }
 
@@ -104,6 +106,7 @@ impl Jobs {
             entries: BTreeMap::new(),
             copies,
             problem: String::new(),
+            unsettled: false,
             host: host.to_owned(),
         })
     }
@@ -164,6 +167,7 @@ impl Jobs {
                 return found;
             }
         };
+        self.unsettled = false;
         if !std::mem::take(&mut self.problem).is_empty() {
             tracing::info!("the jobs' directory can be read again");
         }
@@ -186,6 +190,7 @@ impl Jobs {
             entry.missed = entry.missed.saturating_add(1);
             // An editor may take it away for a moment.
             if look == Look::Changed && entry.missed < 2 {
+                self.unsettled = true;
                 return true;
             }
             found.removed.push(name.clone());
@@ -243,7 +248,11 @@ impl Jobs {
         if look == Look::Changed {
             let quiet = entry.seen == signature;
             entry.seen = signature;
-            if entry.read == Some(signature) || !quiet || is_new {
+            if entry.read == Some(signature) {
+                return;
+            }
+            if !quiet || is_new {
+                self.unsettled = true;
                 return;
             }
         }

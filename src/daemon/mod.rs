@@ -41,8 +41,8 @@ use crate::guard::process::{Process, host_name};
 use crate::report::log::{job_span, run_span};
 use crate::state::{self, Entry, KnownJob, Outcome, Pause, Queued, Run, RunState, State, Trigger};
 
-/// How many beats lie between two looks at the files.
-const FILES: u64 = 2;
+/// How many beats lie between two looks at the files; while one of them is just being changed, there is none.
+const FILES: u64 = 3;
 /// A trouble.
 const UNRECORDED: &str = "a run's end cannot be recorded";
 /// How often the daemon writes down that it is there.
@@ -176,7 +176,7 @@ impl Daemon {
     fn beat(&mut self, absence: Absence) {
         Notify::alive();
         self.beats += 1;
-        if self.beats.is_multiple_of(FILES) {
+        if self.jobs.unsettled || self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
         }
         // What cannot be done now, a full disk say, is tried again a second later; nothing counts as done before.
@@ -451,7 +451,13 @@ impl Daemon {
     /// What a run left that could not clear up itself is cleared by a process of its own.
     fn died(&mut self, run: &Run) {
         self.upkeep.changed([run.job.clone()]);
-        upkeep::clear_after(run, self.config.as_deref(), &self.settings, &self.state);
+        upkeep::clear_after(
+            run,
+            self.supervisor.program(),
+            self.config.as_deref(),
+            &self.settings,
+            &self.state,
+        );
     }
 
     /// Reads files again. What is wrong with them changes nothing.
@@ -493,7 +499,14 @@ impl Daemon {
             return false;
         }
         self.signature = signature;
-        match config::load_settings(self.config.as_deref(), config::environment()) {
+        // The defaults would do without a file, and know none of the host's environments.
+        let gone = self.settings.file.as_ref().filter(|file| !file.exists());
+        let loaded = match gone {
+            Some(file) => Err(format!("{} is not there any more", file.display())),
+            None => config::load_settings(self.config.as_deref(), config::environment())
+                .map_err(jobs::one_line),
+        };
+        match loaded {
             Ok((settings, _)) => {
                 for (key, old, new) in [
                     ("state_dir", &self.settings.state_dir, &settings.state_dir),
@@ -519,8 +532,7 @@ impl Daemon {
                 }
                 self.keep_settings();
             }
-            Err(broken) => {
-                let problem = jobs::one_line(broken);
+            Err(problem) => {
                 if problem != self.problem {
                     tracing::error!(
                         problem,

@@ -24,6 +24,8 @@ use crate::state::{LogLine, Outcome, Run, RunState, State};
 
 /// A run ends itself at its timeout; so much later it is taken to have failed to.
 const OVERDUE: Duration = Duration::from_secs(5);
+/// Publishing cannot be stopped half-way, and a large file takes its time.
+const PUBLISHING: Duration = Duration::from_secs(600);
 /// How much of what a process has said last is kept.
 const LAST_WORDS: usize = 20;
 
@@ -95,6 +97,11 @@ impl Supervisor {
             tell,
             ended,
         })
+    }
+
+    /// This program's path, as it was when the daemon started.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// How many runs there are, those by hand included.
@@ -277,6 +284,12 @@ impl Supervisor {
                     &format!("the job's timeout of {limit} is over"),
                 );
             }
+            let publishes = run.is_some_and(|run| run.step == "publish");
+            let grace = if publishes {
+                grace.max(PUBLISHING)
+            } else {
+                grace
+            };
             if let Some((since, _)) = &watched.told
                 && since.elapsed() >= grace
             {

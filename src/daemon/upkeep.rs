@@ -26,7 +26,7 @@ use crate::state::{Pruned, Run, RunState, State};
 const AT_ONCE: usize = 50;
 
 /// Metrics are written at the most, and at the least, so often.
-const METRICS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+const METRICS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// How often the history is pruned.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -222,15 +222,20 @@ impl Upkeep {
 }
 
 /// A process of its own clears what a dead run left, and tells the monitoring: the daemon has no business with data.
-pub(super) fn clear_after(run: &Run, config: Option<&Path>, settings: &Settings, state: &State) {
+///
+/// `program` is the daemon's own path as it was at its start: since then it may have been replaced by a newer one.
+pub(super) fn clear_after(
+    run: &Run,
+    program: &Path,
+    config: Option<&Path>,
+    settings: &Settings,
+    state: &State,
+) {
     // Before its first step it has left nothing.
     if run.step.is_empty() {
         tell(run, settings, state);
         return;
     }
-    let Ok(program) = std::env::current_exe() else {
-        return;
-    };
     let mut command = Command::new(program);
     if let Some(config) = config {
         command.arg("--config").arg(config);

@@ -136,12 +136,26 @@ pub(super) fn open(path: &Path) -> Result<File> {
         .mode(0o644)
         .custom_flags(nix::libc::O_NOFOLLOW)
         .open(path)
+        .and_then(|file| give_to_the_directorys_owner(&file, path).map(|()| file))
         .map_err(|error| {
             unusable(
                 format!("lock file `{}` cannot be opened", path.display()),
                 error,
             )
         })
+}
+
+/// A run that root started by hand must not lock the daemon's user out of a target for good.
+fn give_to_the_directorys_owner(file: &File, path: &Path) -> std::io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let directory = path.parent().unwrap_or(path);
+    let (owner, now) = (std::fs::metadata(directory)?, file.metadata()?);
+    if now.uid() == 0 && owner.uid() != 0 {
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 fn still_there(file: &File, path: &Path) -> bool {

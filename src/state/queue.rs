@@ -351,7 +351,7 @@ mod tests {
             seen_at: Utc::now(),
             problem: String::new(),
         };
-        let mut alive = |daemon: &crate::state::Daemon| {
+        let alive = |daemon: &crate::state::Daemon| {
             state.set_daemon(daemon).unwrap();
             state.daemon().unwrap().unwrap().is_alive()
         };

@@ -104,6 +104,16 @@ impl Machine {
         }
     }
 
+    /// Waits for a shutdown that was asked for.
+    pub(crate) fn wait_until_down(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        while self.nspawn.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "the machine does not go down");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.leader = None;
+    }
+
     /// A command in the machine, not yet started. Every namespace is the machine's.
     pub(crate) fn command(&self, program: &str) -> Command {
         let leader = self.leader.expect("it booted");
@@ -143,6 +153,9 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         // All that runs in it ends with its first process; nspawn alone would leave it behind.
+        if let Ok(Some(_)) = self.nspawn.try_wait() {
+            return;
+        }
         match self.leader.or_else(|| leader_of(self.nspawn.id())) {
             Some(leader) => {
                 let _ = kill(leader, Signal::SIGKILL);

@@ -330,15 +330,26 @@ fn a_run_outlives_the_daemons_restart_upgrade_death_and_watchdog_and_is_found_ag
 
 #[test]
 fn a_stop_can_end_runs_and_waits_for_them() {
+    // It takes longer than systemd waits for a daemon that does not ask for more time.
+    let slow = GATE.replace(
+        "[\"/bin/true\"]",
+        "[\"/bin/sh\", \"-c\", \"sleep 4; touch /data/maintenance-is-off\"]",
+    );
     let machine = site(
         "[scheduler]\non_stop = \"cancel\"\nstop_timeout = \"20s\"\n",
-        &[("gated", job("staging", "", GATE))],
+        &[("gated", job("staging", "", &slow))],
     );
-    succeed(&machine, "systemctl start envsyncd.service");
+    write(&machine, "short.conf", "[Service]\nTimeoutStopSec=1s\n");
+    succeed(
+        &machine,
+        "cp /data/short.conf /etc/systemd/system/envsyncd.service.d/ && systemctl daemon-reload
+        systemctl start envsyncd.service",
+    );
     let run = begin_gated(&machine);
     succeed(&machine, "systemctl stop envsyncd.service");
     assert!(!is_active(&machine, &scope_of(&run)));
     assert_eq!(status(&machine, "gated")["state"], "cancelled");
+    succeed(&machine, "test -e /data/maintenance-is-off");
     assert_eq!(property(&machine, "envsyncd.service", "Result"), "success");
     assert_eq!(
         machine.output("ls /data | grep staging"),
@@ -439,4 +450,117 @@ after_publish = ["/bin/sh", "-c", '''
     );
     succeed(&machine, "systemctl stop envsyncd@my-pages.timer");
     assert_eq!(failed_units(&machine), "");
+}
+
+#[test]
+fn what_root_runs_by_hand_is_seen_by_the_daemon_and_in_nobodys_way_afterwards() {
+    let machine = site(
+        "[metrics]\ntextfile = \"/var/lib/prometheus/node-exporter/envsyncd.prom\"\n",
+        &[("gated", job("staging", "", GATE))],
+    );
+    succeed(
+        &machine,
+        "install -d -o envsyncd /var/lib/prometheus/node-exporter && cp /data/production.db /data/staging.db && chown envsyncd: /data/staging.db
+        systemctl start envsyncd.service
+        systemd-run --quiet --unit=by-hand envsyncd --once -f /etc/envsyncd/config.d/gated.toml",
+    );
+    until(&machine, "test -e /data/reached");
+    until(
+        &machine,
+        "journalctl --no-pager ENVSYNC_JOB=gated | grep -q 'found a run that is under way'",
+    );
+    let refused = machine.run("envsyncd trigger gated");
+    assert_eq!(
+        refused.status.code(),
+        Some(75),
+        "{}",
+        crate::text(&refused.stderr)
+    );
+    write(&machine, "go", "");
+    let succeeded = "grep -q '\"state\": \"succeeded\"' /var/lib/envsyncd/status/gated.json";
+    until(&machine, succeeded);
+    until(&machine, "! systemctl is-active --quiet by-hand.service");
+    succeed(&machine, "envsyncd trigger gated --wait");
+    let runs = machine.output("envsyncd history");
+    assert_eq!(runs.matches("succeeded").count(), 2, "{runs}");
+    until(
+        &machine,
+        "grep -q 'envsyncd_job_state.*gated.*succeeded.* 1$' /var/lib/prometheus/node-exporter/envsyncd.prom",
+    );
+}
+
+#[test]
+fn a_machine_that_goes_down_ends_a_run_cleanly_first() {
+    let gate = GATE.replace(
+        "\"/bin/true\"",
+        "\"/bin/touch\", \"/data/maintenance-is-off\"",
+    );
+    let mut machine = site("", &[("gated", job("staging", "", &gate))]);
+    succeed(&machine, "systemctl start envsyncd.service");
+    begin_gated(&machine);
+    // Root insists.
+    succeed(&machine, "systemctl poweroff --check-inhibitors=no");
+    machine.wait_until_down();
+    let mut left: Vec<_> = std::fs::read_dir(machine.directory.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("staging") || name.starts_with("maintenance"))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["maintenance-is-off"]);
+}
+
+#[test]
+fn roots_daemon_makes_scopes_itself_and_without_the_socket_a_run_stays_where_it_is_and_is_left_alone()
+ {
+    let machine = site("", &[("gated", job("staging", "", GATE))]);
+    succeed(
+        &machine,
+        "systemctl mask --quiet --now envsyncd-scope.socket && systemctl start envsyncd.service",
+    );
+    let run = begin_gated(&machine);
+    assert!(!is_active(&machine, &scope_of(&run)));
+    succeed(&machine, "systemctl restart envsyncd.service");
+    until(
+        &machine,
+        &format!(
+            "journalctl --no-pager ENVSYNC_RUN={run} | grep -q 'found a run that is under way'"
+        ),
+    );
+    assert_eq!(status(&machine, "gated")["state"], "running");
+    succeed(&machine, "envsyncd cancel gated --wait || test $? = 143");
+    assert_eq!(status(&machine, "gated")["state"], "cancelled");
+    succeed(
+        &machine,
+        "systemctl stop envsyncd.service && rm /data/reached && systemd-run --quiet --unit=roots envsyncd daemon",
+    );
+    until(
+        &machine,
+        "journalctl --no-pager -u roots | grep -q 'daemon is ready'",
+    );
+    let run = begin_gated(&machine);
+    assert!(is_active(&machine, &scope_of(&run)));
+    // A second daemon is told so, and is not started again and again.
+    assert!(
+        !machine
+            .run("systemctl start envsyncd.service")
+            .status
+            .success()
+    );
+    let end = |name| property(&machine, "envsyncd.service", name);
+    assert_eq!(
+        (end("ExecMainStatus"), end("NRestarts"), end("ActiveState")),
+        ("75".to_owned(), "0".to_owned(), "failed".to_owned())
+    );
+    succeed(
+        &machine,
+        "systemctl kill --signal=TERM roots.service --kill-who=main",
+    );
+    until(&machine, "! systemctl is-active --quiet roots.service");
+    assert!(is_active(&machine, &scope_of(&run)));
+    write(&machine, "go", "");
+    until(
+        &machine,
+        "grep -q '\"state\": \"succeeded\"' /var/lib/envsyncd/status/gated.json",
+    );
 }
