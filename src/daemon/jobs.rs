@@ -14,6 +14,15 @@ use crate::config::{self, Diagnostics};
 use crate::error::{Error, Result, io};
 use crate::state::KnownJob;
 
+/// Where the daemon keeps a job's file as it was when it was last good.
+pub fn last_good(settings: &Settings, job: &str) -> PathBuf {
+    directory(settings).join(format!("{job}.toml"))
+}
+
+fn directory(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("last-good")
+}
+
 /// What tells that a file was changed, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signature(Option<(u64, u64, u64, i64, i64)>);
@@ -95,7 +104,7 @@ pub(super) struct Jobs {
 
 impl Jobs {
     pub(super) fn new(settings: &Settings, host: &str) -> Result<Self> {
-        let copies = settings.state_dir.join("last-good");
+        let copies = directory(settings);
         // Job files may hold passwords.
         DirBuilder::new()
             .recursive(true)

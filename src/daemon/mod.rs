@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use self::jobs::last_good;
+
 use self::heartbeat::{Beat, Heartbeat};
 use self::jobs::{Jobs, Look, Signature};
 use self::notify::Notify;

@@ -347,3 +347,16 @@ fn jobs_stay_when_their_directory_is_taken_away() {
         );
     }
 }
+
+#[test]
+fn a_job_whose_file_is_broken_is_triggered_in_its_last_good_version() {
+    let mut house = House::new("");
+    house.put("a", &house.draft("a"));
+    house.start();
+    house.until("the job is known", |house| house.status("a").is_some());
+    fs::write(house.file("a"), "from = \"prod").unwrap();
+    house.run(&["trigger", "a", "--wait"]).expect(0).says(&[
+        "the job's file is broken; its last good version runs",
+        "a succeeded",
+    ]);
+}
