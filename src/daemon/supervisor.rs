@@ -375,13 +375,13 @@ impl Supervisor {
         }
         if run.state == RunState::Running {
             let code = end.status.and_then(|status| status.code());
-            if let Some(said) = code.and_then(|_| error_of(&words)) {
-                how = said;
-            } else if let Some(last) = last_line(state, id)? {
-                how = format!("{how} (its last line: {last})");
-            }
-            recover::bury_one(state, settings, &run, &how)?;
-            tracing::error!(how, "run failed");
+            // What it printed last says more than how it ended.
+            let known = match code.and_then(|_| error_of(&words)) {
+                Some(said) => Some(said),
+                None => last_line(state, id)?.map(|last| format!("its last line: {last}")),
+            };
+            recover::bury_one(state, settings, &run, &how, known.as_deref())?;
+            tracing::error!(how, last = known.unwrap_or_default(), "run failed");
         } else {
             never_began(state, &run, &how, end.status, &words)?;
         }
