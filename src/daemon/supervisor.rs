@@ -285,7 +285,11 @@ impl Supervisor {
                 );
             }
             let publishes = run.is_some_and(|run| run.step == "publish");
-            let grace = if publishes { grace.max(PUBLISHING) } else { grace };
+            let grace = if publishes {
+                grace.max(PUBLISHING)
+            } else {
+                grace
+            };
             if let Some((since, _)) = &watched.told
                 && since.elapsed() >= grace
             {

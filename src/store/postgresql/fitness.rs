@@ -2,7 +2,10 @@
 
 use super::connection::quoted;
 use super::publish;
+use super::roles::Roles;
 use super::target::Target;
+use super::{Definitions, survey};
+use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Survey};
 
@@ -88,6 +91,7 @@ impl Target {
                 .hint("install the locale on the target's host and restart its server"));
             }
         }
+        self.refuse_roles(definitions).await?;
         let wanted: Vec<String> = definitions
             .toc
             .entries
@@ -114,5 +118,15 @@ impl Target {
             .hint("install their packages on the target's host"));
         }
         Ok(())
+    }
+
+    /// With `roles = "fail"`: every role has to be there.
+    async fn refuse_roles(&self, definitions: &Definitions) -> Result<()> {
+        if self.roles != Wanted::Fail {
+            return Ok(());
+        }
+        let number = survey::version(&self.admin).await?.0;
+        let roles = Roles::load(&self.admin, number, None, self.roles).await?;
+        roles.refuse_missing(&definitions.rights)
     }
 }

@@ -239,6 +239,7 @@ impl store::Source for Source {
         let toc = dump
             .definitions(&self.address, Some(&snapshot), &without)
             .await?;
+        let rights = super::rights::read(keeper, &gone).await?;
         let left_out = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
@@ -263,6 +264,8 @@ impl store::Source for Source {
             large: large.clone(),
             by_root: by_root.clone(),
             toc,
+            rights,
+            major,
         };
         let survey = Survey {
             server: Server {
