@@ -15,8 +15,8 @@ const QUERIES: &[&str] = &[
     "SELECT 'pg_extension'::regclass::oid, x.oid, 'extension ' || x.extname, n.nspname
      FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace",
     "SELECT 'pg_class'::regclass::oid, c.oid, 'relation ' || n.nspname || '.' || c.relname,
-            concat_ws(' ', c.relkind, c.relpersistence, array_to_string(c.reloptions, ','), c.relrowsecurity, c.relforcerowsecurity,
-                      c.relreplident, c.reloftype::regtype, (SELECT m.amname FROM pg_am m WHERE m.oid = c.relam AND c.relkind IN ('r', 'm')), (SELECT array_to_string(x.reloptions, ',') FROM pg_class x WHERE x.oid = c.reltoastrelid), CASE WHEN c.relkind IN ('r', 'p') THEN pg_get_expr(c.relpartbound, c.oid) END,
+            concat_ws(' ', c.relkind, c.relpersistence, (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(c.reloptions) AS x), c.relrowsecurity, c.relforcerowsecurity,
+                      c.relreplident, c.reloftype::regtype, (SELECT m.amname FROM pg_am m WHERE m.oid = c.relam AND c.relkind IN ('r', 'm')), (SELECT string_agg(o, ',' ORDER BY o) FROM pg_class x, unnest(x.reloptions) AS o WHERE x.oid = c.reltoastrelid), CASE WHEN c.relkind IN ('r', 'p') THEN pg_get_expr(c.relpartbound, c.oid) END,
                       CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,
                       CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
                       CASE WHEN c.relkind = 'm' THEN 'populated ' || c.relispopulated END,
@@ -28,7 +28,7 @@ const QUERIES: &[&str] = &[
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND c.relpersistence <> 't' AND OURS AND FREE(pg_class, c)",
     "SELECT 'pg_class'::regclass::oid, c.oid, 'column ' || n.nspname || '.' || c.relname || '.' || a.attname,
             concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attstorage, COMPRESSION,
-                      coalesce(a.attstattarget, -1), a.attislocal, a.attinhcount, array_to_string(a.attoptions, ','), pg_get_expr(d.adbin, d.adrelid),
+                      coalesce(a.attstattarget, -1), a.attislocal, a.attinhcount, (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(a.attoptions) AS x), pg_get_expr(d.adbin, d.adrelid),
                       (SELECT cn.nspname || '.' || l.collname FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
                        WHERE l.oid = a.attcollation))
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -85,9 +85,10 @@ const QUERIES: &[&str] = &[
     "SELECT 'pg_event_trigger'::regclass::oid, e.oid, 'event trigger ' || e.evtname,
             concat_ws(' ', e.evtevent, e.evtenabled, array_to_string(e.evttags, ','), e.evtfoid::regprocedure::text)
      FROM pg_event_trigger e WHERE FREE(pg_event_trigger, e)",
-    // An operator that was only named so far is in no dump.
+    // An operator that was only named so far is in no dump. Of commutators and negators, the order of making decides
+    // which of the two know of each other.
     "SELECT 'pg_operator'::regclass::oid, o.oid, 'operator ' || o.oid::regoperator::text,
-            concat_ws(' ', o.oprcode, format_type(o.oprresult, NULL), o.oprcom::regoperator, o.oprnegate::regoperator, o.oprrest, o.oprjoin,
+            concat_ws(' ', o.oprcode, format_type(o.oprresult, NULL), o.oprrest, o.oprjoin,
                       o.oprcanmerge, o.oprcanhash)
      FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE OURS AND o.oprcode <> 0 AND FREE(pg_operator, o)",
     "SELECT 'pg_opclass'::regclass::oid, o.oid, 'operator class ' || n.nspname || '.' || o.opcname || ' ' || m.amname,
@@ -120,13 +121,13 @@ const QUERIES: &[&str] = &[
      FROM pg_am o WHERE o.oid >= 16384 AND FREE(pg_am, o)",
     // Options may be passwords: only their hash is kept, and shown.
     "SELECT 'pg_foreign_data_wrapper'::regclass::oid, o.oid, 'foreign-data wrapper ' || o.fdwname,
-            concat_ws(' ', nullif(o.fdwhandler, 0)::regproc, nullif(o.fdwvalidator, 0)::regproc, md5(o.fdwoptions::text))
+            concat_ws(' ', nullif(o.fdwhandler, 0)::regproc, nullif(o.fdwvalidator, 0)::regproc, md5((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(o.fdwoptions) AS x)))
      FROM pg_foreign_data_wrapper o WHERE o.oid >= 16384 AND FREE(pg_foreign_data_wrapper, o)",
-    "SELECT 'pg_foreign_server'::regclass::oid, o.oid, 'server ' || o.srvname, concat_ws(' ', w.fdwname, o.srvtype, o.srvversion, md5(o.srvoptions::text))
+    "SELECT 'pg_foreign_server'::regclass::oid, o.oid, 'server ' || o.srvname, concat_ws(' ', w.fdwname, o.srvtype, o.srvversion, md5((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(o.srvoptions) AS x)))
      FROM pg_foreign_server o JOIN pg_foreign_data_wrapper w ON w.oid = o.srvfdw WHERE FREE(pg_foreign_server, o)",
     "SELECT 'pg_class'::regclass::oid, o.ftrelid, 'foreign table options ' || n.nspname || '.' || c.relname,
-            concat_ws(' ', s.srvname, md5(o.ftoptions::text), md5((SELECT string_agg(a.attname || a.attfdwoptions::text, ' ' ORDER BY a.attnum)
-                 FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped)))
+            concat_ws(' ', s.srvname, md5((SELECT string_agg(x, ' ' ORDER BY x) FROM unnest(o.ftoptions) AS x)), md5((SELECT string_agg(a.attname || x, ' ' ORDER BY a.attname, x)
+                 FROM pg_attribute a, unnest(a.attfdwoptions) AS x WHERE a.attrelid = c.oid AND NOT a.attisdropped)))
      FROM pg_foreign_table o JOIN pg_class c ON c.oid = o.ftrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_foreign_server s ON s.oid = o.ftserver WHERE OURS AND FREE(pg_class, c)",
     "SELECT 'pg_ts_config'::regclass::oid, o.oid, 'text search configuration ' || n.nspname || '.' || o.cfgname,
