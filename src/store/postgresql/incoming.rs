@@ -1,6 +1,6 @@
 //! Incoming: a database of its own beside the live one, from nothing to complete.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
@@ -326,6 +326,7 @@ impl Target {
         sorted.foreign_keys.extend(renumbered(theirs.foreign_keys));
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
+        self.place_files(&mut sorted).await?;
         let tables = sorted
             .before
             .iter()
@@ -481,7 +482,7 @@ impl Target {
             });
         self.grant(&session, &early, &mut mapped).await?;
         self.analyze().await?;
-        self.refresh_views(&made.sorted.before).await?;
+        // Those of views that are still empty: filling them builds them again.
         for place in later {
             self.build_index(place).await?;
         }
@@ -489,6 +490,8 @@ impl Target {
         self.make_in_order(&session, &made.sorted.after, &mut mapped)
             .await?;
         self.grant(&session, &late, &mut mapped).await?;
+        // Not before all views are what they are: one that needs a primary key is a placeholder until then.
+        self.refresh_views(&made.sorted.before).await?;
         self.refresh_views(&made.sorted.after).await?;
         for (object, statement) in large::statements(&made.definitions.large, &made.roles) {
             roles::grant_one(
@@ -542,6 +545,46 @@ impl Target {
         }
         // Grants may have changed who the session is.
         session.run("RESET SESSION AUTHORIZATION").await
+    }
+
+    /// What has a tablespace of its own on the source gets it on the target, if there is one of that name.
+    async fn place_files(&self, sorted: &mut Sorted) -> Result<()> {
+        let there: HashSet<String> = self
+            .admin
+            .query(
+                "SELECT spcname::text FROM pg_tablespace WHERE has_tablespace_privilege(oid, 'CREATE')",
+                &[],
+            )
+            .await
+            .map_err(self.admin.explain())?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        let mut elsewhere = BTreeMap::<String, usize>::new();
+        for entries in [&mut sorted.before, &mut sorted.indexes, &mut sorted.after] {
+            for entry in entries.iter_mut() {
+                let Some(name) = &entry.tablespace else {
+                    continue;
+                };
+                if there.contains(name) {
+                    entry.definition = format!(
+                        "SET default_tablespace = {};\n{};\nRESET default_tablespace",
+                        quoted(name),
+                        entry.definition
+                    );
+                } else {
+                    *elsewhere.entry(name.clone()).or_default() += 1;
+                }
+            }
+        }
+        for (tablespace, objects) in elsewhere {
+            tracing::warn!(
+                objects,
+                tablespace,
+                "the target has no such tablespace to use; they are in the database's own"
+            );
+        }
+        Ok(())
     }
 
     fn tell(&self, mapped: Mapped) {

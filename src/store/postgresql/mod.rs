@@ -2,6 +2,7 @@
 
 mod carry;
 mod catalogue;
+mod collations;
 mod connection;
 mod dump;
 mod fitness;
@@ -53,6 +54,7 @@ pub struct Definitions {
     toc: toc::Toc,
     /// Owners and grants.
     rights: Vec<rights::Right>,
+    collations: Vec<collations::Collation>,
 }
 
 /// What a task asks that PostgreSQL cannot do: nothing of what there is so far.

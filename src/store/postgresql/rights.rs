@@ -227,10 +227,11 @@ pub(super) fn differences(
         .map(|right| (right.name.as_str(), right))
         .collect();
     let mut found = Vec::new();
-    for right in source
-        .iter()
-        .filter(|right| !excused.contains(&right.object))
-    {
+    for right in source {
+        // Where roles are skipped, only what is said of things counts.
+        if excused.contains(&right.object) || (right.owner.is_some() && !roles.are_copied()) {
+            continue;
+        }
         let lacks = |role: &str| !role.is_empty() && !roles.has(role);
         let Some(other) = there.get(right.name.as_str()) else {
             // The catalogue tells of the others.

@@ -240,6 +240,7 @@ impl store::Source for Source {
             .definitions(&self.address, Some(&snapshot), &without)
             .await?;
         let rights = super::rights::read(keeper, &gone).await?;
+        let collations = super::collations::used(keeper, number).await?;
         let left_out = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
@@ -265,6 +266,7 @@ impl store::Source for Source {
             by_root: by_root.clone(),
             toc,
             rights,
+            collations,
             major,
         };
         let survey = Survey {
