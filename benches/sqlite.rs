@@ -131,6 +131,8 @@ fn line(source: &Path, live: &Path) -> f64 {
         scripts: Vec::new(),
         verify: Verify::Rows,
         previous: KeepPrevious::Keep,
+        roles: envsyncd::config::job::Roles::Map,
+        roles: envsyncd::config::job::Roles::Map,
         places: BTreeMap::new(),
     };
     let context = Context {

@@ -109,6 +109,17 @@ pub enum Verify {
     None,
 }
 
+/// Whose the copied objects are, and who may use them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roles {
+    /// As on the source; where the target lacks a role, live's owner stands in for an owner and a grant is left out.
+    Map,
+    /// All belongs to live's owner, and nothing is granted.
+    Skip,
+    /// As on the source; a role that the target lacks is an error.
+    Fail,
+}
+
 /// What becomes of the copy that was live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepPrevious {
@@ -145,6 +156,8 @@ pub struct Task {
     pub verify: Verify,
     /// What becomes of what was live.
     pub previous: KeepPrevious,
+    /// Owners and grants.
+    pub roles: Roles,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }

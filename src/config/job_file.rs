@@ -10,7 +10,7 @@ use super::document::{Document, has_secret, quote};
 use super::endpoints::{self, Side};
 use super::environments;
 use super::job::{
-    Hook, Hooks, Job, JobName, KeepPrevious, Mode, Settings, StoreKind, Task, Verify,
+    Hook, Hooks, Job, JobName, KeepPrevious, Mode, Roles, Settings, StoreKind, Task, Verify,
 };
 use super::reader::{Findings, Table, secret_spans};
 use super::settings::warn_if_readable;
@@ -366,6 +366,12 @@ fn read_task(
     let verify = table.choice("verify", &verifies, Verify::Rows);
     let previous = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
     let previous = table.choice("previous", &previous, KeepPrevious::Keep);
+    let roles = [
+        ("map", Roles::Map),
+        ("skip", Roles::Skip),
+        ("fail", Roles::Fail),
+    ];
+    let roles = table.choice("roles", &roles, Roles::Map);
     let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
     // For what concerns the whole task.
     places.insert(String::new(), table.span());
@@ -384,6 +390,7 @@ fn read_task(
         scripts,
         verify: verify?,
         previous: previous?,
+        roles: roles?,
         places,
     })
 }

@@ -1,12 +1,15 @@
 //! PostgreSQL, from server to server, as its users meet it.
 
 mod copying;
+mod equality;
 mod failing;
 mod options;
 mod privileges;
 mod publishing;
 mod refusing;
+mod roles;
 mod stopping;
+mod versions;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,10 @@
 
 use super::connection::quoted;
 use super::publish;
+use super::roles::Roles;
 use super::target::Target;
+use super::{Definitions, collations, survey};
+use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Survey};
 
@@ -66,28 +69,15 @@ impl Target {
                 "sessions in the live database that the target's user cannot end; publish fails unless they leave"
             );
         }
-        let same = |name: &str| name.to_lowercase().replace('-', "");
-        let traits = &definitions.traits;
-        if traits.provider == "c" && !["C", "POSIX"].contains(&traits.collate.as_str()) {
-            let known: Vec<String> = self
-                .admin
-                .query("SELECT DISTINCT collcollate::text FROM pg_collation WHERE collcollate IS NOT NULL UNION SELECT datcollate::text FROM pg_database", &[])
-                .await
-                .map_err(self.admin.explain())?
-                .iter()
-                .map(|row| same(row.get(0)))
-                .collect();
-            if !known.contains(&same(&traits.collate)) {
-                return Err(Error::new(
-                    Kind::Verify,
-                    format!(
-                        "the target's server lacks the source's locale {}",
-                        traits.collate
-                    ),
-                )
-                .hint("install the locale on the target's host and restart its server"));
-            }
-        }
+        let number = survey::version(&self.admin).await?.0;
+        collations::check(
+            &self.admin,
+            number,
+            &definitions.traits,
+            &definitions.collations,
+        )
+        .await?;
+        self.refuse_roles(definitions).await?;
         let wanted: Vec<String> = definitions
             .toc
             .entries
@@ -114,5 +104,15 @@ impl Target {
             .hint("install their packages on the target's host"));
         }
         Ok(())
+    }
+
+    /// With `roles = "fail"`: every role has to be there.
+    async fn refuse_roles(&self, definitions: &Definitions) -> Result<()> {
+        if self.roles != Wanted::Fail {
+            return Ok(());
+        }
+        let number = survey::version(&self.admin).await?.0;
+        let roles = Roles::load(&self.admin, number, None, self.roles).await?;
+        roles.refuse_missing(&definitions.rights)
     }
 }

@@ -1,16 +1,17 @@
 //! Incoming: a database of its own beside the live one, from nothing to complete.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
 use tokio_postgres::error::SqlState;
 
 use super::connection::{LOADING, READING, Session, quoted};
-use super::restore::{self, Mapped, Roles, Sorted};
+use super::restore::{self, Sorted};
+use super::roles::{self, Mapped, Roles};
 use super::target::Target;
 use super::toc::Entry;
-use super::{Definitions, carry, catalogue, large, publish, survey};
+use super::{Definitions, carry, catalogue, large, publish, rights, survey};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Chunks, Encoding, Part, Survey};
 
@@ -22,9 +23,13 @@ pub(super) struct Incoming {
     pub(super) carried: carry::Carried,
     /// Indexes and constraints that wait, by their place in `sorted.indexes`.
     pub(super) waiting: Mutex<BTreeSet<usize>>,
+    /// What an entry makes, as (catalogue, oid) of the source.
+    pub(super) objects: HashMap<i64, (u32, u32)>,
     /// A table's entry, by its name.
     pub(super) tables: HashMap<(String, String), i64>,
     pub(super) materialized: HashSet<i64>,
+    /// Objects of the source that the target's user may not treat as they are there.
+    pub(super) excused: Mutex<HashSet<(u32, u32)>>,
 }
 
 impl Target {
@@ -301,8 +306,18 @@ impl Target {
             .await?;
         }
         let number = survey::version(&self.admin).await?.0;
-        let roles = Roles::load(&self.admin, number, owner.as_deref()).await?;
+        let roles = Roles::load(&self.admin, number, owner.as_deref(), self.roles).await?;
         let mut sorted = restore::sort(&definitions.toc, &definitions.gone);
+        let mut mapped = Mapped::default();
+        for entries in [&mut sorted.before, &mut sorted.after] {
+            let fitting = std::mem::take(entries).into_iter();
+            *entries = fitting
+                .filter_map(|entry| roles.fitting(entry, &mut mapped))
+                .collect();
+        }
+        if !roles.are_copied() {
+            sorted.grants.clear();
+        }
         let theirs = restore::sort(&carried.toc, &HashSet::new());
         // Numbers of live's entries must not meet the source's.
         sorted.before.extend(renumbered(theirs.before));
@@ -311,6 +326,7 @@ impl Target {
         sorted.foreign_keys.extend(renumbered(theirs.foreign_keys));
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
+        self.place_files(&mut sorted).await?;
         let tables = sorted
             .before
             .iter()
@@ -329,7 +345,14 @@ impl Target {
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
             .map(|entry| entry.id)
             .collect();
+        let objects = definitions
+            .toc
+            .entries
+            .iter()
+            .map(|entry| (entry.id, entry.object))
+            .collect();
         let made = Incoming {
+            objects,
             definitions: definitions.clone(),
             waiting: Mutex::new((0..sorted.indexes.len()).collect()),
             roles,
@@ -337,21 +360,15 @@ impl Target {
             carried,
             tables,
             materialized,
+            excused: Mutex::default(),
         };
         if self.incoming.set(made).is_err() {
             return Err(Error::new(Kind::Internal, "incoming was prepared twice"));
         }
         let session = self.session().await?;
-        let made = self.made();
-        let mut mapped = Mapped::default();
-        for entry in &made.sorted.before {
-            if self.context.cancel.is_cancelled() {
-                return Err(Error::new(Kind::Internal, "cancelled"));
-            }
-            restore::make(&session, entry).await?;
-            restore::own(&session, entry, &made.roles, &mut mapped).await?;
-        }
-        mapped.tell(&made.roles);
+        self.make_in_order(&session, &self.made().sorted.before, &mut mapped)
+            .await?;
+        self.tell(mapped);
         self.rest(session);
         Ok(())
     }
@@ -456,33 +473,168 @@ impl Target {
         for entry in &made.sorted.attach {
             restore::make(&session, entry).await?;
         }
+        // A materialized view is filled by its owner, who may need to be granted what it reads.
+        let mut mapped = Mapped::default();
+        let after: HashSet<i64> = made.sorted.after.iter().map(|entry| entry.id).collect();
+        let (late, early): (Vec<&Entry>, Vec<&Entry>) =
+            made.sorted.grants.iter().partition(|entry| {
+                entry.kind == "DEFAULT ACL" || entry.needs.iter().any(|need| after.contains(need))
+            });
+        self.grant(&session, &early, &mut mapped).await?;
         self.analyze().await?;
-        self.refresh_views(&made.sorted.before).await?;
+        // Those of views that are still empty: filling them builds them again.
         for place in later {
             self.build_index(place).await?;
         }
         self.several(&made.sorted.foreign_keys).await?;
-        let mut mapped = Mapped::default();
-        for entry in &made.sorted.after {
-            restore::make(&session, entry).await?;
-            restore::own(&session, entry, &made.roles, &mut mapped).await?;
-        }
+        self.make_in_order(&session, &made.sorted.after, &mut mapped)
+            .await?;
+        self.grant(&session, &late, &mut mapped).await?;
+        // Not before all views are what they are: one that needs a primary key is a placeholder until then.
+        self.refresh_views(&made.sorted.before).await?;
         self.refresh_views(&made.sorted.after).await?;
-        for entry in &made.sorted.grants {
-            restore::grant(&session, entry, &mut mapped).await?;
+        for (object, statement) in large::statements(&made.definitions.large, &made.roles) {
+            roles::grant_one(
+                &session,
+                &statement,
+                "large objects",
+                object,
+                &made.roles,
+                &mut mapped,
+            )
+            .await?;
         }
-        for statement in large::statements(&made.definitions.large, made.roles.me()) {
-            restore::grant_one(&session, &statement, "large objects", &mut mapped).await?;
-        }
-        // Grants may have changed who the session is.
-        session.run("RESET SESSION AUTHORIZATION").await?;
-        for entry in &made.sorted.event_triggers {
-            restore::make(&session, entry).await?;
-            restore::own(&session, entry, &made.roles, &mut mapped).await?;
-        }
-        mapped.tell(&made.roles);
+        self.make_in_order(&session, &made.sorted.event_triggers, &mut mapped)
+            .await?;
+        self.tell(mapped);
         self.rest(session);
         Ok(())
+    }
+
+    /// Makes entries one after the other, and gives each to its owner.
+    async fn make_in_order(
+        &self,
+        session: &Session,
+        entries: &[Entry],
+        mapped: &mut Mapped,
+    ) -> Result<()> {
+        let made = self.made();
+        for entry in entries {
+            if self.context.cancel.is_cancelled() {
+                return Err(Error::new(Kind::Internal, "cancelled"));
+            }
+            if restore::make(session, entry).await? {
+                roles::own(session, entry, &made.roles, mapped).await?;
+            } else {
+                let about = entry.needs.iter().find_map(|need| made.objects.get(need));
+                mapped.excused.extend(about);
+            }
+        }
+        Ok(())
+    }
+
+    async fn grant(
+        &self,
+        session: &Session,
+        entries: &[&Entry],
+        mapped: &mut Mapped,
+    ) -> Result<()> {
+        let made = self.made();
+        for entry in entries {
+            roles::grant(session, entry, &made.objects, &made.roles, mapped).await?;
+        }
+        // Grants may have changed who the session is.
+        session.run("RESET SESSION AUTHORIZATION").await
+    }
+
+    /// What has a tablespace of its own on the source gets it on the target, if there is one of that name.
+    async fn place_files(&self, sorted: &mut Sorted) -> Result<()> {
+        let there: HashSet<String> = self
+            .admin
+            .query(
+                "SELECT spcname::text FROM pg_tablespace WHERE has_tablespace_privilege(oid, 'CREATE')",
+                &[],
+            )
+            .await
+            .map_err(self.admin.explain())?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        let mut elsewhere = BTreeMap::<String, usize>::new();
+        for entries in [&mut sorted.before, &mut sorted.indexes, &mut sorted.after] {
+            for entry in entries.iter_mut() {
+                let Some(name) = &entry.tablespace else {
+                    continue;
+                };
+                if there.contains(name) {
+                    entry.definition = format!(
+                        "SET default_tablespace = {};\n{};\nRESET default_tablespace",
+                        quoted(name),
+                        entry.definition
+                    );
+                } else {
+                    *elsewhere.entry(name.clone()).or_default() += 1;
+                }
+            }
+        }
+        for (tablespace, objects) in elsewhere {
+            tracing::warn!(
+                objects,
+                tablespace,
+                "the target has no such tablespace to use; they are in the database's own"
+            );
+        }
+        Ok(())
+    }
+
+    fn tell(&self, mapped: Mapped) {
+        let made = self.made();
+        mapped.tell(&made.roles);
+        made.excused
+            .lock()
+            .expect("no one panics with this lock")
+            .extend(mapped.excused);
+    }
+
+    /// Compares owners and grants, as far as they are copied.
+    async fn compare_rights(&self, session: &Session) -> Result<()> {
+        let made = self.made();
+        let target = rights::read(session, &HashSet::new()).await?;
+        let exact = made.definitions.major == survey::version(session).await?.0 / 10_000;
+        let excused = made
+            .excused
+            .lock()
+            .expect("no one panics with this lock")
+            .clone();
+        let found = rights::differences(
+            &made.definitions.rights,
+            &target,
+            &made.roles,
+            &excused,
+            exact,
+        );
+        for difference in &found {
+            tracing::error!(
+                difference = difference.as_str(),
+                "not the same on both sides"
+            );
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let (named, more) = found.split_at(found.len().min(3));
+        let rest = match more.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Err(Error::new(
+            Kind::Verify,
+            format!(
+                "the copy is not equal to the source: {}{rest}",
+                named.join("; ")
+            ),
+        )
+        .hint("the run's log names every difference"))
     }
 
     /// What is in incoming, but for what came from live.
@@ -490,6 +642,7 @@ impl Target {
         let session = self.session().await?;
         session.run("SET search_path = ''").await?;
         let mut found = catalogue::read(&session, &HashSet::new()).await?;
+        self.compare_rights(&session).await?;
         let carried = &self.made().carried;
         if !carried.tables.is_empty() {
             // What came from live is not the source's to compare: the tables, and all that has their name in front.

@@ -7,12 +7,16 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use super::connection::{Session, literal, quoted};
+use super::roles::Roles;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Chunk, Chunks, Encoding, Part};
 
 /// The name of the part; no table can be called so, as it is in the system's schema.
 const SCHEMA: &str = "pg_catalog";
 const NAME: &str = "pg_largeobject";
+
+/// The oid of `pg_largeobject`, which is what their comments and owners are filed under.
+const CLASS: u32 = 2613;
 
 /// So many bytes are read and written at once.
 const PIECE: i32 = 1024 * 1024;
@@ -24,6 +28,8 @@ pub(super) struct Described {
     owner: String,
     /// Privilege, role (`None`: public), with grant option.
     grants: Vec<(String, Option<String>, bool)>,
+    /// What the owner itself has not.
+    revoked: Vec<String>,
     comment: Option<String>,
 }
 
@@ -48,6 +54,7 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
             oid: row.get(0),
             owner: row.get(1),
             grants: Vec::new(),
+            revoked: Vec::new(),
             comment: row.get(2),
         })
         .collect();
@@ -66,6 +73,21 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
             found[place]
                 .grants
                 .push((row.get(1), row.get(2), row.get(3)));
+        }
+    }
+    let revoked = session
+        .query(
+            "SELECT m.oid, p FROM pg_largeobject_metadata m, unnest(ARRAY['SELECT', 'UPDATE']) AS p \
+             WHERE m.lomacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(m.lomacl) a \
+                 WHERE a.grantee = m.lomowner AND a.privilege_type = p) ORDER BY m.oid",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    for row in revoked {
+        let oid: u32 = row.get(0);
+        if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
+            found[place].revoked.push(row.get(1));
         }
     }
     Ok(found)
@@ -162,23 +184,33 @@ pub(super) async fn write(session: &Session, mut chunks: Chunks) -> Result<u64> 
     Ok(taken)
 }
 
-/// Statements that give them comments, grants and owners; each may fail for lack of a role or a privilege.
-pub(super) fn statements(objects: &[Described], me: &str) -> Vec<String> {
+/// Statements that give them comments, grants and owners, each with what it is about; each may fail for lack of a role
+/// or a privilege.
+pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32), String)> {
     let mut all = Vec::new();
     for one in objects {
         let object = format!("LARGE OBJECT {}", one.oid);
+        let mut say = |statement| all.push(((CLASS, one.oid), statement));
         if let Some(comment) = &one.comment {
-            all.push(format!("COMMENT ON {object} IS {};\n", literal(comment)));
+            say(format!("COMMENT ON {object} IS {};\n", literal(comment)));
         }
-        for (privilege, role, grantable) in &one.grants {
-            let role = role.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
-            let option = if *grantable { " WITH GRANT OPTION" } else { "" };
-            all.push(format!(
-                "GRANT {privilege} ON {object} TO {role}{option};\n"
-            ));
+        let heir = roles.heir(&one.owner);
+        if roles.are_copied() {
+            for (privilege, role, grantable) in &one.grants {
+                let role = role.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
+                let option = if *grantable { " WITH GRANT OPTION" } else { "" };
+                say(format!(
+                    "GRANT {privilege} ON {object} TO {role}{option};\n"
+                ));
+            }
+            for privilege in &one.revoked {
+                say(format!(
+                    "REVOKE {privilege} ON {object} FROM CURRENT_USER;\n"
+                ));
+            }
         }
-        if one.owner != me {
-            all.push(format!("ALTER {object} OWNER TO {};\n", quoted(&one.owner)));
+        if heir != roles.me() {
+            say(format!("ALTER {object} OWNER TO {};\n", quoted(heir)));
         }
     }
     all

@@ -2,6 +2,7 @@
 
 mod carry;
 mod catalogue;
+mod collations;
 mod connection;
 mod dump;
 mod fitness;
@@ -9,6 +10,8 @@ mod incoming;
 mod large;
 mod publish;
 mod restore;
+mod rights;
+mod roles;
 mod source;
 mod survey;
 mod target;
@@ -31,6 +34,8 @@ pub use self::target::Target;
 pub struct Definitions {
     /// The `pg_dump` that made this, and that can do the same for the target.
     dump: dump::PgDump,
+    /// The source's major version.
+    major: u32,
     traits: survey::Traits,
     encoding: String,
     sequences: Vec<survey::Sequence>,
@@ -47,6 +52,9 @@ pub struct Definitions {
     /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
     by_root: HashMap<usize, (String, String)>,
     toc: toc::Toc,
+    /// Owners and grants.
+    rights: Vec<rights::Right>,
+    collations: Vec<collations::Collation>,
 }
 
 /// What a task asks that PostgreSQL cannot do: nothing of what there is so far.

@@ -239,6 +239,8 @@ impl store::Source for Source {
         let toc = dump
             .definitions(&self.address, Some(&snapshot), &without)
             .await?;
+        let rights = super::rights::read(keeper, &gone).await?;
+        let collations = super::collations::used(keeper, number).await?;
         let left_out = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
@@ -263,6 +265,9 @@ impl store::Source for Source {
             large: large.clone(),
             by_root: by_root.clone(),
             toc,
+            rights,
+            collations,
+            major,
         };
         let survey = Survey {
             server: Server {

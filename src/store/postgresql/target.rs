@@ -10,7 +10,7 @@ use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::publish::{self, Names};
 use super::{carry, checksum, restore, survey};
-use crate::config::job::{KeepPrevious, StoreKind, Task};
+use crate::config::job::{KeepPrevious, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -23,6 +23,7 @@ pub struct Target {
     pub(super) context: Context,
     pub(super) names: Names,
     pub(super) previous: KeepPrevious,
+    pub(super) roles: Roles,
     /// In a database that is never renamed; it has the lock.
     pub(super) admin: Session,
     pub(super) incoming: OnceCell<Incoming>,
@@ -66,6 +67,7 @@ impl Target {
             address,
             context: context.clone(),
             previous: task.previous,
+            roles: task.roles,
             admin,
             incoming: OnceCell::new(),
             idle: Arc::default(),

@@ -37,6 +37,8 @@ pub(super) struct Entry {
     pub(super) drop: String,
     pub(super) schema: Option<String>,
     pub(super) owner: String,
+    /// Where its files are, if not in the database's own tablespace.
+    pub(super) tablespace: Option<String>,
     pub(super) needs: Vec<i64>,
 }
 
@@ -123,7 +125,7 @@ fn read(archive: &[u8]) -> std::result::Result<Toc, String> {
         let drop = from.string()?.unwrap_or_default();
         let _copy = from.string()?;
         let schema = from.string()?.filter(|schema| !schema.is_empty());
-        let _tablespace = from.string()?;
+        let tablespace = from.string()?.filter(|name| !name.is_empty());
         let access_method = if minor >= 14 { from.string()? } else { None };
         if minor >= 16 {
             from.int()?; // relkind
@@ -147,6 +149,7 @@ fn read(archive: &[u8]) -> std::result::Result<Toc, String> {
             drop,
             schema,
             owner,
+            tablespace,
             needs,
         });
     }

@@ -42,6 +42,12 @@ pub fn unable(task: &Task) -> Vec<Unable> {
             why: "an SQLite file has one writer: `jobs` is 1 or not set".to_owned(),
         });
     }
+    if task.places.contains_key("roles") {
+        found.push(Unable {
+            key: "roles",
+            why: "an SQLite file knows no roles: leave `roles` out".to_owned(),
+        });
+    }
     found
 }
 

@@ -1,13 +1,18 @@
 //! All that a database holds, to be compared with another one's.
 
-use super::postgres::{Cluster, Must, client};
+use super::postgres::{Cluster, Must, bare};
 
 impl Cluster {
     /// Everything in a database in an order that depends on nothing but itself: `pg_dump`'s entries and the rows in
     /// them, and the rows of materialized views. Two databases are equal when these are. Publications and
     /// subscriptions are not in it.
     pub(crate) fn pg_dump(&self, database: &str) -> Vec<String> {
-        let output = client("pg_dump")
+        self.pg_dump_by(&self.program("pg_dump"), database)
+    }
+
+    /// The same, as another version's `pg_dump` sees it.
+    pub(crate) fn pg_dump_by(&self, program: &std::path::Path, database: &str) -> Vec<String> {
+        let output = bare(program)
             .args(["--no-publications", "--no-subscriptions", "--dbname"])
             .arg(self.url("postgres", database))
             .must("pg_dump");
@@ -71,8 +76,8 @@ fn entries(dump: &str) -> Vec<String> {
         // What speaks of the dump or its session instead of the database.
         let noise = line.is_empty()
             || line == "--"
+            || (line.starts_with("SET ") && !line.starts_with("SET SESSION AUTHORIZATION "))
             || [
-                "SET ",
                 "SELECT pg_catalog.set_config(",
                 "\\restrict ",
                 "\\unrestrict ",

