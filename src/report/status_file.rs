@@ -107,6 +107,9 @@ pub struct StatusFile {
     /// What is wrong with the job's file while its last good version stays in force; empty: nothing.
     #[serde(default)]
     pub problem: String,
+    /// Whether a run in place has emptied live, and none has loaded it since.
+    #[serde(default)]
+    pub broken: bool,
     /// How long a run may take.
     #[serde(default)]
     pub timeout_seconds: Option<u64>,

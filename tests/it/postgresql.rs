@@ -2,6 +2,7 @@
 
 mod copying;
 mod failing;
+mod in_place;
 mod options;
 mod privileges;
 mod publishing;

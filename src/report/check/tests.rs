@@ -33,6 +33,7 @@ fn job(name: &str) -> StatusFile {
         next_run_at: None,
         paused: None,
         problem: String::new(),
+        broken: false,
         timeout_seconds: Some(21600),
         consecutive_failures: 0,
         errors: 0,

@@ -10,7 +10,7 @@ use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::publish::{self, Names};
 use super::{carry, checksum, restore, survey};
-use crate::config::job::{KeepPrevious, StoreKind, Task};
+use crate::config::job::{KeepPrevious, Publish, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -23,6 +23,7 @@ pub struct Target {
     pub(super) context: Context,
     pub(super) names: Names,
     pub(super) previous: KeepPrevious,
+    pub(super) in_place: bool,
     /// In a database that is never renamed; it has the lock.
     pub(super) admin: Session,
     pub(super) incoming: OnceCell<Incoming>,
@@ -37,6 +38,8 @@ pub(super) enum Progress {
     /// Names have changed; `had_live`: there was something to become previous.
     Published {
         had_live: bool,
+        /// It was a shell, see `in_place`: nothing to go back to.
+        shell: bool,
     },
 }
 
@@ -66,6 +69,7 @@ impl Target {
             address,
             context: context.clone(),
             previous: task.previous,
+            in_place: task.publish == Publish::InPlace,
             admin,
             incoming: OnceCell::new(),
             idle: Arc::default(),
@@ -147,11 +151,23 @@ impl store::Target for Target {
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
-        self.refuse_unfit(survey).await
+        self.refuse_unfit(survey).await?;
+        if self.in_place {
+            self.refuse_unfit_in_place().await?;
+        }
+        Ok(())
     }
 
     async fn prepare(&self, survey: &Survey) -> Result<()> {
         self.make_incoming(survey).await
+    }
+
+    async fn empty(&self) -> Result<()> {
+        self.empty_live().await
+    }
+
+    async fn broken(&self) -> Result<bool> {
+        self.live_is_shell().await
     }
 
     async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64> {
@@ -251,8 +267,10 @@ impl store::Target for Target {
             incoming,
             previous,
             discarded,
+            ..
         } = &self.names;
         let had_live = publish::exists(&self.admin, live).await?;
+        let shell = self.live_is_shell().await?;
         let had_previous = publish::exists(&self.admin, previous).await?;
         let mut first = Vec::new();
         let mut renames: Vec<(&str, &str)> = Vec::new();
@@ -260,11 +278,15 @@ impl store::Target for Target {
             first.push(format!("ALTER DATABASE {} RESET ALL", quoted(incoming)));
             first.extend(publish::settings_of(&self.admin, live, incoming).await?);
             first.extend(publish::rights_of(&self.admin, live, incoming).await?);
-            first.push(publish::closed(live));
-            if had_previous {
-                renames.push((previous, discarded));
+            if shell {
+                renames.push((live, discarded));
+            } else {
+                first.push(publish::closed(live));
+                if had_previous {
+                    renames.push((previous, discarded));
+                }
+                renames.push((live, previous));
             }
-            renames.push((live, previous));
         }
         renames.push((incoming, live));
         let helper = self
@@ -273,13 +295,13 @@ impl store::Target for Target {
             .await?;
         publish::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") =
-            Progress::Published { had_live };
+            Progress::Published { had_live, shell };
         Ok(())
     }
 
     async fn revert(&self) -> Result<()> {
         let progress = *self.progress.lock().expect("no one panics with this lock");
-        let Progress::Published { had_live } = progress else {
+        let Progress::Published { had_live, shell } = progress else {
             return Ok(());
         };
         let Names {
@@ -287,10 +309,13 @@ impl store::Target for Target {
             incoming,
             previous,
             discarded,
+            ..
         } = &self.names;
         let mut renames: Vec<(&str, &str)> = vec![(live, incoming)];
         let mut first = Vec::new();
-        if had_live {
+        if shell {
+            renames.push((discarded, live));
+        } else if had_live {
             first = publish::rights_of(&self.admin, live, previous).await?;
             renames.push((previous, live));
             if publish::exists(&self.admin, discarded).await? {
