@@ -4,6 +4,7 @@ mod copying;
 mod failing;
 mod in_place;
 mod options;
+mod pacing;
 mod privileges;
 mod publishing;
 mod refusing;

@@ -14,8 +14,11 @@ pub(super) struct Gauge {
     session: Mutex<Option<Session>>,
 }
 
-/// On a standby: nothing that was received waits to be replayed, or how old the last commit is that was.
+/// On a standby: nothing that was received waits to be replayed, or how old the last commit is that was. Replay that waits
+/// for readers, ours perhaps, is no lag to pause for: a session that we do not read from cannot be cancelled by the server
+/// either, and each would wait for the other.
 const OF_STANDBY: &str = "SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
+     WHEN EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event LIKE 'RecoveryConflict%') THEN 0 \
      ELSE extract(epoch FROM clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) \
      END::float8";
 
@@ -23,7 +26,7 @@ const OF_STANDBY: &str = "SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_w
 const OF_PRIMARY: &str =
     "SELECT coalesce(extract(epoch FROM max(replay_lag)), 0)::float8 FROM pg_stat_replication";
 
-/// Without these, lags of others are NULL.
+/// Without this privilege, what concerns others is NULL.
 const MAY_SEE: &str = "SELECT pg_is_in_recovery(), pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), current_user::text";
 
 impl Gauge {
@@ -40,10 +43,10 @@ impl Gauge {
             .await
             .map_err(session.explain())?;
         let (standby, may, me): (bool, bool, String) = (row.get(0), row.get(1), row.get(2));
-        if !standby && !may {
+        if !may {
             return Err(Error::new(
                 Kind::Permission,
-                format!("the source's user {me} may not see how far its standbys are behind"),
+                format!("the source's user {me} may not see how far replication is behind"),
             )
             .hint(format!(
                 "GRANT pg_monitor TO {}, or take max_replication_lag out of the job",
