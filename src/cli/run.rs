@@ -266,8 +266,11 @@ pub(super) fn order(
 }
 
 fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
-    let (job, _) =
-        crate::config::load_job(&dead.file, settings).map_err(crate::error::Error::from)?;
+    let (job, _) = config::load_job(&dead.file, settings).or_else(|broken| {
+        // It was good when the run began.
+        let copy = crate::daemon::last_good(settings, &dead.job);
+        config::load_job_as(&dead.file, &copy, settings).map_err(|_| Error::from(broken))
+    })?;
     order(
         job,
         settings.clone(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Options, asker, has_daemon, jobs, settings, terminal};
+use crate::daemon;
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::host_name;
 use crate::state::{Queued, Run, State, Trigger};
@@ -56,8 +57,21 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             file.display()
         )));
     }
-    let (job, warnings) = crate::config::load_job(&file, &settings).map_err(super::wrong)?;
-    options.warn(&warnings);
+    let job = match crate::config::load_job(&file, &settings) {
+        Ok((job, warnings)) => {
+            options.warn(&warnings);
+            job
+        }
+        Err(broken) => {
+            // As for its schedule.
+            let copy = daemon::last_good(&settings, &args.job);
+            let Ok((job, _)) = crate::config::load_job_as(&file, &copy, &settings) else {
+                return Err(super::wrong(broken));
+            };
+            terminal::note("the job's file is broken; its last good version runs");
+            job
+        }
+    };
     let id = uuid::Uuid::now_v7().to_string();
     state.ask(&Queued {
         id: &id,

@@ -14,6 +14,15 @@ use crate::config::{self, Diagnostics};
 use crate::error::{Error, Result, io};
 use crate::state::KnownJob;
 
+/// Where the daemon keeps a job's file as it was when it was last good.
+pub fn last_good(settings: &Settings, job: &str) -> PathBuf {
+    directory(settings).join(format!("{job}.toml"))
+}
+
+fn directory(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("last-good")
+}
+
 /// What tells that a file was changed, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signature(Option<(u64, u64, u64, i64, i64)>);
@@ -95,7 +104,7 @@ pub(super) struct Jobs {
 
 impl Jobs {
     pub(super) fn new(settings: &Settings, host: &str) -> Result<Self> {
-        let copies = settings.state_dir.join("last-good");
+        let copies = directory(settings);
         // Job files may hold passwords.
         DirBuilder::new()
             .recursive(true)
@@ -167,8 +176,10 @@ impl Jobs {
                 return found;
             }
         };
-        self.problem.clear();
         self.unsettled = false;
+        if !std::mem::take(&mut self.problem).is_empty() {
+            tracing::info!("the jobs' directory can be read again");
+        }
         let mut there = BTreeSet::new();
         for file in files {
             let Ok(name) = JobName::of_file(&file) else {
@@ -334,8 +345,15 @@ fn read(file: &Path, copy: &Path, settings: &Settings) -> Result<Job, Diagnostic
     job.map(|(job, _)| job)
 }
 
+/// Replaces a file that only its owner may read: whoever is killed half-way leaves the old one.
+pub(super) fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    keep(&new, bytes)?;
+    fs::rename(new, file)
+}
+
 /// Writes a file that only its owner may read.
-pub(super) fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new()
         .write(true)
         .create(true)

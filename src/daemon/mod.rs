@@ -9,6 +9,8 @@
 //! | [`planner`] | what is due: pure |
 //! | `heartbeat` | once a second |
 //! | `jobs` | job files, and their last good versions |
+//! | `reload` | changed files |
+//! | `queue` | what is due goes in, what there is room for comes out |
 //! | `supervisor` | runs as processes |
 //! | `upkeep` | what it does beside: status files, metrics, history |
 //! | `notify` | what systemd is told |
@@ -17,29 +19,32 @@ mod heartbeat;
 mod jobs;
 mod notify;
 pub mod planner;
+mod queue;
+mod reload;
 mod supervisor;
 mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use self::jobs::last_good;
+
 use self::heartbeat::{Beat, Heartbeat};
 use self::jobs::{Jobs, Look, Signature};
 use self::notify::Notify;
-use self::planner::{Absence, Due};
-use self::supervisor::{Start, Supervisor};
+use self::planner::Absence;
+use self::supervisor::Supervisor;
 use self::upkeep::Upkeep;
-use crate::config;
 use crate::config::job::{OnStop, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::guard::daemon_lock::DaemonLock;
 use crate::guard::process::{Process, host_name};
-use crate::report::log::{job_span, run_span};
-use crate::state::{self, Entry, KnownJob, Outcome, Pause, Queued, Run, RunState, State, Trigger};
+use crate::report::log::run_span;
+use crate::state::{self, KnownJob, Pause, Run, RunState, State};
 
 /// How many beats lie between two looks at the files; while one of them is just being changed, there is none.
 const FILES: u64 = 3;
@@ -253,183 +258,6 @@ impl Daemon {
         self.upkeep.changed(gone.map(|(_, job)| job));
     }
 
-    /// Puts what is due in the queue.
-    fn plan(&mut self, absence: Absence, unfinished: &[Run], now: DateTime<Utc>) -> Result<()> {
-        let mut due: Vec<(String, Due)> = Vec::new();
-        let mut before = Vec::new();
-        for (name, entry) in self.jobs.iter_mut() {
-            let Some(planned) = entry.planned.as_mut() else {
-                continue;
-            };
-            let come = planned.next().is_some_and(|next| next <= now);
-            if !come && planned.handled_until() <= now {
-                continue;
-            }
-            let was = planned.clone();
-            if let Some(found) = planned.look(now, absence) {
-                due.push((name.clone(), found));
-                before.push((name.clone(), was));
-            }
-        }
-        let settled = self.settle(&due, unfinished, now);
-        if settled.is_err() {
-            // Not recorded is not dealt with: the times come up again.
-            for (name, entry) in self.jobs.iter_mut() {
-                if let Some((_, was)) = before.iter().find(|(job, _)| job == name) {
-                    entry.planned = Some(was.clone());
-                }
-            }
-        }
-        settled
-    }
-
-    /// Records what becomes of due times.
-    fn settle(
-        &mut self,
-        due: &[(String, Due)],
-        unfinished: &[Run],
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        if due.is_empty() {
-            return Ok(());
-        }
-        self.look_at_pauses()?;
-        let mut verdicts: Vec<(&str, String, Verdict)> = Vec::new();
-        for (name, due) in due {
-            let _entered = job_span(name).entered();
-            let busy = unfinished
-                .iter()
-                .find(|run| run.job == *name && !run.is_dead(&self.host));
-            let verdict = match (due, busy) {
-                (Due::Rewound { from }, _) => {
-                    tracing::warn!(%from, "the clock had been far ahead; the schedule begins anew");
-                    continue;
-                }
-                _ if self.paused.iter().any(|pause| pause.job == *name) => {
-                    tracing::info!("due, and paused");
-                    continue;
-                }
-                (Due::Missed { first, last, count }, _) => {
-                    Verdict::Skip(missed(*first, *last, *count))
-                }
-                (Due::Run { .. }, Some(run)) => Verdict::Skip(format!(
-                    "not started: run {} of this job was still {}",
-                    run.id, run.state
-                )),
-                (Due::Run { trigger, .. }, None) => Verdict::Wait(*trigger),
-            };
-            if let Verdict::Skip(why) = &verdict {
-                tracing::warn!(why, "a run was skipped");
-            }
-            verdicts.push((name, uuid::Uuid::now_v7().to_string(), verdict));
-        }
-        let mut entries = Vec::new();
-        for (name, id, verdict) in &verdicts {
-            let Some((entry, job)) = self
-                .jobs
-                .get(name)
-                .and_then(|entry| Some((entry, entry.job.as_ref()?)))
-            else {
-                continue;
-            };
-            let queued = |trigger| Queued {
-                id,
-                job: name,
-                file: &entry.file,
-                from: job.from.as_str(),
-                to: job.to.as_str(),
-                trigger,
-                by: "",
-            };
-            entries.push(match verdict {
-                Verdict::Wait(trigger) => Entry::Wait(queued(*trigger)),
-                Verdict::Skip(why) => Entry::Skip(queued(Trigger::Schedule), why),
-            });
-        }
-        let known: Vec<KnownJob> = due
-            .iter()
-            .filter_map(|(name, _)| self.jobs.known(name, now))
-            .collect();
-        self.state.settle_due(&entries, &known)?;
-        self.upkeep
-            .changed(due.iter().map(|(name, _)| name.clone()));
-        Ok(())
-    }
-
-    /// A run that starts now goes by what its files say now, not by what they said at the last look.
-    fn freshen(&mut self, unfinished: &[Run]) {
-        let room = self.supervisor.count() < self.settings.max_concurrent_runs;
-        let starts =
-            |run: &&Run| self.waiting.contains_key(&run.id) && !self.supervisor.has(&run.id);
-        let jobs: Vec<&str> = unfinished
-            .iter()
-            .filter(starts)
-            .map(|run| run.job.as_str())
-            .collect();
-        if !room || jobs.is_empty() {
-            return;
-        }
-        if self.signature != self.settings.file.as_deref().map(Signature::of) {
-            self.reload(Look::Changed);
-        }
-        let stale = |job: &&str| {
-            let entry = self.jobs.get(job);
-            entry.is_some_and(|entry| entry.is_stale() && entry.has_file())
-        };
-        if jobs.iter().any(stale) {
-            self.take_over(Look::All);
-        }
-    }
-
-    /// Starts runs that wait, in order, as far as there is room.
-    fn start_waiting(&mut self, unfinished: &[Run]) {
-        let mut busy: BTreeSet<String> = self.supervisor.jobs().map(str::to_owned).collect();
-        let waiting = unfinished
-            .iter()
-            .filter(|run| run.state == RunState::Pending && run.host == self.host);
-        for run in waiting {
-            if self.supervisor.has(&run.id) {
-                continue;
-            }
-            if self.supervisor.count() >= self.settings.max_concurrent_runs
-                || busy.contains(&run.job)
-            {
-                self.upkeep.changed([run.job.clone()]);
-                continue;
-            }
-            let _entered = run_span(&run.job, &run.id).entered();
-            let entry = self.jobs.get(&run.job);
-            let broken =
-                |broken: bool, copy: PathBuf| Some(copy).filter(|copy| broken && copy.exists());
-            let start = Start {
-                run,
-                config: self.config.as_deref(),
-                copy: entry.and_then(|entry| {
-                    let problem = !entry.problem.is_empty() || entry.is_stale();
-                    broken(problem, self.jobs.copy_of(Some(&run.job)))
-                }),
-                settings_copy: broken(!self.problem.is_empty(), self.jobs.copy_of(None)),
-            };
-            if start.copy.is_some() {
-                tracing::warn!("the job's file is broken or away; its last good version runs");
-            }
-            busy.insert(run.job.clone());
-            if let Err(error) = self.supervisor.start(&start, &self.settings) {
-                tracing::error!(%error, "the run cannot be started");
-                let outcome = Outcome {
-                    state: RunState::Failed,
-                    message: error.to_string(),
-                    errors: 1,
-                    warnings: 0,
-                    exit_code: 1,
-                };
-                let recorded = self.state.finish(&run.id, &outcome);
-                self.upkeep.report(UNRECORDED, recorded.err());
-                self.upkeep.changed([run.job.clone()]);
-            }
-        }
-    }
-
     /// A child has ended.
     fn reap(&mut self, ended: supervisor::Ended) {
         match self.supervisor.reap(ended, &self.state, &self.settings) {
@@ -458,146 +286,6 @@ impl Daemon {
             &self.settings,
             &self.state,
         );
-    }
-
-    /// Reads files again. What is wrong with them changes nothing.
-    fn reload(&mut self, look: Look) {
-        if look == Look::All {
-            Notify::reloading();
-            tracing::info!("reading all files again");
-        }
-        let look = if self.reload_settings(look) {
-            Look::All
-        } else {
-            look
-        };
-        self.take_over(look);
-        if look == Look::All {
-            tracing::info!(jobs = self.jobs.iter().count(), "files are read");
-            Notify::ready();
-        }
-    }
-
-    fn take_over(&mut self, look: Look) {
-        let found = self
-            .jobs
-            .look(look, &self.settings, &BTreeMap::new(), Utc::now());
-        let taken = self.took_over(found);
-        self.upkeep
-            .report("changed files cannot be recorded", taken.err());
-    }
-
-    /// True if they are others now.
-    fn reload_settings(&mut self, look: Look) -> bool {
-        let signature = self.settings.file.as_deref().map(Signature::of);
-        if look == Look::Changed && signature == self.signature {
-            return false;
-        }
-        self.signature = signature;
-        // The defaults would do without a file, and know none of the host's environments.
-        let gone = self.settings.file.as_ref().filter(|file| !file.exists());
-        let loaded = match gone {
-            Some(file) => Err(format!("{} is not there any more", file.display())),
-            None => config::load_settings(self.config.as_deref(), config::environment())
-                .map_err(jobs::one_line),
-        };
-        match loaded {
-            Ok((settings, _)) => {
-                for (key, old, new) in [
-                    ("state_dir", &self.settings.state_dir, &settings.state_dir),
-                    (
-                        "status_dir",
-                        &self.settings.status_dir,
-                        &settings.status_dir,
-                    ),
-                    ("lock_dir", &self.settings.lock_dir, &settings.lock_dir),
-                ] {
-                    if old != new {
-                        tracing::warn!(key, now = %old.display(), "this is changed by a restart of the daemon only");
-                    }
-                }
-                self.settings = Settings {
-                    state_dir: self.settings.state_dir.clone(),
-                    status_dir: self.settings.status_dir.clone(),
-                    lock_dir: self.settings.lock_dir.clone(),
-                    ..settings
-                };
-                if !std::mem::take(&mut self.problem).is_empty() {
-                    tracing::info!("the settings' file is good again");
-                }
-                self.keep_settings();
-            }
-            Err(problem) => {
-                if problem != self.problem {
-                    tracing::error!(
-                        problem,
-                        "the settings' file is broken; its last good version stays in force"
-                    );
-                }
-                self.problem = problem;
-            }
-        }
-        self.seen = None;
-        true
-    }
-
-    /// Runs read the settings themselves, and need the last good version while the file is broken.
-    fn keep_settings(&self) {
-        if let Some(file) = &self.settings.file
-            && let Ok(bytes) = config::contents(file)
-            && let Err(error) = jobs::keep(&self.jobs.copy_of(None), &bytes)
-        {
-            tracing::warn!(%error, "the settings' last good version cannot be kept");
-        }
-    }
-
-    /// Records what the files say now.
-    fn took_over(&mut self, found: jobs::Found) -> Result<()> {
-        let now = Utc::now();
-        for name in &found.removed {
-            let _entered = job_span(name).entered();
-            tracing::info!("the job's file is gone, and so is the job");
-            self.state.forget_job(name)?;
-            self.upkeep.removed(name);
-        }
-        if !found.due.is_empty() {
-            let unfinished = self.state.unfinished()?;
-            self.settle(&found.due, &unfinished, now)?;
-        }
-        let known: Vec<KnownJob> = found
-            .changed
-            .iter()
-            .filter_map(|name| self.jobs.known(name, now))
-            .collect();
-        self.state.set_jobs(&known)?;
-        self.upkeep.changed(found.changed);
-        Ok(())
-    }
-
-    /// What has waited since before the daemon was down for long is not started in the middle of somebody's day.
-    fn drop_old_queue(&mut self, now: DateTime<Utc>) -> Result<()> {
-        for run in self.state.unfinished()? {
-            if run.state == RunState::Pending
-                && run.host == self.host
-                && now - run.started_at > planner::LATE
-            {
-                let _entered = run_span(&run.job, &run.id).entered();
-                let message = format!(
-                    "not started: it has waited since {}, and the daemon was not running",
-                    rfc3339(run.started_at)
-                );
-                tracing::warn!(message, "a run was skipped");
-                let outcome = Outcome {
-                    state: RunState::Skipped,
-                    message,
-                    errors: 0,
-                    warnings: 1,
-                    exit_code: 75,
-                };
-                self.state.finish(&run.id, &outcome)?;
-            }
-        }
-        Ok(())
     }
 
     fn record_self(&mut self, now: DateTime<Utc>) -> Result<()> {
@@ -702,31 +390,6 @@ impl Daemon {
         tracing::info!("daemon has stopped");
         Ok(())
     }
-}
-
-enum Verdict {
-    Wait(Trigger),
-    Skip(String),
-}
-
-fn missed(first: DateTime<Utc>, last: DateTime<Utc>, count: u32) -> String {
-    let when = if count == 1 {
-        format!("at {}", rfc3339(last))
-    } else {
-        let more = if count >= planner::MANY {
-            " or more"
-        } else {
-            ""
-        };
-        format!(
-            "{count}{more} times from {} to {}",
-            rfc3339(first),
-            rfc3339(last)
-        )
-    };
-    format!(
-        "missed: due {when}, when the daemon was not running or the machine slept; `catch_up = true` would run it late"
-    )
 }
 
 fn rfc3339(at: DateTime<Utc>) -> String {

@@ -154,10 +154,7 @@ impl Supervisor {
         let both = file
             .try_clone()
             .map_err(io(format!("{} cannot be opened twice", output.display())))?;
-        let mut command = Command::new(&self.program);
-        if let Some(config) = start.config {
-            command.arg("--config").arg(config);
-        }
+        let mut command = command(&self.program, start.config, settings);
         command.args(["--once", "--run", &run.id]);
         for (flag, copy) in [
             ("--last-good", &start.copy),
@@ -170,14 +167,6 @@ impl Supervisor {
         let mut child = command
             .arg("-f")
             .arg(&run.file)
-            .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
-            .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
-            .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
-            .env_remove("NOTIFY_SOCKET")
-            .env_remove("WATCHDOG_USEC")
-            .env_remove("WATCHDOG_PID")
-            .process_group(0)
-            .stdin(Stdio::null())
             .stdout(file)
             .stderr(both)
             .kill_on_drop(false)
@@ -285,7 +274,11 @@ impl Supervisor {
                 );
             }
             let publishes = run.is_some_and(|run| run.step == "publish");
-            let grace = if publishes { grace.max(PUBLISHING) } else { grace };
+            let grace = if publishes {
+                grace.max(PUBLISHING)
+            } else {
+                grace
+            };
             if let Some((since, _)) = &watched.told
                 && since.elapsed() >= grace
             {
@@ -382,13 +375,13 @@ impl Supervisor {
         }
         if run.state == RunState::Running {
             let code = end.status.and_then(|status| status.code());
-            if let Some(said) = code.and_then(|_| error_of(&words)) {
-                how = said;
-            } else if let Some(last) = last_line(state, id)? {
-                how = format!("{how} (its last line: {last})");
-            }
-            recover::bury_one(state, settings, &run, &how)?;
-            tracing::error!(how, "run failed");
+            // What it printed last says more than how it ended.
+            let known = match code.and_then(|_| error_of(&words)) {
+                Some(said) => Some(said),
+                None => last_line(state, id)?.map(|last| format!("its last line: {last}")),
+            };
+            recover::bury_one(state, settings, &run, &how, known.as_deref())?;
+            tracing::error!(how, last = known.unwrap_or_default(), "run failed");
         } else {
             never_began(state, &run, &how, end.status, &words)?;
         }
@@ -421,6 +414,24 @@ impl Supervisor {
         lines.drain(..lines.len().saturating_sub(LAST_WORDS));
         lines
     }
+}
+
+/// This program, in a process group of its own, with the daemon's directories; systemd's words are for the daemon alone.
+pub(super) fn command(program: &Path, config: Option<&Path>, settings: &Settings) -> Command {
+    let mut command = Command::new(program);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    command
+        .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
+        .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
+        .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
+        .process_group(0)
+        .stdin(Stdio::null());
+    command
 }
 
 /// A run whose process ended before there was anything to record; what it said on stderr is all there is.

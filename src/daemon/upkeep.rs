@@ -9,10 +9,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use tokio::process::Command;
 
 use super::jobs::{Entry, Jobs};
 use super::planner::Planned;
+use super::supervisor::command;
 use crate::config::Variables;
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
@@ -236,20 +236,8 @@ pub(super) fn clear_after(
         tell(run, settings, state);
         return;
     }
-    let mut command = Command::new(program);
-    if let Some(config) = config {
-        command.arg("--config").arg(config);
-    }
-    let child = command
+    let child = command(program, config, settings)
         .args(["clear", &run.id])
-        .env("ENVSYNCD_STATE_DIR", &settings.state_dir)
-        .env("ENVSYNCD_STATUS_DIR", &settings.status_dir)
-        .env("ENVSYNCD_LOCK_DIR", &settings.lock_dir)
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_USEC")
-        .env_remove("WATCHDOG_PID")
-        .process_group(0)
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn();
     match child {

@@ -20,17 +20,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn bury(state: &State, settings: &Settings) -> Result<Vec<Run>> {
     let mut dead = Vec::new();
     for run in state.dead_runs()? {
-        let how = "the run's process died (killed, or the machine went down)";
-        tracing::warn!(job = run.job, run = run.id, how, "found a dead run");
-        if bury_one(state, settings, &run, how)? {
+        tracing::warn!(job = run.job, run = run.id, "found a dead run");
+        let why = "killed, or the machine went down";
+        if bury_one(state, settings, &run, "the run's process died", Some(why))? {
             dead.push(run);
         }
     }
     Ok(dead)
 }
 
-/// Records a run as failed whose process ended without a word. False if somebody else did, or it had ended after all.
-pub fn bury_one(state: &State, settings: &Settings, run: &Run, how: &str) -> Result<bool> {
+/// Records a run as failed whose process ended without a word: `how`, and what else is known. False if somebody else
+/// did, or it had ended after all.
+pub fn bury_one(
+    state: &State,
+    settings: &Settings,
+    run: &Run,
+    how: &str,
+    known: Option<&str>,
+) -> Result<bool> {
     let step = if run.step.is_empty() {
         "start"
     } else {
@@ -47,11 +54,12 @@ pub fn bury_one(state: &State, settings: &Settings, run: &Run, how: &str) -> Res
         }
         _ => "; the target is as it was",
     };
+    let known = known.map_or_else(String::new, |known| format!(" ({known})"));
     let buried = state.finish(
         &run.id,
         &Outcome {
             state: RunState::Failed,
-            message: format!("{how} during {step}{live}"),
+            message: format!("{how} during {step}{known}{live}"),
             errors: run.errors.max(1),
             warnings: run.warnings,
             exit_code: 1,

@@ -84,7 +84,7 @@ fn no_time_is_run_twice_or_lost_when_the_clock_is_set_and_the_heart_goes_on_beat
         runs.len() == 2 && runs[1].state == RunState::Succeeded
     });
 
-    // A day back is a clock that had been wrong; yet nothing that was run today runs again on the same day.
+    // Back and forth once more: none.
     clock.set("12:10");
     clock.set("13:35");
     ear.beats(&house, 3);

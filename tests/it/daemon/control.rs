@@ -189,3 +189,28 @@ fn a_pause_with_an_end_ends_by_itself() {
         house.status("a").unwrap()["paused"].is_null()
     });
 }
+
+#[test]
+fn a_watched_status_follows_a_run_from_its_queue_to_its_end() {
+    let mut house = House::new("");
+    let (job, gate) = gated(&house, "a");
+    house.put("a", &job);
+    house.put("b", &house.draft("b"));
+    house.start();
+    house.trigger("a");
+    house.until("the run is under way", |_| gate.is_reached());
+    house.trigger("b");
+    let watch = house.bed.spawn(&mut house.command(&["status", "--watch"]));
+    let has = |line: &[&str]| {
+        let said = watch.said();
+        said.lines()
+            .any(|shown| line.iter().all(|word| shown.contains(word)))
+    };
+    house.until("both were seen", |_| {
+        has(&["a ", "running"]) && has(&["b ", "pending", "waits for its turn"])
+    });
+    gate.open();
+    house.until("both ends were seen", |_| {
+        has(&["a ", "succeeded"]) && has(&["b ", "succeeded"])
+    });
+}

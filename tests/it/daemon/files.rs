@@ -67,6 +67,10 @@ fn a_file_that_breaks_in_whatever_way_keeps_its_last_good_version_in_force() {
             problem(house, "a").contains("a.toml")
         });
         assert_eq!(problem(&house, "b"), "");
+        house
+            .run(&["status", "a"])
+            .expect(0)
+            .says(&["a: its file is broken: ", "a.toml"]);
         until_it_ran_again(&house, "a");
         until_it_ran_again(&house, "b");
         house.until(&format!("{way} was a warning"), |house| {
@@ -123,6 +127,19 @@ fn a_file_that_is_broken_right_before_its_time_does_not_cost_the_run() {
     house.until("b ended", |house| house.last("b").unwrap().state.is_final());
     let run = house.last("b").unwrap();
     assert_eq!(run.state, RunState::Succeeded, "{}", run.message);
+}
+
+#[test]
+fn a_file_that_is_changed_right_before_its_run_is_run_as_it_is_now() {
+    let mut house = House::new("");
+    let hooks = |note: &str| format!("after_publish = {}", house.bed.note(note));
+    let (old, new) = (hooks("old"), hooks("new"));
+    house.put("a", &house.draft("a").hooks(&old));
+    house.start();
+    house.run(&["trigger", "a", "--wait"]).expect(0);
+    house.put("a", &house.draft("a").hooks(&new));
+    house.run(&["trigger", "a", "--wait"]).expect(0);
+    assert_eq!(house.bed.notes(), ["old", "new"]);
 }
 
 #[test]
@@ -316,6 +333,9 @@ fn jobs_stay_when_their_directory_is_taken_away() {
     until_it_ran_again(&house, "a");
     fs::rename(house.bed.path("jobs"), house.bed.path("away")).unwrap();
     house.until_said("all jobs stay as they are");
+    house.until("status said so", |house| {
+        house.run(&["status"]).stdout.contains("job_dir")
+    });
     until_it_ran_again(&house, "a");
     assert!(house.status("a").is_some());
     fs::rename(house.bed.path("away"), house.bed.path("jobs")).unwrap();
@@ -326,4 +346,17 @@ fn jobs_stay_when_their_directory_is_taken_away() {
             "{run:?}"
         );
     }
+}
+
+#[test]
+fn a_job_whose_file_is_broken_is_triggered_in_its_last_good_version() {
+    let mut house = House::new("");
+    house.put("a", &house.draft("a"));
+    house.start();
+    house.until("the job is known", |house| house.status("a").is_some());
+    fs::write(house.file("a"), "from = \"prod").unwrap();
+    house.run(&["trigger", "a", "--wait"]).expect(0).says(&[
+        "the job's file is broken; its last good version runs",
+        "a succeeded",
+    ]);
 }

@@ -11,7 +11,7 @@ use super::in_state;
 use crate::support::daemon::House;
 use crate::support::postgres::Must as _;
 
-/// A small file system of its own, until it is dropped.
+/// A small file system of its own, until it is dropped: before the house, whose directory can go only then.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -77,8 +77,6 @@ fn a_status_directory_that_becomes_read_only_is_told_once_and_caught_up_with() {
     house.until_said("the trouble is over");
     house.run(&["trigger", "c", "--wait"]).expect(0);
     house.until_status("c", "state", "succeeded");
-    drop(house);
-    drop(disk);
 }
 
 #[test]
@@ -103,8 +101,6 @@ fn what_is_due_while_the_disk_is_full_runs_when_there_is_room_again() {
         "{}",
         house.said()
     );
-    drop(house);
-    drop(disk);
 }
 
 #[test]
@@ -141,8 +137,6 @@ fn a_run_that_ends_while_the_disk_is_full_is_recorded_when_there_is_room_again()
         house.said()
     );
     gate.open();
-    drop(house);
-    drop(disk);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use envsyncd::state::{Queued, RunState, Trigger};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::{gated, incoming, tables};
 use crate::support::daemon::{House, process_of};
@@ -172,20 +171,11 @@ fn a_process_that_is_killed_before_it_recorded_anything_is_a_failed_run() {
     house.job("a");
     house.start();
     house.signal(Signal::SIGSTOP);
-    ask(&house, "a");
+    let id = ask(&house, "a");
     // Nobody can record a begin meanwhile.
-    let store = rusqlite::Connection::open(house.bed.path("state/state.db")).unwrap();
-    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = writer(&house);
     house.signal(Signal::SIGCONT);
-    let mut process = None;
-    house.until("the run's process was there", |house| {
-        process = house.processes().into_iter().find(|pid| {
-            std::fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.windows(8).any(|word| word == b"\0--once\0"))
-        });
-        process.is_some()
-    });
-    kill(Pid::from_raw(process.unwrap()), Signal::SIGKILL).unwrap();
+    kill(until_process(&house, &id), Signal::SIGKILL).unwrap();
     store.execute_batch("ROLLBACK").unwrap();
     let run = house.until_run("a", RunState::Failed);
     assert!(
@@ -194,6 +184,81 @@ fn a_process_that_is_killed_before_it_recorded_anything_is_a_failed_run() {
         run.message
     );
     house.until_status("a", "state", "failed");
+}
+
+#[test]
+fn a_run_that_two_daemons_have_started_is_run_once_and_the_second_process_does_not_end_it() {
+    let mut house = House::new("max_concurrent_runs = 1");
+    let (job, gate) = gated(&house, "a");
+    house.put("a", &job);
+    let (job, other_gate) = gated(&house, "b");
+    house.put("b", &job);
+    house.start();
+    // The first daemon dies after it has started the process, and before that could record anything.
+    house.signal(Signal::SIGSTOP);
+    let id = ask(&house, "a");
+    let store = writer(&house);
+    house.signal(Signal::SIGCONT);
+    let first = until_process(&house, &id);
+    house.kill();
+    kill(first, Signal::SIGSTOP).unwrap();
+    store.execute_batch("ROLLBACK").unwrap();
+    // The next one starts another, which is not quick either.
+    let file = house.file("b");
+    let mut by_hand =
+        house
+            .bed
+            .spawn(&mut house.command(&["--once", "-f", file.to_str().unwrap()]));
+    other_gate.wait(&mut by_hand);
+    house.start();
+    assert_eq!(house.processes_of(&id), [first]);
+    let store = writer(&house);
+    house.settings("max_concurrent_runs = 2");
+    house.until("there was a second process", |house| {
+        house.processes_of(&id).len() == 2
+    });
+    let second = house
+        .processes_of(&id)
+        .into_iter()
+        .find(|pid| *pid != first);
+    kill(second.unwrap(), Signal::SIGSTOP).unwrap();
+    store.execute_batch("ROLLBACK").unwrap();
+    // The first wins.
+    kill(first, Signal::SIGCONT).unwrap();
+    house.until("the run was under way", |_| gate.is_reached());
+    kill(second.unwrap(), Signal::SIGCONT).unwrap();
+    house.until("the first was found", |house| {
+        let pid = format!("a: found a run that is under way pid={first}");
+        house.said().contains(&pid)
+    });
+    let run = house.last("a").unwrap();
+    assert_eq!(run.state, RunState::Running, "{}", run.message);
+    assert_eq!(process_of(&run), first);
+    assert_eq!(house.processes_of(&id), [first]);
+    gate.open();
+    other_gate.open();
+    assert_eq!(house.until_run("a", RunState::Succeeded).id, id);
+    assert_eq!(house.runs(Some("a")).len(), 1);
+}
+
+/// Whoever wants to write to the state store waits, until this is rolled back.
+fn writer(house: &House) -> rusqlite::Connection {
+    let store = rusqlite::Connection::open(house.bed.path("state/state.db")).unwrap();
+    store
+        .busy_timeout(std::time::Duration::from_secs(20))
+        .unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    store
+}
+
+/// Waits until a run has a process.
+fn until_process(house: &House, run: &str) -> nix::unistd::Pid {
+    let mut process = None;
+    house.until("the run's process was there", |house| {
+        process = house.processes_of(run).pop();
+        process.is_some()
+    });
+    process.unwrap()
 }
 
 /// As `trigger` does, which itself would find out what is wrong.

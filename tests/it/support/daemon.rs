@@ -276,6 +276,18 @@ impl House {
             })
             .collect()
     }
+
+    /// The processes that the daemon has started for a run.
+    pub(crate) fn processes_of(&self, run: &str) -> Vec<Pid> {
+        let of_run = |pid: &i32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+                line.split(|byte| *byte == 0)
+                    .any(|word| word == run.as_bytes())
+            })
+        };
+        let pids = self.processes().into_iter().filter(of_run);
+        pids.map(Pid::from_raw).collect()
+    }
 }
 
 impl Drop for House {

@@ -1,0 +1,249 @@
+//! The queue: what is due goes in, what there is room for comes out.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use super::jobs::{Look, Signature};
+use super::planner::{self, Absence, Due};
+use super::supervisor::Start;
+use super::{Daemon, UNRECORDED, rfc3339};
+use crate::error::Result;
+use crate::report::log::{job_span, run_span};
+use crate::state::{Entry, KnownJob, Outcome, Queued, Run, RunState, Trigger};
+
+impl Daemon {
+    /// Puts what is due in the queue.
+    pub(super) fn plan(
+        &mut self,
+        absence: Absence,
+        unfinished: &[Run],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut due: Vec<(String, Due)> = Vec::new();
+        let mut before = Vec::new();
+        for (name, entry) in self.jobs.iter_mut() {
+            let Some(planned) = entry.planned.as_mut() else {
+                continue;
+            };
+            let come = planned.next().is_some_and(|next| next <= now);
+            if !come && planned.handled_until() <= now {
+                continue;
+            }
+            let was = planned.clone();
+            if let Some(found) = planned.look(now, absence) {
+                due.push((name.clone(), found));
+                before.push((name.clone(), was));
+            }
+        }
+        let settled = self.settle(&due, unfinished, now);
+        if settled.is_err() {
+            // Not recorded is not dealt with: the times come up again.
+            for (name, entry) in self.jobs.iter_mut() {
+                if let Some((_, was)) = before.iter().find(|(job, _)| job == name) {
+                    entry.planned = Some(was.clone());
+                }
+            }
+        }
+        settled
+    }
+
+    /// Records what becomes of due times.
+    pub(super) fn settle(
+        &mut self,
+        due: &[(String, Due)],
+        unfinished: &[Run],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.look_at_pauses()?;
+        let mut verdicts: Vec<(&str, String, Verdict)> = Vec::new();
+        for (name, due) in due {
+            let _entered = job_span(name).entered();
+            let busy = unfinished
+                .iter()
+                .find(|run| run.job == *name && !run.is_dead(&self.host));
+            let verdict = match (due, busy) {
+                (Due::Rewound { from }, _) => {
+                    tracing::warn!(%from, "the clock had been far ahead; the schedule begins anew");
+                    continue;
+                }
+                _ if self.paused.iter().any(|pause| pause.job == *name) => {
+                    tracing::info!("due, and paused");
+                    continue;
+                }
+                (Due::Missed { first, last, count }, _) => {
+                    Verdict::Skip(missed(*first, *last, *count))
+                }
+                (Due::Run { .. }, Some(run)) => Verdict::Skip(format!(
+                    "not started: run {} of this job was still {}",
+                    run.id, run.state
+                )),
+                (Due::Run { trigger, .. }, None) => Verdict::Wait(*trigger),
+            };
+            if let Verdict::Skip(why) = &verdict {
+                tracing::warn!(why, "a run was skipped");
+            }
+            verdicts.push((name, uuid::Uuid::now_v7().to_string(), verdict));
+        }
+        let mut entries = Vec::new();
+        for (name, id, verdict) in &verdicts {
+            let Some((entry, job)) = self
+                .jobs
+                .get(name)
+                .and_then(|entry| Some((entry, entry.job.as_ref()?)))
+            else {
+                continue;
+            };
+            let queued = |trigger| Queued {
+                id,
+                job: name,
+                file: &entry.file,
+                from: job.from.as_str(),
+                to: job.to.as_str(),
+                trigger,
+                by: "",
+            };
+            entries.push(match verdict {
+                Verdict::Wait(trigger) => Entry::Wait(queued(*trigger)),
+                Verdict::Skip(why) => Entry::Skip(queued(Trigger::Schedule), why),
+            });
+        }
+        let known: Vec<KnownJob> = due
+            .iter()
+            .filter_map(|(name, _)| self.jobs.known(name, now))
+            .collect();
+        self.state.settle_due(&entries, &known)?;
+        self.upkeep
+            .changed(due.iter().map(|(name, _)| name.clone()));
+        Ok(())
+    }
+
+    /// A run that starts now goes by what its files say now, not by what they said at the last look.
+    pub(super) fn freshen(&mut self, unfinished: &[Run]) {
+        let room = self.supervisor.count() < self.settings.max_concurrent_runs;
+        let starts =
+            |run: &&Run| self.waiting.contains_key(&run.id) && !self.supervisor.has(&run.id);
+        let jobs: Vec<&str> = unfinished
+            .iter()
+            .filter(starts)
+            .map(|run| run.job.as_str())
+            .collect();
+        if !room || jobs.is_empty() {
+            return;
+        }
+        if self.signature != self.settings.file.as_deref().map(Signature::of) {
+            self.reload(Look::Changed);
+        }
+        let stale = |job: &&str| {
+            let entry = self.jobs.get(job);
+            entry.is_some_and(|entry| entry.is_stale() && entry.has_file())
+        };
+        if jobs.iter().any(stale) {
+            self.take_over(Look::All);
+        }
+    }
+
+    /// Starts runs that wait, in order, as far as there is room.
+    pub(super) fn start_waiting(&mut self, unfinished: &[Run]) {
+        let mut busy: BTreeSet<String> = self.supervisor.jobs().map(str::to_owned).collect();
+        let waiting = unfinished
+            .iter()
+            .filter(|run| run.state == RunState::Pending && run.host == self.host);
+        for run in waiting {
+            if self.supervisor.has(&run.id) {
+                continue;
+            }
+            if self.supervisor.count() >= self.settings.max_concurrent_runs
+                || busy.contains(&run.job)
+            {
+                self.upkeep.changed([run.job.clone()]);
+                continue;
+            }
+            let _entered = run_span(&run.job, &run.id).entered();
+            let entry = self.jobs.get(&run.job);
+            let broken =
+                |broken: bool, copy: PathBuf| Some(copy).filter(|copy| broken && copy.exists());
+            let start = Start {
+                run,
+                config: self.config.as_deref(),
+                copy: entry.and_then(|entry| {
+                    let problem = !entry.problem.is_empty() || entry.is_stale();
+                    broken(problem, self.jobs.copy_of(Some(&run.job)))
+                }),
+                settings_copy: broken(!self.problem.is_empty(), self.jobs.copy_of(None)),
+            };
+            if start.copy.is_some() {
+                tracing::warn!("the job's file is broken or away; its last good version runs");
+            }
+            busy.insert(run.job.clone());
+            if let Err(error) = self.supervisor.start(&start, &self.settings) {
+                tracing::error!(%error, "the run cannot be started");
+                let outcome = Outcome {
+                    state: RunState::Failed,
+                    message: error.to_string(),
+                    errors: 1,
+                    warnings: 0,
+                    exit_code: 1,
+                };
+                let recorded = self.state.finish(&run.id, &outcome);
+                self.upkeep.report(UNRECORDED, recorded.err());
+                self.upkeep.changed([run.job.clone()]);
+            }
+        }
+    }
+
+    /// What has waited since before the daemon was down for long is not started in the middle of somebody's day.
+    pub(super) fn drop_old_queue(&mut self, now: DateTime<Utc>) -> Result<()> {
+        for run in self.state.unfinished()? {
+            if run.state == RunState::Pending
+                && run.host == self.host
+                && now - run.started_at > planner::LATE
+            {
+                let _entered = run_span(&run.job, &run.id).entered();
+                let message = format!(
+                    "not started: it has waited since {}, and the daemon was not running",
+                    rfc3339(run.started_at)
+                );
+                tracing::warn!(message, "a run was skipped");
+                let outcome = Outcome {
+                    state: RunState::Skipped,
+                    message,
+                    errors: 0,
+                    warnings: 1,
+                    exit_code: 75,
+                };
+                self.state.finish(&run.id, &outcome)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Verdict {
+    Wait(Trigger),
+    Skip(String),
+}
+
+fn missed(first: DateTime<Utc>, last: DateTime<Utc>, count: u32) -> String {
+    let when = if count == 1 {
+        format!("at {}", rfc3339(last))
+    } else {
+        let more = if count >= planner::MANY {
+            " or more"
+        } else {
+            ""
+        };
+        format!(
+            "{count}{more} times from {} to {}",
+            rfc3339(first),
+            rfc3339(last)
+        )
+    };
+    format!(
+        "missed: due {when}, when the daemon was not running or the machine slept; `catch_up = true` would run it late"
+    )
+}
