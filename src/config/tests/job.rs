@@ -253,12 +253,7 @@ fn what_is_impossible_in_a_job_is_an_error_at_its_key() {
             "task[0].previous",
             "not possible with publish = \"in_place\"",
         ),
-        (
-            "",
-            "throttle = \"50\"",
-            "task[0].throttle",
-            "is not a rate",
-        ),
+        ("", "throttle = \"50\"", "task[0].throttle", "is not a rate"),
         (
             "",
             "throttle = 50",

@@ -30,7 +30,17 @@ mod tests {
     fn a_conflict_with_recovery_is_told_from_a_serialization_failure() {
         let advice = of("40001", "canceling statement due to conflict with recovery").unwrap();
         assert!(advice.contains("hot_standby_feedback"));
-        assert_eq!(of("40001", "could not serialize access due to concurrent update"), None);
-        assert!(of("72000", "snapshot too old").unwrap().contains("old_snapshot_threshold"));
+        assert_eq!(
+            of(
+                "40001",
+                "could not serialize access due to concurrent update"
+            ),
+            None
+        );
+        assert!(
+            of("72000", "snapshot too old")
+                .unwrap()
+                .contains("old_snapshot_threshold")
+        );
     }
 }

@@ -72,21 +72,22 @@ impl Replicated {
 
     /// A commit that waits to be replayed, or is.
     fn commit(&self) {
-        self.primary
-            .psql("postgres", "CREATE TABLE IF NOT EXISTS beat (at timestamptz); INSERT INTO beat VALUES (now())");
+        self.primary.psql(
+            "postgres",
+            "CREATE TABLE IF NOT EXISTS beat (at timestamptz); INSERT INTO beat VALUES (now())",
+        );
     }
 }
 
 const LAG: &str = "max_replication_lag = \"2s\"";
 
 fn pauses_and_goes_on(replicated: &Replicated, scene: &Scene<'_>, url: &str) {
-    let job = Job::between(
-        "postgresql",
-        url,
-        &scene.target.url("postgres", &scene.to),
-    );
+    let job = Job::between("postgresql", url, &scene.target.url("postgres", &scene.to));
     // Slow enough to be still at it when the lag is seen.
-    let job = job.task(LAG).task("throttle = \"4MB/s\"").task("previous = \"drop\"");
+    let job = job
+        .task(LAG)
+        .task("throttle = \"4MB/s\"")
+        .task("previous = \"drop\"");
     let file = scene.write(&job);
     scene
         .bed
@@ -138,7 +139,10 @@ fn a_copy_from_a_standby_pauses_while_it_lags() {
 #[test]
 fn a_primary_without_standbys_is_copied_without_a_pause() {
     let scene = Scene::new();
-    let outcome = scene.bed.once(&scene.write(&scene.job().task(LAG))).expect(0);
+    let outcome = scene
+        .bed
+        .once(&scene.write(&scene.job().task(LAG)))
+        .expect(0);
     assert!(!outcome.stderr.contains("pauses"), "{}", outcome.stderr);
     scene.live_is_new();
 }
@@ -157,7 +161,11 @@ fn a_reader_who_may_not_see_the_lag_is_told_which_privilege_is_missing() {
     );
     let file = scene.write(&job.task(LAG));
     for verb in ["plan", "run"] {
-        scene.bed.with_file(verb, &file).expect(1).says(&["pg_monitor", &reader]);
+        scene
+            .bed
+            .with_file(verb, &file)
+            .expect(1)
+            .says(&["pg_monitor", &reader]);
     }
     scene.live_is_old();
     scene.source(&format!("GRANT pg_monitor TO {reader}"));
@@ -167,8 +175,13 @@ fn a_reader_who_may_not_see_the_lag_is_told_which_privilege_is_missing() {
 #[test]
 fn a_standby_that_cancels_the_copy_fails_the_run_with_advice() {
     let replicated = Replicated::new();
-    replicated.standby.psql("postgres", "ALTER SYSTEM SET max_standby_streaming_delay = 0");
-    replicated.standby.psql("postgres", "SELECT pg_reload_conf()");
+    replicated.standby.psql(
+        "postgres",
+        "ALTER SYSTEM SET max_standby_streaming_delay = 0",
+    );
+    replicated
+        .standby
+        .psql("postgres", "SELECT pg_reload_conf()");
     let scene = replicated.scene();
     scene.source(BIG);
     replicated.standby.catch_up(&replicated.primary);
