@@ -46,8 +46,8 @@ pub fn bury_one(
     let live = match step {
         "publish" => "; the target is whole: it has either the old copy or the new one",
         "hooks" | "record" => "; the new copy is live",
-        "in place: empty" => {
-            "; LIVE MAY BE BROKEN until the next run succeeds (it was being emptied), and maintenance stays on then"
+        "in place: empty" | "in place: publish" => {
+            "; LIVE MAY BE BROKEN until the next run succeeds, and maintenance stays on if it is"
         }
         step if in_place::is_step(step) => {
             "; LIVE IS BROKEN until the next run succeeds (it was emptied and is not loaded), and maintenance stays on"

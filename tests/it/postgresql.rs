@@ -2,6 +2,7 @@
 
 mod copying;
 mod failing;
+mod faults;
 mod in_place;
 mod options;
 mod pacing;

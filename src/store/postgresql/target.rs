@@ -31,6 +31,10 @@ pub struct Target {
     pub(super) progress: Mutex<Progress>,
 }
 
+/// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
+/// of another host's run.
+const LOCK_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// How far publish has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -95,13 +99,21 @@ impl store::Target for Target {
 
     async fn lock(&self) -> Result<()> {
         let number = publish::lock_number(&self.names.live);
-        let row = self
-            .admin
-            .query_one("SELECT pg_try_advisory_lock($1)", &[&number])
-            .await
-            .map_err(self.admin.explain())?;
-        if row.get(0) {
-            return Ok(());
+        // The server notices that a killed run's sessions are gone only at the end of the statement that they are at.
+        let start = std::time::Instant::now();
+        loop {
+            let row = self
+                .admin
+                .query_one("SELECT pg_try_advisory_lock($1)", &[&number])
+                .await
+                .map_err(self.admin.explain())?;
+            if row.get(0) {
+                return Ok(());
+            }
+            if start.elapsed() > LOCK_PATIENCE {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         let holder = self
             .admin
