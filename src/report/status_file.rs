@@ -294,6 +294,7 @@ mod tests {
         documented["timeout_seconds"] = serde_json::Value::Null;
         documented["paused"] = serde_json::Value::Null;
         documented["problem"] = "".into();
+        documented["broken"] = false.into();
         assert_eq!(serde_json::to_value(&status).unwrap(), documented);
     }
 

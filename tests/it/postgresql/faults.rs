@@ -30,7 +30,8 @@ const PHASES: &[(&str, Side, &str)] = &[
     ("copy, writing", Side::Target, "FROM STDIN"),
     ("indexes", Side::Target, "CREATE INDEX orders_buyer"),
     ("finish", Side::Target, "FOREIGN KEY"),
-    ("verify", Side::Target, "SET search_path = \'\'"),
+    ("verify, the source", Side::Source, "hashtextextended"),
+    ("verify, the target", Side::Target, "hashtextextended"),
     ("scripts", Side::Target, "SELECT 'from a script'"),
     ("publish", Side::Target, "RENAME TO"),
 ];
@@ -51,6 +52,7 @@ impl Scene<'_> {
         self.bed.file("said.sql", "SELECT 'from a script';");
         let job = Job::between("postgresql", &source, &target)
             .task("scripts = [\"said.sql\"]")
+            .task("verify = \"checksum\"")
             .task("previous = \"drop\"");
         (job, proxy)
     }
