@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use envsyncd::config::job::{Endpoint, KeepPrevious, Mode, StoreKind, Task, Verify};
+use envsyncd::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task, Verify};
 use envsyncd::store::{Claim, Context, Meter, Part, Selection, sqlite};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
@@ -129,9 +129,11 @@ fn line(source: &Path, live: &Path) -> f64 {
         schema_only: Vec::new(),
         keep: Vec::new(),
         scripts: Vec::new(),
+        publish: Publish::Swap,
+        throttle: None,
+        max_replication_lag: None,
         verify: Verify::Rows,
         previous: KeepPrevious::Keep,
-        roles: envsyncd::config::job::Roles::Map,
         roles: envsyncd::config::job::Roles::Map,
         places: BTreeMap::new(),
     };

@@ -34,6 +34,8 @@ pub enum Kind {
     Hook,
     /// It failed after the new data went live.
     AfterPublish,
+    /// It failed after live had been emptied: live is broken until a run succeeds.
+    Broken,
     /// The state store, a status file, or a lock's file could not be read or written.
     State,
     /// Reading or writing a file of a store failed.

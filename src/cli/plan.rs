@@ -79,6 +79,22 @@ fn for_people(plan: &Plan) -> String {
         for left in &task.left_out {
             text.push_str(&format!("{}: {}\n", left.fate, left.name));
         }
+        if let Some(rate) = task.throttle {
+            text.push_str(&format!("throttle: {}/s\n", terminal::bytes(rate)));
+        }
+        if let Some(lag) = task.max_replication_lag_seconds {
+            text.push_str(&format!(
+                "reading pauses while the source's replication lags by more than {lag} s\n"
+            ));
+        }
+        if task.publish == "in_place" {
+            text.push_str(
+                "publish: in place: in maintenance, live is EMPTIED FIRST and then loaded; if that fails it is broken until a run succeeds\n",
+            );
+        }
+        if task.broken {
+            text.push_str("live is broken: a run has emptied it and none has loaded it since\n");
+        }
         for script in &task.scripts {
             text.push_str(&format!("script: {script}\n"));
         }

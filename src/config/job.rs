@@ -120,6 +120,15 @@ pub enum Roles {
     Fail,
 }
 
+/// How a copy becomes live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publish {
+    /// It is built beside live and takes its place.
+    Swap,
+    /// Live is emptied first, in maintenance: for a target without room for two copies.
+    InPlace,
+}
+
 /// What becomes of the copy that was live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepPrevious {
@@ -152,8 +161,14 @@ pub struct Task {
     pub keep: Vec<String>,
     /// Scripts run on incoming, absolute paths (they are relative to the job's file in the file).
     pub scripts: Vec<PathBuf>,
+    /// How the copy becomes live.
+    pub publish: Publish,
     /// How the copy is checked.
     pub verify: Verify,
+    /// How many bytes a second all workers together may read; `None`: no limit.
+    pub throttle: Option<u64>,
+    /// Above this lag of the source's replication, reading pauses; `None`: it is not looked at.
+    pub max_replication_lag: Option<Duration>,
     /// What becomes of what was live.
     pub previous: KeepPrevious,
     /// Owners and grants.

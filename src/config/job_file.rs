@@ -10,7 +10,8 @@ use super::document::{Document, has_secret, quote};
 use super::endpoints::{self, Side};
 use super::environments;
 use super::job::{
-    Hook, Hooks, Job, JobName, KeepPrevious, Mode, Roles, Settings, StoreKind, Task, Verify,
+    Hook, Hooks, Job, JobName, KeepPrevious, Mode, Publish, Roles, Settings, StoreKind, Task,
+    Verify,
 };
 use super::reader::{Findings, Table, secret_spans};
 use super::settings::warn_if_readable;
@@ -354,10 +355,8 @@ fn read_task(
         .get("scripts")
         .and_then(|value| read_scripts(&value))
         .unwrap_or_default();
-    // There is one way to publish today; the key is checked so that a file can name it.
-    if let Some(value) = table.get("publish") {
-        value.choice(&[("swap", ())], &["in_place"]);
-    }
+    let publishes = [("swap", Publish::Swap), ("in_place", Publish::InPlace)];
+    let publish = table.choice("publish", &publishes, Publish::Swap);
     let verifies = [
         ("rows", Verify::Rows),
         ("checksum", Verify::Checksum),
@@ -365,13 +364,24 @@ fn read_task(
     ];
     let verify = table.choice("verify", &verifies, Verify::Rows);
     let previous = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
-    let previous = table.choice("previous", &previous, KeepPrevious::Keep);
     let roles = [
         ("map", Roles::Map),
         ("skip", Roles::Skip),
         ("fail", Roles::Fail),
     ];
     let roles = table.choice("roles", &roles, Roles::Map);
+    let by_default = match publish {
+        Some(Publish::InPlace) => KeepPrevious::Drop,
+        _ => KeepPrevious::Keep,
+    };
+    let previous = table.choice("previous", &previous, by_default);
+    if publish == Some(Publish::InPlace) {
+        refuse_with_in_place(&table, mode, previous, &keep);
+    }
+    let throttle = table.get("throttle").and_then(|value| value.rate());
+    let max_replication_lag = table
+        .get("max_replication_lag")
+        .and_then(|value| value.duration());
     let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
     // For what concerns the whole task.
     places.insert(String::new(), table.span());
@@ -388,11 +398,50 @@ fn read_task(
         schema_only,
         keep,
         scripts,
+        publish: publish?,
         verify: verify?,
+        throttle,
+        max_replication_lag,
         previous: previous?,
         roles: roles?,
         places,
     })
+}
+
+/// What needs live beside the copy, while there is only one of them.
+fn refuse_with_in_place(
+    table: &Table<'_>,
+    mode: Option<Mode>,
+    previous: Option<KeepPrevious>,
+    keep: &[String],
+) {
+    let refuse = |key, why: &str, instead: &str| {
+        if let Some(value) = table.get(key) {
+            let why = format!("this is not possible with publish = \"in_place\": {why}");
+            value.report(value.wrong(why).help(instead));
+        }
+    };
+    if mode == Some(Mode::Overlay) {
+        refuse(
+            "mode",
+            "live is emptied before the copy is loaded, and nothing in it can stay",
+            "take mode = \"replace\", or publish = \"swap\"",
+        );
+    }
+    if !keep.is_empty() {
+        refuse(
+            "keep",
+            "live is emptied before the copy is loaded, and no rows of its own can stay",
+            "leave `keep` out, or take publish = \"swap\"",
+        );
+    }
+    if previous == Some(KeepPrevious::Keep) {
+        refuse(
+            "previous",
+            "live is emptied, and there is nothing to go back to",
+            "leave `previous` out, or take publish = \"swap\"",
+        );
+    }
 }
 
 fn read_globs(value: &Value<'_>) -> Option<Vec<String>> {

@@ -23,12 +23,10 @@ const LATER: &[&str] = &[
     "mask",
     "masks",
     "masks_exempt",
-    "max_replication_lag",
     "notifications",
     "recipients",
     "retention",
     "roles",
-    "throttle",
 ];
 
 /// What is wrong with one file, gathered while it is read.

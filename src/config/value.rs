@@ -152,6 +152,27 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A rate above zero, in bytes a second.
+    pub(super) fn rate(&self) -> Option<u64> {
+        let allowed = "a number with a unit: \"500kB/s\", \"50MB/s\", \"1.5GB/s\", \"64MiB/s\"";
+        let Some(text) = self.content.as_str() else {
+            let help = self
+                .content
+                .as_integer()
+                .map(|n| format!("write it with a unit: \"{n}MB/s\""));
+            self.wrong_type("a rate as a string", help);
+            return None;
+        };
+        let rate = bytes_a_second(text);
+        if rate.is_none() {
+            self.report(
+                self.wrong(format!("{} is not a rate", quote(text)))
+                    .allowed(allowed),
+            );
+        }
+        rate
+    }
+
     /// A time zone's name.
     pub(super) fn time_zone(&self) -> Option<chrono_tz::Tz> {
         let text = self.text()?;
@@ -288,5 +309,61 @@ impl<'a> Value<'a> {
             known: RefCell::default(),
             elsewhere: &[],
         })
+    }
+}
+
+/// `50MB/s`: a decimal number and B, kB, MB or GB (powers of 1000), KiB, MiB or GiB (of 1024), a second. At least 1 B/s.
+fn bytes_a_second(text: &str) -> Option<u64> {
+    let text = text.trim().strip_suffix("/s")?;
+    let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+    let (number, unit) = text.split_at(at);
+    let unit: u64 = match unit.trim() {
+        "B" => 1,
+        "kB" => 1000,
+        "MB" => 1000 * 1000,
+        "GB" => 1000 * 1000 * 1000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    let rate = number.parse::<f64>().ok()? * unit as f64;
+    (1.0..1e15).contains(&rate).then_some(rate as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes_a_second;
+
+    #[test]
+    fn rates_have_a_number_and_a_unit_a_second() {
+        for (text, rate) in [
+            ("1B/s", 1),
+            ("500kB/s", 500_000),
+            ("50MB/s", 50_000_000),
+            ("1.5GB/s", 1_500_000_000),
+            ("64 MiB/s", 67_108_864),
+            (" 1KiB/s ", 1024),
+            ("2GiB/s", 2_147_483_648),
+        ] {
+            assert_eq!(bytes_a_second(text), Some(rate), "{text}");
+        }
+        for text in [
+            "",
+            "50",
+            "50MB",
+            "MB/s",
+            "0MB/s",
+            "-1MB/s",
+            "50mb/s",
+            "50Mbit/s",
+            "1e3MB/s",
+            "1.2.3MB/s",
+            "0.1B/s",
+            "/s",
+            "99999999GB/s",
+        ] {
+            assert_eq!(bytes_a_second(text), None, "{text}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //!   success is young, because nobody else will tell and the next night will fail the same way; a run takes longer than
 //!   its timeout; a file says running and its process is gone. While a run follows a failed one, it stays CRITICAL, so
 //!   that retries do not make a pager flap.
+//!   A live target that a run in place has emptied and none has loaded is CRITICAL whatever comes in between.
 //! - WARNING: the last success is older than the lower limit; the target was busy; a run was cancelled; it never ran.
 //! - UNKNOWN: the file is missing, unreadable, garbled or newer than this program, or the arguments make no sense.
 //!
@@ -295,6 +296,11 @@ fn judge(
             Level::Ok,
             format!("paused by {}: {}", plain(&pause.by), plain(&pause.reason)),
         ));
+    }
+    if status.broken {
+        // First of all, and a pause is no comfort.
+        let what = "live is broken until a run succeeds: it was emptied and is not loaded";
+        findings.insert(0, (Level::Critical, what.to_owned()));
     }
     // Stable: of equals, what was found first.
     findings.sort_by_key(|(level, _)| std::cmp::Reverse(*level));

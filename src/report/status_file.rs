@@ -107,6 +107,9 @@ pub struct StatusFile {
     /// What is wrong with the job's file while its last good version stays in force; empty: nothing.
     #[serde(default)]
     pub problem: String,
+    /// Whether a run in place has emptied live, and none has loaded it since.
+    #[serde(default)]
+    pub broken: bool,
     /// How long a run may take.
     #[serde(default)]
     pub timeout_seconds: Option<u64>,
@@ -291,6 +294,7 @@ mod tests {
         documented["timeout_seconds"] = serde_json::Value::Null;
         documented["paused"] = serde_json::Value::Null;
         documented["problem"] = "".into();
+        documented["broken"] = false.into();
         assert_eq!(serde_json::to_value(&status).unwrap(), documented);
     }
 

@@ -87,10 +87,12 @@ impl Work {
 pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     site.board
         .expect(survey.parts.iter().map(|part| part.bytes).sum());
-    if site
-        .target
-        .adopt(&*site.source, survey, &*site.board)
-        .await?
+    // What the servers copy by themselves keeps to no pace.
+    if site.pace.is_free()
+        && site
+            .target
+            .adopt(&*site.source, survey, &*site.board)
+            .await?
     {
         return Ok(());
     }
@@ -111,10 +113,18 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
             workers.spawn(worker(site, work, duty).in_current_span());
         }
     }
-    while let Some(ended) = workers.join_next().await {
+    let watch = site.pace.watch();
+    tokio::pin!(watch);
+    loop {
+        let ended = tokio::select! {
+            ended = workers.join_next() => ended,
+            error = &mut watch => return Err(error),
+        };
+        let Some(ended) = ended else {
+            return Ok(());
+        };
         ended.map_err(|error| Error::new(Kind::Internal, "a worker broke").because(error))??;
     }
-    Ok(())
 }
 
 async fn worker(site: Arc<Site>, work: Arc<Work>, duty: Duty) -> Result<()> {
@@ -177,6 +187,25 @@ fn ahead(mut chunks: Chunks) -> Chunks {
     .boxed()
 }
 
+/// Lets chunks go on as the task's pace has it. A source whose rows are not taken stops sending.
+fn paced(site: &Arc<Site>, chunks: Chunks) -> Chunks {
+    if site.pace.is_free() {
+        return chunks;
+    }
+    let pace = site.pace.clone();
+    chunks
+        .then(move |chunk| {
+            let pace = pace.clone();
+            async move {
+                if let Ok(chunk) = &chunk {
+                    pace.pass(chunk.data.len() as u64).await;
+                }
+                chunk
+            }
+        })
+        .boxed()
+}
+
 /// Moves one part, and holds what the source sent against what the target took.
 async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
     let sent = Arc::new(Mutex::new(0_u64));
@@ -193,6 +222,7 @@ async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
             })
             .boxed()
     };
+    let chunks = paced(site, chunks);
     let chunks = match part.encoding {
         Encoding::CopyText | Encoding::CopyBinary => ahead(chunks),
         _ => chunks,

@@ -11,11 +11,32 @@ use crate::guard::command;
 pub(super) struct Maintenance<'a> {
     order: &'a Arc<Order>,
     on: bool,
+    /// Live is broken: a site behind maintenance is better than a broken one in front.
+    broken: bool,
 }
 
 impl<'a> Maintenance<'a> {
     pub(super) fn new(order: &'a Arc<Order>) -> Self {
-        Self { order, on: false }
+        Self {
+            order,
+            on: false,
+            broken: false,
+        }
+    }
+
+    /// Live is broken: `off` leaves maintenance on.
+    pub(super) fn stay_on(&mut self) {
+        self.broken = true;
+    }
+
+    /// Live is whole again.
+    pub(super) fn whole(&mut self) {
+        self.broken = false;
+    }
+
+    /// Whether there is anything to turn off.
+    pub(super) fn has_hook(&self) -> bool {
+        self.order.job.hooks.maintenance_off.is_some()
     }
 
     /// Calls `maintenance_on`. From then on `off` is owed, even if it failed: it may have done half of its work.
@@ -38,6 +59,12 @@ impl<'a> Maintenance<'a> {
     /// Calls `maintenance_off`; a failure is logged as an error and returned as `false`.
     pub(super) async fn off(&mut self) -> bool {
         let hooks = &self.order.job.hooks;
+        if self.broken {
+            if self.has_hook() {
+                tracing::warn!("live is broken: maintenance stays on until a run has succeeded");
+            }
+            return true;
+        }
         let owed = self.on || hooks.maintenance_on.is_none();
         let Some(hook) = hooks.maintenance_off.as_ref().filter(|_| owed) else {
             return true;

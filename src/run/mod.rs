@@ -3,12 +3,15 @@
 //! policy -> locks -> survey -> prepare incoming -> copy parts -> finish -> verify -> scripts -> (all tasks built) ->
 //! maintenance on -> publish -> after_publish -> maintenance off -> record
 //!
+//! A task that is published in place is only prepared before maintenance, and emptied and loaded in it ([`in_place`]).
 //! Low priority comes even before: it belongs to the whole process (see `guard::priority`). All of a job's tasks are
 //! built and verified before the first is published; if publishing a later one fails, the earlier ones are undone.
 
 mod copy;
 pub mod hooks;
+pub mod in_place;
 mod locks;
+mod pace;
 pub mod plan;
 pub mod progress;
 pub mod record;
@@ -22,20 +25,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::hooks::Maintenance;
+use self::pace::Pace;
 use self::progress::{Board, TaskBoard};
 use crate::config::Variables;
-use crate::config::job::{Job, Settings, Task};
+use crate::config::job::{Job, Publish, Settings, Task};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::{Process, host_name};
 use crate::guard::signals::Signals;
 use crate::policy;
 use crate::report::log::Counts;
 use crate::state::{NewRun, RunState, State, Trigger, Verb};
-use crate::store::{self, Claim, Context, Selection};
+use crate::store::{self, Claim, Context, Selection, Survey};
 
 /// Everything that one run needs, put together by who starts it.
 pub struct Order {
@@ -174,6 +179,14 @@ struct Site {
     source: Box<dyn store::Source>,
     target: Box<dyn store::Target>,
     board: Arc<TaskBoard>,
+    pace: Arc<Pace>,
+    survey: OnceCell<Survey>,
+}
+
+impl Site {
+    fn in_place(&self) -> bool {
+        self.task.publish == Publish::InPlace
+    }
 }
 
 /// Runs a job to its end and records what came of it. The error is the run's own.
@@ -274,7 +287,9 @@ async fn build_all(
     }
     order.step("locks");
     locks::take(order, held, sites).await?;
-    for site in sites.iter() {
+    // Those first that are built beside live; a source is surveyed as late as can be.
+    let (last, first): (Vec<_>, Vec<_>) = sites.iter().partition(|site| site.in_place());
+    for site in first.into_iter().chain(last) {
         let built = tokio::select! {
             built = build(order, site).instrument(span(&site.task)) => built,
             // Unless that is how its own work ended, in words that say more.
@@ -312,22 +327,26 @@ async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site>
     let source = store::open_source(task, &context).await?;
     let (from, to) = (source.identity().await?, target.identity().await?);
     policy::distinct(&from, &to)?;
+    let pace = Arc::new(Pace::open(task, &context).await?);
     Ok(Site {
         task: task.clone(),
         context,
         source,
         target,
         board,
+        pace,
+        survey: OnceCell::new(),
     })
 }
 
-/// Builds one task's incoming, up to where it could be published.
+/// Builds one task's incoming, up to where it could be published; in place, up to where live has to be emptied.
 async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
     site.board.start();
     for leftover in site.target.sweep().await? {
         tracing::warn!(leftover, "removed what a dead run had left");
     }
     order.step("survey");
+    site.pace.check().await?;
     let server = site.target.server().await?;
     let survey = site.source.survey(&server).await?;
     plan::warn_unmatched(&site.context.selection, &survey);
@@ -337,21 +356,35 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
         "surveyed"
     );
     site.target.check(&survey).await?;
+    if site.in_place() {
+        scripts::look(site).await?;
+    }
     order.step("prepare");
     site.target.prepare(&survey).await?;
-    order.step("copy");
-    copy::copy(site, &survey).await?;
+    if site.in_place() {
+        let _ = site.survey.set(survey);
+        tracing::info!("everything is prepared; the rows come once live is emptied");
+        return Ok(());
+    }
+    fill(order, site, &survey).await
+}
+
+/// Fills an incoming that was prepared.
+async fn fill(order: &Order, site: &Arc<Site>, survey: &Survey) -> Result<()> {
+    let step = |name| order.step(in_place::step(&site.task, name));
+    step("copy");
+    copy::copy(site, survey).await?;
     tracing::info!(
         rows = site.board.rows(),
         bytes = site.board.bytes(),
         "copied"
     );
-    order.step("finish");
+    step("finish");
     site.target.finish().await?;
-    order.step("verify");
-    verify::verify(site, &survey).await?;
+    step("verify");
+    verify::verify(site, survey).await?;
     site.source.close().await;
-    order.step("scripts");
+    step("scripts");
     scripts::run(site).await?;
     site.board.built();
     tracing::info!("incoming is complete");
@@ -361,13 +394,21 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
 /// Publishes all tasks, in the job's order, with the hooks around it.
 async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
     let mut maintenance = Maintenance::new(order);
+    for site in sites {
+        if site.target.broken().await? {
+            maintenance.stay_on();
+        }
+    }
     order.step("maintenance");
     if let Err(error) = maintenance.on().await {
         maintenance.off().await;
         return Err(order.cause(error));
     }
+    in_place::load_all(order, sites, &mut maintenance).await?;
     order.step("publish");
-    for (place, site) in sites.iter().enumerate() {
+    let loaded = sites.iter().filter(|site| site.in_place()).count();
+    let beside: Vec<&Arc<Site>> = sites.iter().filter(|site| !site.in_place()).collect();
+    for (place, site) in beside.iter().enumerate() {
         let published = if order.cancel.is_cancelled() {
             Err(order.cancelled().await)
         } else {
@@ -375,7 +416,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         };
         if let Err(error) = failing(&site.board, published) {
             let mut undone = Ok(());
-            for earlier in sites[..place].iter().rev() {
+            for earlier in beside[..place].iter().rev() {
                 undone = undone.and(
                     earlier
                         .target
@@ -384,8 +425,15 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
                         .await,
                 );
             }
+            if loaded > 0 {
+                // What was published in place is whole.
+                maintenance.whole();
+            }
             maintenance.off().await;
             return Err(match undone {
+                Ok(()) if loaded > 0 => error
+                    .within("the new data of the tasks that are published in place IS live, but")
+                    .with_kind(Kind::AfterPublish),
                 Ok(()) => error,
                 Err(other) => Error::new(
                     Kind::AfterPublish,
@@ -398,6 +446,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         tracing::info!(task = site.task.name, "published");
     }
     order.step("hooks");
+    maintenance.whole();
     let after = maintenance.after_publish().await;
     let off = maintenance.off().await;
     for site in sites {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Order, Site, capabilities, open, span};
+use crate::config::job::Publish;
 use crate::error::Result;
 use crate::policy;
 use crate::store::{Encoding, Fate, Selection, Survey};
@@ -46,6 +47,14 @@ pub struct TaskPlan {
     pub parts: Vec<PartPlan>,
     /// What is not copied whole, and what becomes of it.
     pub left_out: Vec<LeftOut>,
+    /// How it becomes live: `swap` or `in_place`.
+    pub publish: &'static str,
+    /// Whether a run in place has emptied live and not loaded it.
+    pub broken: bool,
+    /// At most so many bytes a second are read.
+    pub throttle: Option<u64>,
+    /// Reading pauses above this lag of the source's replication, in seconds.
+    pub max_replication_lag_seconds: Option<f64>,
     /// Scripts that run on incoming.
     pub scripts: Vec<String>,
 }
@@ -101,10 +110,12 @@ pub async fn plan(order: Arc<Order>) -> Result<Plan> {
 }
 
 async fn of(site: &Site) -> Result<TaskPlan> {
+    site.pace.check().await?;
     let server = site.target.server().await?;
     let survey = site.source.survey(&server).await?;
     warn_unmatched(&site.context.selection, &survey);
     site.target.check(&survey).await?;
+    super::scripts::look(site).await?;
     Ok(TaskPlan {
         name: site.task.name.clone(),
         kind: site.task.kind.to_string(),
@@ -141,6 +152,13 @@ async fn of(site: &Site) -> Result<TaskPlan> {
                 },
             })
             .collect(),
+        publish: match site.task.publish {
+            Publish::Swap => "swap",
+            Publish::InPlace => "in_place",
+        },
+        broken: site.target.broken().await?,
+        throttle: site.task.throttle,
+        max_replication_lag_seconds: site.task.max_replication_lag.map(|lag| lag.as_secs_f64()),
         scripts: site
             .task
             .scripts

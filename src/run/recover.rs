@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Order, hooks, locks, record};
+use super::{Order, hooks, in_place, locks, record};
 use crate::config::job::Settings;
 use crate::error::Result;
 use crate::guard::process::Process;
@@ -46,6 +46,12 @@ pub fn bury_one(
     let live = match step {
         "publish" => "; the target is whole: it has either the old copy or the new one",
         "hooks" | "record" => "; the new copy is live",
+        "in place: empty" | "in place: publish" => {
+            "; LIVE MAY BE BROKEN until the next run succeeds, and maintenance stays on if it is"
+        }
+        step if in_place::is_step(step) => {
+            "; LIVE IS BROKEN until the next run succeeds (it was emptied and is not loaded), and maintenance stays on"
+        }
         _ => "; the target is as it was",
     };
     let known = known.map_or_else(String::new, |known| format!(" ({known})"));
@@ -110,6 +116,8 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
     // Whoever works on the target right now clears it, too.
     let mut locked = Vec::new();
     let mut problem = Ok(());
+    // Unknown of a server that does not answer.
+    let mut broken = Vec::new();
     for task in &order.job.tasks {
         let swept = async {
             let target = store::open_target(task, &order.context(task)?).await?;
@@ -123,10 +131,14 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
             for leftover in target.sweep().await? {
                 tracing::warn!(leftover, "removed what a dead run had left");
             }
+            let is_broken = target.broken().await;
             target.close().await;
-            Ok(())
+            is_broken
         };
-        problem = problem.and(swept.await);
+        let swept: Result<bool> = swept.await;
+        broken.push(swept.as_ref().ok().copied());
+        let swept = swept.map(|_| ());
+        problem = problem.and(swept);
     }
     if let Some(directory) = &order.settings.reboot_lock.directory {
         // Taking over a dead run's file and dropping it removes it.
@@ -137,9 +149,14 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
             &Process::own(),
         )?);
     }
-    if matches!(dead.step.as_str(), "maintenance" | "publish" | "hooks")
-        && let Some(hook) = &order.job.hooks.maintenance_off
-    {
+    let emptied = in_place::is_step(&dead.step);
+    let maintained = emptied || matches!(dead.step.as_str(), "maintenance" | "publish" | "hooks");
+    let broken = broken.iter().any(|broken| broken.unwrap_or(emptied));
+    if broken {
+        tracing::warn!(
+            "live is broken until a run succeeds: it was emptied and is not loaded; maintenance is left as it is"
+        );
+    } else if maintained && let Some(hook) = &order.job.hooks.maintenance_off {
         tracing::warn!("the dead run may have left maintenance on; turning it off");
         hooks::call(order, hook, "maintenance_off", false).await?;
     }

@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::hooks::Maintenance;
 use super::{Order, locks, record, span};
+use crate::config::job::Publish;
 use crate::error::{Error, Kind, Result};
 use crate::guard::target_lock::TargetLock;
 use crate::state::{RunState, Verb};
@@ -17,13 +18,32 @@ pub async fn rollback(order: Order) -> Result<()> {
     let recorder = order.begin(Verb::Rollback)?;
     tracing::info!(to = %order.job.to, "rollback started");
     let mut targets = Vec::new();
-    let outcome = swap(&order, &mut targets).await;
+    let outcome = match nothing_to_return_to(&order) {
+        Some(error) => Err(error),
+        None => swap(&order, &mut targets).await,
+    };
     for target in &targets {
         target.close().await;
     }
     let recorded = recorder.end(&outcome);
     record::tell(&order, &recorded).await;
     recorded.and(outcome)
+}
+
+fn nothing_to_return_to(order: &Order) -> Option<Error> {
+    let task = order
+        .job
+        .tasks
+        .iter()
+        .find(|task| task.publish == Publish::InPlace)?;
+    let error = Error::new(
+        Kind::Config,
+        format!(
+            "task {} is published in place: what was live before is gone, and there is nothing to go back to",
+            task.name
+        ),
+    );
+    Some(error.hint("only publish = \"swap\" keeps what was live"))
 }
 
 async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<()> {

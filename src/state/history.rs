@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 
 use super::{
-    Durable, NewRun, Outcome, Run, RunState, State, TaskProgress, TaskRow, loaded, stored,
+    Durable, IN_PLACE, NewRun, Outcome, Run, RunState, State, TaskProgress, TaskRow, loaded, stored,
 };
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::{Process, host_name};
@@ -209,6 +209,22 @@ impl State {
             .hint("give more of the id"));
         }
         Ok(found.pop())
+    }
+
+    /// Whether a run in place has emptied a job's live target and none has loaded it since: the newest run says so that
+    /// came far enough to know.
+    pub fn is_broken(&self, job: &str) -> Result<bool> {
+        self.read("cannot read the history", |t| {
+            t.prepare_cached(
+                "SELECT state <> 'succeeded' AND substr(step, 1, length(?2)) = ?2 FROM runs \
+                 WHERE job = ?1 AND verb = 'run' AND state NOT IN ('pending', 'running') \
+                   AND (state = 'succeeded' OR step IN ('hooks', 'record') OR substr(step, 1, length(?2)) = ?2) \
+                 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row([job, IN_PLACE], |row| row.get(0))
+            .optional()
+            .map(Option::unwrap_or_default)
+        })
     }
 
     /// The newest runs, of one job or of all, newest first.

@@ -33,6 +33,9 @@ pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Ve
 
 use crate::error::Result;
 
+/// What the steps of a run begin with in which its live target is emptied and not loaded yet.
+pub const IN_PLACE: &str = "in place: ";
+
 /// A handle on the state store. Clones share one connection.
 #[derive(Clone)]
 pub struct State {

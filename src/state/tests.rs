@@ -561,3 +561,24 @@ fn every_question_about_a_job_is_answered_from_an_index() {
         );
     }
 }
+
+#[test]
+fn live_is_broken_from_a_load_that_failed_until_a_run_is_known_to_have_published() {
+    let (_directory, state) = store();
+    let run = |id: &str, step: &str, how: RunState| {
+        begin(&state, id, "app", &Process::own());
+        state.set_step(id, step).unwrap();
+        end(&state, id, how);
+        state.is_broken("app").unwrap()
+    };
+    assert!(!state.is_broken("app").unwrap());
+    assert!(!run("0199-a", "copy", RunState::Failed));
+    assert!(run("0199-b", "in place: copy", RunState::Failed));
+    // What does not come as far changes nothing.
+    assert!(run("0199-c", "survey", RunState::Failed));
+    assert!(run("0199-d", "locks", RunState::Busy));
+    assert!(!run("0199-e", "hooks", RunState::Failed));
+    assert!(run("0199-f", "in place: empty", RunState::Failed));
+    assert!(!run("0199-g", "record", RunState::Succeeded));
+    assert!(!state.is_broken("another").unwrap());
+}

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -176,6 +177,13 @@ pub trait Meter: Send + Sync {
     fn add(&self, part: &Part, rows: u64, bytes: u64);
 }
 
+/// How far a source's replication is behind.
+#[async_trait]
+pub trait Gauge: Send + Sync {
+    /// The worst lag of all; nothing to be behind is no lag. One that may not be seen is an error.
+    async fn lag(&self) -> Result<Duration>;
+}
+
 /// Where data comes from, at one consistent point in time. `survey` fixes that point; `read`, `checksum` and
 /// `catalogue` answer for it, and may be called from several workers at once. Nothing is ever written to a source.
 #[async_trait]
@@ -218,6 +226,18 @@ pub trait Target: Send + Sync {
     async fn check(&self, survey: &Survey) -> Result<()>;
     /// Makes an empty incoming with the tables of the survey.
     async fn prepare(&self, survey: &Survey) -> Result<()>;
+    /// Empties live, for a task that is published in place, and keeps everyone out until `publish`: what is live then has
+    /// its owner, grants and settings, and nothing else. Comes after `prepare` and before any rows.
+    async fn empty(&self) -> Result<()> {
+        Err(Error::new(
+            Kind::Internal,
+            "this store does not publish in place",
+        ))
+    }
+    /// Whether live is what `empty` leaves: no run has loaded it since.
+    async fn broken(&self) -> Result<bool> {
+        Ok(false)
+    }
     /// Takes the whole source by the store's own means, where both sides are of one kind and nothing changes on the
     /// way. `false`: not possible, `write` has to do it.
     async fn adopt(
@@ -307,6 +327,18 @@ pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Sourc
         StoreKind::Sqlite => sqlite::open_source(&task.source, context).await,
         #[allow(unreachable_patterns)]
         kind => Err(without(kind)),
+    }
+}
+
+/// Opens what measures the lag of a task's source.
+pub async fn open_gauge(task: &Task, context: &Context) -> Result<Box<dyn Gauge>> {
+    match task.kind {
+        #[cfg(feature = "postgresql")]
+        StoreKind::Postgresql => postgresql::open_gauge(&task.source, context).await,
+        kind => Err(Error::new(
+            Kind::Config,
+            format!("{kind} has no replication whose lag could be measured"),
+        )),
     }
 }
 

@@ -3,7 +3,10 @@
 mod copying;
 mod equality;
 mod failing;
+mod faults;
+mod in_place;
 mod options;
+mod pacing;
 mod privileges;
 mod publishing;
 mod refusing;

@@ -34,6 +34,8 @@ keep = ["webhooks"]
 scripts = ["after.sql"]
 publish = "swap"
 verify = "checksum"
+throttle = "50MB/s"
+max_replication_lag = "30s"
 previous = "drop"
 [hooks]
 maintenance_on = ["/bin/m", "on"]
@@ -75,6 +77,9 @@ after_publish = { command = ["/bin/c"], timeout = "1m" }
         (task.verify, task.previous),
         (Verify::Checksum, KeepPrevious::Drop)
     );
+    assert_eq!(task.publish, Publish::Swap);
+    assert_eq!(task.throttle, Some(50_000_000));
+    assert_eq!(task.max_replication_lag, Some(Duration::from_secs(30)));
     assert_eq!(job.hooks.maintenance_on.unwrap().argv, ["/bin/m", "on"]);
     assert_eq!(job.hooks.maintenance_off.unwrap().argv, ["/bin/m", ""]);
     let after = job.hooks.after_publish.unwrap();
@@ -155,7 +160,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: exclude, jobs, keep, kind, mode, name, previous, publish, schema_only, scripts, source, target, verify
+   = allowed: exclude, jobs, keep, kind, max_replication_lag, mode, name, previous, publish, schema_only, scripts, source, target, throttle, verify
    = did you mean `exclude`?"#
         )
     );
@@ -232,9 +237,40 @@ fn what_is_impossible_in_a_job_is_an_error_at_its_key() {
         ("", "name = \"\"", "task[0].name", "must not be empty"),
         (
             "",
-            "publish = \"in_place\"",
-            "task[0].publish",
-            "not supported yet",
+            "publish = \"in_place\"\nkeep = [\"a\"]",
+            "task[0].keep",
+            "not possible with publish = \"in_place\"",
+        ),
+        (
+            "",
+            "publish = \"in_place\"\nmode = \"overlay\"",
+            "task[0].mode",
+            "not possible with publish = \"in_place\"",
+        ),
+        (
+            "",
+            "publish = \"in_place\"\nprevious = \"keep\"",
+            "task[0].previous",
+            "not possible with publish = \"in_place\"",
+        ),
+        ("", "throttle = \"50\"", "task[0].throttle", "is not a rate"),
+        (
+            "",
+            "throttle = 50",
+            "task[0].throttle",
+            "write it with a unit: \"50MB/s\"",
+        ),
+        (
+            "",
+            "throttle = \"0B/s\"",
+            "task[0].throttle",
+            "allowed: a number with a unit",
+        ),
+        (
+            "",
+            "max_replication_lag = 30",
+            "task[0].max_replication_lag",
+            "write it with a unit: \"30s\"",
         ),
         ("", "publish = \"x\"", "task[0].publish", "allowed: swap"),
         (

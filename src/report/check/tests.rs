@@ -33,6 +33,7 @@ fn job(name: &str) -> StatusFile {
         next_run_at: None,
         paused: None,
         problem: String::new(),
+        broken: false,
         timeout_seconds: Some(21600),
         consecutive_failures: 0,
         errors: 0,
@@ -339,4 +340,22 @@ fn a_paused_job_is_never_worse_than_a_warning_and_says_who_paused_it() {
         "it is over"
     );
     assert_eq!(paused(Some(now() + Duration::minutes(1))).exit_code(), 1);
+}
+
+#[test]
+fn a_broken_live_target_is_critical_whatever_the_last_run_was_and_a_pause_is_no_comfort() {
+    for state in [State::Failed, State::Busy, State::Cancelled, State::Running] {
+        let verdict = one(|status| {
+            status.state = state;
+            status.broken = true;
+            status.paused = Some(status_file::Paused {
+                reason: "later".to_owned(),
+                by: "ada".to_owned(),
+                since: hours_ago(1),
+                until: None,
+            });
+        });
+        assert_eq!(verdict.exit_code(), 2, "{}", verdict.text);
+        assert!(verdict.text.contains("live is broken"), "{}", verdict.text);
+    }
 }

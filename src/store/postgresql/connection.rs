@@ -14,7 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTls;
 use tokio_postgres::{AsyncMessage, Client, Config};
 
-use super::tls;
+use super::{advice, tls};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
 
@@ -440,6 +440,9 @@ pub(super) fn explain(error: &tokio_postgres::Error, place: &str) -> Error {
             Some("give the task fewer `jobs`, or the server more max_connections"),
         ),
         "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
+        "40" | "72" if advice::of(code.code(), said.message()).is_some() => {
+            (Kind::Statement, advice::of(code.code(), said.message()))
+        }
         "3D" => (Kind::Absent, Some("check the database's name in the URL")),
         "55" if *code == SqlState::LOCK_NOT_AVAILABLE => (
             Kind::Statement,

@@ -290,7 +290,16 @@ impl Target {
         if !live && !definitions.kept.is_empty() {
             tracing::warn!("there is no live database yet: tables in `keep` start empty");
         }
-        if live && (self.context.selection.overlay || !self.context.selection.is_everything()) {
+        let shell = self.live_is_shell().await?;
+        if shell && !self.in_place {
+            tracing::warn!(
+                "live was emptied by a run that did not load it: nothing of its own is kept"
+            );
+        }
+        if live
+            && !shell
+            && (self.context.selection.overlay || !self.context.selection.is_everything())
+        {
             let session = self.live_session().await?;
             let theirs = definitions
                 .dump

@@ -1,12 +1,15 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
+mod advice;
 mod carry;
 mod catalogue;
 mod collations;
 mod connection;
 mod dump;
 mod fitness;
+mod in_place;
 mod incoming;
+mod lag;
 mod large;
 mod publish;
 mod restore;
@@ -72,6 +75,12 @@ pub async fn open_source(endpoint: &Endpoint, context: &Context) -> Result<Box<d
 pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn super::Target>> {
     let address = address(&task.target, context, "target").await?;
     Ok(Box::new(Target::open(address, task, context).await?))
+}
+
+/// Opens what measures the source's lag.
+pub async fn open_gauge(endpoint: &Endpoint, context: &Context) -> Result<Box<dyn super::Gauge>> {
+    let address = address(endpoint, context, "source").await?;
+    Ok(Box::new(lag::Gauge::new(address)))
 }
 
 async fn address(endpoint: &Endpoint, context: &Context, side: &'static str) -> Result<Address> {

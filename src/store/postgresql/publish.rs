@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::connection::{Session, literal, quoted};
+use super::in_place;
 use crate::error::{Error, Kind, Result};
 
 /// The names that one target uses on its server.
@@ -15,6 +16,8 @@ pub(super) struct Names {
     pub(super) previous: String,
     /// What was previous, between publish and the end of the run.
     pub(super) discarded: String,
+    /// What takes live's place while it is loaded in place, until it has its name.
+    pub(super) emptied: String,
 }
 
 /// PostgreSQL cuts longer names (`NAMEDATALEN` - 1).
@@ -28,24 +31,27 @@ impl Names {
             incoming: beside(live, &format!("_incoming_{run}")),
             previous: beside(live, "_previous"),
             discarded: beside(live, &format!("_discarded_{run}")),
+            emptied: beside(live, &format!("_emptied_{run}")),
         }
     }
 
     /// Whether a database is what a dead run of this target has left.
     pub(super) fn is_leftover(&self, database: &str) -> bool {
-        ["_incoming_", "_discarded_"].iter().any(|middle| {
-            let Some(digits) = database
-                .len()
-                .checked_sub(12)
-                .and_then(|at| database.get(at..))
-            else {
-                return false;
-            };
-            digits
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-                && beside(&self.live, &format!("{middle}{digits}")) == database
-        })
+        ["_incoming_", "_discarded_", "_emptied_"]
+            .iter()
+            .any(|middle| {
+                let Some(digits) = database
+                    .len()
+                    .checked_sub(12)
+                    .and_then(|at| database.get(at..))
+                else {
+                    return false;
+                };
+                digits
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+                    && beside(&self.live, &format!("{middle}{digits}")) == database
+            })
     }
 }
 
@@ -167,7 +173,7 @@ pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result
         .await
         .map_err(admin.explain())?
         .get(0);
-    if let Some(comment) = comment {
+    if let Some(comment) = comment.and_then(in_place::own_comment) {
         statements.push(format!(
             "COMMENT ON DATABASE {} IS {}",
             quoted(to),
@@ -357,6 +363,7 @@ mod tests {
         let names = Names::new("app", "0123456789ab");
         assert!(names.is_leftover("app_incoming_aaaaaaaaaaaa"));
         assert!(names.is_leftover("app_discarded_aaaaaaaaaaaa"));
+        assert!(names.is_leftover("app_emptied_aaaaaaaaaaaa"));
         for other in [
             "my-app_incoming_aaaaaaaaaaaa",
             "app_incoming_aaaaaaaaaaa",

@@ -12,7 +12,7 @@ use tokio_postgres::CopyOutStream;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, catalogue, checksum, large};
+use super::{Definitions, advice, catalogue, checksum, large};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -31,6 +31,8 @@ pub struct Source {
 
 /// What is known once the point in time is fixed.
 struct Fixed {
+    /// The server replays another one's changes.
+    standby: bool,
     snapshot: String,
     encoding: String,
     gone: HashSet<(u32, u32)>,
@@ -279,7 +281,13 @@ impl store::Source for Source {
             left_out,
             definitions: store::Definitions::Postgresql(Arc::new(definitions)),
         };
+        let standby = keeper
+            .query_one("SELECT pg_is_in_recovery()", &[])
+            .await
+            .map_err(keeper.explain())?
+            .get(0);
         let fixed = Fixed {
+            standby,
             snapshot,
             encoding: traits.encoding,
             gone,
@@ -355,7 +363,11 @@ impl store::Source for Source {
     }
 
     async fn lost(&self) -> Error {
-        self.keeper.lost().await
+        let lost = self.keeper.lost().await;
+        match self.fixed.get() {
+            Some(fixed) if fixed.standby => lost.hint(advice::LOST),
+            _ => lost,
+        }
     }
 
     async fn close(&self) {

@@ -10,7 +10,7 @@ use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::publish::{self, Names};
 use super::{carry, checksum, restore, survey};
-use crate::config::job::{KeepPrevious, Roles, StoreKind, Task};
+use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -24,12 +24,17 @@ pub struct Target {
     pub(super) names: Names,
     pub(super) previous: KeepPrevious,
     pub(super) roles: Roles,
+    pub(super) in_place: bool,
     /// In a database that is never renamed; it has the lock.
     pub(super) admin: Session,
     pub(super) incoming: OnceCell<Incoming>,
     pub(super) idle: Arc<Mutex<Vec<Session>>>,
     pub(super) progress: Mutex<Progress>,
 }
+
+/// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
+/// of another host's run.
+const LOCK_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// How far publish has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub(super) enum Progress {
     /// Names have changed; `had_live`: there was something to become previous.
     Published {
         had_live: bool,
+        /// It was a shell, see `in_place`: nothing to go back to.
+        shell: bool,
     },
 }
 
@@ -68,6 +75,7 @@ impl Target {
             context: context.clone(),
             previous: task.previous,
             roles: task.roles,
+            in_place: task.publish == Publish::InPlace,
             admin,
             incoming: OnceCell::new(),
             idle: Arc::default(),
@@ -93,13 +101,21 @@ impl store::Target for Target {
 
     async fn lock(&self) -> Result<()> {
         let number = publish::lock_number(&self.names.live);
-        let row = self
-            .admin
-            .query_one("SELECT pg_try_advisory_lock($1)", &[&number])
-            .await
-            .map_err(self.admin.explain())?;
-        if row.get(0) {
-            return Ok(());
+        // The server notices that a killed run's sessions are gone only at the end of the statement that they are at.
+        let start = std::time::Instant::now();
+        loop {
+            let row = self
+                .admin
+                .query_one("SELECT pg_try_advisory_lock($1)", &[&number])
+                .await
+                .map_err(self.admin.explain())?;
+            if row.get(0) {
+                return Ok(());
+            }
+            if start.elapsed() > LOCK_PATIENCE {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         let holder = self
             .admin
@@ -149,11 +165,23 @@ impl store::Target for Target {
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
-        self.refuse_unfit(survey).await
+        self.refuse_unfit(survey).await?;
+        if self.in_place {
+            self.refuse_unfit_in_place().await?;
+        }
+        Ok(())
     }
 
     async fn prepare(&self, survey: &Survey) -> Result<()> {
         self.make_incoming(survey).await
+    }
+
+    async fn empty(&self) -> Result<()> {
+        self.empty_live().await
+    }
+
+    async fn broken(&self) -> Result<bool> {
+        self.live_is_shell().await
     }
 
     async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64> {
@@ -253,8 +281,10 @@ impl store::Target for Target {
             incoming,
             previous,
             discarded,
+            ..
         } = &self.names;
         let had_live = publish::exists(&self.admin, live).await?;
+        let shell = self.live_is_shell().await?;
         let had_previous = publish::exists(&self.admin, previous).await?;
         let mut first = Vec::new();
         let mut renames: Vec<(&str, &str)> = Vec::new();
@@ -262,11 +292,15 @@ impl store::Target for Target {
             first.push(format!("ALTER DATABASE {} RESET ALL", quoted(incoming)));
             first.extend(publish::settings_of(&self.admin, live, incoming).await?);
             first.extend(publish::rights_of(&self.admin, live, incoming).await?);
-            first.push(publish::closed(live));
-            if had_previous {
-                renames.push((previous, discarded));
+            if shell {
+                renames.push((live, discarded));
+            } else {
+                first.push(publish::closed(live));
+                if had_previous {
+                    renames.push((previous, discarded));
+                }
+                renames.push((live, previous));
             }
-            renames.push((live, previous));
         }
         renames.push((incoming, live));
         let helper = self
@@ -275,13 +309,13 @@ impl store::Target for Target {
             .await?;
         publish::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") =
-            Progress::Published { had_live };
+            Progress::Published { had_live, shell };
         Ok(())
     }
 
     async fn revert(&self) -> Result<()> {
         let progress = *self.progress.lock().expect("no one panics with this lock");
-        let Progress::Published { had_live } = progress else {
+        let Progress::Published { had_live, shell } = progress else {
             return Ok(());
         };
         let Names {
@@ -289,10 +323,13 @@ impl store::Target for Target {
             incoming,
             previous,
             discarded,
+            ..
         } = &self.names;
         let mut renames: Vec<(&str, &str)> = vec![(live, incoming)];
         let mut first = Vec::new();
-        if had_live {
+        if shell {
+            renames.push((discarded, live));
+        } else if had_live {
             first = publish::rights_of(&self.admin, live, previous).await?;
             renames.push((previous, live));
             if publish::exists(&self.admin, discarded).await? {

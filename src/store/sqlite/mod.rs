@@ -10,7 +10,7 @@
 //! and incoming.
 
 use super::{Context, Server, Source, Target, Unable};
-use crate::config::job::{Endpoint, StoreKind, Task};
+use crate::config::job::{Endpoint, Publish, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 
 mod connection;
@@ -46,6 +46,25 @@ pub fn unable(task: &Task) -> Vec<Unable> {
         found.push(Unable {
             key: "roles",
             why: "an SQLite file knows no roles: leave `roles` out".to_owned(),
+        });
+    }
+    if task.publish == Publish::InPlace {
+        found.push(Unable {
+            key: "publish",
+            why: "SQLite's copies are always written into the live file itself, in one transaction: `publish` is \"swap\" or not set".to_owned(),
+        });
+    }
+    if task.throttle.is_some() {
+        found.push(Unable {
+            key: "throttle",
+            why: "an SQLite file is read in one go and not over a network: `throttle` is not set"
+                .to_owned(),
+        });
+    }
+    if task.max_replication_lag.is_some() {
+        found.push(Unable {
+            key: "max_replication_lag",
+            why: "an SQLite file has no replication: `max_replication_lag` is not set".to_owned(),
         });
     }
     found

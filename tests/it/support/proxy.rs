@@ -11,6 +11,17 @@ use std::time::Duration;
 use super::postgres::{Cluster, socket_url};
 use super::wait_until;
 
+/// What happens to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It stands still until [`Proxy::go_on`].
+    Stall,
+    /// It breaks, and all others with it; the server cannot be reached any more.
+    Drop,
+    /// Half of what was said arrives, then it breaks as above.
+    Truncate,
+}
+
 /// A socket in front of a cluster's socket.
 pub(crate) struct Proxy {
     directory: tempfile::TempDir,
@@ -25,6 +36,10 @@ struct State {
     stalled: AtomicUsize,
     cut: AtomicBool,
     streams: Mutex<Vec<UnixStream>>,
+    /// What happens to the first connection that says this to the server.
+    trap: Mutex<Option<(&'static str, Fault)>>,
+    sprung: AtomicBool,
+    released: AtomicBool,
 }
 
 impl Proxy {
@@ -42,6 +57,9 @@ impl Proxy {
             stalled: AtomicUsize::new(0),
             cut: AtomicBool::new(false),
             streams: Mutex::default(),
+            trap: Mutex::default(),
+            sprung: AtomicBool::new(false),
+            released: AtomicBool::new(false),
         });
         let listener = UnixListener::bind(directory.path().join(name)).expect("a socket");
         let shared = Arc::clone(&state);
@@ -71,6 +89,16 @@ impl Proxy {
         self.state.limit.store(bytes, Ordering::SeqCst);
     }
 
+    /// The first connection on which a client says this (in one piece) meets this fault.
+    pub(crate) fn trap(&self, words: &'static str, fault: Fault) {
+        *self.state.trap.lock().expect("no panic") = Some((words, fault));
+    }
+
+    /// Whether a client has said it.
+    pub(crate) fn is_sprung(&self) -> bool {
+        self.state.sprung.load(Ordering::SeqCst)
+    }
+
     /// Waits until a connection has stalled.
     pub(crate) fn wait_for_stall(&self) {
         wait_until("a connection stalled", || {
@@ -81,14 +109,12 @@ impl Proxy {
     /// Lets everything through again.
     pub(crate) fn go_on(&self) {
         self.stall_after(u64::MAX);
+        self.state.released.store(true, Ordering::SeqCst);
     }
 
     /// The server is away: connections break, new ones are refused.
     pub(crate) fn cut(&self) {
-        self.state.cut.store(true, Ordering::SeqCst);
-        for stream in self.state.streams.lock().expect("no panic").drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.state.cut();
         let socket = format!(".s.PGSQL.{}", self.port);
         let _ = UnixStream::connect(self.directory.path().join(socket));
     }
@@ -110,13 +136,42 @@ impl State {
         let copy = |stream: &UnixStream| stream.try_clone().expect("a file descriptor");
         let mut streams = self.streams.lock().expect("no panic");
         streams.extend([copy(&client), copy(&server)]);
-        for (from, to) in [(copy(&client), copy(&server)), (server, client)] {
+        for (from, to, asks) in [
+            (copy(&client), copy(&server), true),
+            (server, client, false),
+        ] {
             let (state, passed) = (Arc::clone(self), Arc::clone(&passed));
-            std::thread::spawn(move || state.pump(from, to, &passed));
+            std::thread::spawn(move || state.pump(from, to, asks, &passed));
         }
     }
 
-    fn pump(&self, mut from: UnixStream, mut to: UnixStream, passed: &AtomicU64) {
+    fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        for stream in self.streams.lock().expect("no panic").drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// The fault that what a client says leads to; only once.
+    fn fault(&self, said: &[u8]) -> Option<Fault> {
+        let mut trap = self.trap.lock().expect("no panic");
+        let (words, fault) = (*trap)?;
+        let found = said
+            .windows(words.len())
+            .any(|piece| piece == words.as_bytes());
+        if !found {
+            return None;
+        }
+        *trap = None;
+        if fault == Fault::Stall {
+            // For this one alone.
+            self.stalled.fetch_add(1, Ordering::SeqCst);
+        }
+        self.sprung.store(true, Ordering::SeqCst);
+        Some(fault)
+    }
+
+    fn pump(&self, mut from: UnixStream, mut to: UnixStream, asks: bool, passed: &AtomicU64) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let sum = passed.fetch_add(length as u64, Ordering::SeqCst) + length as u64;
@@ -126,6 +181,25 @@ impl State {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 self.stalled.fetch_sub(1, Ordering::SeqCst);
+            }
+            match if asks {
+                self.fault(&buffer[..length])
+            } else {
+                None
+            } {
+                None => {}
+                Some(Fault::Stall) => {
+                    while !self.released.load(Ordering::SeqCst) && !self.cut.load(Ordering::SeqCst)
+                    {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    self.stalled.fetch_sub(1, Ordering::SeqCst);
+                }
+                Some(Fault::Drop) => self.cut(),
+                Some(Fault::Truncate) => {
+                    let _ = to.write_all(&buffer[..length / 2]);
+                    self.cut();
+                }
             }
             if to.write_all(&buffer[..length]).is_err() {
                 break;

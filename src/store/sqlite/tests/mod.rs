@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::job::{Endpoint, KeepPrevious, Mode, StoreKind, Task, Verify};
+use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task, Verify};
 use crate::error::Result;
 use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey, Target};
 
@@ -56,7 +56,10 @@ impl Bench {
                 schema_only: Vec::new(),
                 keep: Vec::new(),
                 scripts: Vec::new(),
+                publish: Publish::Swap,
                 verify: Verify::Checksum,
+                throttle: None,
+                max_replication_lag: None,
                 previous: KeepPrevious::Keep,
                 roles: crate::config::job::Roles::Map,
                 places: BTreeMap::new(),

@@ -269,3 +269,16 @@ async fn fates_are_listed_and_shadows_go_with_their_table() {
     assert!(survey.parts.iter().any(|part| part.name == "boxes_node"));
     line.close().await;
 }
+
+#[test]
+fn what_needs_a_server_is_refused_by_the_name_of_its_key() {
+    let mut bench = Bench::new("CREATE TABLE t (a);");
+    bench.task.publish = Publish::InPlace;
+    bench.task.throttle = Some(1_000_000);
+    bench.task.max_replication_lag = Some(std::time::Duration::from_secs(30));
+    let keys: Vec<&str> = super::super::unable(&bench.task)
+        .iter()
+        .map(|unable| unable.key)
+        .collect();
+    assert_eq!(keys, ["publish", "throttle", "max_replication_lag"]);
+}

@@ -1,0 +1,126 @@
+//! In place: a copy into a target without room for two. All that can fail while live is whole is done before it is
+//! emptied: policy, locks, survey, checks, scripts read, definitions made on incoming. From then on a failure means that
+//! live is broken until a run succeeds; it says so, and leaves maintenance on: behind it is the best place for such a site.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use super::hooks::Maintenance;
+use super::{Order, Site, either_lost, failing, fill, span};
+use crate::config::job::{Publish, Task};
+use crate::error::{Error, Kind, Result};
+use crate::state::IN_PLACE;
+
+/// How long a failed run asks the server whether live was emptied.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A step's name in a run of this task.
+pub(super) fn step(task: &Task, step: &'static str) -> &'static str {
+    match (task.publish, step) {
+        (Publish::InPlace, "copy") => "in place: copy",
+        (Publish::InPlace, "finish") => "in place: finish",
+        (Publish::InPlace, "verify") => "in place: verify",
+        (Publish::InPlace, "scripts") => "in place: scripts",
+        _ => step,
+    }
+}
+
+/// Whether live may be broken while a run is in this step, and after it ended there.
+pub fn is_step(step: &str) -> bool {
+    step.starts_with(IN_PLACE)
+}
+
+/// Empties and loads every task that is published in place, in the job's order, each published as soon as it is whole.
+pub(super) async fn load_all(
+    order: &Arc<Order>,
+    sites: &[Arc<Site>],
+    maintenance: &mut Maintenance<'_>,
+) -> Result<()> {
+    let mut loaded: Vec<&str> = Vec::new();
+    for site in sites.iter().filter(|site| site.in_place()) {
+        let outcome = load(order, site).instrument(span(&site.task)).await;
+        let Err(error) = outcome else {
+            tracing::info!(task = site.task.name, "published in place");
+            loaded.push(&site.task.name);
+            continue;
+        };
+        // Whoever does not answer in time is taken to be broken: that is the worse mistake to make the other way round.
+        let asked = tokio::time::timeout(PATIENCE, site.target.broken()).await;
+        let broken = !matches!(asked, Ok(Ok(false)));
+        let mut error = order.cause(error);
+        if broken {
+            maintenance.stay_on();
+            let stays = if maintenance.has_hook() {
+                ", maintenance stays on"
+            } else {
+                ""
+            };
+            error = error
+                .within(format!(
+                    "LIVE IS BROKEN until the next run succeeds (it was emptied and is not loaded{stays})"
+                ))
+                .with_kind(Kind::Broken);
+            if error.advice().is_none() {
+                error = error.hint("run the job again as soon as this is mended");
+            }
+        } else {
+            // The history's word for a live target that is whole.
+            order.step("maintenance");
+        }
+        let error = failing::<()>(&site.board, Err(error)).expect_err("it is one");
+        maintenance.off().await;
+        return Err(if loaded.is_empty() {
+            error
+        } else {
+            let names = loaded.join(", ");
+            error.within(format!("the new data of task {names} IS live, but"))
+        });
+    }
+    Ok(())
+}
+
+async fn load(order: &Arc<Order>, site: &Arc<Site>) -> Result<()> {
+    if order.cancel.is_cancelled() {
+        return Err(order.cancelled().await);
+    }
+    // The last look at the source: maintenance_on may have taken its time.
+    site.source
+        .identity()
+        .await
+        .map_err(|error| error.within("before live was emptied"))?;
+    order.step("in place: empty");
+    // Not cut short, so that what it left is known.
+    site.target.empty().await?;
+    let survey = site.survey.get().ok_or_else(|| {
+        Error::new(
+            Kind::Internal,
+            "a task was loaded without having been surveyed",
+        )
+    })?;
+    tokio::select! {
+        filled = fill(order, site, survey) => filled?,
+        error = either_lost(site) => return Err(error),
+        error = order.cancelled() => return Err(error),
+    }
+    order.step("in place: publish");
+    site.target.publish().await?;
+    if let Err(error) = site.target.settle().await {
+        tracing::warn!(%error, "what was live before could not be cleared up; the next run does it");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_a_swap_keep_their_names() {
+        for step in ["copy", "finish", "publish", "maintenance", "hooks"] {
+            assert!(!is_step(step), "{step}");
+        }
+        assert!(is_step("in place: empty"));
+    }
+}

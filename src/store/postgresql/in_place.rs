@@ -1,0 +1,175 @@
+//! In place: live gives its room to incoming, and a shell stands in its place.
+//!
+//! The shell is an empty database of live's name that takes no connections. It has live's owner, grants, settings, limit
+//! and comment, so that whoever loads a copy later, after a `kill -9` too, finds what the copy has to have. It takes
+//! live's name in one transaction, then live is dropped. Dropped, not emptied: an owner with CREATEDB may drop a database
+//! with whatever a superuser has put into it, and a new one can have the source's encoding and locale.
+
+use super::connection::{ADMIN, Session, literal, quoted};
+use super::publish;
+use super::target::Target;
+use crate::error::{Error, Kind, Result};
+
+/// What a shell's comment begins with; live's own comment follows on the next line.
+const MARK: &str = "envsyncd: emptied by run ";
+
+/// A comment without the mark of a shell.
+pub(super) fn own_comment(comment: String) -> Option<String> {
+    if comment.starts_with(MARK) {
+        return comment.split_once('\n').map(|(_, own)| own.to_owned());
+    }
+    Some(comment)
+}
+
+/// Whether a database is a shell. One that somebody has opened by hand is none any more.
+pub(super) async fn is_shell(admin: &Session, database: &str) -> Result<bool> {
+    let row = admin
+        .query_opt(
+            "SELECT 1 FROM pg_database WHERE datname = $1 AND NOT datallowconn \
+               AND starts_with(shobj_description(oid, 'pg_database'), $2)",
+            &[&database, &MARK],
+        )
+        .await
+        .map_err(admin.explain())?;
+    Ok(row.is_some())
+}
+
+/// The clause for where a database lies; empty for the default, which needs no privilege unless it is named.
+async fn tablespace(admin: &Session, database: &str) -> Result<String> {
+    let name: String = admin
+        .query_one(
+            "SELECT t.spcname::text FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = $1",
+            &[&database],
+        )
+        .await
+        .map_err(admin.explain())?
+        .get(0);
+    Ok(if name == "pg_default" {
+        String::new()
+    } else {
+        format!(" TABLESPACE {}", quoted(&name))
+    })
+}
+
+impl Target {
+    /// Puts a shell in live's place and drops live, and previous with it. A live database that is not there, or is a shell
+    /// already, is left alone.
+    pub(super) async fn empty_live(&self) -> Result<()> {
+        let (admin, names) = (&self.admin, &self.names);
+        let (live, shell) = (names.live.as_str(), names.emptied.as_str());
+        if !publish::exists(admin, live).await? || is_shell(admin, live).await? {
+            return Ok(());
+        }
+        let made = self.make_shell().await;
+        if let Err(error) = made {
+            let _ = publish::drop_database(admin, shell).await;
+            return Err(error.within("live was not emptied"));
+        }
+        let helper = self.address.connect(Some(admin.database()), ADMIN).await?;
+        let gone = names.discarded.as_str();
+        let swapped =
+            publish::change_names(admin, &helper, &[], &[(live, gone), (shell, live)]).await;
+        if let Err(error) = swapped {
+            let _ = publish::drop_database(admin, shell).await;
+            return Err(error.within("live was not emptied"));
+        }
+        publish::drop_database(admin, &names.previous).await?;
+        if let Err(error) = publish::drop_database(admin, gone).await {
+            // All of it is still there.
+            let back =
+                publish::change_names(admin, &helper, &[], &[(live, shell), (gone, live)]).await;
+            if back.is_ok() {
+                let _ = publish::drop_database(admin, shell).await;
+            }
+            return Err(error.within("live was not emptied"));
+        }
+        tracing::info!("live is emptied, and takes no connections until it is loaded");
+        Ok(())
+    }
+
+    async fn make_shell(&self) -> Result<()> {
+        let (admin, names) = (&self.admin, &self.names);
+        let (live, shell) = (names.live.as_str(), names.emptied.as_str());
+        let place = tablespace(admin, live).await?;
+        admin
+            .run(&format!(
+                "CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false{place}",
+                quoted(shell)
+            ))
+            .await?;
+        let mark = format!(
+            "{MARK}{}; it is closed until a run has loaded it",
+            self.context.claim.run
+        );
+        let comment: Option<String> = admin
+            .query_one(
+                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1",
+                &[&live],
+            )
+            .await
+            .map_err(admin.explain())?
+            .get(0);
+        let comment = match comment.and_then(own_comment) {
+            Some(own) => format!("{mark}\n{own}"),
+            None => mark,
+        };
+        let mut statements = publish::settings_of(admin, live, shell).await?;
+        statements.push(format!(
+            "COMMENT ON DATABASE {} IS {}",
+            quoted(shell),
+            literal(&comment)
+        ));
+        statements.extend(publish::rights_of(admin, live, shell).await?);
+        for statement in statements {
+            admin.run(&statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether live is a shell; over a new connection if ours is gone.
+    pub(super) async fn live_is_shell(&self) -> Result<bool> {
+        if !self.admin.is_closed() {
+            return is_shell(&self.admin, &self.names.live).await;
+        }
+        let admin = self
+            .address
+            .connect(Some(self.admin.database()), ADMIN)
+            .await?;
+        is_shell(&admin, &self.names.live).await
+    }
+
+    /// Refuses a target on which loading would be stopped by what can be known now.
+    pub(super) async fn refuse_unfit_in_place(&self) -> Result<()> {
+        let others = publish::untouchable(&self.admin, &self.names.live).await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Permission,
+            format!(
+                "sessions of {} in the live database cannot be ended by the target's user, and it has to be emptied",
+                others.join(", ")
+            ),
+        )
+        .hint("make the target's user a member of pg_signal_backend and of the roles that are connected, or end them"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_s_mark_is_no_part_of_the_comment() {
+        for (comment, own) in [
+            ("ours", Some("ours")),
+            ("envsyncd: emptied by run 1; closed", None),
+            (
+                "envsyncd: emptied by run 1; closed\nours\nand more",
+                Some("ours\nand more"),
+            ),
+        ] {
+            assert_eq!(own_comment(comment.to_owned()).as_deref(), own);
+        }
+    }
+}
