@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::error::SqlState;
 
 use super::connection::{LOADING, READING, Session, quoted};
 use super::restore::{self, Mapped, Roles, Sorted};
 use super::target::Target;
 use super::toc::Entry;
-use super::{Definitions, carry, catalogue, large, publish, survey};
+use super::{Definitions, carry, catalogue, large, publish, relay, survey};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Chunks, Encoding, Part, Survey};
 
@@ -396,28 +396,16 @@ impl Target {
             format!(" WITH ({})", options.join(", "))
         };
         let within = |error: Error| error.within(format!("writing {}", part.label()));
-        let sink = session
-            .copy_in(&format!("COPY {name}{columns} FROM STDIN{with}"))
-            .await
-            .map_err(session.explain())
-            .map_err(within)?;
-        let mut sink = Box::pin(sink);
+        let mut copy =
+            relay::In::start(&session, &format!("COPY {name}{columns} FROM STDIN{with}"))
+                .await
+                .map_err(within)?;
         let mut chunks = chunks;
         while let Some(chunk) = chunks.next().await {
             // An error here leaves the COPY unfinished: the server undoes it when the session goes.
-            let chunk = chunk?;
-            if let Err(error) = sink.send(chunk.data).await {
-                // The reason is in the server's answer, not in the broken pipe.
-                let reason = sink.as_mut().finish().await.err().unwrap_or(error);
-                return Err(within(session.explain()(reason)));
-            }
+            copy.send(chunk?.data).await.map_err(within)?;
         }
-        let rows = sink
-            .as_mut()
-            .finish()
-            .await
-            .map_err(session.explain())
-            .map_err(within)?;
+        let rows = copy.finish().await.map_err(within)?;
         session.run("COMMIT").await.map_err(within)?;
         self.rest(session);
         Ok(rows)

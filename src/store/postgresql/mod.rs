@@ -8,12 +8,14 @@ mod fitness;
 mod incoming;
 mod large;
 mod publish;
+mod relay;
 mod restore;
 mod source;
 mod survey;
 mod target;
 mod tls;
 mod toc;
+mod wire;
 
 use std::collections::{HashMap, HashSet};
 
