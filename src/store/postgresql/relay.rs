@@ -315,11 +315,13 @@ impl Out {
             if at >= CHUNK {
                 return Ok(Some(self.chunk(at, messages)));
             }
-            if at == 0 && self.rest == 0 {
-                if let Some((tag, body)) = talk.take_message()? {
-                    self.hear(tag, &body)?;
-                    continue;
-                }
+            // A row's message is never taken as a whole.
+            if at == 0
+                && self.rest == 0
+                && let Some((tag, body)) = talk.take_message()?
+            {
+                self.hear(tag, &body)?;
+                continue;
             }
             talk.fill().await?;
         }
