@@ -1,12 +1,18 @@
 //! PostgreSQL, side by side with what one would use instead, between two private clusters on this machine:
-//! `cargo bench --bench postgresql -- [--gb 2] [--rounds 3] [--quick] [--only dump,directory,envsyncd,pgcopydb]`.
+//! `cargo bench --bench postgresql -- [--small] [--gb 2] [--tables 20000] [--rounds 5] [--quick] [--only envsyncd,limit]`.
 //!
 //! - dump: `pg_dump -Fc -Z1` to a file, then `pg_restore -f - | psql`, as many a nightly script has it;
 //! - directory: `pg_dump -Fd -j2`, then `pg_restore -j2`;
+//! - pgcopydb: `pgcopydb clone` with two table and two index jobs (Debian's package `pgcopydb`);
+//! - binary: the pgcopydb that `PGCOPYDB` names, with binary COPY and without vacuum and analyze (0.17 and newer);
+//! - limit: no copy, but what none can beat: binary COPY piped table by table into tables that are there already, two at
+//!   a time, then all indexes, two at a time; no foreign keys, no checks;
 //! - envsyncd: `envsyncd --once`, with its default verification;
-//! - pgcopydb: where it is in PATH, or in PGCOPYDB.
+//! - earlier: another envsyncd, that `EARLIER` names.
 //!
-//! Rounds are interleaved, so that a machine that gets slower or faster does so for all.
+//! What is not installed is left out, and said so. Rounds are interleaved, so that a machine that gets slower or faster
+//! does so for all. `--small` has many small tables in place of a few large ones. At the end, a client asks for one row
+//! all the time while envsyncd publishes, and tells how long it had no answer.
 
 // The tests' support serves here, too; not all of it is needed.
 #[allow(dead_code)]
@@ -16,6 +22,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::job::{Bed, Job};
@@ -26,6 +34,8 @@ const TABLES: [&str; 5] = ["users", "documents", "editions", "links", "events"];
 
 struct Options {
     gigabytes: f64,
+    /// So many small tables in place of large ones.
+    small: Option<u32>,
     rounds: usize,
     only: Option<Vec<String>>,
 }
@@ -33,7 +43,8 @@ struct Options {
 fn options() -> Options {
     let mut options = Options {
         gigabytes: 2.0,
-        rounds: 3,
+        small: None,
+        rounds: 5,
         only: None,
     };
     let mut arguments = std::env::args().skip(1);
@@ -45,6 +56,8 @@ fn options() -> Options {
         };
         match argument.as_str() {
             "--gb" => options.gigabytes = value().parse().expect("--gb takes a number"),
+            "--small" => options.small = options.small.or(Some(20_000)),
+            "--tables" => options.small = Some(value().parse().expect("--tables takes a number")),
             "--rounds" => options.rounds = value().parse().expect("--rounds takes a number"),
             "--only" => options.only = Some(value().split(',').map(str::to_owned).collect()),
             "--quick" => (options.gigabytes, options.rounds) = (0.1, 1),
@@ -63,13 +76,25 @@ struct Cost {
     seconds: f64,
     /// Bytes of intermediate files.
     on_disk: u64,
-    /// Peak resident memory of the process, where it was looked at.
-    resident: Option<u64>,
+    /// Of the process itself, where it was looked at.
+    own: Option<Own>,
+}
+
+/// What a process took.
+#[derive(Clone, Copy)]
+struct Own {
+    /// Peak resident memory, in bytes.
+    resident: u64,
+    /// Seconds of processor time.
+    cpu: f64,
+    /// Bytes of rows that went through it.
+    bytes: u64,
 }
 
 struct Bench {
     source: Cluster,
     target: Cluster,
+    counts: String,
     rows: String,
 }
 
@@ -77,22 +102,38 @@ type Contender = (&'static str, fn(&Bench) -> Cost);
 
 fn main() {
     let options = options();
-    let bench = Bench::new(options.gigabytes);
+    let bench = Bench::new(&options);
     let mut contenders: Vec<Contender> = vec![
         ("dump", Bench::dump),
         ("directory", Bench::directory),
+        ("pgcopydb", Bench::pgcopydb),
+        ("binary", Bench::pgcopydb_binary),
+        ("limit", Bench::limit),
+        ("earlier", Bench::earlier),
         ("envsyncd", Bench::envsyncd),
     ];
-    if pgcopydb().is_some() {
-        contenders.push(("pgcopydb", Bench::pgcopydb));
-    }
     if let Some(only) = &options.only {
         contenders.retain(|(name, _)| only.iter().any(|wanted| wanted == name));
     }
+    contenders.retain(|(name, _)| {
+        let missing = match *name {
+            "pgcopydb" if !runs("pgcopydb") => "the package pgcopydb is not installed",
+            "binary" if !named("PGCOPYDB").is_some_and(|program| runs(&program)) => {
+                "PGCOPYDB names no pgcopydb"
+            }
+            "earlier" if !named("EARLIER").is_some_and(|program| runs(&program)) => {
+                "EARLIER names no envsyncd"
+            }
+            "limit" if options.small.is_some() => "it is for large tables",
+            _ => return true,
+        };
+        println!("without {name}: {missing}");
+        false
+    });
     let mut costs: Vec<Vec<Cost>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 1..=options.rounds {
         for ((name, run), costs) in contenders.iter().zip(&mut costs) {
-            bench.prepare();
+            bench.prepare(*name == "limit");
             let cost = run(&bench);
             bench.check(name);
             println!("round {round}: {name:9} {:7.1} s", cost.seconds);
@@ -100,28 +141,56 @@ fn main() {
         }
     }
     report(&contenders, &costs);
+    if contenders.iter().any(|(name, _)| *name == "envsyncd") {
+        let away: Vec<f64> = (0..options.rounds).map(|_| bench.outage()).collect();
+        println!(
+            "\noutage at publish, seen by a client: median {:.0} ms, longest {:.0} ms",
+            median(away.clone()),
+            away.iter().copied().fold(0.0, f64::max)
+        );
+    }
+}
+
+fn named(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|name| !name.is_empty())
+}
+
+fn runs(program: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    found.is_ok_and(|status| status.success())
 }
 
 fn report(contenders: &[Contender], costs: &[Vec<Cost>]) {
-    let medians: Vec<f64> = costs
-        .iter()
-        .map(|costs| median(costs.iter().map(|cost| cost.seconds).collect()))
-        .collect();
+    let median_of = |costs: &[Cost]| median(costs.iter().map(|cost| cost.seconds).collect());
     let ours = contenders.iter().position(|(name, _)| *name == "envsyncd");
-    println!("\n             median   / envsyncd   on disk   peak memory");
-    for (((name, _), costs), seconds) in contenders.iter().zip(costs).zip(&medians) {
+    println!("\n             median   / envsyncd   on disk   peak memory   processor s/GB");
+    for ((name, _), all) in contenders.iter().zip(costs) {
+        // Round by round: what slows a whole round down does not touch its ratios.
         let ratio = ours.map_or_else(String::new, |ours| {
-            format!("{:.2}", seconds / medians[ours])
+            let each = all.iter().zip(&costs[ours]);
+            let ratios = each.map(|(theirs, ours)| theirs.seconds / ours.seconds);
+            format!("{:.2}", median(ratios.collect()))
         });
-        let on_disk = costs.iter().map(|cost| cost.on_disk).max().unwrap_or(0);
-        let resident = costs
-            .iter()
-            .filter_map(|cost| cost.resident)
-            .max()
-            .map_or_else(|| "-".to_owned(), mebibytes);
+        let on_disk = all.iter().map(|cost| cost.on_disk).max().unwrap_or(0);
+        let own: Vec<Own> = all.iter().filter_map(|cost| cost.own).collect();
+        let resident = own.iter().map(|own| own.resident).max();
+        let cpu = (!own.is_empty()).then(|| {
+            median(
+                own.iter()
+                    .map(|own| own.cpu / (own.bytes as f64 / 1e9))
+                    .collect(),
+            )
+        });
         println!(
-            "{name:10} {seconds:7.1} s {ratio:>12} {:>9} {resident:>13}",
-            mebibytes(on_disk)
+            "{name:10} {:7.1} s {ratio:>12} {:>9} {:>13} {:>16}",
+            median_of(all),
+            mebibytes(on_disk),
+            resident.map_or_else(|| "-".to_owned(), mebibytes),
+            cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.2}")),
         );
     }
 }
@@ -150,27 +219,35 @@ fn settings() -> Builder {
         .set("maintenance_work_mem", "256MB")
         .set("checkpoint_timeout", "30min")
         .set("log_statement", "none")
+        // For a session that locks every table, as pg_dump does.
+        .set("max_locks_per_transaction", "1024")
         // Its moment is another one in each round.
         .set("autovacuum", "off")
 }
 
-fn pgcopydb() -> Option<String> {
-    let name = std::env::var("PGCOPYDB").unwrap_or_else(|_| "pgcopydb".to_owned());
-    let found = Command::new(&name)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    found.is_ok_and(|status| status.success()).then_some(name)
-}
-
 impl Bench {
-    fn new(gigabytes: f64) -> Self {
+    fn new(options: &Options) -> Self {
         let (source, target) = (settings().start(), settings().start());
         source.create_db(DATABASE);
         let started = Instant::now();
-        let sql = include_str!("make-database.sql").replace(":scale", &gigabytes.to_string());
-        source.psql(DATABASE, &sql);
+        let counts = match options.small {
+            None => {
+                let scale = options.gigabytes.to_string();
+                let sql = include_str!("make-database.sql").replace(":scale", &scale);
+                source.psql(DATABASE, &sql);
+                TABLES
+                    .map(|table| format!("(SELECT count(*) FROM {table})"))
+                    .join(", ")
+            }
+            Some(tables) => {
+                source.psql(DATABASE, &small_tables(tables));
+                let sample = (1..=tables).step_by(97);
+                let counts: Vec<String> = sample
+                    .map(|table| format!("(SELECT sum(hashtext(t::text)) FROM small_{table} AS t)"))
+                    .collect();
+                format!("concat_ws(' ', {})", counts.join(" + "))
+            }
+        };
         let size = source.psql(
             DATABASE,
             "SELECT pg_size_pretty(pg_database_size(current_database()))",
@@ -180,29 +257,43 @@ impl Bench {
             started.elapsed().as_secs_f64(),
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         );
-        let rows = rows(&source);
+        let rows = source.psql(DATABASE, &format!("SELECT {counts}"));
         Self {
             source,
             target,
+            counts,
             rows,
         }
     }
 
-    /// Both servers at rest, an empty target.
-    fn prepare(&self) {
+    /// Both servers at rest, an empty target, or one with bare tables.
+    fn prepare(&self, bare: bool) {
         for name in self.target.databases() {
             let name = support::postgres::quote(&name);
             self.target
                 .psql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
         }
         self.target.create_db(DATABASE);
+        if bare {
+            let place = tempfile::tempdir().expect("a directory");
+            let file = place.path().join("tables.sql");
+            client("pg_dump")
+                .args(["--section=pre-data", "-d", &self.from(), "-f"])
+                .arg(&file)
+                .must("pg_dump");
+            let sql = fs::read_to_string(&file).expect("what pg_dump wrote");
+            self.target.psql(DATABASE, &sql);
+        }
         self.target.psql("postgres", "CHECKPOINT");
         self.source.psql("postgres", "CHECKPOINT");
     }
 
     /// A fast copy of something else is no copy.
     fn check(&self, name: &str) {
-        assert_eq!(rows(&self.target), self.rows, "{name} copied other rows");
+        let rows = self
+            .target
+            .psql(DATABASE, &format!("SELECT {}", self.counts));
+        assert_eq!(rows, self.rows, "{name} copied other rows");
         let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'public'";
         assert_eq!(
             self.target.psql(DATABASE, indexes),
@@ -253,7 +344,7 @@ impl Bench {
         Cost {
             seconds: started.elapsed().as_secs_f64(),
             on_disk: size_of_tree(place.path()),
-            resident: None,
+            own: None,
         }
     }
 
@@ -272,36 +363,81 @@ impl Bench {
         Cost {
             seconds: started.elapsed().as_secs_f64(),
             on_disk: size_of_tree(place.path()),
-            resident: None,
+            own: None,
         }
     }
 
     fn pgcopydb(&self) -> Cost {
+        self.clone_by("pgcopydb", &[])
+    }
+
+    fn pgcopydb_binary(&self) -> Cost {
+        let program = named("PGCOPYDB").expect("it was there a moment ago");
+        let options = ["--use-copy-binary", "--skip-vacuum", "--skip-analyze"];
+        self.clone_by(&program, &options)
+    }
+
+    fn clone_by(&self, program: &str, options: &[&str]) -> Cost {
         let place = tempfile::tempdir().expect("a directory");
         let started = Instant::now();
-        Command::new(pgcopydb().expect("it was there a moment ago"))
-            .args([
-                "clone",
-                "--table-jobs",
-                "2",
-                "--index-jobs",
-                "2",
-                "--source",
-                &self.from(),
-                "--target",
-                &self.to(),
-                "--dir",
-            ])
+        Command::new(program)
+            .args(["clone", "--table-jobs", "2", "--index-jobs", "2"])
+            .args(options)
+            .args(["--source", &self.from(), "--target", &self.to(), "--dir"])
             .arg(place.path().join("work"))
             .must("pgcopydb");
         Cost {
             seconds: started.elapsed().as_secs_f64(),
             on_disk: size_of_tree(place.path()),
-            resident: None,
+            own: None,
+        }
+    }
+
+    fn limit(&self) -> Cost {
+        let tables = self.source.psql(
+            DATABASE,
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+             ORDER BY pg_table_size(oid) DESC",
+        );
+        let indexes = self.source.psql(
+            DATABASE,
+            "SELECT pg_get_indexdef(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = indrelid
+             WHERE relnamespace = 'public'::regnamespace ORDER BY pg_relation_size(indexrelid) DESC",
+        );
+        let started = Instant::now();
+        two_at_a_time(&tables, |table| {
+            let mut reader = client("psql")
+                .args(["-X", "-q", "-d", &self.from(), "-c"])
+                .arg(format!("COPY {table} TO STDOUT (FORMAT binary)"))
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("psql");
+            client("psql")
+                .args(["-X", "-q", "-d", &self.to(), "-c"])
+                .arg(format!("COPY {table} FROM STDIN (FORMAT binary)"))
+                .stdin(reader.stdout.take().expect("piped"))
+                .must("psql");
+            assert!(reader.wait().expect("our child").success(), "psql failed");
+        });
+        two_at_a_time(&indexes, |index| {
+            self.target.psql(DATABASE, index);
+        });
+        Cost {
+            seconds: started.elapsed().as_secs_f64(),
+            ..Cost::default()
         }
     }
 
     fn envsyncd(&self) -> Cost {
+        self.once(None)
+    }
+
+    fn earlier(&self) -> Cost {
+        self.once(named("EARLIER").as_deref())
+    }
+
+    /// A run, by another program if there is one.
+    fn once(&self, program: Option<&str>) -> Cost {
         let bed = Bed::new();
         let temporary = bed.path("tmp");
         fs::create_dir(&temporary).expect("a directory");
@@ -309,32 +445,141 @@ impl Bench {
             "bench",
             &Job::between("postgresql", &self.from(), &self.to()),
         );
-        let mut command = bed.command();
+        let ours = bed.command();
+        let mut command = match program {
+            None => ours,
+            Some(program) => {
+                let mut other = Command::new(program);
+                other.args(ours.get_args());
+                for (name, value) in ours.get_envs() {
+                    match value {
+                        Some(value) => other.env(name, value),
+                        None => other.env_remove(name),
+                    };
+                }
+                other
+            }
+        };
         command
             .env("TMPDIR", &temporary)
             .args(["--once", "-f"])
             .arg(&job);
         let started = Instant::now();
         let mut running = bed.spawn(&mut command);
-        let (mut resident, mut on_disk) = (0, 0);
+        let (mut resident, mut cpu, mut on_disk) = (0, 0.0, 0);
         while running.is_running() {
-            resident = resident.max(peak_memory(running.pid().as_raw()));
+            let pid = running.pid().as_raw();
+            resident = resident.max(peak_memory(pid));
+            cpu = processor_time(pid).max(cpu);
             on_disk = on_disk.max(size_of_tree(&temporary));
             std::thread::sleep(Duration::from_millis(10));
         }
         let seconds = started.elapsed().as_secs_f64();
         running.end().expect(0);
+        let bytes = bed.status("bench")["tasks"][0]["bytes"].as_u64();
         Cost {
             seconds,
             on_disk,
-            resident: Some(resident),
+            own: Some(Own {
+                resident,
+                cpu,
+                bytes: bytes.expect("the status file counts bytes"),
+            }),
         }
+    }
+
+    /// For how many milliseconds a client of the target that asks all the time had no answer.
+    fn outage(&self) -> f64 {
+        self.prepare(false);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| longest_silence(&self.to(), &done));
+            self.once(None);
+            done.store(true, Ordering::SeqCst);
+            client.join().expect("no panic").as_secs_f64() * 1000.0
+        })
     }
 }
 
-fn rows(cluster: &Cluster) -> String {
-    let counts = TABLES.map(|table| format!("(SELECT count(*) FROM {table})"));
-    cluster.psql(DATABASE, &format!("SELECT {}", counts.join(", ")))
+/// From the last answer before an error to the first one after it.
+fn longest_silence(url: &str, done: &AtomicBool) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (mut longest, mut last, mut failed) = (Duration::ZERO, Instant::now(), false);
+        while !done.load(Ordering::SeqCst) {
+            let Ok((session, connection)) =
+                tokio_postgres::connect(url, tokio_postgres::NoTls).await
+            else {
+                failed = true;
+                continue;
+            };
+            let driven = tokio::spawn(connection);
+            while !done.load(Ordering::SeqCst) {
+                if session.query_one("SELECT 1", &[]).await.is_err() {
+                    failed = true;
+                    break;
+                }
+                if failed {
+                    longest = longest.max(last.elapsed());
+                }
+                (last, failed) = (Instant::now(), false);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            driven.abort();
+        }
+        longest
+    })
+}
+
+/// Works through lines with two threads.
+fn two_at_a_time(lines: &str, work: impl Fn(&str) + Sync) {
+    let left = Mutex::new(lines.lines());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let line = left.lock().expect("no panic").next();
+                    let Some(line) = line else { return };
+                    work(line);
+                }
+            });
+        }
+    });
+}
+
+/// Tables as an application with a schema a customer has them: ten rows, three indexes, a sequence.
+fn small_tables(count: u32) -> String {
+    // Each lot is a transaction: one of all would need too many locks.
+    (1..=count)
+        .step_by(500)
+        .map(|first| {
+            let last = count.min(first + 499);
+            format!(
+                "DO $$BEGIN FOR n IN {first}..{last} LOOP
+                     EXECUTE format('CREATE TABLE small_%s (id serial PRIMARY KEY, name text NOT NULL UNIQUE, amount numeric, at timestamptz)', n);
+                     EXECUTE format('INSERT INTO small_%s (name, amount, at) SELECT %L || g, g / 3.0, timestamptz ''2024-01-01'' + g * interval ''1 hour'' FROM generate_series(1, 10) g', n, 'row ');
+                     EXECUTE format('CREATE INDEX ON small_%s (at)', n);
+                 END LOOP; END$$;\n"
+            )
+        })
+        .collect()
+}
+
+/// User and system time (fields 14 and 15 of `/proc/PID/stat`, proc_pid_stat(5)), in seconds.
+fn processor_time(pid: i32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    // USER_HZ is 100 on every machine that Linux runs on today.
+    ticks as f64 / 100.0
 }
 
 /// The kernel's own high-water mark (`VmHWM` in proc_pid_status(5)); 0 once the process is gone.

@@ -28,9 +28,9 @@ pub use selection::{Fate, Selection};
 /// How a part's chunks are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// PostgreSQL's COPY, text format.
+    /// PostgreSQL's COPY, text format, in CopyData messages.
     CopyText,
-    /// PostgreSQL's COPY, binary format.
+    /// PostgreSQL's COPY, binary format, in CopyData messages.
     CopyBinary,
     /// PostgreSQL's large objects, in pieces.
     LargeObjects,
@@ -103,10 +103,11 @@ pub struct Server {
     pub major: u32,
 }
 
-/// A piece of a stream: whole rows.
+/// A piece of a stream. In most encodings it is of whole rows; of PostgreSQL's COPY it is a run of the protocol's own
+/// CopyData messages, each with a row in it, and a long one may go on in the next chunk: so no row has to fit in memory.
 #[derive(Debug, Clone)]
 pub struct Chunk {
-    /// How many rows it has.
+    /// How many rows end in it.
     pub rows: u64,
     /// The rows, in the part's encoding.
     pub data: Bytes,

@@ -2,12 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::StreamExt;
-
 use super::connection::{Session, quoted};
 use super::survey::{self, Sequence, Table};
 use super::toc::{Entry, Toc};
-use super::{checksum, column_list, table_name};
+use super::{checksum, column_list, relay, table_name};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Encoding, Fate, Part, Selection};
 
@@ -224,25 +222,14 @@ pub(super) async fn copy(live: &Session, incoming: &Session, part: &Part) -> Res
         format!(" ({})", column_list(&part.columns))
     };
     let name = table_name(part);
-    let stream = live
-        .copy_out(&format!("COPY {name}{columns} TO STDOUT"))
-        .await
-        .map_err(live.explain())?;
-    let sink = incoming
-        .copy_in(&format!("COPY {name}{columns} FROM STDIN"))
-        .await
-        .map_err(incoming.explain())?;
-    let (mut stream, mut sink) = (Box::pin(stream), Box::pin(sink));
-    while let Some(row) = stream.next().await {
-        let row = row.map_err(live.explain())?;
-        futures_util::SinkExt::feed(&mut sink, row)
-            .await
-            .map_err(incoming.explain())?;
+    let mut out =
+        relay::Out::start(live, &format!("COPY {name}{columns} TO STDOUT"), false).await?;
+    let mut copy = relay::In::start(incoming, &format!("COPY {name}{columns} FROM STDIN")).await?;
+    while let Some(chunk) = out.next().await? {
+        copy.send(chunk.data).await?;
     }
-    sink.as_mut()
-        .finish()
+    copy.finish()
         .await
-        .map_err(incoming.explain())
         .map_err(|error| error.within(format!("keeping the rows of {}", part.label())))
 }
 

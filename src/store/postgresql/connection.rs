@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use futures_util::stream::{StreamExt, poll_fn};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::NoTls;
+use tokio_postgres::tls::{ChannelBinding, NoTls};
 use tokio_postgres::{AsyncMessage, Client, Config};
 
+use super::wire::{Borrowed, Connector, Holder};
 use super::{advice, tls};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
@@ -35,6 +37,8 @@ pub(super) struct Address {
 pub(super) struct Session {
     client: Client,
     connection: JoinHandle<()>,
+    /// The stream that it is on.
+    wire: Holder,
     database: String,
     /// Where it leads, for messages.
     place: String,
@@ -60,16 +64,30 @@ impl Session {
         &self.database
     }
 
-    /// Waits until the server is gone, and says so. Work that waits for the other side would not notice.
-    pub(super) async fn lost(&self) -> Error {
-        while !self.client.is_closed() {
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
+    /// Where it leads, for messages.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Its stream, for a COPY.
+    pub(super) fn borrow(&self) -> Result<Borrowed> {
+        self.wire.borrow().ok_or_else(|| self.gone())
+    }
+
+    fn gone(&self) -> Error {
         Error::new(
             Kind::Connection,
             format!("{}: the server closed the connection", self.place),
         )
         .hint("see the server's log, and run the job again")
+    }
+
+    /// Waits until the server is gone, and says so. Work that waits for the other side would not notice.
+    pub(super) async fn lost(&self) -> Error {
+        while !self.client.is_closed() {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        self.gone()
     }
 
     /// Runs statements, ignoring what they return.
@@ -183,7 +201,13 @@ impl Address {
             return Err(wrong(&"it names no user").hint("postgresql://USER@host/database"));
         }
         if config.get_hosts().is_empty() {
-            config.host_path("/var/run/postgresql");
+            let addresses = config.get_hostaddrs().to_vec();
+            for address in &addresses {
+                config.host(address.to_string());
+            }
+            if addresses.is_empty() {
+                config.host_path("/var/run/postgresql");
+            }
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(15));
@@ -258,18 +282,25 @@ impl Address {
         }
         config.options(options.trim_start());
         let place = self.place(database);
-        let (client, connection) = if config.get_ssl_mode() == SslMode::Disable
-            || matches!(config.get_hosts().first(), Some(Host::Unix(_)))
-        {
-            let (client, connection) = config
-                .connect(NoTls)
-                .await
-                .map_err(|error| explain(&error, &place))?;
-            (client, tokio::spawn(drive(connection)))
+        let wire = Holder::default();
+        let (client, connection) = if matches!(config.get_hosts().first(), Some(Host::Unix(_))) {
+            self.connect_here(config, &wire, &place).await?
         } else {
-            let tls = tls::connector(&self.tls)?;
+            let tls = match config.get_ssl_mode() {
+                SslMode::Disable => None,
+                _ => Some(tls::connector(&self.tls)?),
+            };
+            let connector = Connector {
+                holder: wire.clone(),
+                mode: config.get_ssl_mode(),
+                direct: config.get_ssl_negotiation() == SslNegotiation::Direct,
+                tls,
+            };
+            // The connector decides.
+            config.ssl_mode(SslMode::Require);
+            config.ssl_negotiation(SslNegotiation::Direct);
             let (client, connection) = config
-                .connect(tls)
+                .connect(connector)
                 .await
                 .map_err(|error| explain(&error, &place))?;
             (client, tokio::spawn(drive(connection)))
@@ -277,9 +308,80 @@ impl Address {
         Ok(Session {
             client,
             connection,
+            wire,
             database: database.to_owned(),
             place,
         })
+    }
+
+    /// By a Unix socket: the first one that answers. There is no TLS on them.
+    async fn connect_here(
+        &self,
+        mut config: Config,
+        wire: &Holder,
+        place: &str,
+    ) -> Result<(Client, JoinHandle<()>)> {
+        config.ssl_mode(SslMode::Disable);
+        let ports = config.get_ports().to_vec();
+        let port = |at: usize| *ports.get(at).or(ports.first()).unwrap_or(&5432);
+        let limit = config.get_connect_timeout().copied();
+        let mut failed = None;
+        for (at, host) in self.config.get_hosts().iter().enumerate() {
+            let Host::Unix(directory) = host else {
+                continue;
+            };
+            let file = directory.join(format!(".s.PGSQL.{}", port(at)));
+            let connecting = UnixStream::connect(file);
+            let connected = match limit {
+                Some(limit) => tokio::time::timeout(limit, connecting)
+                    .await
+                    .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())),
+                None => connecting.await,
+            };
+            let error = match connected {
+                Ok(stream) => {
+                    let tap = wire.tap(Box::new(stream), ChannelBinding::none());
+                    match config.connect_raw(tap, NoTls).await {
+                        Ok((client, connection)) => {
+                            let driven = tokio::spawn(drive(connection));
+                            match self.suits(&client).await {
+                                Ok(()) => return Ok((client, driven)),
+                                Err(error) => {
+                                    Error::new(Kind::Connection, format!("{place}: {error}"))
+                                }
+                            }
+                        }
+                        Err(error) => explain(&error, place),
+                    }
+                }
+                Err(error) => Error::new(
+                    Kind::Connection,
+                    format!("{place}: error connecting to server: {error}"),
+                )
+                .hint("check that the server is up and can be reached from here"),
+            };
+            failed = Some(error);
+        }
+        Err(failed
+            .unwrap_or_else(|| Error::new(Kind::Config, format!("{place}: no host is named"))))
+    }
+
+    /// `target_session_attrs`, which tokio-postgres itself sees to on TCP.
+    async fn suits(&self, client: &Client) -> std::result::Result<(), String> {
+        let wanted = match self.config.get_target_session_attrs() {
+            TargetSessionAttrs::ReadWrite => "off",
+            TargetSessionAttrs::ReadOnly => "on",
+            _ => return Ok(()),
+        };
+        let row = client
+            .query_one("SELECT current_setting('transaction_read_only')", &[])
+            .await
+            .map_err(|error| error.to_string())?;
+        if row.get::<_, &str>(0) == wanted {
+            Ok(())
+        } else {
+            Err("the server is not of the kind that target_session_attrs wants".to_owned())
+        }
     }
 
     /// The same address for a libpq program, by its environment: nothing of it can be seen in a list of processes.
@@ -412,48 +514,89 @@ pub(super) fn explain(error: &tokio_postgres::Error, place: &str) -> Error {
             _ => made.hint("check that the server is up and can be reached from here"),
         };
     };
-    let code = said.code();
-    let class = &code.code()[..2];
-    let mut text = if class == "22" {
-        format!("a value was not accepted (SQLSTATE {})", code.code())
-    } else {
-        format!("{} (SQLSTATE {})", said.message(), code.code())
-    };
-    if let Some(context) = said.where_().and_then(copy_context) {
-        text = format!("{text} in {context}");
+    Said {
+        code: said.code().clone(),
+        message: said.message().to_owned(),
+        context: said.where_().map(str::to_owned),
     }
-    let (kind, hint) = match class {
-        "28" => (
-            Kind::Permission,
-            Some("check the endpoint's user, its password and the server's pg_hba.conf"),
-        ),
-        "57" | "08" => (
-            Kind::Connection,
-            Some("the server ended the connection; see its log"),
-        ),
-        "53" if *code == SqlState::DISK_FULL => (
-            Kind::Full,
-            Some("free space on the server's disk and run the job again"),
-        ),
-        "53" if *code == SqlState::TOO_MANY_CONNECTIONS => (
-            Kind::Connection,
-            Some("give the task fewer `jobs`, or the server more max_connections"),
-        ),
-        "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
-        "40" | "72" if advice::of(code.code(), said.message()).is_some() => {
-            (Kind::Statement, advice::of(code.code(), said.message()))
+    .explain(place)
+}
+
+/// An error or a notice of a server.
+pub(super) struct Said {
+    code: SqlState,
+    pub(super) message: String,
+    context: Option<String>,
+}
+
+impl Said {
+    /// Reads the fields of a message (PostgreSQL manual, "Error and Notice Message Fields").
+    pub(super) fn parse(body: &[u8]) -> Self {
+        let mut said = Self {
+            code: SqlState::INTERNAL_ERROR,
+            message: String::new(),
+            context: None,
+        };
+        for field in body.split(|byte| *byte == 0) {
+            let Some((name, value)) = field.split_first() else {
+                break;
+            };
+            let value = String::from_utf8_lossy(value);
+            match name {
+                b'C' => said.code = SqlState::from_code(&value),
+                b'M' => said.message = value.into_owned(),
+                b'W' => said.context = Some(value.into_owned()),
+                _ => {}
+            }
         }
-        "3D" => (Kind::Absent, Some("check the database's name in the URL")),
-        "55" if *code == SqlState::LOCK_NOT_AVAILABLE => (
-            Kind::Statement,
-            Some("someone is altering that table; run the job again when they are done"),
-        ),
-        _ => (Kind::Statement, None),
-    };
-    let made = Error::new(kind, format!("{place}: {text}"));
-    match hint {
-        Some(hint) => made.hint(hint),
-        None => made,
+        said
+    }
+
+    /// What it means to an operator.
+    pub(super) fn explain(&self, place: &str) -> Error {
+        let code = &self.code;
+        let class = code.code().get(..2).unwrap_or_default();
+        let mut text = if class == "22" {
+            format!("a value was not accepted (SQLSTATE {})", code.code())
+        } else {
+            format!("{} (SQLSTATE {})", self.message, code.code())
+        };
+        if let Some(context) = self.context.as_deref().and_then(copy_context) {
+            text = format!("{text} in {context}");
+        }
+        let (kind, hint) = match class {
+            "28" => (
+                Kind::Permission,
+                Some("check the endpoint's user, its password and the server's pg_hba.conf"),
+            ),
+            "57" | "08" => (
+                Kind::Connection,
+                Some("the server ended the connection; see its log"),
+            ),
+            "53" if *code == SqlState::DISK_FULL => (
+                Kind::Full,
+                Some("free space on the server's disk and run the job again"),
+            ),
+            "53" if *code == SqlState::TOO_MANY_CONNECTIONS => (
+                Kind::Connection,
+                Some("give the task fewer `jobs`, or the server more max_connections"),
+            ),
+            "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
+            "40" | "72" if advice::of(code.code(), &self.message).is_some() => {
+                (Kind::Statement, advice::of(code.code(), &self.message))
+            }
+            "3D" => (Kind::Absent, Some("check the database's name in the URL")),
+            "55" if *code == SqlState::LOCK_NOT_AVAILABLE => (
+                Kind::Statement,
+                Some("someone is altering that table; run the job again when they are done"),
+            ),
+            _ => (Kind::Statement, None),
+        };
+        let made = Error::new(kind, format!("{place}: {text}"));
+        match hint {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use futures_util::{SinkExt, StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::error::SqlState;
 
 use super::connection::{LOADING, READING, Session, quoted};
@@ -11,7 +11,7 @@ use super::restore::{self, Sorted};
 use super::roles::{self, Mapped, Roles};
 use super::target::Target;
 use super::toc::Entry;
-use super::{Definitions, carry, catalogue, large, publish, rights, survey};
+use super::{Definitions, carry, catalogue, large, publish, relay, rights, survey};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Chunks, Encoding, Part, Survey};
 
@@ -422,28 +422,16 @@ impl Target {
             format!(" WITH ({})", options.join(", "))
         };
         let within = |error: Error| error.within(format!("writing {}", part.label()));
-        let sink = session
-            .copy_in(&format!("COPY {name}{columns} FROM STDIN{with}"))
-            .await
-            .map_err(session.explain())
-            .map_err(within)?;
-        let mut sink = Box::pin(sink);
+        let mut copy =
+            relay::In::start(&session, &format!("COPY {name}{columns} FROM STDIN{with}"))
+                .await
+                .map_err(within)?;
         let mut chunks = chunks;
         while let Some(chunk) = chunks.next().await {
             // An error here leaves the COPY unfinished: the server undoes it when the session goes.
-            let chunk = chunk?;
-            if let Err(error) = sink.send(chunk.data).await {
-                // The reason is in the server's answer, not in the broken pipe.
-                let reason = sink.as_mut().finish().await.err().unwrap_or(error);
-                return Err(within(session.explain()(reason)));
-            }
+            copy.send(chunk?.data).await.map_err(within)?;
         }
-        let rows = sink
-            .as_mut()
-            .finish()
-            .await
-            .map_err(session.explain())
-            .map_err(within)?;
+        let rows = copy.finish().await.map_err(within)?;
         session.run("COMMIT").await.map_err(within)?;
         self.rest(session);
         Ok(rows)

@@ -12,6 +12,7 @@ mod incoming;
 mod lag;
 mod large;
 mod publish;
+mod relay;
 mod restore;
 mod rights;
 mod roles;
@@ -20,6 +21,7 @@ mod survey;
 mod target;
 mod tls;
 mod toc;
+mod wire;
 
 use std::collections::{HashMap, HashSet};
 

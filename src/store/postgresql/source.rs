@@ -5,14 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
-use tokio_postgres::CopyOutStream;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, advice, catalogue, checksum, large};
+use super::{Definitions, advice, catalogue, checksum, large, relay};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -321,18 +319,15 @@ impl store::Source for Source {
         };
         let binary = part.encoding == Encoding::CopyBinary;
         let format = if binary { " WITH (FORMAT binary)" } else { "" };
-        let stream = session
-            .copy_out(&format!("COPY {rows} TO STDOUT{format}"))
+        let label = part.label();
+        let copy = relay::Out::start(&session, &format!("COPY {rows} TO STDOUT{format}"), binary)
             .await
-            .map_err(session.explain())
-            .map_err(|error| error.within(format!("reading {}", part.label())))?;
+            .map_err(|error| error.within(format!("reading {label}")))?;
         let reading = Reading {
             session,
-            stream: Some(Box::pin(stream)),
-            held: None,
-            trailer: binary,
+            copy,
             idle: self.idle.clone(),
-            label: part.label(),
+            label,
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
     }
@@ -380,75 +375,29 @@ impl store::Source for Source {
     }
 }
 
-/// A COPY under way, gathered into chunks of some size: the server sends one message a row.
+/// A COPY under way. Dropped before its end, it takes its session with it.
 struct Reading {
     session: Session,
-    /// `None` once the COPY has ended.
-    stream: Option<std::pin::Pin<Box<CopyOutStream>>>,
-    /// The newest message, held back because the last one of a binary COPY is no row but its trailer.
-    held: Option<Bytes>,
-    trailer: bool,
+    copy: relay::Out,
     idle: Arc<Mutex<Vec<Session>>>,
     label: String,
 }
 
-/// Rows are gathered until there are this many bytes.
-const CHUNK: usize = 128 * 1024;
-
 impl Reading {
     async fn next(mut self) -> Result<Option<(Chunk, Self)>> {
-        let mut data = BytesMut::new();
-        let mut rows = 0;
-        loop {
-            let message = match &mut self.stream {
-                Some(stream) => stream.next().await.transpose().map_err(|error| {
-                    let made = self.session.explain()(error);
-                    made.within(format!("reading {}", self.label))
-                })?,
-                None => None,
-            };
-            let last = message.is_none();
-            if last {
-                self.stream = None;
-            }
-            let held = std::mem::replace(&mut self.held, message);
-            if let Some(held) = held {
-                rows += u64::from(!(last && self.trailer));
-                if data.is_empty() && held.len() >= CHUNK {
-                    return Ok(Some((Chunk { rows, data: held }, self)));
-                }
-                if data.capacity() == 0 {
-                    data.reserve(CHUNK + CHUNK / 8);
-                }
-                data.extend_from_slice(&held);
-            }
-            if last {
-                if !data.is_empty() {
-                    // Comes here once more, and then finds nothing.
-                    return Ok(Some((
-                        Chunk {
-                            rows,
-                            data: data.freeze(),
-                        },
-                        self,
-                    )));
-                }
-                // The COPY ran to its end: the session can be used again.
-                self.idle
-                    .lock()
-                    .expect("no one panics with this lock")
-                    .push(self.session);
-                return Ok(None);
-            }
-            if data.len() >= CHUNK {
-                return Ok(Some((
-                    Chunk {
-                        rows,
-                        data: data.freeze(),
-                    },
-                    self,
-                )));
-            }
-        }
+        let chunk = self
+            .copy
+            .next()
+            .await
+            .map_err(|error| error.within(format!("reading {}", self.label)))?;
+        let Some(chunk) = chunk else {
+            // The COPY ran to its end: the session can be used again.
+            self.idle
+                .lock()
+                .expect("no one panics with this lock")
+                .push(self.session);
+            return Ok(None);
+        };
+        Ok(Some((chunk, self)))
     }
 }

@@ -1,0 +1,261 @@
+//! The stream under a session: tokio-postgres speaks on it, and a COPY borrows it, so that rows go through in blocks.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_postgres::Socket;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// What bytes go through, whatever is below.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A connected stream: TCP, a Unix socket, or TLS on top.
+pub(super) type Wire = Box<dyn Duplex>;
+
+/// Where a session's stream is at the moment.
+#[derive(Clone, Default)]
+pub(super) struct Holder(Arc<Mutex<Slot>>);
+
+#[derive(Default)]
+struct Slot {
+    wire: Option<Wire>,
+    /// It will not come back.
+    gone: bool,
+    /// The connection's task, to be told that it may go on.
+    waker: Option<Waker>,
+}
+
+impl Holder {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.0.lock().expect("no one panics with this lock")
+    }
+
+    /// Puts a new stream under the session.
+    pub(super) fn tap(&self, wire: Wire, binding: ChannelBinding) -> Tap {
+        let mut slot = self.slot();
+        slot.wire = Some(wire);
+        slot.gone = false;
+        drop(slot);
+        Tap {
+            holder: self.clone(),
+            binding: Mutex::new(Some(binding)),
+        }
+    }
+
+    /// Takes the stream from a session that waits for no answer. `None`: the connection has ended.
+    pub(super) fn borrow(&self) -> Option<Borrowed> {
+        let wire = self.slot().wire.take()?;
+        Some(Borrowed {
+            wire: Some(wire),
+            holder: self.clone(),
+        })
+    }
+}
+
+/// A stream that its session has lent. Dropped and not given back, it is closed, and the session with it: nobody
+/// would know what is still on its way.
+pub(super) struct Borrowed {
+    wire: Option<Wire>,
+    holder: Holder,
+}
+
+impl Borrowed {
+    /// The stream itself.
+    pub(super) fn wire(&mut self) -> Pin<&mut Wire> {
+        Pin::new(
+            self.wire
+                .as_mut()
+                .expect("it is here until it is given back"),
+        )
+    }
+
+    /// Gives it back, when all has been read that the server had to say.
+    pub(super) fn give_back(mut self) {
+        let waker = {
+            let mut slot = self.holder.slot();
+            if !slot.gone {
+                slot.wire = self.wire.take();
+            }
+            slot.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if self.wire.take().is_some() {
+            let waker = {
+                let mut slot = self.holder.slot();
+                slot.gone = true;
+                slot.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// What tokio-postgres reads from and writes to. While the stream is lent, it just waits.
+pub(super) struct Tap {
+    holder: Holder,
+    /// Asked for once, while the session is opened.
+    binding: Mutex<Option<ChannelBinding>>,
+}
+
+impl Tap {
+    fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        gone: impl FnOnce() -> io::Result<T>,
+        act: impl FnOnce(Pin<&mut Wire>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let mut slot = self.holder.slot();
+        let ended = slot.gone;
+        let polled = match &mut slot.wire {
+            Some(wire) => act(Pin::new(wire), cx),
+            None if ended => Poll::Ready(gone()),
+            None => Poll::Pending,
+        };
+        if polled.is_pending() {
+            slot.waker = Some(cx.waker().clone());
+        }
+        polled
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let mut slot = self.holder.slot();
+        slot.wire = None;
+        slot.gone = true;
+    }
+}
+
+fn closed<T>() -> io::Result<T> {
+    Err(io::ErrorKind::BrokenPipe.into())
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Nothing read: the end.
+        self.poll(cx, || Ok(()), |wire, cx| wire.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(cx, closed, |wire, cx| wire.poll_write(cx, data))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, closed, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, || Ok(()), AsyncWrite::poll_shutdown)
+    }
+}
+
+impl TlsStream for Tap {
+    fn channel_binding(&self) -> ChannelBinding {
+        let mut binding = self.binding.lock().expect("no one panics with this lock");
+        binding.take().unwrap_or_else(ChannelBinding::none)
+    }
+}
+
+type Failure = Box<dyn StdError + Send + Sync>;
+
+/// Encrypts as the URL wants it, and puts a [`Tap`] on top. tokio-postgres is told that TLS begins at once (`Require`,
+/// `Direct`): what is encrypted and what is not is decided here.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) holder: Holder,
+    pub(super) mode: SslMode,
+    /// TLS without asking for it first (`sslnegotiation=direct`).
+    pub(super) direct: bool,
+    /// `None`: no TLS at all.
+    pub(super) tls: Option<MakeRustlsConnect>,
+}
+
+/// One connection's handshake.
+pub(super) struct Handshake {
+    connector: Connector,
+    host: String,
+}
+
+impl MakeTlsConnect<Socket> for Connector {
+    type Stream = Tap;
+    type TlsConnect = Handshake;
+    type Error = Failure;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Failure> {
+        Ok(Handshake {
+            connector: self.clone(),
+            host: host.to_owned(),
+        })
+    }
+}
+
+impl TlsConnect<Socket> for Handshake {
+    type Stream = Tap;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Tap, Failure>> + Send>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        Box::pin(self.shake(socket))
+    }
+}
+
+/// A request for TLS: its length and its code (PostgreSQL manual, "Message Formats", SSLRequest).
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+impl Handshake {
+    async fn shake(self, mut socket: Socket) -> Result<Tap, Failure> {
+        let Connector {
+            holder,
+            mode,
+            direct,
+            tls,
+        } = self.connector;
+        let bare = |socket: Socket| holder.tap(Box::new(socket), ChannelBinding::none());
+        let Some(mut tls) = tls else {
+            return Ok(bare(socket));
+        };
+        if !direct {
+            socket.write_all(&SSL_REQUEST).await?;
+            let mut answer = [0];
+            socket.read_exact(&mut answer).await?;
+            if answer != *b"S" {
+                if mode == SslMode::Prefer {
+                    return Ok(bare(socket));
+                }
+                return Err("server does not support TLS".into());
+            }
+        }
+        let connect = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &self.host)?;
+        let stream = connect.connect(socket).await?;
+        let binding = stream.channel_binding();
+        Ok(holder.tap(Box::new(stream), binding))
+    }
+}
