@@ -1,5 +1,10 @@
 //! What an operator can do about a source that could not keep the snapshot.
 
+use std::time::Duration;
+
+use super::connection::Session;
+use crate::error::{Error, Kind, Result};
+
 /// For a statement that a standby has cancelled.
 const CONFLICT: &str = "the standby's replay wanted what the copy still reads: set hot_standby_feedback = on, or a larger \
      max_standby_streaming_delay on the standby, or take the primary as the source";
@@ -20,6 +25,34 @@ pub(super) fn of(code: &str, message: &str) -> Option<&'static str> {
         "40001" if message.contains("conflict with recovery") => Some(CONFLICT),
         _ => None,
     }
+}
+
+/// How old a snapshot may get before the server throws away what it needs; `None`: as old as it likes.
+pub(super) async fn threshold(session: &Session) -> Result<Option<Duration>> {
+    let minutes: Option<i32> = session
+        .query_opt(
+            "SELECT setting::int FROM pg_settings WHERE name = 'old_snapshot_threshold'",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?
+        .map(|row| row.get(0));
+    Ok(minutes
+        .and_then(|minutes| u64::try_from(minutes).ok())
+        .map(|minutes| Duration::from_secs(minutes * 60)))
+}
+
+/// The server's own check goes by when a session has imported the snapshot, not by when it was taken: what was thrown away
+/// in between would be missing without a word.
+pub(super) fn refuse_too_old(age: Duration, threshold: Option<Duration>) -> Result<()> {
+    if threshold.is_none_or(|threshold| age < threshold) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Statement,
+        "the source may have thrown away rows that the copy needs: its snapshot is older than old_snapshot_threshold",
+    )
+    .hint(TOO_OLD))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -31,6 +32,9 @@ pub struct Source {
 struct Fixed {
     /// The server replays another one's changes.
     standby: bool,
+    /// When the snapshot was taken, or a little before; and how old it may get before the server throws away what it needs.
+    since: Instant,
+    threshold: Option<Duration>,
     snapshot: String,
     encoding: String,
     gone: HashSet<(u32, u32)>,
@@ -116,6 +120,8 @@ impl Source {
 
     /// A session that sees the snapshot; an idle one if there is.
     async fn session(&self) -> Result<Session> {
+        let fixed = self.fixed();
+        advice::refuse_too_old(fixed.since.elapsed(), fixed.threshold)?;
         if let Some(session) = self
             .idle
             .lock()
@@ -169,6 +175,7 @@ impl store::Source for Source {
         }
         let dump = super::dump::PgDump::find(major).await?;
         let traits = survey::traits(&self.keeper, number).await?;
+        let since = Instant::now();
         let (snapshot, mut tables) = self.fix().await?;
         let keeper = &self.keeper;
         let excluded: Vec<u32> = tables
@@ -284,8 +291,11 @@ impl store::Source for Source {
             .await
             .map_err(keeper.explain())?
             .get(0);
+        let threshold = advice::threshold(keeper).await?;
         let fixed = Fixed {
             standby,
+            since,
+            threshold,
             snapshot,
             encoding: traits.encoding,
             gone,
