@@ -132,7 +132,6 @@ fn line(source: &Path, live: &Path) -> f64 {
         verify: Verify::Rows,
         previous: KeepPrevious::Keep,
         roles: envsyncd::config::job::Roles::Map,
-        roles: envsyncd::config::job::Roles::Map,
         places: BTreeMap::new(),
     };
     let context = Context {
