@@ -1,5 +1,6 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
+mod belongings;
 mod carry;
 mod catalogue;
 mod collations;
