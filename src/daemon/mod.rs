@@ -69,7 +69,8 @@ pub async fn serve(options: Options) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut heartbeat = Heartbeat::start().await?;
-    daemon.beat(Absence::Down);
+    daemon.look(Absence::Down);
+    // Status files and the like can wait, and a slow disk is no reason to be late.
     Notify::ready();
     tracing::info!(jobs = daemon.jobs.iter().count(), "daemon is ready");
     loop {
@@ -79,12 +80,12 @@ pub async fn serve(options: Options) -> Result<()> {
                     tracing::warn!("the clock was set back, or the machine is very busy");
                     heartbeat.restart().await?;
                 }
-                daemon.beat(Absence::None);
+                daemon.beat();
             }
             Some(ended) = daemon.supervisor.ended() => {
                 daemon.reap(ended);
                 // Its place in the queue is free.
-                daemon.beat(Absence::None);
+                daemon.beat();
             }
             _ = hangup.recv() => daemon.reload(Look::All),
             _ = terminate.recv() => break,
@@ -177,17 +178,27 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// One look at everything. There is no error that the daemon could not live with.
-    fn beat(&mut self, absence: Absence) {
+    /// What there is to do each second. There is no error that the daemon could not live with.
+    fn beat(&mut self) {
         Notify::alive();
         self.beats += 1;
         if self.jobs.unsettled || self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
         }
+        self.look(Absence::None);
+        self.work();
+    }
+
+    /// One look at the clock, the queue, and all runs.
+    fn look(&mut self, absence: Absence) {
         // What cannot be done now, a full disk say, is tried again a second later; nothing counts as done before.
         let round = self.round(absence);
         self.upkeep
             .report("the daemon's work is held up", round.err());
+    }
+
+    /// What is not urgent.
+    fn work(&mut self) {
         let now = Utc::now();
         if self.seen.is_none_or(|seen| seen.elapsed() >= SEEN) {
             let seen = self.record_self(now);
