@@ -155,7 +155,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: exclude, jobs, keep, kind, mode, name, previous, publish, schema_only, scripts, source, target, verify
+   = allowed: exclude, jobs, keep, kind, mode, name, previous, publish, roles, schema_only, scripts, source, target, verify
    = did you mean `exclude`?"#
         )
     );
