@@ -160,7 +160,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: exclude, jobs, keep, kind, max_replication_lag, mode, name, previous, publish, schema_only, scripts, source, target, throttle, verify
+   = allowed: exclude, jobs, keep, kind, max_replication_lag, mode, name, previous, publish, roles, schema_only, scripts, source, target, throttle, verify
    = did you mean `exclude`?"#
         )
     );

@@ -1,6 +1,6 @@
 //! Collations belong to a server's libraries: which of them a database uses, and whether another server has them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::connection::Session;
 use super::survey::{OURS, Traits};
@@ -30,21 +30,26 @@ fn locale_column(version: u32) -> &'static str {
     }
 }
 
-/// Those that the database defines, and those of the server's own that something in it uses.
-pub(super) async fn used(session: &Session, version: u32) -> Result<Vec<Collation>> {
+/// Those that the database defines, and those of the server's own that something in it uses which is not `gone`.
+pub(super) async fn used(
+    session: &Session,
+    version: u32,
+    gone: &HashSet<(u32, u32)>,
+) -> Result<Vec<Collation>> {
+    let without: Vec<u32> = gone.iter().map(|(_, oid)| *oid).collect();
     let query = format!(
         "SELECT n.nspname || '.' || l.collname, l.collname::text, n.nspname = 'pg_catalog', l.collprovider::text,
                 coalesce(l.collcollate::text, {}, ''), l.collversion
          FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
          WHERE l.collprovider IN ('c', 'i') AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic') AND (({OURS}) OR (n.nspname = 'pg_catalog' AND (
-             EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid = l.oid
+             EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid = l.oid AND d.objid <> ALL($1)
                      AND (d.classid, d.objid) NOT IN (SELECT 'pg_collation'::regclass, oid FROM pg_collation))
-             OR EXISTS (SELECT FROM pg_attribute a WHERE a.attcollation = l.oid AND NOT a.attisdropped AND a.attrelid >= 16384))))
+             OR EXISTS (SELECT FROM pg_attribute a WHERE a.attcollation = l.oid AND NOT a.attisdropped AND a.attrelid >= 16384 AND a.attrelid <> ALL($1)))))
          ORDER BY 1",
         locale_column(version)
     );
     let rows = session
-        .query(&query, &[])
+        .query(&query, &[&without])
         .await
         .map_err(session.explain())?;
     Ok(rows

@@ -1,6 +1,6 @@
 //! Incoming: a database of its own beside the live one, from nothing to complete.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -11,7 +11,7 @@ use super::restore::{self, Sorted};
 use super::roles::{self, Mapped, Roles};
 use super::target::Target;
 use super::toc::Entry;
-use super::{Definitions, carry, catalogue, large, publish, relay, rights, survey};
+use super::{Definitions, carry, catalogue, large, publish, relay, survey};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Chunks, Encoding, Part, Survey};
 
@@ -506,132 +506,6 @@ impl Target {
         self.tell(mapped);
         self.rest(session);
         Ok(())
-    }
-
-    /// Makes entries one after the other, and gives each to its owner.
-    async fn make_in_order(
-        &self,
-        session: &Session,
-        entries: &[Entry],
-        mapped: &mut Mapped,
-    ) -> Result<()> {
-        let made = self.made();
-        for entry in entries {
-            if self.context.cancel.is_cancelled() {
-                return Err(Error::new(Kind::Internal, "cancelled"));
-            }
-            if restore::make(session, entry).await? {
-                roles::own(session, entry, &made.roles, mapped).await?;
-            } else {
-                let about = entry.needs.iter().find_map(|need| made.objects.get(need));
-                mapped.excused.extend(about);
-            }
-        }
-        Ok(())
-    }
-
-    async fn grant(
-        &self,
-        session: &Session,
-        entries: &[&Entry],
-        mapped: &mut Mapped,
-    ) -> Result<()> {
-        let made = self.made();
-        for entry in entries {
-            roles::grant(session, entry, &made.objects, &made.roles, mapped).await?;
-        }
-        // Grants may have changed who the session is.
-        session.run("RESET SESSION AUTHORIZATION").await
-    }
-
-    /// What has a tablespace of its own on the source gets it on the target, if there is one of that name.
-    async fn place_files(&self, sorted: &mut Sorted) -> Result<()> {
-        let there: HashSet<String> = self
-            .admin
-            .query(
-                "SELECT spcname::text FROM pg_tablespace WHERE has_tablespace_privilege(oid, 'CREATE')",
-                &[],
-            )
-            .await
-            .map_err(self.admin.explain())?
-            .iter()
-            .map(|row| row.get(0))
-            .collect();
-        let mut elsewhere = BTreeMap::<String, usize>::new();
-        for entries in [&mut sorted.before, &mut sorted.indexes, &mut sorted.after] {
-            for entry in entries.iter_mut() {
-                let Some(name) = &entry.tablespace else {
-                    continue;
-                };
-                if there.contains(name) {
-                    entry.definition = format!(
-                        "SET default_tablespace = {};\n{};\nRESET default_tablespace",
-                        quoted(name),
-                        entry.definition
-                    );
-                } else {
-                    *elsewhere.entry(name.clone()).or_default() += 1;
-                }
-            }
-        }
-        for (tablespace, objects) in elsewhere {
-            tracing::warn!(
-                objects,
-                tablespace,
-                "the target has no such tablespace to use; they are in the database's own"
-            );
-        }
-        Ok(())
-    }
-
-    fn tell(&self, mapped: Mapped) {
-        let made = self.made();
-        mapped.tell(&made.roles);
-        made.excused
-            .lock()
-            .expect("no one panics with this lock")
-            .extend(mapped.excused);
-    }
-
-    /// Compares owners and grants, as far as they are copied.
-    async fn compare_rights(&self, session: &Session) -> Result<()> {
-        let made = self.made();
-        let target = rights::read(session, &HashSet::new()).await?;
-        let exact = made.definitions.major == survey::version(session).await?.0 / 10_000;
-        let excused = made
-            .excused
-            .lock()
-            .expect("no one panics with this lock")
-            .clone();
-        let found = rights::differences(
-            &made.definitions.rights,
-            &target,
-            &made.roles,
-            &excused,
-            exact,
-        );
-        for difference in &found {
-            tracing::error!(
-                difference = difference.as_str(),
-                "not the same on both sides"
-            );
-        }
-        if found.is_empty() {
-            return Ok(());
-        }
-        let (named, more) = found.split_at(found.len().min(3));
-        let rest = match more.len() {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        Err(Error::new(
-            Kind::Verify,
-            format!(
-                "the copy is not equal to the source: {}{rest}",
-                named.join("; ")
-            ),
-        )
-        .hint("the run's log names every difference"))
     }
 
     /// What is in incoming, but for what came from live.

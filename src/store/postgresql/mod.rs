@@ -1,6 +1,7 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
 mod advice;
+mod belongings;
 mod carry;
 mod catalogue;
 mod collations;

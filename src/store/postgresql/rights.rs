@@ -280,3 +280,93 @@ pub(super) fn differences(
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::job::Roles as Wanted;
+
+    fn grant(to: &str, by: &str) -> Grant {
+        Grant {
+            to: to.to_owned(),
+            by: by.to_owned(),
+            privilege: "SELECT".to_owned(),
+            grantable: false,
+        }
+    }
+
+    fn table(owner: &str, grants: Option<Vec<Grant>>) -> Right {
+        Right {
+            object: (1259, 16_400),
+            name: "table public.t".to_owned(),
+            bound: false,
+            owner: Some(owner.to_owned()),
+            grants,
+            definition: String::new(),
+        }
+    }
+
+    fn policy(roles: &[&str], definition: &str) -> Right {
+        Right {
+            name: "policy p".to_owned(),
+            bound: true,
+            owner: None,
+            grants: Some(roles.iter().map(|role| grant(role, "")).collect()),
+            definition: definition.to_owned(),
+            ..table("", None)
+        }
+    }
+
+    fn found(source: Right, target: Option<Right>, known: &[&str]) -> usize {
+        let roles = Roles::of(known, "stand_in", Wanted::Map);
+        let target: Vec<Right> = target.into_iter().collect();
+        differences(&[source], &target, &roles, &HashSet::new(), true).len()
+    }
+
+    #[test]
+    fn another_owner_is_a_difference_unless_the_source_s_is_not_there() {
+        let all = ["a", "b", "stand_in"];
+        assert_eq!(found(table("a", None), Some(table("a", None)), &all), 0);
+        assert_eq!(found(table("a", None), Some(table("b", None)), &all), 1);
+        let some = ["b", "stand_in"];
+        assert_eq!(
+            found(table("a", None), Some(table("stand_in", None)), &some),
+            0
+        );
+        assert_eq!(found(table("a", None), Some(table("b", None)), &some), 1);
+    }
+
+    #[test]
+    fn a_grant_too_many_or_too_few_or_by_another_is_a_difference() {
+        let all = ["a", "r", "s"];
+        let source = || table("a", Some(vec![grant("a", "a"), grant("r", "a")]));
+        let with = |grants| Some(table("a", Some(grants)));
+        assert_eq!(found(source(), Some(source()), &all), 0);
+        for grants in [
+            vec![grant("a", "a")],
+            vec![grant("r", "a")],
+            vec![grant("a", "a"), grant("r", "s")],
+            vec![grant("a", "a"), grant("r", "a"), grant("s", "a")],
+            vec![grant("a", "a"), grant("r", "a"), grant("", "a")],
+        ] {
+            assert_eq!(found(source(), with(grants.clone()), &all), 1, "{grants:?}");
+        }
+        assert_eq!(found(source(), Some(table("a", None)), &all), 1);
+        assert_eq!(
+            found(source(), with(vec![grant("a", "a")]), &["a"]),
+            0,
+            "r is not there"
+        );
+    }
+
+    #[test]
+    fn a_policy_may_be_missing_only_when_all_of_its_roles_are() {
+        assert_eq!(found(policy(&["r"], "x"), None, &[]), 0);
+        assert_eq!(found(policy(&["r", "s"], "x"), None, &["s"]), 1);
+        assert_eq!(found(policy(&[""], "x"), None, &[]), 1);
+        assert_eq!(
+            found(policy(&["r"], "x"), Some(policy(&["r"], "y")), &["r"]),
+            1
+        );
+    }
+}

@@ -103,6 +103,20 @@ impl Roles {
         Ok(roles)
     }
 
+    /// A superuser's view of a target that has these roles, for tests.
+    #[cfg(test)]
+    pub(super) fn of(known: &[&str], fallback: &str, wanted: Wanted) -> Self {
+        let known: HashSet<String> = known.iter().map(|role| (*role).to_owned()).collect();
+        Self {
+            wanted,
+            me: fallback.to_owned(),
+            superuser: true,
+            usable: known.clone(),
+            known,
+            fallback: fallback.to_owned(),
+        }
+    }
+
     /// Who we are.
     pub(super) fn me(&self) -> &str {
         &self.me

@@ -247,7 +247,7 @@ impl store::Source for Source {
             .definitions(&self.address, Some(&snapshot), &without)
             .await?;
         let rights = super::rights::read(keeper, &gone).await?;
-        let collations = super::collations::used(keeper, number).await?;
+        let collations = super::collations::used(keeper, number, &gone).await?;
         let left_out = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
