@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use futures_util::{StreamExt, stream};
-use tokio::sync::{Notify, mpsc};
+use futures_util::StreamExt;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::Site;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Chunk, Chunks, Encoding, Meter, Part, Step, Survey};
+use crate::store::{Meter, Part, Step, Survey};
 
 /// What is left to do.
 struct Work {
@@ -141,42 +141,6 @@ async fn worker(site: Arc<Site>, work: Arc<Work>, duty: Duty) -> Result<()> {
     Ok(())
 }
 
-/// So many chunks may have left the source that the target has not taken yet: a few megabytes a worker.
-const AHEAD: usize = 16;
-
-/// Lets the source go on while the target is busy, and the other way round. A stream that stops without having come to
-/// its end is an error.
-fn ahead(mut chunks: Chunks) -> Chunks {
-    let (sender, receiver) = mpsc::channel::<Option<Result<Chunk>>>(AHEAD);
-    // Dropped with the stream, the set ends its task.
-    let mut reader = JoinSet::new();
-    reader.spawn(
-        async move {
-            loop {
-                let chunk = chunks.next().await;
-                let over = !matches!(chunk, Some(Ok(_)));
-                if sender.send(chunk).await.is_err() || over {
-                    return;
-                }
-            }
-        }
-        .in_current_span(),
-    );
-    stream::unfold(Some((receiver, reader)), |state| async move {
-        let (mut receiver, reader) = state?;
-        match receiver.recv().await {
-            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((receiver, reader)))),
-            Some(Some(Err(error))) => Some((Err(error), None)),
-            Some(None) => None,
-            None => Some((
-                Err(Error::new(Kind::Internal, "the reading side broke")),
-                None,
-            )),
-        }
-    })
-    .boxed()
-}
-
 /// Moves one part, and holds what the source sent against what the target took.
 async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
     let sent = Arc::new(Mutex::new(0_u64));
@@ -192,10 +156,6 @@ async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
                 }
             })
             .boxed()
-    };
-    let chunks = match part.encoding {
-        Encoding::CopyText | Encoding::CopyBinary => ahead(chunks),
-        _ => chunks,
     };
     let taken = site.target.write(part, chunks).await?;
     let sent = *sent.lock().expect("no one panics with this lock");
