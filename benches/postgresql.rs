@@ -553,7 +553,7 @@ fn two_at_a_time(lines: &str, work: impl Fn(&str) + Sync) {
 /// Tables as an application with a schema a customer has them: ten rows, three indexes, a sequence.
 fn small_tables(count: u32) -> String {
     // Each lot is a transaction: one of all would need too many locks.
-    (1..=count)
+    let lots: Vec<String> = (1..=count)
         .step_by(500)
         .map(|first| {
             let last = count.min(first + 499);
@@ -562,10 +562,11 @@ fn small_tables(count: u32) -> String {
                      EXECUTE format('CREATE TABLE small_%s (id serial PRIMARY KEY, name text NOT NULL UNIQUE, amount numeric, at timestamptz)', n);
                      EXECUTE format('INSERT INTO small_%s (name, amount, at) SELECT %L || g, g / 3.0, timestamptz ''2024-01-01'' + g * interval ''1 hour'' FROM generate_series(1, 10) g', n, 'row ');
                      EXECUTE format('CREATE INDEX ON small_%s (at)', n);
-                 END LOOP; END$$;\n"
+                 END LOOP; END$$;"
             )
         })
-        .collect()
+        .collect();
+    lots.join("\n")
 }
 
 /// User and system time (fields 14 and 15 of `/proc/PID/stat`, proc_pid_stat(5)), in seconds.

@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use futures_util::{StreamExt, stream};
-use tokio::sync::{Notify, mpsc};
+use futures_util::StreamExt;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::Site;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Chunk, Chunks, Encoding, Meter, Part, Step, Survey};
+use crate::store::{Chunks, Meter, Part, Step, Survey};
 
 /// What is left to do.
 struct Work {
@@ -151,42 +151,6 @@ async fn worker(site: Arc<Site>, work: Arc<Work>, duty: Duty) -> Result<()> {
     Ok(())
 }
 
-/// So many chunks may have left the source that the target has not taken yet: a few megabytes a worker.
-const AHEAD: usize = 16;
-
-/// Lets the source go on while the target is busy, and the other way round. A stream that stops without having come to
-/// its end is an error.
-fn ahead(mut chunks: Chunks) -> Chunks {
-    let (sender, receiver) = mpsc::channel::<Option<Result<Chunk>>>(AHEAD);
-    // Dropped with the stream, the set ends its task.
-    let mut reader = JoinSet::new();
-    reader.spawn(
-        async move {
-            loop {
-                let chunk = chunks.next().await;
-                let over = !matches!(chunk, Some(Ok(_)));
-                if sender.send(chunk).await.is_err() || over {
-                    return;
-                }
-            }
-        }
-        .in_current_span(),
-    );
-    stream::unfold(Some((receiver, reader)), |state| async move {
-        let (mut receiver, reader) = state?;
-        match receiver.recv().await {
-            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((receiver, reader)))),
-            Some(Some(Err(error))) => Some((Err(error), None)),
-            Some(None) => None,
-            None => Some((
-                Err(Error::new(Kind::Internal, "the reading side broke")),
-                None,
-            )),
-        }
-    })
-    .boxed()
-}
-
 /// Lets chunks go on as the task's pace has it. A source whose rows are not taken stops sending.
 fn paced(site: &Arc<Site>, chunks: Chunks) -> Chunks {
     if site.pace.is_free() {
@@ -223,10 +187,6 @@ async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
             .boxed()
     };
     let chunks = paced(site, chunks);
-    let chunks = match part.encoding {
-        Encoding::CopyText | Encoding::CopyBinary => ahead(chunks),
-        _ => chunks,
-    };
     let taken = site.target.write(part, chunks).await?;
     let sent = *sent.lock().expect("no one panics with this lock");
     if site.task.verify != Verify::None && taken != sent {

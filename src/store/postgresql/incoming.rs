@@ -32,6 +32,11 @@ pub(super) struct Incoming {
     pub(super) excused: Mutex<HashSet<(u32, u32)>>,
 }
 
+/// Tables of at most so many bytes are not worth a TRUNCATE: it gives them a new file, and removing the old one makes
+/// the commit wait for the disk, `synchronous_commit = off` or not (`RecordTransactionCommit` in PostgreSQL's source).
+/// ANALYZE reads all of such a table, and so leaves its rows marked as committed.
+const SMALL: u64 = 256 * 1024;
+
 impl Target {
     /// A session in incoming; an idle one if there is.
     pub(super) async fn session(&self) -> Result<Session> {
@@ -409,11 +414,11 @@ impl Target {
         if part.encoding == Encoding::CopyBinary {
             options.push("FORMAT binary");
         }
-        session.run("BEGIN").await?;
-        if !shared {
+        let frozen = !shared && part.bytes > SMALL;
+        if frozen {
             // Emptied in the same transaction, a table may be filled with rows that are frozen from the start, and on a
             // server with wal_level = minimal, without WAL.
-            session.run(&format!("TRUNCATE ONLY {name}")).await?;
+            session.run(&format!("BEGIN; TRUNCATE ONLY {name}")).await?;
             options.push("FREEZE");
         }
         let with = if options.is_empty() {
@@ -432,7 +437,9 @@ impl Target {
             copy.send(chunk?.data).await.map_err(within)?;
         }
         let rows = copy.finish().await.map_err(within)?;
-        session.run("COMMIT").await.map_err(within)?;
+        if frozen {
+            session.run("COMMIT").await.map_err(within)?;
+        }
         self.rest(session);
         Ok(rows)
     }

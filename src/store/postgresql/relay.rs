@@ -270,10 +270,8 @@ pub(super) struct Out {
 impl Out {
     /// Starts it. The session must not be used again before the COPY has come to its end.
     pub(super) async fn start(session: &Session, sql: &str, binary: bool) -> Result<Self> {
-        let mut talk = Talk::start(session, sql, b'H').await?;
-        talk.read.reserve(BLOCK);
         Ok(Self {
-            talk: Some(talk),
+            talk: Some(Talk::start(session, sql, b'H').await?),
             rest: 0,
             extra: u64::from(binary),
             rows: 0,
@@ -285,6 +283,11 @@ impl Out {
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>> {
         let mut at = 0;
         let mut messages = 0;
+        if let Some(talk) = &mut self.talk {
+            // When the last chunk has been written, this is the same memory again, still warm. Nothing is read ahead:
+            // the sockets' own buffers keep both servers busy.
+            talk.read.reserve(BLOCK);
+        }
         loop {
             let Some(talk) = &mut self.talk else {
                 return Ok(None);
@@ -330,7 +333,6 @@ impl Out {
     fn chunk(&mut self, at: usize, messages: u64) -> Chunk {
         let talk = self.talk.as_mut().expect("it has not ended");
         let data = talk.read.split_to(at).freeze();
-        talk.read.reserve(BLOCK);
         // The first message of a binary COPY has its header and its first row, or its end.
         let skipped = self.extra.min(messages);
         self.extra -= skipped;
@@ -401,6 +403,19 @@ impl In {
                 }
                 (tag, body) => talk.aside(tag, &body)?,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_a_copy_names_its_rows() {
+        assert_eq!(rows_of(b"COPY 12345678901\0"), Some(12_345_678_901));
+        for other in [&b"INSERT 0 1\0"[..], b"COPY\0", b"COPY 5", b"COPY x\0", b""] {
+            assert_eq!(rows_of(other), None, "{other:?}");
         }
     }
 }

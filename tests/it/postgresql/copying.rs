@@ -169,3 +169,22 @@ fn rows_written_while_a_copy_runs_are_in_it_whole_or_not_at_all() {
         "0|0|40000"
     );
 }
+
+#[test]
+fn rows_longer_than_any_buffer_arrive_whole_in_text_and_in_binary_and_so_do_none() {
+    let scene = copy_of(
+        &["CREATE TABLE binary_rows (id int PRIMARY KEY, body bytea);
+           INSERT INTO binary_rows SELECT g, decode(repeat(md5(g::text), 40000 * g), 'hex') FROM generate_series(1, 9) AS g;
+           CREATE TYPE mood AS ENUM ('well', 'ill');
+           CREATE TABLE text_rows (id int PRIMARY KEY, moods mood[], body text);
+           INSERT INTO text_rows SELECT g, '{ill}', repeat(md5(g::text) || E'\\n\\t', 40000 * g) FROM generate_series(1, 9) AS g;
+           CREATE TABLE short_rows (id int PRIMARY KEY);
+           INSERT INTO short_rows SELECT generate_series(1, 200000);
+           CREATE TABLE no_rows (id int PRIMARY KEY);
+           CREATE TABLE no_rows_in_text (moods mood[]);"],
+        &["verify = \"checksum\""],
+    );
+    assert_copied(&scene);
+    let rows = scene.bed.status("app")["tasks"][0]["rows"].as_u64();
+    assert_eq!(rows, Some(200_018));
+}
