@@ -114,8 +114,18 @@ fn a_connection_that_stalls_for_a_while_in_any_phase_is_waited_for() {
         proxy.trap(words, Fault::Stall);
         let mut running = scene.bed.start(&scene.write(&job));
         wait_until(phase, || proxy.is_sprung() || !running.is_running());
-        // Before anything is seen of the new copy.
-        scene.live_is_old();
+        // Before anything is seen of the new copy. Publishing lets go who is connected at that very moment.
+        if *phase == "publish" {
+            wait_until("live answers", || {
+                let emails = "SELECT email FROM users UNION ALL SELECT a FROM only_live";
+                scene
+                    .target
+                    .try_psql("postgres", &scene.to, emails)
+                    .is_ok_and(|said| said.trim() == "old\nmine")
+            });
+        } else {
+            scene.live_is_old();
+        }
         proxy.go_on();
         running.end().expect(0);
         assert!(proxy.is_sprung(), "{phase} never came");
