@@ -266,11 +266,12 @@ pub(super) fn order(
 }
 
 fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
-    let (job, _) = config::load_job(&dead.file, settings).or_else(|broken| {
+    let job = match config::load_job(&dead.file, settings) {
+        Ok((job, _)) => job,
         // It was good when the run began.
-        let copy = crate::daemon::last_good(settings, &dead.job);
-        config::load_job_as(&dead.file, &copy, settings).map_err(|_| Error::from(broken))
-    })?;
+        Err(broken) => crate::daemon::last_good(settings, &dead.job, &dead.file)
+            .ok_or_else(|| Error::from(broken))?,
+    };
     order(
         job,
         settings.clone(),

@@ -64,8 +64,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         }
         Err(broken) => {
             // As for its schedule.
-            let copy = daemon::last_good(&settings, &args.job);
-            let Ok((job, _)) = crate::config::load_job_as(&file, &copy, &settings) else {
+            let Some(job) = daemon::last_good(&settings, &args.job, &file) else {
                 return Err(super::wrong(broken));
             };
             terminal::note("the job's file is broken; its last good version runs");

@@ -14,9 +14,11 @@ use crate::config::{self, Diagnostics};
 use crate::error::{Error, Result, io};
 use crate::state::KnownJob;
 
-/// Where the daemon keeps a job's file as it was when it was last good.
-pub fn last_good(settings: &Settings, job: &str) -> PathBuf {
-    directory(settings).join(format!("{job}.toml"))
+/// A job as its file said when it was last good, for who finds the file broken; `None`: no such version is known.
+pub fn last_good(settings: &Settings, job: &str, file: &Path) -> Option<Job> {
+    let copy = directory(settings).join(format!("{job}.toml"));
+    let (job, _) = config::load_job_as(file, &copy, settings).ok()?;
+    Some(job)
 }
 
 fn directory(settings: &Settings) -> PathBuf {
@@ -282,7 +284,7 @@ impl Jobs {
             Err(broken) => {
                 let problem = one_line(broken);
                 // What it said last may have become wrong by what envsyncd.toml says now.
-                let job = config::load_job_as(&entry.file, &copy, settings).ok();
+                let job = last_good(settings, name.as_str(), &entry.file);
                 if entry.problem != problem {
                     let what = if job.is_some() {
                         "its last good version stays in force"
@@ -291,7 +293,7 @@ impl Jobs {
                     };
                     tracing::error!(problem, what, "the job's file is broken");
                 }
-                (job.map(|(job, _)| job), problem)
+                (job, problem)
             }
         };
         let timetable = job

@@ -106,8 +106,6 @@ struct Daemon {
     host: String,
     since: DateTime<Utc>,
     seen: Option<Instant>,
-    /// How many runs wait.
-    queued: usize,
     beats: u64,
     jobs: Jobs,
     paused: Vec<Pause>,
@@ -131,7 +129,6 @@ impl Daemon {
             problem: String::new(),
             since: now,
             seen: None,
-            queued: 0,
             beats: 0,
             jobs: Jobs::new(&settings, &host)?,
             paused: Vec::new(),
@@ -207,7 +204,11 @@ impl Daemon {
         }
         let facts = crate::report::metrics::Daemon {
             started_at: self.since,
-            queued: self.queued,
+            queued: self
+                .waiting
+                .keys()
+                .filter(|run| !self.supervisor.has(run))
+                .count(),
             running: self.supervisor.count(),
         };
         self.upkeep
@@ -216,11 +217,13 @@ impl Daemon {
 
     fn round(&mut self, absence: Absence) -> Result<()> {
         self.look_at_pauses()?;
-        let unfinished = self.state.unfinished()?;
+        let mut unfinished = self.state.unfinished()?;
         let now = Utc::now();
         // What is under way is looked after even where nothing new can be recorded.
         let planned = self.plan(absence, &unfinished, now);
-        let unfinished = self.state.unfinished()?;
+        if matches!(planned, Ok(true)) {
+            unfinished = self.state.unfinished()?;
+        }
         let host = self.host.clone();
         let here = |run: &&Run| run.host == host;
         let running: Vec<&Run> = unfinished
@@ -239,10 +242,8 @@ impl Daemon {
         self.look_at_queue(&unfinished);
         self.freshen(&unfinished);
         self.start_waiting(&unfinished);
-        let waits = |run: &&Run| run.state == RunState::Pending && !self.supervisor.has(&run.id);
-        self.queued = unfinished.iter().filter(here).filter(waits).count();
         self.say(&unfinished);
-        planned
+        planned.map(drop)
     }
 
     fn look_at_pauses(&mut self) -> Result<()> {

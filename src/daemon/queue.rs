@@ -14,13 +14,13 @@ use crate::report::log::{job_span, run_span};
 use crate::state::{Entry, KnownJob, Outcome, Queued, Run, RunState, Trigger};
 
 impl Daemon {
-    /// Puts what is due in the queue.
+    /// Puts what is due in the queue. False: nothing was.
     pub(super) fn plan(
         &mut self,
         absence: Absence,
         unfinished: &[Run],
         now: DateTime<Utc>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut due: Vec<(String, Due)> = Vec::new();
         let mut before = Vec::new();
         for (name, entry) in self.jobs.iter_mut() {
@@ -46,7 +46,7 @@ impl Daemon {
                 }
             }
         }
-        settled
+        settled.map(|()| !due.is_empty())
     }
 
     /// Records what becomes of due times.

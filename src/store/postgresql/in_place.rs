@@ -101,14 +101,7 @@ impl Target {
             "{MARK}{}; it is closed until a run has loaded it",
             self.context.claim.run
         );
-        let comment: Option<String> = admin
-            .query_one(
-                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1",
-                &[&live],
-            )
-            .await
-            .map_err(admin.explain())?
-            .get(0);
+        let comment = publish::comment_of(admin, live).await?;
         let comment = match comment.and_then(own_comment) {
             Some(own) => format!("{mark}\n{own}"),
             None => mark,

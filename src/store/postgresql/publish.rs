@@ -137,6 +137,18 @@ const LISTS: [&str; 4] = [
     "temp_tablespaces",
 ];
 
+/// A database's comment.
+pub(super) async fn comment_of(admin: &Session, database: &str) -> Result<Option<String>> {
+    let row = admin
+        .query_one(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1",
+            &[&database],
+        )
+        .await
+        .map_err(admin.explain())?;
+    Ok(row.get(0))
+}
+
 /// Statements that give `to` what `from` has: settings of the database and of roles in it, and its comment.
 pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result<Vec<String>> {
     let mut statements = Vec::new();
@@ -165,14 +177,7 @@ pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result
         };
         statements.push(format!("ALTER {whom} SET {} TO {value}", name.join(".")));
     }
-    let comment: Option<String> = admin
-        .query_one(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1",
-            &[&from],
-        )
-        .await
-        .map_err(admin.explain())?
-        .get(0);
+    let comment = comment_of(admin, from).await?;
     if let Some(comment) = comment.and_then(in_place::own_comment) {
         statements.push(format!(
             "COMMENT ON DATABASE {} IS {}",
