@@ -25,6 +25,20 @@ fn gated(house: &House, name: &str) -> (Job, Gate) {
     (house.draft(name).hooks(&gate.maintenance()), gate)
 }
 
+/// A house whose daemon has a run of such a job `a`, with one more line, under way; others are there, too.
+fn under_way(scheduler: &str, line: &str, others: &[&str]) -> (House, Gate) {
+    let mut house = House::new(scheduler);
+    let (job, gate) = gated(&house, "a");
+    house.put("a", &job.top(line));
+    for name in others {
+        house.job(name);
+    }
+    house.start();
+    house.trigger("a");
+    house.until("the run was under way", |_| gate.is_reached());
+    (house, gate)
+}
+
 /// The tables in a database.
 fn tables(file: &Path) -> Vec<String> {
     let database = rusqlite::Connection::open(file).expect("a database");

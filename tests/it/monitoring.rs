@@ -8,7 +8,7 @@ mod refusals;
 use std::path::PathBuf;
 
 use crate::support::icinga::PASSWORD;
-use crate::support::job::{Bed, Job, Outcome, Running};
+use crate::support::job::{Bed, Gate, Job, Outcome, Running};
 
 /// A bed with a small SQLite job, `shop`, and settings.
 struct Shop {
@@ -70,6 +70,15 @@ impl Shop {
     fn start(&self) -> Running {
         self.bed
             .spawn(&mut self.command(&["--once", "-f", self.file()]))
+    }
+
+    /// A run that waits in maintenance until its gate is opened.
+    fn under_way(&self) -> (Running, Gate) {
+        let gate = self.bed.gate("gate");
+        self.with(|job| job.hooks(&gate.maintenance()));
+        let mut running = self.start();
+        gate.wait(&mut running);
+        (running, gate)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use envsyncd::state::{RunState, Trigger};
 
-use super::{gated, tables, user};
+use super::{gated, tables, under_way, user};
 use crate::support::daemon::House;
 
 #[test]
@@ -44,13 +44,7 @@ fn a_running_run_is_cancelled_by_its_ids_beginning_or_by_its_jobs_name() {
 
 #[test]
 fn a_waiting_run_is_cancelled_at_once_and_never_starts() {
-    let mut house = House::new("max_concurrent_runs = 1");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.job("b");
-    house.start();
-    house.trigger("a");
-    house.until("the first was under way", |_| gate.is_reached());
+    let (house, gate) = under_way("max_concurrent_runs = 1", "", &["b"]);
     house.trigger("b");
     house.until_status("b", "state", "pending");
     house

@@ -3,7 +3,7 @@
 use envsyncd::state::RunState;
 use nix::sys::signal::{Signal, kill};
 
-use super::{gated, incoming, tables, user};
+use super::{incoming, tables, under_way, user};
 use crate::support::daemon::{House, process_of};
 
 /// Nothing that a run started is left: neither its process nor its hook's.
@@ -17,12 +17,7 @@ fn only_the_daemon_is_left(house: &House) {
 
 #[test]
 fn a_cancelled_run_that_does_not_end_is_killed_with_its_hook() {
-    let mut house = House::new("kill_after = \"1s\"");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (house, _gate) = under_way("kill_after = \"1s\"", "", &[]);
     kill(process_of(&house.last("a").unwrap()), Signal::SIGSTOP).unwrap();
     house.run(&["cancel", "a", "--wait"]).expect(0);
     let run = house.last("a").unwrap();
@@ -45,12 +40,7 @@ fn a_cancelled_run_that_does_not_end_is_killed_with_its_hook() {
 
 #[test]
 fn a_run_that_sleeps_through_its_timeout_is_killed_with_its_hook() {
-    let mut house = House::new("kill_after = \"1s\"");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job.top("timeout = \"6s\""));
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (house, _gate) = under_way("kill_after = \"1s\"", "timeout = \"6s\"", &[]);
     let process = process_of(&house.last("a").unwrap());
     kill(process, Signal::SIGSTOP).unwrap();
     let run = house.until_run("a", RunState::Failed);
@@ -66,12 +56,7 @@ fn a_run_that_sleeps_through_its_timeout_is_killed_with_its_hook() {
 
 #[test]
 fn a_run_that_another_daemon_started_is_killed_after_its_timeout_just_as_well() {
-    let mut house = House::new("kill_after = \"1s\"");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job.top("timeout = \"6s\""));
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (mut house, _gate) = under_way("kill_after = \"1s\"", "timeout = \"6s\"", &[]);
     house.kill();
     house.start();
     // Not before: the kernel wakes up what is stopped when its parent dies.
@@ -88,12 +73,7 @@ fn a_run_that_another_daemon_started_is_killed_after_its_timeout_just_as_well() 
 
 #[test]
 fn a_stopped_daemon_leaves_its_runs_to_the_next_one() {
-    let mut house = House::new("");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (mut house, gate) = under_way("", "", &[]);
     house.stop().expect(0).says(&["runs go on"]);
     assert_eq!(house.last("a").unwrap().state, RunState::Running);
     house.start();
@@ -107,13 +87,7 @@ fn a_stopped_daemon_leaves_its_runs_to_the_next_one() {
 
 #[test]
 fn a_daemon_that_is_to_cancel_its_runs_waits_for_their_end() {
-    let mut house = House::new("on_stop = \"cancel\"");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.job("b");
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (mut house, _gate) = under_way("on_stop = \"cancel\"", "", &["b"]);
     house.trigger("b");
     house.stop().expect(0);
     let run = house.last("a").unwrap();
@@ -129,12 +103,7 @@ fn a_daemon_that_is_to_cancel_its_runs_waits_for_their_end() {
 
 #[test]
 fn a_run_that_does_not_end_with_its_daemon_is_killed_after_stop_timeout() {
-    let mut house = House::new("on_stop = \"cancel\"\nstop_timeout = \"1s\"");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (mut house, _gate) = under_way("on_stop = \"cancel\"\nstop_timeout = \"1s\"", "", &[]);
     kill(process_of(&house.last("a").unwrap()), Signal::SIGSTOP).unwrap();
     house.stop().expect(0);
     let run = house.last("a").unwrap();

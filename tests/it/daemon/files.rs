@@ -8,7 +8,7 @@ use chrono::Utc;
 use envsyncd::state::{RunState, Trigger};
 use nix::sys::signal::Signal;
 
-use super::gated;
+use super::under_way;
 use crate::support::daemon::House;
 
 const EVERY_SECOND: &str = "schedule = \"* * * * * *\"";
@@ -110,13 +110,7 @@ fn a_file_that_breaks_in_whatever_way_keeps_its_last_good_version_in_force() {
 
 #[test]
 fn a_file_that_is_broken_right_before_its_time_does_not_cost_the_run() {
-    let mut house = House::new("max_concurrent_runs = 1");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.job("b");
-    house.start();
-    house.trigger("a");
-    house.until("the first was under way", |_| gate.is_reached());
+    let (house, gate) = under_way("max_concurrent_runs = 1", "", &["b"]);
     house.trigger("b");
     // The daemon has no time to look at it before it starts the run.
     house.signal(Signal::SIGSTOP);
@@ -188,13 +182,7 @@ fn broken_settings_change_nothing_until_they_are_mended() {
 
 #[test]
 fn settings_are_taken_over_without_a_restart() {
-    let mut house = House::new("max_concurrent_runs = 1");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.job("b");
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (house, _gate) = under_way("max_concurrent_runs = 1", "", &["b"]);
     house.trigger("b");
     house.until_status("b", "state", "pending");
     house.settings("max_concurrent_runs = 2");
@@ -250,12 +238,7 @@ fn a_file_that_is_removed_while_nobody_looks_is_gone_all_the_same() {
 
 #[test]
 fn a_run_whose_jobs_file_is_removed_goes_on_and_leaves_no_status_file() {
-    let mut house = House::new("");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (house, gate) = under_way("", "", &[]);
     fs::remove_file(house.file("a")).unwrap();
     house.signal(Signal::SIGHUP);
     house.until("the job was gone", |house| {

@@ -3,7 +3,7 @@
 use envsyncd::state::{Queued, RunState, Trigger};
 use nix::sys::signal::{Signal, kill};
 
-use super::{gated, incoming, tables};
+use super::{gated, incoming, tables, under_way};
 use crate::support::daemon::{House, process_of};
 use crate::support::job::Gate;
 
@@ -48,12 +48,7 @@ fn three_runs_outlive_a_killed_daemon_and_the_next_one_sees_them_to_their_end() 
 
 #[test]
 fn a_killed_run_is_failed_with_its_signal_and_last_line_and_what_it_left_is_cleared() {
-    let mut house = House::new("");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (house, gate) = under_way("", "", &[]);
     assert!(!incoming(&house, "a").is_empty());
     let run = house.last("a").unwrap();
     kill(process_of(&run), Signal::SIGKILL).unwrap();
@@ -76,12 +71,7 @@ fn a_killed_run_is_failed_with_its_signal_and_last_line_and_what_it_left_is_clea
 
 #[test]
 fn a_run_that_died_with_its_daemon_is_recorded_by_the_next_one() {
-    let mut house = House::new("");
-    let (job, gate) = gated(&house, "a");
-    house.put("a", &job);
-    house.start();
-    house.trigger("a");
-    house.until("the run was under way", |_| gate.is_reached());
+    let (mut house, _gate) = under_way("", "", &[]);
     house.kill();
     kill(process_of(&house.last("a").unwrap()), Signal::SIGKILL).unwrap();
     house.start();

@@ -126,10 +126,7 @@ fn silence_is_critical_when_a_result_is_too_old() {
 fn a_freshness_check_during_a_run_does_not_outdate_its_result() {
     let icinga = Icinga::start(DB2);
     let shop = Shop::new(&icinga.settings());
-    let gate = shop.bed.gate("gate");
-    shop.with(|job| job.hooks(&gate.maintenance()));
-    let mut running = shop.start();
-    gate.wait(&mut running);
+    let (running, gate) = shop.under_way();
     icinga.check(SERVICE);
     wait_until("the dummy spoke", || {
         icinga.result(SERVICE)["active"] == true
@@ -147,10 +144,7 @@ fn a_freshness_check_during_a_run_does_not_outdate_its_result() {
 fn a_run_that_died_is_critical_once_it_is_found() {
     let icinga = Icinga::start(DB2);
     let shop = Shop::new(&icinga.settings());
-    let gate = shop.bed.gate("gate");
-    shop.with(|job| job.hooks(&gate.maintenance()));
-    let mut running = shop.start();
-    gate.wait(&mut running);
+    let (running, gate) = shop.under_way();
     running.kill();
     gate.open();
     shop.verb(&["status"]).expect(0);
@@ -164,10 +158,7 @@ fn a_run_that_died_is_critical_once_it_is_found() {
 fn a_job_whose_file_is_broken_is_critical_and_its_dead_run_is_told_as_well() {
     let icinga = Icinga::start(DB2);
     let shop = Shop::new(&icinga.settings());
-    let gate = shop.bed.gate("gate");
-    shop.with(|job| job.hooks(&gate.maintenance()));
-    let mut running = shop.start();
-    gate.wait(&mut running);
+    let (running, gate) = shop.under_way();
     running.kill();
     gate.open();
     shop.bed.file("shop.toml", "from = 3\n");
@@ -218,10 +209,7 @@ fn an_active_check_runs_the_plugin_with_its_arguments() {
 fn a_run_that_cannot_be_recorded_is_critical_there() {
     let icinga = Icinga::start(DB2);
     let shop = Shop::new(&icinga.settings());
-    let gate = shop.bed.gate("gate");
-    shop.with(|job| job.hooks(&gate.maintenance()));
-    let mut running = shop.start();
-    gate.wait(&mut running);
+    let (running, gate) = shop.under_way();
     // Whatever writes there now fails.
     let status = shop.bed.path("status");
     std::fs::rename(&status, shop.bed.path("elsewhere")).expect("a directory");
