@@ -1,0 +1,73 @@
+//! Rows into incoming.
+
+use futures_util::StreamExt;
+
+use super::connection::quoted;
+use super::target::Target;
+use super::{large, relay};
+use crate::error::{Error, Result};
+use crate::store::{Chunks, Encoding, Part};
+
+/// Tables of at most so many bytes are not worth a TRUNCATE: it gives them a new file, and removing the old one makes
+/// the commit wait for the disk, `synchronous_commit = off` or not (`RecordTransactionCommit` in PostgreSQL's source).
+/// ANALYZE reads all of such a table, and so leaves its rows marked as committed.
+const SMALL: u64 = 256 * 1024;
+
+impl Target {
+    /// Takes a part's rows in one transaction.
+    pub(super) async fn take_rows(&self, part: &Part, chunks: Chunks) -> Result<u64> {
+        let session = self.session().await?;
+        if large::is(part) {
+            let taken = large::write(&session, chunks)
+                .await
+                .map_err(|error| error.within("writing large objects"))?;
+            self.rest(session);
+            return Ok(taken);
+        }
+        let definitions = &self.made().definitions;
+        let root = definitions.by_root.get(&part.id);
+        let name = root.map_or_else(
+            || super::table_name(part),
+            |(schema, name)| format!("{}.{}", quoted(schema), quoted(name)),
+        );
+        let columns = if part.columns.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", super::column_list(&part.columns))
+        };
+        // An extension's table may have rows from its script, a root has other partitions' rows.
+        let shared = root.is_some() || definitions.extension_tables.contains(&part.id);
+        let mut options = Vec::new();
+        if part.encoding == Encoding::CopyBinary {
+            options.push("FORMAT binary");
+        }
+        let frozen = !shared && part.bytes > SMALL;
+        if frozen {
+            // Emptied in the same transaction, a table may be filled with rows that are frozen from the start, and on a
+            // server with wal_level = minimal, without WAL.
+            session.run(&format!("BEGIN; TRUNCATE ONLY {name}")).await?;
+            options.push("FREEZE");
+        }
+        let with = if options.is_empty() {
+            String::new()
+        } else {
+            format!(" WITH ({})", options.join(", "))
+        };
+        let within = |error: Error| error.within(format!("writing {}", part.label()));
+        let mut copy =
+            relay::In::start(&session, &format!("COPY {name}{columns} FROM STDIN{with}"))
+                .await
+                .map_err(within)?;
+        let mut chunks = chunks;
+        while let Some(chunk) = chunks.next().await {
+            // An error here leaves the COPY unfinished: the server undoes it when the session goes.
+            copy.send(chunk?.data).await.map_err(within)?;
+        }
+        let rows = copy.finish().await.map_err(within)?;
+        if frozen {
+            session.run("COMMIT").await.map_err(within)?;
+        }
+        self.rest(session);
+        Ok(rows)
+    }
+}
