@@ -143,7 +143,11 @@ fn read(archive: &[u8]) -> std::result::Result<Toc, String> {
             id,
             object,
             tag,
-            definition: with_access_method(&kind, access_method.as_deref(), definition),
+            definition: with_access_method(
+                &kind,
+                access_method.as_deref(),
+                without_marks(&kind, definition),
+            ),
             kind,
             section,
             drop,
@@ -171,6 +175,32 @@ fn with_access_method(kind: &str, method: Option<&str>, definition: String) -> S
         }
         _ => definition,
     }
+}
+
+/// Servers mark columns for themselves, as if with an option (`pg_attver`, in minor versions of late 2026). A `pg_dump`
+/// that does not know of it writes it down, and a server that does not know of it refuses it.
+fn without_marks(kind: &str, definition: String) -> String {
+    const SET: &str = " SET (pg_attver=";
+    let relation = matches!(
+        kind,
+        "TABLE" | "FOREIGN TABLE" | "VIEW" | "MATERIALIZED VIEW"
+    );
+    if !relation || !definition.contains(SET) {
+        return definition;
+    }
+    let cleaned = definition.split_inclusive('\n').filter_map(|line| {
+        let marked = line.split_once(SET).filter(|(before, _)| {
+            before.starts_with("ALTER ") && before.contains(" ALTER COLUMN ")
+        });
+        let Some((before, after)) = marked else {
+            return Some(line.to_owned());
+        };
+        let others = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        others
+            .strip_prefix(", ")
+            .map(|others| format!("{before} SET ({others}"))
+    });
+    cleaned.collect()
 }
 
 struct Reader<'a> {
@@ -231,6 +261,21 @@ mod tests {
         assert!(Toc::parse(b"-- PostgreSQL database dump").is_err());
         assert!(Toc::parse(b"PGDMP").is_err());
         assert!(Toc::parse(b"PGDMP\x01\x63\x00\x04\x08\x01").is_err());
+    }
+
+    #[test]
+    fn what_servers_mark_for_themselves_is_no_definition() {
+        let table = "CREATE TABLE public.t (\n    a integer\n);\n\
+            ALTER TABLE ONLY public.t ALTER COLUMN a SET (pg_attver=22158952, n_distinct=5);\n\
+            ALTER TABLE ONLY public.t ALTER COLUMN b SET (pg_attver=22158952);\n\
+            ALTER TABLE ONLY public.t ALTER COLUMN c SET STATISTICS 7;\n";
+        assert_eq!(
+            without_marks("TABLE", table.to_owned()),
+            "CREATE TABLE public.t (\n    a integer\n);\n\
+             ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);\n\
+             ALTER TABLE ONLY public.t ALTER COLUMN c SET STATISTICS 7;\n"
+        );
+        assert_eq!(without_marks("FUNCTION", table.to_owned()), table);
     }
 
     proptest! {
