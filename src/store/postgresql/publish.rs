@@ -260,21 +260,44 @@ pub(super) fn closed(database: &str) -> String {
 /// Renames databases in one transaction, after `first` has run in it. `helper` is a second session, which ends the
 /// sessions of whoever comes back while the first one waits for them to be gone.
 ///
-/// `ALTER DATABASE RENAME` takes the database's exclusive lock and then waits up to five seconds for others to leave
-/// (`CountOtherDBBackends` in PostgreSQL's source); whoever connects meanwhile waits for the lock.
+/// `ALTER DATABASE RENAME` takes the database's exclusive lock, and then looks for others, up to fifty times and ten
+/// times a second, until they have left (`CountOtherDBBackends` in PostgreSQL's source); whoever connects meanwhile waits
+/// for the lock. So nothing is done between the moment in which all are gone and the one in which it takes that lock;
+/// and who was there all the same, or is no longer seen but not quite gone, need not cost a tenth of a second: a
+/// notification is a signal, which cuts the server's sleep short.
 pub(super) async fn change_names(
     admin: &Session,
     helper: &Session,
     first: &[String],
     renames: &[(&str, &str)],
 ) -> Result<()> {
+    let outcome = swap(admin, helper, first, renames).await;
+    let Err(error) = outcome else {
+        return Ok(());
+    };
+    // A session may not stay in a transaction that failed.
+    let _ = admin.batch_execute("ROLLBACK").await;
+    let what = error.within("the databases could not change names");
+    Err(
+        if what.kind() == Kind::Statement && what.advice().is_none() {
+            what.hint("someone may be connected whom the target's user cannot disconnect, or have a prepared transaction there")
+        } else {
+            what
+        },
+    )
+}
+
+async fn swap(
+    admin: &Session,
+    helper: &Session,
+    first: &[String],
+    renames: &[(&str, &str)],
+) -> Result<()> {
     let busy: Vec<&str> = renames.iter().map(|(from, _)| *from).collect();
-    // A session may have been left idle in a transaction by an earlier failure.
-    let mut script = String::from("BEGIN;");
-    for statement in first {
-        script.push_str(statement);
-        script.push(';');
-    }
+    // Outside of the transaction: one only listens from its end on.
+    admin.run("LISTEN envsyncd").await?;
+    admin.run(&format!("BEGIN; {}", first.join(";"))).await?;
+    let mut script = String::new();
     for (from, to) in renames {
         script.push_str(&format!(
             "ALTER DATABASE {} RENAME TO {};",
@@ -284,31 +307,26 @@ pub(super) async fn change_names(
     }
     script.push_str("COMMIT");
     clear(helper, &busy, Duration::from_secs(10)).await?;
-    let swap = admin.batch_execute(&script);
     let guard = async {
+        // The first few times only: whoever needs longer shall have the server's five seconds.
+        let mut wakings = 10_u32;
         loop {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
             if let Err(error) = end_sessions(helper, &busy).await {
                 return error;
             }
+            if wakings > 0
+                && let Err(error) = helper.run("NOTIFY envsyncd").await
+            {
+                return error;
+            }
+            wakings = wakings.saturating_sub(1);
         }
     };
-    let outcome = tokio::select! {
-        outcome = swap => outcome.map_err(admin.explain()),
+    tokio::select! {
+        outcome = admin.run(&script) => outcome,
         error = guard => Err(error),
-    };
-    if let Err(error) = outcome {
-        let _ = admin.batch_execute("ROLLBACK").await;
-        let what = error.within("the databases could not change names");
-        return Err(
-            if what.kind() == Kind::Statement && what.advice().is_none() {
-                what.hint("someone may be connected whom the target's user cannot disconnect, or have a prepared transaction there")
-            } else {
-                what
-            },
-        );
     }
-    Ok(())
 }
 
 /// Sessions in a database that we may not end, in words.
