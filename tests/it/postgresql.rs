@@ -12,6 +12,7 @@ mod publishing;
 mod refusing;
 mod roles;
 mod stopping;
+mod values;
 mod versions;
 
 use std::path::PathBuf;

@@ -70,23 +70,6 @@ fn a_thousand_tables_in_thirty_schemas_arrive_with_all_that_hangs_on_them() {
 }
 
 #[test]
-fn fields_of_a_hundred_megabytes_arrive_bit_by_bit() {
-    let pair = shared();
-    let scene = Scene::without_databases(&pair.source, &pair.target);
-    pair.source.create_db(&scene.from);
-    scene.source(
-        "CREATE TABLE big (id int PRIMARY KEY, t text, b bytea);
-         ALTER TABLE big ALTER COLUMN t SET STORAGE EXTERNAL, ALTER COLUMN b SET STORAGE EXTERNAL;
-         INSERT INTO big VALUES (1, repeat(md5('t'), 3276800), NULL), (2, NULL, decode(repeat(md5('b'), 6553600), 'hex')), (3, '', '')",
-    );
-    let sums = "SELECT id, length(t), length(b), md5(t), md5(b) FROM big ORDER BY id";
-    let expected = scene.source(sums);
-    assert!(expected.contains("104857600"), "{expected}");
-    scene.bed.once(&scene.write(&scene.job())).expect(0);
-    assert_eq!(scene.live(sums), expected);
-}
-
-#[test]
 fn objects_go_to_the_tablespace_of_the_same_name_and_to_the_default_where_there_is_none() {
     let place = |cluster: &Cluster, name: &str| {
         let directory = cluster.socket_directory().join(name);

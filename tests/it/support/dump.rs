@@ -30,6 +30,19 @@ impl Cluster {
         }
         entries
     }
+
+    /// What a query returns, in COPY's binary format: the values bit by bit, whatever their text would show.
+    pub(crate) fn binary(&self, database: &str, query: &str) -> Vec<u8> {
+        let output = self
+            .psql_command("postgres", database)
+            .arg("-c")
+            .arg(format!("COPY ({query}) TO STDOUT (FORMAT binary)"))
+            .output()
+            .expect("psql");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{query}: {complaint}");
+        output.stdout
+    }
 }
 
 /// Panics unless both databases hold the same, and says which entries differ.
