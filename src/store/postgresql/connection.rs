@@ -594,6 +594,13 @@ impl Said {
                 Kind::Connection,
                 Some("give the task fewer `jobs`, or the server more max_connections"),
             ),
+            // Of "out of shared memory", this is the only cause that a client has (as the server's own hint says).
+            "53" if *code == SqlState::OUT_OF_MEMORY && self.message.contains("shared memory") => (
+                Kind::Full,
+                Some(
+                    "raise the server's max_locks_per_transaction and restart it: a copy holds a lock on every table",
+                ),
+            ),
             "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
             "40" | "72" if advice::of(code.code(), &self.message).is_some() => {
                 (Kind::Statement, advice::of(code.code(), &self.message))

@@ -1,4 +1,4 @@
-//! Large objects: same oids, bytes, owners, grants and comments.
+//! Large objects: same oids, bytes, owners, grants, comments and security labels.
 //!
 //! `pg_dump` makes them together with their bytes only, so they are a part of their own here. A piece on the wire is the
 //! oid, the offset and the length, lowest byte first (4, 8 and 4 bytes), then the bytes.
@@ -31,6 +31,8 @@ pub(super) struct Described {
     /// What the owner itself has not.
     revoked: Vec<String>,
     comment: Option<String>,
+    /// Provider and label.
+    labels: Vec<(String, String)>,
 }
 
 /// Whether a part is the large objects.
@@ -56,6 +58,7 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
             grants: Vec::new(),
             revoked: Vec::new(),
             comment: row.get(2),
+            labels: Vec::new(),
         })
         .collect();
     let grants = session
@@ -88,6 +91,19 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
         let oid: u32 = row.get(0);
         if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
             found[place].revoked.push(row.get(1));
+        }
+    }
+    let labels = session
+        .query(
+            "SELECT objoid, provider, label FROM pg_seclabel WHERE classoid = 'pg_largeobject'::regclass ORDER BY 1, 2",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    for row in labels {
+        let oid: u32 = row.get(0);
+        if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
+            found[place].labels.push((row.get(1), row.get(2)));
         }
     }
     Ok(found)
@@ -184,7 +200,7 @@ pub(super) async fn write(session: &Session, mut chunks: Chunks) -> Result<u64> 
     Ok(taken)
 }
 
-/// Statements that give them comments, grants and owners, each with what it is about; each may fail for lack of a role
+/// Statements that give them comments, labels, grants and owners, each with what it is about; each may fail for lack of a role
 /// or a privilege.
 pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32), String)> {
     let mut all = Vec::new();
@@ -193,6 +209,13 @@ pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32
         let mut say = |statement| all.push(((CLASS, one.oid), statement));
         if let Some(comment) = &one.comment {
             say(format!("COMMENT ON {object} IS {};\n", literal(comment)));
+        }
+        for (provider, label) in &one.labels {
+            say(format!(
+                "SECURITY LABEL FOR {} ON {object} IS {};\n",
+                quoted(provider),
+                literal(label)
+            ));
         }
         let heir = roles.heir(&one.owner);
         if roles.are_copied() {

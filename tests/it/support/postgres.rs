@@ -35,6 +35,7 @@ pub(crate) struct Builder {
     tls: bool,
     small_disk: Option<u32>,
     major: Option<u32>,
+    library: Option<PathBuf>,
 }
 
 /// The newest version that `script/install-test-deps` puts in place beside the system's.
@@ -75,6 +76,12 @@ impl Builder {
     /// Databases live on a file system of this size (the log of the server does not: it shall survive a full disk).
     pub(crate) fn small_disk(mut self, mebibytes: u32) -> Self {
         self.small_disk = Some(mebibytes);
+        self
+    }
+
+    /// With a library that every one of its sessions has.
+    pub(crate) fn library(mut self, file: &Path) -> Self {
+        self.library = Some(file.to_owned());
         self
     }
 
@@ -259,6 +266,11 @@ impl Cluster {
             ] {
                 set(key, self.root.join(file).to_str().expect("text"));
             }
+        }
+        if let Some(library) = &builder.library {
+            let copy = self.root.join("library.so");
+            fs::copy(library, &copy).expect("script/install-test-deps puts it in place");
+            set("shared_preload_libraries", copy.to_str().expect("text"));
         }
         for (key, value) in &builder.settings {
             set(key, value);
@@ -460,7 +472,7 @@ impl Cluster {
 
     /// Copies the programs of another version to where the server's user may read them.
     fn take_programs(&mut self, major: u32) {
-        let place = tools(major);
+        let place = tools(&format!("postgresql-{major}"));
         assert!(
             place.join("bin/postgres").exists(),
             "{} is not there: run script/install-test-deps",
@@ -539,13 +551,16 @@ pub(crate) fn binary(name: &str) -> PathBuf {
         .map_or_else(|| PathBuf::from(name), |(_, path)| path)
 }
 
-fn tools(major: u32) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/tools/postgresql-{major}"))
+/// What `script/install-test-deps` puts in place beside the system's packages.
+pub(crate) fn tools(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/tools")
+        .join(name)
 }
 
 /// Where the programs of the newest version are: its `pg_dump` knows all servers.
 pub(crate) fn newest_programs() -> PathBuf {
-    tools(NEWEST).join("bin")
+    tools(&format!("postgresql-{NEWEST}")).join("bin")
 }
 
 /// A client program, deaf to the environment's own ideas of a server.
