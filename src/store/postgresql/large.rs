@@ -26,13 +26,22 @@ const PIECE: i32 = 1024 * 1024;
 pub(super) struct Described {
     oid: u32,
     owner: String,
-    /// Privilege, role (`None`: public), with grant option.
-    grants: Vec<(String, Option<String>, bool)>,
+    grants: Vec<Grant>,
     /// What the owner itself has not.
     revoked: Vec<String>,
     comment: Option<String>,
     /// Provider and label.
     labels: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Grant {
+    privilege: String,
+    /// `None`: public.
+    to: Option<String>,
+    grantable: bool,
+    /// `None`: the owner.
+    by: Option<String>,
 }
 
 /// Whether a part is the large objects.
@@ -63,9 +72,12 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
         .collect();
     let grants = session
         .query(
-            "SELECT m.oid, a.privilege_type, g.rolname::text, a.is_grantable \
-             FROM pg_largeobject_metadata m, aclexplode(m.lomacl) a LEFT JOIN pg_roles g ON g.oid = a.grantee \
-             WHERE a.grantee <> m.lomowner ORDER BY m.oid",
+            // A list of grants has whoever passes something on before those who have it from them.
+            "SELECT m.oid, a.privilege_type, g.rolname::text, a.is_grantable, \
+                    CASE WHEN a.grantor <> m.lomowner THEN pg_get_userbyid(a.grantor)::text END \
+             FROM pg_largeobject_metadata m, aclexplode(m.lomacl) WITH ORDINALITY a(grantor, grantee, privilege_type, is_grantable, place) \
+             LEFT JOIN pg_roles g ON g.oid = a.grantee \
+             WHERE a.grantee <> m.lomowner ORDER BY m.oid, a.place",
             &[],
         )
         .await
@@ -73,9 +85,12 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
     for row in grants {
         let oid: u32 = row.get(0);
         if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
-            found[place]
-                .grants
-                .push((row.get(1), row.get(2), row.get(3)));
+            found[place].grants.push(Grant {
+                privilege: row.get(1),
+                to: row.get(2),
+                grantable: row.get(3),
+                by: row.get(4),
+            });
         }
     }
     let revoked = session
@@ -219,12 +234,25 @@ pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32
         }
         let heir = roles.heir(&one.owner);
         if roles.are_copied() {
-            for (privilege, role, grantable) in &one.grants {
-                let role = role.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
-                let option = if *grantable { " WITH GRANT OPTION" } else { "" };
-                say(format!(
-                    "GRANT {privilege} ON {object} TO {role}{option};\n"
-                ));
+            for grant in &one.grants {
+                let to = grant
+                    .to
+                    .as_deref()
+                    .map_or_else(|| "PUBLIC".to_owned(), quoted);
+                let option = if grant.grantable {
+                    " WITH GRANT OPTION"
+                } else {
+                    ""
+                };
+                let given = format!("GRANT {} ON {object} TO {to}{option};\n", grant.privilege);
+                say(match &grant.by {
+                    None => given,
+                    // In one piece: if any of it fails, so does the change of the user.
+                    Some(by) => format!(
+                        "SET SESSION AUTHORIZATION {};\n{given}RESET SESSION AUTHORIZATION;\n",
+                        quoted(by)
+                    ),
+                });
             }
             for privilege in &one.revoked {
                 say(format!(
