@@ -469,7 +469,7 @@ impl Bench {
         let (mut resident, mut cpu, mut on_disk) = (0, 0.0, 0);
         while running.is_running() {
             let pid = running.pid().as_raw();
-            resident = resident.max(peak_memory(pid));
+            resident = resident.max(running.peak_memory());
             cpu = processor_time(pid).max(cpu);
             on_disk = on_disk.max(size_of_tree(&temporary));
             std::thread::sleep(Duration::from_millis(10));
@@ -581,17 +581,6 @@ fn processor_time(pid: i32) -> f64 {
         .sum();
     // USER_HZ is 100 on every machine that Linux runs on today.
     ticks as f64 / 100.0
-}
-
-/// The kernel's own high-water mark (`VmHWM` in proc_pid_status(5)); 0 once the process is gone.
-fn peak_memory(pid: i32) -> u64 {
-    fs::read_to_string(format!("/proc/{pid}/status"))
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        })
-        .map_or(0, |kibibytes| kibibytes * 1024)
 }
 
 fn size_of_tree(place: &Path) -> u64 {

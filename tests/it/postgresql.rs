@@ -1,6 +1,8 @@
 //! PostgreSQL, from server to server, as its users meet it.
 
+mod collations;
 mod copying;
+mod encodings;
 mod equality;
 mod failing;
 mod faults;
@@ -12,12 +14,13 @@ mod publishing;
 mod refusing;
 mod roles;
 mod stopping;
+mod values;
 mod versions;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::support::job::{Bed, Job};
-use crate::support::postgres::{Cluster, quote, shared, unique};
+use crate::support::job::{Bed, Job, Outcome};
+use crate::support::postgres::{Cluster, newest_programs, quote, shared, unique};
 use crate::support::proxy::Proxy;
 
 /// Rows that make a copy last as long as a stalled network wants: about 20 MB on the wire.
@@ -106,6 +109,18 @@ impl<'a> Scene<'a> {
         let target = self.target.url("postgres", &self.to);
         let job = Job::between("postgresql", &proxy.url("postgres", &self.from), &target);
         (job, proxy)
+    }
+
+    /// Runs a verb where the newest `pg_dump` that the tests have is the machine's own.
+    fn with_newest_pg_dump(&self, verb: &[&str], file: &Path) -> Outcome {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = self.bed.command();
+        command
+            .env("PATH", format!("{}:{path}", newest_programs().display()))
+            .args(verb)
+            .arg("-f")
+            .arg(file);
+        self.bed.spawn(&mut command).end()
     }
 
     /// Writes the job's file: `app.toml`.

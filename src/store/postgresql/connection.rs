@@ -117,7 +117,17 @@ const COMMON: &[(&str, &str)] = &[
     ("TimeZone", "UTC"),
     ("xmloption", "content"),
     ("search_path", ""),
+    // What `pg_dump` leaves to the database, and would change what a value or a definition means on the other side.
+    ("standard_conforming_strings", "on"),
+    ("array_nulls", "on"),
+    ("transform_null_equals", "off"),
+    ("quote_all_identifiers", "off"),
+    ("lc_monetary", "C"),
 ];
+
+/// The same for `pg_dump` itself: it writes as the database has it, for a restore that knows.
+const DUMPING: &str =
+    "-c standard_conforming_strings=on -c quote_all_identifiers=off -c lc_monetary=C";
 
 /// For the source: nothing is written, nothing hides rows, a table that someone is altering is not waited for long, so
 /// that we never stand between production and its own migrations.
@@ -424,7 +434,10 @@ impl Address {
             ("PGCONNECT_TIMEOUT", "15".to_owned()),
             (
                 "PGOPTIONS",
-                self.config.get_options().unwrap_or_default().to_owned(),
+                format!(
+                    "{} {DUMPING}",
+                    self.config.get_options().unwrap_or_default()
+                ),
             ),
         ];
         if !addresses.is_empty() {
@@ -580,6 +593,13 @@ impl Said {
             "53" if *code == SqlState::TOO_MANY_CONNECTIONS => (
                 Kind::Connection,
                 Some("give the task fewer `jobs`, or the server more max_connections"),
+            ),
+            // Of "out of shared memory", this is the only cause that a client has (as the server's own hint says).
+            "53" if *code == SqlState::OUT_OF_MEMORY && self.message.contains("shared memory") => (
+                Kind::Full,
+                Some(
+                    "raise the server's max_locks_per_transaction and restart it: a copy holds a lock on every table",
+                ),
             ),
             "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
             "40" | "72" if advice::of(code.code(), &self.message).is_some() => {

@@ -44,12 +44,13 @@ impl PgDump {
         }
     }
 
-    /// The definitions of a database as `snapshot` sees it, without these tables.
+    /// The definitions of a database as `snapshot` sees it, without these tables, in this encoding.
     pub(super) async fn definitions(
         &self,
         address: &Address,
         snapshot: Option<&str>,
         without: &[(String, String)],
+        encoding: &str,
     ) -> Result<Toc> {
         let mut command = Command::new(&self.program);
         command
@@ -62,6 +63,7 @@ impl PgDump {
             // Who waits for us to finish before altering a table must not make us wait for them.
             .arg("--lock-wait-timeout=10s")
             .args(["--no-publications", "--no-subscriptions"])
+            .arg(format!("--encoding={encoding}"))
             .args(snapshot.map(|snapshot| format!("--snapshot={snapshot}")))
             .args(without.iter().map(|(schema, table)| {
                 format!("--exclude-table={}.{}", quoted(schema), quoted(table))

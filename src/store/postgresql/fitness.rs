@@ -103,7 +103,7 @@ impl Target {
             )
             .hint("install their packages on the target's host"));
         }
-        Ok(())
+        definitions.needs.check(&self.admin).await
     }
 
     /// With `roles = "fail"`: every role has to be there.

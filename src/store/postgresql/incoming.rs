@@ -58,7 +58,7 @@ impl Target {
         session
             .run(&format!(
                 "SET client_encoding = {}; SET check_function_bodies = off; SET search_path = {}",
-                super::connection::literal(&definitions.encoding),
+                definitions.traits.spoken(),
                 definitions.traits.search_path
             ))
             .await?;
@@ -163,7 +163,7 @@ impl Target {
             let session = self.live_session().await?;
             let theirs = definitions
                 .dump
-                .definitions(&self.address, None, &[])
+                .definitions(&self.address, None, &[], definitions.traits.spoken())
                 .await?;
             carried = carry::plan(
                 &session,

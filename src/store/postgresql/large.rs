@@ -1,4 +1,4 @@
-//! Large objects: same oids, bytes, owners, grants and comments.
+//! Large objects: same oids, bytes, owners, grants, comments and security labels.
 //!
 //! `pg_dump` makes them together with their bytes only, so they are a part of their own here. A piece on the wire is the
 //! oid, the offset and the length, lowest byte first (4, 8 and 4 bytes), then the bytes.
@@ -26,11 +26,22 @@ const PIECE: i32 = 1024 * 1024;
 pub(super) struct Described {
     oid: u32,
     owner: String,
-    /// Privilege, role (`None`: public), with grant option.
-    grants: Vec<(String, Option<String>, bool)>,
+    grants: Vec<Grant>,
     /// What the owner itself has not.
     revoked: Vec<String>,
     comment: Option<String>,
+    /// Provider and label.
+    labels: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Grant {
+    privilege: String,
+    /// `None`: public.
+    to: Option<String>,
+    grantable: bool,
+    /// `None`: the owner.
+    by: Option<String>,
 }
 
 /// Whether a part is the large objects.
@@ -56,13 +67,17 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
             grants: Vec::new(),
             revoked: Vec::new(),
             comment: row.get(2),
+            labels: Vec::new(),
         })
         .collect();
     let grants = session
         .query(
-            "SELECT m.oid, a.privilege_type, g.rolname::text, a.is_grantable \
-             FROM pg_largeobject_metadata m, aclexplode(m.lomacl) a LEFT JOIN pg_roles g ON g.oid = a.grantee \
-             WHERE a.grantee <> m.lomowner ORDER BY m.oid",
+            // A list of grants has whoever passes something on before those who have it from them.
+            "SELECT m.oid, a.privilege_type, g.rolname::text, a.is_grantable, \
+                    CASE WHEN a.grantor <> m.lomowner THEN pg_get_userbyid(a.grantor)::text END \
+             FROM pg_largeobject_metadata m, aclexplode(m.lomacl) WITH ORDINALITY a(grantor, grantee, privilege_type, is_grantable, place) \
+             LEFT JOIN pg_roles g ON g.oid = a.grantee \
+             WHERE a.grantee <> m.lomowner ORDER BY m.oid, a.place",
             &[],
         )
         .await
@@ -70,9 +85,12 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
     for row in grants {
         let oid: u32 = row.get(0);
         if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
-            found[place]
-                .grants
-                .push((row.get(1), row.get(2), row.get(3)));
+            found[place].grants.push(Grant {
+                privilege: row.get(1),
+                to: row.get(2),
+                grantable: row.get(3),
+                by: row.get(4),
+            });
         }
     }
     let revoked = session
@@ -88,6 +106,19 @@ pub(super) async fn describe(session: &Session) -> Result<Vec<Described>> {
         let oid: u32 = row.get(0);
         if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
             found[place].revoked.push(row.get(1));
+        }
+    }
+    let labels = session
+        .query(
+            "SELECT objoid, provider, label FROM pg_seclabel WHERE classoid = 'pg_largeobject'::regclass ORDER BY 1, 2",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    for row in labels {
+        let oid: u32 = row.get(0);
+        if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
+            found[place].labels.push((row.get(1), row.get(2)));
         }
     }
     Ok(found)
@@ -184,7 +215,7 @@ pub(super) async fn write(session: &Session, mut chunks: Chunks) -> Result<u64> 
     Ok(taken)
 }
 
-/// Statements that give them comments, grants and owners, each with what it is about; each may fail for lack of a role
+/// Statements that give them comments, labels, grants and owners, each with what it is about; each may fail for lack of a role
 /// or a privilege.
 pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32), String)> {
     let mut all = Vec::new();
@@ -194,14 +225,34 @@ pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32
         if let Some(comment) = &one.comment {
             say(format!("COMMENT ON {object} IS {};\n", literal(comment)));
         }
+        for (provider, label) in &one.labels {
+            say(format!(
+                "SECURITY LABEL FOR {} ON {object} IS {};\n",
+                quoted(provider),
+                literal(label)
+            ));
+        }
         let heir = roles.heir(&one.owner);
         if roles.are_copied() {
-            for (privilege, role, grantable) in &one.grants {
-                let role = role.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
-                let option = if *grantable { " WITH GRANT OPTION" } else { "" };
-                say(format!(
-                    "GRANT {privilege} ON {object} TO {role}{option};\n"
-                ));
+            for grant in &one.grants {
+                let to = grant
+                    .to
+                    .as_deref()
+                    .map_or_else(|| "PUBLIC".to_owned(), quoted);
+                let option = if grant.grantable {
+                    " WITH GRANT OPTION"
+                } else {
+                    ""
+                };
+                let given = format!("GRANT {} ON {object} TO {to}{option};\n", grant.privilege);
+                say(match &grant.by {
+                    None => given,
+                    // In one piece: if any of it fails, so does the change of the user.
+                    Some(by) => format!(
+                        "SET SESSION AUTHORIZATION {};\n{given}RESET SESSION AUTHORIZATION;\n",
+                        quoted(by)
+                    ),
+                });
             }
             for privilege in &one.revoked {
                 say(format!(

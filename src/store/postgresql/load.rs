@@ -39,14 +39,16 @@ impl Target {
         let shared = root.is_some() || definitions.extension_tables.contains(&part.id);
         let mut options = Vec::new();
         if part.encoding == Encoding::CopyBinary {
-            options.push("FORMAT binary");
+            options.push("FORMAT binary".to_owned());
+        } else {
+            options.extend(definitions.traits.copy_option());
         }
         let frozen = !shared && part.bytes > SMALL;
         if frozen {
             // Emptied in the same transaction, a table may be filled with rows that are frozen from the start, and on a
             // server with wal_level = minimal, without WAL.
             session.run(&format!("BEGIN; TRUNCATE ONLY {name}")).await?;
-            options.push("FREEZE");
+            options.push("FREEZE".to_owned());
         }
         let with = if options.is_empty() {
             String::new()

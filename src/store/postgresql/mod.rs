@@ -14,6 +14,7 @@ mod incoming;
 mod lag;
 mod large;
 mod load;
+mod needs;
 mod publish;
 mod relay;
 mod restore;
@@ -45,7 +46,6 @@ pub struct Definitions {
     /// The source's major version.
     major: u32,
     traits: survey::Traits,
-    encoding: String,
     sequences: Vec<survey::Sequence>,
     /// Materialized views that have rows.
     populated: HashSet<(String, String)>,
@@ -63,6 +63,7 @@ pub struct Definitions {
     /// Owners and grants.
     rights: Vec<rights::Right>,
     collations: Vec<collations::Collation>,
+    needs: needs::Needs,
 }
 
 /// What a task asks that PostgreSQL cannot do: nothing of what there is so far.

@@ -429,9 +429,16 @@ pub(super) async fn grant_one(
         return Ok(());
     };
     let reason = match error.code() {
-        Some(code) if *code == SqlState::UNDEFINED_OBJECT => error
-            .as_db_error()
-            .map_or_else(String::new, |e| e.message().to_owned()),
+        // The second is a role that is missing as a grantor: SET does not know it.
+        Some(code)
+            if *code == SqlState::UNDEFINED_OBJECT
+                || (*code == SqlState::INVALID_PARAMETER_VALUE
+                    && statement.starts_with("SET SESSION AUTHORIZATION ")) =>
+        {
+            error
+                .as_db_error()
+                .map_or_else(String::new, |e| e.message().to_owned())
+        }
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             mapped.excuse(object, roles, &format!("grant {label}"))?;
             "the target's user may not grant them".to_owned()

