@@ -8,7 +8,7 @@ use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
 use super::toc::Entry;
-use super::{Definitions, carry, catalogue, publish, survey};
+use super::{Definitions, carry, catalogue, means, publish, survey};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Survey};
 
@@ -49,15 +49,11 @@ impl Target {
             .connect(Some(&self.names.incoming), LOADING)
             .await?;
         let definitions = &self.made().definitions;
-        if self.context.workers > 1 && !self.address.says("max_parallel_maintenance_workers") {
-            // Several indexes are built at a time: each with helpers of its own, they would stand in each other's way.
-            session
-                .run("SET max_parallel_maintenance_workers = 0")
-                .await?;
-        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         session
             .run(&format!(
-                "SET client_encoding = {}; SET check_function_bodies = off; SET search_path = {}",
+                "{} SET client_encoding = {}; SET check_function_bodies = off; SET search_path = {}",
+                means::statements(&self.address, self.context.workers, cores),
                 definitions.traits.spoken(),
                 definitions.traits.search_path
             ))

@@ -14,6 +14,7 @@ mod incoming;
 mod lag;
 mod large;
 mod load;
+mod means;
 mod needs;
 mod publish;
 mod relay;

@@ -2,6 +2,8 @@
 
 use super::Scene;
 use crate::support::dump::assert_equal;
+use crate::support::job::Job;
+use crate::support::postgres::{Cluster, shared};
 
 #[test]
 fn excluded_tables_do_not_arrive_and_the_others_do() {
@@ -168,6 +170,28 @@ fn verify_by_checksum_finds_nothing_in_an_honest_copy() {
     let job = scene.job().task("verify = \"checksum\"");
     scene.bed.once(&scene.write(&job)).expect(0);
     scene.live_is_new();
+}
+
+#[test]
+fn who_builds_indexes_takes_a_share_of_the_server_s_memory_unless_the_url_says_how_much() {
+    let target = Cluster::builder().set("shared_buffers", "1GB").start();
+    let scene = Scene::on(&shared().source, &target);
+    scene.bed.file(
+        "seen.sql",
+        "CREATE TABLE seen AS SELECT current_setting('maintenance_work_mem') AS memory",
+    );
+    let said = format!(
+        "{}&options=-c%20maintenance_work_mem%3D32MB",
+        target.url("postgres", &scene.to)
+    );
+    for (to, memory) in [(target.url("postgres", &scene.to), "128MB"), (said, "32MB")] {
+        let from = scene.source.url("postgres", &scene.from);
+        let job = Job::between("postgresql", &from, &to)
+            .task("jobs = 1")
+            .task("scripts = [\"seen.sql\"]");
+        scene.bed.once(&scene.write(&job)).expect(0);
+        assert_eq!(scene.live("SELECT memory FROM seen"), memory);
+    }
 }
 
 #[test]
