@@ -1,5 +1,6 @@
 //! PostgreSQL, from server to server, as its users meet it.
 
+mod constraints;
 mod copying;
 mod equality;
 mod failing;

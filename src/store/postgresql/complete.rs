@@ -13,6 +13,7 @@ use super::{carry, large, restore, survey};
 use crate::error::{Error, Kind, Result};
 
 impl Target {
+    /// Builds an index that waits, and after the last one of its table the constraints that wait for it.
     pub(super) async fn build_index(&self, place: usize) -> Result<()> {
         let made = self.made();
         if !made
@@ -25,6 +26,9 @@ impl Target {
         }
         let session = self.session().await?;
         restore::make(&session, &made.sorted.indexes[place]).await?;
+        for constraint in made.on_top.after(place) {
+            restore::make(&session, &constraint).await?;
+        }
         self.rest(session);
         Ok(())
     }
@@ -180,6 +184,7 @@ impl Target {
             .buffer_unordered(self.context.workers)
             .try_collect::<()>()
             .await?;
+        made.on_top.refuse_rest()?;
         for entry in &made.sorted.attach {
             restore::make(&session, entry).await?;
         }

@@ -8,7 +8,7 @@ use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
 use super::toc::Entry;
-use super::{Definitions, carry, catalogue, publish, survey};
+use super::{Definitions, carry, catalogue, constraints, publish, survey};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Survey};
 
@@ -20,6 +20,8 @@ pub(super) struct Incoming {
     pub(super) carried: carry::Carried,
     /// Indexes and constraints that wait, by their place in `sorted.indexes`.
     pub(super) waiting: Mutex<BTreeSet<usize>>,
+    /// Constraints that come when their tables' indexes are built.
+    pub(super) on_top: constraints::Waiting,
     /// What an entry makes, as (catalogue, oid) of the source.
     pub(super) objects: HashMap<i64, (u32, u32)>,
     /// A table's entry, by its name.
@@ -195,8 +197,7 @@ impl Target {
         sorted.foreign_keys.extend(renumbered(theirs.foreign_keys));
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
-        self.place_files(&mut sorted).await?;
-        let tables = sorted
+        let tables: HashMap<(String, String), i64> = sorted
             .before
             .iter()
             .filter(|entry| entry.kind == "TABLE")
@@ -207,6 +208,9 @@ impl Target {
                 )
             })
             .collect();
+        let on_top =
+            constraints::Waiting::divide(&mut sorted.indexes, &tables, &definitions.in_two);
+        self.place_files(&mut sorted).await?;
         let materialized = sorted
             .before
             .iter()
@@ -226,6 +230,7 @@ impl Target {
             waiting: Mutex::new((0..sorted.indexes.len()).collect()),
             roles,
             sorted,
+            on_top,
             carried,
             tables,
             materialized,

@@ -7,6 +7,7 @@ mod catalogue;
 mod collations;
 mod complete;
 mod connection;
+mod constraints;
 mod dump;
 mod fitness;
 mod in_place;
@@ -59,6 +60,8 @@ pub struct Definitions {
     large: Vec<large::Described>,
     /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
     by_root: HashMap<usize, (String, String)>,
+    /// Constraints that are made in two statements, by their oid.
+    in_two: HashMap<u32, constraints::InTwo>,
     toc: toc::Toc,
     /// Owners and grants.
     rights: Vec<rights::Right>,

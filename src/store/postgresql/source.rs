@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, advice, catalogue, checksum, large, relay};
+use super::{Definitions, advice, catalogue, checksum, constraints, large, relay};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -246,6 +246,7 @@ impl store::Source for Source {
         let toc = dump
             .definitions(&self.address, Some(&snapshot), &without)
             .await?;
+        let in_two = constraints::read(keeper, &tables).await?;
         let rights = super::rights::read(keeper, &gone).await?;
         let collations = super::collations::used(keeper, number, &gone).await?;
         let left_out = tables
@@ -271,6 +272,7 @@ impl store::Source for Source {
             gone: gone.clone(),
             large: large.clone(),
             by_root: by_root.clone(),
+            in_two,
             toc,
             rights,
             collations,
