@@ -7,10 +7,10 @@ use super::connection::{LOADING, READING, Session, quoted};
 use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
-use super::toc::Entry;
-use super::{Definitions, carry, catalogue, publish, survey};
+use super::toc::{Entry, Toc};
+use super::{Definitions, batch, carry, catalogue, publish, survey};
 use crate::error::{Error, Kind, Result};
-use crate::store::{self, Catalogue, Survey};
+use crate::store::{self, Catalogue, Part, Survey};
 
 /// What is known once incoming is made.
 pub(super) struct Incoming {
@@ -24,7 +24,13 @@ pub(super) struct Incoming {
     pub(super) objects: HashMap<i64, (u32, u32)>,
     /// A table's entry, by its name.
     pub(super) tables: HashMap<(String, String), i64>,
+    /// Places in `sorted.indexes` of what stands on a table, by its entry.
+    pub(super) indexes_of: HashMap<i64, Vec<u32>>,
     pub(super) materialized: HashSet<i64>,
+    /// Tables whose statistics are there.
+    pub(super) analyzed: Mutex<HashSet<i64>>,
+    /// How many locks one session may hold at a time.
+    pub(super) locks: usize,
     /// Objects of the source that the target's user may not treat as they are there.
     pub(super) excused: Mutex<HashSet<(u32, u32)>>,
 }
@@ -72,6 +78,19 @@ impl Target {
                 self.made().definitions.traits.search_path
             ))
             .await
+    }
+
+    /// The entry of a part's table.
+    pub(super) fn table_of(&self, part: &Part) -> Option<i64> {
+        let key = (part.schema.clone().unwrap_or_default(), part.name.clone());
+        self.made().tables.get(&key).copied()
+    }
+
+    /// Places in `sorted.indexes` of what stands on a part's table.
+    pub(super) fn indexes_on(&self, part: &Part) -> &[u32] {
+        self.table_of(part)
+            .and_then(|table| self.made().indexes_of.get(&table))
+            .map_or(&[], Vec::as_slice)
     }
 
     pub(super) async fn live_session(&self) -> Result<Session> {
@@ -146,6 +165,13 @@ impl Target {
                 })?;
             }
         }
+        // What is made need not be kept: it goes with the lists that it is sorted into.
+        let toc = std::mem::take(
+            &mut *definitions
+                .toc
+                .lock()
+                .expect("no one panics with this lock"),
+        );
         let mut carried = carry::Carried::default();
         if !live && !definitions.kept.is_empty() {
             tracing::warn!("there is no live database yet: tables in `keep` start empty");
@@ -168,7 +194,7 @@ impl Target {
             carried = carry::plan(
                 &session,
                 &self.context.selection,
-                &definitions.toc,
+                &toc,
                 &definitions.kept,
                 Some(&theirs),
             )
@@ -176,7 +202,7 @@ impl Target {
         }
         let number = survey::version(&self.admin).await?.0;
         let roles = Roles::load(&self.admin, number, owner.as_deref(), self.roles).await?;
-        let mut sorted = restore::sort(&definitions.toc, &definitions.gone);
+        let mut sorted = restore::sort(&toc, &definitions.gone);
         let mut mapped = Mapped::default();
         for entries in [&mut sorted.before, &mut sorted.after] {
             let fitting = std::mem::take(entries).into_iter();
@@ -196,13 +222,16 @@ impl Target {
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
         self.place_files(&mut sorted).await?;
-        let tables = sorted
+        let tables: HashMap<_, _> = sorted
             .before
             .iter()
             .filter(|entry| entry.kind == "TABLE")
             .map(|entry| {
                 (
-                    (entry.schema.clone().unwrap_or_default(), entry.tag.clone()),
+                    (
+                        entry.schema.as_deref().unwrap_or_default().to_owned(),
+                        entry.tag().to_owned(),
+                    ),
                     entry.id,
                 )
             })
@@ -214,12 +243,15 @@ impl Target {
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
             .map(|entry| entry.id)
             .collect();
-        let objects = definitions
-            .toc
-            .entries
-            .iter()
-            .map(|entry| (entry.id, entry.object))
-            .collect();
+        let objects = spoken_of(&toc);
+        drop(toc);
+        let mut indexes_of: HashMap<i64, Vec<u32>> = HashMap::new();
+        for (place, entry) in sorted.indexes.iter().enumerate() {
+            for need in entry.needs() {
+                indexes_of.entry(need).or_default().push(place as u32);
+            }
+        }
+        let locks = batch::locks(&self.admin, self.context.workers).await?;
         let made = Incoming {
             objects,
             definitions: definitions.clone(),
@@ -228,17 +260,17 @@ impl Target {
             sorted,
             carried,
             tables,
+            indexes_of,
             materialized,
+            analyzed: Mutex::default(),
+            locks,
             excused: Mutex::default(),
         };
         if self.incoming.set(made).is_err() {
             return Err(Error::new(Kind::Internal, "incoming was prepared twice"));
         }
-        let session = self.session().await?;
-        self.make_in_order(&session, &self.made().sorted.before, &mut mapped)
-            .await?;
+        self.make_before(&mut mapped).await?;
         self.tell(mapped);
-        self.rest(session);
         Ok(())
     }
 
@@ -256,11 +288,11 @@ impl Target {
                 .entries
                 .iter()
                 .map(|entry| {
-                    let table = entry.tag.split(' ').next().unwrap_or_default();
-                    entry
-                        .schema
-                        .as_ref()
-                        .map_or_else(|| table.to_owned(), |schema| format!("{schema}.{table}"))
+                    let table = entry.tag().split(' ').next().unwrap_or_default();
+                    entry.schema.as_ref().map_or_else(
+                        || table.to_owned(),
+                        |schema| format!("{}.{table}", schema.as_str()),
+                    )
                 })
                 .chain(
                     carried
@@ -296,13 +328,28 @@ impl Target {
     }
 }
 
+/// What entries make, as (catalogue, oid) of the source, as far as a comment or a grant speaks of it.
+fn spoken_of(toc: &Toc) -> HashMap<i64, (u32, u32)> {
+    let needed: HashSet<i64> = toc
+        .entries
+        .iter()
+        .filter(|entry| entry.object.1 == 0)
+        .flat_map(|entry| entry.needs())
+        .collect();
+    toc.entries
+        .iter()
+        .filter(|entry| needed.contains(&entry.id))
+        .map(|entry| (entry.id, entry.object))
+        .collect()
+}
+
 /// Entries of another dump, with numbers that no entry of ours has.
-fn renumbered(entries: Vec<Entry>) -> Vec<Entry> {
+fn renumbered(entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
     entries
         .into_iter()
         .map(|mut entry| {
-            entry.id = -entry.id;
-            entry.needs.iter_mut().for_each(|need| *need = -*need);
+            let other = Arc::make_mut(&mut entry);
+            other.id = -other.id;
             entry
         })
         .collect()

@@ -1,6 +1,7 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
 mod advice;
+mod batch;
 mod belongings;
 mod carry;
 mod catalogue;
@@ -14,6 +15,7 @@ mod incoming;
 mod lag;
 mod large;
 mod load;
+mod lot;
 mod publish;
 mod relay;
 mod restore;
@@ -27,6 +29,7 @@ mod toc;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 
 use self::connection::{Address, Session, quoted};
 use super::{Checksum, Context, Part, Unable};
@@ -59,7 +62,8 @@ pub struct Definitions {
     large: Vec<large::Described>,
     /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
     by_root: HashMap<usize, (String, String)>,
-    toc: toc::Toc,
+    /// Taken away by who makes incoming.
+    toc: Mutex<toc::Toc>,
     /// Owners and grants.
     rights: Vec<rights::Right>,
     collations: Vec<collations::Collation>,

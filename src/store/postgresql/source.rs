@@ -11,11 +11,11 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, advice, catalogue, checksum, large, relay};
+use super::{Definitions, advice, catalogue, checksum, large, lot, relay};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunk, Chunks, Context, Encoding, Fate, Part, Server, Survey,
+    self, Catalogue, Checksum, Chunk, Chunks, Context, Encoding, Fate, Lot, Part, Server, Survey,
 };
 
 /// A PostgreSQL database that is read.
@@ -271,7 +271,7 @@ impl store::Source for Source {
             gone: gone.clone(),
             large: large.clone(),
             by_root: by_root.clone(),
-            toc,
+            toc: Mutex::new(toc),
             rights,
             collations,
             major,
@@ -340,6 +340,11 @@ impl store::Source for Source {
             label,
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
+    }
+
+    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
+        let session = self.session().await?;
+        lot::Out::start(session, self.idle.clone(), parts).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
