@@ -26,9 +26,11 @@ const QUERIES: &[&str] = &[
                        FROM pg_sequence s WHERE s.seqrelid = c.oid))
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND c.relpersistence <> 't' AND OURS AND FREE(pg_class, c)",
+    // Options that begin with `pg_` are the server's own marks (`pg_attver` since 15.19 and 15.20), and nobody can set them.
     "SELECT 'pg_class'::regclass::oid, c.oid, 'column ' || n.nspname || '.' || c.relname || '.' || a.attname,
             concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attstorage, COMPRESSION,
-                      coalesce(a.attstattarget, -1), a.attislocal, a.attinhcount, (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(a.attoptions) AS x), pg_get_expr(d.adbin, d.adrelid),
+                      coalesce(a.attstattarget, -1), a.attislocal, a.attinhcount, (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(a.attoptions) AS x
+                       WHERE x NOT LIKE 'pg\\_%'), pg_get_expr(d.adbin, d.adrelid),
                       (SELECT cn.nspname || '.' || l.collname FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
                        WHERE l.oid = a.attcollation))
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -271,6 +271,7 @@ async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, Strin
             other => return Err(format!("section {other}")),
         };
         from.string_into(&mut definition).await?;
+        without_marks(&kind, &mut definition);
         from.string_into(&mut drop).await?;
         if !BY_DROP.contains(&kind.as_str()) {
             drop.clear();
@@ -333,6 +334,32 @@ fn with_access_method(kind: &str, method: &str, definition: &mut String) {
             super::connection::quoted(method)
         );
     }
+}
+
+/// Servers mark columns for themselves, as if with an option (`pg_attver`, in minor versions of late 2026). A `pg_dump`
+/// that does not know of it writes it down, and a server that does not know of it refuses it.
+fn without_marks(kind: &str, definition: &mut String) {
+    const SET: &str = " SET (pg_attver=";
+    let relation = matches!(
+        kind,
+        "TABLE" | "FOREIGN TABLE" | "VIEW" | "MATERIALIZED VIEW"
+    );
+    if !relation || !definition.contains(SET) {
+        return;
+    }
+    let cleaned = definition.split_inclusive('\n').filter_map(|line| {
+        let marked = line.split_once(SET).filter(|(before, _)| {
+            before.starts_with("ALTER ") && before.contains(" ALTER COLUMN ")
+        });
+        let Some((before, after)) = marked else {
+            return Some(line.to_owned());
+        };
+        let others = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        others
+            .strip_prefix(", ")
+            .map(|others| format!("{before} SET ({others}"))
+    });
+    *definition = cleaned.collect();
 }
 
 struct Reader<R> {
@@ -468,6 +495,26 @@ mod tests {
         }
         entry.id = -8;
         assert_eq!(entry.needs().collect::<Vec<_>>(), [-3, -4]);
+    }
+
+    #[test]
+    fn what_servers_mark_for_themselves_is_no_definition() {
+        let table = "CREATE TABLE public.t (\n    a integer\n);\n\
+            ALTER TABLE ONLY public.t ALTER COLUMN a SET (pg_attver=22158952, n_distinct=5);\n\
+            ALTER TABLE ONLY public.t ALTER COLUMN b SET (pg_attver=22158952);\n\
+            ALTER TABLE ONLY public.t ALTER COLUMN c SET STATISTICS 7;\n";
+        let cleaned = |kind| {
+            let mut definition = table.to_owned();
+            without_marks(kind, &mut definition);
+            definition
+        };
+        assert_eq!(
+            cleaned("TABLE"),
+            "CREATE TABLE public.t (\n    a integer\n);\n\
+             ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);\n\
+             ALTER TABLE ONLY public.t ALTER COLUMN c SET STATISTICS 7;\n"
+        );
+        assert_eq!(cleaned("FUNCTION"), table);
     }
 
     proptest! {
