@@ -23,7 +23,7 @@ pub mod selection;
 pub mod sqlite;
 pub mod statements;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Digest};
 pub use selection::{Fate, Selection};
 
 /// How a part's chunks are encoded.
@@ -219,6 +219,10 @@ pub trait Source: Send + Sync {
     }
     /// Everything that has a definition, but for what the selection leaves out.
     async fn catalogue(&self) -> Result<Catalogue>;
+    /// The catalogue's digest, in less memory.
+    async fn digest(&self) -> Result<Digest> {
+        Ok(self.catalogue().await?.digest())
+    }
     /// A checksum over a part's rows at the point in time.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Ends when the source is gone, with the error that says so; for who waits for something else.
@@ -296,6 +300,10 @@ pub trait Target: Send + Sync {
     async fn finish(&self) -> Result<()>;
     /// Everything in incoming that has a definition, but for what it took over from live.
     async fn catalogue(&self) -> Result<Catalogue>;
+    /// The catalogue's digest, in less memory; and whatever else `catalogue` makes sure of.
+    async fn digest(&self) -> Result<Digest> {
+        Ok(self.catalogue().await?.digest())
+    }
     /// A checksum over a part's rows in incoming, comparable with the source's.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Runs one of the job's scripts on incoming; stops at the first error and names the file, line and statement.

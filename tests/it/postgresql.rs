@@ -11,6 +11,7 @@ mod privileges;
 mod publishing;
 mod refusing;
 mod roles;
+mod small;
 mod stopping;
 mod versions;
 

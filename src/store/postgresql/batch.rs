@@ -62,7 +62,7 @@ pub(super) async fn locks(admin: &Session, workers: usize) -> Result<usize> {
 }
 
 /// Cuts a list into batches of neighbours.
-fn cut<'a>(entries: &[&'a Entry], locks: usize) -> Vec<Range<usize>> {
+fn cut(entries: &[&Entry], locks: usize) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let (mut start, mut held, mut text) = (0, 0, 0);
     for (place, entry) in entries.iter().enumerate() {
@@ -112,7 +112,7 @@ fn apart(entries: &[Arc<Entry>], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
     let mut groups: Vec<Vec<u32>> = Vec::new();
     let mut group_of: HashMap<usize, usize> = HashMap::new();
     let mut held = usize::MAX;
-    for place in 0..entries.len() {
+    for (place, entry) in entries.iter().enumerate() {
         let at = root(&mut first, place);
         let group = *group_of.entry(at).or_insert_with(|| {
             // A batch's worth of them goes by one session in one go.
@@ -124,7 +124,7 @@ fn apart(entries: &[Arc<Entry>], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
             groups.len() - 1
         });
         groups[group].push(place as u32);
-        held = held.saturating_add(locks_of(&entries[place]));
+        held = held.saturating_add(locks_of(entry));
     }
     groups
 }

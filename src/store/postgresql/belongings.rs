@@ -11,6 +11,9 @@ use super::toc::Entry;
 use super::{rights, survey};
 use crate::error::{Error, Kind, Result};
 
+/// So many objects' grants are made in one go.
+const GRANTS: usize = 100;
+
 impl Target {
     pub(super) async fn grant(
         &self,
@@ -19,8 +22,18 @@ impl Target {
         mapped: &mut Mapped,
     ) -> Result<()> {
         let made = self.made();
-        for entry in entries {
-            roles::grant(session, entry, &made.objects, &made.roles, mapped).await?;
+        for some in entries.chunks(GRANTS) {
+            self.go_on()?;
+            let all: Vec<String> = some
+                .iter()
+                .flat_map(|entry| roles::grants(entry, &made.roles))
+                .collect();
+            if session.batch_execute(&all.join("\n;\n")).await.is_ok() {
+                continue;
+            }
+            for entry in some {
+                roles::grant(session, entry, &made.objects, &made.roles, mapped).await?;
+            }
         }
         // Grants may have changed who the session is.
         session.run("RESET SESSION AUTHORIZATION").await

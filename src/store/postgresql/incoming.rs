@@ -10,7 +10,7 @@ use super::target::Target;
 use super::toc::{Entry, Toc};
 use super::{Definitions, batch, carry, catalogue, publish, survey};
 use crate::error::{Error, Kind, Result};
-use crate::store::{self, Catalogue, Part, Survey};
+use crate::store::{self, Catalogue, Digest, Part, Survey};
 
 /// What is known once incoming is made.
 pub(super) struct Incoming {
@@ -248,7 +248,11 @@ impl Target {
         let mut indexes_of: HashMap<i64, Vec<u32>> = HashMap::new();
         for (place, entry) in sorted.indexes.iter().enumerate() {
             for need in entry.needs() {
-                indexes_of.entry(need).or_default().push(place as u32);
+                let places = indexes_of.entry(need).or_default();
+                // A dump may say it twice.
+                if places.last() != Some(&(place as u32)) {
+                    places.push(place as u32);
+                }
             }
         }
         let locks = batch::locks(&self.admin, self.context.workers).await?;
@@ -276,55 +280,79 @@ impl Target {
 
     /// What is in incoming, but for what came from live.
     pub(super) async fn own_catalogue(&self) -> Result<Catalogue> {
+        let mut found = Catalogue::default();
+        self.each_own(|object, definition| {
+            found.0.insert(object.to_owned(), definition.to_owned());
+        })
+        .await?;
+        self.compare_own_rights().await?;
+        Ok(found)
+    }
+
+    /// The same in a few numbers.
+    pub(super) async fn own_digest(&self) -> Result<Digest> {
+        let mut digest = Digest::default();
+        let each = self.each_own(|object, definition| digest.add(object, definition));
+        tokio::try_join!(each, self.compare_own_rights())?;
+        Ok(digest)
+    }
+
+    async fn compare_own_rights(&self) -> Result<()> {
         let session = self.session().await?;
         session.run("SET search_path = ''").await?;
-        let mut found = catalogue::read(&session, &HashSet::new()).await?;
         self.compare_rights(&session).await?;
-        let carried = &self.made().carried;
-        if !carried.tables.is_empty() {
-            // What came from live is not the source's to compare: the tables, and all that has their name in front.
-            let own: Vec<String> = carried
-                .toc
-                .entries
-                .iter()
-                .map(|entry| {
-                    let table = entry.tag().split(' ').next().unwrap_or_default();
-                    entry.schema.as_ref().map_or_else(
-                        || table.to_owned(),
-                        |schema| format!("{}.{table}", schema.as_str()),
-                    )
-                })
-                .chain(
-                    carried
-                        .tables
-                        .iter()
-                        .map(|(schema, table)| format!("{schema}.{table}")),
-                )
-                .collect();
-            found.0.retain(|object, _| {
-                let Some((_, name)) = object.split_once(' ') else {
-                    return true;
-                };
-                let name = name
-                    .trim_start_matches("on column ")
-                    .trim_start_matches("on table ")
-                    .trim_start_matches("on index ");
-                !own.iter().any(|own| {
-                    name == own
-                        || name
-                            .strip_prefix(own.as_str())
-                            .is_some_and(|rest| rest.starts_with('.') || rest.starts_with('('))
-                })
-            });
-        }
-        session
-            .run(&format!(
-                "SET search_path = {}",
-                self.made().definitions.traits.search_path
-            ))
-            .await?;
+        self.restore_path(&session).await?;
         self.rest(session);
-        Ok(found)
+        Ok(())
+    }
+
+    async fn each_own(&self, mut show: impl FnMut(&str, &str)) -> Result<()> {
+        let session = self.session().await?;
+        session.run("SET search_path = ''").await?;
+        let carried = &self.made().carried;
+        // What came from live is not the source's to compare: the tables, and all that has their name in front.
+        let own: Vec<String> = carried
+            .toc
+            .entries
+            .iter()
+            .filter(|_| !carried.tables.is_empty())
+            .map(|entry| {
+                let table = entry.tag().split(' ').next().unwrap_or_default();
+                entry.schema.as_ref().map_or_else(
+                    || table.to_owned(),
+                    |schema| format!("{}.{table}", schema.as_str()),
+                )
+            })
+            .chain(
+                carried
+                    .tables
+                    .iter()
+                    .map(|(schema, table)| format!("{schema}.{table}")),
+            )
+            .collect();
+        let is_own = |object: &str| {
+            let Some((_, name)) = object.split_once(' ') else {
+                return false;
+            };
+            let name = name
+                .trim_start_matches("on column ")
+                .trim_start_matches("on table ")
+                .trim_start_matches("on index ");
+            own.iter().any(|own| {
+                name.strip_prefix(own.as_str()).is_some_and(|rest| {
+                    rest.is_empty() || rest.starts_with('.') || rest.starts_with('(')
+                })
+            })
+        };
+        catalogue::each(&session, &HashSet::new(), |object, definition| {
+            if !is_own(object) {
+                show(object, definition);
+            }
+        })
+        .await?;
+        self.restore_path(&session).await?;
+        self.rest(session);
+        Ok(())
     }
 }
 

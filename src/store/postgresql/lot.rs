@@ -240,36 +240,39 @@ impl Target {
             .iter()
             .map(|part| format!("COPY {} FROM STDIN{}", rows_in(part), format_of(part)))
             .collect();
-        let indexes: Vec<usize> = parts
-            .iter()
-            .flat_map(|part| self.indexes_on(part))
-            .map(|place| *place as usize)
-            .collect();
+        let indexes: Vec<usize> = {
+            let mut waiting = made.waiting.lock().expect("no one panics with this lock");
+            parts
+                .iter()
+                .flat_map(|part| self.indexes_on(part))
+                .map(|place| *place as usize)
+                .filter(|place| waiting.remove(place))
+                .collect()
+        };
         for place in &indexes {
             script.push(made.sorted.indexes[*place].definition().to_owned());
         }
-        let taken = take(&session, &script.join("\n;\n"), lot)
-            .await
-            .map_err(|error| error.within(format!("writing {}", label(parts))))?;
+        let taken = match take(&session, &script.join("\n;\n"), lot).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                let mut waiting = made.waiting.lock().expect("no one panics with this lock");
+                waiting.extend(indexes);
+                return Err(error.within(format!("writing {}", label(parts))));
+            }
+        };
         if taken.len() != parts.len() {
             return Err(Error::new(
                 Kind::Internal,
                 format!("writing {}: not every COPY was answered", label(parts)),
             ));
         }
-        {
-            let mut waiting = made.waiting.lock().expect("no one panics with this lock");
-            for place in &indexes {
-                waiting.remove(place);
-            }
-        }
-        self.analyze_now(&session, parts).await?;
+        self.analyze_now(&session, parts).await;
         self.rest(session);
         Ok(taken)
     }
 
     /// Statistics of tables whose rows this very session has just loaded: it knows them still.
-    async fn analyze_now(&self, session: &Session, parts: &[Part]) -> Result<()> {
+    async fn analyze_now(&self, session: &Session, parts: &[Part]) {
         let names: Vec<String> = parts.iter().map(super::table_name).collect();
         if session
             .batch_execute(&format!("ANALYZE {}", names.join(", ")))
@@ -281,6 +284,5 @@ impl Target {
             analyzed.extend(parts.iter().filter_map(|part| self.table_of(part)));
         }
         // If not, it is done again when everything is there, and then has to succeed.
-        Ok(())
     }
 }

@@ -428,23 +428,10 @@ pub(super) async fn grant(
     } else {
         Some(entry.object)
     };
-    let heir = quoted(roles.heir(&entry.owner));
-    for statement in entry
-        .definition()
-        .split_inclusive(";\n")
-        .filter(|s| !s.trim().is_empty())
-    {
-        // What is said of the owner holds for who stands in.
-        let said = [quoted(&entry.owner), entry.owner.to_string()]
-            .iter()
-            .find_map(|owner| {
-                let head = statement.trim_end().strip_suffix(&format!("{owner};"))?;
-                (head.ends_with(" FROM ") || head.ends_with(" TO "))
-                    .then(|| format!("{head}{heir};"))
-            });
+    for statement in grants(entry, roles) {
         grant_one(
             session,
-            said.as_deref().unwrap_or(statement),
+            &statement,
             &entry.label(),
             object.unwrap_or_default(),
             roles,
@@ -453,6 +440,25 @@ pub(super) async fn grant(
         .await?;
     }
     Ok(())
+}
+
+/// An entry's grants, statement by statement. What is said of the owner holds for who stands in.
+pub(super) fn grants(entry: &Entry, roles: &Roles) -> Vec<String> {
+    let heir = quoted(roles.heir(&entry.owner));
+    let owners = [quoted(&entry.owner), entry.owner.to_string()];
+    let translated = |statement: &str| {
+        let said = owners.iter().find_map(|owner| {
+            let head = statement.trim_end().strip_suffix(&format!("{owner};"))?;
+            (head.ends_with(" FROM ") || head.ends_with(" TO ")).then(|| format!("{head}{heir};"))
+        });
+        said.unwrap_or_else(|| statement.to_owned())
+    };
+    entry
+        .definition()
+        .split_inclusive(";\n")
+        .filter(|statement| !statement.trim().is_empty())
+        .map(translated)
+        .collect()
 }
 
 /// Runs one statement about rights; one that the target has no role or privilege for is counted and skipped.

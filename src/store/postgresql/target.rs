@@ -15,7 +15,7 @@ use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Lot, Part, Server, Step, Survey, statements,
+    self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Server, Step, Survey, statements,
 };
 
 /// A PostgreSQL database that is replaced.
@@ -220,6 +220,10 @@ impl store::Target for Target {
 
     async fn catalogue(&self) -> Result<Catalogue> {
         self.own_catalogue().await
+    }
+
+    async fn digest(&self) -> Result<Digest> {
+        self.own_digest().await
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
