@@ -192,6 +192,12 @@ fn postgresql_s_own_regression_database_arrives_as_pg_dump_and_pg_restore_would_
         .parse()
         .expect("a number");
     assert!(tables > 500, "only {tables} tables: the tests did not run");
+    // Tests of one minor version leave more behind on another: an owner that the target lacks is for other tests.
+    let roles = scene.source(
+        "SELECT string_agg(format('CREATE ROLE %I;', rolname), ' ') FROM pg_roles \
+         WHERE rolname !~ '^pg_' AND rolname <> 'postgres'",
+    );
+    target.psql("postgres", &roles);
     scene.bed.once(&scene.write(&scene.job())).expect(0);
     // Columns of some inheriting tables come in another order from every dump: what counts is that ours is no worse.
     let restored = unique("restored");
