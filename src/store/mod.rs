@@ -1,6 +1,7 @@
 //! Stores: where data comes from and where it goes. The two traits, and the one place that chooses an implementation.
 
 use std::any::Any;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub mod selection;
 pub mod sqlite;
 pub mod statements;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Digest};
 pub use selection::{Fate, Selection};
 
 /// How a part's chunks are encoded.
@@ -85,7 +86,7 @@ pub struct Survey {
     /// The server that was asked.
     pub server: Server,
     /// What a copy consists of, biggest first.
-    pub parts: Vec<Part>,
+    pub parts: Arc<[Part]>,
     /// What is there and is not copied, or only its structure, or the target's own, with the reason; for `plan`.
     pub left_out: Vec<(String, Fate)>,
     /// How to make the tables and all around them.
@@ -115,6 +116,18 @@ pub struct Chunk {
 
 /// The rows of one part, on their way. An error ends the stream.
 pub type Chunks = BoxStream<'static, Result<Chunk>>;
+
+/// A piece of a lot's stream: the rows of several parts, one after the other, in the store's own encoding.
+#[derive(Debug, Clone)]
+pub struct LotChunk {
+    /// The parts that end in it, by their place in the lot, each with its rows and bytes.
+    pub ended: Vec<(usize, u64, u64)>,
+    /// The rows.
+    pub data: Bytes,
+}
+
+/// The rows of several parts, on their way. An error ends the stream.
+pub type Lot = BoxStream<'static, Result<LotChunk>>;
 
 /// A part's rows in one number that does not depend on their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,8 +210,19 @@ pub trait Source: Send + Sync {
     async fn survey(&self, target: &Server) -> Result<Survey>;
     /// Streams a part's rows, each once, in any order.
     async fn read(&self, part: &Part) -> Result<Chunks>;
+    /// Streams several parts' rows in one go, in their order; only asked of a source whose target has `lots`.
+    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
+        Err(Error::new(
+            Kind::Internal,
+            format!("this store does not read {} parts in one go", parts.len()),
+        ))
+    }
     /// Everything that has a definition, but for what the selection leaves out.
     async fn catalogue(&self) -> Result<Catalogue>;
+    /// The catalogue's digest, in less memory.
+    async fn digest(&self) -> Result<Digest> {
+        Ok(self.catalogue().await?.digest())
+    }
     /// A checksum over a part's rows at the point in time.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Ends when the source is gone, with the error that says so; for who waits for something else.
@@ -251,6 +275,18 @@ pub trait Target: Send + Sync {
     }
     /// Takes a part's rows into incoming; returns how many the store says it took. All or nothing.
     async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64>;
+    /// Neighbours in the survey's list that are best taken in one go, being small. The others are written one by one.
+    fn lots(&self, _parts: &[Part]) -> Vec<Range<usize>> {
+        Vec::new()
+    }
+    /// Takes all of a lot's rows and builds what stands on them; returns how many the store says it took of each part.
+    /// All or nothing: what failed can be written one by one.
+    async fn write_lot(&self, parts: &[Part], _lot: Lot) -> Result<Vec<u64>> {
+        Err(Error::new(
+            Kind::Internal,
+            format!("this store does not take {} parts in one go", parts.len()),
+        ))
+    }
     /// What can be built now that this part's rows are in.
     fn steps_after(&self, _part: &Part) -> Vec<Step> {
         Vec::new()
@@ -264,6 +300,10 @@ pub trait Target: Send + Sync {
     async fn finish(&self) -> Result<()>;
     /// Everything in incoming that has a definition, but for what it took over from live.
     async fn catalogue(&self) -> Result<Catalogue>;
+    /// The catalogue's digest, in less memory; and whatever else `catalogue` makes sure of.
+    async fn digest(&self) -> Result<Digest> {
+        Ok(self.catalogue().await?.digest())
+    }
     /// A checksum over a part's rows in incoming, comparable with the source's.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Runs one of the job's scripts on incoming; stops at the first error and names the file, line and statement.

@@ -12,6 +12,7 @@ mod privileges;
 mod publishing;
 mod refusing;
 mod roles;
+mod small;
 mod stopping;
 mod versions;
 

@@ -5,7 +5,7 @@
 //! matter, a constraint is made in two statements, the second when all of the table's indexes are there.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::connection::Session;
 use super::survey::Table;
@@ -89,7 +89,7 @@ impl Waiting {
     /// Gives the constraints that can be made in two statements the first of them, and keeps the second. `tables` are the
     /// numbers of tables' entries.
     pub(super) fn divide(
-        indexes: &mut [Entry],
+        indexes: &mut [Arc<Entry>],
         tables: &HashMap<(String, String), i64>,
         in_two: &HashMap<u32, InTwo>,
     ) -> Self {
@@ -100,13 +100,13 @@ impl Waiting {
                 && let Some(table) = tables.get(&in_two.table)
                 && let Some(second) = second(entry, in_two)
             {
-                entry.definition.clone_from(&in_two.index);
+                Arc::make_mut(entry).redefine(&in_two.index);
                 waiting.entry(*table).or_default().constraints.push(second);
             }
         }
         for (place, entry) in indexes.iter().enumerate() {
-            for need in &entry.needs {
-                if let Some(on) = waiting.get_mut(need) {
+            for need in entry.needs() {
+                if let Some(on) = waiting.get_mut(&need) {
                     on.missing.insert(place);
                 }
             }
@@ -143,7 +143,7 @@ impl Waiting {
 
 /// The entry that puts a constraint on its index, with what `pg_dump` says after the constraint: CLUSTER, REPLICA IDENTITY.
 fn second(entry: &Entry, in_two: &InTwo) -> Option<Entry> {
-    let statements = statements::split(&entry.definition).ok()?;
+    let statements = statements::split(entry.definition()).ok()?;
     let (first, rest) = statements.split_first()?;
     if entry.kind != "CONSTRAINT" || !first.text.starts_with("ALTER TABLE ") {
         return None;
@@ -152,8 +152,7 @@ fn second(entry: &Entry, in_two: &InTwo) -> Option<Entry> {
         .chain(rest.iter().map(|statement| statement.text))
         .collect::<Vec<_>>()
         .join(";\n");
-    Some(Entry {
-        definition,
-        ..entry.clone()
-    })
+    let mut second = entry.clone();
+    second.redefine(&definition);
+    Some(second)
 }

@@ -11,7 +11,7 @@ use crate::store::{Chunks, Encoding, Part};
 /// Tables of at most so many bytes are not worth a TRUNCATE: it gives them a new file, and removing the old one makes
 /// the commit wait for the disk, `synchronous_commit = off` or not (`RecordTransactionCommit` in PostgreSQL's source).
 /// ANALYZE reads all of such a table, and so leaves its rows marked as committed.
-const SMALL: u64 = 256 * 1024;
+pub(super) const SMALL: u64 = 256 * 1024;
 
 impl Target {
     /// Takes a part's rows in one transaction.

@@ -1,6 +1,7 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
 mod advice;
+mod batch;
 mod belongings;
 mod carry;
 mod catalogue;
@@ -15,6 +16,7 @@ mod incoming;
 mod lag;
 mod large;
 mod load;
+mod lot;
 mod publish;
 mod relay;
 mod restore;
@@ -28,6 +30,7 @@ mod toc;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 
 use self::connection::{Address, Session, quoted};
 use super::{Checksum, Context, Part, Unable};
@@ -62,7 +65,8 @@ pub struct Definitions {
     by_root: HashMap<usize, (String, String)>,
     /// Constraints that are made in two statements, by their oid.
     in_two: HashMap<u32, constraints::InTwo>,
-    toc: toc::Toc,
+    /// Taken away by who makes incoming.
+    toc: Mutex<toc::Toc>,
     /// Owners and grants.
     rights: Vec<rights::Right>,
     collations: Vec<collations::Collation>,

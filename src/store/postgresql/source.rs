@@ -11,11 +11,12 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, advice, catalogue, checksum, constraints, large, relay};
+use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunk, Chunks, Context, Encoding, Fate, Part, Server, Survey,
+    self, Catalogue, Checksum, Chunk, Chunks, Context, Digest, Encoding, Fate, Lot, Part, Server,
+    Survey,
 };
 
 /// A PostgreSQL database that is read.
@@ -193,41 +194,51 @@ impl store::Source for Source {
                 table.fate = Fate::Exclude;
             }
         }
-        let columns = survey::columns(keeper).await?;
-        let binary = major == target.major;
-        let mut parts = survey::parts(&tables, &columns, binary, Fate::Copy);
-        let mut conditions = HashMap::new();
-        for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
-            let fate = self.context.selection.fate(Some(&schema), &name);
-            if is_sequence || fate != Fate::Copy {
-                continue;
-            }
-            let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
-            let id = parts.len();
-            conditions.insert(id, condition);
-            let part = Part {
-                id,
-                schema: Some(schema),
-                name,
-                columns,
-                encoding: Encoding::CopyText,
-                rows: 0,
-                bytes: 0,
-            };
-            parts.push((oid, part));
-        }
-        let sequences = survey::sequences(keeper, &gone).await?;
-        let large = large::describe(keeper).await?;
-        if !large.is_empty() {
-            let id = parts.len();
-            parts.push((0, large::part(id, large.len())));
-        }
-        let roots = survey::by_root(keeper).await?;
-        let by_root: HashMap<usize, (String, String)> = parts
+        let without: Vec<(String, String)> = tables
             .iter()
-            .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
+            .filter(|table| table.fate == Fate::Exclude)
+            .map(|table| (table.schema.clone(), table.name.clone()))
             .collect();
-        let populated = keeper
+        // pg_dump takes its time, and not all of the server.
+        let dumping = dump.definitions(&self.address, Some(&snapshot), &without);
+        let asking = async {
+            let columns = survey::columns(keeper).await?;
+            let binary = major == target.major;
+            let mut parts = survey::parts(&tables, &columns, binary, Fate::Copy);
+            let mut conditions = HashMap::new();
+            for (oid, schema, name, is_sequence, condition) in
+                survey::extension_data(keeper).await?
+            {
+                let fate = self.context.selection.fate(Some(&schema), &name);
+                if is_sequence || fate != Fate::Copy {
+                    continue;
+                }
+                let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
+                let id = parts.len();
+                conditions.insert(id, condition);
+                let part = Part {
+                    id,
+                    schema: Some(schema),
+                    name,
+                    columns,
+                    encoding: Encoding::CopyText,
+                    rows: 0,
+                    bytes: 0,
+                };
+                parts.push((oid, part));
+            }
+            let sequences = survey::sequences(keeper, &gone).await?;
+            let large = large::describe(keeper).await?;
+            if !large.is_empty() {
+                let id = parts.len();
+                parts.push((0, large::part(id, large.len())));
+            }
+            let roots = survey::by_root(keeper).await?;
+            let by_root: HashMap<usize, (String, String)> = parts
+                .iter()
+                .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
+                .collect();
+            let populated = keeper
             .query(
                 "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relkind = 'm' AND c.relispopulated",
@@ -238,17 +249,16 @@ impl store::Source for Source {
             .iter()
             .map(|row| (row.get(0), row.get(1)))
             .collect();
-        let without: Vec<(String, String)> = tables
-            .iter()
-            .filter(|table| table.fate == Fate::Exclude)
-            .map(|table| (table.schema.clone(), table.name.clone()))
-            .collect();
-        let toc = dump
-            .definitions(&self.address, Some(&snapshot), &without)
-            .await?;
-        let in_two = constraints::read(keeper, &tables).await?;
-        let rights = super::rights::read(keeper, &gone).await?;
-        let collations = super::collations::used(keeper, number, &gone).await?;
+            let in_two = constraints::read(keeper, &tables).await?;
+            let rights = super::rights::read(keeper, &gone).await?;
+            let collations = super::collations::used(keeper, number, &gone).await?;
+            Ok((
+                parts, conditions, sequences, large, by_root, populated, in_two, rights, collations,
+            ))
+        };
+        let (toc, asked) = tokio::try_join!(dumping, asking)?;
+        let (parts, conditions, sequences, large, by_root, populated, in_two, rights, collations) =
+            asked;
         let left_out = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
@@ -273,7 +283,7 @@ impl store::Source for Source {
             large: large.clone(),
             by_root: by_root.clone(),
             in_two,
-            toc,
+            toc: Mutex::new(toc),
             rights,
             collations,
             major,
@@ -344,11 +354,27 @@ impl store::Source for Source {
         Ok(stream::try_unfold(reading, Reading::next).boxed())
     }
 
+    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
+        let session = self.session().await?;
+        lot::Out::start(session, self.idle.clone(), parts).await
+    }
+
     async fn catalogue(&self) -> Result<Catalogue> {
         let session = self.session().await?;
         let found = catalogue::read(&session, &self.fixed().gone).await?;
         self.rest(session);
         Ok(found)
+    }
+
+    async fn digest(&self) -> Result<Digest> {
+        let session = self.session().await?;
+        let mut digest = Digest::default();
+        catalogue::each(&session, &self.fixed().gone, |object, definition| {
+            digest.add(object, definition);
+        })
+        .await?;
+        self.rest(session);
+        Ok(digest)
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {

@@ -221,7 +221,7 @@ impl Source for SqliteSource {
         *held(&self.definitions) = Some(Arc::clone(&definitions));
         Ok(Survey {
             server: super::server(),
-            parts,
+            parts: parts.into(),
             left_out: definitions
                 .tables
                 .iter()
