@@ -1,6 +1,6 @@
 //! Copy: a few workers move parts, the biggest first, and build on each what can be built once its rows are in.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +27,8 @@ struct Queue {
     parts: VecDeque<Range<usize>>,
     steps: Vec<Step>,
     busy: usize,
+    /// Tables in slices, by their label: how many are not in yet, and the whole table.
+    sliced: HashMap<String, (usize, Part)>,
 }
 
 impl Queue {
@@ -77,6 +79,17 @@ impl Work {
         }
     }
 
+    /// What is whole now that this part is in: itself, or with the last slice its table.
+    fn whole(&self, part: &Part) -> Option<Part> {
+        if part.slice.is_none() {
+            return Some(part.clone());
+        }
+        let mut queue = self.queue.lock().expect("no one panics with this lock");
+        let (left, table) = queue.sliced.get_mut(&part.label())?;
+        *left -= 1;
+        (*left == 0).then(|| table.clone())
+    }
+
     fn done(&self, steps: Vec<Step>) {
         let mut queue = self.queue.lock().expect("no one panics with this lock");
         queue.busy -= 1;
@@ -106,6 +119,7 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
             parts: pieces(survey.parts.len(), lots),
             steps: Vec::new(),
             busy: 0,
+            sliced: sliced(survey),
         }),
         changed: Notify::new(),
     });
@@ -132,6 +146,26 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     }
 }
 
+/// Tables in slices: how many there are of each, and the whole table.
+fn sliced(survey: &Survey) -> HashMap<String, (usize, Part)> {
+    let mut sliced: HashMap<String, (usize, Part)> = HashMap::new();
+    if survey.parts.iter().all(|part| part.slice.is_none()) {
+        return sliced;
+    }
+    let whole: HashMap<String, Part> = survey
+        .whole()
+        .into_iter()
+        .map(|part| (part.label(), part))
+        .collect();
+    for part in survey.parts.iter().filter(|part| part.slice.is_some()) {
+        let label = part.label();
+        if let Some(table) = whole.get(&label) {
+            sliced.entry(label).or_insert_with(|| (0, table.clone())).0 += 1;
+        }
+    }
+    sliced
+}
+
 /// The survey's list in pieces of work, in its order.
 fn pieces(parts: usize, lots: Vec<Range<usize>>) -> VecDeque<Range<usize>> {
     let mut pieces = VecDeque::new();
@@ -154,7 +188,11 @@ async fn worker(site: Arc<Site>, work: Arc<Work>, parts: Arc<[Part]>, duty: Duty
                 work.done(steps);
             }
             Piece::Parts(places) => {
-                let steps = transfer_alone(&site, &parts[places.start]).await?;
+                let part = &parts[places.start];
+                move_alone(&site, part).await?;
+                let steps = work
+                    .whole(part)
+                    .map_or_else(Vec::new, |whole| site.target.steps_after(&whole));
                 site.board.expect_steps(steps.len());
                 work.done(steps);
             }
@@ -193,13 +231,12 @@ fn paced<T: Send + 'static>(
         .boxed()
 }
 
-/// Moves one part; returns what can be built on it.
-async fn transfer_alone(site: &Arc<Site>, part: &Part) -> Result<Vec<Step>> {
-    let label = part.label();
-    site.board.enter(label.clone(), part.bytes);
+/// Moves one part.
+async fn move_alone(site: &Arc<Site>, part: &Part) -> Result<()> {
+    site.board.enter_part(part);
     transfer(site, part).await?;
-    site.board.leave(&label, Some(part));
-    Ok(site.target.steps_after(part))
+    site.board.leave(&part.label(), Some(part));
+    Ok(())
 }
 
 /// Moves a lot with all that stands on it; if that fails, its parts one by one, so that the error is of the one that
@@ -224,7 +261,8 @@ async fn transfer_lot(site: &Arc<Site>, parts: &[Part]) -> Result<Vec<Step>> {
         Err(error) => {
             tracing::debug!(%error, lot = label, "copying them one by one");
             for part in parts {
-                steps.extend(transfer_alone(site, part).await?);
+                move_alone(site, part).await?;
+                steps.extend(site.target.steps_after(part));
             }
         }
     }

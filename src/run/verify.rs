@@ -9,8 +9,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::Site;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
-use crate::store::Survey;
 use crate::store::catalogue::Difference;
+use crate::store::{Part, Survey};
 
 /// How many differences an error names.
 const NAMED: usize = 3;
@@ -46,7 +46,9 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
         .hint("the run's log names every difference"));
     }
     if site.task.verify == Verify::Checksum {
-        stream::iter((0..survey.parts.len()).map(|place| compare(site, survey, place)))
+        let parts = survey.whole();
+        let parts = &parts;
+        stream::iter((0..parts.len()).map(|place| compare(site, &parts[place])))
             .buffer_unordered(site.context.workers)
             .try_collect::<()>()
             .await?;
@@ -90,8 +92,7 @@ fn shortened(difference: &Difference) -> String {
     }
 }
 
-async fn compare(site: &Arc<Site>, survey: &Survey, place: usize) -> Result<()> {
-    let part = &survey.parts[place];
+async fn compare(site: &Arc<Site>, part: &Part) -> Result<()> {
     let (source, target) =
         tokio::try_join!(site.source.checksum(part), site.target.checksum(part))?;
     if source == target {

@@ -1,6 +1,7 @@
 //! Stores: where data comes from and where it goes. The two traits, and the one place that chooses an implementation.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,10 +40,22 @@ pub enum Encoding {
     Rows,
 }
 
-/// One piece of a copy: a table (later: a range of one, a collection, a file).
+/// Which of a table's rows a part has. The store that made it knows what it means (later: runs of keys).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slice {
+    /// Those that lie in these blocks of a PostgreSQL table.
+    Blocks {
+        /// The first.
+        from: u32,
+        /// The one after the last; `None`: whatever follows.
+        until: Option<u32>,
+    },
+}
+
+/// One piece of a copy: a table, or a slice of a large one (later: a collection, a file).
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Its place in the survey; the same for the whole run.
+    /// Its number in the survey; the same for the whole run.
     pub id: usize,
     /// The table's schema, where the store has schemas.
     pub schema: Option<String>,
@@ -56,6 +69,8 @@ pub struct Part {
     pub rows: u64,
     /// About how many bytes, as stored on the source.
     pub bytes: u64,
+    /// Which of the table's rows, where it is not all of them; then the other parts of the same table have the rest.
+    pub slice: Option<Slice>,
 }
 
 impl Part {
@@ -91,6 +106,29 @@ pub struct Survey {
     pub left_out: Vec<(String, Fate)>,
     /// How to make the tables and all around them.
     pub definitions: Definitions,
+}
+
+impl Survey {
+    /// Its parts, but for tables in slices: each of them whole, where its first slice is.
+    pub fn whole(&self) -> Vec<Part> {
+        let mut whole: Vec<Part> = Vec::with_capacity(self.parts.len());
+        let mut sliced: HashMap<String, usize> = HashMap::new();
+        for part in self.parts.iter() {
+            if part.slice.is_none() {
+                whole.push(part.clone());
+            } else if let Some(place) = sliced.get(&part.label()) {
+                whole[*place].rows += part.rows;
+                whole[*place].bytes += part.bytes;
+            } else {
+                sliced.insert(part.label(), whole.len());
+                whole.push(Part {
+                    slice: None,
+                    ..part.clone()
+                });
+            }
+        }
+        whole
+    }
 }
 
 /// What a server says it is.
@@ -223,7 +261,7 @@ pub trait Source: Send + Sync {
     async fn digest(&self) -> Result<Digest> {
         Ok(self.catalogue().await?.digest())
     }
-    /// A checksum over a part's rows at the point in time.
+    /// A checksum over a part's rows at the point in time; of a table in slices over all of its rows.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Ends when the source is gone, with the error that says so; for who waits for something else.
     async fn lost(&self) -> Error {
@@ -287,7 +325,8 @@ pub trait Target: Send + Sync {
             format!("this store does not take {} parts in one go", parts.len()),
         ))
     }
-    /// What can be built now that this part's rows are in.
+    /// What can be built now that this part's rows are in. Of a table in slices: asked once, with the whole table, when
+    /// the last one is in.
     fn steps_after(&self, _part: &Part) -> Vec<Step> {
         Vec::new()
     }

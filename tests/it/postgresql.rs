@@ -12,6 +12,7 @@ mod privileges;
 mod publishing;
 mod refusing;
 mod roles;
+mod slices;
 mod small;
 mod stopping;
 mod versions;

@@ -66,15 +66,25 @@ impl Target {
     }
 
     /// Statistics of every table that has none yet, several at a time: the first queries on the published database need
-    /// them.
+    /// them. Rows that came in slices are not frozen yet, nor marked as visible to all; now no transaction of ours is
+    /// left that is older than they are, and would stand in the way of that.
     pub(super) async fn analyze(&self) -> Result<()> {
         let made = self.made();
-        let statements: Vec<String> = {
+        let mut statements: Vec<String> = {
             let analyzed = made.analyzed.lock().expect("no one panics with this lock");
             let left = made.tables.iter().filter(|(_, id)| !analyzed.contains(id));
-            left.map(|((schema, table), _)| format!("ANALYZE {}.{}", quoted(schema), quoted(table)))
-                .collect()
+            left.map(|(name, _)| {
+                let what = if made.sliced.contains(name) {
+                    "VACUUM (FREEZE, ANALYZE, INDEX_CLEANUP false, TRUNCATE false)"
+                } else {
+                    "ANALYZE"
+                };
+                format!("{what} {}.{}", quoted(&name.0), quoted(&name.1))
+            })
+            .collect()
         };
+        // What takes longest comes first.
+        statements.sort_by_key(|statement| statement.starts_with("ANALYZE"));
         stream::iter(statements.into_iter().map(|statement| async move {
             let session = self.session().await?;
             session.run(&statement).await?;

@@ -28,6 +28,8 @@ pub(super) struct Incoming {
     pub(super) tables: HashMap<(String, String), i64>,
     /// Places in `sorted.indexes` of what stands on a table, by its entry.
     pub(super) indexes_of: HashMap<i64, Vec<u32>>,
+    /// Tables whose rows come in slices.
+    pub(super) sliced: HashSet<(String, String)>,
     pub(super) materialized: HashSet<i64>,
     /// Tables whose statistics are there.
     pub(super) analyzed: Mutex<HashSet<i64>>,
@@ -270,6 +272,12 @@ impl Target {
             carried,
             tables,
             indexes_of,
+            sliced: survey
+                .parts
+                .iter()
+                .filter(|part| part.slice.is_some())
+                .map(|part| (part.schema.clone().unwrap_or_default(), part.name.clone()))
+                .collect(),
             materialized,
             analyzed: Mutex::default(),
             locks,

@@ -36,7 +36,10 @@ impl Target {
             format!(" ({})", super::column_list(&part.columns))
         };
         // An extension's table may have rows from its script, a root has other partitions' rows.
-        let shared = root.is_some() || definitions.extension_tables.contains(&part.id);
+        // A slice's table has the other slices' rows.
+        let shared = root.is_some()
+            || definitions.extension_tables.contains(&part.id)
+            || part.slice.is_some();
         let mut options = Vec::new();
         if part.encoding == Encoding::CopyBinary {
             options.push("FORMAT binary");
@@ -47,6 +50,11 @@ impl Target {
             // server with wal_level = minimal, without WAL.
             session.run(&format!("BEGIN; TRUNCATE ONLY {name}")).await?;
             options.push("FREEZE");
+        } else if part.slice.is_some() {
+            // A commit that is not on disk yet is none to the vacuum that comes for sliced tables.
+            session
+                .run("BEGIN; SET LOCAL synchronous_commit = on")
+                .await?;
         }
         let with = if options.is_empty() {
             String::new()
@@ -64,7 +72,7 @@ impl Target {
             copy.send(chunk?.data).await.map_err(within)?;
         }
         let rows = copy.finish().await.map_err(within)?;
-        if frozen {
+        if frozen || part.slice.is_some() {
             session.run("COMMIT").await.map_err(within)?;
         }
         self.rest(session);

@@ -23,6 +23,7 @@ mod restore;
 mod rights;
 mod roles;
 mod source;
+mod split;
 mod survey;
 mod target;
 mod tls;

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay};
+use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, split};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -224,6 +224,7 @@ impl store::Source for Source {
                     encoding: Encoding::CopyText,
                     rows: 0,
                     bytes: 0,
+                    slice: None,
                 };
                 parts.push((oid, part));
             }
@@ -238,6 +239,10 @@ impl store::Source for Source {
                 .iter()
                 .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
                 .collect();
+            split::divide(keeper, number, self.context.workers, &mut parts, |id| {
+                by_root.contains_key(&id) || conditions.contains_key(&id)
+            })
+            .await?;
             let populated = keeper
             .query(
                 "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -332,6 +337,18 @@ impl store::Source for Source {
                 super::column_list(&part.columns),
                 super::table_name(part)
             ),
+            None if let Some(slice) = &part.slice => {
+                // Nothing but a scan of these blocks, and by this session alone.
+                session
+                    .run("SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0")
+                    .await?;
+                format!(
+                    "(SELECT {} FROM ONLY {} {})",
+                    super::column_list(&part.columns),
+                    super::table_name(part),
+                    split::condition(slice)
+                )
+            }
             None if part.columns.is_empty() => super::table_name(part),
             None => format!(
                 "{} ({})",
@@ -348,7 +365,11 @@ impl store::Source for Source {
         let reading = Reading {
             session,
             copy,
-            idle: self.idle.clone(),
+            // A session with these settings is of no further use.
+            idle: match part.slice {
+                Some(_) => Arc::default(),
+                None => self.idle.clone(),
+            },
             label,
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())

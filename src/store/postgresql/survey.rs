@@ -542,6 +542,7 @@ pub(super) fn parts(
                 encoding,
                 rows: table.rows,
                 bytes: table.bytes,
+                slice: None,
             };
             (table.oid, part)
         })

@@ -150,6 +150,7 @@ fn survey(
             encoding: Encoding::Rows,
             rows,
             bytes,
+            slice: None,
         });
     }
     parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
