@@ -1,9 +1,11 @@
 //! Copy: a few workers move parts, the biggest first, and build on each what can be built once its rows are in.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -11,7 +13,7 @@ use tracing::Instrument;
 use super::Site;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Chunks, Meter, Part, Step, Survey};
+use crate::store::{Meter, Part, Step, Survey};
 
 /// What is left to do.
 struct Work {
@@ -21,16 +23,19 @@ struct Work {
 }
 
 struct Queue {
-    parts: VecDeque<Part>,
+    /// Places in the survey's list; more than one is a lot.
+    parts: VecDeque<Range<usize>>,
     steps: Vec<Step>,
     busy: usize,
+    /// Tables in slices, by their label: how many are not in yet, and the whole table.
+    sliced: HashMap<String, (usize, Part)>,
 }
 
 impl Queue {
     /// Parts in their order, then the step that costs most.
     fn take(&mut self) -> Option<Piece> {
-        if let Some(part) = self.parts.pop_front() {
-            return Some(Piece::Part(part));
+        if let Some(places) = self.parts.pop_front() {
+            return Some(Piece::Parts(places));
         }
         let dearest = (0..self.steps.len()).max_by_key(|place| self.steps[*place].cost)?;
         Some(Piece::Step(self.steps.swap_remove(dearest)))
@@ -47,7 +52,7 @@ enum Duty {
 }
 
 enum Piece {
-    Part(Part),
+    Parts(Range<usize>),
     Step(Step),
 }
 
@@ -74,6 +79,17 @@ impl Work {
         }
     }
 
+    /// What is whole now that this part is in: itself, or with the last slice its table.
+    fn whole(&self, part: &Part) -> Option<Part> {
+        if part.slice.is_none() {
+            return Some(part.clone());
+        }
+        let mut queue = self.queue.lock().expect("no one panics with this lock");
+        let (left, table) = queue.sliced.get_mut(&part.label())?;
+        *left -= 1;
+        (*left == 0).then(|| table.clone())
+    }
+
     fn done(&self, steps: Vec<Step>) {
         let mut queue = self.queue.lock().expect("no one panics with this lock");
         queue.busy -= 1;
@@ -96,11 +112,14 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     {
         return Ok(());
     }
+    let lots = site.target.lots(&survey.parts);
+    site.board.expect_steps(lots.len());
     let work = Arc::new(Work {
         queue: Mutex::new(Queue {
-            parts: survey.parts.iter().cloned().collect(),
+            parts: pieces(survey.parts.len(), lots),
             steps: Vec::new(),
             busy: 0,
+            sliced: sliced(survey),
         }),
         changed: Notify::new(),
     });
@@ -109,8 +128,8 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     for _ in 0..site.context.workers {
         // Once no rows are left to read, twice as many: who builds an index often waits for the disk.
         for duty in [Duty::All, Duty::Steps] {
-            let (site, work) = (site.clone(), work.clone());
-            workers.spawn(worker(site, work, duty).in_current_span());
+            let (site, work, parts) = (site.clone(), work.clone(), survey.parts.clone());
+            workers.spawn(worker(site, work, parts, duty).in_current_span());
         }
     }
     let watch = site.pace.watch();
@@ -127,15 +146,53 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     }
 }
 
-async fn worker(site: Arc<Site>, work: Arc<Work>, duty: Duty) -> Result<()> {
+/// Tables in slices: how many there are of each, and the whole table.
+fn sliced(survey: &Survey) -> HashMap<String, (usize, Part)> {
+    let mut sliced: HashMap<String, (usize, Part)> = HashMap::new();
+    if survey.parts.iter().all(|part| part.slice.is_none()) {
+        return sliced;
+    }
+    let whole: HashMap<String, Part> = survey
+        .whole()
+        .into_iter()
+        .map(|part| (part.label(), part))
+        .collect();
+    for part in survey.parts.iter().filter(|part| part.slice.is_some()) {
+        let label = part.label();
+        if let Some(table) = whole.get(&label) {
+            sliced.entry(label).or_insert_with(|| (0, table.clone())).0 += 1;
+        }
+    }
+    sliced
+}
+
+/// The survey's list in pieces of work, in its order.
+fn pieces(parts: usize, lots: Vec<Range<usize>>) -> VecDeque<Range<usize>> {
+    let mut pieces = VecDeque::new();
+    let mut next = 0;
+    for lot in lots {
+        pieces.extend((next..lot.start).map(|place| place..place + 1));
+        next = lot.end;
+        pieces.push_back(lot);
+    }
+    pieces.extend((next..parts).map(|place| place..place + 1));
+    pieces
+}
+
+async fn worker(site: Arc<Site>, work: Arc<Work>, parts: Arc<[Part]>, duty: Duty) -> Result<()> {
     while let Some(piece) = work.next(duty).await {
         match piece {
-            Piece::Part(part) => {
-                let label = part.label();
-                site.board.enter(label.clone(), part.bytes);
-                transfer(&site, &part).await?;
-                site.board.leave(&label, Some(&part));
-                let steps = site.target.steps_after(&part);
+            Piece::Parts(places) if places.len() > 1 => {
+                let steps = transfer_lot(&site, &parts[places]).await?;
+                site.board.expect_steps(steps.len());
+                work.done(steps);
+            }
+            Piece::Parts(places) => {
+                let part = &parts[places.start];
+                move_alone(&site, part).await?;
+                let steps = work
+                    .whole(part)
+                    .map_or_else(Vec::new, |whole| site.target.steps_after(&whole));
                 site.board.expect_steps(steps.len());
                 work.done(steps);
             }
@@ -152,7 +209,11 @@ async fn worker(site: Arc<Site>, work: Arc<Work>, duty: Duty) -> Result<()> {
 }
 
 /// Lets chunks go on as the task's pace has it. A source whose rows are not taken stops sending.
-fn paced(site: &Arc<Site>, chunks: Chunks) -> Chunks {
+fn paced<T: Send + 'static>(
+    site: &Arc<Site>,
+    chunks: BoxStream<'static, Result<T>>,
+    length: fn(&T) -> usize,
+) -> BoxStream<'static, Result<T>> {
     if site.pace.is_free() {
         return chunks;
     }
@@ -162,12 +223,89 @@ fn paced(site: &Arc<Site>, chunks: Chunks) -> Chunks {
             let pace = pace.clone();
             async move {
                 if let Ok(chunk) = &chunk {
-                    pace.pass(chunk.data.len() as u64).await;
+                    pace.pass(length(chunk) as u64).await;
                 }
                 chunk
             }
         })
         .boxed()
+}
+
+/// Moves one part.
+async fn move_alone(site: &Arc<Site>, part: &Part) -> Result<()> {
+    site.board.enter_part(part);
+    transfer(site, part).await?;
+    site.board.leave(&part.label(), Some(part));
+    Ok(())
+}
+
+/// Moves a lot with all that stands on it; if that fails, its parts one by one, so that the error is of the one that
+/// failed.
+async fn transfer_lot(site: &Arc<Site>, parts: &[Part]) -> Result<Vec<Step>> {
+    let label = format!("{} and {} more", parts[0].label(), parts.len() - 1);
+    site.board
+        .enter(label.clone(), parts.iter().map(|part| part.bytes).sum());
+    let moved = move_lot(site, parts).await;
+    site.board.leave(&label, None);
+    let mut steps = Vec::new();
+    match moved {
+        Ok(moved) => {
+            for (part, (rows, bytes)) in parts.iter().zip(moved) {
+                site.board.add(part, rows, bytes);
+                site.board.leave(&label, Some(part));
+            }
+            tracing::debug!(lot = label, "copied");
+        }
+        // Nobody is there to ask again.
+        Err(error) if matches!(error.kind(), Kind::Connection | Kind::Verify) => return Err(error),
+        Err(error) => {
+            tracing::debug!(%error, lot = label, "copying them one by one");
+            for part in parts {
+                move_alone(site, part).await?;
+                steps.extend(site.target.steps_after(part));
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// Moves a lot, and holds what the source sent of each part against what the target took; returns rows and bytes.
+async fn move_lot(site: &Arc<Site>, parts: &[Part]) -> Result<Vec<(u64, u64)>> {
+    let sent = Arc::new(Mutex::new(vec![(0, 0); parts.len()]));
+    let lot = {
+        let sent = sent.clone();
+        site.source
+            .read_lot(parts)
+            .await?
+            .inspect(move |chunk| {
+                let mut sent = sent.lock().expect("no one panics with this lock");
+                for (place, rows, bytes) in chunk.iter().flat_map(|chunk| &chunk.ended) {
+                    sent[*place] = (*rows, *bytes);
+                }
+            })
+            .boxed()
+    };
+    let lot = paced(site, lot, |chunk| chunk.data.len());
+    let taken = site.target.write_lot(parts, lot).await?;
+    let sent = std::mem::take(&mut *sent.lock().expect("no one panics with this lock"));
+    for ((part, (sent, _)), taken) in parts.iter().zip(&sent).zip(taken) {
+        hold(site, part, *sent, taken)?;
+    }
+    Ok(sent)
+}
+
+/// Holds what the source sent against what the target took.
+fn hold(site: &Site, part: &Part, sent: u64, taken: u64) -> Result<()> {
+    if site.task.verify != Verify::None && taken != sent {
+        return Err(Error::new(
+            Kind::Verify,
+            format!(
+                "{}: the source sent {sent} rows and the target took {taken}",
+                part.label()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Moves one part, and holds what the source sent against what the target took.
@@ -186,18 +324,10 @@ async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
             })
             .boxed()
     };
-    let chunks = paced(site, chunks);
+    let chunks = paced(site, chunks, |chunk| chunk.data.len());
     let taken = site.target.write(part, chunks).await?;
     let sent = *sent.lock().expect("no one panics with this lock");
-    if site.task.verify != Verify::None && taken != sent {
-        return Err(Error::new(
-            Kind::Verify,
-            format!(
-                "{}: the source sent {sent} rows and the target took {taken}",
-                part.label()
-            ),
-        ));
-    }
+    hold(site, part, sent, taken)?;
     tracing::debug!(part = part.label(), rows = taken, "copied");
     Ok(())
 }

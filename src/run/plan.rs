@@ -125,7 +125,7 @@ async fn of(site: &Site) -> Result<TaskPlan> {
         bytes: survey.parts.iter().map(|part| part.bytes).sum(),
         rows: survey.parts.iter().map(|part| part.rows).sum(),
         parts: survey
-            .parts
+            .whole()
             .iter()
             .map(|part| PartPlan {
                 name: part.label(),

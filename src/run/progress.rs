@@ -52,6 +52,8 @@ pub struct Active {
     pub bytes: u64,
     /// Bytes expected, as stored on the source; 0 for a step.
     pub expected: u64,
+    /// The part's number: a table's slices have one label.
+    part: Option<usize>,
 }
 
 /// What of a task's time copying usually takes; the rest is building what stands on the rows.
@@ -125,12 +127,25 @@ impl TaskBoard {
             label,
             bytes: 0,
             expected,
+            part: None,
+        });
+    }
+
+    pub(super) fn enter_part(&self, part: &Part) {
+        self.inner().active.push(Active {
+            label: part.label(),
+            bytes: 0,
+            expected: part.bytes,
+            part: Some(part.id),
         });
     }
 
     pub(super) fn leave(&self, label: &str, part: Option<&Part>) {
         let mut inner = self.inner();
-        inner.active.retain(|active| active.label != label);
+        inner.active.retain(|active| {
+            let other = active.part.is_some() && active.part != part.map(|part| part.id);
+            active.label != label || other
+        });
         match part {
             Some(part) => inner.done += part.bytes,
             None => inner.steps_done += 1,
@@ -179,9 +194,17 @@ impl TaskBoard {
             .unwrap_or_else(|| inner.started.map_or(0.0, |at| at.elapsed().as_secs_f64()))
     }
 
-    /// What workers are at, biggest first.
+    /// What workers are at, biggest first; a table's slices are one.
     pub fn active(&self) -> Vec<Active> {
-        let mut active = self.inner().active.clone();
+        let mut active: Vec<Active> = Vec::new();
+        for one in &self.inner().active {
+            if let Some(known) = active.iter_mut().find(|known| known.label == one.label) {
+                known.bytes += one.bytes;
+                known.expected += one.expected;
+            } else {
+                active.push(one.clone());
+            }
+        }
         active.sort_by_key(|active| std::cmp::Reverse(active.expected));
         active
     }
@@ -219,9 +242,12 @@ impl Meter for TaskBoard {
     fn add(&self, part: &Part, rows: u64, bytes: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let label = part.label();
         let mut inner = self.inner();
-        if let Some(active) = inner.active.iter_mut().find(|active| active.label == label) {
+        if let Some(active) = inner
+            .active
+            .iter_mut()
+            .find(|active| active.part == Some(part.id))
+        {
             active.bytes += bytes;
         }
     }

@@ -9,8 +9,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::Site;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
-use crate::store::Survey;
 use crate::store::catalogue::Difference;
+use crate::store::{Part, Survey};
 
 /// How many differences an error names.
 const NAMED: usize = 3;
@@ -21,25 +21,7 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
         tracing::warn!("the copy is published without having been verified, as the job says");
         return Ok(());
     }
-    let (source, target) = (
-        site.source.catalogue().await?,
-        site.target.catalogue().await?,
-    );
-    let mut differences = source.differences(&target);
-    let versions = (survey.server.major, site.target.server().await?.major);
-    if versions.0 != versions.1 {
-        // Another version prints the same definition in other words.
-        let (changed, rest) = differences
-            .into_iter()
-            .partition::<Vec<_>, _>(|difference| matches!(difference, Difference::Changed { .. }));
-        for difference in changed {
-            tracing::debug!(
-                object = difference.object(),
-                "defined in other words by the target's version"
-            );
-        }
-        differences = rest;
-    }
+    let differences = differences(site, survey).await?;
     if !differences.is_empty() {
         let named: Vec<String> = differences.iter().take(NAMED).map(shortened).collect();
         let more = differences.len().saturating_sub(NAMED);
@@ -64,12 +46,37 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
         .hint("the run's log names every difference"));
     }
     if site.task.verify == Verify::Checksum {
-        stream::iter((0..survey.parts.len()).map(|place| compare(site, survey, place)))
+        let parts = survey.whole();
+        let parts = &parts;
+        stream::iter((0..parts.len()).map(|place| compare(site, &parts[place])))
             .buffer_unordered(site.context.workers)
             .try_collect::<()>()
             .await?;
     }
     Ok(())
+}
+
+/// What is not the same on both sides, but for what each version has its own words for.
+async fn differences(site: &Arc<Site>, survey: &Survey) -> Result<Vec<Difference>> {
+    let (source, target) = tokio::try_join!(site.source.digest(), site.target.digest())?;
+    if source == target {
+        return Ok(Vec::new());
+    }
+    let (source, target) = tokio::try_join!(site.source.catalogue(), site.target.catalogue())?;
+    let differences = source.differences(&target);
+    if survey.server.major == site.target.server().await?.major {
+        return Ok(differences);
+    }
+    let (changed, rest) = differences
+        .into_iter()
+        .partition::<Vec<_>, _>(|difference| matches!(difference, Difference::Changed { .. }));
+    for difference in changed {
+        tracing::debug!(
+            object = difference.object(),
+            "defined in other words by the target's version"
+        );
+    }
+    Ok(rest)
 }
 
 fn shortened(difference: &Difference) -> String {
@@ -85,8 +92,7 @@ fn shortened(difference: &Difference) -> String {
     }
 }
 
-async fn compare(site: &Arc<Site>, survey: &Survey, place: usize) -> Result<()> {
-    let part = &survey.parts[place];
+async fn compare(site: &Arc<Site>, part: &Part) -> Result<()> {
     let (source, target) =
         tokio::try_join!(site.source.checksum(part), site.target.checksum(part))?;
     if source == target {

@@ -1,6 +1,8 @@
 //! Stores: where data comes from and where it goes. The two traits, and the one place that chooses an implementation.
 
 use std::any::Any;
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ pub mod selection;
 pub mod sqlite;
 pub mod statements;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Digest};
 pub use selection::{Fate, Selection};
 
 /// How a part's chunks are encoded.
@@ -38,10 +40,22 @@ pub enum Encoding {
     Rows,
 }
 
-/// One piece of a copy: a table (later: a range of one, a collection, a file).
+/// Which of a table's rows a part has. The store that made it knows what it means (later: runs of keys).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slice {
+    /// Those that lie in these blocks of a PostgreSQL table.
+    Blocks {
+        /// The first.
+        from: u32,
+        /// The one after the last; `None`: whatever follows.
+        until: Option<u32>,
+    },
+}
+
+/// One piece of a copy: a table, or a slice of a large one (later: a collection, a file).
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Its place in the survey; the same for the whole run.
+    /// Its number in the survey; the same for the whole run.
     pub id: usize,
     /// The table's schema, where the store has schemas.
     pub schema: Option<String>,
@@ -55,6 +69,8 @@ pub struct Part {
     pub rows: u64,
     /// About how many bytes, as stored on the source.
     pub bytes: u64,
+    /// Which of the table's rows, where it is not all of them; then the other parts of the same table have the rest.
+    pub slice: Option<Slice>,
 }
 
 impl Part {
@@ -85,11 +101,34 @@ pub struct Survey {
     /// The server that was asked.
     pub server: Server,
     /// What a copy consists of, biggest first.
-    pub parts: Vec<Part>,
+    pub parts: Arc<[Part]>,
     /// What is there and is not copied, or only its structure, or the target's own, with the reason; for `plan`.
     pub left_out: Vec<(String, Fate)>,
     /// How to make the tables and all around them.
     pub definitions: Definitions,
+}
+
+impl Survey {
+    /// Its parts, but for tables in slices: each of them whole, where its first slice is.
+    pub fn whole(&self) -> Vec<Part> {
+        let mut whole: Vec<Part> = Vec::with_capacity(self.parts.len());
+        let mut sliced: HashMap<String, usize> = HashMap::new();
+        for part in self.parts.iter() {
+            if part.slice.is_none() {
+                whole.push(part.clone());
+            } else if let Some(place) = sliced.get(&part.label()) {
+                whole[*place].rows += part.rows;
+                whole[*place].bytes += part.bytes;
+            } else {
+                sliced.insert(part.label(), whole.len());
+                whole.push(Part {
+                    slice: None,
+                    ..part.clone()
+                });
+            }
+        }
+        whole
+    }
 }
 
 /// What a server says it is.
@@ -115,6 +154,18 @@ pub struct Chunk {
 
 /// The rows of one part, on their way. An error ends the stream.
 pub type Chunks = BoxStream<'static, Result<Chunk>>;
+
+/// A piece of a lot's stream: the rows of several parts, one after the other, in the store's own encoding.
+#[derive(Debug, Clone)]
+pub struct LotChunk {
+    /// The parts that end in it, by their place in the lot, each with its rows and bytes.
+    pub ended: Vec<(usize, u64, u64)>,
+    /// The rows.
+    pub data: Bytes,
+}
+
+/// The rows of several parts, on their way. An error ends the stream.
+pub type Lot = BoxStream<'static, Result<LotChunk>>;
 
 /// A part's rows in one number that does not depend on their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,9 +248,20 @@ pub trait Source: Send + Sync {
     async fn survey(&self, target: &Server) -> Result<Survey>;
     /// Streams a part's rows, each once, in any order.
     async fn read(&self, part: &Part) -> Result<Chunks>;
+    /// Streams several parts' rows in one go, in their order; only asked of a source whose target has `lots`.
+    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
+        Err(Error::new(
+            Kind::Internal,
+            format!("this store does not read {} parts in one go", parts.len()),
+        ))
+    }
     /// Everything that has a definition, but for what the selection leaves out.
     async fn catalogue(&self) -> Result<Catalogue>;
-    /// A checksum over a part's rows at the point in time.
+    /// The catalogue's digest, in less memory.
+    async fn digest(&self) -> Result<Digest> {
+        Ok(self.catalogue().await?.digest())
+    }
+    /// A checksum over a part's rows at the point in time; of a table in slices over all of its rows.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Ends when the source is gone, with the error that says so; for who waits for something else.
     async fn lost(&self) -> Error {
@@ -251,7 +313,20 @@ pub trait Target: Send + Sync {
     }
     /// Takes a part's rows into incoming; returns how many the store says it took. All or nothing.
     async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64>;
-    /// What can be built now that this part's rows are in.
+    /// Neighbours in the survey's list that are best taken in one go, being small. The others are written one by one.
+    fn lots(&self, _parts: &[Part]) -> Vec<Range<usize>> {
+        Vec::new()
+    }
+    /// Takes all of a lot's rows and builds what stands on them; returns how many the store says it took of each part.
+    /// All or nothing: what failed can be written one by one.
+    async fn write_lot(&self, parts: &[Part], _lot: Lot) -> Result<Vec<u64>> {
+        Err(Error::new(
+            Kind::Internal,
+            format!("this store does not take {} parts in one go", parts.len()),
+        ))
+    }
+    /// What can be built now that this part's rows are in. Of a table in slices: asked once, with the whole table, when
+    /// the last one is in.
     fn steps_after(&self, _part: &Part) -> Vec<Step> {
         Vec::new()
     }
@@ -264,6 +339,10 @@ pub trait Target: Send + Sync {
     async fn finish(&self) -> Result<()>;
     /// Everything in incoming that has a definition, but for what it took over from live.
     async fn catalogue(&self) -> Result<Catalogue>;
+    /// The catalogue's digest, in less memory; and whatever else `catalogue` makes sure of.
+    async fn digest(&self) -> Result<Digest> {
+        Ok(self.catalogue().await?.digest())
+    }
     /// A checksum over a part's rows in incoming, comparable with the source's.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Runs one of the job's scripts on incoming; stops at the first error and names the file, line and statement.

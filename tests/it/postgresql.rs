@@ -1,6 +1,7 @@
 //! PostgreSQL, from server to server, as its users meet it.
 
 mod collations;
+mod constraints;
 mod copying;
 mod encodings;
 mod equality;
@@ -13,6 +14,8 @@ mod privileges;
 mod publishing;
 mod refusing;
 mod roles;
+mod slices;
+mod small;
 mod stopping;
 mod values;
 mod versions;

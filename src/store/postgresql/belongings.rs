@@ -1,47 +1,39 @@
 //! Whose the things on incoming are, who may use them, and where their files go.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::connection::{Session, quoted};
-use super::restore::{self, Sorted};
+use super::restore::Sorted;
 use super::roles::{self, Mapped};
 use super::target::Target;
 use super::toc::Entry;
 use super::{rights, survey};
 use crate::error::{Error, Kind, Result};
 
-impl Target {
-    /// Makes entries one after the other, and gives each to its owner.
-    pub(super) async fn make_in_order(
-        &self,
-        session: &Session,
-        entries: &[Entry],
-        mapped: &mut Mapped,
-    ) -> Result<()> {
-        let made = self.made();
-        for entry in entries {
-            if self.context.cancel.is_cancelled() {
-                return Err(Error::new(Kind::Internal, "cancelled"));
-            }
-            if restore::make(session, entry).await? {
-                roles::own(session, entry, &made.roles, mapped).await?;
-            } else {
-                let about = entry.needs.iter().find_map(|need| made.objects.get(need));
-                mapped.excused.extend(about);
-            }
-        }
-        Ok(())
-    }
+/// So many objects' grants are made in one go.
+const GRANTS: usize = 100;
 
+impl Target {
     pub(super) async fn grant(
         &self,
         session: &Session,
-        entries: &[&Entry],
+        entries: &[&Arc<Entry>],
         mapped: &mut Mapped,
     ) -> Result<()> {
         let made = self.made();
-        for entry in entries {
-            roles::grant(session, entry, &made.objects, &made.roles, mapped).await?;
+        for some in entries.chunks(GRANTS) {
+            self.go_on()?;
+            let all: Vec<String> = some
+                .iter()
+                .flat_map(|entry| roles::grants(entry, &made.roles))
+                .collect();
+            if session.batch_execute(&all.join("\n;\n")).await.is_ok() {
+                continue;
+            }
+            for entry in some {
+                roles::grant(session, entry, &made.objects, &made.roles, mapped).await?;
+            }
         }
         // Grants may have changed who the session is.
         session.run("RESET SESSION AUTHORIZATION").await
@@ -66,14 +58,15 @@ impl Target {
                 let Some(name) = &entry.tablespace else {
                     continue;
                 };
-                if there.contains(name) {
-                    entry.definition = format!(
+                if there.contains(name.as_str()) {
+                    let definition = format!(
                         "SET default_tablespace = {};\n{};\nRESET default_tablespace",
                         quoted(name),
-                        entry.definition
+                        entry.definition()
                     );
+                    Arc::make_mut(entry).redefine(&definition);
                 } else {
-                    *elsewhere.entry(name.clone()).or_default() += 1;
+                    *elsewhere.entry(name.to_string()).or_default() += 1;
                 }
             }
         }

@@ -62,7 +62,7 @@ pub(super) async fn plan(
                 "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "FOREIGN TABLE" | "SEQUENCE"
             )
         })
-        .filter_map(|entry| Some((entry.schema.as_deref()?, entry.tag.as_str())))
+        .filter_map(|entry| Some((entry.schema.as_deref()?, entry.tag())))
         .collect();
     let kept: HashSet<(&str, &str)> = kept
         .iter()
@@ -122,22 +122,23 @@ pub(super) async fn plan(
 /// The entries of live's dump that make these tables, all that belongs to them, and what they need and the source
 /// does not bring.
 fn pick(theirs: &Toc, source: &Toc, tables: &HashSet<(String, String)>) -> Toc {
-    let name = |entry: &Entry| (entry.kind.clone(), entry.schema.clone(), entry.tag.clone());
-    let brought: HashSet<_> = source.entries.iter().map(name).collect();
+    fn name(entry: &Entry) -> (&str, Option<&str>, &str) {
+        (&entry.kind, entry.schema.as_deref(), entry.tag())
+    }
+    let brought: HashSet<_> = source.entries.iter().map(|entry| name(entry)).collect();
     let by_id: HashMap<i64, &Entry> = theirs
         .entries
         .iter()
-        .map(|entry| (entry.id, entry))
+        .map(|entry| (entry.id, &**entry))
         .collect();
     let mut picked: HashSet<i64> = theirs
         .entries
         .iter()
         .filter(|entry| {
             entry.kind == "TABLE"
-                && entry
-                    .schema
-                    .as_ref()
-                    .is_some_and(|schema| tables.contains(&(schema.clone(), entry.tag.clone())))
+                && entry.schema.as_ref().is_some_and(|schema| {
+                    tables.contains(&(schema.to_string(), entry.tag().to_owned()))
+                })
         })
         .map(|entry| entry.id)
         .collect();
@@ -145,7 +146,7 @@ fn pick(theirs: &Toc, source: &Toc, tables: &HashSet<(String, String)>) -> Toc {
         let before = picked.len();
         for entry in &theirs.entries {
             let belongs = OF_TABLES.contains(&entry.kind.as_str())
-                && entry.needs.iter().any(|need| picked.contains(need));
+                && entry.needs().any(|need| picked.contains(&need));
             if belongs && !brought.contains(&name(entry)) {
                 picked.insert(entry.id);
             }
@@ -154,7 +155,7 @@ fn pick(theirs: &Toc, source: &Toc, tables: &HashSet<(String, String)>) -> Toc {
             .entries
             .iter()
             .filter(|entry| picked.contains(&entry.id))
-            .flat_map(|entry| entry.needs.clone())
+            .flat_map(|entry| entry.needs())
             .collect();
         for need in needs {
             if by_id
@@ -177,7 +178,7 @@ fn pick(theirs: &Toc, source: &Toc, tables: &HashSet<(String, String)>) -> Toc {
             .filter(|entry| {
                 picked.contains(&entry.id)
                     || (entry.kind == "SCHEMA"
-                        && schemas.contains(entry.tag.as_str())
+                        && schemas.contains(entry.tag())
                         && !brought.contains(&name(entry)))
             })
             .cloned()

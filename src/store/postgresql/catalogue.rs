@@ -1,6 +1,9 @@
 //! Everything in a database that has a definition, as PostgreSQL prints it, to compare two of them.
 
 use std::collections::HashSet;
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
 
 use super::connection::Session;
 use super::survey::{OURS, version};
@@ -154,6 +157,19 @@ const QUERIES: &[&str] = &[
 /// Reads the catalogue, without what is `gone`.
 pub(super) async fn read(session: &Session, gone: &HashSet<(u32, u32)>) -> Result<Catalogue> {
     let mut found = Catalogue::default();
+    each(session, gone, |object, definition| {
+        found.0.insert(object.to_owned(), definition.to_owned());
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Shows every object in words and its definition, without what is `gone`; nothing of it is kept here.
+pub(super) async fn each(
+    session: &Session,
+    gone: &HashSet<(u32, u32)>,
+    mut show: impl FnMut(&str, &str),
+) -> Result<()> {
     let number = version(session).await?.0;
     let compression = if number >= 140_000 {
         "a.attcompression"
@@ -184,17 +200,19 @@ pub(super) async fn read(session: &Session, gone: &HashSet<(u32, u32)>) -> Resul
         let query = query
             .replace("COMPRESSION", compression)
             .replace("COLLATION_LOCALE", locale);
-        for row in session
-            .query(&query, &[])
+        let rows = session
+            .query_raw(&query, std::iter::empty::<&str>())
             .await
-            .map_err(session.explain())?
-        {
-            if gone.contains(&(row.get(0), row.get(1))) {
-                continue;
+            .map_err(session.explain())?;
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.try_next().await.map_err(session.explain())? {
+            if !gone.contains(&(row.get(0), row.get(1))) {
+                show(
+                    row.get(2),
+                    row.get::<_, Option<&str>>(3).unwrap_or_default(),
+                );
             }
-            let definition: Option<String> = row.get(3);
-            found.0.insert(row.get(2), definition.unwrap_or_default());
         }
     }
-    Ok(found)
+    Ok(())
 }

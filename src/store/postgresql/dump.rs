@@ -84,12 +84,17 @@ impl PgDump {
             child.stdout.take().expect("stdout is piped"),
             child.stderr.take().expect("stderr is piped"),
         );
-        let (mut archive, mut complaints) = (Vec::new(), String::new());
-        let (read, complained) = tokio::join!(
-            stdout.read_to_end(&mut archive),
-            stderr.read_to_string(&mut complaints)
-        );
-        read.and(complained)
+        let mut complaints = String::new();
+        // Taken apart as it comes: as a whole it would be kept twice.
+        let parsing = async {
+            let parsed = Toc::read(&mut stdout).await;
+            // Who has been read from to the end does not complain of a broken pipe.
+            tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await?;
+            std::io::Result::Ok(parsed)
+        };
+        let (parsed, complained) = tokio::join!(parsing, stderr.read_to_string(&mut complaints));
+        let parsed = parsed
+            .and_then(|parsed| complained.map(|_| parsed))
             .map_err(|error| failed("could not be read from").because(error))?;
         let status = child
             .wait()
@@ -110,7 +115,7 @@ impl PgDump {
                 made
             });
         }
-        Toc::parse(&archive)
+        parsed
     }
 }
 

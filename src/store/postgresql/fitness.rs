@@ -80,10 +80,12 @@ impl Target {
         self.refuse_roles(definitions).await?;
         let wanted: Vec<String> = definitions
             .toc
+            .lock()
+            .expect("no one panics with this lock")
             .entries
             .iter()
             .filter(|entry| entry.kind == "EXTENSION")
-            .map(|entry| entry.tag.clone())
+            .map(|entry| entry.tag().to_owned())
             .collect();
         let missing: Vec<String> = self
             .admin

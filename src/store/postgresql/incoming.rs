@@ -7,10 +7,10 @@ use super::connection::{LOADING, READING, Session, quoted};
 use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
-use super::toc::Entry;
-use super::{Definitions, carry, catalogue, means, publish, survey};
+use super::toc::{Entry, Toc};
+use super::{Definitions, batch, carry, catalogue, constraints, means, publish, survey};
 use crate::error::{Error, Kind, Result};
-use crate::store::{self, Catalogue, Survey};
+use crate::store::{self, Catalogue, Digest, Part, Survey};
 
 /// What is known once incoming is made.
 pub(super) struct Incoming {
@@ -20,11 +20,21 @@ pub(super) struct Incoming {
     pub(super) carried: carry::Carried,
     /// Indexes and constraints that wait, by their place in `sorted.indexes`.
     pub(super) waiting: Mutex<BTreeSet<usize>>,
+    /// Constraints that come when their tables' indexes are built.
+    pub(super) on_top: constraints::Waiting,
     /// What an entry makes, as (catalogue, oid) of the source.
     pub(super) objects: HashMap<i64, (u32, u32)>,
     /// A table's entry, by its name.
     pub(super) tables: HashMap<(String, String), i64>,
+    /// Places in `sorted.indexes` of what stands on a table, by its entry.
+    pub(super) indexes_of: HashMap<i64, Vec<u32>>,
+    /// Tables whose rows come in slices.
+    pub(super) sliced: HashSet<(String, String)>,
     pub(super) materialized: HashSet<i64>,
+    /// Tables whose statistics are there.
+    pub(super) analyzed: Mutex<HashSet<i64>>,
+    /// How many locks one session may hold at a time.
+    pub(super) locks: usize,
     /// Objects of the source that the target's user may not treat as they are there.
     pub(super) excused: Mutex<HashSet<(u32, u32)>>,
 }
@@ -68,6 +78,19 @@ impl Target {
                 self.made().definitions.traits.search_path
             ))
             .await
+    }
+
+    /// The entry of a part's table.
+    pub(super) fn table_of(&self, part: &Part) -> Option<i64> {
+        let key = (part.schema.clone().unwrap_or_default(), part.name.clone());
+        self.made().tables.get(&key).copied()
+    }
+
+    /// Places in `sorted.indexes` of what stands on a part's table.
+    pub(super) fn indexes_on(&self, part: &Part) -> &[u32] {
+        self.table_of(part)
+            .and_then(|table| self.made().indexes_of.get(&table))
+            .map_or(&[], Vec::as_slice)
     }
 
     pub(super) async fn live_session(&self) -> Result<Session> {
@@ -142,6 +165,13 @@ impl Target {
                 })?;
             }
         }
+        // What is made need not be kept: it goes with the lists that it is sorted into.
+        let toc = std::mem::take(
+            &mut *definitions
+                .toc
+                .lock()
+                .expect("no one panics with this lock"),
+        );
         let mut carried = carry::Carried::default();
         if !live && !definitions.kept.is_empty() {
             tracing::warn!("there is no live database yet: tables in `keep` start empty");
@@ -164,7 +194,7 @@ impl Target {
             carried = carry::plan(
                 &session,
                 &self.context.selection,
-                &definitions.toc,
+                &toc,
                 &definitions.kept,
                 Some(&theirs),
             )
@@ -172,7 +202,7 @@ impl Target {
         }
         let number = survey::version(&self.admin).await?.0;
         let roles = Roles::load(&self.admin, number, owner.as_deref(), self.roles).await?;
-        let mut sorted = restore::sort(&definitions.toc, &definitions.gone);
+        let mut sorted = restore::sort(&toc, &definitions.gone);
         let mut mapped = Mapped::default();
         for entries in [&mut sorted.before, &mut sorted.after] {
             let fitting = std::mem::take(entries).into_iter();
@@ -191,18 +221,23 @@ impl Target {
         sorted.foreign_keys.extend(renumbered(theirs.foreign_keys));
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
-        self.place_files(&mut sorted).await?;
-        let tables = sorted
+        let tables: HashMap<(String, String), i64> = sorted
             .before
             .iter()
             .filter(|entry| entry.kind == "TABLE")
             .map(|entry| {
                 (
-                    (entry.schema.clone().unwrap_or_default(), entry.tag.clone()),
+                    (
+                        entry.schema.as_deref().unwrap_or_default().to_owned(),
+                        entry.tag().to_owned(),
+                    ),
                     entry.id,
                 )
             })
             .collect();
+        let on_top =
+            constraints::Waiting::divide(&mut sorted.indexes, &tables, &definitions.in_two);
+        self.place_files(&mut sorted).await?;
         let materialized = sorted
             .before
             .iter()
@@ -210,95 +245,148 @@ impl Target {
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
             .map(|entry| entry.id)
             .collect();
-        let objects = definitions
-            .toc
-            .entries
-            .iter()
-            .map(|entry| (entry.id, entry.object))
-            .collect();
+        let objects = spoken_of(&toc);
+        drop(toc);
+        let mut indexes_of: HashMap<i64, Vec<u32>> = HashMap::new();
+        for (place, entry) in sorted.indexes.iter().enumerate() {
+            for need in entry.needs() {
+                let places = indexes_of.entry(need).or_default();
+                // A dump may say it twice.
+                if places.last() != Some(&(place as u32)) {
+                    places.push(place as u32);
+                }
+            }
+        }
+        let locks = batch::locks(&self.admin, self.context.workers).await?;
         let made = Incoming {
             objects,
             definitions: definitions.clone(),
             waiting: Mutex::new((0..sorted.indexes.len()).collect()),
             roles,
             sorted,
+            on_top,
             carried,
             tables,
+            indexes_of,
+            sliced: survey
+                .parts
+                .iter()
+                .filter(|part| part.slice.is_some())
+                .map(|part| (part.schema.clone().unwrap_or_default(), part.name.clone()))
+                .collect(),
             materialized,
+            analyzed: Mutex::default(),
+            locks,
             excused: Mutex::default(),
         };
         if self.incoming.set(made).is_err() {
             return Err(Error::new(Kind::Internal, "incoming was prepared twice"));
         }
-        let session = self.session().await?;
-        self.make_in_order(&session, &self.made().sorted.before, &mut mapped)
-            .await?;
+        self.make_before(&mut mapped).await?;
         self.tell(mapped);
-        self.rest(session);
         Ok(())
     }
 
     /// What is in incoming, but for what came from live.
     pub(super) async fn own_catalogue(&self) -> Result<Catalogue> {
+        let mut found = Catalogue::default();
+        self.each_own(|object, definition| {
+            found.0.insert(object.to_owned(), definition.to_owned());
+        })
+        .await?;
+        self.compare_own_rights().await?;
+        Ok(found)
+    }
+
+    /// The same in a few numbers.
+    pub(super) async fn own_digest(&self) -> Result<Digest> {
+        let mut digest = Digest::default();
+        let each = self.each_own(|object, definition| digest.add(object, definition));
+        tokio::try_join!(each, self.compare_own_rights())?;
+        Ok(digest)
+    }
+
+    async fn compare_own_rights(&self) -> Result<()> {
         let session = self.session().await?;
         session.run("SET search_path = ''").await?;
-        let mut found = catalogue::read(&session, &HashSet::new()).await?;
         self.compare_rights(&session).await?;
-        let carried = &self.made().carried;
-        if !carried.tables.is_empty() {
-            // What came from live is not the source's to compare: the tables, and all that has their name in front.
-            let own: Vec<String> = carried
-                .toc
-                .entries
-                .iter()
-                .map(|entry| {
-                    let table = entry.tag.split(' ').next().unwrap_or_default();
-                    entry
-                        .schema
-                        .as_ref()
-                        .map_or_else(|| table.to_owned(), |schema| format!("{schema}.{table}"))
-                })
-                .chain(
-                    carried
-                        .tables
-                        .iter()
-                        .map(|(schema, table)| format!("{schema}.{table}")),
-                )
-                .collect();
-            found.0.retain(|object, _| {
-                let Some((_, name)) = object.split_once(' ') else {
-                    return true;
-                };
-                let name = name
-                    .trim_start_matches("on column ")
-                    .trim_start_matches("on table ")
-                    .trim_start_matches("on index ");
-                !own.iter().any(|own| {
-                    name == own
-                        || name
-                            .strip_prefix(own.as_str())
-                            .is_some_and(|rest| rest.starts_with('.') || rest.starts_with('('))
-                })
-            });
-        }
-        session
-            .run(&format!(
-                "SET search_path = {}",
-                self.made().definitions.traits.search_path
-            ))
-            .await?;
+        self.restore_path(&session).await?;
         self.rest(session);
-        Ok(found)
+        Ok(())
+    }
+
+    async fn each_own(&self, mut show: impl FnMut(&str, &str)) -> Result<()> {
+        let session = self.session().await?;
+        session.run("SET search_path = ''").await?;
+        let carried = &self.made().carried;
+        // What came from live is not the source's to compare: the tables, and all that has their name in front.
+        let own: Vec<String> = carried
+            .toc
+            .entries
+            .iter()
+            .filter(|_| !carried.tables.is_empty())
+            .map(|entry| {
+                let table = entry.tag().split(' ').next().unwrap_or_default();
+                entry.schema.as_ref().map_or_else(
+                    || table.to_owned(),
+                    |schema| format!("{}.{table}", schema.as_str()),
+                )
+            })
+            .chain(
+                carried
+                    .tables
+                    .iter()
+                    .map(|(schema, table)| format!("{schema}.{table}")),
+            )
+            .collect();
+        let is_own = |object: &str| {
+            let Some((_, name)) = object.split_once(' ') else {
+                return false;
+            };
+            let name = name
+                .trim_start_matches("on column ")
+                .trim_start_matches("on table ")
+                .trim_start_matches("on index ");
+            own.iter().any(|own| {
+                name.strip_prefix(own.as_str()).is_some_and(|rest| {
+                    rest.is_empty() || rest.starts_with('.') || rest.starts_with('(')
+                })
+            })
+        };
+        catalogue::each(&session, &HashSet::new(), |object, definition| {
+            if !is_own(object) {
+                show(object, definition);
+            }
+        })
+        .await?;
+        self.restore_path(&session).await?;
+        self.rest(session);
+        Ok(())
     }
 }
 
+/// What entries make, as (catalogue, oid) of the source, as far as a comment or a grant speaks of it.
+fn spoken_of(toc: &Toc) -> HashMap<i64, (u32, u32)> {
+    let needed: HashSet<i64> = toc
+        .entries
+        .iter()
+        .filter(|entry| entry.object.1 == 0)
+        .flat_map(|entry| entry.needs())
+        .collect();
+    toc.entries
+        .iter()
+        .filter(|entry| needed.contains(&entry.id))
+        .map(|entry| (entry.id, entry.object))
+        .collect()
+}
+
 /// Entries of another dump, with numbers that no entry of ours has.
-fn renumbered(entries: Vec<Entry>) -> Vec<Entry> {
+fn renumbered(entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
     entries
         .into_iter()
         .map(|mut entry| {
-            entry.id = -entry.id;
-            entry.needs.iter_mut().for_each(|need| *need = -*need);
+            let other = Arc::make_mut(&mut entry);
+            other.id = -other.id;
             entry
         })
         .collect()

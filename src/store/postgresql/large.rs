@@ -134,6 +134,7 @@ pub(super) fn part(id: usize, count: usize) -> Part {
         encoding: Encoding::LargeObjects,
         rows: count as u64,
         bytes: 0,
+        slice: None,
     }
 }
 

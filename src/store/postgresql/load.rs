@@ -6,12 +6,12 @@ use super::connection::quoted;
 use super::target::Target;
 use super::{large, relay};
 use crate::error::{Error, Result};
-use crate::store::{Chunks, Encoding, Part};
+use crate::store::{Chunks, Part};
 
 /// Tables of at most so many bytes are not worth a TRUNCATE: it gives them a new file, and removing the old one makes
 /// the commit wait for the disk, `synchronous_commit = off` or not (`RecordTransactionCommit` in PostgreSQL's source).
 /// ANALYZE reads all of such a table, and so leaves its rows marked as committed.
-const SMALL: u64 = 256 * 1024;
+pub(super) const SMALL: u64 = 256 * 1024;
 
 impl Target {
     /// Takes a part's rows in one transaction.
@@ -36,19 +36,26 @@ impl Target {
             format!(" ({})", super::column_list(&part.columns))
         };
         // An extension's table may have rows from its script, a root has other partitions' rows.
-        let shared = root.is_some() || definitions.extension_tables.contains(&part.id);
-        let mut options = Vec::new();
-        if part.encoding == Encoding::CopyBinary {
-            options.push("FORMAT binary".to_owned());
-        } else {
-            options.extend(definitions.traits.copy_option());
-        }
+        // A slice's table has the other slices' rows.
+        let shared = root.is_some()
+            || definitions.extension_tables.contains(&part.id)
+            || part.slice.is_some();
+        let mut options: Vec<String> = definitions
+            .traits
+            .copy_option(part.encoding)
+            .into_iter()
+            .collect();
         let frozen = !shared && part.bytes > SMALL;
         if frozen {
             // Emptied in the same transaction, a table may be filled with rows that are frozen from the start, and on a
             // server with wal_level = minimal, without WAL.
             session.run(&format!("BEGIN; TRUNCATE ONLY {name}")).await?;
             options.push("FREEZE".to_owned());
+        } else if part.slice.is_some() {
+            // A commit that is not on disk yet is none to the vacuum that comes for sliced tables.
+            session
+                .run("BEGIN; SET LOCAL synchronous_commit = on")
+                .await?;
         }
         let with = if options.is_empty() {
             String::new()
@@ -66,7 +73,7 @@ impl Target {
             copy.send(chunk?.data).await.map_err(within)?;
         }
         let rows = copy.finish().await.map_err(within)?;
-        if frozen {
+        if frozen || part.slice.is_some() {
             session.run("COMMIT").await.map_err(within)?;
         }
         self.rest(session);

@@ -1,12 +1,14 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
 mod advice;
+mod batch;
 mod belongings;
 mod carry;
 mod catalogue;
 mod collations;
 mod complete;
 mod connection;
+mod constraints;
 mod dump;
 mod fitness;
 mod in_place;
@@ -14,6 +16,7 @@ mod incoming;
 mod lag;
 mod large;
 mod load;
+mod lot;
 mod means;
 mod needs;
 mod publish;
@@ -22,6 +25,7 @@ mod restore;
 mod rights;
 mod roles;
 mod source;
+mod split;
 mod survey;
 mod target;
 mod tls;
@@ -29,6 +33,7 @@ mod toc;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 
 use self::connection::{Address, Session, quoted};
 use super::{Checksum, Context, Part, Unable};
@@ -60,7 +65,10 @@ pub struct Definitions {
     large: Vec<large::Described>,
     /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
     by_root: HashMap<usize, (String, String)>,
-    toc: toc::Toc,
+    /// Constraints that are made in two statements, by their oid.
+    in_two: HashMap<u32, constraints::InTwo>,
+    /// Taken away by who makes incoming.
+    toc: Mutex<toc::Toc>,
     /// Owners and grants.
     rights: Vec<rights::Right>,
     collations: Vec<collations::Collation>,

@@ -31,20 +31,20 @@ const HEADER: usize = 5;
 /// No message other than a row is longer; if one seems to be, we have lost our place.
 const LONGEST: usize = 64 * 1024 * 1024;
 
-const COPY_DATA: u8 = b'd';
-const COPY_DONE: u8 = b'c';
+pub(super) const COPY_DATA: u8 = b'd';
+pub(super) const COPY_DONE: u8 = b'c';
 
 /// A session's stream, and what was read from it.
-struct Talk {
+pub(super) struct Talk {
     stream: Borrowed,
-    read: BytesMut,
+    pub(super) read: BytesMut,
     place: String,
 }
 
 impl Talk {
     /// Borrows a session's stream and starts a statement on it, which has to be a COPY: `begun` is how the server
     /// says that it is.
-    async fn start(session: &Session, sql: &str, begun: u8) -> Result<Self> {
+    pub(super) async fn start(session: &Session, sql: &str, begun: u8) -> Result<Self> {
         // When this is answered, so is all that came before it.
         session.run("").await?;
         let mut talk = Self {
@@ -68,7 +68,7 @@ impl Talk {
     }
 
     /// The server refused and goes on: so can the session.
-    async fn end_with(mut self, body: &[u8]) -> Error {
+    pub(super) async fn end_with(mut self, body: &[u8]) -> Error {
         let error = self.said(body);
         loop {
             match self.message().await {
@@ -82,7 +82,7 @@ impl Talk {
         }
     }
 
-    fn said(&self, body: &[u8]) -> Error {
+    pub(super) fn said(&self, body: &[u8]) -> Error {
         Said::parse(body).explain(&self.place)
     }
 
@@ -108,7 +108,7 @@ impl Talk {
     }
 
     /// What a server may say at any time.
-    fn aside(&self, tag: u8, body: &[u8]) -> Result<()> {
+    pub(super) fn aside(&self, tag: u8, body: &[u8]) -> Result<()> {
         match tag {
             b'N' => {
                 let notice = Said::parse(body).message;
@@ -139,14 +139,14 @@ impl Talk {
         })
     }
 
-    async fn fill(&mut self) -> Result<()> {
+    pub(super) async fn fill(&mut self) -> Result<()> {
         poll_fn(|cx| self.poll_fill(cx))
             .await
             .map_err(|error| self.broken(&error))
     }
 
     /// The length of the message that starts at `at` without its type, if its header is there.
-    fn header(&self, at: usize) -> Result<Option<(u8, usize)>> {
+    pub(super) fn header(&self, at: usize) -> Result<Option<(u8, usize)>> {
         let Some(mut head) = self.read.get(at..at + HEADER) else {
             return Ok(None);
         };
@@ -158,7 +158,7 @@ impl Talk {
     }
 
     /// The next message, if all of it has been read.
-    fn take_message(&mut self) -> Result<Option<(u8, Bytes)>> {
+    pub(super) fn take_message(&mut self) -> Result<Option<(u8, Bytes)>> {
         let Some((tag, length)) = self.header(0)? else {
             return Ok(None);
         };
@@ -170,7 +170,7 @@ impl Talk {
         Ok(Some((tag, message)))
     }
 
-    async fn message(&mut self) -> Result<(u8, Bytes)> {
+    pub(super) async fn message(&mut self) -> Result<(u8, Bytes)> {
         loop {
             if let Some(message) = self.take_message()? {
                 return Ok(message);
@@ -181,7 +181,7 @@ impl Talk {
 
     /// Writes and listens at the same time: a server that has something to say may not take anything until it is heard.
     /// An error that it sends ends the writing.
-    async fn write(&mut self, mut data: Bytes) -> Result<()> {
+    pub(super) async fn write(&mut self, mut data: Bytes) -> Result<()> {
         let written = poll_fn(|cx| {
             while let Poll::Ready(filled) = self.poll_fill(cx) {
                 if let Err(error) = filled {
@@ -240,7 +240,7 @@ impl Talk {
     }
 
     /// Gives the stream back, after the server has said that it waits.
-    fn finish(self) -> Result<()> {
+    pub(super) fn finish(self) -> Result<()> {
         if !self.read.is_empty() {
             return Err(self.lost_place());
         }
@@ -250,7 +250,7 @@ impl Talk {
 }
 
 /// The rows of `COPY n`, as a server ends it.
-fn rows_of(tag: &[u8]) -> Option<u64> {
+pub(super) fn rows_of(tag: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(tag.strip_suffix(b"\0")?).ok()?;
     text.strip_prefix("COPY ")?.parse().ok()
 }

@@ -1,6 +1,7 @@
 //! Making definitions on incoming, and which go where.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use tokio_postgres::error::SqlState;
 
@@ -27,19 +28,19 @@ const NEVER: [&str; 12] = [
 /// A dump's entries in the order of a restore.
 pub(super) struct Sorted {
     /// Before rows, in order.
-    pub(super) before: Vec<Entry>,
+    pub(super) before: Vec<Arc<Entry>>,
     /// Indexes and the constraints on top of them; several at a time.
-    pub(super) indexes: Vec<Entry>,
+    pub(super) indexes: Vec<Arc<Entry>>,
     /// What joins indexes of partitions to their parents': a foreign key to a partitioned table needs it.
-    pub(super) attach: Vec<Entry>,
+    pub(super) attach: Vec<Arc<Entry>>,
     /// Foreign keys; several at a time.
-    pub(super) foreign_keys: Vec<Entry>,
+    pub(super) foreign_keys: Vec<Arc<Entry>>,
     /// The rest after rows, in order.
-    pub(super) after: Vec<Entry>,
+    pub(super) after: Vec<Arc<Entry>>,
     /// Grants.
-    pub(super) grants: Vec<Entry>,
+    pub(super) grants: Vec<Arc<Entry>>,
     /// At the very end.
-    pub(super) event_triggers: Vec<Entry>,
+    pub(super) event_triggers: Vec<Arc<Entry>>,
 }
 
 /// Sorts entries, leaving out what is `gone` and what hangs on that alone.
@@ -61,16 +62,14 @@ pub(super) fn sort(toc: &Toc, gone: &HashSet<(u32, u32)>) -> Sorted {
             section = entry.section;
         }
         // Comments and grants have no oid of their own, and hang on one thing.
-        let orphan = entry.object.1 == 0 && entry.needs.iter().any(|need| left_out.contains(need));
+        let orphan = entry.object.1 == 0 && entry.needs().any(|need| left_out.contains(&need));
         if NEVER.contains(&entry.kind.as_str()) || gone.contains(&entry.object) || orphan {
             left_out.insert(entry.id);
             continue;
         }
         match (entry.kind.as_str(), section) {
             // What is said of something waits for it.
-            ("COMMENT" | "SECURITY LABEL", _)
-                if entry.needs.iter().any(|need| last.contains(need)) =>
-            {
+            ("COMMENT" | "SECURITY LABEL", _) if entry.needs().any(|need| last.contains(&need)) => {
                 sorted.event_triggers.push(entry.clone());
             }
             ("ACL" | "DEFAULT ACL", _) => sorted.grants.push(entry.clone()),
@@ -92,7 +91,10 @@ pub(super) fn sort(toc: &Toc, gone: &HashSet<(u32, u32)>) -> Sorted {
 /// How much an index costs to build, compared with a b-tree on the same rows.
 pub(super) fn weight(entry: &Entry) -> u64 {
     let slow = [" USING gin ", " USING gist ", " USING spgist "];
-    if slow.iter().any(|method| entry.definition.contains(method)) {
+    if slow
+        .iter()
+        .any(|method| entry.definition().contains(method))
+    {
         5
     } else {
         1
@@ -101,10 +103,10 @@ pub(super) fn weight(entry: &Entry) -> u64 {
 
 /// Makes one entry. `false`: it is a comment that the target's user may not make.
 pub(super) async fn make(session: &Session, entry: &Entry) -> Result<bool> {
-    if entry.definition.trim().is_empty() {
+    if entry.definition().trim().is_empty() {
         return Ok(true);
     }
-    match session.batch_execute(&entry.definition).await {
+    match session.batch_execute(entry.definition()).await {
         Ok(()) => Ok(true),
         // A comment on what an extension or initdb made needs its owner.
         Err(error)
@@ -112,7 +114,7 @@ pub(super) async fn make(session: &Session, entry: &Entry) -> Result<bool> {
                 && error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) =>
         {
             tracing::warn!(
-                entry = entry.tag.as_str(),
+                entry = entry.tag(),
                 "the target's user may not comment on this"
             );
             Ok(false)
@@ -123,7 +125,7 @@ pub(super) async fn make(session: &Session, entry: &Entry) -> Result<bool> {
 
 /// The error of a definition that the target refused: names the object and the statement.
 fn failed(session: &Session, entry: &Entry, error: tokio_postgres::Error) -> Error {
-    let statement = shortened(&entry.definition);
+    let statement = shortened(entry.definition());
     let made = session.explain()(error).within(format!("{} cannot be made", entry.label()));
     if made.advice().is_some() {
         made

@@ -1,6 +1,7 @@
 //! Roles belong to a server, not to a database: whose things become on the target, and who may use them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio_postgres::error::SqlState;
 
@@ -34,7 +35,7 @@ const BY_NAME: [&str; 18] = [
 ];
 
 /// Kinds whose full name is only in their DROP statement.
-const BY_DROP: [&str; 6] = [
+pub(super) const BY_DROP: [&str; 6] = [
     "AGGREGATE",
     "FUNCTION",
     "OPERATOR",
@@ -183,16 +184,16 @@ impl Roles {
 
     /// An entry as the target can have it: a policy or a user mapping without roles that are not there. `None`: nothing
     /// of it is left.
-    pub(super) fn fitting(&self, mut entry: Entry, mapped: &mut Mapped) -> Option<Entry> {
+    pub(super) fn fitting(&self, mut entry: Arc<Entry>, mapped: &mut Mapped) -> Option<Arc<Entry>> {
         let list = match entry.kind.as_str() {
-            "POLICY" => policy_roles(&entry.definition),
+            "POLICY" => policy_roles(entry.definition()),
             "USER MAPPING" => {
                 let start = "CREATE USER MAPPING FOR ";
                 entry
-                    .definition
+                    .definition()
                     .strip_prefix(start)
                     .and_then(identifier)
-                    .map(|(_, rest)| (start.len(), entry.definition.len() - rest.len()))
+                    .map(|(_, rest)| (start.len(), entry.definition().len() - rest.len()))
             }
             _ => None,
         };
@@ -201,7 +202,7 @@ impl Roles {
         };
         let mut kept = Vec::new();
         let mut lost = false;
-        let mut rest = &entry.definition[from..to];
+        let mut rest = &entry.definition()[from..to];
         while let Some((name, after)) = identifier(rest) {
             let written = &rest[..rest.len() - after.len()];
             if self.has(&name) || written.eq_ignore_ascii_case("public") {
@@ -219,7 +220,11 @@ impl Roles {
         if kept.is_empty() {
             return None;
         }
-        entry.definition.replace_range(from..to, &kept.join(", "));
+        if lost {
+            let (head, tail) = (&entry.definition()[..from], &entry.definition()[to..]);
+            let definition = format!("{head}{}{tail}", kept.join(", "));
+            Arc::make_mut(&mut entry).redefine(&definition);
+        }
         Some(entry)
     }
 }
@@ -309,6 +314,73 @@ impl Mapped {
     }
 }
 
+/// What becomes of an entry's object: whose it will be.
+#[derive(Default)]
+pub(super) struct Inheritance {
+    /// What hands it over; `None`: it is whose it should be.
+    pub(super) statement: Option<String>,
+    heir: String,
+    /// Its owner on the source cannot have it.
+    mapped: bool,
+    /// Nobody can be given it.
+    excused: bool,
+}
+
+impl Inheritance {
+    /// Counts what is not as it is on the source.
+    pub(super) fn note(&self, entry: &Entry, mapped: &mut Mapped) {
+        if self.excused {
+            mapped.excused.insert(entry.object);
+        }
+        if self.mapped {
+            *mapped.owners.entry(entry.owner.to_string()).or_default() += 1;
+        }
+    }
+}
+
+/// Finds out who gets an entry's object.
+pub(super) fn inheritance(entry: &Entry, roles: &Roles) -> Inheritance {
+    let mut found = Inheritance::default();
+    if entry.owner.is_empty() {
+        return found;
+    }
+    let kind = if entry.kind == "PROCEDURAL LANGUAGE" {
+        "LANGUAGE"
+    } else {
+        entry.kind.as_str()
+    };
+    let named = BY_NAME.contains(&entry.kind.as_str());
+    let dropped = entry.drop().strip_prefix("DROP ");
+    if !named && (!BY_DROP.contains(&entry.kind.as_str()) || dropped.is_none()) {
+        return found;
+    }
+    if entry.kind == "SCHEMA" && entry.tag() == "public" && !roles.superuser {
+        found.excused = true;
+        return found;
+    }
+    // What comes from live keeps its owner.
+    let heir = if entry.id < 0 && roles.usable.contains(entry.owner.as_str()) {
+        &*entry.owner
+    } else {
+        roles.heir(&entry.owner)
+    };
+    found.mapped = heir != &*entry.owner && roles.are_copied();
+    if heir == roles.me {
+        return found;
+    }
+    heir.clone_into(&mut found.heir);
+    let object = match (named, &entry.schema) {
+        (true, Some(schema)) => format!("{kind} {}.{}", quoted(schema), quoted(entry.tag())),
+        (true, None) => format!("{kind} {}", quoted(entry.tag())),
+        (false, _) => {
+            let object = dropped.unwrap_or_default();
+            object.trim_end().trim_end_matches(';').to_owned()
+        }
+    };
+    found.statement = Some(format!("ALTER {object} OWNER TO {}", quoted(heir)));
+    found
+}
+
 /// Gives an entry's object to its owner on the source, or to who stands in.
 pub(super) async fn own(
     session: &Session,
@@ -316,46 +388,13 @@ pub(super) async fn own(
     roles: &Roles,
     mapped: &mut Mapped,
 ) -> Result<()> {
-    if entry.owner.is_empty() {
-        return Ok(());
-    }
-    let kind = if entry.kind == "PROCEDURAL LANGUAGE" {
-        "LANGUAGE"
-    } else {
-        entry.kind.as_str()
-    };
-    let object = if BY_NAME.contains(&entry.kind.as_str()) {
-        match &entry.schema {
-            Some(schema) => format!("{kind} {}.{}", quoted(schema), quoted(&entry.tag)),
-            None => format!("{kind} {}", quoted(&entry.tag)),
-        }
-    } else if BY_DROP.contains(&entry.kind.as_str()) {
-        let Some(object) = entry.drop.strip_prefix("DROP ") else {
-            return Ok(());
-        };
-        object.trim_end().trim_end_matches(';').to_owned()
-    } else {
+    let found = inheritance(entry, roles);
+    found.note(entry, mapped);
+    let Some(alter) = &found.statement else {
         return Ok(());
     };
-    if entry.kind == "SCHEMA" && entry.tag == "public" && !roles.superuser {
-        mapped.excused.insert(entry.object);
-        return Ok(());
-    }
-    // What comes from live keeps its owner.
-    let heir = if entry.id < 0 && roles.usable.contains(&entry.owner) {
-        &entry.owner
-    } else {
-        roles.heir(&entry.owner)
-    };
-    let count = |mapped: &mut Mapped| *mapped.owners.entry(entry.owner.clone()).or_default() += 1;
-    if heir != entry.owner && roles.are_copied() {
-        count(mapped);
-    }
-    if heir == roles.me {
-        return Ok(());
-    }
-    let alter = format!("ALTER {object} OWNER TO {}", quoted(heir));
-    match session.batch_execute(&alter).await {
+    let heir = &found.heir;
+    match session.batch_execute(alter).await {
         Ok(()) => Ok(()),
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
             mapped.excuse(
@@ -363,8 +402,8 @@ pub(super) async fn own(
                 roles,
                 &format!("give {} to {heir}", entry.label()),
             )?;
-            if heir == entry.owner {
-                count(mapped);
+            if *heir == *entry.owner {
+                *mapped.owners.entry(entry.owner.to_string()).or_default() += 1;
             }
             Ok(())
         }
@@ -385,27 +424,14 @@ pub(super) async fn grant(
     mapped: &mut Mapped,
 ) -> Result<()> {
     let object = if entry.object.1 == 0 {
-        entry.needs.iter().find_map(|need| about.get(need)).copied()
+        entry.needs().find_map(|need| about.get(&need)).copied()
     } else {
         Some(entry.object)
     };
-    let heir = quoted(roles.heir(&entry.owner));
-    for statement in entry
-        .definition
-        .split_inclusive(";\n")
-        .filter(|s| !s.trim().is_empty())
-    {
-        // What is said of the owner holds for who stands in.
-        let said = [quoted(&entry.owner), entry.owner.clone()]
-            .iter()
-            .find_map(|owner| {
-                let head = statement.trim_end().strip_suffix(&format!("{owner};"))?;
-                (head.ends_with(" FROM ") || head.ends_with(" TO "))
-                    .then(|| format!("{head}{heir};"))
-            });
+    for statement in grants(entry, roles) {
         grant_one(
             session,
-            said.as_deref().unwrap_or(statement),
+            &statement,
             &entry.label(),
             object.unwrap_or_default(),
             roles,
@@ -414,6 +440,25 @@ pub(super) async fn grant(
         .await?;
     }
     Ok(())
+}
+
+/// An entry's grants, statement by statement. What is said of the owner holds for who stands in.
+pub(super) fn grants(entry: &Entry, roles: &Roles) -> Vec<String> {
+    let heir = quoted(roles.heir(&entry.owner));
+    let owners = [quoted(&entry.owner), entry.owner.to_string()];
+    let translated = |statement: &str| {
+        let said = owners.iter().find_map(|owner| {
+            let head = statement.trim_end().strip_suffix(&format!("{owner};"))?;
+            (head.ends_with(" FROM ") || head.ends_with(" TO ")).then(|| format!("{head}{heir};"))
+        });
+        said.unwrap_or_else(|| statement.to_owned())
+    };
+    entry
+        .definition()
+        .split_inclusive(";\n")
+        .filter(|statement| !statement.trim().is_empty())
+        .map(translated)
+        .collect()
 }
 
 /// Runs one statement about rights; one that the target has no role or privilege for is counted and skipped.

@@ -11,11 +11,12 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, advice, catalogue, checksum, large, relay};
+use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, split};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunk, Chunks, Context, Encoding, Fate, Part, Server, Survey,
+    self, Catalogue, Checksum, Chunk, Chunks, Context, Digest, Encoding, Fate, Lot, Part, Server,
+    Survey,
 };
 
 /// A PostgreSQL database that is read.
@@ -42,6 +43,20 @@ struct Fixed {
     conditions: HashMap<usize, String>,
     large: Vec<large::Described>,
     by_root: HashMap<usize, (String, String)>,
+}
+
+/// What the survey asks of the snapshot beside the definitions.
+struct Asked {
+    parts: Vec<(u32, Part)>,
+    conditions: HashMap<usize, String>,
+    sequences: Vec<survey::Sequence>,
+    large: Vec<large::Described>,
+    by_root: HashMap<usize, (String, String)>,
+    populated: HashSet<(String, String)>,
+    in_two: HashMap<u32, constraints::InTwo>,
+    rights: Vec<super::rights::Right>,
+    collations: Vec<super::collations::Collation>,
+    needs: super::needs::Needs,
 }
 
 impl Source {
@@ -116,6 +131,71 @@ impl Source {
             "the source's tables keep changing: no point in time could be fixed",
         )
         .hint("run the job when nobody creates or drops tables"))
+    }
+
+    /// All that is in the snapshot but for the definitions.
+    async fn ask(
+        &self,
+        number: u32,
+        binary: bool,
+        tables: &[Table],
+        gone: &HashSet<(u32, u32)>,
+    ) -> Result<Asked> {
+        let keeper = &self.keeper;
+        let columns = survey::columns(keeper).await?;
+        let mut parts = survey::parts(tables, &columns, binary, Fate::Copy);
+        let mut conditions = HashMap::new();
+        for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
+            let fate = self.context.selection.fate(Some(&schema), &name);
+            if is_sequence || fate != Fate::Copy {
+                continue;
+            }
+            let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
+            let id = parts.len();
+            conditions.insert(id, condition);
+            let part = Part {
+                id,
+                schema: Some(schema),
+                name,
+                columns,
+                encoding: Encoding::CopyText,
+                rows: 0,
+                bytes: 0,
+                slice: None,
+            };
+            parts.push((oid, part));
+        }
+        let large = large::describe(keeper).await?;
+        if !large.is_empty() {
+            let id = parts.len();
+            parts.push((0, large::part(id, large.len())));
+        }
+        let roots = survey::by_root(keeper).await?;
+        let by_root: HashMap<usize, (String, String)> = parts
+            .iter()
+            .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
+            .collect();
+        split::divide(keeper, number, self.context.workers, &mut parts, |id| {
+            by_root.contains_key(&id) || conditions.contains_key(&id)
+        })
+        .await?;
+        let copied: Vec<u32> = tables
+            .iter()
+            .filter(|table| table.fate == Fate::Copy)
+            .map(|table| table.oid)
+            .collect();
+        Ok(Asked {
+            parts,
+            conditions,
+            sequences: survey::sequences(keeper, gone).await?,
+            large,
+            by_root,
+            populated: survey::populated(keeper).await?,
+            in_two: constraints::read(keeper, tables).await?,
+            rights: super::rights::read(keeper, gone).await?,
+            collations: super::collations::used(keeper, number, gone).await?,
+            needs: super::needs::Needs::of(keeper, number, &copied, gone).await?,
+        })
     }
 
     /// A session that sees the snapshot; an idle one if there is.
@@ -193,67 +273,17 @@ impl store::Source for Source {
                 table.fate = Fate::Exclude;
             }
         }
-        let columns = survey::columns(keeper).await?;
-        let binary = major == target.major && traits.binary_is_raw();
-        let mut parts = survey::parts(&tables, &columns, binary, Fate::Copy);
-        let mut conditions = HashMap::new();
-        for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
-            let fate = self.context.selection.fate(Some(&schema), &name);
-            if is_sequence || fate != Fate::Copy {
-                continue;
-            }
-            let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
-            let id = parts.len();
-            conditions.insert(id, condition);
-            let part = Part {
-                id,
-                schema: Some(schema),
-                name,
-                columns,
-                encoding: Encoding::CopyText,
-                rows: 0,
-                bytes: 0,
-            };
-            parts.push((oid, part));
-        }
-        let sequences = survey::sequences(keeper, &gone).await?;
-        let large = large::describe(keeper).await?;
-        if !large.is_empty() {
-            let id = parts.len();
-            parts.push((0, large::part(id, large.len())));
-        }
-        let roots = survey::by_root(keeper).await?;
-        let by_root: HashMap<usize, (String, String)> = parts
-            .iter()
-            .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
-            .collect();
-        let populated = keeper
-            .query(
-                "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE c.relkind = 'm' AND c.relispopulated",
-                &[],
-            )
-            .await
-            .map_err(keeper.explain())?
-            .iter()
-            .map(|row| (row.get(0), row.get(1)))
-            .collect();
         let without: Vec<(String, String)> = tables
             .iter()
             .filter(|table| table.fate == Fate::Exclude)
             .map(|table| (table.schema.clone(), table.name.clone()))
             .collect();
-        let toc = dump
-            .definitions(&self.address, Some(&snapshot), &without, traits.spoken())
-            .await?;
-        let rights = super::rights::read(keeper, &gone).await?;
-        let collations = super::collations::used(keeper, number, &gone).await?;
-        let copied: Vec<u32> = tables
-            .iter()
-            .filter(|table| table.fate == Fate::Copy)
-            .map(|table| table.oid)
-            .collect();
-        let needs = super::needs::Needs::of(keeper, number, &copied, &gone).await?;
+        let binary = major == target.major && traits.binary_is_raw();
+        // pg_dump takes its time, and not all of the server.
+        let (toc, asked) = tokio::try_join!(
+            dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
+            self.ask(number, binary, &tables, &gone)
+        )?;
         let left_out = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
@@ -269,17 +299,18 @@ impl store::Source for Source {
         let definitions = Definitions {
             dump,
             kept: with_fate(Fate::Keep),
-            extension_tables: conditions.keys().copied().collect(),
+            extension_tables: asked.conditions.keys().copied().collect(),
             traits: traits.clone(),
-            sequences,
-            populated,
+            sequences: asked.sequences,
+            populated: asked.populated,
             gone: gone.clone(),
-            large: large.clone(),
-            by_root: by_root.clone(),
-            toc,
-            rights,
-            collations,
-            needs,
+            large: asked.large.clone(),
+            by_root: asked.by_root.clone(),
+            in_two: asked.in_two,
+            toc: Mutex::new(toc),
+            rights: asked.rights,
+            collations: asked.collations,
+            needs: asked.needs,
             major,
         };
         let survey = Survey {
@@ -288,7 +319,7 @@ impl store::Source for Source {
                 version: text,
                 major,
             },
-            parts: parts.into_iter().map(|(_, part)| part).collect(),
+            parts: asked.parts.into_iter().map(|(_, part)| part).collect(),
             left_out,
             definitions: store::Definitions::Postgresql(Arc::new(definitions)),
         };
@@ -305,9 +336,9 @@ impl store::Source for Source {
             snapshot,
             traits,
             gone,
-            conditions,
-            large,
-            by_root,
+            conditions: asked.conditions,
+            large: asked.large,
+            by_root: asked.by_root,
         };
         if self.fixed.set(fixed).is_err() {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
@@ -326,6 +357,18 @@ impl store::Source for Source {
                 super::column_list(&part.columns),
                 super::table_name(part)
             ),
+            None if let Some(slice) = &part.slice => {
+                // Nothing but a scan of these blocks, and by this session alone.
+                session
+                    .run("SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0")
+                    .await?;
+                format!(
+                    "(SELECT {} FROM ONLY {} {})",
+                    super::column_list(&part.columns),
+                    super::table_name(part),
+                    split::condition(slice)
+                )
+            }
             None if part.columns.is_empty() => super::table_name(part),
             None => format!(
                 "{} ({})",
@@ -334,12 +377,7 @@ impl store::Source for Source {
             ),
         };
         let binary = part.encoding == Encoding::CopyBinary;
-        let option = if binary {
-            Some("FORMAT binary".to_owned())
-        } else {
-            self.fixed().traits.copy_option()
-        };
-        let format = option.map_or_else(String::new, |option| format!(" WITH ({option})"));
+        let format = self.fixed().traits.copy_options(part.encoding);
         let label = part.label();
         let copy = relay::Out::start(&session, &format!("COPY {rows} TO STDOUT{format}"), binary)
             .await
@@ -347,10 +385,19 @@ impl store::Source for Source {
         let reading = Reading {
             session,
             copy,
-            idle: self.idle.clone(),
+            // A session with these settings is of no further use.
+            idle: match part.slice {
+                Some(_) => Arc::default(),
+                None => self.idle.clone(),
+            },
             label,
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
+    }
+
+    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
+        let session = self.session().await?;
+        lot::Out::start(session, self.idle.clone(), parts, &self.fixed().traits).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -358,6 +405,17 @@ impl store::Source for Source {
         let found = catalogue::read(&session, &self.fixed().gone).await?;
         self.rest(session);
         Ok(found)
+    }
+
+    async fn digest(&self) -> Result<Digest> {
+        let session = self.session().await?;
+        let mut digest = Digest::default();
+        catalogue::each(&session, &self.fixed().gone, |object, definition| {
+            digest.add(object, definition);
+        })
+        .await?;
+        self.rest(session);
+        Ok(digest)
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {

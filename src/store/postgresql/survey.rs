@@ -126,9 +126,18 @@ impl Traits {
         self.encoding == self.spoken()
     }
 
-    /// COPY's option for text that comes as it is stored.
-    pub(super) fn copy_option(&self) -> Option<String> {
+    /// What COPY is told for rows that come as they are stored, if anything.
+    pub(super) fn copy_option(&self, encoding: Encoding) -> Option<String> {
+        if encoding == Encoding::CopyBinary {
+            return Some("FORMAT binary".to_owned());
+        }
         (!self.binary_is_raw()).then(|| format!("ENCODING {}", literal(&self.encoding)))
+    }
+
+    /// The same, as it stands behind `FROM STDIN` or `TO STDOUT`.
+    pub(super) fn copy_options(&self, encoding: Encoding) -> String {
+        self.copy_option(encoding)
+            .map_or_else(String::new, |option| format!(" WITH ({option})"))
     }
 
     /// As `CREATE DATABASE` wants them.
@@ -247,6 +256,19 @@ pub(super) async fn gone(
         rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
         aloud,
     ))
+}
+
+/// Materialized views that have rows.
+pub(super) async fn populated(session: &Session) -> Result<HashSet<(String, String)>> {
+    let rows = session
+        .query(
+            "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind = 'm' AND c.relispopulated",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Columns that a COPY moves, of each table, and whether all of their types read the same in binary on another server.
@@ -400,14 +422,50 @@ pub(super) async fn sequences(
     Ok(found)
 }
 
-/// The values of these sequences.
+/// The values of these sequences, in no order.
 pub(super) async fn sequence_values(
     session: &Session,
     names: &[(String, String)],
 ) -> Result<Vec<Sequence>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
+    let (schemas, all): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .map(|(schema, name)| (schema.as_str(), name.as_str()))
+        .unzip();
+    // Ten times as fast as to read each of them as a table; but one that was not called yet has no last value.
+    let rows = session
+        .query(
+            "SELECT k.place, pg_sequence_last_value(c.oid) \
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(schema, name, place) \
+             JOIN pg_namespace n ON n.nspname = k.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = k.name",
+            &[&schemas, &all],
+        )
+        .await
+        .map_err(session.explain())?;
+    let mut called: Vec<Option<i64>> = vec![None; names.len()];
+    for row in rows {
+        called[row.get::<_, i64>(0) as usize - 1] = row.get(1);
     }
+    let mut found = Vec::with_capacity(names.len());
+    let mut uncalled = Vec::new();
+    for ((schema, name), last_value) in names.iter().zip(called) {
+        match last_value {
+            Some(last_value) => found.push(Sequence {
+                schema: schema.clone(),
+                name: name.clone(),
+                last_value,
+                is_called: true,
+            }),
+            None => uncalled.push((schema, name)),
+        }
+    }
+    for some in uncalled.chunks(100) {
+        found.extend(read_sequences(session, some).await?);
+    }
+    Ok(found)
+}
+
+/// Reads sequences as the tables of one row that they are.
+async fn read_sequences(session: &Session, names: &[(&String, &String)]) -> Result<Vec<Sequence>> {
     let query: Vec<String> = names
         .iter()
         .enumerate()
@@ -426,7 +484,7 @@ pub(super) async fn sequence_values(
     Ok(rows
         .iter()
         .map(|row| {
-            let (schema, name) = &names[row.get::<_, i32>(0) as usize];
+            let (schema, name) = names[row.get::<_, i32>(0) as usize];
             Sequence {
                 schema: schema.clone(),
                 name: name.clone(),
@@ -526,6 +584,7 @@ pub(super) fn parts(
                 encoding,
                 rows: table.rows,
                 bytes: table.bytes,
+                slice: None,
             };
             (table.oid, part)
         })

@@ -1,5 +1,6 @@
 //! The target: incoming is a database of its own, beside the live one, until they change names.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +15,7 @@ use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Part, Server, Step, Survey, statements,
+    self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Server, Step, Survey, statements,
 };
 
 /// A PostgreSQL database that is replaced.
@@ -189,22 +190,24 @@ impl store::Target for Target {
     }
 
     fn steps_after(&self, part: &Part) -> Vec<Step> {
-        let made = self.made();
-        let key = (part.schema.clone().unwrap_or_default(), part.name.clone());
-        let Some(table) = made.tables.get(&key) else {
-            return Vec::new();
-        };
-        made.sorted
-            .indexes
+        let indexes = &self.made().sorted.indexes;
+        self.indexes_on(part)
             .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.needs.contains(table))
+            .map(|place| (*place as usize, &indexes[*place as usize]))
             .map(|(place, entry)| Step {
                 label: entry.label(),
                 id: place,
                 cost: part.bytes * restore::weight(entry),
             })
             .collect()
+    }
+
+    fn lots(&self, parts: &[Part]) -> Vec<Range<usize>> {
+        self.small_ones(parts)
+    }
+
+    async fn write_lot(&self, parts: &[Part], lot: Lot) -> Result<Vec<u64>> {
+        self.take_lot(parts, lot).await
     }
 
     async fn build(&self, step: &Step) -> Result<()> {
@@ -217,6 +220,10 @@ impl store::Target for Target {
 
     async fn catalogue(&self) -> Result<Catalogue> {
         self.own_catalogue().await
+    }
+
+    async fn digest(&self) -> Result<Digest> {
+        self.own_digest().await
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {

@@ -150,6 +150,7 @@ fn survey(
             encoding: Encoding::Rows,
             rows,
             bytes,
+            slice: None,
         });
     }
     parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
@@ -221,7 +222,7 @@ impl Source for SqliteSource {
         *held(&self.definitions) = Some(Arc::clone(&definitions));
         Ok(Survey {
             server: super::server(),
-            parts,
+            parts: parts.into(),
             left_out: definitions
                 .tables
                 .iter()

@@ -176,7 +176,7 @@ impl Line {
         self.target.prepare(&survey).await?;
         let counter = Counter::default();
         if !self.target.adopt(&*self.source, &survey, &counter).await? {
-            for part in &survey.parts {
+            for part in survey.parts.iter() {
                 let taken = self
                     .target
                     .write(part, self.source.read(part).await?)
@@ -202,7 +202,7 @@ impl Line {
             .unwrap()
             .differences(&self.target.catalogue().await.unwrap());
         assert!(differences.is_empty(), "{differences:?}");
-        for part in &survey.parts {
+        for part in survey.parts.iter() {
             assert_eq!(
                 self.source.checksum(part).await.unwrap(),
                 self.target.checksum(part).await.unwrap(),
