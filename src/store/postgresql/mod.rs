@@ -24,6 +24,7 @@ mod relay;
 mod restore;
 mod rights;
 mod roles;
+mod said;
 mod source;
 mod split;
 mod survey;

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::connection::{Said, Session};
+use super::connection::Session;
+use super::said::Said;
 use super::wire::Borrowed;
 use crate::error::{Error, Kind, Result};
 use crate::store::Chunk;
