@@ -37,6 +37,7 @@ pub(super) async fn used(
     gone: &HashSet<(u32, u32)>,
 ) -> Result<Vec<Collation>> {
     let without: Vec<u32> = gone.iter().map(|(_, oid)| *oid).collect();
+    // Not EXISTS: with many tables, columns would be gone through once for each of hundreds of collations.
     let query = format!(
         "SELECT n.nspname || '.' || l.collname, l.collname::text, n.nspname = 'pg_catalog', l.collprovider::text,
                 coalesce(l.collcollate::text, {}, ''), l.collversion
@@ -44,7 +45,7 @@ pub(super) async fn used(
          WHERE l.collprovider IN ('c', 'i') AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic') AND (({OURS}) OR (n.nspname = 'pg_catalog' AND (
              EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid = l.oid AND d.objid <> ALL($1)
                      AND (d.classid, d.objid) NOT IN (SELECT 'pg_collation'::regclass, oid FROM pg_collation))
-             OR EXISTS (SELECT FROM pg_attribute a WHERE a.attcollation = l.oid AND NOT a.attisdropped AND a.attrelid >= 16384 AND a.attrelid <> ALL($1)))))
+             OR l.oid IN (SELECT a.attcollation FROM pg_attribute a WHERE NOT a.attisdropped AND a.attrelid >= 16384 AND a.attrelid <> ALL($1)))))
          ORDER BY 1",
         locale_column(version)
     );
