@@ -42,15 +42,6 @@ impl Queue {
     }
 }
 
-/// What a worker does.
-#[derive(Clone, Copy)]
-enum Duty {
-    /// Parts first, then steps.
-    All,
-    /// Steps, when all parts are taken.
-    Steps,
-}
-
 enum Piece {
     Parts(Range<usize>),
     Step(Step),
@@ -58,20 +49,19 @@ enum Piece {
 
 impl Work {
     /// The next piece, once there is one; `None` when nothing is left and nothing more can come.
-    async fn next(&self, duty: Duty) -> Option<Piece> {
+    async fn next(&self) -> Option<Piece> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             {
                 let mut queue = self.queue.lock().expect("no one panics with this lock");
-                let waits = matches!(duty, Duty::Steps) && !queue.parts.is_empty();
-                let piece = if waits { None } else { queue.take() };
+                let piece = queue.take();
                 if piece.is_some() {
                     queue.busy += 1;
                     return piece;
                 }
-                if !waits && queue.busy == 0 {
+                if queue.busy == 0 {
                     return None;
                 }
             }
@@ -126,11 +116,8 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     // Dropped, the set ends its workers: a failed or cancelled copy leaves nobody writing.
     let mut workers = JoinSet::new();
     for _ in 0..site.context.workers {
-        // Once no rows are left to read, twice as many: who builds an index often waits for the disk.
-        for duty in [Duty::All, Duty::Steps] {
-            let (site, work, parts) = (site.clone(), work.clone(), survey.parts.clone());
-            workers.spawn(worker(site, work, parts, duty).in_current_span());
-        }
+        let (site, work, parts) = (site.clone(), work.clone(), survey.parts.clone());
+        workers.spawn(worker(site, work, parts).in_current_span());
     }
     let watch = site.pace.watch();
     tokio::pin!(watch);
@@ -179,8 +166,8 @@ fn pieces(parts: usize, lots: Vec<Range<usize>>) -> VecDeque<Range<usize>> {
     pieces
 }
 
-async fn worker(site: Arc<Site>, work: Arc<Work>, parts: Arc<[Part]>, duty: Duty) -> Result<()> {
-    while let Some(piece) = work.next(duty).await {
+async fn worker(site: Arc<Site>, work: Arc<Work>, parts: Arc<[Part]>) -> Result<()> {
+    while let Some(piece) = work.next().await {
         match piece {
             Piece::Parts(places) if places.len() > 1 => {
                 let steps = transfer_lot(&site, &parts[places]).await?;

@@ -18,10 +18,10 @@ pub(super) fn statements(address: &Address, workers: usize, cores: usize) -> Str
     script
 }
 
-/// A quarter of the memory that the server was given to share, divided among those who build: twice as many as there
-/// are workers. Never less than the server's own setting.
+/// An eighth of the memory that the server was given to share, divided among the workers. Never less than the server's
+/// own setting.
 fn memory(workers: usize) -> String {
-    let shares = 4 * 2 * workers.max(1);
+    let shares = 8 * workers.max(1);
     format!(
         "SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')) / 1024, \
          least(pg_size_bytes(current_setting('shared_buffers')) / 1024 / {shares}, {MOST_KB}))::text || 'kB', false);"
