@@ -185,10 +185,11 @@ async fn worker(site: Arc<Site>, work: Arc<Work>, parts: Arc<[Part]>) -> Result<
             }
             Piece::Step(step) => {
                 site.board.enter(step.label.clone(), 0);
-                site.target.build(&step).await?;
+                let steps = site.target.build(&step).await?;
                 site.board.leave(&step.label, None);
                 tracing::debug!(step = step.label, "built");
-                work.done(Vec::new());
+                site.board.expect_steps(steps.len());
+                work.done(steps);
             }
         }
     }

@@ -330,9 +330,9 @@ pub trait Target: Send + Sync {
     fn steps_after(&self, _part: &Part) -> Vec<Step> {
         Vec::new()
     }
-    /// Does one such step.
-    async fn build(&self, _step: &Step) -> Result<()> {
-        Ok(())
+    /// Does one such step; returns what can be built now that this is.
+    async fn build(&self, _step: &Step) -> Result<Vec<Step>> {
+        Ok(Vec::new())
     }
     /// Everything after the rows: the rest of the indexes, constraints, sequences, rows and tables that the target
     /// keeps, grants. Incoming is complete when it returns.

@@ -1,22 +1,121 @@
 //! What comes after a part's rows, and after all rows: indexes, constraints, sequences, views, grants.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::error::SqlState;
 
-use super::connection::quoted;
+use super::chain::Link;
+use super::connection::{Session, quoted};
 use super::roles::{self, Mapped};
 use super::target::Target;
 use super::toc::Entry;
 use super::{carry, large, restore, survey};
 use crate::error::{Error, Kind, Result};
+use crate::store::{Part, Step};
 
 /// So many sequences are set in one go.
 const SEQUENCES: usize = 100;
 
+/// So many tables are looked at by one statement.
+const STATISTICS: usize = 100;
+
+const ANALYZE: &str = "ANALYZE";
+const FREEZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false)";
+const FREEZE_AND_ANALYZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
+
+/// Statements after which VACUUM takes all rows for committed that are: one whose commit is not on disk yet is none to it
+/// (`SetHintBits` in PostgreSQL's source). The server remembers how far that is for 32 transactions together, so those to
+/// come must not be among those that were; and a commit waits for the disk only if its transaction has written.
+fn settled() -> String {
+    let mut script = "BEGIN; SELECT txid_current(); COMMIT; ".repeat(32);
+    script.push_str("BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'envsyncd', ''); COMMIT");
+    script
+}
+
+/// Does something with tables; if that fails, with one by one, so that the error names the table.
+async fn treat(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
+    let quoted: Vec<String> = names
+        .iter()
+        .map(|(schema, table)| format!("{}.{}", quoted(schema), quoted(table)))
+        .collect();
+    if quoted.is_empty()
+        || session
+            .run(&format!("{what} {}", quoted.join(", ")))
+            .await
+            .is_ok()
+    {
+        return Ok(());
+    }
+    for ((schema, table), name) in names.iter().zip(&quoted) {
+        session
+            .run(&format!("{what} {name}"))
+            .await
+            .map_err(|error| error.within(format!("statistics of {schema}.{table}")))?;
+    }
+    Ok(())
+}
+
 impl Target {
+    /// What can be done now that a part's rows are in.
+    pub(super) fn after_rows(&self, part: &Part) -> Vec<Step> {
+        let indexes: Vec<usize> = self
+            .indexes_on(part)
+            .iter()
+            .map(|place| *place as usize)
+            .collect();
+        let Some(table) = self.table_of(part) else {
+            return Vec::new();
+        };
+        self.steps(self.made().chain.after_rows(table, part.bytes, &indexes))
+    }
+
+    /// Does a step; returns what can be done then.
+    pub(super) async fn do_step(&self, step: &Step) -> Result<Vec<Step>> {
+        let made = self.made();
+        let link = made.links.lock().expect("no one panics with this lock")[step.id];
+        match link {
+            Link::Index(place) => self.build_index(place).await?,
+            Link::Statistics(table) => {
+                let Some(name) = made.tables.iter().find(|(_, id)| **id == table) else {
+                    return Ok(Vec::new());
+                };
+                let session = self.session().await?;
+                treat(&session, ANALYZE, &[name.0]).await?;
+                self.rest(session);
+            }
+            Link::Key(place) => {
+                let key = &made.sorted.foreign_keys[place];
+                self.several(std::slice::from_ref(key)).await?;
+            }
+        }
+        Ok(self.steps(made.chain.after(link)))
+    }
+
+    fn steps(&self, links: Vec<Link>) -> Vec<Step> {
+        let made = self.made();
+        let mut all = made.links.lock().expect("no one panics with this lock");
+        let step = |link: Link| {
+            let bytes = made.chain.bytes(link);
+            let (label, cost) = match link {
+                Link::Index(place) => {
+                    let entry = &made.sorted.indexes[place];
+                    (entry.label(), bytes * restore::weight(entry))
+                }
+                Link::Statistics(_) => ("statistics".to_owned(), bytes),
+                Link::Key(place) => (made.sorted.foreign_keys[place].label(), bytes),
+            };
+            all.push(link);
+            Step {
+                label,
+                id: all.len() - 1,
+                cost,
+            }
+        };
+        links.into_iter().map(step).collect()
+    }
+
     /// Builds an index that waits, and after the last one of its table the constraints that wait for it.
     pub(super) async fn build_index(&self, place: usize) -> Result<()> {
         let made = self.made();
@@ -65,35 +164,71 @@ impl Target {
         .await
     }
 
-    /// Statistics of every table that has none yet, several at a time: the first queries on the published database need
-    /// them. Rows that came in slices are not frozen yet, nor marked as visible to all; now no transaction of ours is
-    /// left that is older than they are, and would stand in the way of that.
+    /// Statistics of every table that has none yet, and rows that are frozen and marked as visible to all where they were
+    /// not loaded so: the first queries on the published database need both. Now no transaction of ours is left that is
+    /// older than the rows, and would stand in the way of that.
     pub(super) async fn analyze(&self) -> Result<()> {
         let made = self.made();
-        let mut statements: Vec<String> = {
-            let analyzed = made.analyzed.lock().expect("no one panics with this lock");
-            let left = made.tables.iter().filter(|(_, id)| !analyzed.contains(id));
-            left.map(|(name, _)| {
-                let what = if made.sliced.contains(name) {
-                    "VACUUM (FREEZE, ANALYZE, INDEX_CLEANUP false, TRUNCATE false)"
-                } else {
-                    "ANALYZE"
+        let mut groups: BTreeMap<&str, Vec<&(String, String)>> = BTreeMap::new();
+        let mut lists = Vec::new();
+        {
+            let thawed = made.thawed.lock().expect("no one panics with this lock");
+            for (name, id) in &made.tables {
+                let what = match (thawed.contains(id), made.chain.is_analyzed(*id)) {
+                    (true, true) => FREEZE,
+                    (true, false) => FREEZE_AND_ANALYZE,
+                    (false, false) => ANALYZE,
+                    (false, true) => continue,
                 };
-                format!("{what} {}.{}", quoted(&name.0), quoted(&name.1))
-            })
-            .collect()
-        };
-        // What takes longest comes first.
-        statements.sort_by_key(|statement| statement.starts_with("ANALYZE"));
-        stream::iter(statements.into_iter().map(|statement| async move {
+                if made.sliced.contains(name) {
+                    // What takes longest comes first.
+                    lists.push((what, vec![name]));
+                } else {
+                    groups.entry(what).or_default().push(name);
+                }
+            }
+        }
+        for (what, names) in &groups {
+            lists.extend(names.chunks(STATISTICS).map(|some| (*what, some.to_vec())));
+        }
+        if lists.iter().any(|(what, _)| *what != ANALYZE) {
             let session = self.session().await?;
-            session.run(&statement).await?;
+            session.run(&settled()).await?;
+            self.rest(session);
+        }
+        let lists = &lists;
+        stream::iter((0..lists.len()).map(|place| async move {
+            let session = self.session().await?;
+            let (what, names) = &lists[place];
+            treat(&session, what, names).await?;
             self.rest(session);
             Ok(())
         }))
         .buffer_unordered(self.context.workers)
         .try_collect::<()>()
         .await
+    }
+
+    /// Statistics that are defined by themselves are made after their tables' own.
+    async fn analyze_extended(&self) -> Result<()> {
+        let made = self.made();
+        let extended: HashSet<i64> = made
+            .sorted
+            .after
+            .iter()
+            .filter(|entry| entry.kind == "STATISTICS")
+            .flat_map(|entry| entry.needs())
+            .collect();
+        let tables: Vec<&(String, String)> = made
+            .tables
+            .iter()
+            .filter(|(_, id)| extended.contains(id))
+            .map(|(name, _)| name)
+            .collect();
+        let session = self.session().await?;
+        treat(&session, ANALYZE, &tables).await?;
+        self.rest(session);
+        Ok(())
     }
 
     pub(super) async fn refresh_views(&self, made_in: &[Arc<Entry>]) -> Result<()> {
@@ -114,6 +249,12 @@ impl Target {
                     .run(&format!("REFRESH MATERIALIZED VIEW {view}"))
                     .await
                     .map_err(|error| error.within(format!("{} cannot be filled", entry.label())))?;
+                treat(
+                    &session,
+                    FREEZE_AND_ANALYZE,
+                    &[&(schema, entry.tag().to_owned())],
+                )
+                .await?;
             }
         }
         self.rest(session);
@@ -192,6 +333,7 @@ impl Target {
                 let rows = carry::copy(&live, &session, part).await?;
                 tracing::info!(table = part.label(), rows, "kept the target's own rows");
             }
+            self.thaw(&made.carried.parts);
         }
         self.set_sequences().await?;
         let on_views = |place: &usize| {
@@ -227,20 +369,21 @@ impl Target {
         for place in later {
             self.build_index(place).await?;
         }
-        // Tables whose statistics came with their rows are small.
-        let small = made
-            .analyzed
-            .lock()
-            .expect("no one panics with this lock")
-            .clone();
+        let left: Vec<Arc<Entry>> = made
+            .chain
+            .keys_left()
+            .into_iter()
+            .map(|place| made.sorted.foreign_keys[place].clone())
+            .collect();
         let tables: HashSet<i64> = made.tables.values().copied().collect();
-        self.make_several(&made.sorted.foreign_keys, |key| {
+        self.make_several(&left, |key| {
             let mut tables = key.needs().filter(|need| tables.contains(need));
-            !tables.all(|table| small.contains(&table))
+            !tables.all(|table| made.chain.is_small(table))
         })
         .await?;
         self.make_in_order(&session, &made.sorted.after, &mut mapped)
             .await?;
+        self.analyze_extended().await?;
         self.grant(&session, &late, &mut mapped).await?;
         // Not before all views are what they are: one that needs a primary key is a placeholder until then.
         self.refresh_views(&made.sorted.before).await?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use super::chain::{Chain, Link};
 use super::connection::{LOADING, READING, Session, quoted};
 use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
@@ -30,9 +31,13 @@ pub(super) struct Incoming {
     pub(super) indexes_of: HashMap<i64, Vec<u32>>,
     /// Tables whose rows come in slices.
     pub(super) sliced: HashSet<(String, String)>,
+    /// Tables whose rows were not frozen when they were loaded.
+    pub(super) thawed: Mutex<HashSet<i64>>,
     pub(super) materialized: HashSet<i64>,
-    /// Tables whose statistics are there.
-    pub(super) analyzed: Mutex<HashSet<i64>>,
+    /// How far tables are.
+    pub(super) chain: Chain,
+    /// What a step stands for, by its number.
+    pub(super) links: Mutex<Vec<Link>>,
     /// How many locks one session may hold at a time.
     pub(super) locks: usize,
     /// Objects of the source that the target's user may not treat as they are there.
@@ -257,6 +262,31 @@ impl Target {
                 }
             }
         }
+        // A key names the table that it is on, and what makes the other one's rows unique.
+        let mut tables_of: HashMap<i64, i64> = tables.values().map(|id| (*id, *id)).collect();
+        for table in tables.values() {
+            let places = indexes_of.get(table).into_iter().flatten();
+            let indexes = places.map(|place| &sorted.indexes[*place as usize]);
+            tables_of.extend(indexes.map(|index| (index.id, *table)));
+        }
+        let keys = sorted.foreign_keys.iter().map(|key| {
+            let needed: BTreeSet<i64> = key
+                .needs()
+                .filter_map(|need| tables_of.get(&need).copied())
+                .collect();
+            needed.into_iter().collect()
+        });
+        // Rows of a partition that is sorted anew come with other parts, too; slices are vacuumed when all is built.
+        let open = survey
+            .parts
+            .iter()
+            .filter(|part| part.slice.is_some() || definitions.by_root.contains_key(&part.id))
+            .filter_map(|part| {
+                let name = (part.schema.clone().unwrap_or_default(), part.name.clone());
+                tables.get(&name).copied()
+            })
+            .collect();
+        let chain = Chain::new(keys.collect(), open);
         let locks = batch::locks(&self.admin, self.context.workers).await?;
         let made = Incoming {
             objects,
@@ -274,8 +304,10 @@ impl Target {
                 .filter(|part| part.slice.is_some())
                 .map(|part| (part.schema.clone().unwrap_or_default(), part.name.clone()))
                 .collect(),
+            thawed: Mutex::default(),
             materialized,
-            analyzed: Mutex::default(),
+            chain,
+            links: Mutex::default(),
             locks,
             excused: Mutex::default(),
         };

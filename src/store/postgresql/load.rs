@@ -10,10 +10,20 @@ use crate::store::{Chunks, Part};
 
 /// Tables of at most so many bytes are not worth a TRUNCATE: it gives them a new file, and removing the old one makes
 /// the commit wait for the disk, `synchronous_commit = off` or not (`RecordTransactionCommit` in PostgreSQL's source).
-/// ANALYZE reads all of such a table, and so leaves its rows marked as committed.
+/// They are frozen at the end, many at a time.
 pub(super) const SMALL: u64 = 256 * 1024;
 
 impl Target {
+    /// Notes that these tables' rows are not frozen.
+    pub(super) fn thaw(&self, parts: &[Part]) {
+        let mut thawed = self
+            .made()
+            .thawed
+            .lock()
+            .expect("no one panics with this lock");
+        thawed.extend(parts.iter().filter_map(|part| self.table_of(part)));
+    }
+
     /// Takes a part's rows in one transaction.
     pub(super) async fn take_rows(&self, part: &Part, chunks: Chunks) -> Result<u64> {
         let session = self.session().await?;
@@ -51,11 +61,8 @@ impl Target {
             // server with wal_level = minimal, without WAL.
             session.run(&format!("BEGIN; TRUNCATE ONLY {name}")).await?;
             options.push("FREEZE".to_owned());
-        } else if part.slice.is_some() {
-            // A commit that is not on disk yet is none to the vacuum that comes for sliced tables.
-            session
-                .run("BEGIN; SET LOCAL synchronous_commit = on")
-                .await?;
+        } else {
+            self.thaw(std::slice::from_ref(part));
         }
         let with = if options.is_empty() {
             String::new()
@@ -73,7 +80,7 @@ impl Target {
             copy.send(chunk?.data).await.map_err(within)?;
         }
         let rows = copy.finish().await.map_err(within)?;
-        if frozen || part.slice.is_some() {
+        if frozen {
             session.run("COMMIT").await.map_err(within)?;
         }
         self.rest(session);

@@ -266,6 +266,7 @@ impl Target {
                 format!("writing {}: not every COPY was answered", label(parts)),
             ));
         }
+        self.thaw(parts);
         self.analyze_now(&session, parts).await;
         self.rest(session);
         Ok(taken)
@@ -280,8 +281,8 @@ impl Target {
             .is_ok()
         {
             let made = self.made();
-            let mut analyzed = made.analyzed.lock().expect("no one panics with this lock");
-            analyzed.extend(parts.iter().filter_map(|part| self.table_of(part)));
+            made.chain
+                .are_ready(parts.iter().filter_map(|part| self.table_of(part)));
         }
         // If not, it is done again when everything is there, and then has to succeed.
     }

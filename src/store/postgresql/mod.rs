@@ -5,6 +5,7 @@ mod batch;
 mod belongings;
 mod carry;
 mod catalogue;
+mod chain;
 mod collations;
 mod complete;
 mod connection;

@@ -190,16 +190,7 @@ impl store::Target for Target {
     }
 
     fn steps_after(&self, part: &Part) -> Vec<Step> {
-        let indexes = &self.made().sorted.indexes;
-        self.indexes_on(part)
-            .iter()
-            .map(|place| (*place as usize, &indexes[*place as usize]))
-            .map(|(place, entry)| Step {
-                label: entry.label(),
-                id: place,
-                cost: part.bytes * restore::weight(entry),
-            })
-            .collect()
+        self.after_rows(part)
     }
 
     fn lots(&self, parts: &[Part]) -> Vec<Range<usize>> {
@@ -210,8 +201,8 @@ impl store::Target for Target {
         self.take_lot(parts, lot).await
     }
 
-    async fn build(&self, step: &Step) -> Result<()> {
-        self.build_index(step.id).await
+    async fn build(&self, step: &Step) -> Result<Vec<Step>> {
+        self.do_step(step).await
     }
 
     async fn finish(&self) -> Result<()> {

@@ -188,3 +188,42 @@ fn rows_longer_than_any_buffer_arrive_whole_in_text_and_in_binary_and_so_do_none
     let rows = scene.bed.status("app")["tasks"][0]["rows"].as_u64();
     assert_eq!(rows, Some(200_018));
 }
+
+#[test]
+fn the_first_queries_on_the_published_database_find_statistics_and_rows_visible_to_all() {
+    let scene = Scene::new();
+    scene.source(
+        "CREATE TABLE towns (id int PRIMARY KEY, country text, language text, filler text);
+         INSERT INTO towns SELECT g, 'c' || g % 5, 'l' || g % 5, repeat(md5(g::text), 8) FROM generate_series(1, 4000) AS g;
+         CREATE STATISTICS towns_dependent (dependencies) ON country, language FROM towns;
+         CREATE TABLE tiny (id int PRIMARY KEY REFERENCES towns, note text);
+         INSERT INTO tiny SELECT g, 'note' FROM generate_series(1, 30) AS g;
+         CREATE STATISTICS tiny_distinct (ndistinct) ON id, note FROM tiny;
+         CREATE TYPE mood AS ENUM ('glad', 'sad');
+         CREATE TABLE moods (m mood, n int) PARTITION BY HASH (m);
+         CREATE TABLE moods_0 PARTITION OF moods FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+         CREATE TABLE moods_1 PARTITION OF moods FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+         INSERT INTO moods SELECT (ARRAY['glad', 'sad']::mood[])[1 + g % 2], g FROM generate_series(1, 3000) AS g;
+         CREATE MATERIALIZED VIEW by_country AS SELECT country, count(*) AS n FROM towns GROUP BY country;",
+    );
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    let late = "SELECT coalesce(string_agg(relname, ',' ORDER BY relname), '') FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'm') AND pg_relation_size(oid) > 0";
+    assert_eq!(
+        scene.live(&format!("{late} AND relallvisible < relpages")),
+        ""
+    );
+    assert_eq!(scene.live(&format!("{late} AND reltuples < 1")), "");
+    let all = "by_country,moods,orders,tiny,towns,users";
+    assert_eq!(
+        scene.live(
+            "SELECT string_agg(DISTINCT tablename, ',' ORDER BY tablename) FROM pg_stats
+             WHERE schemaname = 'public' AND tablename !~ '_[01]$'"
+        ),
+        all
+    );
+    assert_eq!(
+        scene.live("SELECT string_agg(statistics_name, ',' ORDER BY statistics_name) FROM pg_stats_ext WHERE dependencies IS NOT NULL OR n_distinct IS NOT NULL"),
+        "tiny_distinct,towns_dependent"
+    );
+}
