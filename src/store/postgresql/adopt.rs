@@ -48,13 +48,19 @@ const WHICH: &str = "SELECT (SELECT system_identifier::text FROM pg_control_syst
 impl Target {
     /// Has the server copy the source's files into a new incoming, if nothing is in the way.
     pub(super) async fn take_files(&self, source: &Source) -> Result<bool> {
-        let own = match self.look(source).await? {
-            Ok(own) => own,
-            Err(why) => {
-                tracing::debug!(why, "the database's files are not copied");
-                return Ok(false);
-            }
+        let why = match self.look(source).await {
+            Ok(Ok(own)) => return self.take_files_of(source, own).await,
+            Ok(Err(why)) => why.to_owned(),
+            Err(error) if error.kind() == Kind::Connection => return Err(error),
+            // Who may not ask may still copy rows.
+            Err(error) => error.to_string(),
         };
+        tracing::debug!(why, "the database's files are not copied");
+        Ok(false)
+    }
+
+    /// The same, when nothing is in the way; `own` is the server's process of the source's session.
+    async fn take_files_of(&self, source: &Source, own: i32) -> Result<bool> {
         source.step_aside();
         let copied = self.copy_files(source.database(), own).await;
         let back = source.come_back().await;

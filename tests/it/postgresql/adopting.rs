@@ -170,6 +170,18 @@ fn everything_in_the_files_is_as_it_was_by_checksum_and_by_pg_dump() {
 }
 
 #[test]
+fn the_newest_server_copies_files_as_well() {
+    let cluster = Cluster::builder().newer().start();
+    let scene = Scene::on(&cluster, &cluster);
+    scene
+        .with_newest_pg_dump(&["--once"], &scene.write(&scene.job()))
+        .expect(0)
+        .says(&[COPIED]);
+    scene.live_is_new();
+    assert_equal(&cluster.pg_dump(&scene.from), &cluster.pg_dump(&scene.to));
+}
+
+#[test]
 fn who_is_in_the_source_stays_there_undisturbed_and_rows_are_copied() {
     let scene = on_one();
     let mut guest = Guest::of(&scene);
