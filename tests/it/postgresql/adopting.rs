@@ -182,6 +182,27 @@ fn the_newest_server_copies_files_as_well() {
 }
 
 #[test]
+fn an_extension_s_own_rows_are_no_difference() {
+    let scene = on_one();
+    // As an extension's script does it: of its table only what others add is dumped.
+    scene.source(
+        "CREATE EXTENSION citext; CREATE TABLE config (id int); INSERT INTO config SELECT generate_series(1, 10);
+         ALTER EXTENSION citext ADD TABLE config;
+         UPDATE pg_extension SET extconfig = ARRAY['config'::regclass::oid], extcondition = ARRAY['WHERE id > 7'] WHERE extname = 'citext'",
+    );
+    for verify in ["rows", "checksum"] {
+        let job = scene.job().task(&format!("verify = \"{verify}\""));
+        let outcome = once(&scene, &job).expect(0).says(&[COPIED]);
+        assert!(
+            !outcome.stderr.contains("copying rows"),
+            "{}",
+            outcome.stderr
+        );
+        assert_eq!(scene.live("SELECT count(*) FROM config"), "10");
+    }
+}
+
+#[test]
 fn who_is_in_the_source_stays_there_undisturbed_and_rows_are_copied() {
     let scene = on_one();
     let mut guest = Guest::of(&scene);
