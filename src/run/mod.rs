@@ -3,10 +3,12 @@
 //! policy -> locks -> survey -> prepare incoming -> copy parts -> finish -> verify -> scripts -> (all tasks built) ->
 //! maintenance on -> publish -> after_publish -> maintenance off -> record
 //!
+//! Where the store can copy the source's files by itself, that comes before the survey and instead of rows ([`adopt`]).
 //! A task that is published in place is only prepared before maintenance, and emptied and loaded in it ([`in_place`]).
 //! Low priority comes even before: it belongs to the whole process (see `guard::priority`). All of a job's tasks are
 //! built and verified before the first is published; if publishing a later one fails, the earlier ones are undone.
 
+mod adopt;
 mod copy;
 pub mod hooks;
 pub mod in_place;
@@ -347,6 +349,7 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
     }
     order.step("survey");
     site.pace.check().await?;
+    let adopted = adopt::files(site).await?;
     let server = site.target.server().await?;
     let survey = site.source.survey(&server).await?;
     plan::warn_unmatched(&site.context.selection, &survey);
@@ -366,6 +369,14 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
         tracing::info!("everything is prepared; the rows come once live is emptied");
         return Ok(());
     }
+    if adopted {
+        order.step("verify");
+        if adopt::is_accepted(site, &survey).await? {
+            return complete(order, site).await;
+        }
+        order.step("prepare");
+        site.target.prepare(&survey).await?;
+    }
     fill(order, site, &survey).await
 }
 
@@ -383,8 +394,13 @@ async fn fill(order: &Order, site: &Arc<Site>, survey: &Survey) -> Result<()> {
     site.target.finish().await?;
     step("verify");
     verify::verify(site, survey).await?;
+    complete(order, site).await
+}
+
+/// What comes once incoming is what the source is.
+async fn complete(order: &Order, site: &Arc<Site>) -> Result<()> {
     site.source.close().await;
-    step("scripts");
+    order.step(in_place::step(&site.task, "scripts"));
     scripts::run(site).await?;
     site.board.built();
     tracing::info!("incoming is complete");

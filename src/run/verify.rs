@@ -57,7 +57,7 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
 }
 
 /// What is not the same on both sides, but for what each version has its own words for.
-async fn differences(site: &Arc<Site>, survey: &Survey) -> Result<Vec<Difference>> {
+pub(super) async fn differences(site: &Arc<Site>, survey: &Survey) -> Result<Vec<Difference>> {
     let (source, target) = tokio::try_join!(site.source.digest(), site.target.digest())?;
     if source == target {
         return Ok(Vec::new());
@@ -79,7 +79,7 @@ async fn differences(site: &Arc<Site>, survey: &Survey) -> Result<Vec<Difference
     Ok(rest)
 }
 
-fn shortened(difference: &Difference) -> String {
+pub(super) fn shortened(difference: &Difference) -> String {
     let text = difference
         .to_string()
         .split_whitespace()
@@ -92,7 +92,8 @@ fn shortened(difference: &Difference) -> String {
     }
 }
 
-async fn compare(site: &Arc<Site>, part: &Part) -> Result<()> {
+/// Compares a part's checksums.
+pub(super) async fn compare(site: &Arc<Site>, part: &Part) -> Result<()> {
     let (source, target) =
         tokio::try_join!(site.source.checksum(part), site.target.checksum(part))?;
     if source == target {

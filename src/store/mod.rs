@@ -255,6 +255,10 @@ pub trait Source: Send + Sync {
             format!("this store does not read {} parts in one go", parts.len()),
         ))
     }
+    /// Rows of a part; of a table in slices all of them.
+    async fn count(&self, part: &Part) -> Result<u64> {
+        Ok(self.checksum(part).await?.rows)
+    }
     /// Everything that has a definition, but for what the selection leaves out.
     async fn catalogue(&self) -> Result<Catalogue>;
     /// The catalogue's digest, in less memory.
@@ -287,6 +291,14 @@ pub trait Target: Send + Sync {
     async fn sweep(&self) -> Result<Vec<String>>;
     /// Refuses, before anything is made, what could never be published. Writes nothing; `plan` calls it too.
     async fn check(&self, survey: &Survey) -> Result<()>;
+    /// Before the survey, and only if rows need keep to no pace: takes the whole source into a new incoming as the store's
+    /// own copy of its files, where both are on one server, nothing changes on the way and nobody is disturbed. The source
+    /// may have to step aside for it, and is back when this returns. `false`: not possible, and there is no incoming.
+    /// After `true`, `prepare` takes incoming as it is, for nothing but the calls from `catalogue` on; whoever finds it to
+    /// be another than the survey's can `discard` it, and `prepare` anew.
+    async fn adopt_files(&self, _source: &dyn Source) -> Result<bool> {
+        Ok(false)
+    }
     /// Makes an empty incoming with the tables of the survey.
     async fn prepare(&self, survey: &Survey) -> Result<()>;
     /// Empties live, for a task that is published in place, and keeps everyone out until `publish`: what is live then has
@@ -337,6 +349,10 @@ pub trait Target: Send + Sync {
     /// Everything after the rows: the rest of the indexes, constraints, sequences, rows and tables that the target
     /// keeps, grants. Incoming is complete when it returns.
     async fn finish(&self) -> Result<()>;
+    /// Rows of a part in incoming; of a table in slices all of them.
+    async fn count(&self, part: &Part) -> Result<u64> {
+        Ok(self.checksum(part).await?.rows)
+    }
     /// Everything in incoming that has a definition, but for what it took over from live.
     async fn catalogue(&self) -> Result<Catalogue>;
     /// The catalogue's digest, in less memory; and whatever else `catalogue` makes sure of.

@@ -1,5 +1,6 @@
 //! PostgreSQL, from server to server, as its users meet it.
 
+mod adopting;
 mod collations;
 mod constraints;
 mod copying;

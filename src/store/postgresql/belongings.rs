@@ -106,7 +106,7 @@ impl Target {
             &excused,
             exact,
         );
-        for difference in &found {
+        for difference in found.iter().filter(|_| !made.is_adopted) {
             tracing::error!(
                 difference = difference.as_str(),
                 "not the same on both sides"

@@ -40,6 +40,8 @@ pub(super) struct Incoming {
     pub(super) links: Mutex<Vec<Link>>,
     /// How many locks one session may hold at a time.
     pub(super) locks: usize,
+    /// It is a copy of the source's files: nothing of it was made, and nothing has to be.
+    pub(super) is_adopted: bool,
     /// Objects of the source that the target's user may not treat as they are there.
     pub(super) excused: Mutex<HashSet<(u32, u32)>>,
 }
@@ -105,6 +107,7 @@ impl Target {
     pub(super) fn made(&self) -> &Incoming {
         self.incoming
             .get()
+            .or_else(|| self.adopted.get())
             .expect("prepare comes before anything that needs incoming")
     }
 
@@ -123,24 +126,15 @@ impl Target {
                 "the source is no PostgreSQL database",
             ));
         };
-        let live = publish::exists(&self.admin, &self.names.live).await?;
         let (mut tablespace, mut owner) = (String::new(), None);
-        if live {
-            let row = self
-                .admin
-                .query_one(
-                    "SELECT t.spcname::text, r.rolname::text FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace \
-                     JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = $1",
-                    &[&self.names.live],
-                )
-                .await
-                .map_err(self.admin.explain())?;
+        if let Some(live) = self.place_and_owner_of_live().await? {
             // The default needs no privilege unless it is named.
-            if row.get::<_, &str>(0) != "pg_default" {
-                tablespace = format!(" TABLESPACE {}", quoted(row.get(0)));
+            if live.0 != "pg_default" {
+                tablespace = format!(" TABLESPACE {}", quoted(&live.0));
             }
-            owner = Some(row.get::<_, String>(1));
+            owner = Some(live.1);
         }
+        let live = owner.is_some();
         let incoming = quoted(&self.names.incoming);
         self.admin
             .run(&format!(
@@ -154,22 +148,7 @@ impl Target {
                     self.names.incoming
                 ))
             })?;
-        // Nobody looks at what is not published yet, or by mistake.
-        self.admin
-            .run(&publish::closed(&self.names.incoming))
-            .await?;
-        if live {
-            // Now, so that what cannot be carried over fails the run before hours of copying.
-            for statement in
-                publish::settings_of(&self.admin, &self.names.live, &self.names.incoming).await?
-            {
-                self.admin.run(&statement).await.map_err(|error| {
-                    error
-                        .within("a setting of the live database cannot be carried over")
-                        .hint(format!("the statement was: {statement}"))
-                })?;
-            }
-        }
+        self.close_and_set(live).await?;
         // What is made need not be kept: it goes with the lists that it is sorted into.
         let toc = std::mem::take(
             &mut *definitions
@@ -309,6 +288,7 @@ impl Target {
             chain,
             links: Mutex::default(),
             locks,
+            is_adopted: false,
             excused: Mutex::default(),
         };
         if self.incoming.set(made).is_err() {
@@ -316,6 +296,41 @@ impl Target {
         }
         self.make_before(&mut mapped).await?;
         self.tell(mapped);
+        Ok(())
+    }
+
+    /// The live database's tablespace and owner.
+    pub(super) async fn place_and_owner_of_live(&self) -> Result<Option<(String, String)>> {
+        let row = self
+            .admin
+            .query_opt(
+                "SELECT t.spcname::text, r.rolname::text FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace \
+                 JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = $1",
+                &[&self.names.live],
+            )
+            .await
+            .map_err(self.admin.explain())?;
+        Ok(row.map(|row| (row.get(0), row.get(1))))
+    }
+
+    /// Keeps others out of an incoming that was just created, and gives it live's settings, if there is a live.
+    pub(super) async fn close_and_set(&self, live: bool) -> Result<()> {
+        // Nobody looks at what is not published yet, or by mistake.
+        self.admin
+            .run(&publish::closed(&self.names.incoming))
+            .await?;
+        if live {
+            // Now, so that what cannot be carried over fails the run before hours of copying.
+            for statement in
+                publish::settings_of(&self.admin, &self.names.live, &self.names.incoming).await?
+            {
+                self.admin.run(&statement).await.map_err(|error| {
+                    error
+                        .within("a setting of the live database cannot be carried over")
+                        .hint(format!("the statement was: {statement}"))
+                })?;
+            }
+        }
         Ok(())
     }
 

@@ -47,9 +47,8 @@ impl Target {
         };
         // An extension's table may have rows from its script, a root has other partitions' rows.
         // A slice's table has the other slices' rows.
-        let shared = root.is_some()
-            || definitions.extension_tables.contains(&part.id)
-            || part.slice.is_some();
+        let shared =
+            root.is_some() || definitions.conditions.contains_key(&part.id) || part.slice.is_some();
         let mut options: Vec<String> = definitions
             .traits
             .copy_option(part.encoding)

@@ -202,7 +202,7 @@ impl Target {
             part.bytes > SMALL
                 || large::is(part)
                 || definitions.by_root.contains_key(&part.id)
-                || definitions.extension_tables.contains(&part.id)
+                || definitions.conditions.contains_key(&part.id)
         };
         let mut lots = Vec::new();
         let (mut start, mut bytes, mut locks) = (0, 0, 0);

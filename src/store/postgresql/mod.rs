@@ -1,5 +1,6 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
+mod adopt;
 mod advice;
 mod batch;
 mod belongings;
@@ -61,8 +62,8 @@ pub struct Definitions {
     gone: HashSet<(u32, u32)>,
     /// Tables whose rows are the target's own.
     kept: Vec<(String, String)>,
-    /// Parts that are an extension's table: they may have rows from its script.
-    extension_tables: HashSet<usize>,
+    /// Parts that are an extension's table, with the condition on their rows: it may have others from its script.
+    conditions: HashMap<usize, String>,
     /// Large objects' owners, grants and comments.
     large: Vec<large::Described>,
     /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
@@ -140,6 +141,21 @@ fn column_list(columns: &[String]) -> String {
         .map(|column| quoted(column))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// Rows of a part.
+async fn count(session: &Session, part: &Part, condition: &str) -> Result<u64> {
+    let from = if large::is(part) {
+        "pg_largeobject_metadata".to_owned()
+    } else {
+        format!("ONLY {} {condition}", table_name(part))
+    };
+    let row = session
+        .query_one(&format!("SELECT count(*) FROM {from}"), &[])
+        .await
+        .map_err(session.explain())
+        .map_err(|error| error.within(format!("counting the rows of {}", part.label())))?;
+    Ok(row.get::<_, i64>(0) as u64)
 }
 
 /// Rows and the sum of their hashes; two sums of halves, as one of whole hashes could overflow.

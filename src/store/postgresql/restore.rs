@@ -26,6 +26,7 @@ const NEVER: [&str; 12] = [
 ];
 
 /// A dump's entries in the order of a restore.
+#[derive(Default)]
 pub(super) struct Sorted {
     /// Before rows, in order.
     pub(super) before: Vec<Arc<Entry>>,

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -23,8 +23,8 @@ use crate::store::{
 pub struct Source {
     address: Address,
     context: Context,
-    /// Holds the snapshot, and the locks that keep tables from being altered.
-    keeper: Session,
+    /// Holds the snapshot, and the locks that keep tables from being altered. `None` while it has stepped aside.
+    keeper: Mutex<Option<Arc<Session>>>,
     fixed: OnceCell<Fixed>,
     idle: Arc<Mutex<Vec<Session>>>,
 }
@@ -66,10 +66,40 @@ impl Source {
         Ok(Self {
             address,
             context: context.clone(),
-            keeper,
+            keeper: Mutex::new(Some(Arc::new(keeper))),
             fixed: OnceCell::new(),
             idle: Arc::default(),
         })
+    }
+
+    pub(super) fn database(&self) -> &str {
+        self.address.database()
+    }
+
+    pub(super) fn keeper(&self) -> Result<Arc<Session>> {
+        self.own_keeper().clone().ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                "the source was asked while it had stepped aside",
+            )
+        })
+    }
+
+    fn own_keeper(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
+        self.keeper.lock().expect("no one panics with this lock")
+    }
+
+    /// Leaves the database, so that the server can copy its files; only before the survey. The server may need a moment
+    /// to see that we are gone.
+    pub(super) fn step_aside(&self) {
+        self.own_keeper().take();
+    }
+
+    /// Connects again.
+    pub(super) async fn come_back(&self) -> Result<()> {
+        let keeper = self.address.connect(None, READING).await?;
+        *self.own_keeper() = Some(Arc::new(keeper));
+        Ok(())
     }
 
     fn fixed(&self) -> &Fixed {
@@ -79,7 +109,7 @@ impl Source {
     /// Locks every table that is not excluded, then takes the snapshot: so nothing can be truncated or rewritten, which
     /// old snapshots do not see, in the moment between the two. (`pg_dump` has it the other way round.)
     async fn fix(&self) -> Result<(String, Vec<Table>)> {
-        let keeper = &self.keeper;
+        let keeper = &*self.keeper()?;
         for _ in 0..5 {
             let before = survey::tables(keeper, &self.context.selection).await?;
             survey::readable(keeper, &before).await?;
@@ -141,7 +171,7 @@ impl Source {
         tables: &[Table],
         gone: &HashSet<(u32, u32)>,
     ) -> Result<Asked> {
-        let keeper = &self.keeper;
+        let keeper = &*self.keeper()?;
         let columns = survey::columns(keeper).await?;
         let mut parts = survey::parts(tables, &columns, binary, Fate::Copy);
         let mut conditions = HashMap::new();
@@ -198,6 +228,12 @@ impl Source {
         })
     }
 
+    /// The condition on the rows of an extension's table.
+    fn condition(&self, part: &Part) -> &str {
+        let conditions = &self.fixed().conditions;
+        conditions.get(&part.id).map_or("", String::as_str)
+    }
+
     /// A session that sees the snapshot; an idle one if there is.
     async fn session(&self) -> Result<Session> {
         let fixed = self.fixed();
@@ -237,11 +273,12 @@ impl store::Source for Source {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        super::identity(&self.keeper, self.address.database()).await
+        super::identity(&*self.keeper()?, self.address.database()).await
     }
 
     async fn survey(&self, target: &Server) -> Result<Survey> {
-        let (number, text) = survey::version(&self.keeper).await?;
+        let keeper = &*self.keeper()?;
+        let (number, text) = survey::version(keeper).await?;
         let major = number / 10_000;
         if major > target.major {
             return Err(Error::new(
@@ -254,10 +291,9 @@ impl store::Source for Source {
             .hint("upgrade the target first: what the newer version has cannot be copied into the older one"));
         }
         let dump = super::dump::PgDump::find(major).await?;
-        let traits = survey::traits(&self.keeper, number).await?;
+        let traits = survey::traits(keeper, number).await?;
         let since = Instant::now();
         let (snapshot, mut tables) = self.fix().await?;
-        let keeper = &self.keeper;
         let excluded: Vec<u32> = tables
             .iter()
             .filter(|t| t.fate == Fate::Exclude)
@@ -299,7 +335,7 @@ impl store::Source for Source {
         let definitions = Definitions {
             dump,
             kept: with_fate(Fate::Keep),
-            extension_tables: asked.conditions.keys().copied().collect(),
+            conditions: asked.conditions.clone(),
             traits: traits.clone(),
             sequences: asked.sequences,
             populated: asked.populated,
@@ -418,13 +454,16 @@ impl store::Source for Source {
         Ok(digest)
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let session = self.session().await?;
+        let rows = super::count(&session, part, self.condition(part)).await?;
+        self.rest(session);
+        Ok(rows)
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let session = self.session().await?;
-        let condition = self
-            .fixed()
-            .conditions
-            .get(&part.id)
-            .map_or("", String::as_str);
+        let condition = self.condition(part);
         let sum = checksum(
             &session,
             part,
@@ -437,7 +476,18 @@ impl store::Source for Source {
     }
 
     async fn lost(&self) -> Error {
-        let lost = self.keeper.lost().await;
+        let lost = loop {
+            // Not held while we wait: who steps aside is gone at once.
+            let gone = self
+                .own_keeper()
+                .as_ref()
+                .filter(|k| k.is_closed())
+                .cloned();
+            if let Some(keeper) = gone {
+                break keeper.lost().await;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        };
         match self.fixed.get() {
             Some(fixed) if fixed.standby => lost.hint(advice::LOST),
             _ => lost,
@@ -450,7 +500,9 @@ impl store::Source for Source {
             .expect("no one panics with this lock")
             .clear();
         // The keeper's locks end with its transaction; its connection goes when we do.
-        let _ = self.keeper.run("ROLLBACK").await;
+        if let Ok(keeper) = self.keeper() {
+            let _ = keeper.run("ROLLBACK").await;
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use tokio::sync::OnceCell;
 use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::publish::{self, Names};
+use super::source::Source;
 use super::{carry, checksum, restore, survey};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
@@ -29,6 +31,10 @@ pub struct Target {
     /// In a database that is never renamed; it has the lock.
     pub(super) admin: Session,
     pub(super) incoming: OnceCell<Incoming>,
+    /// The same, when the server copied the source's files; `incoming` comes before it, once it was discarded.
+    pub(super) adopted: OnceCell<Incoming>,
+    /// Incoming is a copy of the source's files.
+    pub(super) is_adopted: AtomicBool,
     pub(super) idle: Arc<Mutex<Vec<Session>>>,
     pub(super) progress: Mutex<Progress>,
 }
@@ -79,6 +85,8 @@ impl Target {
             in_place: task.publish == Publish::InPlace,
             admin,
             incoming: OnceCell::new(),
+            adopted: OnceCell::new(),
+            is_adopted: AtomicBool::new(false),
             idle: Arc::default(),
             progress: Mutex::new(Progress::Building),
         })
@@ -173,7 +181,17 @@ impl store::Target for Target {
         Ok(())
     }
 
+    async fn adopt_files(&self, source: &dyn store::Source) -> Result<bool> {
+        match source.as_any().downcast_ref::<Source>() {
+            Some(source) => self.take_files(source).await,
+            None => Ok(false),
+        }
+    }
+
     async fn prepare(&self, survey: &Survey) -> Result<()> {
+        if self.is_adopted.load(Ordering::SeqCst) {
+            return self.prepare_adopted(survey).await;
+        }
         self.make_incoming(survey).await
     }
 
@@ -217,6 +235,15 @@ impl store::Target for Target {
         self.own_digest().await
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let session = self.session().await?;
+        session.run("SET search_path = ''").await?;
+        let rows = super::count(&session, part, self.condition(part)).await?;
+        self.restore_path(&session).await?;
+        self.rest(session);
+        Ok(rows)
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         // With the source's empty search path: the text of a regclass depends on it.
         let session = self.session().await?;
@@ -224,7 +251,7 @@ impl store::Target for Target {
         let sum = checksum(
             &session,
             part,
-            "",
+            self.condition(part),
             self.made().definitions.by_root.get(&part.id),
         )
         .await?;
@@ -359,6 +386,7 @@ impl store::Target for Target {
         if *self.progress.lock().expect("no one panics with this lock") != Progress::Building {
             return Ok(());
         }
+        self.is_adopted.store(false, Ordering::SeqCst);
         // The session that has the lock may be the one that broke.
         if self.admin.is_closed() {
             let admin = self
@@ -412,8 +440,17 @@ impl store::Target for Target {
 }
 
 impl Target {
+    /// The condition on the rows of an extension's table: its other rows are not the source's, unless all came from there.
+    fn condition(&self, part: &Part) -> &str {
+        let made = self.made();
+        let condition = made.definitions.conditions.get(&part.id);
+        condition
+            .filter(|_| made.is_adopted)
+            .map_or("", String::as_str)
+    }
+
     /// The database that the admin session is in.
-    fn admin_database(&self) -> &str {
+    pub(super) fn admin_database(&self) -> &str {
         self.admin.database()
     }
 }
