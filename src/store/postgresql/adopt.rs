@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::carry::Carried;
+use super::chain::Chain;
 use super::connection::{ADMIN, Session, quoted};
 use super::incoming::Incoming;
 use super::restore::Sorted;
@@ -243,7 +244,9 @@ impl Target {
             indexes_of: HashMap::new(),
             sliced: HashSet::new(),
             materialized: HashSet::new(),
-            analyzed: Mutex::default(),
+            chain: Chain::new(Vec::new(), HashSet::new()),
+            links: Mutex::default(),
+            thawed: Mutex::default(),
             locks: batch::locks(&self.admin, self.context.workers).await?,
             is_adopted: true,
             excused: Mutex::default(),
