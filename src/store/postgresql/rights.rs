@@ -159,7 +159,25 @@ pub(super) async fn read(session: &Session, gone: &HashSet<(u32, u32)>) -> Resul
     Ok(found)
 }
 
+/// Whoever owns a thing, in a list of grants.
+const OWNER: &str = "\0owner";
+
 impl Right {
+    /// Whether a new object of this kind grants something to everybody (`acldefault`): functions, types, languages.
+    fn is_public_when_new(&self) -> bool {
+        matches!(self.object.0, 1255 | 1247 | 2612)
+    }
+
+    /// Whether someone else's grants become the owner's own, as on the target they own it.
+    fn grants_to(&self, owner: Option<&str>) -> bool {
+        self.owner.as_deref() != owner
+            && self
+                .grants
+                .iter()
+                .flatten()
+                .any(|grant| Some(grant.to.as_str()) == owner)
+    }
+
     /// Every role that it names.
     fn roles(&self) -> impl Iterator<Item = &str> {
         let grants = self.grants.iter().flatten();
@@ -173,7 +191,6 @@ impl Right {
     /// Grants to others than the owner, as they shall be with another owner and without roles that are not there.
     /// The owner's own are in it by the name of `OWNER`.
     fn translated(&self, owner: Option<&str>, roles: &Roles) -> Option<BTreeSet<Grant>> {
-        const OWNER: &str = "\0owner";
         let grants = self.grants.as_ref()?;
         let was = self.owner.as_deref();
         let name = |role: &str| {
@@ -269,7 +286,14 @@ pub(super) fn differences(
         let same = match (&expected, &actual) {
             (None, None) => true,
             // Without those that are not there it may be what a new object grants.
-            (Some(_), None) => lost_some,
+            (Some(expected), None) => {
+                let mut others = expected.iter().filter(|grant| grant.to != OWNER);
+                let public = others.clone().any(|grant| grant.to.is_empty());
+                let merged = right.grants_to(owner)
+                    && others.all(|grant| grant.to.is_empty())
+                    && public == right.is_public_when_new();
+                lost_some || merged
+            }
             (None, Some(_)) => false,
             (Some(expected), Some(actual)) if exact && !lost_some => expected == actual,
             (Some(expected), Some(actual)) => expected.is_subset(actual),

@@ -57,6 +57,23 @@ fn an_owner_with_createdb_alone_can_be_the_target_and_a_reader_alone_the_source(
 }
 
 #[test]
+fn what_the_source_grants_to_the_role_that_owns_the_copy_is_no_difference() {
+    let scene = Scene::new();
+    let owner = scene.owner_of_live();
+    scene.source(&format!(
+        "CREATE ROLE {owner}; GRANT SELECT, UPDATE ON users TO {owner}; GRANT SELECT (note) ON orders TO {owner};
+         CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1; GRANT EXECUTE ON FUNCTION f TO {owner}"
+    ));
+    let job = Job::between(
+        "postgresql",
+        &scene.source.url("postgres", &scene.from),
+        &scene.target.url(&owner, &scene.to),
+    );
+    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.live_is_new();
+}
+
+#[test]
 fn an_owner_without_createdb_is_told_so_and_nothing_is_changed() {
     let scene = Scene::new();
     let owner = scene.owner_of_live();
