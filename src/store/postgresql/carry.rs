@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::connection::{Session, quoted};
-use super::survey::{self, Sequence, Table};
+use super::sequences::{self, Sequence};
+use super::survey::{self, Table};
 use super::toc::{Entry, Toc};
 use super::{checksum, column_list, relay, table_name};
 use crate::error::{Error, Kind, Result};
@@ -115,7 +116,7 @@ pub(super) async fn plan(
         .iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect();
-    carried.sequences = survey::sequence_values(live, &owned).await?;
+    carried.sequences = sequences::values(live, &owned).await?;
     Ok(carried)
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::connection::Session;
-use super::survey::{OURS, Traits};
+use super::survey::OURS;
+use super::traits::Traits;
 use crate::error::{Error, Kind, Result};
 
 /// A collation that a database uses.

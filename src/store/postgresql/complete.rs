@@ -11,7 +11,7 @@ use super::connection::{Session, quoted};
 use super::roles::{self, Mapped};
 use super::target::Target;
 use super::toc::Entry;
-use super::{carry, large, restore, survey};
+use super::{carry, large, restore, sequences};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Part, Step};
 
@@ -269,7 +269,7 @@ impl Target {
             .iter()
             .map(|s| (s.schema.as_str(), s.name.as_str()))
             .collect();
-        let all: Vec<&survey::Sequence> = made
+        let all: Vec<&sequences::Sequence> = made
             .definitions
             .sequences
             .iter()
@@ -287,7 +287,7 @@ impl Target {
         .await
     }
 
-    async fn set_some(&self, some: &[&survey::Sequence]) -> Result<()> {
+    async fn set_some(&self, some: &[&sequences::Sequence]) -> Result<()> {
         let session = self.session().await?;
         let script: Vec<String> = some
             .iter()
@@ -309,7 +309,7 @@ impl Target {
             .iter()
             .map(|s| (s.schema.clone(), s.name.clone()))
             .collect();
-        let now = survey::sequence_values(&session, &names).await?;
+        let now = sequences::values(&session, &names).await?;
         if let Some(wrong) = now.iter().find(|s| !some.contains(s)) {
             return Err(Error::new(
                 Kind::Verify,

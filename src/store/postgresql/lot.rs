@@ -12,8 +12,8 @@ use super::connection::Session;
 use super::large;
 use super::load::SMALL;
 use super::relay::{COPY_DATA, COPY_DONE, Talk, rows_of};
-use super::survey::Traits;
 use super::target::Target;
+use super::traits::Traits;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Encoding, Lot, LotChunk, Part};
 

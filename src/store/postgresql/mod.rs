@@ -27,12 +27,14 @@ mod restore;
 mod rights;
 mod roles;
 mod said;
+mod sequences;
 mod source;
 mod split;
 mod survey;
 mod target;
 mod tls;
 mod toc;
+mod traits;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -54,8 +56,8 @@ pub struct Definitions {
     dump: dump::PgDump,
     /// The source's major version.
     major: u32,
-    traits: survey::Traits,
-    sequences: Vec<survey::Sequence>,
+    traits: traits::Traits,
+    sequences: Vec<sequences::Sequence>,
     /// Materialized views that have rows.
     populated: HashSet<(String, String)>,
     /// What is not made, as (catalogue, oid).

@@ -11,7 +11,10 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::survey::{self, Table};
-use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, split};
+use super::traits::{self, Traits};
+use super::{
+    Definitions, advice, catalogue, checksum, constraints, large, lot, relay, sequences, split,
+};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -37,7 +40,7 @@ struct Fixed {
     since: Instant,
     threshold: Option<Duration>,
     snapshot: String,
-    traits: survey::Traits,
+    traits: Traits,
     gone: HashSet<(u32, u32)>,
     /// Conditions on the rows of extensions' tables, by part.
     conditions: HashMap<usize, String>,
@@ -49,7 +52,7 @@ struct Fixed {
 struct Asked {
     parts: Vec<(u32, Part)>,
     conditions: HashMap<usize, String>,
-    sequences: Vec<survey::Sequence>,
+    sequences: Vec<sequences::Sequence>,
     large: Vec<large::Described>,
     by_root: HashMap<usize, (String, String)>,
     populated: HashSet<(String, String)>,
@@ -217,7 +220,7 @@ impl Source {
         Ok(Asked {
             parts,
             conditions,
-            sequences: survey::sequences(keeper, gone).await?,
+            sequences: sequences::all(keeper, gone).await?,
             large,
             by_root,
             populated: survey::populated(keeper).await?,
@@ -291,7 +294,7 @@ impl store::Source for Source {
             .hint("upgrade the target first: what the newer version has cannot be copied into the older one"));
         }
         let dump = super::dump::PgDump::find(major).await?;
-        let traits = survey::traits(keeper, number).await?;
+        let traits = traits::read(keeper, number).await?;
         let since = Instant::now();
         let (snapshot, mut tables) = self.fix().await?;
         let excluded: Vec<u32> = tables

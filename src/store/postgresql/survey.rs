@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tokio_postgres::Row;
-
-use super::connection::{Session, literal, quoted};
+use super::connection::Session;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Encoding, Fate, Part, Selection};
 
@@ -21,30 +19,6 @@ pub(super) struct Table {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) fate: Fate,
-}
-
-/// How a database was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Traits {
-    pub(super) encoding: String,
-    pub(super) collate: String,
-    pub(super) ctype: String,
-    /// `c`: the C library, `i`: ICU, `b`: built in.
-    pub(super) provider: String,
-    pub(super) locale: Option<String>,
-    pub(super) icu_rules: Option<String>,
-    pub(super) collation_version: Option<String>,
-    /// The database's own search path, as SQL writes it: functions in indexes and constraints may count on it.
-    pub(super) search_path: String,
-}
-
-/// A sequence's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sequence {
-    pub(super) schema: String,
-    pub(super) name: String,
-    pub(super) last_value: i64,
-    pub(super) is_called: bool,
 }
 
 /// Schemas of applications.
@@ -68,100 +42,6 @@ pub(super) async fn version(session: &Session) -> Result<(u32, String)> {
         .hint("version 12 is the oldest that works"));
     }
     Ok((number, row.get(1)))
-}
-
-/// The database's traits.
-pub(super) async fn traits(session: &Session, version: u32) -> Result<Traits> {
-    let (locale, rules) = match version / 10_000 {
-        17.. => ("datlocale", "daticurules"),
-        16 => ("daticulocale", "daticurules"),
-        15 => ("daticulocale", "NULL::text"),
-        _ => ("NULL::text", "NULL::text"),
-    };
-    let (provider, collation_version) = if version >= 150_000 {
-        ("datlocprovider::text", "datcollversion")
-    } else {
-        ("'c'", "NULL::text")
-    };
-    let row = session
-        .query_one(
-            &format!(
-                "SELECT pg_encoding_to_char(encoding)::text, datcollate::text, datctype::text, {provider}, {locale}, {rules}, {collation_version},
-                        (SELECT substr(set, 13) FROM pg_db_role_setting s, unnest(s.setconfig) AS set
-                         WHERE s.setdatabase = d.oid AND s.setrole = 0 AND set LIKE 'search_path=%')
-                 FROM pg_database d WHERE datname = current_database()"
-            ),
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
-    Ok(Traits {
-        encoding: row.get(0),
-        collate: row.get(1),
-        ctype: row.get(2),
-        provider: row.get(3),
-        locale: row.get(4),
-        icu_rules: row.get(5),
-        collation_version: row.get(6),
-        search_path: row
-            .get::<_, Option<String>>(7)
-            .filter(|path| !path.is_empty())
-            .unwrap_or_else(|| "\"$user\", public".to_owned()),
-    })
-}
-
-impl Traits {
-    /// What sessions speak: UTF-8, which has every name; a database without an encoding has bytes alone.
-    pub(super) fn spoken(&self) -> &'static str {
-        if self.encoding == "SQL_ASCII" {
-            "SQL_ASCII"
-        } else {
-            "UTF8"
-        }
-    }
-
-    /// Whether rows in binary come as they are stored. If not, text does, for COPY can be told: not every character of
-    /// every encoding has a counterpart in UTF-8.
-    pub(super) fn binary_is_raw(&self) -> bool {
-        self.encoding == self.spoken()
-    }
-
-    /// What COPY is told for rows that come as they are stored, if anything.
-    pub(super) fn copy_option(&self, encoding: Encoding) -> Option<String> {
-        if encoding == Encoding::CopyBinary {
-            return Some("FORMAT binary".to_owned());
-        }
-        (!self.binary_is_raw()).then(|| format!("ENCODING {}", literal(&self.encoding)))
-    }
-
-    /// The same, as it stands behind `FROM STDIN` or `TO STDOUT`.
-    pub(super) fn copy_options(&self, encoding: Encoding) -> String {
-        self.copy_option(encoding)
-            .map_or_else(String::new, |option| format!(" WITH ({option})"))
-    }
-
-    /// As `CREATE DATABASE` wants them.
-    pub(super) fn clause(&self) -> String {
-        let mut clause = format!(
-            "ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-            literal(&self.encoding),
-            literal(&self.collate),
-            literal(&self.ctype)
-        );
-        let (provider, name) = match self.provider.as_str() {
-            "i" => ("icu", "ICU_LOCALE"),
-            "b" => ("builtin", "BUILTIN_LOCALE"),
-            _ => return clause,
-        };
-        clause.push_str(&format!(" LOCALE_PROVIDER {provider}"));
-        if let Some(locale) = &self.locale {
-            clause.push_str(&format!(" {name} {}", literal(locale)));
-        }
-        if let Some(rules) = &self.icu_rules {
-            clause.push_str(&format!(" ICU_RULES {}", literal(rules)));
-        }
-        clause
-    }
 }
 
 /// All tables, with what the selection makes of them. What is said of a partitioned table holds for its partitions.
@@ -381,120 +261,6 @@ pub(super) async fn extension_data(
         .collect())
 }
 
-/// All sequences outside of extensions but for those in `without`, with their values.
-pub(super) async fn sequences(
-    session: &Session,
-    without: &HashSet<(u32, u32)>,
-) -> Result<Vec<Sequence>> {
-    let rows = session
-        .query(
-            &format!(
-                "SELECT c.oid, n.nspname::text, c.relname::text, has_sequence_privilege(c.oid, 'SELECT') \
-                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OURS} \
-                   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' \
-                       AND NOT EXISTS (SELECT FROM pg_extension x WHERE x.oid = d.refobjid AND c.oid = ANY(x.extconfig))) \
-                 ORDER BY c.oid"
-            ),
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
-    let class = class_oid(session).await?;
-    let wanted: Vec<&Row> = rows
-        .iter()
-        .filter(|row| !without.contains(&(class, row.get(0))))
-        .collect();
-    let unreadable: Vec<String> = wanted
-        .iter()
-        .filter(|row| !row.get::<_, bool>(3))
-        .map(|row| format!("{}.{}", row.get::<_, &str>(1), row.get::<_, &str>(2)))
-        .collect();
-    if !unreadable.is_empty() {
-        return Err(unreadable_error("sequences", &unreadable));
-    }
-    let mut found = Vec::with_capacity(wanted.len());
-    for some in wanted.chunks(200) {
-        let names: Vec<(String, String)> =
-            some.iter().map(|row| (row.get(1), row.get(2))).collect();
-        found.extend(sequence_values(session, &names).await?);
-    }
-    Ok(found)
-}
-
-/// The values of these sequences, in no order.
-pub(super) async fn sequence_values(
-    session: &Session,
-    names: &[(String, String)],
-) -> Result<Vec<Sequence>> {
-    let (schemas, all): (Vec<&str>, Vec<&str>) = names
-        .iter()
-        .map(|(schema, name)| (schema.as_str(), name.as_str()))
-        .unzip();
-    // Ten times as fast as to read each of them as a table; but one that was not called yet has no last value.
-    let rows = session
-        .query(
-            "SELECT k.place, pg_sequence_last_value(c.oid) \
-             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(schema, name, place) \
-             JOIN pg_namespace n ON n.nspname = k.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = k.name",
-            &[&schemas, &all],
-        )
-        .await
-        .map_err(session.explain())?;
-    let mut called: Vec<Option<i64>> = vec![None; names.len()];
-    for row in rows {
-        called[row.get::<_, i64>(0) as usize - 1] = row.get(1);
-    }
-    let mut found = Vec::with_capacity(names.len());
-    let mut uncalled = Vec::new();
-    for ((schema, name), last_value) in names.iter().zip(called) {
-        match last_value {
-            Some(last_value) => found.push(Sequence {
-                schema: schema.clone(),
-                name: name.clone(),
-                last_value,
-                is_called: true,
-            }),
-            None => uncalled.push((schema, name)),
-        }
-    }
-    for some in uncalled.chunks(100) {
-        found.extend(read_sequences(session, some).await?);
-    }
-    Ok(found)
-}
-
-/// Reads sequences as the tables of one row that they are.
-async fn read_sequences(session: &Session, names: &[(&String, &String)]) -> Result<Vec<Sequence>> {
-    let query: Vec<String> = names
-        .iter()
-        .enumerate()
-        .map(|(place, (schema, name))| {
-            format!(
-                "SELECT {place}, last_value, is_called FROM {}.{}",
-                quoted(schema),
-                quoted(name)
-            )
-        })
-        .collect();
-    let rows = session
-        .query(&query.join(" UNION ALL "), &[])
-        .await
-        .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .map(|row| {
-            let (schema, name) = names[row.get::<_, i32>(0) as usize];
-            Sequence {
-                schema: schema.clone(),
-                name: name.clone(),
-                last_value: row.get(1),
-                is_called: row.get(2),
-            }
-        })
-        .collect())
-}
-
 /// The oid of `pg_class` itself.
 pub(super) async fn class_oid(session: &Session) -> Result<u32> {
     let row = session
@@ -504,7 +270,7 @@ pub(super) async fn class_oid(session: &Session) -> Result<u32> {
     Ok(row.get(0))
 }
 
-fn unreadable_error(what: &str, names: &[String]) -> Error {
+pub(super) fn unreadable_error(what: &str, names: &[String]) -> Error {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(5);
     let rest = if more > 0 {
