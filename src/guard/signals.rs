@@ -124,7 +124,10 @@ mod tests {
     }
 
     fn start() -> (Child, impl Iterator<Item = String>, i32) {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        // Whoever runs the tests behind `nohup` has SIGHUP ignored, and so would their children.
+        let mut child = Command::new("env")
+            .arg("--default-signal=HUP")
+            .arg(std::env::current_exe().unwrap())
             .args([
                 "--exact",
                 "guard::signals::tests::the_process_under_test",
