@@ -135,6 +135,8 @@ fn line(source: &Path, live: &Path) -> f64 {
         verify: Verify::Rows,
         previous: KeepPrevious::Keep,
         roles: envsyncd::config::job::Roles::Map,
+        definer: envsyncd::config::job::Definer::Map,
+        events: envsyncd::config::job::Events::Disabled,
         places: BTreeMap::new(),
     };
     let context = Context {

@@ -262,7 +262,7 @@ impl Side<'_> {
         let names: Vec<&str> = self.named.keys().map(String::as_str).collect();
         let mut diagnostic = value
             .wrong(format!("{} is neither an endpoint's name nor a URL", quote(text)))
-            .help("define it as [endpoints.NAME], or write a URL: postgresql://USER@HOST/DATABASE, sqlite:FILE.db");
+            .help("define it as [endpoints.NAME], or write a URL: postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, sqlite:FILE.db");
         if !names.is_empty() {
             diagnostic = diagnostic.allowed(format!("a URL, or one of: {}", names.join(", ")));
         }

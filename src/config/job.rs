@@ -56,6 +56,8 @@ impl fmt::Display for JobName {
 /// The kinds of store there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
+    /// MySQL and MariaDB.
+    Mysql,
     /// PostgreSQL.
     Postgresql,
     /// SQLite.
@@ -66,6 +68,7 @@ impl StoreKind {
     /// As job files spell it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Mysql => "mysql",
             Self::Postgresql => "postgresql",
             Self::Sqlite => "sqlite",
         }
@@ -118,6 +121,24 @@ pub enum Roles {
     Skip,
     /// As on the source; a role that the target lacks is an error.
     Fail,
+}
+
+/// As whom the views, routines, triggers and events of a MySQL copy run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Definer {
+    /// As the target's user, who makes them.
+    Map,
+    /// As on the source.
+    Keep,
+}
+
+/// Whether the events of a MySQL copy run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// They are there, and disabled.
+    Disabled,
+    /// As on the source.
+    Keep,
 }
 
 /// How a copy becomes live.
@@ -173,6 +194,10 @@ pub struct Task {
     pub previous: KeepPrevious,
     /// Owners and grants.
     pub roles: Roles,
+    /// MySQL: definers.
+    pub definer: Definer,
+    /// MySQL: events.
+    pub events: Events,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }

@@ -10,8 +10,8 @@ use super::document::{Document, has_secret, quote};
 use super::endpoints::{self, Side};
 use super::environments;
 use super::job::{
-    Hook, Hooks, Job, JobName, KeepPrevious, Mode, Publish, Roles, Settings, StoreKind, Task,
-    Verify,
+    Definer, Events, Hook, Hooks, Job, JobName, KeepPrevious, Mode, Publish, Roles, Settings,
+    StoreKind, Task, Verify,
 };
 use super::reader::{Findings, Table, secret_spans};
 use super::settings::warn_if_readable;
@@ -22,9 +22,10 @@ use crate::schedule::Schedule;
 
 const KINDS: &[(&str, StoreKind)] = &[
     ("postgresql", StoreKind::Postgresql),
+    ("mysql", StoreKind::Mysql),
     ("sqlite", StoreKind::Sqlite),
 ];
-const LATER_KINDS: &[&str] = &["files", "mongodb", "mysql", "opensearch"];
+const LATER_KINDS: &[&str] = &["files", "mongodb", "opensearch"];
 
 /// Longer than any schedule's gap that one would spread starts over.
 const LONGEST_JITTER: Duration = Duration::from_secs(31 * 24 * 3600);
@@ -48,6 +49,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("source", "under [[task]]"),
     ("target", "under [[task]]"),
     ("mode", "under [[task]]"),
+    ("definer", "under [[task]]"),
+    ("events", "under [[task]]"),
     ("exclude", "under [[task]]"),
     ("scripts", "under [[task]]"),
 ];
@@ -370,6 +373,25 @@ fn read_task(
         ("fail", Roles::Fail),
     ];
     let roles = table.choice("roles", &roles, Roles::Map);
+    let definers = [("map", Definer::Map), ("keep", Definer::Keep)];
+    let definer = table.choice("definer", &definers, Definer::Map);
+    let events = [("disabled", Events::Disabled), ("keep", Events::Keep)];
+    let events = table.choice("events", &events, Events::Disabled);
+    if let Some(kind) = kind
+        && kind != StoreKind::Mysql
+    {
+        for key in ["definer", "events"] {
+            if let Some(value) = table.get(key) {
+                value.report(
+                    value
+                        .wrong(format!(
+                            "`{key}` is for kind mysql, and this task's is {kind}"
+                        ))
+                        .help(format!("leave `{key}` out")),
+                );
+            }
+        }
+    }
     let by_default = match publish {
         Some(Publish::InPlace) => KeepPrevious::Drop,
         _ => KeepPrevious::Keep,
@@ -404,6 +426,8 @@ fn read_task(
         max_replication_lag,
         previous: previous?,
         roles: roles?,
+        definer: definer?,
+        events: events?,
         places,
     })
 }

@@ -25,7 +25,7 @@ pub use document::contents;
 pub use env_dir::Variables;
 pub use job_file::{load_job, load_job_as, refuse};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
-pub use url::percent_decoded;
+pub use url::{MysqlTls, MysqlUrl, percent_decoded};
 
 use std::path::PathBuf;
 

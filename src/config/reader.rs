@@ -14,10 +14,8 @@ use super::value::Value;
 const LATER: &[&str] = &[
     "api",
     "at",
-    "definer",
     "delete",
     "encrypt",
-    "events",
     "format",
     "http",
     "mask",
@@ -218,6 +216,7 @@ impl<'a> Table<'a> {
                 } else {
                     let mut sorted = known.clone();
                     sorted.sort_unstable();
+                    sorted.dedup();
                     document
                         .at(span.clone(), format!("unknown key {}", quote(name)))
                         .allowed(sorted.join(", "))

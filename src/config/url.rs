@@ -1,5 +1,7 @@
 //! URLs of endpoints: which store they mean, and the password cut out of them. What is left is for the store to read.
 
+mod mysql;
+
 use std::path::{Component, Path, PathBuf};
 
 use secrecy::SecretString;
@@ -9,26 +11,26 @@ use super::document::quote;
 use super::job::StoreKind;
 use super::value::Value;
 
+pub use mysql::{MysqlTls, MysqlUrl};
+
 /// URL schemes of stores and archives that come later.
 const LATER: &[&str] = &[
     "file",
     "http",
     "https",
-    "mariadb",
     "mongodb",
     "mongodb+srv",
-    "mysql",
     "opensearch",
     "s3",
 ];
-const SCHEMES: &str =
-    "postgresql://USER@HOST/DATABASE | sqlite:FILE.db | sqlite:///ABSOLUTE/FILE.db";
+const SCHEMES: &str = "postgresql://USER@HOST/DATABASE | mysql://USER@HOST/DATABASE | mariadb://USER@HOST/DATABASE | sqlite:FILE.db | sqlite:///ABSOLUTE/FILE.db";
 const ENCODE: &str = "write `/`, `?`, `#`, `@`, `%` and spaces in a user's name, password or database as %2F, %3F, %23, %40, %25, %20";
 
 /// A URL that was understood.
 pub(super) struct Location {
     pub(super) kind: StoreKind,
-    /// Without a password; a SQLite file as `sqlite:///ABSOLUTE`, percent-encoded as it was written.
+    /// Without a password, percent-encoded as it was written; files in it are absolute, a SQLite database's is written
+    /// as `sqlite:///ABSOLUTE`.
     pub(super) url: String,
     pub(super) password: Option<SecretString>,
 }
@@ -42,6 +44,8 @@ pub(super) fn looks_like_url(text: &str) -> bool {
 pub(super) fn kind_of(url: &str) -> StoreKind {
     if url.starts_with("sqlite:") {
         StoreKind::Sqlite
+    } else if mysql::after_scheme(url).is_some() {
+        StoreKind::Mysql
     } else {
         StoreKind::Postgresql
     }
@@ -80,14 +84,17 @@ fn flaw(message: &str, help: &str) -> Flaw {
 fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
     let scheme = text.split(':').next().unwrap_or_default();
     match scheme {
-        "postgresql" | "postgres" => match text[scheme.len()..].strip_prefix("://") {
-            Some(rest) => postgresql(rest),
-            None => Err(Flaw {
-                message: "`://` is missing behind the scheme".to_owned(),
-                allowed: Some(SCHEMES),
-                help: None,
-            }),
-        },
+        "postgresql" | "postgres" | "mysql" | "mariadb" => {
+            match text[scheme.len()..].strip_prefix("://") {
+                Some(rest) if scheme.starts_with('m') => mysql::read(scheme, rest, directory),
+                Some(rest) => postgresql(rest),
+                None => Err(Flaw {
+                    message: "`://` is missing behind the scheme".to_owned(),
+                    allowed: Some(SCHEMES),
+                    help: None,
+                }),
+            }
+        }
         "sqlite" => sqlite(&text["sqlite:".len()..], directory),
         later if LATER.contains(&later) => Err(Flaw {
             message: format!("{later}:// is not supported yet"),
@@ -97,7 +104,10 @@ fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
         other => Err(Flaw {
             message: format!("{} is not the scheme of a store", quote(other)),
             allowed: Some(SCHEMES),
-            help: did_you_mean(other, ["postgresql", "postgres", "sqlite"]),
+            help: did_you_mean(
+                other,
+                ["postgresql", "postgres", "mysql", "mariadb", "sqlite"],
+            ),
         }),
     }
 }
@@ -254,6 +264,9 @@ fn decode(text: &str) -> Option<String> {
 
 /// A URL in one spelling, without user and parameters, to see whether two of them name one place.
 pub(super) fn place(url: &str) -> String {
+    if let Some(mysql) = MysqlUrl::parse(url) {
+        return mysql.place();
+    }
     let Some(rest) = url.strip_prefix("postgresql://") else {
         return url.to_owned();
     };
@@ -380,15 +393,12 @@ mod tests {
 
     #[test]
     fn stores_and_archives_of_later_are_told_from_nonsense() {
-        for url in [
-            "mysql://h/d",
-            "file:///backup",
-            "s3://bucket/x",
-            "mongodb://h",
-        ] {
+        for url in ["file:///backup", "s3://bucket/x", "mongodb://h"] {
             assert!(refused(url).contains("not supported yet"), "{url}");
         }
-        assert!(refused("postgrseql://h/d").contains("not the scheme"));
+        for url in ["postgrseql://h/d", "mysqlx://u@h/d"] {
+            assert!(refused(url).contains("not the scheme"), "{url}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 
 pub mod catalogue;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod selection;
@@ -393,6 +395,8 @@ pub struct Unable {
 /// What a task asks of its store that the store cannot do (for `validate`, and before every run).
 pub fn unable(task: &Task) -> Vec<Unable> {
     match task.kind {
+        #[cfg(feature = "mysql")]
+        StoreKind::Mysql => mysql::unable(task),
         #[cfg(feature = "postgresql")]
         StoreKind::Postgresql => postgresql::unable(task),
         #[cfg(feature = "sqlite")]
@@ -417,6 +421,8 @@ pub fn workers(task: &Task) -> usize {
 /// Opens a task's source. Nothing is asked of the server yet but a connection.
 pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Source>> {
     match task.kind {
+        #[cfg(feature = "mysql")]
+        StoreKind::Mysql => mysql::open_source(&task.source, context).await,
         #[cfg(feature = "postgresql")]
         StoreKind::Postgresql => postgresql::open_source(&task.source, context).await,
         #[cfg(feature = "sqlite")]
@@ -441,6 +447,8 @@ pub async fn open_gauge(task: &Task, context: &Context) -> Result<Box<dyn Gauge>
 /// Opens a task's target. Nothing is changed yet.
 pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Target>> {
     match task.kind {
+        #[cfg(feature = "mysql")]
+        StoreKind::Mysql => mysql::open_target(task, context).await,
         #[cfg(feature = "postgresql")]
         StoreKind::Postgresql => postgresql::open_target(task, context).await,
         #[cfg(feature = "sqlite")]

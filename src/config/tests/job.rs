@@ -160,7 +160,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: exclude, jobs, keep, kind, max_replication_lag, mode, name, previous, publish, roles, schema_only, scripts, source, target, throttle, verify
+   = allowed: definer, events, exclude, jobs, keep, kind, max_replication_lag, mode, name, previous, publish, roles, schema_only, scripts, source, target, throttle, verify
    = did you mean `exclude`?"#
         )
     );
@@ -463,10 +463,11 @@ fn a_job_says_where_from_where_to_and_what() {
 
 #[test]
 fn kinds_and_archives_of_later_are_refused_as_such() {
-    for kind in ["mysql", "mongodb", "opensearch", "files"] {
+    for kind in ["mongodb", "opensearch", "files"] {
         let text = wrong_job(&job_with("", "").replace("\"sqlite\"", &format!("\"{kind}\"")));
         assert!(
-            text.contains("is not supported yet") && text.contains("allowed: postgresql | sqlite"),
+            text.contains("is not supported yet")
+                && text.contains("allowed: postgresql | mysql | sqlite"),
             "{text}"
         );
     }
@@ -477,6 +478,56 @@ fn kinds_and_archives_of_later_are_refused_as_such() {
     let text = wrong_job(&job_with("", "").replace("sqlite:a.db", "postgresql://h/d"));
     assert!(
         text.contains("postgresql URL, but the task's kind is sqlite"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_only_a_mysql_task_has_arrives_and_is_refused_elsewhere() {
+    let mysql = |task: &str| {
+        format!(
+            "from = \"production\"\nto = \"staging\"\n[[task]]\nkind = \"mysql\"\nsource = \"mysql://r@db1/x\"\ntarget = {{ url = \"mariadb://o@db2/x?tls=verify-ca&tls_ca=ca.pem\", password = {{ env = \"P\" }} }}\n{task}"
+        )
+    };
+    let files = Files::new();
+    let (job, warnings) = files.job(ENVIRONMENTS, &mysql("")).unwrap();
+    assert_eq!(warnings, []);
+    let task = &job.tasks[0];
+    assert_eq!((task.name.as_str(), task.kind), ("mysql", StoreKind::Mysql));
+    assert_eq!(
+        (task.definer, task.events),
+        (Definer::Map, Events::Disabled)
+    );
+    assert_eq!(task.source.url, "mysql://r@db1/x");
+    let ca = files.0.path().join("ca.pem");
+    let target = MysqlUrl::parse(&task.target.url).unwrap();
+    assert_eq!(target.tls_ca, Some(ca));
+    assert!(task.target.password.is_some());
+
+    let (job, _) = Files::new()
+        .job(
+            ENVIRONMENTS,
+            &mysql("definer = \"keep\"\nevents = \"keep\"\n"),
+        )
+        .unwrap();
+    let task = &job.tasks[0];
+    assert_eq!((task.definer, task.events), (Definer::Keep, Events::Keep));
+
+    assert!(wrong_job(&mysql("definer = \"skip\"\n")).contains("allowed: map | keep"));
+    assert!(wrong_job(&mysql("events = true\n")).contains("found a boolean"));
+    for key in ["definer", "events"] {
+        let text = wrong_job(&job_with("", &format!("{key} = \"keep\"")));
+        assert_eq!(text.matches("error:").count(), 1, "{text}");
+        assert!(
+            text.contains(&format!(
+                "`{key}` is for kind mysql, and this task's is sqlite"
+            )) && text.contains(&format!("= key: task[0].{key}\n")),
+            "{text}"
+        );
+    }
+    let text = wrong_job(&mysql("").replace("\"mysql://r@db1/x\"", "\"postgresql://r@db1/x\""));
+    assert!(
+        text.contains("postgresql URL, but the task's kind is mysql"),
         "{text}"
     );
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::job::{IoClass, Job, KeepPrevious, Mode, Publish, Settings, StoreKind, Verify};
+use super::job::{
+    Definer, Events, IoClass, Job, KeepPrevious, Mode, Publish, Settings, StoreKind, Verify,
+};
 use super::*;
 use crate::error::{Error, Kind};
 use crate::policy::Environment;

@@ -43,6 +43,7 @@ fn no_wrong_way_to_write_a_password_shows_it() {
         r#"{ url = "postgresql://u@h/d", passwort = "hunter2" }"#,
         r#"{ url = "postgresql://u@h/d", secret = "hunter2", password = {} }"#,
         r#"{ url = "mysql://u:hunter2@h/d" }"#,
+        r#"{ url = "mongodb://u:hunter2@h/d" }"#,
         r#""postgresql://u:hunter2/@h/d""#,
         r#""postgresql://u:hunter2\u0040h:x/d""#,
         r#""""postgresql://u:\

@@ -62,6 +62,8 @@ impl Bench {
                 max_replication_lag: None,
                 previous: KeepPrevious::Keep,
                 roles: crate::config::job::Roles::Map,
+                definer: crate::config::job::Definer::Map,
+                events: crate::config::job::Events::Disabled,
                 places: BTreeMap::new(),
             },
             runs: AtomicU64::new(1),
