@@ -1,5 +1,8 @@
 //! MySQL and MariaDB: a database (schema) of a server.
 
+#[allow(dead_code)] // nothing runs scripts yet
+mod script;
+
 use super::{Context, Source, Target, Unable};
 use crate::config::job::{Endpoint, Publish, Task};
 use crate::error::{Error, Kind, Result};

@@ -1,0 +1,539 @@
+//! A job's SQL script cut into statements the way the `mariadb` client does it (`add_line` in its `mysql.cc`). Pure.
+//!
+//! A statement ends at the delimiter, `;` until a `DELIMITER` line says otherwise, or at `\g` and `\G`. A routine's body
+//! is not understood: without `DELIMITER`, its first `;` ends the statement, as there. What would leave incoming, or
+//! only works at a terminal, is a flaw. Backslashes escape in strings: `NO_BACKSLASH_ESCAPES` has to be off.
+
+use super::super::statements::Flaw;
+
+/// One statement of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// The line of its first word, from 1.
+    pub(super) line: usize,
+    /// From its first word to its end, without the delimiter.
+    pub(super) sql: String,
+}
+
+/// Commands of the client. No statement of a server begins with one of these words, but for USE.
+const COMMANDS: [&str; 21] = [
+    "charset",
+    "clear",
+    "connect",
+    "edit",
+    "ego",
+    "exit",
+    "go",
+    "nopager",
+    "notee",
+    "nowarning",
+    "pager",
+    "print",
+    "prompt",
+    "quit",
+    "rehash",
+    "resetconnection",
+    "source",
+    "status",
+    "system",
+    "tee",
+    "warnings",
+];
+
+/// How the dumps of newer versions begin. It speaks to the client alone, and older ones choke on it.
+const SANDBOX: [&str; 2] = [r"/*!999999\-", r"/*M!999999\-"];
+
+/// Cuts a script into statements; those without a word in them are dropped.
+pub(super) fn split(text: &str) -> Result<Vec<Statement>, Flaw> {
+    let mut scanner = Scanner {
+        text,
+        // Some editors put a byte order mark first; to a server it is a syntax error.
+        at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+        line: 1,
+        counted: 0,
+        delimiter: ";".to_owned(),
+    };
+    let mut found = Vec::new();
+    while let Some(statement) = scanner.statement()? {
+        found.push(statement);
+    }
+    Ok(found)
+}
+
+/// A place in the text, always between two characters: it moves on by whole ones, and over ASCII.
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    /// The line of `counted`; lines are counted forward only, once.
+    line: usize,
+    counted: usize,
+    delimiter: String,
+}
+
+impl<'a> Scanner<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn starts(&self, with: &str) -> bool {
+        self.rest().starts_with(with)
+    }
+
+    fn forward(&mut self) {
+        self.at += self.rest().chars().next().map_or(0, char::len_utf8);
+    }
+
+    /// The line of a place; places asked for never go back.
+    fn line_of(&mut self, place: usize) -> usize {
+        self.line += self.text[self.counted..place].matches('\n').count();
+        self.counted = place;
+        self.line
+    }
+
+    fn flaw(&mut self, place: usize, what: impl Into<String>) -> Flaw {
+        Flaw {
+            line: self.line_of(place),
+            what: what.into(),
+        }
+    }
+
+    fn statement(&mut self) -> Result<Option<Statement>, Flaw> {
+        self.go_to_the_first_word()?;
+        let start = self.at;
+        if self.rest().is_empty() {
+            return Ok(None);
+        }
+        let line = self.line_of(start);
+        // Where a comment that is executed was opened.
+        let mut executed = None;
+        let end = loop {
+            let Some(next) = self.rest().chars().next() else {
+                break self.at;
+            };
+            if next == '\\' {
+                let end = self.at;
+                if self.backslash()? {
+                    break end;
+                }
+            } else if self.starts(&self.delimiter) {
+                self.at += self.delimiter.len();
+                break self.at - self.delimiter.len();
+            } else if matches!(next, '\'' | '"' | '`') {
+                self.quoted(next)?;
+            } else if self.opens_executed() {
+                executed = Some(self.at);
+                self.at += "/*!".len();
+            } else if executed.is_some() && self.starts("*/") {
+                executed = None;
+                self.at += 2;
+            } else if !self.skip_comment(false)? {
+                self.forward();
+            }
+        };
+        if let Some(opened) = executed {
+            return Err(self.flaw(
+                opened,
+                "a comment that is executed is opened here and still open where the statement ends; with DELIMITER it may have statements inside",
+            ));
+        }
+        let sql = self.text[start..end].trim_ascii_end();
+        self.refuse_commands(start, sql)?;
+        Ok(Some(Statement {
+            line,
+            sql: sql.to_owned(),
+        }))
+    }
+
+    /// Over blanks, comments, empty statements and `DELIMITER` lines.
+    fn go_to_the_first_word(&mut self) -> Result<(), Flaw> {
+        loop {
+            let Some(next) = self.rest().chars().next() else {
+                return Ok(());
+            };
+            if self.starts(&self.delimiter) {
+                self.at += self.delimiter.len();
+            } else if is_blank(next) {
+                self.at += 1;
+            } else if SANDBOX.iter().any(|line| self.starts(line)) {
+                self.block_comment()?;
+            } else if next == '\\' && self.ends_here() {
+                self.at += 2;
+            } else if !self.skip_comment(true)? && !self.delimiter_line()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn ends_here(&self) -> bool {
+        self.starts("\\g") || self.starts("\\G")
+    }
+
+    /// A backslash outside of strings: whether it ends the statement, as `\g` does.
+    fn backslash(&mut self) -> Result<bool, Flaw> {
+        if self.ends_here() {
+            self.at += 2;
+            return Ok(true);
+        }
+        if self.starts("\\N") {
+            // NULL, in old scripts.
+            self.at += 2;
+            return Ok(false);
+        }
+        let place = self.at;
+        let command: String = self.rest().chars().take(2).collect();
+        Err(self.flaw(place, of_the_client(command.trim_ascii_end())))
+    }
+
+    /// `DELIMITER //`: the rest of the line up to a blank, quoted or not.
+    fn delimiter_line(&mut self) -> Result<bool, Flaw> {
+        const WORD: &str = "delimiter";
+        let place = self.at;
+        let line = self.rest().split('\n').next().unwrap_or_default();
+        let Some((word, argument)) = line.split_at_checked(WORD.len()) else {
+            return Ok(false);
+        };
+        if !word.eq_ignore_ascii_case(WORD) || argument.starts_with(|c| !is_blank(c)) {
+            return Ok(false);
+        }
+        let argument = argument.trim_matches(is_blank);
+        let delimiter = match argument.chars().next() {
+            Some(quote @ ('\'' | '"' | '`')) => argument[1..].split(quote).next(),
+            _ => argument.split(is_blank).next(),
+        };
+        let delimiter = delimiter.unwrap_or_default();
+        if delimiter.is_empty() {
+            return Err(self.flaw(place, "DELIMITER names no delimiter"));
+        }
+        if delimiter.contains('\\') {
+            return Err(self.flaw(place, "a delimiter cannot have a backslash in it"));
+        }
+        delimiter.clone_into(&mut self.delimiter);
+        self.at += line.len();
+        Ok(true)
+    }
+
+    /// `/*!` and MariaDB's own `/*M!`: what follows is executed.
+    fn opens_executed(&self) -> bool {
+        self.starts("/*!") || self.starts("/*M!")
+    }
+
+    /// A comment that is not executed. At the start of a statement, two dashes need no blank behind them.
+    fn skip_comment(&mut self, at_start: bool) -> Result<bool, Flaw> {
+        if self.starts("#") || self.dashes(at_start) {
+            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+        } else if self.starts("/*") && !self.opens_executed() {
+            self.block_comment()?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn dashes(&self, at_start: bool) -> bool {
+        self.rest().strip_prefix("--").is_some_and(|after| {
+            at_start || after.is_empty() || after.starts_with(|c| is_blank(c) || c.is_control())
+        })
+    }
+
+    /// They do not nest.
+    fn block_comment(&mut self) -> Result<(), Flaw> {
+        let opened = self.at;
+        // Not the star that opens it: `/*/` is open.
+        match self.rest()[2..].find("*/") {
+            Some(end) => {
+                self.at += 2 + end + 2;
+                Ok(())
+            }
+            None => Err(self.flaw(opened, "a comment is opened here and never closed")),
+        }
+    }
+
+    /// A string or a quoted name. A quote that is doubled closes it and opens the next one, which comes to the same.
+    fn quoted(&mut self, quote: char) -> Result<(), Flaw> {
+        let opened = self.at;
+        self.at += 1;
+        while let Some(next) = self.rest().chars().next() {
+            self.forward();
+            if next == quote {
+                return Ok(());
+            }
+            if next == '\\' && quote != '`' {
+                self.forward();
+            }
+        }
+        let what = if quote == '`' {
+            "quoted name"
+        } else {
+            "string"
+        };
+        Err(self.flaw(
+            opened,
+            format!("a {what} is opened here with {quote} and never closed"),
+        ))
+    }
+
+    fn refuse_commands(&mut self, start: usize, sql: &str) -> Result<(), Flaw> {
+        let word = first_word(sql).to_ascii_lowercase();
+        if word == "use" {
+            return Err(self.flaw(
+                start,
+                "USE is refused: a script works in the copy, which has a name of its own until it is published",
+            ));
+        }
+        if COMMANDS.contains(&word.as_str()) {
+            return Err(self.flaw(start, of_the_client(&word)));
+        }
+        Ok(())
+    }
+}
+
+fn of_the_client(command: &str) -> String {
+    format!("`{command}` is a command of the client; scripts are sent to the server as SQL")
+}
+
+/// Also where it stands in a comment that is executed: `/*!40000 USE x */`.
+fn first_word(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        let inside = rest.strip_prefix("/*!").or(rest.strip_prefix("/*M!"));
+        rest = match inside {
+            Some(inside) => inside.trim_start_matches(|c: char| c.is_ascii_digit()),
+            None if rest.starts_with("/*") => match rest[2..].find("*/") {
+                Some(end) => &rest[2 + end + 2..],
+                None => "",
+            },
+            None if rest.starts_with("*/") => &rest[2..],
+            None if rest.starts_with(['#', '-']) => {
+                rest.split_once('\n').map_or("", |(_, next)| next)
+            }
+            None if rest.starts_with(|c| is_blank(c) || c == '(') => &rest[1..],
+            None => break,
+        };
+    }
+    let end = rest
+        .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$')))
+        .unwrap_or(rest.len());
+    &rest[..end]
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(script: &str) -> Vec<String> {
+        split(script)
+            .unwrap_or_else(|flaw| panic!("{flaw} in {script}"))
+            .into_iter()
+            .map(|statement| statement.sql)
+            .collect()
+    }
+
+    fn is_one(script: &str) {
+        assert_eq!(texts(&format!("{script}; SELECT 2")), [script, "SELECT 2"]);
+    }
+
+    #[test]
+    fn statements_end_at_semicolons_and_carry_their_own_line() {
+        let script = "\u{feff}-- first;\n\nSELECT 1;\n/* two\nlines */ SELECT\n 2 ;;\n ; # nothing;\r\n SELECT 3 -- end";
+        let found: Vec<_> = split(script)
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.line, one.sql))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (3, "SELECT 1".to_owned()),
+                (5, "SELECT\n 2".to_owned()),
+                (8, "SELECT 3 -- end".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn a_script_of_comments_and_blanks_has_no_statement() {
+        for script in [
+            "",
+            " ; ;\n-- a;\n--b;\n# c;\n/* d; */ ;",
+            "--",
+            "/**/",
+            "\\g",
+            "DELIMITER //",
+            "delimiter $$ -- and so on\n$$",
+            "/*M!999999\\- enable the sandbox mode */ \n",
+            "/*!999999\\- enable the sandbox mode */",
+        ] {
+            assert!(texts(script).is_empty(), "{script}");
+        }
+    }
+
+    #[test]
+    fn semicolons_inside_quotes_and_comments_end_nothing() {
+        for script in [
+            "SELECT ';', 'it''s;', 'it\\'s;', '\\\\'",
+            r#"SELECT ";", "a"";", "\";", 'a";'"#,
+            r"SELECT `a;``b;`, `c\`",
+            "SELECT '\n;\n'",
+            "SELECT 1 /* ; /* ; */ + 1 -- ;\n + 2 # ;\n + 3",
+            "SELECT /*+ MAX_EXECUTION_TIME(1;) */ 1",
+            "SELECT 1 /*/ ; */",
+            "SELECT 5--3, 1 --\t;\n + 1",
+            "SELECT 1 --\n, 2",
+            "/*!40101 SET NAMES ';' */",
+            "/*M!100100 SELECT 1 /* ; */ + ';' */",
+            "SELECT 'grüße; 世界', \\N",
+            "SELECT '\\é;'",
+        ] {
+            is_one(script);
+        }
+    }
+
+    #[test]
+    fn a_delimiter_line_holds_until_the_next_one() {
+        let body = "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET @a = 1; SET @b = ';//'; END";
+        let script = format!(
+            "SELECT 1;\n  Delimiter //\r\n{body}//\nSELECT 2 // SELECT 3; //\nDELIMITER ';'\nSELECT 4; DELIMITER $$ rest\nSELECT 5;$$"
+        );
+        assert_eq!(
+            texts(&script),
+            [
+                "SELECT 1",
+                body,
+                "SELECT 2",
+                "SELECT 3;",
+                "SELECT 4",
+                "SELECT 5;"
+            ]
+        );
+        let lines: Vec<_> = split(&script).unwrap().iter().map(|one| one.line).collect();
+        assert_eq!(lines, [1, 3, 4, 4, 6, 7]);
+        // As there: without it, a body is cut.
+        assert_eq!(texts("CREATE PROCEDURE p() BEGIN SELECT 1; END").len(), 2);
+        // It is a command at the beginning of a statement only.
+        is_one("SELECT a AS delimiter FROM t");
+        is_one("SELECT\ndelimiter // 2");
+        assert_eq!(texts("delimiters;"), ["delimiters"]);
+    }
+
+    #[test]
+    fn g_ends_a_statement_like_a_delimiter() {
+        assert_eq!(
+            texts("SELECT 1\\g SELECT 2 \\G\n\\g SELECT 3"),
+            ["SELECT 1", "SELECT 2", "SELECT 3"]
+        );
+    }
+
+    #[test]
+    fn what_leaves_the_copy_or_speaks_to_the_client_is_a_flaw_with_its_line() {
+        for (script, line, part) in [
+            ("SELECT 1;\n\nUSE app;", 3, "USE is refused"),
+            ("use `app`", 1, "USE is refused"),
+            ("/* a */\n/*!40000 USE app */;", 2, "USE is refused"),
+            ("/*!*//*M!100100 use app*/;", 1, "USE is refused"),
+            ("SELECT 1;\nsource other.sql", 2, "`source`"),
+            ("-- x\n\\. other.sql\n", 2, "`\\.`"),
+            ("SYSTEM rm -rf x;", 1, "`system`"),
+            ("SELECT 1\n\\! ls", 2, "`\\!`"),
+            ("\\u app", 1, "`\\u`"),
+            ("tee /tmp/x", 1, "`tee`"),
+            ("exit", 1, "`exit`"),
+            ("SELECT 1 \\", 1, "`\\`"),
+            ("\\é", 1, "`\\é`"),
+            ("\n DELIMITER\nSELECT 1", 2, "names no delimiter"),
+            ("DELIMITER ''", 1, "names no delimiter"),
+            ("DELIMITER \\\\", 1, "a backslash"),
+        ] {
+            let flaw = split(script).unwrap_err();
+            assert_eq!(flaw.line, line, "{flaw} in {script}");
+            assert!(flaw.what.contains(part), "{flaw} in {script}");
+        }
+        for script in [
+            "UPDATE t SET `use` = 1",
+            "SELECT source, status FROM t USE INDEX (i)",
+            "user_defined",
+            "DELETE FROM system",
+        ] {
+            is_one(script);
+        }
+    }
+
+    #[test]
+    fn whatever_is_never_closed_is_a_flaw_at_the_line_where_it_opens() {
+        for (script, line) in [
+            ("SELECT 1;\nSELECT 'a;\nb", 2),
+            ("SELECT 1;\n\nSELECT\n\"a\\\";", 4),
+            ("SELECT `a\\", 1),
+            ("SELECT 'a\\", 1),
+            ("SELECT 1;\n/* a ;", 2),
+            ("SELECT 1 /*/", 1),
+            ("SELECT 1;\n/*!50003 SELECT 1; SELECT 2 */;", 2),
+        ] {
+            assert_eq!(split(script).unwrap_err().line, line, "in {script}");
+        }
+        let closed = "/*!50003 CREATE PROCEDURE p() BEGIN SELECT 1; END */";
+        assert_eq!(texts(&format!("DELIMITER ;;\n{closed};;\n")), [closed]);
+    }
+
+    /// Pieces of which every sequence, with blanks between, is one statement, whatever of the delimiters is used.
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z_é][a-z0-9_]{0,5}",
+            "[0-9]{1,4}",
+            "[ a-z;\"`$/#é-]{0,8}".prop_map(|inner| format!("'{inner}\\'\\\\'")),
+            "[ a-z;'`$/#é-]{0,8}".prop_map(|inner| format!("\"{inner}\"\"\"")),
+            "[ a-z;'\"$/#\\\\é-]{0,8}".prop_map(|inner| format!("`{inner}`")),
+            "[ a-z;'\"`$#\\\\]{0,8}".prop_map(|inner| format!("/* {inner} */")),
+            "[ a-z'é]{0,3}".prop_map(|inner| format!("/*!50003 '{}' */", inner.replace('\'', ""))),
+            "[ a-z;'\"`$/*\\\\]{0,8}".prop_map(|inner| format!("-- {inner}\n")),
+            "[ a-z;'\"`$/*\\\\-]{0,8}".prop_map(|inner| format!("#{inner}\n")),
+            Just("\\N".to_owned()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn statements_put_together_come_apart_again(
+            statements in prop::collection::vec(prop::collection::vec(piece(), 0..6), 0..6),
+            delimiter in "(;|;;|//|\\$\\$|!!)",
+        ) {
+            let statements: Vec<String> = statements
+                .into_iter()
+                .map(|pieces| format!("SELECT {}", pieces.join(" ")).trim_end().to_owned())
+                .collect();
+            let mut script = format!("delimiter {delimiter}\n");
+            for statement in &statements {
+                script += &format!("{statement}\n{delimiter}\n");
+            }
+            prop_assert_eq!(texts(&script), statements);
+        }
+
+        #[test]
+        fn any_text_is_cut_without_losing_its_place(
+            pieces in prop::collection::vec("(\\PC|[a-z;'\"`$\\\\()/*!#é \n-]{0,6}|\ndelimiter [;/$]{1,2}\n|/\\*|\\*/|/\\*!|use |\\\\g)", 0..20)
+        ) {
+            let script = pieces.concat();
+            let mut from = 0;
+            for statement in split(&script).unwrap_or_default() {
+                prop_assert!(!statement.sql.trim_ascii().is_empty());
+                let line_start = script
+                    .split_inclusive('\n')
+                    .take(statement.line - 1)
+                    .map(str::len)
+                    .sum::<usize>();
+                let begin = from.max(line_start);
+                let found = script[begin..].find(&statement.sql);
+                let Some(found) = found else {
+                    return Err(TestCaseError::fail(format!("{statement:?} is not behind {begin}")));
+                };
+                // It begins on its own line.
+                prop_assert_eq!(script[..begin + found].matches('\n').count() + 1, statement.line);
+                from = begin + found + statement.sql.len();
+            }
+        }
+    }
+}
