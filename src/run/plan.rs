@@ -132,7 +132,7 @@ async fn of(site: &Site) -> Result<TaskPlan> {
                 rows: part.rows,
                 bytes: part.bytes,
                 encoding: match part.encoding {
-                    Encoding::CopyText => "text",
+                    Encoding::CopyText | Encoding::LoadData => "text",
                     Encoding::CopyBinary => "binary",
                     Encoding::LargeObjects => "objects",
                     Encoding::Rows => "rows",

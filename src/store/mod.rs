@@ -25,6 +25,8 @@ pub mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod statements;
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod tls;
 
 pub use catalogue::{Catalogue, Digest};
 pub use selection::{Fate, Selection};
@@ -40,6 +42,9 @@ pub enum Encoding {
     LargeObjects,
     /// Rows of tagged values (SQLite).
     Rows,
+    /// MySQL's `LOAD DATA` format: fields end with a tab, rows with a line feed, `\` escapes, `\N` is NULL; values are
+    /// the bytes that the column's own character set has.
+    LoadData,
 }
 
 /// Which of a table's rows a part has. The store that made it knows what it means (later: runs of keys).
@@ -51,6 +56,13 @@ pub enum Slice {
         from: u32,
         /// The one after the last; `None`: whatever follows.
         until: Option<u32>,
+    },
+    /// Those of a MySQL table whose key is in this range.
+    Keys {
+        /// The first; `None`: whatever comes before.
+        from: Option<i128>,
+        /// The one after the last; `None`: whatever follows.
+        until: Option<i128>,
     },
 }
 
@@ -89,6 +101,9 @@ impl Part {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Definitions {
+    /// What `SHOW CREATE` says.
+    #[cfg(feature = "mysql")]
+    Mysql(Arc<mysql::Definitions>),
     /// A `pg_dump` table of contents, and what it leaves out.
     #[cfg(feature = "postgresql")]
     Postgresql(Arc<postgresql::Definitions>),
@@ -422,7 +437,7 @@ pub fn workers(task: &Task) -> usize {
 pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Source>> {
     match task.kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::open_source(&task.source, context).await,
+        StoreKind::Mysql => mysql::open_source(task, context).await,
         #[cfg(feature = "postgresql")]
         StoreKind::Postgresql => postgresql::open_source(&task.source, context).await,
         #[cfg(feature = "sqlite")]

@@ -57,6 +57,16 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// All tables, copied whole.
+    pub fn everything() -> Self {
+        Self {
+            exclude: Vec::new(),
+            schema_only: Vec::new(),
+            keep: Vec::new(),
+            overlay: false,
+        }
+    }
+
     /// The selection of a task; its globs were found well-formed by validation, and one that is not is an error here.
     pub fn of(task: &Task) -> crate::error::Result<Self> {
         let compile = |key: &str, globs: &[String]| {

@@ -1,11 +1,61 @@
-//! MySQL and MariaDB: a database (schema) of a server.
+//! MySQL and MariaDB: a database (schema) of a server. Rows go from `SELECT` to `LOAD DATA LOCAL`, incoming is a schema
+//! of its own beside live, and one `RENAME TABLE` publishes it.
 
-#[allow(dead_code)] // nothing runs scripts yet
+mod address;
+mod auth;
+mod carry;
+mod catalogue;
+mod complete;
+mod connection;
+mod ddl;
+mod definitions;
+mod engines;
+mod errors;
+mod fitness;
+mod grants;
+mod incoming;
+mod journal;
+mod lexer;
+mod load;
+mod lock;
+mod making;
+mod names;
+mod objects;
+mod piece;
+mod point;
+mod pool;
+mod publish;
+mod reading;
+mod rewrite;
+mod rows;
 mod script;
+mod select;
+mod sequences;
+mod source;
+mod split;
+mod swap;
+mod target;
+mod version;
+mod wire;
 
-use super::{Context, Source, Target, Unable};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use self::address::Address;
+use self::connection::Session;
+use self::definitions::Table;
+use self::names::literal;
+use self::version::Flavour;
+use super::{Checksum, Context, Part, Unable};
 use crate::config::job::{Endpoint, Publish, Task};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::policy::Identity;
+
+pub use self::definitions::Definitions;
+pub use self::source::Source;
+pub use self::target::Target;
 
 /// What a task asks that MySQL cannot do.
 pub fn unable(task: &Task) -> Vec<Unable> {
@@ -33,13 +83,93 @@ pub fn unable(task: &Task) -> Vec<Unable> {
 }
 
 /// Opens a source.
-#[allow(clippy::unused_async)] // every store's is
-pub async fn open_source(_endpoint: &Endpoint, _context: &Context) -> Result<Box<dyn Source>> {
-    Err(Error::new(Kind::Internal, "this store cannot copy yet"))
+pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn super::Source>> {
+    let address = address(&task.source, context, "source").await?;
+    Ok(Box::new(Source::open(address, task, context).await?))
 }
 
 /// Opens a target.
-#[allow(clippy::unused_async)] // every store's is
-pub async fn open_target(_task: &Task, _context: &Context) -> Result<Box<dyn Target>> {
-    Err(Error::new(Kind::Internal, "this store cannot copy yet"))
+pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn super::Target>> {
+    let address = address(&task.target, context, "target").await?;
+    Ok(Box::new(Target::open(address, task, context).await?))
+}
+
+async fn address(endpoint: &Endpoint, context: &Context, side: &'static str) -> Result<Address> {
+    let password = match &endpoint.password {
+        Some(secret) => Some(secret.resolve(&*context.lookup).await?),
+        None => None,
+    };
+    let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);
+    Address::parse(&endpoint.url, password, side, &application)
+}
+
+/// The server's identity, and the database's in it, if it is there. A server is known by what it was given at its
+/// making, and by where it runs, since both can be copied with a machine or a data directory.
+async fn identity(session: &mut Session, database: &str) -> Result<Identity> {
+    let made = match session.version().flavour {
+        Flavour::MySql => "server_uuid",
+        Flavour::MariaDb => "server_uid",
+    };
+    let mut hash = Sha256::new();
+    for row in session
+        .query(&format!(
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('{made}', 'hostname', 'port', 'datadir', 'socket')"
+        ))
+        .await?
+    {
+        hash.update(row.text(0)?);
+        hash.update([0]);
+        hash.update(row.text(1)?);
+        hash.update([0]);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let half = hash[..16].try_into().expect("sixteen bytes");
+    let server = format!("{:032x}", u128::from_be_bytes(half));
+    let row = session
+        .query_one(&format!(
+            "SELECT @@lower_case_table_names, (SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {})",
+            literal(database)
+        ))
+        .await?;
+    let name = if row.number(0)? == 0 {
+        database.to_owned()
+    } else {
+        database.to_lowercase()
+    };
+    Ok(Identity {
+        thing: row.maybe(1)?.map(|_| format!("{server}/{name}")),
+        place: format!("mysql {server}/{name}"),
+    })
+}
+
+async fn checksum(session: &mut Session, table: &Table, part: &Part) -> Result<Checksum> {
+    let flavour = session.version().flavour;
+    let within = |error: Error| error.within(format!("checksum of {}", table.name));
+    let row = session
+        .query_one(&select::checksum(table, part, flavour))
+        .await
+        .map_err(within)?;
+    Ok(Checksum {
+        rows: row.number(0)?,
+        sum: row.text(1)?,
+    })
+}
+
+/// `small and 9 more tables`.
+fn lot_label(parts: &[Part]) -> String {
+    match parts {
+        [one] => one.label(),
+        [first, rest @ ..] => format!("{} and {} more tables", first.label(), rest.len()),
+        [] => "no tables".to_owned(),
+    }
+}
+
+/// Ends when the server does not answer this session any more.
+async fn lost(session: &Mutex<Session>) -> Error {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Err(error) = session.lock().await.ping().await {
+            return error;
+        }
+    }
 }

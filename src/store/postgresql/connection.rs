@@ -13,12 +13,13 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::tls::{ChannelBinding, NoTls};
 use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::said::explain;
-use super::tls;
 use super::wire::{Borrowed, Connector, Holder};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
+use crate::store::tls;
 
 /// How to reach a database: the endpoint's URL, taken apart.
 #[derive(Clone)]
@@ -298,7 +299,7 @@ impl Address {
         } else {
             let tls = match config.get_ssl_mode() {
                 SslMode::Disable => None,
-                _ => Some(tls::connector(&self.tls)?),
+                _ => Some(MakeRustlsConnect::new(tls::config(&self.tls)?)),
             };
             let connector = Connector {
                 holder: wire.clone(),

@@ -32,7 +32,6 @@ mod source;
 mod split;
 mod survey;
 mod target;
-mod tls;
 mod toc;
 mod traits;
 mod wire;

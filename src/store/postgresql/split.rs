@@ -118,7 +118,9 @@ fn bounds(blocks: u32, count: usize) -> Vec<Slice> {
 
 /// The condition on the rows of a slice.
 pub(super) fn condition(slice: &Slice) -> String {
-    let Slice::Blocks { from, until } = slice;
+    let Slice::Blocks { from, until } = slice else {
+        unreachable!("a PostgreSQL table's slices are of blocks");
+    };
     let until = until.map_or_else(String::new, |block| format!(" AND ctid < '({block},0)'"));
     format!("WHERE ctid >= '({from},0)'{until}")
 }
@@ -155,7 +157,8 @@ mod tests {
         fn slices_have_every_block_once(blocks in 0..u32::MAX, count in 1_usize..64) {
             let mut next = 0;
             let bounds = bounds(blocks, count);
-            for (place, Slice::Blocks { from, until }) in bounds.iter().enumerate() {
+            for (place, slice) in bounds.iter().enumerate() {
+                let Slice::Blocks { from, until } = slice else { unreachable!() };
                 prop_assert_eq!(*from, next);
                 prop_assert_eq!(until.is_none(), place + 1 == bounds.len());
                 if let Some(until) = until {

@@ -1,4 +1,5 @@
-//! TLS as libpq's `sslmode` has it (PostgreSQL manual, "SSL Support" in the libpq chapter).
+//! TLS to database servers, with the levels of trust that libpq's `sslmode` has (PostgreSQL manual, "SSL Support" in the
+//! libpq chapter) and MySQL's clients' `--ssl-mode`, too.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Kind, Result};
 
@@ -35,8 +35,8 @@ pub(super) struct Settings {
     pub(super) client: Option<(PathBuf, PathBuf)>,
 }
 
-/// What tokio-postgres needs to encrypt.
-pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect> {
+/// What a connection needs to be encrypted.
+pub(super) fn config(settings: &Settings) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -61,7 +61,7 @@ pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect> {
                     .map_err(|error| {
                         Error::new(Kind::Config, "there is no certificate authority to trust")
                             .because(error)
-                            .hint("name one with sslrootcert=FILE in the URL")
+                            .hint("name one in the endpoint's URL (PostgreSQL: sslrootcert=FILE, MySQL: tls_ca=FILE)")
                     })?;
             builder.with_webpki_verifier(verifier)
         }
@@ -89,7 +89,7 @@ pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect> {
             })?
         }
     };
-    Ok(MakeRustlsConnect::new(config))
+    Ok(config)
 }
 
 fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -100,10 +100,17 @@ fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>> 
         )
         .because(error)
     };
-    CertificateDer::pem_file_iter(file)
+    let found: Vec<_> = CertificateDer::pem_file_iter(file)
         .map_err(unreadable)?
         .collect::<std::result::Result<_, _>>()
-        .map_err(unreadable)
+        .map_err(unreadable)?;
+    if found.is_empty() {
+        return Err(Error::new(
+            Kind::Config,
+            format!("{} holds no certificate in PEM", file.display()),
+        ));
+    }
+    Ok(found)
 }
 
 fn roots(settings: &Settings) -> Result<RootCertStore> {

@@ -1,0 +1,132 @@
+//! Where a server is and who we are there: an endpoint's URL, already found well-formed by the configuration.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use crate::config::{MysqlTls, MysqlUrl};
+use crate::error::{Error, Kind, Result};
+use crate::store::tls;
+
+/// How a server is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A host's name or address, and a port.
+    Tcp(String, u16),
+    /// A Unix socket.
+    Socket(PathBuf),
+}
+
+/// When a connection is encrypted.
+#[derive(Debug, Clone)]
+pub(super) enum Encryption {
+    /// Never.
+    Off,
+    /// If the server can.
+    Preferred,
+    /// Always; what has to be right about the certificate is in the settings.
+    Required,
+}
+
+/// One endpoint.
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    /// `source` or `target`.
+    side: &'static str,
+    pub(super) way: Way,
+    user: String,
+    pub(super) password: Option<SecretString>,
+    database: String,
+    pub(super) encryption: Encryption,
+    pub(super) tls: tls::Settings,
+    /// Who is asking, for the server's list of connections.
+    pub(super) application: String,
+}
+
+impl Address {
+    /// Reads an endpoint's URL.
+    pub(super) fn parse(
+        url: &str,
+        password: Option<SecretString>,
+        side: &'static str,
+        application: &str,
+    ) -> Result<Self> {
+        let url = MysqlUrl::parse(url).ok_or_else(|| {
+            Error::new(Kind::Config, format!("the {side}'s URL cannot be read"))
+                .hint("write mysql://USER@HOST/DATABASE")
+        })?;
+        let (encryption, trust) = match url.tls {
+            MysqlTls::Disable => (Encryption::Off, tls::Trust::Anybody),
+            MysqlTls::Prefer => (Encryption::Preferred, tls::Trust::Anybody),
+            MysqlTls::Require => (Encryption::Required, tls::Trust::Anybody),
+            MysqlTls::VerifyCa => (Encryption::Required, tls::Trust::Authority),
+            MysqlTls::VerifyFull => (Encryption::Required, tls::Trust::Host),
+        };
+        let (way, encryption) = match url.socket {
+            // What goes through it never leaves the machine.
+            Some(socket) => (Way::Socket(socket), Encryption::Off),
+            None => (Way::Tcp(url.host, url.port), encryption),
+        };
+        Ok(Self {
+            side,
+            way,
+            user: url.user,
+            password,
+            database: url.database,
+            encryption,
+            tls: tls::Settings {
+                trust,
+                root: url.tls_ca,
+                client: url.tls_client,
+            },
+            application: application.to_owned(),
+        })
+    }
+
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// `source db1:3306/app`, for errors.
+    pub(super) fn label(&self) -> String {
+        let Self { side, database, .. } = self;
+        match &self.way {
+            Way::Tcp(host, port) if host.contains(':') => {
+                format!("{side} [{host}]:{port}/{database}")
+            }
+            Way::Tcp(host, port) => format!("{side} {host}:{port}/{database}"),
+            Way::Socket(path) => format!("{side} {}/{database}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(url: &str) -> Address {
+        Address::parse(url, None, "source", "envsyncd job run").expect(url)
+    }
+
+    #[test]
+    fn every_part_of_a_url_arrives() {
+        let address = parsed(
+            "mysql://us%40er@db1.example:3307/my%2Fapp?tls=verify-full&tls_ca=%2Fetc%2Fca.pem",
+        );
+        assert_eq!(address.user(), "us@er");
+        assert_eq!(address.database(), "my/app");
+        assert_eq!(address.way, Way::Tcp("db1.example".to_owned(), 3307));
+        assert!(matches!(address.encryption, Encryption::Required));
+        assert_eq!(address.tls.trust, tls::Trust::Host);
+        assert_eq!(address.label(), "source db1.example:3307/my/app");
+        let address = parsed("mariadb://u@[::1]/app");
+        assert_eq!(address.way, Way::Tcp("::1".to_owned(), 3306));
+        let address = parsed("mysql://u@localhost/app?socket=%2Frun%2Fmysqld%2Fmysqld.sock");
+        assert_eq!(address.way, Way::Socket("/run/mysqld/mysqld.sock".into()));
+        assert!(matches!(address.encryption, Encryption::Off));
+    }
+}

@@ -1,0 +1,129 @@
+//! Everything in a schema that has a definition, in words that do not depend on the schema's name. Pure.
+
+use std::collections::BTreeMap;
+
+use super::definitions::{Definitions, Table};
+use super::lexer::Dialect;
+use super::objects::{self, Making, Object, ObjectKind};
+use crate::config::job::{Definer, Events};
+use crate::store::{Catalogue, Fate};
+
+/// What stands for the schema's own name.
+const HERE: &str = "this schema";
+
+/// What in incoming may be other than on the source, with the source's definition: found out and said while it was made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Accepted(BTreeMap<String, String>);
+
+impl Accepted {
+    /// A broken view that could not be made.
+    pub(super) fn view(&mut self, view: &Object, definitions: &Definitions, definer: Definer) {
+        self.0
+            .insert(view.label(), told(view, &definitions.schema, definer));
+    }
+
+    /// A counter that cannot be as low as the source's.
+    pub(super) fn counter(&mut self, table: &Table) {
+        self.0.insert(counter_label(table), counter(table));
+    }
+
+    /// Incoming's catalogue, with what is accepted as the source has it.
+    pub(super) fn apply(&self, mut catalogue: Catalogue) -> Catalogue {
+        catalogue.0.extend(self.0.clone());
+        catalogue
+    }
+}
+
+fn counter_label(table: &Table) -> String {
+    format!("counter of table {}", table.name)
+}
+
+fn counter(table: &Table) -> String {
+    table.auto_increment.unwrap_or(1).to_string()
+}
+
+/// The catalogue of one schema. Equal ones are of schemas that are equal in all but rows, grants, and whether events run;
+/// with mapped definers, in all but those.
+pub(super) fn of(definitions: &Definitions, definer: Definer) -> Catalogue {
+    let mut all = BTreeMap::new();
+    all.insert(
+        "database".to_owned(),
+        format!(
+            "CHARACTER SET {} COLLATE {} COMMENT {}",
+            definitions.charset,
+            definitions.collation,
+            super::names::literal(&definitions.comment)
+        ),
+    );
+    for table in &definitions.tables {
+        all.insert(
+            format!("table {}", table.name),
+            table_text(table, definitions),
+        );
+        // The target's own rows have the target's own counter.
+        if table.create.counts() && table.fate != Fate::Keep {
+            all.insert(counter_label(table), counter(table));
+        }
+    }
+    for sequence in &definitions.sequences {
+        let state = if sequence.fate == Fate::Copy {
+            sequence.row.join(", ")
+        } else {
+            String::new()
+        };
+        all.insert(
+            format!("sequence {}", sequence.name),
+            format!("{} {state}", sequence.create),
+        );
+    }
+    for object in &definitions.objects {
+        all.insert(object.label(), told(object, &definitions.schema, definer));
+    }
+    Catalogue(all)
+}
+
+/// A table's definition without its counter, and without foreign keys that a copy cannot have.
+fn table_text(table: &Table, definitions: &Definitions) -> String {
+    let excluded = &definitions.excluded;
+    table
+        .create
+        .with_sequences_in(&definitions.schema, HERE)
+        .without_counter()
+        .text(|_, clause| match clause {
+            super::ddl::Clause::Foreign(reference) => {
+                reference.schema.is_some() || !excluded.contains(&reference.table)
+            }
+            _ => true,
+        })
+}
+
+/// An object's definition with all that belongs to it.
+fn told(object: &Object, schema: &str, definer: Definer) -> String {
+    let making = Making {
+        from: schema,
+        to: HERE,
+        definer,
+        events: Events::Disabled,
+    };
+    // What cannot be rewritten is refused before anything is made.
+    let mut text = object
+        .rewritten(&making)
+        .unwrap_or_else(|_| object.definition.clone());
+    match object.kind {
+        // Whether the server prints the schema depends on whether the definer is there.
+        ObjectKind::View => text = text.replace(&format!("`{HERE}`."), ""),
+        ObjectKind::Event => text = objects::disabled(&text, Dialect::of(&object.sql_mode)),
+        _ => {}
+    }
+    let mut more = vec![
+        object.sql_mode.clone(),
+        object.client().to_owned(),
+        object.collation_connection.clone(),
+    ];
+    more.extend(object.table.clone());
+    more.extend(object.time_zone.clone());
+    if object.kind == ObjectKind::Trigger {
+        more.push(object.order.to_string());
+    }
+    format!("{text} [{}]", more.join("; "))
+}

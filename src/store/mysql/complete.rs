@@ -1,0 +1,202 @@
+//! What makes incoming complete once all rows and indexes are in: foreign keys, sequences, counters, objects.
+//!
+//! Statistics are left to the server: InnoDB counts anew in an ALTER TABLE that adds an index, and in the background where
+//! more than a tenth of a table has changed; both survive RENAME TABLE.
+
+use std::collections::BTreeMap;
+
+use super::catalogue::Accepted;
+use super::connection::Session;
+use super::definitions::{Definitions, Table};
+use super::names::{literal, quoted};
+use super::objects::Making;
+use super::version::Flavour;
+use super::{incoming, making};
+use crate::config::job::{Definer, Events};
+use crate::error::{Error, Kind, Result};
+use crate::store::Fate;
+
+/// All that belongs to tables but triggers. The session is left in incoming, the schema `to`.
+pub(super) async fn tables(
+    session: &mut Session,
+    definitions: &Definitions,
+    to: &str,
+) -> Result<Accepted> {
+    session.run(&format!("USE {}", quoted(to))).await?;
+    for table in &definitions.tables {
+        foreign_keys(session, definitions, table, to).await?;
+    }
+    for sequence in &definitions.sequences {
+        if sequence.fate == Fate::Copy {
+            session
+                .run(&sequence.restore(to))
+                .await
+                .map_err(|error| error.within(format!("sequence `{}`", sequence.name)))?;
+        }
+    }
+    let mut accepted = Accepted::default();
+    counters(session, definitions, to, &mut accepted).await?;
+    Ok(accepted)
+}
+
+/// Views, routines, triggers and events. Rows that the target keeps have to be in, or triggers would fire for them.
+pub(super) async fn objects(
+    session: &mut Session,
+    definitions: &Definitions,
+    to: &str,
+    definer: Definer,
+    accepted: &mut Accepted,
+) -> Result<()> {
+    let making = Making {
+        from: &definitions.schema,
+        to,
+        definer,
+        events: Events::Disabled,
+    };
+    for view in making::make(session, &definitions.objects, &making).await? {
+        accepted.view(&view, definitions, definer);
+    }
+    Ok(())
+}
+
+/// Adds a table's foreign keys.
+async fn foreign_keys(
+    session: &mut Session,
+    definitions: &Definitions,
+    table: &Table,
+    to: &str,
+) -> Result<()> {
+    // Between two tables whose rows are the source's, the server need not look: it vouched for these rows on the source, and
+    // that they are the same is verified. Rows that broke a key there (loaded with foreign_key_checks = 0) are there
+    // again. Where the other end is not the source's, the server looks at every row.
+    let (mut sure, mut unsure) = (Vec::new(), Vec::new());
+    for (reference, text) in table.foreign_keys(&definitions.excluded) {
+        if incoming::is_made_with(definitions, table, reference) {
+            continue;
+        }
+        let other = definitions.table(&reference.table).map(|table| table.fate);
+        let is_sure = table.fate == Fate::SchemaOnly
+            || (reference.schema.is_none()
+                && table.fate == Fate::Copy
+                && other.is_none_or(|fate| fate == Fate::Copy));
+        let list = if is_sure { &mut sure } else { &mut unsure };
+        list.push(format!("ADD {text}"));
+    }
+    for (reference, _) in table.create.foreign_keys() {
+        if reference.schema.is_none() && definitions.excluded.contains(&reference.table) {
+            tracing::warn!(
+                table = table.name,
+                constraint = reference.name,
+                excluded = reference.table,
+                "a foreign key is left out, because the table that it points to is excluded"
+            );
+        }
+    }
+    for (clauses, checks) in [(sure, 0), (unsure, 1)] {
+        if clauses.is_empty() {
+            continue;
+        }
+        let label = || format!("foreign keys of table `{}`", table.name);
+        session
+            .run(&format!("SET SESSION foreign_key_checks = {checks}"))
+            .await?;
+        let added = session
+            .run(&format!(
+                "ALTER TABLE {}.{} {}",
+                quoted(to),
+                quoted(&table.name),
+                clauses.join(", ")
+            ))
+            .await;
+        if session.is_usable() {
+            session.run("SET SESSION foreign_key_checks = 1").await?;
+        }
+        if let Err(error) = added {
+            let code = super::errors::code(&error);
+            let error = error.within(label());
+            return Err(if code == Some(1452) {
+                error
+                    .with_kind(Kind::Verify)
+                    .hint("rows point to rows that the target does not have: copy both tables, or exclude both")
+            } else {
+                error
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Lets each counter stand where the source's stands.
+async fn counters(
+    session: &mut Session,
+    definitions: &Definitions,
+    to: &str,
+    accepted: &mut Accepted,
+) -> Result<()> {
+    let mut wrong = unequal(session, definitions, to).await?;
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    for table in &wrong {
+        session
+            .run(&format!(
+                "ALTER TABLE {}.{} AUTO_INCREMENT = {}",
+                quoted(to),
+                quoted(&table.name),
+                table.auto_increment.unwrap_or(1)
+            ))
+            .await
+            .map_err(|error| error.within(format!("counter of table `{}`", table.name)))?;
+    }
+    wrong = unequal(session, definitions, to).await?;
+    for table in wrong {
+        // The server lets no counter stand below a value that is there; on the source, one was changed by UPDATE.
+        tracing::warn!(
+            table = table.name,
+            source = table.auto_increment.unwrap_or(1),
+            "the source's AUTO_INCREMENT counter is below the highest value that is there; the copy's is above it"
+        );
+        accepted.counter(table);
+    }
+    Ok(())
+}
+
+/// Tables whose counter in incoming is not the source's.
+async fn unequal<'a>(
+    session: &mut Session,
+    definitions: &'a Definitions,
+    to: &str,
+) -> Result<Vec<&'a Table>> {
+    if session.version().flavour == Flavour::MySql && session.version().is_mysql(8, 0) {
+        // MySQL 8 answers from a cache otherwise.
+        session
+            .run("SET SESSION information_schema_stats_expiry = 0")
+            .await?;
+    }
+    let mut there: BTreeMap<String, Option<u64>> = BTreeMap::new();
+    for row in session
+        .query(&format!(
+            "SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND AUTO_INCREMENT IS NOT NULL",
+            literal(to)
+        ))
+        .await?
+    {
+        there.insert(row.text(0)?, row.maybe(1)?.and_then(|text| text.parse().ok()));
+    }
+    let mut wrong = Vec::new();
+    for table in &definitions.tables {
+        if !table.create.counts() || table.fate == Fate::Keep {
+            continue;
+        }
+        let value = there.get(&table.name).ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                format!("table `{}` of incoming has no counter", table.name),
+            )
+        })?;
+        if value.unwrap_or(1).max(1) != table.auto_increment.unwrap_or(1) {
+            wrong.push(table);
+        }
+    }
+    Ok(wrong)
+}

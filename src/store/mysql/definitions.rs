@@ -1,0 +1,387 @@
+//! What a schema consists of: its tables, sequences and objects, and its own settings.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::connection::Session;
+use super::ddl::{Create, Reference};
+use super::engines::{self, Engine};
+use super::grants::Grants;
+use super::names::{literal, quoted};
+use super::objects::{self, Object, ObjectKind};
+use super::sequences::{self, Sequence};
+use super::version::{Flavour, Version};
+use crate::error::{Error, Kind, Result};
+use crate::store::{Fate, Selection};
+
+/// Everything in a schema but rows.
+#[derive(Debug)]
+pub struct Definitions {
+    /// The schema's name.
+    pub(super) schema: String,
+    pub(super) version: Version,
+    /// The schema's default character set and collation, for tables and routines to come.
+    pub(super) charset: String,
+    pub(super) collation: String,
+    /// The schema's comment (MariaDB).
+    pub(super) comment: String,
+    /// `lower_case_table_names`.
+    pub(super) folding: u64,
+    /// What is copied in one way or another, by name.
+    pub(super) tables: Vec<Table>,
+    pub(super) sequences: Vec<Sequence>,
+    /// In an order in which they can be made.
+    pub(super) objects: Vec<Object>,
+    /// What is not copied, or without rows, or as the target has it.
+    pub(super) left_out: Vec<(String, Fate)>,
+    /// Names of all tables, views and sequences that are excluded.
+    pub(super) excluded: BTreeSet<String>,
+}
+
+/// One table.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub(super) name: String,
+    /// What `SHOW CREATE TABLE` prints, in its clauses.
+    pub(super) create: Create,
+    pub(super) engine: String,
+    pub(super) columns: Vec<Column>,
+    /// The next value of its counter; `None`: it has none, or it still is 1.
+    pub(super) auto_increment: Option<u64>,
+    /// About how many rows and bytes.
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    /// Whether a consistent snapshot covers it.
+    pub(super) transactional: bool,
+    /// A key of one whole number without NULLs, unique, by which it can be split: the column.
+    pub(super) split_key: Option<String>,
+    /// Its period of system time: the columns of a row's start and end, whether they are visible or not (MariaDB).
+    pub(super) versioning: Option<(String, String)>,
+    pub(super) fate: Fate,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_field_names)] // as information_schema calls it
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Without length and signs, in lower case: `varchar`.
+    pub(super) data_type: String,
+    pub(super) column_type: String,
+    pub(super) charset: Option<String>,
+    pub(super) collation: Option<String>,
+    /// Computed by the server, or a row's start or end of system versioning.
+    pub(super) generated: bool,
+    /// A row's start or end of system versioning.
+    pub(super) is_period: bool,
+}
+
+impl Table {
+    /// Foreign keys that a copy has: those to tables that are left out cannot be.
+    pub(super) fn foreign_keys<'a>(
+        &'a self,
+        excluded: &'a BTreeSet<String>,
+    ) -> impl Iterator<Item = (&'a Reference, &'a str)> {
+        self.create.foreign_keys().filter(|(reference, _)| {
+            reference.schema.is_some() || !excluded.contains(&reference.table)
+        })
+    }
+}
+
+impl Definitions {
+    /// A table by name.
+    pub(super) fn table(&self, name: &str) -> Option<&Table> {
+        self.tables
+            .binary_search_by(|table| table.name.as_str().cmp(name))
+            .ok()
+            .map(|at| &self.tables[at])
+    }
+}
+
+/// A table as the list of tables has it.
+struct Listed {
+    name: String,
+    kind: String,
+    engine: Option<String>,
+    rows: u64,
+    bytes: u64,
+}
+
+/// Reads a schema, in the session's snapshot if it has one. The session is left in the schema.
+pub(super) async fn read(
+    session: &mut Session,
+    schema: &str,
+    selection: &Selection,
+) -> Result<Definitions> {
+    let version = session.version().clone();
+    let comment = if version.is_mariadb(10, 5) {
+        "SCHEMA_COMMENT"
+    } else {
+        "''"
+    };
+    let row = session
+        .query_opt(&format!(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names \
+             FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            literal(schema)
+        ))
+        .await?
+        .ok_or_else(|| {
+            Error::new(Kind::Absent, format!("there is no database `{schema}`"))
+                .hint("check the database's name in the URL, and that the endpoint's user may use it")
+        })?;
+    refuse_hidden(session, schema).await?;
+    session.run(&format!("USE {}", quoted(schema))).await?;
+    let mut found = Definitions {
+        schema: schema.to_owned(),
+        version,
+        charset: row.text(0)?,
+        collation: row.text(1)?,
+        comment: row.maybe(2)?.unwrap_or_default(),
+        folding: row.number(3)?,
+        tables: Vec::new(),
+        sequences: Vec::new(),
+        objects: Vec::new(),
+        left_out: Vec::new(),
+        excluded: BTreeSet::new(),
+    };
+    let listed = list(session, schema).await?;
+    let transactional = engines::transactional(session).await?;
+    let mut columns = columns(session, schema).await?;
+    let mut sequences = Vec::new();
+    let mut homonym = false;
+    for listed in listed {
+        homonym |= listed.name.eq_ignore_ascii_case(schema);
+        if listed.kind == "VIEW" || listed.kind == "SYSTEM VIEW" {
+            continue;
+        }
+        let mut fate = selection.fate(None, &listed.name);
+        if fate == Fate::Exclude {
+            found.left_out.push((listed.name.clone(), fate));
+            found.excluded.insert(listed.name);
+            continue;
+        }
+        if listed.kind == "SEQUENCE" {
+            sequences.push((listed.name, fate));
+            continue;
+        }
+        let engine = listed.engine.ok_or_else(|| unreadable(&listed.name))?;
+        match engines::of(&engine, fate) {
+            Engine::Empty if fate == Fate::Copy => fate = Fate::SchemaOnly,
+            Engine::Copied | Engine::Empty => {}
+            Engine::Refused(why) => {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!("table `{}` cannot be copied: {why}", listed.name),
+                )
+                .hint("put it into the task's `exclude`"));
+            }
+        }
+        if fate != Fate::Copy {
+            found.left_out.push((listed.name.clone(), fate));
+        }
+        let text = session
+            .query_one(&format!("SHOW CREATE TABLE {}", quoted(&listed.name)))
+            .await
+            .map_err(|error| error.within(format!("table `{}`", listed.name)))?
+            .text(1)?;
+        let create = Create::parse(&text)?;
+        let mut columns = columns.remove(&listed.name).unwrap_or_default();
+        let versioning = versioning(&create);
+        if let Some((start, end)) = &versioning
+            && !columns.iter().any(|column| column.is_period)
+        {
+            // Nobody named them, and information_schema does not list them.
+            columns.extend([period(start), period(end)]);
+        }
+        found.tables.push(Table {
+            auto_increment: create.auto_increment(),
+            versioning,
+            split_key: create.split_key(),
+            columns,
+            transactional: transactional.contains(&engine.to_ascii_lowercase()),
+            name: listed.name,
+            create,
+            engine,
+            rows: listed.rows,
+            bytes: listed.bytes,
+            fate,
+        });
+    }
+    found.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sequences = sequences::read(session, sequences).await?;
+    found.objects = objects::read(session, schema).await?;
+    for view in &found.objects {
+        if view.kind == ObjectKind::View && selection.fate(None, &view.name) == Fate::Exclude {
+            found.left_out.push((view.name.clone(), Fate::Exclude));
+            found.excluded.insert(view.name.clone());
+        }
+    }
+    let excluded = &found.excluded;
+    // What is on a table that is left out goes with it.
+    found.objects.retain(|object| match object.kind {
+        ObjectKind::View => !excluded.contains(&object.name),
+        _ => object
+            .table
+            .as_ref()
+            .is_none_or(|table| !excluded.contains(table)),
+    });
+    homonym |= found.objects.iter().any(|object| {
+        matches!(object.kind, ObjectKind::View | ObjectKind::Package)
+            && object.name.eq_ignore_ascii_case(schema)
+    });
+    for object in &mut found.objects {
+        object.homonym = homonym;
+    }
+    Ok(found)
+}
+
+fn unreadable(table: &str) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!("table `{table}` cannot be opened by the server"),
+    )
+    .hint("see what CHECK TABLE says of it, repair or drop it, or put it into the task's `exclude`")
+}
+
+/// All tables, views and sequences.
+async fn list(session: &mut Session, schema: &str) -> Result<Vec<Listed>> {
+    let rows = session
+        .query(&format!(
+            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
+            literal(schema)
+        ))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let number = |at| -> Result<u64> {
+                Ok(row
+                    .maybe(at)?
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(0))
+            };
+            Ok(Listed {
+                name: row.text(0)?,
+                kind: row.text(1)?.to_ascii_uppercase(),
+                engine: row.maybe(2)?,
+                rows: number(3)?,
+                bytes: number(4)?,
+            })
+        })
+        .collect()
+}
+
+/// The columns of all tables.
+async fn columns(session: &mut Session, schema: &str) -> Result<HashMap<String, Vec<Column>>> {
+    let rows = session
+        .query(&format!(
+            "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, \
+                    GENERATION_EXPRESSION, EXTRA \
+             FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+            literal(schema)
+        ))
+        .await?;
+    let mut found: HashMap<String, Vec<Column>> = HashMap::new();
+    for row in &rows {
+        let expression = row.maybe(6)?.unwrap_or_default();
+        // Not DEFAULT_GENERATED, which is MySQL's word for a default that is an expression.
+        let extra = row.maybe(7)?.unwrap_or_default().to_ascii_uppercase();
+        let is_period = matches!(expression.as_str(), "ROW START" | "ROW END");
+        let generated = extra.contains("VIRTUAL GENERATED")
+            || extra.contains("STORED GENERATED")
+            || extra.contains("PERSISTENT");
+        found.entry(row.text(0)?).or_default().push(Column {
+            name: row.text(1)?,
+            data_type: row.text(2)?.to_ascii_lowercase(),
+            column_type: row.text(3)?,
+            charset: row.maybe(4)?,
+            collation: row.maybe(5)?,
+            generated: generated || is_period,
+            is_period,
+        });
+    }
+    Ok(found)
+}
+
+fn period(name: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type: "timestamp".to_owned(),
+        column_type: "timestamp(6)".to_owned(),
+        charset: None,
+        collation: None,
+        generated: true,
+        is_period: true,
+    }
+}
+
+/// The columns of a table's system time. Those that the table does not name are called so.
+fn versioning(create: &Create) -> Option<(String, String)> {
+    use super::lexer::{Dialect, Shape, tokens};
+    if !super::ddl::has_word(&create.tail, "WITH SYSTEM VERSIONING") {
+        return None;
+    }
+    let period = create
+        .clauses
+        .iter()
+        .find(|(_, text)| super::ddl::has_word(text, "PERIOD FOR SYSTEM_TIME"))
+        .map(|(_, text)| {
+            tokens(text, Dialect::default())
+                .iter()
+                .filter(|token| token.shape == Shape::Quoted)
+                .filter_map(super::lexer::Token::name)
+                .collect::<Vec<_>>()
+        });
+    match period.as_deref() {
+        Some([start, end]) => Some((start.clone(), end.clone())),
+        _ => Some(("row_start".to_owned(), "row_end".to_owned())),
+    }
+}
+
+/// Without some privileges the server answers as if things were not there: those are asked for, since a copy would lack
+/// what nobody saw.
+async fn refuse_hidden(session: &mut Session, schema: &str) -> Result<()> {
+    let grants = Grants::read(session).await?;
+    let mut missing: Vec<&str> = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"]
+        .into_iter()
+        .filter(|privilege| !grants.has(privilege, schema))
+        .collect();
+    let (reveals, hint) = match session.version() {
+        version if version.is_mysql(8, 0) => ("SHOW_ROUTINE", "SHOW_ROUTINE ON *.*"),
+        version if version.is_mariadb(11, 3) => {
+            ("SHOW CREATE ROUTINE", "SHOW CREATE ROUTINE ON the schema")
+        }
+        _ => ("EXECUTE", "EXECUTE ON the schema and SELECT ON mysql.proc"),
+    };
+    let sees_routines = grants.has(reveals, schema)
+        || ["EXECUTE", "ALTER ROUTINE", "CREATE ROUTINE"]
+            .iter()
+            .any(|privilege| grants.has(privilege, schema))
+        || (session.version().flavour == Flavour::MariaDb
+            && grants.has_on("SELECT", "mysql", "proc"))
+        || grants.has_everywhere("SELECT");
+    if !sees_routines {
+        missing.push(reveals);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut hint = format!(
+        "GRANT {} ON {}.* TO the endpoint's user",
+        missing.join(", "),
+        quoted(schema)
+    ) + if sees_routines {
+        ""
+    } else {
+        "; for routines: "
+    } + if sees_routines { "" } else { hint };
+    hint.push_str(" (without them the server hides what is there)");
+    Err(Error::new(
+        Kind::Permission,
+        format!(
+            "the user lacks {} on the database `{schema}`",
+            missing.join(", ")
+        ),
+    )
+    .hint(hint))
+}

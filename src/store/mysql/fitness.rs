@@ -1,0 +1,529 @@
+//! What a target has to be and to have, asked before anything is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::connection::Session;
+use super::definitions::Definitions;
+use super::engines;
+use super::grants::Grants;
+use super::lexer::Dialect;
+use super::names::{Names, literal};
+use super::objects::{Making, ObjectKind};
+use super::version::Version;
+use super::{ddl, making, rewrite};
+use crate::config::job::{Definer, Events};
+use crate::error::{Error, Kind, Result};
+use crate::store::Fate;
+
+/// What the task and the run say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) names: &'a Names,
+    pub(super) definer: Definer,
+    pub(super) events: Events,
+    /// Whether live is there already.
+    pub(super) has_live: bool,
+}
+
+/// Refuses what could never be made or published, and warns of what may not be as expected. Writes nothing.
+pub(super) async fn check(
+    session: &mut Session,
+    definitions: &Definitions,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    versions(&definitions.version, session.version())?;
+    folding(session, definitions).await?;
+    collations(session, definitions).await?;
+    engines_are_there(session, definitions).await?;
+    let grants = Grants::read(session).await?;
+    privileges(definitions, &grants, wanted)?;
+    logging(session, definitions, &grants).await?;
+    definers(session, definitions, &grants, wanted).await?;
+    references(session, definitions, wanted).await?;
+    movable(definitions, wanted)
+}
+
+/// One line's definitions are not the other's, and an old server lacks what a newer one's may use.
+fn versions(source: &Version, target: &Version) -> Result<()> {
+    if source.flavour != target.flavour {
+        return Err(Error::new(
+            Kind::Config,
+            format!(
+                "the source is {} {} and the target {} {}: their definitions differ (JSON, collations, sequences, system versioning, accounts), so a copy cannot be equal",
+                source.flavour, source.text, target.flavour, target.text
+            ),
+        )
+        .hint("use a target of the source's kind, or move the data once by hand with a dump that you check"));
+    }
+    if (target.number.0, target.number.1) < (source.number.0, source.number.1) {
+        tracing::warn!(
+            source = source.text,
+            target = target.text,
+            "the target's server is older than the source's: what it does not know is refused"
+        );
+    }
+    Ok(())
+}
+
+/// `lower_case_table_names`: 0 compares names as they are, 1 and 2 without case; 1 stores them in lower case.
+async fn folding(session: &mut Session, definitions: &Definitions) -> Result<()> {
+    let target = session
+        .query_one("SELECT @@lower_case_table_names")
+        .await?
+        .number(0)?;
+    if target == definitions.folding {
+        return Ok(());
+    }
+    let names = definitions
+        .tables
+        .iter()
+        .map(|table| &table.name)
+        .chain(definitions.sequences.iter().map(|sequence| &sequence.name))
+        .chain(
+            definitions
+                .objects
+                .iter()
+                .filter(|object| object.kind == ObjectKind::View)
+                .map(|view| &view.name),
+        );
+    if let Some((one, other)) = clash(names.clone()).filter(|_| target != 0) {
+        return Err(Error::new(
+            Kind::Verify,
+            format!("`{one}` and `{other}` are one name to the target, whose lower_case_table_names is {target}"),
+        )
+        .hint("rename one of them on the source, or use a target with the source's lower_case_table_names"));
+    }
+    let mut capitals = names.filter(|name| **name != name.to_lowercase());
+    match (definitions.folding, target, capitals.next()) {
+        (_, 1, Some(name)) => Err(Error::new(
+            Kind::Verify,
+            format!("the target would store `{name}` in lower case: its lower_case_table_names is 1, the source's {}", definitions.folding),
+        )
+        .hint("use a target with the source's lower_case_table_names")),
+        (1 | 2, 0, _) if !definitions.objects.is_empty() => {
+            tracing::warn!(
+                "the target tells names apart by case (lower_case_table_names = 0) and the source does not: routines, triggers and events that write a name in another case fail on the target"
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Two names that differ in case alone.
+fn clash<'a>(names: impl Iterator<Item = &'a String>) -> Option<(&'a str, &'a str)> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for name in names {
+        if let Some(other) = seen.insert(name.to_lowercase(), name) {
+            return Some((other, name));
+        }
+    }
+    None
+}
+
+async fn column_of(session: &mut Session, sql: &str) -> Result<BTreeSet<String>> {
+    session
+        .query(sql)
+        .await?
+        .iter()
+        .map(|row| Ok(row.text(0)?.to_ascii_lowercase()))
+        .collect()
+}
+
+/// Every character set and collation has to be there, each missing one is named with what uses it.
+async fn collations(session: &mut Session, definitions: &Definitions) -> Result<()> {
+    // MariaDB 10.10 lists some collations without their character set; its other view has the whole names.
+    let there = if session.version().is_mariadb(10, 10) {
+        "SELECT FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY UNION SELECT COLLATION_NAME FROM information_schema.COLLATIONS"
+    } else {
+        "SELECT COLLATION_NAME FROM information_schema.COLLATIONS"
+    };
+    let there = column_of(session, there).await?;
+    let mut missing: BTreeMap<&str, String> = BTreeMap::new();
+    let want = |collation: &'_ str, user: String| -> Option<String> {
+        let lower = collation.to_ascii_lowercase();
+        // The same character set under its old and its new name.
+        let other = match lower.strip_prefix("utf8mb3_") {
+            Some(rest) => format!("utf8_{rest}"),
+            None => lower
+                .strip_prefix("utf8_")
+                .map_or_else(String::new, |rest| format!("utf8mb3_{rest}")),
+        };
+        (!there.contains(&lower) && !there.contains(&other)).then_some(user)
+    };
+    if let Some(user) = want(
+        &definitions.collation,
+        format!("the database `{}`", definitions.schema),
+    ) {
+        missing.insert(&definitions.collation, user);
+    }
+    for table in &definitions.tables {
+        for column in &table.columns {
+            let Some(collation) = &column.collation else {
+                continue;
+            };
+            if let Some(user) = want(
+                collation,
+                format!("column `{}`.`{}`", table.name, column.name),
+            ) {
+                missing.entry(collation).or_insert(user);
+            }
+        }
+    }
+    for object in &definitions.objects {
+        if let Some(user) = want(&object.collation_connection, object.label()) {
+            missing.entry(&object.collation_connection).or_insert(user);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = missing
+        .iter()
+        .map(|(collation, user)| format!("{collation} ({user})"))
+        .collect();
+    Err(Error::new(
+        Kind::Verify,
+        format!("the target's server lacks the collations {}", list.join(", ")),
+    )
+    .hint("use a target of the source's version or a later one, or change the collation on the source"))
+}
+
+async fn engines_are_there(session: &mut Session, definitions: &Definitions) -> Result<()> {
+    let there = engines::supported(session).await?;
+    let missing = definitions
+        .tables
+        .iter()
+        .find(|table| !there.contains(&table.engine.to_ascii_lowercase()));
+    match missing {
+        None => Ok(()),
+        Some(table) => Err(Error::new(
+            Kind::Verify,
+            format!(
+                "the target's server lacks the storage engine {} of table `{}`",
+                table.engine, table.name
+            ),
+        )
+        .hint("install its plugin on the target, or put the table into the task's `exclude`")),
+    }
+}
+
+/// What the copy needs in all three schemas; each missing privilege is named.
+fn privileges(definitions: &Definitions, grants: &Grants, wanted: &Wanted<'_>) -> Result<()> {
+    let has = |kind: &[ObjectKind]| {
+        definitions
+            .objects
+            .iter()
+            .any(|object| kind.contains(&object.kind))
+    };
+    let mut needed = vec![
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "CREATE",
+        "DROP",
+        "ALTER",
+        "INDEX",
+        "LOCK TABLES",
+        // Whatever live has of these goes, so it has to be seen.
+        "SHOW VIEW",
+        "TRIGGER",
+        "EVENT",
+    ];
+    if definitions
+        .tables
+        .iter()
+        .any(|table| table.create.foreign_keys().next().is_some())
+    {
+        needed.push("REFERENCES");
+    }
+    if has(&[ObjectKind::View]) {
+        needed.push("CREATE VIEW");
+    }
+    if has(&[
+        ObjectKind::Function,
+        ObjectKind::Procedure,
+        ObjectKind::Package,
+        ObjectKind::PackageBody,
+    ]) {
+        needed.extend(["CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE"]);
+    }
+    let names = wanted.names;
+    // Most often the same ones in all schemas that are not live.
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for schema in [
+        &names.live,
+        &names.incoming,
+        &names.previous,
+        &names.discarded,
+    ] {
+        let lacking: Vec<&str> = needed
+            .iter()
+            .copied()
+            .filter(|privilege| !grants.has(privilege, schema))
+            .collect();
+        if !lacking.is_empty() {
+            missing
+                .entry(lacking.join(", "))
+                .or_default()
+                .push(format!("`{schema}`"));
+        }
+    }
+    let missing: Vec<String> = missing
+        .into_iter()
+        .map(|(lacking, schemas)| format!("{lacking} on {}", schemas.join(", ")))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let pattern = names.live.replace('_', "\\_").replace('%', "\\%");
+    Err(Error::new(
+        Kind::Permission,
+        format!("the target's user lacks {}", missing.join("; ")),
+    )
+    .hint(format!(
+        "GRANT ALL ON `{pattern}`.*, and ALL ON `{pattern}\\_%`.*, for the schemas that the copy is built in"
+    )))
+}
+
+/// Error 1419 would come late: with binary logging, functions and triggers are for those who have SUPER.
+async fn logging(session: &mut Session, definitions: &Definitions, grants: &Grants) -> Result<()> {
+    let first = definitions
+        .objects
+        .iter()
+        .find(|object| matches!(object.kind, ObjectKind::Function | ObjectKind::Trigger));
+    let Some(first) = first else { return Ok(()) };
+    let row = session
+        .query_one("SELECT @@log_bin, @@log_bin_trust_function_creators")
+        .await?;
+    // MariaDB 11 has made SUPER into many; this one is about logging.
+    let may = row.number(0)? == 0
+        || row.number(1)? != 0
+        || ["SUPER", "BINLOG ADMIN", "SET_USER_ID", "SET_ANY_DEFINER"]
+            .iter()
+            .take(if session.version().is_mariadb(10, 5) {
+                2
+            } else {
+                1
+            })
+            .any(|privilege| grants.has_everywhere(privilege));
+    if may {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Permission,
+        format!(
+            "the target logs for replicas, and lets its user make no functions or triggers, as {} is",
+            first.label()
+        ),
+    )
+    .hint("set log_bin_trust_function_creators = 1 on the target, or grant its user SUPER"))
+}
+
+/// With `definer = "keep"`: every definer has to be there, and we have to be allowed to name it.
+async fn definers(
+    session: &mut Session,
+    definitions: &Definitions,
+    grants: &Grants,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    if wanted.definer == Definer::Map {
+        return Ok(());
+    }
+    let me = session.query_one("SELECT CURRENT_USER()").await?.text(0)?;
+    let may = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"]
+        .iter()
+        .any(|privilege| grants.has_everywhere(privilege));
+    let mut checked = BTreeSet::new();
+    for object in &definitions.objects {
+        if object.definer == me || !checked.insert(&object.definer) {
+            continue;
+        }
+        let hint = "make the account on the target and grant the endpoint's user the right to name it, or set `definer = \"map\"`";
+        if !may {
+            return Err(Error::new(
+                Kind::Permission,
+                format!(
+                    "the target's user may not make {} as its definer {} (it lacks SET USER or SUPER)",
+                    object.label(),
+                    object.definer
+                ),
+            )
+            .hint(hint));
+        }
+        let (user, host) = object
+            .definer
+            .rsplit_once('@')
+            .unwrap_or((&object.definer, ""));
+        let found = session
+            .query_opt(&format!(
+                "SELECT 1 FROM mysql.user WHERE User = {} AND Host = {}",
+                literal(user),
+                literal(host)
+            ))
+            .await;
+        match found {
+            Ok(None) => {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!(
+                        "the target lacks the account {}, the definer of {}",
+                        object.definer,
+                        object.label()
+                    ),
+                )
+                .hint(hint));
+            }
+            Ok(Some(_)) => {}
+            Err(error) if error.kind() == Kind::Permission => {
+                tracing::warn!(
+                    definer = object.definer,
+                    "whether the target has this definer cannot be seen without SELECT on mysql.user"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Foreign keys across schemas: those of the copy need their table there, and those that point to live would lose theirs.
+async fn references(
+    session: &mut Session,
+    definitions: &Definitions,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    for table in &definitions.tables {
+        for (reference, _) in table.create.foreign_keys() {
+            let Some(schema) = &reference.schema else {
+                continue;
+            };
+            let there = session
+                .query_opt(&format!(
+                    "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+                    literal(schema),
+                    literal(&reference.table)
+                ))
+                .await?;
+            if there.is_none() {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!(
+                        "foreign key `{}` of table `{}` points to `{schema}`.`{}`, which the target does not have",
+                        reference.name, table.name, reference.table
+                    ),
+                )
+                .hint("copy that database first, or put the table into the task's `exclude`"));
+            }
+        }
+    }
+    if !wanted.has_live {
+        return Ok(());
+    }
+    let live = literal(&wanted.names.live);
+    let own = [
+        &wanted.names.live,
+        &wanted.names.previous,
+        &wanted.names.discarded,
+        &wanted.names.incoming,
+    ]
+    .map(|schema| literal(schema))
+    .join(", ");
+    let outside = session
+        .query_opt(&format!(
+            "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, REFERENCED_TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE \
+             WHERE REFERENCED_TABLE_SCHEMA = {live} AND TABLE_SCHEMA NOT IN ({own}) LIMIT 1"
+        ))
+        .await?;
+    let Some(row) = outside else { return Ok(()) };
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "foreign key `{}` of `{}`.`{}` points to table `{}` of the target: it would follow it to `{}`",
+            row.text(2)?,
+            row.text(0)?,
+            row.text(1)?,
+            row.text(3)?,
+            wanted.names.previous
+        ),
+    )
+    .hint("drop that foreign key on the target"))
+}
+
+/// Every object has to be movable to the schemas of the target, and every definition one that we understand.
+fn movable(definitions: &Definitions, wanted: &Wanted<'_>) -> Result<()> {
+    let names = wanted.names;
+    for object in &definitions.objects {
+        for to in [&names.incoming, &names.live] {
+            object.statements(&Making {
+                from: &definitions.schema,
+                to,
+                definer: wanted.definer,
+                events: wanted.events,
+            })?;
+        }
+        if object.kind == ObjectKind::View && !object.broken {
+            let mentioned = making::mentioned(&object.definition, &definitions.schema);
+            if let Some(table) = mentioned
+                .tables
+                .keys()
+                .find(|table| definitions.excluded.contains(*table))
+            {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!("{} is over `{table}`, which is excluded", object.label()),
+                )
+                .hint("put the view into the task's `exclude` as well, or make the table `schema_only`"));
+            }
+        }
+        if definitions.schema != names.live
+            && rewrite::hides_schema(
+                &object.definition,
+                Dialect::of(&object.sql_mode),
+                &definitions.schema,
+            )
+        {
+            tracing::warn!(
+                object = object.label(),
+                "it puts statements together that name the source's database in a string: those are not rewritten"
+            );
+        }
+    }
+    for table in &definitions.tables {
+        let excluded = table.create.clauses.iter().find_map(|(clause, text)| {
+            (matches!(clause, ddl::Clause::Column(_)) && ddl::takes_sequence(text)).then_some(text)
+        });
+        if let Some(text) = excluded
+            && let Some(name) = definitions.excluded.iter().find(|name| {
+                text.contains(&format!(
+                    "{}.{}",
+                    super::names::quoted(&definitions.schema),
+                    super::names::quoted(name)
+                ))
+            })
+        {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "table `{}` takes a default from the sequence `{name}`, which is excluded",
+                    table.name
+                ),
+            )
+            .hint("copy both, or exclude both"));
+        }
+    }
+    let unsafe_ones: Vec<&str> = definitions
+        .tables
+        .iter()
+        .filter(|table| !table.transactional && table.fate == Fate::Copy)
+        .map(|table| table.name.as_str())
+        .collect();
+    if !unsafe_ones.is_empty() {
+        tracing::warn!(
+            tables = unsafe_ones.join(", "),
+            "these tables are of engines without transactions (MyISAM, Aria, MEMORY, ...): what changes in them during the run is not of one point in time"
+        );
+    }
+    Ok(())
+}

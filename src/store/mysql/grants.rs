@@ -1,0 +1,218 @@
+//! What a user may do, read from `SHOW GRANTS`. Pure but for the reading.
+
+use super::connection::Session;
+use super::lexer::{self, Dialect, Shape, Token};
+use super::version::Flavour;
+use crate::error::Result;
+
+/// One line: privileges on something, given or (MySQL's partial revokes) taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    takes: bool,
+    /// In upper case; `ALL PRIVILEGES` as it is.
+    privileges: Vec<String>,
+    /// `None`: `*.*`; else a pattern over schemas.
+    schema: Option<String>,
+    /// `None`: `*`.
+    table: Option<String>,
+}
+
+/// All lines of a user and of the roles that are on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Grants {
+    lines: Vec<Line>,
+    /// Privileges under which no privilege is missing are hidden from `SHOW GRANTS` (`--skip-grant-tables`).
+    unknown: bool,
+}
+
+impl Grants {
+    /// Reads those of the session's user, with the roles that are on.
+    pub(super) async fn read(session: &mut Session) -> Result<Self> {
+        let flavour = session.version().flavour;
+        let rows = match session.query("SHOW GRANTS").await {
+            Ok(rows) => rows,
+            // 1290: the server runs without grants at all; 1141: nothing is granted.
+            Err(error) if super::errors::code(&error) == Some(1290) => {
+                return Ok(Self {
+                    lines: Vec::new(),
+                    unknown: true,
+                });
+            }
+            Err(error) if super::errors::code(&error) == Some(1141) => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
+        let mut lines = Vec::new();
+        for row in rows {
+            lines.push(row.text(0)?);
+        }
+        // MySQL's line has the privileges of roles only if they are on; so does MariaDB's.
+        debug_assert!(matches!(flavour, Flavour::MariaDb | Flavour::MySql));
+        Ok(Self::parse(lines.iter().map(String::as_str)))
+    }
+
+    /// Reads lines as the server prints them.
+    pub(super) fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
+        Self {
+            lines: lines.filter_map(line).collect(),
+            unknown: false,
+        }
+    }
+
+    /// Whether the privilege holds on all of a schema.
+    pub(super) fn has(&self, privilege: &str, schema: &str) -> bool {
+        self.holds(privilege, schema, None)
+    }
+
+    /// Whether the privilege holds on one table.
+    pub(super) fn has_on(&self, privilege: &str, schema: &str, table: &str) -> bool {
+        self.holds(privilege, schema, Some(table))
+    }
+
+    /// Whether the privilege holds everywhere.
+    pub(super) fn has_everywhere(&self, privilege: &str) -> bool {
+        self.unknown
+            || self
+                .lines
+                .iter()
+                .any(|line| !line.takes && line.schema.is_none() && line.names(privilege))
+    }
+
+    fn holds(&self, privilege: &str, schema: &str, table: Option<&str>) -> bool {
+        let covers = |line: &&Line| {
+            line.names(privilege)
+                && line
+                    .schema
+                    .as_ref()
+                    .is_none_or(|pattern| matches(pattern, schema))
+                && (line.table.is_none() || line.table.as_deref() == table)
+        };
+        self.unknown
+            || (self
+                .lines
+                .iter()
+                .filter(|line| !line.takes)
+                .any(|line| covers(&line))
+                && !self
+                    .lines
+                    .iter()
+                    .filter(|line| line.takes)
+                    .any(|line| covers(&line)))
+    }
+}
+
+impl Line {
+    fn names(&self, privilege: &str) -> bool {
+        self.privileges.iter().any(|held| {
+            held == privilege
+                // ALL on a schema has no global privileges in it, which no schema is asked for.
+                || held == "ALL PRIVILEGES"
+                || held == "ALL"
+        })
+    }
+}
+
+/// One line of `SHOW GRANTS`; nothing for roles, proxies, routines and single columns.
+fn line(text: &str) -> Option<Line> {
+    let tokens = lexer::tokens(text, Dialect::default());
+    let solids: Vec<&Token<'_>> = tokens
+        .iter()
+        .filter(|token| token.shape != Shape::Blank)
+        .collect();
+    let takes = solids.first()?.is("REVOKE");
+    if !takes && !solids.first()?.is("GRANT") {
+        return None;
+    }
+    let mut depth = 0_usize;
+    let on = solids.iter().position(|token| {
+        match token.text {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && token.is("ON")
+    })?;
+    let mut privileges = Vec::new();
+    for part in solids[1..on].split(|token| token.is_mark(",")) {
+        // A privilege on columns is none on the table.
+        if part.iter().all(|token| token.shape == Shape::Word) {
+            let words: Vec<&str> = part.iter().map(|token| token.text).collect();
+            privileges.push(words.join(" ").to_ascii_uppercase());
+        }
+    }
+    let place = &solids[on + 1..];
+    let name = |token: &Token<'_>| (!token.is_mark("*")).then(|| token.name()).flatten();
+    // `ON FUNCTION a.b` has a word in front and is left out, as are proxies.
+    let (schema, table) = match place {
+        [schema, dot, table, ..] if dot.is_mark(".") => (name(schema), name(table)),
+        _ => return None,
+    };
+    Some(Line {
+        takes,
+        privileges,
+        schema,
+        table,
+    })
+}
+
+/// A pattern over schemas: `_` is any character, `%` any number, a backslash takes their meaning.
+fn matches(pattern: &str, name: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let name: Vec<char> = name.chars().collect();
+    fits(&pattern, &name)
+}
+
+fn fits(pattern: &[char], name: &[char]) -> bool {
+    match pattern {
+        [] => name.is_empty(),
+        ['%', rest @ ..] => (0..=name.len()).any(|skipped| fits(rest, &name[skipped..])),
+        ['_', rest @ ..] => !name.is_empty() && fits(rest, &name[1..]),
+        ['\\', c, rest @ ..] | [c, rest @ ..] => name.first() == Some(c) && fits(rest, &name[1..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(lines: &[&str]) -> Grants {
+        Grants::parse(lines.iter().copied())
+    }
+
+    #[test]
+    fn privileges_count_on_the_schemas_that_their_pattern_means() {
+        let held = grants(&[
+            "GRANT USAGE ON *.* TO `u`@`h` IDENTIFIED BY PASSWORD '*A ON B'",
+            "GRANT SELECT, SHOW VIEW ON `app\\_%`.* TO `u`@`h`",
+            "GRANT ALL PRIVILEGES ON `b_d`.* TO `u`@`h` WITH GRANT OPTION",
+            "GRANT `role` TO `u`@`h`",
+            "GRANT PROXY ON ''@'%' TO 'root'@'localhost' WITH GRANT OPTION",
+        ]);
+        assert!(held.has("SELECT", "app_incoming") && held.has("SHOW VIEW", "app_"));
+        assert!(!held.has("SELECT", "app") && !held.has("INSERT", "app_x"));
+        assert!(held.has("TRIGGER", "bad") && held.has("TRIGGER", "b_d"));
+        assert!(!held.has_everywhere("SELECT"));
+    }
+
+    #[test]
+    fn a_column_a_table_or_a_routine_is_not_the_schema() {
+        let held = grants(&[
+            "GRANT SELECT (`id`), INSERT ON `app`.`child` TO `u`@`h`",
+            "GRANT SELECT ON `app`.`users` TO `u`@`h`",
+            "GRANT EXECUTE ON PROCEDURE `app`.`p` TO `u`@`h`",
+        ]);
+        assert!(!held.has("SELECT", "app") && !held.has("EXECUTE", "app"));
+        assert!(held.has_on("SELECT", "app", "users"));
+        assert!(!held.has_on("SELECT", "app", "child"));
+        assert!(held.has_on("INSERT", "app", "child"));
+    }
+
+    #[test]
+    fn what_was_taken_is_not_held() {
+        let held = grants(&[
+            "GRANT SELECT, EVENT ON *.* TO `u`@`%`",
+            "REVOKE SELECT ON `app`.* FROM `u`@`%`",
+        ]);
+        assert!(!held.has("SELECT", "app") && held.has("SELECT", "other"));
+        assert!(held.has("EVENT", "app") && held.has_everywhere("SELECT"));
+    }
+}

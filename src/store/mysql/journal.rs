@@ -1,0 +1,201 @@
+//! What a swap is about to do, written down in the target before it begins, so that the next run can undo or finish what
+//! a killed one left.
+//!
+//! The journal is a table among those that are renamed, and the same statement renames it: where it is says whether the
+//! tables have changed places. Of what was live it has the views, routines, triggers and events, word for word, which is
+//! what a rollback makes them from.
+
+use serde::{Deserialize, Serialize};
+
+use super::connection::Session;
+use super::errors;
+use super::names::{literal, within};
+use super::piece::Piece;
+use crate::error::{Error, Kind, Result};
+
+/// The table while the tables are where they were.
+pub(super) const NEXT: &str = "envsyncd_next";
+
+/// The table once they have changed places.
+pub(super) const JOURNAL: &str = "envsyncd_journal";
+
+/// The version of what is written.
+const VERSION: u32 = 1;
+
+/// A statement has to fit into the smallest `max_allowed_packet` that servers come with.
+const PIECE: usize = 256 * 1024;
+
+/// What a swap is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Way {
+    /// Incoming becomes live, live becomes previous.
+    Publish,
+    /// Previous becomes live, live becomes previous.
+    Rollback,
+    /// Previous becomes live, live becomes incoming.
+    Revert,
+}
+
+/// A foreign key of a staged table. Its name belongs to the whole schema (up to MariaDB 12.0), and live's table may have
+/// one of the same: until the tables have changed places, it has another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Key {
+    pub(super) table: String,
+    pub(super) name: String,
+    pub(super) meanwhile: String,
+    /// Its definition behind its name.
+    pub(super) rest: String,
+}
+
+/// A swap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Journal {
+    version: u32,
+    pub(super) way: Way,
+    /// The run's own schemas.
+    pub(super) incoming: String,
+    pub(super) discarded: String,
+    /// There was a live before.
+    pub(super) had_live: bool,
+    /// Where what becomes live comes from.
+    pub(super) source: String,
+    /// Tables that get their triggers before they become live, and what they are called in live until then.
+    pub(super) staged: Vec<(String, String)>,
+    /// Their foreign keys.
+    pub(super) keys: Vec<Key>,
+    /// What live has, and what it is to have.
+    pub(super) old: Vec<Piece>,
+    pub(super) new: Vec<Piece>,
+}
+
+impl Journal {
+    pub(super) fn new(way: Way, incoming: &str, discarded: &str, source: &str) -> Self {
+        Self {
+            version: VERSION,
+            way,
+            incoming: incoming.to_owned(),
+            discarded: discarded.to_owned(),
+            had_live: true,
+            source: source.to_owned(),
+            staged: Vec::new(),
+            keys: Vec::new(),
+            old: Vec::new(),
+            new: Vec::new(),
+        }
+    }
+
+    /// Writes it into incoming, durably.
+    pub(super) async fn write(&self, session: &mut Session) -> Result<()> {
+        let table = within(&self.incoming, NEXT);
+        session
+            .run(&format!("DROP TABLE IF EXISTS {table}"))
+            .await?;
+        session
+            .run(&format!(
+                "CREATE TABLE {table} (part INT NOT NULL PRIMARY KEY, content LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL) ENGINE = InnoDB"
+            ))
+            .await?;
+        let text = serde_json::to_string(self).map_err(|error| {
+            Error::new(Kind::Internal, "the journal cannot be written down").because(error)
+        })?;
+        session.run("START TRANSACTION").await?;
+        for (number, piece) in pieces(&text).into_iter().enumerate() {
+            session
+                .run(&format!(
+                    "INSERT INTO {table} VALUES ({}, {})",
+                    number + 1,
+                    literal(piece)
+                ))
+                .await?;
+        }
+        session
+            .run(&format!("INSERT INTO {table} VALUES (0, 'begun')"))
+            .await?;
+        session.run("COMMIT").await.map(drop)
+    }
+
+    /// Reads it; `true`: nothing is left to do. `None`: there is none, or it was never written to its end.
+    pub(super) async fn read(
+        session: &mut Session,
+        schema: &str,
+        name: &str,
+    ) -> Result<Option<(Self, bool)>> {
+        let table = within(schema, name);
+        let rows = session
+            .query(&format!("SELECT part, content FROM {table} ORDER BY part"))
+            .await;
+        let rows = match rows {
+            Err(error) if matches!(errors::code(&error), Some(1146 | 1049 | 1932)) => {
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        let done = first.number(0)? == 0 && first.text(1)? == "done";
+        let text = rows[1..]
+            .iter()
+            .map(|row| row.text(1))
+            .collect::<Result<String>>()?;
+        let journal: Self = serde_json::from_str(&text).map_err(|error| {
+            Error::new(
+                Kind::State,
+                format!("the table {schema}.{name} cannot be understood"),
+            )
+            .because(error)
+            .hint("was it written by another version of envsyncd?")
+        })?;
+        if journal.version != VERSION {
+            return Err(Error::new(
+                Kind::State,
+                format!(
+                    "the table {schema}.{name} is of version {}, and this envsyncd knows version {VERSION}",
+                    journal.version
+                ),
+            )
+            .hint("run the envsyncd that wrote it"));
+        }
+        Ok(Some((journal, done)))
+    }
+
+    /// Says that nothing is left to do.
+    pub(super) async fn done(session: &mut Session, schema: &str) -> Result<()> {
+        session
+            .run(&format!(
+                "UPDATE {} SET content = 'done' WHERE part = 0",
+                within(schema, JOURNAL)
+            ))
+            .await
+            .map(drop)
+    }
+}
+
+/// A text in pieces of bounded size.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let mut end = rest.len().min(PIECE);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (piece, more) = rest.split_at(end);
+        found.push(piece);
+        rest = more;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_letters_and_nothing_of_it_is_lost() {
+        let text = "aé€😀".repeat(PIECE / 5);
+        let cut = pieces(&text);
+        assert!(cut.len() > 1 && cut.iter().all(|piece| piece.len() <= PIECE));
+        assert_eq!(cut.concat(), text);
+    }
+}

@@ -1,0 +1,131 @@
+//! Names of schemas, and names and texts in statements.
+
+use sha2::{Digest, Sha256};
+
+/// An identifier as statements write it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A text as statements write it, in a session without NO_BACKSLASH_ESCAPES (as ours are).
+pub(super) fn literal(text: &str) -> String {
+    let mut made = String::with_capacity(text.len() + 2);
+    made.push('\'');
+    for c in text.chars() {
+        match c {
+            '\'' => made.push_str("''"),
+            '\\' => made.push_str("\\\\"),
+            '\0' => made.push_str("\\0"),
+            c => made.push(c),
+        }
+    }
+    made.push('\'');
+    made
+}
+
+/// The schemas of one target in one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Names {
+    /// What applications use.
+    pub(super) live: String,
+    /// The copy that is being built.
+    pub(super) incoming: String,
+    /// What was live before.
+    pub(super) previous: String,
+    /// What was previous before this run's publish, until the run has succeeded.
+    pub(super) discarded: String,
+}
+
+/// Servers refuse longer names; they count characters ("Identifier Names", MariaDB's manual).
+const LONGEST: usize = 64;
+
+impl Names {
+    /// The names for `live`, as the server spells it, in the run that ends with these 12 digits.
+    pub(super) fn new(live: &str, run: &str) -> Self {
+        Self {
+            live: live.to_owned(),
+            incoming: beside(live, &format!("_incoming_{run}")),
+            previous: beside(live, "_previous"),
+            discarded: beside(live, &format!("_discarded_{run}")),
+        }
+    }
+
+    /// Whether a schema is what a dead run of this target has left.
+    pub(super) fn is_leftover(&self, schema: &str) -> bool {
+        self.leftover(schema, "_incoming_") || self.leftover(schema, "_discarded_")
+    }
+
+    /// Whether a schema is another run's incoming.
+    pub(super) fn is_incoming(&self, schema: &str) -> bool {
+        self.leftover(schema, "_incoming_")
+    }
+
+    fn leftover(&self, schema: &str, middle: &str) -> bool {
+        let Some(digits) = schema.len().checked_sub(12).and_then(|at| schema.get(at..)) else {
+            return false;
+        };
+        digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            && beside(&self.live, &format!("{middle}{digits}")) == schema
+    }
+}
+
+/// `name` with `suffix`, cut so that it fits.
+pub(super) fn beside(name: &str, suffix: &str) -> String {
+    if name.chars().count() + suffix.len() <= LONGEST {
+        return format!("{name}{suffix}");
+    }
+    // Two long names that begin alike must not meet.
+    let digest = format!("{:x}", Sha256::digest(name));
+    let begin: String = name.chars().take(LONGEST - suffix.len() - 9).collect();
+    format!("{begin}_{}{suffix}", &digest[..8])
+}
+
+/// `schema.table`, quoted.
+pub(super) fn within(schema: &str, name: &str) -> String {
+    format!("{}.{}", quoted(schema), quoted(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn another_targets_schemas_are_no_leftovers() {
+        let names = Names::new("app", "0123456789ab");
+        assert!(names.is_leftover("app_incoming_aaaaaaaaaaaa"));
+        assert!(names.is_leftover("app_discarded_aaaaaaaaaaaa"));
+        for other in [
+            "my-app_incoming_aaaaaaaaaaaa",
+            "app_incoming_aaaaaaaaaaa",
+            "app_previous",
+            "app",
+            "app_incoming_AAAAAAAAAAAA",
+            "app2_incoming_aaaaaaaaaaaa",
+        ] {
+            assert!(!names.is_leftover(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_one_literal_whatever_is_in_it() {
+        assert_eq!(literal("it's \\ \0"), "'it''s \\\\ \\0'");
+        assert_eq!(quoted("a`b"), "`a``b`");
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_different_and_short_enough(live in "[a-zé\" .%]{1,64}", other in "[a-zé\" .%]{1,64}") {
+            let mine = Names::new(&live, "0123456789ab");
+            for name in [&mine.incoming, &mine.previous, &mine.discarded] {
+                prop_assert!(name.chars().count() <= LONGEST);
+            }
+            prop_assert!(mine.is_leftover(&mine.incoming) && mine.is_leftover(&mine.discarded));
+            if live != other {
+                prop_assert_ne!(mine.incoming, Names::new(&other, "0123456789ab").incoming);
+            }
+        }
+    }
+}

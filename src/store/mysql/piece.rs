@@ -1,0 +1,269 @@
+//! What follows the tables when they change places: views, routines, triggers and events, as live is to have them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::connection::Session;
+use super::lexer::{self, Dialect};
+use super::names::{quoted, within};
+use super::objects::{Making, Object, ObjectKind, RESTORE};
+use super::version::Flavour;
+use super::{errors, making, objects};
+use crate::config::job::{Definer, Events};
+use crate::error::{Error, Kind, Result};
+
+/// One of them, in statements for a session that is in live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Piece {
+    /// As statements spell it: `PACKAGE BODY`.
+    pub(super) kind: String,
+    pub(super) name: String,
+    /// The table that a trigger is on.
+    pub(super) table: Option<String>,
+    sql_mode: String,
+    /// What the session has to be set to first.
+    settings: String,
+    /// `CREATE ...`
+    text: String,
+    /// The same without its definer, for a user who may not name another one than himself.
+    plain: String,
+    /// A view of what is not there.
+    pub(super) broken: bool,
+}
+
+impl Piece {
+    fn new(object: &Object, from: &str, to: &str) -> Result<Self> {
+        let making = |definer| Making {
+            from,
+            to,
+            definer,
+            events: Events::Keep,
+        };
+        let statements = object.statements(&making(Definer::Keep))?;
+        let [settings, text, _] = <[String; 3]>::try_from(statements).map_err(|_| {
+            Error::new(
+                Kind::Internal,
+                format!("{} is not made in one statement", object.label()),
+            )
+        })?;
+        Ok(Self {
+            kind: object.kind.keyword().to_owned(),
+            name: object.name.clone(),
+            table: object.table.clone(),
+            sql_mode: object.sql_mode.clone(),
+            settings,
+            text,
+            plain: object.rewritten(&making(Definer::Map))?,
+            broken: object.broken,
+        })
+    }
+
+    pub(super) fn is_trigger(&self) -> bool {
+        self.kind == ObjectKind::Trigger.keyword()
+    }
+
+    pub(super) fn is_view(&self) -> bool {
+        self.kind == ObjectKind::View.keyword()
+    }
+
+    /// For people: `view v`.
+    pub(super) fn label(&self) -> String {
+        format!("{} {}", self.kind.to_lowercase(), self.name)
+    }
+
+    /// Whether both are the same thing, however it is defined.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.name.eq_ignore_ascii_case(&other.name)
+    }
+
+    pub(super) async fn remove(&self, session: &mut Session, schema: &str) -> Result<()> {
+        let sql = format!(
+            "DROP {} IF EXISTS {}",
+            self.kind,
+            within(schema, &self.name)
+        );
+        session.run(&sql).await.map(drop)
+    }
+
+    /// Makes it, in place of what has its name; a trigger on `table`, where that has another name for the moment. The
+    /// session is in live.
+    pub(super) async fn make(
+        &self,
+        session: &mut Session,
+        live: &str,
+        table: Option<&str>,
+    ) -> Result<()> {
+        let in_place =
+            !self.is_trigger() && (self.is_view() || session.version().flavour == Flavour::MariaDb);
+        if !in_place {
+            self.remove(session, live).await?;
+        }
+        let dialect = Dialect::of(&self.sql_mode);
+        let dress = |text: &str| -> Result<String> {
+            match table {
+                Some(table) => on_table(text, dialect, table),
+                None if in_place => Ok(or_replace(text, dialect)),
+                None => Ok(text.to_owned()),
+            }
+        };
+        session.run(&self.settings).await?;
+        let mut made = session.run(&dress(&self.text)?).await;
+        if let Err(error) = &made
+            && errors::code(error) == Some(1227)
+            && self.plain != self.text
+        {
+            tracing::warn!(
+                object = self.label(),
+                "its definer is another user than the target's, who may not say so: it runs as the target's user now"
+            );
+            made = session.run(&dress(&self.plain)?).await;
+        }
+        if made.is_err() && self.broken && session.is_usable() {
+            session.run(RESTORE).await?;
+            let undo = making::stand_in(session, &self.text, live).await?;
+            session.run(&self.settings).await?;
+            made = session.run(&dress(&self.text)?).await;
+            session.run(RESTORE).await?;
+            undo.run(session).await?;
+            session.run(&self.settings).await?;
+        }
+        let restored = session.run(RESTORE).await;
+        if let Err(error) = &made
+            && self.broken
+            && session.is_usable()
+        {
+            tracing::warn!(
+                view = self.name,
+                error = %error,
+                "a view that was broken before cannot be made, and is left out"
+            );
+            return restored.map(drop);
+        }
+        made.map_err(|error| error.within(self.label()))?;
+        restored.map(drop)
+    }
+}
+
+/// All of a schema, as live has it or is to have it, in an order in which it can be made. `running`: events that are not
+/// to stay disabled.
+pub(super) async fn read(
+    session: &mut Session,
+    schema: &str,
+    live: &str,
+    running: &BTreeSet<String>,
+) -> Result<Vec<Piece>> {
+    objects::read(session, schema)
+        .await?
+        .into_iter()
+        .map(|mut object| {
+            if object.kind == ObjectKind::Event && running.contains(&object.name) {
+                object.definition = enabled(&object.definition, Dialect::of(&object.sql_mode));
+            }
+            Piece::new(&object, schema, live)
+        })
+        .collect()
+}
+
+fn join(tokens: &[lexer::Token<'_>]) -> String {
+    tokens.iter().map(|token| token.text).collect()
+}
+
+/// Puts ENABLE where an event's status is.
+fn enabled(sql: &str, dialect: Dialect) -> String {
+    let tokens = lexer::tokens(sql, dialect);
+    let status = tokens
+        .iter()
+        .take_while(|token| !token.is("DO"))
+        .position(|token| token.is("DISABLE"));
+    match status {
+        Some(at) => format!("{}ENABLE{}", join(&tokens[..at]), join(&tokens[at + 1..])),
+        None => sql.to_owned(),
+    }
+}
+
+fn or_replace(sql: &str, dialect: Dialect) -> String {
+    let tokens = lexer::tokens(sql, dialect);
+    match tokens.iter().position(|token| token.is("CREATE")) {
+        Some(at) => format!(
+            "{} OR REPLACE{}",
+            join(&tokens[..=at]),
+            join(&tokens[at + 1..])
+        ),
+        None => sql.to_owned(),
+    }
+}
+
+/// Lets a trigger's definition be for another table: what stands behind the first ON, which is a reserved word.
+fn on_table(sql: &str, dialect: Dialect, table: &str) -> Result<String> {
+    let tokens = lexer::tokens(sql, dialect);
+    let found = || {
+        let trigger = tokens.iter().position(|token| token.is("TRIGGER"))?;
+        let on = trigger + tokens[trigger..].iter().position(|token| token.is("ON"))?;
+        let (mut first, _) = lexer::solid(&tokens, on + 1)?;
+        let start = first;
+        while let Some((dot, _)) =
+            lexer::solid(&tokens, first + 1).filter(|(_, token)| token.is_mark("."))
+        {
+            first = lexer::solid(&tokens, dot + 1)?.0;
+        }
+        Some((start, first))
+    };
+    let (start, end) = found().ok_or_else(|| {
+        Error::new(
+            Kind::Internal,
+            "the server's definition of a trigger names no table",
+        )
+    })?;
+    let name = if dialect.ansi_quotes {
+        format!("\"{}\"", table.replace('"', "\"\""))
+    } else {
+        quoted(table)
+    };
+    Ok(format!(
+        "{}{name}{}",
+        join(&tokens[..start]),
+        join(&tokens[end + 1..])
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_is_put_on_another_table_and_nothing_else_of_it_changes() {
+        for (sql, wanted) in [
+            (
+                "CREATE DEFINER=`on`@`%` trigger `on` before insert on `t` for each row insert into log select 1 from a join b on a.x = b.x",
+                "CREATE DEFINER=`on`@`%` trigger `on` before insert on `s` for each row insert into log select 1 from a join b on a.x = b.x",
+            ),
+            (
+                "CREATE TRIGGER app.x AFTER UPDATE ON app . t FOR EACH ROW SET @a = 'on t'",
+                "CREATE TRIGGER app.x AFTER UPDATE ON `s` FOR EACH ROW SET @a = 'on t'",
+            ),
+        ] {
+            let made = on_table(sql, Dialect::default(), "s").expect("a trigger");
+            assert_eq!(made, wanted);
+        }
+        assert!(on_table("CREATE VIEW v AS SELECT 1", Dialect::default(), "s").is_err());
+    }
+
+    #[test]
+    fn what_exists_is_replaced_and_an_event_enabled() {
+        assert_eq!(
+            or_replace(
+                "CREATE DEFINER=`a`@`b` VIEW v AS select 1",
+                Dialect::default()
+            ),
+            "CREATE OR REPLACE DEFINER=`a`@`b` VIEW v AS select 1"
+        );
+        assert_eq!(
+            enabled(
+                "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SET @x = 'DISABLE'",
+                Dialect::default()
+            ),
+            "CREATE EVENT e ON SCHEDULE EVERY 1 DAY ENABLE DO SET @x = 'DISABLE'"
+        );
+    }
+}

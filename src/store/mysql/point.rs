@@ -1,0 +1,167 @@
+//! One point in time for all workers: writers wait for as long as it takes every worker to begin its transaction.
+
+use super::address::Address;
+use super::connection::Session;
+use super::errors;
+use super::names::quoted;
+use super::version::Flavour;
+use crate::error::{Error, Kind, Result};
+
+/// How long other people's statements may keep us from the lock. Whoever asks for it keeps everybody else waiting.
+const PATIENCE: u64 = 10;
+/// How often it is asked for.
+const TRIES: usize = 6;
+
+/// The workers' sessions, each in a transaction at the same point in time.
+pub(super) struct Point {
+    pub(super) sessions: Vec<Session>,
+    /// Keeps others from altering tables until the copy is done, where the server has such a lock.
+    pub(super) guard: Option<Session>,
+}
+
+/// What keeps writers out for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    /// MariaDB's, which waits for no reader and stops commits alone ("BACKUP STAGE", MariaDB's documentation).
+    BackupStage,
+    /// Everywhere else.
+    Global,
+    /// For who may not lock the whole server: the tables of the database.
+    Tables,
+    /// For who may lock nothing.
+    None,
+}
+
+/// Connects `workers` sessions and brings them to one point.
+pub(super) async fn fix(address: &Address, workers: usize) -> Result<Point> {
+    let database = Some(address.database());
+    let mut locker = Session::open(address, database).await?;
+    let mut sessions = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        sessions.push(Session::open(address, database).await?);
+    }
+    let lock = take_lock(&mut locker, address, workers).await?;
+    if lock == Lock::None {
+        sessions.truncate(1);
+    }
+    for session in &mut sessions {
+        session
+            .run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; SAVEPOINT envsyncd")
+            .await?;
+    }
+    let free = match lock {
+        Lock::BackupStage => "BACKUP STAGE END",
+        Lock::Global | Lock::Tables => "UNLOCK TABLES",
+        Lock::None => {
+            return Ok(Point {
+                sessions,
+                guard: None,
+            });
+        }
+    };
+    locker.run(free).await?;
+    tracing::debug!(?lock, workers, "the point in time is fixed");
+    let guard = keep_definitions(locker).await;
+    Ok(Point { sessions, guard })
+}
+
+async fn take_lock(locker: &mut Session, address: &Address, workers: usize) -> Result<Lock> {
+    locker
+        .run(&format!("SET SESSION lock_wait_timeout = {PATIENCE}"))
+        .await?;
+    let mut ways: Vec<(Lock, String)> = Vec::new();
+    if locker.version().is_mariadb(10, 5) {
+        ways.push((
+            Lock::BackupStage,
+            "BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT".to_owned(),
+        ));
+    }
+    ways.push((Lock::Global, "FLUSH TABLES WITH READ LOCK".to_owned()));
+    if let Some(tables) = lock_tables(locker, address).await? {
+        ways.push((Lock::Tables, tables));
+    }
+    let mut refused = None;
+    for (lock, sql) in ways {
+        match insist(locker, &sql).await {
+            Ok(()) => return Ok(lock),
+            Err(error) if error.kind() == Kind::Permission => refused = Some(error),
+            Err(error) => return Err(error.within("fixing the point in time")),
+        }
+    }
+    let why = refused.map(|error| error.to_string()).unwrap_or_default();
+    tracing::warn!(
+        why,
+        jobs = workers,
+        "the source's user may not lock anything, not even for a moment: one worker reads all tables in one transaction; grant RELOAD, or LOCK TABLES on the database"
+    );
+    Ok(Lock::None)
+}
+
+/// Asks for a lock for a few seconds at a time, so that nobody else waits behind us for long.
+async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
+    let mut tries = 1;
+    loop {
+        match locker.run(sql).await {
+            Ok(_) => return Ok(()),
+            Err(error) if errors::code(&error) == Some(1205) && tries < TRIES => {
+                // A stage that was reached is given up, too.
+                if sql.starts_with("BACKUP") {
+                    locker.run("BACKUP STAGE END").await?;
+                }
+                tracing::info!(
+                    tries,
+                    "other statements keep us from locking the source for a moment; trying again"
+                );
+                tries += 1;
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            }
+            Err(error) if errors::code(&error) == Some(1205) => {
+                return Err(error.hint(
+                    "someone is altering tables there, or holds a lock; run the job again when they are done",
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// `LOCK TABLES` for all tables of the database; `None`: there are none.
+async fn lock_tables(locker: &mut Session, address: &Address) -> Result<Option<String>> {
+    let rows = locker
+        .query(&format!(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE LIKE '%TABLE' OR TABLE_SCHEMA = {0} AND TABLE_TYPE = 'SYSTEM VERSIONED'",
+            super::names::literal(address.database())
+        ))
+        .await?;
+    let mut tables = Vec::with_capacity(rows.len());
+    for row in rows {
+        tables.push(format!("{} READ", quoted(&row.text(0)?)));
+    }
+    Ok((!tables.is_empty()).then(|| format!("LOCK TABLES {}", tables.join(", "))))
+}
+
+/// MySQL's lock against altering, for the length of the copy. Without the privilege for it, an ALTER of a table that is
+/// not read yet makes the run fail (error 1412), and publishes nothing.
+async fn keep_definitions(mut locker: Session) -> Option<Session> {
+    let has_it = locker.version().flavour == Flavour::MySql && locker.version().is_mysql(8, 0);
+    if !has_it {
+        return None;
+    }
+    match locker.run("LOCK INSTANCE FOR BACKUP").await {
+        Ok(_) => Some(locker),
+        Err(error) => {
+            tracing::debug!(%error, "no backup lock");
+            None
+        }
+    }
+}
+
+/// The error of a copy that someone's ALTER made impossible, in words of what happened.
+pub(super) fn altered(error: Error) -> Error {
+    match errors::code(&error) {
+        Some(1412 | 1146 | 1054) => error.hint(
+            "someone altered the source's tables while they were copied; run the job again when they are done",
+        ),
+        _ => error,
+    }
+}

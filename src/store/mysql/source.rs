@@ -1,0 +1,200 @@
+//! The source: a database at one point in time, read by several sessions in transactions of that point.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::address::Address;
+use super::connection::Session;
+use super::definitions::{self, Definitions, Table};
+use super::pool::{Lent, Pool};
+use super::version::Version;
+use super::{catalogue, point, reading, select, split};
+use crate::config::job::{Definer, StoreKind, Task};
+use crate::error::{Error, Kind, Result};
+use crate::policy::Identity;
+use crate::store::{
+    self, Catalogue, Checksum, Chunks, Context, Encoding, Fate, Lot, Part, Server, Survey,
+};
+
+/// A database to read from.
+pub struct Source {
+    address: Address,
+    context: Context,
+    definer: Definer,
+    /// For what is asked before the survey, and for noticing that the server is gone.
+    control: Mutex<Session>,
+    surveyed: OnceCell<Surveyed>,
+}
+
+struct Surveyed {
+    pool: Pool,
+    definitions: Arc<Definitions>,
+    guard: Mutex<Option<Session>>,
+}
+
+impl Source {
+    pub(super) async fn open(address: Address, task: &Task, context: &Context) -> Result<Self> {
+        let control = Session::open(&address, Some(address.database())).await?;
+        Ok(Self {
+            address,
+            context: context.clone(),
+            definer: task.definer,
+            control: Mutex::new(control),
+            surveyed: OnceCell::new(),
+        })
+    }
+
+    fn surveyed(&self) -> Result<&Surveyed> {
+        self.surveyed
+            .get()
+            .ok_or_else(|| Error::new(Kind::Internal, "the source was not surveyed"))
+    }
+
+    async fn session(&self) -> Result<(Lent, &Definitions)> {
+        let surveyed = self.surveyed()?;
+        Ok((surveyed.pool.take().await?, &surveyed.definitions))
+    }
+}
+
+/// The definition of a part's table.
+pub(super) fn table<'a>(definitions: &'a Definitions, part: &Part) -> Result<&'a Table> {
+    definitions
+        .table(&part.name)
+        .ok_or_else(|| Error::new(Kind::Internal, format!("there is no table `{}`", part.name)))
+}
+
+/// Whether what rows were before comes along: older servers take no rows with a past.
+fn history(definitions: &Definitions, target: &Server) -> bool {
+    let able = |version: &Version| version.is_mariadb(10, 11);
+    let taken = Version::parse(&target.version).is_ok_and(|target| able(&target));
+    let possible = taken && able(&definitions.version);
+    for table in &definitions.tables {
+        let periods = table.columns.iter().filter(|column| column.is_period);
+        let by_time = periods.clone().count() > 0
+            && periods
+                .clone()
+                .all(|column| column.data_type == "timestamp");
+        if table.fate == Fate::Copy && table.versioning.is_some() && !(possible && by_time) {
+            tracing::warn!(
+                table = table.name,
+                "the rows of a table with system versioning are copied as they are now, without their past"
+            );
+        }
+    }
+    possible
+}
+
+#[async_trait]
+impl store::Source for Source {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    async fn identity(&self) -> Result<Identity> {
+        super::identity(&mut *self.control.lock().await, self.address.database()).await
+    }
+
+    async fn survey(&self, target: &Server) -> Result<Survey> {
+        let point = point::fix(&self.address, self.context.workers).await?;
+        let mut sessions = point.sessions;
+        let workers = sessions.len();
+        let first = &mut sessions[0];
+        let definitions =
+            definitions::read(first, self.address.database(), &self.context.selection).await?;
+        let history = history(&definitions, target);
+        let mut parts: Vec<Part> = definitions
+            .tables
+            .iter()
+            .filter(|table| table.fate == Fate::Copy)
+            .enumerate()
+            .map(|(id, table)| Part {
+                id,
+                schema: None,
+                name: table.name.clone(),
+                columns: table
+                    .columns
+                    .iter()
+                    .filter(|column| {
+                        let past = history && column.is_period && column.data_type == "timestamp";
+                        !column.generated || past
+                    })
+                    .map(|column| column.name.clone())
+                    .collect(),
+                encoding: Encoding::LoadData,
+                rows: table.rows,
+                bytes: table.bytes,
+                slice: None,
+            })
+            .collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+        split::divide(first, &definitions, workers, target, &mut parts).await?;
+        first.run(reading::BEFORE_READING).await?;
+        for session in &mut sessions {
+            // From here on values come as they are stored.
+            session
+                .run("SET SESSION character_set_results = NULL")
+                .await?;
+        }
+        let server = sessions[0].version().clone();
+        let definitions = Arc::new(definitions);
+        let surveyed = Surveyed {
+            pool: Pool::new(sessions),
+            definitions: definitions.clone(),
+            guard: Mutex::new(point.guard),
+        };
+        if self.surveyed.set(surveyed).is_err() {
+            return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
+        }
+        Ok(Survey {
+            server: Server {
+                kind: StoreKind::Mysql,
+                version: server.text,
+                major: u32::from(server.number.0),
+            },
+            parts: parts.into(),
+            left_out: definitions.left_out.clone(),
+            definitions: store::Definitions::Mysql(definitions),
+        })
+    }
+
+    async fn read(&self, part: &Part) -> Result<Chunks> {
+        let (session, definitions) = self.session().await?;
+        let sql = select::statement(table(definitions, part)?, part);
+        reading::read(session, &sql, part.columns.len().max(1), part.label()).await
+    }
+
+    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
+        let (session, definitions) = self.session().await?;
+        let mut statements = Vec::with_capacity(parts.len());
+        for part in parts {
+            statements.push(select::statement(table(definitions, part)?, part));
+        }
+        let columns = parts.iter().map(|part| part.columns.len().max(1)).collect();
+        reading::read_many(session, &statements, columns, super::lot_label(parts)).await
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        Ok(catalogue::of(&self.surveyed()?.definitions, self.definer))
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let (mut session, definitions) = self.session().await?;
+        let sum = super::checksum(&mut session, table(definitions, part)?, part).await;
+        session.run(reading::BEFORE_READING).await?;
+        sum
+    }
+
+    async fn lost(&self) -> Error {
+        super::lost(&self.control).await
+    }
+
+    async fn close(&self) {
+        if let Some(surveyed) = self.surveyed.get() {
+            surveyed.pool.close();
+            surveyed.guard.lock().await.take();
+        }
+    }
+}

@@ -1,0 +1,729 @@
+//! Tables change places in one statement, and what cannot be renamed follows them.
+//!
+//! `RENAME TABLE` over all tables is atomic, also if the server dies in it (MariaDB 10.6, MySQL 8.0 and newer), and takes
+//! foreign keys along. It refuses a table with triggers that goes to another schema, but not one that stays in its own:
+//! so a table that is to have triggers waits in live under another name, gets them there while nobody can write to the
+//! table that it replaces, and becomes live with them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::address::Address;
+use super::carry::Carried;
+use super::connection::Session;
+use super::ddl::Create;
+use super::errors;
+use super::journal::{JOURNAL, Journal, Key, NEXT, Way};
+use super::names::{Names, beside, literal, quoted, within};
+use super::piece::{self, Piece};
+use crate::error::{Error, Kind, Result};
+
+/// How long one attempt waits for others' locks. Whoever comes meanwhile waits behind it.
+const ATTEMPT: u32 = 2;
+
+/// How long it is tried.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether a schema is there.
+pub(super) async fn exists(session: &mut Session, schema: &str) -> Result<bool> {
+    let row = session
+        .query_opt(&format!(
+            "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            literal(schema)
+        ))
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Ends our user's sessions in a schema. (Others' would need a privilege, and nobody else works there.)
+pub(super) async fn stop_sessions(session: &mut Session, schema: &str) -> Result<()> {
+    let rows = session
+        .query(&format!(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = {} AND ID <> CONNECTION_ID()",
+            literal(schema)
+        ))
+        .await?;
+    for row in rows {
+        let killed = session.run(&format!("KILL {}", row.number(0)?)).await;
+        // 1094: it has just ended by itself.
+        if let Err(error) = killed
+            && super::errors::code(&error) != Some(1094)
+        {
+            tracing::debug!(%error, schema, "a session could not be ended");
+        }
+    }
+    Ok(())
+}
+
+/// Drops a schema with all that is in it.
+pub(super) async fn drop_schema(session: &mut Session, schema: &str) -> Result<()> {
+    session
+        .run("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 60")
+        .await?;
+    let dropped = session
+        .run(&format!("DROP DATABASE IF EXISTS {}", quoted(schema)))
+        .await;
+    session.run("SET SESSION foreign_key_checks = 1").await?;
+    dropped.map(drop).map_err(|error| {
+        let hint = format!("drop the schema {} by hand", quoted(schema));
+        error.within("clearing up").hint(hint)
+    })
+}
+
+/// Everything of a schema that `RENAME TABLE` takes to another: tables and sequences; not our own.
+pub(super) async fn tables(session: &mut Session, schema: &str) -> Result<Vec<String>> {
+    let rows = session
+        .query(&format!(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
+             AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') AND TABLE_NAME NOT IN ('{NEXT}', '{JOURNAL}') ORDER BY TABLE_NAME",
+            literal(schema)
+        ))
+        .await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+/// What a table is called in live until it becomes live.
+fn staged_name(table: &str) -> String {
+    beside(table, "~envsyncd")
+}
+
+/// From where to where: schema and name.
+pub(super) type Move = ((String, String), (String, String));
+
+/// All of these tables from one schema to another.
+pub(super) fn all(tables: &[String], from: &str, to: &str) -> Vec<Move> {
+    tables
+        .iter()
+        .map(|table| one((from, table), (to, table)))
+        .collect()
+}
+
+fn one(from: (&str, &str), to: (&str, &str)) -> Move {
+    let owned = |(schema, name): (&str, &str)| (schema.to_owned(), name.to_owned());
+    (owned(from), owned(to))
+}
+
+/// Renames all of them in one statement; nothing for none.
+pub(super) async fn rename(session: &mut Session, moves: &[Move]) -> Result<()> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    session.run(&statement(moves)).await.map(drop)
+}
+
+fn statement(moves: &[Move]) -> String {
+    let list: Vec<String> = moves
+        .iter()
+        .map(|(from, to)| format!("{} TO {}", within(&from.0, &from.1), within(&to.0, &to.1)))
+        .collect();
+    format!("RENAME TABLE {}", list.join(", "))
+}
+
+/// A swap that is prepared: the journal, and the tables on both sides.
+pub(super) struct Swap<'a> {
+    pub(super) address: &'a Address,
+    pub(super) names: &'a Names,
+    pub(super) journal: Journal,
+    /// Tables that leave live, and those that come into it.
+    pub(super) leaving: Vec<String>,
+    pub(super) coming: Vec<String>,
+    /// Rows that the target keeps.
+    pub(super) carried: Option<&'a Carried>,
+}
+
+impl Swap<'_> {
+    /// Decides which tables get their triggers before they become live.
+    pub(super) async fn stage(&mut self, control: &mut Session) -> Result<()> {
+        let with_triggers: BTreeSet<&str> = self
+            .journal
+            .new
+            .iter()
+            .filter(|piece| piece.is_trigger())
+            .filter_map(|piece| piece.table.as_deref())
+            .collect();
+        self.journal.staged = self
+            .coming
+            .iter()
+            .filter(|table| with_triggers.contains(table.as_str()))
+            .map(|table| (table.clone(), staged_name(table)))
+            .collect();
+        let source = self.journal.source.clone();
+        if !self.journal.staged.is_empty() {
+            control.run(&format!("USE {}", quoted(&source))).await?;
+        }
+        for (table, _) in &self.journal.staged {
+            let made = control
+                .query_one(&format!("SHOW CREATE TABLE {}", quoted(table)))
+                .await?
+                .text(1)?;
+            for (reference, text) in Create::parse(&made)?.foreign_keys() {
+                let head = format!("CONSTRAINT {}", quoted(&reference.name));
+                let rest = text.trim().strip_prefix(&head).ok_or_else(|| {
+                    Error::new(
+                        Kind::Internal,
+                        format!(
+                            "the foreign key {} of {table} cannot be read",
+                            reference.name
+                        ),
+                    )
+                })?;
+                self.journal.keys.push(Key {
+                    table: table.clone(),
+                    name: reference.name.clone(),
+                    meanwhile: staged_name(&reference.name),
+                    rest: rest.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where live's tables go in the end, and with them the journal.
+    fn aside(&self) -> &str {
+        aside(self.names, &self.journal)
+    }
+
+    fn staged(&self, table: &str) -> Option<&str> {
+        self.journal
+            .staged
+            .iter()
+            .find(|(name, _)| name == table)
+            .map(|(_, staged)| staged.as_str())
+    }
+
+    /// The one statement.
+    fn moves(&self) -> Vec<Move> {
+        let (live, journal) = (&self.names.live, &self.journal);
+        let rollback = journal.way == Way::Rollback;
+        // Of a rollback, what comes is still where live's tables have to go.
+        let first = if rollback {
+            journal.incoming.as_str()
+        } else {
+            self.aside()
+        };
+        let mut moves = all(&self.leaving, live, first);
+        for table in &self.coming {
+            moves.push(match self.staged(table) {
+                Some(staged) => one((live, staged), (live, table)),
+                None => one((&journal.source, table), (live, table)),
+            });
+        }
+        if rollback {
+            moves.extend(all(&self.leaving, first, self.aside()));
+        }
+        if journal.way != Way::Publish {
+            // Its place is needed, and it goes with incoming.
+            moves.push(one(
+                (&journal.source, JOURNAL),
+                (&journal.incoming, "envsyncd_before"),
+            ));
+        }
+        moves.push(one((&journal.incoming, NEXT), (self.aside(), JOURNAL)));
+        moves
+    }
+
+    /// Ends with the tables swapped, or with everything as it was and the error that says why.
+    pub(super) async fn run(&self, control: &mut Session) -> Result<()> {
+        let outcome = self.attempt(control).await;
+        let Err(error) = outcome else { return Ok(()) };
+        let again = async {
+            let mut session = Session::open(self.address, None).await?;
+            // The connection may have broken after the server had done it.
+            if Journal::read(&mut session, &self.journal.incoming, NEXT)
+                .await?
+                .is_none()
+            {
+                return Ok(true);
+            }
+            undo(&mut session, self.names, &self.journal).await?;
+            Ok(false)
+        };
+        match again.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(error),
+            Err(other) => {
+                let other: Error = other;
+                tracing::error!(error = %other, "what publish had begun could not be undone; the next run does it");
+                Err(error)
+            }
+        }
+    }
+
+    async fn attempt(&self, control: &mut Session) -> Result<()> {
+        let live = &self.names.live;
+        control
+            .run(&format!(
+                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}"
+            ))
+            .await?;
+        let staging: Vec<Move> = self
+            .journal
+            .staged
+            .iter()
+            .map(|(table, staged)| one((&self.journal.source, table), (live, staged)))
+            .collect();
+        for piece in self.journal.new.iter().filter(|piece| piece.is_trigger()) {
+            piece.remove(control, &self.journal.source).await?;
+        }
+        name_keys(control, &self.journal.source, &self.journal, false).await?;
+        rename(control, &staging).await?;
+        // A view stands where a table is to be.
+        for view in self.journal.old.iter().filter(|piece| piece.is_view()) {
+            if self.coming.contains(&view.name) {
+                view.remove(control, live).await?;
+            }
+        }
+        let mut guard = if self.needs_guard() {
+            let mut guard = Session::open(self.address, Some(live)).await?;
+            guard
+                .run(&format!(
+                    "SET SESSION lock_wait_timeout = {ATTEMPT}, foreign_key_checks = 1"
+                ))
+                .await?;
+            Some(guard)
+        } else {
+            None
+        };
+        let mut renamer = Session::open(self.address, None).await?;
+        renamer
+            .run(&format!(
+                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}"
+            ))
+            .await?;
+        let statement = statement(&self.moves());
+        let begin = Instant::now();
+        loop {
+            if let Some(carried) = self.carried {
+                carried
+                    .catch_up(control, self.names, &self.journal.staged)
+                    .await?;
+            }
+            let outcome = self
+                .once(control, guard.as_mut(), &mut renamer, &statement)
+                .await;
+            match outcome {
+                Err(error)
+                    if (matches!(errors::code(&error), Some(1205 | 1213))
+                        || error.kind() == Kind::Busy)
+                        && begin.elapsed() < PATIENCE =>
+                {
+                    tracing::debug!(error = %error, "others hold locks on live; trying again");
+                    // Those who waited behind us get their turn.
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(error) if matches!(errors::code(&error), Some(1205 | 1213)) => {
+                    let who = holders(control, live).await.unwrap_or_default();
+                    return Err(Error::new(
+                        Kind::Busy,
+                        format!(
+                            "the tables of {live} could not be renamed for {} seconds: others hold locks on them{who}",
+                            PATIENCE.as_secs()
+                        ),
+                    )
+                    .because(error)
+                    .hint("run the job when no long statement or transaction is on the target, or end them with maintenance_on"));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn needs_guard(&self) -> bool {
+        let triggers = self.journal.old.iter().any(Piece::is_trigger);
+        triggers
+            || !self.journal.staged.is_empty()
+            || self.carried.is_some_and(|carried| !carried.is_empty())
+    }
+
+    /// One attempt, from the locks to the renamed tables.
+    async fn once(
+        &self,
+        control: &mut Session,
+        guard: Option<&mut Session>,
+        renamer: &mut Session,
+        statement: &str,
+    ) -> Result<()> {
+        let Some(guard) = guard else {
+            return renamer.run(statement).await.map(drop);
+        };
+        let live = &self.names.live;
+        self.lock(guard).await?;
+        let mut locked = true;
+        let outcome = self
+            .under_lock(control, guard, renamer, statement, &mut locked)
+            .await;
+        if let Err(error) = outcome {
+            // Live gets its triggers back at once, whatever comes next.
+            if !locked {
+                let _ = self.lock(guard).await;
+            }
+            restore(guard, live, &self.journal).await?;
+            guard.run("UNLOCK TABLES").await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    async fn under_lock(
+        &self,
+        control: &mut Session,
+        guard: &mut Session,
+        renamer: &mut Session,
+        statement: &str,
+        locked: &mut bool,
+    ) -> Result<()> {
+        let live = &self.names.live;
+        // Nobody else is in any of live's tables.
+        if let Some(carried) = self.carried {
+            carried
+                .catch_up_locked(guard, self.names, &self.journal.staged)
+                .await?;
+        }
+        for piece in self.journal.old.iter().filter(|piece| piece.is_trigger()) {
+            piece.remove(guard, live).await?;
+        }
+        for piece in self.journal.new.iter().filter(|piece| piece.is_trigger()) {
+            let staged = piece.table.as_deref().and_then(|table| self.staged(table));
+            piece.make(guard, live, staged).await?;
+        }
+        // The statement waits for our locks, in front of all others, and gets them when we let go.
+        let id = renamer.id();
+        let renaming = renamer.run(statement);
+        tokio::pin!(renaming);
+        loop {
+            tokio::select! {
+                outcome = &mut renaming => break outcome.map(drop),
+                () = tokio::time::sleep(Duration::from_millis(5)), if *locked => {
+                    if waits(control, id).await? {
+                        guard.run("UNLOCK TABLES").await?;
+                        *locked = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nobody else reads or writes any of the tables that change places.
+    async fn lock(&self, guard: &mut Session) -> Result<()> {
+        let live = &self.names.live;
+        let mut names: Vec<String> = self
+            .leaving
+            .iter()
+            .map(|table| within(live, table))
+            .collect();
+        names.extend(
+            self.journal
+                .staged
+                .iter()
+                .map(|(_, staged)| within(live, staged)),
+        );
+        if let Some(carried) = self.carried {
+            names.extend(
+                carried
+                    .tables()
+                    .filter(|table| self.staged(table).is_none())
+                    .map(|table| within(&self.journal.source, table)),
+            );
+        }
+        let list: Vec<String> = names.iter().map(|name| format!("{name} WRITE")).collect();
+        guard
+            .run(&format!("LOCK TABLES {}", list.join(", ")))
+            .await
+            .map(drop)
+    }
+}
+
+fn aside<'a>(names: &'a Names, journal: &'a Journal) -> &'a str {
+    if journal.way == Way::Revert || !journal.had_live {
+        &journal.incoming
+    } else {
+        &names.previous
+    }
+}
+
+/// Whether a session waits for a table.
+async fn waits(control: &mut Session, id: u32) -> Result<bool> {
+    let row = control
+        .query_opt(&format!(
+            "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE LIKE 'Waiting for table%lock'"
+        ))
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Who is in live, as far as our user may see it.
+async fn holders(control: &mut Session, live: &str) -> Result<String> {
+    let live = literal(live);
+    let precise = format!(
+        "SELECT p.ID, p.USER, p.HOST, p.TIME FROM information_schema.METADATA_LOCK_INFO m JOIN information_schema.PROCESSLIST p ON p.ID = m.THREAD_ID \
+         WHERE m.TABLE_SCHEMA = {live} AND p.ID <> CONNECTION_ID() ORDER BY p.TIME DESC LIMIT 1"
+    );
+    let row = match control.query_opt(&precise).await {
+        Ok(row) => row,
+        // A plugin that few servers have.
+        Err(_) => {
+            control
+                .query_opt(&format!(
+                    "SELECT ID, USER, HOST, TIME FROM information_schema.PROCESSLIST WHERE DB = {live} AND ID <> CONNECTION_ID() \
+                     ORDER BY COMMAND = 'Sleep', TIME DESC LIMIT 1"
+                ))
+                .await?
+        }
+    };
+    Ok(match row {
+        Some(row) => format!(
+            " (perhaps user {} from {}, connection {}, for {} seconds)",
+            row.maybe(1)?.unwrap_or_default(),
+            row.maybe(2)?.unwrap_or_default(),
+            row.text(0)?,
+            row.maybe(3)?.unwrap_or_default()
+        ),
+        None => String::new(),
+    })
+}
+
+/// Gives live the triggers back that it had. The session is in live.
+async fn restore(session: &mut Session, live: &str, journal: &Journal) -> Result<()> {
+    let staged: BTreeSet<&str> = journal
+        .staged
+        .iter()
+        .map(|(_, staged)| staged.as_str())
+        .collect();
+    let mut there: BTreeSet<String> = BTreeSet::new();
+    for row in session
+        .query(&format!(
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {}",
+            literal(live)
+        ))
+        .await?
+    {
+        let (name, table) = (row.text(0)?, row.text(1)?);
+        if staged.contains(table.as_str()) {
+            session
+                .run(&format!("DROP TRIGGER IF EXISTS {}", within(live, &name)))
+                .await?;
+        } else {
+            there.insert(name);
+        }
+    }
+    let old: Vec<&Piece> = journal
+        .old
+        .iter()
+        .filter(|piece| piece.is_trigger())
+        .collect();
+    // Those of one table fire in the order in which they were made.
+    let broken: BTreeSet<&Option<String>> = old
+        .iter()
+        .filter(|piece| !there.contains(&piece.name))
+        .map(|piece| &piece.table)
+        .collect();
+    for piece in old.iter().filter(|piece| broken.contains(&piece.table)) {
+        piece.remove(session, live).await?;
+    }
+    for piece in old.iter().filter(|piece| broken.contains(&piece.table)) {
+        piece.make(session, live, None).await?;
+    }
+    Ok(())
+}
+
+/// The tables have not changed places: everything is as it was when this returns, but for incoming's triggers.
+pub(super) async fn undo(session: &mut Session, names: &Names, journal: &Journal) -> Result<()> {
+    let live = &names.live;
+    session
+        .run("SET SESSION foreign_key_checks = 1, lock_wait_timeout = 60")
+        .await?;
+    if !exists(session, live).await? {
+        return Ok(());
+    }
+    session.run(&format!("USE {}", quoted(live))).await?;
+    restore(session, live, journal).await?;
+    let there = piece::read(session, live, live, &BTreeSet::new()).await?;
+    for piece in &journal.old {
+        if !there.iter().any(|other| other.is_same(piece)) {
+            piece.make(session, live, None).await?;
+        }
+    }
+    let in_live: BTreeSet<String> = tables(session, live).await?.into_iter().collect();
+    let back: Vec<Move> = journal
+        .staged
+        .iter()
+        .filter(|(_, staged)| in_live.contains(staged))
+        .map(|(table, staged)| one((live, staged), (&journal.source, table)))
+        .collect();
+    rename(session, &back).await?;
+    if journal.way != Way::Publish {
+        name_keys(session, &journal.source, journal, true).await?;
+    }
+    if journal.way == Way::Publish && journal.had_live {
+        unshelve(session, names, &journal.discarded).await?;
+    }
+    if !journal.had_live && tables(session, live).await?.is_empty() {
+        drop_schema(session, live).await?;
+    }
+    session
+        .run(&format!(
+            "DROP TABLE IF EXISTS {}",
+            within(&journal.incoming, NEXT)
+        ))
+        .await
+        .map(drop)
+}
+
+/// Gives the foreign keys of staged tables their own names (`back`), or those that they have meanwhile. The keys hold all
+/// the time: each is exchanged in one statement that looks at no row.
+async fn name_keys(
+    session: &mut Session,
+    schema: &str,
+    journal: &Journal,
+    back: bool,
+) -> Result<()> {
+    if journal.keys.is_empty() {
+        return Ok(());
+    }
+    let there: BTreeSet<String> = session
+        .query(&format!(
+            "SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {}",
+            literal(schema)
+        ))
+        .await?
+        .iter()
+        .map(|row| row.text(0))
+        .collect::<Result<_>>()?;
+    session.run(&format!("USE {}", quoted(schema))).await?;
+    session.run("SET SESSION foreign_key_checks = 0").await?;
+    for (table, _) in &journal.staged {
+        let clauses: Vec<String> = journal
+            .keys
+            .iter()
+            .filter(|key| key.table == *table)
+            .map(|key| {
+                let (from, to) = if back {
+                    (&key.meanwhile, &key.name)
+                } else {
+                    (&key.name, &key.meanwhile)
+                };
+                (from, to, &key.rest)
+            })
+            .filter(|(from, _, _)| there.contains(*from))
+            .map(|(from, to, rest)| {
+                format!(
+                    "DROP FOREIGN KEY {}, ADD CONSTRAINT {}{rest}",
+                    quoted(from),
+                    quoted(to)
+                )
+            })
+            .collect();
+        if !clauses.is_empty() {
+            session
+                .run(&format!(
+                    "ALTER TABLE {} {}",
+                    quoted(table),
+                    clauses.join(", ")
+                ))
+                .await?;
+        }
+    }
+    session
+        .run("SET SESSION foreign_key_checks = 1")
+        .await
+        .map(drop)
+}
+
+/// Puts previous out of the way, until the run has succeeded.
+pub(super) async fn shelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
+    if exists(session, &names.previous).await? {
+        session
+            .run(&format!(
+                "CREATE DATABASE IF NOT EXISTS {}",
+                quoted(discarded)
+            ))
+            .await?;
+        move_all(session, &names.previous, discarded).await?;
+        drop_schema(session, &names.previous).await?;
+    }
+    Ok(())
+}
+
+/// The reverse of [`shelve`].
+pub(super) async fn unshelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
+    if exists(session, discarded).await? {
+        session
+            .run(&format!(
+                "CREATE DATABASE IF NOT EXISTS {}",
+                quoted(&names.previous)
+            ))
+            .await?;
+        move_all(session, discarded, &names.previous).await?;
+        drop_schema(session, discarded).await?;
+    } else if exists(session, &names.previous).await?
+        && Journal::read(session, &names.previous, JOURNAL)
+            .await?
+            .is_none()
+    {
+        // Made for a swap that did not come.
+        if tables(session, &names.previous).await?.is_empty() {
+            drop_schema(session, &names.previous).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn move_all(session: &mut Session, from: &str, to: &str) -> Result<()> {
+    let mut moved = tables(session, from).await?;
+    if Journal::read(session, from, JOURNAL).await?.is_some() {
+        moved.push(JOURNAL.to_owned());
+    }
+    session.run("SET SESSION foreign_key_checks = 1").await?;
+    rename(session, &all(&moved, from, to)).await
+}
+
+/// The tables have changed places: what follows them is made, what live is not to have any more is removed. Can be done
+/// again after it was cut short. The session is in live.
+pub(super) async fn finish(
+    session: &mut Session,
+    names: &Names,
+    journal: &Journal,
+) -> Result<usize> {
+    let live = &names.live;
+    session.run("SET SESSION lock_wait_timeout = 60").await?;
+    name_keys(session, live, journal, true).await?;
+    let mut changed = 0;
+    let there = piece::read(session, live, live, &BTreeSet::new()).await?;
+    let others = |piece: &&Piece| !piece.is_trigger();
+    for piece in there.iter().filter(others) {
+        if !journal.new.iter().any(|new| new.is_same(piece)) {
+            piece.remove(session, live).await?;
+            changed += 1;
+        }
+    }
+    // Their order is that of names; a circle of names may need a second round.
+    let (broken, mut waiting): (Vec<&Piece>, Vec<&Piece>) = journal
+        .new
+        .iter()
+        .filter(others)
+        .filter(|piece| !there.contains(piece))
+        .partition(|piece| piece.broken);
+    changed += waiting.len() + broken.len();
+    while !waiting.is_empty() {
+        let mut failed = Vec::new();
+        let mut problem = None;
+        for piece in &waiting {
+            if let Err(error) = piece.make(session, live, None).await {
+                failed.push(*piece);
+                problem = Some(error);
+            }
+        }
+        if failed.len() == waiting.len()
+            && let Some(error) = problem
+        {
+            return Err(error);
+        }
+        waiting = failed;
+    }
+    // Those on top of others first: what they are over is not there yet, and something can stand in for it.
+    for piece in broken.into_iter().rev() {
+        piece.make(session, live, None).await?;
+    }
+    Journal::done(session, aside(names, journal)).await?;
+    Ok(changed)
+}

@@ -1,0 +1,554 @@
+//! The target: incoming is a schema of its own beside live, until their tables change places.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex as StdMutex};
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::address::Address;
+use super::carry::Carried;
+use super::catalogue::{self, Accepted};
+use super::connection::Session;
+use super::definitions::{self, Definitions, Table};
+use super::fitness::{self, Wanted};
+use super::load::{self, Inserts};
+use super::lock::Lock;
+use super::names::Names;
+use super::objects::ObjectKind;
+use super::pool::{Lent, Pool};
+use super::publish::{self, Publishing};
+use super::source::table;
+use super::version::Flavour;
+use super::{complete, incoming, script, select, swap};
+use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
+use crate::error::{Error, Kind, Result};
+use crate::policy::Identity;
+use crate::store::{
+    self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
+};
+
+/// Small tables are taken in lots of at most so many bytes, as stored on the source.
+const LOT: u64 = 8 * 1024 * 1024;
+/// And so many tables.
+const LOT_TABLES: usize = 64;
+
+/// A database that is replaced.
+pub struct Target {
+    address: Address,
+    context: Context,
+    names: Names,
+    previous: KeepPrevious,
+    definer: Definer,
+    events: Events,
+    /// In no database; for all but rows.
+    admin: Mutex<Session>,
+    /// Has the lock.
+    lock: OnceCell<Lock>,
+    made: OnceCell<Made>,
+    /// Incoming is live; `true`: something was live before.
+    published: OnceCell<bool>,
+}
+
+/// Incoming.
+struct Made {
+    pool: Pool,
+    definitions: Arc<Definitions>,
+    /// The server takes files from us.
+    local_infile: bool,
+    /// The longest statement that it takes, in bytes.
+    packet: usize,
+    complete: OnceCell<Complete>,
+    /// The tables whose indexes are to be made, by the step's number.
+    steps: StdMutex<HashMap<usize, String>>,
+}
+
+/// What is known once incoming is complete.
+struct Complete {
+    /// Where it differs from the source, as was told.
+    accepted: Accepted,
+    /// What is live's own.
+    carried: Carried,
+}
+
+impl Target {
+    /// Connects to the server; the database itself may be missing.
+    pub(super) async fn open(address: Address, task: &Task, context: &Context) -> Result<Self> {
+        let admin = Session::open(&address, None).await?;
+        Ok(Self {
+            names: Names::new(address.database(), context.claim.short()),
+            address,
+            context: context.clone(),
+            previous: task.previous,
+            definer: task.definer,
+            events: task.events,
+            admin: Mutex::new(admin),
+            lock: OnceCell::new(),
+            made: OnceCell::new(),
+            published: OnceCell::new(),
+        })
+    }
+
+    fn made(&self) -> Result<&Made> {
+        self.made
+            .get()
+            .ok_or_else(|| Error::new(Kind::Internal, "incoming was not prepared"))
+    }
+
+    fn complete(&self) -> Result<&Complete> {
+        self.made()?
+            .complete
+            .get()
+            .ok_or_else(|| Error::new(Kind::Internal, "incoming is not complete"))
+    }
+
+    async fn session(&self) -> Result<(Lent, &Made)> {
+        let made = self.made()?;
+        Ok((made.pool.take().await?, made))
+    }
+
+    /// Makes incoming, and as many sessions in it as there are workers.
+    async fn make_incoming(&self, survey: &Survey) -> Result<()> {
+        let definitions = surveyed(survey)?;
+        let mut admin = self.admin.lock().await;
+        incoming::create_schema(&mut admin, definitions, &self.names.incoming).await?;
+        let mut sessions = Vec::with_capacity(self.context.workers);
+        for _ in 0..self.context.workers {
+            sessions.push(self.loader(definitions).await?);
+        }
+        self.make_tables(&mut sessions, definitions).await?;
+        let local_infile = local_infile(&mut admin).await?;
+        let packet = admin.query_one("SELECT @@max_allowed_packet").await?;
+        let made = Made {
+            pool: Pool::new(sessions),
+            definitions: definitions.clone(),
+            local_infile,
+            packet: usize::try_from(packet.number(0)?).unwrap_or(usize::MAX),
+            complete: OnceCell::new(),
+            steps: StdMutex::default(),
+        };
+        self.made
+            .set(made)
+            .map_err(|_| Error::new(Kind::Internal, "incoming was prepared twice"))
+    }
+
+    /// Which rows and tables of live's are to be in incoming, too.
+    async fn plan_carried(
+        &self,
+        session: &mut Session,
+        definitions: &Definitions,
+    ) -> Result<Carried> {
+        let selection = &self.context.selection;
+        let mut made = HashSet::new();
+        let mut kept = Vec::new();
+        let tables = definitions.tables.iter().map(|t| (&t.name, t.fate));
+        let sequences = definitions.sequences.iter().map(|s| (&s.name, s.fate));
+        for (name, fate) in tables.chain(sequences) {
+            made.insert(name.as_str());
+            if fate == Fate::Keep {
+                kept.push(name.clone());
+            }
+        }
+        let extra: Vec<String> = swap::tables(session, &self.names.live)
+            .await?
+            .into_iter()
+            .filter(|name| !made.contains(name.as_str()))
+            .filter(|name| selection.overlay || selection.fate(None, name) == Fate::Keep)
+            .collect();
+        Carried::plan(session, &self.names, &kept, &extra).await
+    }
+
+    /// Makes the tables, each session its share of them.
+    async fn make_tables(&self, sessions: &mut [Session], definitions: &Definitions) -> Result<()> {
+        incoming::make_sequences(&mut sessions[0], definitions, &self.names.incoming).await?;
+        let all: Vec<&Table> = definitions.tables.iter().collect();
+        let share = all.len().div_ceil(sessions.len()).max(1);
+        let making = sessions
+            .iter_mut()
+            .zip(all.chunks(share))
+            .map(|(session, tables)| {
+                incoming::make_tables(session, definitions, tables, &self.names.incoming)
+            });
+        futures_util::future::try_join_all(making).await?;
+        Ok(())
+    }
+
+    /// A session in incoming. What was checked on the source is not checked again; what only some of the checks let
+    /// through there (an old row that a later CHECK forbids) comes along.
+    async fn loader(&self, definitions: &Definitions) -> Result<Session> {
+        let mut session = Session::open(&self.address, Some(&self.names.incoming)).await?;
+        let mut checks = match session.version().flavour {
+            Flavour::MariaDb => ", check_constraint_checks = 0".to_owned(),
+            Flavour::MySql => String::new(),
+        };
+        if definitions
+            .tables
+            .iter()
+            .any(|table| table.versioning.is_some())
+        {
+            checks.push_str(", system_versioning_alter_history = KEEP");
+            if session.version().is_mariadb(10, 11) {
+                checks.push_str(", system_versioning_insert_history = ON");
+            }
+        }
+        session
+            .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
+            .await?;
+        Ok(session)
+    }
+
+    async fn take_rows(&self, part: &Part, chunks: Chunks) -> Result<u64> {
+        let (mut session, made) = self.session().await?;
+        let table = table(&made.definitions, part)?;
+        let flavour = session.version().flavour;
+        let taken = if made.local_infile && !part.columns.is_empty() {
+            load::load(&mut session, &select::load(table, part, flavour), chunks).await
+        } else {
+            let inserts = Inserts::new(
+                select::insert(table, part),
+                select::texts(table, part, flavour),
+                made.packet,
+            );
+            load::insert(&mut session, inserts, chunks).await
+        };
+        taken.map_err(|error| error.within(format!("copying {}", part.label())))
+    }
+
+    async fn take_lot(&self, parts: &[Part], lot: Lot) -> Result<Vec<u64>> {
+        let (mut session, made) = self.session().await?;
+        let flavour = session.version().flavour;
+        let mut inserts = Vec::with_capacity(parts.len());
+        for part in parts {
+            let table = table(&made.definitions, part)?;
+            inserts.push(Inserts::new(
+                select::insert(table, part),
+                select::texts(table, part, flavour),
+                made.packet,
+            ));
+        }
+        load::insert_lot(&mut session, inserts, lot)
+            .await
+            .map_err(|error| error.within(format!("copying {}", super::lot_label(parts))))
+    }
+
+    /// Neighbours that are small, and of an engine that takes all of a lot or nothing.
+    fn small_ones(&self, parts: &[Part]) -> Vec<Range<usize>> {
+        let Ok(made) = self.made() else {
+            return Vec::new();
+        };
+        let fits = |part: &Part| {
+            part.slice.is_none()
+                && made.definitions.table(&part.name).is_some_and(|table| {
+                    incoming::is_small(table) && table.transactional && table.bytes < LOT / 8
+                })
+        };
+        let mut lots = Vec::new();
+        let (mut start, mut bytes) = (0, 0);
+        for (place, part) in parts.iter().enumerate() {
+            let fits = fits(part);
+            if !fits || bytes + part.bytes > LOT || place - start >= LOT_TABLES {
+                if place > start + 1 {
+                    lots.push(start..place);
+                }
+                start = if fits { place } else { place + 1 };
+                bytes = 0;
+            }
+            if fits {
+                bytes += part.bytes;
+            }
+        }
+        if parts.len() > start + 1 {
+            lots.push(start..parts.len());
+        }
+        lots
+    }
+
+    fn after_rows(&self, part: &Part) -> Vec<Step> {
+        let Ok(made) = self.made() else {
+            return Vec::new();
+        };
+        let Some(table) = made.definitions.table(&part.name) else {
+            return Vec::new();
+        };
+        let statements = incoming::index_statements(table, &self.names.incoming);
+        if statements.is_empty() {
+            return Vec::new();
+        }
+        let mut steps = made.steps.lock().expect("nobody panics with it");
+        let id = steps.len();
+        steps.insert(id, table.name.clone());
+        vec![Step {
+            label: format!("indexes of {}", table.name),
+            id,
+            cost: part.bytes,
+        }]
+    }
+
+    async fn make_indexes(&self, step: &Step) -> Result<()> {
+        let (mut session, made) = self.session().await?;
+        let name = {
+            let steps = made.steps.lock().expect("nobody panics with it");
+            steps.get(&step.id).cloned()
+        };
+        let table = name.and_then(|name| made.definitions.table(&name));
+        let Some(table) = table else {
+            return Err(Error::new(
+                Kind::Internal,
+                format!("there is no step {}", step.id),
+            ));
+        };
+        for statement in incoming::index_statements(table, &self.names.incoming) {
+            session
+                .run(&statement)
+                .await
+                .map_err(|error| error.within(format!("the {} cannot be made", step.label)))?;
+        }
+        Ok(())
+    }
+
+    async fn script(&self, file: &Path, text: &str) -> Result<()> {
+        let place = |line: usize| format!("script {}:{line}", file.display());
+        let statements = script::split(text).map_err(|flaw| {
+            Error::new(Kind::Config, format!("{}: {}", place(flaw.line), flaw.what))
+        })?;
+        // Of its own, as whatever it sets shall not outlive it.
+        let mut session = Session::open(&self.address, Some(&self.names.incoming)).await?;
+        for statement in statements {
+            if let Err(error) = session.run(&statement.sql).await {
+                // A comment that is nothing to this server.
+                if super::errors::code(&error) == Some(1065) {
+                    continue;
+                }
+                return Err(error
+                    .within(place(statement.line))
+                    .hint(format!("the statement was: {}", shortened(&statement.sql))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends whatever still works in incoming: a statement of a session that is gone would run on, and keep its table.
+    async fn stop_workers(&self) -> Result<()> {
+        if let Some(made) = self.made.get() {
+            made.pool.close();
+        }
+        let mut session = Session::open(&self.address, None).await?;
+        swap::stop_sessions(&mut session, &self.names.incoming).await
+    }
+}
+
+fn surveyed(survey: &Survey) -> Result<&Arc<Definitions>> {
+    match &survey.definitions {
+        store::Definitions::Mysql(definitions) => Ok(definitions),
+        #[allow(unreachable_patterns)]
+        _ => Err(Error::new(
+            Kind::Internal,
+            "these are no definitions of MySQL",
+        )),
+    }
+}
+
+async fn local_infile(session: &mut Session) -> Result<bool> {
+    let on = session
+        .query_one("SELECT @@local_infile")
+        .await?
+        .number(0)?
+        != 0;
+    if !on {
+        tracing::warn!(
+            "the target's server has local_infile off: rows are written by INSERT statements, which takes longer; set local_infile = ON there"
+        );
+    }
+    Ok(on)
+}
+
+fn shortened(sql: &str) -> String {
+    const LENGTH: usize = 200;
+    match sql.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}...", &sql[..end]),
+        None => sql.to_owned(),
+    }
+}
+
+#[async_trait]
+impl store::Target for Target {
+    async fn identity(&self) -> Result<Identity> {
+        super::identity(&mut *self.admin.lock().await, &self.names.live).await
+    }
+
+    async fn server(&self) -> Result<Server> {
+        let admin = self.admin.lock().await;
+        let version = admin.version();
+        Ok(Server {
+            kind: StoreKind::Mysql,
+            version: version.text.clone(),
+            major: u32::from(version.number.0),
+        })
+    }
+
+    async fn lock(&self) -> Result<()> {
+        let lock = Lock::take(&self.address, &self.names.live, &self.context.claim).await?;
+        self.lock
+            .set(lock)
+            .map_err(|_| Error::new(Kind::Internal, "the lock was taken twice"))
+    }
+
+    async fn sweep(&self) -> Result<Vec<String>> {
+        publish::sweep(&self.address, &self.names).await
+    }
+
+    async fn check(&self, survey: &Survey) -> Result<()> {
+        let mut admin = self.admin.lock().await;
+        let wanted = Wanted {
+            names: &self.names,
+            definer: self.definer,
+            events: self.events,
+            has_live: swap::exists(&mut admin, &self.names.live).await?,
+        };
+        fitness::check(&mut admin, surveyed(survey)?, &wanted).await
+    }
+
+    async fn prepare(&self, survey: &Survey) -> Result<()> {
+        self.make_incoming(survey).await
+    }
+
+    async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64> {
+        self.take_rows(part, chunks).await
+    }
+
+    fn lots(&self, parts: &[Part]) -> Vec<Range<usize>> {
+        self.small_ones(parts)
+    }
+
+    async fn write_lot(&self, parts: &[Part], lot: Lot) -> Result<Vec<u64>> {
+        self.take_lot(parts, lot).await
+    }
+
+    fn steps_after(&self, part: &Part) -> Vec<Step> {
+        self.after_rows(part)
+    }
+
+    async fn build(&self, step: &Step) -> Result<Vec<Step>> {
+        self.make_indexes(step).await?;
+        Ok(Vec::new())
+    }
+
+    async fn finish(&self) -> Result<()> {
+        let (mut session, made) = self.session().await?;
+        let (definitions, incoming) = (&made.definitions, &self.names.incoming);
+        let mut accepted = complete::tables(&mut session, definitions, incoming).await?;
+        let carried = self.plan_carried(&mut session, definitions).await?;
+        carried.fill(&mut session, &self.names).await?;
+        complete::objects(
+            &mut session,
+            definitions,
+            incoming,
+            self.definer,
+            &mut accepted,
+        )
+        .await?;
+        let complete = Complete { accepted, carried };
+        made.complete
+            .set(complete)
+            .map_err(|_| Error::new(Kind::Internal, "incoming was completed twice"))
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        let complete = self.complete()?;
+        let mut session = Session::open(&self.address, None).await?;
+        let everything = Selection::everything();
+        let mut there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        let own: HashSet<&str> = complete.carried.extra().collect();
+        there
+            .tables
+            .retain(|table| !own.contains(table.name.as_str()));
+        there
+            .sequences
+            .retain(|sequence| !own.contains(sequence.name.as_str()));
+        let kept = &self.made()?.definitions;
+        for table in &mut there.tables {
+            // Where the counter of a table stands that the target keeps is the target's own.
+            table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
+        }
+        for sequence in &mut there.sequences {
+            let source = kept
+                .sequences
+                .iter()
+                .find(|kept| kept.name == sequence.name);
+            sequence.fate = source.map_or(Fate::Copy, |kept| kept.fate);
+        }
+        Ok(complete.accepted.apply(catalogue::of(&there, self.definer)))
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let (mut session, made) = self.session().await?;
+        super::checksum(&mut session, table(&made.definitions, part)?, part).await
+    }
+
+    async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
+        self.script(file, text).await
+    }
+
+    async fn publish(&self) -> Result<()> {
+        let (made, complete) = (self.made()?, self.complete()?);
+        // Nobody else works in incoming any more, and what it holds open is let go.
+        made.pool.close();
+        let running: BTreeSet<String> = made
+            .definitions
+            .objects
+            .iter()
+            .filter(|object| {
+                object.kind == ObjectKind::Event && object.enabled && self.events == Events::Keep
+            })
+            .map(|event| event.name.clone())
+            .collect();
+        let how = Publishing {
+            carried: &complete.carried,
+            overlay: self.context.selection.overlay,
+            running: &running,
+        };
+        let had_live = publish::publish(&self.address, &self.names, &how).await?;
+        self.published
+            .set(had_live)
+            .map_err(|_| Error::new(Kind::Internal, "incoming was published twice"))
+    }
+
+    async fn revert(&self) -> Result<()> {
+        match self.published.get() {
+            Some(had_live) => publish::revert(&self.address, &self.names, *had_live).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn settle(&self) -> Result<()> {
+        let keep = self.previous == KeepPrevious::Keep;
+        publish::settle(&self.address, &self.names, keep).await
+    }
+
+    async fn discard(&self) -> Result<()> {
+        if self.published.get().is_some() {
+            return Ok(());
+        }
+        self.stop_workers().await?;
+        publish::discard(&self.address, &self.names).await
+    }
+
+    async fn rollback(&self) -> Result<()> {
+        publish::rollback(&self.address, &self.names).await
+    }
+
+    async fn lost(&self) -> Error {
+        match self.lock.get() {
+            Some(lock) => lock.lost().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn close(&self) {
+        if let Some(made) = self.made.get() {
+            made.pool.close();
+        }
+    }
+}

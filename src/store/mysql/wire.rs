@@ -1,0 +1,247 @@
+//! The protocol's packets over a socket: a header of length and sequence number before each, long ones in several
+//! (MariaDB's protocol documentation, "Standard packet").
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::address::{Address, Way};
+use super::errors::{self, ServerError};
+use crate::error::{Error, Kind, Result};
+
+/// A packet of this length goes on in the next one.
+pub(super) const LONGEST: usize = 0xff_ff_ff;
+/// A greeting, or an error instead of one, is much shorter.
+const LONGEST_GREETING: usize = 4096;
+/// How much is read at a time.
+const BLOCK: usize = 256 * 1024;
+const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What carries bytes both ways.
+pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for T {}
+
+/// A connection that knows packets and nothing of what is in them.
+pub(super) struct Link {
+    io: Box<dyn Io>,
+    /// What has come and was not taken yet.
+    pub(super) inbox: BytesMut,
+    sequence: u8,
+    label: String,
+}
+
+impl Link {
+    /// Connects, in plain.
+    pub(super) async fn connect(address: &Address) -> Result<Self> {
+        let connecting = async {
+            Ok(match &address.way {
+                Way::Tcp(host, port) => {
+                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                    stream.set_nodelay(true)?;
+                    keep_alive(&stream)?;
+                    Box::new(stream) as Box<dyn Io>
+                }
+                Way::Socket(path) => Box::new(UnixStream::connect(path).await?) as Box<dyn Io>,
+            })
+        };
+        let connected: std::io::Result<Box<dyn Io>> =
+            tokio::time::timeout(CONNECT_PATIENCE, connecting)
+                .await
+                .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let io = connected.map_err(|error| {
+            Error::new(
+                Kind::Connection,
+                format!("{}: no connection", address.label()),
+            )
+            .because(error)
+            .hint("check that the server is up and can be reached from here")
+        })?;
+        Ok(Self {
+            io,
+            inbox: BytesMut::new(),
+            sequence: 0,
+            label: address.label(),
+        })
+    }
+
+    /// From here on everything is encrypted.
+    pub(super) async fn encrypt(
+        &mut self,
+        connector: TlsConnector,
+        name: ServerName<'static>,
+    ) -> std::io::Result<()> {
+        let plain = std::mem::replace(&mut self.io, Box::new(tokio::io::empty()));
+        self.io = Box::new(connector.connect(name, plain).await?);
+        Ok(())
+    }
+
+    /// Reads more into the inbox.
+    pub(super) async fn fill(&mut self) -> Result<()> {
+        self.inbox.reserve(BLOCK);
+        match self.io.read_buf(&mut self.inbox).await {
+            Ok(0) => Err(self.broken(std::io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// Takes the next packet's header: how long what follows it is.
+    pub(super) async fn header(&mut self) -> Result<usize> {
+        while self.inbox.len() < 4 {
+            self.fill().await?;
+        }
+        let (length, sequence) = split_header(&self.inbox);
+        self.sequence = sequence.wrapping_add(1);
+        self.inbox.advance(4);
+        Ok(length)
+    }
+
+    /// Takes a packet that lies whole in the inbox, if there is one; not one that goes on in the next.
+    pub(super) fn ready(&mut self) -> Option<BytesMut> {
+        if self.inbox.len() < 4 {
+            return None;
+        }
+        let (length, sequence) = split_header(&self.inbox);
+        if length == LONGEST || self.inbox.len() < 4 + length {
+            return None;
+        }
+        self.sequence = sequence.wrapping_add(1);
+        self.inbox.advance(4);
+        Some(self.inbox.split_to(length))
+    }
+
+    /// Reads a whole packet.
+    pub(super) async fn packet(&mut self) -> Result<Bytes> {
+        let mut whole = BytesMut::new();
+        loop {
+            let length = self.header().await?;
+            while self.inbox.len() < length {
+                self.fill().await?;
+            }
+            let piece = self.inbox.split_to(length);
+            if whole.is_empty() {
+                whole = piece;
+            } else {
+                whole.extend_from_slice(&piece);
+            }
+            if length < LONGEST {
+                return Ok(whole.freeze());
+            }
+        }
+    }
+
+    /// Reads the first packet; `None`: something else than such a server speaks, which would have us wait for megabytes.
+    pub(super) async fn greeting(&mut self) -> Result<Option<Bytes>> {
+        while self.inbox.len() < 4 {
+            self.fill().await?;
+        }
+        let (length, sequence) = split_header(&self.inbox);
+        if sequence != 0 || length == 0 || length > LONGEST_GREETING {
+            return Ok(None);
+        }
+        self.packet().await.map(Some)
+    }
+
+    /// A new command begins.
+    pub(super) fn restart(&mut self) {
+        self.sequence = 0;
+    }
+
+    /// Sends a packet.
+    pub(super) async fn send_packet(&mut self, data: &[u8]) -> Result<()> {
+        let mut rest = data;
+        loop {
+            let length = rest.len().min(LONGEST);
+            let mut header = [0; 4];
+            header[..3].copy_from_slice(&(length as u32).to_le_bytes()[..3]);
+            header[3] = self.sequence;
+            self.sequence = self.sequence.wrapping_add(1);
+            let mut both = Buf::chain(&header[..], &rest[..length]);
+            let sent = self.io.write_all_buf(&mut both).await;
+            sent.map_err(|error| self.broken(error))?;
+            rest = &rest[length..];
+            if length < LONGEST {
+                break;
+            }
+        }
+        let flushed = self.io.flush().await;
+        flushed.map_err(|error| self.broken(error))
+    }
+
+    /// The error in a packet that says no.
+    pub(super) fn refusal(&self, packet: &[u8]) -> Error {
+        errors::explain(&self.label, server_error(packet))
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn broken(&self, error: std::io::Error) -> Error {
+        let made = Error::new(
+            Kind::Connection,
+            format!("{}: the server closed the connection", self.label),
+        )
+        .hint("see the server's log, and run the job again");
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => made,
+            _ => made.because(error),
+        }
+    }
+}
+
+fn split_header(inbox: &[u8]) -> (usize, u8) {
+    let length = u32::from_le_bytes([inbox[0], inbox[1], inbox[2], 0]);
+    (length as usize, inbox[3])
+}
+
+/// An error packet: 0xff, number, `#` and five characters of SQLSTATE (not before the login), text.
+pub(super) fn server_error(packet: &[u8]) -> ServerError {
+    let code = match packet.get(1..3) {
+        Some(code) => u16::from_le_bytes([code[0], code[1]]),
+        None => 0,
+    };
+    let rest = packet.get(3..).unwrap_or_default();
+    let (state, message) = match rest.first() {
+        Some(b'#') if rest.len() >= 6 => (&rest[1..6], &rest[6..]),
+        _ => (&rest[..0], rest),
+    };
+    ServerError {
+        code,
+        state: String::from_utf8_lossy(state).into_owned(),
+        message: String::from_utf8_lossy(message).into_owned(),
+    }
+}
+
+/// A connection that waits for hours while others work is not forgotten by what is on the way.
+fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &60)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_packet_is_read_with_and_without_a_state() {
+        let with = server_error(b"\xff\x15\x04#28000Access denied");
+        assert_eq!(
+            (with.code, with.state.as_str(), with.message.as_str()),
+            (1045, "28000", "Access denied")
+        );
+        let without = server_error(b"\xff\x6a\x04Host is blocked");
+        assert_eq!(
+            (without.code, without.message.as_str()),
+            (1130, "Host is blocked")
+        );
+        assert_eq!(server_error(b"\xff").code, 0);
+    }
+}
