@@ -1,5 +1,6 @@
 //! One suite over every store: what a user may expect of a copy, whatever it is that is copied.
 
+mod mysql;
 mod postgresql;
 mod sqlite;
 
@@ -31,6 +32,19 @@ trait Lab {
     /// A script's statement that the store refuses.
     fn refused_statement() -> &'static str {
         "UPDATE no_such_table SET a = 1"
+    }
+    /// Names that tables, columns and indexes may have, each odd in a way of its own.
+    fn names() -> &'static [&'static str] {
+        &[
+            "Capital",
+            "dot.ted",
+            "quo\"te",
+            "it's",
+            "50% [off]",
+            "größe 🌍",
+            "select",
+            "back\\slash",
+        ]
     }
 }
 
@@ -354,16 +368,7 @@ fn a_source_that_is_missing_fails_the_run_and_is_named<L: Lab>() {
 
 fn tables_and_columns_with_odd_names_arrive<L: Lab>() {
     let scene = Scene::<L>::new();
-    for name in [
-        "Capital",
-        "dot.ted",
-        "quo\"te",
-        "it's",
-        "50% [off]",
-        "größe 🌍",
-        "select",
-        "back\\slash",
-    ] {
+    for name in L::names() {
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
         scene.lab.source(&format!(
             "CREATE TABLE {quoted} ({quoted} integer); INSERT INTO {quoted} VALUES (5); CREATE INDEX \"{}_i\" ON {quoted} ({quoted})",
@@ -372,16 +377,7 @@ fn tables_and_columns_with_odd_names_arrive<L: Lab>() {
     }
     scene.bed.once(&scene.file()).expect(0);
     scene.live_is_new();
-    for name in [
-        "Capital",
-        "dot.ted",
-        "quo\"te",
-        "it's",
-        "50% [off]",
-        "größe 🌍",
-        "select",
-        "back\\slash",
-    ] {
+    for name in L::names() {
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
         assert_eq!(
             scene.lab.live(&format!("SELECT {quoted} FROM {quoted}")),

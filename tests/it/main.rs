@@ -6,6 +6,7 @@ mod daemon;
 mod layering;
 mod metrics;
 mod monitoring;
+mod mysql;
 mod postgresql;
 mod support;
 mod verbs;

@@ -1,9 +1,11 @@
 //! What the tests stand on: servers, jobs, and a network that breaks when it is told to.
 
+pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod dump;
 pub(crate) mod icinga;
 pub(crate) mod job;
+pub(crate) mod mysql;
 pub(crate) mod nsca;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::mysql;
 use super::postgres::{Cluster, socket_url};
 use super::wait_until;
 
@@ -22,10 +23,11 @@ pub(crate) enum Fault {
     Truncate,
 }
 
-/// A socket in front of a cluster's socket.
+/// A socket in front of a server's socket.
 pub(crate) struct Proxy {
     directory: tempfile::TempDir,
-    port: u16,
+    /// The socket's own name.
+    name: String,
     state: Arc<State>,
 }
 
@@ -43,16 +45,24 @@ struct State {
 }
 
 impl Proxy {
-    /// Lets everything through until it is told otherwise.
+    /// Lets everything through to a cluster until it is told otherwise.
     pub(crate) fn before(cluster: &Cluster) -> Self {
+        let name = format!(".s.PGSQL.{}", cluster.port());
+        Self::to(cluster.socket_directory().join(&name), name)
+    }
+
+    /// The same to a MariaDB.
+    pub(crate) fn before_mysql(server: &mysql::Server) -> Self {
+        Self::to(server.socket(), "socket".to_owned())
+    }
+
+    fn to(server: PathBuf, name: String) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("envsyncd-proxy-")
             .tempdir_in("/tmp")
             .expect("a directory in /tmp");
-        let port = cluster.port();
-        let name = format!(".s.PGSQL.{port}");
         let state = Arc::new(State {
-            server: cluster.socket_directory().join(&name),
+            server,
             limit: AtomicU64::new(u64::MAX),
             stalled: AtomicUsize::new(0),
             cut: AtomicBool::new(false),
@@ -61,7 +71,7 @@ impl Proxy {
             sprung: AtomicBool::new(false),
             released: AtomicBool::new(false),
         });
-        let listener = UnixListener::bind(directory.path().join(name)).expect("a socket");
+        let listener = UnixListener::bind(directory.path().join(&name)).expect("a socket");
         let shared = Arc::clone(&state);
         // It ends with the process, or with the first connection after the cut.
         std::thread::spawn(move || {
@@ -74,14 +84,25 @@ impl Proxy {
         });
         Self {
             directory,
-            port,
+            name,
             state,
         }
     }
 
-    /// The URL of a database behind it.
+    /// The URL of a cluster's database behind it.
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
-        socket_url(self.directory.path(), self.port, user, database)
+        let (_, port) = self.name.rsplit_once('.').expect("a cluster's socket");
+        let port = port.parse().expect("a cluster's socket ends in its port");
+        socket_url(self.directory.path(), port, user, database)
+    }
+
+    /// The URL of a MariaDB's database behind it.
+    pub(crate) fn mysql_url(&self, user: &str, database: &str) -> String {
+        mysql::socket_url(&self.socket(), user, database)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join(&self.name)
     }
 
     /// From now on, every connection stalls once so many bytes went through it.
@@ -115,8 +136,7 @@ impl Proxy {
     /// The server is away: connections break, new ones are refused.
     pub(crate) fn cut(&self) {
         self.state.cut();
-        let socket = format!(".s.PGSQL.{}", self.port);
-        let _ = UnixStream::connect(self.directory.path().join(socket));
+        let _ = UnixStream::connect(self.socket());
     }
 }
 
