@@ -132,26 +132,18 @@ impl Encoder {
     }
 }
 
-fn escaped(byte: u8) -> Option<u8> {
-    match byte {
-        b'\\' => Some(b'\\'),
-        b'\t' => Some(b't'),
-        b'\n' => Some(b'n'),
-        _ => None,
-    }
-}
-
 /// Room is there already.
 fn escape(field: &[u8], out: &mut BytesMut) {
     let mut start = 0;
-    for (place, byte) in field.iter().enumerate() {
-        if *byte <= b'\\'
-            && let Some(letter) = escaped(*byte)
-        {
-            out.put_slice(&field[start..place]);
-            out.put_slice(&[b'\\', letter]);
-            start = place + 1;
-        }
+    for place in memchr::memchr3_iter(b'\\', b'\t', b'\n', field) {
+        let letter = match field[place] {
+            b'\t' => b't',
+            b'\n' => b'n',
+            same => same,
+        };
+        out.put_slice(&field[start..place]);
+        out.put_slice(&[b'\\', letter]);
+        start = place + 1;
     }
     out.put_slice(&field[start..]);
 }
