@@ -2,6 +2,7 @@
 //! of its own beside live, and one `RENAME TABLE` publishes it.
 
 mod address;
+mod aftermath;
 mod auth;
 mod carry;
 mod catalogue;
@@ -27,7 +28,9 @@ mod pool;
 mod publish;
 mod reading;
 mod rewrite;
+mod rights;
 mod rows;
+mod schemas;
 mod script;
 mod select;
 mod sequences;

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::address::Address;
+use super::aftermath;
 use super::carry::Carried;
 use super::connection::Session;
 use super::journal::{JOURNAL, Journal, NEXT, Way};
 use super::names::{Names, literal, quoted, within};
 use super::piece::{self, Piece};
-use super::swap::{self, Swap, drop_schema, exists, tables};
+use super::schemas::{self, drop_schema, exists, tables};
+use super::swap::Swap;
 use crate::error::{Error, Kind, Result};
 
 /// How incoming becomes live.
@@ -62,7 +64,7 @@ pub(super) async fn publish(
     swap.journal.write(&mut control).await?;
     let prepared = prepare(&mut control, names, &swap).await;
     if let Err(error) = prepared {
-        swap::undo(&mut control, names, &swap.journal).await?;
+        aftermath::undo(&mut control, names, &swap.journal).await?;
         return Err(error);
     }
     swap.run(&mut control).await?;
@@ -130,7 +132,7 @@ fn stay(journal: &mut Journal, how: &Publishing<'_>) {
 /// What can be done before anything of live is touched.
 async fn prepare(control: &mut Session, names: &Names, swap: &Swap<'_>) -> Result<()> {
     if swap.journal.had_live {
-        swap::shelve(control, names, &names.discarded).await?;
+        schemas::shelve(control, names, &names.discarded).await?;
         create_like(control, &names.previous, &names.live).await?;
     } else {
         create_like(control, &names.live, &names.incoming).await?;
@@ -217,7 +219,7 @@ async fn counters(control: &mut Session, names: &Names, swap: &Swap<'_>) -> Resu
 /// What belongs to the tables follows them.
 async fn follow(address: &Address, names: &Names, journal: &Journal) -> Result<usize> {
     let mut session = Session::open(address, Some(&names.live)).await?;
-    swap::finish(&mut session, names, journal).await
+    aftermath::finish(&mut session, names, journal).await
 }
 
 /// Previous becomes live, and live goes where `way` says.
@@ -262,7 +264,7 @@ pub(super) async fn revert(address: &Address, names: &Names, had_live: bool) -> 
     let mut session = Session::open(address, None).await?;
     if had_live {
         back(address, names, Way::Revert).await?;
-        swap::unshelve(&mut session, names, &names.discarded).await?;
+        schemas::unshelve(&mut session, names, &names.discarded).await?;
     } else {
         drop_schema(&mut session, &names.live).await?;
     }
@@ -316,7 +318,7 @@ pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String
         .collect();
     for schema in leftovers.iter().filter(|schema| names.is_incoming(schema)) {
         if let Some((journal, _)) = Journal::read(&mut session, schema, NEXT).await? {
-            swap::undo(&mut session, names, &journal).await?;
+            aftermath::undo(&mut session, names, &journal).await?;
             done.push(format!(
                 "a publish that was cut short; {} is as it was",
                 names.live
@@ -324,7 +326,7 @@ pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String
         } else if let Some((journal, false)) = Journal::read(&mut session, schema, JOURNAL).await? {
             complete(address, names, &journal).await?;
             if journal.way == Way::Revert {
-                swap::unshelve(&mut session, names, &journal.discarded).await?;
+                schemas::unshelve(&mut session, names, &journal.discarded).await?;
             }
             done.push(format!(
                 "half of a publish; the rest of {} was made",
@@ -342,7 +344,7 @@ pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String
     for schema in leftovers {
         if names.is_incoming(&schema) {
             // A statement that a killed run began goes on until the server notices, and keeps its table.
-            swap::stop_sessions(&mut session, &schema).await?;
+            schemas::stop_sessions(&mut session, &schema).await?;
         }
         drop_schema(&mut session, &schema).await?;
         done.push(format!("schema {schema}"));

@@ -22,7 +22,7 @@ use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
 use super::version::Flavour;
-use super::{complete, incoming, script, select, swap};
+use super::{complete, incoming, schemas, script, select};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -151,7 +151,7 @@ impl Target {
                 kept.push(name.clone());
             }
         }
-        let extra: Vec<String> = swap::tables(session, &self.names.live)
+        let extra: Vec<String> = schemas::tables(session, &self.names.live)
             .await?
             .into_iter()
             .filter(|name| !made.contains(name.as_str()))
@@ -335,7 +335,7 @@ impl Target {
             made.pool.close();
         }
         let mut session = Session::open(&self.address, None).await?;
-        swap::stop_sessions(&mut session, &self.names.incoming).await
+        schemas::stop_sessions(&mut session, &self.names.incoming).await
     }
 }
 
@@ -405,7 +405,7 @@ impl store::Target for Target {
             names: &self.names,
             definer: self.definer,
             events: self.events,
-            has_live: swap::exists(&mut admin, &self.names.live).await?,
+            has_live: schemas::exists(&mut admin, &self.names.live).await?,
         };
         fitness::check(&mut admin, surveyed(survey)?, &wanted).await
     }

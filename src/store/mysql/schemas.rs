@@ -1,0 +1,144 @@
+//! Schemas, and tables that go from one to another.
+
+use super::connection::Session;
+use super::journal::{JOURNAL, Journal, NEXT};
+use super::names::{Names, literal, quoted, within};
+use crate::error::Result;
+
+/// Whether a schema is there.
+pub(super) async fn exists(session: &mut Session, schema: &str) -> Result<bool> {
+    let row = session
+        .query_opt(&format!(
+            "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            literal(schema)
+        ))
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Ends our user's sessions in a schema. (Others' would need a privilege, and nobody else works there.)
+pub(super) async fn stop_sessions(session: &mut Session, schema: &str) -> Result<()> {
+    let rows = session
+        .query(&format!(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = {} AND ID <> CONNECTION_ID()",
+            literal(schema)
+        ))
+        .await?;
+    for row in rows {
+        let killed = session.run(&format!("KILL {}", row.number(0)?)).await;
+        // 1094: it has just ended by itself.
+        if let Err(error) = killed
+            && super::errors::code(&error) != Some(1094)
+        {
+            tracing::debug!(%error, schema, "a session could not be ended");
+        }
+    }
+    Ok(())
+}
+
+/// Drops a schema with all that is in it.
+pub(super) async fn drop_schema(session: &mut Session, schema: &str) -> Result<()> {
+    session
+        .run("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 60")
+        .await?;
+    let dropped = session
+        .run(&format!("DROP DATABASE IF EXISTS {}", quoted(schema)))
+        .await;
+    session.run("SET SESSION foreign_key_checks = 1").await?;
+    dropped.map(drop).map_err(|error| {
+        let hint = format!("drop the schema {} by hand", quoted(schema));
+        error.within("clearing up").hint(hint)
+    })
+}
+
+/// Everything of a schema that `RENAME TABLE` takes to another: tables and sequences; not our own.
+pub(super) async fn tables(session: &mut Session, schema: &str) -> Result<Vec<String>> {
+    let rows = session
+        .query(&format!(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
+             AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') AND TABLE_NAME NOT IN ('{NEXT}', '{JOURNAL}') ORDER BY TABLE_NAME",
+            literal(schema)
+        ))
+        .await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+/// From where to where: schema and name.
+pub(super) type Move = ((String, String), (String, String));
+
+/// All of these tables from one schema to another.
+pub(super) fn all(tables: &[String], from: &str, to: &str) -> Vec<Move> {
+    tables
+        .iter()
+        .map(|table| one((from, table), (to, table)))
+        .collect()
+}
+
+pub(super) fn one(from: (&str, &str), to: (&str, &str)) -> Move {
+    let owned = |(schema, name): (&str, &str)| (schema.to_owned(), name.to_owned());
+    (owned(from), owned(to))
+}
+
+/// Renames all of them in one statement; nothing for none.
+pub(super) async fn rename(session: &mut Session, moves: &[Move]) -> Result<()> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    session.run(&statement(moves)).await.map(drop)
+}
+
+pub(super) fn statement(moves: &[Move]) -> String {
+    let list: Vec<String> = moves
+        .iter()
+        .map(|(from, to)| format!("{} TO {}", within(&from.0, &from.1), within(&to.0, &to.1)))
+        .collect();
+    format!("RENAME TABLE {}", list.join(", "))
+}
+
+/// Puts previous out of the way, until the run has succeeded.
+pub(super) async fn shelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
+    if exists(session, &names.previous).await? {
+        session
+            .run(&format!(
+                "CREATE DATABASE IF NOT EXISTS {}",
+                quoted(discarded)
+            ))
+            .await?;
+        move_all(session, &names.previous, discarded).await?;
+        drop_schema(session, &names.previous).await?;
+    }
+    Ok(())
+}
+
+/// The reverse of [`shelve`].
+pub(super) async fn unshelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
+    if exists(session, discarded).await? {
+        session
+            .run(&format!(
+                "CREATE DATABASE IF NOT EXISTS {}",
+                quoted(&names.previous)
+            ))
+            .await?;
+        move_all(session, discarded, &names.previous).await?;
+        drop_schema(session, discarded).await?;
+    } else if exists(session, &names.previous).await?
+        && Journal::read(session, &names.previous, JOURNAL)
+            .await?
+            .is_none()
+    {
+        // Made for a swap that did not come.
+        if tables(session, &names.previous).await?.is_empty() {
+            drop_schema(session, &names.previous).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn move_all(session: &mut Session, from: &str, to: &str) -> Result<()> {
+    let mut moved = tables(session, from).await?;
+    if Journal::read(session, from, JOURNAL).await?.is_some() {
+        moved.push(JOURNAL.to_owned());
+    }
+    session.run("SET SESSION foreign_key_checks = 1").await?;
+    rename(session, &all(&moved, from, to)).await
+}
