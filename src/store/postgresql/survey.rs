@@ -188,9 +188,10 @@ struct Type {
     sends: bool,
 }
 
-/// Types whose binary form is an oid of this very server, and `xml`, whose binary form has an encoding in it.
-const OID_ALIASES: [u32; 13] = [
-    24, 142, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191, 2249,
+/// Types whose binary form is an oid of this very server; `xml`, whose binary form has an encoding in it; and `tsquery`, whose
+/// empty value some servers send and do not take ("malformed tsquery: operand not found", 15.18).
+const NOT_IN_BINARY: [u32; 14] = [
+    24, 142, 2202, 2203, 2204, 2205, 2206, 3615, 3734, 3769, 4089, 4096, 4191, 2249,
 ];
 
 /// Oids below this one are the same in every cluster (`FirstNormalObjectId`).
@@ -226,7 +227,7 @@ impl Types {
         let Some(of) = self.0.get(&oid) else {
             return false;
         };
-        if !of.sends || OID_ALIASES.contains(&oid) {
+        if !of.sends || NOT_IN_BINARY.contains(&oid) {
             return false;
         }
         match of.kind.as_str() {
