@@ -15,7 +15,7 @@ const TRIES: usize = 6;
 /// The workers' sessions, each in a transaction at the same point in time.
 pub(super) struct Point {
     pub(super) sessions: Vec<Session>,
-    /// Keeps others from altering tables until the copy is done, where the server has such a lock.
+    /// Keeps others from altering tables until their definitions are read, where the server has such a lock.
     pub(super) guard: Option<Session>,
 }
 
@@ -140,8 +140,8 @@ async fn lock_tables(locker: &mut Session, address: &Address) -> Result<Option<S
     Ok((!tables.is_empty()).then(|| format!("LOCK TABLES {}", tables.join(", "))))
 }
 
-/// MySQL's lock against altering, for the length of the copy. Without the privilege for it, an ALTER of a table that is
-/// not read yet makes the run fail (error 1412), and publishes nothing.
+/// MySQL's lock against altering. Without the privilege for it, and later, an ALTER of a table that is not read yet makes
+/// the run fail (error 1412), and publishes nothing.
 async fn keep_definitions(mut locker: Session) -> Option<Session> {
     let has_it = locker.version().flavour == Flavour::MySql && locker.version().is_mysql(8, 0);
     if !has_it {

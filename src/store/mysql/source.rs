@@ -32,7 +32,6 @@ pub struct Source {
 struct Surveyed {
     pool: Pool,
     definitions: Arc<Definitions>,
-    guard: Mutex<Option<Session>>,
 }
 
 impl Source {
@@ -132,6 +131,8 @@ impl store::Source for Source {
         parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
         split::divide(first, &definitions, workers, target, &mut parts).await?;
         first.run(reading::BEFORE_READING).await?;
+        // From here on whoever alters a table waits for nobody; this server may be the target's, too.
+        drop(point.guard);
         for session in &mut sessions {
             // From here on values come as they are stored.
             session
@@ -143,7 +144,6 @@ impl store::Source for Source {
         let surveyed = Surveyed {
             pool: Pool::new(sessions),
             definitions: definitions.clone(),
-            guard: Mutex::new(point.guard),
         };
         if self.surveyed.set(surveyed).is_err() {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
@@ -194,7 +194,6 @@ impl store::Source for Source {
     async fn close(&self) {
         if let Some(surveyed) = self.surveyed.get() {
             surveyed.pool.close();
-            surveyed.guard.lock().await.take();
         }
     }
 }
