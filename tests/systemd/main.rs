@@ -286,6 +286,9 @@ fn a_run_and_its_hooks_have_low_priority_as_seen_from_outside() {
     // Every process of the run, and every thread of it: name, nice (19th field of /proc/PID/stat), I/O class.
     let seen = machine.output(
         r#"
+        # The hook's shell may not have become its program yet.
+        n=0
+        until grep -qx sleep /proc/[0-9]*/comm 2>/dev/null || [ $n -ge 1000 ]; do n=$((n + 1)); done
         for process in /proc/[0-9]*; do
             name=$(cat $process/comm 2>/dev/null)
             pid=${process#/proc/}
