@@ -85,7 +85,7 @@ pub(super) fn of(definitions: &Definitions, definer: Definer) -> Catalogue {
 /// A table's definition without its counter, and without foreign keys that a copy cannot have.
 fn table_text(table: &Table, definitions: &Definitions) -> String {
     let excluded = &definitions.excluded;
-    table
+    let text = table
         .create
         .with_sequences_in(&definitions.schema, HERE)
         .without_counter()
@@ -94,7 +94,30 @@ fn table_text(table: &Table, definitions: &Definitions) -> String {
                 reference.schema.is_some() || !excluded.contains(&reference.table)
             }
             _ => true,
-        })
+        });
+    without_implied_charsets(&text)
+}
+
+/// MySQL prints a column's character set beside its collation only where the collation was written down for that column,
+/// as it is in a copy; the collation implies it.
+fn without_implied_charsets(text: &str) -> String {
+    const WORDS: &str = " CHARACTER SET ";
+    let mut made = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(WORDS) {
+        let (before, after) = (&rest[..at], &rest[at + WORDS.len()..]);
+        made.push_str(before);
+        let name = after.split(' ').next().unwrap_or_default();
+        let implied = after[name.len()..].starts_with(&format!(" COLLATE {name}_"));
+        rest = if implied && !name.is_empty() {
+            &after[name.len()..]
+        } else {
+            made.push_str(WORDS);
+            after
+        };
+    }
+    made.push_str(rest);
+    made
 }
 
 /// An object's definition with all that belongs to it.

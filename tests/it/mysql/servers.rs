@@ -222,6 +222,7 @@ fn versions_are_copied_between_and_makers_copied_or_refused_by_name() {
         (&newer, &oracle),
         (system, &newer),
         (&newer, system),
+        (&oracle, &oracle),
     ] {
         let scene = Scene::without_databases(source, target);
         source.sql(
