@@ -30,6 +30,16 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
+/// A statement in one short line, for an error that names it.
+pub fn shortened(statement: &str) -> String {
+    let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() > 200 {
+        line.chars().take(200).chain("...".chars()).collect()
+    } else {
+        line
+    }
+}
+
 /// Cuts a PostgreSQL script into statements; those without a word in them are dropped. What only `psql` understands
 /// (its commands, COPY's data inline) is a flaw, and so is whatever is opened and never closed.
 pub fn split(text: &str) -> Result<Vec<Statement<'_>>, Flaw> {

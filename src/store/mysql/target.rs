@@ -26,6 +26,7 @@ use super::{complete, incoming, schemas, script, select};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
+use crate::store::statements::shortened;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
 };
@@ -362,14 +363,6 @@ async fn local_infile(session: &mut Session) -> Result<bool> {
         );
     }
     Ok(on)
-}
-
-fn shortened(sql: &str) -> String {
-    const LENGTH: usize = 200;
-    match sql.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}...", &sql[..end]),
-        None => sql.to_owned(),
-    }
 }
 
 #[async_trait]

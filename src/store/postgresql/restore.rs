@@ -8,6 +8,7 @@ use tokio_postgres::error::SqlState;
 use super::connection::Session;
 use super::toc::{Entry, Section, Toc};
 use crate::error::{Error, Result};
+use crate::store::statements::shortened;
 
 /// What of a dump is never made here: settings of the session that a restore would have, and what leads elsewhere.
 const NEVER: [&str; 12] = [
@@ -132,15 +133,5 @@ fn failed(session: &Session, entry: &Entry, error: tokio_postgres::Error) -> Err
         made
     } else {
         made.hint(format!("the statement was: {statement}"))
-    }
-}
-
-/// A statement in one short line.
-pub(super) fn shortened(statement: &str) -> String {
-    let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() > 200 {
-        line.chars().take(200).chain("...".chars()).collect()
-    } else {
-        line
     }
 }

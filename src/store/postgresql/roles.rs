@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 
 use super::connection::{Session, quoted};
-use super::restore::shortened;
 use super::rights::{self, Right};
 use super::toc::Entry;
 use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
+use crate::store::statements::shortened;
 
 /// Kinds whose owner is set as `ALTER KIND name OWNER TO` (`_getObjectDescription` in `pg_backup_archiver.c`).
 const BY_NAME: [&str; 18] = [

@@ -12,7 +12,7 @@ use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::publish::{self, Names};
 use super::source::Source;
-use super::{carry, checksum, restore, survey};
+use super::{carry, checksum, survey};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -275,7 +275,7 @@ impl store::Target for Target {
                 let made = error.within(format!("script {}", place(statement.line)));
                 made.hint(format!(
                     "the statement was: {}",
-                    restore::shortened(statement.text)
+                    statements::shortened(statement.text)
                 ))
             })?;
         }
