@@ -19,14 +19,15 @@
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
+mod contest;
+
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use support::job::{Bed, Job};
+use contest::{Cost, median, named, once, report, runs, size_of_tree, two_at_a_time};
+use support::job::Job;
 use support::postgres::{Builder, Cluster, Must, client};
 
 const DATABASE: &str = "publishing";
@@ -68,27 +69,6 @@ fn options() -> Options {
     }
     assert!(options.rounds > 0, "no rounds, no result");
     options
-}
-
-/// What one run cost.
-#[derive(Default)]
-struct Cost {
-    seconds: f64,
-    /// Bytes of intermediate files.
-    on_disk: u64,
-    /// Of the process itself, where it was looked at.
-    own: Option<Own>,
-}
-
-/// What a process took.
-#[derive(Clone, Copy)]
-struct Own {
-    /// Peak resident memory, in bytes.
-    resident: u64,
-    /// Seconds of processor time.
-    cpu: f64,
-    /// Bytes of rows that went through it.
-    bytes: u64,
 }
 
 struct Bench {
@@ -140,7 +120,8 @@ fn main() {
             costs.push(cost);
         }
     }
-    report(&contenders, &costs);
+    let names: Vec<&str> = contenders.iter().map(|(name, _)| *name).collect();
+    report(&names, &costs);
     if contenders.iter().any(|(name, _)| *name == "envsyncd") {
         let away: Vec<f64> = (0..options.rounds).map(|_| bench.outage()).collect();
         println!(
@@ -149,64 +130,6 @@ fn main() {
             away.iter().copied().fold(0.0, f64::max)
         );
     }
-}
-
-fn named(variable: &str) -> Option<String> {
-    std::env::var(variable).ok().filter(|name| !name.is_empty())
-}
-
-fn runs(program: &str) -> bool {
-    let found = Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    found.is_ok_and(|status| status.success())
-}
-
-fn report(contenders: &[Contender], costs: &[Vec<Cost>]) {
-    let median_of = |costs: &[Cost]| median(costs.iter().map(|cost| cost.seconds).collect());
-    let ours = contenders.iter().position(|(name, _)| *name == "envsyncd");
-    println!("\n             median   / envsyncd   on disk   peak memory   processor s/GB");
-    for ((name, _), all) in contenders.iter().zip(costs) {
-        // Round by round: what slows a whole round down does not touch its ratios.
-        let ratio = ours.map_or_else(String::new, |ours| {
-            let each = all.iter().zip(&costs[ours]);
-            let ratios = each.map(|(theirs, ours)| theirs.seconds / ours.seconds);
-            format!("{:.2}", median(ratios.collect()))
-        });
-        let on_disk = all.iter().map(|cost| cost.on_disk).max().unwrap_or(0);
-        let own: Vec<Own> = all.iter().filter_map(|cost| cost.own).collect();
-        let resident = own.iter().map(|own| own.resident).max();
-        let cpu = (!own.is_empty()).then(|| {
-            median(
-                own.iter()
-                    .map(|own| own.cpu / (own.bytes as f64 / 1e9))
-                    .collect(),
-            )
-        });
-        println!(
-            "{name:10} {:7.1} s {ratio:>12} {:>9} {:>13} {:>16}",
-            median_of(all),
-            mebibytes(on_disk),
-            resident.map_or_else(|| "-".to_owned(), mebibytes),
-            cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.2}")),
-        );
-    }
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    let middle = all.len() / 2;
-    if all.len() % 2 == 1 {
-        all[middle]
-    } else {
-        f64::midpoint(all[middle - 1], all[middle])
-    }
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
 }
 
 /// One set of settings for both, near to what a database host has: safe against a crash.
@@ -394,13 +317,15 @@ impl Bench {
     }
 
     fn limit(&self) -> Cost {
-        let tables = self.source.psql(
-            DATABASE,
+        let lines = |sql: &str| -> Vec<String> {
+            let all = self.source.psql(DATABASE, sql);
+            all.lines().map(str::to_owned).collect()
+        };
+        let tables = lines(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
              ORDER BY pg_table_size(oid) DESC",
         );
-        let indexes = self.source.psql(
-            DATABASE,
+        let indexes = lines(
             "SELECT pg_get_indexdef(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = indrelid
              WHERE relnamespace = 'public'::regnamespace ORDER BY pg_relation_size(indexrelid) DESC",
         );
@@ -428,64 +353,16 @@ impl Bench {
         }
     }
 
+    fn job(&self) -> Job {
+        Job::between("postgresql", &self.from(), &self.to())
+    }
+
     fn envsyncd(&self) -> Cost {
-        self.once(None)
+        once(&self.job(), None)
     }
 
     fn earlier(&self) -> Cost {
-        self.once(named("EARLIER").as_deref())
-    }
-
-    /// A run, by another program if there is one.
-    fn once(&self, program: Option<&str>) -> Cost {
-        let bed = Bed::new();
-        let temporary = bed.path("tmp");
-        fs::create_dir(&temporary).expect("a directory");
-        let job = bed.job(
-            "bench",
-            &Job::between("postgresql", &self.from(), &self.to()),
-        );
-        let ours = bed.command();
-        let mut command = match program {
-            None => ours,
-            Some(program) => {
-                let mut other = Command::new(program);
-                other.args(ours.get_args());
-                for (name, value) in ours.get_envs() {
-                    match value {
-                        Some(value) => other.env(name, value),
-                        None => other.env_remove(name),
-                    };
-                }
-                other
-            }
-        };
-        command
-            .env("TMPDIR", &temporary)
-            .args(["--once", "-f"])
-            .arg(&job);
-        let started = Instant::now();
-        let mut running = bed.spawn(&mut command);
-        let (mut resident, mut cpu, mut on_disk) = (0, 0.0, 0);
-        while running.is_running() {
-            let pid = running.pid().as_raw();
-            resident = resident.max(running.peak_memory());
-            cpu = processor_time(pid).max(cpu);
-            on_disk = on_disk.max(size_of_tree(&temporary));
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let seconds = started.elapsed().as_secs_f64();
-        running.end().expect(0);
-        let bytes = bed.status("bench")["tasks"][0]["bytes"].as_u64();
-        Cost {
-            seconds,
-            on_disk,
-            own: Some(Own {
-                resident,
-                cpu,
-                bytes: bytes.expect("the status file counts bytes"),
-            }),
-        }
+        once(&self.job(), named("EARLIER").as_deref())
     }
 
     /// For how many milliseconds a client of the target that asks all the time had no answer.
@@ -494,7 +371,7 @@ impl Bench {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let client = scope.spawn(|| longest_silence(&self.to(), &done));
-            self.once(None);
+            once(&self.job(), None);
             done.store(true, Ordering::SeqCst);
             client.join().expect("no panic").as_secs_f64() * 1000.0
         })
@@ -534,22 +411,6 @@ fn longest_silence(url: &str, done: &AtomicBool) -> Duration {
     })
 }
 
-/// Works through lines with two threads.
-fn two_at_a_time(lines: &str, work: impl Fn(&str) + Sync) {
-    let left = Mutex::new(lines.lines());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let line = left.lock().expect("no panic").next();
-                    let Some(line) = line else { return };
-                    work(line);
-                }
-            });
-        }
-    });
-}
-
 /// Tables as an application with a schema a customer has them: ten rows, three indexes, a sequence.
 fn small_tables(count: u32) -> String {
     // Each lot is a transaction: one of all would need too many locks.
@@ -567,28 +428,4 @@ fn small_tables(count: u32) -> String {
         })
         .collect();
     lots.join("\n")
-}
-
-/// User and system time (fields 14 and 15 of `/proc/PID/stat`, proc_pid_stat(5)), in seconds.
-fn processor_time(pid: i32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    // USER_HZ is 100 on every machine that Linux runs on today.
-    ticks as f64 / 100.0
-}
-
-fn size_of_tree(place: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(place) else {
-        return fs::metadata(place).map_or(0, |found| found.len());
-    };
-    entries
-        .flatten()
-        .map(|entry| size_of_tree(&entry.path()))
-        .sum()
 }
