@@ -117,6 +117,7 @@ fn line(source: &Path, live: &Path) -> f64 {
         name: None,
         url: format!("sqlite://{}", path.display()),
         password: None,
+        archive: None,
     };
     let task = Task {
         name: "bench".to_owned(),

@@ -15,6 +15,7 @@
 //! | [`report`] | what others read: logs, status files, metrics, the monitoring plugin; and who is told |
 //! | [`state`] | history and its totals, progress, logs, the queue, pauses and holds, in SQLite |
 //! | [`guard`] | locks, the reboot lock, priority, signals, and the programs that a run calls |
+//! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
 //! | [`policy`], [`schedule`], [`secret`], [`error`] | leaves, which import nothing of ours but `error` |
@@ -35,6 +36,7 @@
 //! 6. **Parsed once.** A file, a validated [`config::job::Job`] and a running [`run::Order`] are three types; after
 //!    validation no option is looked at twice.
 
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -10,6 +10,20 @@ use crate::error::{Error, Kind, Result};
 pub struct Environment(String);
 
 impl Environment {
+    /// What stands for the environment of a job that only pushes into archives and names none. No environment may be
+    /// called so: then nothing but such a job can have it as its end.
+    pub const ARCHIVE: &str = "archive";
+
+    /// See [`Self::ARCHIVE`].
+    pub fn archive() -> Self {
+        Self::new(Self::ARCHIVE)
+    }
+
+    /// Whether it is no environment but stands for archives.
+    pub fn is_archive(&self) -> bool {
+        self.0 == Self::ARCHIVE
+    }
+
     /// Any non-empty name; whether it exists is asked of [`Environments`].
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
@@ -48,6 +62,8 @@ pub enum Flaw {
     },
     /// Following parents from here comes back to here.
     Cycle(Vec<Environment>),
+    /// One of them has the name that stands for archives.
+    Reserved(Environment),
 }
 
 /// All environments: a forest, checked when it is made.
@@ -55,10 +71,13 @@ pub enum Flaw {
 pub struct Environments(BTreeMap<Environment, Rules>);
 
 impl Environments {
-    /// Checks that every parent exists and that no one is their own ancestor. (One parent each is what the type says.)
+    /// Checks that every parent exists, that no one is their own ancestor, and that no name is a reserved one. (One parent each is what the type says.)
     pub fn new(all: BTreeMap<Environment, Rules>) -> std::result::Result<Self, Vec<Flaw>> {
         let mut flaws = Vec::new();
         for (name, rules) in &all {
+            if name.is_archive() {
+                flaws.push(Flaw::Reserved(name.clone()));
+            }
             if let Some(parent) = &rules.parent
                 && !all.contains_key(parent)
             {
@@ -115,24 +134,31 @@ impl Environments {
     }
 }
 
-/// Whether data may flow `from` one environment `to` another.
+/// Whether data may flow `from` one environment `to` another. What is only pushed into archives reaches no environment:
+/// whoever pulls it is asked ([`of_origin`]).
 pub fn permit(environments: &Environments, from: &Environment, to: &Environment) -> Result<()> {
     let refuse = |what: String, hint: &str| Err(Error::new(Kind::Policy, what).hint(hint));
-    for name in [from, to] {
-        if environments.get(name).is_none() {
-            return refuse(
-                format!("environment `{name}` is not defined"),
-                "define it under [environments] in envsyncd.toml",
-            );
-        }
+    let undefined = |name: &Environment| {
+        refuse(
+            format!("environment `{name}` is not defined"),
+            "define it under [environments] in envsyncd.toml",
+        )
+    };
+    if environments.get(from).is_none() {
+        return undefined(from);
     }
+    if to.is_archive() {
+        return Ok(());
+    }
+    let Some(rules) = environments.get(to) else {
+        return undefined(to);
+    };
     if from == to {
         return refuse(
             format!("`{from}` cannot be copied into itself"),
             "`to` has to be below `from`",
         );
     }
-    let rules = &environments.0[to];
     if rules.parent.is_none() {
         return refuse(
             format!("`{to}` is a root environment and is never a target"),
@@ -156,6 +182,39 @@ pub fn permit(environments: &Environments, from: &Environment, to: &Environment)
         return refuse(
             format!("`{to}` requires masks, and this job has none"),
             "masks are not supported yet, so nothing is copied into an environment that requires them",
+        );
+    }
+    Ok(())
+}
+
+/// Whether a snapshot whose manifest says that it is of `origin` may be pulled by a job `from` one environment `to` another.
+pub fn of_origin(
+    environments: &Environments,
+    origin: &Environment,
+    from: &Environment,
+    to: &Environment,
+) -> Result<()> {
+    let refuse = |what: String, hint: String| Err(Error::new(Kind::Policy, what).hint(hint));
+    if environments.get(origin).is_none() {
+        return refuse(
+            format!("the snapshot is of the environment `{origin}`, which is not defined here"),
+            format!(
+                "name an archive of `{from}`; or define `{origin}` under [environments] in envsyncd.toml"
+            ),
+        );
+    }
+    if !environments.is_ancestor(origin, to) {
+        return refuse(
+            format!(
+                "the snapshot is of `{origin}`, which is not above `{to}`: an archive of `{origin}` never lands in `{to}`"
+            ),
+            format!("name an archive of `{from}`, and look who writes into this one"),
+        );
+    }
+    if origin != from {
+        return refuse(
+            format!("the snapshot is of `{origin}`, but the job's `from` is `{from}`"),
+            format!("name an archive of `{from}`, or set from = \"{origin}\" if that is meant"),
         );
     }
     Ok(())
@@ -291,6 +350,87 @@ mod tests {
     }
 
     #[test]
+    fn a_push_needs_an_environment_that_it_is_of_and_no_other() {
+        let all = usual();
+        let push = |from: &str| permit(&all, &Environment::new(from), &Environment::archive());
+        for from in ["production", "staging", "integration", "elsewhere"] {
+            assert!(push(from).is_ok(), "{from}");
+        }
+        for from in ["nowhere", "archive"] {
+            assert_eq!(push(from).unwrap_err().kind(), Kind::Policy, "{from}");
+        }
+        // Nothing comes from an archive as such.
+        assert!(
+            permit(
+                &all,
+                &Environment::archive(),
+                &Environment::new("integration")
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn no_environment_has_the_name_that_stands_for_archives() {
+        let flaws = tree(&[("production", None), ("archive", Some("production"))]).unwrap_err();
+        assert_eq!(flaws, [Flaw::Reserved(Environment::archive())]);
+    }
+
+    #[test]
+    fn a_snapshot_lands_only_below_its_own_environment_and_where_its_job_says() {
+        let all = usual();
+        let pull = |origin: &str, from: &str, to: &str| {
+            let name = |text: &str| Environment::new(text);
+            of_origin(&all, &name(origin), &name(from), &name(to))
+                .map_err(|error| (error.kind(), error.to_string()))
+        };
+        assert_eq!(pull("production", "production", "staging"), Ok(()));
+        assert_eq!(pull("staging", "staging", "integration"), Ok(()));
+        for (origin, from, to, why) in [
+            (
+                "staging",
+                "staging",
+                "production",
+                "an archive of `staging` never lands in `production`",
+            ),
+            (
+                "staging",
+                "production",
+                "staging",
+                "an archive of `staging` never lands in `staging`",
+            ),
+            (
+                "elsewhere",
+                "production",
+                "staging",
+                "`elsewhere`, which is not above `staging`",
+            ),
+            (
+                "staging",
+                "production",
+                "integration",
+                "the snapshot is of `staging`, but the job's `from` is `production`",
+            ),
+            (
+                "nowhere",
+                "production",
+                "staging",
+                "`nowhere`, which is not defined here",
+            ),
+            (
+                "production",
+                "production",
+                "archive",
+                "never lands in `archive`",
+            ),
+        ] {
+            let (kind, message) = pull(origin, from, to).unwrap_err();
+            assert_eq!(kind, Kind::Policy);
+            assert!(message.contains(why), "{why} in {message}");
+        }
+    }
+
+    #[test]
     fn two_names_for_one_thing_are_caught() {
         let identity = |thing: Option<&str>, place: &str| Identity {
             thing: thing.map(Into::into),
@@ -303,6 +443,28 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever the forest and whatever a manifest says: what lands is of the job's `from`, from above, and a root
+        /// takes nothing.
+        #[test]
+        fn a_snapshot_never_goes_uphill(parents in proptest::collection::vec(proptest::option::of(0usize..9), 1..9)) {
+            let all: BTreeMap<_, _> = parents.iter().enumerate().map(|(i, parent)| {
+                let parent = parent.filter(|p| *p < parents.len()).map(|p| Environment::new(p.to_string()));
+                (Environment::new(i.to_string()), Rules { parent, require_masks: false })
+            }).collect();
+            if let Ok(forest) = Environments::new(all.clone()) {
+                let stranger = Environment::new("stranger");
+                for origin in all.keys().chain([&stranger]) {
+                    for from in all.keys() {
+                        for to in all.keys() {
+                            let lands = of_origin(&forest, origin, from, to).is_ok();
+                            prop_assert_eq!(lands, origin == from && permit(&forest, from, to).is_ok());
+                            prop_assert!(!(lands && all[to].parent.is_none()));
+                        }
+                    }
+                }
+            }
+        }
+
         /// Whatever the forest, permission one way rules out permission the other way, and roots never receive.
         #[test]
         fn permission_never_goes_both_ways(parents in proptest::collection::vec(proptest::option::of(0usize..12), 1..12)) {

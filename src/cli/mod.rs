@@ -7,6 +7,7 @@ mod completions;
 mod daemon;
 mod history;
 mod hold;
+mod import;
 mod jobs;
 mod json;
 mod logs;
@@ -17,6 +18,7 @@ mod release;
 mod run;
 mod scope;
 mod show;
+mod snapshots;
 mod status;
 mod terminal;
 mod trigger;
@@ -42,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   envsyncd trigger publishing-api           have the daemon run one job now
   envsyncd status --watch                   every job, live
   envsyncd check -w 28h -c 52h              for Icinga or Nagios
+  envsyncd snapshots list s3://backups/api  what lies in an archive
   envsyncd hold staging --reason 'release 42' -- ./deploy.sh
 
 Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy,
@@ -113,6 +116,8 @@ enum Command {
     Hold(hold::Args),
     Release(release::Args),
     Rollback(run::RollbackArgs),
+    Snapshots(snapshots::Args),
+    Import(import::Args),
     Completions(completions::Args),
     Man(man::Args),
     Scope(scope::Args),
@@ -173,6 +178,8 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Hold(args) => hold::main(options, &args),
         Command::Release(args) => release::main(options, &args),
         Command::Rollback(args) => run::rollback(options, &args),
+        Command::Snapshots(args) => snapshots::main(options, &args),
+        Command::Import(args) => import::main(options, &args),
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
         Command::Scope(scope::Args {}) => scope::main(options),
@@ -282,10 +289,12 @@ mod tests {
 
     #[test]
     fn every_verb_has_an_example_that_it_would_understand() {
-        for verb in Cli::command()
+        let cli = Cli::command();
+        let verbs = cli
             .get_subcommands()
-            .filter(|verb| !verb.is_hide_set())
-        {
+            .flat_map(|verb| std::iter::once(verb).chain(verb.get_subcommands()))
+            .filter(|verb| !verb.is_hide_set());
+        for verb in verbs {
             let help = verb.get_after_help().map(ToString::to_string);
             let help = help.unwrap_or_default();
             let examples: Vec<&str> = help

@@ -10,6 +10,9 @@ use super::diagnostics::{Diagnostic, Diagnostics, Place};
 /// What stands where a password was.
 pub(super) const MASK: &str = "***";
 
+/// Keys that begin like this have a secret as their value.
+pub(super) const SECRET_WORDS: [&str; 5] = ["pass", "pwd", "secret", "token", "identity"];
+
 /// More than anybody writes by hand; whatever is larger was put there by mistake.
 const LARGEST: u64 = 1 << 20;
 
@@ -197,8 +200,8 @@ fn mask_ranges(line: &str, mut ranges: Vec<Range<usize>>) -> (String, impl Fn(us
 }
 
 /// Where passwords may stand in a line, whether or not it is TOML. It would rather hide too much than too little:
-/// everything between the colon behind a user's name and the last `@`, and whatever is assigned to a word that begins
-/// with `pass`, `pwd`, `secret` or `token`, unless that is a table or a list.
+/// everything between the colon behind a user's name and the last `@`, age's secret keys, and whatever is assigned to a
+/// [`SECRET_WORDS`] or to `key`, unless that is a table or a list.
 fn secret_ranges(line: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     if let Some(at) = line.rfind('@') {
@@ -214,12 +217,19 @@ fn secret_ranges(line: &str) -> Vec<Range<usize>> {
         }
     }
     let lower = line.to_ascii_lowercase();
-    for word in ["pass", "pwd", "secret", "token"] {
+    let in_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    for (start, _) in lower.match_indices("age-secret-key-") {
+        let length = line[start..].find(|c: char| !in_word(c));
+        found.push(start..length.map_or(line.len(), |length| start + length));
+    }
+    for word in SECRET_WORDS.iter().copied().chain(["key"]) {
         for (start, _) in lower.match_indices(word) {
             let rest = &line[start..];
-            let name = rest
-                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
-                .unwrap_or(rest.len());
+            let name = rest.find(|c: char| !in_word(c)).unwrap_or(rest.len());
+            // `key` only as a whole: there are too many words that have it in them.
+            if word == "key" && (name > word.len() || line[..start].ends_with(in_word)) {
+                continue;
+            }
             let after = rest[name..].trim_start_matches(['"', '\'', ' ', '\t']);
             let Some(assigned) = after.strip_prefix('=') else {
                 continue;
@@ -280,6 +290,10 @@ mod tests {
             r#""password" = "hun\"hunter2""#,
             r#"source = "u:hunter2@h/db""#,
             r#"source = "postgresql://u:hunter2@h/db"#,
+            r#"source = { url = "s3://abc", key = "hunter2" }"#,
+            r#"secret_access_key = "hunter2"#,
+            r#"identity = "hunter2""#,
+            r#"recipients = ["AGE-SECRET-KEY-1hunter2"]"#,
         ] {
             let text = shown(line);
             assert!(!text.contains("hunter2"), "{text}");
@@ -293,6 +307,7 @@ mod tests {
             r#"password = { file = "/run/secrets/staging" }"#,
             r#"source = "postgresql://u@h:5432/db""#,
             r#"source = { url = "sqlite:a.db", password = { env = "X" } }"#,
+            r#"source = { url = "s3://abc", access_key_id = "AKIA", key = { env = "X" } }"#,
         ] {
             assert!(shown(line).contains(line), "{}", shown(line));
         }

@@ -3,17 +3,45 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::archive::{Archive, keys};
 use super::diagnostics::did_you_mean;
 use super::document::quote;
 use super::job::{Endpoint, StoreKind};
 use super::reader::Table;
-use super::url;
+use super::url::{self, Found};
 use super::value::Value;
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
 
-/// Named endpoints, with their environments.
-pub(super) type Named = BTreeMap<String, (Environment, Endpoint)>;
+/// Named endpoints, with their environments. An archive has none: whose data it holds stands in each snapshot's manifest.
+pub(super) type Named = BTreeMap<String, (Option<Environment>, Endpoint)>;
+
+/// Which side of a task an endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Its source, of the job's `from`.
+    From,
+    /// Its target, of the job's `to`.
+    To,
+}
+
+impl Way {
+    /// The task's key.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::From => "source",
+            Self::To => "target",
+        }
+    }
+
+    /// The job's key.
+    fn end(self) -> &'static str {
+        match self {
+            Self::From => "from",
+            Self::To => "to",
+        }
+    }
+}
 
 /// Reads `[endpoints]`. `directory` is where relative files start, `taken` are the names that another file has.
 pub(super) fn read_named(
@@ -44,16 +72,41 @@ pub(super) fn read_named(
             continue;
         }
         let Some(inner) = value.table() else { continue };
-        let environment = inner
-            .required("environment", "whose data it holds")
-            .and_then(|value| read_environment(&value, environments));
-        let endpoint = read_fields(&inner, Some(name), directory);
+        let environment = if means_archive(&inner) {
+            refuse_environment(&inner);
+            Some(None)
+        } else {
+            inner
+                .required("environment", "whose data it holds")
+                .and_then(|value| read_environment(&value, environments))
+                .map(Some)
+        };
+        let endpoint = read_fields(&inner, Some(name), None, directory);
         inner.finish();
         if let (Some(environment), Some((endpoint, _))) = (environment, endpoint) {
             named.insert(name.to_owned(), (environment, endpoint));
         }
     }
     named
+}
+
+/// Whether a table's URL, right or wrong, is meant to be an archive's.
+fn means_archive(table: &Table<'_>) -> bool {
+    let url = table.keys.get("url").and_then(|url| url.get_ref().as_str());
+    url.is_some_and(url::looks_like_archive)
+}
+
+/// Refuses an archive's `environment`.
+fn refuse_environment(table: &Table<'_>) {
+    if table.has("environment")
+        && let Some(value) = table.get("environment")
+    {
+        value.report(
+            value
+                .wrong("an archive has no environment: each snapshot's manifest says what it is of")
+                .help("leave `environment` out"),
+        );
+    }
 }
 
 /// The name of an environment that exists.
@@ -65,6 +118,14 @@ pub(super) fn read_environment(
     let environment = Environment::new(text);
     if environments.get(&environment).is_some() {
         return Some(environment);
+    }
+    if environment.is_archive() {
+        value.report(
+            value.wrong("`archive` is no environment").help(
+                "a job whose tasks are all pushes, from an endpoint to an archive, has no `to`",
+            ),
+        );
+        return None;
     }
     let names: Vec<&str> = environments.names().map(Environment::as_str).collect();
     let diagnostic = value.wrong(format!("environment {} is not defined", quote(text)));
@@ -78,24 +139,43 @@ pub(super) fn read_environment(
     None
 }
 
-/// `url` and `password` of a table.
+/// `url` of a table, and what belongs beside it. `way` is its side; `None`: it has a name and may serve on both.
 fn read_fields(
     table: &Table<'_>,
     name: Option<&str>,
+    way: Option<Way>,
     directory: &Path,
-) -> Option<(Endpoint, StoreKind)> {
-    let url = table.required("url", "which server or file it is");
-    let password = table.get("password").map(|value| {
-        let secret = read_secret(&value, directory);
-        (value, secret)
+) -> Option<(Endpoint, Found)> {
+    let url = table.required("url", "which server, file or archive it is");
+    let password = if means_archive(table) {
+        None
+    } else {
+        table.get("password").map(|value| {
+            let secret = read_secret(&value, directory);
+            (value, secret)
+        })
+    };
+    let read = url.and_then(|url| {
+        let location = url::read(&url, url.text()?, directory)?;
+        Some((url, location))
     });
-    let url = url?;
-    let location = url::read(&url, url.text()?, directory)?;
+    let Some((url, location)) = read else {
+        // What stands beside it may be right or wrong, depending on it.
+        keys::pass_over(table);
+        return None;
+    };
     let mut endpoint = Endpoint {
         name: name.map(str::to_owned),
         url: location.url,
         password: None,
+        archive: None,
     };
+    let Found::Store(kind) = location.found else {
+        let archive = keys::read(table, location.found, way, directory)?;
+        endpoint.archive = Some(Box::new(archive));
+        return Some((endpoint, location.found));
+    };
+    keys::refuse_all(table, location.found);
     if let Some(inline) = location.password {
         if let Some((value, _)) = &password {
             value.report(
@@ -109,13 +189,13 @@ fn read_fields(
         endpoint.password = Some(Secret::Inline(inline));
     }
     if let Some((value, secret)) = password {
-        if location.kind == StoreKind::Sqlite {
+        if kind == StoreKind::Sqlite {
             value.report(value.wrong("a SQLite file has no password"));
             return None;
         }
         endpoint.password = Some(secret?);
     }
-    Some((endpoint, location.kind))
+    Some((endpoint, location.found))
 }
 
 fn warn_of_inline(value: &Value<'_>) {
@@ -127,10 +207,17 @@ fn warn_of_inline(value: &Value<'_>) {
 /// `{ env = .. }`, `{ file = .. }`, `{ credential = .. }` or `{ command = [..] }`.
 pub(super) fn read_secret(value: &Value<'_>, directory: &Path) -> Option<Secret> {
     const FORMS: &str = "{ env = \"NAME\" } | { file = \"PATH\" } | { credential = \"NAME\" } | { command = [\"PROGRAM\", ...] }";
+    let what = if value.path.ends_with("password") {
+        "a password"
+    } else {
+        "a secret"
+    };
     let Some(table) = value.table_or_nothing() else {
         value.report(
             value
-                .wrong("a password is not written here, only where it comes from")
+                .wrong(format!(
+                    "{what} is not written here, only where it comes from"
+                ))
                 .allowed(FORMS),
         );
         return None;
@@ -165,7 +252,7 @@ pub(super) fn read_secret(value: &Value<'_>, directory: &Path) -> Option<Secret>
     if given.len() > 1 || (given.is_empty() && !unknown_only) {
         value.report(
             value
-                .wrong("a password comes from exactly one place")
+                .wrong(format!("{what} comes from exactly one place"))
                 .allowed(FORMS),
         );
         table.finish();
@@ -177,10 +264,8 @@ pub(super) fn read_secret(value: &Value<'_>, directory: &Path) -> Option<Secret>
 
 /// One side of a job, as its tasks see it.
 pub(super) struct Side<'s> {
-    /// `source` or `target`.
-    pub(super) key: &'static str,
-    /// `from` or `to`.
-    pub(super) end: &'static str,
+    /// Which one.
+    pub(super) way: Way,
     /// The environment, if it is known.
     pub(super) environment: Option<&'s Environment>,
     /// All named endpoints.
@@ -199,19 +284,34 @@ impl Side<'_> {
                 if location.password.is_some() {
                     warn_of_inline(value);
                 }
+                let archive = location.found.is_archive().then(Box::<Archive>::default);
                 let endpoint = Endpoint {
                     name: None,
                     url: location.url,
                     password: location.password.map(Secret::Inline),
+                    archive,
                 };
-                (endpoint, location.kind)
+                (endpoint, location.found)
             } else {
                 let (environment, endpoint) = self.find(value, text)?;
-                self.expect(value, environment, &format!("endpoint `{text}`"))?;
-                (endpoint.clone(), url::kind_of(&endpoint.url))
+                if let Some(environment) = environment {
+                    self.expect(value, environment, &format!("endpoint `{text}`"))?;
+                }
+                let mut endpoint = endpoint.clone();
+                endpoint.archive = endpoint.archive.map(|archive| {
+                    Box::new(match self.way {
+                        Way::From => archive.as_source(),
+                        Way::To => archive.as_target(),
+                    })
+                });
+                let found = url::found(&endpoint.url);
+                (endpoint, found)
             }
         } else if let Some(table) = value.table_or_nothing() {
-            let endpoint = read_fields(&table, None, &self.directory);
+            if means_archive(&table) {
+                refuse_environment(&table);
+            }
+            let endpoint = read_fields(&table, None, Some(self.way), &self.directory);
             table
                 .elsewhere(&[(
                     "environment",
@@ -222,7 +322,10 @@ impl Side<'_> {
         } else {
             value.report(
                 value
-                    .wrong(format!("`{}` is neither a string nor a table", self.key))
+                    .wrong(format!(
+                        "`{}` is neither a string nor a table",
+                        self.way.key()
+                    ))
                     .allowed("an endpoint's name | a URL | { url = \"...\", password = ... }"),
             );
             return None;
@@ -231,7 +334,9 @@ impl Side<'_> {
             // A URL may be the spelling of an endpoint whose environment is known.
             let place = url::place(&endpoint.url);
             for (name, (environment, known)) in self.named {
-                if url::place(&known.url) == place {
+                if let Some(environment) = environment
+                    && url::place(&known.url) == place
+                {
                     self.expect(
                         value,
                         environment,
@@ -240,7 +345,7 @@ impl Side<'_> {
                 }
             }
         }
-        if let Some(kind) = kind
+        if let (Some(kind), Found::Store(found)) = (kind, found)
             && kind != found
         {
             value.report(
@@ -255,14 +360,26 @@ impl Side<'_> {
         Some(endpoint)
     }
 
-    fn find(&self, value: &Value<'_>, text: &str) -> Option<(&Environment, &Endpoint)> {
+    /// Whether a source or target, right or wrong, is meant to be an archive; says nothing of what is wrong with it.
+    pub(super) fn means_archive(&self, value: &Value<'_>) -> bool {
+        match value.content.as_str() {
+            Some(text) if url::looks_like_url(text) => url::looks_like_archive(text),
+            Some(name) => self
+                .named
+                .get(name)
+                .is_some_and(|(_, endpoint)| endpoint.archive.is_some()),
+            None => value.table_or_nothing().is_some_and(|t| means_archive(&t)),
+        }
+    }
+
+    fn find(&self, value: &Value<'_>, text: &str) -> Option<(Option<&Environment>, &Endpoint)> {
         if let Some((environment, endpoint)) = self.named.get(text) {
-            return Some((environment, endpoint));
+            return Some((environment.as_ref(), endpoint));
         }
         let names: Vec<&str> = self.named.keys().map(String::as_str).collect();
         let mut diagnostic = value
             .wrong(format!("{} is neither an endpoint's name nor a URL", quote(text)))
-            .help("define it as [endpoints.NAME], or write a URL: postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, sqlite:FILE.db");
+            .help("define it as [endpoints.NAME], or write a URL: postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, sqlite:FILE.db, s3://BUCKET/PREFIX, file:///DIRECTORY");
         if !names.is_empty() {
             diagnostic = diagnostic.allowed(format!("a URL, or one of: {}", names.join(", ")));
         }
@@ -278,13 +395,30 @@ impl Side<'_> {
                     value
                         .wrong(format!(
                             "{what} is of `{environment}`, but the job's `{}` is `{wanted}`",
-                            self.end
+                            self.way.end()
                         ))
-                        .help(format!("a {} is of the job's `{}`", self.key, self.end)),
+                        .help(format!(
+                            "a {} is of the job's `{}`",
+                            self.way.key(),
+                            self.way.end()
+                        )),
                 );
                 None
             }
             _ => Some(()),
         }
+    }
+}
+
+/// An endpoint's place in one spelling, to see whether two of them are one.
+pub(super) fn place(endpoint: &Endpoint) -> String {
+    let server = endpoint
+        .archive
+        .as_ref()
+        .and_then(|a| a.endpoint.as_deref());
+    match server {
+        // Buckets of two servers may have one name.
+        Some(server) => format!("{server} {}", endpoint.url),
+        None => url::place(&endpoint.url),
     }
 }

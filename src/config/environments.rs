@@ -136,6 +136,19 @@ fn combine(
                             .or(Some("define it as [environments.NAME]".to_owned())),
                         );
                     }
+                    Flaw::Reserved(name) => {
+                        let Some(entry) = entries.get(&name) else {
+                            continue;
+                        };
+                        report(
+                            &entry.name_span,
+                            format!("environments.{name}"),
+                            format!(
+                                "`{name}` cannot be an environment's name: it stands for what is pushed into archives"
+                            ),
+                            Some("call it otherwise".to_owned()),
+                        );
+                    }
                     Flaw::Cycle(path) => {
                         // The first member that this file defines; the host's own forest has no cycle.
                         let Some((name, entry)) =

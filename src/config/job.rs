@@ -5,6 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::archive::Archive;
 use super::monitoring::Monitoring;
 use crate::policy::{Environment, Environments};
 use crate::schedule::{Schedule, Timetable};
@@ -54,7 +57,8 @@ impl fmt::Display for JobName {
 }
 
 /// The kinds of store there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StoreKind {
     /// MySQL and MariaDB.
     Mysql,
@@ -90,6 +94,8 @@ pub struct Endpoint {
     pub url: String,
     /// Where the password comes from.
     pub password: Option<Secret>,
+    /// It is no server but an archive, with these options.
+    pub archive: Option<Box<Archive>>,
 }
 
 /// What happens to tables that only the target has.
@@ -202,6 +208,18 @@ pub struct Task {
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }
 
+impl Task {
+    /// Whether it writes a snapshot into an archive.
+    pub fn pushes(&self) -> bool {
+        self.target.archive.is_some()
+    }
+
+    /// Whether it reads a snapshot from an archive.
+    pub fn pulls(&self) -> bool {
+        self.source.archive.is_some()
+    }
+}
+
 /// A command without a shell.
 #[derive(Debug, Clone)]
 pub struct Hook {
@@ -233,7 +251,7 @@ pub struct Job {
     pub description: String,
     /// The environment that data comes from.
     pub from: Environment,
-    /// The environment that data goes to.
+    /// The environment that data goes to; [`Environment::archive`] if all tasks push and the file names none.
     pub to: Environment,
     /// All environments that the job knows.
     pub environments: Environments,
@@ -332,8 +350,8 @@ pub struct Settings {
     pub host_environment: Option<Environment>,
     /// The environments.
     pub environments: Environments,
-    /// Named endpoints: environment and endpoint.
-    pub endpoints: BTreeMap<String, (Environment, Endpoint)>,
+    /// Named endpoints: environment, which archives have none of, and endpoint.
+    pub endpoints: BTreeMap<String, (Option<Environment>, Endpoint)>,
     /// Time zone of schedules.
     pub timezone: chrono_tz::Tz,
     /// How many runs at once.

@@ -1,31 +1,19 @@
 //! A job's file.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
-use super::document::{Document, has_secret, quote};
-use super::endpoints::{self, Side};
+use super::document::{Document, has_secret};
+use super::endpoints::{self, Side, Way};
 use super::environments;
-use super::job::{
-    Definer, Events, Hook, Hooks, Job, JobName, KeepPrevious, Mode, Publish, Roles, Settings,
-    StoreKind, Task, Verify,
-};
+use super::job::{Hook, Hooks, Job, JobName, Settings, Task};
 use super::reader::{Findings, Table, secret_spans};
 use super::settings::warn_if_readable;
-use super::url;
+use super::task::{self, Pushes};
 use super::value::Value;
 use crate::policy::{Environment, Environments};
 use crate::schedule::Schedule;
-
-const KINDS: &[(&str, StoreKind)] = &[
-    ("postgresql", StoreKind::Postgresql),
-    ("mysql", StoreKind::Mysql),
-    ("sqlite", StoreKind::Sqlite),
-];
-const LATER_KINDS: &[&str] = &["files", "mongodb", "opensearch"];
 
 /// Longer than any schedule's gap that one would spread starts over.
 const LONGEST_JITTER: Duration = Duration::from_secs(31 * 24 * 3600);
@@ -128,8 +116,30 @@ fn read(
 
     let from = root.required("from", "the environment that data comes from");
     let from = from.and_then(|value| end(&value, &environments, usable));
-    let to = root.required("to", "the environment that data goes to");
-    let to = to.and_then(|value| end(&value, &environments, usable));
+    let side = |way, environment| Side {
+        way,
+        environment,
+        named: &named,
+        directory: directory.to_owned(),
+    };
+    let pushes = root.get("task").map_or(Pushes::None, |value| {
+        task::pushes(&value, &side(Way::To, None))
+    });
+    let to = match pushes {
+        Pushes::All if !root.has("to") => {
+            root.get("to");
+            Some(Environment::archive())
+        }
+        Pushes::Some => root
+            .required(
+                "to",
+                "the environment that data goes to, as not every task's target is an archive",
+            )
+            .and_then(|value| end(&value, &environments, usable)),
+        _ => root
+            .required("to", "the environment that data goes to")
+            .and_then(|value| end(&value, &environments, usable)),
+    };
 
     let schedule = root.get("schedule").and_then(|value| {
         let text = value.text()?;
@@ -178,17 +188,10 @@ fn read(
         .map(read_hooks)
         .unwrap_or_default();
 
-    let side = |key, end, environment| Side {
-        key,
-        end,
-        environment,
-        named: &named,
-        directory: directory.to_owned(),
-    };
-    let source = side("source", "from", from.as_ref());
-    let target = side("target", "to", to.as_ref());
+    let source = side(Way::From, from.as_ref());
+    let target = side(Way::To, to.as_ref());
     let tasks = root.required("task", "at least one [[task]]");
-    let tasks = tasks.and_then(|value| read_tasks(&value, &source, &target));
+    let tasks = tasks.and_then(|value| task::read(&value, &source, &target));
     root.finish();
 
     Some(Job {
@@ -249,257 +252,6 @@ fn end(value: &Value<'_>, environments: &Environments, usable: bool) -> Option<E
     } else {
         value.text().map(Environment::new)
     }
-}
-
-fn read_tasks(value: &Value<'_>, source: &Side<'_>, target: &Side<'_>) -> Option<Vec<Task>> {
-    if !value.is_list() {
-        value.report(
-            value
-                .wrong("a job has a list of tasks")
-                .help("write [[task]] with two brackets"),
-        );
-        return None;
-    }
-    let members = value.list()?;
-    if members.is_empty() {
-        value.report(value.wrong("a job has at least one task"));
-        return None;
-    }
-    let mut names = BTreeMap::new();
-    let mut places = BTreeMap::new();
-    let mut tasks = Vec::new();
-    let mut complete = true;
-    for member in members {
-        let task = member
-            .table()
-            .and_then(|table| read_task(&member, table, source, target, &mut names));
-        let Some(task) = task else {
-            complete = false;
-            continue;
-        };
-        if let Some(other) = places.insert(url::place(&task.target.url), task.name.clone()) {
-            member.report(
-                member
-                    .wrong(format!(
-                        "task `{}` writes to the target of task `{other}`",
-                        task.name
-                    ))
-                    .help("two tasks of a job cannot share a target"),
-            );
-        }
-        tasks.push(task);
-    }
-    complete.then_some(tasks)
-}
-
-fn read_task(
-    member: &Value<'_>,
-    table: Table<'_>,
-    source: &Side<'_>,
-    target: &Side<'_>,
-    names: &mut BTreeMap<String, usize>,
-) -> Option<Task> {
-    let kind = table
-        .required("kind", "which kind of store it copies")
-        .and_then(|value| value.choice(KINDS, LATER_KINDS));
-
-    let name_value = table.get("name");
-    let name = match &name_value {
-        Some(value) => value.text().and_then(|text| {
-            if JobName::parse(text).is_ok() {
-                return Some(text.to_owned());
-            }
-            value.report(
-                value
-                    .wrong(format!("{} cannot be a task's name", quote(text)))
-                    .allowed("a letter or digit, then letters, digits, `.`, `_`, `-`"),
-            );
-            None
-        }),
-        None => kind.map(|kind| kind.as_str().to_owned()),
-    };
-    if let Some(name) = &name {
-        let here = names.len();
-        if let Some(other) = names.insert(name.clone(), here) {
-            let at = name_value.as_ref().unwrap_or(member);
-            at.report(
-                at.wrong(format!("two tasks are called `{name}`"))
-                    .help(format!(
-                        "task[{other}] is the first; without `name`, a task is called as its kind"
-                    )),
-            );
-        }
-    }
-
-    let read_end = |side: &Side<'_>, what| {
-        table
-            .required(side.key, what)
-            .and_then(|value| side.read(&value, kind))
-    };
-    let from = read_end(source, "where from");
-    let to = read_end(target, "where to");
-
-    let modes = [("replace", Mode::Replace), ("overlay", Mode::Overlay)];
-    let mode = table.choice("mode", &modes, Mode::Replace);
-    let jobs = table
-        .get("jobs")
-        .and_then(|value| value.integer(1..=64))
-        .and_then(|jobs| usize::try_from(jobs).ok());
-    let globs = |key| {
-        table
-            .get(key)
-            .and_then(|value| read_globs(&value))
-            .unwrap_or_default()
-    };
-    let exclude = globs("exclude");
-    let schema_only = globs("schema_only");
-    let keep = globs("keep");
-    let scripts = table
-        .get("scripts")
-        .and_then(|value| read_scripts(&value))
-        .unwrap_or_default();
-    let publishes = [("swap", Publish::Swap), ("in_place", Publish::InPlace)];
-    let publish = table.choice("publish", &publishes, Publish::Swap);
-    let verifies = [
-        ("rows", Verify::Rows),
-        ("checksum", Verify::Checksum),
-        ("none", Verify::None),
-    ];
-    let verify = table.choice("verify", &verifies, Verify::Rows);
-    let previous = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
-    let roles = [
-        ("map", Roles::Map),
-        ("skip", Roles::Skip),
-        ("fail", Roles::Fail),
-    ];
-    let roles = table.choice("roles", &roles, Roles::Map);
-    let definers = [("map", Definer::Map), ("keep", Definer::Keep)];
-    let definer = table.choice("definer", &definers, Definer::Map);
-    let events = [("disabled", Events::Disabled), ("keep", Events::Keep)];
-    let events = table.choice("events", &events, Events::Disabled);
-    if let Some(kind) = kind
-        && kind != StoreKind::Mysql
-    {
-        for key in ["definer", "events"] {
-            if let Some(value) = table.get(key) {
-                value.report(
-                    value
-                        .wrong(format!(
-                            "`{key}` is for kind mysql, and this task's is {kind}"
-                        ))
-                        .help(format!("leave `{key}` out")),
-                );
-            }
-        }
-    }
-    let by_default = match publish {
-        Some(Publish::InPlace) => KeepPrevious::Drop,
-        _ => KeepPrevious::Keep,
-    };
-    let previous = table.choice("previous", &previous, by_default);
-    if publish == Some(Publish::InPlace) {
-        refuse_with_in_place(&table, mode, previous, &keep);
-    }
-    let throttle = table.get("throttle").and_then(|value| value.rate());
-    let max_replication_lag = table
-        .get("max_replication_lag")
-        .and_then(|value| value.duration());
-    let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
-    // For what concerns the whole task.
-    places.insert(String::new(), table.span());
-    table.finish();
-
-    Some(Task {
-        name: name?,
-        kind: kind?,
-        source: from?,
-        target: to?,
-        mode: mode?,
-        jobs,
-        exclude,
-        schema_only,
-        keep,
-        scripts,
-        publish: publish?,
-        verify: verify?,
-        throttle,
-        max_replication_lag,
-        previous: previous?,
-        roles: roles?,
-        definer: definer?,
-        events: events?,
-        places,
-    })
-}
-
-/// What needs live beside the copy, while there is only one of them.
-fn refuse_with_in_place(
-    table: &Table<'_>,
-    mode: Option<Mode>,
-    previous: Option<KeepPrevious>,
-    keep: &[String],
-) {
-    let refuse = |key, why: &str, instead: &str| {
-        if let Some(value) = table.get(key) {
-            let why = format!("this is not possible with publish = \"in_place\": {why}");
-            value.report(value.wrong(why).help(instead));
-        }
-    };
-    if mode == Some(Mode::Overlay) {
-        refuse(
-            "mode",
-            "live is emptied before the copy is loaded, and nothing in it can stay",
-            "take mode = \"replace\", or publish = \"swap\"",
-        );
-    }
-    if !keep.is_empty() {
-        refuse(
-            "keep",
-            "live is emptied before the copy is loaded, and no rows of its own can stay",
-            "leave `keep` out, or take publish = \"swap\"",
-        );
-    }
-    if previous == Some(KeepPrevious::Keep) {
-        refuse(
-            "previous",
-            "live is emptied, and there is nothing to go back to",
-            "leave `previous` out, or take publish = \"swap\"",
-        );
-    }
-}
-
-fn read_globs(value: &Value<'_>) -> Option<Vec<String>> {
-    let mut globs = Vec::new();
-    for (member, text) in value.texts()? {
-        if let Err(error) = glob::Pattern::new(text) {
-            member.report(
-                member
-                    .wrong(format!("{} is not a glob: {}", quote(text), error.msg))
-                    .allowed("[schema.]table, with `*`, `?` and `[abc]`"),
-            );
-        }
-        globs.push(text.to_owned());
-    }
-    Some(globs)
-}
-
-fn read_scripts(value: &Value<'_>) -> Option<Vec<PathBuf>> {
-    let mut scripts = Vec::new();
-    for (member, text) in value.texts()? {
-        let path = member.path()?;
-        let readable = File::open(&path).and_then(|file| file.metadata());
-        match readable {
-            Ok(data) if data.is_file() => {}
-            Ok(_) => member.report(member.wrong(format!("{} is not a file", quote(text)))),
-            Err(error) => member.report(
-                member
-                    .wrong(format!("{} cannot be read: {error}", quote(text)))
-                    .help(format!("it was looked for at {}", path.display())),
-            ),
-        }
-        scripts.push(path);
-    }
-    Some(scripts)
 }
 
 fn read_hooks(table: Table<'_>) -> Hooks {

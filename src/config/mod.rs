@@ -4,6 +4,7 @@
 //! collect everything that is wrong; `document` shows it where it stands, without passwords. What comes out is in
 //! [`job`], and nobody looks at a file again.
 
+pub mod archive;
 pub mod diagnostics;
 mod document;
 mod endpoints;
@@ -15,6 +16,7 @@ pub mod monitoring;
 mod reader;
 pub mod reporting;
 mod settings;
+mod task;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -25,7 +27,7 @@ pub use document::contents;
 pub use env_dir::Variables;
 pub use job_file::{load_job, load_job_as, refuse};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
-pub use url::{MysqlTls, MysqlUrl, percent_decoded};
+pub use url::{ArchiveUrl, MysqlTls, MysqlUrl, archive_at, archive_in, percent_decoded};
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::document::quote;
 use super::endpoints::read_secret;
-use super::reader::Table;
+use super::reader::{Table, optional};
 use super::value::Value;
 use crate::secret::Secret;
 
@@ -127,16 +127,6 @@ fn read_icinga2(table: Table<'_>) -> Option<Icinga2> {
         service: service?,
         ttl: optional(ttl)?,
     })
-}
-
-/// `None` if it was there and wrong, which was said.
-#[allow(clippy::option_option)]
-fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
-    match read {
-        Some(None) => None,
-        Some(value) => Some(value),
-        None => Some(None),
-    }
 }
 
 fn read_login(table: &Table<'_>) -> Option<Login> {

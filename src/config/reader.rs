@@ -7,13 +7,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
-use super::document::{Document, quote};
+use super::document::{Document, SECRET_WORDS, quote};
 use super::value::Value;
 
 /// Keys and tables whose feature comes later. They are refused wherever a key is unknown, never ignored.
 const LATER: &[&str] = &[
     "api",
-    "at",
     "delete",
     "encrypt",
     "format",
@@ -22,7 +21,6 @@ const LATER: &[&str] = &[
     "masks",
     "masks_exempt",
     "notifications",
-    "recipients",
     "retention",
     "roles",
 ];
@@ -228,6 +226,16 @@ impl<'a> Table<'a> {
     }
 }
 
+/// What a key says that may be missing; `None` if it was there and wrong, which was said.
+#[allow(clippy::option_option)]
+pub(super) fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        Some(None) => None,
+        Some(value) => Some(value),
+        None => Some(None),
+    }
+}
+
 /// Where values stand that must never be shown: passwords written as such, and URLs with escapes or over several lines, which
 /// the line-wise masks of [`Document`] would miss.
 pub(super) fn secret_spans(text: &str) -> Vec<Range<usize>> {
@@ -240,9 +248,7 @@ pub(super) fn secret_spans(text: &str) -> Vec<Range<usize>> {
                     .get(span.clone())
                     .is_some_and(|raw| raw.contains(['\n', '\\']));
                 let key = key.to_ascii_lowercase();
-                let named = ["pass", "pwd", "secret", "token"]
-                    .iter()
-                    .any(|word| key.starts_with(word));
+                let named = key == "key" || SECRET_WORDS.iter().any(|word| key.starts_with(word));
                 if named || (odd && (content.contains('@') || content.contains("pass"))) {
                     found.push(span);
                 }

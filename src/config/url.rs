@@ -1,7 +1,10 @@
-//! URLs of endpoints: which store they mean, and the password cut out of them. What is left is for the store to read.
+//! URLs of endpoints: which store or archive they mean, and the password cut out of them. What is left is for the store to read.
 
+mod archive;
 mod mysql;
+mod typed;
 
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use secrecy::SecretString;
@@ -11,24 +14,45 @@ use super::document::quote;
 use super::job::StoreKind;
 use super::value::Value;
 
+pub use archive::ArchiveUrl;
 pub use mysql::{MysqlTls, MysqlUrl};
+pub use typed::{archive_at, archive_in};
 
 /// URL schemes of stores and archives that come later.
-const LATER: &[&str] = &[
-    "file",
-    "http",
-    "https",
-    "mongodb",
-    "mongodb+srv",
-    "opensearch",
-    "s3",
-];
-const SCHEMES: &str = "postgresql://USER@HOST/DATABASE | mysql://USER@HOST/DATABASE | mariadb://USER@HOST/DATABASE | sqlite:FILE.db | sqlite:///ABSOLUTE/FILE.db";
+const LATER: &[&str] = &["http", "https", "mongodb", "mongodb+srv", "opensearch"];
+const SCHEMES: &str = "postgresql://USER@HOST/DATABASE | mysql://USER@HOST/DATABASE | mariadb://USER@HOST/DATABASE | sqlite:FILE.db | sqlite:///ABSOLUTE/FILE.db | file:///DIRECTORY | s3://BUCKET/PREFIX";
 const ENCODE: &str = "write `/`, `?`, `#`, `@`, `%` and spaces in a user's name, password or database as %2F, %3F, %23, %40, %25, %20";
+
+/// What a URL leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A store.
+    Store(StoreKind),
+    /// An archive in a directory.
+    Directory,
+    /// An archive in a bucket.
+    Bucket,
+}
+
+impl Found {
+    pub(super) fn is_archive(self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(kind) => kind.fmt(f),
+            Self::Directory => f.write_str("file"),
+            Self::Bucket => f.write_str("s3"),
+        }
+    }
+}
 
 /// A URL that was understood.
 pub(super) struct Location {
-    pub(super) kind: StoreKind,
+    pub(super) found: Found,
     /// Without a password, percent-encoded as it was written; files in it are absolute, a SQLite database's is written
     /// as `sqlite:///ABSOLUTE`.
     pub(super) url: String,
@@ -40,15 +64,25 @@ pub(super) fn looks_like_url(text: &str) -> bool {
     text.contains("://") || text.starts_with("sqlite:")
 }
 
-/// Which store a validated URL means.
-pub(super) fn kind_of(url: &str) -> StoreKind {
-    if url.starts_with("sqlite:") {
-        StoreKind::Sqlite
+/// What a validated URL leads to.
+pub(super) fn found(url: &str) -> Found {
+    if looks_like_archive(url) {
+        match ArchiveUrl::parse(url) {
+            Some(ArchiveUrl::Directory(_)) => Found::Directory,
+            _ => Found::Bucket,
+        }
+    } else if url.starts_with("sqlite:") {
+        Found::Store(StoreKind::Sqlite)
     } else if mysql::after_scheme(url).is_some() {
-        StoreKind::Mysql
+        Found::Store(StoreKind::Mysql)
     } else {
-        StoreKind::Postgresql
+        Found::Store(StoreKind::Postgresql)
     }
+}
+
+/// Whether a text, right or wrong, is meant to be an archive's URL.
+pub(super) fn looks_like_archive(text: &str) -> bool {
+    text.starts_with("file:") || text.starts_with("s3:")
 }
 
 /// Reads a URL, or reports why not. `directory` is where a relative file starts.
@@ -96,17 +130,31 @@ fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
             }
         }
         "sqlite" => sqlite(&text["sqlite:".len()..], directory),
+        // Without a colon it is no URL: then the scheme is all there is.
+        "file" => archive::directory(text["file".len()..].strip_prefix(':').unwrap_or_default()),
+        "s3" => archive::bucket(text["s3".len()..].strip_prefix(':').unwrap_or_default()),
         later if LATER.contains(&later) => Err(Flaw {
             message: format!("{later}:// is not supported yet"),
             allowed: Some(SCHEMES),
             help: None,
         }),
         other => Err(Flaw {
-            message: format!("{} is not the scheme of a store", quote(other)),
+            message: format!(
+                "{} is not the scheme of a store or an archive",
+                quote(other)
+            ),
             allowed: Some(SCHEMES),
             help: did_you_mean(
                 other,
-                ["postgresql", "postgres", "mysql", "mariadb", "sqlite"],
+                [
+                    "postgresql",
+                    "postgres",
+                    "mysql",
+                    "mariadb",
+                    "sqlite",
+                    "file",
+                    "s3",
+                ],
             ),
         }),
     }
@@ -180,7 +228,7 @@ fn postgresql(rest: &str) -> Result<Location, Flaw> {
         None => None,
     };
     Ok(Location {
-        kind: StoreKind::Postgresql,
+        found: Found::Store(StoreKind::Postgresql),
         url,
         password,
     })
@@ -213,7 +261,7 @@ fn sqlite(rest: &str, directory: &Path) -> Result<Location, Flaw> {
         tidy(&encode_directory(directory)?.join(path))
     };
     Ok(Location {
-        kind: StoreKind::Sqlite,
+        found: Found::Store(StoreKind::Sqlite),
         url: format!("sqlite://{}", absolute.display()),
         password: None,
     })
@@ -297,7 +345,7 @@ mod tests {
         }
     }
 
-    fn refused(text: &str) -> String {
+    pub(super) fn refused(text: &str) -> String {
         match parse(text, Path::new("/etc/jobs")) {
             Ok(location) => panic!("{text} became {}", location.url),
             Err(flaw) => flaw.message,
@@ -392,8 +440,8 @@ mod tests {
     }
 
     #[test]
-    fn stores_and_archives_of_later_are_told_from_nonsense() {
-        for url in ["file:///backup", "s3://bucket/x", "mongodb://h"] {
+    fn stores_of_later_are_told_from_nonsense() {
+        for url in ["mongodb://h", "https://bucket/x"] {
             assert!(refused(url).contains("not supported yet"), "{url}");
         }
         for url in ["postgrseql://h/d", "mysqlx://u@h/d"] {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -96,6 +97,23 @@ pub fn tree(pid: u32) -> Vec<Process> {
             })
         })
         .collect()
+}
+
+/// Whether a process of this machine that had this id at that time still runs. A process that began only later is another
+/// one. In doubt it runs.
+pub fn was_there(pid: u32, at: DateTime<Utc>) -> bool {
+    // What was begun within a second of it, or while the clock was set a little, is not told apart from it.
+    const SLACK: TimeDelta = TimeDelta::minutes(5);
+    let Some(process) = Process::of(pid) else {
+        let unknown = Process {
+            pid,
+            started: 0,
+            boot: String::new(),
+        };
+        return unknown.is_alive();
+    };
+    let age = process.age().and_then(|age| TimeDelta::from_std(age).ok());
+    age.is_none_or(|age| Utc::now() - age <= at + SLACK)
 }
 
 /// This machine's name, as runs and holds carry it.
@@ -198,6 +216,16 @@ mod tests {
             ..own
         };
         assert!(!rebooted.is_alive());
+    }
+
+    #[test]
+    fn who_began_after_it_was_written_down_is_somebody_else() {
+        let own = std::process::id();
+        assert!(was_there(own, Utc::now()));
+        assert!(!was_there(own, Utc::now() - TimeDelta::days(400)));
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(!was_there(child.id(), Utc::now()));
     }
 
     #[test]

@@ -34,6 +34,7 @@ use tracing::Instrument;
 use self::hooks::Maintenance;
 use self::pace::Pace;
 use self::progress::{Board, TaskBoard};
+use crate::archive;
 use crate::config::Variables;
 use crate::config::job::{Job, Publish, Settings, Task};
 use crate::error::{Error, Kind, Result};
@@ -325,8 +326,12 @@ fn failing<T>(board: &TaskBoard, outcome: Result<T>) -> Result<T> {
 
 async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site> {
     let context = order.context(task)?;
-    let target = store::open_target(task, &context).await?;
-    let source = store::open_source(task, &context).await?;
+    let target = archive::open_target(task, &order.job.from, &context).await?;
+    let source = archive::open_source(task, &context).await?;
+    if let Some(origin) = source.origin().await? {
+        let job = &order.job;
+        policy::of_origin(&job.environments, &origin, &job.from, &job.to)?;
+    }
     let (from, to) = (source.identity().await?, target.identity().await?);
     policy::distinct(&from, &to)?;
     let pace = Arc::new(Pace::open(task, &context).await?);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Order, hooks, in_place, locks, record};
+use crate::archive;
 use crate::config::job::Settings;
 use crate::error::Result;
 use crate::guard::process::Process;
@@ -11,7 +12,6 @@ use crate::guard::reboot_lock::RebootLock;
 use crate::guard::target_lock::TargetLock;
 use crate::report::{passive, status_file};
 use crate::state::{Outcome, Run, RunState, State, Verb};
-use crate::store;
 
 /// How long clearing up may take where it is not the verb's own business.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -120,7 +120,7 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
     let mut broken = Vec::new();
     for task in &order.job.tasks {
         let swept = async {
-            let target = store::open_target(task, &order.context(task)?).await?;
+            let target = archive::open_target(task, &order.job.from, &order.context(task)?).await?;
             let place = target.identity().await?.place;
             locked.push(TargetLock::take(
                 super::lock_dir(order),

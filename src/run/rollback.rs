@@ -6,11 +6,12 @@ use tracing::Instrument;
 
 use super::hooks::Maintenance;
 use super::{Order, locks, record, span};
+use crate::archive;
 use crate::config::job::Publish;
 use crate::error::{Error, Kind, Result};
 use crate::guard::target_lock::TargetLock;
 use crate::state::{RunState, Verb};
-use crate::store::{self, Target};
+use crate::store::Target;
 
 /// Publishes previous again, for every task of the job; recorded as a run of its own.
 pub async fn rollback(order: Order) -> Result<()> {
@@ -53,7 +54,7 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
     let mut held = locks::Held::default();
     for task in &order.job.tasks {
         let opened = async {
-            let target = store::open_target(task, &order.context(task)?).await?;
+            let target = archive::open_target(task, &order.job.from, &order.context(task)?).await?;
             let place = target.identity().await?.place;
             host_locks.push(TargetLock::take(
                 super::lock_dir(order),

@@ -17,6 +17,9 @@ const NAMED: usize = 3;
 
 /// Compares catalogues, and with `verify = "checksum"` every row.
 pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
+    if site.target.takes_notes() {
+        note(site, survey).await?;
+    }
     if site.task.verify == Verify::None {
         tracing::warn!("the copy is published without having been verified, as the job says");
         return Ok(());
@@ -54,6 +57,25 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
             .await?;
     }
     Ok(())
+}
+
+/// Tells the target what a pull will want to know of the source.
+async fn note(site: &Arc<Site>, survey: &Survey) -> Result<()> {
+    let mut sums = Vec::new();
+    if site.task.verify == Verify::Checksum {
+        let parts = survey.whole();
+        let parts = &parts;
+        sums = stream::iter((0..parts.len()).map(|place| async move {
+            let part = parts[place].clone();
+            let sum = site.source.checksum(&part).await?;
+            Ok::<_, Error>((part, sum))
+        }))
+        .buffer_unordered(site.context.workers)
+        .try_collect()
+        .await?;
+    }
+    let catalogue = site.source.catalogue().await?;
+    site.target.note(catalogue, sums).await
 }
 
 /// What is not the same on both sides, but for what each version has its own words for.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// Objects by kind and name (`index public.users_email_idx`), each with its definition as the store prints it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue(pub BTreeMap<String, String>);
 
 /// A whole catalogue in a few numbers that do not depend on its order: two that are equal are so of equal catalogues.

@@ -10,15 +10,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::job::{StoreKind, Task};
 use crate::error::{Error, Kind, Result};
-use crate::policy::Identity;
+use crate::policy::{Environment, Identity};
 
 pub mod catalogue;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+pub mod portable;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod selection;
@@ -32,7 +34,8 @@ pub use catalogue::{Catalogue, Digest};
 pub use selection::{Fate, Selection};
 
 /// How a part's chunks are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// PostgreSQL's COPY, text format, in CopyData messages.
     CopyText,
@@ -48,7 +51,8 @@ pub enum Encoding {
 }
 
 /// Which of a table's rows a part has. The store that made it knows what it means (later: runs of keys).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Slice {
     /// Those that lie in these blocks of a PostgreSQL table.
     Blocks {
@@ -67,7 +71,7 @@ pub enum Slice {
 }
 
 /// One piece of a copy: a table, or a slice of a large one (later: a collection, a file).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Its number in the survey; the same for the whole run.
     pub id: usize,
@@ -75,7 +79,8 @@ pub struct Part {
     pub schema: Option<String>,
     /// The table's name, unquoted.
     pub name: String,
-    /// The columns that are copied, in order; generated columns are not among them.
+    /// The columns that are copied, in order; generated columns are not among them. Of an SQLite table whose rowid is no column
+    /// of it, the rowid is the first.
     pub columns: Vec<String>,
     /// How its rows travel.
     pub encoding: Encoding,
@@ -149,7 +154,7 @@ impl Survey {
 }
 
 /// What a server says it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Which store.
     pub kind: StoreKind,
@@ -159,8 +164,25 @@ pub struct Server {
     pub major: u32,
 }
 
+impl Server {
+    /// An archive's: newer than any, and no other's equal, so that rows come to it as text.
+    pub fn archive(kind: StoreKind) -> Self {
+        Self {
+            kind,
+            version: "archive".to_owned(),
+            major: u32::MAX,
+        }
+    }
+
+    /// Whether it is an archive's.
+    pub fn is_archive(&self) -> bool {
+        self.major == u32::MAX
+    }
+}
+
 /// A piece of a stream. In most encodings it is of whole rows; of PostgreSQL's COPY it is a run of the protocol's own
-/// CopyData messages, each with a row in it, and a long one may go on in the next chunk: so no row has to fit in memory.
+/// CopyData messages, and a long one may go on in the next chunk: so no row has to fit in memory. From a server each
+/// message has a row in it, from an archive any piece of the rows.
 #[derive(Debug, Clone)]
 pub struct Chunk {
     /// How many rows end in it.
@@ -185,7 +207,7 @@ pub struct LotChunk {
 pub type Lot = BoxStream<'static, Result<LotChunk>>;
 
 /// A part's rows in one number that does not depend on their order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
     /// How many rows.
     pub rows: u64,
@@ -261,11 +283,20 @@ pub trait Source: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     /// What the server says of the thing that the URL names. A thing that is not there is an error.
     async fn identity(&self) -> Result<Identity>;
+    /// The environment that the data is of, where it says so itself: an archive does.
+    async fn origin(&self) -> Result<Option<Environment>> {
+        Ok(None)
+    }
     /// Fixes the point in time and lists what there is. `target` decides encodings and what cannot work.
     async fn survey(&self, target: &Server) -> Result<Survey>;
     /// Streams a part's rows, each once, in any order.
     async fn read(&self, part: &Part) -> Result<Chunks>;
-    /// Streams several parts' rows in one go, in their order; only asked of a source whose target has `lots`.
+    /// Whether it can stream several parts' rows in one go.
+    fn reads_lots(&self) -> bool {
+        true
+    }
+    /// Streams several parts' rows in one go, in their order; only asked of a source that `reads_lots` and whose target
+    /// has `lots`.
     async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
         Err(Error::new(
             Kind::Internal,
@@ -366,6 +397,15 @@ pub trait Target: Send + Sync {
     /// Everything after the rows: the rest of the indexes, constraints, sequences, rows and tables that the target
     /// keeps, grants. Incoming is complete when it returns.
     async fn finish(&self) -> Result<()>;
+    /// Whether it wants [`Target::note`] before it is verified.
+    fn takes_notes(&self) -> bool {
+        false
+    }
+    /// What the source says of itself, for a target that will be asked for it as a source one day: everything that has a
+    /// definition, and the checksums of whole tables if the task verifies by them.
+    async fn note(&self, _catalogue: Catalogue, _sums: Vec<(Part, Checksum)>) -> Result<()> {
+        Ok(())
+    }
     /// Rows of a part in incoming; of a table in slices all of them.
     async fn count(&self, part: &Part) -> Result<u64> {
         Ok(self.checksum(part).await?.rows)

@@ -1,11 +1,13 @@
 //! Which tables a task copies, and how: globs over `[schema.]table`. Pure.
 
 use glob::{MatchOptions, Pattern};
+use serde::{Deserialize, Serialize};
 
 use crate::config::job::{Mode, Task};
 
 /// What happens to one table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// Structure and rows come from the source.
     Copy,

@@ -1,13 +1,14 @@
 //! One suite over every store: what a user may expect of a copy, whatever it is that is copied.
 
+mod archive;
 mod mysql;
 mod postgresql;
 mod sqlite;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::support::job::{Bed, Job};
+use crate::support::job::{Bed, Job, Outcome, Running};
 
 /// A store with a source and a live target in it, which one test has for itself.
 trait Lab {
@@ -27,6 +28,8 @@ trait Lab {
     fn beside(&self) -> Vec<String>;
     /// The tables of live, in order.
     fn tables(&self) -> Vec<String>;
+    /// Comes before every run: the source is where the run finds it.
+    fn ready(&self) {}
     /// A URL of a source that does not exist, and its name in it.
     fn missing(&self) -> (String, String);
     /// A script's statement that the store refuses.
@@ -92,6 +95,16 @@ impl<L: Lab> Scene<L> {
         self.bed.job("app", job)
     }
 
+    fn once(&self, job: &Path) -> Outcome {
+        self.lab.ready();
+        self.bed.once(job)
+    }
+
+    fn start(&self, job: &Path) -> Running {
+        self.lab.ready();
+        self.bed.start(job)
+    }
+
     /// The job without options.
     fn file(&self) -> PathBuf {
         self.write(&self.job())
@@ -124,20 +137,20 @@ impl<L: Lab> Scene<L> {
 
 fn a_first_copy_makes_the_target<L: Lab>() {
     let scene = Scene::<L>::first();
-    scene.bed.once(&scene.file()).expect(0);
+    scene.once(&scene.file()).expect(0);
     scene.live_is_new();
     scene.nothing_is_beside();
 }
 
 fn a_refresh_replaces_what_was_live_and_what_the_source_lost_is_gone<L: Lab>() {
     let scene = Scene::<L>::new();
-    scene.bed.once(&scene.file()).expect(0);
+    scene.once(&scene.file()).expect(0);
     scene.live_is_new();
     assert_eq!(scene.lab.tables(), ["orders", "users"]);
     scene
         .lab
         .source("INSERT INTO users VALUES (4, 'later'); DROP VIEW buyers; DROP TABLE orders");
-    scene.bed.once(&scene.file()).expect(0);
+    scene.once(&scene.file()).expect(0);
     assert_eq!(scene.lab.live("SELECT count(*) FROM users"), "4");
     assert_eq!(scene.lab.tables(), ["users"]);
 }
@@ -146,7 +159,7 @@ fn in_overlay_tables_that_only_the_target_has_stay<L: Lab>() {
     let scene = Scene::<L>::new();
     let file = scene.write(&scene.job().task("mode = \"overlay\""));
     for _ in 0..2 {
-        scene.bed.once(&file).expect(0);
+        scene.once(&file).expect(0);
         scene.live_is_new();
         assert_eq!(scene.lab.live("SELECT a FROM lost"), "mine");
     }
@@ -158,7 +171,7 @@ fn an_excluded_table_does_not_arrive<L: Lab>() {
         .lab
         .source("CREATE TABLE cache_a (a integer); CREATE TABLE my_cache_b (a integer)");
     let job = scene.job().task("exclude = [\"cache_*\"]");
-    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.once(&scene.write(&job)).expect(0);
     scene.live_is_new();
     assert_eq!(scene.lab.tables(), ["my_cache_b", "orders", "users"]);
 }
@@ -167,14 +180,14 @@ fn names_are_compared_whole<L: Lab>() {
     let scene = Scene::<L>::new();
     scene.lab.source("CREATE TABLE app (a integer); CREATE TABLE \"my-app\" (a integer); CREATE TABLE app_2 (a integer)");
     let job = scene.job().task("exclude = [\"app\"]");
-    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.once(&scene.write(&job)).expect(0);
     assert_eq!(scene.lab.tables(), ["app_2", "my-app", "orders", "users"]);
 }
 
 fn a_table_of_schema_only_arrives_without_rows<L: Lab>() {
     let scene = Scene::<L>::new();
     let job = scene.job().task("schema_only = [\"orders\"]");
-    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.once(&scene.write(&job)).expect(0);
     assert_eq!(scene.lab.live("SELECT count(*) FROM orders"), "0");
     assert_eq!(scene.lab.live("SELECT count(*) FROM users"), "3");
 }
@@ -189,7 +202,7 @@ fn the_target_s_own_rows_survive_in_a_kept_table<L: Lab>() {
         .live(&format!("{table} (7, 'staging'), (8, NULL)"));
     let file = scene.write(&scene.job().task("keep = [\"webhooks\"]"));
     for _ in 0..2 {
-        scene.bed.once(&file).expect(0);
+        scene.once(&file).expect(0);
         scene.live_is_new();
         assert_eq!(
             scene.lab.live("SELECT id, url FROM webhooks ORDER BY id"),
@@ -209,7 +222,7 @@ fn a_script_changes_rows_before_anyone_sees_them<L: Lab>() {
         .job()
         .task("scripts = [\"after.sql\"]")
         .hooks(&gate.maintenance());
-    let mut running = scene.bed.start(&scene.write(&job));
+    let mut running = scene.start(&scene.write(&job));
     gate.wait(&mut running);
     scene.live_is_old();
     gate.open();
@@ -231,7 +244,6 @@ fn a_script_that_fails_leaves_live_as_it_was_and_is_named_with_its_line<L: Lab>(
     );
     let job = scene.job().task("scripts = [\"broken.sql\"]");
     scene
-        .bed
         .once(&scene.write(&job))
         .expect(1)
         .says(&["broken.sql", "4", "no_such_table"]);
@@ -242,14 +254,14 @@ fn a_script_that_fails_leaves_live_as_it_was_and_is_named_with_its_line<L: Lab>(
 fn a_copy_is_verified_by_checksum<L: Lab>() {
     let scene = Scene::<L>::new();
     let job = scene.job().task("verify = \"checksum\"");
-    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.once(&scene.write(&job)).expect(0);
     scene.live_is_new();
 }
 
 fn rollback_returns_the_old_and_again_the_new<L: Lab>() {
     let scene = Scene::<L>::new();
     let file = scene.file();
-    scene.bed.once(&file).expect(0);
+    scene.once(&file).expect(0);
     for _ in 0..2 {
         scene.bed.with_file("rollback", &file).expect(0);
         scene.live_is_old();
@@ -261,7 +273,7 @@ fn rollback_returns_the_old_and_again_the_new<L: Lab>() {
 fn previous_is_dropped_if_the_job_says_so<L: Lab>() {
     let scene = Scene::<L>::new();
     let job = scene.job().task("previous = \"drop\"");
-    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.once(&scene.write(&job)).expect(0);
     scene.live_is_new();
     scene.nothing_is_beside();
 }
@@ -270,7 +282,7 @@ fn only_one_previous_is_kept<L: Lab>() {
     let scene = Scene::<L>::new();
     let file = scene.file();
     for _ in 0..3 {
-        scene.bed.once(&file).expect(0);
+        scene.once(&file).expect(0);
     }
     assert_eq!(scene.lab.beside().len(), 1, "{:?}", scene.lab.beside());
 }
@@ -279,14 +291,14 @@ fn what_a_killed_run_left_is_gone_after_the_next<L: Lab>() {
     let scene = Scene::<L>::new();
     let gate = scene.bed.gate("on");
     let slow = scene.job().hooks(&gate.maintenance());
-    let mut running = scene.bed.start(&scene.write(&slow));
+    let mut running = scene.start(&scene.write(&slow));
     gate.wait(&mut running);
     assert!(!scene.lab.beside().is_empty(), "incoming is there");
     let dead = scene.bed.status_text("app", "run_id");
     running.kill();
     scene.live_is_old();
     let job = scene.job().task("previous = \"drop\"");
-    scene.bed.once(&scene.write(&job)).expect(0);
+    scene.once(&scene.write(&job)).expect(0);
     scene.live_is_new();
     scene.nothing_is_beside();
     let shown = scene.bed.run(&["show", &dead]).expect(0);
@@ -297,7 +309,7 @@ fn a_run_that_is_terminated_leaves_nothing<L: Lab>() {
     let scene = Scene::<L>::new();
     let gate = scene.bed.gate("on");
     let slow = scene.job().hooks(&gate.maintenance());
-    let mut running = scene.bed.start(&scene.write(&slow));
+    let mut running = scene.start(&scene.write(&slow));
     gate.wait(&mut running);
     running.signal(nix::sys::signal::Signal::SIGTERM);
     running.end().expect(143);
@@ -310,11 +322,10 @@ fn a_second_run_of_one_target_is_turned_away<L: Lab>() {
     let scene = Scene::<L>::new();
     let gate = scene.bed.gate("on");
     let slow = scene.job().hooks(&gate.maintenance());
-    let mut running = scene.bed.start(&scene.write(&slow));
+    let mut running = scene.start(&scene.write(&slow));
     gate.wait(&mut running);
     let other = scene.bed.job("other", &scene.job());
     scene
-        .bed
         .once(&other)
         .expect(75)
         .says(&[&running.pid().to_string()]);
@@ -332,18 +343,18 @@ fn a_held_environment_is_left_alone<L: Lab>() {
         .bed
         .run(&["hold", "staging", "--reason", "deploying"])
         .expect(0);
-    scene.bed.once(&file).expect(75).says(&["deploying"]);
+    scene.once(&file).expect(75).says(&["deploying"]);
     scene.live_is_old();
     scene.nothing_is_beside();
     scene.bed.run(&["release", "staging"]).expect(0);
-    scene.bed.once(&file).expect(0);
+    scene.once(&file).expect(0);
     scene.live_is_new();
 }
 
 fn data_never_flows_uphill<L: Lab>() {
     let scene = Scene::<L>::new();
     let job = scene.job().flow("staging", "production");
-    scene.bed.once(&scene.write(&job)).expect(3);
+    scene.once(&scene.write(&job)).expect(3);
     scene.live_is_old();
     scene.nothing_is_beside();
     assert_eq!(scene.bed.status_text("app", "state"), "refused");
@@ -352,7 +363,7 @@ fn data_never_flows_uphill<L: Lab>() {
 fn a_thing_is_never_copied_onto_itself<L: Lab>() {
     let scene = Scene::<L>::new();
     let job = Job::between(L::KIND, &scene.lab.target_url(), &scene.lab.target_url());
-    scene.bed.once(&scene.write(&job)).expect(3);
+    scene.once(&scene.write(&job)).expect(3);
     scene.live_is_old();
     scene.nothing_is_beside();
 }
@@ -361,7 +372,7 @@ fn a_source_that_is_missing_fails_the_run_and_is_named<L: Lab>() {
     let scene = Scene::<L>::new();
     let (url, name) = scene.lab.missing();
     let job = Job::between(L::KIND, &url, &scene.lab.target_url());
-    scene.bed.once(&scene.write(&job)).expect(1).says(&[&name]);
+    scene.once(&scene.write(&job)).expect(1).says(&[&name]);
     scene.live_is_old();
     scene.nothing_is_beside();
 }
@@ -375,7 +386,7 @@ fn tables_and_columns_with_odd_names_arrive<L: Lab>() {
             name.replace('"', "\"\"")
         ));
     }
-    scene.bed.once(&scene.file()).expect(0);
+    scene.once(&scene.file()).expect(0);
     scene.live_is_new();
     for name in L::names() {
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
@@ -392,7 +403,7 @@ fn an_empty_source_empties_the_target<L: Lab>() {
     scene
         .lab
         .source("DROP VIEW buyers; DROP TABLE orders; DROP TABLE users");
-    scene.bed.once(&scene.file()).expect(0);
+    scene.once(&scene.file()).expect(0);
     assert!(scene.lab.tables().is_empty(), "{:?}", scene.lab.tables());
 }
 
@@ -404,7 +415,6 @@ fn values_arrive_as_they_were<L: Lab>() {
 line\\N \\. ''quoted'' grüße 🌍', 0, 0.1), (4, '\\N', 2147483647, -0.0)",
     );
     scene
-        .bed
         .once(&scene.write(&scene.job().task("verify = \"checksum\"")))
         .expect(0);
     let all = "SELECT id, t, t IS NULL, n, f FROM hard_values ORDER BY id";
@@ -413,7 +423,7 @@ line\\N \\. ''quoted'' grüße 🌍', 0, 0.1), (4, '\\N', 2147483647, -0.0)",
 
 fn the_status_file_says_what_the_run_did<L: Lab>() {
     let scene = Scene::<L>::new();
-    scene.bed.once(&scene.file()).expect(0);
+    scene.once(&scene.file()).expect(0);
     let status = scene.bed.status("app");
     for (key, value) in [
         ("version", serde_json::json!(1)),

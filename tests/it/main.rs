@@ -1,8 +1,10 @@
 //! The binary as its users meet it: files, exit codes, real servers; and the house's own rules. One binary: linking is
 //! what tests wait for.
 
+mod archive;
 mod conformance;
 mod daemon;
+mod import;
 mod layering;
 mod metrics;
 mod monitoring;

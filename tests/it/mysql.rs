@@ -10,6 +10,7 @@ mod lookalikes;
 mod objects;
 mod phases;
 mod point;
+mod portable;
 mod privileges;
 mod servers;
 mod settings;

@@ -11,6 +11,7 @@ mod faults;
 mod in_place;
 mod options;
 mod pacing;
+mod portable;
 mod privileges;
 mod publishing;
 mod refusing;

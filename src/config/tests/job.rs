@@ -462,7 +462,7 @@ fn a_job_says_where_from_where_to_and_what() {
 }
 
 #[test]
-fn kinds_and_archives_of_later_are_refused_as_such() {
+fn kinds_and_stores_of_later_are_refused_as_such() {
     for kind in ["mongodb", "opensearch", "files"] {
         let text = wrong_job(&job_with("", "").replace("\"sqlite\"", &format!("\"{kind}\"")));
         assert!(
@@ -471,7 +471,7 @@ fn kinds_and_archives_of_later_are_refused_as_such() {
             "{text}"
         );
     }
-    for url in ["file:///backup", "s3://bucket/x"] {
+    for url in ["mongodb://h/d", "https://h/d"] {
         let text = wrong_job(&job_with("", "").replace("sqlite:a.db", url));
         assert!(text.contains("not supported yet"), "{text}");
     }

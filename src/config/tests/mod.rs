@@ -31,6 +31,7 @@ source = "sqlite:a.db"
 target = "sqlite:b.db"
 "#;
 
+mod archive;
 mod examples;
 mod job;
 mod monitoring;

@@ -41,7 +41,7 @@ inhibit = false
     assert_eq!(settings.lock_dir, Path::new("/l"));
     assert_eq!(settings.host_environment, Some(Environment::new("staging")));
     let (environment, endpoint) = &settings.endpoints["db"];
-    assert_eq!(environment.as_str(), "production");
+    assert_eq!(environment, &Some(Environment::new("production")));
     assert_eq!(endpoint.url, "postgresql://reader@db1/x");
     assert_eq!(endpoint.name.as_deref(), Some("db"));
     assert!(matches!(&endpoint.password, Some(Secret::Command(argv)) if argv.len() == 3));

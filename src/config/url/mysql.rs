@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::{ENCODE, Flaw, Location, decode, flaw};
+use super::{ENCODE, Flaw, Found, Location, decode, flaw};
 use crate::config::diagnostics::did_you_mean;
 use crate::config::document::quote;
 use crate::config::job::StoreKind;
@@ -97,7 +97,7 @@ pub(super) fn after_scheme(url: &str) -> Option<&str> {
 pub(super) fn read(scheme: &str, rest: &str, directory: &Path) -> Result<Location, Flaw> {
     let parsed = parse(rest, directory)?;
     Ok(Location {
-        kind: StoreKind::Mysql,
+        found: Found::Store(StoreKind::Mysql),
         url: format!("{scheme}://{}", parsed.rest),
         password: parsed.password,
     })

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use super::catalogue::Accepted;
 use super::connection::Session;
+use super::ddl::Reference;
 use super::definitions::{Definitions, Table};
-use super::names::{literal, quoted};
+use super::names::{literal, quoted, within};
 use super::objects::Making;
 use super::version::Flavour;
 use super::{incoming, making};
@@ -29,7 +30,7 @@ pub(super) async fn tables(
     for sequence in &definitions.sequences {
         if sequence.fate == Fate::Copy {
             session
-                .run(&sequence.restore(to))
+                .run(&sequence.restore(&within(to, &sequence.name)))
                 .await
                 .map_err(|error| error.within(format!("sequence `{}`", sequence.name)))?;
         }
@@ -59,6 +60,17 @@ pub(super) async fn objects(
     Ok(())
 }
 
+/// Between two tables whose rows are the source's, the server need not look at rows for a foreign key: it vouched for them on
+/// the source, and that they are the same is verified. Rows that broke a key there (loaded with foreign_key_checks = 0)
+/// are there again. Where the other end is not the source's, the server looks at every row.
+pub(super) fn is_sure(definitions: &Definitions, table: &Table, reference: &Reference) -> bool {
+    let other = definitions.table(&reference.table).map(|table| table.fate);
+    table.fate == Fate::SchemaOnly
+        || (reference.schema.is_none()
+            && table.fate == Fate::Copy
+            && other.is_none_or(|fate| fate == Fate::Copy))
+}
+
 /// Adds a table's foreign keys.
 async fn foreign_keys(
     session: &mut Session,
@@ -66,20 +78,16 @@ async fn foreign_keys(
     table: &Table,
     to: &str,
 ) -> Result<()> {
-    // Between two tables whose rows are the source's, the server need not look: it vouched for these rows on the source, and
-    // that they are the same is verified. Rows that broke a key there (loaded with foreign_key_checks = 0) are there
-    // again. Where the other end is not the source's, the server looks at every row.
     let (mut sure, mut unsure) = (Vec::new(), Vec::new());
     for (reference, text) in table.foreign_keys(&definitions.excluded) {
         if incoming::is_made_with(definitions, table, reference) {
             continue;
         }
-        let other = definitions.table(&reference.table).map(|table| table.fate);
-        let is_sure = table.fate == Fate::SchemaOnly
-            || (reference.schema.is_none()
-                && table.fate == Fate::Copy
-                && other.is_none_or(|fate| fate == Fate::Copy));
-        let list = if is_sure { &mut sure } else { &mut unsure };
+        let list = if is_sure(definitions, table, reference) {
+            &mut sure
+        } else {
+            &mut unsure
+        };
         list.push(format!("ADD {text}"));
     }
     for (reference, _) in table.create.foreign_keys() {

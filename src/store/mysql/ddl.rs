@@ -2,6 +2,8 @@
 //!
 //! It reads what `SHOW CREATE TABLE` prints, nothing else: names in backticks, one clause a line, no comments of people.
 
+use serde::{Deserialize, Serialize};
+
 use super::lexer::{self, Dialect, Shape, Token};
 use super::names::quoted;
 use crate::error::{Error, Kind, Result};
@@ -57,8 +59,9 @@ pub(super) struct Reference {
     pub(super) table: String,
 }
 
-/// A definition in its clauses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A definition in its clauses. Put away, it is its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub(super) struct Create {
     /// `CREATE TABLE`.
     head: String,
@@ -77,6 +80,20 @@ pub(super) struct Apart {
     pub(super) bare: String,
     /// The rest of the keys, each list in one ALTER TABLE: `ADD KEY ...`.
     pub(super) indexes: Vec<Vec<String>>,
+}
+
+impl From<Create> for String {
+    fn from(create: Create) -> Self {
+        create.text(|_, _| true)
+    }
+}
+
+impl TryFrom<String> for Create {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
 }
 
 impl Create {

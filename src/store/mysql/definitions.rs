@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::Session;
 use super::ddl::{Create, Reference};
 use super::engines::{self, Engine};
@@ -14,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Selection};
 
 /// Everything in a schema but rows.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Definitions {
     /// The schema's name.
     pub(super) schema: String,
@@ -38,7 +40,7 @@ pub struct Definitions {
 }
 
 /// One table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Table {
     pub(super) name: String,
     /// What `SHOW CREATE TABLE` prints, in its clauses.
@@ -60,7 +62,7 @@ pub(super) struct Table {
 }
 
 /// One column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::struct_field_names)] // as information_schema calls it
 pub(super) struct Column {
     pub(super) name: String,
@@ -94,6 +96,18 @@ impl Definitions {
             .binary_search_by(|table| table.name.as_str().cmp(name))
             .ok()
             .map(|at| &self.tables[at])
+    }
+
+    /// Leaves out the views that are excluded, and what is on a table that is.
+    pub(super) fn retain_objects(&mut self) {
+        let excluded = &self.excluded;
+        self.objects.retain(|object| match object.kind {
+            ObjectKind::View => !excluded.contains(&object.name),
+            _ => object
+                .table
+                .as_ref()
+                .is_none_or(|table| !excluded.contains(table)),
+        });
     }
 }
 
@@ -168,13 +182,7 @@ pub(super) async fn read(
         match engines::of(&engine, fate) {
             Engine::Empty if fate == Fate::Copy => fate = Fate::SchemaOnly,
             Engine::Copied | Engine::Empty => {}
-            Engine::Refused(why) => {
-                return Err(Error::new(
-                    Kind::Verify,
-                    format!("table `{}` cannot be copied: {why}", listed.name),
-                )
-                .hint("put it into the task's `exclude`"));
-            }
+            Engine::Refused(why) => return Err(engines::refusal(&listed.name, why)),
         }
         if fate != Fate::Copy {
             found.left_out.push((listed.name.clone(), fate));
@@ -216,15 +224,7 @@ pub(super) async fn read(
             found.excluded.insert(view.name.clone());
         }
     }
-    let excluded = &found.excluded;
-    // What is on a table that is left out goes with it.
-    found.objects.retain(|object| match object.kind {
-        ObjectKind::View => !excluded.contains(&object.name),
-        _ => object
-            .table
-            .as_ref()
-            .is_none_or(|table| !excluded.contains(table)),
-    });
+    found.retain_objects();
     homonym |= found.objects.iter().any(|object| {
         matches!(object.kind, ObjectKind::View | ObjectKind::Package)
             && object.name.eq_ignore_ascii_case(schema)

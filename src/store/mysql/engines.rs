@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::connection::Session;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::Fate;
 
 /// What becomes of a table of an engine.
@@ -34,6 +34,15 @@ pub(super) fn of(engine: &str, fate: Fate) -> Engine {
         "s3" => Engine::Refused("its rows are in an object store, and it is read-only"),
         _ => Engine::Refused("tables of its storage engine are not known to envsyncd"),
     }
+}
+
+/// The error for a table of such an engine.
+pub(super) fn refusal(table: &str, why: &str) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!("table `{table}` cannot be copied: {why}"),
+    )
+    .hint("put it into the task's `exclude`")
 }
 
 /// The engines, in lower case, that a consistent snapshot covers.

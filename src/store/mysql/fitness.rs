@@ -8,13 +8,13 @@ use super::engines;
 use super::grants::Grants;
 use super::lexer::Dialect;
 use super::names::{Names, literal};
-use super::objects::{Making, ObjectKind};
+use super::objects::{Making, Object, ObjectKind};
 use super::rights;
 use super::version::Version;
 use super::{ddl, making, rewrite};
 use crate::config::job::{Definer, Events};
 use crate::error::{Error, Kind, Result};
-use crate::store::Fate;
+use crate::store::{Fate, Part};
 
 /// What the task and the run say.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,37 @@ pub(super) async fn check(
     rights::definers(session, definitions, &grants, wanted).await?;
     references(session, definitions, wanted).await?;
     movable(definitions, wanted)
+}
+
+/// Rows with a past come from a server that was asked without knowing the target: from an archive.
+pub(super) fn past(definitions: &Definitions, parts: &[Part], target: &Version) -> Result<()> {
+    if definitions.version.flavour != target.flavour || takes_past(target) {
+        return Ok(());
+    }
+    let has_past = |part: &&Part| {
+        definitions.table(&part.name).is_some_and(|table| {
+            table
+                .columns
+                .iter()
+                .any(|column| column.is_period && part.columns.contains(&column.name))
+        })
+    };
+    match parts.iter().find(has_past) {
+        None => Ok(()),
+        Some(part) => Err(Error::new(
+            Kind::Verify,
+            format!(
+                "the rows of `{}` have a past, which {} {} does not take",
+                part.name, target.flavour, target.text
+            ),
+        )
+        .hint("use a target of MariaDB 10.11 or later, or put the table into the task's `exclude` or `schema_only`")),
+    }
+}
+
+/// Whether a server takes rows with a past (`system_versioning_insert_history`).
+pub(super) fn takes_past(version: &Version) -> bool {
+    version.is_mariadb(10, 11)
 }
 
 /// One line's definitions are not the other's, and an old server lacks what a newer one's may use.
@@ -272,6 +303,16 @@ async fn references(
     .hint("drop that foreign key on the target"))
 }
 
+/// The table that a view is over and that is excluded.
+pub(super) fn over_excluded(definitions: &Definitions, view: &Object) -> Option<String> {
+    if view.kind != ObjectKind::View || view.broken {
+        return None;
+    }
+    let mentioned = making::mentioned(&view.definition, &definitions.schema);
+    let mut tables = mentioned.tables.into_keys();
+    tables.find(|table| definitions.excluded.contains(table))
+}
+
 /// Every object has to be movable to the schemas of the target, and every definition one that we understand.
 fn movable(definitions: &Definitions, wanted: &Wanted<'_>) -> Result<()> {
     let names = wanted.names;
@@ -284,19 +325,14 @@ fn movable(definitions: &Definitions, wanted: &Wanted<'_>) -> Result<()> {
                 events: wanted.events,
             })?;
         }
-        if object.kind == ObjectKind::View && !object.broken {
-            let mentioned = making::mentioned(&object.definition, &definitions.schema);
-            if let Some(table) = mentioned
-                .tables
-                .keys()
-                .find(|table| definitions.excluded.contains(*table))
-            {
-                return Err(Error::new(
-                    Kind::Verify,
-                    format!("{} is over `{table}`, which is excluded", object.label()),
-                )
-                .hint("put the view into the task's `exclude` as well, or make the table `schema_only`"));
-            }
+        if let Some(table) = over_excluded(definitions, object) {
+            return Err(Error::new(
+                Kind::Verify,
+                format!("{} is over `{table}`, which is excluded", object.label()),
+            )
+            .hint(
+                "put the view into the task's `exclude` as well, or make the table `schema_only`",
+            ));
         }
         if definitions.schema != names.live
             && rewrite::hides_schema(

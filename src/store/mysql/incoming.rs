@@ -5,7 +5,7 @@ use super::ddl::{Clause, Reference};
 use super::definitions::{Definitions, Table};
 use super::engines;
 use super::errors;
-use super::names::{literal, quoted};
+use super::names::{literal, quoted, within};
 use crate::error::{Error, Result};
 use crate::store::Fate;
 
@@ -153,21 +153,17 @@ pub(super) fn is_made_with(
 
 /// What is to be run, in order, when a table's rows are in; nothing for a small one.
 pub(super) fn index_statements(table: &Table, incoming: &str) -> Vec<String> {
+    index_clauses(table)
+        .iter()
+        .map(|clauses| format!("ALTER TABLE {} {clauses}", within(incoming, &table.name)))
+        .collect()
+}
+
+/// The indexes that are added then, those of one ALTER TABLE together.
+pub(super) fn index_clauses(table: &Table) -> Vec<String> {
     if is_small(table) {
         return Vec::new();
     }
-    table
-        .create
-        .apart()
-        .indexes
-        .iter()
-        .map(|clauses| {
-            format!(
-                "ALTER TABLE {}.{} {}",
-                quoted(incoming),
-                quoted(&table.name),
-                clauses.join(", ")
-            )
-        })
-        .collect()
+    let indexes = table.create.apart().indexes;
+    indexes.iter().map(|clauses| clauses.join(", ")).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::{Row, Session};
 use super::lexer::{self, Dialect};
 use super::names::{literal, quoted};
@@ -11,7 +13,8 @@ use crate::config::job::{Definer, Events};
 use crate::error::{Error, Kind, Result};
 
 /// What an object is. In this order they are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum ObjectKind {
     /// A package's declaration (MariaDB).
     Package,
@@ -51,7 +54,7 @@ impl std::fmt::Display for ObjectKind {
 }
 
 /// One of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Object {
     pub(super) kind: ObjectKind,
     pub(super) name: String,
@@ -143,20 +146,26 @@ impl Object {
     /// Makes it: to be run in this order in a session that is in the schema `to`. The last one is [`RESTORE`].
     pub(super) fn statements(&self, making: &Making<'_>) -> Result<Vec<String>> {
         let mut text = self.rewritten(making)?;
+        if self.kind == ObjectKind::Event && making.events == Events::Disabled {
+            text = disabled(&text, self.dialect());
+        }
+        let [settings, restore] = self.settings();
+        Ok(vec![settings, text, restore])
+    }
+
+    /// What has to be run before its definition, and after it.
+    pub(super) fn settings(&self) -> [String; 2] {
         let mut more = String::new();
         if self.kind == ObjectKind::Event {
-            if making.events == Events::Disabled {
-                text = disabled(&text, self.dialect());
-            }
             if let Some(zone) = &self.time_zone {
                 more.push_str(&format!(", time_zone = {}", literal(zone)));
             }
-            if ends(&text, self.dialect()) {
+            if ends(&self.definition, self.dialect()) {
                 // The server makes no event whose time is over; so it is another time for a moment.
                 more.push_str(", timestamp = 1");
             }
         }
-        Ok(vec![
+        [
             format!(
                 "SET @envsyncd_mode = @@SESSION.sql_mode, @envsyncd_client = @@SESSION.character_set_client, \
                  @envsyncd_collation = @@SESSION.collation_connection, @envsyncd_zone = @@SESSION.time_zone, \
@@ -165,9 +174,8 @@ impl Object {
                 self.client(),
                 self.collation_connection
             ),
-            text,
             RESTORE.to_owned(),
-        ])
+        ]
     }
 }
 

@@ -2,7 +2,7 @@
 //! summed up. Pure.
 
 use super::definitions::{Column, Table};
-use super::names::quoted;
+use super::names::{literal, quoted};
 use super::version::Flavour;
 use crate::store::{Part, Slice};
 
@@ -71,17 +71,22 @@ fn condition(table: &Table, part: &Part) -> String {
     }
 }
 
-/// The statement that takes a part's rows.
-pub(super) fn load(table: &Table, part: &Part, flavour: Flavour) -> String {
-    let (columns, texts) = targets(table, part, flavour);
+/// The statement that takes a part's rows from a file of this name on the client's side.
+pub(super) fn load(table: &Table, part: &Part, flavour: Flavour, file: &str) -> String {
+    let (mut columns, texts) = targets(table, part, flavour);
+    if columns.is_empty() {
+        // A line has one NULL that is no column's; no list at all would be all columns.
+        columns.push("@nothing".to_owned());
+    }
     let set = if texts.is_empty() {
         String::new()
     } else {
         format!(" SET {}", texts.join(", "))
     };
     format!(
-        "LOAD DATA LOCAL INFILE 'envsyncd' INTO TABLE {} CHARACTER SET binary \
+        "LOAD DATA LOCAL INFILE {} INTO TABLE {} CHARACTER SET binary \
          FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({}){set}",
+        literal(file),
         quoted(&table.name),
         columns.join(", ")
     )

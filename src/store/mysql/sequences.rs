@@ -1,12 +1,14 @@
 //! Sequences (MariaDB): their options, and where they stand.
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::Session;
 use super::names::quoted;
 use crate::error::Result;
 use crate::store::Fate;
 
 /// One sequence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sequence {
     pub(super) name: String,
     /// What `SHOW CREATE SEQUENCE` prints.
@@ -19,13 +21,9 @@ pub(super) struct Sequence {
 impl Sequence {
     /// Lets another one of the same options stand where this one stands: a sequence takes its row as an INSERT
     /// ("SEQUENCE Overview", MariaDB's documentation).
-    pub(super) fn restore(&self, schema: &str) -> String {
-        format!(
-            "INSERT INTO {}.{} VALUES ({})",
-            quoted(schema),
-            quoted(&self.name),
-            self.row.join(", ")
-        )
+    /// `name`: the other one's, as a statement writes it.
+    pub(super) fn restore(&self, name: &str) -> String {
+        format!("INSERT INTO {name} VALUES ({})", self.row.join(", "))
     }
 }
 

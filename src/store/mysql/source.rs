@@ -11,7 +11,7 @@ use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, point, reading, select, split};
+use super::{catalogue, fitness, point, reading, select, split};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -67,9 +67,10 @@ pub(super) fn table<'a>(definitions: &'a Definitions, part: &Part) -> Result<&'a
 
 /// Whether what rows were before comes along: older servers take no rows with a past.
 fn history(definitions: &Definitions, target: &Server) -> bool {
-    let able = |version: &Version| version.is_mariadb(10, 11);
-    let taken = Version::parse(&target.version).is_ok_and(|target| able(&target));
-    let possible = taken && able(&definitions.version);
+    // A server that an archive's rows go to one day is looked at then.
+    let taken = target.is_archive()
+        || Version::parse(&target.version).is_ok_and(|target| fitness::takes_past(&target));
+    let possible = taken && fitness::takes_past(&definitions.version);
     for table in &definitions.tables {
         let periods = table.columns.iter().filter(|column| column.is_period);
         let by_time = periods.clone().count() > 0

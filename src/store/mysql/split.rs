@@ -37,7 +37,10 @@ pub(super) async fn divide(
     for part in parts.drain(..) {
         let count = slices(part.bytes, all, workers);
         let key = match definitions.table(&part.name) {
-            Some(table) if count > 1 && (table.auto_increment.is_none() || interleaves(target)) => {
+            Some(table)
+                if count > 1
+                    && (table.auto_increment.is_none() || interleaves(target, definitions)) =>
+            {
                 table.split_key.as_deref()
             }
             _ => None,
@@ -84,8 +87,12 @@ pub(super) async fn divide(
     Ok(())
 }
 
-/// Whether the server by its own default takes rows with AUTO_INCREMENT from several statements at a time.
-fn interleaves(target: &Server) -> bool {
+/// Whether the server by its own default takes rows with AUTO_INCREMENT from several statements at a time. What goes to an
+/// archive will go to a server like the source's.
+fn interleaves(target: &Server, definitions: &Definitions) -> bool {
+    if target.is_archive() {
+        return definitions.version.is_mysql(8, 0);
+    }
     !target.version.contains("MariaDB") && target.major >= 8
 }
 

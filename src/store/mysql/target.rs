@@ -205,7 +205,12 @@ impl Target {
         let table = table(&made.definitions, part)?;
         let flavour = session.version().flavour;
         let taken = if made.local_infile && !part.columns.is_empty() {
-            load::load(&mut session, &select::load(table, part, flavour), chunks).await
+            load::load(
+                &mut session,
+                &select::load(table, part, flavour, "envsyncd"),
+                chunks,
+            )
+            .await
         } else {
             let inserts = Inserts::new(
                 select::insert(table, part),
@@ -400,7 +405,9 @@ impl store::Target for Target {
             events: self.events,
             has_live: schemas::exists(&mut admin, &self.names.live).await?,
         };
-        fitness::check(&mut admin, surveyed(survey)?, &wanted).await
+        let definitions = surveyed(survey)?;
+        fitness::past(definitions, &survey.parts, admin.version())?;
+        fitness::check(&mut admin, definitions, &wanted).await
     }
 
     async fn prepare(&self, survey: &Survey) -> Result<()> {

@@ -1,9 +1,12 @@
 //! What a server says it is.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind, Result};
 
 /// The two lines of servers that speak this protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Flavour {
     /// MariaDB.
     MariaDb,
@@ -21,7 +24,7 @@ impl std::fmt::Display for Flavour {
 }
 
 /// A server's version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Version {
     /// Which line.
     pub(super) flavour: Flavour,

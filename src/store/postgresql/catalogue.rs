@@ -157,18 +157,18 @@ const QUERIES: &[&str] = &[
 /// Reads the catalogue, without what is `gone`.
 pub(super) async fn read(session: &Session, gone: &HashSet<(u32, u32)>) -> Result<Catalogue> {
     let mut found = Catalogue::default();
-    each(session, gone, |object, definition| {
+    each(session, gone, |_, object, definition| {
         found.0.insert(object.to_owned(), definition.to_owned());
     })
     .await?;
     Ok(found)
 }
 
-/// Shows every object in words and its definition, without what is `gone`; nothing of it is kept here.
+/// Shows every object (as catalogue and oid, and in words) and its definition, without what is `gone`; nothing of it is kept here.
 pub(super) async fn each(
     session: &Session,
     gone: &HashSet<(u32, u32)>,
-    mut show: impl FnMut(&str, &str),
+    mut show: impl FnMut((u32, u32), &str, &str),
 ) -> Result<()> {
     let number = version(session).await?.0;
     let compression = if number >= 140_000 {
@@ -206,8 +206,10 @@ pub(super) async fn each(
             .map_err(session.explain())?;
         let mut rows = pin!(rows);
         while let Some(row) = rows.try_next().await.map_err(session.explain())? {
-            if !gone.contains(&(row.get(0), row.get(1))) {
+            let id = (row.get(0), row.get(1));
+            if !gone.contains(&id) {
                 show(
+                    id,
                     row.get(2),
                     row.get::<_, Option<&str>>(3).unwrap_or_default(),
                 );

@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::Session;
 use super::survey::OURS;
 use super::traits::Traits;
 use crate::error::{Error, Kind, Result};
 
 /// A collation that a database uses.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Collation {
+    pub(super) oid: u32,
     /// For people: `public.german`.
     label: String,
     name: String,
     /// Whether initdb made it, on this server and maybe not on another one.
-    of_server: bool,
+    pub(super) of_server: bool,
     /// `c`: the C library, `i`: ICU.
     provider: String,
     locale: String,
@@ -41,7 +44,7 @@ pub(super) async fn used(
     // Not EXISTS: with many tables, columns would be gone through once for each of hundreds of collations.
     let query = format!(
         "SELECT n.nspname || '.' || l.collname, l.collname::text, n.nspname = 'pg_catalog', l.collprovider::text,
-                coalesce(l.collcollate::text, {}, ''), l.collversion
+                coalesce(l.collcollate::text, {}, ''), l.collversion, l.oid
          FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
          WHERE l.collprovider IN ('c', 'i') AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic') AND (({OURS}) OR (n.nspname = 'pg_catalog' AND (
              EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid = l.oid AND d.objid <> ALL($1)
@@ -63,6 +66,7 @@ pub(super) async fn used(
             provider: row.get(3),
             locale: row.get(4),
             version: row.get(5),
+            oid: row.get(6),
         })
         .collect())
 }
@@ -173,6 +177,7 @@ pub(super) async fn check(
         _ => ("c", traits.collate.as_str()),
     };
     let database = Collation {
+        oid: 0,
         label: "the database's default".to_owned(),
         name: String::new(),
         of_server: false,

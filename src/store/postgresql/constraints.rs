@@ -7,6 +7,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::Session;
 use super::survey::Table;
 use super::toc::Entry;
@@ -17,10 +19,10 @@ use crate::store::{Fate, statements};
 const LARGE: u64 = 1024 * 1024;
 
 /// How a constraint of the source can be made in two statements.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct InTwo {
     /// Schema and name.
-    table: (String, String),
+    pub(super) table: (String, String),
     /// What builds the index.
     index: String,
     /// What puts the constraint on top.

@@ -171,8 +171,8 @@ impl Target {
             && (self.context.selection.overlay || !self.context.selection.is_everything())
         {
             let session = self.live_session().await?;
-            let theirs = definitions
-                .dump
+            let dump = definitions.dump().await?;
+            let theirs = dump
                 .definitions(&self.address, None, &[], definitions.traits.spoken())
                 .await?;
             carried = carry::plan(
@@ -337,7 +337,7 @@ impl Target {
     /// What is in incoming, but for what came from live.
     pub(super) async fn own_catalogue(&self) -> Result<Catalogue> {
         let mut found = Catalogue::default();
-        self.each_own(|object, definition| {
+        self.each_own(|_, object, definition| {
             found.0.insert(object.to_owned(), definition.to_owned());
         })
         .await?;
@@ -348,7 +348,7 @@ impl Target {
     /// The same in a few numbers.
     pub(super) async fn own_digest(&self) -> Result<Digest> {
         let mut digest = Digest::default();
-        let each = self.each_own(|object, definition| digest.add(object, definition));
+        let each = self.each_own(|_, object, definition| digest.add(object, definition));
         tokio::try_join!(each, self.compare_own_rights())?;
         Ok(digest)
     }
@@ -362,7 +362,7 @@ impl Target {
         Ok(())
     }
 
-    async fn each_own(&self, mut show: impl FnMut(&str, &str)) -> Result<()> {
+    async fn each_own(&self, mut show: impl FnMut((u32, u32), &str, &str)) -> Result<()> {
         let session = self.session().await?;
         session.run("SET search_path = ''").await?;
         let carried = &self.made().carried;
@@ -400,9 +400,9 @@ impl Target {
                 })
             })
         };
-        catalogue::each(&session, &HashSet::new(), |object, definition| {
+        catalogue::each(&session, &HashSet::new(), |id, object, definition| {
             if !is_own(object) {
-                show(object, definition);
+                show(id, object, definition);
             }
         })
         .await?;

@@ -5,6 +5,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 
 use super::connection::{Session, literal, quoted};
 use super::roles::Roles;
@@ -18,11 +19,14 @@ const NAME: &str = "pg_largeobject";
 /// The oid of `pg_largeobject`, which is what their comments and owners are filed under.
 const CLASS: u32 = 2613;
 
+/// What a piece has in front of its bytes.
+pub(super) const HEAD: usize = 16;
+
 /// So many bytes are read and written at once.
 const PIECE: i32 = 1024 * 1024;
 
 /// A large object's own catalogue entry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Described {
     oid: u32,
     owner: String,
@@ -34,7 +38,7 @@ pub(super) struct Described {
     labels: Vec<(String, String)>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Grant {
     privilege: String,
     /// `None`: public.
@@ -160,7 +164,7 @@ pub(super) fn read(session: Session, objects: Vec<Described>) -> Chunks {
                     .hint("grant SELECT ON LARGE OBJECT to the source's user")
             })?;
         let piece: &[u8] = row.get(0);
-        let mut data = BytesMut::with_capacity(piece.len() + 16);
+        let mut data = BytesMut::with_capacity(piece.len() + HEAD);
         data.put_u32_le(oid);
         data.put_i64_le(offset);
         data.put_u32_le(piece.len() as u32);
@@ -181,7 +185,7 @@ pub(super) async fn write(session: &Session, mut chunks: Chunks) -> Result<u64> 
     let mut taken = 0;
     while let Some(chunk) = chunks.next().await {
         let mut data: Bytes = chunk?.data;
-        while data.remaining() >= 16 {
+        while data.remaining() >= HEAD {
             let (oid, offset, length) = (
                 data.get_u32_le(),
                 data.get_i64_le(),
@@ -219,6 +223,19 @@ pub(super) async fn write(session: &Session, mut chunks: Chunks) -> Result<u64> 
 /// Statements that give them comments, labels, grants and owners, each with what it is about; each may fail for lack of a role
 /// or a privilege.
 pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32), String)> {
+    let heir = |owner: &str| {
+        let heir = roles.heir(owner);
+        (heir != roles.me()).then(|| heir.to_owned())
+    };
+    statements_for(objects, roles.are_copied(), heir)
+}
+
+/// The same; `heir`: who gets what this one owned, unless it is who speaks.
+pub(super) fn statements_for(
+    objects: &[Described],
+    granted: bool,
+    heir: impl Fn(&str) -> Option<String>,
+) -> Vec<((u32, u32), String)> {
     let mut all = Vec::new();
     for one in objects {
         let object = format!("LARGE OBJECT {}", one.oid);
@@ -233,8 +250,7 @@ pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32
                 literal(label)
             ));
         }
-        let heir = roles.heir(&one.owner);
-        if roles.are_copied() {
+        if granted {
             for grant in &one.grants {
                 let to = grant
                     .to
@@ -261,8 +277,8 @@ pub(super) fn statements(objects: &[Described], roles: &Roles) -> Vec<((u32, u32
                 ));
             }
         }
-        if heir != roles.me() {
-            say(format!("ALTER {object} OWNER TO {};\n", quoted(heir)));
+        if let Some(heir) = heir(&one.owner) {
+            say(format!("ALTER {object} OWNER TO {};\n", quoted(&heir)));
         }
     }
     all

@@ -13,23 +13,29 @@ mod connection;
 mod constraints;
 mod dump;
 mod fitness;
+mod framing;
 mod in_place;
 mod incoming;
 mod lag;
 mod large;
+mod large_as_sql;
+mod lineage;
 mod load;
 mod lot;
 mod means;
 mod needs;
+pub(super) mod portable;
 mod publish;
 mod relay;
 mod restore;
 mod rights;
 mod roles;
 mod said;
+mod scripts;
 mod sequences;
 mod source;
 mod split;
+mod stored;
 mod survey;
 mod target;
 mod toc;
@@ -38,6 +44,8 @@ mod wire;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
 
 use self::connection::{Address, Session, quoted};
 use super::{Checksum, Context, Part, Unable};
@@ -49,27 +57,34 @@ pub use self::source::Source;
 pub use self::target::Target;
 
 /// Everything but rows that a copy of a database needs.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Definitions {
-    /// The `pg_dump` that made this, and that can do the same for the target.
-    dump: dump::PgDump,
+    /// The `pg_dump` that made this, and that can do the same for the target; `None`: they were put away since.
+    #[serde(skip)]
+    dump: Option<dump::PgDump>,
     /// The source's major version.
     major: u32,
     traits: traits::Traits,
     sequences: Vec<sequences::Sequence>,
     /// Materialized views that have rows.
+    #[serde(serialize_with = "stored::in_order")]
     populated: HashSet<(String, String)>,
     /// What is not made, as (catalogue, oid).
+    #[serde(serialize_with = "stored::in_order")]
     gone: HashSet<(u32, u32)>,
     /// Tables whose rows are the target's own.
     kept: Vec<(String, String)>,
     /// Parts that are an extension's table, with the condition on their rows: it may have others from its script.
+    #[serde(serialize_with = "stored::by_key")]
     conditions: HashMap<usize, String>,
     /// Large objects' owners, grants and comments.
     large: Vec<large::Described>,
     /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
+    #[serde(serialize_with = "stored::by_key")]
     by_root: HashMap<usize, (String, String)>,
     /// Constraints that are made in two statements, by their oid.
+    #[serde(serialize_with = "stored::by_key")]
     in_two: HashMap<u32, constraints::InTwo>,
     /// Taken away by who makes incoming.
     toc: Mutex<toc::Toc>,
@@ -77,6 +92,22 @@ pub struct Definitions {
     rights: Vec<rights::Right>,
     collations: Vec<collations::Collation>,
     needs: needs::Needs,
+    /// What stands on what: for who leaves something out when the source cannot be asked any more. Only surveys for
+    /// archives have it.
+    lineage: Option<lineage::Lineage>,
+    /// What of the source's catalogue was left out so, in its words.
+    #[serde(skip)]
+    uncatalogued: HashSet<String>,
+}
+
+impl Definitions {
+    /// A `pg_dump` that can read the target.
+    async fn dump(&self) -> Result<dump::PgDump> {
+        match &self.dump {
+            Some(dump) => Ok(dump.clone()),
+            None => dump::PgDump::find(self.major).await,
+        }
+    }
 }
 
 /// What a task asks that PostgreSQL cannot do: nothing of what there is so far.

@@ -3,17 +3,28 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+
 use super::connection::Session;
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
 
+/// A column, and the table or view that it is of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Column {
+    relation: u32,
+    /// For people: `public.users.email`.
+    label: String,
+}
+
 /// What the source's database needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Needs {
     /// Columns of tables with rows that hold `xml`: its values are read by libxml.
-    xml: Vec<String>,
+    xml: Vec<Column>,
     /// Columns that compress with lz4.
-    lz4: Vec<String>,
+    lz4: Vec<Column>,
     /// Extensions with the versions that they have there.
     extensions: Vec<(String, String)>,
 }
@@ -34,10 +45,10 @@ impl Needs {
                      UNION
                      SELECT t.oid FROM holds h JOIN pg_type t ON t.typbasetype = h.oid OR t.typelem = h.oid OR EXISTS (
                          SELECT FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.atttypid = h.oid AND NOT a.attisdropped))
-                 SELECT n.nspname || '.' || c.relname || '.' || a.attname
+                 SELECT c.oid, n.nspname || '.' || c.relname || '.' || a.attname
                  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                  WHERE a.atttypid IN (SELECT oid FROM holds) AND NOT a.attisdropped AND c.relkind = 'r' AND c.oid = ANY($1)
-                   AND pg_relation_size(c.oid) > 0 ORDER BY 1",
+                   AND pg_relation_size(c.oid) > 0 ORDER BY 2",
                 &[&copied],
             )
             .await
@@ -46,10 +57,10 @@ impl Needs {
             session
                 .query(
                     &format!(
-                        "SELECT n.nspname || '.' || c.relname || '.' || a.attname
+                        "SELECT c.oid, n.nspname || '.' || c.relname || '.' || a.attname
                          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                          WHERE a.attcompression = 'l' AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'm') AND {OURS}
-                           AND c.oid <> ALL($1) ORDER BY 1"
+                           AND c.oid <> ALL($1) ORDER BY 2"
                     ),
                     &[&without],
                 )
@@ -66,13 +77,19 @@ impl Needs {
             .await
             .map_err(session.explain())?;
         Ok(Self {
-            xml: xml.iter().map(|row| row.get(0)).collect(),
-            lz4: lz4.iter().map(|row| row.get(0)).collect(),
+            xml: xml.iter().map(column).collect(),
+            lz4: lz4.iter().map(column).collect(),
             extensions: extensions
                 .iter()
                 .map(|row| (row.get(0), row.get(1)))
                 .collect(),
         })
+    }
+
+    /// What is needed where only the rows of `copied` relations arrive, and others are not `there` at all.
+    pub(super) fn keep(&mut self, copied: impl Fn(u32) -> bool, there: impl Fn(u32) -> bool) {
+        self.xml.retain(|column| copied(column.relation));
+        self.lz4.retain(|column| there(column.relation));
     }
 
     /// Refuses what the target's server does not have.
@@ -84,7 +101,7 @@ impl Needs {
             return Err(match error.code() {
                 Some(&tokio_postgres::error::SqlState::FEATURE_NOT_SUPPORTED) => lacks(
                     "was built without libxml, which reads the values of",
-                    &self.xml,
+                    &labels(&self.xml),
                     "use a server with libxml for the target, or exclude the tables",
                 ),
                 _ => target.explain()(error),
@@ -101,7 +118,7 @@ impl Needs {
             if !row.get::<_, bool>(0) {
                 return Err(lacks(
                     "was built without lz4, which compresses",
-                    &self.lz4,
+                    &labels(&self.lz4),
                     "use a server with lz4 for the target, or ALTER TABLE ... ALTER COLUMN ... SET COMPRESSION pglz at the source",
                 ));
             }
@@ -139,6 +156,17 @@ impl Needs {
             "update their packages on the target's host",
         ))
     }
+}
+
+fn column(row: &Row) -> Column {
+    Column {
+        relation: row.get(0),
+        label: row.get(1),
+    }
+}
+
+fn labels(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.label.clone()).collect()
 }
 
 fn lacks(what: &str, names: &[String], hint: &str) -> Error {

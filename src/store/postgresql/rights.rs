@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::Session;
 use super::roles::Roles;
 use super::survey::OURS;
 use crate::error::Result;
 
 /// One privilege of one role. `PUBLIC` is the empty name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Grant {
     to: String,
     by: String,
@@ -17,10 +19,10 @@ struct Grant {
 }
 
 /// What one object says of roles.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Right {
     /// The catalogue it comes from, and its oid there.
-    object: (u32, u32),
+    pub(super) object: (u32, u32),
     /// In words: `table public.users`.
     name: String,
     /// Whether it goes when none of its roles is there: policies, user mappings, default privileges.

@@ -338,22 +338,47 @@ impl Inheritance {
     }
 }
 
+/// An entry's object as `ALTER` names it, if it has an owner.
+fn owned_object(entry: &Entry) -> Option<String> {
+    if entry.owner.is_empty() {
+        return None;
+    }
+    if BY_NAME.contains(&entry.kind.as_str()) {
+        let kind = if entry.kind == "PROCEDURAL LANGUAGE" {
+            "LANGUAGE"
+        } else {
+            entry.kind.as_str()
+        };
+        return Some(match &entry.schema {
+            Some(schema) => format!("{kind} {}.{}", quoted(schema), quoted(entry.tag())),
+            None => format!("{kind} {}", quoted(entry.tag())),
+        });
+    }
+    if !BY_DROP.contains(&entry.kind.as_str()) {
+        return None;
+    }
+    let object = entry.drop().strip_prefix("DROP ")?;
+    Some(object.trim_end().trim_end_matches(';').to_owned())
+}
+
+/// What gives an entry's object to its owner on the source.
+pub(super) fn owner_as_it_was(entry: &Entry) -> Option<String> {
+    let object = owned_object(entry)?;
+    Some(format!("ALTER {object} OWNER TO {}", quoted(&entry.owner)))
+}
+
+/// Whether an entry's own statement names roles.
+pub(super) fn names_roles(entry: &Entry) -> bool {
+    entry.kind == "USER MAPPING"
+        || (entry.kind == "POLICY" && policy_roles(entry.definition()).is_some())
+}
+
 /// Finds out who gets an entry's object.
 pub(super) fn inheritance(entry: &Entry, roles: &Roles) -> Inheritance {
     let mut found = Inheritance::default();
-    if entry.owner.is_empty() {
+    let Some(object) = owned_object(entry) else {
         return found;
-    }
-    let kind = if entry.kind == "PROCEDURAL LANGUAGE" {
-        "LANGUAGE"
-    } else {
-        entry.kind.as_str()
     };
-    let named = BY_NAME.contains(&entry.kind.as_str());
-    let dropped = entry.drop().strip_prefix("DROP ");
-    if !named && (!BY_DROP.contains(&entry.kind.as_str()) || dropped.is_none()) {
-        return found;
-    }
     if entry.kind == "SCHEMA" && entry.tag() == "public" && !roles.superuser {
         found.excused = true;
         return found;
@@ -369,14 +394,6 @@ pub(super) fn inheritance(entry: &Entry, roles: &Roles) -> Inheritance {
         return found;
     }
     heir.clone_into(&mut found.heir);
-    let object = match (named, &entry.schema) {
-        (true, Some(schema)) => format!("{kind} {}.{}", quoted(schema), quoted(entry.tag())),
-        (true, None) => format!("{kind} {}", quoted(entry.tag())),
-        (false, _) => {
-            let object = dropped.unwrap_or_default();
-            object.trim_end().trim_end_matches(';').to_owned()
-        }
-    };
     found.statement = Some(format!("ALTER {object} OWNER TO {}", quoted(heir)));
     found
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use super::connection::{Session, quoted};
@@ -9,7 +10,7 @@ use super::survey::{OURS, class_oid, unreadable_error};
 use crate::error::Result;
 
 /// A sequence's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sequence {
     pub(super) schema: String,
     pub(super) name: String,

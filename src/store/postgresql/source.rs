@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
+use super::lineage::Lineage;
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
 use super::{
@@ -60,6 +61,7 @@ struct Asked {
     rights: Vec<super::rights::Right>,
     collations: Vec<super::collations::Collation>,
     needs: super::needs::Needs,
+    lineage: Option<Lineage>,
 }
 
 impl Source {
@@ -171,6 +173,7 @@ impl Source {
         &self,
         number: u32,
         binary: bool,
+        lineage: bool,
         tables: &[Table],
         gone: &HashSet<(u32, u32)>,
     ) -> Result<Asked> {
@@ -228,6 +231,11 @@ impl Source {
             rights: super::rights::read(keeper, gone).await?,
             collations: super::collations::used(keeper, number, gone).await?,
             needs: super::needs::Needs::of(keeper, number, &copied, gone).await?,
+            lineage: if lineage {
+                Some(Lineage::read(keeper, tables, gone).await?)
+            } else {
+                None
+            },
         })
     }
 
@@ -283,16 +291,7 @@ impl store::Source for Source {
         let keeper = &*self.keeper()?;
         let (number, text) = survey::version(keeper).await?;
         let major = number / 10_000;
-        if major > target.major {
-            return Err(Error::new(
-                Kind::Verify,
-                format!(
-                    "the target's PostgreSQL {} is older than the source's {text}",
-                    target.version
-                ),
-            )
-            .hint("upgrade the target first: what the newer version has cannot be copied into the older one"));
-        }
+        survey::refuse_older(major, &text, target)?;
         let dump = super::dump::PgDump::find(major).await?;
         let traits = traits::read(keeper, number).await?;
         let since = Instant::now();
@@ -321,7 +320,7 @@ impl store::Source for Source {
         // pg_dump takes its time, and not all of the server.
         let (toc, asked) = tokio::try_join!(
             dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
-            self.ask(number, binary, &tables, &gone)
+            self.ask(number, binary, target.is_archive(), &tables, &gone)
         )?;
         let left_out = tables
             .iter()
@@ -336,7 +335,7 @@ impl store::Source for Source {
                 .collect()
         };
         let definitions = Definitions {
-            dump,
+            dump: Some(dump),
             kept: with_fate(Fate::Keep),
             conditions: asked.conditions.clone(),
             traits: traits.clone(),
@@ -350,6 +349,8 @@ impl store::Source for Source {
             rights: asked.rights,
             collations: asked.collations,
             needs: asked.needs,
+            lineage: asked.lineage,
+            uncatalogued: HashSet::new(),
             major,
         };
         let survey = Survey {
@@ -449,7 +450,7 @@ impl store::Source for Source {
     async fn digest(&self) -> Result<Digest> {
         let session = self.session().await?;
         let mut digest = Digest::default();
-        catalogue::each(&session, &self.fixed().gone, |object, definition| {
+        catalogue::each(&session, &self.fixed().gone, |_, object, definition| {
             digest.add(object, definition);
         })
         .await?;

@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::Session;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Encoding, Fate, Part, Selection};
+use crate::store::{Encoding, Fate, Part, Selection, Server};
 
 /// A table, partitioned or not, that belongs to no extension.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Table {
     pub(super) oid: u32,
     pub(super) schema: String,
@@ -20,6 +22,9 @@ pub(super) struct Table {
     pub(super) bytes: u64,
     pub(super) fate: Fate,
 }
+
+/// The oid of `pg_class`, in every database (`pg_class.h`).
+pub(super) const CLASS: u32 = 1259;
 
 /// Schemas of applications.
 pub(super) const OURS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
@@ -42,6 +47,23 @@ pub(super) async fn version(session: &Session) -> Result<(u32, String)> {
         .hint("version 12 is the oldest that works"));
     }
     Ok((number, row.get(1)))
+}
+
+/// Refuses a target that is older than the data's server.
+pub(super) fn refuse_older(major: u32, version: &str, target: &Server) -> Result<()> {
+    if major <= target.major {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "the target's PostgreSQL {} is older than the source's {version}",
+            target.version
+        ),
+    )
+    .hint(
+        "upgrade the target first: what the newer version has cannot be copied into the older one",
+    ))
 }
 
 /// All tables, with what the selection makes of them. What is said of a partitioned table holds for its partitions.
@@ -78,9 +100,15 @@ pub(super) async fn tables(session: &Session, selection: &Selection) -> Result<V
             }
         })
         .collect();
+    inherit(&mut tables);
+    Ok(tables)
+}
+
+/// What is said of a partitioned table holds for its partitions.
+pub(super) fn inherit(tables: &mut [Table]) {
     let said: HashMap<u32, (Option<u32>, Fate)> =
         tables.iter().map(|t| (t.oid, (t.parent, t.fate))).collect();
-    for table in &mut tables {
+    for table in tables {
         let mut above = table.parent;
         while let Some((parent, fate)) = above.and_then(|oid| said.get(&oid)) {
             if table.fate == Fate::Copy {
@@ -89,7 +117,6 @@ pub(super) async fn tables(session: &Session, selection: &Selection) -> Result<V
             above = *parent;
         }
     }
-    Ok(tables)
 }
 
 /// Whatever cannot exist without these tables, as (catalogue, oid); and in words, what of it is not a part of them.

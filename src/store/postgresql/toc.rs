@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 
 use super::roles::BY_DROP;
@@ -70,7 +71,8 @@ impl Words {
 }
 
 /// Where in a restore an entry belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Section {
     /// Wherever the entry before it is: comments and grants.
     Along,
@@ -105,7 +107,38 @@ pub(super) struct Entry {
     needs: u32,
 }
 
+/// What an entry has beside its texts.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) id: i64,
+    pub(super) object: (u32, u32),
+    pub(super) kind: Word,
+    pub(super) section: Section,
+    pub(super) schema: Option<Word>,
+    pub(super) owner: Word,
+    pub(super) tablespace: Option<Word>,
+}
+
 impl Entry {
+    /// One whose texts are still to come.
+    fn new(head: Head) -> Self {
+        Self {
+            id: head.id,
+            object: head.object,
+            kind: head.kind,
+            section: head.section,
+            schema: head.schema,
+            owner: head.owner,
+            tablespace: head.tablespace,
+            page: Arc::default(),
+            start: 0,
+            tag: 0,
+            definition: 0,
+            drop: 0,
+            needs: 0,
+        }
+    }
+
     fn text(&self, from: u32, to: u32) -> &str {
         &self.page[from as usize..to as usize]
     }
@@ -179,7 +212,7 @@ impl Toc {
 
 /// Puts entries' texts into pages.
 #[derive(Default)]
-struct Binder {
+pub(super) struct Binder {
     page: String,
     /// Entries whose page is still open.
     open: Vec<Entry>,
@@ -187,7 +220,9 @@ struct Binder {
 }
 
 impl Binder {
-    fn add(&mut self, mut entry: Entry, texts: [&str; 4]) {
+    /// Takes in an entry: its tag, definition, what drops it, and the numbers that it needs, each followed by a blank.
+    pub(super) fn add(&mut self, head: Head, texts: [&str; 4]) {
+        let mut entry = Entry::new(head);
         let length: usize = texts.iter().map(|text| text.len()).sum();
         if self.page.len() + length > PAGE {
             self.close();
@@ -213,6 +248,14 @@ impl Binder {
             entry.page = page.clone();
             Arc::new(entry)
         }));
+    }
+
+    /// All that was taken in, in order.
+    pub(super) fn bind(mut self) -> Toc {
+        self.close();
+        Toc {
+            entries: self.entries,
+        }
     }
 }
 
@@ -254,7 +297,6 @@ async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, Strin
     let count = from.int().await?;
     let mut words = Words::default();
     let mut binder = Binder::default();
-    let nothing = Arc::new(String::new());
     let (mut tag, mut definition, mut drop, mut needs) =
         (String::new(), String::new(), String::new(), String::new());
     for _ in 0..count {
@@ -303,7 +345,7 @@ async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, Strin
         // The custom format's own part: where the rows are.
         from.byte().await?;
         from.bytes(from.offset).await?;
-        let entry = Entry {
+        let head = Head {
             id,
             object,
             kind,
@@ -311,19 +353,10 @@ async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, Strin
             schema,
             owner,
             tablespace,
-            page: nothing.clone(),
-            start: 0,
-            tag: 0,
-            definition: 0,
-            drop: 0,
-            needs: 0,
         };
-        binder.add(entry, [&tag, &definition, &drop, &needs]);
+        binder.add(head, [&tag, &definition, &drop, &needs]);
     }
-    binder.close();
-    Ok(Toc {
-        entries: binder.entries,
-    })
+    Ok(binder.bind())
 }
 
 /// A table's access method is not in its definition: `pg_restore` sets it beforehand.
@@ -463,7 +496,7 @@ mod tests {
         let mut words = Words::default();
         let mut binder = Binder::default();
         for id in [7, 8] {
-            let entry = Entry {
+            let head = Head {
                 id,
                 object: (1, 2),
                 kind: words.word("FUNCTION"),
@@ -471,22 +504,13 @@ mod tests {
                 schema: None,
                 owner: words.word("o"),
                 tablespace: None,
-                page: Arc::default(),
-                start: 0,
-                tag: 0,
-                definition: 0,
-                drop: 0,
-                needs: 0,
             };
-            binder.add(entry, ["f()", "CREATE", "DROP", "3 4 "]);
+            binder.add(head, ["f()", "CREATE", "DROP", "3 4 "]);
         }
-        binder.close();
-        let mut entry = Entry::clone(&binder.entries[1]);
+        let toc = binder.bind();
+        let mut entry = Entry::clone(&toc.entries[1]);
         entry.redefine("CREATE OR REPLACE");
-        for (entry, definition) in [
-            (&entry, "CREATE OR REPLACE"),
-            (&*binder.entries[1], "CREATE"),
-        ] {
+        for (entry, definition) in [(&entry, "CREATE OR REPLACE"), (&*toc.entries[1], "CREATE")] {
             assert_eq!(
                 (entry.tag(), entry.definition(), entry.drop()),
                 ("f()", definition, "DROP")

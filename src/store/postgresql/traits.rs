@@ -1,11 +1,16 @@
 //! How a database was created: its encoding and locale, and what follows from them for sessions and COPY.
 
+use serde::{Deserialize, Serialize};
+
 use super::connection::{Session, literal};
 use crate::error::Result;
 use crate::store::Encoding;
 
+/// The search path where nobody has set one.
+pub(super) const DEFAULT_PATH: &str = "\"$user\", public";
+
 /// How a database was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Traits {
     pub(super) encoding: String,
     pub(super) collate: String,
@@ -55,7 +60,7 @@ pub(super) async fn read(session: &Session, version: u32) -> Result<Traits> {
         search_path: row
             .get::<_, Option<String>>(7)
             .filter(|path| !path.is_empty())
-            .unwrap_or_else(|| "\"$user\", public".to_owned()),
+            .unwrap_or_else(|| DEFAULT_PATH.to_owned()),
     })
 }
 

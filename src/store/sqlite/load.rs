@@ -47,7 +47,7 @@ pub(super) fn prepare(path: &Path, definitions: &Definitions) -> Result<Connecti
 
 /// A virtual table that is copied gets its shadows as tables, and itself comes last; one whose rows do not come is made
 /// anew, and makes its shadows itself.
-fn is_made_here(table: &Table) -> bool {
+pub(super) fn is_made_here(table: &Table) -> bool {
     match table.fate {
         Fate::Exclude => false,
         Fate::Copy => !table.is_virtual,

@@ -13,20 +13,25 @@ use super::{Context, Server, Source, Target, Unable};
 use crate::config::job::{Endpoint, Publish, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 
+mod by_hand;
 mod connection;
 mod copy;
 mod finish;
+mod inserts;
 mod kept;
+mod literals;
 mod live;
 mod load;
 mod lock;
 mod place;
+pub(super) mod portable;
 mod publish;
 mod room;
 mod rows;
 mod schema;
 mod script;
 mod source;
+mod stored;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Checksum, Chunk};
 
 /// About how big a chunk is.
-const CHUNK: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 256 * 1024;
 
 const NULL: u8 = 0;
 const INTEGER: u8 = 1;
@@ -20,21 +20,26 @@ const BLOB: u8 = 4;
 /// Appends a row of so many values.
 pub(super) fn encode(row: &Row<'_>, values: usize, out: &mut impl BufMut) -> rusqlite::Result<()> {
     for index in 0..values {
-        match row.get_ref(index)? {
-            ValueRef::Null => out.put_u8(NULL),
-            ValueRef::Integer(value) => {
-                out.put_u8(INTEGER);
-                out.put_i64_le(value);
-            }
-            ValueRef::Real(value) => {
-                out.put_u8(REAL);
-                out.put_f64_le(value);
-            }
-            ValueRef::Text(text) => bytes(TEXT, text, out),
-            ValueRef::Blob(blob) => bytes(BLOB, blob, out),
-        }
+        put(row.get_ref(index)?, out);
     }
     Ok(())
+}
+
+/// Appends one value.
+pub(super) fn put(value: ValueRef<'_>, out: &mut impl BufMut) {
+    match value {
+        ValueRef::Null => out.put_u8(NULL),
+        ValueRef::Integer(value) => {
+            out.put_u8(INTEGER);
+            out.put_i64_le(value);
+        }
+        ValueRef::Real(value) => {
+            out.put_u8(REAL);
+            out.put_f64_le(value);
+        }
+        ValueRef::Text(text) => bytes(TEXT, text, out),
+        ValueRef::Blob(blob) => bytes(BLOB, blob, out),
+    }
 }
 
 fn bytes(tag: u8, value: &[u8], out: &mut impl BufMut) {
@@ -45,7 +50,7 @@ fn bytes(tag: u8, value: &[u8], out: &mut impl BufMut) {
 }
 
 /// Takes the next value off the front.
-fn decode<'a>(data: &mut &'a [u8]) -> Option<ValueRef<'a>> {
+pub(super) fn decode<'a>(data: &mut &'a [u8]) -> Option<ValueRef<'a>> {
     fn take<'a>(data: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
         let (value, rest) = data.split_at_checked(length)?;
         *data = rest;

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
+use serde::{Deserialize, Serialize};
 
 use super::connection::quoted;
+use super::stored;
 use crate::store::catalogue::Catalogue;
 use crate::store::selection::{Fate, Selection};
 
 /// One row of `sqlite_schema` that has SQL of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Object {
     pub(super) kind: String,
     pub(super) name: String,
@@ -19,8 +21,14 @@ pub(super) struct Object {
     pub(super) sql: String,
 }
 
+/// The names that a rowid has, unless a column is called so.
+pub(super) const ALIASES: [Alias; 3] = ["rowid", "_rowid_", "oid"];
+
+/// One of them.
+pub(super) type Alias = &'static str;
+
 /// One table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) sql: String,
@@ -30,9 +38,11 @@ pub(super) struct Table {
     /// The virtual table whose shadow it is.
     pub(super) shadow_of: Option<String>,
     /// The name under which the rowid can be reached, where it is not one of the columns.
-    pub(super) rowid: Option<&'static str>,
+    #[serde(with = "stored::alias")]
+    pub(super) rowid: Option<Alias>,
     /// The name under which the rowid can be reached, a column or not.
-    pub(super) key: Option<&'static str>,
+    #[serde(with = "stored::alias")]
+    pub(super) key: Option<Alias>,
     /// Without generated ones.
     pub(super) columns: Vec<String>,
 }
@@ -43,14 +53,18 @@ impl Table {
         self.columns.len() + usize::from(self.rowid.is_some())
     }
 
-    /// The rowid, where it is not a column, and the columns; quoted.
-    pub(super) fn list(&self) -> String {
+    /// The rowid, where it is not a column, and the columns.
+    pub(super) fn names(&self) -> Vec<String> {
         self.rowid
             .map(str::to_owned)
             .into_iter()
-            .chain(self.columns.iter().map(|column| quoted(column)))
-            .collect::<Vec<_>>()
-            .join(", ")
+            .chain(self.columns.iter().cloned())
+            .collect()
+    }
+
+    /// The same, quoted: the rowid is found in quotes, too.
+    pub(super) fn list(&self) -> String {
+        list(&self.names())
     }
 
     /// Reads its rows in the order in which they are stored.
@@ -73,8 +87,14 @@ impl Table {
     }
 }
 
+/// Names in a row, quoted.
+pub(super) fn list(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    quoted.join(", ")
+}
+
 /// What belongs to the file and not to a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Settings {
     pub(super) page_size: i64,
     pub(super) page_count: i64,
@@ -118,7 +138,7 @@ impl Settings {
 pub(super) type Statistics = Vec<(String, Vec<Vec<Value>>)>;
 
 /// Everything in a database but its rows, at one point in time.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Definitions {
     pub(super) tables: Vec<Table>,
     /// Indexes, views and triggers.
@@ -127,6 +147,7 @@ pub struct Definitions {
     /// AUTOINCREMENT's counters.
     pub(super) sequences: BTreeMap<String, i64>,
     /// The planner's statistics on tables whose rows are copied, where rows travel one by one.
+    #[serde(with = "stored::statistics")]
     pub(super) statistics: Statistics,
     /// The file's permissions.
     pub(super) mode: u32,
@@ -323,9 +344,7 @@ fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rus
             .prepare_cached("SELECT 1 FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'")?
             .exists([&table.name])?;
     if !without_rowid {
-        table.key = ["rowid", "_rowid_", "oid"]
-            .into_iter()
-            .find(|name| !names.contains(*name));
+        table.key = ALIASES.into_iter().find(|name| !names.contains(*name));
         if !is_rowid {
             table.rowid = table.key;
         }

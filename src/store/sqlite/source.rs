@@ -119,6 +119,7 @@ fn connect(file: &Path) -> Result<(Connection, bool)> {
 fn survey(
     connection: &Connection,
     selection: &Selection,
+    row_by_row: bool,
 ) -> rusqlite::Result<(Definitions, Vec<Part>)> {
     if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
@@ -126,7 +127,7 @@ fn survey(
     connection.execute_batch("BEGIN")?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     let mut definitions = Definitions::read(connection, selection)?;
-    if !super::load::whole(selection) {
+    if row_by_row {
         definitions.broken_keys = broken_keys(connection)?;
         definitions.statistics = statistics(connection, |name| {
             definitions
@@ -146,7 +147,7 @@ fn survey(
             id: 0,
             schema: None,
             name: table.name.clone(),
-            columns: table.columns.clone(),
+            columns: table.names(),
             encoding: Encoding::Rows,
             rows,
             bytes,
@@ -204,13 +205,16 @@ impl Source for SqliteSource {
         self.place.identity()
     }
 
-    async fn survey(&self, _target: &Server) -> Result<Survey> {
+    async fn survey(&self, target: &Server) -> Result<Survey> {
         let file = self.place.file.clone();
         let selection = Arc::clone(&self.context.selection);
+        // Pages do not go to an archive.
+        let row_by_row = !super::load::whole(&selection) || target.is_archive();
         let (definitions, parts) = self
             .session()?
             .run(move |connection, _| {
-                let (mut definitions, parts) = survey(connection, &selection).map_err(on(&file))?;
+                let (mut definitions, parts) =
+                    survey(connection, &selection, row_by_row).map_err(on(&file))?;
                 definitions.mode = file
                     .metadata()
                     .map_err(io(format!("cannot reach {}", file.display())))?

@@ -4,7 +4,7 @@ use super::Lab;
 use crate::support::mysql::{Pair, shared};
 use crate::support::postgres::unique;
 
-struct Mysql {
+pub(super) struct Mysql {
     pair: &'static Pair,
     from: String,
     to: String,

@@ -3,7 +3,7 @@
 use super::Lab;
 use crate::support::postgres::{Pair, shared, unique};
 
-struct Postgresql {
+pub(super) struct Postgresql {
     pair: &'static Pair,
     from: String,
     to: String,

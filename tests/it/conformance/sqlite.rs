@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use super::Lab;
 use crate::support::postgres::encode;
 
-struct Sqlite {
+pub(super) struct Sqlite {
     directory: tempfile::TempDir,
 }
 

@@ -9,7 +9,7 @@ use crate::support::dump::assert_equal;
 use crate::support::postgres::{Cluster, Must, tools, unique};
 
 /// Roles that the fixture speaks of.
-const ROLES: &str =
+pub(super) const ROLES: &str =
     "CREATE ROLE fixture_reader; CREATE ROLE fixture_writer; CREATE ROLE \"Fixture \"\"owner\"\"\"";
 
 #[test]
@@ -143,8 +143,12 @@ fn objects_go_to_the_tablespace_of_the_same_name_and_to_the_default_where_there_
     );
 }
 
+/// What makes the roles of a cluster with the regression database.
+pub(super) const REGRESSION_ROLES: &str = "SELECT string_agg(format('CREATE ROLE %I;', rolname), ' ') FROM pg_roles \
+    WHERE rolname !~ '^pg_' AND rolname <> 'postgres'";
+
 /// The database that `make installcheck` leaves, in a cluster of its own.
-fn regression_database(source: &Cluster) {
+pub(super) fn regression_database(source: &Cluster) {
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/postgresql-regress");
     assert!(
         files.join("regress.so").exists(),
@@ -209,10 +213,7 @@ fn postgresql_s_own_regression_database_arrives_as_pg_dump_and_pg_restore_would_
         .expect("a number");
     assert!(tables > 500, "only {tables} tables: the tests did not run");
     // Tests of one minor version leave more behind on another: an owner that the target lacks is for other tests.
-    let roles = scene.source(
-        "SELECT string_agg(format('CREATE ROLE %I;', rolname), ' ') FROM pg_roles \
-         WHERE rolname !~ '^pg_' AND rolname <> 'postgres'",
-    );
+    let roles = scene.source(REGRESSION_ROLES);
     target.psql("postgres", &roles);
     scene.bed.once(&scene.write(&scene.job())).expect(0);
     // Columns of some inheriting tables come in another order from every dump: what counts is that ours is no worse.

@@ -6,9 +6,11 @@ pub(crate) mod dump;
 pub(crate) mod icinga;
 pub(crate) mod job;
 pub(crate) mod mysql;
+pub(crate) mod network;
 pub(crate) mod nsca;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
+pub(crate) mod s3;
 
 use std::time::{Duration, Instant};
 

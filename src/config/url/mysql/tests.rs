@@ -243,7 +243,7 @@ proptest! {
             prop_assert_eq!(again.as_ref(), Some(&first.url));
             prop_assert!(MysqlUrl::parse(&first.url).is_some());
             prop_assert!(super::super::place(&first.url) != first.url);
-            prop_assert_eq!(super::super::kind_of(&first.url), StoreKind::Mysql);
+            prop_assert_eq!(super::super::found(&first.url), super::super::Found::Store(StoreKind::Mysql));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey, Target};
 
 mod partial;
+mod portable;
 mod publish;
 mod refusals;
 mod whole;
@@ -30,6 +31,7 @@ fn endpoint(path: &Path) -> Endpoint {
         name: None,
         url: format!("sqlite://{}", path.display()),
         password: None,
+        archive: None,
     }
 }
 

@@ -1,0 +1,226 @@
+//! Where archives lie: a directory, or a bucket of an S3-compatible server.
+//!
+//! What both promise: an object is there whole or not at all, and durable once it is; a path that would lead out of the
+//! archive is refused; no error shows a secret.
+
+mod credentials;
+mod directory;
+mod listing;
+mod profile;
+mod reading;
+mod refusal;
+mod s3;
+mod tls;
+mod transport;
+mod tree;
+mod upload;
+mod watched;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
+
+use crate::config::job::Endpoint;
+use crate::error::{Error, Kind, Result};
+use crate::store::Lookup;
+
+use directory::Directory;
+use s3::S3;
+
+pub use transport::Patience;
+pub use upload::PIECE;
+
+/// An archive's place: all paths are relative to it. Cheap to clone.
+#[derive(Clone)]
+pub struct Bucket(Arc<Place>);
+
+enum Place {
+    Directory(Directory),
+    S3(Arc<S3>),
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its path, relative to the archive.
+    pub path: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was written, by the server's clock.
+    pub modified: DateTime<Utc>,
+}
+
+/// An object that is being written in pieces. It is there once `finish` returns, whole and durable; dropped before, it is
+/// not, and what was sent of it is removed ([`Bucket::settle`] waits for that).
+pub struct Upload(Writer);
+
+enum Writer {
+    Directory(directory::Upload),
+    S3(Box<upload::Upload>),
+}
+
+impl Bucket {
+    /// Opens an archive. Nothing is asked of a server yet.
+    pub async fn open(endpoint: &Endpoint, lookup: &Lookup) -> Result<Self> {
+        Self::open_with(endpoint, lookup, Patience::default()).await
+    }
+
+    /// Opens an archive, with other limits of time than a run has.
+    pub async fn open_with(
+        endpoint: &Endpoint,
+        lookup: &Lookup,
+        patience: Patience,
+    ) -> Result<Self> {
+        let url = &endpoint.url;
+        let place = if url.starts_with("file:") {
+            Place::Directory(Directory::new(url)?)
+        } else if url.starts_with("s3:") {
+            Place::S3(Arc::new(S3::open(endpoint, lookup, patience).await?))
+        } else {
+            let what = format!("`{url}` is not the URL of an archive");
+            return Err(
+                Error::new(Kind::Config, what).hint("file:///DIRECTORY | s3://BUCKET/PREFIX")
+            );
+        };
+        Ok(Self(Arc::new(place)))
+    }
+
+    /// For people and for locks: the URL, without anything secret.
+    pub fn place(&self) -> &str {
+        match &*self.0 {
+            Place::Directory(directory) => directory.place(),
+            Place::S3(s3) => s3.place(),
+        }
+    }
+
+    /// The names of the folders in it. An archive that is not there yet has none.
+    pub async fn folders(&self) -> Result<Vec<String>> {
+        match &*self.0 {
+            Place::Directory(directory) => directory.folders().await,
+            Place::S3(s3) => s3.folders().await,
+        }
+    }
+
+    /// All objects below a folder, in any order.
+    pub async fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        check(folder)?;
+        match &*self.0 {
+            Place::Directory(directory) => directory.list(folder).await,
+            Place::S3(s3) => s3.list(folder).await,
+        }
+    }
+
+    /// A small object as a whole; `None` if it is not there.
+    pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
+        check(path)?;
+        match &*self.0 {
+            Place::Directory(directory) => directory.get(path).await,
+            Place::S3(s3) => s3.get(path).await,
+        }
+    }
+
+    /// An object from this byte on; nothing, if it ends there or before. A connection that is cut is made again, where it
+    /// was; an object that was written anew meanwhile is an error.
+    pub async fn read(&self, path: &str, from: u64) -> Result<BoxStream<'static, Result<Bytes>>> {
+        check(path)?;
+        match &*self.0 {
+            Place::Directory(directory) => directory.read(path, from).await,
+            Place::S3(s3) => reading::read(Arc::clone(s3), path, from).await,
+        }
+    }
+
+    /// Writes a small object, in one step and durably.
+    pub async fn put(&self, path: &str, content: Bytes) -> Result<()> {
+        check(path)?;
+        match &*self.0 {
+            Place::Directory(directory) => {
+                let mut upload = directory.upload(path).await?;
+                upload.write(content).await?;
+                upload.finish().await.map(drop)
+            }
+            Place::S3(s3) => s3.put(path, content).await,
+        }
+    }
+
+    /// Begins to write an object.
+    pub async fn upload(&self, path: &str) -> Result<Upload> {
+        check(path)?;
+        Ok(Upload(match &*self.0 {
+            Place::Directory(directory) => Writer::Directory(directory.upload(path).await?),
+            Place::S3(s3) => Writer::S3(Box::new(upload::Upload::new(Arc::clone(s3), path)?)),
+        }))
+    }
+
+    /// Removes objects, and folders that are empty then; those that are not there are no error.
+    pub async fn delete(&self, paths: Vec<String>) -> Result<()> {
+        paths.iter().try_for_each(|path| check(path))?;
+        match &*self.0 {
+            Place::Directory(directory) => directory.delete(paths).await,
+            Place::S3(s3) => s3.delete(paths).await,
+        }
+    }
+
+    /// Removes what interrupted uploads below a folder have left (parts that no object has), where there are such things.
+    /// A server that does not let us see them is no error.
+    pub async fn clear_uploads(&self, folder: &str) -> Result<()> {
+        check(folder)?;
+        match &*self.0 {
+            Place::Directory(directory) => directory.clear_uploads(folder).await,
+            Place::S3(s3) => s3.clear_uploads(folder).await,
+        }
+    }
+
+    /// Waits until what dropped uploads had sent is removed. Whoever ends the process calls it first.
+    pub async fn settle(&self) {
+        if let Place::S3(s3) = &*self.0 {
+            s3.settle().await;
+        }
+    }
+}
+
+impl Upload {
+    /// Takes bytes in; waits while enough of them are on their way.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        match &mut self.0 {
+            Writer::Directory(upload) => upload.write(bytes).await,
+            Writer::S3(upload) => upload.write(bytes).await,
+        }
+    }
+
+    /// Ends it; returns its length.
+    pub async fn finish(self) -> Result<u64> {
+        match self.0 {
+            Writer::Directory(upload) => upload.finish().await,
+            Writer::S3(upload) => upload.finish().await,
+        }
+    }
+}
+
+/// Paths come from manifests, too, which others may have written.
+fn check(path: &str) -> Result<()> {
+    let fine = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if path.split('/').all(fine) && !path.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let what = format!("{path:?} is not the path of something in an archive");
+    Err(Error::new(Kind::Verify, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_refused() {
+        for path in ["a", "a/b.c/d e", "..a", "a/...", "ä%"] {
+            assert!(check(path).is_ok(), "{path}");
+        }
+        for path in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/..", "./a", "a\0", "a\nb",
+        ] {
+            assert_eq!(check(path).unwrap_err().kind(), Kind::Verify, "{path:?}");
+        }
+    }
+}

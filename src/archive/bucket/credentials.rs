@@ -1,0 +1,296 @@
+//! Who asks an S3 server: keys of the configuration, else the usual chain of Amazon's own tools
+//! (<https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>).
+
+use std::path::PathBuf;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
+use secrecy::ExposeSecret as _;
+
+use super::profile::{Files, Profile};
+use crate::config::archive::Archive;
+use crate::error::{Error, Kind, Result};
+use crate::store::Lookup;
+
+/// Where nothing else says one.
+const REGION: &str = "us-east-1";
+
+/// Who asks.
+pub(super) struct Means {
+    how: How,
+    /// The region of the bucket.
+    pub(super) region: String,
+    /// Where the keys come from, for errors: `the environment`.
+    pub(super) origin: String,
+    /// Who is asked for keys, so that its failures are not taken for the server's.
+    pub(super) giver: Option<Giver>,
+}
+
+/// Who gives keys.
+#[derive(Debug, Clone)]
+pub(super) struct Giver {
+    /// With the port.
+    pub(super) host: String,
+    /// It is of this machine: no proxy stands between, and where there is none nobody answers.
+    pub(super) neighbour: bool,
+}
+
+enum How {
+    Keys(AwsCredential),
+    /// A token in a file, changed for keys by Amazon's security token service.
+    WebIdentity {
+        token_file: String,
+        role: String,
+        session: Option<String>,
+        service: Option<String>,
+    },
+    /// A container's task, on ECS.
+    Task {
+        path: String,
+    },
+    /// A container's pod, on EKS.
+    Pod {
+        url: String,
+        token_file: String,
+    },
+    /// The virtual machine.
+    Instance {
+        service: Option<String>,
+    },
+}
+
+/// Hosts that give keys to who is on their machine, without encryption.
+const NEIGHBOURS: &[&str] = &[
+    "169.254.169.254",
+    "169.254.170.2",
+    "169.254.170.23",
+    "[fd00:ec2::254]",
+    "[fd00:ec2::23]",
+];
+
+impl Means {
+    /// Finds out. Asks nobody over the network.
+    pub(super) async fn find(archive: &Archive, place: &str, lookup: &Lookup) -> Result<Self> {
+        let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let files = files(&variable);
+        let (how, origin, profile) = if let Some(key_id) = &archive.access_key_id {
+            let Some(secret) = &archive.secret_access_key else {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("{place} has an access_key_id and no secret_access_key"),
+                ));
+            };
+            let secret = secret.resolve(&**lookup).await;
+            let secret = secret
+                .map_err(|error| error.within(format!("the secret_access_key of {place}")))?;
+            let keys = AwsCredential {
+                key_id: key_id.clone(),
+                secret_key: secret.expose_secret().to_owned(),
+                token: None,
+            };
+            (How::Keys(keys), "the configuration".to_owned(), None)
+        } else if let Some(name) = &archive.profile {
+            named(name, place, &files)?
+        } else {
+            chain(place, &variable, &files)?
+        };
+        let region = archive
+            .region
+            .clone()
+            .or_else(|| variable("AWS_REGION"))
+            .or_else(|| variable("AWS_DEFAULT_REGION"))
+            .or_else(|| profile.and_then(|profile| profile.region))
+            .unwrap_or_else(|| REGION.to_owned());
+        let giver = how.giver(&region);
+        Ok(Self {
+            how,
+            region,
+            origin,
+            giver,
+        })
+    }
+
+    /// Tells the library.
+    pub(super) fn apply(self, builder: AmazonS3Builder) -> AmazonS3Builder {
+        use AmazonS3ConfigKey as Key;
+        let set = |builder: AmazonS3Builder, key, value: Option<String>| match value {
+            Some(value) => builder.with_config(key, value),
+            None => builder,
+        };
+        match self.how {
+            How::Keys(keys) => set(
+                builder
+                    .with_access_key_id(keys.key_id)
+                    .with_secret_access_key(keys.secret_key),
+                Key::Token,
+                keys.token,
+            ),
+            How::WebIdentity {
+                token_file,
+                role,
+                session,
+                service,
+            } => {
+                let builder = set(builder, Key::WebIdentityTokenFile, Some(token_file));
+                let builder = set(builder, Key::RoleArn, Some(role));
+                let builder = set(builder, Key::RoleSessionName, session);
+                set(builder, Key::StsEndpoint, service)
+            }
+            How::Task { path } => set(builder, Key::ContainerCredentialsRelativeUri, Some(path)),
+            How::Pod { url, token_file } => {
+                let builder = set(builder, Key::ContainerCredentialsFullUri, Some(url));
+                set(
+                    builder,
+                    Key::ContainerAuthorizationTokenFile,
+                    Some(token_file),
+                )
+            }
+            How::Instance { service } => set(builder, Key::MetadataEndpoint, service),
+        }
+    }
+}
+
+impl How {
+    fn giver(&self, region: &str) -> Option<Giver> {
+        let host = |url: &str| {
+            let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+            rest.split('/').next().unwrap_or_default().to_owned()
+        };
+        let host = match self {
+            Self::Keys(_) => return None,
+            Self::WebIdentity { service, .. } => service
+                .as_deref()
+                .map_or_else(|| format!("sts.{region}.amazonaws.com"), host),
+            Self::Task { .. } => "169.254.170.2".to_owned(),
+            Self::Pod { url, .. } => host(url),
+            Self::Instance { service } => service
+                .as_deref()
+                .map_or_else(|| "169.254.169.254".to_owned(), host),
+        };
+        let neighbour = !matches!(self, Self::WebIdentity { .. });
+        Some(Giver { host, neighbour })
+    }
+}
+
+type Choice = (How, String, Option<Profile>);
+
+fn named(name: &str, place: &str, files: &Files) -> Result<Choice> {
+    let Some(mut profile) = files.profile(name)? else {
+        let paths: Vec<String> = [&files.credentials, &files.config]
+            .into_iter()
+            .flatten()
+            .map(|path| path.display().to_string())
+            .collect();
+        let what = format!("there is no profile `{name}`, which {place} names");
+        return Err(Error::new(Kind::Config, what).hint(if paths.is_empty() {
+            "set HOME, AWS_SHARED_CREDENTIALS_FILE or AWS_CONFIG_FILE: nothing says where profiles are".to_owned()
+        } else {
+            format!("it was looked for in {}", paths.join(" and "))
+        }));
+    };
+    let Some(keys) = profile.credential.take() else {
+        let what = format!("profile `{name}` has no aws_access_key_id and aws_secret_access_key");
+        return Err(Error::new(Kind::Config, what));
+    };
+    Ok((How::Keys(keys), format!("profile `{name}`"), Some(profile)))
+}
+
+fn chain(place: &str, variable: &dyn Fn(&str) -> Option<String>, files: &Files) -> Result<Choice> {
+    match (
+        variable("AWS_ACCESS_KEY_ID"),
+        variable("AWS_SECRET_ACCESS_KEY"),
+    ) {
+        (Some(key_id), Some(secret_key)) => {
+            let keys = AwsCredential {
+                key_id,
+                secret_key,
+                token: variable("AWS_SESSION_TOKEN"),
+            };
+            return Ok((How::Keys(keys), "the environment".to_owned(), None));
+        }
+        (None, None) => {}
+        (id, _) => {
+            let missing = if id.is_some() {
+                "AWS_SECRET_ACCESS_KEY"
+            } else {
+                "AWS_ACCESS_KEY_ID"
+            };
+            let what = format!("there is half of a key for {place}: {missing} is not set");
+            return Err(Error::new(Kind::Config, what));
+        }
+    }
+    if let Some(token_file) = variable("AWS_WEB_IDENTITY_TOKEN_FILE") {
+        let Some(role) = variable("AWS_ROLE_ARN") else {
+            let what = "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not";
+            return Err(Error::new(Kind::Config, what));
+        };
+        let how = How::WebIdentity {
+            token_file,
+            role,
+            session: variable("AWS_ROLE_SESSION_NAME"),
+            service: variable("AWS_ENDPOINT_URL_STS"),
+        };
+        return Ok((how, "the web identity".to_owned(), None));
+    }
+    let mut found = match variable("AWS_PROFILE") {
+        Some(name) => return named(&name, place, files),
+        None => files.profile("default")?,
+    };
+    if let Some(keys) = found.as_mut().and_then(|profile| profile.credential.take()) {
+        return Ok((How::Keys(keys), "profile `default`".to_owned(), found));
+    }
+    if let Some(path) = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+        let origin = "the container's task".to_owned();
+        return Ok((How::Task { path }, origin, found));
+    }
+    if let Some(url) = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
+        let Some(token_file) = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
+            let what = "AWS_CONTAINER_CREDENTIALS_FULL_URI is supported only with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+            return Err(Error::new(Kind::Config, what));
+        };
+        let neighbour = |url: &str| {
+            let host = url.strip_prefix("http://").unwrap_or_default();
+            let host = host.split('/').next().unwrap_or_default();
+            let name = if host.starts_with('[') {
+                host.split_inclusive(']').next().unwrap_or_default()
+            } else {
+                host.split(':').next().unwrap_or_default()
+            };
+            NEIGHBOURS.contains(&name) || matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+        };
+        if !url.starts_with("https://") && !neighbour(&url) {
+            let what = "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https:// nor of this machine";
+            return Err(Error::new(Kind::Config, what));
+        }
+        let origin = "the container's pod".to_owned();
+        return Ok((How::Pod { url, token_file }, origin, found));
+    }
+    if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
+        return Err(Error::new(
+            Kind::Config,
+            format!("there are no credentials for {place}"),
+        )
+        .hint(NONE));
+    }
+    let how = How::Instance {
+        service: variable("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+            .map(|url| url.trim_end_matches('/').to_owned()),
+    };
+    Ok((how, "this machine's metadata service".to_owned(), found))
+}
+
+/// What to do where there are none.
+pub(super) const NONE: &str = "set access_key_id and secret_access_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a `profile`, or give this machine a role";
+
+fn files(variable: &dyn Fn(&str) -> Option<String>) -> Files {
+    let home = variable("HOME").map(PathBuf::from);
+    let file = |name: &str, usual: &str| {
+        variable(name)
+            .map(PathBuf::from)
+            .or_else(|| home.as_ref().map(|home| home.join(usual)))
+    };
+    Files {
+        credentials: file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
+        config: file("AWS_CONFIG_FILE", ".aws/config"),
+    }
+}

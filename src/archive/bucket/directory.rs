@@ -1,0 +1,345 @@
+//! An archive in a directory. A file is written under another name, synced, and renamed.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
+
+use super::Object;
+use super::tree::Root;
+use crate::config::percent_decoded;
+use crate::error::{Error, Kind, Result, io};
+
+/// Ends the name of a file that is being written.
+const PARTIAL: &str = ".partial";
+/// How much is read, or gathered before it is written.
+const CHUNK: usize = 512 * 1024;
+/// Rows of people lie there: nobody else's business.
+const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+/// The archive.
+pub(super) struct Directory {
+    root: Arc<Root>,
+    place: String,
+}
+
+impl Directory {
+    /// Understands the URL; the directory need not be there.
+    pub(super) fn new(url: &str) -> Result<Self> {
+        let bad = |why: &str| {
+            let what = format!("`{url}` cannot be used: {why}");
+            Error::new(Kind::Config, what).hint("file:///DIRECTORY")
+        };
+        let path = url
+            .strip_prefix("file://")
+            .filter(|path| path.starts_with('/'))
+            .ok_or_else(|| bad("the path is not absolute"))?;
+        if path.contains(['?', '#']) {
+            return Err(bad(
+                "options are not supported (write %3F for a question mark, %23 for #)",
+            ));
+        }
+        let path = percent_decoded(path).ok_or_else(|| {
+            bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)")
+        })?;
+        if path.contains(&0) {
+            return Err(bad("there is a zero byte in the path"));
+        }
+        Ok(Self {
+            root: Arc::new(Root(PathBuf::from(OsString::from_vec(path)))),
+            place: url.to_owned(),
+        })
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(super) async fn folders(&self) -> Result<Vec<String>> {
+        self.blocking(|root| {
+            let Some(folder) = root.open()? else {
+                return Ok(Vec::new());
+            };
+            let mut names = Vec::new();
+            for name in root.names(&folder, "")? {
+                if !name.starts_with('.') && root.folder(&folder, &name, &name)?.is_some() {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        })
+        .await
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        let folder = folder.to_owned();
+        self.blocking(move |root| {
+            let mut objects = Vec::new();
+            if let Some(found) = root.walk(&folder, false)? {
+                root.visit(&found, &folder, &mut |_, path, name, metadata| {
+                    if !is_partial(name) {
+                        let modified = metadata.modified();
+                        objects.push(Object {
+                            path: path.to_owned(),
+                            size: metadata.len(),
+                            modified: modified.map_or_else(|_| Utc::now(), DateTime::from),
+                        });
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(objects)
+        })
+        .await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Bytes>> {
+        let path = path.to_owned();
+        self.blocking(move |root| {
+            let Some(mut file) = root.file(&path)? else {
+                return Ok(None);
+            };
+            let mut content = Vec::new();
+            file.read_to_end(&mut content)
+                .map_err(io(format!("{} cannot be read", root.shown(&path))))?;
+            Ok(Some(content.into()))
+        })
+        .await
+    }
+
+    pub(super) async fn read(
+        &self,
+        path: &str,
+        from: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let path = path.to_owned();
+        let shown = self.root.shown(&path);
+        let unreadable = format!("{shown} cannot be read");
+        let file = self
+            .blocking(move |root| {
+                let mut file = root.file(&path)?.ok_or_else(|| {
+                    Error::new(Kind::Absent, format!("there is no {}", root.shown(&path)))
+                })?;
+                let what = format!("{} cannot be read", root.shown(&path));
+                file.seek(SeekFrom::Start(from)).map_err(io(what))?;
+                Ok(file)
+            })
+            .await?;
+        let chunks = stream::try_unfold(Some(file), move |file| {
+            let unreadable = unreadable.clone();
+            async move {
+                let Some(mut file) = file else {
+                    return Ok(None);
+                };
+                apart(move || {
+                    let mut chunk = Vec::with_capacity(CHUNK);
+                    (&mut file)
+                        .take(CHUNK as u64)
+                        .read_to_end(&mut chunk)
+                        .map_err(io(unreadable))?;
+                    Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), Some(file))))
+                })
+                .await
+            }
+        });
+        Ok(chunks.boxed())
+    }
+
+    pub(super) async fn upload(&self, path: &str) -> Result<Upload> {
+        let path = path.to_owned();
+        self.blocking(move |root| {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let place = root.walk(folder, true)?;
+            let place = place.ok_or_else(|| {
+                let what = format!("{} went away", root.shown(folder));
+                Error::new(Kind::Io, what)
+            })?;
+            let partial = format!(".{name}.{}{PARTIAL}", uuid::Uuid::now_v7().simple());
+            let flags = OFlag::O_WRONLY
+                | OFlag::O_CREAT
+                | OFlag::O_EXCL
+                | OFlag::O_NOFOLLOW
+                | OFlag::O_CLOEXEC;
+            let file = openat(&place, partial.as_str(), flags, FILE_MODE)
+                .map_err(|errno| root.failed(errno, &path, "written"))?;
+            Ok(Upload {
+                shown: root.shown(&path),
+                name: name.to_owned(),
+                partial: Partial {
+                    folder: Arc::new(place),
+                    name: Some(partial),
+                },
+                file: Arc::new(File::from(file)),
+                gathered: BytesMut::new(),
+                length: 0,
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn delete(&self, paths: Vec<String>) -> Result<()> {
+        self.blocking(move |root| {
+            for path in &paths {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let Some(place) = root.walk(folder, false)? else {
+                    continue;
+                };
+                match unlinkat(&place, name, UnlinkatFlags::NoRemoveDir) {
+                    Ok(()) | Err(Errno::ENOENT) => {}
+                    Err(errno) => return Err(root.failed(errno, path, "removed")),
+                }
+            }
+            // As in a bucket, a folder without objects is none.
+            for path in &paths {
+                let mut folder = path.as_str();
+                while let Some((above, _)) = folder.rsplit_once('/') {
+                    folder = above;
+                    let (parent, name) = folder.rsplit_once('/').unwrap_or(("", folder));
+                    let Some(parent) = root.walk(parent, false)? else {
+                        break;
+                    };
+                    match unlinkat(&parent, name, UnlinkatFlags::RemoveDir) {
+                        Ok(()) | Err(Errno::ENOENT) => {}
+                        Err(_) => break,
+                    }
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn clear_uploads(&self, folder: &str) -> Result<()> {
+        let folder = folder.to_owned();
+        self.blocking(move |root| {
+            let Some(found) = root.walk(&folder, false)? else {
+                return Ok(());
+            };
+            root.visit(&found, &folder, &mut |place, path, name, _| {
+                if is_partial(name) {
+                    match unlinkat(place, name, UnlinkatFlags::NoRemoveDir) {
+                        Ok(()) | Err(Errno::ENOENT) => {}
+                        Err(errno) => return Err(root.failed(errno, path, "removed")),
+                    }
+                }
+                Ok(())
+            })?;
+            // As in a bucket, a folder without objects is none.
+            root.prune(&found, &folder)?;
+            let (above, name) = folder.rsplit_once('/').unwrap_or(("", &folder));
+            if let Some(above) = root.walk(above, false)? {
+                let _ = unlinkat(&above, name, UnlinkatFlags::RemoveDir);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Root) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let root = Arc::clone(&self.root);
+        apart(move || work(&root)).await
+    }
+}
+
+/// Does what may wait for a disk where it keeps nobody else waiting.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            Err(Error::new(Kind::Internal, "work on the archive's directory died").because(error))
+        }
+    }
+}
+
+fn is_partial(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(PARTIAL)
+}
+
+/// A file that is being written; gone when dropped before it has its name.
+pub(super) struct Upload {
+    shown: String,
+    name: String,
+    partial: Partial,
+    file: Arc<File>,
+    gathered: BytesMut,
+    length: u64,
+}
+
+struct Partial {
+    folder: Arc<OwnedFd>,
+    name: Option<String>,
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            let _ = unlinkat(&*self.folder, name.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
+impl Upload {
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.length += bytes.len() as u64;
+        if self.gathered.is_empty() && bytes.len() >= CHUNK {
+            return self.store(bytes).await;
+        }
+        self.gathered.extend_from_slice(&bytes);
+        if self.gathered.len() < CHUNK {
+            return Ok(());
+        }
+        let gathered = self.gathered.split().freeze();
+        self.store(gathered).await
+    }
+
+    async fn store(&mut self, bytes: Bytes) -> Result<()> {
+        let file = Arc::clone(&self.file);
+        let what = format!("{} cannot be written", self.shown);
+        apart(move || (&*file).write_all(&bytes).map_err(io(what))).await
+    }
+
+    pub(super) async fn finish(mut self) -> Result<u64> {
+        let gathered = self.gathered.split().freeze();
+        self.store(gathered).await?;
+        let Self {
+            shown,
+            name,
+            mut partial,
+            file,
+            length,
+            ..
+        } = self;
+        let what = format!("{shown} cannot be written");
+        apart(move || {
+            file.sync_all().map_err(io(what.clone()))?;
+            if let Some(temporary) = &partial.name {
+                renameat(
+                    &*partial.folder,
+                    temporary.as_str(),
+                    &*partial.folder,
+                    name.as_str(),
+                )
+                .map_err(|errno| io(what.clone())(errno.into()))?;
+            }
+            partial.name = None;
+            fsync(&*partial.folder).map_err(|errno| io(what)(errno.into()))?;
+            Ok(length)
+        })
+        .await
+    }
+}

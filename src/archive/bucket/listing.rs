@@ -1,0 +1,234 @@
+//! Lists that the library does not have, or has in a way that one odd key of somebody else breaks:
+//! `ListObjectsV2` and `ListMultipartUploads`.
+
+use bytes::{Buf as _, Bytes};
+use chrono::{DateTime, Utc};
+use object_store::aws::AwsAuthorizer;
+use object_store::client::{HttpError, HttpRequest, HttpRequestBody};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Object;
+use super::refusal::Doing;
+use super::s3::S3;
+use super::transport::{Failed, Trouble};
+use crate::config::percent_decoded;
+use crate::error::{Error, Kind, Result};
+
+/// What is below a prefix.
+#[derive(Default)]
+pub(super) struct Listed {
+    /// With the whole keys for paths.
+    pub(super) objects: Vec<Object>,
+    /// Prefixes up to the next slash.
+    pub(super) folders: Vec<String>,
+}
+
+/// An upload that was begun and not ended.
+pub(super) struct Interrupted {
+    pub(super) key: String,
+    pub(super) id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Objects {
+    encoding_type: Option<String>,
+    #[serde(default)]
+    contents: Vec<Content>,
+    #[serde(default)]
+    common_prefixes: Vec<Prefix>,
+    is_truncated: bool,
+    next_continuation_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Content {
+    key: String,
+    size: u64,
+    last_modified: DateTime<Utc>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Prefix {
+    prefix: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Uploads {
+    encoding_type: Option<String>,
+    #[serde(default)]
+    upload: Vec<Begun>,
+    is_truncated: bool,
+    next_key_marker: Option<String>,
+    next_upload_id_marker: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Begun {
+    key: String,
+    upload_id: String,
+}
+
+/// Objects whose keys begin so; of those with a further slash only the part up to it, if `shallow`.
+pub(super) async fn list(s3: &S3, prefix: &str, shallow: bool) -> Result<Listed> {
+    let mut listed = Listed::default();
+    let mut token: Option<String> = None;
+    loop {
+        let mut query = vec![
+            ("encoding-type", "url"),
+            ("list-type", "2"),
+            ("prefix", prefix),
+        ];
+        if shallow {
+            query.push(("delimiter", "/"));
+        }
+        query.extend(
+            token
+                .iter()
+                .map(|token| ("continuation-token", token.as_str())),
+        );
+        let page: Objects = ask(s3, &query)
+            .await
+            .map_err(|failed| s3.whom().failed(&Doing::List, &failed))?;
+        let encoded = page.encoding_type.as_deref() == Some("url");
+        for content in page.contents {
+            listed.objects.push(Object {
+                path: name(content.key, encoded),
+                size: content.size,
+                modified: content.last_modified,
+            });
+        }
+        let prefixes = page.common_prefixes.into_iter();
+        listed
+            .folders
+            .extend(prefixes.map(|folder| name(folder.prefix, encoded)));
+        if !page.is_truncated {
+            return Ok(listed);
+        }
+        // A server that has more and does not say where would be asked for ever.
+        if page.next_continuation_token.is_none() || page.next_continuation_token == token {
+            let what = format!("the list of {} has no end", s3.place());
+            return Err(Error::new(Kind::Connection, what));
+        }
+        token = page.next_continuation_token;
+    }
+}
+
+/// Uploads of keys that begin so.
+pub(super) async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, Failed> {
+    let mut found = Vec::new();
+    let (mut key, mut id) = (None::<String>, None::<String>);
+    loop {
+        let mut query = vec![
+            ("encoding-type", "url"),
+            ("prefix", prefix),
+            ("uploads", ""),
+        ];
+        query.extend(key.iter().map(|key| ("key-marker", key.as_str())));
+        query.extend(id.iter().map(|id| ("upload-id-marker", id.as_str())));
+        let page: Uploads = ask(s3, &query).await?;
+        let encoded = page.encoding_type.as_deref() == Some("url");
+        found.extend(page.upload.into_iter().map(|upload| Interrupted {
+            key: name(upload.key, encoded),
+            id: upload.upload_id,
+        }));
+        let next = page.next_key_marker.map(|key| name(key, encoded));
+        if !page.is_truncated || (next == key && page.next_upload_id_marker == id) {
+            // Some servers know only whole keys here, and list those that merely are of the same bucket.
+            found.retain(|upload| upload.key.starts_with(prefix));
+            return Ok(found);
+        }
+        (key, id) = (next, page.next_upload_id_marker);
+    }
+}
+
+async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, Failed> {
+    let impossible = |text: String| Failed {
+        trouble: Trouble::Impossible(text),
+        tries: 1,
+        waited: std::time::Duration::ZERO,
+        for_keys: false,
+    };
+    let mut url = format!("{}/", s3.bucket_url);
+    for (number, (name, value)) in query.iter().enumerate() {
+        url.push(if number == 0 { '?' } else { '&' });
+        url.push_str(name);
+        url.push('=');
+        encode(value, &mut url);
+    }
+    let url = url
+        .parse()
+        .map_err(|_| impossible("the endpoint and the bucket make no URL".to_owned()))?;
+    let mut request = HttpRequest::new(HttpRequestBody::empty());
+    *request.uri_mut() = url;
+    let unsigned = |error: object_store::Error| match Failed::of(&error) {
+        Some(failed) => failed.clone(),
+        None => impossible(error.to_string()),
+    };
+    let credential = s3.store.credentials().get_credential().await;
+    let credential = credential.map_err(unsigned)?;
+    AwsAuthorizer::new(&credential, "s3", &s3.region)
+        .try_authorize(&mut request, None)
+        .map_err(unsigned)?;
+    let response = s3.transport.ask(request).await?;
+    let body: Result<Bytes, HttpError> = response.into_body().bytes().await;
+    let body = body.map_err(|error| impossible(error.to_string()))?;
+    quick_xml::de::from_reader(body.reader()).map_err(|_| {
+        impossible(
+            "its answer is no list: what answers does not seem to be an S3 server".to_owned(),
+        )
+    })
+}
+
+/// RFC 3986's unreserved characters stay.
+fn encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+/// A key as it is; in an encoded answer spaces are plus signs.
+fn name(key: String, encoded: bool) -> String {
+    if !encoded {
+        return key;
+    }
+    let decoded = percent_decoded(&key.replace('+', " "));
+    match decoded.map(String::from_utf8) {
+        Some(Ok(decoded)) => decoded,
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_the_servers_encoding() {
+        assert_eq!(name("a+b%2B%25%C3%A4/c".to_owned(), true), "a b+%ä/c");
+        assert_eq!(name("a+b%2B".to_owned(), false), "a+b%2B");
+        let mut encoded = String::new();
+        encode("a b+%ä/~", &mut encoded);
+        assert_eq!(encoded, "a%20b%2B%25%C3%A4%2F~");
+    }
+
+    #[test]
+    fn objects_and_folders_may_stand_in_any_order() {
+        let text = "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\"><Name>b</Name><IsTruncated>false</IsTruncated>\
+            <CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>\
+            <Contents><Key>k</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified><Size>7</Size><ETag>x</ETag></Contents>\
+            <CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes></ListBucketResult>";
+        let page: Objects = quick_xml::de::from_str(text).unwrap();
+        assert_eq!((page.contents.len(), page.common_prefixes.len()), (1, 2));
+        assert_eq!((page.contents[0].size, page.is_truncated), (7, false));
+    }
+}

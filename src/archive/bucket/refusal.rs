@@ -1,0 +1,290 @@
+//! What an S3 server says when it says no (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>), and
+//! what that means to an operator.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use super::credentials::NONE;
+use super::transport::{Failed, Trouble};
+use crate::error::{Error, Kind};
+
+/// How much of what a server says is repeated.
+const SAID: usize = 200;
+
+/// An answer that is no success.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    /// `NoSuchBucket`; empty if what answered does not talk like an S3 server.
+    pub(super) code: String,
+    pub(super) message: String,
+    /// Where the bucket is, if it is not where we asked.
+    region: Option<String>,
+    /// The server's clock.
+    date: Option<DateTime<Utc>>,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What was to be done when it was refused.
+#[derive(Debug, Clone)]
+pub(super) enum Doing {
+    List,
+    Read(String),
+    Write(String),
+    Delete,
+}
+
+/// Whom an error is about.
+pub(super) struct Whom<'w> {
+    /// The archive.
+    pub(super) place: &'w str,
+    pub(super) bucket: &'w str,
+    pub(super) region: &'w str,
+    /// The server's URL.
+    pub(super) endpoint: &'w str,
+    /// Where the keys come from.
+    pub(super) origin: &'w str,
+}
+
+impl Refusal {
+    /// Whether a body is an error, whatever HTTP says: to some requests a server says yes before it has done them.
+    pub(super) fn is_in(body: &[u8]) -> bool {
+        let body = body.trim_ascii_start();
+        let body = match body.strip_prefix(b"<?xml") {
+            Some(rest) => match rest.iter().position(|byte| *byte == b'>') {
+                Some(end) => rest[end + 1..].trim_ascii_start(),
+                None => rest,
+            },
+            None => body,
+        };
+        body.starts_with(b"<Error>") || body.starts_with(b"<Error ")
+    }
+
+    pub(super) fn read(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let body = String::from_utf8_lossy(body);
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        // Nothing else of the body is kept: after a wrong signature it repeats what was signed, tokens included.
+        let element = |name: &str| {
+            let (_, rest) = body.split_once(&format!("<{name}>"))?;
+            let (text, _) = rest.split_once(&format!("</{name}>"))?;
+            let text: String = text.trim().chars().take(SAID).collect();
+            Some(text)
+        };
+        let date = header(DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+        Self {
+            status,
+            code: element("Code").unwrap_or_default(),
+            message: element("Message").unwrap_or_default(),
+            region: header("x-amz-bucket-region")
+                .map(str::to_owned)
+                .or_else(|| element("Region")),
+            date: date.map(|date| date.to_utc()),
+            retry_after: header(RETRY_AFTER.as_str())
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
+        }
+    }
+
+    /// Whether the server may say otherwise if asked again.
+    pub(super) fn may_pass(&self) -> bool {
+        const PASSING: &[&str] = &[
+            "InternalError",
+            "OperationAborted",
+            "RequestTimeout",
+            "ServiceUnavailable",
+            "SlowDown",
+            "Throttling",
+            "ThrottlingException",
+        ];
+        matches!(self.status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+            || PASSING.contains(&self.code.as_str())
+    }
+
+    fn is_throttling(&self) -> bool {
+        self.status == 429
+            || self.code == "SlowDown"
+            || self.code.starts_with("Throttling")
+            || self.code == "RequestLimitExceeded"
+    }
+
+    /// How far our clock is from the server's, if it said.
+    fn skew(&self) -> Option<TimeDelta> {
+        self.date.map(|date| Utc::now() - date)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message.trim_end_matches('.'))?;
+        }
+        Ok(())
+    }
+}
+
+impl Doing {
+    /// The right that it takes, as policies call it.
+    fn right(&self) -> &'static str {
+        match self {
+            Self::List => "s3:ListBucket",
+            Self::Read(_) => "s3:GetObject",
+            Self::Write(_) => "s3:PutObject",
+            Self::Delete => "s3:DeleteObject",
+        }
+    }
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List => f.write_str("list"),
+            Self::Read(path) => write!(f, "read {path} in"),
+            Self::Write(path) => write!(f, "write {path} to"),
+            Self::Delete => f.write_str("delete from"),
+        }
+    }
+}
+
+impl Whom<'_> {
+    /// An error of the library as an operator understands it.
+    pub(super) fn explain(
+        &self,
+        doing: &Doing,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Error {
+        match Failed::of(error) {
+            Some(failed) => self.failed(doing, failed),
+            None => Error::new(Kind::Connection, format!("cannot {doing} {}", self.place))
+                .because(error.to_string()),
+        }
+    }
+
+    pub(super) fn failed(&self, doing: &Doing, failed: &Failed) -> Error {
+        let Self {
+            place,
+            endpoint,
+            origin,
+            ..
+        } = self;
+        let error = |kind, what: String| Error::new(kind, what).because(failed.clone());
+        if failed.for_keys {
+            let what = format!("there are no credentials for {place}: {origin} gave none");
+            return error(Kind::Permission, what).hint(NONE);
+        }
+        match &failed.trouble {
+            Trouble::Refused(refusal) => self.refused(doing, failed, refusal),
+            Trouble::Away(_) => error(
+                Kind::Connection,
+                format!("{endpoint}, the server of {place}, cannot be reached"),
+            )
+            .hint("see the archive's `endpoint` and `region`, and that the server runs"),
+            Trouble::Untrusted(_) => error(
+                Kind::Connection,
+                format!("{endpoint}, the server of {place}, cannot be trusted"),
+            )
+            .hint("`ca` has to be the authority that signed its certificate, and the endpoint's host a name in it"),
+            Trouble::Cut(_) | Trouble::Still(_) => error(
+                Kind::Connection,
+                format!("cannot {doing} {place}: the connection to {endpoint} broke again and again"),
+            ),
+            Trouble::Impossible(_) => error(Kind::Connection, format!("cannot {doing} {place}")),
+        }
+    }
+
+    fn refused(&self, doing: &Doing, failed: &Failed, refusal: &Refusal) -> Error {
+        let Self {
+            place,
+            bucket,
+            region,
+            endpoint,
+            origin,
+        } = self;
+        let error = |kind, what: String| Error::new(kind, what).because(failed.clone());
+        let from_where = if *origin == "the configuration" {
+            "see access_key_id and secret_access_key".to_owned()
+        } else {
+            format!("the keys come from {origin}")
+        };
+        match (refusal.code.as_str(), refusal.status) {
+            ("InvalidAccessKeyId", _) => {
+                error(Kind::Permission, format!("the server of {place} does not know the access key"))
+                    .hint(from_where)
+            }
+            ("SignatureDoesNotMatch", _) => {
+                error(Kind::Permission, format!("the secret access key for {place} is wrong")).hint(from_where)
+            }
+            ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) => {
+                error(Kind::Permission, format!("the session's token for {place} is not valid any more"))
+                    .hint(from_where)
+            }
+            ("RequestTimeTooSkewed" | "RequestExpired", _) => {
+                let off = refusal.skew().map(|skew| {
+                    let length = Duration::from_secs(skew.num_seconds().unsigned_abs());
+                    let side = if skew < TimeDelta::zero() { "behind" } else { "ahead of" };
+                    format!(": it is {} {side} the server's", humantime::format_duration(length))
+                });
+                let off = off.unwrap_or_default();
+                error(Kind::Permission, format!("{endpoint} refuses us because this machine's clock is wrong{off}"))
+                    .hint("set the clock, and keep it set by NTP")
+            }
+            ("NoSuchBucket", _) => error(Kind::Absent, format!("there is no bucket `{bucket}`"))
+                .hint(format!("make it, or see the URL {place} and the archive's `endpoint`")),
+            ("NoSuchKey", _) => match doing {
+                Doing::Read(path) => error(Kind::Absent, format!("there is no {path} in {place}")),
+                _ => error(Kind::Absent, format!("cannot {doing} {place}")),
+            },
+            ("NoSuchUpload", _) => error(
+                Kind::Connection,
+                format!("cannot {doing} {place}: what was sent of it was removed meanwhile"),
+            )
+            .hint("see whether somebody, or a rule of the bucket, aborts uploads that go on"),
+            ("PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
+            | (_, 300..=399) => {
+                let what = match &refusal.region {
+                    Some(there) => format!("bucket `{bucket}` is not in region {region} but in {there}"),
+                    None => format!("bucket `{bucket}` is not in region {region}"),
+                };
+                error(Kind::Config, what).hint("set the archive's `region`")
+            }
+            ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "InvalidObjectState", _) | (_, 401 | 403) => {
+                let advice = format!("allow {}; {from_where}", doing.right());
+                let unsure = match doing {
+                    Doing::Read(_) => " (or it is not there: without permission to list, that looks the same)",
+                    _ => "",
+                };
+                error(Kind::Permission, format!("no permission to {doing} {place}{unsure}")).hint(advice)
+            }
+            ("QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "EntityTooLarge", _) | (_, 507) => {
+                error(Kind::Full, format!("cannot {doing} {place}: the server has no room"))
+                    .hint("free space there and run the job again")
+            }
+            ("PreconditionFailed", _) | (_, 412) => error(
+                Kind::Verify,
+                format!("cannot {doing} {place}: it was written anew while it was read"),
+            ),
+            _ if refusal.is_throttling() => error(
+                Kind::Connection,
+                format!("cannot {doing} {place}: the server asks for fewer requests, for too long"),
+            )
+            .hint("run the job at a quieter time, or with fewer `jobs`"),
+            _ if refusal.may_pass() => error(
+                Kind::Connection,
+                format!("cannot {doing} {place}: its server has trouble"),
+            )
+            .hint("see the server's log"),
+            ("", _) => error(
+                Kind::Connection,
+                format!("cannot {doing} {place}: what answers at {endpoint} does not seem to be an S3 server"),
+            )
+            .hint("see the archive's `endpoint` and `path_style`"),
+            _ => error(Kind::Connection, format!("cannot {doing} {place}: its server refuses it")),
+        }
+    }
+}

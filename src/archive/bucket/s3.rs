@@ -1,0 +1,362 @@
+//! A bucket of an S3-compatible server.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::{ObjectStore as _, ObjectStoreExt as _, RetryConfig};
+use tokio::task::JoinSet;
+
+use super::Object;
+use super::credentials::Means;
+use super::refusal::{Doing, Whom};
+use super::transport::{Failed, Patience, Transport};
+use super::{listing, reading};
+use crate::config::archive::Archive;
+use crate::config::job::Endpoint;
+use crate::config::percent_decoded;
+use crate::error::{Error, Kind, Result};
+use crate::store::Lookup;
+
+/// An archive in a bucket.
+pub(super) struct S3 {
+    /// The library: signs, and knows the protocol.
+    pub(super) store: AmazonS3,
+    pub(super) transport: Transport,
+    pub(super) region: String,
+    /// The bucket's own URL, without a slash at its end.
+    pub(super) bucket_url: String,
+    bucket: String,
+    /// With a slash at its end, unless it is empty.
+    prefix: String,
+    place: String,
+    endpoint: String,
+    origin: String,
+    /// What goes on after its upload was dropped.
+    cleaning: Mutex<JoinSet<()>>,
+}
+
+impl S3 {
+    pub(super) async fn open(
+        endpoint: &Endpoint,
+        lookup: &Lookup,
+        patience: Patience,
+    ) -> Result<Self> {
+        let nothing = Archive::default();
+        let archive = endpoint.archive.as_deref().unwrap_or(&nothing);
+        let (bucket, prefix) = address(&endpoint.url)?;
+        let server = match &archive.endpoint {
+            Some(server) => Some(origin(server)?),
+            None => None,
+        };
+        let place = match &server {
+            Some(server) => format!("{} ({server})", endpoint.url),
+            None => endpoint.url.clone(),
+        };
+        let means = Means::find(archive, &endpoint.url, lookup).await?;
+        let region = means.region.clone();
+        // A dot in a bucket's name would be one too many for the certificate of Amazon's hosts.
+        let in_path = archive
+            .path_style
+            .unwrap_or(server.is_some() || bucket.contains('.'));
+        let server = server.unwrap_or_else(|| {
+            let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+            format!("https://s3.{region}.amazonaws.com{suffix}")
+        });
+        let bucket_url = match server.split_once("://") {
+            Some((scheme, host)) if !in_path => format!("{scheme}://{bucket}.{host}"),
+            _ => format!("{server}/{bucket}"),
+        };
+        let transport = Transport::new(archive.ca.as_deref(), means.giver.clone(), patience)?;
+        let origin = means.origin.clone();
+        // The library takes an endpoint without the bucket in its host and puts it into the path, or one with it in the host.
+        let builder = AmazonS3Builder::new()
+            .with_bucket_name(&bucket)
+            .with_region(&region)
+            .with_endpoint(if in_path { &server } else { &bucket_url })
+            .with_virtual_hosted_style_request(!in_path)
+            .with_http_connector(transport.clone())
+            .with_retry(RetryConfig {
+                max_retries: 0,
+                ..RetryConfig::default()
+            });
+        let store = means.apply(builder).build().map_err(|error| {
+            Error::new(Kind::Config, format!("{place} cannot be used")).because(error)
+        })?;
+        Ok(Self {
+            store,
+            transport,
+            region,
+            bucket_url,
+            bucket,
+            prefix,
+            place,
+            endpoint: server,
+            origin,
+            cleaning: Mutex::default(),
+        })
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The key of what has this path.
+    pub(super) fn key(&self, path: &str) -> Result<Path> {
+        let key = format!("{}{path}", self.prefix);
+        Path::parse(&key).map_err(|error| {
+            let what = format!("{path:?} cannot be the name of an object in {}", self.place);
+            Error::new(Kind::Config, what).because(error)
+        })
+    }
+
+    pub(super) fn whom(&self) -> Whom<'_> {
+        Whom {
+            place: &self.place,
+            bucket: &self.bucket,
+            region: &self.region,
+            endpoint: &self.endpoint,
+            origin: &self.origin,
+        }
+    }
+
+    pub(super) fn explain(&self, doing: &Doing, error: object_store::Error) -> Error {
+        self.whom().explain(doing, &error)
+    }
+
+    pub(super) async fn folders(&self) -> Result<Vec<String>> {
+        let listed = listing::list(self, &self.prefix, true).await?;
+        Ok(listed
+            .folders
+            .iter()
+            .filter_map(|folder| folder.strip_prefix(&self.prefix)?.strip_suffix('/'))
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        let folder = format!("{}{folder}/", self.prefix);
+        let listed = listing::list(self, &folder, false).await?;
+        let ours = |mut object: Object| {
+            let path = object.path.strip_prefix(&self.prefix)?;
+            // Some programs put objects there that stand for folders.
+            let path = (!path.ends_with('/')).then(|| path.to_owned())?;
+            object.path = path;
+            Some(object)
+        };
+        Ok(listed.objects.into_iter().filter_map(ours).collect())
+    }
+
+    pub(super) async fn get(self: &Arc<Self>, path: &str) -> Result<Option<Bytes>> {
+        let Some(mut chunks) = reading::open(Arc::clone(self), path, 0).await? else {
+            return Ok(None);
+        };
+        let mut content = BytesMut::new();
+        while let Some(chunk) = chunks.try_next().await? {
+            content.extend_from_slice(&chunk);
+        }
+        Ok(Some(content.freeze()))
+    }
+
+    pub(super) async fn put(&self, path: &str, content: Bytes) -> Result<()> {
+        let put = self.store.put(&self.key(path)?, content.into()).await;
+        put.map(drop)
+            .map_err(|error| self.explain(&Doing::Write(path.to_owned()), error))
+    }
+
+    pub(super) async fn delete(&self, paths: Vec<String>) -> Result<()> {
+        let keys: Result<Vec<Path>> = paths.iter().map(|path| self.key(path)).collect();
+        let keys = stream::iter(keys?.into_iter().map(Ok)).boxed();
+        let mut deleted = self.store.delete_stream(keys);
+        loop {
+            match deleted.try_next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    // What is not there is no error, and the library has no name for a refusal of one of many.
+                    if error.to_string().contains("(code: NoSuchKey)") {
+                        continue;
+                    }
+                    if error.to_string().contains("(code: AccessDenied)") {
+                        let what = format!("no permission to delete from {}", self.place);
+                        return Err(Error::new(Kind::Permission, what)
+                            .because(error)
+                            .hint("allow s3:DeleteObject"));
+                    }
+                    return Err(self.explain(&Doing::Delete, error));
+                }
+            }
+        }
+    }
+
+    /// Does something that somebody who cannot wait has to leave behind.
+    pub(super) fn clean(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        // The work keeps us alive, and we own the work.
+        let own = Arc::clone(self);
+        let work = async move {
+            work.await;
+            drop(own);
+        };
+        let mut cleaning = self.cleaning.lock().unwrap_or_else(PoisonError::into_inner);
+        cleaning.spawn_on(work, &runtime);
+    }
+
+    pub(super) async fn settle(&self) {
+        loop {
+            let mut cleaning =
+                std::mem::take(&mut *self.cleaning.lock().unwrap_or_else(PoisonError::into_inner));
+            if cleaning.is_empty() {
+                return;
+            }
+            while cleaning.join_next().await.is_some() {}
+        }
+    }
+
+    pub(super) async fn clear_uploads(&self, folder: &str) -> Result<()> {
+        use object_store::multipart::MultipartStore as _;
+        let prefix = format!("{}{folder}/", self.prefix);
+        let uploads = match listing::uploads(self, &prefix).await {
+            Ok(uploads) => uploads,
+            Err(failed) if failed.refusal().is_some_and(|refusal| !refusal.may_pass()) => {
+                tracing::debug!(place = self.place, %failed, "interrupted uploads cannot be seen");
+                return Ok(());
+            }
+            Err(failed) => return Err(self.whom().failed(&Doing::List, &failed)),
+        };
+        for upload in uploads {
+            let Ok(key) = Path::parse(&upload.key) else {
+                continue;
+            };
+            if let Err(error) = self.store.abort_multipart(&key, &upload.id).await {
+                let refusal = Failed::of(&error).and_then(Failed::refusal);
+                if refusal.is_some_and(|refusal| refusal.code == "NoSuchUpload") {
+                    continue;
+                }
+                return Err(self.explain(&Doing::Write(upload.key), error));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bucket and prefix of a URL.
+fn address(url: &str) -> Result<(String, String)> {
+    let bad = |why: &str| {
+        let what = format!("`{url}` cannot be used: {why}");
+        Error::new(Kind::Config, what).hint("s3://BUCKET/PREFIX")
+    };
+    let rest = url
+        .strip_prefix("s3://")
+        .ok_or_else(|| bad("`//` is missing behind the scheme"))?;
+    if rest.contains(['?', '#']) {
+        return Err(bad(
+            "options are not supported (write %3F for a question mark, %23 for #)",
+        ));
+    }
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if bucket.is_empty() || !bucket.chars().all(plain) {
+        return Err(bad("it names no bucket"));
+    }
+    let prefix = percent_decoded(prefix).ok_or_else(|| {
+        bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)")
+    })?;
+    let prefix = String::from_utf8(prefix).map_err(|_| bad("the prefix is not UTF-8"))?;
+    let prefix = prefix.trim_end_matches('/');
+    if prefix.is_empty() {
+        return Ok((bucket.to_owned(), String::new()));
+    }
+    super::check(prefix).map_err(|_| bad("a part of its prefix is empty, `.`, or `..`"))?;
+    Ok((bucket.to_owned(), format!("{prefix}/")))
+}
+
+/// Scheme, host and port of an `endpoint`.
+fn origin(endpoint: &str) -> Result<String> {
+    let bad = |why: &str| {
+        let what = format!("the endpoint `{endpoint}` cannot be used: {why}");
+        Error::new(Kind::Config, what).hint("https://HOST[:PORT]")
+    };
+    let parsed = reqwest::Url::parse(endpoint).map_err(|_| bad("it is no URL"))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(bad("its scheme is neither https nor http"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        // Not repeated: the password stands there.
+        return Err(Error::new(
+            Kind::Config,
+            "the archive's endpoint has a user or a password",
+        )
+        .hint("write access_key_id and secret_access_key instead"));
+    }
+    if parsed.path() != "/" || parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(bad("there is something behind the host"));
+    }
+    Ok(parsed.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_bucket_and_prefix() {
+        for (url, bucket, prefix) in [
+            ("s3://b", "b", ""),
+            ("s3://b/", "b", ""),
+            ("s3://my.bucket-1/a/b/", "my.bucket-1", "a/b/"),
+            ("s3://b/a%20b/%C3%A4%25", "b", "a b/ä%/"),
+        ] {
+            let read = address(url).unwrap();
+            assert_eq!(read, (bucket.to_owned(), prefix.to_owned()), "{url}");
+        }
+        for url in [
+            "s3:b",
+            "s3://",
+            "s3:///a",
+            "s3://u:p@b/a",
+            "s3://b/a//b",
+            "s3://b/../a",
+            "s3://b//a",
+            "s3://b/%2",
+            "s3://b/%ff",
+            "s3://b?x=y",
+            "s3://b/a#b",
+        ] {
+            assert_eq!(address(url).unwrap_err().kind(), Kind::Config, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_scheme_and_a_host() {
+        for (endpoint, read) in [
+            ("https://minio.example:9000", "https://minio.example:9000"),
+            ("http://[::1]:9000/", "http://[::1]:9000"),
+            ("https://minio.example:443", "https://minio.example"),
+        ] {
+            assert_eq!(origin(endpoint).unwrap(), read);
+        }
+        for endpoint in [
+            "minio:9000",
+            "ftp://minio",
+            "https://minio/path",
+            "https://minio?x",
+            "minio",
+        ] {
+            assert_eq!(
+                origin(endpoint).unwrap_err().kind(),
+                Kind::Config,
+                "{endpoint}"
+            );
+        }
+        let error = origin("https://user:hunter2@minio")
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

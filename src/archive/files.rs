@@ -1,0 +1,413 @@
+//! Streams of bytes as they lie in an archive: compressed, in objects of bounded size, each hashed block by block; and
+//! the way back, in which no byte is used before the hash of its block was found right.
+
+use std::io::{self, Write};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+use zstd::stream::write::Encoder;
+
+use super::bucket::{Bucket, Upload};
+use super::crypt::{Identity, Recipients, Sealed};
+use super::manifest::File;
+use crate::error::{Error, Kind, Result};
+
+/// The length of a block: what a pull has to have in memory before it uses any of it.
+pub const BLOCK: usize = 4 * 1024 * 1024;
+
+/// A stream goes on in another object when one has so many blocks. S3's largest upload has 10,000 pieces
+/// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and a failed piece should not cost a day.
+const BLOCKS: usize = 256;
+
+/// What is decompressed at once.
+const PIECE: usize = 256 * 1024;
+
+/// About as small as level 3 and half the work, by measurement on rows.
+const LEVEL: i32 = 1;
+
+/// The ending of a file's name.
+pub fn ending(encrypted: bool) -> String {
+    if encrypted { "zst.age" } else { "zst" }.to_owned()
+}
+
+/// Writes one stream.
+pub struct Writer {
+    bucket: Bucket,
+    folder: String,
+    /// An object's path in the folder by its number.
+    path: Box<dyn Fn(usize) -> String + Send + Sync>,
+    recipients: Option<Recipients>,
+    open: Option<Object>,
+    files: Vec<File>,
+    plain: u64,
+}
+
+/// An object that is being written.
+struct Object {
+    encoder: Encoder<'static, Sink>,
+    tail: Tail,
+}
+
+/// What of an object is compressed.
+struct Tail {
+    upload: Upload,
+    block: BytesMut,
+    file: File,
+}
+
+/// Where compressed bytes go.
+enum Sink {
+    Open(Vec<u8>),
+    Sealed(Box<Sealed>),
+}
+
+impl Sink {
+    fn take(&mut self) -> Vec<u8> {
+        match self {
+            Self::Open(bytes) => std::mem::take(bytes),
+            Self::Sealed(sealed) => sealed.take(),
+        }
+    }
+
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Open(bytes) => Ok(bytes),
+            Self::Sealed(sealed) => sealed.finish(),
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Open(out) => out.write(bytes),
+            Self::Sealed(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// A stream whose objects are called so, for these recipients if there are any. Nothing is written yet.
+    pub fn new(
+        bucket: &Bucket,
+        folder: &str,
+        recipients: Option<&Recipients>,
+        path: impl Fn(usize) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            bucket: bucket.clone(),
+            folder: folder.to_owned(),
+            path: Box::new(path),
+            recipients: recipients.cloned(),
+            open: None,
+            files: Vec::new(),
+            plain: 0,
+        }
+    }
+
+    /// Takes bytes in.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.plain += bytes.len() as u64;
+        for piece in bytes.chunks(PIECE) {
+            let object = self.object().await?;
+            object.encoder.write_all(piece).map_err(broken_encoder)?;
+            let compressed = object.encoder.get_mut().take();
+            object.tail.add(&compressed, false).await?;
+            if object.tail.file.blocks.len() >= BLOCKS {
+                self.close().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the stream: its objects, and how many bytes were taken in. One without bytes is one object, too.
+    pub async fn finish(mut self) -> Result<(Vec<File>, u64)> {
+        if self.files.is_empty() {
+            self.object().await?;
+        }
+        self.close().await?;
+        Ok((self.files, self.plain))
+    }
+
+    async fn object(&mut self) -> Result<&mut Object> {
+        if self.open.is_none() {
+            let path = (self.path)(self.files.len());
+            let sink = match &self.recipients {
+                Some(recipients) => Sink::Sealed(Box::new(recipients.seal()?)),
+                None => Sink::Open(Vec::new()),
+            };
+            let mut encoder = Encoder::new(sink, LEVEL).map_err(broken_encoder)?;
+            encoder.include_checksum(true).map_err(broken_encoder)?;
+            self.open = Some(Object {
+                encoder,
+                tail: Tail {
+                    upload: self
+                        .bucket
+                        .upload(&format!("{}/{path}", self.folder))
+                        .await?,
+                    block: BytesMut::new(),
+                    file: File {
+                        path,
+                        size: 0,
+                        block: BLOCK as u64,
+                        blocks: Vec::new(),
+                    },
+                },
+            });
+        }
+        Ok(self.open.as_mut().expect("it was just opened"))
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let Some(object) = self.open.take() else {
+            return Ok(());
+        };
+        let sink = object.encoder.finish().map_err(broken_encoder)?;
+        let last = sink.finish().map_err(broken_encoder)?;
+        let mut tail = object.tail;
+        tail.add(&last, true).await?;
+        let (file, written) = (tail.file, tail.upload.finish().await?);
+        if written != file.size {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "{}: {} bytes were sent and {written} are there",
+                    file.path, file.size
+                ),
+            ));
+        }
+        self.files.push(file);
+        Ok(())
+    }
+}
+
+impl Tail {
+    /// Sends these bytes on; in whole blocks, unless it is the end.
+    async fn add(&mut self, bytes: &[u8], end: bool) -> Result<()> {
+        self.block.extend_from_slice(bytes);
+        while self.block.len() >= BLOCK || (end && !self.block.is_empty()) {
+            let length = self.block.len().min(BLOCK);
+            let block = self.block.split_to(length).freeze();
+            self.file.size += length as u64;
+            self.file.blocks.push(hash(&block));
+            self.upload.write(block).await?;
+        }
+        Ok(())
+    }
+}
+
+fn broken_encoder(error: io::Error) -> Error {
+    Error::new(Kind::Internal, "compression failed").because(error)
+}
+
+fn hash(block: &[u8]) -> String {
+    blake3::hash(block).to_hex().to_string()
+}
+
+/// The blocks of an object, each known to be as it was written. `folder` is the snapshot's.
+pub fn blocks(bucket: &Bucket, folder: &str, file: &File) -> BoxStream<'static, Result<Bytes>> {
+    let reading = Reading {
+        bucket: bucket.clone(),
+        path: format!("{folder}/{}", file.path),
+        file: file.clone(),
+        stream: None,
+        block: BytesMut::new(),
+        next: 0,
+        seen: 0,
+    };
+    stream::try_unfold(reading, Reading::next).boxed()
+}
+
+/// Reads an object block by block.
+struct Reading {
+    bucket: Bucket,
+    path: String,
+    file: File,
+    stream: Option<BoxStream<'static, Result<Bytes>>>,
+    block: BytesMut,
+    /// The number of the next block.
+    next: usize,
+    seen: u64,
+}
+
+impl Reading {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
+        let expected = self.length()?;
+        if expected == 0 {
+            return self.end().await.map(|()| None);
+        }
+        while self.block.len() < expected {
+            let Some(bytes) = self.more().await? else {
+                return Err(self.damaged(&format!(
+                    "it ends after {} of {} bytes",
+                    self.seen, self.file.size
+                )));
+            };
+            self.block.extend_from_slice(&bytes);
+        }
+        let block = self.block.split_to(expected).freeze();
+        if self.file.blocks[self.next] != hash(&block) {
+            return Err(self.damaged(&format!("block {} is not as it was written", self.next + 1)));
+        }
+        self.next += 1;
+        Ok(Some((block, self)))
+    }
+
+    /// The length of the next block; 0 at the end.
+    fn length(&self) -> Result<usize> {
+        let from = self.next as u64 * self.file.block;
+        let left = self.file.size.saturating_sub(from);
+        let length = usize::try_from(left.min(self.file.block)).ok();
+        match length {
+            Some(length)
+                if length <= 16 * BLOCK
+                    && (length == 0) == (self.next == self.file.blocks.len()) =>
+            {
+                Ok(length)
+            }
+            _ => Err(self.damaged("its blocks in the manifest make no sense")),
+        }
+    }
+
+    async fn more(&mut self) -> Result<Option<Bytes>> {
+        if self.stream.is_none() {
+            self.stream = Some(self.bucket.read(&self.path, 0).await?);
+        }
+        let stream = self.stream.as_mut().expect("it was just opened");
+        let bytes = stream.try_next().await?;
+        self.seen += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    /// Nothing may follow.
+    async fn end(mut self) -> Result<()> {
+        if self.block.is_empty() && self.more().await?.is_none_or(|bytes| bytes.is_empty()) {
+            return Ok(());
+        }
+        Err(self.damaged(&format!("it is longer than {} bytes", self.file.size)))
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        Error::new(Kind::Verify, format!("{} is damaged: {what}", self.path))
+            .hint("envsyncd snapshots verify looks at all of a snapshot; pull another one with `snapshot = \"NAME\"`")
+    }
+}
+
+/// The bytes that were written as these objects; with the identity that they are encrypted for.
+pub fn read(
+    bucket: &Bucket,
+    folder: &str,
+    identity: Option<&Identity>,
+    files: &[File],
+) -> BoxStream<'static, Result<Bytes>> {
+    let (bucket, folder, identity) = (bucket.clone(), folder.to_owned(), identity.cloned());
+    stream::iter(files.to_vec())
+        .map(move |file| unpacked(&bucket, &folder, identity.as_ref(), &file))
+        .flatten()
+        .boxed()
+}
+
+/// The whole of a small stream.
+pub async fn read_whole(
+    bucket: &Bucket,
+    folder: &str,
+    identity: Option<&Identity>,
+    files: &[File],
+) -> Result<Vec<u8>> {
+    read(bucket, folder, identity, files)
+        .try_fold(Vec::new(), |mut whole, bytes| async move {
+            whole.extend_from_slice(&bytes);
+            Ok(whole)
+        })
+        .await
+}
+
+fn unpacked(
+    bucket: &Bucket,
+    folder: &str,
+    identity: Option<&Identity>,
+    file: &File,
+) -> BoxStream<'static, Result<Bytes>> {
+    let path = format!("{folder}/{}", file.path);
+    let damaged = |path: &str, error: io::Error| {
+        Error::new(Kind::Verify, format!("{path} cannot be decompressed")).because(error)
+    };
+    let decoder = match Decoder::new() {
+        Ok(decoder) => decoder,
+        Err(error) => {
+            let error = damaged(&path, error);
+            return stream::once(async move { Err(error) }).boxed();
+        }
+    };
+    let sealed = blocks(bucket, folder, file);
+    let unpacking = Unpacking {
+        packed: match identity {
+            Some(identity) => identity.open(sealed, &path),
+            None => sealed,
+        },
+        decoder,
+        block: Bytes::new(),
+        full: false,
+        whole: true,
+    };
+    stream::try_unfold((unpacking, path), move |(mut unpacking, path)| async move {
+        let bytes = unpacking.next(|error| damaged(&path, error)).await?;
+        Ok(bytes.map(|bytes| (bytes, (unpacking, path))))
+    })
+    .boxed()
+}
+
+/// Decompresses an object, however much there is in a block, a piece at a time.
+struct Unpacking {
+    packed: BoxStream<'static, Result<Bytes>>,
+    decoder: Decoder<'static>,
+    /// What is left of what came last.
+    block: Bytes,
+    /// The decoder may have more without being given more.
+    full: bool,
+    /// The frame has ended.
+    whole: bool,
+}
+
+impl Unpacking {
+    async fn next(&mut self, damaged: impl Fn(io::Error) -> Error) -> Result<Option<Bytes>> {
+        loop {
+            if self.block.is_empty() && !self.full {
+                match self.packed.try_next().await? {
+                    Some(block) => self.block = block,
+                    None if self.whole => return Ok(None),
+                    None => {
+                        let cut = io::ErrorKind::UnexpectedEof.into();
+                        return Err(damaged(cut));
+                    }
+                }
+            }
+            let mut piece = vec![0; PIECE];
+            let (taken, made) = {
+                let mut input = InBuffer::around(&self.block);
+                let mut output = OutBuffer::around(&mut piece[..]);
+                let hint = self
+                    .decoder
+                    .run(&mut input, &mut output)
+                    .map_err(&damaged)?;
+                self.whole = hint == 0;
+                (input.pos(), output.pos())
+            };
+            let _ = self.block.split_to(taken);
+            self.full = made == PIECE;
+            if made > 0 {
+                piece.truncate(made);
+                return Ok(Some(piece.into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! A snapshot's manifest: what it is of, what it consists of, and what was changed on the way. It is written last: a
+//! folder without one is no snapshot.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::layout::{MAC, MANIFEST, Name, WRITER};
+use crate::config::job::StoreKind;
+use crate::error::{Error, Kind, Result};
+use crate::policy::Environment;
+use crate::store::{Checksum, Fate, Part};
+
+/// The format that this envsyncd writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// What is in `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format's version.
+    pub version: u32,
+    /// The snapshot's name, which is its folder's: one that was put under another name is found out.
+    pub snapshot: String,
+    /// The job that made it.
+    pub job: String,
+    /// The run that made it, a UUID.
+    pub run: String,
+    /// The machine that made it.
+    pub host: String,
+    /// The envsyncd that made it.
+    pub tool_version: String,
+    /// The environment that the data is of.
+    pub origin: String,
+    /// The store.
+    pub kind: StoreKind,
+    /// The server's version as it prints it.
+    pub server_version: String,
+    /// The server's major version.
+    pub server_major: u32,
+    /// The point in time that the data is of, or a little before it. UTC.
+    pub taken_at: DateTime<Utc>,
+    /// When it was complete. UTC.
+    pub finished_at: DateTime<Utc>,
+    /// The files' compression: `zstd`.
+    pub compression: String,
+    /// What the files are encrypted with: `age`, or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
+    /// What is not as it was on the source: tables left out, or without their rows.
+    pub changes: Vec<Change>,
+    /// What a pull needs beside rows, as files: definitions for us and SQL for people.
+    pub definitions: Vec<File>,
+    /// The rows.
+    pub parts: Vec<Stored>,
+}
+
+/// Something that is not as it was on the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The table.
+    pub name: String,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// A part as it lies in the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The part as the source's survey had it; its rows and bytes are estimates.
+    pub part: Part,
+    /// How many rows there are.
+    pub rows: u64,
+    /// How many bytes they are in files, before compression.
+    pub bytes: u64,
+    /// The files, to be read one after the other.
+    pub files: Vec<File>,
+    /// The source's own checksum of the whole table, if the push verified by checksums; of a table in slices, at the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<Checksum>,
+}
+
+/// One object in the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Its path in the snapshot's folder.
+    pub path: String,
+    /// Its length in bytes, as stored.
+    pub size: u64,
+    /// The length of a block.
+    pub block: u64,
+    /// BLAKE3 of each block of it as stored, in hexadecimal: so a block is known to be good before it is used.
+    pub blocks: Vec<String>,
+}
+
+impl Manifest {
+    /// Reads one. What is newer than we are is refused by its version before anything else is looked at.
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        let broken = |error: serde_json::Error| {
+            Error::new(Kind::Verify, "the manifest is damaged").because(error)
+        };
+        if let Some(version) = Self::version_of(json).filter(|version| *version > VERSION) {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "the snapshot's format is {version}, and this envsyncd reads up to {VERSION}"
+                ),
+            )
+            .hint(
+                "upgrade envsyncd on this host, at least to the version that made the snapshot",
+            ));
+        }
+        let manifest: Self = serde_json::from_slice(json).map_err(broken)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The version that a manifest says it has; `None` if it says none.
+    pub fn version_of(json: &[u8]) -> Option<u32> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let head: Head = serde_json::from_slice(json).ok()?;
+        Some(head.version)
+    }
+
+    /// Whether it makes sense: what reads the files relies on this, and on no path that leads elsewhere.
+    fn check(&self) -> Result<()> {
+        let broken = |what: String| {
+            Err(Error::new(
+                Kind::Verify,
+                format!("the manifest is damaged: {what}"),
+            ))
+        };
+        match Name::parse(&self.snapshot) {
+            Some(name) if name.job == self.job => {}
+            Some(_) => return broken("the snapshot's name and its job differ".to_owned()),
+            None => return broken("it has no snapshot's name".to_owned()),
+        }
+        let mut paths = HashSet::new();
+        let mut sum: u64 = 0;
+        for file in self.files() {
+            let path = &file.path;
+            if !is_inside(path) {
+                return broken(format!("{path:?} is no path of a file in a snapshot"));
+            }
+            if !paths.insert(path) {
+                return broken(format!("it has {path} twice"));
+            }
+            let blocks = if file.block == 0 {
+                return broken(format!("the blocks of {path} have no length"));
+            } else {
+                file.size.div_ceil(file.block)
+            };
+            if file.blocks.len() as u64 != blocks {
+                return broken(format!("{path} has not as many blocks as its size says"));
+            }
+            if !file.blocks.iter().all(|hash| is_hash(hash)) {
+                return broken(format!("a block of {path} has no hash"));
+            }
+            match sum.checked_add(file.size) {
+                Some(more) => sum = more,
+                None => return broken("its files are larger than anything".to_owned()),
+            }
+        }
+        let rows = self
+            .parts
+            .iter()
+            .try_fold(0u64, |sum, part| sum.checked_add(part.rows));
+        if rows.is_none() {
+            return broken("its rows are more than anything".to_owned());
+        }
+        Ok(())
+    }
+
+    /// As it is written.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).map_err(|error| {
+            Error::new(Kind::Internal, "the manifest cannot be written").because(error)
+        })
+    }
+
+    /// The environment that the data is of.
+    pub fn origin(&self) -> Environment {
+        Environment::new(self.origin.clone())
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows).sum()
+    }
+
+    /// All bytes as stored, without the manifest itself.
+    pub fn size(&self) -> u64 {
+        self.files().map(|file| file.size).sum()
+    }
+
+    /// All files.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        self.definitions
+            .iter()
+            .chain(self.parts.iter().flat_map(|part| &part.files))
+    }
+}
+
+/// Whether a path leads to a file in a snapshot, other than those that are not the manifest's to name.
+fn is_inside(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let fine = |segment: &str| {
+        !segment.is_empty() && segment != "." && segment != ".." && segment.chars().all(plain)
+    };
+    path.split('/').all(fine) && ![MANIFEST, MAC, WRITER].contains(&path)
+}
+
+/// BLAKE3 in hexadecimal, as we write it.
+fn is_hash(text: &str) -> bool {
+    text.len() == 2 * blake3::OUT_LEN
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn valid() -> Value {
+        let hash = blake3::hash(b"12345").to_hex();
+        json!({
+            "version": 1, "snapshot": "20260102T030405Z-accounts-0123456789ab", "job": "accounts",
+            "run": "0199d3a4-7c21-7000-8000-0123456789ab", "host": "db1", "tool_version": "0.1.0",
+            "origin": "production", "kind": "postgresql", "server_version": "15.4", "server_major": 15,
+            "taken_at": "2026-01-02T03:04:05Z", "finished_at": "2026-01-02T03:05:05Z",
+            "compression": "zstd", "changes": [{"name": "public.cache", "fate": "exclude"}],
+            "definitions": [
+                {"path": "definitions/survey.json.zst", "size": 5, "block": 4, "blocks": [hash.as_str(), hash.as_str()]},
+                {"path": "definitions/empty.sql.zst", "size": 0, "block": 4, "blocks": []},
+            ],
+            "parts": [],
+        })
+    }
+
+    fn parse(value: &Value) -> Result<Manifest> {
+        Manifest::parse(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_manifest_is_read_as_it_was_written() {
+        let manifest = parse(&valid()).unwrap();
+        assert_eq!((manifest.size(), manifest.rows()), (5, 0));
+        let again = Manifest::parse(&manifest.to_json().unwrap()).unwrap();
+        assert_eq!(again, manifest);
+    }
+
+    #[test]
+    fn what_is_newer_is_refused_by_its_version_whatever_else_it_has() {
+        let error = Manifest::parse(br#"{"version": 2, "snapshot": 7}"#).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("format is 2") && text.contains("upgrade"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_no_files() {
+        for path in [
+            "../other/rows",
+            "/etc/passwd",
+            "rows/../../x",
+            "rows//x",
+            "rows/",
+            "",
+            ".",
+            "rows/a b",
+            "rows\\x",
+            "rows/\u{0}",
+            "manifest.json",
+            "manifest.mac",
+            "writer.json",
+        ] {
+            let mut value = valid();
+            value["definitions"][0]["path"] = json!(path);
+            let error = parse(&value).unwrap_err();
+            assert!(error.to_string().contains("damaged"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_damaged() {
+        let change = |change: &dyn Fn(&mut Value)| {
+            let mut value = valid();
+            change(&mut value);
+            let error = parse(&value).unwrap_err();
+            assert_eq!(error.kind(), Kind::Verify);
+            assert!(error.to_string().contains("damaged"), "{error}");
+        };
+        change(&|value| value["definitions"][0]["size"] = json!(9));
+        change(&|value| value["definitions"][0]["block"] = json!(0));
+        change(&|value| value["definitions"][0]["blocks"][1] = json!("../../x"));
+        change(&|value| value["definitions"][1]["path"] = value["definitions"][0]["path"].clone());
+        change(&|value| value["job"] = json!("search"));
+        change(&|value| value["snapshot"] = json!("../accounts"));
+        change(&|value| value["definitions"] = json!(null));
+        change(&|value| drop(value.as_object_mut().unwrap().remove("version")));
+    }
+}

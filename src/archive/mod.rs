@@ -1,0 +1,111 @@
+//! An archive: a stored export in a directory or a bucket. It is a source and a target like any store, so push, pull and
+//! sync are one engine.
+//!
+//! A snapshot is a folder; `layout` names what is in it, `manifest` says what it is. Rows lie in files that the store's own
+//! tools read (`store::portable`), compressed and hashed block by block (`files`), in a directory or a bucket (`bucket`).
+
+pub mod bucket;
+mod by_hand;
+pub mod crypt;
+pub mod files;
+pub mod layout;
+pub mod mac;
+pub mod manifest;
+pub mod retention;
+pub mod snapshots;
+mod source;
+mod target;
+
+use self::bucket::Bucket;
+use self::crypt::{Identity, Recipients};
+use self::mac::Key;
+use self::snapshots::{Snapshots, Which};
+pub use self::source::Source;
+pub use self::target::Target;
+use crate::config::archive::Archive;
+use crate::config::job::{Endpoint, Task};
+use crate::error::Result;
+use crate::policy::Environment;
+use crate::store::{self, Context, Lookup};
+
+/// What makes a snapshot authentic, and who can read it.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// Authenticates manifests.
+    pub key: Option<Key>,
+    /// Who can read what is written.
+    pub recipients: Option<Recipients>,
+    /// Who reads.
+    pub identity: Option<Identity>,
+}
+
+impl Secrets {
+    /// Fetches an archive's.
+    pub async fn of(archive: &Archive, lookup: &Lookup) -> Result<Self> {
+        let key = match &archive.key {
+            Some(secret) => Some(Key::new(&secret.resolve(&**lookup).await?)?),
+            None => None,
+        };
+        let identity = match &archive.identity {
+            Some(secret) => Some(Identity::parse(&secret.resolve(&**lookup).await?)?),
+            None => None,
+        };
+        Ok(Self {
+            key,
+            recipients: Recipients::parse(&archive.recipients)?,
+            identity,
+        })
+    }
+}
+
+/// Opens a task's source: an archive, or a store's.
+pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn store::Source>> {
+    let Some(archive) = &task.source.archive else {
+        return store::open_source(task, context).await;
+    };
+    let (bucket, secrets) = open(&task.source, archive, context).await?;
+    let which = Which {
+        job: archive.job.as_deref(),
+        // With it only the newest that fits is read, and not the manifests of all.
+        kind: Some(task.kind),
+        ..Which::default()
+    };
+    let chosen = Snapshots::new(bucket.clone(), secrets.key.clone())
+        .choose(&archive.snapshot, &which)
+        .await?;
+    for (name, flaw) in &chosen.passed_over {
+        tracing::warn!(snapshot = %name, %flaw, "a newer snapshot cannot be used and is passed over");
+    }
+    let source = Source::new(bucket, context, task, chosen.manifest, secrets)?;
+    Ok(Box::new(source))
+}
+
+/// Opens a task's target, for data of `origin`: an archive, or a store's.
+pub async fn open_target(
+    task: &Task,
+    origin: &Environment,
+    context: &Context,
+) -> Result<Box<dyn store::Target>> {
+    let Some(archive) = &task.target.archive else {
+        return store::open_target(task, context).await;
+    };
+    let (bucket, secrets) = open(&task.target, archive, context).await?;
+    let target = Target::new(
+        bucket,
+        context,
+        task.kind,
+        origin,
+        archive.retention,
+        secrets,
+    );
+    Ok(Box::new(target))
+}
+
+async fn open(
+    endpoint: &Endpoint,
+    archive: &Archive,
+    context: &Context,
+) -> Result<(Bucket, Secrets)> {
+    let bucket = Bucket::open(endpoint, &context.lookup).await?;
+    Ok((bucket, Secrets::of(archive, &context.lookup).await?))
+}

@@ -1,0 +1,67 @@
+//! Copies a snapshot into another archive, a directory say, where it is the same snapshot.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::read::{self, Watch};
+use super::{Chosen, Snapshots};
+use crate::archive::bucket::Bucket;
+use crate::archive::layout::{MAC, MANIFEST};
+use crate::error::{Error, Kind, Result};
+
+impl Snapshots {
+    /// Copies a snapshot into the archive `to`, several files at once, each held block by block against the manifest
+    /// while it is written, and the manifest last: until then there is no snapshot. After a failure, or `cancel`,
+    /// [`Snapshots::forget`] clears away what was written.
+    pub async fn fetch(
+        &self,
+        chosen: &Chosen,
+        to: &Bucket,
+        watch: Arc<dyn Watch>,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
+        let name = &chosen.name;
+        let manifest = format!("{name}/{MANIFEST}");
+        if to.get(&manifest).await?.is_some() {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("snapshot {name} is in {} already", to.place()),
+            )
+            .hint("remove it there first, or fetch it into another directory"));
+        }
+        watch.expect(chosen.manifest.size());
+        let files: Vec<_> = chosen.manifest.files().cloned().collect();
+        let read = read::each(files, cancel, |file, stop| {
+            let (from, to, name) = (self.bucket.clone(), to.clone(), name.clone());
+            let watch = Arc::clone(&watch);
+            async move {
+                let path = format!("{name}/{}", file.path);
+                let mut upload = to.upload(&path).await?;
+                match read::checked(&from, &name, &file, Some(&mut upload), &*watch, &stop).await? {
+                    Ok(()) => upload.finish().await.map(drop),
+                    Err(fault) => Err(Error::new(
+                        Kind::Verify,
+                        format!("snapshot {name} is damaged: {}: {fault}", file.path),
+                    )
+                    .hint("`envsyncd snapshots verify` shows all that is wrong with it")),
+                }
+            }
+        });
+        read.await?;
+        if let Some(mac) = self.bucket.get(&format!("{name}/{MAC}")).await? {
+            to.put(&format!("{name}/{MAC}"), mac).await?;
+        }
+        to.put(&manifest, Bytes::clone(&chosen.json)).await
+    }
+
+    /// Removes what an interrupted [`Snapshots::fetch`] has written.
+    pub async fn forget(&self, chosen: &Chosen, to: &Bucket) -> Result<()> {
+        let folder = chosen.name.to_string();
+        let objects = to.list(&folder).await?;
+        to.delete(objects.into_iter().map(|object| object.path).collect())
+            .await?;
+        to.clear_uploads(&folder).await
+    }
+}

@@ -1,0 +1,351 @@
+//! The snapshots of an archive: which there are, which one is meant, whether one is whole, which go, and a copy of one.
+//!
+//! A snapshot is a folder with a manifest in it. What is wrong with it is found in this order: a format that is newer than
+//! ours, an authentication that does not hold (where there is a key), a manifest that cannot be read or contradicts itself,
+//! a manifest that is another snapshot's. Only a manifest that passes all of these is ever used.
+
+mod choose;
+mod fetch;
+mod note;
+mod prune;
+mod read;
+mod verify;
+
+use std::fmt;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+pub use self::choose::{Chosen, Which};
+pub use self::note::WriterNote;
+pub use self::prune::{Abandoned, Plan, Pruned};
+pub use self::read::Watch;
+pub use self::verify::{Problem, Report};
+use super::bucket::Bucket;
+use super::layout::{MAC, MANIFEST, Name, WRITER};
+use super::mac::{Key, Wrong};
+use super::manifest::{Manifest, VERSION};
+use crate::config::job::{Endpoint, StoreKind};
+use crate::error::{Error, Kind, Result};
+use crate::store::Lookup;
+
+/// How many manifests are read at once: one of a terabyte has some 20 MB.
+const AT_ONCE: usize = 8;
+
+/// An archive's snapshots. Cheap to clone.
+#[derive(Clone)]
+pub struct Snapshots {
+    bucket: Bucket,
+    key: Option<Key>,
+}
+
+/// What there is in an archive.
+#[derive(Debug)]
+pub struct Listing {
+    /// Newest first, by their names.
+    pub snapshots: Vec<Snapshot>,
+    /// Folders without a manifest: being written, or left by a run that died. Newest first.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// A folder with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its folder's name.
+    pub name: Name,
+    /// What its manifest is worth.
+    pub state: State,
+}
+
+/// What a manifest is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // nearly all are good
+pub enum State {
+    /// It can be used; whether all files are there and good is another question, see [`Snapshots::verify`].
+    Good(Box<Summary>),
+    /// It cannot.
+    Flawed(Flaw),
+}
+
+/// What a manifest says of its snapshot as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Whose snapshot it is.
+    pub lineage: Lineage,
+    /// The run that made it, a UUID.
+    pub run: String,
+    /// The machine that made it.
+    pub host: String,
+    /// The envsyncd that made it.
+    pub tool_version: String,
+    /// The server's version.
+    pub server_version: String,
+    /// The moment that the data is of.
+    pub taken_at: DateTime<Utc>,
+    /// When it was complete.
+    pub finished_at: DateTime<Utc>,
+    /// How many parts.
+    pub parts: usize,
+    /// How many rows.
+    pub rows: u64,
+    /// Bytes of the rows, before compression.
+    pub bytes: u64,
+    /// Bytes as stored, without the manifest itself.
+    pub size: u64,
+    /// What the files are encrypted with, if they are.
+    pub encryption: Option<String>,
+    /// Whether a key says that it is authentic; without a key nobody has looked.
+    pub authentic: bool,
+}
+
+/// Snapshots that follow each other: of one job, one environment and one kind of store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The job that makes them.
+    pub job: String,
+    /// The environment that their data is of.
+    pub origin: String,
+    /// The store.
+    pub kind: StoreKind,
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// It cannot be read, or contradicts itself.
+    Damaged(String),
+    /// Its format has this version, and we do not know it.
+    Newer(u32),
+    /// There is a key, and the snapshot is not authenticated.
+    MacMissing,
+    /// It is not authentic: written or changed by somebody without the key.
+    MacWrong,
+    /// It is the manifest of this snapshot, put under another name.
+    Misnamed(String),
+}
+
+/// A folder without a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Its name.
+    pub name: Name,
+    /// Who writes or wrote it, if that can be read.
+    pub writer: Option<WriterNote>,
+    /// When its newest object was written, by the server's clock; `None`: it has none.
+    pub newest: Option<DateTime<Utc>>,
+    /// Bytes of its objects.
+    pub size: u64,
+}
+
+/// What a folder turned out to be.
+enum Folder {
+    Good(Box<Manifest>, Bytes),
+    Flawed(Flaw),
+    Unfinished,
+}
+
+impl Snapshots {
+    /// Those of an archive that is open already.
+    pub fn new(bucket: Bucket, key: Option<Key>) -> Self {
+        Self { bucket, key }
+    }
+
+    /// Opens an archive, with its key if it has one. Nothing is asked of a server yet.
+    pub async fn open(endpoint: &Endpoint, lookup: &Lookup) -> Result<Self> {
+        let key = match endpoint.archive.as_ref().and_then(|it| it.key.as_ref()) {
+            Some(secret) => Some(Key::new(&secret.resolve(&**lookup).await?)?),
+            None => None,
+        };
+        Ok(Self::new(Bucket::open(endpoint, lookup).await?, key))
+    }
+
+    /// For people: the URL, without anything secret.
+    pub fn place(&self) -> &str {
+        self.bucket.place()
+    }
+
+    /// Whether manifests are checked against a key.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// All snapshots with what their manifests are worth, and what is not finished.
+    pub async fn list(&self) -> Result<Listing> {
+        let (mut snapshots, mut unfinished) = (Vec::new(), Vec::new());
+        let mut looks = stream::iter(self.names().await?)
+            .map(|name| async move { self.look(name).await })
+            .buffered(AT_ONCE);
+        while let Some(found) = looks.try_next().await? {
+            match found {
+                Ok(snapshot) => snapshots.push(snapshot),
+                Err(Some(folder)) => unfinished.push(folder),
+                // Somebody has pruned it meanwhile.
+                Err(None) => {}
+            }
+        }
+        Ok(Listing {
+            snapshots,
+            unfinished,
+        })
+    }
+
+    /// The names of all folders that are snapshots' or may become one, newest first.
+    async fn names(&self) -> Result<Vec<Name>> {
+        let mut names: Vec<Name> = self
+            .bucket
+            .folders()
+            .await?
+            .iter()
+            .filter_map(|folder| Name::parse(folder))
+            .collect();
+        names.sort_by(|a, b| b.cmp(a));
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn look(&self, name: Name) -> Result<Result<Snapshot, Option<Unfinished>>> {
+        Ok(match self.read(&name).await? {
+            Folder::Good(manifest, _) => Ok(Snapshot {
+                name,
+                state: State::Good(Box::new(Summary::new(&manifest, self.has_key()))),
+            }),
+            Folder::Flawed(flaw) => Ok(Snapshot {
+                name,
+                state: State::Flawed(flaw),
+            }),
+            Folder::Unfinished => Err(self.unfinished(name).await?),
+        })
+    }
+
+    async fn unfinished(&self, name: Name) -> Result<Option<Unfinished>> {
+        let objects = self.bucket.list(&name.to_string()).await?;
+        if objects.is_empty() {
+            return Ok(None);
+        }
+        let writer = self.bucket.get(&format!("{name}/{WRITER}")).await?;
+        Ok(Some(Unfinished {
+            writer: writer.and_then(|json| WriterNote::parse(&json)),
+            newest: objects.iter().map(|object| object.modified).max(),
+            size: objects.iter().map(|object| object.size).sum(),
+            name,
+        }))
+    }
+
+    /// Reads a folder's manifest and says what it is worth. A server that cannot be asked is an error, and no flaw.
+    async fn read(&self, name: &Name) -> Result<Folder> {
+        let path = format!("{name}/{MANIFEST}");
+        let Some(json) = self.bucket.get(&path).await? else {
+            return Ok(Folder::Unfinished);
+        };
+        if let Some(version) = Manifest::version_of(&json).filter(|version| *version > VERSION) {
+            return Ok(Folder::Flawed(Flaw::Newer(version)));
+        }
+        if let Some(key) = &self.key {
+            let mac = self.bucket.get(&format!("{name}/{MAC}")).await?;
+            match key.check(&json, mac.as_deref()) {
+                Ok(()) => {}
+                Err(Wrong::Other) => return Ok(Folder::Flawed(Flaw::MacWrong)),
+                // Who prunes takes the manifest first: between our two questions both may have gone.
+                Err(Wrong::Missing) => {
+                    return Ok(match self.bucket.get(&path).await? {
+                        Some(_) => Folder::Flawed(Flaw::MacMissing),
+                        None => Folder::Unfinished,
+                    });
+                }
+            }
+        }
+        Ok(match Manifest::parse(&json) {
+            Err(error) => Folder::Flawed(Flaw::Damaged(error.to_string())),
+            Ok(manifest) if manifest.snapshot != name.to_string() => {
+                Folder::Flawed(Flaw::Misnamed(manifest.snapshot))
+            }
+            Ok(manifest) => Folder::Good(Box::new(manifest), json),
+        })
+    }
+}
+
+impl Lineage {
+    /// A manifest's.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self {
+            job: manifest.job.clone(),
+            origin: manifest.origin.clone(),
+            kind: manifest.kind,
+        }
+    }
+}
+
+impl fmt::Display for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.job, self.origin, self.kind)
+    }
+}
+
+impl Summary {
+    /// What a manifest says.
+    pub fn new(manifest: &Manifest, authentic: bool) -> Self {
+        Self {
+            lineage: Lineage::of(manifest),
+            run: manifest.run.clone(),
+            host: manifest.host.clone(),
+            tool_version: manifest.tool_version.clone(),
+            server_version: manifest.server_version.clone(),
+            taken_at: manifest.taken_at,
+            finished_at: manifest.finished_at,
+            parts: manifest.parts.len(),
+            rows: manifest.rows(),
+            bytes: (manifest.parts.iter()).fold(0, |sum, part| sum.saturating_add(part.bytes)),
+            size: manifest.size(),
+            encryption: manifest.encryption.clone(),
+            authentic,
+        }
+    }
+}
+
+impl Flaw {
+    /// One word for tables and `--json`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Damaged(_) => "damaged",
+            Self::Newer(_) => "newer",
+            Self::MacMissing | Self::MacWrong => "not authentic",
+            Self::Misnamed(_) => "misnamed",
+        }
+    }
+
+    /// As an error of whoever wanted this snapshot.
+    pub fn error(&self, name: &Name) -> Error {
+        let hint = match self {
+            Self::Damaged(_) => "take another snapshot, and remove this one by hand",
+            Self::Newer(_) => {
+                "upgrade envsyncd on this host, at least to the version that made the snapshot"
+            }
+            Self::MacMissing => {
+                "it was written without a key, or its manifest.mac was removed: find out by whom before you use it"
+            }
+            Self::MacWrong => {
+                "see that both sides have the same key; if they have, somebody has changed the snapshot"
+            }
+            Self::Misnamed(_) => "somebody has moved or copied it: remove it by hand",
+        };
+        Error::new(Kind::Verify, format!("snapshot {name}: {self}")).hint(hint)
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(why) => f.write_str(why),
+            Self::Newer(version) => write!(
+                f,
+                "its format is {version}, and this envsyncd reads up to {VERSION}"
+            ),
+            Self::MacMissing => f.write_str("it is not authenticated, and there is a key"),
+            Self::MacWrong => f.write_str(
+                "it is not authentic: its manifest does not belong to manifest.mac and the key",
+            ),
+            Self::Misnamed(other) => write!(f, "its manifest is that of {other}"),
+        }
+    }
+}

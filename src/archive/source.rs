@@ -1,0 +1,329 @@
+//! A pull: a snapshot that says of itself what it is, and is believed nothing that is not checked.
+
+use std::any::Any;
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::OnceCell;
+
+use super::Secrets;
+use super::bucket::Bucket;
+use super::crypt;
+use super::files;
+use super::layout;
+use super::manifest::{File, Manifest, Stored};
+use crate::config::job::{Definer, StoreKind, Task, Verify};
+use crate::error::{Error, Kind, Result};
+use crate::policy::{Environment, Identity};
+use crate::store::portable::{self, Reframe};
+use crate::store::{self, Catalogue, Checksum, Chunk, Chunks, Context, Part, Server, Survey};
+
+/// A snapshot that is read.
+pub struct Source {
+    bucket: Bucket,
+    context: Context,
+    kind: StoreKind,
+    verify: Verify,
+    definer: Definer,
+    manifest: Manifest,
+    secrets: Secrets,
+    catalogue: OnceCell<Catalogue>,
+    parts: HashMap<usize, Stored>,
+}
+
+impl Source {
+    /// A snapshot whose manifest was read and found authentic, for a task of this kind.
+    pub(super) fn new(
+        bucket: Bucket,
+        context: &Context,
+        task: &Task,
+        manifest: Manifest,
+        secrets: Secrets,
+    ) -> Result<Self> {
+        let (name, kind) = (&manifest.snapshot, task.kind);
+        if manifest.kind != kind {
+            return Err(Error::new(
+                Kind::Config,
+                format!(
+                    "the snapshot {name} is of {}, and the task's kind is {kind}",
+                    manifest.kind
+                ),
+            )
+            .hint("check the archive's URL and the task's `kind`"));
+        }
+        match (manifest.encryption.as_deref(), &secrets.identity) {
+            (None, _) | (Some(crypt::NAME), Some(_)) => {}
+            (Some(crypt::NAME), None) => {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("the snapshot {name} is encrypted, and the task has no `identity`"),
+                )
+                .hint("give the source `identity = { file = \"PATH\" }`, of one of those that the push encrypted for"));
+            }
+            (Some(other), _) => {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!("the snapshot {name} is encrypted with {other}, which is not known"),
+                ));
+            }
+        }
+        if manifest.compression != "zstd" {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "the snapshot {name} is compressed with {}, which is not known",
+                    manifest.compression
+                ),
+            ));
+        }
+        let parts = manifest
+            .parts
+            .iter()
+            .cloned()
+            .map(|stored| (stored.part.id, stored))
+            .collect();
+        Ok(Self {
+            bucket,
+            context: context.clone(),
+            kind,
+            verify: task.verify,
+            definer: task.definer,
+            manifest,
+            secrets,
+            catalogue: OnceCell::new(),
+            parts,
+        })
+    }
+
+    /// What reads the files, if they are encrypted.
+    fn reader(&self) -> Option<&crypt::Identity> {
+        self.manifest.encryption.as_ref()?;
+        self.secrets.identity.as_ref()
+    }
+
+    fn server(&self) -> Server {
+        Server {
+            kind: self.kind,
+            version: self.manifest.server_version.clone(),
+            major: self.manifest.server_major,
+        }
+    }
+
+    /// A small stream under `definitions/`.
+    async fn definition(&self, name: &str) -> Result<Vec<u8>> {
+        let prefix = format!("definitions/{name}.");
+        let files: Vec<File> = self
+            .manifest
+            .definitions
+            .iter()
+            .filter(|file| file.path.starts_with(&prefix))
+            .cloned()
+            .collect();
+        if files.is_empty() {
+            return Err(Error::new(
+                Kind::Verify,
+                format!("the snapshot {} has no {name}", self.manifest.snapshot),
+            ));
+        }
+        files::read_whole(&self.bucket, &self.manifest.snapshot, self.reader(), &files).await
+    }
+
+    fn stored(&self, part: &Part) -> Result<&Stored> {
+        self.parts.get(&part.id).ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                format!("{} is not in the snapshot", part.label()),
+            )
+        })
+    }
+
+    /// All of a table's slices.
+    fn slices(&self, part: &Part) -> impl Iterator<Item = &Stored> {
+        self.manifest.parts.iter().filter(move |stored| {
+            stored.part.schema == part.schema && stored.part.name == part.name
+        })
+    }
+}
+
+#[async_trait]
+impl store::Source for Source {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    async fn identity(&self) -> Result<Identity> {
+        Ok(Identity {
+            thing: None,
+            place: format!("archive {}", self.bucket.place()),
+        })
+    }
+
+    async fn origin(&self) -> Result<Option<Environment>> {
+        Ok(Some(self.manifest.origin()))
+    }
+
+    async fn survey(&self, target: &Server) -> Result<Survey> {
+        let server = self.server();
+        portable::refuse_older(&server, target)?;
+        let without = self.slices_without_sums();
+        if self.verify == Verify::Checksum && without {
+            return Err(Error::new(
+                Kind::Config,
+                format!(
+                    "the snapshot {} has no checksums of its tables",
+                    self.manifest.snapshot
+                ),
+            )
+            .hint("push with verify = \"checksum\", or pull with verify = \"rows\""));
+        }
+        let stored = self.definition(layout::DEFINITIONS).await?;
+        let parts = self.manifest.parts.iter().map(|stored| {
+            let mut part = stored.part.clone();
+            // What it is known to be now, in place of what was estimated.
+            (part.rows, part.bytes) = (stored.rows, stored.bytes);
+            part
+        });
+        let left_out = self
+            .manifest
+            .changes
+            .iter()
+            .map(|change| (change.name.clone(), change.fate));
+        let taken = portable::take_out(
+            self.kind,
+            &stored,
+            parts.collect(),
+            left_out.collect(),
+            &self.context.selection,
+        )
+        .await
+        .map_err(|error| error.within(format!("the snapshot {}", self.manifest.snapshot)))?;
+        let catalogue = self.definition(layout::CATALOGUE).await?;
+        let catalogue: Catalogue = serde_json::from_slice(&catalogue).map_err(|error| {
+            Error::new(Kind::Verify, "the snapshot's catalogue is damaged").because(error)
+        })?;
+        let catalogue = portable::without(catalogue, &taken, self.definer)?;
+        if self.catalogue.set(catalogue).is_err() {
+            return Err(Error::new(
+                Kind::Internal,
+                "the snapshot was surveyed twice",
+            ));
+        }
+        tracing::info!(
+            snapshot = self.manifest.snapshot,
+            taken_at = %self.manifest.taken_at,
+            origin = self.manifest.origin,
+            "pulling"
+        );
+        Ok(Survey {
+            server,
+            parts: taken.parts.into(),
+            left_out: taken.left_out,
+            definitions: taken.definitions,
+        })
+    }
+
+    async fn read(&self, part: &Part) -> Result<Chunks> {
+        let stored = self.stored(part)?;
+        let reading = Reading {
+            plain: files::read(
+                &self.bucket,
+                &self.manifest.snapshot,
+                self.reader(),
+                &stored.files,
+            ),
+            reframe: Some(portable::reframe(part)?),
+            rows: 0,
+            expected: stored.rows,
+            label: part.label(),
+        };
+        Ok(stream::try_unfold(reading, Reading::next).boxed())
+    }
+
+    fn reads_lots(&self) -> bool {
+        false
+    }
+
+    async fn count(&self, part: &Part) -> Result<u64> {
+        Ok(self.slices(part).map(|stored| stored.rows).sum())
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        Ok(self.catalogue.get().cloned().unwrap_or_default())
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        self.slices(part)
+            .find_map(|stored| stored.checksum.clone())
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Verify,
+                    format!("the snapshot has no checksum of {}", part.label()),
+                )
+            })
+    }
+
+    async fn close(&self) {
+        self.bucket.settle().await;
+    }
+}
+
+impl Source {
+    fn slices_without_sums(&self) -> bool {
+        self.manifest.parts.iter().any(|stored| {
+            self.slices(&stored.part)
+                .all(|slice| slice.checksum.is_none())
+        })
+    }
+}
+
+/// A part's rows on their way.
+struct Reading {
+    plain: BoxStream<'static, Result<Bytes>>,
+    /// `None` at the end.
+    reframe: Option<Box<dyn Reframe>>,
+    rows: u64,
+    expected: u64,
+    label: String,
+}
+
+impl Reading {
+    async fn next(mut self) -> Result<Option<(Chunk, Self)>> {
+        loop {
+            let Some(reframe) = &mut self.reframe else {
+                return Ok(None);
+            };
+            let chunk = if let Some(bytes) = self.plain.try_next().await? {
+                reframe.feed(&bytes)?
+            } else {
+                let last = reframe.end()?;
+                self.reframe = None;
+                self.hold(last.as_ref())?;
+                last
+            };
+            if let Some(chunk) = chunk {
+                if self.reframe.is_some() {
+                    self.rows += chunk.rows;
+                }
+                return Ok(Some((chunk, self)));
+            }
+        }
+    }
+
+    /// At the end: whether all rows were there.
+    fn hold(&self, last: Option<&Chunk>) -> Result<()> {
+        let rows = self.rows + last.map_or(0, |chunk| chunk.rows);
+        if rows == self.expected {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Verify,
+            format!(
+                "{}: the manifest has {} rows and its files have {rows}",
+                self.label, self.expected
+            ),
+        ))
+    }
+}

@@ -1,0 +1,418 @@
+//! A push: what is written is no snapshot until its manifest is, which comes last.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, SubsecRound, Utc};
+use futures_util::TryStreamExt;
+
+use super::bucket::Bucket;
+use super::by_hand;
+use super::files::{self, Writer};
+use super::layout::{self, Name};
+use super::manifest::{Change, File, Manifest, Stored, VERSION};
+use super::snapshots::{self, Lineage, Snapshots, WriterNote};
+use super::{Secrets, crypt};
+use crate::config::archive::Retention;
+use crate::config::job::StoreKind;
+use crate::error::{Error, Kind, Result};
+use crate::policy::{Environment, Identity};
+use crate::store::{self, Catalogue, Checksum, Chunks, Context, Part, Server, Survey, portable};
+
+/// An archive that is written.
+pub struct Target {
+    bucket: Bucket,
+    context: Context,
+    kind: StoreKind,
+    origin: Environment,
+    retention: Retention,
+    secrets: Secrets,
+    began: DateTime<Utc>,
+    state: Mutex<State>,
+}
+
+/// What there is so far.
+#[derive(Default)]
+struct State {
+    survey: Option<Survey>,
+    taken_at: Option<DateTime<Utc>>,
+    /// By the parts' numbers.
+    parts: HashMap<usize, Stored>,
+    definitions: Vec<File>,
+    catalogue: Option<Catalogue>,
+    sums: Vec<(Part, Checksum)>,
+    published: bool,
+}
+
+impl Target {
+    /// An archive that `origin`'s data goes to. Nothing is written yet.
+    pub(super) fn new(
+        bucket: Bucket,
+        context: &Context,
+        kind: StoreKind,
+        origin: &Environment,
+        retention: Retention,
+        secrets: Secrets,
+    ) -> Self {
+        Self {
+            bucket,
+            context: context.clone(),
+            kind,
+            origin: origin.clone(),
+            retention,
+            secrets,
+            began: Utc::now(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn name(&self) -> Name {
+        Name {
+            at: self.began.trunc_subsecs(0),
+            job: self.context.claim.job.clone(),
+            id: self.context.claim.short().to_owned(),
+        }
+    }
+
+    fn folder(&self) -> String {
+        self.name().to_string()
+    }
+
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.bucket.clone(), self.secrets.key.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no one panics with this lock")
+    }
+
+    fn survey(&self) -> Result<Survey> {
+        self.state().survey.clone().ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                "an archive was asked before it was prepared",
+            )
+        })
+    }
+
+    fn writer(&self, path: impl Fn(usize) -> String + Send + Sync + 'static) -> Writer {
+        let recipients = self.secrets.recipients.as_ref();
+        Writer::new(&self.bucket, &self.folder(), recipients, path)
+    }
+
+    /// Writes a small stream.
+    async fn put_away(&self, name: &str, content: &[u8]) -> Result<()> {
+        let ending = files::ending(self.secrets.recipients.is_some());
+        let name = name.to_owned();
+        let mut writer = self.writer(move |number| layout::definitions(&name, number, &ending));
+        writer.write(content).await?;
+        let (files, _) = writer.finish().await?;
+        self.state().definitions.extend(files);
+        Ok(())
+    }
+
+    fn by_hand(&self, survey: &Survey) -> Result<String> {
+        let state = self.state();
+        let parts: Vec<(Stored, String)> = survey
+            .parts
+            .iter()
+            .filter_map(|part| {
+                let stored = state.parts.get(&part.id)?.clone();
+                let statement = portable::load_statement(&survey.definitions, part);
+                Some(statement.map(|statement| (stored, statement)))
+            })
+            .collect::<Result<_>>()?;
+        let sealed = self.secrets.recipients.is_some();
+        Ok(by_hand::script(self.kind, &parts, sealed))
+    }
+
+    fn manifest(&self) -> Result<Manifest> {
+        let survey = self.survey()?;
+        let state = self.state();
+        let missing = |what: &str| Error::new(Kind::Internal, format!("a snapshot without {what}"));
+        let mut parts = Vec::with_capacity(survey.parts.len());
+        for part in survey.parts.iter() {
+            let stored = state.parts.get(&part.id);
+            let mut stored = stored.ok_or_else(|| missing(&part.label()))?.clone();
+            stored.checksum = state
+                .sums
+                .iter()
+                .find(|(of, _)| of.id == part.id)
+                .map(|(_, sum)| sum.clone());
+            parts.push(stored);
+        }
+        let mut changes: Vec<Change> = survey
+            .left_out
+            .iter()
+            .map(|(name, fate)| Change {
+                name: name.clone(),
+                fate: *fate,
+            })
+            .collect();
+        changes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Manifest {
+            version: VERSION,
+            snapshot: self.folder(),
+            job: self.context.claim.job.clone(),
+            run: self.context.claim.run.clone(),
+            host: self.context.claim.host.clone(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            origin: self.origin.to_string(),
+            kind: self.kind,
+            server_version: survey.server.version.clone(),
+            server_major: survey.server.major,
+            taken_at: state.taken_at.ok_or_else(|| missing("a point in time"))?,
+            finished_at: Utc::now(),
+            compression: "zstd".to_owned(),
+            encryption: self
+                .secrets
+                .recipients
+                .as_ref()
+                .map(|_| crypt::NAME.to_owned()),
+            changes,
+            definitions: state.definitions.clone(),
+            parts,
+        })
+    }
+
+    async fn remove(&self) -> Result<()> {
+        self.snapshots().remove(&self.name()).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl store::Target for Target {
+    async fn identity(&self) -> Result<Identity> {
+        Ok(Identity {
+            thing: None,
+            // Jobs may share an archive: each has snapshots of its own.
+            place: format!("archive {} {}", self.bucket.place(), self.context.claim.job),
+        })
+    }
+
+    async fn server(&self) -> Result<Server> {
+        Ok(Server::archive(self.kind))
+    }
+
+    async fn lock(&self) -> Result<()> {
+        // A run's id is in its snapshot's name: two pushes never meet, wherever they run.
+        Ok(())
+    }
+
+    async fn sweep(&self) -> Result<Vec<String>> {
+        let claim = &self.context.claim;
+        self.snapshots().sweep(claim, Utc::now()).await
+    }
+
+    async fn check(&self, survey: &Survey) -> Result<()> {
+        if survey.server.kind == self.kind {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Internal,
+            format!(
+                "{} data for an archive of {}",
+                survey.server.kind, self.kind
+            ),
+        ))
+    }
+
+    async fn prepare(&self, survey: &Survey) -> Result<()> {
+        let note = WriterNote::of(&self.context.claim, self.began);
+        let path = format!("{}/{}", self.folder(), layout::WRITER);
+        self.bucket.put(&path, note.to_json()?.into()).await?;
+        let mut state = self.state();
+        state.survey = Some(survey.clone());
+        state.taken_at = Some(self.began);
+        Ok(())
+    }
+
+    async fn write(&self, part: &Part, mut chunks: Chunks) -> Result<u64> {
+        let (id, label) = (part.id, part.label());
+        let ending = files::ending(self.secrets.recipients.is_some());
+        let ending = format!("{}.{ending}", portable::ending(part.encoding));
+        let path = {
+            let label = label.clone();
+            move |number| layout::rows(id, &label, number, &ending)
+        };
+        let mut writer = self.writer(path);
+        let mut unframe = portable::unframe(part)?;
+        let mut plain = BytesMut::new();
+        let mut rows = 0;
+        while let Some(chunk) = chunks.try_next().await? {
+            rows += chunk.rows;
+            unframe.feed(&chunk.data, &mut plain)?;
+            writer
+                .write(&plain)
+                .await
+                .map_err(|error| error.within(format!("writing {label}")))?;
+            plain.clear();
+        }
+        unframe.end(&mut plain)?;
+        writer.write(&plain).await?;
+        let (files, bytes) = writer
+            .finish()
+            .await
+            .map_err(|error| error.within(format!("writing {label}")))?;
+        let stored = Stored {
+            part: part.clone(),
+            rows,
+            bytes,
+            files,
+            checksum: None,
+        };
+        self.state().parts.insert(id, stored);
+        Ok(rows)
+    }
+
+    async fn finish(&self) -> Result<()> {
+        let survey = self.survey()?;
+        for script in portable::scripts(&survey.definitions)? {
+            self.put_away(&format!("{}.sql", script.name), script.text.as_bytes())
+                .await?;
+        }
+        let script = self.by_hand(&survey)?;
+        self.put_away(by_hand::NAME, script.as_bytes()).await?;
+        let definitions = portable::put_away(&survey.definitions)?;
+        self.put_away(layout::DEFINITIONS, &definitions).await
+    }
+
+    fn takes_notes(&self) -> bool {
+        true
+    }
+
+    async fn note(&self, catalogue: Catalogue, sums: Vec<(Part, Checksum)>) -> Result<()> {
+        let json = serde_json::to_vec(&catalogue).map_err(|error| {
+            Error::new(Kind::Internal, "the catalogue cannot be written").because(error)
+        })?;
+        self.put_away(layout::CATALOGUE, &json).await?;
+        let mut state = self.state();
+        state.catalogue = Some(catalogue);
+        state.sums = sums;
+        Ok(())
+    }
+
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let state = self.state();
+        let slices = state
+            .parts
+            .values()
+            .filter(|stored| stored.part.schema == part.schema && stored.part.name == part.name);
+        Ok(slices.map(|stored| stored.rows).sum())
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        Ok(self.state().catalogue.clone().unwrap_or_default())
+    }
+
+    /// What the source said, once all that was written was read back and found as it was sent.
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let (slices, sum) = {
+            let state = self.state();
+            let slices: Vec<Stored> = state
+                .parts
+                .values()
+                .filter(|stored| stored.part.schema == part.schema && stored.part.name == part.name)
+                .cloned()
+                .collect();
+            let sum = state.sums.iter().find(|(of, _)| of.id == part.id);
+            (slices, sum.map(|(_, sum)| sum.clone()))
+        };
+        for file in slices.iter().flat_map(|stored| &stored.files) {
+            files::blocks(&self.bucket, &self.folder(), file)
+                .try_for_each(|_| async { Ok(()) })
+                .await?;
+        }
+        sum.ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                format!("the source said no checksum of {}", part.label()),
+            )
+        })
+    }
+
+    async fn run_script(&self, file: &Path, _text: &str) -> Result<()> {
+        Err(Error::new(
+            Kind::Config,
+            format!("{} cannot run on an archive", file.display()),
+        )
+        .hint("give the script to the job that pulls"))
+    }
+
+    async fn publish(&self) -> Result<()> {
+        let manifest: Bytes = self.manifest()?.to_json()?.into();
+        let folder = self.folder();
+        if let Some(key) = &self.secrets.key {
+            let mac = Bytes::from(key.mac(&manifest));
+            self.bucket
+                .put(&format!("{folder}/{}", layout::MAC), mac)
+                .await?;
+        }
+        self.bucket
+            .put(&format!("{folder}/{}", layout::MANIFEST), manifest)
+            .await?;
+        self.state().published = true;
+        tracing::info!(snapshot = folder, "the snapshot is complete");
+        Ok(())
+    }
+
+    async fn revert(&self) -> Result<()> {
+        self.remove().await
+    }
+
+    async fn settle(&self) -> Result<()> {
+        let note = format!("{}/{}", self.folder(), layout::WRITER);
+        self.bucket.delete(vec![note]).await?;
+        if !self.retention.is_any() {
+            return Ok(());
+        }
+        let snapshots = self.snapshots();
+        let lineage = Lineage {
+            job: self.context.claim.job.clone(),
+            origin: self.origin.to_string(),
+            kind: self.kind,
+        };
+        // In doubt a writer is alive: what dead ones left was swept under the lock.
+        let host = &self.context.claim.host;
+        let plan = snapshots
+            .plan(&lineage, &self.retention, host, &|_| true, Utc::now())
+            .await?;
+        for (snapshot, _) in &plan.snapshots {
+            if let snapshots::State::Flawed(flaw) = &snapshot.state {
+                tracing::warn!(snapshot = %snapshot.name, %flaw, "a snapshot cannot be used and is left for somebody to look at");
+            }
+        }
+        let pruned = snapshots.prune(&plan).await?;
+        for snapshot in &pruned.snapshots {
+            tracing::info!(%snapshot, "an old snapshot is removed");
+        }
+        Ok(())
+    }
+
+    async fn discard(&self) -> Result<()> {
+        let begun = {
+            let state = self.state();
+            state.survey.is_some() && !state.published
+        };
+        if begun {
+            self.remove().await?;
+        }
+        Ok(())
+    }
+
+    async fn rollback(&self) -> Result<()> {
+        Err(Error::new(
+            Kind::Config,
+            "an archive has no previous: its snapshots stay as they are",
+        )
+        .hint("pull an older snapshot with `snapshot = \"NAME\"` or `at = TIME`"))
+    }
+
+    async fn close(&self) {
+        self.bucket.settle().await;
+    }
+}

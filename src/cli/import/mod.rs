@@ -1,0 +1,206 @@
+//! `import`: other tools' files, turned into jobs.
+
+mod assignments;
+mod govuk;
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Options, settings, terminal};
+use crate::config::job::{JobName, Settings};
+use crate::error::{Error, Kind, Result};
+use crate::policy::Environment;
+use crate::{config, policy, store};
+
+/// Turns other tools' files into jobs
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd import govuk /etc/govuk_env_sync/pull_publishing_api_production_daily.cfg",
+    arg_required_else_help = true
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Tool {
+    Govuk(Govuk),
+}
+
+/// Turns .cfg files of alphagov's govuk_env_sync.sh into jobs
+///
+/// A push or pull of a PostgreSQL or MySQL database by s3 becomes a job of the file's name, which is validated before it is
+/// written. What has no counterpart is said, and of such a file nothing is written. The files are read and never run: one
+/// with a variable or a command in a value is refused.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd import govuk /etc/govuk_env_sync/pull_publishing_api_production_daily.cfg\n  envsyncd import govuk --from production --to staging --output /etc/envsyncd/config.d pull_signon.cfg pull_release.cfg\n  envsyncd import govuk --from staging --user backup push_whitehall_staging.cfg\n\nExit codes: 0 all files were turned, 1 some were not, 2 usage or configuration"
+)]
+struct Govuk {
+    /// The files
+    #[arg(value_name = "FILE.cfg", required = true)]
+    files: Vec<PathBuf>,
+    /// The environment that data comes from [default: of a push, this host's; of a pull, the one that the bucket's name has]
+    #[arg(long, value_name = "ENV")]
+    from: Option<String>,
+    /// The environment that data goes to [default: of a pull, this host's; of a push, none]
+    #[arg(long, value_name = "ENV")]
+    to: Option<String>,
+    /// As whom the database servers are reached
+    #[arg(long, value_name = "NAME", default_value = govuk::USER)]
+    user: String,
+    /// Where the jobs are written [default: the settings' job_dir]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Overwrites jobs that are there
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    match &args.tool {
+        Tool::Govuk(args) => import_govuk(options, args),
+    }
+}
+
+fn import_govuk(options: &Options, args: &Govuk) -> Result<u8> {
+    let settings = settings(options)?;
+    let directory = args.output.as_deref().unwrap_or(&settings.job_dir);
+    if !directory.is_dir() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("{} is not a directory", directory.display()),
+        )
+        .hint("make it, or name another one with --output DIR"));
+    }
+    let from = args.from.as_ref().map(Environment::new);
+    let to = args.to.as_ref().map(Environment::new);
+    let mut names = BTreeSet::new();
+    let mut all = true;
+    for file in &args.files {
+        let around = govuk::Around {
+            file: file.display().to_string(),
+            environments: &settings.environments,
+            host: settings.host_environment.as_ref(),
+            from: from.as_ref(),
+            to: to.as_ref(),
+            user: &args.user,
+        };
+        let mut name = file.file_stem().unwrap_or_default().to_owned();
+        name.push(".toml");
+        let job = directory.join(name);
+        let outcome = turn(file, &around).and_then(|turned| {
+            if !names.insert(job.clone()) {
+                return Err(vec!["another of these files has the same name".to_owned()]);
+            }
+            put(&job, &turned.text, &settings, args.force)?;
+            Ok(turned.remarks)
+        });
+        let (verdict, lines) = match outcome {
+            Ok(remarks) => (format!("written to {}", job.display()), remarks),
+            Err(reasons) => {
+                all = false;
+                ("NOT turned".to_owned(), reasons)
+            }
+        };
+        let mut text = format!("{}: {verdict}\n", file.display());
+        for line in lines {
+            text.push_str(&format!("  - {line}\n"));
+        }
+        terminal::print(&text)?;
+    }
+    Ok(u8::from(!all))
+}
+
+/// Reads one file. What is wrong is told with its place.
+fn turn(
+    file: &Path,
+    around: &govuk::Around<'_>,
+) -> std::result::Result<govuk::Turned, Vec<String>> {
+    let at = |flaw: assignments::Flaw| match flaw.line {
+        0 => flaw.what,
+        line => format!("{}:{line}: {}", file.display(), flaw.what),
+    };
+    let text = config::contents(file)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")))
+        .map_err(|error| vec![format!("it cannot be read: {error}")])?;
+    let assignments = assignments::parse(&text).map_err(|flaw| vec![at(flaw)])?;
+    govuk::turn(&assignments, around).map_err(|flaws| flaws.into_iter().map(at).collect())
+}
+
+/// Writes a job that a run would accept, in one step; anything else is not written.
+fn put(
+    job: &Path,
+    text: &str,
+    settings: &Settings,
+    force: bool,
+) -> std::result::Result<(), Vec<String>> {
+    let failed = |error: io::Error| vec![format!("{} cannot be written: {error}", job.display())];
+    let there = || {
+        vec![format!(
+            "{} is there already: --force overwrites it",
+            job.display()
+        )]
+    };
+    if let Err(why) = JobName::of_file(job) {
+        return Err(vec![format!("{why}: rename the file")]);
+    }
+    if !force && fs::symlink_metadata(job).is_ok() {
+        return Err(there());
+    }
+    // Hidden, so that the daemon does not take it for a job.
+    let name = job.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = job.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = fill(&temporary, text)
+        .map_err(failed)
+        .and_then(|()| check(job, &temporary, settings))
+        .and_then(|()| {
+            if force {
+                fs::rename(&temporary, job).map_err(failed)
+            } else {
+                // A link is not made over a file that came in the meantime.
+                match fs::hard_link(&temporary, job) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(there()),
+                    other => other.map_err(failed),
+                }
+            }
+        });
+    // After a rename it is gone already.
+    let _ = fs::remove_file(&temporary);
+    written
+}
+
+fn fill(file: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(file)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// What `validate` would say of it.
+fn check(job: &Path, copy: &Path, settings: &Settings) -> std::result::Result<(), Vec<String>> {
+    let (job, _) = config::load_job_as(job, copy, settings).map_err(|found| {
+        let errors = found
+            .iter()
+            .filter(|one| one.severity == config::Severity::Error);
+        errors
+            .map(|one| match &one.help {
+                Some(help) => format!("{}: {help}", one.message),
+                None => one.message.clone(),
+            })
+            .collect::<Vec<_>>()
+    })?;
+    let unable = job.tasks.iter().flat_map(store::unable);
+    let unable: Vec<String> = unable.map(|one| one.why).collect();
+    if !unable.is_empty() {
+        return Err(unable);
+    }
+    policy::permit(&job.environments, &job.from, &job.to).map_err(|error| vec![error.to_string()])
+}

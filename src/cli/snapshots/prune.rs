@@ -1,0 +1,152 @@
+//! `snapshots prune`
+
+use std::path::PathBuf;
+
+use chrono::Utc;
+
+use super::{archived, json, lookup};
+use crate::archive::snapshots::{Lineage, Plan, Snapshots, State};
+use crate::cli::{Options, terminal};
+use crate::error::{Error, Kind, Result};
+use crate::guard::process::{self, host_name};
+
+/// Removes the snapshots that a job's target does not keep, and what runs that died have left
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml --dry-run\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml\n\nThe job's target says what is kept: keep_last, keep_daily, keep_weekly, max_age. The newest good snapshot always is, and so is what cannot be read. A push does the same at its end"
+)]
+pub(super) struct Args {
+    /// The job's file
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// The task, where the job has several with an archive
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
+    /// Says which would go and why the others stay; changes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = crate::cli::settings(options)?;
+    let job = crate::cli::job(options, &args.file, &settings)?;
+    let task = archived(&job, args.task.as_deref())?;
+    let Some(archive) = &task.target.archive else {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "task `{}` of job `{}` writes to no archive",
+                task.name, job.name
+            ),
+        )
+        .hint("name the job that pushes: its target says what is kept"));
+    };
+    if !archive.retention.is_any() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "task `{}` of job `{}` keeps all its snapshots",
+                task.name, job.name
+            ),
+        )
+        .hint("say in its target what is kept: keep_last, keep_daily, keep_weekly, max_age"));
+    }
+    let snapshots = Snapshots::open(&task.target, &lookup(&settings)?).await?;
+    let lineage = Lineage {
+        job: job.name.to_string(),
+        origin: job.from.to_string(),
+        kind: task.kind,
+    };
+    let plan = snapshots
+        .plan(
+            &lineage,
+            &archive.retention,
+            &host_name(),
+            &|writer| process::was_there(writer.pid, writer.started_at),
+            Utc::now(),
+        )
+        .await?;
+    let pruned = if args.dry_run {
+        None
+    } else {
+        Some(snapshots.prune(&plan).await?)
+    };
+    if args.json {
+        terminal::print_json(&json::Prune {
+            version: json::VERSION,
+            archive: snapshots.place(),
+            dry_run: args.dry_run,
+            snapshots: verdicts(&plan).collect(),
+            unfinished: leftovers(&plan).collect(),
+            removed_bytes: pruned.map(|pruned| pruned.size),
+        })?;
+        return Ok(0);
+    }
+    let mut text = String::new();
+    if args.dry_run {
+        text.push_str(&terminal::table(
+            &["NAME", "SIZE", "WOULD", "WHY"],
+            verdicts(&plan).chain(leftovers(&plan)).map(|verdict| {
+                vec![
+                    verdict.name,
+                    (verdict.stored_bytes).map_or_else(|| "?".to_owned(), terminal::bytes),
+                    if verdict.goes { "go" } else { "stay" }.to_owned(),
+                    verdict.reason,
+                ]
+            }),
+        ));
+    } else {
+        for verdict in verdicts(&plan).chain(leftovers(&plan)) {
+            if verdict.goes {
+                text.push_str(&format!("{} is gone: {}\n", verdict.name, verdict.reason));
+            }
+        }
+    }
+    for (snapshot, _) in &plan.snapshots {
+        if let State::Flawed(flaw) = &snapshot.state {
+            terminal::note(&format!("{}: {flaw}", snapshot.name));
+        }
+    }
+    if let Some(pruned) = pruned {
+        text.push_str(&format!(
+            "{} snapshots and {} leftovers removed, {}\n",
+            pruned.snapshots.len(),
+            pruned.leftovers.len(),
+            terminal::bytes(pruned.size)
+        ));
+    }
+    terminal::print(&text)?;
+    Ok(0)
+}
+
+fn verdicts(plan: &Plan) -> impl Iterator<Item = json::Verdict> {
+    plan.snapshots.iter().map(|(snapshot, verdict)| {
+        let size = match &snapshot.state {
+            State::Good(summary) => Some(summary.size),
+            State::Flawed(_) => None,
+        };
+        json::Verdict {
+            name: snapshot.name.to_string(),
+            goes: verdict.goes(),
+            reason: verdict.to_string(),
+            stored_bytes: size,
+        }
+    })
+}
+
+fn leftovers(plan: &Plan) -> impl Iterator<Item = json::Verdict> {
+    plan.unfinished
+        .iter()
+        .map(|(folder, abandoned)| json::Verdict {
+            name: folder.name.to_string(),
+            goes: abandoned.is_some(),
+            reason: abandoned.map_or_else(
+                || "not finished: it may be being written".to_owned(),
+                |why| format!("not finished, and {why}"),
+            ),
+            stored_bytes: Some(folder.size),
+        })
+}

@@ -1,0 +1,127 @@
+//! The keys that stand beside an archive's `url`: in `[endpoints.NAME]`, and in a task's `source` and `target`.
+
+mod server;
+mod sides;
+
+use std::path::Path;
+
+use super::Archive;
+use crate::config::endpoints::{Way, read_secret};
+use crate::config::reader::{Table, optional};
+use crate::config::url::Found;
+use crate::secret::Secret;
+
+const SERVER: [&str; 7] = [
+    "access_key_id",
+    "ca",
+    "endpoint",
+    "path_style",
+    "profile",
+    "region",
+    "secret_access_key",
+];
+const SOURCE: [&str; 4] = ["at", "identity", "job", "snapshot"];
+const TARGET: [&str; 5] = [
+    "keep_daily",
+    "keep_last",
+    "keep_weekly",
+    "max_age",
+    "recipients",
+];
+const BOTH: [&str; 1] = ["key"];
+
+/// Reads what stands beside `url`. `way` is the table's side; `None`: it has a name and may serve on both. Only what an
+/// archive of this place and side has is read; whatever else is there is reported.
+pub(in crate::config) fn read(
+    table: &Table<'_>,
+    found: Found,
+    way: Option<Way>,
+    directory: &Path,
+) -> Option<Archive> {
+    if found != Found::Bucket {
+        refuse(table, &SERVER, |key| {
+            (
+                format!("`{key}` is for a bucket, and this is a directory"),
+                "it belongs beside url = \"s3://BUCKET/PREFIX\"",
+            )
+        });
+    }
+    if way == Some(Way::To) {
+        refuse(table, &SOURCE, |key| {
+            (
+                format!("`{key}` belongs to a source, and this archive is written to"),
+                "put it into the table of the task that pulls: source = { url = \"...\" }",
+            )
+        });
+    }
+    if way == Some(Way::From) {
+        refuse(table, &TARGET, |key| {
+            (
+                format!("`{key}` belongs to a target, and this archive is read from"),
+                "put it into the table of the task that pushes: target = { url = \"...\" }",
+            )
+        });
+    }
+    if let Some(value) = table.get("password") {
+        let (what, help) = match found {
+            Found::Bucket => (
+                "a bucket has no password",
+                "write access_key_id = \"...\" and secret_access_key = { file = \"PATH\" }",
+            ),
+            _ => ("a directory has no password", "leave `password` out"),
+        };
+        value.report(value.wrong(what).help(help));
+    }
+    let mut archive = Archive {
+        key: optional(secret(table, "key", directory))?,
+        ..Archive::default()
+    };
+    if found == Found::Bucket {
+        server::read(table, directory, &mut archive)?;
+    }
+    if way != Some(Way::To) {
+        sides::read_source(table, directory, &mut archive)?;
+    }
+    if way != Some(Way::From) {
+        sides::read_target(table, &mut archive)?;
+    }
+    Some(archive)
+}
+
+/// Refuses an archive's keys beside the URL of something else.
+pub(in crate::config) fn refuse_all(table: &Table<'_>, found: Found) {
+    let refused = |keys: &[&'static str], help| {
+        refuse(table, keys, |key| {
+            (
+                format!("`{key}` is for an archive, and this is a {found} URL"),
+                help,
+            )
+        });
+    };
+    refused(&SERVER, "it belongs beside url = \"s3://BUCKET/PREFIX\"");
+    let archive = "it belongs beside url = \"s3://BUCKET/PREFIX\" or url = \"file:///DIRECTORY\"";
+    refused(&[&SOURCE[..], &TARGET[..], &BOTH[..]].concat(), archive);
+}
+
+/// Knows an archive's keys, right or wrong, where nothing can be said of them.
+pub(in crate::config) fn pass_over(table: &Table<'_>) {
+    table.get("password");
+    for key in [&SERVER[..], &SOURCE[..], &TARGET[..], &BOTH[..]].concat() {
+        table.get(key);
+    }
+}
+
+/// Reports those of the keys that are there.
+fn refuse(table: &Table<'_>, keys: &[&'static str], why: impl Fn(&str) -> (String, &'static str)) {
+    for key in keys.iter().copied().filter(|key| table.has(key)) {
+        if let Some(value) = table.get(key) {
+            let (why, help) = why(key);
+            value.report(value.wrong(why).help(help));
+        }
+    }
+}
+
+#[allow(clippy::option_option)]
+fn secret(table: &Table<'_>, key: &'static str, directory: &Path) -> Option<Option<Secret>> {
+    table.get(key).map(|value| read_secret(&value, directory))
+}

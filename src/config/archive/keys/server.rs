@@ -1,0 +1,136 @@
+//! A bucket's server, and who asks it.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::secret;
+use crate::config::Diagnostic;
+use crate::config::archive::Archive;
+use crate::config::document::quote;
+use crate::config::reader::{Table, optional};
+use crate::config::value::Value;
+
+/// Reads what a bucket's URL does not say of its server.
+pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
+    let endpoint = table.get("endpoint").map(|value| read_endpoint(&value));
+    let region = table.get("region").map(|value| {
+        word(&value, "a region's name", |c| {
+            c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+        })
+    });
+    let path_style = table.get("path_style").map(|value| value.boolean());
+    let ca = table.get("ca").map(|value| {
+        let path = directory.join(value.text()?);
+        let insecure = table
+            .get("endpoint")?
+            .content
+            .as_str()?
+            .starts_with("http:");
+        if insecure {
+            value.report(
+                value
+                    .wrong("`ca` is of no use: the endpoint is reached without TLS")
+                    .help("take endpoint = \"https://HOST\", or leave `ca` out"),
+            );
+            return None;
+        }
+        Some(path)
+    });
+    let id = table.get("access_key_id").map(|value| {
+        word(&value, "an access key's id", |c| {
+            c.is_ascii_graphic() && !matches!(c, '/' | ',')
+        })
+    });
+    let secret = secret(table, "secret_access_key", directory);
+    let profile = table.get("profile").map(|value| {
+        word(&value, "a profile's name", |c| {
+            !c.is_control() && !matches!(c, '[' | ']')
+        })
+    });
+    let alone = match (&id, &secret) {
+        (Some(_), None) => Some(("access_key_id", "secret_access_key = { file = \"PATH\" }")),
+        (None, Some(_)) => Some(("secret_access_key", "access_key_id = \"...\"")),
+        _ => None,
+    };
+    if let Some((key, other)) = alone
+        && let Some(value) = table.get(key)
+    {
+        value.report(
+            value
+                .wrong(format!("`{key}` does not stand alone"))
+                .help(format!("write {other} beside it")),
+        );
+    }
+    if (id.is_some() || secret.is_some())
+        && let Some(value) = table.get("profile")
+    {
+        value.report(
+            value
+                .wrong("there are both a profile and an access key to log in with")
+                .allowed("`access_key_id` and `secret_access_key` | `profile`"),
+        );
+    }
+    archive.endpoint = optional(endpoint)?;
+    archive.region = optional(region)?;
+    archive.path_style = optional(path_style)?;
+    archive.ca = optional(ca)?;
+    archive.access_key_id = optional(id)?;
+    archive.secret_access_key = optional(secret)?;
+    archive.profile = optional(profile)?;
+    Some(())
+}
+
+/// `https://HOST[:PORT]`.
+fn read_endpoint(value: &Value<'_>) -> Option<String> {
+    const FORM: &str = "https://HOST or https://HOST:PORT";
+    let text = value.text()?.trim();
+    let report = |diagnostic: Diagnostic| {
+        value.report(diagnostic.allowed(FORM));
+        None
+    };
+    let Ok(url) = reqwest::Url::parse(text) else {
+        return report(value.wrong("this is not a URL"));
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return report(value.wrong("an S3-compatible server is reached by https or http"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return report(value.wrong("the URL has a user in it").help(
+            "write access_key_id = \"...\" and secret_access_key = { file = \"PATH\" } beside it",
+        ));
+    }
+    let whole = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let Some(host) = url.host_str().filter(|_| whole) else {
+        return report(
+            value
+                .wrong("a path does not belong here: only the host, and its port")
+                .help("the bucket and the prefix stand in url = \"s3://BUCKET/PREFIX\""),
+        );
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    let local = host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback());
+    if url.scheme() == "http" && !local {
+        value.report(
+            value
+                .wrong("rows travel to this server unencrypted")
+                .help("take https://, with ca = \"FILE\" if its certificate is signed by an authority of your own")
+                .warning(),
+        );
+    }
+    let port = url.port().map(|port| format!(":{port}"));
+    Some(format!(
+        "{}://{host}{}",
+        url.scheme(),
+        port.unwrap_or_default()
+    ))
+}
+
+/// A text of certain characters.
+fn word(value: &Value<'_>, what: &str, fine: impl Fn(char) -> bool) -> Option<String> {
+    let text = value.text()?;
+    if text.chars().all(fine) {
+        return Some(text.to_owned());
+    }
+    value.report(value.wrong(format!("{} is not {what}", quote(text))));
+    None
+}

@@ -1,0 +1,339 @@
+//! URLs of archives: `file:///DIRECTORY` and `s3://BUCKET[/PREFIX]`, each in one spelling.
+
+use std::path::PathBuf;
+
+use super::{Flaw, Found, Location, decode, flaw};
+use crate::config::document::quote;
+
+const DIRECTORY: &str = "file:///ABSOLUTE/DIRECTORY";
+const BUCKET: &str = "s3://BUCKET or s3://BUCKET/PREFIX";
+const BESIDE: &str = "what a URL does not say stands beside it: { url = \"s3://BUCKET/PREFIX\", endpoint = \"https://HOST\", region = \"...\" }";
+
+/// Bytes of a prefix. A key has 1024 at the most (S3's user guide, "Naming Amazon S3 objects"); a snapshot's own names take
+/// fewer than 400 of them.
+const LONGEST_PREFIX: usize = 600;
+
+/// Names that Amazon gives to other things (S3's user guide, "General purpose bucket naming rules").
+const RESERVED_STARTS: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
+const RESERVED_ENDS: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
+
+/// What an archive's URL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchiveUrl {
+    /// A directory of this machine, absolute.
+    Directory(PathBuf),
+    /// A bucket of an S3-compatible server.
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// What all keys begin with, without slashes at its ends; empty: nothing.
+        prefix: String,
+    },
+}
+
+impl ArchiveUrl {
+    /// Reads a validated URL; `None`: it is not an archive's.
+    pub fn parse(url: &str) -> Option<Self> {
+        if let Some(path) = url.strip_prefix("file://") {
+            return Some(Self::Directory(PathBuf::from(decode(path)?)));
+        }
+        let (bucket, prefix) = bucket_and_prefix(url.strip_prefix("s3://")?);
+        Some(Self::Bucket {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        })
+    }
+}
+
+/// Reads what stands behind `file:`.
+pub(super) fn directory(rest: &str) -> Result<Location, Flaw> {
+    let misshapen = |message: &str| Flaw {
+        message: message.to_owned(),
+        allowed: Some(DIRECTORY),
+        help: None,
+    };
+    let Some(path) = rest.strip_prefix("//") else {
+        return Err(misshapen("`//` is missing behind the scheme"));
+    };
+    if path.contains(['?', '#']) {
+        return Err(flaw(
+            "a directory's URL has no parameters",
+            "write `?` and `#` in a directory's name as %3F and %23",
+        ));
+    }
+    if !path.starts_with('/') {
+        return Err(misshapen(
+            "the URL names a host, and an archive's directory is on this machine",
+        ));
+    }
+    let Some(path) = decode(path) else {
+        return Err(flaw(
+            "the URL is not well percent-encoded",
+            "write `%` in a directory's name as %25",
+        ));
+    };
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if parts.contains(&"..") {
+        return Err(flaw(
+            "the URL goes upwards by `..`",
+            "write the directory's own path",
+        ));
+    }
+    if parts.is_empty() {
+        return Err(misshapen("the URL names no directory"));
+    }
+    Ok(Location {
+        found: Found::Directory,
+        url: format!("file:///{}", encode(&parts.join("/"))),
+        password: None,
+    })
+}
+
+/// What would end the path or be an escape, and what nobody sees.
+pub(super) fn encode(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c.is_control() || matches!(c, ' ' | '%' | '?' | '#') {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Reads what stands behind `s3:`.
+pub(super) fn bucket(rest: &str) -> Result<Location, Flaw> {
+    let Some(rest) = rest.strip_prefix("//") else {
+        return Err(Flaw {
+            message: "`//` is missing behind the scheme".to_owned(),
+            allowed: Some(BUCKET),
+            help: None,
+        });
+    };
+    let (bucket, prefix) = bucket_and_prefix(rest);
+    if rest.contains('@') {
+        return Err(flaw(
+            "a bucket's URL has no user in it",
+            "write access_key_id = \"...\" and secret_access_key = { file = \"PATH\" } beside `url`",
+        ));
+    }
+    if rest.contains(['?', '#']) {
+        return Err(flaw("a bucket's URL has no parameters", BESIDE));
+    }
+    if bucket.contains(':') {
+        return Err(flaw("a bucket's URL has no port in it", BESIDE));
+    }
+    check_bucket(bucket)?;
+    check_prefix(prefix)?;
+    Ok(Location {
+        found: Found::Bucket,
+        url: match prefix {
+            "" => format!("s3://{bucket}"),
+            prefix => format!("s3://{bucket}/{prefix}"),
+        },
+        password: None,
+    })
+}
+
+fn bucket_and_prefix(rest: &str) -> (&str, &str) {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    (bucket, prefix.strip_suffix('/').unwrap_or(prefix))
+}
+
+fn check_bucket(name: &str) -> Result<(), Flaw> {
+    const RULES: &str =
+        "3 to 63 lower-case letters, digits, `.` and `-`, a letter or digit at each end";
+    let wrong = |why: &str| {
+        Err(Flaw {
+            message: format!("{} cannot be a bucket's name{why}", quote(name)),
+            allowed: Some(RULES),
+            help: None,
+        })
+    };
+    if name.is_empty() {
+        return Err(Flaw {
+            message: "the URL names no bucket".to_owned(),
+            allowed: Some(BUCKET),
+            help: None,
+        });
+    }
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !(3..=63).contains(&name.len())
+        || !name.chars().all(|c| plain(c) || matches!(c, '.' | '-'))
+        || !name.starts_with(plain)
+        || !name.ends_with(plain)
+    {
+        return wrong("");
+    }
+    if name.contains("..") {
+        return wrong(": two dots stand side by side");
+    }
+    if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return wrong(": it is an IP address");
+    }
+    let starts = RESERVED_STARTS.iter().find(|end| name.starts_with(**end));
+    let ends = RESERVED_ENDS.iter().find(|end| name.ends_with(**end));
+    if let Some(part) = starts.or(ends) {
+        return wrong(&format!(": `{part}` is reserved"));
+    }
+    Ok(())
+}
+
+/// Only characters that every server, URL and file system takes as they are: then a prefix has one spelling.
+fn check_prefix(prefix: &str) -> Result<(), Flaw> {
+    if prefix.is_empty() {
+        return Ok(());
+    }
+    if prefix.len() > LONGEST_PREFIX {
+        return Err(flaw(
+            "the prefix is too long",
+            "up to 600 characters, so that what is below it has names of at most 1024",
+        ));
+    }
+    for part in prefix.split('/') {
+        if matches!(part, "" | "." | "..") {
+            return Err(flaw(
+                "the prefix has an empty part, or `.` or `..` as one",
+                "a prefix is a path without a slash at its start: s3://BUCKET/team/database",
+            ));
+        }
+    }
+    let fine = |c: char| {
+        c.is_ascii_alphanumeric()
+            || matches!(
+                c,
+                '/' | '-' | '_' | '.' | '!' | '\'' | '(' | ')' | '=' | '+' | ','
+            )
+    };
+    match prefix.chars().find(|c| !fine(*c)) {
+        Some(c) => Err(Flaw {
+            message: format!("the prefix has a character that not everybody writes alike: {c:?}"),
+            allowed: Some("letters, digits, and / - _ . ! ' ( ) = + ,"),
+            help: None,
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::refused;
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    fn read(text: &str) -> Option<String> {
+        let location = super::super::parse(text, Path::new("/etc/jobs")).ok()?;
+        Some(location.url)
+    }
+
+    #[test]
+    fn an_archive_has_one_spelling() {
+        for (url, spelling) in [
+            ("s3://backups", "s3://backups"),
+            ("s3://backups/", "s3://backups"),
+            ("s3://backups/a/b", "s3://backups/a/b"),
+            ("s3://backups/a/b/", "s3://backups/a/b"),
+            ("s3://my.own-bucket1/a=1/b+c", "s3://my.own-bucket1/a=1/b+c"),
+            ("file:///srv/a", "file:///srv/a"),
+            ("file:///srv//./a/", "file:///srv/a"),
+            ("file:///srv/a b", "file:///srv/a%20b"),
+            ("file:///srv/%61%20b%25", "file:///srv/a%20b%25"),
+            ("file:///srv/näme", "file:///srv/näme"),
+        ] {
+            assert_eq!(read(url).as_deref(), Some(spelling), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_the_url_says_comes_out_decoded() {
+        assert_eq!(
+            ArchiveUrl::parse("file:///srv/a%20b%25"),
+            Some(ArchiveUrl::Directory("/srv/a b%".into()))
+        );
+        let bucket = |bucket: &str, prefix: &str| {
+            Some(ArchiveUrl::Bucket {
+                bucket: bucket.to_owned(),
+                prefix: prefix.to_owned(),
+            })
+        };
+        assert_eq!(ArchiveUrl::parse("s3://abc"), bucket("abc", ""));
+        assert_eq!(ArchiveUrl::parse("s3://abc/d/e"), bucket("abc", "d/e"));
+        assert_eq!(ArchiveUrl::parse("postgresql://h/d"), None);
+    }
+
+    #[test]
+    fn what_no_bucket_and_no_directory_is_called_is_refused() {
+        for (url, why) in [
+            ("s3://", "names no bucket"),
+            ("s3:bucket", "`//` is missing"),
+            ("s3://ab", "cannot be a bucket's name"),
+            ("s3://Backups", "cannot be a bucket's name"),
+            ("s3://my_backups", "cannot be a bucket's name"),
+            ("s3://-backups", "cannot be a bucket's name"),
+            ("s3://backups.", "cannot be a bucket's name"),
+            ("s3://b\u{e4}ckups", "cannot be a bucket's name"),
+            ("s3://back..ups", "two dots"),
+            ("s3://192.168.0.1", "an IP address"),
+            ("s3://xn--backups", "`xn--` is reserved"),
+            ("s3://backups-s3alias", "`-s3alias` is reserved"),
+            ("s3://backups:9000/x", "no port"),
+            ("s3://backups?region=x", "no parameters"),
+            ("s3://backups/x#y", "no parameters"),
+            ("s3://key:hunter2@backups/x", "no user"),
+            ("s3://backups/x@hunter2", "no user"),
+            ("s3://backups//x", "an empty part"),
+            ("s3://backups/x//y", "an empty part"),
+            ("s3://backups/x/../y", "`..`"),
+            ("s3://backups/./y", "`.`"),
+            ("s3://backups/a%20b", "'%'"),
+            ("s3://backups/a b", "' '"),
+            ("s3://backups/a\\b", "\\\\"),
+            ("file:/srv", "`//` is missing"),
+            ("file://srv/a", "on this machine"),
+            ("file://localhost/srv", "on this machine"),
+            ("file://u:hunter2@h/srv", "on this machine"),
+            ("file:///", "names no directory"),
+            ("file:///.", "names no directory"),
+            ("file:///srv/../x", "upwards"),
+            ("file:///srv/%2e%2e/x", "upwards"),
+            ("file:///srv?x", "no parameters"),
+            ("file:///srv/%zz", "percent-encoded"),
+            ("file:///srv/%00", "percent-encoded"),
+        ] {
+            let message = refused(url);
+            assert!(message.contains(why), "{why} in {message} for {url}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        assert!(refused(&format!("s3://{}", "a".repeat(64))).contains("bucket's name"));
+        assert!(refused(&format!("s3://abc/{}", "a".repeat(601))).contains("too long"));
+    }
+
+    proptest! {
+        /// Whatever is accepted stays as it is when it is read again, and names something below its root.
+        #[test]
+        fn a_spelling_is_its_own_spelling(text in "(file://|s3://abc)(/|\\.|%2[05eEfF]|[a-z ]|é|%){0,12}") {
+            if let Some(url) = read(&text) {
+                prop_assert_eq!(read(&url), Some(url.clone()));
+                match ArchiveUrl::parse(&url) {
+                    Some(ArchiveUrl::Directory(path)) => {
+                        prop_assert!(path.is_absolute());
+                        prop_assert!(!path.to_string_lossy().split('/').any(|part| part == ".."));
+                    }
+                    Some(ArchiveUrl::Bucket { bucket, prefix }) => {
+                        prop_assert!(bucket.starts_with("abc") && !bucket.contains('/'));
+                        prop_assert!(!prefix.starts_with('/') && !prefix.ends_with('/'));
+                    }
+                    None => prop_assert!(false, "{} is no archive", url),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What cannot be without what, read while the source can be asked: a pull that leaves a table out has to leave out the
+//! same as a sync would, and there is no server to ask then.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue;
+use super::connection::Session;
+use super::survey::{self, CLASS, Table};
+use crate::error::Result;
+use crate::store::{Fate, Selection};
+
+/// An object: the catalogue it is in, and its oid there.
+pub(super) type Object = (u32, u32);
+
+/// What is known of the source for who leaves something out later.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lineage {
+    /// Tables that belong to no extension, but for those that were left out already.
+    tables: Vec<Table>,
+    /// What goes with what: first what is needed, then what needs it; catalogue and oid of both.
+    needed: Vec<(u32, u32, u32, u32)>,
+    /// Objects with the oids of the server's own collations that they use.
+    collations: Vec<(u32, u32, u32)>,
+    /// Objects in the words of the catalogue; columns are not among them, as they go with their tables.
+    names: Vec<(u32, u32, String)>,
+}
+
+/// What a selection makes of it.
+pub(super) struct Selected {
+    /// The tables with what becomes of them.
+    pub(super) tables: Vec<Table>,
+    /// What is not made.
+    pub(super) gone: HashSet<Object>,
+    /// Tables that the selection itself leaves out.
+    pub(super) excluded: HashSet<u32>,
+    /// The server's own collations that are still used.
+    pub(super) collations: HashSet<u32>,
+    /// What is gone, in the words of the catalogue.
+    pub(super) names: HashSet<String>,
+}
+
+/// As `survey::gone` follows dependencies. Nothing goes with a schema or an extension: both stay.
+const NEEDED: &str = "SELECT DISTINCT d.refclassid, d.refobjid, d.classid, d.objid FROM pg_depend d
+    WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.refobjid >= 16384 AND (d.refclassid, d.refobjid) <> (d.classid, d.objid)
+      AND d.refclassid NOT IN ('pg_namespace'::regclass, 'pg_extension'::regclass)
+    UNION
+    SELECT 'pg_rewrite'::regclass::oid, r.oid, 'pg_class'::regclass::oid, r.ev_class FROM pg_rewrite r
+    WHERE r.rulename = '_RETURN' AND r.oid >= 16384
+    ORDER BY 1, 2, 3, 4";
+
+/// As `collations::used` finds them.
+const COLLATIONS: &str = "WITH own(oid) AS (
+        SELECT l.oid FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+        WHERE l.collprovider IN ('c', 'i') AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic') AND n.nspname = 'pg_catalog')
+    SELECT d.classid, d.objid, d.refobjid FROM pg_depend d JOIN own ON own.oid = d.refobjid
+    WHERE d.refclassid = 'pg_collation'::regclass AND d.classid <> 'pg_collation'::regclass
+    UNION
+    SELECT 'pg_class'::regclass::oid, a.attrelid, a.attcollation FROM pg_attribute a JOIN own ON own.oid = a.attcollation
+    WHERE NOT a.attisdropped AND a.attrelid >= 16384
+    ORDER BY 1, 2, 3";
+
+impl Lineage {
+    /// Asks the source, but for what is `gone` already.
+    pub(super) async fn read(
+        session: &Session,
+        tables: &[Table],
+        gone: &HashSet<Object>,
+    ) -> Result<Self> {
+        let needed = session
+            .query(NEEDED, &[])
+            .await
+            .map_err(session.explain())?;
+        let collations = session
+            .query(COLLATIONS, &[])
+            .await
+            .map_err(session.explain())?;
+        let mut names = Vec::new();
+        catalogue::each(session, gone, |(class, oid), object, _| {
+            if !object.starts_with(COLUMN) {
+                names.push((class, oid, object.to_owned()));
+            }
+        })
+        .await?;
+        names.sort_unstable();
+        Ok(Self {
+            tables: tables
+                .iter()
+                .filter(|table| table.fate != Fate::Exclude)
+                .cloned()
+                .collect(),
+            needed: needed
+                .iter()
+                .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
+                .collect(),
+            collations: collations
+                .iter()
+                .map(|row| (row.get(0), row.get(1), row.get(2)))
+                .collect(),
+            names,
+        })
+    }
+
+    /// What a selection makes of the tables, and what goes with those that it leaves out.
+    pub(super) fn select(self, selection: &Selection) -> Selected {
+        let mut tables = self.tables;
+        let pushed: Vec<Fate> = tables.iter().map(|table| table.fate).collect();
+        for table in &mut tables {
+            table.fate = selection.fate(Some(&table.schema), &table.name);
+        }
+        survey::inherit(&mut tables);
+        let excluded: HashSet<u32> = tables
+            .iter()
+            .filter(|table| table.fate == Fate::Exclude)
+            .map(|table| table.oid)
+            .collect();
+        let gone = all_that_need(&self.needed, &excluded);
+        for (table, pushed) in tables.iter_mut().zip(pushed) {
+            if gone.contains(&(CLASS, table.oid)) {
+                table.fate = Fate::Exclude;
+            } else if table.fate == Fate::Copy && pushed != Fate::Copy {
+                // Its rows were left where they are.
+                table.fate = Fate::SchemaOnly;
+            }
+        }
+        Selected {
+            tables,
+            collations: self
+                .collations
+                .iter()
+                .filter(|(class, oid, _)| !gone.contains(&(*class, *oid)))
+                .map(|(_, _, collation)| *collation)
+                .collect(),
+            names: self
+                .names
+                .into_iter()
+                .filter(|(class, oid, _)| gone.contains(&(*class, *oid)))
+                .map(|(_, _, name)| name)
+                .collect(),
+            gone,
+            excluded,
+        }
+    }
+}
+
+/// These tables, and whatever cannot be without them.
+fn all_that_need(needed: &[(u32, u32, u32, u32)], tables: &HashSet<u32>) -> HashSet<Object> {
+    let mut gone: HashSet<Object> = tables.iter().map(|oid| (CLASS, *oid)).collect();
+    if gone.is_empty() {
+        return gone;
+    }
+    let mut by_need: HashMap<Object, Vec<Object>> = HashMap::new();
+    for (class, oid, by_class, by) in needed {
+        by_need
+            .entry((*class, *oid))
+            .or_default()
+            .push((*by_class, *by));
+    }
+    let mut next: Vec<Object> = gone.iter().copied().collect();
+    while let Some(object) = next.pop() {
+        for by in by_need.get(&object).into_iter().flatten() {
+            if gone.insert(*by) {
+                next.push(*by);
+            }
+        }
+    }
+    gone
+}
+
+/// What the catalogue calls columns, relations.
+const COLUMN: &str = "column ";
+const RELATION: &str = "relation ";
+
+/// Whether an object of the catalogue is among what is gone, or a column of it. `is_there`: whether a relation is left;
+/// dots in names can make a column look like one of either, and then it stays.
+pub(super) fn goes(object: &str, gone: &HashSet<String>, is_there: impl Fn(&str) -> bool) -> bool {
+    let Some(column) = object.strip_prefix(COLUMN) else {
+        return gone.contains(object);
+    };
+    let relations: Vec<String> = column
+        .match_indices('.')
+        .map(|(dot, _)| format!("{RELATION}{}", &column[..dot]))
+        .collect();
+    relations.iter().any(|relation| gone.contains(relation))
+        && !relations
+            .iter()
+            .any(|relation| !gone.contains(relation) && is_there(relation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_needs_what_is_gone_goes_too_in_circles_as_well() {
+        let (table, view, index, other) = ((CLASS, 1), (CLASS, 2), (CLASS, 3), (CLASS, 9));
+        let rule = (2618, 7);
+        let pair = |(a, b): Object, (c, d): Object| (a, b, c, d);
+        let needed = [
+            pair(table, rule),
+            pair(rule, view),
+            pair(view, rule),
+            pair(table, index),
+            pair(other, (CLASS, 10)),
+        ];
+        let gone = all_that_need(&needed, &HashSet::from([1]));
+        assert_eq!(gone, HashSet::from([table, view, index, rule]));
+        assert!(all_that_need(&needed, &HashSet::new()).is_empty());
+    }
+
+    #[test]
+    fn columns_go_with_their_table_and_not_with_one_whose_name_begins_alike() {
+        let gone: HashSet<String> = ["relation public.users", "index public.users_pkey"]
+            .map(str::to_owned)
+            .into();
+        let there = |relation: &str| relation == "relation public.users.old";
+        for (object, expected) in [
+            ("relation public.users", true),
+            ("column public.users.email", true),
+            ("column public.users.e.mail", true),
+            ("index public.users_pkey", true),
+            ("column public.users2.email", false),
+            ("column public.users.old.email", false),
+            ("relation public.users2", false),
+        ] {
+            assert_eq!(goes(object, &gone, there), expected, "{object}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Definitions that are put away in an archive and taken out again, and rows as `psql` reads them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::dump::PgDump;
+use super::framing::{ToLines, ToMessages};
+use super::large_as_sql::{ToPieces, ToSql};
+use super::lineage::{self, Object, Selected};
+use super::survey::{self, CLASS, Table};
+use super::toc::{Entry, Toc};
+use super::{Definitions, large};
+use crate::config::job::StoreKind;
+use crate::error::{Error, Kind, Result};
+use crate::store::portable::{Reframe, TakenOut, Unframe};
+use crate::store::{self, Catalogue, Encoding, Fate, Part, Selection, Server};
+
+pub(in crate::store) use super::scripts::{load_statement, scripts};
+
+/// The format that is written, and the newest that is read.
+const VERSION: u32 = 1;
+
+/// What is looked at first.
+#[derive(Deserialize)]
+struct Head {
+    kind: StoreKind,
+    version: u32,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    kind: StoreKind,
+    version: u32,
+    definitions: &'a Definitions,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    definitions: Definitions,
+}
+
+/// From wire to file.
+pub(in crate::store) fn unframe(part: &Part) -> Result<Box<dyn Unframe>> {
+    match part.encoding {
+        Encoding::CopyText => Ok(Box::new(ToLines::default())),
+        Encoding::LargeObjects => Ok(Box::new(ToSql)),
+        other => Err(no_file(part, other)),
+    }
+}
+
+/// From file to wire.
+pub(in crate::store) fn reframe(part: &Part) -> Result<Box<dyn Reframe>> {
+    match part.encoding {
+        Encoding::CopyText => Ok(Box::new(ToMessages::default())),
+        Encoding::LargeObjects => Ok(Box::new(ToPieces::default())),
+        other => Err(no_file(part, other)),
+    }
+}
+
+/// Binary rows are only for a server of the same version, and an archive is none.
+fn no_file(part: &Part, encoding: Encoding) -> Error {
+    Error::new(
+        Kind::Internal,
+        format!("{}: rows as {encoding:?} have no file", part.label()),
+    )
+}
+
+/// Refuses a target that is too old.
+pub(in crate::store) fn refuse_older(source: &Server, target: &Server) -> Result<()> {
+    survey::refuse_older(source.major, &source.version, target)
+}
+
+/// As JSON.
+pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
+    refuse_taken(
+        &definitions
+            .toc
+            .lock()
+            .expect("no one panics with this lock"),
+    )?;
+    if definitions.lineage.is_none() {
+        return Err(Error::new(
+            Kind::Internal,
+            "the definitions of this survey are not for an archive",
+        ));
+    }
+    serde_json::to_vec(&Written {
+        kind: StoreKind::Postgresql,
+        version: VERSION,
+        definitions,
+    })
+    .map_err(|error| {
+        Error::new(Kind::Internal, "the definitions cannot be put away").because(error)
+    })
+}
+
+/// From JSON, without what the selection leaves out.
+pub(in crate::store) async fn take_out(
+    stored: &[u8],
+    parts: Vec<Part>,
+    left_out: Vec<(String, Fate)>,
+    selection: &Selection,
+) -> Result<TakenOut> {
+    let mut definitions = read(stored)?;
+    let lineage = definitions
+        .lineage
+        .take()
+        .ok_or_else(|| Error::new(Kind::Verify, "the stored definitions say nothing of tables"))?;
+    let selected = lineage.select(selection);
+    if selection.overlay || !selection.is_everything() {
+        // What live has is read with it; better missed now than when everything is under way.
+        definitions.dump = Some(PgDump::find(definitions.major).await?);
+    }
+    let removed = remove(
+        &mut definitions
+            .toc
+            .get_mut()
+            .expect("no one panics with this lock")
+            .entries,
+        &selected.gone,
+    );
+    tell(&removed, &selected);
+    let parts = wanted(parts, &definitions, &selected, selection)?;
+    let left_out = told(left_out, &selected.tables);
+    reduce(&mut definitions, selected, &removed);
+    Ok(TakenOut {
+        definitions: store::Definitions::Postgresql(Arc::new(definitions)),
+        parts,
+        left_out,
+    })
+}
+
+fn read(stored: &[u8]) -> Result<Definitions> {
+    let damaged = |error: serde_json::Error| {
+        Error::new(Kind::Verify, "the stored definitions are damaged").because(error)
+    };
+    let head: Head = serde_json::from_slice(stored).map_err(damaged)?;
+    if head.kind != StoreKind::Postgresql {
+        return Err(Error::new(
+            Kind::Config,
+            format!("the stored definitions are of {}", head.kind),
+        )
+        .hint("check the archive's URL and the task's `kind`"));
+    }
+    if head.version > VERSION {
+        return Err(Error::new(
+            Kind::Verify,
+            format!(
+                "the stored definitions have the format {}, and this envsyncd reads up to {VERSION}",
+                head.version
+            ),
+        )
+        .hint("upgrade envsyncd on this host, at least to the version that made the snapshot"));
+    }
+    let read: Read = serde_json::from_slice(stored).map_err(damaged)?;
+    Ok(read.definitions)
+}
+
+/// Takes out of a dump what is gone and what is only said of it, as a dump without the tables would not have it.
+fn remove(entries: &mut Vec<Arc<Entry>>, gone: &HashSet<Object>) -> Vec<Arc<Entry>> {
+    let mut removed = Vec::new();
+    if gone.is_empty() {
+        return removed;
+    }
+    let mut ids: HashSet<i64> = HashSet::new();
+    entries.retain(|entry| {
+        // What has a table's oid and no catalogue is said of the table: ROW SECURITY.
+        let object = match entry.object {
+            (0, oid) if oid != 0 => (CLASS, oid),
+            object => object,
+        };
+        let orphan = object.1 == 0 && entry.needs().any(|need| ids.contains(&need));
+        let goes = orphan || gone.contains(&object);
+        if goes {
+            ids.insert(entry.id);
+            removed.push(entry.clone());
+        }
+        !goes
+    });
+    removed
+}
+
+/// Says aloud what else is left out.
+fn tell(removed: &[Arc<Entry>], selected: &Selected) {
+    let excluded: HashSet<(&str, &str)> = selected
+        .tables
+        .iter()
+        .filter(|table| selected.excluded.contains(&table.oid))
+        .map(|table| (table.schema.as_str(), table.name.as_str()))
+        .collect();
+    for entry in removed {
+        let is_excluded = |table: &str| {
+            let schema = entry.schema.as_deref().unwrap_or_default();
+            excluded.contains(&(schema, table))
+        };
+        let aloud = match entry.kind.as_str() {
+            "TABLE" => !is_excluded(entry.tag()),
+            // Its tag has the table in front.
+            "FK CONSTRAINT" => !entry
+                .tag()
+                .match_indices(' ')
+                .any(|(end, _)| is_excluded(&entry.tag()[..end])),
+            "VIEW" | "MATERIALIZED VIEW" | "FUNCTION" | "PROCEDURE" | "AGGREGATE" => true,
+            _ => false,
+        };
+        if aloud {
+            let object = entry.label();
+            tracing::warn!(object, "left out, because it needs an excluded table");
+        }
+    }
+}
+
+/// The parts whose rows are wanted.
+fn wanted(
+    parts: Vec<Part>,
+    definitions: &Definitions,
+    selected: &Selected,
+    selection: &Selection,
+) -> Result<Vec<Part>> {
+    let fates: HashMap<(&str, &str), Fate> = selected
+        .tables
+        .iter()
+        .map(|table| ((table.schema.as_str(), table.name.as_str()), table.fate))
+        .collect();
+    let mut wanted = Vec::with_capacity(parts.len());
+    for part in parts {
+        let schema = part.schema.as_deref().unwrap_or_default();
+        let fate = if large::is(&part) {
+            Some(Fate::Copy)
+        } else if definitions.conditions.contains_key(&part.id) {
+            Some(selection.fate(Some(schema), &part.name))
+        } else {
+            fates.get(&(schema, part.name.as_str())).copied()
+        };
+        match fate {
+            Some(Fate::Copy) => wanted.push(part),
+            Some(_) => {}
+            None => {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!(
+                        "the stored definitions do not have the table {}",
+                        part.label()
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+/// What was left out when it was put away, and now.
+fn told(before: Vec<(String, Fate)>, tables: &[Table]) -> Vec<(String, Fate)> {
+    let label = |table: &Table| format!("{}.{}", table.schema, table.name);
+    let known: HashSet<String> = tables.iter().map(label).collect();
+    before
+        .into_iter()
+        .filter(|(name, _)| !known.contains(name))
+        .chain(
+            tables
+                .iter()
+                .filter(|table| table.fate != Fate::Copy)
+                .map(|table| (label(table), table.fate)),
+        )
+        .collect()
+}
+
+/// Makes of definitions what a survey with this selection would have found.
+fn reduce(definitions: &mut Definitions, selected: Selected, removed: &[Arc<Entry>]) {
+    let Selected {
+        tables,
+        gone,
+        collations,
+        names,
+        ..
+    } = selected;
+    let with_fate = |fate: Fate| tables.iter().filter(move |table| table.fate == fate);
+    let name = |table: &Table| (table.schema.clone(), table.name.clone());
+    definitions.kept = with_fate(Fate::Keep)
+        .filter(|table| !table.partitioned)
+        .map(name)
+        .collect();
+    let sequences: HashSet<(&str, &str)> = removed
+        .iter()
+        .filter(|entry| entry.kind == "SEQUENCE")
+        .filter_map(|entry| Some((entry.schema.as_deref()?, entry.tag())))
+        .collect();
+    definitions
+        .sequences
+        .retain(|one| !sequences.contains(&(one.schema.as_str(), one.name.as_str())));
+    let copied: HashSet<(String, String)> = with_fate(Fate::Copy).map(name).collect();
+    definitions
+        .in_two
+        .retain(|_, in_two| copied.contains(&in_two.table));
+    definitions
+        .rights
+        .retain(|right| !gone.contains(&right.object));
+    definitions
+        .collations
+        .retain(|one| !one.of_server || collations.contains(&one.oid));
+    let copied: HashSet<u32> = with_fate(Fate::Copy).map(|table| table.oid).collect();
+    definitions.needs.keep(
+        |relation| copied.contains(&relation),
+        |relation| !gone.contains(&(CLASS, relation)),
+    );
+    definitions.gone.extend(gone);
+    definitions.uncatalogued = names;
+}
+
+/// A stored catalogue without what was left out when the definitions were taken out.
+pub(in crate::store) fn without(mut catalogue: Catalogue, definitions: &Definitions) -> Catalogue {
+    let gone = &definitions.uncatalogued;
+    if gone.is_empty() {
+        return catalogue;
+    }
+    let going: Vec<String> = catalogue
+        .0
+        .keys()
+        .filter(|object| lineage::goes(object, gone, |other| catalogue.0.contains_key(other)))
+        .cloned()
+        .collect();
+    for object in going {
+        catalogue.0.remove(&object);
+    }
+    catalogue
+}
+
+/// Who makes incoming takes the dump away: then there is nothing to be put away or shown.
+pub(super) fn refuse_taken(toc: &Toc) -> Result<()> {
+    if toc.entries.is_empty() {
+        return Err(Error::new(
+            Kind::Internal,
+            "the definitions were taken by who made something of them",
+        ));
+    }
+    Ok(())
+}

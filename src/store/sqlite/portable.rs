@@ -1,0 +1,116 @@
+//! Definitions that rest in an archive, and what a pull leaves of them. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::schema::Definitions;
+use super::{by_hand, inserts};
+use crate::config::job::StoreKind;
+use crate::error::Result;
+use crate::store::portable::{Reframe, Script, TakenOut, Unframe, envelope};
+use crate::store::{self, Catalogue, Fate, Part, Selection};
+
+/// The version of what [`put_away`] writes.
+const VERSION: u32 = 1;
+
+/// Everything in a database but rows, as JSON. Of tables that are left out, the name alone.
+pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
+    let mut definitions = definitions.clone();
+    forget_left_out(&mut definitions);
+    envelope::seal(StoreKind::Sqlite, VERSION, &definitions)
+}
+
+fn forget_left_out(definitions: &mut Definitions) {
+    let mut others = std::mem::take(&mut definitions.others);
+    others.retain(|object| definitions.comes_along(object));
+    definitions.others = others;
+    let left_out = definitions
+        .tables
+        .iter_mut()
+        .filter(|table| table.fate == Fate::Exclude);
+    for table in left_out {
+        table.sql.clear();
+        table.columns.clear();
+        definitions.sequences.remove(&table.name);
+    }
+}
+
+/// The way back: what `Definitions::read` would have found with the selection of the pull on top of the push's.
+pub(in crate::store) fn take_out(
+    stored: &[u8],
+    parts: Vec<Part>,
+    left_out: &[(String, Fate)],
+    selection: &Selection,
+) -> Result<TakenOut> {
+    let mut definitions: Definitions = envelope::open(StoreKind::Sqlite, VERSION, stored)?;
+    for table in &mut definitions.tables {
+        if table.shadow_of.is_none() {
+            table.fate = envelope::combined(table.fate, selection.fate(None, &table.name));
+        }
+    }
+    let fates: BTreeMap<String, Fate> = definitions
+        .tables
+        .iter()
+        .map(|table| (table.name.clone(), table.fate))
+        .collect();
+    for table in &mut definitions.tables {
+        // A virtual table is copied with all that it is made of, or not at all.
+        if let Some(fate) = table.shadow_of.as_ref().and_then(|name| fates.get(name)) {
+            table.fate = *fate;
+        }
+    }
+    forget_left_out(&mut definitions);
+    for (_, rows) in &mut definitions.statistics {
+        rows.retain(|row| match row.first() {
+            Some(rusqlite::types::Value::Text(name)) => {
+                fates.get(name).is_some_and(|fate| *fate == Fate::Copy)
+            }
+            _ => false,
+        });
+    }
+    let mut all: Vec<(String, Fate)> = definitions
+        .tables
+        .iter()
+        .filter(|table| table.fate != Fate::Copy && table.shadow_of.is_none())
+        .map(|table| (table.name.clone(), table.fate))
+        .collect();
+    let gone = left_out
+        .iter()
+        .filter(|(name, fate)| *fate == Fate::Exclude && !fates.contains_key(name));
+    all.extend(gone.cloned());
+    let is_copied = |table: &&super::schema::Table| !table.is_virtual && table.fate == Fate::Copy;
+    let wanted = definitions
+        .tables
+        .iter()
+        .filter(is_copied)
+        .map(|table| table.name.as_str());
+    let parts = envelope::wanted_parts(parts, wanted, |part| {
+        let table = definitions.table(&part.name).filter(is_copied)?;
+        Some(table.names() == part.columns)
+    })?;
+    Ok(TakenOut {
+        parts,
+        left_out: all,
+        definitions: store::Definitions::Sqlite(Arc::new(definitions)),
+    })
+}
+
+/// What the source's catalogue is to a target: it follows from the definitions.
+pub(in crate::store) fn catalogue(definitions: &Definitions) -> Catalogue {
+    definitions.selected()
+}
+
+/// From wire to file.
+pub(in crate::store) fn unframe(part: &Part) -> Box<dyn Unframe> {
+    Box::new(inserts::Writer::new(part))
+}
+
+/// From file to wire.
+pub(in crate::store) fn reframe(part: &Part) -> Box<dyn Reframe> {
+    Box::new(inserts::Reader::new(part))
+}
+
+/// The definitions as SQL for `sqlite3`.
+pub(in crate::store) fn scripts(definitions: &Definitions) -> Vec<Script> {
+    by_hand::scripts(definitions)
+}

@@ -1,0 +1,136 @@
+//! Pushes to archives and pulls from them; what a store's data is like afterwards is the conformance suite's.
+
+mod bucket;
+mod by_hand;
+mod choosing;
+mod encryption;
+mod pulling;
+mod pushing;
+mod shelf;
+mod snapshots;
+mod through_s3;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::job::{Bed, Job};
+use crate::support::postgres::{Pair, shared, unique};
+
+/// A database, an archive, and a database below.
+struct Scene {
+    pair: &'static Pair,
+    bed: Bed,
+    from: String,
+    to: String,
+}
+
+impl Scene {
+    /// Three users above, one below.
+    fn new() -> Self {
+        let scene = Self {
+            pair: shared(),
+            bed: Bed::new(),
+            from: unique("from"),
+            to: unique("to"),
+        };
+        scene.pair.source.create_db(&scene.from);
+        scene.pair.target.create_db(&scene.to);
+        scene.source("CREATE TABLE users (id integer PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'ann'), (2, 'bob'), (3, NULL)");
+        scene.live("CREATE TABLE users (id integer PRIMARY KEY, name text); INSERT INTO users VALUES (9, 'old')");
+        scene
+    }
+
+    fn source(&self, sql: &str) -> String {
+        self.pair.source.psql(&self.from, sql)
+    }
+
+    fn live(&self, sql: &str) -> String {
+        self.pair.target.psql(&self.to, sql)
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.bed.path("archive")
+    }
+
+    fn archive_url(&self) -> String {
+        format!("file://{}", self.archive().display())
+    }
+
+    fn source_url(&self) -> String {
+        self.pair.source.url("postgres", &self.from)
+    }
+
+    fn target_url(&self) -> String {
+        self.pair.target.url("postgres", &self.to)
+    }
+
+    fn push(&self) -> Job {
+        Job::between("postgresql", &self.source_url(), &self.archive_url())
+    }
+
+    /// With these keys beside the archive's URL.
+    fn push_with(&self, keys: &str) -> Job {
+        let url = crate::support::job::toml(&self.source_url());
+        Job::new("postgresql", &url, &self.archive_with(keys))
+    }
+
+    fn pull(&self) -> Job {
+        Job::between("postgresql", &self.archive_url(), &self.target_url())
+    }
+
+    fn pull_with(&self, keys: &str) -> Job {
+        let url = crate::support::job::toml(&self.target_url());
+        Job::new("postgresql", &self.archive_with(keys), &url)
+    }
+
+    fn archive_with(&self, keys: &str) -> String {
+        let url = crate::support::job::toml(&self.archive_url());
+        format!("{{ url = {url}, {keys} }}")
+    }
+
+    /// Runs a job called `push` or the like to its end.
+    fn once(&self, name: &str, job: &Job) -> crate::support::job::Outcome {
+        self.bed.once(&self.bed.job(name, job))
+    }
+
+    /// The snapshots' folders that have a manifest, in their order.
+    fn snapshots(&self) -> Vec<PathBuf> {
+        let mut all = self.folders();
+        all.retain(|folder| folder.join("manifest.json").exists());
+        all
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.archive()).into_iter().flatten();
+        let mut all: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        all.sort();
+        all
+    }
+
+    #[track_caller]
+    fn live_is_old(&self) {
+        assert_eq!(self.live("SELECT id, name FROM users"), "9|old");
+        self.nothing_is_beside();
+    }
+
+    #[track_caller]
+    fn nothing_is_beside(&self) {
+        let mut all = self.pair.target.databases();
+        all.retain(|name| name.contains(&self.to) && *name != self.to);
+        assert_eq!(all, Vec::<String>::new());
+    }
+
+    #[track_caller]
+    fn live_is_new(&self) {
+        assert_eq!(
+            self.live("SELECT id, name FROM users ORDER BY id"),
+            "1|ann\n2|bob\n3|"
+        );
+    }
+}
+
+fn manifest(folder: &Path) -> Value {
+    serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap()
+}
