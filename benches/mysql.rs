@@ -16,13 +16,15 @@
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
+// Nor is all of this.
+#[allow(dead_code)]
 mod contest;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use contest::{Cost, named, once, report, runs, size_of_tree, two_at_a_time};
+use contest::{Cost, large_tables, named, once, report, runs, size_of_tree, two_at_a_time};
 use support::job::Job;
 use support::mysql::{Builder, Server, quote};
 use support::postgres::{Must, bare};
@@ -405,25 +407,6 @@ impl Definition {
 
 fn socket(server: &Server) -> String {
     format!("--socket={}", Path::display(&server.socket()))
-}
-
-/// Tables whose size grows with what is asked for, each row of them the same at every call.
-fn large_tables(gigabytes: f64) -> String {
-    [
-        ("users", 52_000.0),
-        ("documents", 245_000.0),
-        ("editions", 480_000.0),
-        ("links", 1_350_000.0),
-        ("events", 820_000.0),
-    ]
-    .into_iter()
-    .fold(
-        include_str!("make-mysql-database.sql").to_owned(),
-        |sql, (table, rows)| {
-            let rows = f64::max(rows * gigabytes, 20.0);
-            sql.replace(&format!(":{table}"), &format!("{rows:.0}"))
-        },
-    )
 }
 
 /// Tables as an application with a schema a customer has them: ten rows, three indexes, a counter.

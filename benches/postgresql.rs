@@ -19,6 +19,8 @@
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
+// Nor is all of this.
+#[allow(dead_code)]
 mod contest;
 
 use std::fs;

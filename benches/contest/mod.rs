@@ -178,3 +178,22 @@ pub(crate) fn size_of_tree(place: &Path) -> u64 {
         .map(|entry| size_of_tree(&entry.path()))
         .sum()
 }
+
+/// MySQL's tables whose size grows with what is asked for, each row of them the same at every call.
+pub(crate) fn large_tables(gigabytes: f64) -> String {
+    [
+        ("users", 52_000.0),
+        ("documents", 245_000.0),
+        ("editions", 480_000.0),
+        ("links", 1_350_000.0),
+        ("events", 820_000.0),
+    ]
+    .into_iter()
+    .fold(
+        include_str!("../make-mysql-database.sql").to_owned(),
+        |sql, (table, rows)| {
+            let rows = f64::max(rows * gigabytes, 20.0);
+            sql.replace(&format!(":{table}"), &format!("{rows:.0}"))
+        },
+    )
+}
