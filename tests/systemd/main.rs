@@ -286,17 +286,23 @@ fn a_run_and_its_hooks_have_low_priority_as_seen_from_outside() {
     // Every process of the run, and every thread of it: name, nice (19th field of /proc/PID/stat), I/O class.
     let seen = machine.output(
         r#"
-        # The hook's shell may not have become its program yet.
-        n=0
-        until grep -qx sleep /proc/[0-9]*/comm 2>/dev/null || [ $n -ge 1000 ]; do n=$((n + 1)); done
+        # The hook's shell may not have become its program yet, and each of them lives for a moment only.
+        n=0 hook=
+        until [ -n "$hook" ] || [ $n -ge 1000 ]; do
+            n=$((n + 1))
+            for process in $(grep -lx sleep /proc/[0-9]*/comm 2>/dev/null); do
+                process=${process%/comm}
+                set -- $(cut -d')' -f2- $process/stat 2>/dev/null | cut -d' ' -f18) $(ionice -p ${process#/proc/} 2>/dev/null)
+                [ $# -lt 2 ] || hook="sleep $*"
+            done
+        done
+        echo "$hook"
         for process in /proc/[0-9]*; do
             name=$(cat $process/comm 2>/dev/null)
-            pid=${process#/proc/}
             case "$name" in
             envsyncd) for task in $process/task/*; do
                 echo "$name $(cut -d')' -f2- $task/stat | cut -d' ' -f18) $(ionice -p ${task##*/})"
             done ;;
-            sleep) echo "$name $(cut -d')' -f2- $process/stat | cut -d' ' -f18) $(ionice -p $pid)" ;;
             esac
         done
         "#,
