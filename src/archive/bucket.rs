@@ -172,10 +172,12 @@ impl Bucket {
         }
     }
 
-    /// Waits until what dropped uploads had sent is removed. Whoever ends the process calls it first.
+    /// Waits until what dropped uploads had sent is removed, and what dropped work had begun has ended. Whoever ends the
+    /// process calls it first, and who removes what others were writing.
     pub async fn settle(&self) {
-        if let Place::S3(s3) = &*self.0 {
-            s3.settle().await;
+        match &*self.0 {
+            Place::Directory(directory) => directory.settle().await,
+            Place::S3(s3) => s3.settle().await,
         }
     }
 }

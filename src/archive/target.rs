@@ -399,7 +399,11 @@ impl store::Target for Target {
             state.survey.is_some() && !state.published
         };
         if begun {
-            self.remove().await?;
+            // Workers that were stopped have pieces under way; and one may have been about to begin another.
+            for _ in 0..2 {
+                self.bucket.settle().await;
+                self.remove().await?;
+            }
         }
         Ok(())
     }

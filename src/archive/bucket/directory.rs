@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
+use tokio::sync::RwLock;
 
 use super::Object;
 use super::tree::Root;
@@ -29,9 +30,13 @@ const CHUNK: usize = 512 * 1024;
 /// Rows of people lie there: nobody else's business.
 const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
+/// Held by whoever works on the directory: what a dropped future has begun goes on to its end.
+type Working = Arc<RwLock<()>>;
+
 /// The archive.
 pub(super) struct Directory {
     root: Arc<Root>,
+    working: Working,
     place: String,
 }
 
@@ -59,6 +64,7 @@ impl Directory {
         }
         Ok(Self {
             root: Arc::new(Root(PathBuf::from(OsString::from_vec(path)))),
+            working: Working::default(),
             place: url.to_owned(),
         })
     }
@@ -137,13 +143,14 @@ impl Directory {
                 Ok(file)
             })
             .await?;
+        let working = Arc::clone(&self.working);
         let chunks = stream::try_unfold(Some(file), move |file| {
-            let unreadable = unreadable.clone();
+            let (unreadable, working) = (unreadable.clone(), Arc::clone(&working));
             async move {
                 let Some(mut file) = file else {
                     return Ok(None);
                 };
-                apart(move || {
+                apart(&working, move || {
                     let mut chunk = Vec::with_capacity(CHUNK);
                     (&mut file)
                         .take(CHUNK as u64)
@@ -158,7 +165,7 @@ impl Directory {
     }
 
     pub(super) async fn upload(&self, path: &str) -> Result<Upload> {
-        let path = path.to_owned();
+        let (path, working) = (path.to_owned(), Arc::clone(&self.working));
         self.blocking(move |root| {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
             let place = root.walk(folder, true)?;
@@ -181,6 +188,7 @@ impl Directory {
                     folder: Arc::new(place),
                     name: Some(partial),
                 },
+                working,
                 file: Arc::new(File::from(file)),
                 gathered: BytesMut::new(),
                 length: 0,
@@ -247,19 +255,29 @@ impl Directory {
         .await
     }
 
+    /// Waits until all that was begun here has ended.
+    pub(super) async fn settle(&self) {
+        drop(self.working.write().await);
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Root) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let root = Arc::clone(&self.root);
-        apart(move || work(&root)).await
+        apart(&self.working, move || work(&root)).await
     }
 }
 
 /// Does what may wait for a disk where it keeps nobody else waiting.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
+async fn apart<T: Send + 'static>(
+    working: &Working,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let held = Arc::clone(working).read_owned().await;
+    // Together: what nobody waits for any more is dropped before others may think that all is done.
+    match tokio::task::spawn_blocking(move || (work(), held)).await {
+        Ok((result, _)) => result,
         Err(error) => {
             Err(Error::new(Kind::Internal, "work on the archive's directory died").because(error))
         }
@@ -275,6 +293,7 @@ pub(super) struct Upload {
     shown: String,
     name: String,
     partial: Partial,
+    working: Working,
     file: Arc<File>,
     gathered: BytesMut,
     length: u64,
@@ -310,7 +329,8 @@ impl Upload {
     async fn store(&mut self, bytes: Bytes) -> Result<()> {
         let file = Arc::clone(&self.file);
         let what = format!("{} cannot be written", self.shown);
-        apart(move || (&*file).write_all(&bytes).map_err(io(what))).await
+        let work = move || (&*file).write_all(&bytes).map_err(io(what));
+        apart(&self.working, work).await
     }
 
     pub(super) async fn finish(mut self) -> Result<u64> {
@@ -320,12 +340,13 @@ impl Upload {
             shown,
             name,
             mut partial,
+            working,
             file,
             length,
             ..
         } = self;
         let what = format!("{shown} cannot be written");
-        apart(move || {
+        apart(&working, move || {
             file.sync_all().map_err(io(what.clone()))?;
             if let Some(temporary) = &partial.name {
                 renameat(

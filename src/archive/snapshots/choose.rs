@@ -204,8 +204,13 @@ impl Snapshots {
         first: bool,
         found: &mut Walk,
     ) -> Result<()> {
-        let mut any = false;
+        // Names tell seconds apart, and what is newer within one stands in the manifests.
+        let mut second: Option<DateTime<Utc>> = None;
         for name in names {
+            let any = second.is_some();
+            if first && second.is_some_and(|second| second != name.at) {
+                break;
+            }
             let (manifest, json) = match self.read(name).await? {
                 Folder::Good(manifest, json) => (manifest, json),
                 Folder::Flawed(flaw @ Flaw::Damaged(_)) => {
@@ -228,20 +233,22 @@ impl Snapshots {
                 }
                 continue;
             }
-            any = true;
+            second.get_or_insert(name.at);
             if !found.fitting.contains(&lineage) {
                 found.fitting.push(lineage);
             }
-            if found.chosen.is_none() {
+            let newer = |chosen: &Chosen| {
+                chosen.name.job == name.job
+                    && chosen.name.at == name.at
+                    && chosen.manifest.taken_at < manifest.taken_at
+            };
+            if found.chosen.as_ref().is_none_or(newer) {
                 found.chosen = Some(Chosen {
                     name: name.clone(),
                     manifest: *manifest,
                     passed_over: Vec::new(),
                     json,
                 });
-            }
-            if first {
-                break;
             }
         }
         Ok(())

@@ -61,6 +61,19 @@ fn the_newest_whole_one_is_taken_and_an_unfinished_one_is_none() {
 }
 
 #[test]
+fn within_a_second_it_is_the_one_whose_data_is_newest() {
+    let shelf = Shelf::new();
+    let mut names = std::collections::BTreeMap::new();
+    // Their names sort by the runs' ids, which tell nothing.
+    for tenth in [3, 8, 1, 9, 0, 5, 7] {
+        let name = shelf.put(Draft::new(&format!("2026-01-01T00:00:00.{tenth}Z")));
+        names.insert(tenth, name);
+    }
+    shelf.put(Draft::new("2025-12-31T23:59:59.999Z"));
+    assert_eq!(newest(&shelf, &MINE).unwrap(), names[&9]);
+}
+
+#[test]
 fn of_a_time_it_is_the_newest_that_is_not_younger() {
     let shelf = Shelf::new();
     let first = shelf.put(Draft::new("2026-01-01T12:00:00Z"));
