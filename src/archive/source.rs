@@ -142,9 +142,10 @@ impl Source {
 
     /// All of a table's slices.
     fn slices(&self, part: &Part) -> impl Iterator<Item = &Stored> {
-        self.manifest.parts.iter().filter(move |stored| {
-            stored.part.schema == part.schema && stored.part.name == part.name
-        })
+        self.manifest
+            .parts
+            .iter()
+            .filter(move |stored| stored.is_of(part))
     }
 }
 

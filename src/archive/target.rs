@@ -298,10 +298,7 @@ impl store::Target for Target {
 
     async fn count(&self, part: &Part) -> Result<u64> {
         let state = self.state();
-        let slices = state
-            .parts
-            .values()
-            .filter(|stored| stored.part.schema == part.schema && stored.part.name == part.name);
+        let slices = state.parts.values().filter(|stored| stored.is_of(part));
         Ok(slices.map(|stored| stored.rows).sum())
     }
 
@@ -316,7 +313,7 @@ impl store::Target for Target {
             let slices: Vec<Stored> = state
                 .parts
                 .values()
-                .filter(|stored| stored.part.schema == part.schema && stored.part.name == part.name)
+                .filter(|stored| stored.is_of(part))
                 .cloned()
                 .collect();
             let sum = state.sums.iter().find(|(of, _)| of.id == part.id);
