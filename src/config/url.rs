@@ -289,6 +289,22 @@ fn tidy(path: &Path) -> PathBuf {
         .collect()
 }
 
+/// Control characters and these written as percent escapes.
+fn percent_encoded(text: &str, reserved: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || reserved.contains(&c) {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Percent escapes turned into what they stand for; `None` if one is broken.
 pub fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();

@@ -94,18 +94,7 @@ pub(super) fn directory(rest: &str) -> Result<Location, Flaw> {
 
 /// What would end the path or be an escape, and what nobody sees.
 pub(super) fn encode(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for c in path.chars() {
-        if c.is_control() || matches!(c, ' ' | '%' | '?' | '#') {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    super::percent_encoded(path, &[' ', '%', '?', '#'])
 }
 
 /// Reads what stands behind `s3:`.

@@ -402,16 +402,5 @@ fn unknown(name: &str) -> Flaw {
 
 /// A path as a parameter's value.
 fn encode(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for c in path.chars() {
-        if c.is_control() || matches!(c, '%' | '&' | '?' | '#' | '@' | ' ') {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    super::percent_encoded(path, &['%', '&', '?', '#', '@', ' '])
 }
