@@ -518,7 +518,8 @@ mod tests {
             "[0-9]{1,4}",
             "[ a-z;\\\\$\"é-]{0,8}".prop_map(|inner| format!("'{inner}'")),
             "[ a-z;$'é-]{0,8}".prop_map(|inner| format!("\"{inner}\"")),
-            "[ a-z;\"$-]{0,8}".prop_map(|inner| format!("E'\\'{inner}\\\\'")),
+            // With an operator behind, for a string on the next line would go on with it.
+            "[ a-z;\"$-]{0,8}".prop_map(|inner| format!("E'\\'{inner}\\\\' ||")),
             "[ a-z;'\"\\\\]{0,8}".prop_map(|inner| format!("$t${inner}$t$")),
             "[ a-z;'\"$\\\\]{0,8}".prop_map(|inner| format!("/* {inner} /* ; */ */")),
             "[ a-z;'\"$/*\\\\]{0,8}".prop_map(|inner| format!("-- {inner}\n")),
