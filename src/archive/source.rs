@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
@@ -19,7 +19,12 @@ use crate::config::job::{Definer, StoreKind, Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
 use crate::store::portable::{self, Reframe};
-use crate::store::{self, Catalogue, Checksum, Chunk, Chunks, Context, Part, Server, Survey};
+use crate::store::{
+    self, Catalogue, Checksum, Chunk, Chunks, Context, Lot, LotChunk, Part, Server, Survey,
+};
+
+/// So many small tables are fetched at a time, as a bucket may be far away.
+const AHEAD: usize = 16;
 
 /// A snapshot that is read.
 pub struct Source {
@@ -31,7 +36,10 @@ pub struct Source {
     manifest: Manifest,
     secrets: Secrets,
     catalogue: OnceCell<Catalogue>,
-    parts: HashMap<usize, Stored>,
+    /// Where in the manifest a part is.
+    parts: HashMap<usize, usize>,
+    /// Where its table's slices are.
+    tables: HashMap<(Option<String>, String), Vec<usize>>,
 }
 
 impl Source {
@@ -79,12 +87,12 @@ impl Source {
                 ),
             ));
         }
-        let parts = manifest
-            .parts
-            .iter()
-            .cloned()
-            .map(|stored| (stored.part.id, stored))
-            .collect();
+        let mut parts = HashMap::new();
+        let mut tables: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, stored) in manifest.parts.iter().enumerate() {
+            parts.insert(stored.part.id, place);
+            tables.entry(table(&stored.part)).or_default().push(place);
+        }
         Ok(Self {
             bucket,
             context: context.clone(),
@@ -95,6 +103,7 @@ impl Source {
             secrets,
             catalogue: OnceCell::new(),
             parts,
+            tables,
         })
     }
 
@@ -131,22 +140,62 @@ impl Source {
         files::read_whole(&self.bucket, &self.manifest.snapshot, self.reader(), &files).await
     }
 
-    fn stored(&self, part: &Part) -> Result<&Stored> {
-        self.parts.get(&part.id).ok_or_else(|| {
+    /// What there is of a part: itself, or if it is a table that lies here in slices, all of them.
+    fn stored(&self, part: &Part) -> Result<Vec<&Stored>> {
+        let place = self.parts.get(&part.id).ok_or_else(|| {
             Error::new(
                 Kind::Internal,
                 format!("{} is not in the snapshot", part.label()),
             )
-        })
+        })?;
+        let stored = &self.manifest.parts[*place];
+        if part.slice.is_none() && stored.part.slice.is_some() {
+            return Ok(self.slices(part).collect());
+        }
+        Ok(vec![stored])
+    }
+
+    /// A part's rows, on their way.
+    fn rows(&self, part: &Part) -> Result<Chunks> {
+        let stored = self.stored(part)?;
+        let files: Vec<File> = stored.iter().flat_map(|one| one.files.clone()).collect();
+        let reading = Reading {
+            plain: files::read(&self.bucket, &self.manifest.snapshot, self.reader(), &files),
+            reframe: Some(portable::reframe(part)?),
+            rows: 0,
+            expected: stored.iter().map(|one| one.rows).sum(),
+            label: part.label(),
+        };
+        Ok(stream::try_unfold(reading, Reading::next).boxed())
     }
 
     /// All of a table's slices.
     fn slices(&self, part: &Part) -> impl Iterator<Item = &Stored> {
-        self.manifest
-            .parts
-            .iter()
-            .filter(move |stored| stored.is_of(part))
+        let places = self.tables.get(&table(part));
+        places
+            .into_iter()
+            .flatten()
+            .map(|place| &self.manifest.parts[*place])
     }
+}
+
+/// All rows of a part of a lot, which is small.
+async fn in_lot(place: usize, part: Part, mut chunks: Chunks) -> Result<LotChunk> {
+    let (mut rows, mut data) = (0, BytesMut::new());
+    while let Some(chunk) = chunks.try_next().await? {
+        rows += chunk.rows;
+        data.extend_from_slice(&chunk.data);
+    }
+    let bytes = data.len() as u64;
+    data.extend_from_slice(portable::end_in_lot(&part));
+    Ok(LotChunk {
+        ended: vec![(place, rows, bytes)],
+        data: data.freeze(),
+    })
+}
+
+fn table(part: &Part) -> (Option<String>, String) {
+    (part.schema.clone(), part.name.clone())
 }
 
 #[async_trait]
@@ -220,31 +269,26 @@ impl store::Source for Source {
         );
         Ok(Survey {
             server,
-            parts: taken.parts.into(),
+            parts: portable::join(self.kind, taken.parts, self.context.workers).into(),
             left_out: taken.left_out,
             definitions: taken.definitions,
         })
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
-        let stored = self.stored(part)?;
-        let reading = Reading {
-            plain: files::read(
-                &self.bucket,
-                &self.manifest.snapshot,
-                self.reader(),
-                &stored.files,
-            ),
-            reframe: Some(portable::reframe(part)?),
-            rows: 0,
-            expected: stored.rows,
-            label: part.label(),
-        };
-        Ok(stream::try_unfold(reading, Reading::next).boxed())
+        self.rows(part)
     }
 
-    fn reads_lots(&self) -> bool {
-        false
+    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
+        let readings: Vec<(usize, Part, Chunks)> = parts
+            .iter()
+            .enumerate()
+            .map(|(place, part)| Ok((place, part.clone(), self.rows(part)?)))
+            .collect::<Result<_>>()?;
+        Ok(stream::iter(readings)
+            .map(|(place, part, rows)| in_lot(place, part, rows))
+            .buffered(AHEAD)
+            .boxed())
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::TryStreamExt;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::bucket::Bucket;
 use super::by_hand;
@@ -32,7 +34,15 @@ pub struct Target {
     secrets: Secrets,
     began: DateTime<Utc>,
     state: Mutex<State>,
+    /// Small objects that are on their way, and nobody waits for.
+    small: tokio::sync::Mutex<JoinSet<Result<Stored>>>,
 }
+
+/// What is written in the background: a bucket may be far away, and a worker would wait for every small table.
+const SMALL: u64 = 1024 * 1024;
+
+/// How many such are on their way at the most.
+const AT_ONCE: usize = 16;
 
 /// What there is so far.
 #[derive(Default)]
@@ -66,6 +76,7 @@ impl Target {
             secrets,
             began: Utc::now(),
             state: Mutex::default(),
+            small: tokio::sync::Mutex::default(),
         }
     }
 
@@ -111,6 +122,17 @@ impl Target {
         writer.write(content).await?;
         let (files, _) = writer.finish().await?;
         self.state().definitions.extend(files);
+        Ok(())
+    }
+
+    /// Waits until one of the small objects is there.
+    async fn land(&self, small: &mut JoinSet<Result<Stored>>) -> Result<()> {
+        let Some(ended) = small.join_next().await else {
+            return Ok(());
+        };
+        let stored = ended
+            .map_err(|error| Error::new(Kind::Internal, "a writer broke").because(error))??;
+        self.state().parts.insert(stored.part.id, stored);
         Ok(())
     }
 
@@ -184,6 +206,21 @@ impl Target {
     }
 }
 
+/// Ends the writing of a part's rows.
+async fn stored(part: Part, rows: u64, writer: Writer) -> Result<Stored> {
+    let (files, bytes) = writer
+        .finish()
+        .await
+        .map_err(|error| error.within(format!("writing {}", part.label())))?;
+    Ok(Stored {
+        part,
+        rows,
+        bytes,
+        files,
+        checksum: None,
+    })
+}
+
 #[async_trait]
 impl store::Target for Target {
     async fn identity(&self) -> Result<Identity> {
@@ -242,9 +279,10 @@ impl store::Target for Target {
         let mut writer = self.writer(path);
         let mut unframe = portable::unframe(part)?;
         let mut plain = BytesMut::new();
-        let mut rows = 0;
+        let (mut rows, mut bytes) = (0, 0);
         while let Some(chunk) = chunks.try_next().await? {
             rows += chunk.rows;
+            bytes += chunk.data.len() as u64;
             unframe.feed(&chunk.data, &mut plain)?;
             writer
                 .write(&plain)
@@ -254,22 +292,26 @@ impl store::Target for Target {
         }
         unframe.end(&mut plain)?;
         writer.write(&plain).await?;
-        let (files, bytes) = writer
-            .finish()
-            .await
-            .map_err(|error| error.within(format!("writing {label}")))?;
-        let stored = Stored {
-            part: part.clone(),
-            rows,
-            bytes,
-            files,
-            checksum: None,
-        };
-        self.state().parts.insert(id, stored);
+        let stored = stored(part.clone(), rows, writer);
+        if bytes < SMALL {
+            let mut small = self.small.lock().await;
+            while small.len() >= AT_ONCE {
+                self.land(&mut small).await?;
+            }
+            small.spawn(stored.in_current_span());
+        } else {
+            let stored = stored.await?;
+            self.state().parts.insert(part.id, stored);
+        }
         Ok(rows)
     }
 
     async fn finish(&self) -> Result<()> {
+        let mut small = self.small.lock().await;
+        while !small.is_empty() {
+            self.land(&mut small).await?;
+        }
+        drop(small);
         let survey = self.survey()?;
         for script in portable::scripts(&survey.definitions)? {
             self.put_away(&format!("{}.sql", script.name), script.text.as_bytes())
@@ -396,6 +438,7 @@ impl store::Target for Target {
             state.survey.is_some() && !state.published
         };
         if begun {
+            self.small.lock().await.shutdown().await;
             // Workers that were stopped have pieces under way; and one may have been about to begin another.
             for _ in 0..2 {
                 self.bucket.settle().await;

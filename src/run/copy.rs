@@ -102,11 +102,7 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     {
         return Ok(());
     }
-    let lots = if site.source.reads_lots() {
-        site.target.lots(&survey.parts)
-    } else {
-        Vec::new()
-    };
+    let lots = site.target.lots(&survey.parts);
     site.board.expect_steps(lots.len());
     let work = Arc::new(Work {
         queue: Mutex::new(Queue {

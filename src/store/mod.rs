@@ -133,24 +133,29 @@ pub struct Survey {
 impl Survey {
     /// Its parts, but for tables in slices: each of them whole, where its first slice is.
     pub fn whole(&self) -> Vec<Part> {
-        let mut whole: Vec<Part> = Vec::with_capacity(self.parts.len());
-        let mut sliced: HashMap<String, usize> = HashMap::new();
-        for part in self.parts.iter() {
-            if part.slice.is_none() {
-                whole.push(part.clone());
-            } else if let Some(place) = sliced.get(&part.label()) {
-                whole[*place].rows += part.rows;
-                whole[*place].bytes += part.bytes;
-            } else {
-                sliced.insert(part.label(), whole.len());
-                whole.push(Part {
-                    slice: None,
-                    ..part.clone()
-                });
-            }
-        }
-        whole
+        joined(self.parts.iter().cloned(), |_| true)
     }
+}
+
+/// Slices of the tables that are asked for are one part again, with the number of the first.
+fn joined(parts: impl IntoIterator<Item = Part>, is_wanted: impl Fn(&Part) -> bool) -> Vec<Part> {
+    let mut all: Vec<Part> = Vec::new();
+    let mut sliced: HashMap<String, usize> = HashMap::new();
+    for part in parts {
+        if part.slice.is_none() || !is_wanted(&part) {
+            all.push(part);
+        } else if let Some(place) = sliced.get(&part.label()) {
+            all[*place].rows += part.rows;
+            all[*place].bytes += part.bytes;
+        } else {
+            sliced.insert(part.label(), all.len());
+            all.push(Part {
+                slice: None,
+                ..part
+            });
+        }
+    }
+    all
 }
 
 /// What a server says it is.
@@ -291,12 +296,7 @@ pub trait Source: Send + Sync {
     async fn survey(&self, target: &Server) -> Result<Survey>;
     /// Streams a part's rows, each once, in any order.
     async fn read(&self, part: &Part) -> Result<Chunks>;
-    /// Whether it can stream several parts' rows in one go.
-    fn reads_lots(&self) -> bool {
-        true
-    }
-    /// Streams several parts' rows in one go, in their order; only asked of a source that `reads_lots` and whose target
-    /// has `lots`.
+    /// Streams several parts' rows in one go, in their order; only asked of a source whose target has `lots`.
     async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
         Err(Error::new(
             Kind::Internal,

@@ -92,6 +92,15 @@ pub fn reframe(part: &Part) -> Result<Box<dyn Reframe>> {
     }
 }
 
+/// What follows a part's rows in a lot.
+pub fn end_in_lot(part: &Part) -> &'static [u8] {
+    match part.encoding {
+        #[cfg(feature = "postgresql")]
+        Encoding::CopyText | Encoding::CopyBinary => postgresql::portable::END_IN_LOT,
+        _ => &[],
+    }
+}
+
 #[allow(dead_code)]
 fn unknown(part: &Part, encoding: Encoding) -> Error {
     Error::new(
@@ -135,6 +144,16 @@ pub async fn take_out(
         StoreKind::Sqlite => sqlite::portable::take_out(stored, parts, &left_out, selection),
         #[allow(unreachable_patterns)]
         kind => Err(super::without(kind)),
+    }
+}
+
+/// Parts that were taken out, for so many workers: slices of a table are one again where a target does better with it.
+#[allow(unused_variables)] // by the stores that are built
+pub fn join(kind: StoreKind, parts: Vec<Part>, workers: usize) -> Vec<Part> {
+    match kind {
+        #[cfg(feature = "postgresql")]
+        StoreKind::Postgresql => postgresql::portable::join(parts, workers),
+        _ => parts,
     }
 }
 

@@ -7,13 +7,14 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, RetryConfig};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Object;
 use super::credentials::Means;
 use super::refusal::{Doing, Whom};
 use super::transport::{Failed, Patience, Transport};
-use super::{listing, reading};
+use super::{listing, reading, upload};
 use crate::config::archive::Archive;
 use crate::config::job::Endpoint;
 use crate::config::percent_decoded;
@@ -34,6 +35,8 @@ pub(super) struct S3 {
     place: String,
     endpoint: String,
     origin: String,
+    /// Pieces of uploads that are on their way.
+    pub(super) flight: Arc<Semaphore>,
     /// What goes on after its upload was dropped.
     cleaning: Mutex<JoinSet<()>>,
 }
@@ -95,6 +98,7 @@ impl S3 {
             place,
             endpoint: server,
             origin,
+            flight: Arc::new(Semaphore::new(upload::ALL_IN_FLIGHT)),
             cleaning: Mutex::default(),
         })
     }

@@ -18,8 +18,10 @@ use crate::error::{Error, Kind, Result};
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>).
 pub const PIECE: usize = 8 * 1024 * 1024;
 const MOST_PIECES: usize = 10_000;
-/// How many pieces are on their way, beside the one that is gathered.
+/// How many pieces are on their way, beside the one that is gathered: of an upload,
 const IN_FLIGHT: usize = 2;
+/// and of all of a process.
+pub(super) const ALL_IN_FLIGHT: usize = 4;
 
 /// An upload. What was sent of it is removed when it is dropped before its end.
 pub(super) struct Upload {
@@ -79,6 +81,7 @@ impl Upload {
             });
         }
         self.land(IN_FLIGHT - 1).await?;
+        let permit = Arc::clone(&self.s3.flight).acquire_owned().await.ok();
         let Some(session) = &mut self.session else {
             return Ok(());
         };
@@ -96,6 +99,7 @@ impl Upload {
         session.sent += 1;
         session.flight.spawn(async move {
             let sent = s3.store.put_part(&key, &id, number, piece).await;
+            drop(permit);
             (number, sent)
         });
         Ok(())

@@ -11,7 +11,7 @@ use super::batch::LOCKS_OF_A_TABLE;
 use super::connection::Session;
 use super::large;
 use super::load::SMALL;
-use super::relay::{COPY_DATA, COPY_DONE, Talk, rows_of};
+use super::relay::{COPY_DATA, COPY_DONE, COPY_ENDS, Talk, rows_of};
 use super::target::Target;
 use super::traits::Traits;
 use crate::error::{Error, Kind, Result};
@@ -138,7 +138,7 @@ impl Out {
                 b'E' => return Err(talk.said(&body)),
                 b'H' => {}
                 // Ends the COPY on the other side as well.
-                COPY_DONE => data.put_slice(&[COPY_DONE, 0, 0, 0, 4]),
+                COPY_DONE => data.put_slice(COPY_ENDS),
                 b'C' => {
                     let extra = self.binary.get(self.at).is_some_and(|binary| *binary);
                     let rows = self.messages.saturating_sub(u64::from(extra));

@@ -17,7 +17,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, TakenOut, Unframe};
 use crate::store::{self, Catalogue, Encoding, Fate, Part, Selection, Server};
 
+pub(in crate::store) use super::relay::COPY_ENDS as END_IN_LOT;
 pub(in crate::store) use super::scripts::{load_statement, scripts};
+pub(in crate::store) use super::split::join;
 
 /// The format that is written, and the newest that is read.
 const VERSION: u32 = 1;

@@ -34,6 +34,8 @@ const LONGEST: usize = 64 * 1024 * 1024;
 
 pub(super) const COPY_DATA: u8 = b'd';
 pub(super) const COPY_DONE: u8 = b'c';
+/// That message as a whole.
+pub(in crate::store) const COPY_ENDS: &[u8] = &[COPY_DONE, 0, 0, 0, 4];
 
 /// A session's stream, and what was read from it.
 pub(super) struct Talk {
@@ -390,8 +392,7 @@ impl In {
     /// Ends it; returns how many rows the server took. The session can be used again, even after an error.
     pub(super) async fn finish(self) -> Result<u64> {
         let mut talk = self.0;
-        talk.write(Bytes::from_static(&[COPY_DONE, 0, 0, 0, 4]))
-            .await?;
+        talk.write(Bytes::from_static(COPY_ENDS)).await?;
         let mut rows = None;
         loop {
             match talk.message().await? {

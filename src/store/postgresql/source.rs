@@ -11,11 +11,10 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, quoted};
 use super::lineage::Lineage;
+use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
-use super::{
-    Definitions, advice, catalogue, checksum, constraints, large, lot, relay, sequences, split,
-};
+use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, sequences};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -173,7 +172,7 @@ impl Source {
         &self,
         number: u32,
         binary: bool,
-        lineage: bool,
+        taker: Taker,
         tables: &[Table],
         gone: &HashSet<(u32, u32)>,
     ) -> Result<Asked> {
@@ -211,7 +210,8 @@ impl Source {
             .iter()
             .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
             .collect();
-        split::divide(keeper, number, self.context.workers, &mut parts, |id| {
+        let workers = self.context.workers;
+        split::divide(keeper, number, workers, taker, &mut parts, |id| {
             by_root.contains_key(&id) || conditions.contains_key(&id)
         })
         .await?;
@@ -231,7 +231,7 @@ impl Source {
             rights: super::rights::read(keeper, gone).await?,
             collations: super::collations::used(keeper, number, gone).await?,
             needs: super::needs::Needs::of(keeper, number, &copied, gone).await?,
-            lineage: if lineage {
+            lineage: if taker == Taker::Archive {
                 Some(Lineage::read(keeper, tables, gone).await?)
             } else {
                 None
@@ -317,10 +317,15 @@ impl store::Source for Source {
             .map(|table| (table.schema.clone(), table.name.clone()))
             .collect();
         let binary = major == target.major && traits.binary_is_raw();
+        let taker = if target.is_archive() {
+            Taker::Archive
+        } else {
+            Taker::Server
+        };
         // pg_dump takes its time, and not all of the server.
         let (toc, asked) = tokio::try_join!(
             dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
-            self.ask(number, binary, target.is_archive(), &tables, &gone)
+            self.ask(number, binary, taker, &tables, &gone)
         )?;
         let left_out = tables
             .iter()

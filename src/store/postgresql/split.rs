@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::connection::Session;
 use crate::error::Result;
-use crate::store::{Encoding, Part, Slice};
+use crate::store::{self, Encoding, Part, Slice};
 
 /// A slice has at least so many bytes, as stored on the source.
 const SMALLEST: u64 = 64 * 1024 * 1024;
@@ -17,7 +17,26 @@ const SMALLEST: u64 = 64 * 1024 * 1024;
 /// The version that reads a run of blocks without looking at all others (TID range scans).
 const SINCE: u32 = 140_000;
 
-/// How many slices a table of so many bytes is worth, among all that is copied.
+/// Who takes the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taker {
+    /// A server: a table in slices costs it something.
+    Server,
+    /// An archive, to which slices are as good as a whole; so no worker need idle at the end.
+    Archive,
+}
+
+/// How many slices a table of so many bytes is worth on its way to an archive: no slice keeps a worker busy for more than a
+/// quarter of its time.
+fn even(bytes: u64, all: u64, workers: usize) -> usize {
+    if workers < 2 {
+        return 1;
+    }
+    let longest = (all / (workers as u64 * 4)).max(SMALLEST);
+    usize::try_from(bytes / longest).unwrap_or(1).max(1)
+}
+
+/// How many slices a table of so many bytes is worth, among all that is copied to a server.
 ///
 /// Whole, it takes its own time, and all of it if that is longer than what everyone has to do divided by the workers. In
 /// slices it is never longer than that, but a quarter of its time more has to be done, for the vacuum and for the WAL that
@@ -36,6 +55,7 @@ pub(super) async fn divide(
     session: &Session,
     version: u32,
     workers: usize,
+    taker: Taker,
     parts: &mut Vec<(u32, Part)>,
     whole: impl Fn(usize) -> bool,
 ) -> Result<()> {
@@ -46,7 +66,13 @@ pub(super) async fn divide(
             let rows = matches!(part.encoding, Encoding::CopyBinary | Encoding::CopyText);
             version >= SINCE && rows && *oid != 0 && !part.columns.is_empty() && !whole(part.id)
         })
-        .map(|(oid, part)| (*oid, slices(part.bytes, all, workers)))
+        .map(|(oid, part)| {
+            let count = match taker {
+                Taker::Server => slices(part.bytes, all, workers),
+                Taker::Archive => even(part.bytes, all, workers),
+            };
+            (*oid, count)
+        })
         .filter(|(_, count)| *count > 1)
         .collect();
     if worth.is_empty() {
@@ -96,6 +122,23 @@ pub(super) async fn divide(
     divided.sort_by_key(|(_, part)| std::cmp::Reverse(part.bytes));
     *parts = divided;
     Ok(())
+}
+
+/// Tables whose slices lie in an archive, in slices only where a server wants them: the others as a whole, with the number of
+/// the first slice. Biggest first.
+pub(in crate::store) fn join(parts: Vec<Part>, workers: usize) -> Vec<Part> {
+    let all: u64 = parts.iter().map(|part| part.bytes).sum();
+    let mut tables: HashMap<String, u64> = HashMap::new();
+    for part in parts.iter().filter(|part| part.slice.is_some()) {
+        *tables.entry(part.label()).or_default() += part.bytes;
+    }
+    let mut joined = store::joined(parts, |part| {
+        tables
+            .get(&part.label())
+            .is_none_or(|bytes| slices(*bytes, all, workers) == 1)
+    });
+    joined.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+    joined
 }
 
 /// Bounds of slices of the same length. The last one has no end: rows may lie behind what was the end a moment ago.
@@ -150,6 +193,54 @@ mod tests {
                 "{bytes} of {all}, {workers}"
             );
         }
+    }
+
+    #[test]
+    fn no_slice_on_its_way_to_an_archive_takes_long() {
+        for (bytes, all, workers, expected) in [
+            (GB, GB, 1, 1),
+            (GB, GB, 2, 8),
+            (GB, 4 * GB, 2, 2),
+            (GB, 40 * GB, 2, 1),
+            (SMALLEST, SMALLEST, 8, 1),
+            (0, 0, 4, 1),
+        ] {
+            assert_eq!(
+                even(bytes, all, workers),
+                expected,
+                "{bytes} of {all}, {workers}"
+            );
+        }
+    }
+
+    fn part(id: usize, name: &str, bytes: u64, slice: Option<(u32, Option<u32>)>) -> Part {
+        Part {
+            id,
+            schema: Some("public".to_owned()),
+            name: name.to_owned(),
+            columns: Vec::new(),
+            encoding: Encoding::CopyText,
+            rows: bytes / 100,
+            bytes,
+            slice: slice.map(|(from, until)| Slice::Blocks { from, until }),
+        }
+    }
+
+    #[test]
+    fn slices_become_a_table_again_unless_it_would_outlast_all_others() {
+        let slices = |size| {
+            vec![
+                part(1, "large", size, Some((0, Some(7)))),
+                part(0, "other", GB, None),
+                part(2, "large", size, Some((7, None))),
+            ]
+        };
+        assert_eq!(
+            join(slices(GB), 2),
+            [part(1, "large", 2 * GB, None), part(0, "other", GB, None)]
+        );
+        assert_eq!(join(slices(10 * GB), 2).len(), 3);
+        assert_eq!(join(slices(10 * GB), 1).len(), 2);
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Scene;
+use crate::support::dump::assert_equal;
 use crate::support::job::{Job, toml};
 use crate::support::network::{Fault, Network};
 use crate::support::postgres::unique;
@@ -153,4 +154,26 @@ fn a_push_to_a_bucket_that_is_killed_is_cleared_by_the_next_one() {
     far.scene.once("push", &far.push()).expect(0);
     far.scene.once("pull", &far.pull()).expect(0);
     far.scene.live_is_new();
+}
+
+#[test]
+fn of_many_small_tables_one_that_cannot_be_written_fails_the_push() {
+    let far = Far::new();
+    far.scene.source(
+        "DO $$ BEGIN FOR i IN 1..60 LOOP EXECUTE format('CREATE TABLE t%s AS SELECT i, md5(i::text) FROM generate_series(1, %s) i', i, i); END LOOP; END $$",
+    );
+    let denied = Fault::Answer(403, "AccessDenied");
+    far.network.fault("PUT", "public.t7.", 1, denied);
+    far.scene
+        .once("push", &far.push())
+        .expect(1)
+        .says(&["public.t7", "no permission to write"]);
+    far.scene.once("pull", &far.pull()).expect(1);
+    far.scene.live_is_old();
+    far.scene.once("push", &far.push()).expect(0);
+    far.scene.once("pull", &far.pull()).expect(0);
+    assert_equal(
+        &far.scene.pair.source.pg_dump(&far.scene.from),
+        &far.scene.pair.target.pg_dump(&far.scene.to),
+    );
 }

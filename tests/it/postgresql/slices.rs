@@ -69,6 +69,37 @@ fn one_worker_and_a_table_among_others_of_its_size_are_not_worth_slices() {
 }
 
 #[test]
+fn slices_in_an_archive_are_a_table_again_when_it_is_pulled_among_others_of_its_size() {
+    let (source, target) = clusters();
+    let scene = Scene::on(&source, &target);
+    scene.source(LARGE);
+    scene.source(
+        "CREATE TABLE other (LIKE large INCLUDING STORAGE); INSERT INTO other SELECT * FROM large",
+    );
+    let archive = scene.bed.path("archive");
+    let url = format!("file://{}", archive.display());
+    let push = Job::between("postgresql", &source.url("postgres", &scene.from), &url);
+    scene
+        .bed
+        .once(&scene.bed.job("push", &push.task("jobs = 2")))
+        .expect(0);
+    let snapshot = std::fs::read_dir(&archive).unwrap().next().unwrap();
+    let files: Vec<String> = std::fs::read_dir(snapshot.unwrap().path().join("rows"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("public.large"))
+        .collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    let pull = Job::between("postgresql", &url, &target.url("postgres", &scene.to));
+    scene
+        .bed
+        .once(&scene.bed.job("pull", &pull.task("jobs = 2")))
+        .expect(0);
+    assert_eq!(slices(&target), 1);
+    assert_equal(&source.pg_dump(&scene.from), &target.pg_dump(&scene.to));
+}
+
+#[test]
 fn a_slice_whose_connection_is_cut_fails_the_run_and_live_stays_as_it_was() {
     let (source, target) = clusters();
     let scene = Scene::on(&source, &target);
