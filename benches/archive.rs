@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use contest::{Cost, mebibytes, median, once, runs, size_of_tree};
+use contest::{Cost, arguments, mebibytes, median, once, runs, servers, size_of_tree};
 use support::job::{Job, toml};
 use support::network::Network;
 use support::postgres::{Cluster, Must, client};
@@ -44,24 +44,17 @@ fn options() -> Options {
         rounds: 3,
         only: None,
     };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .unwrap_or_else(|| panic!("{argument} needs a value"))
-        };
-        match argument.as_str() {
-            "--gb" => options.gigabytes = value().parse().expect("--gb takes a number"),
-            "--mysql" => options.mysql = value().parse().expect("--mysql takes a number"),
-            "--rounds" => options.rounds = value().parse().expect("--rounds takes a number"),
-            "--only" => options.only = Some(value().split(',').map(str::to_owned).collect()),
+    arguments(|name, value| {
+        match name {
+            "--gb" => options.gigabytes = value.number(),
+            "--mysql" => options.mysql = value.number(),
+            "--rounds" => options.rounds = value.number(),
+            "--only" => options.only = Some(value.list()),
             "--quick" => (options.gigabytes, options.mysql, options.rounds) = (0.1, 0.1, 1),
-            // What cargo itself says.
-            "--bench" => {}
-            other => panic!("unknown argument {other}"),
+            _ => return false,
         }
-    }
+        true
+    });
     assert!(options.rounds > 0, "no rounds, no result");
     options
 }
@@ -265,18 +258,7 @@ const ROWS: &str = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM d
 
 impl Postgresql {
     fn new(gigabytes: f64) -> Self {
-        let settings = || {
-            Cluster::builder()
-                .set("fsync", "on")
-                .set("full_page_writes", "on")
-                .set("shared_buffers", "1GB")
-                .set("max_wal_size", "8GB")
-                .set("maintenance_work_mem", "256MB")
-                .set("checkpoint_timeout", "30min")
-                .set("log_statement", "none")
-                .set("autovacuum", "off")
-        };
-        let (source, target) = (settings().start(), settings().start());
+        let (source, target) = (servers::postgresql().start(), servers::postgresql().start());
         source.create_db(DATABASE);
         let sql = include_str!("make-database.sql").replace(":scale", &gigabytes.to_string());
         source.psql(DATABASE, &sql);
@@ -390,21 +372,7 @@ const CHECKSUMS: &str = "CHECKSUM TABLE users, documents, editions, links, event
 
 impl Mysql {
     fn new(gigabytes: f64) -> Self {
-        let settings = || {
-            [
-                "--innodb-buffer-pool-size=1G",
-                "--innodb-log-file-size=1G",
-                "--innodb-flush-log-at-trx-commit=1",
-                "--innodb-doublewrite=1",
-                "--max-allowed-packet=64M",
-            ]
-            .into_iter()
-            .fold(
-                support::mysql::Server::builder(),
-                support::mysql::Builder::set,
-            )
-        };
-        let (source, target) = (settings().start(), settings().start());
+        let (source, target) = (servers::mariadb().start(), servers::mariadb().start());
         source.create_db(DATABASE);
         source.sql(DATABASE, &contest::large_tables(gigabytes));
         let rows = source.sql(DATABASE, CHECKSUMS);

@@ -24,9 +24,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use contest::{Cost, large_tables, named, once, report, runs, size_of_tree, two_at_a_time};
+use contest::{
+    Cost, arguments, large_tables, named, once, report, runs, servers, size_of_tree, two_at_a_time,
+};
 use support::job::Job;
-use support::mysql::{Builder, Server, quote};
+use support::mysql::{Server, quote};
 use support::postgres::{Must, bare};
 
 const DATABASE: &str = "publishing";
@@ -46,25 +48,18 @@ fn options() -> Options {
         rounds: 5,
         only: None,
     };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .unwrap_or_else(|| panic!("{argument} needs a value"))
-        };
-        match argument.as_str() {
-            "--size" => options.gigabytes = value().parse().expect("--size takes a number"),
+    arguments(|name, value| {
+        match name {
+            "--size" => options.gigabytes = value.number(),
             "--small" => options.small = options.small.or(Some(5000)),
-            "--tables" => options.small = Some(value().parse().expect("--tables takes a number")),
-            "--rounds" => options.rounds = value().parse().expect("--rounds takes a number"),
-            "--only" => options.only = Some(value().split(',').map(str::to_owned).collect()),
+            "--tables" => options.small = Some(value.number()),
+            "--rounds" => options.rounds = value.number(),
+            "--only" => options.only = Some(value.list()),
             "--quick" => (options.gigabytes, options.rounds) = (0.1, 1),
-            // What cargo itself says.
-            "--bench" => {}
-            other => panic!("unknown argument {other}"),
+            _ => return false,
         }
-    }
+        true
+    });
     assert!(options.rounds > 0, "no rounds, no result");
     options
 }
@@ -123,26 +118,9 @@ fn main() {
     report(&names, &costs);
 }
 
-/// One set of settings for both, near to what a database host has: safe against a crash.
-fn settings() -> Builder {
-    [
-        "--innodb-buffer-pool-size=1G",
-        "--innodb-log-file-size=1G",
-        "--innodb-flush-log-at-trx-commit=1",
-        "--innodb-doublewrite=1",
-        "--innodb-use-native-aio=1",
-        "--max-allowed-packet=64M",
-        // For thousands of small tables.
-        "--table-open-cache=8000",
-        "--open-files-limit=20000",
-    ]
-    .into_iter()
-    .fold(Server::builder(), Builder::set)
-}
-
 impl Bench {
     fn new(options: &Options) -> Self {
-        let (source, target) = (settings().start(), settings().start());
+        let (source, target) = (servers::mariadb().start(), servers::mariadb().start());
         source.create_db(DATABASE);
         let started = Instant::now();
         // Thousands of tables would wait for the disk, each several times.

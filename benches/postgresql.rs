@@ -28,9 +28,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use contest::{Cost, median, named, once, report, runs, size_of_tree, two_at_a_time};
+use contest::{
+    Cost, arguments, median, named, once, report, runs, servers, size_of_tree, two_at_a_time,
+};
 use support::job::Job;
-use support::postgres::{Builder, Cluster, Must, client};
+use support::postgres::{Cluster, Must, client};
 
 const DATABASE: &str = "publishing";
 const TABLES: [&str; 5] = ["users", "documents", "editions", "links", "events"];
@@ -50,25 +52,18 @@ fn options() -> Options {
         rounds: 5,
         only: None,
     };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .unwrap_or_else(|| panic!("{argument} needs a value"))
-        };
-        match argument.as_str() {
-            "--gb" => options.gigabytes = value().parse().expect("--gb takes a number"),
+    arguments(|name, value| {
+        match name {
+            "--gb" => options.gigabytes = value.number(),
             "--small" => options.small = options.small.or(Some(20_000)),
-            "--tables" => options.small = Some(value().parse().expect("--tables takes a number")),
-            "--rounds" => options.rounds = value().parse().expect("--rounds takes a number"),
-            "--only" => options.only = Some(value().split(',').map(str::to_owned).collect()),
+            "--tables" => options.small = Some(value.number()),
+            "--rounds" => options.rounds = value.number(),
+            "--only" => options.only = Some(value.list()),
             "--quick" => (options.gigabytes, options.rounds) = (0.1, 1),
-            // What cargo itself says.
-            "--bench" => {}
-            other => panic!("unknown argument {other}"),
+            _ => return false,
         }
-    }
+        true
+    });
     assert!(options.rounds > 0, "no rounds, no result");
     options
 }
@@ -134,25 +129,9 @@ fn main() {
     }
 }
 
-/// One set of settings for both, near to what a database host has: safe against a crash.
-fn settings() -> Builder {
-    Cluster::builder()
-        .set("fsync", "on")
-        .set("full_page_writes", "on")
-        .set("shared_buffers", "1GB")
-        .set("max_wal_size", "8GB")
-        .set("maintenance_work_mem", "256MB")
-        .set("checkpoint_timeout", "30min")
-        .set("log_statement", "none")
-        // For a session that locks every table, as pg_dump does.
-        .set("max_locks_per_transaction", "1024")
-        // Its moment is another one in each round.
-        .set("autovacuum", "off")
-}
-
 impl Bench {
     fn new(options: &Options) -> Self {
-        let (source, target) = (settings().start(), settings().start());
+        let (source, target) = (servers::postgresql().start(), servers::postgresql().start());
         source.create_db(DATABASE);
         let started = Instant::now();
         let counts = match options.small {

@@ -1,4 +1,4 @@
-//! Where a password comes from. The value is fetched when a run needs it, and shown nowhere.
+//! Where a secret comes from: a password, a key. The value is fetched when a run needs it, and shown nowhere.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,9 @@ use crate::error::{Error, Kind, Result, io};
 
 /// How long a secret's command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What lets one see what a secret's command does.
+const BY_HAND: &str = "run it by hand as the same user to see why";
 
 /// A place that holds a secret: `{ env = .. }`, `{ file = .. }`, `{ credential = .. }`, `{ command = [..] }`.
 #[derive(Debug, Clone)]
@@ -28,8 +31,18 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// Fetches the value. `lookup` answers for environment variables. An error names the place, never the value.
+    /// Fetches the value. `what` says what it is for (`the archive's `key``), `lookup` answers for environment variables.
+    /// An error names both and the place, never the value.
     pub async fn resolve(
+        &self,
+        what: &str,
+        lookup: &(dyn Fn(&str) -> Option<String> + Sync),
+    ) -> Result<SecretString> {
+        let found = self.fetch(lookup).await;
+        found.map_err(|error| error.within(what))
+    }
+
+    async fn fetch(
         &self,
         lookup: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<SecretString> {
@@ -37,13 +50,11 @@ impl Secret {
             Self::Inline(secret) => Ok(secret.clone()),
             Self::Env(name) => match lookup(name) {
                 Some(value) => Ok(SecretString::from(value)),
-                None => Err(Error::new(
-                    Kind::Config,
-                    format!("the password's variable {name} is not set"),
-                )
-                .hint(format!(
-                    "set {name}, or make a file of that name in env_dir"
-                ))),
+                None => Err(
+                    Error::new(Kind::Config, format!("the variable {name} is not set")).hint(
+                        format!("set {name}, or make a file of that name in env_dir"),
+                    ),
+                ),
             },
             Self::File(path) => read_file(path).await,
             Self::Credential(name) => {
@@ -70,18 +81,22 @@ impl Secret {
 }
 
 async fn read_file(path: &Path) -> Result<SecretString> {
-    let what = || format!("the password's file {} cannot be read", path.display());
-    let metadata = tokio::fs::metadata(path).await.map_err(io(what()))?;
+    let unreadable = |error: std::io::Error| {
+        io(format!("the file {} cannot be read", path.display()))(error)
+            .hint("it has to be there, and the user that runs envsyncd has to be able to read it")
+    };
+    let metadata = tokio::fs::metadata(path).await.map_err(unreadable)?;
     if metadata.permissions().mode() & 0o004 != 0 {
-        tracing::warn!(file = %path.display(), "a password's file can be read by others: chmod o-rwx");
+        tracing::warn!(file = %path.display(), "a secret's file can be read by others: chmod o-rwx");
     }
-    let text = tokio::fs::read_to_string(path).await.map_err(io(what()))?;
+    let text = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     if text.is_empty() {
         return Err(Error::new(
             Kind::Config,
-            format!("the password's file {} is empty", path.display()),
-        ));
+            format!("the file {} is empty", path.display()),
+        )
+        .hint("write the secret into it, and nothing else"));
     }
     Ok(SecretString::from(text))
 }
@@ -89,7 +104,7 @@ async fn read_file(path: &Path) -> Result<SecretString> {
 async fn run(argv: &[String]) -> Result<SecretString> {
     let (program, arguments) = argv
         .split_first()
-        .ok_or_else(|| Error::new(Kind::Config, "the password's command is empty"))?;
+        .ok_or_else(|| Error::new(Kind::Config, "the command is empty"))?;
     let child = tokio::process::Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -103,28 +118,27 @@ async fn run(argv: &[String]) -> Result<SecretString> {
             Error::new(
                 Kind::Config,
                 format!(
-                    "the password's command {program} did not end within {} seconds",
+                    "the command {program} did not end within {} seconds",
                     COMMAND_TIMEOUT.as_secs()
                 ),
             )
         })?
-        .map_err(io(format!(
-            "the password's command {program} cannot be run"
-        )))?;
+        .map_err(io(format!("the command {program} cannot be run")))?;
     if !output.status.success() {
         return Err(Error::new(
             Kind::Config,
-            format!("the password's command {program} failed: {}", output.status),
+            format!("the command {program} failed: {}", output.status),
         )
-        .hint("run it by hand as the same user to see why"));
+        .hint(BY_HAND));
     }
     let line = output.stdout.split(|byte| *byte == b'\n').next();
     match line.map(std::str::from_utf8) {
         Some(Ok(line)) if !line.is_empty() => Ok(SecretString::from(line)),
         _ => Err(Error::new(
             Kind::Config,
-            format!("the password's command {program} printed no first line"),
-        )),
+            format!("the command {program} printed no first line"),
+        )
+        .hint(BY_HAND)),
     }
 }
 
@@ -138,7 +152,7 @@ mod tests {
             "PGPASSWORD" => Some("hunter2".to_owned()),
             _ => None,
         };
-        let value = secret.resolve(&lookup).await?;
+        let value = secret.resolve("the password", &lookup).await?;
         Ok(value.expose_secret().to_owned())
     }
 
@@ -164,7 +178,7 @@ mod tests {
         let path = directory.path().to_str().unwrap().to_owned();
         let lookup = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| path.clone());
         let secret = Secret::Credential("database".into());
-        let value = secret.resolve(&lookup).await.unwrap();
+        let value = secret.resolve("the password", &lookup).await.unwrap();
         assert_eq!(value.expose_secret(), " hun ter2\n");
     }
 
@@ -178,7 +192,9 @@ mod tests {
         let path = directory.path().to_str().unwrap().to_owned();
         let lookup = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| path.clone());
         for (name, value) in [("one", "ours"), ("two", "its own")] {
-            let found = Secret::Credential(name.into()).resolve(&lookup).await;
+            let found = Secret::Credential(name.into())
+                .resolve("the password", &lookup)
+                .await;
             assert_eq!(found.unwrap().expose_secret(), value);
         }
     }
@@ -205,6 +221,7 @@ mod tests {
             let error = value(secret).await.unwrap_err();
             let text = error.to_string();
             assert_eq!(error.kind(), kind, "{text}");
+            assert!(text.starts_with("the password: "), "{text}");
             assert!(text.contains(name), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }

@@ -1,5 +1,7 @@
 //! Contenders side by side: what each run cost, round by round, and the table at the end.
 
+pub(crate) mod servers;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -27,6 +29,47 @@ pub(crate) struct Own {
     pub(crate) cpu: f64,
     /// Bytes of rows that went through it.
     pub(crate) bytes: u64,
+}
+
+/// What comes behind an argument's name.
+pub(crate) struct Value<'a> {
+    name: &'a str,
+    rest: &'a mut dyn Iterator<Item = String>,
+}
+
+impl Value<'_> {
+    fn text(&mut self) -> String {
+        let next = self.rest.next();
+        next.unwrap_or_else(|| panic!("{} needs a value", self.name))
+    }
+
+    /// A number.
+    pub(crate) fn number<T: std::str::FromStr>(&mut self) -> T {
+        let text = self.text();
+        let parsed = text.parse().ok();
+        parsed.unwrap_or_else(|| panic!("{} takes a number, and not {text}", self.name))
+    }
+
+    /// Words with commas between.
+    pub(crate) fn list(&mut self) -> Vec<String> {
+        self.text().split(',').map(str::to_owned).collect()
+    }
+}
+
+/// Reads the command line: `take` is asked about each argument, and says whether there is such a one.
+pub(crate) fn arguments(mut take: impl FnMut(&str, &mut Value<'_>) -> bool) {
+    let mut rest = std::env::args().skip(1);
+    while let Some(name) = rest.next() {
+        let mut value = Value {
+            name: &name,
+            rest: &mut rest,
+        };
+        // What cargo itself says.
+        assert!(
+            name == "--bench" || take(&name, &mut value),
+            "unknown argument {name}"
+        );
+    }
 }
 
 /// Whether a program is there.

@@ -103,6 +103,15 @@ impl Bucket {
         }
     }
 
+    /// Whether there is such a place, as far as that can be seen without a list of what is in it.
+    pub async fn is_there(&self) -> Result<bool> {
+        match &*self.0 {
+            Place::Directory(directory) => directory.is_there().await,
+            // Whoever has listed it knows.
+            Place::S3(_) => Ok(true),
+        }
+    }
+
     /// All objects below a folder, in any order.
     pub async fn list(&self, folder: &str) -> Result<Vec<Object>> {
         check(folder)?;

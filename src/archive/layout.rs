@@ -1,6 +1,6 @@
-//! Names in an archive. A snapshot is a folder, `<UTC time>-<job>-<id>`, and `manifest.json` in it is written last.
+//! Names in an archive. A snapshot is a folder (see [`Name`]), and `manifest.json` in it is written last.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+pub use crate::config::archive::Name;
 
 /// What makes a folder a snapshot.
 pub const MANIFEST: &str = "manifest.json";
@@ -11,49 +11,14 @@ pub const MAC: &str = "manifest.mac";
 /// Who is writing; written first.
 pub const WRITER: &str = "writer.json";
 
+/// The folder of marks: who is reading a snapshot.
+pub const READING: &str = "reading";
+
 /// The definitions as a pull reads them.
 pub const DEFINITIONS: &str = "envsyncd.json";
 
 /// Everything that has a definition, as the source printed it: what a pull is held against.
 pub const CATALOGUE: &str = "catalogue.json";
-
-/// RFC 3339's basic form, which has no characters that a file's name should not have.
-const TIME: &str = "%Y%m%dT%H%M%SZ";
-
-/// A snapshot's name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
-    /// When it was begun; UTC, whole seconds.
-    pub at: DateTime<Utc>,
-    /// The job that made it.
-    pub job: String,
-    /// The last 12 digits of the run's id.
-    pub id: String,
-}
-
-impl Name {
-    /// Reads a folder's name; whatever else lies in the archive is none.
-    pub fn parse(folder: &str) -> Option<Self> {
-        let (time, rest) = folder.split_once('-')?;
-        let (job, id) = rest.rsplit_once('-')?;
-        let at = NaiveDateTime::parse_from_str(time, TIME).ok()?.and_utc();
-        let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        let fine = id.len() == 12 && id.chars().all(hexadecimal) && !job.is_empty();
-        let name = Self {
-            at,
-            job: job.to_owned(),
-            id: id.to_owned(),
-        };
-        // One spelling only: what is parsed is what is written.
-        (fine && name.to_string() == folder).then_some(name)
-    }
-}
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}-{}", self.at.format(TIME), self.job, self.id)
-    }
-}
 
 /// A file for a part's rows: its number, then what of its name every file system and shell can do with, then the ending.
 pub fn rows(number: usize, label: &str, sequence: usize, ending: &str) -> String {
@@ -76,27 +41,29 @@ pub fn definitions(name: &str, sequence: usize, ending: &str) -> String {
     format!("definitions/{name}.{sequence:04}.{ending}")
 }
 
+/// The mark of somebody who reads a snapshot.
+pub fn mark(snapshot: &str, id: &str) -> String {
+    format!("{READING}/{snapshot}.{id}.json")
+}
+
+/// The snapshot that a mark is about; what else lies there is none.
+pub fn marked(path: &str) -> Option<Name> {
+    let mark = path.strip_prefix(READING)?.strip_prefix('/')?;
+    let (name, _) = mark.strip_suffix(".json")?.rsplit_once('.')?;
+    Name::parse(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshots_name_is_read_as_it_was_written() {
-        let text = "20260102T030405Z-my-job.x-0123456789ab";
-        let name = Name::parse(text).unwrap();
-        assert_eq!(name.job, "my-job.x");
-        assert_eq!(name.to_string(), text);
-        for other in [
-            "20260102T030405Z-my-job-0123456789a",
-            "20260102T030405Z-my-job-0123456789AB",
-            "20260102T030405Z--0123456789ab",
-            "20260102T030405Z-0123456789ab",
-            "2026-01-02-my-job-0123456789ab",
-            "20260199T030405Z-my-job-0123456789ab",
-            "latest",
-            "",
-        ] {
-            assert_eq!(Name::parse(other), None, "{other}");
+    fn a_mark_says_which_snapshot_it_is_about() {
+        let name = "20260102T030405Z-my-job.x-0123456789ab";
+        let path = mark(name, "ba9876543210");
+        assert_eq!(marked(&path).unwrap().to_string(), name);
+        for other in ["reading/x.json", "reading", "readings/x", "rows/x.y.json"] {
+            assert_eq!(marked(other), None, "{other}");
         }
     }
 

@@ -3,7 +3,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::config::archive::Archive;
 use crate::error::{Error, Kind, Result};
+use crate::store::Lookup;
 
 /// Ties the derived key to this one use of it (BLAKE3's specification, section 2.3: `derive_key`). Never to be changed.
 const CONTEXT: &str = "envsyncd 2026-11-21 archive manifest authentication v1";
@@ -31,13 +33,22 @@ pub enum Wrong {
 }
 
 impl Key {
+    /// Fetches an archive's, if it has one.
+    pub async fn of(archive: &Archive, lookup: &Lookup) -> Result<Option<Self>> {
+        let Some(secret) = &archive.key else {
+            return Ok(None);
+        };
+        let secret = secret.resolve("the archive's `key`", &**lookup);
+        Self::new(&secret.await?).map(Some)
+    }
+
     /// From the secret that both sides have.
     pub fn new(secret: &SecretString) -> Result<Self> {
         let secret = secret.expose_secret();
         if secret.len() < SHORTEST {
             return Err(Error::new(
                 Kind::Config,
-                format!("the archive's key is shorter than {SHORTEST} characters"),
+                format!("the archive's `key` is shorter than {SHORTEST} characters"),
             )
             .hint("make one with `openssl rand -hex 32`, and give it to both sides"));
         }

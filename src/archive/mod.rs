@@ -42,16 +42,15 @@ pub struct Secrets {
 impl Secrets {
     /// Fetches an archive's.
     pub async fn of(archive: &Archive, lookup: &Lookup) -> Result<Self> {
-        let key = match &archive.key {
-            Some(secret) => Some(Key::new(&secret.resolve(&**lookup).await?)?),
-            None => None,
-        };
         let identity = match &archive.identity {
-            Some(secret) => Some(Identity::parse(&secret.resolve(&**lookup).await?)?),
+            Some(secret) => {
+                let secret = secret.resolve("the archive's `identity`", &**lookup);
+                Some(Identity::parse(&secret.await?)?)
+            }
             None => None,
         };
         Ok(Self {
-            key,
+            key: Key::of(archive, lookup).await?,
             recipients: Recipients::parse(&archive.recipients)?,
             identity,
         })

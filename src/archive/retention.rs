@@ -46,6 +46,8 @@ pub enum Reason {
     Weekly(i32, u32),
     /// It is not older than `max_age`, and nothing else is asked for.
     Young,
+    /// No rule keeps it, but somebody reads it: it goes next time. This is not for [`judge`] to know.
+    Read,
 }
 
 /// Why a snapshot goes.
@@ -93,6 +95,7 @@ impl fmt::Display for Reason {
             Self::Daily(day) => write!(f, "keep_daily: {day}"),
             Self::Weekly(year, week) => write!(f, "keep_weekly: {year}-W{week:02}"),
             Self::Young => f.write_str("younger than max_age"),
+            Self::Read => f.write_str("somebody is reading it"),
         }
     }
 }

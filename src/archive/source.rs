@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::Secrets;
 use super::bucket::Bucket;
@@ -15,6 +15,7 @@ use super::crypt;
 use super::files;
 use super::layout;
 use super::manifest::{File, Manifest, Stored};
+use super::snapshots::Mark;
 use crate::config::job::{Definer, StoreKind, Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
@@ -40,6 +41,7 @@ pub struct Source {
     parts: HashMap<usize, usize>,
     /// Where its table's slices are.
     tables: HashMap<(Option<String>, String), Vec<usize>>,
+    mark: Mutex<Option<Mark>>,
 }
 
 impl Source {
@@ -104,6 +106,7 @@ impl Source {
             catalogue: OnceCell::new(),
             parts,
             tables,
+            mark: Mutex::default(),
         })
     }
 
@@ -275,6 +278,15 @@ impl store::Source for Source {
         })
     }
 
+    async fn hold(&self) -> Result<()> {
+        let mut mark = self.mark.lock().await;
+        if mark.is_none() {
+            let (snapshot, reader) = (&self.manifest.snapshot, &self.context.claim);
+            *mark = Some(Mark::keep(&self.bucket, snapshot, reader)?);
+        }
+        Ok(())
+    }
+
     async fn read(&self, part: &Part) -> Result<Chunks> {
         self.rows(part)
     }
@@ -311,6 +323,9 @@ impl store::Source for Source {
     }
 
     async fn close(&self) {
+        if let Some(mark) = self.mark.lock().await.take() {
+            mark.remove().await;
+        }
         self.bucket.settle().await;
     }
 }

@@ -16,6 +16,7 @@ use super::by_hand;
 use super::files::{self, Writer};
 use super::layout::{self, Name};
 use super::manifest::{Change, File, Manifest, Stored, VERSION};
+use super::retention::{Reason, Verdict};
 use super::snapshots::{self, Lineage, Snapshots, WriterNote};
 use super::{Secrets, crypt};
 use crate::config::archive::Retention;
@@ -247,7 +248,7 @@ impl store::Target for Target {
 
     async fn check(&self, survey: &Survey) -> Result<()> {
         if survey.server.kind == self.kind {
-            return Ok(());
+            return portable::refuse_gaps(&survey.definitions);
         }
         Err(Error::new(
             Kind::Internal,
@@ -420,7 +421,10 @@ impl store::Target for Target {
         let plan = snapshots
             .plan(&lineage, &self.retention, host, &|_| true, Utc::now())
             .await?;
-        for (snapshot, _) in &plan.snapshots {
+        for (snapshot, verdict) in &plan.snapshots {
+            if *verdict == Verdict::Stays(vec![Reason::Read]) {
+                tracing::info!(snapshot = %snapshot.name, "an old snapshot stays for now: somebody is reading it");
+            }
             if let snapshots::State::Flawed(flaw) = &snapshot.state {
                 tracing::warn!(snapshot = %snapshot.name, %flaw, "a snapshot cannot be used and is left for somebody to look at");
             }

@@ -1,12 +1,14 @@
 //! An archive, as a task's `source` or `target` names it: a URL, and what a URL alone does not say.
 
 pub(super) mod keys;
+mod name;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use self::name::Name;
 use crate::secret::Secret;
 
 /// What stands beside an archive's `url`.

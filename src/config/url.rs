@@ -138,6 +138,13 @@ fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
             allowed: Some(SCHEMES),
             help: None,
         }),
+        path if path.starts_with('/') => Err(Flaw {
+            message: format!("{} is a path and no URL", quote(text)),
+            allowed: None,
+            help: Some(format!(
+                "a directory with snapshots is file://{text}, an SQLite file sqlite://{text}"
+            )),
+        }),
         other => Err(Flaw {
             message: format!(
                 "{} is not the scheme of a store or an archive",
@@ -145,7 +152,7 @@ fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
             ),
             allowed: Some(SCHEMES),
             help: did_you_mean(
-                other,
+                &other.to_ascii_lowercase(),
                 [
                     "postgresql",
                     "postgres",

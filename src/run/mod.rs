@@ -364,6 +364,7 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
         "surveyed"
     );
     site.target.check(&survey).await?;
+    site.source.hold().await?;
     if site.in_place() {
         scripts::look(site).await?;
     }

@@ -294,6 +294,11 @@ pub trait Source: Send + Sync {
     }
     /// Fixes the point in time and lists what there is. `target` decides encodings and what cannot work.
     async fn survey(&self, target: &Server) -> Result<Survey>;
+    /// What was surveyed should stay as it is until [`Source::close`]: a run is about to read it. Whoever only looks does
+    /// not ask for it. Most sources hold it from the survey on.
+    async fn hold(&self) -> Result<()> {
+        Ok(())
+    }
     /// Streams a part's rows, each once, in any order.
     async fn read(&self, part: &Part) -> Result<Chunks>;
     /// Streams several parts' rows in one go, in their order; only asked of a source whose target has `lots`.

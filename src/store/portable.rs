@@ -13,7 +13,6 @@ use super::{Catalogue, Chunk, Definitions, Encoding, Fate, Part, Selection, Serv
 use crate::config::job::{Definer, StoreKind};
 use crate::error::{Error, Kind, Result};
 
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) mod envelope;
 
 /// SQL that makes what rows need or what needs rows, for people who have nothing but the store's own client.
@@ -183,6 +182,22 @@ pub fn refuse_older(source: &Server, target: &Server) -> Result<()> {
         StoreKind::Postgresql => postgresql::portable::refuse_older(source, target),
         #[allow(unreachable_patterns)]
         kind => Err(super::without(kind)),
+    }
+}
+
+/// Refuses definitions in which something needs what is excluded, where a pull would have to refuse them: in the words of
+/// a sync.
+#[allow(unused_variables)] // by the stores that are built
+pub fn refuse_gaps(definitions: &Definitions) -> Result<()> {
+    match definitions {
+        #[cfg(feature = "mysql")]
+        Definitions::Mysql(definitions) => mysql::portable::refuse_gaps(definitions),
+        // What needs an excluded table is left out with it, and said so.
+        #[cfg(feature = "postgresql")]
+        Definitions::Postgresql(_) => Ok(()),
+        // A view over nothing is a view.
+        #[cfg(feature = "sqlite")]
+        Definitions::Sqlite(_) => Ok(()),
     }
 }
 

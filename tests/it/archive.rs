@@ -3,12 +3,17 @@
 mod bucket;
 mod by_hand;
 mod choosing;
+mod cuts;
 mod encryption;
+mod in_place;
 mod pulling;
 mod pushing;
+mod reading;
 mod shelf;
 mod snapshots;
 mod through_s3;
+mod versions;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};

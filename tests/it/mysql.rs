@@ -1,5 +1,6 @@
 //! MariaDB, from server to server, as its users meet it.
 
+mod archives;
 mod definers;
 mod equality;
 mod faults;

@@ -79,9 +79,8 @@ impl Means {
                     format!("{place} has an access_key_id and no secret_access_key"),
                 ));
             };
-            let secret = secret.resolve(&**lookup).await;
-            let secret = secret
-                .map_err(|error| error.within(format!("the secret_access_key of {place}")))?;
+            let what = format!("the `secret_access_key` of {place}");
+            let secret = secret.resolve(&what, &**lookup).await?;
             let keys = AwsCredential {
                 key_id: key_id.clone(),
                 secret_key: secret.expose_secret().to_owned(),

@@ -73,6 +73,10 @@ impl Directory {
         &self.place
     }
 
+    pub(super) async fn is_there(&self) -> Result<bool> {
+        self.blocking(|root| Ok(root.open()?.is_some())).await
+    }
+
     pub(super) async fn folders(&self) -> Result<Vec<String>> {
         self.blocking(|root| {
             let Some(folder) = root.open()? else {

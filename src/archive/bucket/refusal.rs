@@ -70,7 +70,7 @@ impl Refusal {
         let element = |name: &str| {
             let (_, rest) = body.split_once(&format!("<{name}>"))?;
             let (text, _) = rest.split_once(&format!("</{name}>"))?;
-            let text: String = text.trim().chars().take(SAID).collect();
+            let text: String = unescaped(text.trim()).chars().take(SAID).collect();
             Some(text)
         };
         let date = header(DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
@@ -114,6 +114,24 @@ impl Refusal {
     fn skew(&self) -> Option<TimeDelta> {
         self.date.map(|date| Utc::now() - date)
     }
+}
+
+/// What XML has to write in another way.
+fn unescaped(text: &str) -> String {
+    const ENTITIES: &[(&str, &str)] = &[
+        ("&#34;", "\""),
+        ("&quot;", "\""),
+        ("&#39;", "'"),
+        ("&apos;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ];
+    ENTITIES
+        .iter()
+        .fold(text.to_owned(), |text, (escaped, plain)| {
+            text.replace(escaped, plain)
+        })
 }
 
 impl fmt::Display for Refusal {
@@ -182,19 +200,37 @@ impl Whom<'_> {
             Trouble::Refused(refusal) => self.refused(doing, failed, refusal),
             Trouble::Away(_) => error(
                 Kind::Connection,
-                format!("{endpoint}, the server of {place}, cannot be reached"),
+                format!("{} cannot be reached", self.server()),
             )
             .hint("see the archive's `endpoint` and `region`, and that the server runs"),
+            Trouble::Plain(_) => error(
+                Kind::Connection,
+                format!("{} does not speak TLS", self.server()),
+            )
+            .hint("see the archive's `endpoint`: the port, and whether it is http://"),
             Trouble::Untrusted(_) => error(
                 Kind::Connection,
-                format!("{endpoint}, the server of {place}, cannot be trusted"),
+                format!("{} cannot be trusted", self.server()),
             )
             .hint("`ca` has to be the authority that signed its certificate, and the endpoint's host a name in it"),
             Trouble::Cut(_) | Trouble::Still(_) => error(
                 Kind::Connection,
                 format!("cannot {doing} {place}: the connection to {endpoint} broke again and again"),
-            ),
+            )
+            .hint("see the network between, and the archive's `endpoint`: http or https, host, port"),
             Trouble::Impossible(_) => error(Kind::Connection, format!("cannot {doing} {place}")),
+        }
+    }
+
+    /// The server, with its URL once.
+    fn server(&self) -> String {
+        let Self {
+            place, endpoint, ..
+        } = self;
+        if place.contains(endpoint) {
+            format!("the server of {place}")
+        } else {
+            format!("{endpoint}, the server of {place},")
         }
     }
 
@@ -210,7 +246,7 @@ impl Whom<'_> {
         let from_where = if *origin == "the configuration" {
             "see access_key_id and secret_access_key".to_owned()
         } else {
-            format!("the keys come from {origin}")
+            format!("see the keys, which come from {origin}")
         };
         match (refusal.code.as_str(), refusal.status) {
             ("InvalidAccessKeyId", _) => {
@@ -222,7 +258,7 @@ impl Whom<'_> {
             }
             ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) => {
                 error(Kind::Permission, format!("the session's token for {place} is not valid any more"))
-                    .hint(from_where)
+                    .hint(format!("get a new one; {from_where}"))
             }
             ("RequestTimeTooSkewed" | "RequestExpired", _) => {
                 let off = refusal.skew().map(|skew| {
@@ -283,7 +319,7 @@ impl Whom<'_> {
                 Kind::Connection,
                 format!("cannot {doing} {place}: what answers at {endpoint} does not seem to be an S3 server"),
             )
-            .hint("see the archive's `endpoint` and `path_style`"),
+            .hint("see the archive's `endpoint` (http or https, host, port) and `path_style`"),
             _ => error(Kind::Connection, format!("cannot {doing} {place}: its server refuses it")),
         }
     }

@@ -37,7 +37,7 @@ const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 pub struct Patience {
     /// A request is tried again for so long.
     pub total: Duration,
-    /// The same with a server that has not been reached yet: its name may be wrong.
+    /// The same with a server that has not answered yet: its name or port may be wrong.
     pub first: Duration,
     /// A connection may stand still for so long.
     pub still: Duration,
@@ -84,6 +84,8 @@ pub(super) struct Failed {
 pub(super) enum Trouble {
     /// No connection.
     Away(String),
+    /// What answered does not speak TLS.
+    Plain(String),
     /// Whoever answered could not prove to be the server.
     Untrusted(String),
     /// The connection broke.
@@ -143,13 +145,13 @@ impl Transport {
                 }
                 Err(trouble) => trouble,
             };
-            let away = matches!(trouble, Trouble::Away(_));
-            if !away && !for_keys {
+            let answered = matches!(trouble, Trouble::Refused(_));
+            if answered && !for_keys {
                 self.0.reached.store(true, Ordering::Relaxed);
             }
             let patience = match &self.0.patience {
                 patience if near => NEIGHBOUR.min(patience.total),
-                patience if away && !self.0.reached.load(Ordering::Relaxed) => patience.first,
+                patience if !answered && !self.0.reached.load(Ordering::Relaxed) => patience.first,
                 patience => patience.total,
             };
             let waited = begun.elapsed();
@@ -269,7 +271,9 @@ impl Trouble {
             deepest = inner;
         }
         let text = deepest.to_string();
-        if is_untrusted(&error) {
+        if text.contains("InvalidContentType") {
+            Self::Plain(text)
+        } else if is_untrusted(&error) {
             Self::Untrusted(text)
         } else if error.is_connect() {
             Self::Away(text)
@@ -284,7 +288,7 @@ impl Trouble {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Away(_) | Self::Cut(_) | Self::Still(_) => true,
-            Self::Untrusted(_) | Self::Impossible(_) => false,
+            Self::Plain(_) | Self::Untrusted(_) | Self::Impossible(_) => false,
             Self::Refused(refusal) => refusal.may_pass(),
         }
     }
@@ -312,9 +316,11 @@ fn is_untrusted(error: &(dyn StdError + 'static)) -> bool {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away(text) | Self::Untrusted(text) | Self::Cut(text) | Self::Impossible(text) => {
-                f.write_str(text)
-            }
+            Self::Away(text)
+            | Self::Plain(text)
+            | Self::Untrusted(text)
+            | Self::Cut(text)
+            | Self::Impossible(text) => f.write_str(text),
             Self::Still(time) => {
                 write!(f, "nothing came for {}", humantime::format_duration(*time))
             }

@@ -36,10 +36,27 @@ impl Root {
         let shown = self.shown(path);
         match errno {
             Errno::EACCES | Errno::EPERM | Errno::EROFS => {
-                let what = format!("{shown} cannot be {what}");
-                Error::new(Kind::Permission, what)
+                let reading = matches!(what, "opened" | "read" | "listed");
+                let user = nix::unistd::geteuid();
+                let hint = if errno == Errno::EROFS {
+                    "its file system is mounted read-only: mount it to write, or push from where it can be written"
+                        .to_owned()
+                } else if reading {
+                    format!(
+                        "the user that runs envsyncd, {user}, has to be able to read it and the folders above"
+                    )
+                } else {
+                    format!(
+                        "the archive's directory has to belong to the user that runs envsyncd, {user}"
+                    )
+                };
+                Error::new(Kind::Permission, format!("{shown} cannot be {what}"))
                     .because(std::io::Error::from(errno))
-                    .hint("the archive's directory has to belong to the user that runs envsyncd")
+                    .hint(hint)
+            }
+            Errno::ENOTDIR if path.is_empty() => {
+                Error::new(Kind::Io, format!("{shown} is a file and no directory"))
+                    .hint("see the archive's URL: file:///DIRECTORY")
             }
             Errno::ELOOP | Errno::ENOTDIR | Errno::EMLINK => {
                 let what = format!(
@@ -208,5 +225,26 @@ impl Root {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_done_says_who_has_to_change_what() {
+        let root = Root(PathBuf::from("/srv/archive"));
+        for (errno, what, words) in [
+            (Errno::EROFS, "made", "mounted read-only"),
+            (Errno::EACCES, "made", "has to belong to the user"),
+            (Errno::EACCES, "opened", "has to be able to read it"),
+        ] {
+            let error = root.failed(errno, "x", what);
+            assert_eq!(error.kind(), Kind::Permission);
+            let text = error.to_string();
+            assert!(text.contains(words), "{text}");
+            assert!(text.starts_with("/srv/archive/x cannot be "), "{text}");
+        }
     }
 }

@@ -23,6 +23,9 @@ const IN_FLIGHT: usize = 2;
 /// and of all of a process.
 pub(super) const ALL_IN_FLIGHT: usize = 4;
 
+/// So long pieces on their way are waited for when their upload is dropped.
+const LANDING: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// An upload. What was sent of it is removed when it is dropped before its end.
 pub(super) struct Upload {
     s3: Arc<S3>,
@@ -167,8 +170,11 @@ impl Drop for Upload {
         };
         let (s3, key) = (Arc::clone(&self.s3), self.key.clone());
         self.s3.clean(async move {
-            // A piece that arrives after the end would stay.
-            session.flight.shutdown().await;
+            // A piece that arrives after the end would stay, and one that is cut off may arrive yet.
+            let landed = async { while session.flight.join_next().await.is_some() {} };
+            if tokio::time::timeout(LANDING, landed).await.is_err() {
+                session.flight.shutdown().await;
+            }
             if let Err(error) = s3.store.abort_multipart(&key, &session.id).await {
                 tracing::debug!(%error, "an interrupted upload cannot be removed");
             }

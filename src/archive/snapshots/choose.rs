@@ -1,7 +1,7 @@
 //! Which snapshot is meant.
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Flaw, Folder, Lineage, Snapshots};
 use crate::archive::layout::Name;
@@ -161,7 +161,8 @@ impl Snapshots {
     }
 
     async fn newest(&self, until: Option<DateTime<Utc>>, which: &Which<'_>) -> Result<Chosen> {
-        let mut names = self.names().await?;
+        let there = self.names().await?;
+        let mut names: Vec<&Name> = there.iter().collect();
         names.retain(|name| {
             which.job.is_none_or(|job| job == name.job)
                 && until.is_none_or(|until| name.at <= until)
@@ -173,7 +174,7 @@ impl Snapshots {
         let first = which.kind.is_some();
         let mut all = Walk::default();
         for job in jobs {
-            let names = names.iter().filter(|name| name.job == job);
+            let names = names.iter().copied().filter(|name| name.job == job);
             self.walk(names, until, which, first, &mut all).await?;
         }
         let several = all.fitting.len() > 1;
@@ -191,7 +192,7 @@ impl Snapshots {
                 ),
             )
             .hint("say whose: `job = \"NAME\"` in a job's source, --job on the command line; or name the snapshot")),
-            None => Err(self.none(until, which, &all)),
+            None => Err(self.none(until, which, &all, &there).await?),
         }
     }
 
@@ -254,31 +255,54 @@ impl Snapshots {
         Ok(())
     }
 
-    fn none(&self, until: Option<DateTime<Utc>>, which: &Which<'_>, found: &Walk) -> Error {
+    /// Why there is none, and what to do. `there` are the names of all folders.
+    async fn none(
+        &self,
+        until: Option<DateTime<Utc>>,
+        which: &Which<'_>,
+        found: &Walk,
+        there: &[Name],
+    ) -> Result<Error> {
+        let rfc3339 = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let time = until.map_or_else(String::new, |until| {
-            format!(
-                ", not younger than {}",
-                until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-            )
+            format!(" that is as old as {}", rfc3339(until))
         });
-        let error = Error::new(
-            Kind::Absent,
-            format!(
-                "there is no whole snapshot{which}{time} in {}",
-                self.place()
-            ),
-        );
+        let place = self.place();
+        let what = format!("there is no whole snapshot{which} in {place}{time}");
+        let error = Error::new(Kind::Absent, what);
+        let mut of_job = there
+            .iter()
+            .filter(|name| which.job.is_none_or(|job| job == name.job));
         if let Some((name, flaw)) = found.passed_over.first() {
-            error.hint(format!("{name} is damaged: {flaw}"))
-        } else if !found.others.is_empty() {
-            error
-                .hint(format!("it has those of {}", listed(&found.others)))
-                .with_kind(Kind::Config)
-        } else {
-            error.hint(
-                "run the job that pushes first; `envsyncd snapshots list` shows what there is",
-            )
+            return Ok(error.hint(format!("{name} is damaged: {flaw}")));
         }
+        if !found.others.is_empty() {
+            let hint = format!("it has those of {}", listed(&found.others));
+            return Ok(error.hint(hint).with_kind(Kind::Config));
+        }
+        if there.is_empty() && !self.bucket.is_there().await? {
+            return Ok(error
+                .because("there is no such directory")
+                .hint("mount it, or see the archive's URL; a push makes it"));
+        }
+        let Some(oldest) = of_job.next_back() else {
+            let mut jobs: Vec<&str> = there.iter().map(|name| name.job.as_str()).collect();
+            jobs.sort_unstable();
+            jobs.dedup();
+            return Ok(if jobs.is_empty() {
+                error.hint("run the job that pushes first, or see the archive's URL")
+            } else {
+                error.hint(format!("it has those of job `{}`", jobs.join("` and of `")))
+            });
+        };
+        Ok(match until {
+            Some(until) if oldest.at > until => {
+                error.hint(format!("its oldest is of {}", rfc3339(oldest.at)))
+            }
+            _ => error.hint(
+                "run the job that pushes first; `envsyncd snapshots list` shows what there is",
+            ),
+        })
     }
 }
 

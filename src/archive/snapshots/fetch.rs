@@ -6,10 +6,11 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::read::{self, Watch};
-use super::{Chosen, Snapshots};
+use super::{Chosen, Mark, Snapshots};
 use crate::archive::bucket::Bucket;
 use crate::archive::layout::{MAC, MANIFEST};
 use crate::error::{Error, Kind, Result};
+use crate::store::Claim;
 
 impl Snapshots {
     /// Copies a snapshot into the archive `to`, several files at once, each held block by block against the manifest
@@ -19,6 +20,7 @@ impl Snapshots {
         &self,
         chosen: &Chosen,
         to: &Bucket,
+        reader: &Claim,
         watch: Arc<dyn Watch>,
         cancel: &CancellationToken,
     ) -> Result<()> {
@@ -31,6 +33,20 @@ impl Snapshots {
             )
             .hint("remove it there first, or fetch it into another directory"));
         }
+        let mark = Mark::keep(&self.bucket, &name.to_string(), reader)?;
+        let copied = self.copy(chosen, to, watch, cancel).await;
+        mark.remove().await;
+        copied
+    }
+
+    async fn copy(
+        &self,
+        chosen: &Chosen,
+        to: &Bucket,
+        watch: Arc<dyn Watch>,
+        cancel: &CancellationToken,
+    ) -> Result<()> {
+        let name = &chosen.name;
         watch.expect(chosen.manifest.size());
         let files: Vec<_> = chosen.manifest.files().cloned().collect();
         let read = read::each(files, cancel, |file, stop| {
@@ -53,7 +69,8 @@ impl Snapshots {
         if let Some(mac) = self.bucket.get(&format!("{name}/{MAC}")).await? {
             to.put(&format!("{name}/{MAC}"), mac).await?;
         }
-        to.put(&manifest, Bytes::clone(&chosen.json)).await
+        to.put(&format!("{name}/{MANIFEST}"), Bytes::clone(&chosen.json))
+            .await
     }
 
     /// Removes what an interrupted [`Snapshots::fetch`] has written.

@@ -6,6 +6,7 @@
 
 mod choose;
 mod fetch;
+mod mark;
 mod note;
 mod prune;
 mod read;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 pub use self::choose::{Chosen, Which};
+pub use self::mark::Mark;
 pub use self::note::WriterNote;
 pub use self::prune::{Abandoned, Plan, Pruned};
 pub use self::read::Watch;
@@ -153,8 +155,8 @@ impl Snapshots {
 
     /// Opens an archive, with its key if it has one. Nothing is asked of a server yet.
     pub async fn open(endpoint: &Endpoint, lookup: &Lookup) -> Result<Self> {
-        let key = match endpoint.archive.as_ref().and_then(|it| it.key.as_ref()) {
-            Some(secret) => Some(Key::new(&secret.resolve(&**lookup).await?)?),
+        let key = match &endpoint.archive {
+            Some(archive) => Key::of(archive, lookup).await?,
             None => None,
         };
         Ok(Self::new(Bucket::open(endpoint, lookup).await?, key))

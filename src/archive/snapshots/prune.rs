@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Lineage, Listing, Snapshot, Snapshots, State, Unfinished, WriterNote};
 use crate::archive::layout::{MAC, MANIFEST, Name, WRITER};
-use crate::archive::retention::{Candidate, Verdict, judge};
+use crate::archive::retention::{Candidate, Reason, Verdict, judge};
 use crate::config::archive::Retention;
 use crate::error::Result;
 use crate::store::Claim;
@@ -65,17 +65,18 @@ impl Snapshots {
         alive: &(dyn Fn(&WriterNote) -> bool + Sync),
         now: DateTime<Utc>,
     ) -> Result<Plan> {
-        Ok(decide(
-            self.list().await?,
-            lineage,
-            retention,
-            host,
-            alive,
-            now,
-        ))
+        let listing = self.list().await?;
+        let mut plan = decide(listing, lineage, retention, host, alive, now);
+        let read = self.marks(now).await?.fresh;
+        for (snapshot, verdict) in &mut plan.snapshots {
+            if verdict.goes() && read.contains(&snapshot.name) {
+                *verdict = Verdict::Stays(vec![Reason::Read]);
+            }
+        }
+        Ok(plan)
     }
 
-    /// Removes what a plan lets go. A snapshot's manifest goes first, so that one that is cut short leaves no snapshot but
+    /// Removes what a plan lets go, unless somebody has begun to read it since. A snapshot's manifest goes first, so that one that is cut short leaves no snapshot but
     /// a leftover, which the next prune clears.
     pub async fn prune(&self, plan: &Plan) -> Result<Pruned> {
         let mut pruned = Pruned::default();
@@ -85,6 +86,10 @@ impl Snapshots {
                 continue;
             }
             let name = &snapshot.name;
+            if self.marks(Utc::now()).await?.fresh.contains(name) {
+                tracing::info!(snapshot = %name, "somebody is reading it: the next prune removes it");
+                continue;
+            }
             pruned.size += self.remove(name).await?;
             pruned.snapshots.push(name.clone());
         }
@@ -104,6 +109,7 @@ impl Snapshots {
                 pruned.leftovers.push(name.clone());
             }
         }
+        self.sweep_marks(Utc::now()).await?;
         Ok(pruned)
     }
 
@@ -130,6 +136,7 @@ impl Snapshots {
                 swept.push(name.to_string());
             }
         }
+        self.sweep_marks(now).await?;
         Ok(swept)
     }
 

@@ -10,7 +10,9 @@ use crate::archive::bucket::Bucket;
 use crate::cli::{Options, terminal};
 use crate::config;
 use crate::error::{Kind, Result, io};
+use crate::guard::process::host_name;
 use crate::guard::signals;
+use crate::store::Claim;
 
 /// Downloads a snapshot into a directory, where it is the same snapshot
 #[derive(Debug, clap::Args)]
@@ -24,9 +26,6 @@ pub(super) struct Args {
     words: Vec<String>,
     #[command(flatten)]
     place: Place,
-    /// Prints JSON
-    #[arg(long)]
-    json: bool,
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -38,10 +37,15 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
     let chosen = site.choose(word).await?;
     let cancel = CancellationToken::new();
     let signals = signals::listen(cancel.clone())?;
+    let reader = Claim {
+        job: "snapshots fetch".to_owned(),
+        run: uuid::Uuid::now_v7().to_string(),
+        host: host_name(),
+    };
     let bar = Bar::new(options, "fetch");
     let fetched = site
         .snapshots
-        .fetch(&chosen, &to, bar.clone(), &cancel)
+        .fetch(&chosen, &to, &reader, bar.clone(), &cancel)
         .await;
     bar.end();
     let folder = directory.join(chosen.name.to_string());
@@ -57,7 +61,7 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
         });
     }
     let (files, size) = (chosen.manifest.files().count(), chosen.manifest.size());
-    if args.json {
+    if args.place.json {
         terminal::print_json(&json::Fetch {
             version: json::VERSION,
             archive: site.snapshots.place(),

@@ -18,9 +18,6 @@ pub(super) struct Args {
     archive: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// Prints JSON
-    #[arg(long)]
-    json: bool,
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -32,7 +29,7 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
         listing.unfinished.retain(|it| it.name.job == *job);
     }
     let has_key = site.snapshots.has_key();
-    if args.json {
+    if args.place.json {
         let snapshots = listing.snapshots.iter();
         terminal::print_json(&json::List {
             version: json::VERSION,

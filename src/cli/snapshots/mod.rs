@@ -43,7 +43,7 @@ enum Verb {
     Fetch(fetch::Args),
 }
 
-/// Which archive, and whose snapshots in it.
+/// Which archive, whose snapshots in it, and for whom the answer is.
 #[derive(Debug, clap::Args)]
 struct Place {
     /// A job's file: the archive of its task
@@ -55,6 +55,9 @@ struct Place {
     /// Snapshots of this job only
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {

@@ -86,7 +86,16 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
         return Ok(0);
     }
     let mut text = String::new();
-    if args.dry_run {
+    if let Some(pruned) = &pruned {
+        let gone: Vec<String> = (pruned.snapshots.iter().chain(&pruned.leftovers))
+            .map(ToString::to_string)
+            .collect();
+        for verdict in verdicts(&plan).chain(leftovers(&plan)) {
+            if gone.contains(&verdict.name) {
+                text.push_str(&format!("{} is gone: {}\n", verdict.name, verdict.reason));
+            }
+        }
+    } else {
         text.push_str(&terminal::table(
             &["NAME", "SIZE", "WOULD", "WHY"],
             verdicts(&plan).chain(leftovers(&plan)).map(|verdict| {
@@ -98,12 +107,6 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
                 ]
             }),
         ));
-    } else {
-        for verdict in verdicts(&plan).chain(leftovers(&plan)) {
-            if verdict.goes {
-                text.push_str(&format!("{} is gone: {}\n", verdict.name, verdict.reason));
-            }
-        }
     }
     for (snapshot, _) in &plan.snapshots {
         if let State::Flawed(flaw) = &snapshot.state {

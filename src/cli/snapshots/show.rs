@@ -23,9 +23,6 @@ pub(super) struct Args {
     words: Vec<String>,
     #[command(flatten)]
     place: Place,
-    /// Prints JSON
-    #[arg(long)]
-    json: bool,
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -35,7 +32,7 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
     let has_key = site.snapshots.has_key();
     let summary = Summary::new(&chosen.manifest, has_key);
     let tables = tables(&chosen.manifest);
-    if args.json {
+    if args.place.json {
         let manifest = &chosen.manifest;
         let snapshot = Snapshot {
             name: chosen.name.clone(),

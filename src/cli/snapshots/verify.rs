@@ -22,9 +22,6 @@ pub(super) struct Args {
     /// All snapshots; with --job those of that job
     #[arg(long)]
     all: bool,
-    /// Prints JSON
-    #[arg(long)]
-    json: bool,
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -67,13 +64,13 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
         let report = site.snapshots.verify(name, bar.clone()).await;
         bar.end();
         let report = report?;
-        if !args.json {
+        if !args.place.json {
             terminal::print(&lines(&report))?;
         }
         reports.push(report);
     }
     let bad = reports.iter().any(|report| !report.is_good());
-    if args.json {
+    if args.place.json {
         terminal::print_json(&json::Verify {
             version: json::VERSION,
             archive: site.snapshots.place(),

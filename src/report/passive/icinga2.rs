@@ -57,7 +57,7 @@ impl Client {
         let (login, certificate) = match &receiver.login {
             Login::Password { user, password } => {
                 let password = password
-                    .resolve(lookup)
+                    .resolve("the password", lookup)
                     .await
                     .map_err(|error| error.within("[icinga2]"))?;
                 (Some((user.clone(), password)), None)

@@ -41,6 +41,7 @@ pub(super) async fn check(
     rights::logging(session, definitions, &grants).await?;
     rights::definers(session, definitions, &grants, wanted).await?;
     references(session, definitions, wanted).await?;
+    whole(definitions)?;
     movable(definitions, wanted)
 }
 
@@ -313,18 +314,9 @@ pub(super) fn over_excluded(definitions: &Definitions, view: &Object) -> Option<
     tables.find(|table| definitions.excluded.contains(table))
 }
 
-/// Every object has to be movable to the schemas of the target, and every definition one that we understand.
-fn movable(definitions: &Definitions, wanted: &Wanted<'_>) -> Result<()> {
-    let names = wanted.names;
+/// Refuses what needs something that is excluded.
+pub(super) fn whole(definitions: &Definitions) -> Result<()> {
     for object in &definitions.objects {
-        for to in [&names.incoming, &names.live] {
-            object.statements(&Making {
-                from: &definitions.schema,
-                to,
-                definer: wanted.definer,
-                events: wanted.events,
-            })?;
-        }
         if let Some(table) = over_excluded(definitions, object) {
             return Err(Error::new(
                 Kind::Verify,
@@ -333,18 +325,6 @@ fn movable(definitions: &Definitions, wanted: &Wanted<'_>) -> Result<()> {
             .hint(
                 "put the view into the task's `exclude` as well, or make the table `schema_only`",
             ));
-        }
-        if definitions.schema != names.live
-            && rewrite::hides_schema(
-                &object.definition,
-                Dialect::of(&object.sql_mode),
-                &definitions.schema,
-            )
-        {
-            tracing::warn!(
-                object = object.label(),
-                "it puts statements together that name the source's database in a string: those are not rewritten"
-            );
         }
     }
     for table in &definitions.tables {
@@ -368,6 +348,34 @@ fn movable(definitions: &Definitions, wanted: &Wanted<'_>) -> Result<()> {
                 ),
             )
             .hint("copy both, or exclude both"));
+        }
+    }
+    Ok(())
+}
+
+/// Every object has to be movable to the schemas of the target, and every definition one that we understand.
+fn movable(definitions: &Definitions, wanted: &Wanted<'_>) -> Result<()> {
+    let names = wanted.names;
+    for object in &definitions.objects {
+        for to in [&names.incoming, &names.live] {
+            object.statements(&Making {
+                from: &definitions.schema,
+                to,
+                definer: wanted.definer,
+                events: wanted.events,
+            })?;
+        }
+        if definitions.schema != names.live
+            && rewrite::hides_schema(
+                &object.definition,
+                Dialect::of(&object.sql_mode),
+                &definitions.schema,
+            )
+        {
+            tracing::warn!(
+                object = object.label(),
+                "it puts statements together that name the source's database in a string: those are not rewritten"
+            );
         }
     }
     let unsafe_ones: Vec<&str> = definitions

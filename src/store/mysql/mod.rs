@@ -102,7 +102,10 @@ pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn super
 
 async fn address(endpoint: &Endpoint, context: &Context, side: &'static str) -> Result<Address> {
     let password = match &endpoint.password {
-        Some(secret) => Some(secret.resolve(&*context.lookup).await?),
+        Some(secret) => {
+            let what = format!("the {side}'s password");
+            Some(secret.resolve(&what, &*context.lookup).await?)
+        }
         None => None,
     };
     let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::definitions::Definitions;
 use super::engines::{self, Engine};
 use super::objects::ObjectKind;
-use super::{by_hand, catalogue, lines};
+use super::{by_hand, catalogue, fitness, lines};
 use crate::config::job::{Definer, StoreKind};
 use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, Script, TakenOut, Unframe, envelope};
@@ -138,6 +138,11 @@ pub(in crate::store) fn unframe(part: &Part) -> Box<dyn Unframe> {
 /// From file to wire.
 pub(in crate::store) fn reframe(part: &Part) -> Box<dyn Reframe> {
     Box::new(lines::Lines::new(part.label()))
+}
+
+/// Refuses what no pull could make.
+pub(in crate::store) fn refuse_gaps(definitions: &Definitions) -> Result<()> {
+    fitness::whole(definitions)
 }
 
 /// The definitions as SQL for the store's own client.

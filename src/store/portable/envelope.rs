@@ -140,6 +140,14 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_what_stands_around_them_does_not_matter() {
+        // PostgreSQL's were written so.
+        let stored = br#"{"kind":"postgresql","version":1,"definitions":["a"]}"#;
+        let opened = open::<Vec<String>>(StoreKind::Postgresql, 1, stored);
+        assert_eq!(opened.unwrap(), ["a"]);
+    }
+
+    #[test]
     fn damaged_definitions_are_not_quoted() {
         let stored = br#"{"version": 1, "kind": "mysql", "definitions": ["s3cret"]}"#;
         let error = open::<Vec<u8>>(StoreKind::Mysql, 1, stored).unwrap_err();

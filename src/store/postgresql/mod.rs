@@ -135,7 +135,10 @@ pub async fn open_gauge(endpoint: &Endpoint, context: &Context) -> Result<Box<dy
 
 async fn address(endpoint: &Endpoint, context: &Context, side: &'static str) -> Result<Address> {
     let password = match &endpoint.password {
-        Some(secret) => Some(secret.resolve(&*context.lookup).await?),
+        Some(secret) => {
+            let what = format!("the {side}'s password");
+            Some(secret.resolve(&what, &*context.lookup).await?)
+        }
         None => None,
     };
     let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::dump::PgDump;
 use super::framing::{ToLines, ToMessages};
 use super::large_as_sql::{ToPieces, ToSql};
@@ -14,7 +12,7 @@ use super::toc::{Entry, Toc};
 use super::{Definitions, large};
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
-use crate::store::portable::{Reframe, TakenOut, Unframe};
+use crate::store::portable::{Reframe, TakenOut, Unframe, envelope};
 use crate::store::{self, Catalogue, Encoding, Fate, Part, Selection, Server};
 
 pub(in crate::store) use super::relay::COPY_ENDS as END_IN_LOT;
@@ -23,25 +21,6 @@ pub(in crate::store) use super::split::join;
 
 /// The format that is written, and the newest that is read.
 const VERSION: u32 = 1;
-
-/// What is looked at first.
-#[derive(Deserialize)]
-struct Head {
-    kind: StoreKind,
-    version: u32,
-}
-
-#[derive(Serialize)]
-struct Written<'a> {
-    kind: StoreKind,
-    version: u32,
-    definitions: &'a Definitions,
-}
-
-#[derive(Deserialize)]
-struct Read {
-    definitions: Definitions,
-}
 
 /// From wire to file.
 pub(in crate::store) fn unframe(part: &Part) -> Result<Box<dyn Unframe>> {
@@ -88,14 +67,7 @@ pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
             "the definitions of this survey are not for an archive",
         ));
     }
-    serde_json::to_vec(&Written {
-        kind: StoreKind::Postgresql,
-        version: VERSION,
-        definitions,
-    })
-    .map_err(|error| {
-        Error::new(Kind::Internal, "the definitions cannot be put away").because(error)
-    })
+    envelope::seal(StoreKind::Postgresql, VERSION, definitions)
 }
 
 /// From JSON, without what the selection leaves out.
@@ -105,7 +77,7 @@ pub(in crate::store) async fn take_out(
     left_out: Vec<(String, Fate)>,
     selection: &Selection,
 ) -> Result<TakenOut> {
-    let mut definitions = read(stored)?;
+    let mut definitions: Definitions = envelope::open(StoreKind::Postgresql, VERSION, stored)?;
     let lineage = definitions
         .lineage
         .take()
@@ -132,32 +104,6 @@ pub(in crate::store) async fn take_out(
         parts,
         left_out,
     })
-}
-
-fn read(stored: &[u8]) -> Result<Definitions> {
-    let damaged = |error: serde_json::Error| {
-        Error::new(Kind::Verify, "the stored definitions are damaged").because(error)
-    };
-    let head: Head = serde_json::from_slice(stored).map_err(damaged)?;
-    if head.kind != StoreKind::Postgresql {
-        return Err(Error::new(
-            Kind::Config,
-            format!("the stored definitions are of {}", head.kind),
-        )
-        .hint("check the archive's URL and the task's `kind`"));
-    }
-    if head.version > VERSION {
-        return Err(Error::new(
-            Kind::Verify,
-            format!(
-                "the stored definitions have the format {}, and this envsyncd reads up to {VERSION}",
-                head.version
-            ),
-        )
-        .hint("upgrade envsyncd on this host, at least to the version that made the snapshot"));
-    }
-    let read: Read = serde_json::from_slice(stored).map_err(damaged)?;
-    Ok(read.definitions)
 }
 
 /// Takes out of a dump what is gone and what is only said of it, as a dump without the tables would not have it.

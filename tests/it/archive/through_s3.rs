@@ -5,47 +5,49 @@ use std::time::Duration;
 use super::Scene;
 use crate::support::dump::assert_equal;
 use crate::support::job::{Job, toml};
-use crate::support::network::{Fault, Network};
-use crate::support::postgres::unique;
-use crate::support::s3::{KEY, S3, SECRET, shared};
+use crate::support::network::Fault;
+use crate::support::s3::{KEY, Remote, S3, SECRET, shared};
 
 /// A scene whose archive is a bucket.
-struct Far {
-    scene: Scene,
-    bucket: String,
-    network: Network,
+pub(super) struct Far {
+    pub(super) scene: Scene,
+    pub(super) remote: Remote,
 }
 
 impl Far {
-    fn new() -> Self {
-        let (scene, server) = (Scene::new(), shared());
-        let bucket = unique("bucket").replace('_', "-");
-        server.bucket(&bucket);
-        scene.bed.file("secret", SECRET);
-        Self {
-            scene,
-            bucket,
-            network: Network::before(&server.address()),
-        }
+    pub(super) fn new() -> Self {
+        Self::on(shared())
     }
 
-    fn archive(&self, secret: &str) -> String {
-        format!(
-            "{{ url = \"s3://{}/nightly\", endpoint = {}, access_key_id = {}, secret_access_key = {{ file = \"{secret}\" }} }}",
-            self.bucket,
-            toml(&self.network.endpoint()),
-            toml(KEY)
-        )
+    /// On this server.
+    pub(super) fn on(server: &S3) -> Self {
+        let far = Self {
+            scene: Scene::new(),
+            remote: Remote::new(server),
+        };
+        far.scene.bed.file("secret", SECRET);
+        far
     }
 
-    fn push(&self) -> Job {
-        let source = toml(&self.scene.source_url());
-        Job::new("postgresql", &source, &self.archive("secret"))
+    pub(super) fn push(&self) -> Job {
+        self.push_with("")
     }
 
-    fn pull(&self) -> Job {
-        let target = toml(&self.scene.target_url());
-        Job::new("postgresql", &self.archive("secret"), &target)
+    /// With these keys behind the others: `, keep_last = 1`.
+    pub(super) fn push_with(&self, keys: &str) -> Job {
+        self.push_to(&self.remote.endpoint("secret", keys))
+    }
+
+    fn push_to(&self, archive: &str) -> Job {
+        Job::new("postgresql", &toml(&self.scene.source_url()), archive)
+    }
+
+    pub(super) fn pull(&self) -> Job {
+        self.pull_from(&self.remote.endpoint("secret", ""))
+    }
+
+    pub(super) fn pull_from(&self, archive: &str) -> Job {
+        Job::new("postgresql", archive, &toml(&self.scene.target_url()))
     }
 }
 
@@ -62,8 +64,8 @@ fn a_snapshot_in_a_bucket_is_pulled_as_it_was_pushed() {
     let sum = "SELECT count(*), md5(string_agg(coalesce(name, '-'), ',' ORDER BY id)) FROM users";
     assert_eq!(far.scene.live(sum), far.scene.source(sum));
     // More than one piece went up, and none of them is left over.
-    assert!(far.network.asked("PUT", "partNumber=2") > 0);
-    assert_eq!(shared().uploads(&far.bucket), 0);
+    assert!(far.remote.network.asked("PUT", "partNumber=2") > 0);
+    assert_eq!(shared().uploads(&far.remote.bucket), 0);
 }
 
 #[test]
@@ -106,11 +108,11 @@ fn trouble_that_passes_is_waited_for() {
         ("GET", Fault::Answer(503, "SlowDown")),
         ("GET", Fault::Late(Duration::from_secs(2))),
     ] {
-        far.network.fault(begins, "", 2, fault);
+        far.remote.network.fault(begins, "", 2, fault);
     }
     far.scene.once("push", &far.push()).expect(0);
-    far.network
-        .fault("GET", "rows/", 1, Fault::CutAnswer(300_000));
+    let cut = Fault::CutAnswer(300_000);
+    far.remote.network.fault("GET", "rows/", 1, cut);
     far.scene.once("pull", &far.pull()).expect(0);
     let sum = "SELECT count(*), md5(string_agg(coalesce(name, '-'), ',' ORDER BY id)) FROM users";
     assert_eq!(far.scene.live(sum), far.scene.source(sum));
@@ -120,8 +122,7 @@ fn trouble_that_passes_is_waited_for() {
 fn a_bucket_that_says_no_ends_the_run_and_says_why() {
     let far = Far::new();
     far.scene.bed.file("wrong", "not the secret");
-    let source = toml(&far.scene.source_url());
-    let wrong = Job::new("postgresql", &source, &far.archive("wrong"));
+    let wrong = far.push_to(&far.remote.endpoint("wrong", ""));
     let outcome = far.scene.once("push", &wrong).expect(1);
     assert!(
         !outcome.stderr.contains("not the secret"),
@@ -130,7 +131,7 @@ fn a_bucket_that_says_no_ends_the_run_and_says_why() {
     );
     far.scene.once("push", &far.push()).expect(0);
     let denied = Fault::Answer(403, "AccessDenied");
-    far.network.fault("GET", "rows/", 100, denied);
+    far.remote.network.fault("GET", "rows/", 100, denied);
     far.scene
         .once("pull", &far.pull())
         .expect(1)
@@ -157,13 +158,56 @@ fn a_push_to_a_bucket_that_is_killed_is_cleared_by_the_next_one() {
 }
 
 #[test]
+fn names_with_any_characters_pass_through_a_bucket() {
+    let far = Far::new();
+    let names = [
+        "with space",
+        "a/b",
+        "../up",
+        "50%",
+        "a+b",
+        "a&b=c?d#e",
+        "größe 日本 🌍",
+        "it''s",
+        "q\"\"q",
+        "back\\slash",
+        "%2F",
+        "-",
+        "a.b",
+        "tab\there",
+    ];
+    far.scene.source("CREATE SCHEMA \"od/d %20 +\"");
+    for (place, name) in names.iter().enumerate() {
+        far.scene.source(&format!(
+            "CREATE TABLE \"od/d %20 +\".\"{name}\" (\"c {name}\" text); INSERT INTO \"od/d %20 +\".\"{name}\" VALUES ('{place}'); CREATE TABLE \"{name}\" (a text)"
+        ));
+    }
+    let push = far.push().task("verify = \"checksum\"");
+    let push = far.scene.bed.job("push", &push);
+    far.scene.bed.once(&push).expect(0);
+    let verify = ["snapshots", "verify", "-f", push.to_str().unwrap()];
+    let outcome = far.scene.bed.run(&verify);
+    outcome.expect(0).says(&["good"]);
+    far.scene
+        .once("pull", &far.pull().task("verify = \"checksum\""))
+        .expect(0);
+    far.scene.live_is_new();
+    for (place, name) in names.iter().enumerate() {
+        let row = format!("SELECT \"c {name}\" FROM \"od/d %20 +\".\"{name}\"");
+        assert_eq!(far.scene.live(&row), place.to_string(), "{name}");
+    }
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'od/d %20 +')";
+    assert_eq!(far.scene.live(tables), far.scene.source(tables));
+}
+
+#[test]
 fn of_many_small_tables_one_that_cannot_be_written_fails_the_push() {
     let far = Far::new();
     far.scene.source(
         "DO $$ BEGIN FOR i IN 1..60 LOOP EXECUTE format('CREATE TABLE t%s AS SELECT i, md5(i::text) FROM generate_series(1, %s) i', i, i); END LOOP; END $$",
     );
     let denied = Fault::Answer(403, "AccessDenied");
-    far.network.fault("PUT", "public.t7.", 1, denied);
+    far.remote.network.fault("PUT", "public.t7.", 1, denied);
     far.scene
         .once("push", &far.push())
         .expect(1)

@@ -31,6 +31,9 @@ struct Rule {
     fault: Fault,
 }
 
+/// Between a request's first line and what it asks for of an object.
+const RANGE: &str = " range:";
+
 /// In front of a server.
 pub(crate) struct Network {
     port: u16,
@@ -40,8 +43,10 @@ pub(crate) struct Network {
 struct State {
     server: String,
     rules: Mutex<Vec<Rule>>,
-    /// First lines of all requests.
+    /// First lines of all requests, and behind them what part of an object is asked for.
     asked: Mutex<Vec<String>>,
+    /// The same of those that the server answered.
+    answered: Mutex<Vec<String>>,
     latency: Mutex<Duration>,
 }
 
@@ -54,6 +59,7 @@ impl Network {
             server: server.to_owned(),
             rules: Mutex::default(),
             asked: Mutex::default(),
+            answered: Mutex::default(),
             latency: Mutex::default(),
         });
         let shared = Arc::clone(&state);
@@ -90,10 +96,19 @@ impl Network {
     /// How many requests there were whose first line begins and contains so.
     pub(crate) fn asked(&self, begins: &str, contains: &str) -> usize {
         let asked = self.state.asked.lock().expect("no panic");
-        asked
-            .iter()
-            .filter(|line| line.starts_with(begins) && line.contains(contains))
-            .count()
+        let of_it = |line: &&String| line.starts_with(begins) && line.contains(contains);
+        asked.iter().filter(of_it).count()
+    }
+
+    /// How many of them the server answered; and how many of these asked for the end of an object only.
+    pub(crate) fn answered(&self, begins: &str, contains: &str) -> (usize, usize) {
+        let answered = self.state.answered.lock().expect("no panic");
+        let of_it = |line: &&String| line.starts_with(begins) && line.contains(contains);
+        let on = |line: &&String| of_it(line) && line.contains(RANGE);
+        (
+            answered.iter().filter(of_it).count(),
+            answered.iter().filter(on).count(),
+        )
     }
 }
 
@@ -123,6 +138,7 @@ impl State {
     ) -> std::io::Result<()> {
         let mut head = String::new();
         let mut length = 0;
+        let mut range = String::new();
         loop {
             let mut line = String::new();
             if client.read_line(&mut line)? == 0 {
@@ -135,9 +151,14 @@ impl State {
             if let Some(value) = lower.strip_prefix("content-length:") {
                 length = value.trim().parse().expect("a number");
             }
+            if let Some(value) = lower.strip_prefix("range:") {
+                range = format!("{RANGE}{}", value.trim_end());
+            }
             head += &line;
         }
-        let fault = self.fault(head.lines().next().unwrap_or_default());
+        let first = head.lines().next().unwrap_or_default();
+        let asked = format!("{first}{range}");
+        let fault = self.fault(&asked);
         let mut server = TcpStream::connect(&self.server)?;
         let latency = *self.latency.lock().expect("no panic");
         let late = match &fault {
@@ -178,6 +199,7 @@ impl State {
             }
             said += &line;
         }
+        self.answered.lock().expect("no panic").push(asked);
         match fault {
             Some(Fault::Deaf) => {
                 std::io::copy(&mut answer, &mut std::io::sink())?;

@@ -16,7 +16,9 @@ use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpRequest, HttpRequestBody};
 
 use super::certificates;
-use super::postgres::{Must, bare, free_port};
+use super::job::toml;
+use super::network::Network;
+use super::postgres::{Must, bare, free_port, unique};
 use super::wait_until;
 
 /// Ends its program as soon as its standard input closes, which the kernel does for a process that is killed, too; and
@@ -254,6 +256,41 @@ impl Drop for S3 {
 pub(crate) fn shared() -> &'static S3 {
     static SHARED: OnceLock<S3> = OnceLock::new();
     SHARED.get_or_init(S3::start)
+}
+
+/// A bucket of a server behind a network that can have trouble.
+pub(crate) struct Remote {
+    pub(crate) bucket: String,
+    /// Where the archive's objects lie for the server.
+    pub(crate) folder: PathBuf,
+    pub(crate) network: Network,
+}
+
+impl Remote {
+    /// A new one.
+    pub(crate) fn new(server: &S3) -> Self {
+        let bucket = unique("bucket").replace('_', "-");
+        Self {
+            folder: server.bucket(&bucket).join("nightly"),
+            bucket,
+            network: Network::before(&server.address()),
+        }
+    }
+
+    /// What a job has for it as an endpoint, as who may do everything, whose secret is in this file; and more keys.
+    pub(crate) fn endpoint(&self, secret: &str, more: &str) -> String {
+        self.endpoint_of(KEY, secret, more)
+    }
+
+    /// The same as somebody else.
+    pub(crate) fn endpoint_of(&self, key: &str, secret: &str, more: &str) -> String {
+        format!(
+            "{{ url = \"s3://{}/nightly\", endpoint = {}, access_key_id = {}, secret_access_key = {{ file = \"{secret}\" }}{more} }}",
+            self.bucket,
+            toml(&self.network.endpoint()),
+            toml(key)
+        )
+    }
 }
 
 fn program() -> PathBuf {

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use toml::de::DeValue;
 
 use super::secret;
-use crate::config::archive::{Archive, Retention, Wanted};
+use crate::config::archive::{Archive, Name, Retention, Wanted};
 use crate::config::document::quote;
 use crate::config::job::JobName;
 use crate::config::reader::{Table, optional};
@@ -76,8 +76,8 @@ fn read_snapshot(value: &Value<'_>) -> Option<Option<(String, String)>> {
     if text == "newest" {
         return Some(None);
     }
-    if let Some(job) = job_of(text) {
-        return Some(Some((text.to_owned(), job.to_owned())));
+    if let Some(name) = Name::parse(text) {
+        return Some(Some((text.to_owned(), name.job)));
     }
     let help = match text {
         "latest" | "last" => "the newest one is called `newest`",
@@ -92,16 +92,6 @@ fn read_snapshot(value: &Value<'_>) -> Option<Option<(String, String)>> {
             .help(help),
     );
     None
-}
-
-/// The job in a snapshot's name, `<UTC time>-<job>-<12 digits of the run's id>`.
-fn job_of(name: &str) -> Option<&str> {
-    let (time, rest) = name.split_once('-')?;
-    let (job, id) = rest.rsplit_once('-')?;
-    NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?;
-    let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    let fine = time.len() == 16 && id.len() == 12 && id.chars().all(hexadecimal);
-    (fine && JobName::parse(job).is_ok()).then_some(job)
 }
 
 /// RFC 3339, as TOML's own date-time with an offset or as a string.
