@@ -121,6 +121,26 @@ impl Bucket {
         }
     }
 
+    /// The objects that are in no folder. An archive that is not there yet has none.
+    pub async fn files(&self) -> Result<Vec<Object>> {
+        match &*self.0 {
+            Place::Directory(directory) => directory.files().await,
+            Place::S3(s3) => s3.files().await,
+        }
+    }
+
+    /// Removes what interrupted uploads of objects that are in no folder have left, of those whose name, and whether they
+    /// lie on this machine, `is_ours` accepts; returns what was removed. A server that does not let us see them is no error.
+    pub async fn clear_interrupted(
+        &self,
+        is_ours: &(dyn Fn(&str, bool) -> bool + Send + Sync),
+    ) -> Result<Vec<String>> {
+        match &*self.0 {
+            Place::Directory(directory) => directory.clear_interrupted(is_ours).await,
+            Place::S3(s3) => s3.clear_interrupted(is_ours).await,
+        }
+    }
+
     /// A small object as a whole; `None` if it is not there.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         check(path)?;

@@ -8,6 +8,7 @@ pub mod bucket;
 mod by_hand;
 pub mod crypt;
 pub mod files;
+pub mod govuk;
 pub mod layout;
 pub mod mac;
 pub mod manifest;
@@ -22,7 +23,7 @@ use self::mac::Key;
 use self::snapshots::{Snapshots, Which};
 pub use self::source::Source;
 pub use self::target::Target;
-use crate::config::archive::Archive;
+use crate::config::archive::{Archive, Format};
 use crate::config::job::{Endpoint, Task};
 use crate::error::Result;
 use crate::policy::Environment;
@@ -63,6 +64,10 @@ pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn store
         return store::open_source(task, context).await;
     };
     let (bucket, secrets) = open(&task.source, archive, context).await?;
+    if archive.format != Format::Envsyncd {
+        let source = govuk::Source::open(bucket, archive, task, context).await?;
+        return Ok(Box::new(source));
+    }
     let which = Which {
         job: archive.job.as_deref(),
         // With it only the newest that fits is read, and not the manifests of all.
@@ -89,6 +94,10 @@ pub async fn open_target(
         return store::open_target(task, context).await;
     };
     let (bucket, secrets) = open(&task.target, archive, context).await?;
+    if archive.format != Format::Envsyncd {
+        let target = govuk::Target::new(bucket, archive, task, context)?;
+        return Ok(Box::new(target));
+    }
     let target = Target::new(
         bucket,
         context,

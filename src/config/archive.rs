@@ -28,6 +28,8 @@ pub struct Archive {
     pub profile: Option<String>,
     /// Certificate authorities (PEM) of the server; `None`: the machine's.
     pub ca: Option<PathBuf>,
+    /// What lies in it.
+    pub format: Format,
     /// A source's: which snapshot.
     pub snapshot: Wanted,
     /// A source's: the job that made it, where the archive has those of several.
@@ -42,6 +44,23 @@ pub struct Archive {
     pub retention: Retention,
 }
 
+/// What lies in an archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Our snapshots.
+    #[default]
+    Envsyncd,
+    /// Dumps as GOV.UK's scripts leave them.
+    Govuk(Govuk),
+}
+
+/// What there is to say of such dumps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Govuk {
+    /// The database in their names; `None`: that of the task's other side.
+    pub database: Option<String>,
+}
+
 /// Which snapshot is pulled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Wanted {
@@ -50,7 +69,7 @@ pub enum Wanted {
     Newest,
     /// The newest whole one that is not younger than this.
     At(DateTime<Utc>),
-    /// This one, by its folder's name.
+    /// This one, by its folder's or file's name.
     Named(String),
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::archive::Archive;
+use super::archive::{Archive, Format};
 use super::monitoring::Monitoring;
 use crate::policy::{Environment, Environments};
 use crate::schedule::{Schedule, Timetable};
@@ -212,6 +212,15 @@ impl Task {
     /// Whether it writes a snapshot into an archive.
     pub fn pushes(&self) -> bool {
         self.target.archive.is_some()
+    }
+
+    /// Whether what it writes or reads is a dump of the store's own tool.
+    pub fn dumps(&self) -> bool {
+        [&self.source, &self.target].into_iter().any(|side| {
+            side.archive
+                .as_ref()
+                .is_some_and(|archive| archive.format != Format::Envsyncd)
+        })
     }
 
     /// Whether it reads a snapshot from an archive.

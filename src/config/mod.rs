@@ -27,7 +27,9 @@ pub use document::contents;
 pub use env_dir::Variables;
 pub use job_file::{load_job, load_job_as, refuse};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
-pub use url::{ArchiveUrl, MysqlTls, MysqlUrl, archive_at, archive_in, percent_decoded};
+pub use url::{
+    ArchiveUrl, MysqlTls, MysqlUrl, archive_at, archive_in, database_of, percent_decoded,
+};
 
 use std::path::PathBuf;
 

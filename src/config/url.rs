@@ -333,6 +333,20 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'))
 }
 
+/// The database that a server's URL names, as it is called there.
+pub fn database_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let named = path.split_once('/').map_or("", |(_, database)| database);
+    let named = if named.is_empty() {
+        let mut pairs = parameters.split('&');
+        pairs.find_map(|pair| pair.strip_prefix("dbname="))?
+    } else {
+        named
+    };
+    decode(named).filter(|name| !name.is_empty())
+}
+
 /// A URL in one spelling, without user and parameters, to see whether two of them name one place.
 pub(super) fn place(url: &str) -> String {
     if let Some(mysql) = MysqlUrl::parse(url) {

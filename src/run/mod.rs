@@ -352,8 +352,12 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
     for leftover in site.target.sweep().await? {
         tracing::warn!(leftover, "removed what a dead run had left");
     }
-    order.step("survey");
     site.pace.check().await?;
+    if site.source.prospect().await?.is_some() {
+        order.step("restore");
+    }
+    site.source.begin().await?;
+    order.step("survey");
     let adopted = adopt::files(site).await?;
     let server = site.target.server().await?;
     let survey = site.source.survey(&server).await?;

@@ -8,7 +8,7 @@ use super::{Order, Site, capabilities, open, span};
 use crate::config::job::Publish;
 use crate::error::Result;
 use crate::policy;
-use crate::store::{Encoding, Fate, Selection, Survey};
+use crate::store::{Encoding, Fate, Prospect, Selection, Survey};
 use tracing::Instrument;
 
 /// What a run would do.
@@ -112,16 +112,15 @@ pub async fn plan(order: Arc<Order>) -> Result<Plan> {
 async fn of(site: &Site) -> Result<TaskPlan> {
     site.pace.check().await?;
     let server = site.target.server().await?;
+    if let Some(prospect) = site.source.prospect().await? {
+        return planned_of(site, server.version, &prospect).await;
+    }
     let survey = site.source.survey(&server).await?;
     warn_unmatched(&site.context.selection, &survey);
     site.target.check(&survey).await?;
     super::scripts::look(site).await?;
     Ok(TaskPlan {
-        name: site.task.name.clone(),
-        kind: site.task.kind.to_string(),
         source_version: survey.server.version.clone(),
-        target_version: server.version,
-        jobs: site.context.workers,
         bytes: survey.parts.iter().map(|part| part.bytes).sum(),
         rows: survey.parts.iter().map(|part| part.rows).sum(),
         parts: survey
@@ -152,6 +151,38 @@ async fn of(site: &Site) -> Result<TaskPlan> {
                 },
             })
             .collect(),
+        ..bare(site, server.version).await?
+    })
+}
+
+/// Of a source that is not there yet: the file that it is made of.
+async fn planned_of(site: &Site, version: String, prospect: &Prospect) -> Result<TaskPlan> {
+    super::scripts::look(site).await?;
+    Ok(TaskPlan {
+        source_version: "dump".to_owned(),
+        bytes: prospect.bytes,
+        parts: vec![PartPlan {
+            name: prospect.name.clone(),
+            rows: 0,
+            bytes: prospect.bytes,
+            encoding: "dump",
+        }],
+        ..bare(site, version).await?
+    })
+}
+
+/// What is known without the source.
+async fn bare(site: &Site, target_version: String) -> Result<TaskPlan> {
+    Ok(TaskPlan {
+        name: site.task.name.clone(),
+        kind: site.task.kind.to_string(),
+        source_version: String::new(),
+        target_version,
+        jobs: site.context.workers,
+        bytes: 0,
+        rows: 0,
+        parts: Vec::new(),
+        left_out: Vec::new(),
         publish: match site.task.publish {
             Publish::Swap => "swap",
             Publish::InPlace => "in_place",

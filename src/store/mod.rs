@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
 
 pub mod catalogue;
+pub mod dump;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 pub mod portable;
@@ -158,6 +159,15 @@ fn joined(parts: impl IntoIterator<Item = Part>, is_wanted: impl Fn(&Part) -> bo
     all
 }
 
+/// What is known of a source before it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prospect {
+    /// The file that it is made of.
+    pub name: String,
+    /// The file's bytes.
+    pub bytes: u64,
+}
+
 /// What a server says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
@@ -291,6 +301,15 @@ pub trait Source: Send + Sync {
     /// The environment that the data is of, where it says so itself: an archive does.
     async fn origin(&self) -> Result<Option<Environment>> {
         Ok(None)
+    }
+    /// What it would be a survey of, where `begin` has work to do: for `plan`, which does none.
+    async fn prospect(&self) -> Result<Option<Prospect>> {
+        Ok(None)
+    }
+    /// Makes what is surveyed, where it is not there yet: a dump is restored on the target's server. Called once, under the
+    /// target's lock and after its sweep, before all of the following.
+    async fn begin(&self) -> Result<()> {
+        Ok(())
     }
     /// Fixes the point in time and lists what there is. `target` decides encodings and what cannot work.
     async fn survey(&self, target: &Server) -> Result<Survey>;
@@ -454,7 +473,7 @@ pub struct Unable {
 
 /// What a task asks of its store that the store cannot do (for `validate`, and before every run).
 pub fn unable(task: &Task) -> Vec<Unable> {
-    match task.kind {
+    let mut all = match task.kind {
         #[cfg(feature = "mysql")]
         StoreKind::Mysql => mysql::unable(task),
         #[cfg(feature = "postgresql")]
@@ -466,7 +485,11 @@ pub fn unable(task: &Task) -> Vec<Unable> {
             key: "kind",
             why: format!("this envsyncd was built without {kind}"),
         }],
+    };
+    if task.dumps() {
+        all.extend(dump::unable(task));
     }
+    all
 }
 
 /// How many workers a task gets: what it says, else the machine's cores, 4 at the most.

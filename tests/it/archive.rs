@@ -5,6 +5,7 @@ mod by_hand;
 mod choosing;
 mod cuts;
 mod encryption;
+mod govuk;
 mod in_place;
 mod pulling;
 mod pushing;

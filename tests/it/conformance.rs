@@ -1,6 +1,7 @@
 //! One suite over every store: what a user may expect of a copy, whatever it is that is copied.
 
 mod archive;
+mod dumps;
 mod mysql;
 mod postgresql;
 mod sqlite;
@@ -8,7 +9,7 @@ mod sqlite;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::job::{Bed, Job, Outcome, Running};
+use crate::support::job::{Bed, Job, Outcome, Running, toml};
 
 /// A store with a source and a live target in it, which one test has for itself.
 trait Lab {
@@ -18,6 +19,10 @@ trait Lab {
     fn new() -> Self;
     /// The source's URL.
     fn source_url(&self) -> String;
+    /// The source as a job file writes it.
+    fn source_value(&self) -> String {
+        toml(&self.source_url())
+    }
     /// The target's URL.
     fn target_url(&self) -> String;
     /// Runs SQL on the source; rows as lines, columns between `|`.
@@ -88,7 +93,8 @@ impl<L: Lab> Scene<L> {
     }
 
     fn job(&self) -> Job {
-        Job::between(L::KIND, &self.lab.source_url(), &self.lab.target_url())
+        let target = toml(&self.lab.target_url());
+        Job::new(L::KIND, &self.lab.source_value(), &target)
     }
 
     fn write(&self, job: &Job) -> PathBuf {

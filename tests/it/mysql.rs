@@ -2,6 +2,8 @@
 
 mod archives;
 mod definers;
+mod dump_archives;
+mod dumps;
 mod equality;
 mod faults;
 mod govuk;

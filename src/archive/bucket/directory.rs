@@ -115,6 +115,50 @@ impl Directory {
         .await
     }
 
+    pub(super) async fn files(&self) -> Result<Vec<Object>> {
+        self.blocking(|root| {
+            let Some(folder) = root.open()? else {
+                return Ok(Vec::new());
+            };
+            let mut objects = Vec::new();
+            root.each(&folder, "", &mut |_, path, name, metadata| {
+                if metadata.is_file() && !is_partial(name) {
+                    let modified = metadata.modified();
+                    objects.push(Object {
+                        path: path.to_owned(),
+                        size: metadata.len(),
+                        modified: modified.map_or_else(|_| Utc::now(), DateTime::from),
+                    });
+                }
+                Ok(())
+            })?;
+            Ok(objects)
+        })
+        .await
+    }
+
+    pub(super) async fn clear_interrupted(
+        &self,
+        is_ours: &(dyn Fn(&str, bool) -> bool + Send + Sync),
+    ) -> Result<Vec<String>> {
+        let interrupted = self
+            .blocking(|root| {
+                let Some(folder) = root.open()? else {
+                    return Ok(Vec::new());
+                };
+                let mut names = root.names(&folder, "")?;
+                names.retain(|name| is_partial(name));
+                Ok(names)
+            })
+            .await?;
+        let ours: Vec<String> = interrupted
+            .into_iter()
+            .filter(|name| written(name).is_some_and(|file| is_ours(file, true)))
+            .collect();
+        self.delete(ours.clone()).await?;
+        Ok(ours)
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         let path = path.to_owned();
         self.blocking(move |root| {
@@ -290,6 +334,12 @@ async fn apart<T: Send + 'static>(
 
 fn is_partial(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(PARTIAL)
+}
+
+/// The name that a file will have, of the one that it has while it is written.
+fn written(partial: &str) -> Option<&str> {
+    let name = partial.strip_prefix('.')?.strip_suffix(PARTIAL)?;
+    Some(name.rsplit_once('.')?.0)
 }
 
 /// A file that is being written; gone when dropped before it has its name.

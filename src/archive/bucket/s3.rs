@@ -154,6 +154,59 @@ impl S3 {
         Ok(listed.objects.into_iter().filter_map(ours).collect())
     }
 
+    pub(super) async fn files(&self) -> Result<Vec<Object>> {
+        let listed = listing::list(self, &self.prefix, true).await?;
+        let ours = |mut object: Object| {
+            let path = object.path.strip_prefix(&self.prefix)?;
+            let is_file = !path.is_empty() && !path.contains('/');
+            object.path = is_file.then(|| path.to_owned())?;
+            Some(object)
+        };
+        Ok(listed.objects.into_iter().filter_map(ours).collect())
+    }
+
+    pub(super) async fn clear_interrupted(
+        &self,
+        is_ours: &(dyn Fn(&str, bool) -> bool + Send + Sync),
+    ) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for upload in self.interrupted(&self.prefix).await? {
+            let name = upload.key.strip_prefix(&self.prefix);
+            let Some(name) = name.filter(|name| !name.contains('/') && is_ours(name, false)) else {
+                continue;
+            };
+            removed.push(format!("interrupted upload of {name}"));
+            self.abort(&upload).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Uploads that were begun and not ended, as far as we may see them.
+    async fn interrupted(&self, prefix: &str) -> Result<Vec<listing::Interrupted>> {
+        match listing::uploads(self, prefix).await {
+            Ok(uploads) => Ok(uploads),
+            Err(failed) if failed.refusal().is_some_and(|refusal| !refusal.may_pass()) => {
+                tracing::debug!(place = self.place, %failed, "interrupted uploads cannot be seen");
+                Ok(Vec::new())
+            }
+            Err(failed) => Err(self.whom().failed(&Doing::List, &failed)),
+        }
+    }
+
+    async fn abort(&self, upload: &listing::Interrupted) -> Result<()> {
+        use object_store::multipart::MultipartStore as _;
+        let Ok(key) = Path::parse(&upload.key) else {
+            return Ok(());
+        };
+        if let Err(error) = self.store.abort_multipart(&key, &upload.id).await {
+            let refusal = Failed::of(&error).and_then(Failed::refusal);
+            if refusal.is_none_or(|refusal| refusal.code != "NoSuchUpload") {
+                return Err(self.explain(&Doing::Write(upload.key.clone()), error));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn get(self: &Arc<Self>, path: &str) -> Result<Option<Bytes>> {
         let Some(mut chunks) = reading::open(Arc::clone(self), path, 0).await? else {
             return Ok(None);
@@ -223,27 +276,9 @@ impl S3 {
     }
 
     pub(super) async fn clear_uploads(&self, folder: &str) -> Result<()> {
-        use object_store::multipart::MultipartStore as _;
         let prefix = format!("{}{folder}/", self.prefix);
-        let uploads = match listing::uploads(self, &prefix).await {
-            Ok(uploads) => uploads,
-            Err(failed) if failed.refusal().is_some_and(|refusal| !refusal.may_pass()) => {
-                tracing::debug!(place = self.place, %failed, "interrupted uploads cannot be seen");
-                return Ok(());
-            }
-            Err(failed) => return Err(self.whom().failed(&Doing::List, &failed)),
-        };
-        for upload in uploads {
-            let Ok(key) = Path::parse(&upload.key) else {
-                continue;
-            };
-            if let Err(error) = self.store.abort_multipart(&key, &upload.id).await {
-                let refusal = Failed::of(&error).and_then(Failed::refusal);
-                if refusal.is_some_and(|refusal| refusal.code == "NoSuchUpload") {
-                    continue;
-                }
-                return Err(self.explain(&Doing::Write(upload.key), error));
-            }
+        for upload in self.interrupted(&prefix).await? {
+            self.abort(&upload).await?;
         }
         Ok(())
     }

@@ -182,15 +182,18 @@ impl Root {
         Ok(names)
     }
 
-    /// Every file below a folder: the folder that it is in, its path, its name.
-    pub(super) fn visit(
+    /// What is directly in a folder: the folder, its path, its name.
+    pub(super) fn each(
         &self,
         folder: &OwnedFd,
         path: &str,
         see: &mut dyn FnMut(&OwnedFd, &str, &str, &std::fs::Metadata) -> Result<()>,
     ) -> Result<()> {
         for name in self.names(folder, path)? {
-            let below = format!("{path}/{name}");
+            let below = match path {
+                "" => name.clone(),
+                path => format!("{path}/{name}"),
+            };
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let found = match openat(folder, name.as_str(), flags, Mode::empty()) {
                 Ok(found) => File::from(found),
@@ -200,15 +203,28 @@ impl Root {
             };
             let what = format!("{} cannot be listed", self.shown(&below));
             let metadata = found.metadata().map_err(io(what))?;
-            if metadata.is_file() {
-                see(folder, &below, &name, &metadata)?;
-            } else if metadata.is_dir()
-                && let Some(inner) = self.folder(folder, &name, &below)?
-            {
-                self.visit(&inner, &below, see)?;
-            }
+            see(folder, &below, &name, &metadata)?;
         }
         Ok(())
+    }
+
+    /// Every file below a folder: the folder that it is in, its path, its name.
+    pub(super) fn visit(
+        &self,
+        folder: &OwnedFd,
+        path: &str,
+        see: &mut dyn FnMut(&OwnedFd, &str, &str, &std::fs::Metadata) -> Result<()>,
+    ) -> Result<()> {
+        self.each(folder, path, &mut |folder, below, name, metadata| {
+            if metadata.is_file() {
+                see(folder, below, name, metadata)?;
+            } else if metadata.is_dir()
+                && let Some(inner) = self.folder(folder, name, below)?
+            {
+                self.visit(&inner, below, see)?;
+            }
+            Ok(())
+        })
     }
 
     /// Removes the folders in this one that have nothing in them. What is not empty, or not ours to remove, stays.

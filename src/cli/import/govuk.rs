@@ -45,6 +45,17 @@ pub(super) struct Around<'a> {
     pub(super) to: Option<&'a Environment>,
     /// As whom servers are reached.
     pub(super) user: &'a str,
+    /// What lies in the buckets.
+    pub(super) format: Format,
+}
+
+/// What a job reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// The script's own dumps: the other side may go on with it.
+    Govuk,
+    /// Snapshots: both sides are envsyncd's.
+    Envsyncd,
 }
 
 /// A job.
@@ -199,9 +210,11 @@ impl<'f> File<'f> {
             quoted(&url),
             quoted(&credential)
         );
-        // The script tells databases apart by the names of files, we by prefixes.
+        // The script tells databases apart by the names of files, snapshots are told apart by prefixes.
         let parts = path.split('/').filter(|part| !part.is_empty());
-        let prefix: Vec<&str> = parts.chain([database]).collect();
+        let of_its_own = (around.format == Format::Envsyncd).then_some(database);
+        let prefix: Vec<&str> = parts.chain(of_its_own).collect();
+        let place = quoted(&format!("s3://{bucket}/{}", prefix.join("/")));
         self.remark(format!(
             "the password of {} on {host} is expected as the credential {credential}: put it into /etc/envsyncd/credentials/{credential}, or write another place for it",
             around.user
@@ -211,7 +224,10 @@ impl<'f> File<'f> {
             database,
             bucket,
             store,
-            archive: quoted(&format!("s3://{bucket}/{}", prefix.join("/"))),
+            archive: match around.format {
+                Format::Govuk => format!("{{ url = {place}, format = \"govuk\" }}"),
+                Format::Envsyncd => place,
+            },
         })
     }
 
@@ -246,7 +262,10 @@ impl<'f> File<'f> {
         if let Some(excluded) = self.excluded(&ends) {
             text.push_str(&format!("exclude = [{}]\n", excluded.join(", ")));
         }
-        self.remark("snapshots are not dumps: who still reads TIME-DATABASE.gz from the bucket needs the script until it pulls with envsyncd, too");
+        self.remark(match around.format {
+            Format::Govuk => "it writes TIME-DATABASE.gz and latest-DATABASE.txt, which the script and the db-backup chart read; when all who read them pull with envsyncd, take format = \"envsyncd\" on both sides",
+            Format::Envsyncd => "snapshots are not dumps: who still reads TIME-DATABASE.gz from the bucket needs the script until it pulls with envsyncd, too",
+        });
         Some(self.done(text))
     }
 
@@ -283,7 +302,10 @@ impl<'f> File<'f> {
         if ends.database == "signon_production" {
             self.remark("the script itself turns host names in oauth_applications into staging's (postprocess_signon_production): write that as SQL, and name its file in `scripts`");
         }
-        self.remark("what is pulled has to be pushed by envsyncd: the script's TIME-DATABASE.gz are not read");
+        self.remark(match around.format {
+            Format::Govuk => "it reads the TIME-DATABASE.gz that the script, the db-backup chart or a push of envsyncd leaves; a dump does not say whose data it is: `from` is believed",
+            Format::Envsyncd => "what is pulled has to be pushed by envsyncd with format = \"envsyncd\": the script's TIME-DATABASE.gz are not read",
+        });
         Some(self.done(text))
     }
 

@@ -50,6 +50,9 @@ struct Govuk {
     /// The environment that data goes to [default: of a pull, this host's; of a push, none]
     #[arg(long, value_name = "ENV")]
     to: Option<String>,
+    /// What the jobs write to the buckets and read from them: the script's own dumps, or snapshots
+    #[arg(long, value_enum, default_value = "govuk")]
+    format: govuk::Format,
     /// As whom the database servers are reached
     #[arg(long, value_name = "NAME", default_value = govuk::USER)]
     user: String,
@@ -89,6 +92,7 @@ fn import_govuk(options: &Options, args: &Govuk) -> Result<u8> {
             from: from.as_ref(),
             to: to.as_ref(),
             user: &args.user,
+            format: args.format,
         };
         let mut name = file.file_stem().unwrap_or_default().to_owned();
         name.push(".toml");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::bar::Bar;
-use super::{Place, Site, json, words};
+use super::{Found, Place, json, words};
 use crate::archive::bucket::Bucket;
 use crate::cli::{Options, terminal};
 use crate::config;
@@ -29,10 +29,16 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
-    let (site, rest) = Site::open(options, &args.place, &args.words).await?;
+    let (found, rest) = Found::open(options, &args.place, &args.words)?;
     let [word, directory] = words(rest, ["NAME", "DIRECTORY"])?;
     let directory = std::path::absolute(directory)
         .map_err(io(format!("the directory {directory} cannot be used")))?;
+    if let Some(dumps) = found.dumps(Some(word)).await? {
+        return dumps
+            .fetch(options, word, &directory, args.place.json)
+            .await;
+    }
+    let site = found.into_snapshots(&args.place).await?;
     let to = Bucket::open(&config::archive_in(&directory)?, &site.lookup).await?;
     let chosen = site.choose(word).await?;
     let cancel = CancellationToken::new();

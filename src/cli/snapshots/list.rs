@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 
-use super::{Place, Site, json};
+use super::{Found, Place, dumps, json};
 use crate::archive::snapshots::{Listing, Snapshot, State, Unfinished};
 use crate::cli::{Options, terminal};
 use crate::error::Result;
@@ -21,8 +21,24 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
-    let (site, _) = Site::open(options, &args.place, args.archive.as_slice()).await?;
+    let (found, _) = Found::open(options, &args.place, args.archive.as_slice())?;
+    if let Some(dumps) = found.dumps(None).await? {
+        return dumps.list(args.place.json).await;
+    }
+    let unsaid = found.task.is_none().then(|| found.endpoint.clone());
+    let site = found.into_snapshots(&args.place).await?;
     let mut listing = site.snapshots.list().await?;
+    // A URL alone does not say what lies there.
+    if let Some(endpoint) = unsaid
+        && !args.place.json
+        && listing.snapshots.is_empty()
+        && listing.unfinished.is_empty()
+    {
+        let dumps = dumps::Site::open(&endpoint, None, site.lookup.clone()).await?;
+        if dumps.has_any().await? {
+            return dumps.list(false).await;
+        }
+    }
     // A job's file says where; what else lies there is worth knowing.
     if let Some(job) = &args.place.job {
         listing.snapshots.retain(|it| it.name.job == *job);

@@ -1,6 +1,7 @@
 //! `snapshots list | show | verify | prune | fetch`: what lies in an archive.
 
 mod bar;
+mod dumps;
 mod fetch;
 mod json;
 mod list;
@@ -77,6 +78,71 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     code
 }
 
+/// The archive that is meant, before it is opened.
+struct Found {
+    endpoint: Endpoint,
+    lookup: Lookup,
+    whose: Whose,
+    task: Option<Task>,
+}
+
+impl Found {
+    /// `words` are the positional arguments; those behind ARCHIVE are returned.
+    fn open<'w>(
+        options: &Options,
+        place: &Place,
+        words: &'w [String],
+    ) -> Result<(Self, &'w [String])> {
+        let settings = super::settings(options)?;
+        let lookup = lookup(&settings)?;
+        match (&place.file, words.split_first()) {
+            (Some(file), _) => {
+                let job = super::job(options, file, &settings)?;
+                let task = archived(&job, place.task.as_deref())?;
+                let found = Self {
+                    endpoint: endpoint_of(task)?.clone(),
+                    lookup,
+                    whose: whose(&job, task),
+                    task: Some(task.clone()),
+                };
+                Ok((found, words))
+            }
+            (None, Some((archive, rest))) => {
+                let found = Self {
+                    endpoint: named(archive, &settings)?,
+                    lookup,
+                    whose: Whose::default(),
+                    task: None,
+                };
+                Ok((found, rest))
+            }
+            (None, None) => Err(Error::new(Kind::Usage, "it is not said which archive is meant")
+                .hint("-f JOB.toml, an endpoint's name, or a URL: s3://BUCKET/PREFIX, file:///DIRECTORY")),
+        }
+    }
+
+    async fn into_snapshots(self, place: &Place) -> Result<Site> {
+        Ok(Site {
+            snapshots: Snapshots::open(&self.endpoint, &self.lookup).await?,
+            lookup: self.lookup,
+            job: place.job.clone().or(self.whose.job),
+            origin: self.whose.origin,
+            kind: self.whose.kind,
+        })
+    }
+
+    /// As one of dumps, if it is one; a URL alone does not say so, and what is asked for may.
+    async fn dumps(&self, word: Option<&str>) -> Result<Option<dumps::Site>> {
+        let is_said = dumps::is(&self.endpoint);
+        let is_meant = self.task.is_none() && word.is_some_and(dumps::is_name);
+        if !is_said && !is_meant {
+            return Ok(None);
+        }
+        let site = dumps::Site::open(&self.endpoint, self.task.as_ref(), self.lookup.clone());
+        site.await.map(Some)
+    }
+}
+
 /// An archive that somebody asks about.
 struct Site {
     snapshots: Snapshots,
@@ -87,35 +153,19 @@ struct Site {
 }
 
 impl Site {
-    /// Opens the archive that is meant. `words` are the positional arguments; those behind ARCHIVE are returned.
-    async fn open<'w>(
+    /// Opens the archive that is meant, for a verb that only snapshots have: `verb` is for who asks it of dumps. `words` are
+    /// the positional arguments; those behind ARCHIVE are returned.
+    async fn open_for<'w>(
         options: &Options,
         place: &Place,
         words: &'w [String],
+        verb: &str,
     ) -> Result<(Self, &'w [String])> {
-        let settings = super::settings(options)?;
-        let lookup = lookup(&settings)?;
-        let (endpoint, rest, which) = match (&place.file, words.split_first()) {
-            (Some(file), _) => {
-                let job = super::job(options, file, &settings)?;
-                let task = archived(&job, place.task.as_deref())?;
-                let which = whose(&job, task);
-                (endpoint_of(task)?.clone(), words, which)
-            }
-            (None, Some((archive, rest))) => (named(archive, &settings)?, rest, Whose::default()),
-            (None, None) => {
-                return Err(Error::new(Kind::Usage, "it is not said which archive is meant")
-                    .hint("-f JOB.toml, an endpoint's name, or a URL: s3://BUCKET/PREFIX, file:///DIRECTORY"));
-            }
-        };
-        let site = Self {
-            snapshots: Snapshots::open(&endpoint, &lookup).await?,
-            lookup,
-            job: place.job.clone().or(which.job),
-            origin: which.origin,
-            kind: which.kind,
-        };
-        Ok((site, rest))
+        let (found, rest) = Found::open(options, place, words)?;
+        if dumps::is(&found.endpoint) {
+            return Err(dumps::refused(verb));
+        }
+        Ok((found.into_snapshots(place).await?, rest))
     }
 
     fn which(&self) -> Which<'_> {

@@ -34,6 +34,9 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = crate::cli::settings(options)?;
     let job = crate::cli::job(options, &args.file, &settings)?;
     let task = archived(&job, args.task.as_deref())?;
+    if task.dumps() {
+        return Err(super::dumps::refused("prune"));
+    }
     let Some(archive) = &task.target.archive else {
         return Err(Error::new(
             Kind::Usage,

@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
-    let (site, rest) = Site::open(options, &args.place, &args.words).await?;
+    let (site, rest) = Site::open_for(options, &args.place, &args.words, "show").await?;
     let [word] = words(rest, ["NAME"])?;
     let chosen = site.choose(word).await?;
     let has_key = site.snapshots.has_key();

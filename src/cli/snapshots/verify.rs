@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
-    let (site, rest) = Site::open(options, &args.place, &args.words).await?;
+    let (site, rest) = Site::open_for(options, &args.place, &args.words, "verify").await?;
     let names = if args.all {
         let [] = words(rest, [])?;
         let mut names = Vec::new();

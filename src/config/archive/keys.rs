@@ -1,5 +1,6 @@
 //! The keys that stand beside an archive's `url`: in `[endpoints.NAME]`, and in a task's `source` and `target`.
 
+mod format;
 mod server;
 mod sides;
 
@@ -28,7 +29,7 @@ const TARGET: [&str; 5] = [
     "max_age",
     "recipients",
 ];
-const BOTH: [&str; 1] = ["key"];
+const BOTH: [&str; 3] = ["database", "format", "key"];
 
 /// Reads what stands beside `url`. `way` is the table's side; `None`: it has a name and may serve on both. Only what an
 /// archive of this place and side has is read; whatever else is there is reported.
@@ -73,6 +74,7 @@ pub(in crate::config) fn read(
         value.report(value.wrong(what).help(help));
     }
     let mut archive = Archive {
+        format: format::read(table)?,
         key: optional(secret(table, "key", directory))?,
         ..Archive::default()
     };

@@ -83,6 +83,14 @@ impl Address {
         })
     }
 
+    /// The same for another schema of the server.
+    pub(super) fn in_schema(&self, schema: &str) -> Self {
+        Self {
+            database: schema.to_owned(),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn database(&self) -> &str {
         &self.database
     }

@@ -390,7 +390,7 @@ fn joined(tokens: &[Token<'_>]) -> String {
 
 /// A tail without `DATA DIRECTORY='...'` and `INDEX DIRECTORY='...'`, of the table and of its partitions: in which place of
 /// its disks a server has a table is its own affair.
-fn without_directories(tokens: &[Token<'_>]) -> String {
+pub(super) fn without_directories(tokens: &[Token<'_>]) -> String {
     let mut made = String::new();
     let mut at = 0;
     while at < tokens.len() {

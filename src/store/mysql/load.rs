@@ -34,21 +34,24 @@ pub(super) async fn load(session: &mut Session, sql: &str, mut chunks: Chunks) -
         return Err(session.unexpected());
     };
     session.ended();
-    doubts(session, done).await?;
+    doubts(session, done, &[TRUNCATED]).await?;
     Ok(done.rows)
 }
 
-/// What the server had to change in a value, or left out, is an error: a row is what it was, or there is no copy.
-async fn doubts(session: &mut Session, done: Done) -> Result<()> {
+/// An ENUM's error value, '' with the number 0, is taken as it was, and told.
+pub(super) const TRUNCATED: u64 = 1265;
+
+/// What the server had to change in a value, or left out, is an error: a row is what it was, or there is no copy. But for
+/// warnings of these numbers.
+pub(super) async fn doubts(session: &mut Session, done: Done, known: &[u64]) -> Result<()> {
     if done.warnings == 0 {
         return Ok(());
     }
     let rows = session.query("SHOW WARNINGS LIMIT 65535").await?;
-    // An ENUM's error value, '' with the number 0, is taken as it was, and told.
     let mut worst = None;
     for row in &rows {
         let (level, code, text) = (row.text(0)?, row.number(1)?, row.text(2)?);
-        if level != "Note" && code != 1265 {
+        if level != "Note" && !known.contains(&code) {
             worst = Some((code, text));
             break;
         }
@@ -214,7 +217,7 @@ pub(super) async fn insert(
 async fn statement_of_rows(session: &mut Session, statement: &[u8]) -> Result<u64> {
     let done = session.execute_bytes(statement).await?;
     let done = done.last().copied().ok_or_else(|| session.unexpected())?;
-    doubts(session, done).await?;
+    doubts(session, done, &[TRUNCATED]).await?;
     Ok(done.rows)
 }
 

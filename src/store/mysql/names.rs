@@ -34,6 +34,8 @@ pub(super) struct Names {
     pub(super) previous: String,
     /// What was previous before this run's publish, until the run has succeeded.
     pub(super) discarded: String,
+    /// A dump that is restored to be copied from.
+    pub(super) staging: String,
 }
 
 /// Servers refuse longer names; they count characters ("Identifier Names", MariaDB's manual).
@@ -47,12 +49,20 @@ impl Names {
             incoming: beside(live, &format!("_incoming_{run}")),
             previous: beside(live, "_previous"),
             discarded: beside(live, &format!("_discarded_{run}")),
+            staging: beside(live, &format!("_staging_{run}")),
         }
     }
 
     /// Whether a schema is what a dead run of this target has left.
     pub(super) fn is_leftover(&self, schema: &str) -> bool {
-        self.leftover(schema, "_incoming_") || self.leftover(schema, "_discarded_")
+        ["_incoming_", "_discarded_", "_staging_"]
+            .iter()
+            .any(|middle| self.leftover(schema, middle))
+    }
+
+    /// Whether a schema is another run's staging: a dump that was restored.
+    pub(super) fn is_staging(&self, schema: &str) -> bool {
+        self.leftover(schema, "_staging_")
     }
 
     /// Whether a schema is another run's incoming.
@@ -97,6 +107,7 @@ mod tests {
         let names = Names::new("app", "0123456789ab");
         assert!(names.is_leftover("app_incoming_aaaaaaaaaaaa"));
         assert!(names.is_leftover("app_discarded_aaaaaaaaaaaa"));
+        assert!(names.is_leftover("app_staging_aaaaaaaaaaaa"));
         for other in [
             "my-app_incoming_aaaaaaaaaaaa",
             "app_incoming_aaaaaaaaaaa",
@@ -119,10 +130,10 @@ mod tests {
         #[test]
         fn names_are_different_and_short_enough(live in "[a-zé\" .%]{1,64}", other in "[a-zé\" .%]{1,64}") {
             let mine = Names::new(&live, "0123456789ab");
-            for name in [&mine.incoming, &mine.previous, &mine.discarded] {
+            for name in [&mine.incoming, &mine.previous, &mine.discarded, &mine.staging] {
                 prop_assert!(name.chars().count() <= LONGEST);
             }
-            prop_assert!(mine.is_leftover(&mine.incoming) && mine.is_leftover(&mine.discarded));
+            prop_assert!([&mine.incoming, &mine.discarded, &mine.staging].iter().all(|name| mine.is_leftover(name)));
             if live != other {
                 prop_assert_ne!(mine.incoming, Names::new(&other, "0123456789ab").incoming);
             }

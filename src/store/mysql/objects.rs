@@ -204,7 +204,7 @@ pub(super) fn disabled(sql: &str, dialect: Dialect) -> String {
 }
 
 /// Whether an event has an end, or happens once.
-fn ends(sql: &str, dialect: Dialect) -> bool {
+pub(super) fn ends(sql: &str, dialect: Dialect) -> bool {
     lexer::tokens(sql, dialect)
         .iter()
         .take_while(|token| !token.is("DO"))

@@ -170,7 +170,7 @@ fn join(tokens: &[lexer::Token<'_>]) -> String {
 }
 
 /// Puts ENABLE where an event's status is.
-fn enabled(sql: &str, dialect: Dialect) -> String {
+pub(super) fn enabled(sql: &str, dialect: Dialect) -> String {
     let tokens = lexer::tokens(sql, dialect);
     let status = tokens
         .iter()

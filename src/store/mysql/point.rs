@@ -28,20 +28,25 @@ enum Lock {
     Global,
     /// For who may not lock the whole server: the tables of the database.
     Tables,
-    /// For who may lock nothing.
+    /// For who may lock nothing, or has no need to.
     None,
 }
 
-/// Connects `workers` sessions and brings them to one point.
-pub(super) async fn fix(address: &Address, workers: usize) -> Result<Point> {
+/// Connects `workers` sessions and brings them to one point. `still`: to a schema in which nothing changes, so that nobody
+/// has to be kept out.
+pub(super) async fn fix(address: &Address, workers: usize, still: bool) -> Result<Point> {
     let database = Some(address.database());
     let mut locker = Session::open(address, database).await?;
     let mut sessions = Vec::with_capacity(workers);
     for _ in 0..workers {
         sessions.push(Session::open(address, database).await?);
     }
-    let lock = take_lock(&mut locker, address, workers).await?;
-    if lock == Lock::None {
+    let lock = if still {
+        Lock::None
+    } else {
+        take_lock(&mut locker, address, workers).await?
+    };
+    if lock == Lock::None && !still {
         sessions.truncate(1);
     }
     for session in &mut sessions {

@@ -297,9 +297,13 @@ pub(super) async fn settle(address: &Address, names: &Names, keep_previous: bool
     Ok(())
 }
 
-/// Drops incoming.
+/// Drops incoming, and a dump that was being restored.
 pub(super) async fn discard(address: &Address, names: &Names) -> Result<()> {
     let mut session = Session::open(address, None).await?;
+    if exists(&mut session, &names.staging).await? {
+        schemas::stop_sessions(&mut session, &names.staging).await?;
+        drop_schema(&mut session, &names.staging).await?;
+    }
     drop_schema(&mut session, &names.incoming).await
 }
 
@@ -342,7 +346,7 @@ pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String
         ));
     }
     for schema in leftovers {
-        if names.is_incoming(&schema) {
+        if names.is_incoming(&schema) || names.is_staging(&schema) {
             // A statement that a killed run began goes on until the server notices, and keeps its table.
             schemas::stop_sessions(&mut session, &schema).await?;
         }

@@ -1,10 +1,10 @@
-//! A job's SQL script cut into statements the way the `mariadb` client does it (`add_line` in its `mysql.cc`). Pure.
+//! A job's SQL script cut into statements the way the `mariadb` client does it. Pure.
 //!
-//! A statement ends at the delimiter, `;` until a `DELIMITER` line says otherwise, or at `\g` and `\G`. A routine's body
-//! is not understood: without `DELIMITER`, its first `;` ends the statement, as there. What would leave incoming, or
-//! only works at a terminal, is a flaw. Backslashes escape in strings: `NO_BACKSLASH_ESCAPES` has to be off.
+//! What would leave incoming, or only works at a terminal, is a flaw. Backslashes escape in strings:
+//! `NO_BACKSLASH_ESCAPES` has to be off.
 
 use super::super::statements::Flaw;
+use super::scanner::{self, Scanner, Step, of_the_client};
 
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,255 +40,33 @@ const COMMANDS: [&str; 21] = [
     "warnings",
 ];
 
-/// How the dumps of newer versions begin. It speaks to the client alone, and older ones choke on it.
-const SANDBOX: [&str; 2] = [r"/*!999999\-", r"/*M!999999\-"];
-
 /// Cuts a script into statements; those without a word in them are dropped.
 pub(super) fn split(text: &str) -> Result<Vec<Statement>, Flaw> {
-    let mut scanner = Scanner {
-        text,
-        // Some editors put a byte order mark first; to a server it is a syntax error.
-        at: if text.starts_with('\u{feff}') { 3 } else { 0 },
-        line: 1,
-        counted: 0,
-        delimiter: ";".to_owned(),
-    };
+    let mut scanner = Scanner::new();
+    // Some editors put a byte order mark first; to a server it is a syntax error.
+    scanner.feed(text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes());
+    scanner.end();
     let mut found = Vec::new();
-    while let Some(statement) = scanner.statement()? {
-        found.push(statement);
+    while let Step::Statement(line, place) = scanner.step()? {
+        // It is cut at ASCII characters only.
+        let sql = String::from_utf8_lossy(scanner.text(place)).into_owned();
+        refuse_commands(line, &sql)?;
+        found.push(Statement { line, sql });
     }
     Ok(found)
 }
 
-/// A place in the text, always between two characters: it moves on by whole ones, and over ASCII.
-struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
-    /// The line of `counted`; lines are counted forward only, once.
-    line: usize,
-    counted: usize,
-    delimiter: String,
-}
-
-impl<'a> Scanner<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    fn starts(&self, with: &str) -> bool {
-        self.rest().starts_with(with)
-    }
-
-    fn forward(&mut self) {
-        self.at += self.rest().chars().next().map_or(0, char::len_utf8);
-    }
-
-    /// The line of a place; places asked for never go back.
-    fn line_of(&mut self, place: usize) -> usize {
-        self.line += self.text[self.counted..place].matches('\n').count();
-        self.counted = place;
-        self.line
-    }
-
-    fn flaw(&mut self, place: usize, what: impl Into<String>) -> Flaw {
-        Flaw {
-            line: self.line_of(place),
-            what: what.into(),
-        }
-    }
-
-    fn statement(&mut self) -> Result<Option<Statement>, Flaw> {
-        self.go_to_the_first_word()?;
-        let start = self.at;
-        if self.rest().is_empty() {
-            return Ok(None);
-        }
-        let line = self.line_of(start);
-        // Where a comment that is executed was opened.
-        let mut executed = None;
-        let end = loop {
-            let Some(next) = self.rest().chars().next() else {
-                break self.at;
-            };
-            if next == '\\' {
-                let end = self.at;
-                if self.backslash()? {
-                    break end;
-                }
-            } else if self.starts(&self.delimiter) {
-                self.at += self.delimiter.len();
-                break self.at - self.delimiter.len();
-            } else if matches!(next, '\'' | '"' | '`') {
-                self.quoted(next)?;
-            } else if self.opens_executed() {
-                executed = Some(self.at);
-                self.at += "/*!".len();
-            } else if executed.is_some() && self.starts("*/") {
-                executed = None;
-                self.at += 2;
-            } else if !self.skip_comment(false)? {
-                self.forward();
-            }
-        };
-        if let Some(opened) = executed {
-            return Err(self.flaw(
-                opened,
-                "a comment that is executed is opened here and still open where the statement ends; with DELIMITER it may have statements inside",
-            ));
-        }
-        let sql = self.text[start..end].trim_ascii_end();
-        self.refuse_commands(start, sql)?;
-        Ok(Some(Statement {
-            line,
-            sql: sql.to_owned(),
-        }))
-    }
-
-    /// Over blanks, comments, empty statements and `DELIMITER` lines.
-    fn go_to_the_first_word(&mut self) -> Result<(), Flaw> {
-        loop {
-            let Some(next) = self.rest().chars().next() else {
-                return Ok(());
-            };
-            if self.starts(&self.delimiter) {
-                self.at += self.delimiter.len();
-            } else if is_blank(next) {
-                self.at += 1;
-            } else if SANDBOX.iter().any(|line| self.starts(line)) {
-                self.block_comment()?;
-            } else if next == '\\' && self.ends_here() {
-                self.at += 2;
-            } else if !self.skip_comment(true)? && !self.delimiter_line()? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn ends_here(&self) -> bool {
-        self.starts("\\g") || self.starts("\\G")
-    }
-
-    /// A backslash outside of strings: whether it ends the statement, as `\g` does.
-    fn backslash(&mut self) -> Result<bool, Flaw> {
-        if self.ends_here() {
-            self.at += 2;
-            return Ok(true);
-        }
-        if self.starts("\\N") {
-            // NULL, in old scripts.
-            self.at += 2;
-            return Ok(false);
-        }
-        let place = self.at;
-        let command: String = self.rest().chars().take(2).collect();
-        Err(self.flaw(place, of_the_client(command.trim_ascii_end())))
-    }
-
-    /// `DELIMITER //`: the rest of the line up to a blank, quoted or not.
-    fn delimiter_line(&mut self) -> Result<bool, Flaw> {
-        const WORD: &str = "delimiter";
-        let place = self.at;
-        let line = self.rest().split('\n').next().unwrap_or_default();
-        let Some((word, argument)) = line.split_at_checked(WORD.len()) else {
-            return Ok(false);
-        };
-        if !word.eq_ignore_ascii_case(WORD) || argument.starts_with(|c| !is_blank(c)) {
-            return Ok(false);
-        }
-        let argument = argument.trim_matches(is_blank);
-        let delimiter = match argument.chars().next() {
-            Some(quote @ ('\'' | '"' | '`')) => argument[1..].split(quote).next(),
-            _ => argument.split(is_blank).next(),
-        };
-        let delimiter = delimiter.unwrap_or_default();
-        if delimiter.is_empty() {
-            return Err(self.flaw(place, "DELIMITER names no delimiter"));
-        }
-        if delimiter.contains('\\') {
-            return Err(self.flaw(place, "a delimiter cannot have a backslash in it"));
-        }
-        delimiter.clone_into(&mut self.delimiter);
-        self.at += line.len();
-        Ok(true)
-    }
-
-    /// `/*!` and MariaDB's own `/*M!`: what follows is executed.
-    fn opens_executed(&self) -> bool {
-        self.starts("/*!") || self.starts("/*M!")
-    }
-
-    /// A comment that is not executed. At the start of a statement, two dashes need no blank behind them.
-    fn skip_comment(&mut self, at_start: bool) -> Result<bool, Flaw> {
-        if self.starts("#") || self.dashes(at_start) {
-            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
-        } else if self.starts("/*") && !self.opens_executed() {
-            self.block_comment()?;
-        } else {
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    fn dashes(&self, at_start: bool) -> bool {
-        self.rest().strip_prefix("--").is_some_and(|after| {
-            at_start || after.is_empty() || after.starts_with(|c| is_blank(c) || c.is_control())
-        })
-    }
-
-    /// They do not nest.
-    fn block_comment(&mut self) -> Result<(), Flaw> {
-        let opened = self.at;
-        // Not the star that opens it: `/*/` is open.
-        match self.rest()[2..].find("*/") {
-            Some(end) => {
-                self.at += 2 + end + 2;
-                Ok(())
-            }
-            None => Err(self.flaw(opened, "a comment is opened here and never closed")),
-        }
-    }
-
-    /// A string or a quoted name. A quote that is doubled closes it and opens the next one, which comes to the same.
-    fn quoted(&mut self, quote: char) -> Result<(), Flaw> {
-        let opened = self.at;
-        self.at += 1;
-        while let Some(next) = self.rest().chars().next() {
-            self.forward();
-            if next == quote {
-                return Ok(());
-            }
-            if next == '\\' && quote != '`' {
-                self.forward();
-            }
-        }
-        let what = if quote == '`' {
-            "quoted name"
-        } else {
-            "string"
-        };
-        Err(self.flaw(
-            opened,
-            format!("a {what} is opened here with {quote} and never closed"),
-        ))
-    }
-
-    fn refuse_commands(&mut self, start: usize, sql: &str) -> Result<(), Flaw> {
-        let word = first_word(sql).to_ascii_lowercase();
-        if word == "use" {
-            return Err(self.flaw(
-                start,
-                "USE is refused: a script works in the copy, which has a name of its own until it is published",
-            ));
-        }
-        if COMMANDS.contains(&word.as_str()) {
-            return Err(self.flaw(start, of_the_client(&word)));
-        }
-        Ok(())
-    }
-}
-
-fn of_the_client(command: &str) -> String {
-    format!("`{command}` is a command of the client; scripts are sent to the server as SQL")
+fn refuse_commands(line: usize, sql: &str) -> Result<(), Flaw> {
+    let word = first_word(sql).to_ascii_lowercase();
+    let what = if word == "use" {
+        "USE is refused: a script works in the copy, which has a name of its own until it is published"
+            .to_owned()
+    } else if COMMANDS.contains(&word.as_str()) {
+        of_the_client(&word)
+    } else {
+        return Ok(());
+    };
+    Err(Flaw { line, what })
 }
 
 /// Also where it stands in a comment that is executed: `/*!40000 USE x */`.
@@ -317,7 +95,7 @@ fn first_word(sql: &str) -> &str {
 }
 
 fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+    u8::try_from(c).is_ok_and(scanner::is_blank)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The source: a database at one point in time, read by several sessions in transactions of that point.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,9 +10,11 @@ use tokio::sync::{Mutex, OnceCell};
 use super::address::Address;
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
+use super::lexer::Dialect;
+use super::objects::ObjectKind;
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, fitness, point, reading, select, split};
+use super::{catalogue, fitness, piece, point, reading, schemas, select, split};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -27,6 +30,31 @@ pub struct Source {
     /// For what is asked before the survey, and for noticing that the server is gone.
     control: Mutex<Session>,
     surveyed: OnceCell<Surveyed>,
+    /// It is a dump that was restored for this run.
+    restored: Option<Restored>,
+}
+
+/// What a restored dump has that its schema has not.
+pub(super) struct Restored {
+    /// Events that ran where the dump is from.
+    awake: BTreeSet<String>,
+}
+
+impl Restored {
+    pub(super) fn new(awake: BTreeSet<String>) -> Self {
+        Self { awake }
+    }
+
+    /// Lets definitions be what they were where the dump is from.
+    fn complete(&self, definitions: &mut Definitions) {
+        for object in &mut definitions.objects {
+            if object.kind == ObjectKind::Event && self.awake.contains(&object.name) {
+                object.enabled = true;
+                object.definition =
+                    piece::enabled(&object.definition, Dialect::of(&object.sql_mode));
+            }
+        }
+    }
 }
 
 struct Surveyed {
@@ -43,7 +71,42 @@ impl Source {
             definer: task.definer,
             control: Mutex::new(control),
             surveyed: OnceCell::new(),
+            restored: None,
         })
+    }
+
+    /// A dump that was restored in a schema of the run's own, which is dropped when the source is closed.
+    pub(super) async fn open_restored(
+        address: Address,
+        task: &Task,
+        context: &Context,
+        restored: Restored,
+    ) -> Result<Self> {
+        let mut source = Self::open(address, task, context).await?;
+        source.restored = Some(restored);
+        Ok(source)
+    }
+
+    /// What a dump of it needs: where it is, sessions at its point in time, and what there is.
+    pub(super) fn surveyed_for_dump(&self) -> Result<(Address, Pool, Arc<Definitions>)> {
+        let surveyed = self.surveyed()?;
+        Ok((
+            self.address.clone(),
+            surveyed.pool.clone(),
+            surveyed.definitions.clone(),
+        ))
+    }
+
+    async fn drop_restored(&self) -> Result<()> {
+        // Its own is still asked whether the server is there.
+        self.control
+            .lock()
+            .await
+            .run("USE information_schema")
+            .await?;
+        let mut session = Session::open(&self.address, None).await?;
+        schemas::stop_sessions(&mut session, self.address.database()).await?;
+        schemas::drop_schema(&mut session, self.address.database()).await
     }
 
     fn surveyed(&self) -> Result<&Surveyed> {
@@ -98,12 +161,16 @@ impl store::Source for Source {
     }
 
     async fn survey(&self, target: &Server) -> Result<Survey> {
-        let point = point::fix(&self.address, self.context.workers).await?;
+        let point =
+            point::fix(&self.address, self.context.workers, self.restored.is_some()).await?;
         let mut sessions = point.sessions;
         let workers = sessions.len();
         let first = &mut sessions[0];
-        let definitions =
+        let mut definitions =
             definitions::read(first, self.address.database(), &self.context.selection).await?;
+        if let Some(restored) = &self.restored {
+            restored.complete(&mut definitions);
+        }
         let history = history(&definitions, target);
         let mut parts: Vec<Part> = definitions
             .tables
@@ -195,6 +262,15 @@ impl store::Source for Source {
     async fn close(&self) {
         if let Some(surveyed) = self.surveyed.get() {
             surveyed.pool.close();
+        }
+        if self.restored.is_some()
+            && let Err(error) = self.drop_restored().await
+        {
+            tracing::warn!(
+                %error,
+                schema = self.address.database(),
+                "a restored dump could not be removed; the next run does it"
+            );
         }
     }
 }

@@ -63,7 +63,8 @@ impl Target {
     /// The same, when nothing is in the way; `own` is the server's process of the source's session.
     async fn take_files_of(&self, source: &Source, own: i32) -> Result<bool> {
         source.step_aside();
-        let copied = self.copy_files(source.database(), own).await;
+        let longest = (!source.is_staged()).then_some(LONGEST);
+        let copied = self.copy_files(source.database(), own, longest).await;
         let back = source.come_back().await;
         if !copied? {
             back?;
@@ -147,7 +148,7 @@ impl Target {
         if row.get(0) {
             return Ok(Err("the source has publications"));
         }
-        if row.get::<_, i64>(1) > LARGEST {
+        if row.get::<_, i64>(1) > LARGEST && !source.is_staged() {
             return Ok(Err("the source is too large for its logins to wait"));
         }
         if !self.keeps_rights(keeper, number).await? {
@@ -179,8 +180,14 @@ impl Target {
             && rights::differences(&rights, &rights, &roles, &none, true).is_empty())
     }
 
-    /// Copies the files of a database that only the session `own` was in, which has just been closed.
-    async fn copy_files(&self, database: &str, own: i32) -> Result<bool> {
+    /// Copies the files of a database that only the session `own` was in, which has just been closed; in no more than
+    /// `longest`, if logins may wait for it.
+    async fn copy_files(
+        &self,
+        database: &str,
+        own: i32,
+        longest: Option<Duration>,
+    ) -> Result<bool> {
         let start = Instant::now();
         while somebody(&self.admin, database, 0).await? {
             if start.elapsed() > PATIENCE || somebody(&self.admin, database, own).await? {
@@ -194,7 +201,7 @@ impl Target {
         // Where the server can tell, it gives up with a run that is killed.
         let noticing = "SET client_connection_check_interval = '1s'";
         let _ = self.admin.batch_execute(noticing).await;
-        let watch = Watch::start(self, database).await?;
+        let watch = Watch::start(self, database, longest).await?;
         // Nobody gets in before it is closed to the public: it has everything in it at once.
         let created = self
             .admin
@@ -279,7 +286,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn start(target: &Target, database: &str) -> Result<Self> {
+    async fn start(target: &Target, database: &str, longest: Option<Duration>) -> Result<Self> {
         let admin = &target.admin;
         let row = admin.query_one("SELECT pg_backend_pid()", &[]).await;
         let busy: i32 = row.map_err(admin.explain())?.get(0);
@@ -299,7 +306,7 @@ impl Watch {
                 let abandoned = told.is_ok();
                 // Who waits to get in is not seen yet.
                 if abandoned
-                    || start.elapsed() > LONGEST
+                    || longest.is_some_and(|longest| start.elapsed() > longest)
                     || somebody(&helper, &database, 0).await.unwrap_or(true)
                 {
                     let _ = helper

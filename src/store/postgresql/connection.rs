@@ -258,6 +258,14 @@ impl Address {
         })
     }
 
+    /// Another database on the same server, called `side` in messages.
+    pub(super) fn beside(&self, database: &str, side: &'static str) -> Self {
+        let mut other = self.clone();
+        other.config.dbname(database);
+        other.side = side;
+        other
+    }
+
     /// The database that the URL names.
     pub(super) fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or_default()

@@ -21,10 +21,8 @@ impl PgDump {
     /// The newest `pg_dump` of this machine; it has to be at least as new as the server.
     pub(super) async fn find(server_major: u32) -> Result<Self> {
         let mut newest: Option<Self> = None;
-        for program in candidates() {
-            if let Some(major) = major_of(&program).await
-                && newest.as_ref().is_none_or(|best| best.major < major)
-            {
+        for (program, major) in versions_of("pg_dump").await {
+            if newest.as_ref().is_none_or(|best| best.major < major) {
                 newest = Some(Self { program, major });
             }
         }
@@ -119,7 +117,18 @@ impl PgDump {
     }
 }
 
-fn candidates() -> Vec<PathBuf> {
+/// All of this machine's programs of this name that say their major version.
+pub(super) async fn versions_of(name: &str) -> Vec<(PathBuf, u32)> {
+    let mut found = Vec::new();
+    for program in candidates(name) {
+        if let Some(major) = major_of(&program).await {
+            found.push((program, major));
+        }
+    }
+    found
+}
+
+fn candidates(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     // Debian's and Red Hat's places for several versions side by side.
     for (root, depth) in [("/usr/lib/postgresql", "bin"), ("/usr", "bin")] {
@@ -130,12 +139,12 @@ fn candidates() -> Vec<PathBuf> {
                     .filter(|entry| {
                         root != "/usr" || entry.file_name().to_string_lossy().starts_with("pgsql-")
                     })
-                    .map(|entry| entry.path().join(depth).join("pg_dump")),
+                    .map(|entry| entry.path().join(depth).join(name)),
             );
         }
     }
     if let Some(path) = std::env::var_os("PATH") {
-        found.extend(std::env::split_paths(&path).map(|dir| dir.join("pg_dump")));
+        found.extend(std::env::split_paths(&path).map(|dir| dir.join(name)));
     }
     found.retain(|program| program.is_file());
     found

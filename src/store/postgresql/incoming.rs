@@ -438,3 +438,15 @@ fn renumbered(entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
         })
         .collect()
 }
+
+/// Who owns a database, if it is there.
+pub(super) async fn owner_of(admin: &Session, database: &str) -> Result<Option<String>> {
+    let row = admin
+        .query_opt(
+            "SELECT r.rolname::text FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = $1",
+            &[&database],
+        )
+        .await
+        .map_err(admin.explain())?;
+    Ok(row.map(|row| row.get(0)))
+}

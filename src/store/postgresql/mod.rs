@@ -12,6 +12,7 @@ mod complete;
 mod connection;
 mod constraints;
 mod dump;
+pub(super) mod dumped;
 mod fitness;
 mod framing;
 mod in_place;

@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) discarded: String,
     /// What takes live's place while it is loaded in place, until it has its name.
     pub(super) emptied: String,
+    /// What a dump is restored into.
+    pub(super) staging: String,
 }
 
 /// PostgreSQL cuts longer names (`NAMEDATALEN` - 1).
@@ -32,12 +34,13 @@ impl Names {
             previous: beside(live, "_previous"),
             discarded: beside(live, &format!("_discarded_{run}")),
             emptied: beside(live, &format!("_emptied_{run}")),
+            staging: beside(live, &format!("_staging_{run}")),
         }
     }
 
     /// Whether a database is what a dead run of this target has left.
     pub(super) fn is_leftover(&self, database: &str) -> bool {
-        ["_incoming_", "_discarded_", "_emptied_"]
+        ["_incoming_", "_discarded_", "_emptied_", "_staging_"]
             .iter()
             .any(|middle| {
                 let Some(digits) = database
@@ -387,6 +390,7 @@ mod tests {
         assert!(names.is_leftover("app_incoming_aaaaaaaaaaaa"));
         assert!(names.is_leftover("app_discarded_aaaaaaaaaaaa"));
         assert!(names.is_leftover("app_emptied_aaaaaaaaaaaa"));
+        assert!(names.is_leftover("app_staging_aaaaaaaaaaaa"));
         for other in [
             "my-app_incoming_aaaaaaaaaaaa",
             "app_incoming_aaaaaaaaaaa",

@@ -230,7 +230,7 @@ impl Roles {
 }
 
 /// An identifier at the start of a text, and what follows it.
-fn identifier(text: &str) -> Option<(String, &str)> {
+pub(super) fn identifier(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text
             .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))

@@ -28,6 +28,8 @@ pub struct Source {
     context: Context,
     /// Holds the snapshot, and the locks that keep tables from being altered. `None` while it has stepped aside.
     keeper: Mutex<Option<Arc<Session>>>,
+    /// Nobody but us is in it, or ever will be: it is what a dump was restored into.
+    is_staged: bool,
     fixed: OnceCell<Fixed>,
     idle: Arc<Mutex<Vec<Session>>>,
 }
@@ -46,6 +48,8 @@ struct Fixed {
     conditions: HashMap<usize, String>,
     large: Vec<large::Described>,
     by_root: HashMap<usize, (String, String)>,
+    /// Tables of which not all is copied.
+    left_out: Vec<(String, String, Fate)>,
 }
 
 /// What the survey asks of the snapshot beside the definitions.
@@ -71,9 +75,31 @@ impl Source {
             address,
             context: context.clone(),
             keeper: Mutex::new(Some(Arc::new(keeper))),
+            is_staged: false,
             fixed: OnceCell::new(),
             idle: Arc::default(),
         })
+    }
+
+    /// The same for a database that a dump was restored into.
+    pub(super) async fn open_staged(address: Address, context: &Context) -> Result<Self> {
+        let mut source = Self::open(address, context).await?;
+        source.is_staged = true;
+        Ok(source)
+    }
+
+    pub(super) fn is_staged(&self) -> bool {
+        self.is_staged
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The snapshot that was surveyed, and the tables of which it is not all.
+    pub(super) fn point(&self) -> (&str, &[(String, String, Fate)]) {
+        let fixed = self.fixed();
+        (&fixed.snapshot, &fixed.left_out)
     }
 
     pub(super) fn database(&self) -> &str {
@@ -384,6 +410,11 @@ impl store::Source for Source {
             conditions: asked.conditions,
             large: asked.large,
             by_root: asked.by_root,
+            left_out: tables
+                .iter()
+                .filter(|table| table.fate != Fate::Copy)
+                .map(|table| (table.schema.clone(), table.name.clone(), table.fate))
+                .collect(),
         };
         if self.fixed.set(fixed).is_err() {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));

@@ -66,16 +66,7 @@ impl Target {
             )
             .hint("name an application's database in the target's URL"));
         }
-        let admin = match address.connect(Some("postgres"), ADMIN).await {
-            Err(error) if matches!(error.kind(), Kind::Absent | Kind::Permission) => {
-                // Some servers have no database `postgres`, or let nobody in.
-                address
-                    .connect(Some("template1"), ADMIN)
-                    .await
-                    .map_err(|_| error)?
-            }
-            other => other?,
-        };
+        let admin = administer(&address).await?;
         Ok(Self {
             names: Names::new(&live, context.claim.short()),
             address,
@@ -90,6 +81,18 @@ impl Target {
             idle: Arc::default(),
             progress: Mutex::new(Progress::Building),
         })
+    }
+}
+
+/// A session in a database that is never renamed.
+pub(super) async fn administer(address: &Address) -> Result<Session> {
+    match address.connect(Some("postgres"), ADMIN).await {
+        Err(error) if matches!(error.kind(), Kind::Absent | Kind::Permission) => {
+            // Some servers have no database `postgres`, or let nobody in.
+            let other = address.connect(Some("template1"), ADMIN).await;
+            other.map_err(|_| error)
+        }
+        other => other,
     }
 }
 
@@ -393,8 +396,11 @@ impl store::Target for Target {
                 .address
                 .connect(Some(self.admin_database()), ADMIN)
                 .await?;
+            publish::drop_database(&admin, &self.names.staging).await?;
             return publish::drop_database(&admin, &self.names.incoming).await;
         }
+        // Whoever was restoring a dump may have been stopped half-way.
+        publish::drop_database(&self.admin, &self.names.staging).await?;
         publish::drop_database(&self.admin, &self.names.incoming).await
     }
 

@@ -371,7 +371,7 @@ fn with_access_method(kind: &str, method: &str, definition: &mut String) {
 
 /// Servers mark columns for themselves, as if with an option (`pg_attver`, in minor versions of late 2026). A `pg_dump`
 /// that does not know of it writes it down, and a server that does not know of it refuses it.
-fn without_marks(kind: &str, definition: &mut String) {
+pub(super) fn without_marks(kind: &str, definition: &mut String) {
     const SET: &str = " SET (pg_attver=";
     let relation = matches!(
         kind,

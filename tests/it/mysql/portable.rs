@@ -18,10 +18,10 @@ use crate::support::job::Job;
 use crate::support::mysql::{Server, Version, shared};
 
 /// Everything that MariaDB's CREATE makes, each in its odd forms.
-const EVERYTHING: &str = include_str!("../fixtures/mysql.sql");
+pub(super) const EVERYTHING: &str = include_str!("../fixtures/mysql.sql");
 
 /// The same of MySQL's, for its own kinds of columns and objects.
-const ORACLE: &str = r#"
+pub(super) const ORACLE: &str = r#"
 CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, j json, g geometry SRID 4326, b bit(10), bl blob, f float, d double, ts timestamp(6) NULL,
   y year, e enum('a','é'), v int INVISIBLE DEFAULT 3, expr varchar(20) DEFAULT (concat('a', 'b')), n int DEFAULT 4, s int AS (n * 2) STORED,
   l varchar(20) CHARACTER SET latin1, KEY ((n + 1)), KEY (n) INVISIBLE, CHECK (n < 100)) AUTO_INCREMENT = 50;
@@ -66,7 +66,7 @@ struct Plain {
 }
 
 /// The only task of a job, and what it runs in.
-fn order(scene: &Scene<'_>, name: &str, job: &Job) -> (Task, Context) {
+pub(super) fn order(scene: &Scene<'_>, name: &str, job: &Job) -> (Task, Context) {
     let nothing = std::iter::empty::<(String, String)>;
     let (settings, _) = envsyncd::config::load_settings(None, nothing()).expect("defaults");
     let file = scene.bed.job(name, job);
@@ -208,7 +208,7 @@ impl Rest {
     }
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

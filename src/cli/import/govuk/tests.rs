@@ -39,6 +39,7 @@ fn turned_on(host: &str, text: &str) -> Result<Turned, Vec<Flaw>> {
         from: None,
         to: None,
         user: USER,
+        format: Format::Govuk,
     };
     turn(&assignments::parse(text).unwrap(), &around)
 }
@@ -78,7 +79,7 @@ to = "staging"
 
 [[task]]
 kind = "postgresql"
-source = "s3://govuk-production-database-backups/publishing-api-postgres/publishing_api_production"
+source = { url = "s3://govuk-production-database-backups/publishing-api-postgres", format = "govuk" }
 target = { url = "postgresql://aws_db_admin@publishing-api-postgres/publishing_api_production", password = { credential = "publishing-api-postgres" } }
 scripts = ["/etc/govuk_env_sync/transformation_sql/x.sql"]
 "#
@@ -86,7 +87,7 @@ scripts = ["/etc/govuk_env_sync/transformation_sql/x.sql"]
     for part in [
         "/etc/envsyncd/credentials/publishing-api-postgres",
         "from = \"production\" is taken from the bucket's name",
-        "the script's TIME-DATABASE.gz are not read",
+        "it reads the TIME-DATABASE.gz that the script",
         "add schedule =",
     ] {
         assert!(has(&turned, part), "{part} in {:?}", turned.remarks);
@@ -105,11 +106,11 @@ from = "production"
 [[task]]
 kind = "mysql"
 source = { url = "mysql://aws_db_admin@publishing-api-postgres/publishing_api_production", password = { credential = "publishing-api-postgres" } }
-target = "s3://govuk-production-database-backups/publishing-api-postgres/publishing_api_production"
+target = { url = "s3://govuk-production-database-backups/publishing-api-postgres", format = "govuk" }
 exclude = ["a", "b[[]1[]]", "c[*]"]
 "#
     );
-    assert!(has(&turned, "who still reads TIME-DATABASE.gz"));
+    assert!(has(&turned, "it writes TIME-DATABASE.gz"));
     let turned = right("production", &push_with("excluded_tables=(a 'b,c')"));
     assert!(turned.text.contains("exclude = [\"a\", \"b\", \"c\"]"));
     assert!(has(&turned, "the first member only"));
@@ -155,9 +156,9 @@ fn names_that_a_url_would_split_are_encoded_and_slashes_trimmed() {
         turned.text
     );
     assert!(
-        turned
-            .text
-            .contains("s3://govuk-production-database-backups/x/y/a/b@c")
+        turned.text.contains(
+            "{ url = \"s3://govuk-production-database-backups/x/y\", format = \"govuk\" }"
+        )
     );
 }
 
@@ -171,6 +172,7 @@ fn environments_come_from_the_command_line_first() {
         from: Some(&from),
         to: Some(&to),
         user: "o'neill",
+        format: Format::Govuk,
     };
     let turned = turn(&assignments::parse(PULL).unwrap(), &around).unwrap();
     assert!(
@@ -189,6 +191,29 @@ fn environments_come_from_the_command_line_first() {
 }
 
 #[test]
+fn with_snapshots_each_database_has_a_prefix_of_its_own() {
+    let host = Environment::new("staging");
+    let around = Around {
+        file: String::new(),
+        environments: &environments(),
+        host: Some(&host),
+        from: None,
+        to: None,
+        user: USER,
+        format: Format::Envsyncd,
+    };
+    let turned = turn(&assignments::parse(PULL).unwrap(), &around).unwrap();
+    assert!(
+        turned.text.contains(
+            "source = \"s3://govuk-production-database-backups/publishing-api-postgres/publishing_api_production\"\n"
+        ),
+        "{}",
+        turned.text
+    );
+    assert!(has(&turned, "the script's TIME-DATABASE.gz are not read"));
+}
+
+#[test]
 fn an_environment_that_is_not_known_is_asked_for() {
     let around = Around {
         file: String::new(),
@@ -197,6 +222,7 @@ fn an_environment_that_is_not_known_is_asked_for() {
         from: None,
         to: None,
         user: USER,
+        format: Format::Govuk,
     };
     for (text, option) in [(pull_with(""), "--to"), (push_with(""), "--from")] {
         let flaws = turn(&assignments::parse(&text).unwrap(), &around).unwrap_err();
@@ -291,13 +317,13 @@ proptest! {
             from: None,
             to: None,
             user: USER,
+            format: Format::Govuk,
         };
         let turned = turn(&assignments::parse(&text).unwrap(), &around).unwrap();
         let job: toml::Table = turned.text.parse().unwrap();
         let task = &job["task"][0];
         prop_assert_eq!(task["scripts"][0].as_str(), Some(script.as_str()));
-        let source = task["source"].as_str().unwrap();
-        let end = format!("/{database}");
-        prop_assert!(source.ends_with(&end));
+        let format = task["source"]["format"].as_str();
+        prop_assert_eq!(format, Some("govuk"));
     }
 }

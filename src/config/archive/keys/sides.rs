@@ -24,6 +24,7 @@ pub(super) fn read_source(
 ) -> Option<()> {
     let named = match table.get("snapshot") {
         None => Some(None),
+        Some(value) if super::format::means_govuk(table) => read_file(&value),
         Some(value) => read_snapshot(&value),
     };
     let at = table.get("at").map(|value| {
@@ -92,6 +93,25 @@ fn read_snapshot(value: &Value<'_>) -> Option<Option<(String, String)>> {
             .help(help),
     );
     None
+}
+
+/// `newest`: nothing; or a file's name.
+#[allow(clippy::option_option)]
+fn read_file(value: &Value<'_>) -> Option<Option<(String, String)>> {
+    let text = value.text()?;
+    if text == "newest" {
+        return Some(None);
+    }
+    let fine = !text.is_empty() && !text.contains('/') && !text.chars().any(char::is_control);
+    if !fine || matches!(text, "latest" | "last") {
+        value.report(
+            value
+                .wrong(format!("{} is not a dump's name", quote(text)))
+                .allowed("newest | a file's name like 2026-01-02T030405Z-DATABASE.gz"),
+        );
+        return None;
+    }
+    Some(Some((text.to_owned(), String::new())))
 }
 
 /// RFC 3339, as TOML's own date-time with an offset or as a string.

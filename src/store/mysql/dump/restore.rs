@@ -1,0 +1,394 @@
+//! A dump is restored: statement by statement, as it comes, in a schema of the run's own on the target's server.
+
+use futures_util::StreamExt;
+
+use super::super::address::Address;
+use super::super::connection::{Done, Session};
+use super::super::lexer::Dialect;
+use super::super::names::{Names, literal, quoted};
+use super::super::scanner::{Scanner, Step};
+use super::super::source::{Restored, Source};
+use super::super::version::{Flavour, Version};
+use super::super::{errors, load, schemas};
+use super::allowed::{Action, Allowed};
+use crate::config::job::Task;
+use crate::error::{Error, Kind, Result};
+use crate::store::dump::Dump;
+use crate::store::statements::{Flaw, shortened};
+use crate::store::{self, Context};
+
+/// Warnings that say of no value that it is another one: an ENUM's error value, bytes that are no text and need not be, and
+/// a computed column that is computed anew.
+const KNOWN: [u64; 3] = [load::TRUNCATED, 1300, 1906];
+
+/// Restores a dump, and opens it as a source.
+pub(in crate::store) async fn restore(
+    task: &Task,
+    context: &Context,
+    dump: Dump,
+    name: &str,
+) -> Result<Box<dyn store::Source>> {
+    let address = super::super::address(&task.target, context, "target").await?;
+    let names = Names::new(address.database(), context.claim.short());
+    let mut session = Session::open(&address, None).await?;
+    make_schema(&mut session, &names).await?;
+    let restored = async {
+        let running = Restore::begin(session, task, context, &names, name).await?;
+        let restored = running.run(dump).await?;
+        let staging = address.in_schema(&names.staging);
+        Source::open_restored(staging, task, context, restored).await
+    }
+    .await;
+    match restored {
+        Ok(source) => Ok(Box::new(source)),
+        Err(error) => {
+            clear(&address, &names).await;
+            Err(error)
+        }
+    }
+}
+
+/// Drops what was restored so far; if that fails, the run's end or the next run does it.
+async fn clear(address: &Address, names: &Names) {
+    let cleared = async {
+        let mut session = Session::open(address, None).await?;
+        schemas::stop_sessions(&mut session, &names.staging).await?;
+        schemas::drop_schema(&mut session, &names.staging).await
+    };
+    if let Err(error) = cleared.await {
+        tracing::warn!(%error, schema = names.staging, "a dump that was not restored whole could not be removed");
+    }
+}
+
+/// With live's defaults, where there is a live: a dump of one database does not say what the database's were.
+async fn make_schema(session: &mut Session, names: &Names) -> Result<()> {
+    let live = session
+        .query_opt(&format!(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            literal(&names.live)
+        ))
+        .await?;
+    let defaults = match live {
+        Some(row) => format!(" CHARACTER SET {} COLLATE {}", row.text(0)?, row.text(1)?),
+        None => String::new(),
+    };
+    let staging = quoted(&names.staging);
+    session
+        .run(&format!("CREATE DATABASE {staging}{defaults}"))
+        .await?;
+    session.run(&format!("USE {staging}")).await.map(drop)
+}
+
+/// A dump that is being restored.
+struct Restore<'a> {
+    session: Session,
+    scanner: Scanner,
+    allowed: Allowed<'a>,
+    dialect: Dialect,
+    /// The dump's file.
+    file: &'a str,
+    checked: bool,
+    rows: u64,
+    /// Views that could not be made yet: the tools write views by their names, and let a view of nothing stand in for each that
+    /// is still to come.
+    waiting: Vec<View>,
+}
+
+/// A view that waits for others.
+struct View {
+    line: usize,
+    text: Vec<u8>,
+    /// What the session was set to where it stands.
+    settings: String,
+    error: Error,
+}
+
+/// Where a statement is.
+struct Place {
+    line: usize,
+    range: std::ops::Range<usize>,
+}
+
+impl<'a> Restore<'a> {
+    async fn begin(
+        mut session: Session,
+        task: &Task,
+        context: &'a Context,
+        names: &Names,
+        file: &'a str,
+    ) -> Result<Self> {
+        let checks = match session.version().flavour {
+            // Old rows that a later CHECK forbids come along.
+            Flavour::MariaDb => ", check_constraint_checks = 0",
+            Flavour::MySql => "",
+        };
+        session
+            .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
+            .await?;
+        // So that none is hidden behind others; who may not set it has room for some.
+        let _ = session.run("SET SESSION max_error_count = 65535").await;
+        let row = session
+            .query_one("SELECT @@max_allowed_packet, @@lower_case_table_names")
+            .await?;
+        let packet = usize::try_from(row.number(0)?).unwrap_or(usize::MAX);
+        let folded = row.number(1)? != 0;
+        Ok(Self {
+            session,
+            scanner: Scanner::of_stream(packet),
+            allowed: Allowed::new(&names.staging, folded, task.definer, &context.selection),
+            dialect: Dialect::default(),
+            file,
+            checked: false,
+            rows: 0,
+            waiting: Vec::new(),
+        })
+    }
+
+    async fn run(mut self, mut dump: Dump) -> Result<Restored> {
+        let mut next = step(&mut self.scanner, &mut dump, self.file).await?;
+        while let Some(place) = next {
+            for remark in self.scanner.take_remarks() {
+                self.allowed.remark(&remark);
+            }
+            self.check_server()?;
+            next = self.statement(place, &mut dump).await?;
+        }
+        for remark in self.scanner.take_remarks() {
+            self.allowed.remark(&remark);
+        }
+        self.allowed.whole().map_err(|why| {
+            Error::new(
+                Kind::Verify,
+                format!("the dump {} is not restored: {why}", self.file),
+            )
+            .hint("look at how it was made, and take another one")
+        })?;
+        self.make_waiting().await?;
+        tracing::info!(
+            file = self.file,
+            rows = self.rows,
+            "the dump is restored beside incoming"
+        );
+        Ok(Restored::new(self.allowed.awake()))
+    }
+
+    /// Runs one statement, and cuts the next one.
+    async fn statement(&mut self, place: Place, dump: &mut Dump) -> Result<Option<Place>> {
+        let Place { line, range } = place;
+        let sql = self.scanner.text(range).to_vec();
+        let action = self.allowed.decide(&sql, self.dialect).map_err(|why| {
+            Error::new(
+                Kind::Verify,
+                format!("{}:{line} is refused: {why}", self.file),
+            )
+            .hint(format!("the statement was: {}", told(&sql)))
+        })?;
+        let what = |error: Error| {
+            let hint = format!("the statement was: {}", told(&sql));
+            error.within(format!("{}:{line}", self.file)).hint(hint)
+        };
+        match action {
+            Action::Skip => {}
+            Action::Told(why) => tracing::info!(file = self.file, line, "{why}"),
+            Action::Rows(rows) => {
+                // The next statement is read while the server is at this one.
+                let running = take_rows(&mut self.session, &sql, rows.count, rows.inexact);
+                let reading = step(&mut self.scanner, dump, self.file);
+                let (taken, next) = tokio::join!(running, reading);
+                taken.map_err(what)?;
+                self.rows += rows.count;
+                return next;
+            }
+            Action::Computed(rows) => {
+                for (lot, count) in rows.in_lots(&sql) {
+                    take_rows(&mut self.session, &lot, count, rows.inexact)
+                        .await
+                        .map_err(what)?;
+                }
+                self.rows += rows.count;
+            }
+            Action::View(text) => match run(&mut self.session, &text).await {
+                Ok(()) => {}
+                // No such table, a stand-in that cannot be checked, a view of what is not there.
+                Err(error) if matches!(errors::code(&error), Some(1146 | 1356 | 1368)) => {
+                    let settings = self.settings().await?;
+                    self.waiting.push(View {
+                        line,
+                        text,
+                        settings,
+                        error,
+                    });
+                }
+                Err(error) => return Err(what(error)),
+            },
+            Action::Run(text) => {
+                run(&mut self.session, &text).await.map_err(what)?;
+            }
+            Action::Early(text) => {
+                self.session.run("SET SESSION timestamp = 1").await?;
+                run(&mut self.session, &text).await.map_err(what)?;
+                self.session.run("SET SESSION timestamp = DEFAULT").await?;
+            }
+            Action::Mode => {
+                run(&mut self.session, &sql).await.map_err(what)?;
+                let mode = self.session.query_one("SELECT @@sql_mode").await?.text(0)?;
+                self.dialect = Dialect::of(&mode);
+                self.scanner.set_dialect(self.dialect);
+            }
+        }
+        step(&mut self.scanner, dump, self.file).await
+    }
+
+    /// What a view is made with.
+    async fn settings(&mut self) -> Result<String> {
+        let row = self
+            .session
+            .query_one("SELECT @@character_set_client, @@collation_connection, @@sql_mode")
+            .await?;
+        Ok(format!(
+            "SET SESSION character_set_client = {}, collation_connection = {}, sql_mode = {}",
+            row.text(0)?,
+            row.text(1)?,
+            literal(&row.text(2)?)
+        ))
+    }
+
+    /// Makes the views that were waiting, as long as any can be made.
+    async fn make_waiting(&mut self) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            let mut failed = Vec::new();
+            for mut view in waiting {
+                self.session.run(&view.settings).await?;
+                if let Err(error) = run(&mut self.session, &view.text).await {
+                    view.error = error;
+                    failed.push(view);
+                }
+            }
+            if failed.len() == before {
+                let Some(View {
+                    line, text, error, ..
+                }) = failed.into_iter().next()
+                else {
+                    break;
+                };
+                return Err(error
+                    .within(format!("{}:{line}", self.file))
+                    .hint(format!("the statement was: {}", told(&text))));
+            }
+            waiting = failed;
+        }
+        Ok(())
+    }
+
+    /// A dump of the other line of servers would lose what this one does not know, in comments that it skips.
+    fn check_server(&mut self) -> Result<()> {
+        if self.checked {
+            return Ok(());
+        }
+        let Some(text) = self.allowed.server() else {
+            return Ok(());
+        };
+        self.checked = true;
+        let Ok(dumped) = Version::parse(text) else {
+            return Ok(());
+        };
+        let here = self.session.version();
+        if dumped.flavour != here.flavour {
+            return Err(Error::new(
+                Kind::Config,
+                format!(
+                    "the dump {} is of {} {} and the target {} {}: their definitions differ (JSON, collations, sequences, system versioning, accounts), so a copy cannot be equal",
+                    self.file, dumped.flavour, dumped.text, here.flavour, here.text
+                ),
+            )
+            .hint("use a target of the dump's kind"));
+        }
+        if (here.number.0, here.number.1) < (dumped.number.0, dumped.number.1) {
+            tracing::warn!(
+                dump = dumped.text,
+                target = here.text,
+                "the target's server is older than the dump's: what it does not know is refused"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Cuts the next statement.
+async fn step(scanner: &mut Scanner, dump: &mut Dump, file: &str) -> Result<Option<Place>> {
+    loop {
+        match scanner.step().map_err(|flaw| broken(file, &flaw))? {
+            Step::Statement(line, range) => return Ok(Some(Place { line, range })),
+            Step::More => match dump.next().await {
+                Some(piece) => {
+                    scanner.feed(&piece.map_err(|error| error.within(file.to_owned()))?);
+                }
+                None => scanner.end(),
+            },
+            Step::End => return Ok(None),
+        }
+    }
+}
+
+fn broken(file: &str, flaw: &Flaw) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!("{file}:{} cannot be read: {}", flaw.line, flaw.what),
+    )
+    .hint("the dump is cut off or damaged; take another one")
+}
+
+/// A statement for an error. Rows are nobody's business.
+fn told(sql: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&sql[..sql.len().min(2000)]).into_owned();
+    if !super::values::begins_rows(sql) {
+        return shortened(&text);
+    }
+    let upper = text.to_ascii_uppercase();
+    let end = upper.find("VALUE").unwrap_or(upper.len().min(40));
+    format!(
+        "{} ...",
+        shortened(text.get(..end).unwrap_or("INSERT").trim())
+    )
+}
+
+async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {
+    match session.execute_bytes(sql).await {
+        Ok(_) => Ok(()),
+        // A comment that is nothing to this server.
+        Err(error) if errors::code(&error) == Some(1065) => Ok(()),
+        // Options or rows that InnoDB's strict mode refuses, which the source's did not.
+        Err(error) if matches!(errors::code(&error), Some(1005 | 1031 | 1118 | 1478)) => {
+            let loosened = session.run("SET SESSION innodb_strict_mode = OFF").await;
+            if loosened.is_err() {
+                return Err(error);
+            }
+            let made = session.execute_bytes(sql).await;
+            session
+                .run("SET SESSION innodb_strict_mode = DEFAULT")
+                .await?;
+            made.map(drop)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// All of the rows, and each as it is.
+async fn take_rows(session: &mut Session, sql: &[u8], rows: u64, inexact: bool) -> Result<()> {
+    let all = session.execute_bytes(sql).await?;
+    let done = all.last().copied().unwrap_or(Done {
+        rows: 0,
+        warnings: 0,
+        more: false,
+    });
+    load::doubts(session, done, &KNOWN).await?;
+    if done.rows != rows && !inexact {
+        return Err(Error::new(
+            Kind::Verify,
+            format!("the server took {} of {rows} rows", done.rows),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,329 @@
+//! The rows of a dump's INSERT statements: that they are nothing but values, and how many. Pure.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr2};
+
+use super::super::lexer::Dialect;
+
+/// An INSERT or REPLACE of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Rows {
+    /// The table's name, as its bytes are.
+    pub(in super::super) table: Vec<u8>,
+    pub(in super::super) count: u64,
+    /// It replaces rows, or leaves out those that are there: the server may take another number of them.
+    pub(in super::super) inexact: bool,
+    /// What stands before the rows.
+    head: Range<usize>,
+    /// Where some rows in a row stand, and how many they are.
+    lots: Vec<(Range<usize>, u64)>,
+}
+
+/// The warnings about so many rows are all kept by a server.
+const LOT: u64 = 500;
+
+impl Rows {
+    /// The same in several statements of fewer rows.
+    pub(super) fn in_lots(&self, sql: &[u8]) -> impl Iterator<Item = (Vec<u8>, u64)> {
+        self.lots.iter().map(|(place, rows)| {
+            let text = [&sql[self.head.clone()], b" ", &sql[place.clone()]].concat();
+            (text, *rows)
+        })
+    }
+}
+
+/// Whether a statement may be one of rows.
+pub(in super::super) fn begins_rows(sql: &[u8]) -> bool {
+    let word = sql.split(|byte| !byte.is_ascii_alphabetic()).next();
+    word.is_some_and(|word| {
+        word.eq_ignore_ascii_case(b"INSERT") || word.eq_ignore_ascii_case(b"REPLACE")
+    })
+}
+
+/// Reads such a statement to its end. `Err`: what there is in it beside values, which could do anything.
+pub(in super::super) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows, String> {
+    let mut reader = Reader {
+        sql,
+        at: 0,
+        dialect,
+    };
+    let mut inexact = reader.word().eq_ignore_ascii_case(b"REPLACE");
+    loop {
+        reader.blanks();
+        let word = reader.word();
+        match word.to_ascii_uppercase().as_slice() {
+            b"LOW_PRIORITY" | b"DELAYED" | b"HIGH_PRIORITY" => {}
+            b"IGNORE" => inexact = true,
+            b"INTO" => break,
+            _ => return Err("an INSERT of a form that dumps do not have".to_owned()),
+        }
+    }
+    reader.blanks();
+    let table = reader.name()?;
+    reader.blanks();
+    if reader.peek() == Some(b'.') {
+        return Err("rows for a table of another database".to_owned());
+    }
+    if reader.peek() == Some(b'(') {
+        reader.columns()?;
+        reader.blanks();
+    }
+    if !matches!(
+        reader.word().to_ascii_uppercase().as_slice(),
+        b"VALUES" | b"VALUE"
+    ) {
+        return Err("an INSERT of something else than values".to_owned());
+    }
+    let head = 0..reader.at;
+    let mut rows = 0;
+    let mut lots: Vec<(Range<usize>, u64)> = Vec::new();
+    loop {
+        reader.blanks();
+        let start = reader.at;
+        reader.row()?;
+        rows += 1;
+        match lots.last_mut() {
+            Some((place, count)) if *count < LOT => {
+                place.end = reader.at;
+                *count += 1;
+            }
+            _ => lots.push((start..reader.at, 1)),
+        }
+        reader.blanks();
+        match reader.peek() {
+            Some(b',') => reader.at += 1,
+            None => break,
+            Some(_) => return Err("more than rows in an INSERT".to_owned()),
+        }
+    }
+    Ok(Rows {
+        table,
+        count: rows,
+        inexact,
+        head,
+        lots,
+    })
+}
+
+struct Reader<'a> {
+    sql: &'a [u8],
+    at: usize,
+    dialect: Dialect,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.sql.get(self.at).copied()
+    }
+
+    fn blanks(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+    }
+
+    fn word(&mut self) -> &'a [u8] {
+        let rest = &self.sql[self.at..];
+        let length = rest
+            .iter()
+            .position(|&byte| !is_word(byte))
+            .unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
+    fn name(&mut self) -> Result<Vec<u8>, String> {
+        match self.peek() {
+            Some(quote @ (b'`' | b'"')) if quote == b'`' || self.dialect.ansi_quotes => {
+                let mut name = Vec::new();
+                self.at += 1;
+                loop {
+                    let rest = &self.sql[self.at..];
+                    let Some(end) = memchr(quote, rest) else {
+                        return Err("a quoted name that does not end".to_owned());
+                    };
+                    name.extend_from_slice(&rest[..end]);
+                    self.at += end + 1;
+                    if self.peek() != Some(quote) {
+                        return Ok(name);
+                    }
+                    name.push(quote);
+                    self.at += 1;
+                }
+            }
+            _ => {
+                let word = self.word();
+                if word.is_empty() {
+                    Err("an INSERT without a table's name".to_owned())
+                } else {
+                    Ok(word.to_vec())
+                }
+            }
+        }
+    }
+
+    /// `(a, b)`, or `()`.
+    fn columns(&mut self) -> Result<(), String> {
+        self.at += 1;
+        loop {
+            self.blanks();
+            match self.peek() {
+                Some(b')') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b',') => self.at += 1,
+                _ => drop(self.name()?),
+            }
+        }
+    }
+
+    /// `(1, 'a', NULL)`. There is nothing that could be called or asked: no name, no parenthesis, no variable.
+    fn row(&mut self) -> Result<(), String> {
+        if self.peek() != Some(b'(') {
+            return Err("an INSERT of something else than values".to_owned());
+        }
+        self.at += 1;
+        loop {
+            let Some(byte) = self.peek() else {
+                return Err("a row that does not end".to_owned());
+            };
+            match byte {
+                b')' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b',' | b'+' | b'-' | b'.' => self.at += 1,
+                b'\'' => self.string(byte)?,
+                b'"' if !self.dialect.ansi_quotes => self.string(byte)?,
+                _ if byte.is_ascii_whitespace() => self.at += 1,
+                _ if is_word(byte) => {
+                    let word = self.word();
+                    if !is_value(word) {
+                        return Err(format!(
+                            "`{}` among the values of an INSERT",
+                            String::from_utf8_lossy(&word[..word.len().min(64)])
+                        ));
+                    }
+                }
+                // A function's arguments, a query, a variable, a name, a comment.
+                _ => return Err("something else than values in an INSERT".to_owned()),
+            }
+        }
+    }
+
+    fn string(&mut self, quote: u8) -> Result<(), String> {
+        self.at += 1;
+        loop {
+            let rest = self.sql.get(self.at..).unwrap_or_default();
+            let found = if self.dialect.no_backslash {
+                memchr(quote, rest)
+            } else {
+                memchr2(quote, b'\\', rest)
+            };
+            match found {
+                // One that is doubled opens the next string, which comes to the same.
+                Some(place) if rest[place] == quote => {
+                    self.at += place + 1;
+                    return Ok(());
+                }
+                Some(place) => self.at += place + 2,
+                None => return Err("a string that does not end".to_owned()),
+            }
+        }
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+/// A number, also a hexadecimal one, a constant, a character set that introduces a string, or the letter before one.
+fn is_value(word: &[u8]) -> bool {
+    word[0].is_ascii_digit()
+        || (word[0] == b'_' && word.len() > 1)
+        || [&b"NULL"[..], b"DEFAULT", b"TRUE", b"FALSE", b"X", b"B", b"N"]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+        // 1.5e+10 has its exponent behind the point.
+        || (word.len() > 1 && matches!(word[0], b'e' | b'E') && word[1..].iter().all(u8::is_ascii_digit))
+        || word.eq_ignore_ascii_case(b"e")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(sql: &[u8]) -> Result<Rows, String> {
+        assert!(begins_rows(sql));
+        read(sql, Dialect::default())
+    }
+
+    #[test]
+    fn rows_of_every_kind_of_value_are_counted() {
+        for (sql, count) in [
+            (&b"INSERT INTO `t` VALUES (1,'a(),\\'(',NULL),\n(-1.5e+10,_binary 'x\\\\\xff(',0x00FF)"[..], 2),
+            (b"INSERT  IGNORE INTO t (`a``)`, b) VALUES (.5,''''),(x'00',b'1'),(_utf8mb4\"it's\",DEFAULT)", 3),
+            (b"REPLACE INTO `t` VALUES ()", 1),
+            (b"insert into `t`(`a`) value (1E5) ,\n (TRUE)", 2),
+        ] {
+            let found = rows(sql).unwrap_or_else(|why| panic!("{why}"));
+            assert_eq!((found.table.as_slice(), found.count), (&b"t"[..], count));
+        }
+        assert_eq!(
+            rows(b"INSERT INTO `a``b` VALUES (1)").unwrap().table,
+            b"a`b"
+        );
+    }
+
+    #[test]
+    fn rows_in_lots_are_the_same_rows() {
+        let values: Vec<String> = (0..1234).map(|at| format!("({at},'),(')")).collect();
+        let sql = format!("INSERT INTO `t` (`a`, `b`) VALUES\n{}", values.join(",\n"));
+        let all = rows(sql.as_bytes()).unwrap();
+        let lots: Vec<_> = all.in_lots(sql.as_bytes()).collect();
+        let counts: Vec<u64> = lots.iter().map(|(_, rows)| *rows).collect();
+        assert_eq!(counts, [500, 500, 234]);
+        let mut again = Vec::new();
+        for (text, _) in lots {
+            let text = String::from_utf8(text).unwrap();
+            let values = text
+                .strip_prefix("INSERT INTO `t` (`a`, `b`) VALUES ")
+                .unwrap();
+            again.push(values.to_owned());
+        }
+        assert_eq!(again.join(",\n"), values.join(",\n"));
+    }
+
+    #[test]
+    fn whatever_is_no_value_is_refused() {
+        for sql in [
+            &b"INSERT INTO t SELECT * FROM other.t"[..],
+            b"INSERT INTO other.t VALUES (1)",
+            b"INSERT INTO `other` . `t` VALUES (1)",
+            b"INSERT INTO t VALUES (sleep(1))",
+            b"INSERT INTO t VALUES ((SELECT 1))",
+            b"INSERT INTO t VALUES (@a)",
+            b"INSERT INTO t VALUES (a)",
+            b"INSERT INTO t VALUES (`a`)",
+            b"INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = other.f()",
+            b"INSERT INTO t VALUES (1), SELECT",
+            b"INSERT INTO t VALUES (/*! f( */ 1)",
+            b"INSERT INTO t SET a = 1",
+            b"INSERT t VALUES (1)",
+            b"INSERT INTO t VALUES (1",
+            b"INSERT INTO t VALUES ('a)",
+        ] {
+            assert!(rows(sql).is_err(), "{}", String::from_utf8_lossy(sql));
+        }
+    }
+
+    #[test]
+    fn the_sql_mode_says_what_a_string_is() {
+        let ansi = Dialect::of("ANSI_QUOTES,NO_BACKSLASH_ESCAPES");
+        assert!(read(b"INSERT INTO \"t\" VALUES ('\\')", ansi).is_ok());
+        assert!(read(b"INSERT INTO t VALUES (\"a\")", ansi).is_err());
+        assert!(rows(b"INSERT INTO t VALUES ('\\')").is_err());
+    }
+}

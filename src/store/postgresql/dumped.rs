@@ -1,0 +1,187 @@
+//! Whole dumps: restored by `pg_restore` into a database of its own beside incoming, and written by `pg_dump`.
+//!
+//! A dump is SQL that somebody else wrote, and is restored with all the rights of the target's user. So its head, where all
+//! of its statements are, is read first, and what is not about its own database is refused or left out.
+
+mod counting;
+mod fitting;
+mod head;
+mod inside;
+mod restoring;
+mod staging;
+mod writing;
+
+use bytes::BytesMut;
+use futures_util::TryStreamExt;
+use futures_util::stream::{self, StreamExt};
+
+use self::fitting::Left;
+use self::head::{Head, Trouble, shown};
+use self::restoring::PgRestore;
+use self::staging::Staged;
+use super::publish::Names;
+use super::roles::Roles;
+use super::source::Source as Postgresql;
+use super::{survey, target};
+use crate::config::job::{Roles as Wanted, Task};
+use crate::error::{Error, Kind, Result};
+use crate::store::dump::{Dump, Dumping};
+use crate::store::{Context, Definitions, Server, Source, Survey, Unable};
+
+/// The longest head that is gathered: far more than any schema's.
+const LONGEST_HEAD: usize = 1 << 30;
+
+/// What dumps cannot do: nothing but what no dump can.
+pub(in crate::store) fn unable(_task: &Task) -> Vec<Unable> {
+    Vec::new()
+}
+
+/// Restores a dump in `pg_dump`'s custom format.
+pub(in crate::store) async fn restore(
+    task: &Task,
+    context: &Context,
+    dump: Dump,
+    name: &str,
+) -> Result<Box<dyn Source>> {
+    let address = super::address(&task.target, context, "target").await?;
+    let admin = target::administer(&address).await?;
+    let names = Names::new(address.database(), context.claim.short());
+    let (mut head, rest) = cut(dump, name).await?;
+    let within = |error: Error| error.within(name);
+    let (number, version) = survey::version(&admin).await?;
+    let server = Server {
+        kind: task.kind,
+        version,
+        major: number / 10_000,
+    };
+    if let Some(major) = head.server_major() {
+        survey::refuse_older(major, &shown(&head.server), &server).map_err(within)?;
+    }
+    let program = PgRestore::find(&head, server.major).await.map_err(within)?;
+    let owner = super::incoming::owner_of(&admin, &names.live).await?;
+    let roles = Roles::load(&admin, number, owner.as_deref(), task.roles).await?;
+    if task.roles == Wanted::Fail {
+        fitting::refuse_missing(&head, &roles, name)?;
+    }
+    staging::create(&admin, &names, &head, server.major)
+        .await
+        .map_err(within)?;
+    let left = fitting::fit(&mut head, &roles, server.major).map_err(within)?;
+    tell(&left);
+    tracing::info!(dump = name, "restoring the dump beside live");
+    let begun = std::time::Instant::now();
+    let into = address.beside(&names.staging, "staging");
+    program
+        .run(&into, server.major, &head, rest)
+        .await
+        .map_err(within)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    tracing::info!(dump = name, seconds, "the dump is restored");
+    staging::settle(&admin, &names).await?;
+    let staged = Staged::open(admin, &address, &names, context).await?;
+    Ok(Box::new(staged))
+}
+
+fn tell(left: &Left) {
+    for (owner, objects) in &left.owners {
+        let owner = owner.as_str();
+        tracing::warn!(
+            objects,
+            owner,
+            "the target's user cannot give objects to their owner in the dump; mapped to another role"
+        );
+    }
+    for (role, grants) in &left.grants {
+        tracing::warn!(
+            grants,
+            role,
+            "grants of the dump for a role that the target lacks were skipped"
+        );
+    }
+    for object in &left.superuser {
+        tracing::info!(object, "only a superuser may restore this; it is left out");
+    }
+}
+
+/// Cuts a dump into its head and what follows it.
+async fn cut(mut dump: Dump, name: &str) -> Result<(Head, Dump)> {
+    let mut read = BytesMut::new();
+    let mut try_at = 0;
+    loop {
+        let more = dump.try_next().await.map_err(|error| error.within(name))?;
+        let ended = more.is_none();
+        read.extend_from_slice(&more.unwrap_or_default());
+        if !ended && read.len() < try_at.max(512) {
+            continue;
+        }
+        match Head::parse(&read) {
+            Ok((head, length)) => {
+                let rows = read.split_off(length).freeze();
+                return Ok((head, stream::iter([Ok(rows)]).chain(dump).boxed()));
+            }
+            // It is read anew each time.
+            Err(Trouble::Short) if !ended && read.len() < LONGEST_HEAD => try_at = read.len() * 2,
+            Err(Trouble::Short) if read.is_empty() => {
+                return Err(Error::new(Kind::Verify, format!("{name} is empty"))
+                    .hint("look at how it was written"));
+            }
+            Err(Trouble::Short) => {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!("{name} is not whole: it breaks off before its first row"),
+                )
+                .hint("take another one with `snapshot` or `at`, and look at how this one was written"));
+            }
+            Err(Trouble::Wrong(why)) => {
+                let what = what_it_is(&read).unwrap_or(&why);
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!("{name} is not a dump of PostgreSQL in the custom format: {what}"),
+                )
+                .hint(
+                    "check the task's `kind`, and that it is written by pg_dump --format=custom",
+                ));
+            }
+        }
+    }
+}
+
+/// What else somebody may have put there.
+fn what_it_is(bytes: &[u8]) -> Option<&'static str> {
+    let starts = [
+        (&b"-- MySQL dump"[..], "it is a dump of MySQL"),
+        (b"-- MariaDB dump", "it is a dump of MariaDB"),
+        (b"/*M!999999", "it is a dump of MariaDB"),
+        (b"--\n-- PostgreSQL database", "it is plain SQL of pg_dump"),
+        (b"\x6d\xe2\x99\x81", "it is an archive of mongodump"),
+        (b"SQLite format 3\0", "it is an SQLite database"),
+        (b"\x28\xb5\x2f\xfd", "it is compressed by zstd"),
+        (b"BZh", "it is compressed by bzip2"),
+        (b"\x1f\x8b", "it is compressed twice"),
+    ];
+    let found = starts.iter().find(|(start, _)| bytes.starts_with(start));
+    if let Some((_, what)) = found {
+        return Some(what);
+    }
+    (bytes.get(257..262) == Some(b"ustar")).then_some("it is a tar archive")
+}
+
+/// Dumps a source.
+pub(in crate::store) async fn dump(
+    _task: &Task,
+    _context: &Context,
+    source: &dyn Source,
+    survey: &Survey,
+) -> Result<Dumping> {
+    let source = source.as_any().downcast_ref::<Postgresql>();
+    match (source, &survey.definitions) {
+        (Some(source), Definitions::Postgresql(definitions)) => {
+            writing::start(source, definitions, &survey.parts).await
+        }
+        #[allow(unreachable_patterns)]
+        _ => Err(Error::new(
+            Kind::Internal,
+            "the source is no PostgreSQL database",
+        )),
+    }
+}

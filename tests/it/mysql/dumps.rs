@@ -1,0 +1,535 @@
+//! Dumps of `mariadb-dump` and `mysqldump`: restored beside live to be copied from, and written by those tools.
+
+use std::process::Command;
+
+use bytes::Bytes;
+use envsyncd::error::{Error, Result};
+use envsyncd::store::dump::{self, Dump};
+use envsyncd::store::{self, Source, Target};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::Scene;
+use super::portable::{EVERYTHING, ORACLE, order, run};
+use crate::support::job::Job;
+use crate::support::mysql::{Server, Version, shared};
+use crate::support::postgres::{Must, tools};
+
+const FILE: &str = "2026-01-01T01:02:03-app.gz";
+
+/// What the real tool writes of production, with GOV.UK's options and these.
+fn dumped(scene: &Scene<'_>, options: &[&str]) -> Vec<u8> {
+    dumped_by("mariadb-dump", scene, options)
+}
+
+fn dumped_by(program: impl AsRef<std::ffi::OsStr>, scene: &Scene<'_>, options: &[&str]) -> Vec<u8> {
+    let output = Command::new(program)
+        .args(["--no-defaults", "--user=root", "--single-transaction"])
+        .arg(format!("--socket={}", scene.source.socket().display()))
+        .args(options)
+        .arg(&scene.from)
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .expect("the tool");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaints}");
+    output.stdout
+}
+
+/// In pieces of this length.
+fn pieces(dump: Vec<u8>, cut: usize) -> Dump {
+    let pieces: Vec<Result<Bytes>> = dump
+        .chunks(cut)
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .collect();
+    stream::iter(pieces).boxed()
+}
+
+/// Pulls a dump as a run does.
+async fn pull(scene: &Scene<'_>, job: &Job, dump: Dump) -> Result<()> {
+    let (task, context) = order(scene, "pull", job);
+    let target = store::open_target(&task, &context).await?;
+    target.lock().await?;
+    target.sweep().await?;
+    let pulled = async {
+        let source = dump::restore(&task, &context, dump, FILE).await?;
+        let copied = copy(&*source, &*target).await;
+        source.close().await;
+        copied?;
+        // It is asked whether it is lost, and closed again.
+        source.close().await;
+        target.publish().await?;
+        target.settle().await
+    }
+    .await;
+    if pulled.is_err() {
+        target.discard().await?;
+    }
+    target.close().await;
+    pulled
+}
+
+async fn copy(source: &dyn Source, target: &dyn Target) -> Result<()> {
+    let survey = source.survey(&target.server().await?).await?;
+    target.check(&survey).await?;
+    target.prepare(&survey).await?;
+    for part in survey.parts.iter() {
+        target.write(part, source.read(part).await?).await?;
+    }
+    for part in survey.whole() {
+        for step in target.steps_after(&part) {
+            target.build(&step).await?;
+        }
+    }
+    target.finish().await?;
+    let differences = source
+        .catalogue()
+        .await?
+        .differences(&target.catalogue().await?);
+    assert!(differences.is_empty(), "{differences:?}");
+    for part in survey.whole() {
+        assert_eq!(
+            source.checksum(&part).await?,
+            target.checksum(&part).await?,
+            "{}",
+            part.label()
+        );
+    }
+    Ok(())
+}
+
+/// What the store's own tool writes for us of production.
+async fn push(scene: &Scene<'_>, job: &Job) -> Result<(Vec<u8>, u64)> {
+    let (task, context) = order(scene, "push", job);
+    let source = store::open_source(&task, &context).await?;
+    let survey = source.survey(&store::Server::archive(task.kind)).await?;
+    let dumping = dump::dump(&task, &context, &*source, &survey).await?;
+    let bytes: Vec<Bytes> = dumping.bytes.try_collect().await?;
+    source.close().await;
+    let rows = dumping.rows.lock().expect("no panic").values().sum();
+    Ok((bytes.concat(), rows))
+}
+
+/// A job that copies exactly.
+fn exact(scene: &Scene<'_>) -> Job {
+    scene
+        .job()
+        .task("definer = \"keep\"")
+        .task("events = \"keep\"")
+}
+
+#[track_caller]
+fn refused<T>(outcome: Result<T>) -> Error {
+    match outcome {
+        Ok(_) => panic!("it was not refused"),
+        Err(error) => error,
+    }
+}
+
+/// All but the views whose tables are gone: the tool stops at those.
+fn everything(scene: &Scene<'_>) {
+    scene.source(EVERYTHING);
+    scene.source("DROP VIEW broken, on_broken");
+}
+
+#[test]
+fn a_dump_of_everything_is_restored_to_what_it_was_however_it_is_cut() {
+    let scene = Scene::empty();
+    everything(&scene);
+    let options = [
+        "--routines",
+        "--triggers",
+        "--events",
+        "--hex-blob",
+        "--dump-history",
+    ];
+    let dump = dumped(&scene, &options);
+    for cut in [5, 1 << 16] {
+        run(pull(&scene, &exact(&scene), pieces(dump.clone(), cut))).expect("a pull");
+        scene.assert_same();
+    }
+    assert!(scene.beside_live().len() <= 1, "{:?}", scene.beside_live());
+}
+
+#[test]
+fn a_dump_with_bytes_as_they_are_is_restored_to_what_it_was() {
+    let scene = Scene::empty();
+    scene.source(
+        "CREATE TABLE b (id int PRIMARY KEY, b longblob, v varbinary(300), p point, bits bit(12), t text, l varchar(20) CHARACTER SET latin1);
+         INSERT INTO b SELECT seq, REPEAT(CHAR(seq), 3), CONCAT('''\\\\', CHAR(seq USING binary), ';'), POINT(seq, 2), seq, 'größe;\n''\"\\\\', 'é' FROM seq_0_to_255;",
+    );
+    for options in [
+        &[][..],
+        &["--default-character-set=latin1"],
+        &["--skip-extended-insert", "--complete-insert"],
+    ] {
+        let dump = dumped(&scene, options);
+        run(pull(&scene, &exact(&scene), pieces(dump, 1000))).expect("a pull");
+        scene.assert_same();
+    }
+}
+
+#[test]
+fn a_dump_that_names_its_database_and_drops_it_touches_neither_that_nor_live() {
+    let scene = Scene::new();
+    // Of the same name, where it is restored.
+    scene.target.create_db(&scene.from);
+    scene
+        .target
+        .sql(&scene.from, "CREATE TABLE users (mine int)");
+    let dump = dumped(&scene, &["--add-drop-database", "--databases"]);
+    run(pull(&scene, &scene.job(), pieces(dump, 4096))).expect("a pull");
+    scene.live_is_new();
+    assert_eq!(scene.target.tables(&scene.from), ["users"]);
+}
+
+#[test]
+fn whatever_reaches_out_of_the_restored_database_is_refused_with_its_line() {
+    let scene = Scene::new();
+    let dump = String::from_utf8(dumped(&scene, &[])).expect("text");
+    let (start, end) = dump.split_once("UNLOCK TABLES;\n").expect("two tables");
+    let line = start.lines().count() + 2;
+    for (sql, why) in [
+        (format!("USE {}", scene.to), "reach out"),
+        (format!("DROP DATABASE {}", scene.to), "reach out"),
+        (format!("CREATE DATABASE {}_x", scene.to), "reach out"),
+        (format!("DROP TABLE {}.users", scene.to), "another database"),
+        (
+            format!("INSERT INTO {}.users VALUES (9, 'x')", scene.to),
+            "another database",
+        ),
+        (
+            "/*!40000 GRANT ALL ON *.* TO eve */".to_owned(),
+            "no such statement",
+        ),
+        ("CREATE USER eve".to_owned(), "of this kind"),
+        ("SET GLOBAL max_connections = 1".to_owned(), "do not set"),
+        ("FLUSH TABLES".to_owned(), "no such statement"),
+        ("system rm -rf /tmp/x".to_owned(), "no such statement"),
+        ("\\! ls".to_owned(), "command of the client"),
+    ] {
+        let damaged = format!("{start}UNLOCK TABLES;\n{sql};\n{end}");
+        let error = refused(run(pull(
+            &scene,
+            &scene.job(),
+            pieces(damaged.into(), 4096),
+        )));
+        let said = error.to_string();
+        assert!(said.contains(&format!("{FILE}:{line}")), "{said}");
+        assert!(said.contains(why), "{said}");
+        scene.live_is_old();
+        scene.nothing_is_left();
+    }
+}
+
+#[test]
+fn a_dump_that_is_cut_off_anywhere_is_no_dump() {
+    let scene = Scene::new();
+    let dump = dumped(&scene, &[]);
+    let text = String::from_utf8(dump.clone()).expect("text");
+    let lines: Vec<usize> = text.match_indices(";\n").map(|(at, _)| at + 2).collect();
+    let mut ends: Vec<usize> = lines.iter().step_by(4).copied().collect();
+    ends.extend([0, 1, dump.len() / 2, dump.len() / 3, dump.len() - 60]);
+    for end in ends {
+        let error = refused(run(pull(
+            &scene,
+            &scene.job(),
+            pieces(dump[..end].to_vec(), 4096),
+        )));
+        assert!(error.to_string().contains(FILE), "{error}");
+        scene.live_is_old();
+    }
+    scene.nothing_is_left();
+}
+
+#[test]
+fn a_damaged_statement_ends_the_run_and_its_rows_are_not_told() {
+    let scene = Scene::new();
+    let dump = String::from_utf8(dumped(&scene, &[])).expect("text");
+    for (from, to, part) in [
+        ("(7,'new')", "(7,secret_word)", "among the values"),
+        ("(7,'new')", "(7,'new','secret_word')", "Column count"),
+        ("(7,'new')", "(6,'secret_word')", "Duplicate entry"),
+        (
+            "`email` text NOT NULL",
+            "`email` texts NOT NULL",
+            "Unknown data type",
+        ),
+    ] {
+        assert!(dump.contains(from), "{dump}");
+        let damaged = dump.replacen(from, to, 1);
+        let error = refused(run(pull(
+            &scene,
+            &scene.job(),
+            pieces(damaged.into(), 4096),
+        )));
+        let said = error.to_string();
+        assert!(said.contains(FILE) && said.contains(part), "{said}");
+        assert!(!said.contains("'secret_word'"), "{said}");
+        scene.live_is_old();
+    }
+    // A value that does not fit is not made to fit.
+    let damaged = dump.replacen("(7,'new')", "(99999999999,'new')", 1);
+    let error = refused(run(pull(
+        &scene,
+        &scene.job(),
+        pieces(damaged.into(), 4096),
+    )));
+    assert!(error.to_string().contains("as they are"), "{error}");
+    scene.live_is_old();
+    scene.nothing_is_left();
+}
+
+#[test]
+fn an_error_of_the_stream_ends_the_run_with_live_as_it_was() {
+    let scene = Scene::new();
+    let dump = dumped(&scene, &[]);
+    let half = Bytes::copy_from_slice(&dump[..dump.len() / 2]);
+    let broken = stream::iter([
+        Ok(half),
+        Err(Error::new(
+            envsyncd::error::Kind::Connection,
+            "the bucket is away",
+        )),
+    ]);
+    let error = refused(run(pull(&scene, &scene.job(), broken.boxed())));
+    assert!(error.to_string().contains("the bucket is away"), "{error}");
+    scene.live_is_old();
+    scene.nothing_is_left();
+}
+
+#[test]
+fn what_a_killed_run_had_restored_is_swept_by_the_next_one() {
+    let scene = Scene::new();
+    let dump = dumped(&scene, &[]);
+    let half = Bytes::copy_from_slice(&dump[..dump.len() / 2]);
+    run(async {
+        let (task, context) = order(&scene, "pull", &scene.job());
+        let target = store::open_target(&task, &context).await.expect("a target");
+        target.lock().await.expect("the lock");
+        let endless = stream::iter([Ok(half.clone())]).chain(stream::pending());
+        let restoring = dump::restore(&task, &context, endless.boxed(), FILE);
+        let soon = std::time::Duration::from_secs(2);
+        assert!(tokio::time::timeout(soon, restoring).await.is_err());
+        assert_eq!(scene.beside_live().len(), 1);
+        // What was ended half-way, but not killed, is dropped by its own run.
+        target.discard().await.expect("nothing to keep it");
+        assert_eq!(scene.beside_live(), Vec::<String>::new());
+        let endless = stream::iter([Ok(half)]).chain(stream::pending());
+        let restoring = dump::restore(&task, &context, endless.boxed(), FILE);
+        assert!(tokio::time::timeout(soon, restoring).await.is_err());
+        target.close().await;
+    });
+    assert_eq!(scene.beside_live().len(), 1);
+    run(pull(&scene, &scene.job(), pieces(dump, 4096))).expect("a pull");
+    scene.live_is_new();
+    assert!(
+        !scene
+            .beside_live()
+            .iter()
+            .any(|name| name.contains("_staging_")),
+        "{:?}",
+        scene.beside_live()
+    );
+}
+
+#[test]
+fn a_pull_s_options_hold_for_a_dump_as_for_a_sync() {
+    let scene = Scene::new();
+    scene.source(
+        "CREATE TABLE cache_one (a int PRIMARY KEY); INSERT INTO cache_one VALUES (1);
+         CREATE TABLE audit (id int AUTO_INCREMENT PRIMARY KEY, what text); INSERT INTO audit (what) VALUES ('a'), ('b');
+         CREATE TABLE hooks (id int PRIMARY KEY, url text); INSERT INTO hooks VALUES (1, 'production');
+         CREATE DEFINER = 'nobody'@'nowhere' SQL SECURITY DEFINER VIEW v AS SELECT id FROM users;
+         CREATE DEFINER = 'nobody'@'nowhere' TRIGGER tr BEFORE INSERT ON audit FOR EACH ROW SET NEW.what = 'fired';
+         CREATE DEFINER = 'nobody'@'nowhere' EVENT e ON SCHEDULE EVERY 1 SECOND DO DELETE FROM users;",
+    );
+    scene.live("CREATE TABLE hooks (id int PRIMARY KEY, url text); INSERT INTO hooks VALUES (9, 'staging')");
+    let dump = dumped(&scene, &["--routines", "--events"]);
+    let job = scene
+        .modest_job()
+        .task("exclude = [\"cache_*\"]")
+        .task("schema_only = [\"audit\"]")
+        .task("keep = [\"hooks\"]")
+        .task("mode = \"overlay\"");
+    run(pull(&scene, &job, pieces(dump, 4096))).expect("a pull");
+    scene.live_is_new();
+    assert_eq!(
+        scene.target.tables(&scene.to),
+        ["audit", "hooks", "only_live", "orders", "users"]
+    );
+    assert_eq!(
+        scene.live(
+            "SELECT (SELECT count(*) FROM audit), (SELECT url FROM hooks), (SELECT count(*) FROM v)"
+        ),
+        "0|staging|200"
+    );
+    assert_eq!(
+        scene.live(
+            "SELECT status, definer FROM information_schema.events WHERE event_schema = DATABASE()"
+        ),
+        "DISABLED|owner@%"
+    );
+}
+
+#[test]
+fn a_dump_of_another_maker_is_refused() {
+    let scene = Scene::new();
+    let dump = String::from_utf8(dumped(&scene, &[])).expect("text");
+    let version = dump
+        .lines()
+        .find(|line| line.starts_with("-- Server version"))
+        .expect("a version");
+    let other = dump.replace(version, "-- Server version\t8.0.35");
+    let error = refused(run(pull(&scene, &scene.job(), pieces(other.into(), 4096)))).to_string();
+    assert!(
+        error.contains("MySQL 8.0.35") && error.contains("MariaDB"),
+        "{error}"
+    );
+    scene.live_is_old();
+    scene.nothing_is_left();
+}
+
+#[test]
+fn oracle_s_dump_is_restored_on_oracle_s_server() {
+    let start = || Server::builder().of(Version::Oracle).start();
+    let (source, target) = (start(), start());
+    let scene = Scene::without_databases(&source, &target);
+    source.create_db(&scene.from);
+    scene.source(ORACLE);
+    // What mysqldump writes of a table of computed columns alone is no SQL.
+    scene.source("DROP TABLE only_generated");
+    let dump = dumped_by(
+        tools("mysql").join("bin/mysqldump"),
+        &scene,
+        &["--routines", "--triggers", "--events"],
+    );
+    run(pull(&scene, &exact(&scene), pieces(dump, 4096))).expect("a pull");
+    scene.assert_same();
+}
+
+#[test]
+fn a_push_s_dump_is_what_the_store_s_own_client_restores_and_a_pull_too() {
+    let scene = Scene::empty();
+    everything(&scene);
+    let (dump, rows) = run(push(&scene, &exact(&scene))).expect("a push");
+    let text = String::from_utf8_lossy(&dump);
+    assert!(
+        text.trim_end()
+            .lines()
+            .last()
+            .is_some_and(|line| line.starts_with("-- Dump completed"))
+    );
+    let there = scene.source.rows(&scene.from).len() as u64;
+    assert!(rows >= there, "{rows} of {there}");
+    run(pull(&scene, &exact(&scene), pieces(dump.clone(), 4096))).expect("a pull");
+    scene.assert_same();
+    // The client alone fails at a view with a CHECK OPTION whose own view comes behind it, and at a default of a sequence,
+    // which names the database.
+    scene.source("DROP VIEW m_middle, `a ``top`, z_base; DROP TABLE numbered");
+    let (dump, _) = run(push(&scene, &exact(&scene))).expect("a push");
+    let by_hand = format!("{}_by_hand", scene.to);
+    scene.target.create_db(&by_hand);
+    let file = scene.bed.file("dump.sql", "");
+    std::fs::write(&file, &dump).expect("a file");
+    Command::new("mariadb")
+        .args(["--no-defaults", "--user=root", "--binary-mode"])
+        .arg(format!("--socket={}", scene.target.socket().display()))
+        .arg(&by_hand)
+        .stdin(std::fs::File::open(&file).expect("a file"))
+        .must("mariadb");
+    assert_eq!(scene.target.rows(&by_hand), scene.source.rows(&scene.from));
+}
+
+#[test]
+fn a_push_leaves_out_what_it_shall() {
+    let scene = Scene::new();
+    scene.source(
+        "CREATE TABLE `cache.one` (a int PRIMARY KEY); INSERT INTO `cache.one` VALUES (1);
+         CREATE TABLE audit (id int AUTO_INCREMENT PRIMARY KEY, what text); INSERT INTO audit (what) VALUES ('a'), ('b');
+         CREATE VIEW cache_view AS SELECT * FROM users; CREATE SEQUENCE cache_numbers;
+         CREATE TABLE soon_gone (a int); CREATE VIEW broken AS SELECT a FROM soon_gone; DROP TABLE soon_gone;",
+    );
+    let job = scene
+        .job()
+        .task("exclude = [\"cache*\"]")
+        .task("schema_only = [\"audit\"]");
+    let (dump, rows) = run(push(&scene, &job)).expect("a push");
+    assert_eq!(rows, 700);
+    let text = String::from_utf8_lossy(&dump);
+    assert!(text.contains("CREATE TABLE `audit`") && !text.contains("INSERT INTO `audit`"));
+    assert!(
+        !text.contains("cache") && !text.contains("broken"),
+        "{text}"
+    );
+    run(pull(&scene, &scene.job(), pieces(dump, 4096))).expect("a pull");
+    scene.live_is_new();
+    assert_eq!(scene.live("SELECT count(*) FROM audit"), "0");
+}
+
+#[test]
+fn a_push_by_a_user_with_an_odd_password_shows_it_to_nobody() {
+    let scene = Scene::new();
+    let (dump, rows) = run(push(&scene, &scene.modest_job())).expect("a push");
+    assert_eq!(rows, 700);
+    run(pull(&scene, &scene.modest_job(), pieces(dump, 4096))).expect("a pull");
+    scene.live_is_new();
+}
+
+#[test]
+fn a_tool_that_loses_the_server_in_mid_dump_makes_no_dump() {
+    let server = Server::with(&[]);
+    let scene = Scene::on(&server, &shared().target);
+    scene.source(super::BIG);
+    run(async {
+        let (task, context) = order(&scene, "push", &scene.job());
+        let source = store::open_source(&task, &context).await.expect("a source");
+        let survey = source
+            .survey(&store::Server::archive(task.kind))
+            .await
+            .expect("a survey");
+        let dumping = dump::dump(&task, &context, &*source, &survey)
+            .await
+            .expect("it starts");
+        let mut bytes = dumping.bytes;
+        bytes.next().await.expect("bytes").expect("good ones");
+        let ids = server.sql(
+            "",
+            "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT /*!40001%' AND id <> CONNECTION_ID()",
+        );
+        assert_eq!(ids.lines().count(), 1, "{ids}");
+        server.sql("", &format!("KILL {ids}"));
+        let rest: Result<Vec<Bytes>> = bytes.try_collect().await;
+        let error = refused(rest).to_string();
+        assert!(error.contains("mariadb-dump failed"), "{error}");
+        source.close().await;
+    });
+}
+
+#[test]
+fn rows_that_come_between_the_survey_and_the_dump_are_no_error() {
+    let scene = Scene::new();
+    scene.source(super::BIG);
+    run(async {
+        let (task, context) = order(&scene, "push", &scene.job());
+        let source = store::open_source(&task, &context).await.expect("a source");
+        let survey = source
+            .survey(&store::Server::archive(task.kind))
+            .await
+            .expect("a survey");
+        // Between the survey's point in time and the tool's.
+        scene.source("INSERT INTO users VALUES (201, 'new'); DELETE FROM orders WHERE id = 1");
+        let dumping = dump::dump(&task, &context, &*source, &survey)
+            .await
+            .expect("it starts");
+        let all: Result<Vec<Bytes>> = dumping.bytes.try_collect().await;
+        all.expect("a dump");
+        {
+            let rows = dumping.rows.lock().expect("no panic");
+            assert_eq!(
+                (rows["users"], rows["orders"], rows["big"]),
+                (201, 499, 40_000)
+            );
+        }
+        source.close().await;
+    });
+}
