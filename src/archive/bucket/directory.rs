@@ -100,12 +100,7 @@ impl Directory {
             if let Some(found) = root.walk(&folder, false)? {
                 root.visit(&found, &folder, &mut |_, path, name, metadata| {
                     if !is_partial(name) {
-                        let modified = metadata.modified();
-                        objects.push(Object {
-                            path: path.to_owned(),
-                            size: metadata.len(),
-                            modified: modified.map_or_else(|_| Utc::now(), DateTime::from),
-                        });
+                        objects.push(object(path, metadata));
                     }
                     Ok(())
                 })?;
@@ -123,12 +118,7 @@ impl Directory {
             let mut objects = Vec::new();
             root.each(&folder, "", &mut |_, path, name, metadata| {
                 if metadata.is_file() && !is_partial(name) {
-                    let modified = metadata.modified();
-                    objects.push(Object {
-                        path: path.to_owned(),
-                        size: metadata.len(),
-                        modified: modified.map_or_else(|_| Utc::now(), DateTime::from),
-                    });
+                    objects.push(object(path, metadata));
                 }
                 Ok(())
             })?;
@@ -329,6 +319,16 @@ async fn apart<T: Send + 'static>(
         Err(error) => {
             Err(Error::new(Kind::Internal, "work on the archive's directory died").because(error))
         }
+    }
+}
+
+/// What a file is as an object.
+fn object(path: &str, metadata: &std::fs::Metadata) -> Object {
+    let modified = metadata.modified();
+    Object {
+        path: path.to_owned(),
+        size: metadata.len(),
+        modified: modified.map_or_else(|_| Utc::now(), DateTime::from),
     }
 }
 

@@ -10,6 +10,20 @@ use super::connection::{Address, quoted};
 use super::toc::Toc;
 use crate::error::{Error, Kind, Result};
 
+/// One of the server's own programs that is to connect to this address, and to nothing that the machine's own settings say;
+/// it does not outlive us.
+pub(super) fn client(program: &Path, address: &Address) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("--no-password")
+        .envs(address.environment())
+        .env_remove("PGSERVICE")
+        .env_remove("PGPASSFILE")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
 /// `pg_dump` and its major version.
 #[derive(Debug, Clone)]
 pub(super) struct PgDump {
@@ -50,14 +64,9 @@ impl PgDump {
         without: &[(String, String)],
         encoding: &str,
     ) -> Result<Toc> {
-        let mut command = Command::new(&self.program);
+        let mut command = client(&self.program, address);
         command
-            .args([
-                "--schema-only",
-                "--format=custom",
-                "--compress=0",
-                "--no-password",
-            ])
+            .args(["--schema-only", "--format=custom", "--compress=0"])
             // Who waits for us to finish before altering a table must not make us wait for them.
             .arg("--lock-wait-timeout=10s")
             .args(["--no-publications", "--no-subscriptions"])
@@ -66,13 +75,8 @@ impl PgDump {
             .args(without.iter().map(|(schema, table)| {
                 format!("--exclude-table={}.{}", quoted(schema), quoted(table))
             }))
-            .envs(address.environment())
-            .env_remove("PGSERVICE")
-            .env_remove("PGPASSFILE")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .stdout(Stdio::piped());
         let failed = |what: &str| Error::new(Kind::Statement, format!("pg_dump {what}"));
         let mut child = command.spawn().map_err(crate::error::io(format!(
             "{} cannot be started",

@@ -6,13 +6,12 @@ use std::process::Stdio;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 
 use super::head::{Head, shown};
 use crate::error::{Error, Kind, Result};
 use crate::store::dump::Dump;
 use crate::store::postgresql::connection::Address;
-use crate::store::postgresql::dump::versions_of;
+use crate::store::postgresql::dump::{client, versions_of};
 use crate::store::statements::shortened;
 
 /// Since then `pg_restore` sets what older servers do not know, and has no option not to.
@@ -73,19 +72,14 @@ impl PgRestore {
     ) -> Result<()> {
         // Then errors do not stop it, and we do.
         let lenient = self.major >= TIMEOUTS && server_major < TIMEOUTS;
-        let mut command = Command::new(&self.program);
+        let mut command = client(&self.program, address);
         command
-            .args(["--no-password", "--no-tablespaces", "--format=custom"])
+            .args(["--no-tablespaces", "--format=custom"])
             .args((!lenient).then_some("--exit-on-error"))
             .arg(format!("--dbname={}", dbname(address.database())))
-            .envs(address.environment())
             .envs([("LC_ALL", "C"), ("PGCLIENTENCODING", "UTF8")])
-            .env_remove("PGSERVICE")
-            .env_remove("PGPASSFILE")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .stdout(Stdio::null());
         let mut child = command.spawn().map_err(crate::error::io(format!(
             "{} cannot be started",
             self.program.display()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::task::JoinHandle;
 
 use super::counting::Counter;
@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::dump::{Counted, Dumping};
 use crate::store::postgresql::Definitions;
 use crate::store::postgresql::connection::quoted;
-use crate::store::postgresql::dump::versions_of;
+use crate::store::postgresql::dump::{client, versions_of};
 use crate::store::postgresql::source::Source;
 use crate::store::{Encoding, Fate, Part};
 
@@ -52,9 +52,9 @@ pub(super) async fn start(
     let named = |option: &str, schema: &str, table: &str| {
         format!("--{option}={}.{}", quoted(schema), quoted(table))
     };
-    let mut command = Command::new(&program);
+    let mut command = client(&program, source.address());
     command
-        .args(["--format=custom", "--compress=1", "--no-password"])
+        .args(["--format=custom", "--compress=1"])
         // Who waits for us to finish before altering a table must not make us wait for them.
         .arg("--lock-wait-timeout=10s")
         .args(["--no-publications", "--no-subscriptions"])
@@ -63,14 +63,9 @@ pub(super) async fn start(
             Fate::Exclude => named("exclude-table", schema, table),
             _ => named("exclude-table-data", schema, table),
         }))
-        .envs(source.address().environment())
         .env("LC_ALL", "C")
-        .env_remove("PGSERVICE")
-        .env_remove("PGPASSFILE")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+        .stdout(Stdio::piped());
     let mut child = command.spawn().map_err(crate::error::io(format!(
         "{} cannot be started",
         program.display()
