@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::error::SqlState;
 
 use super::chain::Link;
-use super::connection::{Session, quoted};
+use super::connection::{Session, literal, quoted};
 use super::roles::{self, Mapped};
 use super::target::Target;
 use super::toc::Entry;
@@ -25,6 +26,13 @@ const ANALYZE: &str = "ANALYZE";
 const FREEZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false)";
 const FREEZE_AND_ANALYZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
 
+/// Before it freezes what is left, again.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
+
 /// Statements after which VACUUM takes all rows for committed that are: one whose commit is not on disk yet is none to it
 /// (`SetHintBits` in PostgreSQL's source). The server remembers how far that is for 32 transactions together, so those to
 /// come must not be among those that were; and a commit waits for the disk only if its transaction has written.
@@ -34,12 +42,56 @@ fn settled() -> String {
     script
 }
 
-/// Does something with tables; if that fails, with one by one, so that the error names the table.
-async fn treat(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
-    let quoted: Vec<String> = names
+fn quoted_all(names: &[&(String, String)]) -> Vec<String> {
+    names
         .iter()
         .map(|(schema, table)| format!("{}.{}", quoted(schema), quoted(table)))
-        .collect();
+        .collect()
+}
+
+/// Freezes tables' rows, and does with them what else is asked for. VACUUM passes over what anybody else has a hand on
+/// just then: a page that the checkpointer writes, rows that a client who is logging in might still look for, rows
+/// beside whose commit another one has come. What it passed over, it gets again, a few times: that is soon over.
+async fn freeze(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
+    treat(session, what, names).await?;
+    let mut left = names.to_vec();
+    for pause in PAUSES {
+        left = thawed(session, &left).await?;
+        if left.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        session.run(&settled()).await?;
+        treat(session, FREEZE, &left).await?;
+    }
+    Ok(())
+}
+
+/// Those of which some rows are not marked as visible to all.
+async fn thawed<'a>(
+    session: &Session,
+    names: &[&'a (String, String)],
+) -> Result<Vec<&'a (String, String)>> {
+    let all: Vec<String> = quoted_all(names).iter().map(|name| literal(name)).collect();
+    let sql = format!(
+        "SELECT place FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.regclass[]) WITH ORDINALITY AS t (id, place)
+         JOIN pg_catalog.pg_class ON oid = id WHERE relallvisible < relpages",
+        all.join(", ")
+    );
+    let rows = session.query(&sql, &[]).await.map_err(session.explain())?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| {
+            names
+                .get(usize::try_from(row.get::<_, i64>(0)).ok()? - 1)
+                .copied()
+        })
+        .collect())
+}
+
+/// Does something with tables; if that fails, with one by one, so that the error names the table.
+async fn treat(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
+    let quoted = quoted_all(names);
     if quoted.is_empty()
         || session
             .run(&format!("{what} {}", quoted.join(", ")))
@@ -200,7 +252,11 @@ impl Target {
         stream::iter((0..lists.len()).map(|place| async move {
             let session = self.session().await?;
             let (what, names) = &lists[place];
-            treat(&session, what, names).await?;
+            if *what == ANALYZE {
+                treat(&session, what, names).await?;
+            } else {
+                freeze(&session, what, names).await?;
+            }
             self.rest(session);
             Ok(())
         }))
@@ -249,7 +305,7 @@ impl Target {
                     .run(&format!("REFRESH MATERIALIZED VIEW {view}"))
                     .await
                     .map_err(|error| error.within(format!("{} cannot be filled", entry.label())))?;
-                treat(
+                freeze(
                     &session,
                     FREEZE_AND_ANALYZE,
                     &[&(schema, entry.tag().to_owned())],
@@ -295,7 +351,7 @@ impl Target {
                 let name = format!("{}.{}", quoted(&s.schema), quoted(&s.name));
                 format!(
                     "SELECT pg_catalog.setval({}, {}, {})",
-                    super::connection::literal(&name),
+                    literal(&name),
                     s.last_value,
                     s.is_called
                 )
