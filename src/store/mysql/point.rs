@@ -108,7 +108,8 @@ async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
     loop {
         match locker.run(sql).await {
             Ok(_) => return Ok(()),
-            Err(error) if errors::code(&error) == Some(1205) && tries < TRIES => {
+            // Whoever meets an ALTER crosswise is the one who has to give way.
+            Err(error) if matches!(errors::code(&error), Some(1205 | 1213)) && tries < TRIES => {
                 // A stage that was reached is given up, too.
                 if sql.starts_with("BACKUP") {
                     locker.run("BACKUP STAGE END").await?;
@@ -120,7 +121,7 @@ async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
                 tries += 1;
                 tokio::time::sleep(std::time::Duration::from_secs(5)).await;
             }
-            Err(error) if errors::code(&error) == Some(1205) => {
+            Err(error) if matches!(errors::code(&error), Some(1205 | 1213)) => {
                 return Err(error.hint(
                     "someone is altering tables there, or holds a lock; run the job again when they are done",
                 ));
