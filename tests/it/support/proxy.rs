@@ -23,6 +23,9 @@ pub(crate) enum Fault {
     Truncate,
 }
 
+/// How many bytes words that spring a trap may have.
+const LONGEST_TRAP: usize = 256;
+
 /// A socket in front of a server's socket.
 pub(crate) struct Proxy {
     directory: tempfile::TempDir,
@@ -110,8 +113,9 @@ impl Proxy {
         self.state.limit.store(bytes, Ordering::SeqCst);
     }
 
-    /// The first connection on which a client says this (in one piece) meets this fault.
+    /// The first connection on which a client says this meets this fault.
     pub(crate) fn trap(&self, words: &'static str, fault: Fault) {
+        assert!(words.len() <= LONGEST_TRAP, "{words} is too long");
         *self.state.trap.lock().expect("no panic") = Some((words, fault));
     }
 
@@ -155,6 +159,10 @@ impl State {
         let passed = Arc::new(AtomicU64::new(0));
         let copy = |stream: &UnixStream| stream.try_clone().expect("a file descriptor");
         let mut streams = self.streams.lock().expect("no panic");
+        // It may have gone away just now.
+        if self.cut.load(Ordering::SeqCst) {
+            return;
+        }
         streams.extend([copy(&client), copy(&server)]);
         for (from, to, asks) in [
             (copy(&client), copy(&server), true),
@@ -193,6 +201,8 @@ impl State {
 
     fn pump(&self, mut from: UnixStream, mut to: UnixStream, asks: bool, passed: &AtomicU64) {
         let mut buffer = vec![0; 16 * 1024];
+        // What was said last: words may come in two pieces.
+        let mut said = Vec::new();
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let sum = passed.fetch_add(length as u64, Ordering::SeqCst) + length as u64;
             if sum > self.limit.load(Ordering::SeqCst) {
@@ -203,7 +213,9 @@ impl State {
                 self.stalled.fetch_sub(1, Ordering::SeqCst);
             }
             match if asks {
-                self.fault(&buffer[..length])
+                said.drain(..said.len().saturating_sub(LONGEST_TRAP));
+                said.extend_from_slice(&buffer[..length]);
+                self.fault(&said)
             } else {
                 None
             } {

@@ -90,7 +90,11 @@ impl Place {
     /// A program as the server's user.
     pub(super) fn as_server(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = bare(program);
-        command.current_dir(&self.root).env("HOME", &self.root);
+        command
+            .current_dir(&self.root)
+            .env("HOME", &self.root)
+            // A server that starts removes what others have left in its directory for temporary tables, or have there.
+            .env("TMPDIR", self.root.join("tmp"));
         if let Some((uid, gid)) = self.account {
             command.uid(uid).gid(gid);
         }
