@@ -1,7 +1,6 @@
 //! One suite over every store: what a user may expect of a copy, whatever it is that is copied.
 
 mod archive;
-mod dumps;
 mod mysql;
 mod postgresql;
 mod sqlite;

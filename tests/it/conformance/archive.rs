@@ -1,27 +1,83 @@
 //! The suite through archives: each run is a push to a directory, then a pull from it.
 
+use std::marker::PhantomData;
+use std::path::Path;
+
 use super::Lab;
 use super::mysql::Mysql;
 use super::postgresql::Postgresql;
 use super::sqlite::Sqlite;
-use crate::support::job::{Bed, Job};
+use crate::support::job::{Bed, Job, toml};
 
-/// A store whose data rests in an archive on its way.
-struct Archived<L> {
-    lab: L,
-    bed: Bed,
+/// In what form data rests in an archive.
+trait Form {
+    /// The value of the endpoint's key.
+    fn endpoint(url: &str) -> String;
+
+    /// Before another one is pushed.
+    fn make_room(_archive: &Path) {}
+
+    /// What a push to it says besides.
+    fn push(job: Job) -> Job {
+        job
+    }
 }
 
-impl<L: Lab> Lab for Archived<L> {
+/// Snapshots of our own.
+struct Snapshots;
+
+impl Form for Snapshots {
+    fn endpoint(url: &str) -> String {
+        toml(url)
+    }
+
+    fn push(job: Job) -> Job {
+        job.task("verify = \"checksum\"")
+    }
+}
+
+/// Dumps of the stores' own tools.
+struct Dumps;
+
+impl Form for Dumps {
+    fn endpoint(url: &str) -> String {
+        format!(
+            "{{ url = {}, format = \"govuk\", database = \"app\" }}",
+            toml(url)
+        )
+    }
+
+    fn make_room(archive: &Path) {
+        // Two dumps of one second have one name.
+        let _ = std::fs::remove_dir_all(archive);
+    }
+}
+
+/// A store whose data rests in an archive on its way.
+struct Archived<L, F = Snapshots> {
+    lab: L,
+    bed: Bed,
+    form: PhantomData<F>,
+}
+
+impl<L: Lab, F: Form> Lab for Archived<L, F> {
     const KIND: &'static str = L::KIND;
 
     fn new() -> Self {
         let (lab, bed) = (L::new(), Bed::new());
-        Self { lab, bed }
+        Self {
+            lab,
+            bed,
+            form: PhantomData,
+        }
     }
 
     fn source_url(&self) -> String {
         format!("file://{}", self.bed.path("archive").display())
+    }
+
+    fn source_value(&self) -> String {
+        F::endpoint(&self.source_url())
     }
 
     fn target_url(&self) -> String {
@@ -45,8 +101,9 @@ impl<L: Lab> Lab for Archived<L> {
     }
 
     fn ready(&self) {
-        let push = Job::between(L::KIND, &self.lab.source_url(), &self.source_url())
-            .task("verify = \"checksum\"");
+        F::make_room(&self.bed.path("archive"));
+        let push = Job::new(L::KIND, &toml(&self.lab.source_url()), &self.source_value());
+        let push = F::push(push);
         self.bed.once(&self.bed.job("push", &push)).expect(0);
     }
 
@@ -74,4 +131,12 @@ mod of_postgresql {
 
 mod of_sqlite {
     super::super::conforms!(super::Archived<super::Sqlite>);
+}
+
+mod dumps_of_mysql {
+    super::super::conforms!(super::Archived<super::Mysql, super::Dumps>);
+}
+
+mod dumps_of_postgresql {
+    super::super::conforms!(super::Archived<super::Postgresql, super::Dumps>);
 }
