@@ -93,13 +93,6 @@ pub struct File {
     pub blocks: Vec<String>,
 }
 
-impl Stored {
-    /// Whether it is of the same table as this part: that part, or a slice beside it.
-    pub fn is_of(&self, part: &Part) -> bool {
-        self.part.schema == part.schema && self.part.name == part.name
-    }
-}
-
 impl Manifest {
     /// Reads one. What is newer than we are is refused by its version before anything else is looked at.
     pub fn parse(json: &[u8]) -> Result<Self> {

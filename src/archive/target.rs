@@ -52,10 +52,32 @@ struct State {
     taken_at: Option<DateTime<Utc>>,
     /// By the parts' numbers.
     parts: HashMap<usize, Stored>,
+    /// The numbers of each table's parts.
+    tables: HashMap<(Option<String>, String), Vec<usize>>,
     definitions: Vec<File>,
     catalogue: Option<Catalogue>,
-    sums: Vec<(Part, Checksum)>,
+    /// By the numbers of whole tables' parts.
+    sums: HashMap<usize, Checksum>,
     published: bool,
+}
+
+impl State {
+    fn add(&mut self, stored: Stored) {
+        let id = stored.part.id;
+        let table = table(&stored.part);
+        self.tables.entry(table).or_default().push(id);
+        self.parts.insert(id, stored);
+    }
+
+    /// What there is of the same table as this part: that part, or the slices beside it.
+    fn of(&self, part: &Part) -> impl Iterator<Item = &Stored> {
+        let ids = self.tables.get(&table(part)).into_iter().flatten();
+        ids.filter_map(|id| self.parts.get(id))
+    }
+}
+
+fn table(part: &Part) -> (Option<String>, String) {
+    (part.schema.clone(), part.name.clone())
 }
 
 impl Target {
@@ -133,7 +155,7 @@ impl Target {
         };
         let stored = ended
             .map_err(|error| Error::new(Kind::Internal, "a writer broke").because(error))??;
-        self.state().parts.insert(stored.part.id, stored);
+        self.state().add(stored);
         Ok(())
     }
 
@@ -160,11 +182,7 @@ impl Target {
         for part in survey.parts.iter() {
             let stored = state.parts.get(&part.id);
             let mut stored = stored.ok_or_else(|| missing(&part.label()))?.clone();
-            stored.checksum = state
-                .sums
-                .iter()
-                .find(|(of, _)| of.id == part.id)
-                .map(|(_, sum)| sum.clone());
+            stored.checksum = state.sums.get(&part.id).cloned();
             parts.push(stored);
         }
         let mut changes: Vec<Change> = survey
@@ -302,7 +320,7 @@ impl store::Target for Target {
             small.spawn(stored.in_current_span());
         } else {
             let stored = stored.await?;
-            self.state().parts.insert(part.id, stored);
+            self.state().add(stored);
         }
         Ok(rows)
     }
@@ -335,14 +353,13 @@ impl store::Target for Target {
         self.put_away(layout::CATALOGUE, &json).await?;
         let mut state = self.state();
         state.catalogue = Some(catalogue);
-        state.sums = sums;
+        state.sums = sums.into_iter().map(|(part, sum)| (part.id, sum)).collect();
         Ok(())
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
         let state = self.state();
-        let slices = state.parts.values().filter(|stored| stored.is_of(part));
-        Ok(slices.map(|stored| stored.rows).sum())
+        Ok(state.of(part).map(|stored| stored.rows).sum())
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -353,14 +370,8 @@ impl store::Target for Target {
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (slices, sum) = {
             let state = self.state();
-            let slices: Vec<Stored> = state
-                .parts
-                .values()
-                .filter(|stored| stored.is_of(part))
-                .cloned()
-                .collect();
-            let sum = state.sums.iter().find(|(of, _)| of.id == part.id);
-            (slices, sum.map(|(_, sum)| sum.clone()))
+            let slices: Vec<Stored> = state.of(part).cloned().collect();
+            (slices, state.sums.get(&part.id).cloned())
         };
         for file in slices.iter().flat_map(|stored| &stored.files) {
             files::blocks(&self.bucket, &self.folder(), file)
