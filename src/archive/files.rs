@@ -213,13 +213,52 @@ fn hash(block: &[u8]) -> String {
     blake3::hash(block).to_hex().to_string()
 }
 
+/// Why a block of an object did not come.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It cannot be read.
+    Unread(Error),
+    /// It is not what was written; the second half of a sentence.
+    Damaged(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Unread(error)
+    }
+}
+
 /// The blocks of an object, each known to be as it was written. `folder` is the snapshot's.
 pub fn blocks(bucket: &Bucket, folder: &str, file: &File) -> BoxStream<'static, Result<Bytes>> {
+    let path = format!("{folder}/{}", file.path);
+    examined(bucket, folder, file)
+        .map_err(move |trouble| match trouble {
+            Trouble::Unread(error) => error,
+            Trouble::Damaged(what) => Error::new(Kind::Verify, format!("{path} is damaged: {what}"))
+                .hint("envsyncd snapshots verify looks at all of a snapshot; pull another one with `snapshot = \"NAME\"`"),
+        })
+        .boxed()
+}
+
+/// The same for whoever looks for what is wrong.
+pub fn examined(
+    bucket: &Bucket,
+    folder: &str,
+    file: &File,
+) -> BoxStream<'static, Result<Bytes, Trouble>> {
+    let (bucket, path) = (bucket.clone(), format!("{folder}/{}", file.path));
+    let stream = stream::once(async move { bucket.read(&path, 0).await });
+    held(file, stream.try_flatten().boxed())
+}
+
+/// An object's bytes, held against the manifest.
+fn held(
+    file: &File,
+    stream: BoxStream<'static, Result<Bytes>>,
+) -> BoxStream<'static, Result<Bytes, Trouble>> {
     let reading = Reading {
-        bucket: bucket.clone(),
-        path: format!("{folder}/{}", file.path),
         file: file.clone(),
-        stream: None,
+        stream,
         block: BytesMut::new(),
         next: 0,
         seen: 0,
@@ -229,10 +268,8 @@ pub fn blocks(bucket: &Bucket, folder: &str, file: &File) -> BoxStream<'static, 
 
 /// Reads an object block by block.
 struct Reading {
-    bucket: Bucket,
-    path: String,
     file: File,
-    stream: Option<BoxStream<'static, Result<Bytes>>>,
+    stream: BoxStream<'static, Result<Bytes>>,
     block: BytesMut,
     /// The number of the next block.
     next: usize,
@@ -240,14 +277,14 @@ struct Reading {
 }
 
 impl Reading {
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, Trouble> {
         let expected = self.length()?;
         if expected == 0 {
             return self.end().await.map(|()| None);
         }
         while self.block.len() < expected {
             let Some(bytes) = self.more().await? else {
-                return Err(self.damaged(&format!(
+                return Err(Trouble::Damaged(format!(
                     "it ends after {} of {} bytes",
                     self.seen, self.file.size
                 )));
@@ -256,15 +293,21 @@ impl Reading {
         }
         let block = self.block.split_to(expected).freeze();
         if self.file.blocks[self.next] != hash(&block) {
-            return Err(self.damaged(&format!("block {} is not as it was written", self.next + 1)));
+            let from = self.next as u64 * self.file.block;
+            return Err(Trouble::Damaged(format!(
+                "block {} of {} is not what was written (bytes {from} to {})",
+                self.next + 1,
+                self.file.blocks.len(),
+                from + expected as u64
+            )));
         }
         self.next += 1;
         Ok(Some((block, self)))
     }
 
     /// The length of the next block; 0 at the end.
-    fn length(&self) -> Result<usize> {
-        let from = self.next as u64 * self.file.block;
+    fn length(&self) -> Result<usize, Trouble> {
+        let from = (self.next as u64).saturating_mul(self.file.block);
         let left = self.file.size.saturating_sub(from);
         let length = usize::try_from(left.min(self.file.block)).ok();
         match length {
@@ -274,31 +317,27 @@ impl Reading {
             {
                 Ok(length)
             }
-            _ => Err(self.damaged("its blocks in the manifest make no sense")),
+            _ => Err(Trouble::Damaged(
+                "its blocks in the manifest make no sense".to_owned(),
+            )),
         }
     }
 
     async fn more(&mut self) -> Result<Option<Bytes>> {
-        if self.stream.is_none() {
-            self.stream = Some(self.bucket.read(&self.path, 0).await?);
-        }
-        let stream = self.stream.as_mut().expect("it was just opened");
-        let bytes = stream.try_next().await?;
+        let bytes = self.stream.try_next().await?;
         self.seen += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         Ok(bytes)
     }
 
     /// Nothing may follow.
-    async fn end(mut self) -> Result<()> {
+    async fn end(mut self) -> Result<(), Trouble> {
         if self.block.is_empty() && self.more().await?.is_none_or(|bytes| bytes.is_empty()) {
             return Ok(());
         }
-        Err(self.damaged(&format!("it is longer than {} bytes", self.file.size)))
-    }
-
-    fn damaged(&self, what: &str) -> Error {
-        Error::new(Kind::Verify, format!("{} is damaged: {what}", self.path))
-            .hint("envsyncd snapshots verify looks at all of a snapshot; pull another one with `snapshot = \"NAME\"`")
+        Err(Trouble::Damaged(format!(
+            "it is longer than {} bytes",
+            self.file.size
+        )))
     }
 }
 
@@ -408,6 +447,93 @@ impl Unpacking {
                 piece.truncate(made);
                 return Ok(Some(piece.into()));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &[u8], block: usize) -> File {
+        File {
+            path: "rows/x".to_owned(),
+            size: content.len() as u64,
+            block: block as u64,
+            blocks: content.chunks(block).map(hash).collect(),
+        }
+    }
+
+    /// What comes of it when it is read in such pieces; or what is wrong with it.
+    fn read(file: &File, content: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+        let pieces: Vec<Result<Bytes>> = content
+            .chunks(piece)
+            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+            .collect();
+        let blocks = held(file, stream::iter(pieces).boxed()).try_collect::<Vec<_>>();
+        match futures_util::FutureExt::now_or_never(blocks).expect("nothing to wait for") {
+            Ok(blocks) => Ok(blocks.concat()),
+            Err(Trouble::Damaged(what)) => Err(what),
+            Err(Trouble::Unread(error)) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_found_whole_however_it_comes() {
+        let content: Vec<u8> = (0..=255).collect();
+        for block in [1, 7, 16, 255, 256, 257] {
+            let file = file(&content, block);
+            for piece in [1, 3, 16, 100, 1000] {
+                assert_eq!(
+                    read(&file, &content, piece).as_ref(),
+                    Ok(&content),
+                    "{block} {piece}"
+                );
+            }
+        }
+        assert_eq!(read(&file(b"", 4), b"", 4), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_changed_byte_a_cut_and_an_addition_are_found_and_placed() {
+        let content: Vec<u8> = (0..100).collect();
+        let file = file(&content, 16);
+        let mut changed = content.clone();
+        changed[33] ^= 1;
+        assert_eq!(
+            read(&file, &changed, 5).unwrap_err(),
+            "block 3 of 7 is not what was written (bytes 32 to 48)"
+        );
+        assert_eq!(
+            read(&file, &content[..96], 5).unwrap_err(),
+            "it ends after 96 of 100 bytes"
+        );
+        assert!(read(&file, &content[..95], 5).is_err());
+        let mut longer = content;
+        longer.push(0);
+        assert_eq!(
+            read(&file, &longer, 5).unwrap_err(),
+            "it is longer than 100 bytes"
+        );
+        longer.resize(200, 0);
+        assert!(read(&file, &longer, 5).is_err());
+    }
+
+    #[test]
+    fn blocks_that_cannot_be_are_refused() {
+        let good = file(&[7; 100], 16);
+        let mut short = good.clone();
+        short.blocks.pop();
+        let mut long = good.clone();
+        long.blocks.push(hash(b""));
+        let mut none = good.clone();
+        none.block = 0;
+        let mut huge = good;
+        huge.block = u64::MAX;
+        huge.size = u64::MAX;
+        for file in [short, long, none, huge] {
+            let what = read(&file, &[7; 100], 100).unwrap_err();
+            assert!(what.contains("make no sense"), "{what}");
         }
     }
 }

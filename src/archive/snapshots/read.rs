@@ -1,13 +1,13 @@
-//! Reads stored files and holds each block against the manifest, in the memory of what a server sends at once.
+//! Reads stored files, several at once, each held against the manifest.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::bucket::Bucket;
+use crate::archive::bucket::{Bucket, Upload};
+use crate::archive::files::{self, Trouble};
 use crate::archive::layout::Name;
 use crate::archive::manifest::File;
 use crate::error::{Error, Kind, Result};
@@ -28,115 +28,38 @@ impl Watch for () {
     fn add(&self, _bytes: u64) {}
 }
 
-/// What is wrong with a file that could be read, as the second half of a sentence: `block 3 is not ...`.
+/// What is wrong with a file that could be read, as the second half of a sentence: `block 3 of 7 is not ...`.
 pub(super) type Fault = String;
 
-/// Holds a file's bytes against its blocks while they come.
-struct Blocks<'f> {
-    file: &'f File,
-    hasher: blake3::Hasher,
-    /// Bytes in the hasher.
-    filled: u64,
-    /// The block that they are of.
-    number: usize,
-}
-
-impl<'f> Blocks<'f> {
-    fn new(file: &'f File) -> Self {
-        Self {
-            file,
-            hasher: blake3::Hasher::new(),
-            filled: 0,
-            number: 0,
-        }
-    }
-
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
-        while !bytes.is_empty() {
-            let room = self.file.block - self.filled;
-            let (now, later) =
-                bytes.split_at(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            self.hasher.update(now);
-            self.filled += now.len() as u64;
-            bytes = later;
-            if self.filled == self.file.block {
-                self.close()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), Fault> {
-        if self.filled > 0 {
-            self.close()?;
-        }
-        if self.number < self.file.blocks.len() {
-            return Err(format!(
-                "it ends after {} of {} blocks",
-                self.number,
-                self.file.blocks.len()
-            ));
-        }
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), Fault> {
-        let Some(expected) = self.file.blocks.get(self.number) else {
-            return Err(format!("it is longer than {} bytes", self.file.size));
-        };
-        let hash = self.hasher.finalize();
-        if hash.to_hex().as_str() != expected {
-            let from = self.file.block.saturating_mul(self.number as u64);
-            return Err(format!(
-                "block {} of {} is not what was written (bytes {from} to {})",
-                self.number + 1,
-                self.file.blocks.len(),
-                from + self.filled
-            ));
-        }
-        self.hasher.reset();
-        self.filled = 0;
-        self.number += 1;
-        Ok(())
-    }
-}
-
 /// Reads a file to its end and hands its bytes on, unless `to` is `None`. The outer error: it cannot be read; the inner
-/// one: it is not what was written. What was handed on is good only if all of it was. `stop` ends it between two pieces.
+/// one: it is not what was written. `stop` ends it between two blocks.
 pub(super) async fn checked(
     from: &Bucket,
     name: &Name,
     file: &File,
-    mut to: Option<&mut crate::archive::bucket::Upload>,
+    mut to: Option<&mut Upload>,
     watch: &dyn Watch,
     stop: &CancellationToken,
 ) -> Result<Result<(), Fault>> {
-    let mut blocks = Blocks::new(file);
-    let mut stream = match from.read(&format!("{name}/{}", file.path), 0).await {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == Kind::Absent => return Ok(Err("it is not there".to_owned())),
-        Err(error) => return Err(error),
-    };
+    let mut blocks = files::examined(from, &name.to_string(), file);
     loop {
         let next = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(cancelled()),
-            next = stream.next() => next,
+            next = blocks.next() => next,
         };
-        let bytes: Bytes = match next {
-            None => return Ok(blocks.end()),
-            Some(Ok(bytes)) => bytes,
-            Some(Err(error)) if error.kind() == Kind::Absent => {
-                return Ok(Err("it is not there any more".to_owned()));
+        let block = match next {
+            None => return Ok(Ok(())),
+            Some(Ok(block)) => block,
+            Some(Err(Trouble::Damaged(fault))) => return Ok(Err(fault)),
+            Some(Err(Trouble::Unread(error))) if error.kind() == Kind::Absent => {
+                return Ok(Err("it is not there".to_owned()));
             }
-            Some(Err(error)) => return Err(error),
+            Some(Err(Trouble::Unread(error))) => return Err(error),
         };
-        if let Err(fault) = blocks.feed(&bytes) {
-            return Ok(Err(fault));
-        }
-        watch.add(bytes.len() as u64);
+        watch.add(block.len() as u64);
         if let Some(to) = to.as_deref_mut() {
-            to.write(bytes).await?;
+            to.write(block).await?;
         }
     }
 }
@@ -189,63 +112,5 @@ where
         Some(error) => Err(error),
         None if cancel.is_cancelled() => Err(cancelled()),
         None => Ok(done),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(content: &[u8], block: u64) -> File {
-        File {
-            path: "rows/x".to_owned(),
-            size: content.len() as u64,
-            block,
-            blocks: content
-                .chunks(block as usize)
-                .map(|block| blake3::hash(block).to_hex().to_string())
-                .collect(),
-        }
-    }
-
-    fn check(file: &File, content: &[u8], piece: usize) -> Result<(), Fault> {
-        let mut blocks = Blocks::new(file);
-        for piece in content.chunks(piece) {
-            blocks.feed(piece)?;
-        }
-        blocks.end()
-    }
-
-    #[test]
-    fn what_was_written_is_found_whole_however_it_comes() {
-        let content: Vec<u8> = (0..=255).collect();
-        for block in [1, 7, 16, 255, 256, 257] {
-            let file = file(&content, block);
-            for piece in [1, 3, 16, 100, 1000] {
-                assert_eq!(check(&file, &content, piece), Ok(()), "{block} {piece}");
-            }
-        }
-        assert_eq!(check(&file(b"", 4), b"", 4), Ok(()));
-    }
-
-    #[test]
-    fn a_changed_byte_a_cut_and_an_addition_are_found_and_placed() {
-        let content: Vec<u8> = (0..100).collect();
-        let file = file(&content, 16);
-        let mut changed = content.clone();
-        changed[33] ^= 1;
-        let fault = check(&file, &changed, 5).unwrap_err();
-        assert!(
-            fault.contains("block 3 of 7") && fault.contains("32 to 48"),
-            "{fault}"
-        );
-        let fault = check(&file, &content[..96], 5).unwrap_err();
-        assert!(fault.contains("after 6 of 7 blocks"), "{fault}");
-        assert!(check(&file, &content[..95], 5).is_err());
-        let mut longer = content;
-        longer.push(0);
-        assert!(check(&file, &longer, 5).is_err());
-        longer.resize(200, 0);
-        assert!(check(&file, &longer, 5).is_err());
     }
 }

@@ -110,12 +110,12 @@ fn what_was_tampered_with_is_refused_and_live_stays() {
         (
             "changed rows",
             &|folder| flip(&file(folder, "rows/000000")),
-            "not as it was written",
+            "is not what was written",
         ),
         (
             "changed definitions",
             &|folder| flip(&file(folder, "definitions/envsyncd.json")),
-            "not as it was written",
+            "is not what was written",
         ),
         (
             "truncated rows",

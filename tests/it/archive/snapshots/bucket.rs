@@ -170,7 +170,7 @@ fn a_block_that_was_changed_in_a_bucket_is_found_and_refused() {
         .says(&[&path, "block 1 of 1"]);
     assert!(!to.join(&stored.names[1]).exists());
     let outcome = stored.far.scene.once("pull", &stored.far.pull()).expect(1);
-    outcome.says(&[&path, "block 1 is not as it was written"]);
+    outcome.says(&[&path, "block 1 of 1 is not what was written"]);
     stored.far.scene.live_is_old();
     // What is not there is said so, too.
     fs::remove_file(rows.path()).unwrap();
