@@ -38,7 +38,7 @@ const SETTINGS: &[&str] = &[
     "--innodb-buffer-pool-size=64M",
     "--innodb-use-native-aio=0",
     "--key-buffer-size=4M",
-    "--max-connections=60",
+    "--max-connections=200",
 ];
 
 const MARIADB: &[&str] = &[
