@@ -1,8 +1,9 @@
 //! Push to a bucket and pull from it, side by side with what one would use instead, with a real S3 server on this machine:
-//! `cargo bench --bench archive -- [--gb 2] [--mysql 1.5] [--rounds 3] [--quick] [--only postgresql,mysql,latency]`.
+//! `cargo bench --bench archive -- [--gb 2] [--mysql 1.5] [--rounds 3] [--quick] [--only postgresql,mysql,govuk,latency]`.
 //!
 //! - postgresql: `pg_dump -Fc -Z1 | aws s3 cp - s3://...`, and back `aws s3 cp s3://... - | pg_restore -f - | psql`;
 //! - mysql: `mydumper -t 2 --compress`, `aws s3 cp --recursive`, and back `aws s3 cp --recursive`, `myloader -t 2`;
+//! - govuk: the same two with `format = "govuk"`, in which the stores' own tools dump and restore;
 //! - latency: our own push and pull with 30 ms between us and the bucket, against those without.
 //!
 //! `aws` is Amazon's command line (PyPI: `awscli`) on the PATH; without it there is nothing to compare with. Rounds are
@@ -69,18 +70,42 @@ fn main() {
     if !theirs {
         println!("without the others: aws is not on the PATH");
     }
-    if wanted("postgresql") || wanted("latency") {
+    if wanted("postgresql") || wanted("govuk") || wanted("latency") {
         let lab = Postgresql::new(options.gigabytes);
-        if wanted("postgresql") {
-            contest(&lab, "PostgreSQL", theirs, options.rounds);
+        for form in [Form::Own, Form::Govuk] {
+            if wanted(form.or("postgresql")) {
+                contest(&lab, "PostgreSQL", form, theirs, options.rounds);
+            }
         }
         if wanted("latency") {
             far_away(&lab, options.rounds);
         }
     }
-    if wanted("mysql") {
+    if wanted("mysql") || wanted("govuk") {
         let theirs = theirs && runs("mydumper");
-        contest(&Mysql::new(options.mysql), "MySQL", theirs, options.rounds);
+        let lab = Mysql::new(options.mysql);
+        for form in [Form::Own, Form::Govuk] {
+            if wanted(form.or("mysql")) {
+                contest(&lab, "MySQL", form, theirs, options.rounds);
+            }
+        }
+    }
+}
+
+/// In what form an archive of ours is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Own,
+    Govuk,
+}
+
+impl Form {
+    /// What `--only` calls it.
+    fn or(self, store: &'static str) -> &'static str {
+        match self {
+            Self::Own => store,
+            Self::Govuk => "govuk",
+        }
     }
 }
 
@@ -123,9 +148,13 @@ impl Bucket {
     }
 
     /// Our archive, as a job's file has it.
-    fn archive(endpoint: &str, prefix: &str) -> String {
+    fn archive(endpoint: &str, prefix: &str, form: Form) -> String {
+        let form = match form {
+            Form::Own => String::new(),
+            Form::Govuk => format!("format = \"govuk\", database = \"{DATABASE}\", "),
+        };
         format!(
-            "{{ url = \"s3://{BUCKET}/{prefix}\", endpoint = {}, access_key_id = {}, secret_access_key = {{ command = [\"echo\", {}] }} }}",
+            "{{ url = \"s3://{BUCKET}/{prefix}\", {form}endpoint = {}, access_key_id = {}, secret_access_key = {{ command = [\"echo\", {}] }} }}",
             toml(endpoint),
             toml(KEY),
             toml(SECRET)
@@ -138,8 +167,8 @@ impl Bucket {
     }
 }
 
-fn ours<L: Lab>(lab: &L, endpoint: &str, pull: bool) -> Cost {
-    let archive = Bucket::archive(endpoint, "ours");
+fn ours<L: Lab>(lab: &L, endpoint: &str, form: Form, pull: bool) -> Cost {
+    let archive = Bucket::archive(endpoint, "ours", form);
     let job = if pull {
         Job::new(L::KIND, &archive, &toml(&lab.target()))
     } else {
@@ -157,7 +186,11 @@ fn timed(work: impl FnOnce()) -> Cost {
     }
 }
 
-fn contest<L: Lab>(lab: &L, name: &str, theirs: bool, rounds: usize) {
+fn contest<L: Lab>(lab: &L, store: &str, form: Form, theirs: bool, rounds: usize) {
+    let name = match form {
+        Form::Own => store.to_owned(),
+        Form::Govuk => format!("{store}, format = \"govuk\""),
+    };
     let endpoint = lab.s3().server.endpoint();
     let [mut their_push, mut their_pull, mut our_push, mut our_pull] = [(); 4].map(|()| Vec::new());
     let (mut their_size, mut our_size) = (0, 0);
@@ -172,10 +205,10 @@ fn contest<L: Lab>(lab: &L, name: &str, theirs: bool, rounds: usize) {
             lab.check();
         }
         lab.prepare();
-        our_push.push(ours(lab, &endpoint, false));
+        our_push.push(ours(lab, &endpoint, form, false));
         our_size = size_of_tree(&lab.s3().folder.join("ours"));
         lab.prepare();
-        our_pull.push(ours(lab, &endpoint, true));
+        our_pull.push(ours(lab, &endpoint, form, true));
         lab.check();
         let last = |all: &[Cost]| all.last().map_or(f64::NAN, |cost| cost.seconds);
         println!(
@@ -232,7 +265,7 @@ fn far_away<L: Lab>(lab: &L, rounds: usize) {
                 if !pull {
                     lab.s3().clear();
                 }
-                *seconds = ours(lab, &network.endpoint(), pull).seconds;
+                *seconds = ours(lab, &network.endpoint(), Form::Own, pull).seconds;
             }
             println!(
                 "latency, round {round}: {} {:.1} s, with 30 ms {:.1} s",
