@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -33,6 +34,9 @@ const PAUSES: [Duration; 3] = [
     Duration::from_millis(500),
 ];
 
+/// So many times all of that may be in vain.
+const VAIN: u32 = 4;
+
 /// Statements after which VACUUM takes all rows for committed that are: one whose commit is not on disk yet is none to it
 /// (`SetHintBits` in PostgreSQL's source). The server remembers how far that is for 32 transactions together, so those to
 /// come must not be among those that were; and a commit waits for the disk only if its transaction has written.
@@ -51,18 +55,33 @@ fn quoted_all(names: &[&(String, String)]) -> Vec<String> {
 
 /// Freezes tables' rows, and does with them what else is asked for. VACUUM passes over what anybody else has a hand on
 /// just then: a page that the checkpointer writes, rows that a client who is logging in might still look for, rows
-/// beside whose commit another one has come. What it passed over, it gets again, a few times: that is soon over.
-async fn freeze(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
+/// beside whose commit another one has come. What it passed over, it gets again, a few times: that is soon over. Where it
+/// is not, a standby's long query say, `vain` counts that, and later tables are not tried again: it is a matter of speed
+/// alone.
+async fn freeze(
+    session: &Session,
+    what: &str,
+    names: &[&(String, String)],
+    vain: &AtomicU32,
+) -> Result<()> {
     treat(session, what, names).await?;
     let mut left = names.to_vec();
     for pause in PAUSES {
         left = thawed(session, &left).await?;
         if left.is_empty() {
+            return Ok(());
+        }
+        if vain.load(Ordering::Relaxed) >= VAIN {
             break;
         }
         tokio::time::sleep(pause).await;
         session.run(&settled()).await?;
         treat(session, FREEZE, &left).await?;
+    }
+    left = thawed(session, &left).await?;
+    if !left.is_empty() {
+        vain.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(tables = left.len(), "some rows are not frozen");
     }
     Ok(())
 }
@@ -249,13 +268,14 @@ impl Target {
             self.rest(session);
         }
         let lists = &lists;
+        let vain = &AtomicU32::new(0);
         stream::iter((0..lists.len()).map(|place| async move {
             let session = self.session().await?;
             let (what, names) = &lists[place];
             if *what == ANALYZE {
                 treat(&session, what, names).await?;
             } else {
-                freeze(&session, what, names).await?;
+                freeze(&session, what, names, vain).await?;
             }
             self.rest(session);
             Ok(())
@@ -289,6 +309,7 @@ impl Target {
 
     pub(super) async fn refresh_views(&self, made_in: &[Arc<Entry>]) -> Result<()> {
         let session = self.session().await?;
+        let vain = AtomicU32::new(0);
         for entry in made_in
             .iter()
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
@@ -309,6 +330,7 @@ impl Target {
                     &session,
                     FREEZE_AND_ANALYZE,
                     &[&(schema, entry.tag().to_owned())],
+                    &vain,
                 )
                 .await?;
             }
