@@ -1,7 +1,5 @@
 //! Source and target on one server: it copies files by itself where nothing has to change, and nobody has to wait.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{Signal, kill};
@@ -36,47 +34,6 @@ fn once(scene: &Scene<'_>, job: &Job) -> Outcome {
 fn by_rows(scene: &Scene<'_>, job: &Job, why: &str) {
     let outcome = once(scene, job).expect(0).says(&[why]);
     assert!(!outcome.stderr.contains(COPIED), "{}", outcome.stderr);
-}
-
-/// A session that stays in a database until it is dropped.
-struct Guest {
-    psql: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<std::process::ChildStdout>,
-}
-
-impl Guest {
-    fn of(scene: &Scene<'_>) -> Self {
-        let mut psql = scene
-            .source
-            .psql_command("postgres", &scene.from)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("psql");
-        let (stdin, stdout) = (psql.stdin.take(), psql.stdout.take());
-        let mut guest = Self {
-            psql,
-            stdin: stdin.expect("piped"),
-            stdout: BufReader::new(stdout.expect("piped")),
-        };
-        assert_eq!(guest.ask("SELECT 1"), "1");
-        guest
-    }
-
-    fn ask(&mut self, query: &str) -> String {
-        writeln!(self.stdin, "{query};").expect("it listens");
-        let mut answer = String::new();
-        self.stdout.read_line(&mut answer).expect("it answers");
-        answer.trim_end().to_owned()
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.psql.kill();
-        let _ = self.psql.wait();
-    }
 }
 
 #[test]
@@ -205,7 +162,7 @@ fn an_extension_s_own_rows_are_no_difference() {
 #[test]
 fn who_is_in_the_source_stays_there_undisturbed_and_rows_are_copied() {
     let scene = on_one();
-    let mut guest = Guest::of(&scene);
+    let mut guest = scene.source.guest(&scene.from);
     let pid = guest.ask("SELECT pg_backend_pid()");
     by_rows(&scene, &scene.job(), "somebody is in the source");
     scene.live_is_new();
@@ -224,7 +181,7 @@ fn who_comes_in_just_before_the_files_are_copied_stays_there_and_nobody_waits() 
     );
     let mut running = scene.bed.start(&scene.write(&job));
     wait_until("files are about to be copied", || proxy.is_sprung());
-    let mut guest = Guest::of(&scene);
+    let mut guest = scene.source.guest(&scene.from);
     let pid = guest.ask("SELECT pg_backend_pid()");
     proxy.go_on();
     // The server itself would look for five seconds whether the guest leaves, with the door closed. What is cancelled before it
@@ -233,7 +190,7 @@ fn who_comes_in_just_before_the_files_are_copied_stays_there_and_nobody_waits() 
     wait_until("the server tries", || {
         scene.target.log().contains(&incoming) || !running.is_running()
     });
-    let next = Guest::of(&scene);
+    let next = scene.source.guest(&scene.from);
     let outcome = running.end().expect(0).says(&["could not be copied"]);
     assert!(!outcome.stderr.contains(COPIED), "{}", outcome.stderr);
     assert_eq!(guest.ask("SELECT pg_backend_pid()"), pid);
@@ -513,7 +470,7 @@ fn logins_to_the_source_wait_ten_seconds_at_the_most() {
     let running = scene.bed.start(&scene.write(&scene.job()));
     slow.wait_for_copy();
     // Would wait for ever.
-    drop(Guest::of(&scene));
+    drop(scene.source.guest(&scene.from));
     slow.go_on();
     running.end().expect(0).says(&["could not be copied"]);
     scene.live_is_new();

@@ -3,7 +3,8 @@
 use super::Scene;
 use crate::support::dump::assert_equal;
 use crate::support::job::Job;
-use crate::support::postgres::{quote, shared};
+use crate::support::postgres::{Cluster, quote, shared};
+use crate::support::wait_until;
 
 const ROLES: &str = "DO $$BEGIN CREATE ROLE fixture_reader;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END$$;
@@ -187,6 +188,39 @@ fn rows_longer_than_any_buffer_arrive_whole_in_text_and_in_binary_and_so_do_none
     assert_copied(&scene);
     let rows = scene.bed.status("app")["tasks"][0]["rows"].as_u64();
     assert_eq!(rows, Some(200_018));
+}
+
+#[test]
+fn rows_that_cannot_be_frozen_yet_hold_up_no_run_and_the_next_one_s_are_frozen() {
+    let target = Cluster::builder()
+        .set("wal_receiver_status_interval", "1s")
+        .start();
+    let standby = target.standby();
+    let feedback = |value: &str, told: &str| {
+        let set = format!("ALTER SYSTEM SET hot_standby_feedback = {value}");
+        standby.psql("postgres", &set);
+        standby.psql("postgres", "SELECT pg_reload_conf()");
+        let asked = format!("SELECT count(*) FROM pg_stat_replication WHERE backend_xmin {told}");
+        wait_until("the primary knows", || {
+            target.psql("postgres", &asked) == "1"
+        });
+    };
+    // Whoever looks at the standby might look for rows as they were before.
+    let mut reader = standby.guest("postgres");
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 'begun'";
+    assert_eq!(reader.ask(begin), "begun");
+    feedback("on", "IS NOT NULL");
+    let scene = Scene::on(&shared().source, &target);
+    let file = scene.write(&scene.job());
+    let late = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+                AND relkind = 'r' AND relallvisible < relpages";
+    scene.bed.once(&file).expect(0);
+    scene.live_is_new();
+    assert_ne!(scene.live(late), "0");
+    drop(reader);
+    feedback("off", "IS NULL");
+    scene.bed.once(&file).expect(0);
+    assert_eq!(scene.live(late), "0");
 }
 
 #[test]

@@ -358,26 +358,12 @@ fn a_full_state_directory_fails_the_run_before_anything_is_changed() {
 
 #[test]
 fn a_lock_on_a_table_of_live_does_not_hold_up_a_run() {
-    use std::io::{BufRead, BufReader, Write};
     let scene = Scene::new();
-    let mut holder = scene
-        .target
-        .psql_command("postgres", &scene.to)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("psql");
-    let mut stdin = holder.stdin.take().expect("piped");
-    writeln!(stdin, "BEGIN; LOCK TABLE users; SELECT 'locked';").expect("it listens");
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().expect("piped"))
-        .read_line(&mut line)
-        .expect("it answers");
-    assert_eq!(line.trim(), "locked");
+    let mut holder = scene.target.guest(&scene.to);
+    let lock = "BEGIN; LOCK TABLE users; SELECT 'locked'";
+    assert_eq!(holder.ask(lock), "locked");
     scene.bed.once(&scene.write(&scene.job())).expect(0);
-    drop(stdin);
-    holder.wait().expect("our child");
+    drop(holder);
     scene.live_is_new();
 }
 

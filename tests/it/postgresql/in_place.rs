@@ -7,7 +7,6 @@ use crate::support::dump::assert_equal;
 use crate::support::job::{Job, toml};
 use crate::support::postgres::{Cluster, quote, shared, unique};
 use crate::support::proxy::Proxy;
-use crate::support::wait_until;
 
 const IN_PLACE: &str = "publish = \"in_place\"";
 
@@ -276,21 +275,12 @@ fn a_source_that_dies_while_maintenance_is_turned_on_leaves_live_whole() {
 #[test]
 fn other_clients_are_kept_out_while_it_loads_and_let_in_after() {
     let scene = Scene::new();
-    let mut guest = scene
-        .target
-        .psql_command("postgres", &scene.to)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("psql");
+    let _guest = scene.target.guest(&scene.to);
     let count = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'",
         scene.to
     );
-    wait_until("a guest is there", || {
-        scene.target.psql("postgres", &count) == "1"
-    });
+    assert_eq!(scene.target.psql("postgres", &count), "1");
     let (job, proxy) = scene.stalling();
     let running = scene.bed.start(&scene.write(&job));
     proxy.wait_for_stall();
@@ -299,8 +289,6 @@ fn other_clients_are_kept_out_while_it_loads_and_let_in_after() {
     proxy.go_on();
     running.end().expect(0);
     scene.live_is_new();
-    let _ = guest.kill();
-    let _ = guest.wait();
 }
 
 #[test]

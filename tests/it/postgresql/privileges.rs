@@ -236,21 +236,9 @@ fn no_password_is_among_the_arguments_of_a_process_that_a_run_starts() {
     )
     .hooks(&gate.maintenance());
     // A table that someone has locked keeps pg_dump waiting, so that it can be looked at.
-    let mut holder = source
-        .psql_command("postgres", &scene.from)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("psql");
-    let mut stdin = holder.stdin.take().expect("piped");
-    let mut line = String::new();
-    {
-        use std::io::{BufRead, BufReader, Write};
-        writeln!(stdin, "BEGIN; LOCK TABLE users; SELECT 'locked';").expect("it listens");
-        BufReader::new(holder.stdout.take().expect("piped"))
-            .read_line(&mut line)
-            .expect("it answers");
-    }
+    let mut holder = source.guest(&scene.from);
+    let lock = "BEGIN; LOCK TABLE users; SELECT 'locked'";
+    assert_eq!(holder.ask(lock), "locked");
     let mut running = scene.bed.start(&scene.write(&job));
     let waiting = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'",
@@ -269,8 +257,7 @@ fn no_password_is_among_the_arguments_of_a_process_that_a_run_starts() {
         }
     }
     assert!(seen > 0, "the run itself was not among the processes");
-    drop(stdin);
-    holder.wait().expect("our child");
+    drop(holder);
     gate.wait(&mut running);
     gate.open();
     running.end().expect(0);

@@ -2,11 +2,11 @@
 //! it ends: a watcher holds the other end of a pipe.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -186,6 +186,30 @@ pub(crate) fn socket_url(directory: &Path, port: u16, user: &str, database: &str
 /// A quoted identifier.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A session that stays in a database until it is dropped.
+pub(crate) struct Guest {
+    psql: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Guest {
+    /// The first line of what comes of some SQL; nothing if the session has ended.
+    pub(crate) fn ask(&mut self, sql: &str) -> String {
+        writeln!(self.stdin, "{sql};").expect("it listens");
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer).expect("it answers");
+        answer.trim_end().to_owned()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.psql.kill();
+        let _ = self.psql.wait();
+    }
 }
 
 impl Cluster {
@@ -430,6 +454,25 @@ impl Cluster {
         } else {
             Err(text(&output.stderr))
         }
+    }
+
+    /// A session of `postgres` that stays in a database.
+    pub(crate) fn guest(&self, database: &str) -> Guest {
+        let mut psql = self
+            .psql_command("postgres", database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql");
+        let (stdin, stdout) = (psql.stdin.take(), psql.stdout.take());
+        let mut guest = Guest {
+            psql,
+            stdin: stdin.expect("piped"),
+            stdout: BufReader::new(stdout.expect("piped")),
+        };
+        assert_eq!(guest.ask("SELECT 1"), "1");
+        guest
     }
 
     /// A `psql` to feed by hand: for sessions that stay open.
