@@ -1,6 +1,6 @@
 //! Record: history, status file and log, while the run goes on and whatever came of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -31,11 +31,15 @@ pub(super) fn state_of(kind: Kind) -> RunState {
 pub(super) struct Recorder {
     order: Arc<Order>,
     ticker: JoinHandle<()>,
+    /// Whether the end is being written, or has been. Who writes holds it: what was read before the end must not be
+    /// written after it, and what writes cannot be aborted.
+    ended: Arc<Mutex<bool>>,
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.ticker.abort();
+        *self.ended.lock().expect(LOCK) = true;
     }
 }
 
@@ -44,17 +48,15 @@ impl Recorder {
     pub(super) fn start(order: Arc<Order>) -> Result<Self> {
         tasks(&order)?;
         write_status(&order.state, &order.settings, &order.job, &order.id)?;
-        let ticking = order.clone();
+        let ended = Arc::new(Mutex::new(false));
+        let ticking = (order.clone(), ended.clone());
         let ticker = tokio::spawn(async move {
             let mut complained = false;
             loop {
                 tokio::time::sleep(EVERY).await;
-                let order = ticking.clone();
-                let written = tokio::task::spawn_blocking(move || {
-                    tasks(&order)?;
-                    write_status(&order.state, &order.settings, &order.job, &order.id)
-                })
-                .await;
+                let (order, ended) = ticking.clone();
+                let written =
+                    tokio::task::spawn_blocking(move || write_progress(&order, &ended)).await;
                 if let Ok(Err(error)) = written
                     && !std::mem::replace(&mut complained, true)
                 {
@@ -62,12 +64,17 @@ impl Recorder {
                 }
             }
         });
-        Ok(Self { order, ticker })
+        Ok(Self {
+            order,
+            ticker,
+            ended,
+        })
     }
 
     /// Writes down how it ended. That it cannot be written down is an error of the run, too.
     pub(super) fn end(self, outcome: &Result<()>) -> Result<()> {
         self.ticker.abort();
+        *self.ended.lock().expect(LOCK) = true;
         let order = &self.order;
         order.board.set_step("record");
         let (state, message, exit_code) = match outcome {
@@ -134,6 +141,18 @@ impl Recorder {
             error.within(how)
         })
     }
+}
+
+const LOCK: &str = "no one panics with this lock";
+
+/// Writes down how far it is, unless its end comes or has come.
+fn write_progress(order: &Order, ended: &Mutex<bool>) -> Result<()> {
+    let ended = ended.lock().expect(LOCK);
+    if *ended {
+        return Ok(());
+    }
+    tasks(order)?;
+    write_status(&order.state, &order.settings, &order.job, &order.id)
 }
 
 fn tasks(order: &Order) -> Result<()> {
