@@ -280,7 +280,7 @@ impl Cluster {
         set("fsync", "off");
         set("full_page_writes", "off");
         set("shared_buffers", "64MB");
-        set("max_connections", "200");
+        set("max_connections", "60");
         set("log_statement", "ddl");
         if builder.tls {
             set("ssl", "on");
