@@ -55,12 +55,29 @@ fn live_s_owner_grants_settings_comment_and_limit_carry_over() {
 
 #[test]
 fn sessions_on_live_are_ended_and_the_next_ones_see_the_new_rows() {
+    use std::io::{BufRead, BufReader, Write};
     let scene = Scene::new();
-    let mut application = scene.target.guest(&scene.to);
-    assert_eq!(application.ask("BEGIN; SELECT email FROM users"), "old");
+    let mut application = scene
+        .target
+        .psql_command("postgres", &scene.to)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("psql");
+    let mut stdin = application.stdin.take().expect("piped");
+    let mut stdout = BufReader::new(application.stdout.take().expect("piped"));
+    let mut line = String::new();
+    writeln!(stdin, "BEGIN; SELECT email FROM users;").expect("it listens");
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line.trim(), "old");
     scene.bed.once(&scene.write(&scene.job())).expect(0);
-    // psql ends when its session has, without a word.
-    assert_eq!(application.ask("SELECT 'still here'"), "");
+    let _ = writeln!(stdin, "SELECT 'still here';");
+    drop(stdin);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut rest).expect("it ends");
+    assert!(!rest.contains("still here"), "the old session went on");
+    assert!(!application.wait().expect("our child").success());
     scene.live_is_new();
 }
 
