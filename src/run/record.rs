@@ -38,17 +38,15 @@ pub(super) struct Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.ticker.abort();
-        *self.ended.lock().expect(LOCK) = true;
+        self.stop();
     }
 }
 
 impl Recorder {
     /// Writes the status file once, to see that it can be written, and goes on by itself.
     pub(super) fn start(order: Arc<Order>) -> Result<Self> {
-        tasks(&order)?;
-        write_status(&order.state, &order.settings, &order.job, &order.id)?;
         let ended = Arc::new(Mutex::new(false));
+        write_progress(&order, &ended)?;
         let ticking = (order.clone(), ended.clone());
         let ticker = tokio::spawn(async move {
             let mut complained = false;
@@ -71,10 +69,15 @@ impl Recorder {
         })
     }
 
-    /// Writes down how it ended. That it cannot be written down is an error of the run, too.
-    pub(super) fn end(self, outcome: &Result<()>) -> Result<()> {
+    /// From now on no progress is written down.
+    fn stop(&self) {
         self.ticker.abort();
         *self.ended.lock().expect(LOCK) = true;
+    }
+
+    /// Writes down how it ended. That it cannot be written down is an error of the run, too.
+    pub(super) fn end(self, outcome: &Result<()>) -> Result<()> {
+        self.stop();
         let order = &self.order;
         order.board.set_step("record");
         let (state, message, exit_code) = match outcome {
