@@ -36,6 +36,11 @@ pub(super) fn code(error: &Error) -> Option<u16> {
     None
 }
 
+/// Somebody else's lock was in the way, for too long or crosswise.
+pub(super) fn is_locked_out(error: &Error) -> bool {
+    matches!(code(error), Some(1205 | 1213))
+}
+
 /// `label` is the side and the server: `source db1:3306/app`.
 pub(super) fn explain(label: &str, error: ServerError) -> Error {
     let (kind, hint) = meaning(&error);

@@ -109,7 +109,7 @@ async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
         match locker.run(sql).await {
             Ok(_) => return Ok(()),
             // Whoever meets an ALTER crosswise is the one who has to give way.
-            Err(error) if matches!(errors::code(&error), Some(1205 | 1213)) && tries < TRIES => {
+            Err(error) if errors::is_locked_out(&error) && tries < TRIES => {
                 // A stage that was reached is given up, too.
                 if sql.starts_with("BACKUP") {
                     locker.run("BACKUP STAGE END").await?;
@@ -121,7 +121,7 @@ async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
                 tries += 1;
                 tokio::time::sleep(std::time::Duration::from_secs(5)).await;
             }
-            Err(error) if matches!(errors::code(&error), Some(1205 | 1213)) => {
+            Err(error) if errors::is_locked_out(&error) => {
                 return Err(error.hint(
                     "someone is altering tables there, or holds a lock; run the job again when they are done",
                 ));

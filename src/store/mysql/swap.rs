@@ -215,15 +215,14 @@ impl Swap<'_> {
                 .await;
             match outcome {
                 Err(error)
-                    if (matches!(errors::code(&error), Some(1205 | 1213))
-                        || error.kind() == Kind::Busy)
+                    if (errors::is_locked_out(&error) || error.kind() == Kind::Busy)
                         && begin.elapsed() < PATIENCE =>
                 {
                     tracing::debug!(error = %error, "others hold locks on live; trying again");
                     // Those who waited behind us get their turn.
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
-                Err(error) if matches!(errors::code(&error), Some(1205 | 1213)) => {
+                Err(error) if errors::is_locked_out(&error) => {
                     let who = holders(control, live).await.unwrap_or_default();
                     return Err(Error::new(
                         Kind::Busy,
