@@ -244,6 +244,22 @@ pub fn distinct(source: &Identity, target: &Identity) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a copy from what the run itself would replace, rename or drop on the target's side: the target's previous, say.
+pub fn spared(source: &Identity, displaced: &Identity) -> Result<()> {
+    let same_thing = source.thing.is_some() && source.thing == displaced.thing;
+    if same_thing || source.place == displaced.place {
+        let what = source.thing.as_deref().unwrap_or(&source.place);
+        return Err(Error::new(
+            Kind::Policy,
+            format!(
+                "the source is what a run keeps beside the target, and would be replaced ({what})"
+            ),
+        )
+        .hint("to go back to what was live before, use `envsyncd rollback`; or copy from a database that no run writes"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +290,26 @@ mod tests {
             ("elsewhere", None),
         ])
         .unwrap()
+    }
+
+    #[test]
+    fn what_a_run_replaces_is_no_source() {
+        let identity = |thing: Option<&str>, place: &str| Identity {
+            thing: thing.map(str::to_owned),
+            place: place.to_owned(),
+        };
+        let source = identity(Some("1/16401"), "1/app_previous");
+        for displaced in [
+            identity(Some("1/16401"), "1/otherwise"),
+            identity(None, "1/app_previous"),
+        ] {
+            let refused = spared(&source, &displaced).unwrap_err();
+            assert_eq!(refused.kind(), Kind::Policy, "{refused}");
+        }
+        assert!(spared(&source, &identity(Some("1/16402"), "1/app")).is_ok());
+        // What is unknown on both sides is not the same.
+        let missing = identity(None, "1/elsewhere");
+        assert!(spared(&missing, &identity(None, "1/app_previous")).is_ok());
     }
 
     #[test]

@@ -250,6 +250,10 @@ impl store::Target for Target {
         })
     }
 
+    async fn displaced(&self) -> Result<Vec<Identity>> {
+        Ok(Vec::new())
+    }
+
     async fn server(&self) -> Result<Server> {
         Ok(Server::archive(self.kind))
     }
@@ -394,6 +398,10 @@ impl store::Target for Target {
         .hint("give the script to the job that pulls"))
     }
 
+    async fn derive(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn publish(&self) -> Result<()> {
         let manifest: Bytes = self.manifest()?.to_json()?.into();
         let folder = self.folder();
@@ -408,6 +416,10 @@ impl store::Target for Target {
             .await?;
         self.state().published = true;
         tracing::info!(snapshot = folder, "the snapshot is complete");
+        Ok(())
+    }
+
+    async fn confirm(&self) -> Result<()> {
         Ok(())
     }
 

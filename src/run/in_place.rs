@@ -23,6 +23,7 @@ pub(super) fn step(task: &Task, step: &'static str) -> &'static str {
         (Publish::InPlace, "finish") => "in place: finish",
         (Publish::InPlace, "verify") => "in place: verify",
         (Publish::InPlace, "scripts") => "in place: scripts",
+        (Publish::InPlace, "derive") => "in place: derive",
         _ => step,
     }
 }
@@ -106,6 +107,7 @@ async fn load(order: &Arc<Order>, site: &Arc<Site>) -> Result<()> {
     }
     order.step("in place: publish");
     site.target.publish().await?;
+    site.target.confirm().await?;
     if let Err(error) = site.target.settle().await {
         tracing::warn!(%error, "what was live before could not be cleared up; the next run does it");
     }

@@ -1,6 +1,6 @@
 //! One run, in one straight line:
 //!
-//! policy -> locks -> survey -> prepare incoming -> copy parts -> finish -> verify -> scripts -> (all tasks built) ->
+//! policy -> locks -> survey -> prepare incoming -> copy parts -> finish -> verify -> scripts -> derive -> (all tasks built) ->
 //! maintenance on -> publish -> after_publish -> maintenance off -> record
 //!
 //! Where the store can copy the source's files by itself, that comes before the survey and instead of rows ([`adopt`]).
@@ -334,6 +334,9 @@ async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site>
     }
     let (from, to) = (source.identity().await?, target.identity().await?);
     policy::distinct(&from, &to)?;
+    for displaced in target.displaced().await? {
+        policy::spared(&from, &displaced)?;
+    }
     let pace = Arc::new(Pace::open(task, &context).await?);
     Ok(Site {
         task: task.clone(),
@@ -411,7 +414,11 @@ async fn fill(order: &Order, site: &Arc<Site>, survey: &Survey) -> Result<()> {
 async fn complete(order: &Order, site: &Arc<Site>) -> Result<()> {
     site.source.close().await;
     order.step(in_place::step(&site.task, "scripts"));
-    scripts::run(site).await?;
+    if !site.task.scripts.is_empty() {
+        scripts::run(site).await?;
+        order.step(in_place::step(&site.task, "derive"));
+        site.target.derive().await?;
+    }
     site.board.built();
     tracing::info!("incoming is complete");
     Ok(())
@@ -438,7 +445,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         let published = if order.cancel.is_cancelled() {
             Err(order.cancelled().await)
         } else {
-            site.target.publish().instrument(span(&site.task)).await
+            publish(site).instrument(span(&site.task)).await
         };
         if let Err(error) = failing(&site.board, published) {
             let mut undone = Ok(());
@@ -492,6 +499,21 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
             .with_kind(Kind::AfterPublish)
             .hint("run the hook by hand; the copy itself is complete")
     })
+}
+
+/// Publishes a task and looks at what was published; what is not as it should be is undone.
+async fn publish(site: &Site) -> Result<()> {
+    site.target.publish().await?;
+    let Err(error) = site.target.confirm().await else {
+        return Ok(());
+    };
+    match site.target.revert().await {
+        Ok(()) => Err(error),
+        Err(other) => Err(Error::new(
+            Kind::AfterPublish,
+            format!("{error}; and it could not be undone, the new data is live: {other}"),
+        )),
+    }
 }
 
 /// The settings' lock directory, made if it is missing.

@@ -354,6 +354,9 @@ pub trait Source: Send + Sync {
 pub trait Target: Send + Sync {
     /// What the server says of the place that the URL names; the thing itself may be missing: then it is made.
     async fn identity(&self) -> Result<Identity>;
+    /// What a run replaces, renames or drops beside the thing itself, as far as it exists: previous, and what a dead run left.
+    /// Each of them by what the server says of it; a source must be none of them.
+    async fn displaced(&self) -> Result<Vec<Identity>>;
     /// The server.
     async fn server(&self) -> Result<Server>;
     /// Takes the target's lock on the server itself, or fails with [`Kind::Busy`] and says who has it. Held until
@@ -444,8 +447,13 @@ pub trait Target: Send + Sync {
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
     /// Runs one of the job's scripts on incoming; stops at the first error and names the file, line and statement.
     async fn run_script(&self, file: &Path, text: &str) -> Result<()>;
+    /// After the job's scripts, if it has any: makes anew whatever is computed from rows and could still tell what they were
+    /// before the scripts ran (materialized views, statistics, free pages).
+    async fn derive(&self) -> Result<()>;
     /// Incoming becomes live, in one atomic and durable step, and what was live becomes previous.
     async fn publish(&self) -> Result<()>;
+    /// After `publish`: holds what users of live see now against what was verified. An error means that it has to be undone.
+    async fn confirm(&self) -> Result<()>;
     /// Undoes a publish of this run: what was live is live again, and incoming is gone.
     async fn revert(&self) -> Result<()>;
     /// After the whole run succeeded: keeps or drops previous, as the task says.

@@ -137,6 +137,10 @@ impl store::Target for Target {
         })
     }
 
+    async fn displaced(&self) -> Result<Vec<Identity>> {
+        Ok(Vec::new())
+    }
+
     async fn server(&self) -> Result<Server> {
         Ok(Server::archive(self.task.kind))
     }
@@ -254,6 +258,10 @@ impl store::Target for Target {
         .hint("give the script to the job that pulls"))
     }
 
+    async fn derive(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn publish(&self) -> Result<()> {
         let pointer = name::pointer(&self.database);
         let before = self.bucket.get(&pointer).await?;
@@ -276,6 +284,10 @@ impl store::Target for Target {
         }
         self.state().published = Some(published);
         tracing::info!(dump = self.file(), bytes, "the dump is complete");
+        Ok(())
+    }
+
+    async fn confirm(&self) -> Result<()> {
         Ok(())
     }
 

@@ -376,6 +376,10 @@ impl store::Target for Target {
         super::identity(&mut *self.admin.lock().await, &self.names.live).await
     }
 
+    async fn displaced(&self) -> Result<Vec<Identity>> {
+        Ok(Vec::new())
+    }
+
     async fn server(&self) -> Result<Server> {
         let admin = self.admin.lock().await;
         let version = admin.version();
@@ -491,6 +495,10 @@ impl store::Target for Target {
         self.script(file, text).await
     }
 
+    async fn derive(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn publish(&self) -> Result<()> {
         let (made, complete) = (self.made()?, self.complete()?);
         // Nobody else works in incoming any more, and what it holds open is let go.
@@ -513,6 +521,10 @@ impl store::Target for Target {
         self.published
             .set(had_live)
             .map_err(|_| Error::new(Kind::Internal, "incoming was published twice"))
+    }
+
+    async fn confirm(&self) -> Result<()> {
+        Ok(())
     }
 
     async fn revert(&self) -> Result<()> {

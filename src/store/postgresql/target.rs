@@ -102,6 +102,10 @@ impl store::Target for Target {
         super::identity(&self.admin, &self.names.live).await
     }
 
+    async fn displaced(&self) -> Result<Vec<Identity>> {
+        Ok(Vec::new())
+    }
+
     async fn server(&self) -> Result<Server> {
         let (number, version) = survey::version(&self.admin).await?;
         Ok(Server {
@@ -293,6 +297,10 @@ impl store::Target for Target {
         Ok(())
     }
 
+    async fn derive(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn publish(&self) -> Result<()> {
         let made = self.made();
         if !made.carried.parts.is_empty() {
@@ -338,6 +346,10 @@ impl store::Target for Target {
         publish::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") =
             Progress::Published { had_live, shell };
+        Ok(())
+    }
+
+    async fn confirm(&self) -> Result<()> {
         Ok(())
     }
 

@@ -208,6 +208,10 @@ impl Target for SqliteTarget {
         self.place.identity()
     }
 
+    async fn displaced(&self) -> Result<Vec<Identity>> {
+        Ok(Vec::new())
+    }
+
     async fn server(&self) -> Result<Server> {
         Ok(super::server())
     }
@@ -380,6 +384,10 @@ impl Target for SqliteTarget {
             .await
     }
 
+    async fn derive(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn publish(&self) -> Result<()> {
         drop(held(&self.session).take());
         let definitions = self.definitions()?;
@@ -414,6 +422,10 @@ impl Target for SqliteTarget {
             .and_then(|()| self.place.sync_directory())
             .and_then(|()| place::remove(&self.incoming()))
             .map_err(after_publish)
+    }
+
+    async fn confirm(&self) -> Result<()> {
+        Ok(())
     }
 
     async fn revert(&self) -> Result<()> {
