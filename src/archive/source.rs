@@ -272,6 +272,7 @@ impl store::Source for Source {
         );
         Ok(Survey {
             server,
+            taken_at: self.manifest.taken_at,
             parts: portable::join(self.kind, taken.parts, self.context.workers).into(),
             left_out: taken.left_out,
             definitions: taken.definitions,

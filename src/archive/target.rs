@@ -287,7 +287,7 @@ impl store::Target for Target {
         self.bucket.put(&path, note.to_json()?.into()).await?;
         let mut state = self.state();
         state.survey = Some(survey.clone());
-        state.taken_at = Some(self.began);
+        state.taken_at = Some(survey.taken_at);
         Ok(())
     }
 

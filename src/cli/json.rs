@@ -54,6 +54,8 @@ pub(super) struct Run {
     warnings: u64,
     exit_code: Option<u8>,
     message: String,
+    /// How many milliseconds lie between the first and the last task's point in time.
+    surveys_apart_ms: Option<u64>,
     tasks: Vec<Task>,
 }
 
@@ -69,6 +71,8 @@ struct Task {
     bytes: u64,
     duration_seconds: f64,
     message: String,
+    /// When the point in time was that its copy is of.
+    surveyed_at: Option<String>,
 }
 
 impl Run {
@@ -98,6 +102,7 @@ impl Run {
             warnings: run.warnings,
             exit_code: run.exit_code,
             message: run.message.clone(),
+            surveys_apart_ms: run.surveys_apart().map(|apart| apart.as_millis() as u64),
             tasks: run
                 .tasks
                 .iter()
@@ -110,10 +115,15 @@ impl Run {
                     bytes: task.progress.bytes,
                     duration_seconds: tenths(task.progress.duration_seconds),
                     message: task.progress.message.clone(),
+                    surveyed_at: task.progress.surveyed_at.map(milliseconds),
                 })
                 .collect(),
         }
     }
+}
+
+fn milliseconds(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn tenths(value: f64) -> f64 {

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use super::{Options, history, jobs, json, settings, state_to_read, terminal};
 use crate::error::Result;
 use crate::guard::process::host_name;
+use crate::state::Run;
 
 /// Shows one run: its tasks, how far it is or how it ended
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,19 @@ pub(super) struct Args {
     /// Prints JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The moment that the copies are of, and how far they lie apart.
+fn surveyed(run: &Run, now: DateTime<Utc>) -> Option<String> {
+    let points = run
+        .tasks
+        .iter()
+        .filter_map(|task| task.progress.surveyed_at);
+    let first = terminal::when(points.min()?, now);
+    Some(match run.surveys_apart() {
+        Some(apart) => format!("{first}, all tasks within {} ms", apart.as_millis()),
+        None => first,
+    })
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -61,6 +75,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         "took",
         format!("{}{limit}", terminal::length(run.duration(now))),
     ));
+    if let Some(surveyed) = surveyed(&run, now) {
+        facts.push(("surveyed", surveyed));
+    }
     if let Some(code) = run.exit_code {
         facts.push(("exit code", code.to_string()));
         facts.push((

@@ -107,6 +107,15 @@ pub enum Mode {
     Overlay,
 }
 
+/// Of which moment the tasks of a job that has several are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointInTime {
+    /// All of one, as nearly as can be: each is surveyed before any is copied.
+    Job,
+    /// Each of its own: it is surveyed when its turn comes.
+    Task,
+}
+
 /// How a copy is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
@@ -274,6 +283,8 @@ pub struct Job {
     pub jitter: Option<Duration>,
     /// Run once at the daemon's start if a run was missed.
     pub catch_up: bool,
+    /// Of which moment its tasks are.
+    pub point_in_time: PointInTime,
     /// The tasks, in the file's order; never empty.
     pub tasks: Vec<Task>,
     /// The hooks.

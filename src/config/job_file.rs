@@ -7,7 +7,7 @@ use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{Document, has_secret};
 use super::endpoints::{self, Side, Way};
 use super::environments;
-use super::job::{Hook, Hooks, Job, JobName, Settings, Task};
+use super::job::{Hook, Hooks, Job, JobName, PointInTime, Settings, Task};
 use super::reader::{Findings, Table, secret_spans};
 use super::settings::warn_if_readable;
 use super::task::{self, Pushes};
@@ -182,6 +182,12 @@ fn read(
         unscheduled(&value);
         value.boolean()
     });
+    let point_in_time = root.get("point_in_time").and_then(|value| {
+        value.choice(
+            &[("job", PointInTime::Job), ("task", PointInTime::Task)],
+            &[],
+        )
+    });
     let hooks = root
         .get("hooks")
         .and_then(|value| value.table())
@@ -206,6 +212,7 @@ fn read(
         timeout,
         jitter,
         catch_up: catch_up.unwrap_or(false),
+        point_in_time: point_in_time.unwrap_or(PointInTime::Job),
         tasks: tasks?,
         hooks,
     })

@@ -35,6 +35,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("key", BESIDE),
     ("max_age", BESIDE),
     ("path_style", BESIDE),
+    ("point_in_time", "at the job's top level"),
     ("profile", BESIDE),
     ("recipients", BESIDE),
     ("region", BESIDE),

@@ -159,6 +159,9 @@ pub struct TaskStatus {
     pub duration_seconds: Option<f64>,
     /// One line.
     pub message: String,
+    /// When the point in time was that its copy is of.
+    #[serde(default, serialize_with = "milliseconds")]
+    pub surveyed_at: Option<DateTime<Utc>>,
 }
 
 /// RFC 3339 to the second, with `Z`.
@@ -171,6 +174,20 @@ fn seconds<S: serde::Serializer>(
     match time {
         Some(time) => {
             serializer.serialize_str(&time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        }
+        None => serializer.serialize_none(),
+    }
+}
+
+/// RFC 3339 to the millisecond, with `Z`.
+#[allow(clippy::ref_option)]
+fn milliseconds<S: serde::Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => {
+            serializer.serialize_str(&time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
         }
         None => serializer.serialize_none(),
     }
@@ -284,7 +301,8 @@ mod tests {
  "finished_at": "2026-01-01T00:31:07Z", "duration_seconds": 787.2, "last_success_at": "2026-01-01T00:31:07Z",
  "next_run_at": "2026-01-02T00:18:00Z", "consecutive_failures": 0, "errors": 0, "warnings": 0, "message": "",
  "tasks": [{"name": "database", "kind": "postgresql", "state": "succeeded", "progress_percent": 100,
-            "rows": 1234567, "bytes": 987654321, "duration_seconds": 770.1, "message": ""}]}"#;
+            "rows": 1234567, "bytes": 987654321, "duration_seconds": 770.1, "message": "",
+            "surveyed_at": "2026-01-01T00:18:01.402Z"}]}"#;
 
     #[test]
     fn the_documented_file_is_read_and_written_key_by_key() {

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::hooks::Maintenance;
 use super::{Order, Site, either_lost, failing, fill, span};
 use crate::config::job::{Publish, Task};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::state::IN_PLACE;
 
 /// How long a failed run asks the server whether live was emptied.
@@ -94,12 +94,7 @@ async fn load(order: &Arc<Order>, site: &Arc<Site>) -> Result<()> {
     order.step("in place: empty");
     // Not cut short, so that what it left is known.
     site.target.empty().await?;
-    let survey = site.survey.get().ok_or_else(|| {
-        Error::new(
-            Kind::Internal,
-            "a task was loaded without having been surveyed",
-        )
-    })?;
+    let survey = site.survey()?;
     tokio::select! {
         filled = fill(order, site, survey) => filled?,
         error = either_lost(site) => return Err(error),

@@ -1,6 +1,6 @@
 //! One run, in one straight line:
 //!
-//! policy -> locks -> survey -> prepare incoming -> copy parts -> finish -> verify -> scripts -> derive -> (all tasks built) ->
+//! policy -> locks -> survey (of all tasks) -> prepare incoming -> copy parts -> finish -> verify -> scripts -> derive -> (all tasks built) ->
 //! maintenance on -> publish -> after_publish -> maintenance off -> record
 //!
 //! Where the store can copy the source's files by itself, that comes before the survey and instead of rows ([`adopt`]).
@@ -36,7 +36,7 @@ use self::pace::Pace;
 use self::progress::{Board, TaskBoard};
 use crate::archive;
 use crate::config::Variables;
-use crate::config::job::{Job, Publish, Settings, Task};
+use crate::config::job::{Job, PointInTime, Publish, Settings, Task};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::{Process, host_name};
 use crate::guard::signals::Signals;
@@ -190,6 +190,12 @@ impl Site {
     fn in_place(&self) -> bool {
         self.task.publish == Publish::InPlace
     }
+
+    fn survey(&self) -> Result<&Survey> {
+        self.survey
+            .get()
+            .ok_or_else(|| Error::new(Kind::Internal, "a task was not surveyed"))
+    }
 }
 
 /// Runs a job to its end and records what came of it. The error is the run's own.
@@ -290,17 +296,74 @@ async fn build_all(
     }
     order.step("locks");
     locks::take(order, held, sites).await?;
-    // Those first that are built beside live; a source is surveyed as late as can be.
+    // Those first that are built beside live.
     let (last, first): (Vec<_>, Vec<_>) = sites.iter().partition(|site| site.in_place());
-    for site in first.into_iter().chain(last) {
+    let together = order.job.point_in_time == PointInTime::Job && first.len() > 1;
+    if together {
+        survey_together(order, &first).await?;
+    }
+    for (place, site) in first.iter().enumerate() {
+        let waiting = if together { &first[place + 1..] } else { &[] };
         let built = tokio::select! {
             built = build(order, site).instrument(span(&site.task)) => built,
             // Unless that is how its own work ended, in words that say more.
+            error = either_lost(site) => Err(error),
+            (other, error) = any_source_lost(waiting) => return failing(&other.board, Err(error)),
+        };
+        failing(&site.board, built)?;
+    }
+    // A target that is emptied has its source surveyed as late as can be.
+    for site in last {
+        let built = tokio::select! {
+            built = build(order, site).instrument(span(&site.task)) => built,
             error = either_lost(site) => Err(error),
         };
         failing(&site.board, built)?;
     }
     Ok(())
+}
+
+/// Surveys tasks at once, so that their points in time lie as near to each other as can be. What has to be made before
+/// it can be surveyed is made before any is.
+async fn survey_together(order: &Order, sites: &[&Arc<Site>]) -> Result<()> {
+    for site in sites {
+        site.board.start();
+        let ready = tokio::select! {
+            ready = ready(order, site).instrument(span(&site.task)) => ready,
+            error = either_lost(site) => Err(error),
+        };
+        failing(&site.board, ready)?;
+        site.board.wait();
+    }
+    order.step("survey");
+    let all = sites.iter().map(|site| async move {
+        site.board.start();
+        let surveyed = tokio::select! {
+            surveyed = survey(site).instrument(span(&site.task)) => surveyed,
+            error = either_lost(site) => Err(error),
+        };
+        site.board.wait();
+        failing(&site.board, surveyed)
+    });
+    futures_util::future::try_join_all(all).await?;
+    let apart = crate::state::apart(sites.iter().filter_map(|site| site.board.surveyed_at()));
+    tracing::info!(
+        tasks = sites.len(),
+        milliseconds = apart.unwrap_or_default().as_millis() as u64,
+        "all tasks are surveyed, so far apart"
+    );
+    Ok(())
+}
+
+/// Ends when the source of a task that waits for its turn is gone, with the task.
+async fn any_source_lost<'a>(sites: &[&'a Arc<Site>]) -> (&'a Arc<Site>, Error) {
+    if sites.is_empty() {
+        return std::future::pending().await;
+    }
+    let lost = sites
+        .iter()
+        .map(|site| Box::pin(async move { (*site, site.source.lost().await) }));
+    futures_util::future::select_all(lost).await.0
 }
 
 async fn either_lost(site: &Site) -> Error {
@@ -349,9 +412,8 @@ async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site>
     })
 }
 
-/// Builds one task's incoming, up to where it could be published; in place, up to where live has to be emptied.
-async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
-    site.board.start();
+/// What comes before a task's survey.
+async fn ready(order: &Order, site: &Arc<Site>) -> Result<()> {
     for leftover in site.target.sweep().await? {
         tracing::warn!(leftover, "removed what a dead run had left");
     }
@@ -359,11 +421,14 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
     if site.source.prospect().await?.is_some() {
         order.step("restore");
     }
-    site.source.begin().await?;
-    order.step("survey");
-    let adopted = adopt::files(site).await?;
+    site.source.begin().await
+}
+
+/// Fixes a task's point in time, and refuses what could not be published.
+async fn survey(site: &Arc<Site>) -> Result<()> {
     let server = site.target.server().await?;
     let survey = site.source.survey(&server).await?;
+    site.board.surveyed(survey.taken_at);
     plan::warn_unmatched(&site.context.selection, &survey);
     tracing::info!(
         parts = survey.parts.len(),
@@ -372,25 +437,41 @@ async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
     );
     site.target.check(&survey).await?;
     site.source.hold().await?;
+    site.survey
+        .set(survey)
+        .map_err(|_| Error::new(Kind::Internal, "a task was surveyed twice"))
+}
+
+/// Builds one task's incoming, up to where it could be published; in place, up to where live has to be emptied.
+async fn build(order: &Order, site: &Arc<Site>) -> Result<()> {
+    site.board.start();
+    let mut adopted = false;
+    if site.survey.get().is_none() {
+        ready(order, site).await?;
+        order.step("survey");
+        // A server copies files in its own time: a copy that has to be of one moment with others is made of rows.
+        adopted = adopt::files(site).await?;
+        survey(site).await?;
+    }
+    let survey = site.survey()?;
     if site.in_place() {
         scripts::look(site).await?;
     }
     order.step("prepare");
-    site.target.prepare(&survey).await?;
+    site.target.prepare(survey).await?;
     if site.in_place() {
-        let _ = site.survey.set(survey);
         tracing::info!("everything is prepared; the rows come once live is emptied");
         return Ok(());
     }
     if adopted {
         order.step("verify");
-        if adopt::is_accepted(site, &survey).await? {
+        if adopt::is_accepted(site, survey).await? {
             return complete(order, site).await;
         }
         order.step("prepare");
-        site.target.prepare(&survey).await?;
+        site.target.prepare(survey).await?;
     }
-    fill(order, site, &survey).await
+    fill(order, site, survey).await
 }
 
 /// Fills an incoming that was prepared.

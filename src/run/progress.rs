@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
+
 use crate::state::RunState;
 use crate::store::{Meter, Part};
 
@@ -33,6 +35,9 @@ struct Inner {
     message: String,
     started: Option<Instant>,
     seconds: Option<f64>,
+    /// What it took before it had to wait for the job's other tasks.
+    before: f64,
+    surveyed_at: Option<DateTime<Utc>>,
     /// Estimated bytes of all parts, and of those that are in.
     total: u64,
     done: u64,
@@ -79,6 +84,8 @@ impl Board {
                             message: String::new(),
                             started: None,
                             seconds: None,
+                            before: 0.0,
+                            surveyed_at: None,
                             total: 0,
                             done: 0,
                             steps: 0,
@@ -103,6 +110,15 @@ impl Board {
     }
 }
 
+impl Inner {
+    fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or_else(|| {
+            let now = self.started.map_or(0.0, |at| at.elapsed().as_secs_f64());
+            self.before + now
+        })
+    }
+}
+
 impl TaskBoard {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().expect("no one panics with this lock")
@@ -112,6 +128,22 @@ impl TaskBoard {
         let mut inner = self.inner();
         inner.state = RunState::Running;
         inner.started = Some(Instant::now());
+    }
+
+    /// Its turn is over for now: the clock stands still until the next `start`.
+    pub(super) fn wait(&self) {
+        let mut inner = self.inner();
+        inner.before = inner.seconds();
+        inner.started = None;
+    }
+
+    pub(super) fn surveyed(&self, at: DateTime<Utc>) {
+        self.inner().surveyed_at = Some(at);
+    }
+
+    /// When its point in time was.
+    pub fn surveyed_at(&self) -> Option<DateTime<Utc>> {
+        self.inner().surveyed_at
     }
 
     pub(super) fn expect(&self, bytes: u64) {
@@ -158,9 +190,7 @@ impl TaskBoard {
 
     pub(super) fn end(&self, state: RunState, message: &str) {
         let mut inner = self.inner();
-        if inner.seconds.is_none() {
-            inner.seconds = Some(inner.started.map_or(0.0, |at| at.elapsed().as_secs_f64()));
-        }
+        inner.seconds = Some(inner.seconds());
         inner.state = state;
         message.clone_into(&mut inner.message);
         inner.active.clear();
@@ -188,10 +218,7 @@ impl TaskBoard {
 
     /// How long it has been at it.
     pub fn seconds(&self) -> f64 {
-        let inner = self.inner();
-        inner
-            .seconds
-            .unwrap_or_else(|| inner.started.map_or(0.0, |at| at.elapsed().as_secs_f64()))
+        self.inner().seconds()
     }
 
     /// What workers are at, biggest first; a table's slices are one.

@@ -167,6 +167,7 @@ fn tasks(order: &Order) -> Result<()> {
             bytes: task.bytes(),
             duration_seconds: task.seconds(),
             message: task.message(),
+            surveyed_at: task.surveyed_at(),
         };
         order.state.set_task(&order.id, &task.name, &progress)?;
     }
@@ -352,6 +353,7 @@ pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Resul
                 bytes: task.progress.bytes,
                 duration_seconds: Some(rounded(task.progress.duration_seconds)),
                 message: task.progress.message.clone(),
+                surveyed_at: task.progress.surveyed_at,
             })
             .collect(),
     })

@@ -104,7 +104,7 @@ impl State {
             let changed = t
                 .prepare_cached(
                     "UPDATE tasks SET state = ?3, progress_percent = ?4, rows = ?5, bytes = ?6,
-                         duration_seconds = ?7, message = ?8
+                         duration_seconds = ?7, message = ?8, surveyed_at = ?9
                      WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND name = ?2",
                 )?
                 .execute(params![
@@ -121,6 +121,7 @@ impl State {
                     progress.bytes as i64,
                     progress.duration_seconds.max(0.0),
                     progress.message,
+                    progress.surveyed_at.map(stored),
                 ])?;
             Ok(if changed == 1 {
                 Ok(())
@@ -333,7 +334,7 @@ pub(super) fn select(
         .query_map(params, run)?
         .collect::<rusqlite::Result<_>>()?;
     let mut tasks = t.prepare_cached(
-        "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message
+        "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message, surveyed_at
          FROM tasks WHERE run = ?1 ORDER BY position",
     )?;
     for (number, run) in &mut runs {
@@ -408,6 +409,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
             bytes: row.get::<_, i64>(5)? as u64,
             duration_seconds: row.get(6)?,
             message: row.get(7)?,
+            surveyed_at: row.get::<_, Option<i64>>(8)?.map(loaded),
         },
     })
 }

@@ -29,7 +29,7 @@ pub use overview::{JobOverview, Total};
 pub use pauses::Pause;
 pub use prune::Pruned;
 pub use queue::{Entry, Queued};
-pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb};
+pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb, apart};
 
 use crate::error::Result;
 

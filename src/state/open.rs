@@ -146,6 +146,9 @@ const MIGRATIONS: &[&str] = &[
     END;
     -- A job that is skipped for days must not make its last run hard to find.
     CREATE INDEX runs_of_job_begun ON runs (job, seq) WHERE state != 'skipped';
+", "
+    -- The point in time that a task's copy is of.
+    ALTER TABLE tasks ADD COLUMN surveyed_at INTEGER;
 "];
 
 /// The version that this program writes.

@@ -141,6 +141,8 @@ pub struct TaskProgress {
     pub bytes: u64,
     /// Since its start.
     pub duration_seconds: f64,
+    /// When its point in time was; of an archive, when its rows' was.
+    pub surveyed_at: Option<DateTime<Utc>>,
     /// One line; empty where there is nothing to say.
     pub message: String,
 }
@@ -218,7 +220,26 @@ pub struct Run {
     pub tasks: Vec<TaskRow>,
 }
 
+/// How far points in time lie apart; `None` where there are not two of them.
+pub fn apart(points: impl IntoIterator<Item = DateTime<Utc>>) -> Option<Duration> {
+    let mut points: Vec<_> = points.into_iter().collect();
+    points.sort_unstable();
+    let [first, .., last] = points[..] else {
+        return None;
+    };
+    (last - first).to_std().ok()
+}
+
 impl Run {
+    /// How far the points in time of its tasks lie apart; `None` where there are not two of them.
+    pub fn surveys_apart(&self) -> Option<Duration> {
+        apart(
+            self.tasks
+                .iter()
+                .filter_map(|task| task.progress.surveyed_at),
+        )
+    }
+
     /// How long it took, or has been taking until `now`.
     pub fn duration(&self, now: DateTime<Utc>) -> Duration {
         // The clock may have been set back meanwhile.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -123,6 +124,8 @@ pub enum Definitions {
 pub struct Survey {
     /// The server that was asked.
     pub server: Server,
+    /// When the point in time was fixed, by this machine's clock; of an archive, when its rows' was.
+    pub taken_at: DateTime<Utc>,
     /// What a copy consists of, biggest first.
     pub parts: Arc<[Part]>,
     /// What is there and is not copied, or only its structure, or the target's own, with the reason; for `plan`.

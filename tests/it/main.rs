@@ -11,4 +11,5 @@ mod monitoring;
 mod mysql;
 mod postgresql;
 mod support;
+mod together;
 mod verbs;

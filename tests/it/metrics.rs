@@ -42,6 +42,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
         rows: 7,
         bytes: 5_000_000_000,
         duration_seconds: 1.0,
+        surveyed_at: None,
         message: String::new(),
     };
     state.set_task(id, "database", &progress).unwrap();

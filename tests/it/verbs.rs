@@ -129,6 +129,7 @@ fn progress(state: &State, id: &str, percent: f64) {
         rows: 1_234_567,
         bytes: 987_654_321,
         duration_seconds: 12.0,
+        surveyed_at: None,
         message: "users".into(),
     };
     state.set_task(id, "database", &progress).unwrap();

@@ -1,6 +1,7 @@
 //! Jobs.
 
 use super::*;
+use crate::config::job::PointInTime;
 
 #[test]
 fn every_key_of_a_job_arrives() {
@@ -18,6 +19,7 @@ timeout = "6h"
 timezone = "Asia/Kathmandu"
 jitter = "5m"
 catch_up = true
+point_in_time = "task"
 [endpoints.own]
 environment = "production"
 url = "postgresql://reader@db1/x"
@@ -58,6 +60,7 @@ after_publish = { command = ["/bin/c"], timeout = "1m" }
     assert_eq!(job.timezone, Some(chrono_tz::Asia::Kathmandu));
     assert_eq!(job.jitter, Some(Duration::from_secs(300)));
     assert!(job.catch_up);
+    assert_eq!(job.point_in_time, PointInTime::Task);
     let [task] = job.tasks.as_slice() else {
         panic!("{:?}", job.tasks)
     };
@@ -95,6 +98,7 @@ fn what_a_job_leaves_out_has_a_safe_default() {
     assert_eq!(warnings, []);
     assert!(job.schedule.is_none() && job.timeout.is_none() && !job.catch_up);
     assert!(job.timezone.is_none() && job.jitter.is_none());
+    assert_eq!(job.point_in_time, PointInTime::Job);
     let task = &job.tasks[0];
     assert_eq!(task.name, "sqlite");
     assert_eq!(
@@ -308,6 +312,18 @@ fn what_is_impossible_in_a_job_is_an_error_at_its_key() {
             "",
             "catch_up",
             "expected true or false",
+        ),
+        (
+            "point_in_time = \"Task\"",
+            "",
+            "point_in_time",
+            "allowed: job | task",
+        ),
+        (
+            "",
+            "point_in_time = \"task\"",
+            "task[0].point_in_time",
+            "it belongs at the job's top level",
         ),
         ("retention = \"7d\"", "", "retention", "not supported yet"),
         ("kind = \"sqlite\"", "", "kind", "it belongs under [[task]]"),

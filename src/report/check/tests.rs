@@ -47,6 +47,7 @@ fn job(name: &str) -> StatusFile {
             rows: 1,
             bytes: 4096,
             duration_seconds: Some(1.0),
+            surveyed_at: None,
             message: String::new(),
         }],
     }

@@ -35,6 +35,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
             rows: 7,
             bytes: 100,
             duration_seconds: 1.0,
+            surveyed_at: None,
             message: String::new(),
         };
         state.set_task(id, task, &progress).unwrap();

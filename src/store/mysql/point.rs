@@ -1,5 +1,7 @@
 //! One point in time for all workers: writers wait for as long as it takes every worker to begin its transaction.
 
+use chrono::{DateTime, Utc};
+
 use super::address::Address;
 use super::connection::Session;
 use super::errors;
@@ -15,6 +17,8 @@ const TRIES: usize = 6;
 /// The workers' sessions, each in a transaction at the same point in time.
 pub(super) struct Point {
     pub(super) sessions: Vec<Session>,
+    /// When that point was.
+    pub(super) taken_at: DateTime<Utc>,
     /// Keeps others from altering tables until their definitions are read, where the server has such a lock.
     pub(super) guard: Option<Session>,
 }
@@ -54,12 +58,14 @@ pub(super) async fn fix(address: &Address, workers: usize, still: bool) -> Resul
             .run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; SAVEPOINT envsyncd")
             .await?;
     }
+    let taken_at = Utc::now();
     let free = match lock {
         Lock::BackupStage => "BACKUP STAGE END",
         Lock::Global | Lock::Tables => "UNLOCK TABLES",
         Lock::None => {
             return Ok(Point {
                 sessions,
+                taken_at,
                 guard: None,
             });
         }
@@ -67,7 +73,11 @@ pub(super) async fn fix(address: &Address, workers: usize, still: bool) -> Resul
     locker.run(free).await?;
     tracing::debug!(?lock, workers, "the point in time is fixed");
     let guard = keep_definitions(locker).await;
-    Ok(Point { sessions, guard })
+    Ok(Point {
+        sessions,
+        taken_at,
+        guard,
+    })
 }
 
 async fn take_lock(locker: &mut Session, address: &Address, workers: usize) -> Result<Lock> {

@@ -163,6 +163,7 @@ impl store::Source for Source {
     async fn survey(&self, target: &Server) -> Result<Survey> {
         let point =
             point::fix(&self.address, self.context.workers, self.restored.is_some()).await?;
+        let taken_at = point.taken_at;
         let mut sessions = point.sessions;
         let workers = sessions.len();
         let first = &mut sessions[0];
@@ -222,6 +223,7 @@ impl store::Source for Source {
                 version: server.text,
                 major: u32::from(server.number.0),
             },
+            taken_at,
             parts: parts.into(),
             left_out: definitions.left_out.clone(),
             definitions: store::Definitions::Mysql(definitions),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
@@ -138,7 +139,7 @@ impl Source {
 
     /// Locks every table that is not excluded, then takes the snapshot: so nothing can be truncated or rewritten, which
     /// old snapshots do not see, in the moment between the two. (`pg_dump` has it the other way round.)
-    async fn fix(&self) -> Result<(String, Vec<Table>)> {
+    async fn fix(&self) -> Result<(String, DateTime<Utc>, Vec<Table>)> {
         let keeper = &*self.keeper()?;
         for _ in 0..5 {
             let before = survey::tables(keeper, &self.context.selection).await?;
@@ -171,6 +172,7 @@ impl Source {
                     .query_one("SELECT pg_export_snapshot()", &[])
                     .await
                     .map_err(keeper.explain())?;
+                let taken_at = Utc::now();
                 let tables = survey::tables(keeper, &self.context.selection).await?;
                 let copied = |tables: &[Table]| -> HashSet<u32> {
                     tables
@@ -180,7 +182,7 @@ impl Source {
                         .collect()
                 };
                 if copied(&tables).is_subset(&copied(&before)) {
-                    return Ok((row.get(0), tables));
+                    return Ok((row.get(0), taken_at, tables));
                 }
             }
             tracing::debug!("tables came and went during the survey; once more");
@@ -321,7 +323,7 @@ impl store::Source for Source {
         let dump = super::dump::PgDump::find(major).await?;
         let traits = traits::read(keeper, number).await?;
         let since = Instant::now();
-        let (snapshot, mut tables) = self.fix().await?;
+        let (snapshot, taken_at, mut tables) = self.fix().await?;
         let excluded: Vec<u32> = tables
             .iter()
             .filter(|t| t.fate == Fate::Exclude)
@@ -390,6 +392,7 @@ impl store::Source for Source {
                 version: text,
                 major,
             },
+            taken_at,
             parts: asked.parts.into_iter().map(|(_, part)| part).collect(),
             left_out,
             definitions: store::Definitions::Postgresql(Arc::new(definitions)),

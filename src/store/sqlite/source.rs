@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -120,12 +121,13 @@ fn survey(
     connection: &Connection,
     selection: &Selection,
     row_by_row: bool,
-) -> rusqlite::Result<(Definitions, Vec<Part>)> {
+) -> rusqlite::Result<(Definitions, Vec<Part>, DateTime<Utc>)> {
     if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
     }
     connection.execute_batch("BEGIN")?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    let taken_at = Utc::now();
     let mut definitions = Definitions::read(connection, selection)?;
     if row_by_row {
         definitions.broken_keys = broken_keys(connection)?;
@@ -158,7 +160,7 @@ fn survey(
     for (id, part) in parts.iter_mut().enumerate() {
         part.id = id;
     }
-    Ok((definitions, parts))
+    Ok((definitions, parts, taken_at))
 }
 
 /// About how many rows and bytes: the highest rowid, and the first rows' length. Counting would read everything.
@@ -210,22 +212,23 @@ impl Source for SqliteSource {
         let selection = Arc::clone(&self.context.selection);
         // Pages do not go to an archive.
         let row_by_row = !super::load::whole(&selection) || target.is_archive();
-        let (definitions, parts) = self
+        let (definitions, parts, taken_at) = self
             .session()?
             .run(move |connection, _| {
-                let (mut definitions, parts) =
+                let (mut definitions, parts, taken_at) =
                     survey(connection, &selection, row_by_row).map_err(on(&file))?;
                 definitions.mode = file
                     .metadata()
                     .map_err(io(format!("cannot reach {}", file.display())))?
                     .mode()
                     & 0o777;
-                Ok((Arc::new(definitions), parts))
+                Ok((Arc::new(definitions), parts, taken_at))
             })
             .await?;
         *held(&self.definitions) = Some(Arc::clone(&definitions));
         Ok(Survey {
             server: super::server(),
+            taken_at,
             parts: parts.into(),
             left_out: definitions
                 .tables

@@ -152,6 +152,7 @@ impl Rest {
         .await?;
         Ok(Survey {
             server: self.server.clone(),
+            taken_at: chrono::Utc::now(),
             parts: taken.parts.into(),
             left_out: taken.left_out,
             definitions: taken.definitions,

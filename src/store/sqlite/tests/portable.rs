@@ -95,6 +95,7 @@ impl Rest {
         .await?;
         let survey = Survey {
             server: super::super::server(),
+            taken_at: chrono::Utc::now(),
             parts: taken.parts.clone().into(),
             left_out: taken.left_out.clone(),
             definitions: taken.definitions.clone(),

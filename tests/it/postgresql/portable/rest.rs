@@ -171,6 +171,7 @@ impl Resting {
         let catalogue = self.catalogue(&taken)?;
         let survey = Survey {
             server: self.server.clone(),
+            taken_at: chrono::Utc::now(),
             parts: taken.parts.into(),
             left_out: taken.left_out,
             definitions: taken.definitions,
