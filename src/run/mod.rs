@@ -40,7 +40,7 @@ use crate::config::job::{Job, PointInTime, Publish, Settings, Task};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::{Process, host_name};
 use crate::guard::signals::Signals;
-use crate::policy;
+use crate::policy::{self, Identity};
 use crate::report::log::Counts;
 use crate::state::{NewRun, RunState, State, Trigger, Verb};
 use crate::store::{self, Claim, Context, Selection, Survey};
@@ -287,13 +287,7 @@ async fn build_all(
     sites: &mut Vec<Arc<Site>>,
 ) -> Result<()> {
     locks::before(order)?;
-    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
-        let opened = open(order, task, board.clone())
-            .instrument(span(task))
-            .await;
-        let site = failing(board, opened)?;
-        sites.push(Arc::new(site));
-    }
+    open_all(order, sites).await?;
     order.step("locks");
     locks::take(order, held, sites).await?;
     // Those first that are built beside live.
@@ -319,6 +313,37 @@ async fn build_all(
             error = either_lost(site) => Err(error),
         };
         failing(&site.board, built)?;
+    }
+    Ok(())
+}
+
+/// Opens both sides of every task. What was opened is in `sites` even if it fails.
+async fn open_all(order: &Order, sites: &mut Vec<Arc<Site>>) -> Result<()> {
+    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
+        let opened = open(order, task, board.clone())
+            .instrument(span(task))
+            .await;
+        let site = failing(board, opened)?;
+        sites.push(Arc::new(site));
+    }
+    // What one task reads, no other one writes. (An archive is read and written at once without harm.)
+    for reader in sites.iter().filter(|site| !site.task.pulls()) {
+        let source = reader.source.identity().await?;
+        for writer in sites.iter().filter(|site| !Arc::ptr_eq(site, reader)) {
+            let found = unwritten(&source, writer).await.map_err(|error| {
+                error.within(format!("what it reads, task {} writes", writer.task.name))
+            });
+            failing(&reader.board, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a source that this task's run writes, replaces or drops.
+async fn unwritten(source: &Identity, writer: &Site) -> Result<()> {
+    policy::distinct(source, &writer.target.identity().await?)?;
+    for displaced in writer.target.displaced().await? {
+        policy::spared(source, &displaced)?;
     }
     Ok(())
 }
@@ -395,13 +420,8 @@ async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site>
         let job = &order.job;
         policy::of_origin(&job.environments, &origin, &job.from, &job.to)?;
     }
-    let (from, to) = (source.identity().await?, target.identity().await?);
-    policy::distinct(&from, &to)?;
-    for displaced in target.displaced().await? {
-        policy::spared(&from, &displaced)?;
-    }
     let pace = Arc::new(Pace::open(task, &context).await?);
-    Ok(Site {
+    let site = Site {
         task: task.clone(),
         context,
         source,
@@ -409,7 +429,9 @@ async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site>
         board,
         pace,
         survey: OnceCell::new(),
-    })
+    };
+    unwritten(&site.source.identity().await?, &site).await?;
+    Ok(site)
 }
 
 /// What comes before a task's survey.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Order, Site, capabilities, open, span};
+use super::{Order, Site, capabilities, open_all, span};
 use crate::config::job::Publish;
 use crate::error::Result;
 use crate::policy;
@@ -85,21 +85,16 @@ pub struct LeftOut {
 pub async fn plan(order: Arc<Order>) -> Result<Plan> {
     policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
     capabilities(&order.job)?;
-    let mut tasks = Vec::new();
-    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
-        let planned = async {
-            let site = open(&order, task, board.clone()).await?;
-            let planned = of(&site).await;
-            site.source.close().await;
-            site.target.close().await;
-            planned
-        };
-        let planned = tokio::select! {
-            planned = planned.instrument(span(task)) => planned,
-            error = order.cancelled() => Err(error),
-        };
-        tasks.push(planned.map_err(|error| error.within(format!("task {}", task.name)))?);
+    let mut sites = Vec::new();
+    let planned = tokio::select! {
+        planned = all(&order, &mut sites) => planned,
+        error = order.cancelled() => Err(error),
+    };
+    for site in &sites {
+        site.source.close().await;
+        site.target.close().await;
     }
+    let tasks = planned?;
     Ok(Plan {
         version: 1,
         job: order.job.name.to_string(),
@@ -107,6 +102,16 @@ pub async fn plan(order: Arc<Order>) -> Result<Plan> {
         to: order.job.to.to_string(),
         tasks,
     })
+}
+
+async fn all(order: &Order, sites: &mut Vec<Arc<Site>>) -> Result<Vec<TaskPlan>> {
+    open_all(order, sites).await?;
+    let mut tasks = Vec::new();
+    for site in sites {
+        let planned = of(site).instrument(span(&site.task)).await;
+        tasks.push(planned.map_err(|error| error.within(format!("task {}", site.task.name)))?);
+    }
+    Ok(tasks)
 }
 
 async fn of(site: &Site) -> Result<TaskPlan> {

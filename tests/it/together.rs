@@ -213,3 +213,22 @@ fn a_task_that_cannot_be_published_is_refused_before_any_is_copied() {
         .says(&["task second", "CREATEDB"]);
     assert_eq!(scene.bed.status("app")["tasks"][0]["rows"], 0);
 }
+
+#[test]
+fn what_one_task_writes_no_other_one_reads() {
+    let scene = Scene::new();
+    let postgres = postgres::shared();
+    // Both of them would be production's, were it not for what the servers say.
+    let first = toml(&postgres.source.url("postgres", &scene.first));
+    let written = toml(&postgres.target.url("postgres", &scene.second));
+    postgres.target.create_db(&scene.second);
+    let text = scene.job("").to_string().replace(&first, &written);
+    let file = scene.bed.file("app.toml", &text);
+    for verb in ["plan", "run"] {
+        scene
+            .bed
+            .with_file(verb, &file)
+            .expect(3)
+            .says(&["task postgresql", "what it reads, task second writes"]);
+    }
+}
