@@ -41,6 +41,7 @@ mod survey;
 mod target;
 mod toc;
 mod traits;
+mod unknown;
 mod wire;
 
 use std::collections::{HashMap, HashSet};

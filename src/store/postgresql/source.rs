@@ -324,6 +324,7 @@ impl store::Source for Source {
         let traits = traits::read(keeper, number).await?;
         let since = Instant::now();
         let (snapshot, taken_at, mut tables) = self.fix().await?;
+        super::unknown::refuse(keeper).await?;
         let excluded: Vec<u32> = tables
             .iter()
             .filter(|t| t.fate == Fate::Exclude)

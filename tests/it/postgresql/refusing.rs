@@ -154,3 +154,30 @@ fn a_hold_for_a_command_ends_with_the_command() {
     scene.bed.once(&file).expect(0);
     scene.live_is_new();
 }
+
+#[test]
+fn what_a_newer_server_has_and_nobody_here_knows_is_named_and_refused() {
+    let scene = Scene::new();
+    let file = scene.write(&scene.job());
+    let modify = "SET allow_system_table_mods = on;";
+    scene.source(&format!(
+        "{modify} CREATE TABLE pg_catalog.pg_novelty (oid oid, word text)"
+    ));
+    // A catalogue that is empty, or has what the server came with, says nothing of this database.
+    scene.source("INSERT INTO pg_catalog.pg_novelty VALUES (100, 'built in')");
+    scene.bed.with_file("plan", &file).expect(0);
+    scene.source(
+        "INSERT INTO pg_catalog.pg_novelty VALUES (20000, 'own'); CREATE TYPE mood AS ENUM ('sad');",
+    );
+    scene.source(&format!(
+        "{modify} UPDATE pg_type SET typtype = 'q' WHERE typname = 'mood'"
+    ));
+    for verb in ["plan", "run"] {
+        scene.bed.with_file(verb, &file).expect(1).says(&[
+            "what is in the catalogue pg_novelty",
+            "type public.mood (typtype q)",
+        ]);
+    }
+    scene.live_is_old();
+    scene.nothing_is_left();
+}
