@@ -10,5 +10,6 @@ mod metrics;
 mod monitoring;
 mod mysql;
 mod postgresql;
+mod profiles;
 mod support;
 mod verbs;
