@@ -1,4 +1,5 @@
-//! One suite over every store: what a user may expect of a copy, whatever it is that is copied.
+//! One suite over every store: what a user may expect of a copy, whatever it is that is copied, and under whatever profile
+//! (see `support/profile.rs`) the test's name has it run.
 
 mod archive;
 mod mysql;
@@ -24,6 +25,8 @@ trait Lab {
     }
     /// The target's URL.
     fn target_url(&self) -> String;
+    /// SQL that makes what is computed from rows in the source: generated columns and the like.
+    fn computed() -> &'static str;
     /// Runs SQL on the source; rows as lines, columns between `|`.
     fn source(&self, sql: &str) -> String;
     /// Runs SQL on the live target, which is made if it is not there yet.
@@ -34,6 +37,14 @@ trait Lab {
     fn tables(&self) -> Vec<String>;
     /// Comes before every run: the source is where the run finds it.
     fn ready(&self) {}
+    /// Variables of the binary: what the store's profile wants.
+    fn environment(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+    /// How many rows of others are in the source.
+    fn rows_of_others(&self) -> u64;
+    /// Live is what the store's own dump tool makes of the source in a fresh place.
+    fn assert_published(&self);
     /// A URL of a source that does not exist, and its name in it.
     fn missing(&self) -> (String, String);
     /// A script's statement that the store refuses.
@@ -83,10 +94,9 @@ impl<L: Lab> Scene<L> {
 
     /// The target is not there yet.
     fn first() -> Self {
-        let scene = Self {
-            lab: L::new(),
-            bed: Bed::new(),
-        };
+        let lab = L::new();
+        let bed = Bed::of_this_test(lab.environment());
+        let scene = Self { lab, bed };
         scene.lab.source(SOURCE);
         scene
     }
@@ -121,6 +131,13 @@ impl<L: Lab> Scene<L> {
         assert_eq!(self.lab.tables(), ["lost", "users"]);
     }
 
+    /// The same by our own eyes, and by the store's own tools.
+    #[track_caller]
+    fn live_is_the_source(&self) {
+        self.live_is_new();
+        self.lab.assert_published();
+    }
+
     #[track_caller]
     fn live_is_new(&self) {
         assert_eq!(
@@ -143,7 +160,7 @@ impl<L: Lab> Scene<L> {
 fn a_first_copy_makes_the_target<L: Lab>() {
     let scene = Scene::<L>::first();
     scene.once(&scene.file()).expect(0);
-    scene.live_is_new();
+    scene.live_is_the_source();
     scene.nothing_is_beside();
 }
 
@@ -158,6 +175,7 @@ fn a_refresh_replaces_what_was_live_and_what_the_source_lost_is_gone<L: Lab>() {
     scene.once(&scene.file()).expect(0);
     assert_eq!(scene.lab.live("SELECT count(*) FROM users"), "4");
     assert_eq!(scene.lab.tables(), ["users"]);
+    scene.lab.assert_published();
 }
 
 fn in_overlay_tables_that_only_the_target_has_stay<L: Lab>() {
@@ -260,7 +278,7 @@ fn a_copy_is_verified_by_checksum<L: Lab>() {
     let scene = Scene::<L>::new();
     let job = scene.job().task("verify = \"checksum\"");
     scene.once(&scene.write(&job)).expect(0);
-    scene.live_is_new();
+    scene.live_is_the_source();
 }
 
 fn rollback_returns_the_old_and_again_the_new<L: Lab>() {
@@ -273,13 +291,14 @@ fn rollback_returns_the_old_and_again_the_new<L: Lab>() {
         scene.bed.with_file("rollback", &file).expect(0);
         scene.live_is_new();
     }
+    scene.lab.assert_published();
 }
 
 fn previous_is_dropped_if_the_job_says_so<L: Lab>() {
     let scene = Scene::<L>::new();
     let job = scene.job().task("previous = \"drop\"");
     scene.once(&scene.write(&job)).expect(0);
-    scene.live_is_new();
+    scene.live_is_the_source();
     scene.nothing_is_beside();
 }
 
@@ -304,7 +323,7 @@ fn what_a_killed_run_left_is_gone_after_the_next<L: Lab>() {
     scene.live_is_old();
     let job = scene.job().task("previous = \"drop\"");
     scene.once(&scene.write(&job)).expect(0);
-    scene.live_is_new();
+    scene.live_is_the_source();
     scene.nothing_is_beside();
     let shown = scene.bed.run(&["show", &dead]).expect(0);
     assert!(shown.stdout.contains("failed"), "{}", shown.stdout);
@@ -338,7 +357,7 @@ fn a_second_run_of_one_target_is_turned_away<L: Lab>() {
     assert_eq!(scene.bed.status_text("other", "state"), "busy");
     gate.open();
     running.end().expect(0);
-    scene.live_is_new();
+    scene.live_is_the_source();
 }
 
 fn a_held_environment_is_left_alone<L: Lab>() {
@@ -401,6 +420,7 @@ fn tables_and_columns_with_odd_names_arrive<L: Lab>() {
             "of {name}"
         );
     }
+    scene.lab.assert_published();
 }
 
 fn an_empty_source_empties_the_target<L: Lab>() {
@@ -410,6 +430,7 @@ fn an_empty_source_empties_the_target<L: Lab>() {
         .source("DROP VIEW buyers; DROP TABLE orders; DROP TABLE users");
     scene.once(&scene.file()).expect(0);
     assert!(scene.lab.tables().is_empty(), "{:?}", scene.lab.tables());
+    scene.lab.assert_published();
 }
 
 fn values_arrive_as_they_were<L: Lab>() {
@@ -424,6 +445,16 @@ line\\N \\. ''quoted'' grüße 🌍', 0, 0.1), (4, '\\N', 2147483647, -0.0)",
         .expect(0);
     let all = "SELECT id, t, t IS NULL, n, f FROM hard_values ORDER BY id";
     assert_eq!(scene.lab.live(all), scene.lab.source(all));
+    scene.lab.assert_published();
+}
+
+fn what_is_computed_is_as_the_store_s_own_tools_have_it<L: Lab>() {
+    let scene = Scene::<L>::new();
+    scene.lab.source(L::computed());
+    scene
+        .once(&scene.write(&scene.job().task("verify = \"checksum\"")))
+        .expect(0);
+    scene.live_is_the_source();
 }
 
 fn the_status_file_says_what_the_run_did<L: Lab>() {
@@ -464,7 +495,7 @@ fn the_status_file_says_what_the_run_did<L: Lab>() {
     assert_eq!(task["kind"], L::KIND, "{status}");
     assert_eq!(task["state"], "succeeded", "{status}");
     assert_eq!(task["progress_percent"].as_f64(), Some(100.0), "{status}");
-    assert_eq!(task["rows"], 5, "{status}");
+    assert_eq!(task["rows"], 5 + scene.lab.rows_of_others(), "{status}");
     assert!(task["bytes"].as_u64() > Some(0), "{status}");
     // Readable by the monitoring's user.
     let mode = std::fs::metadata(scene.bed.path("status/app.json"))
@@ -509,6 +540,7 @@ macro_rules! conforms {
             tables_and_columns_with_odd_names_arrive
             an_empty_source_empties_the_target
             values_arrive_as_they_were
+            what_is_computed_is_as_the_store_s_own_tools_have_it
             the_status_file_says_what_the_run_did
         }
     };

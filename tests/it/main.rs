@@ -10,6 +10,7 @@ mod metrics;
 mod monitoring;
 mod mysql;
 mod postgresql;
+mod profiles;
 mod support;
 mod together;
 mod verbs;

@@ -64,7 +64,8 @@ impl<L: Lab, F: Form> Lab for Archived<L, F> {
     const KIND: &'static str = L::KIND;
 
     fn new() -> Self {
-        let (lab, bed) = (L::new(), Bed::new());
+        let lab = L::new();
+        let bed = Bed::of_this_test(lab.environment());
         Self {
             lab,
             bed,
@@ -82,6 +83,10 @@ impl<L: Lab, F: Form> Lab for Archived<L, F> {
 
     fn target_url(&self) -> String {
         self.lab.target_url()
+    }
+
+    fn computed() -> &'static str {
+        L::computed()
     }
 
     fn source(&self, sql: &str) -> String {
@@ -105,6 +110,18 @@ impl<L: Lab, F: Form> Lab for Archived<L, F> {
         let push = Job::new(L::KIND, &toml(&self.lab.source_url()), &self.source_value());
         let push = F::push(push);
         self.bed.once(&self.bed.job("push", &push)).expect(0);
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        self.lab.environment()
+    }
+
+    fn rows_of_others(&self) -> u64 {
+        self.lab.rows_of_others()
+    }
+
+    fn assert_published(&self) {
+        self.lab.assert_published();
     }
 
     fn missing(&self) -> (String, String) {

@@ -1,61 +1,59 @@
 //! The suite over MariaDB.
 
 use super::Lab;
-use crate::support::mysql::{Pair, shared};
+use crate::support::mysql::Databases;
 use crate::support::postgres::unique;
 
-pub(super) struct Mysql {
-    pair: &'static Pair,
-    from: String,
-    to: String,
-}
+pub(super) struct Mysql(Databases);
 
 impl Lab for Mysql {
     const KIND: &'static str = "mysql";
 
     fn new() -> Self {
-        let lab = Self {
-            pair: shared(),
-            from: unique("from"),
-            to: unique("to"),
-        };
-        lab.pair.source.create_db(&lab.from);
-        lab
+        Self(Databases::new())
     }
 
     fn source_url(&self) -> String {
-        self.pair.source.url("root", &self.from)
+        self.0.source_url()
     }
 
     fn target_url(&self) -> String {
-        self.pair.target.url("root", &self.to)
+        self.0.target_url()
+    }
+
+    fn computed() -> &'static str {
+        crate::profiles::mysql::COMPUTED
     }
 
     fn source(&self, sql: &str) -> String {
-        self.pair.source.ansi(&self.from, sql)
+        self.0.source_server().ansi(&self.0.from, sql)
     }
 
     fn live(&self, sql: &str) -> String {
-        if !self.pair.target.databases().contains(&self.to) {
-            self.pair.target.create_db(&self.to);
-        }
-        self.pair.target.ansi(&self.to, sql)
+        self.0.make_live();
+        self.0.target_server().ansi(&self.0.to, sql)
     }
 
     fn beside(&self) -> Vec<String> {
-        let mut all = self.pair.target.databases();
-        all.retain(|name| name.contains(&self.to) && *name != self.to);
-        all
+        self.0.beside()
     }
 
     fn tables(&self) -> Vec<String> {
-        self.live("SELECT 1");
-        self.pair.target.tables(&self.to)
+        self.0.make_live();
+        self.0.tables()
+    }
+
+    fn rows_of_others(&self) -> u64 {
+        self.0.rows_of_others()
+    }
+
+    fn assert_published(&self) {
+        self.0.assert_published();
     }
 
     fn missing(&self) -> (String, String) {
         let name = unique("missing");
-        (self.pair.source.url("root", &name), name)
+        (self.0.source_url_of(&name), name)
     }
 
     fn names() -> &'static [&'static str] {

@@ -1,50 +1,39 @@
 //! The suite over PostgreSQL.
 
 use super::Lab;
-use crate::support::postgres::{Pair, shared, unique};
+use crate::support::postgres::{Databases, unique};
 
-pub(super) struct Postgresql {
-    pair: &'static Pair,
-    from: String,
-    to: String,
-}
+pub(super) struct Postgresql(Databases);
 
 impl Lab for Postgresql {
     const KIND: &'static str = "postgresql";
 
     fn new() -> Self {
-        let lab = Self {
-            pair: shared(),
-            from: unique("from"),
-            to: unique("to"),
-        };
-        lab.pair.source.create_db(&lab.from);
-        lab
+        Self(Databases::new())
     }
 
     fn source_url(&self) -> String {
-        self.pair.source.url("postgres", &self.from)
+        self.0.source_url()
     }
 
     fn target_url(&self) -> String {
-        self.pair.target.url("postgres", &self.to)
+        self.0.target_url()
+    }
+
+    fn computed() -> &'static str {
+        crate::profiles::postgresql::COMPUTED
     }
 
     fn source(&self, sql: &str) -> String {
-        self.pair.source.psql(&self.from, sql)
+        self.0.source(sql)
     }
 
     fn live(&self, sql: &str) -> String {
-        if !self.pair.target.databases().contains(&self.to) {
-            self.pair.target.create_db(&self.to);
-        }
-        self.pair.target.psql(&self.to, sql)
+        self.0.live(sql)
     }
 
     fn beside(&self) -> Vec<String> {
-        let mut all = self.pair.target.databases();
-        all.retain(|name| name.contains(&self.to) && *name != self.to);
-        all
+        self.0.beside()
     }
 
     fn tables(&self) -> Vec<String> {
@@ -52,9 +41,21 @@ impl Lab for Postgresql {
         self.live(sql).lines().map(str::to_owned).collect()
     }
 
+    fn environment(&self) -> Vec<(String, String)> {
+        self.0.environment()
+    }
+
+    fn rows_of_others(&self) -> u64 {
+        self.0.rows_of_others()
+    }
+
+    fn assert_published(&self) {
+        self.0.assert_published();
+    }
+
     fn missing(&self) -> (String, String) {
         let name = unique("missing");
-        (self.pair.source.url("postgres", &name), name)
+        (self.0.source_url_of(&name), name)
     }
 }
 

@@ -8,8 +8,10 @@ use rusqlite::types::ValueRef;
 
 use super::Lab;
 use crate::support::postgres::encode;
+use crate::support::sqlite::Files;
 
 pub(super) struct Sqlite {
+    files: Files,
     directory: tempfile::TempDir,
 }
 
@@ -64,12 +66,12 @@ impl Lab for Sqlite {
             .prefix("envsyncd sqlite 100% ")
             .tempdir()
             .expect("a temporary directory");
-        let lab = Self { directory };
         for name in ["source", "target"] {
-            fs::create_dir(lab.directory.path().join(name)).expect("a directory");
+            fs::create_dir(directory.path().join(name)).expect("a directory");
         }
-        lab.run("source/app.db", "PRAGMA user_version = 3");
-        lab
+        let file = |name: &str| directory.path().join(name);
+        let files = Files::new(file("source/app.db"), file("target/app.db"));
+        Self { files, directory }
     }
 
     fn source_url(&self) -> String {
@@ -80,11 +82,16 @@ impl Lab for Sqlite {
         self.url("target/app.db")
     }
 
+    fn computed() -> &'static str {
+        crate::profiles::sqlite::COMPUTED
+    }
+
     fn source(&self, sql: &str) -> String {
         self.run("source/app.db", sql)
     }
 
     fn live(&self, sql: &str) -> String {
+        self.files.make_live();
         self.run("target/app.db", sql)
     }
 
@@ -111,7 +118,17 @@ impl Lab for Sqlite {
 
     fn tables(&self) -> Vec<String> {
         let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
-        self.live(sql).lines().map(str::to_owned).collect()
+        let all = self.live(sql);
+        let ours = all.lines().filter(|name| !Files::is_of_others(name));
+        ours.map(str::to_owned).collect()
+    }
+
+    fn rows_of_others(&self) -> u64 {
+        self.files.rows_of_others()
+    }
+
+    fn assert_published(&self) {
+        self.files.assert_published();
     }
 
     fn missing(&self) -> (String, String) {
@@ -136,6 +153,10 @@ impl Lab for SqliteWithWal {
         self.0.target_url()
     }
 
+    fn computed() -> &'static str {
+        crate::profiles::sqlite::COMPUTED
+    }
+
     fn source(&self, sql: &str) -> String {
         self.0.source(sql)
     }
@@ -154,6 +175,14 @@ impl Lab for SqliteWithWal {
 
     fn tables(&self) -> Vec<String> {
         self.0.tables()
+    }
+
+    fn rows_of_others(&self) -> u64 {
+        self.0.rows_of_others()
+    }
+
+    fn assert_published(&self) {
+        self.0.assert_published();
     }
 
     fn missing(&self) -> (String, String) {

@@ -9,18 +9,14 @@ use envsyncd::state::{RunState, Trigger};
 
 use super::notify::Ear;
 use crate::support::daemon::House;
+use crate::support::host::faketime;
 
 /// The clock of a house's daemon and of all that it starts.
 struct Clock(PathBuf);
 
 impl Clock {
     fn of(house: &mut House) -> Self {
-        let library = fs::read_dir("/usr/lib")
-            .expect("/usr/lib")
-            .flatten()
-            .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
-            .find(|library| library.exists())
-            .expect("libfaketime: script/install-test-deps installs it");
+        let library = faketime();
         let file = house.bed.path("clock");
         for (name, value) in [
             ("LD_PRELOAD", library.to_str().expect("text")),

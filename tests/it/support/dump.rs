@@ -69,6 +69,16 @@ impl Cluster {
     }
 }
 
+/// A database's definitions, likewise: what `pg_dump --schema-only` says of it.
+pub(crate) fn schema_of(cluster: &Cluster, database: &str) -> Vec<String> {
+    let output = bare(cluster.program("pg_dump"))
+        .args(["--schema-only", "--no-publications", "--no-subscriptions"])
+        .arg("--dbname")
+        .arg(cluster.url("postgres", database))
+        .must("pg_dump");
+    entries(&without_marks(&output))
+}
+
 /// A dump without the marks that servers of late 2026 leave among a column's options: a `pg_dump` of another version
 /// writes them down as if one could set them.
 fn without_marks(dump: &str) -> String {

@@ -6,7 +6,8 @@ use std::process::{Child, Command, ExitStatus};
 
 use serde_json::Value;
 
-use super::wait_until;
+use super::host::Host;
+use super::{profile, wait_until};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_envsyncd");
@@ -14,6 +15,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_envsyncd");
 /// A directory with everything that `envsyncd` writes outside of its targets.
 pub(crate) struct Bed {
     directory: tempfile::TempDir,
+    host: &'static Host,
+    variables: Vec<(String, String)>,
 }
 
 /// How the binary ended.
@@ -130,7 +133,20 @@ impl Bed {
         for name in ["state", "status", "lock", "jobs"] {
             fs::create_dir(directory.path().join(name)).expect("a directory");
         }
-        Self { directory }
+        Self {
+            directory,
+            host: Host::plain(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// The same on the running test's machine, with these variables in the binary's environment.
+    pub(crate) fn of_this_test(variables: Vec<(String, String)>) -> Self {
+        let mut bed = Self::new();
+        bed.host = profile::of_this_test();
+        bed.variables = bed.host.variables(bed.directory.path());
+        bed.variables.extend(variables);
+        bed
     }
 
     /// A place in it.
@@ -152,7 +168,7 @@ impl Bed {
 
     /// The binary with its directories set.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = self.host.command(BINARY);
         for (key, _) in std::env::vars_os() {
             if key
                 .to_str()
@@ -165,7 +181,8 @@ impl Bed {
             .current_dir(self.directory.path())
             .env("ENVSYNCD_STATE_DIR", self.path("state"))
             .env("ENVSYNCD_STATUS_DIR", self.path("status"))
-            .env("ENVSYNCD_LOCK_DIR", self.path("lock"));
+            .env("ENVSYNCD_LOCK_DIR", self.path("lock"))
+            .envs(self.variables.iter().map(|(key, value)| (key, value)));
         command
     }
 

@@ -3,14 +3,17 @@
 pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod dump;
+pub(crate) mod host;
 pub(crate) mod icinga;
 pub(crate) mod job;
 pub(crate) mod mysql;
 pub(crate) mod network;
 pub(crate) mod nsca;
 pub(crate) mod postgres;
+pub(crate) mod profile;
 pub(crate) mod proxy;
 pub(crate) mod s3;
+pub(crate) mod sqlite;
 
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,10 @@
 
 mod client;
 mod contents;
+mod databases;
+mod oracle;
 mod place;
+pub(crate) mod profiles;
 mod version;
 
 use std::fs;
@@ -12,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+pub(crate) use databases::Databases;
 use place::Place;
 pub(crate) use version::Version;
 

@@ -1,6 +1,11 @@
 //! Private PostgreSQL clusters in directories of their own. They go away with the value, and with the process however
 //! it ends: a watcher holds the other end of a pipe.
 
+mod databases;
+mod oracle;
+mod pooler;
+pub(crate) mod profiles;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -9,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) use databases::Databases;
 
 /// Stops the server of the directory `$1` and removes it as soon as its standard input closes, which the kernel does
 /// for a process that is killed, too.
@@ -31,6 +38,7 @@ rm -rf "$1"
 #[derive(Default)]
 pub(crate) struct Builder {
     settings: Vec<(String, String)>,
+    initdb: &'static [&'static str],
     tcp: bool,
     tls: bool,
     small_disk: Option<u32>,
@@ -58,6 +66,12 @@ impl Builder {
     /// A line of postgresql.conf.
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// More options of initdb.
+    pub(crate) fn initdb(mut self, options: &'static [&'static str]) -> Self {
+        self.initdb = options;
         self
     }
 
@@ -96,6 +110,7 @@ impl Builder {
             .tool("initdb")
             .args(["--no-sync", "--no-instructions", "--username=postgres"])
             .args(["--locale=C.UTF-8", "--encoding=UTF8"])
+            .args(self.initdb)
             .arg("--pgdata")
             .arg(&data)
             .must("initdb");
@@ -435,8 +450,13 @@ impl Cluster {
 
     /// Runs SQL as anyone.
     pub(crate) fn try_psql(&self, user: &str, database: &str, sql: &str) -> Result<String, String> {
+        self.try_psql_at(&self.url(user, database), sql)
+    }
+
+    /// Runs SQL where a URL says.
+    pub(crate) fn try_psql_at(&self, url: &str, sql: &str) -> Result<String, String> {
         let mut child = self
-            .psql_command(user, database)
+            .psql_at(url)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -477,11 +497,33 @@ impl Cluster {
 
     /// A `psql` to feed by hand: for sessions that stay open.
     pub(crate) fn psql_command(&self, user: &str, database: &str) -> Command {
+        self.psql_at(&self.url(user, database))
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "which psql speaks to it is the cluster's business"
+    )]
+    fn psql_at(&self, url: &str) -> Command {
         let mut command = client("psql");
         command
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"])
-            .arg(self.url(user, database));
+            .arg(url);
         command
+    }
+
+    /// A tablespace with a directory of its own.
+    pub(crate) fn tablespace(&self, name: &str) {
+        let directory = self.root.join(format!("tablespace-{name}"));
+        fs::create_dir(&directory).expect("a directory");
+        self.give_to_server(&directory);
+        self.psql(
+            "postgres",
+            &format!(
+                "CREATE TABLESPACE {name} LOCATION '{}'",
+                directory.display()
+            ),
+        );
     }
 
     /// Makes a database, owned by `postgres`.

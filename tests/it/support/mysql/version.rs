@@ -10,11 +10,11 @@ use super::PASSWORD;
 use super::place::Place;
 
 /// What a target's user needs, and no more: neither `SUPER` nor any other right over the whole server.
-const OWNER: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, \
+pub(super) const OWNER: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, \
     LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EVENT, TRIGGER";
 
 /// What a source's user needs for one point in time over several connections.
-const READER: &str = "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES, RELOAD";
+pub(super) const READER: &str = "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES, RELOAD";
 
 /// Who made a server, and when.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,80 @@
+//! A pgbouncer in session mode, in front of a cluster's socket.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+
+use super::{Cluster, free_port, socket_url};
+
+/// The pooler, which ends with the value, and with the process.
+pub(crate) struct Pooler {
+    directory: std::path::PathBuf,
+    port: u16,
+    child: Child,
+}
+
+impl Pooler {
+    /// In front of all databases of a cluster. What a client says of its session at the start is dropped, as its
+    /// documentation advises for clients that say `extra_float_digits` or `options`.
+    pub(crate) fn before(cluster: &Cluster) -> Self {
+        let directory = cluster.root.join("pooler");
+        fs::create_dir(&directory).expect("a directory");
+        cluster.give_to_server(&directory);
+        let port = free_port();
+        let users = ["postgres", "admin", "app", "deploy", "reader", "visitor"];
+        cluster.write(
+            "pooler/users",
+            &users.map(|user| format!("\"{user}\" \"\"\n")).concat(),
+        );
+        let place = directory.display();
+        cluster.write(
+            "pooler/ini",
+            &format!(
+                "[databases]\n* = host={} port={}\n[pgbouncer]\nunix_socket_dir = {place}\nlisten_addr =\n\
+                 listen_port = {port}\nauth_type = trust\nauth_file = {place}/users\npool_mode = session\n\
+                 ignore_startup_parameters = extra_float_digits,options\nmax_client_conn = 200\ndefault_pool_size = 40\n\
+                 logfile = {place}/log\npidfile = {place}/pid\n",
+                cluster.socket_directory().display(),
+                cluster.port(),
+            ),
+        );
+        let mut command = cluster.as_server("sh");
+        // It ends when its standard input does.
+        command
+            .args([
+                "-c",
+                r#"pgbouncer -q "$1" </dev/null & cat >/dev/null; kill $!"#,
+                "pooler",
+            ])
+            .arg(directory.join("ini"))
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Out of reach of a terminal's Ctrl-C.
+            .process_group(0);
+        let child = command.spawn().expect("a shell");
+        let pooler = Self {
+            directory,
+            port,
+            child,
+        };
+        crate::support::wait_until(
+            "the pooler listens (script/install-test-deps installs it)",
+            || pooler.directory.join(format!(".s.PGSQL.{port}")).exists(),
+        );
+        pooler
+    }
+
+    /// A database behind it.
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
+        socket_url(&self.directory, self.port, user, database)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
