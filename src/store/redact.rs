@@ -12,6 +12,8 @@
 
 use std::collections::HashSet;
 
+use crate::error::Error;
+
 mod statement;
 
 pub use statement::{Dialect, statement};
@@ -58,6 +60,16 @@ impl Names {
     }
 }
 
+/// Adds the statement that an error was about, without its literals, to what can be done about it.
+pub fn about(error: Error, sql: &str, dialect: Dialect) -> Error {
+    let shown = statement(sql, dialect);
+    let hint = match error.advice() {
+        Some(advice) => format!("the statement was: {shown}; {advice}"),
+        None => format!("the statement was: {shown}"),
+    };
+    error.hint(hint)
+}
+
 /// The words of a text: letters, digits, `_` and `$`.
 fn cut(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !is_of_word(c))
@@ -76,6 +88,17 @@ pub fn words(message: &str, own: &[&str], names: &Names) -> Option<String> {
         names.has_word(&word) || own.contains(&word.as_str())
     };
     cut(message).all(known).then(|| one_line(message))
+}
+
+/// Whether a word of a message stands in a literal or a comment of a statement, and nowhere else in it.
+pub fn has_literal(message: &str, sql: &str, dialect: Dialect) -> bool {
+    let names = Names::of(sql, dialect);
+    let mut all = Names::default();
+    all.add_words(sql);
+    cut(message).any(|word| {
+        let word = word.to_lowercase();
+        all.has_word(&word) && !names.has_word(&word)
+    })
 }
 
 /// A message as the first template has it that fits. In a template `{}` is a name, which is told if it is known; `{#}` a

@@ -43,12 +43,7 @@ pub(super) fn explain_of(error: &tokio_postgres::Error, place: &str, sql: &str) 
 
 /// Adds the statement that it was about, without its literals.
 pub(super) fn about(error: Error, sql: &str) -> Error {
-    let shown = redact::statement(sql, Dialect::Postgresql);
-    let hint = match error.advice() {
-        Some(advice) => format!("the statement was: {shown}; {advice}"),
-        None => format!("the statement was: {shown}"),
-    };
-    error.hint(hint)
+    redact::about(error, sql, Dialect::Postgresql)
 }
 
 /// An error or a notice of a server.
