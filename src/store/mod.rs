@@ -25,6 +25,7 @@ pub mod mysql;
 pub mod portable;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
+pub mod redact;
 pub mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
+use super::super::redact::{Dialect, Names};
 use super::address::Address;
 use super::auth;
 use super::version::{Flavour, Version};
@@ -25,7 +26,14 @@ pub(super) struct Session {
     version: Version,
     /// In the middle of a statement.
     busy: bool,
+    /// How the last statement began.
+    asked: Vec<u8>,
+    /// The user that we are, by both of its names, and the database: errors may tell them.
+    own: Vec<String>,
 }
+
+/// How much of a statement is looked through for names if it fails.
+const LOOKED_THROUGH: usize = 16 * 1024;
 
 /// What a statement without rows did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +84,12 @@ impl Session {
             id: welcome.id,
             version: welcome.version,
             busy: false,
+            asked: Vec::new(),
+            own: [Some(address.user()), database]
+                .into_iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect(),
         };
         let more = match session.version.flavour {
             Flavour::MariaDb => {
@@ -116,8 +130,16 @@ impl Session {
             })
             .collect();
         let row = self
-            .query_one(&format!("SELECT {}", all.join(", ")))
+            .query_one(&format!(
+                "SELECT {}, USER(), CURRENT_USER()",
+                all.join(", ")
+            ))
             .await?;
+        for at in [LIMITS.len(), LIMITS.len() + 1] {
+            let user = row.maybe(at)?.unwrap_or_default();
+            let (name, host) = user.rsplit_once('@').unwrap_or((&user, ""));
+            self.own.extend([name.to_owned(), host.to_owned()]);
+        }
         for (at, (name, value)) in LIMITS.iter().enumerate() {
             if row.number(at)? == 0 {
                 self.run(&format!("SET SESSION {name} = {value}")).await?;
@@ -243,6 +265,9 @@ impl Session {
             ));
         }
         self.link.restart();
+        self.asked.clear();
+        self.asked
+            .extend_from_slice(&data[..data.len().min(LOOKED_THROUGH)]);
         let mut packet = Vec::with_capacity(data.len() + 1);
         packet.push(command);
         packet.extend_from_slice(data);
@@ -266,7 +291,7 @@ impl Session {
             }
             Some(0xff) => {
                 self.busy = false;
-                Err(self.link.refusal(&packet))
+                Err(self.link.refusal_of(&packet, self.names()))
             }
             Some(0xfb) => Ok(Answer::Data),
             Some(_) => {
@@ -298,10 +323,19 @@ impl Session {
             }
             Some(0xff) => {
                 self.busy = false;
-                Err(self.link.refusal(packet))
+                Err(self.link.refusal_of(packet, self.names()))
             }
             _ => Ok(None),
         }
+    }
+
+    /// What may be told of an error of the last statement: the names in it, and who we are.
+    pub(super) fn names(&self) -> Names {
+        let mut names = Names::of(&String::from_utf8_lossy(&self.asked), Dialect::Mysql);
+        for name in &self.own {
+            names.add(name);
+        }
+        names
     }
 
     pub(super) fn unexpected(&self) -> Error {

@@ -1,20 +1,78 @@
 //! What a server's error means to an operator. Numbers: MySQL's and MariaDB's server error references.
 
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::super::redact::Names;
+use super::messages;
 use crate::error::{Error, Kind};
 
-/// An error that a server sent.
-#[derive(Debug, Clone)]
+/// An error that a server sent. Of its message only what cannot be a row's value is shown.
+#[derive(Debug)]
 pub(super) struct ServerError {
     pub(super) code: u16,
     pub(super) state: String,
-    pub(super) message: String,
+    message: String,
+    /// It is about us, and not about a statement.
+    is_greeting: bool,
+    names: Mutex<Names>,
+}
+
+impl ServerError {
+    /// One of a server that has not let us in yet: there are no rows in it.
+    pub(super) fn greeting(code: u16, state: String, message: String) -> Self {
+        Self {
+            is_greeting: true,
+            ..Self::of(code, state, message, Names::default())
+        }
+    }
+
+    /// One of a statement with these names.
+    pub(super) fn of(code: u16, state: String, message: String, names: Names) -> Self {
+        Self {
+            code,
+            state,
+            message,
+            is_greeting: false,
+            names: Mutex::new(names),
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What may be told of its message.
+    fn told(&self) -> Option<String> {
+        if self.is_greeting {
+            return Some(self.message.clone());
+        }
+        messages::told(self.code, &self.message, &self.names())
+    }
+
+    /// Names in it that are not known as such.
+    pub(super) fn unknown(&self) -> Vec<String> {
+        if self.is_greeting {
+            return Vec::new();
+        }
+        messages::unknown(self.code, &self.message, &self.names())
+    }
+
+    /// There is something of this name.
+    pub(super) fn know(&self, name: &str) {
+        self.names().add(name);
+    }
 }
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (error {}", self.message, self.code)?;
+        match self.told() {
+            Some(message) => write!(f, "{message} (error {}", self.code)?,
+            None => {
+                let what = messages::symbol(self.code).unwrap_or("the server refused it");
+                write!(f, "{what} (error {}", self.code)?;
+            }
+        }
         if !self.state.is_empty() && self.state != "HY000" {
             write!(f, ", SQLSTATE {}", self.state)?;
         }
@@ -24,17 +82,26 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// The server's number behind an error of ours.
-pub(super) fn code(error: &Error) -> Option<u16> {
+/// The server's error behind an error of ours.
+pub(super) fn server(error: &Error) -> Option<&ServerError> {
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if let Some(server) = inner.downcast_ref::<ServerError>() {
-            return Some(server.code);
+            return Some(server);
         }
         cause = inner.source();
     }
     None
 }
+
+/// Its number.
+pub(super) fn code(error: &Error) -> Option<u16> {
+    server(error).map(|server| server.code)
+}
+
+/// Where a message is that may not be told.
+pub(super) const ELSEWHERE: &str = "what the server said may quote a row's content, and no log has it unless MariaDB's plugin SQL_ERROR_LOG is on: \
+     run the statement by hand to read it";
 
 /// Somebody else's lock was in the way, for too long or crosswise.
 pub(super) fn is_locked_out(error: &Error) -> bool {
@@ -44,6 +111,7 @@ pub(super) fn is_locked_out(error: &Error) -> bool {
 /// `label` is the side and the server: `source db1:3306/app`.
 pub(super) fn explain(label: &str, error: ServerError) -> Error {
     let (kind, hint) = meaning(&error);
+    let hint = hint.or(error.told().is_none().then_some(ELSEWHERE));
     let made = Error::new(kind, label).because(error);
     match hint {
         Some(hint) => made.hint(hint),
@@ -145,11 +213,12 @@ mod tests {
     fn error(code: u16, message: &str) -> Error {
         explain(
             "target db:3306/app",
-            ServerError {
+            ServerError::of(
                 code,
-                state: "HY000".to_owned(),
-                message: message.to_owned(),
-            },
+                "HY000".to_owned(),
+                message.to_owned(),
+                Names::default(),
+            ),
         )
     }
 
@@ -165,12 +234,27 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_not_known_is_not_told() {
+        let signalled = error(1644, "MARKER is no address").to_string();
+        assert!(!signalled.contains("MARKER"), "{signalled}");
+        assert!(
+            signalled.contains("ER_SIGNAL_EXCEPTION (error 1644)"),
+            "{signalled}"
+        );
+        assert!(signalled.contains("by hand"), "{signalled}");
+    }
+
+    #[test]
     fn the_servers_number_can_be_asked_for_through_layers() {
-        let outer = error(1412, "Table definition has changed").within("reading b");
+        let outer = error(
+            1412,
+            "Table definition has changed, please retry transaction",
+        )
+        .within("reading b");
         assert_eq!(code(&outer), Some(1412));
         assert_eq!(
             outer.to_string(),
-            "reading b: target db:3306/app: Table definition has changed (error 1412); someone is altering the source's tables; run the job again when they are done"
+            "reading b: target db:3306/app: Table definition has changed, please retry transaction (error 1412); someone is altering the source's tables; run the job again when they are done"
         );
         assert_eq!(code(&Error::new(Kind::Internal, "x")), None);
     }

@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::connection::{Answer, Done, Session};
+use super::messages;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Chunks, Lot};
 
@@ -47,6 +48,7 @@ pub(super) async fn doubts(session: &mut Session, done: Done, known: &[u64]) -> 
     if done.warnings == 0 {
         return Ok(());
     }
+    let names = session.names();
     let rows = session.query("SHOW WARNINGS LIMIT 65535").await?;
     let mut worst = None;
     for row in &rows {
@@ -68,11 +70,15 @@ pub(super) async fn doubts(session: &mut Session, done: Done, known: &[u64]) -> 
         }
         return Ok(());
     };
+    let number = u16::try_from(code).unwrap_or_default();
+    let told = messages::told(number, &text, &names)
+        .or_else(|| messages::symbol(number).map(str::to_owned))
+        .unwrap_or_else(|| "a value was not taken".to_owned());
     Err(Error::new(
         Kind::Verify,
         format!(
-            "the target could not take the rows as they are: {} (warning {code}, one of {})",
-            text, done.warnings
+            "the target could not take the rows as they are: {told} (warning {code}, one of {})",
+            done.warnings
         ),
     )
     .hint("compare both servers' versions and settings; nothing was published"))

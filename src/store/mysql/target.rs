@@ -26,7 +26,7 @@ use super::{complete, incoming, schemas, script, select};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
-use crate::store::statements::shortened;
+use crate::store::redact::{self, Dialect};
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
 };
@@ -327,9 +327,9 @@ impl Target {
                 if super::errors::code(&error) == Some(1065) {
                     continue;
                 }
-                return Err(error
-                    .within(place(statement.line))
-                    .hint(format!("the statement was: {}", shortened(&statement.sql))));
+                let error = super::known::named(&mut session, error).await;
+                return Err(redact::about(error, &statement.sql, Dialect::Mysql)
+                    .within(place(statement.line)));
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::super::redact::Names;
 use super::address::{Address, Way};
 use super::errors::{self, ServerError};
 use crate::error::{Error, Kind, Result};
@@ -173,9 +174,16 @@ impl Link {
         flushed.map_err(|error| self.broken(error))
     }
 
-    /// The error in a packet that says no.
+    /// The error in a packet that does not let us in.
     pub(super) fn refusal(&self, packet: &[u8]) -> Error {
-        errors::explain(&self.label, server_error(packet))
+        let (code, state, message) = server_error(packet);
+        errors::explain(&self.label, ServerError::greeting(code, state, message))
+    }
+
+    /// The error in a packet that refuses a statement with these names.
+    pub(super) fn refusal_of(&self, packet: &[u8], names: Names) -> Error {
+        let (code, state, message) = server_error(packet);
+        errors::explain(&self.label, ServerError::of(code, state, message, names))
     }
 
     pub(super) fn label(&self) -> &str {
@@ -201,7 +209,7 @@ fn split_header(inbox: &[u8]) -> (usize, u8) {
 }
 
 /// An error packet: 0xff, number, `#` and five characters of SQLSTATE (not before the login), text.
-pub(super) fn server_error(packet: &[u8]) -> ServerError {
+fn server_error(packet: &[u8]) -> (u16, String, String) {
     let code = match packet.get(1..3) {
         Some(code) => u16::from_le_bytes([code[0], code[1]]),
         None => 0,
@@ -211,11 +219,11 @@ pub(super) fn server_error(packet: &[u8]) -> ServerError {
         Some(b'#') if rest.len() >= 6 => (&rest[1..6], &rest[6..]),
         _ => (&rest[..0], rest),
     };
-    ServerError {
+    (
         code,
-        state: String::from_utf8_lossy(state).into_owned(),
-        message: String::from_utf8_lossy(message).into_owned(),
-    }
+        String::from_utf8_lossy(state).into_owned(),
+        String::from_utf8_lossy(message).into_owned(),
+    )
 }
 
 /// A connection that waits for hours while others work is not forgotten by what is on the way.
@@ -232,16 +240,13 @@ mod tests {
 
     #[test]
     fn an_error_packet_is_read_with_and_without_a_state() {
-        let with = server_error(b"\xff\x15\x04#28000Access denied");
+        let (code, state, message) = server_error(b"\xff\x15\x04#28000Access denied");
         assert_eq!(
-            (with.code, with.state.as_str(), with.message.as_str()),
+            (code, state.as_str(), message.as_str()),
             (1045, "28000", "Access denied")
         );
-        let without = server_error(b"\xff\x6a\x04Host is blocked");
-        assert_eq!(
-            (without.code, without.message.as_str()),
-            (1130, "Host is blocked")
-        );
-        assert_eq!(server_error(b"\xff").code, 0);
+        let (code, _, message) = server_error(b"\xff\x6a\x04Host is blocked");
+        assert_eq!((code, message.as_str()), (1130, "Host is blocked"));
+        assert_eq!(server_error(b"\xff").0, 0);
     }
 }

@@ -15,7 +15,7 @@ use tokio_postgres::tls::{ChannelBinding, NoTls};
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::said::explain;
+use super::said::{Said, explain, explain_of};
 use super::wire::{Borrowed, Connector, Holder};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
@@ -96,12 +96,20 @@ impl Session {
         self.client
             .batch_execute(sql)
             .await
-            .map_err(|error| explain(&error, &self.place))
+            .map_err(|error| explain_of(&error, &self.place, sql))
     }
 
     /// Adds the place to an error of this session.
     pub(super) fn explain(&self) -> impl Fn(tokio_postgres::Error) -> Error + '_ {
         |error| explain(&error, &self.place)
+    }
+
+    /// The same for an error of this statement.
+    pub(super) fn explain_of<'a>(
+        &'a self,
+        sql: &'a str,
+    ) -> impl Fn(tokio_postgres::Error) -> Error + 'a {
+        move |error| explain_of(&error, &self.place, sql)
     }
 }
 
@@ -402,7 +410,7 @@ impl Address {
         let row = client
             .query_one("SELECT current_setting('transaction_read_only')", &[])
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| explain(&error, "session").to_string())?;
         if row.get::<_, &str>(0) == wanted {
             Ok(())
         } else {
@@ -485,11 +493,12 @@ where
     while let Some(message) = messages.next().await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => {
-                tracing::debug!(notice = notice.message(), "the server remarks");
+                let (notice, _) = Said::of(&notice).told("");
+                tracing::debug!(notice, "the server remarks");
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "a connection ended");
+                tracing::debug!(error = %explain(&error, "a session"), "a connection ended");
                 return;
             }
         }

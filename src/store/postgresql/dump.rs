@@ -103,6 +103,8 @@ impl PgDump {
             .await
             .map_err(|error| failed("got lost").because(error))?;
         if !status.success() {
+            // It reads catalogues, and no row of any table: nothing that it says can be a value of one. What follows the
+            // line is not told.
             let complaint = complaints
                 .lines()
                 .find(|line| line.contains("error:"))

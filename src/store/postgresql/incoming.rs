@@ -9,7 +9,7 @@ use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
 use super::toc::{Entry, Toc};
-use super::{Definitions, batch, carry, catalogue, constraints, means, publish, survey};
+use super::{Definitions, batch, carry, catalogue, constraints, means, publish, said, survey};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Digest, Part, Survey};
 
@@ -325,9 +325,8 @@ impl Target {
                 publish::settings_of(&self.admin, &self.names.live, &self.names.incoming).await?
             {
                 self.admin.run(&statement).await.map_err(|error| {
-                    error
+                    said::about(error, &statement)
                         .within("a setting of the live database cannot be carried over")
-                        .hint(format!("the statement was: {statement}"))
                 })?;
             }
         }

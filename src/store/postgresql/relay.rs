@@ -114,7 +114,7 @@ impl Talk {
     pub(super) fn aside(&self, tag: u8, body: &[u8]) -> Result<()> {
         match tag {
             b'N' => {
-                let notice = Said::parse(body).message;
+                let (notice, _) = Said::parse(body).told("");
                 tracing::debug!(notice, "the server remarks");
                 Ok(())
             }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 
 use super::connection::Session;
+use super::said;
 use super::toc::{Entry, Section, Toc};
 use crate::error::{Error, Result};
-use crate::store::statements::shortened;
 
 /// What of a dump is never made here: settings of the session that a restore would have, and what leads elsewhere.
 const NEVER: [&str; 12] = [
@@ -127,11 +127,7 @@ pub(super) async fn make(session: &Session, entry: &Entry) -> Result<bool> {
 
 /// The error of a definition that the target refused: names the object and the statement.
 fn failed(session: &Session, entry: &Entry, error: tokio_postgres::Error) -> Error {
-    let statement = shortened(entry.definition());
-    let made = session.explain()(error).within(format!("{} cannot be made", entry.label()));
-    if made.advice().is_some() {
-        made
-    } else {
-        made.hint(format!("the statement was: {statement}"))
-    }
+    let statement = entry.definition();
+    let made = session.explain_of(statement)(error);
+    said::about(made, statement).within(format!("{} cannot be made", entry.label()))
 }

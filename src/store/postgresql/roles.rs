@@ -7,10 +7,10 @@ use tokio_postgres::error::SqlState;
 
 use super::connection::{Session, quoted};
 use super::rights::{self, Right};
+use super::said::{self, Said};
 use super::toc::Entry;
 use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
-use crate::store::statements::shortened;
 
 /// Kinds whose owner is set as `ALTER KIND name OWNER TO` (`_getObjectDescription` in `pg_backup_archiver.c`).
 const BY_NAME: [&str; 18] = [
@@ -424,10 +424,8 @@ pub(super) async fn own(
             }
             Ok(())
         }
-        Err(error) => {
-            Err(session.explain()(error)
-                .within(format!("{} cannot be given to {heir}", entry.label())))
-        }
+        Err(error) => Err(session.explain_of(alter)(error)
+            .within(format!("{} cannot be given to {heir}", entry.label()))),
     }
 }
 
@@ -499,16 +497,15 @@ pub(super) async fn grant_one(
         {
             error
                 .as_db_error()
-                .map_or_else(String::new, |e| e.message().to_owned())
+                .map_or_else(String::new, |said| Said::of(said).told(statement).0)
         }
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             mapped.excuse(object, roles, &format!("grant {label}"))?;
             "the target's user may not grant them".to_owned()
         }
         _ => {
-            return Err(session.explain()(error)
-                .within(format!("{label} cannot be granted"))
-                .hint(format!("the statement was: {}", shortened(statement))));
+            let made = session.explain_of(statement)(error);
+            return Err(said::about(made, statement).within(format!("{label} cannot be granted")));
         }
     };
     *mapped.grants.entry(reason).or_default() += 1;

@@ -1,13 +1,22 @@
 //! What a server's errors mean to an operator.
 
-use tokio_postgres::error::SqlState;
+use std::ffi::OsStr;
+use std::path::Path;
 
-use super::advice;
+use tokio_postgres::error::{ErrorPosition, SqlState};
+
+use super::super::redact::{self, Dialect, Names};
+use super::programs::ELSEWHERE;
+use super::{advice, conditions, harmless};
 use crate::error::{Error, Kind};
 
-/// What a server's error means to an operator. Details and, for errors about values, messages too are left out: they
-/// may quote rows.
+/// What a server's error means to an operator. Of what it says only what cannot hold a row's value is told.
 pub(super) fn explain(error: &tokio_postgres::Error, place: &str) -> Error {
+    explain_of(error, place, "")
+}
+
+/// The same for a statement, whose names may be told.
+pub(super) fn explain_of(error: &tokio_postgres::Error, place: &str, sql: &str) -> Error {
     let Some(said) = error.as_db_error() else {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         let text = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
@@ -29,56 +38,146 @@ pub(super) fn explain(error: &tokio_postgres::Error, place: &str) -> Error {
             _ => made.hint("check that the server is up and can be reached from here"),
         };
     };
-    Said {
-        code: said.code().clone(),
-        message: said.message().to_owned(),
-        context: said.where_().map(str::to_owned),
-    }
-    .explain(place)
+    Said::of(said).explain_of(place, sql)
+}
+
+/// Adds the statement that it was about, without its literals.
+pub(super) fn about(error: Error, sql: &str) -> Error {
+    redact::about(error, sql, Dialect::Postgresql)
 }
 
 /// An error or a notice of a server.
 pub(super) struct Said {
     code: SqlState,
-    pub(super) message: String,
+    message: String,
     context: Option<String>,
+    /// The server's source file that it comes from.
+    file: String,
+    /// It is about a statement inside of what we sent.
+    is_inside: bool,
+    /// What it is about, by the fields that servers have for names.
+    objects: Vec<(&'static str, String)>,
 }
 
 impl Said {
+    /// Takes what the library has read.
+    pub(super) fn of(said: &tokio_postgres::error::DbError) -> Self {
+        let table = said.table().map(|table| match said.schema() {
+            Some(schema) => format!("{schema}.{table}"),
+            None => table.to_owned(),
+        });
+        Self {
+            code: said.code().clone(),
+            message: said.message().to_owned(),
+            context: said.where_().map(str::to_owned),
+            file: said.file().unwrap_or_default().to_owned(),
+            is_inside: matches!(said.position(), Some(ErrorPosition::Internal { .. })),
+            objects: [
+                ("table", table.as_deref()),
+                ("column", said.column()),
+                ("type", said.datatype()),
+                ("constraint", said.constraint()),
+            ]
+            .into_iter()
+            .filter_map(|(what, name)| Some((what, name?.to_owned())))
+            .collect(),
+        }
+    }
+
     /// Reads the fields of a message (PostgreSQL manual, "Error and Notice Message Fields").
     pub(super) fn parse(body: &[u8]) -> Self {
         let mut said = Self {
             code: SqlState::INTERNAL_ERROR,
             message: String::new(),
             context: None,
+            file: String::new(),
+            is_inside: false,
+            objects: Vec::new(),
         };
+        let mut schema = None;
         for field in body.split(|byte| *byte == 0) {
             let Some((name, value)) = field.split_first() else {
                 break;
             };
-            let value = String::from_utf8_lossy(value);
+            let value = String::from_utf8_lossy(value).into_owned();
             match name {
                 b'C' => said.code = SqlState::from_code(&value),
-                b'M' => said.message = value.into_owned(),
-                b'W' => said.context = Some(value.into_owned()),
+                b'M' => said.message = value,
+                b'W' => said.context = Some(value),
+                b'F' => said.file = value,
+                b'q' => said.is_inside = true,
+                b's' => schema = Some(value),
+                b't' => {
+                    let table = schema.as_ref().map(|schema| format!("{schema}.{value}"));
+                    said.objects.push(("table", table.unwrap_or(value)));
+                }
+                b'c' => said.objects.push(("column", value)),
+                b'd' => said.objects.push(("type", value)),
+                b'n' => said.objects.push(("constraint", value)),
                 _ => {}
             }
         }
         said
     }
 
-    /// What it means to an operator.
-    pub(super) fn explain(&self, place: &str) -> Error {
-        let code = &self.code;
-        let class = code.code().get(..2).unwrap_or_default();
-        let mut text = if class == "22" {
-            format!("a value was not accepted (SQLSTATE {})", code.code())
-        } else {
-            format!("{} (SQLSTATE {})", self.message, code.code())
+    /// What may be told of it, in one line; whether that is all of it.
+    pub(super) fn told(&self, sql: &str) -> (String, bool) {
+        let code = self.code.code();
+        let file = Path::new(&self.file).file_name().and_then(OsStr::to_str);
+        let names = Names::of(sql, Dialect::Postgresql);
+        let harmless = harmless::told(
+            &harmless::Message {
+                code,
+                text: &self.message,
+                file: file.unwrap_or_default(),
+                has_context: self.context.is_some() || self.is_inside,
+            },
+            &names,
+        );
+        let is_whole = harmless.is_some();
+        let mut text = match harmless {
+            Some(message) => format!("{message} (SQLSTATE {code})"),
+            None => {
+                let what = if code.starts_with("22") {
+                    "a value was not accepted: "
+                } else {
+                    ""
+                };
+                let condition = conditions::of(code).unwrap_or("an error of the server");
+                let mut text = format!("{what}{condition} (SQLSTATE {code})");
+                // Of a RAISE they are what its author wanted.
+                if !self.is_raised() {
+                    for (what, name) in &self.objects {
+                        text.push_str(&format!(", {what} {name}"));
+                    }
+                }
+                text
+            }
         };
-        if let Some(context) = self.context.as_deref().and_then(copy_context) {
+        if let Some(context) = self.context.as_deref().and_then(named_context) {
             text = format!("{text} in {context}");
         }
+        (text, is_whole)
+    }
+
+    /// Whether it comes from a function's own RAISE or the like, and not from the server.
+    fn is_raised(&self) -> bool {
+        let file = self.file.as_str();
+        file.is_empty()
+            || ["pl_", "plpy_", "plperl", "pltcl", "dblink", "plv8"]
+                .iter()
+                .any(|start| file.starts_with(start))
+    }
+
+    /// What it means to an operator.
+    pub(super) fn explain(&self, place: &str) -> Error {
+        self.explain_of(place, "")
+    }
+
+    fn explain_of(&self, place: &str, sql: &str) -> Error {
+        let code = &self.code;
+        let class = code.code().get(..2).unwrap_or_default();
+        let (text, is_whole) = self.told(sql);
         let (kind, hint) = match class {
             "28" => (
                 Kind::Permission,
@@ -117,9 +216,27 @@ impl Said {
         let made = Error::new(kind, format!("{place}: {text}"));
         match hint {
             Some(hint) => made.hint(hint),
+            None if !is_whole => made.hint(ELSEWHERE),
             None => made,
         }
     }
+}
+
+/// Which function it was, and where in it; or the place of a COPY.
+fn named_context(context: &str) -> Option<&str> {
+    copy_context(context).or_else(|| {
+        let first = context.lines().next()?;
+        let (function, rest) = first
+            .strip_prefix("PL/pgSQL function ")?
+            .rsplit_once(" line ")?;
+        let (line, doing) = rest.split_once(" at ")?;
+        let is_plain = !function.is_empty()
+            && line.bytes().all(|byte| byte.is_ascii_digit())
+            && doing
+                .chars()
+                .all(|c| c.is_ascii_alphabetic() || " ./%".contains(c));
+        is_plain.then_some(first)
+    })
 }
 
 /// The part of a COPY's context that names the place and not the value: `COPY users, line 3, column email`.

@@ -12,7 +12,7 @@ use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::publish::{self, Names};
 use super::source::Source;
-use super::{carry, checksum, survey};
+use super::{carry, checksum, said, survey};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -279,11 +279,8 @@ impl store::Target for Target {
         session.run("SET client_encoding = 'UTF8'").await?;
         for statement in cut {
             session.run(statement.text).await.map_err(|error| {
-                let made = error.within(format!("script {}", place(statement.line)));
-                made.hint(format!(
-                    "the statement was: {}",
-                    statements::shortened(statement.text)
-                ))
+                said::about(error, statement.text)
+                    .within(format!("script {}", place(statement.line)))
             })?;
         }
         // Outside of a transaction a savepoint is an error.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 use tokio_util::sync::CancellationToken;
 
+use super::messages;
 use crate::error::{Error, Kind, Result};
 
 /// How long we wait for someone else's lock.
@@ -196,11 +197,7 @@ fn extended(error: &rusqlite::Error) -> i32 {
     error.sqlite_error().map_or(0, |error| error.extended_code)
 }
 
-/// SQLite's own sentence, without the SQL that rusqlite appends: it may be long, and is named elsewhere.
+/// What may be told of SQLite's own sentence, where the statement is one of ours.
 pub(super) fn plain(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(_, Some(text)) => text.clone(),
-        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        other => other.to_string(),
-    }
+    messages::told(error, "")
 }

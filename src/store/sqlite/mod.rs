@@ -23,6 +23,7 @@ mod literals;
 mod live;
 mod load;
 mod lock;
+mod messages;
 mod place;
 pub(super) mod portable;
 mod publish;

@@ -7,11 +7,10 @@ use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, Connection};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{plain, stopped};
+use super::super::redact::{self, Dialect};
+use super::connection::stopped;
+use super::messages;
 use crate::error::{Error, Kind, Result};
-
-/// How much of a statement an error shows.
-const SHOWN: usize = 200;
 
 /// Runs a script with foreign keys and triggers at work, as an application would.
 pub(super) fn run(
@@ -82,19 +81,13 @@ fn statements(
 fn failed(file: &Path, text: &str, at: usize, statement: &str, error: &rusqlite::Error) -> Error {
     let skipped = blank(statement);
     let line = text[..at + skipped].matches('\n').count() + 1;
-    let folded = statement[skipped..]
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
-    let mut shown: String = folded.chars().take(SHOWN).collect();
-    if shown.len() < folded.len() {
-        shown.push_str("...");
-    }
+    let shown = redact::statement(&statement[skipped..], Dialect::Sqlite);
     let kind = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => Kind::Full,
         _ => Kind::Statement,
     };
-    Error::new(kind, format!("{}:{line}: `{shown}`", file.display())).because(plain(error))
+    Error::new(kind, format!("{}:{line}: `{shown}`", file.display()))
+        .because(messages::told(error, statement))
 }
 
 /// How many bytes of white space and comments come first.

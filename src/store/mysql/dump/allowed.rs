@@ -14,7 +14,7 @@ use super::settings::{self, Setting};
 use super::statement::{Named, Rest, bytes, letters, moved, readable, telling};
 use super::values::{self, Rows};
 use crate::config::job::Definer;
-use crate::store::statements::shortened;
+use crate::store::redact;
 use crate::store::{Fate, Selection};
 
 /// What is done with a statement.
@@ -612,7 +612,7 @@ impl<'a> Allowed<'a> {
             return made.map_err(doubt);
         }
         let made = rewrite::to_schema(text, dialect, from(false), &self.staging).map_err(doubt)?;
-        self.trusting = Some(shortened(&readable(text)));
+        self.trusting = Some(redact::statement(&readable(text), redact::Dialect::Mysql));
         Ok(made)
     }
 }

@@ -14,7 +14,8 @@ use super::allowed::{Action, Allowed};
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::dump::Dump;
-use crate::store::statements::{Flaw, shortened};
+use crate::store::redact;
+use crate::store::statements::Flaw;
 use crate::store::{self, Context};
 
 /// Warnings that say of no value that it is another one: an ENUM's error value, bytes that are no text and need not be, and
@@ -184,8 +185,9 @@ impl<'a> Restore<'a> {
             .hint(format!("the statement was: {}", told(&sql)))
         })?;
         let what = |error: Error| {
-            let hint = format!("the statement was: {}", told(&sql));
-            error.within(format!("{}:{line}", self.file)).hint(hint)
+            let text = String::from_utf8_lossy(&sql[..sql.len().min(4000)]);
+            redact::about(error, &text, redact::Dialect::Mysql)
+                .within(format!("{}:{line}", self.file))
         };
         match action {
             Action::Skip => {}
@@ -273,9 +275,9 @@ impl<'a> Restore<'a> {
                 else {
                     break;
                 };
-                return Err(error
-                    .within(format!("{}:{line}", self.file))
-                    .hint(format!("the statement was: {}", told(&text))));
+                let shown = String::from_utf8_lossy(&text).into_owned();
+                return Err(redact::about(error, &shown, redact::Dialect::Mysql)
+                    .within(format!("{}:{line}", self.file)));
             }
             waiting = failed;
         }
@@ -342,16 +344,8 @@ fn broken(file: &str, flaw: &Flaw) -> Error {
 
 /// A statement for an error. Rows are nobody's business.
 fn told(sql: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&sql[..sql.len().min(2000)]).into_owned();
-    if !super::values::begins_rows(sql) {
-        return shortened(&text);
-    }
-    let upper = text.to_ascii_uppercase();
-    let end = upper.find("VALUE").unwrap_or(upper.len().min(40));
-    format!(
-        "{} ...",
-        shortened(text.get(..end).unwrap_or("INSERT").trim())
-    )
+    let text = String::from_utf8_lossy(&sql[..sql.len().min(4000)]);
+    redact::statement(&text, redact::Dialect::Mysql)
 }
 
 async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {

@@ -3,7 +3,8 @@
 use super::head::{Entry, shown};
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::roles::BY_DROP;
-use crate::store::statements::{self, shortened};
+use crate::store::redact::{self, Dialect};
+use crate::store::statements;
 
 /// Refuses an entry with a statement that `pg_dump` never writes for what is in a database: restored, it would run with
 /// all the rights of the target's user.
@@ -11,7 +12,7 @@ pub(super) fn stay(entry: &Entry) -> Result<()> {
     let refused = |statement: &str, why: &str| {
         Error::new(Kind::Verify, format!("{} of the dump {why}", entry.label())).hint(format!(
             "no dump of one database has that; the statement was: {}",
-            shortened(statement)
+            redact::statement(statement, Dialect::Postgresql)
         ))
     };
     let definition = shown(&entry.definition);

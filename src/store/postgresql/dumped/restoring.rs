@@ -12,7 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::store::dump::Dump;
 use crate::store::postgresql::connection::Address;
 use crate::store::postgresql::dump::{client, versions_of};
-use crate::store::statements::shortened;
+use crate::store::postgresql::programs::{self, ELSEWHERE};
+use crate::store::redact::{self, Dialect, Names};
 
 /// Since then `pg_restore` sets what older servers do not know, and has no option not to.
 const TIMEOUTS: u32 = 17;
@@ -87,7 +88,8 @@ impl PgRestore {
         let stdin = child.stdin.take().expect("stdin is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let feeding = feed(stdin, head.to_bytes().into(), rest);
-        let listening = listen(BufReader::new(stderr));
+        let names = names(head);
+        let listening = listen(BufReader::new(stderr), &names);
         // The first complaint ends it all; an error of the dump itself says more than what comes of it.
         tokio::pin!(feeding, listening);
         let mut fed = None;
@@ -160,8 +162,23 @@ async fn write(to: &mut tokio::process::ChildStdin, bytes: &[u8]) -> Result<bool
     }
 }
 
+/// The names of what the dump has in it.
+fn names(head: &Head) -> Names {
+    let mut names = Names::default();
+    for entry in &head.entries {
+        for name in [&entry.tag, &entry.schema, &entry.owner] {
+            names.add(&shown(name));
+            names.add_words(&shown(name));
+        }
+    }
+    names
+}
+
 /// Reads what it says to the end; the first error is what matters. Warnings are told.
-async fn listen(from: impl tokio::io::AsyncBufRead + Unpin) -> Result<Option<Error>> {
+async fn listen(
+    from: impl tokio::io::AsyncBufRead + Unpin,
+    names: &Names,
+) -> Result<Option<Error>> {
     let mut lines = from.lines();
     let mut place = String::new();
     let mut pending: Option<String> = None;
@@ -189,15 +206,14 @@ async fn listen(from: impl tokio::io::AsyncBufRead + Unpin) -> Result<Option<Err
                             _ => break,
                         }
                     }
-                    let hint = format!("the statement was: {}", shortened(&whole));
-                    return Ok(Some(failed(&place, &what).hint(hint)));
+                    return Ok(Some(failed(&place, &what, &whole, names)));
                 }
                 // DETAIL and HINT lines may have rows in them.
                 None if line.is_some() && is_more_of_it(said) => {
                     pending = Some(what);
                     continue;
                 }
-                None => return Ok(Some(failed(&place, &what))),
+                None => return Ok(Some(failed(&place, &what, "", names))),
             }
         }
         let Some(line) = line else {
@@ -210,11 +226,12 @@ async fn listen(from: impl tokio::io::AsyncBufRead + Unpin) -> Result<Option<Err
         } else if let Some(what) = line.strip_prefix("pg_restore: error: ") {
             pending = Some(what.to_owned());
             if !what.starts_with("could not execute query: ") {
-                return Ok(Some(failed(&place, what)));
+                return Ok(Some(failed(&place, what, "", names)));
             }
         } else if let Some(warning) = line.strip_prefix("pg_restore: warning: ")
             && !warning.starts_with("errors ignored on restore: ")
         {
+            let warning = programs::complaint(warning, names).text;
             tracing::warn!(warning, "pg_restore warns");
         }
     }
@@ -226,22 +243,14 @@ fn is_more_of_it(line: &str) -> bool {
         .any(|start| line.starts_with(start))
 }
 
-/// What it said, without values of rows.
-fn failed(place: &str, what: &str) -> Error {
-    let what = what
-        .strip_prefix("could not execute query: ")
-        .unwrap_or(what);
-    let what = what.strip_prefix("ERROR:").map_or(what, str::trim_start);
-    let (copy, said) = match what.split_once(": ERROR:") {
-        Some((copy, said)) => (format!("{copy}: "), said.trim_start()),
-        None => (String::new(), what),
-    };
-    // `invalid input syntax for type integer: "..."`, `value "..." is out of range`
-    let said = if said.starts_with("value \"") {
-        "a value was not accepted"
-    } else {
-        said.split(": \"").next().unwrap_or(said)
-    };
+/// What it said, and of which statement, without values of rows.
+fn failed(place: &str, what: &str, statement: &str, names: &Names) -> Error {
+    let mut names = names.clone();
+    let shown = redact::statement(statement, Dialect::Postgresql);
+    names.add_words(&shown);
+    let complaint = programs::complaint(what, &names);
+    let said = complaint.text.as_str();
+    let from_server = what.starts_with("could not execute query: ") || what.contains("ERROR:");
     let damaged = [
         "could not read from input file",
         "could not uncompress data",
@@ -259,20 +268,25 @@ fn failed(place: &str, what: &str) -> Error {
     } else {
         format!(" (at {place})")
     };
-    if damaged.iter().any(|words| said.contains(words)) {
+    if !from_server && damaged.iter().any(|words| what.contains(words)) {
         return Error::new(
             Kind::Verify,
             format!("the dump is damaged or not whole: {said}{at}"),
         )
         .hint("take another one with `snapshot` or `at`, and look at how this one was written");
     }
-    let made = Error::new(Kind::Statement, format!("pg_restore: {copy}{said}{at}"));
-    if said.contains("No space left on device") {
+    let made = Error::new(Kind::Statement, format!("pg_restore: {said}{at}"));
+    if what.contains("No space left on device") {
         return made.with_kind(Kind::Full).hint(
             "free space on the target's disk: a dump is restored beside live before it is copied",
         );
     }
-    made
+    match (shown.is_empty(), complaint.is_whole) {
+        (true, true) => made,
+        (true, false) => made.hint(ELSEWHERE),
+        (false, true) => made.hint(format!("the statement was: {shown}")),
+        (false, false) => made.hint(format!("the statement was: {shown}; {ELSEWHERE}")),
+    }
 }
 
 #[cfg(test)]
@@ -280,7 +294,7 @@ mod tests {
     use super::*;
 
     async fn heard(text: &'static str) -> Option<String> {
-        listen(text.as_bytes())
+        listen(text.as_bytes(), &Names::default())
             .await
             .unwrap()
             .map(|error| error.to_string())
@@ -299,7 +313,7 @@ mod tests {
             CONTEXT:  COPY t, line 1, column v: \"a@b\"\n";
         assert_eq!(
             heard(text).await.unwrap(),
-            "pg_restore: COPY failed for table \"t\": invalid input syntax for type integer"
+            "pg_restore: COPY failed for table \"?\": invalid input syntax for type integer: \"?\""
         );
         let text = "pg_restore: error: could not read from input file: end of file\n";
         assert!(
@@ -315,7 +329,7 @@ mod tests {
         let timeout = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\nCommand was: SET transaction_timeout = 0;\n";
         assert_eq!(heard(timeout).await, None);
         let text = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"x\"\nCommand was: SET x = 0;\n";
-        assert!(heard(text).await.unwrap().contains("SET x = 0;"));
+        assert!(heard(text).await.unwrap().contains("SET x = ?;"));
         assert_eq!(
             heard("pg_restore: warning: errors ignored on restore: 1\n").await,
             None

@@ -18,7 +18,9 @@ use crate::store::dump::{Counted, Dumping};
 use crate::store::postgresql::Definitions;
 use crate::store::postgresql::connection::quoted;
 use crate::store::postgresql::dump::{client, versions_of};
+use crate::store::postgresql::programs::{self, ELSEWHERE};
 use crate::store::postgresql::source::Source;
+use crate::store::redact::Names;
 use crate::store::{Encoding, Fate, Part};
 
 /// What is read at once.
@@ -80,6 +82,10 @@ pub(super) async fn start(
         definitions: definitions.clone(),
         counter: None,
         rows: rows.clone(),
+        tables: parts
+            .iter()
+            .flat_map(|part| part.schema.iter().chain([&part.name]).cloned())
+            .collect(),
     };
     let first = writing.head(parts).await?;
     let rest = stream::try_unfold(Some(writing), |writing| async move {
@@ -100,6 +106,8 @@ struct Writing {
     definitions: Arc<Definitions>,
     counter: Option<Counter>,
     rows: Counted,
+    /// Schemas and tables.
+    tables: Vec<String>,
 }
 
 impl Writing {
@@ -188,6 +196,7 @@ impl Writing {
         if status.success() && error.is_none() {
             for warning in complaints.lines().filter(|line| line.contains("warning:")) {
                 let warning = warning.trim_start_matches("pg_dump: warning: ");
+                let warning = programs::complaint(warning, &self.names()).text;
                 tracing::warn!(warning, "pg_dump warns");
             }
             return Ok(());
@@ -195,16 +204,30 @@ impl Writing {
         let complaint = error
             .or(complaints.lines().next())
             .unwrap_or("without a word")
-            .trim_start_matches("pg_dump: ");
+            .trim_start_matches("pg_dump: ")
+            .trim_start_matches("error: ");
+        let complaint = programs::complaint(complaint, &self.names());
         let made = Error::new(
             Kind::Statement,
-            format!("pg_dump failed ({status}): {complaint}"),
+            format!("pg_dump failed ({status}): {}", complaint.text),
         );
         Err(if complaints.contains("lock timeout") {
             made.hint("someone is altering a table; run the job again when they are done")
-        } else {
+        } else if complaint.is_whole {
             made
+        } else {
+            made.hint(ELSEWHERE)
         })
+    }
+
+    /// The names of what it dumps.
+    fn names(&self) -> Names {
+        let mut names = Names::default();
+        for name in &self.tables {
+            names.add(name);
+            names.add_words(name);
+        }
+        names
     }
 }
 
