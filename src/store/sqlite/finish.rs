@@ -6,10 +6,8 @@ use rusqlite::Connection;
 
 use super::connection::{explain, on};
 use super::kept::{Kept, set_sequence};
-use super::place::companion;
 use super::schema::{Definitions, Object, Table, broken_keys};
-use super::{copy, place};
-use crate::error::{Error, Kind, Result, io};
+use crate::error::{Error, Kind, Result};
 use crate::store::Fate;
 
 /// How many problems an error tells.
@@ -109,29 +107,6 @@ fn statistics(connection: &Connection, definitions: &Definitions) -> rusqlite::R
         }
     }
     Ok(())
-}
-
-/// Rewrites a file with another page size. `VACUUM INTO` keeps hidden rowids, where a plain VACUUM may not.
-pub(super) fn resize(path: &Path, page_size: i64) -> Result<()> {
-    let resized = companion(path, ".resized");
-    copy::create(&resized)?;
-    let connection = copy::open_building(path)?;
-    let text = resized.to_str().ok_or_else(|| {
-        Error::new(
-            Kind::Config,
-            format!(
-                "{} is not UTF-8: its page size cannot be changed",
-                path.display()
-            ),
-        )
-    })?;
-    connection
-        .execute_batch(&format!("PRAGMA page_size = {page_size}"))
-        .and_then(|()| connection.execute("VACUUM INTO ?1", [text]))
-        .map_err(on(path))?;
-    drop(connection);
-    place::remove(path)?;
-    std::fs::rename(&resized, path).map_err(io(format!("cannot rename {}", resized.display())))
 }
 
 /// Reads everything once and says what is not sound.

@@ -1,6 +1,7 @@
 //! The target: the order of things, and what has been done so far.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -9,15 +10,17 @@ use futures_util::StreamExt;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use super::confirm::Published;
 use super::connection::{Session, blocking, held, on, open_read, open_write, stopped};
 use super::kept::{self, Kept};
 use super::live::{self, Watch};
-use super::lock::Lock;
+use super::lock::{self, Lock};
+use super::marks::{self, Marks, Previous};
 use super::place::{self, Place, companion};
 use super::publish::{Publishing, after_publish, publish_new, rename};
 use super::room::{check_live, check_room};
 use super::schema::{Definitions, Table};
-use super::{copy, finish, load, script, source};
+use super::{copy, derive, finish, load, script, source};
 use crate::config::job::{KeepPrevious, Task, Verify};
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
@@ -31,6 +34,7 @@ pub(super) struct SqliteTarget {
     context: Context,
     verify: Verify,
     previous: KeepPrevious,
+    has_scripts: bool,
     lock: Mutex<Option<Lock>>,
     /// Incoming, while it is open.
     session: Mutex<Option<Session>>,
@@ -48,16 +52,18 @@ struct State {
     /// The snapshot is there, and this tells whether it still is what is live.
     watch: Option<Watch>,
     kept: Option<Arc<Kept>>,
+    replaced: Option<Replaced>,
+    /// What was published, until it is confirmed.
     published: Option<Published>,
 }
 
 /// What a publish replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Published {
+enum Replaced {
     /// A file that is now previous.
-    Replaced,
-    /// Nothing: the file is new.
-    New,
+    Previous,
+    /// Nothing: the file is new, and has this inode.
+    Nothing(u64),
 }
 
 impl SqliteTarget {
@@ -67,6 +73,7 @@ impl SqliteTarget {
             context: context.clone(),
             verify: task.verify,
             previous: task.previous,
+            has_scripts: !task.scripts.is_empty(),
             lock: Mutex::new(None),
             session: Mutex::new(None),
             writing: tokio::sync::Mutex::new(()),
@@ -161,30 +168,86 @@ impl SqliteTarget {
     }
 
     /// SQLite cannot change the page size of a live file in WAL mode, so incoming follows it.
-    async fn fit_pages(&self) -> Result<()> {
+    async fn wanted_page_size(&self) -> Result<Option<i64>> {
         if !self.place.exists() {
-            return Ok(());
+            return Ok(None);
         }
-        let (live, incoming) = (self.place.file.clone(), self.incoming());
-        drop(held(&self.session).take());
+        let live = self.place.file.clone();
         blocking(&self.context.cancel, move |_| {
-            let size = |connection: &Connection, path: &Path| {
-                connection
-                    .pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))
-                    .map_err(on(path))
-            };
             let theirs = open_write(&live)?;
             if live::is_wal(&theirs).map_err(on(&live))? {
-                let wanted = size(&theirs, &live)?;
-                let ours = open_read(&incoming)?;
-                if size(&ours, &incoming)? != wanted {
-                    drop(ours);
-                    finish::resize(&incoming, wanted)?;
-                }
+                page_size(&theirs).map(Some).map_err(on(&live))
+            } else {
+                Ok(None)
             }
-            Ok(())
         })
         .await
+    }
+
+    async fn fit_pages(&self) -> Result<()> {
+        let Some(wanted) = self.wanted_page_size().await? else {
+            return Ok(());
+        };
+        let incoming = self.incoming();
+        let has = self
+            .session()?
+            .run(move |connection, _| page_size(connection).map_err(on(&incoming)))
+            .await?;
+        if has == wanted {
+            return Ok(());
+        }
+        self.rewrite(Some(wanted)).await
+    }
+
+    /// Writes incoming anew, and opens what was written.
+    async fn rewrite(&self, page_size: Option<i64>) -> Result<()> {
+        self.reopen().await?;
+        let incoming = self.incoming();
+        self.session()?
+            .run(move |connection, _| derive::rewrite(connection, &incoming, page_size))
+            .await?;
+        drop(held(&self.session).take());
+        derive::take_place(&self.incoming())?;
+        self.reopen().await
+    }
+
+    fn marks(&self) -> Result<Marks> {
+        Marks::read(&self.place, &self.context.claim)
+    }
+
+    /// This run has nothing beside live any more but what is previous.
+    fn is_cleared(&self) -> Result<()> {
+        let run = &self.context.claim.run;
+        self.marks()?.ended(|other| other == run)
+    }
+
+    /// The snapshot becomes previous.
+    fn becomes_previous(&self) -> Result<()> {
+        let (snapshot, previous) = (self.snapshot(), self.place.previous());
+        self.marks()?.take_previous(&snapshot)?;
+        rename(&snapshot, &previous)?;
+        self.place.sync_directory()
+    }
+
+    /// Removes previous, if it is ours.
+    fn drop_previous(&self) -> Result<()> {
+        let mut marks = self.marks()?;
+        match marks.previous() {
+            Previous::Missing => return Ok(()),
+            Previous::Ours => place::remove(&self.place.previous())?,
+            Previous::Foreign(..) => marks.spare_previous()?,
+        }
+        marks.settle()
+    }
+
+    fn remove_building(&self) -> Result<()> {
+        for path in [self.incoming(), self.snapshot()] {
+            place::remove(&path)?;
+            for end in [derive::REWRITTEN, ".again"] {
+                place::remove(&companion(&path, end))?;
+            }
+        }
+        self.is_cleared()
     }
 
     async fn check_integrity(&self, definitions: &Arc<Definitions>) -> Result<()> {
@@ -209,7 +272,7 @@ impl Target for SqliteTarget {
     }
 
     async fn displaced(&self) -> Result<Vec<Identity>> {
-        Ok(Vec::new())
+        self.place.displaced()
     }
 
     async fn server(&self) -> Result<Server> {
@@ -223,17 +286,33 @@ impl Target for SqliteTarget {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
+        let mut marks = self.marks()?;
         let mut removed = Vec::new();
-        for path in self.place.leftovers()? {
+        for (path, run) in self.place.leftovers()? {
+            if !marks.has(&run) {
+                tracing::warn!(
+                    file = %path.display(),
+                    "has the name of a run's file, but bears no mark of one: it is left alone, and can be removed by hand"
+                );
+                continue;
+            }
             std::fs::remove_file(&path).map_err(io(format!("cannot remove {}", path.display())))?;
             removed.push(path.display().to_string());
         }
+        // We have the lock: none of them runs.
+        marks.ended(|_| true)?;
         Ok(removed)
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
         let definitions = ours(survey)?;
+        self.marks()?.spare_previous()?;
+        let lock = self.place.beside("lock");
+        if !lock::is_ours(&lock) {
+            return Err(marks::foreign(&lock, lock::FOREIGN));
+        }
         let place = self.place.clone();
+        let has_scripts = self.has_scripts;
         let selection = Arc::clone(&self.context.selection);
         blocking(&self.context.cancel, move |_| {
             let incoming = definitions.settings.bytes();
@@ -241,6 +320,9 @@ impl Target for SqliteTarget {
                 let live = check_live(&place.file, &definitions, &selection)?;
                 // Incoming, the snapshot, and the journal of the transaction that publishes.
                 incoming + live + live.max(incoming)
+            } else if has_scripts {
+                // It is written anew once they have run.
+                2 * incoming
             } else {
                 incoming
             };
@@ -252,6 +334,7 @@ impl Target for SqliteTarget {
     async fn prepare(&self, survey: &Survey) -> Result<()> {
         let definitions = ours(survey)?;
         held(&self.state).definitions = Some(Arc::clone(&definitions));
+        self.marks()?.begin()?;
         let path = self.incoming();
         let connection = blocking(&self.context.cancel, move |_| {
             load::prepare(&path, &definitions)
@@ -379,27 +462,45 @@ impl Target for SqliteTarget {
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         let (file, text) = (file.to_owned(), text.to_owned());
+        // What one has set, attached or made for the time of its session is not there for the next.
+        self.reopen().await?;
         self.session()?
             .run(move |connection, stop| script::run(connection, &file, &text, stop))
             .await
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        self.reopen().await?;
+        self.session()?
+            .run(|connection, _| derive::renew(connection))
+            .await?;
+        // A script may have changed the page size.
+        let wanted = self.wanted_page_size().await?;
+        self.rewrite(wanted).await
     }
 
     async fn publish(&self) -> Result<()> {
         drop(held(&self.session).take());
         let definitions = self.definitions()?;
+        self.marks()?.spare_previous()?;
         let Some(watch) = held(&self.state).watch.take() else {
             let (incoming, live) = (self.incoming(), self.place.file.clone());
-            blocking(&self.context.cancel, move |_| {
+            let inode = incoming
+                .metadata()
+                .map(|found| found.ino())
+                .unwrap_or_default();
+            let published = blocking(&self.context.cancel, move |_| {
                 publish_new(&incoming, &live, &definitions)
             })
             .await?;
-            held(&self.state).published = Some(Published::New);
+            {
+                let mut state = held(&self.state);
+                state.replaced = Some(Replaced::Nothing(inode));
+                state.published = Some(published);
+            }
             return place::remove(&self.incoming())
                 .and_then(|()| self.place.sync_directory())
+                .and_then(|()| self.is_cleared())
                 .map_err(after_publish);
         };
         let publishing = Publishing {
@@ -410,67 +511,84 @@ impl Target for SqliteTarget {
             selection: Arc::clone(&self.context.selection),
             kept: held(&self.state).kept.clone(),
         };
-        blocking(&self.context.cancel, move |stop| {
+        let published = blocking(&self.context.cancel, move |stop| {
             publishing.run(watch, stop)
         })
         .await?;
-        held(&self.state).published = Some(Published::Replaced);
-        let previous = self.place.previous();
-        // An old journal beside it would be played back into it.
-        place::remove_companions(&previous)
-            .and_then(|()| rename(&self.snapshot(), &previous))
-            .and_then(|()| self.place.sync_directory())
+        {
+            let mut state = held(&self.state);
+            state.replaced = Some(Replaced::Previous);
+            state.published = Some(published);
+        }
+        self.becomes_previous()
             .and_then(|()| place::remove(&self.incoming()))
+            .and_then(|()| self.is_cleared())
             .map_err(after_publish)
     }
 
     async fn confirm(&self) -> Result<()> {
-        Ok(())
+        let published = held(&self.state).published.take();
+        let Some(published) = published else {
+            return Ok(());
+        };
+        let (live, incoming) = (self.place.file.clone(), self.incoming());
+        blocking(&self.context.cancel, move |_| {
+            published.confirm(&live, &incoming)
+        })
+        .await
     }
 
     async fn revert(&self) -> Result<()> {
-        let published = held(&self.state).published.take();
-        match published {
+        let replaced = {
+            let mut state = held(&self.state);
+            state.published = None;
+            state.replaced.take()
+        };
+        match replaced {
             None => Ok(()),
-            Some(Published::New) => {
-                place::remove(&self.place.file)?;
+            Some(Replaced::Nothing(inode)) => {
+                let live = &self.place.file;
+                if live.metadata().is_ok_and(|found| found.ino() != inode) {
+                    return Err(Error::new(
+                        Kind::Io,
+                        format!(
+                            "{} is another file than the one that was published",
+                            live.display()
+                        ),
+                    ));
+                }
+                place::remove(live)?;
                 self.place.sync_directory()
             }
-            Some(Published::Replaced) => {
+            Some(Replaced::Previous) => {
                 let (live, previous) = (self.place.file.clone(), self.place.previous());
                 // A run that was cancelled is undone all the same.
                 blocking(&tokio_util::sync::CancellationToken::new(), move |stop| {
                     let from = open_read(&previous)?;
-                    live::replace(&live, &from, &mut || Ok(()), stop)?;
-                    drop(from);
-                    // It is what is live: there is nothing to go back to.
-                    place::remove(&previous)
+                    live::replace(&live, &from, &mut || Ok(()), stop).map(drop)
                 })
-                .await
+                .await?;
+                // It is what is live: there is nothing to go back to.
+                self.drop_previous()
             }
         }
     }
 
     async fn settle(&self) -> Result<()> {
+        held(&self.state).published = None;
         if self.previous == KeepPrevious::Drop {
-            place::remove(&self.place.previous())?;
+            self.drop_previous()?;
         }
         Ok(())
     }
 
     async fn discard(&self) -> Result<()> {
         drop(held(&self.session).take());
-        if held(&self.state).published.is_some() {
+        if held(&self.state).replaced.is_some() {
             return Ok(());
         }
         held(&self.state).watch = None;
-        for path in [self.incoming(), self.snapshot()] {
-            place::remove(&path)?;
-            for end in [".resized", ".again"] {
-                place::remove(&companion(&path, end))?;
-            }
-        }
-        Ok(())
+        self.remove_building()
     }
 
     async fn rollback(&self) -> Result<()> {
@@ -486,7 +604,10 @@ impl Target for SqliteTarget {
             )
             .hint("it is kept by runs with `previous = \"keep\"`, until the next run"));
         }
-        blocking(&self.context.cancel, move |stop| {
+        let mut marks = self.marks()?;
+        marks.spare_previous()?;
+        marks.begin()?;
+        let swapped = blocking(&self.context.cancel, move |stop| {
             let watch = live::snapshot(&live, &snapshot, stop)?;
             let from = open_read(&previous)?;
             let mut again = || {
@@ -496,19 +617,30 @@ impl Target for SqliteTarget {
                 }
                 Ok(())
             };
-            live::replace(&live, &from, &mut again, stop)?;
-            drop(from);
-            rename(&snapshot, &previous)
+            live::replace(&live, &from, &mut again, stop).map(drop)
         })
-        .await?;
-        self.place.sync_directory()
+        .await;
+        if swapped.is_err() {
+            self.remove_building()?;
+            return swapped;
+        }
+        self.becomes_previous()?;
+        self.is_cleared()
     }
 
     async fn close(&self) {
         drop(held(&self.session).take());
-        held(&self.state).watch = None;
+        {
+            let mut state = held(&self.state);
+            state.watch = None;
+            state.published = None;
+        }
         drop(held(&self.lock).take());
     }
+}
+
+fn page_size(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "page_size", |row| row.get(0))
 }
 
 fn ours(survey: &Survey) -> Result<Arc<Definitions>> {
