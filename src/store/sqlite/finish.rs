@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::connection::{explain, on};
 use super::kept::{Kept, set_sequence};
@@ -115,12 +115,9 @@ pub(super) fn integrity(connection: &Connection, path: &Path) -> Result<()> {
     // a third of its time away. Nobody else has the file, so nobody can cut it short under us.
     let mapped = |size: i64| connection.pragma_update(None, "mmap_size", size);
     mapped(MAPPED).map_err(on(path))?;
-    let problems: Vec<String> = connection
-        .prepare("PRAGMA integrity_check(10)")
-        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
-        .map_err(on(path))?;
+    let problems = problems(connection).map_err(on(path))?;
     mapped(0).map_err(on(path))?;
-    if problems == ["ok"] {
+    if problems.is_empty() {
         return Ok(());
     }
     let first: Vec<&str> = problems.iter().map(String::as_str).take(SHOWN).collect();
@@ -129,6 +126,34 @@ pub(super) fn integrity(connection: &Connection, path: &Path) -> Result<()> {
         format!("the copy is not sound: {}", first.join(", ")),
     )
     .hint("run `PRAGMA integrity_check` on the source: most likely it is damaged there as well"))
+}
+
+fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let ask = |of: &str| -> rusqlite::Result<Vec<String>> {
+        let found: Vec<String> = connection
+            .prepare(&format!("PRAGMA integrity_check({of})"))?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(if found == ["ok"] { Vec::new() } else { found })
+    };
+    let whole = ask("10");
+    let Err(error) = whole else {
+        return whole;
+    };
+    // A virtual table that cannot be opened here, for want of a tokenizer say, ends the check of all that there is.
+    if !matches!(error.sqlite_error_code(), Some(ErrorCode::Unknown)) {
+        return Err(error);
+    }
+    let mut statement = connection
+        .prepare("SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0")?;
+    let names: Vec<String> = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(ask(&super::connection::quoted(&name))?);
+    }
+    Ok(all)
 }
 
 /// Foreign keys that hold on the source have to hold in incoming.

@@ -11,22 +11,25 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::confirm::Published;
-use super::connection::{Session, blocking, held, on, open_read, open_write, stopped};
+use super::connection::{Session, blocking, held, on, open_read, stopped};
 use super::kept::{self, Kept};
 use super::live::{self, Watch};
 use super::lock::{self, Lock};
-use super::marks::{self, Marks, Previous};
-use super::place::{self, Place, companion};
-use super::publish::{Publishing, after_publish, publish_new, rename};
+use super::marks;
+use super::place::{self, Place};
+use super::publish::{Publishing, after_publish, publish_new};
 use super::room::{check_live, check_room};
 use super::schema::{Definitions, Table};
 use super::{copy, derive, finish, load, script, source};
 use crate::config::job::{KeepPrevious, Task, Verify};
-use crate::error::{Error, Kind, Result, io};
+use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
     Catalogue, Checksum, Chunks, Context, Meter, Part, Server, Source, Survey, Target,
 };
+
+mod beside;
+mod rewritten;
 
 /// A database file to write to.
 pub(super) struct SqliteTarget {
@@ -167,89 +170,6 @@ impl SqliteTarget {
         Ok(())
     }
 
-    /// SQLite cannot change the page size of a live file in WAL mode, so incoming follows it.
-    async fn wanted_page_size(&self) -> Result<Option<i64>> {
-        if !self.place.exists() {
-            return Ok(None);
-        }
-        let live = self.place.file.clone();
-        blocking(&self.context.cancel, move |_| {
-            let theirs = open_write(&live)?;
-            if live::is_wal(&theirs).map_err(on(&live))? {
-                page_size(&theirs).map(Some).map_err(on(&live))
-            } else {
-                Ok(None)
-            }
-        })
-        .await
-    }
-
-    async fn fit_pages(&self) -> Result<()> {
-        let Some(wanted) = self.wanted_page_size().await? else {
-            return Ok(());
-        };
-        let incoming = self.incoming();
-        let has = self
-            .session()?
-            .run(move |connection, _| page_size(connection).map_err(on(&incoming)))
-            .await?;
-        if has == wanted {
-            return Ok(());
-        }
-        self.rewrite(Some(wanted)).await
-    }
-
-    /// Writes incoming anew, and opens what was written.
-    async fn rewrite(&self, page_size: Option<i64>) -> Result<()> {
-        self.reopen().await?;
-        let incoming = self.incoming();
-        self.session()?
-            .run(move |connection, _| derive::rewrite(connection, &incoming, page_size))
-            .await?;
-        drop(held(&self.session).take());
-        derive::take_place(&self.incoming())?;
-        self.reopen().await
-    }
-
-    fn marks(&self) -> Result<Marks> {
-        Marks::read(&self.place, &self.context.claim)
-    }
-
-    /// This run has nothing beside live any more but what is previous.
-    fn is_cleared(&self) -> Result<()> {
-        let run = &self.context.claim.run;
-        self.marks()?.ended(|other| other == run)
-    }
-
-    /// The snapshot becomes previous.
-    fn becomes_previous(&self) -> Result<()> {
-        let (snapshot, previous) = (self.snapshot(), self.place.previous());
-        self.marks()?.take_previous(&snapshot)?;
-        rename(&snapshot, &previous)?;
-        self.place.sync_directory()
-    }
-
-    /// Removes previous, if it is ours.
-    fn drop_previous(&self) -> Result<()> {
-        let mut marks = self.marks()?;
-        match marks.previous() {
-            Previous::Missing => return Ok(()),
-            Previous::Ours => place::remove(&self.place.previous())?,
-            Previous::Foreign(..) => marks.spare_previous()?,
-        }
-        marks.settle()
-    }
-
-    fn remove_building(&self) -> Result<()> {
-        for path in [self.incoming(), self.snapshot()] {
-            place::remove(&path)?;
-            for end in [derive::REWRITTEN, ".again"] {
-                place::remove(&companion(&path, end))?;
-            }
-        }
-        self.is_cleared()
-    }
-
     async fn check_integrity(&self, definitions: &Arc<Definitions>) -> Result<()> {
         if self.verify == Verify::None {
             return Ok(());
@@ -286,22 +206,7 @@ impl Target for SqliteTarget {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        let mut marks = self.marks()?;
-        let mut removed = Vec::new();
-        for (path, run) in self.place.leftovers()? {
-            if !marks.has(&run) {
-                tracing::warn!(
-                    file = %path.display(),
-                    "has the name of a run's file, but bears no mark of one: it is left alone, and can be removed by hand"
-                );
-                continue;
-            }
-            std::fs::remove_file(&path).map_err(io(format!("cannot remove {}", path.display())))?;
-            removed.push(path.display().to_string());
-        }
-        // We have the lock: none of them runs.
-        marks.ended(|_| true)?;
-        Ok(removed)
+        self.remove_leftovers()
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
@@ -592,40 +497,7 @@ impl Target for SqliteTarget {
     }
 
     async fn rollback(&self) -> Result<()> {
-        let (live, previous, snapshot) = (
-            self.place.file.clone(),
-            self.place.previous(),
-            self.snapshot(),
-        );
-        if !previous.exists() {
-            return Err(Error::new(
-                Kind::Statement,
-                format!("there is no previous copy of {}", live.display()),
-            )
-            .hint("it is kept by runs with `previous = \"keep\"`, until the next run"));
-        }
-        let mut marks = self.marks()?;
-        marks.spare_previous()?;
-        marks.begin()?;
-        let swapped = blocking(&self.context.cancel, move |stop| {
-            let watch = live::snapshot(&live, &snapshot, stop)?;
-            let from = open_read(&previous)?;
-            let mut again = || {
-                if watch.is_changed()? {
-                    place::remove(&snapshot)?;
-                    live::snapshot_under_lock(&watch, &live, &snapshot, stop)?;
-                }
-                Ok(())
-            };
-            live::replace(&live, &from, &mut again, stop).map(drop)
-        })
-        .await;
-        if swapped.is_err() {
-            self.remove_building()?;
-            return swapped;
-        }
-        self.becomes_previous()?;
-        self.is_cleared()
+        self.swap_with_previous().await
     }
 
     async fn close(&self) {
@@ -637,10 +509,6 @@ impl Target for SqliteTarget {
         }
         drop(held(&self.lock).take());
     }
-}
-
-fn page_size(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "page_size", |row| row.get(0))
 }
 
 fn ours(survey: &Survey) -> Result<Arc<Definitions>> {
