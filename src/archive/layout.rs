@@ -41,6 +41,17 @@ pub fn definitions(name: &str, sequence: usize, ending: &str) -> String {
     format!("definitions/{name}.{sequence:04}.{ending}")
 }
 
+/// Whether a path in a snapshot's folder is that of one of its own files. Whatever else lies there is somebody else's.
+pub fn is_own(path: &str) -> bool {
+    match path.split_once('/') {
+        None => [MANIFEST, MAC, WRITER].contains(&path),
+        Some(("rows" | "definitions", name)) => {
+            !name.contains('/') && name.strip_suffix(".age").unwrap_or(name).ends_with(".zst")
+        }
+        Some(_) => false,
+    }
+}
+
 /// The mark of somebody who reads a snapshot.
 pub fn mark(snapshot: &str, id: &str) -> String {
     format!("{READING}/{snapshot}.{id}.json")
@@ -64,6 +75,33 @@ mod tests {
         assert_eq!(marked(&path).unwrap().to_string(), name);
         for other in ["reading/x.json", "reading", "readings/x", "rows/x.y.json"] {
             assert_eq!(marked(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn all_that_a_snapshot_consists_of_is_its_own_and_nothing_else() {
+        for own in [
+            MANIFEST,
+            MAC,
+            WRITER,
+            &rows(7, "public.users", 0, "copy.zst"),
+            &rows(7, "..", 0, "tsv.zst.age"),
+            &definitions("1-before-rows.sql", 0, "zst"),
+            &definitions(CATALOGUE, 3, "zst.age"),
+        ] {
+            assert!(is_own(own), "{own}");
+        }
+        for other in [
+            "app.db",
+            "README",
+            "rows",
+            "rows/app.db",
+            "rows/more/000001-t.0000.sql.zst",
+            "notes/000001-t.0000.sql.zst",
+            "definitions/x.age",
+            "manifest.json/x.zst",
+        ] {
+            assert!(!is_own(other), "{other}");
         }
     }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::read::{self, Watch};
 use super::{Chosen, Mark, Snapshots};
 use crate::archive::bucket::Bucket;
-use crate::archive::layout::{MAC, MANIFEST};
+use crate::archive::layout::{MAC, MANIFEST, is_own};
 use crate::error::{Error, Kind, Result};
 use crate::store::Claim;
 
@@ -32,6 +32,19 @@ impl Snapshots {
                 format!("snapshot {name} is in {} already", to.place()),
             )
             .hint("remove it there first, or fetch it into another directory"));
+        }
+        // What an interrupted fetch has left is written anew; nothing else is.
+        let folder = format!("{name}/");
+        let there = to.list(&name.to_string()).await?;
+        if let Some(other) = there
+            .iter()
+            .find(|object| !object.path.strip_prefix(&folder).is_some_and(is_own))
+        {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("{} in {} is no part of a snapshot", other.path, to.place()),
+            )
+            .hint("move it away, or fetch into another directory"));
         }
         let mark = Mark::keep(&self.bucket, &name.to_string(), reader)?;
         let copied = self.copy(chosen, to, watch, cancel).await;
@@ -77,8 +90,11 @@ impl Snapshots {
     pub async fn forget(&self, chosen: &Chosen, to: &Bucket) -> Result<()> {
         let folder = chosen.name.to_string();
         let objects = to.list(&folder).await?;
-        to.delete(objects.into_iter().map(|object| object.path).collect())
-            .await?;
+        let own = objects
+            .into_iter()
+            .map(|object| object.path)
+            .filter(|path| path.strip_prefix(&format!("{folder}/")).is_some_and(is_own));
+        to.delete(own.collect()).await?;
         to.clear_uploads(&folder).await
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Lineage, Listing, Snapshot, Snapshots, State, Unfinished, WriterNote};
-use crate::archive::layout::{MAC, MANIFEST, Name, WRITER};
+use crate::archive::layout::{MAC, MANIFEST, Name, WRITER, is_own};
 use crate::archive::retention::{Candidate, Reason, Verdict, judge};
 use crate::config::archive::Retention;
 use crate::error::Result;
@@ -105,8 +105,10 @@ impl Snapshots {
                 .await?
                 .is_none()
             {
-                pruned.size += self.clear(name).await?;
-                pruned.leftovers.push(name.clone());
+                if let Some(size) = self.clear(name).await? {
+                    pruned.size += size;
+                    pruned.leftovers.push(name.clone());
+                }
             }
         }
         self.sweep_marks(Utc::now()).await?;
@@ -131,8 +133,7 @@ impl Snapshots {
                 // Not even who writes it: that is a moment's work.
                 None => now - name.at > MOMENT,
             };
-            if left {
-                self.clear(&name).await?;
+            if left && self.clear(&name).await?.is_some() {
                 swept.push(name.to_string());
             }
         }
@@ -145,23 +146,43 @@ impl Snapshots {
     pub async fn remove(&self, name: &Name) -> Result<u64> {
         let manifest = format!("{name}/{MANIFEST}");
         self.bucket.delete(vec![manifest]).await?;
-        self.clear(name).await
+        Ok(self.clear(name).await?.unwrap_or_default())
     }
 
-    /// Removes all of a folder that has no manifest; who wrote it goes last, so that what is left is known to be his.
-    async fn clear(&self, name: &Name) -> Result<u64> {
+    /// Removes what a snapshot consists of from a folder that has no manifest; who wrote it goes last, so that what is left is
+    /// known to be his. What else lies there is somebody else's and stays; `None` if it is all that does.
+    async fn clear(&self, name: &Name) -> Result<Option<u64>> {
         let folder = name.to_string();
         let writer = format!("{folder}/{WRITER}");
-        let objects = self.bucket.list(&folder).await?;
-        let size = objects.iter().map(|object| object.size).sum();
-        let paths = objects.into_iter().map(|object| object.path);
+        let (own, others): (Vec<_>, Vec<_>) = self
+            .bucket
+            .list(&folder)
+            .await?
+            .into_iter()
+            .partition(|object| {
+                let path = object.path.strip_prefix(&folder);
+                path.and_then(|path| path.strip_prefix('/'))
+                    .is_some_and(is_own)
+            });
+        if let Some(other) = others.first() {
+            tracing::warn!(
+                file = other.path,
+                files = others.len(),
+                "is no part of a snapshot, though it lies in the folder of one: it is left alone, and can be removed by hand"
+            );
+            if own.is_empty() {
+                return Ok(None);
+            }
+        }
+        let size = own.iter().map(|object| object.size).sum();
+        let paths = own.into_iter().map(|object| object.path);
         let (last, mut first): (Vec<String>, Vec<String>) = paths.partition(|path| *path == writer);
         // The listing may not know yet that the manifest is gone, and nobody needs its authentication.
         first.push(format!("{folder}/{MAC}"));
         self.bucket.clear_uploads(&folder).await?;
         self.bucket.delete(first).await?;
         self.bucket.delete(last).await?;
-        Ok(size)
+        Ok(Some(size))
     }
 }
 

@@ -193,6 +193,14 @@ pub(super) fn explain(error: rusqlite::Error, what: &str) -> Error {
     }
 }
 
+/// Whether someone else's lock is in the way.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
 fn extended(error: &rusqlite::Error) -> i32 {
     error.sqlite_error().map_or(0, |error| error.extended_code)
 }

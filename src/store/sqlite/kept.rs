@@ -121,6 +121,23 @@ impl Kept {
                 kept.others.push(object.clone());
             }
         }
+        let mut kept_names = kept
+            .tables
+            .iter()
+            .map(|table| format!("table `{}`", table.name))
+            .chain(
+                kept.others
+                    .iter()
+                    .map(|object| format!("{} `{}`", object.kind, object.name)),
+            );
+        if let Some(object) = kept_names.find(|name| live.not_utf8.contains(name)) {
+            return Err(Error::new(
+                Kind::Verify,
+                format!("{object} of the target cannot be kept: its definition is not valid UTF-8"),
+            )
+            .hint("define it anew"));
+        }
+        drop(kept_names);
         Ok(kept)
     }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{PATIENCE, on, open_write, stopped};
 use super::copy::{self, STEP};
-use crate::error::{Error, Kind, Result, io};
+use crate::error::{Result, io};
 
 /// How much is copied at a time.
 const BLOCK: u64 = 16 << 20;
@@ -39,9 +39,7 @@ impl Watch {
     /// through another connection; in WAL mode, where readers are never locked out, SQLite's own.
     fn version(&self) -> Result<i64> {
         let Some(file) = &self.file else {
-            return self
-                .connection
-                .pragma_query_value(None, "data_version", |row| row.get(0))
+            return data_version(&self.connection)
                 .map_err(|error| super::connection::explain(error, "the live file"));
         };
         let mut counter = [0; 4];
@@ -129,6 +127,30 @@ fn bytes(mut file: &File, live: &Path, to: &Path, stop: &CancellationToken) -> R
     Ok(())
 }
 
+/// A connection that has written live, and tells whether somebody else has since.
+pub(super) struct Witness {
+    connection: Connection,
+    /// `None`: nobody can tell.
+    seen: Option<i64>,
+}
+
+impl Witness {
+    /// Whether somebody else has committed to live since it was replaced.
+    pub(super) fn is_changed(&self) -> rusqlite::Result<bool> {
+        Ok(self.seen != Some(data_version(&self.connection)?))
+    }
+
+    /// Live, through the connection that has written it.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// SQLite's own number, which differs after someone else's commit.
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "data_version", |row| row.get(0))
+}
+
 /// Puts another database's content into live, in one durable transaction. `under_lock` is called when nobody else can
 /// write any more, and before anything is written. Live keeps its journal mode; if it fails, live is as it was.
 pub(super) fn replace(
@@ -136,7 +158,7 @@ pub(super) fn replace(
     from: &Connection,
     under_lock: &mut dyn FnMut() -> Result<()>,
     stop: &CancellationToken,
-) -> Result<()> {
+) -> Result<Witness> {
     let mut connection = open_write(live)?;
     connection.busy_timeout(ATTEMPT).map_err(on(live))?;
     // EXTRA also syncs the directory after the journal is gone: only then is the commit durable.
@@ -168,13 +190,14 @@ pub(super) fn replace(
             }
         }
     }
+    // It is live: nothing may fail from here on.
+    let seen = data_version(&connection).ok();
     if is_wal {
         // The commit is durable in the log; moving it into the file is a courtesy to the next reader, as far as others let us.
         for mode in ["PASSIVE", "TRUNCATE"] {
             let _ = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
         }
     }
-    connection.close().map_err(|(_, error)| {
-        Error::new(Kind::Io, format!("cannot close {}", live.display())).because(error)
-    })
+    let _ = connection.busy_timeout(PATIENCE);
+    Ok(Witness { connection, seen })
 }

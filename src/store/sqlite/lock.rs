@@ -3,11 +3,19 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::marks::foreign;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::Claim;
+
+/// More than who has it never is in a lock's file.
+const LONGEST: u64 = 64 * 1024;
+
+/// What is wrong with a file that is in a lock's place.
+pub(super) const FOREIGN: &str =
+    "has the name of a lock of envsyncd, but is none: a run would overwrite it";
 
 /// A held lock; dropping it frees it.
 pub(super) struct Lock {
@@ -26,8 +34,16 @@ impl Lock {
                 .write(true)
                 .create(true)
                 .truncate(false)
+                // Where a link leads is somebody else's.
+                .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
                 .open(path)
-                .map_err(io(cannot()))?;
+                .map_err(|error| {
+                    if is_ours(path) {
+                        io(cannot())(error)
+                    } else {
+                        foreign(path, FOREIGN)
+                    }
+                })?;
             if let Err(error) = fs2::FileExt::try_lock_exclusive(&file) {
                 if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() {
                     return Err(io(cannot())(error));
@@ -54,6 +70,9 @@ impl Lock {
                 Ok(there) if there.ino() == ours.ino() && there.dev() == ours.dev() => {}
                 _ => continue,
             }
+            if !is_ours(path) {
+                return Err(foreign(path, FOREIGN));
+            }
             let text = format!(
                 "job {}, run {}, process {} on {}, since {}\n",
                 claim.job,
@@ -71,6 +90,21 @@ impl Lock {
                 path: path.to_owned(),
             });
         }
+    }
+}
+
+/// Whether it is a lock's file, or none yet: what a lock would overwrite and remove.
+pub(super) fn is_ours(path: &Path) -> bool {
+    let Ok(found) = path.symlink_metadata() else {
+        return true;
+    };
+    if !found.is_file() || found.size() > LONGEST {
+        return false;
+    }
+    match std::fs::read(path) {
+        Ok(text) => text.iter().all(|byte| *byte == 0) || text.starts_with(b"job "),
+        // Then it cannot be locked either, and that says why.
+        Err(_) => true,
     }
 }
 

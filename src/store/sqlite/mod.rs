@@ -4,7 +4,8 @@
 //! takes it page by page through SQLite's backup interface, a partial one row by row, so that what is left out never
 //! reaches the target's disk. Publish writes incoming's pages into live's own file in one transaction, because an
 //! application that has the file open goes on with it: a renamed file would leave it with the old one. Before that, live
-//! is copied to `LIVE.envsyncd-snapshot-RUN`, which becomes `LIVE.envsyncd-previous`.
+//! is copied to `LIVE.envsyncd-snapshot-RUN`, which becomes `LIVE.envsyncd-previous`. `LIVE.envsyncd-marks` says which of
+//! these are ours. After scripts incoming is written anew, so that nothing of what they removed is in it.
 //!
 //! At its peak the target's disk holds live, previous, a snapshot, incoming, and a journal as big as the larger of live
 //! and incoming.
@@ -14,8 +15,10 @@ use crate::config::job::{Endpoint, Publish, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 
 mod by_hand;
+mod confirm;
 mod connection;
 mod copy;
+mod derive;
 mod finish;
 mod inserts;
 mod kept;
@@ -24,6 +27,8 @@ mod live;
 mod load;
 mod lock;
 mod messages;
+mod marks;
+mod module;
 mod place;
 pub(super) mod portable;
 mod publish;
@@ -93,6 +98,7 @@ pub async fn open_source(endpoint: &Endpoint, context: &Context) -> Result<Box<d
 #[allow(clippy::unused_async)] // every store's is
 pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Target>> {
     let place = place::Place::of(&task.target.url)?;
+    place.refuse_companion()?;
     Ok(Box::new(target::SqliteTarget::new(place, task, context)))
 }
 

@@ -100,6 +100,53 @@ impl Place {
         })
     }
 
+    /// What a run replaces or removes beside the file, by device and inode and by place, as far as it is there.
+    pub(super) fn displaced(&self) -> Result<Vec<Identity>> {
+        let directory = self
+            .directory
+            .metadata()
+            .map_err(io(format!("cannot reach {}", self.directory.display())))?;
+        let mut all = Vec::new();
+        let leftovers = self.leftovers()?.into_iter().map(|(path, _)| path);
+        for path in leftovers.chain([self.previous()]) {
+            // By its own name it is there even if it is a link that leads nowhere.
+            if path.symlink_metadata().is_err() {
+                continue;
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            all.push(Identity {
+                thing: path
+                    .metadata()
+                    .ok()
+                    .map(|found| format!("{}:{}", found.dev(), found.ino())),
+                place: format!("{}:{}/{name}", directory.dev(), directory.ino()),
+            });
+        }
+        Ok(all)
+    }
+
+    /// Refuses a target that is what SQLite keeps beside a database that is there: it would be taken for its journal.
+    pub(super) fn refuse_companion(&self) -> Result<()> {
+        let bytes = self.name.as_bytes();
+        for end in COMPANIONS {
+            let of = bytes
+                .strip_suffix(end.as_bytes())
+                .map(std::ffi::OsStr::from_bytes);
+            if let Some(of) = of.filter(|of| !of.is_empty() && self.directory.join(of).exists()) {
+                return Err(Error::new(
+                    Kind::Policy,
+                    format!(
+                        "{} is what SQLite keeps beside {}, and no database",
+                        self.file.display(),
+                        of.display()
+                    ),
+                )
+                .hint("check the target's path"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the file is there.
     pub(super) fn exists(&self) -> bool {
         self.file.exists()
@@ -125,19 +172,20 @@ impl Place {
         self.beside("previous")
     }
 
-    /// What runs left beside the file, all of them dead if we hold the lock.
-    pub(super) fn leftovers(&self) -> Result<Vec<PathBuf>> {
+    /// What has the names of runs' files beside this one, with the end of the run's id; all of them are dead if we hold the
+    /// lock. Whether they are ours, their names do not say.
+    pub(super) fn leftovers(&self) -> Result<Vec<(PathBuf, String)>> {
         let cannot = || format!("cannot list {}", self.directory.display());
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.directory).map_err(io(cannot()))? {
             let entry = entry.map_err(io(cannot()))?;
-            if entry
+            if let Some(run) = entry
                 .file_name()
                 .as_bytes()
                 .strip_prefix(self.name.as_bytes())
-                .is_some_and(is_leftover)
+                .and_then(run_of)
             {
-                found.push(entry.path());
+                found.push((entry.path(), run.to_owned()));
             }
         }
         found.sort();
@@ -157,26 +205,25 @@ impl Place {
     }
 }
 
-/// Whether the end of a name is that of an incoming or a snapshot, or of what SQLite puts beside one; matched whole.
-fn is_leftover(end: &[u8]) -> bool {
-    let Some(rest) = [&b".envsyncd-incoming-"[..], b".envsyncd-snapshot-"]
+/// The run in the end of a name that is an incoming's or a snapshot's, or of what SQLite puts beside one; matched whole.
+fn run_of(end: &[u8]) -> Option<&str> {
+    let rest = [&b".envsyncd-incoming-"[..], b".envsyncd-snapshot-"]
         .iter()
-        .find_map(|prefix| end.strip_prefix(*prefix))
-    else {
-        return false;
-    };
-    let Some((run, tail)) = rest.split_at_checked(12) else {
-        return false;
-    };
+        .find_map(|prefix| end.strip_prefix(*prefix))?;
+    let (run, tail) = rest.split_at_checked(12)?;
     let tail = tail
-        .strip_prefix(b".resized")
+        .strip_prefix(b".rewritten")
+        // As older versions called it.
+        .or_else(|| tail.strip_prefix(b".resized"))
         .or_else(|| tail.strip_prefix(b".again"))
         .unwrap_or(tail);
-    run.iter().all(u8::is_ascii_hexdigit)
-        && (tail.is_empty()
-            || COMPANIONS
-                .iter()
-                .any(|companion| companion.as_bytes() == tail))
+    let is_whole = tail.is_empty()
+        || COMPANIONS
+            .iter()
+            .any(|companion| companion.as_bytes() == tail);
+    (is_whole && run.iter().all(u8::is_ascii_hexdigit))
+        .then_some(run)
+        .and_then(|run| std::str::from_utf8(run).ok())
 }
 
 /// The file's name with something behind it.
@@ -218,10 +265,11 @@ mod tests {
             ".envsyncd-incoming-0123456789ab",
             ".envsyncd-incoming-0123456789ab-journal",
             ".envsyncd-incoming-0123456789ab.resized",
+            ".envsyncd-incoming-0123456789ab.rewritten-journal",
             ".envsyncd-snapshot-0123456789ab-wal",
             ".envsyncd-snapshot-0123456789ab.again-journal",
         ] {
-            assert!(is_leftover(ours.as_bytes()), "{ours}");
+            assert!(run_of(ours.as_bytes()) == Some("0123456789ab"), "{ours}");
         }
         for other in [
             "",
@@ -233,7 +281,7 @@ mod tests {
             ".envsyncd-incoming-0123456789ab.bak",
             "x.envsyncd-incoming-0123456789ab",
         ] {
-            assert!(!is_leftover(other.as_bytes()), "{other}");
+            assert!(run_of(other.as_bytes()).is_none(), "{other}");
         }
     }
 

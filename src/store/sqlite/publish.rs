@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::confirm::{Published, Shape, Untouched};
 use super::connection::{on, open_write};
 use super::kept::Kept;
 use super::live::{self, Watch};
@@ -15,8 +16,13 @@ use crate::error::{Error, Kind, Result, io};
 use crate::store::Selection;
 
 /// Incoming becomes a file where there was none.
-pub(super) fn publish_new(incoming: &Path, live: &Path, definitions: &Definitions) -> Result<()> {
+pub(super) fn publish_new(
+    incoming: &Path,
+    live: &Path,
+    definitions: &Definitions,
+) -> Result<Published> {
     let connection = open_write(incoming)?;
+    let shape = Shape::of(&connection).map_err(on(incoming))?;
     let mode = if definitions.settings.is_wal() {
         "WAL"
     } else {
@@ -32,7 +38,11 @@ pub(super) fn publish_new(incoming: &Path, live: &Path, definitions: &Definition
     std::fs::hard_link(incoming, live).map_err(io(format!(
         "cannot put incoming in place as {}",
         live.display()
-    )))
+    )))?;
+    Ok(Published {
+        shape,
+        untouched: Untouched::new_file(live),
+    })
 }
 
 /// A publish into a file that is there.
@@ -51,12 +61,14 @@ impl Publishing {
         &self,
         mut watch: Watch,
         stop: &tokio_util::sync::CancellationToken,
-    ) -> Result<()> {
+    ) -> Result<Published> {
         let incoming = copy::open_building(&self.incoming)?;
         // Each page is read once: mapped, from where it lies in the system's cache.
         incoming
             .pragma_update(None, "cache_size", -2000)
             .and_then(|()| incoming.pragma_update(None, "mmap_size", finish::MAPPED))
+            // Rows that the target keeps may be caught up with, and what goes then should be gone.
+            .and_then(|()| incoming.pragma_update(None, "secure_delete", true))
             .map_err(on(&self.incoming))?;
         // A script may have changed it, and live would follow.
         incoming
@@ -75,7 +87,13 @@ impl Publishing {
             }
             Ok(())
         };
-        live::replace(&self.live, &incoming, &mut under_lock, stop)
+        // Who catches up changes rows alone.
+        let shape = Shape::of(&incoming).map_err(on(&self.incoming))?;
+        let witness = live::replace(&self.live, &incoming, &mut under_lock, stop)?;
+        Ok(Published {
+            shape,
+            untouched: Untouched::Replaced(witness),
+        })
     }
 
     /// A newer snapshot takes the place of the old one; what the target keeps follows it.

@@ -45,6 +45,10 @@ pub(super) struct Table {
     pub(super) key: Option<Alias>,
     /// Without generated ones.
     pub(super) columns: Vec<String>,
+    /// Generated columns that are stored: they do not travel, and a checksum has them where rows go from file to file. In an
+    /// archive there are none.
+    #[serde(skip)]
+    pub(super) computed: Vec<String>,
 }
 
 impl Table {
@@ -72,6 +76,17 @@ impl Table {
         format!(
             "SELECT {} FROM main.{} NOT INDEXED",
             self.list(),
+            quoted(&self.name)
+        )
+    }
+
+    /// Reads its rows with what is computed from them and stored.
+    pub(super) fn select_all(&self) -> String {
+        let mut names = self.names();
+        names.extend(self.computed.iter().cloned());
+        format!(
+            "SELECT {} FROM main.{} NOT INDEXED",
+            list(&names),
             quoted(&self.name)
         )
     }
@@ -151,6 +166,9 @@ pub struct Definitions {
     pub(super) statistics: Statistics,
     /// The file's permissions.
     pub(super) mode: u32,
+    /// Objects whose definition is not valid UTF-8: the text that is here is not theirs, byte for byte.
+    #[serde(skip)]
+    pub(super) not_utf8: Vec<String>,
     /// Pairs of tables whose foreign keys were broken already; `None`: not asked, or the keys make no sense.
     pub(super) broken_keys: Option<BTreeSet<(String, String)>>,
 }
@@ -171,17 +189,22 @@ impl Definitions {
     pub(super) fn read(connection: &Connection, selection: &Selection) -> rusqlite::Result<Self> {
         let mut tables: Vec<Table> = Vec::new();
         let mut others = Vec::new();
+        let mut not_utf8 = Vec::new();
         let mut statement = connection.prepare(
             "SELECT type, name, tbl_name, rootpage, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
+            let sql = row.get_ref(4)?.as_bytes().unwrap_or_default();
             let object = Object {
                 kind: row.get(0)?,
                 name: row.get(1)?,
                 table: row.get(2)?,
-                sql: row.get(4)?,
+                sql: String::from_utf8_lossy(sql).into_owned(),
             };
+            if object.sql.as_bytes() != sql {
+                not_utf8.push(format!("{} `{}`", object.kind, object.name));
+            }
             if object.kind != "table" {
                 others.push(object);
             } else if !object.name.starts_with("sqlite_") {
@@ -195,6 +218,7 @@ impl Definitions {
                     rowid: None,
                     key: None,
                     columns: Vec::new(),
+                    computed: Vec::new(),
                 });
             }
         }
@@ -231,6 +255,7 @@ impl Definitions {
             sequences: sequences(connection)?,
             statistics: Vec::new(),
             mode: 0o600,
+            not_utf8,
             broken_keys: None,
         })
     }
@@ -334,8 +359,10 @@ fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rus
             keys.push(row.get::<_, String>(1)?);
         }
         // 2 and 3 are generated columns (https://sqlite.org/pragma.html#pragma_table_xinfo).
-        if row.get::<_, i64>(3)? == 0 {
-            table.columns.push(name);
+        match row.get(3)? {
+            0 => table.columns.push(name),
+            3 => table.computed.push(name),
+            _ => {}
         }
     }
     // An INTEGER PRIMARY KEY is the rowid itself; the one that is not (`DESC`) has an index of its own.
@@ -364,7 +391,7 @@ pub(super) fn sequences(connection: &Connection) -> rusqlite::Result<BTreeMap<St
         return Ok(BTreeMap::new());
     }
     connection
-        .prepare("SELECT name, seq FROM main.sqlite_sequence WHERE typeof(seq) = 'integer'")?
+        .prepare("SELECT name, seq FROM main.sqlite_sequence WHERE typeof(seq) = 'integer' AND typeof(name) = 'text'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
@@ -386,7 +413,11 @@ pub(super) fn statistics(
         let mut found = Vec::new();
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if is_copied(&row.get::<_, String>(0)?) {
+            // Anybody may write there.
+            let Ok(table) = row.get_ref(0)?.as_str().map(str::to_owned) else {
+                continue;
+            };
+            if is_copied(&table) {
                 found.push(
                     (0..columns)
                         .map(|at| row.get(at))

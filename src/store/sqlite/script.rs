@@ -39,8 +39,23 @@ pub(super) fn run(
             .hint("end it with COMMIT"));
         }
     }
+    if done.is_ok() && journal_mode(connection).is_ok_and(|mode| mode == "off") {
+        // Without a journal nothing can be rolled back, whatever ROLLBACK says (https://sqlite.org/pragma.html#pragma_journal_mode).
+        done = Err(Error::new(
+            Kind::Statement,
+            format!(
+                "{} turns the rollback journal off, so incoming may not be whole",
+                file.display()
+            ),
+        )
+        .hint("leave PRAGMA journal_mode out of it"));
+    }
     setup(false)?;
     done
+}
+
+fn journal_mode(connection: &Connection) -> rusqlite::Result<String> {
+    connection.pragma_query_value(None, "journal_mode", |row| row.get(0))
 }
 
 fn statements(

@@ -163,6 +163,19 @@ fn survey(
     Ok((definitions, parts, taken_at))
 }
 
+/// A definition is text on its way, unless it goes along with its page.
+fn not_utf8(file: &Path, objects: &[String]) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!(
+            "{}: the definition of {} is not valid UTF-8, and would not arrive as it is",
+            file.display(),
+            objects.join(", ")
+        ),
+    )
+    .hint("copy the whole file: no `exclude`, `schema_only`, `keep` or overlay, and not into an archive; or define it anew")
+}
+
 /// About how many rows and bytes: the highest rowid, and the first rows' length. Counting would read everything.
 fn size(connection: &Connection, table: &Table, all: u64) -> rusqlite::Result<(u64, u64)> {
     const SAMPLE: u64 = 64;
@@ -211,12 +224,22 @@ impl Source for SqliteSource {
         let file = self.place.file.clone();
         let selection = Arc::clone(&self.context.selection);
         // Pages do not go to an archive.
-        let row_by_row = !super::load::whole(&selection) || target.is_archive();
+        let is_archive = target.is_archive();
+        let row_by_row = !super::load::whole(&selection) || is_archive;
         let (definitions, parts, taken_at) = self
             .session()?
             .run(move |connection, _| {
                 let (mut definitions, parts, taken_at) =
                     survey(connection, &selection, row_by_row).map_err(on(&file))?;
+                if row_by_row && !definitions.not_utf8.is_empty() {
+                    return Err(not_utf8(&file, &definitions.not_utf8));
+                }
+                if is_archive {
+                    // As those that lie in archives already have been summed up.
+                    for table in &mut definitions.tables {
+                        table.computed.clear();
+                    }
+                }
                 definitions.mode = file
                     .metadata()
                     .map_err(io(format!("cannot reach {}", file.display())))?
@@ -331,11 +354,12 @@ fn stream_rows(
 
 /// A table's checksum.
 pub(super) fn sum(connection: &Connection, table: &Table) -> rusqlite::Result<Checksum> {
-    let mut statement = connection.prepare(&table.select())?;
+    let mut statement = connection.prepare(&table.select_all())?;
+    let values = statement.column_count();
     let mut rows = statement.query([])?;
     let mut summer = Summer::default();
     while let Some(row) = rows.next()? {
-        summer.add(row, table.values())?;
+        summer.add(row, values)?;
     }
     Ok(summer.total())
 }

@@ -1,6 +1,7 @@
 //! The target: the order of things, and what has been done so far.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -9,21 +10,26 @@ use futures_util::StreamExt;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::connection::{Session, blocking, held, on, open_read, open_write, stopped};
+use super::confirm::Published;
+use super::connection::{Session, blocking, held, on, open_read, stopped};
 use super::kept::{self, Kept};
 use super::live::{self, Watch};
-use super::lock::Lock;
-use super::place::{self, Place, companion};
-use super::publish::{Publishing, after_publish, publish_new, rename};
+use super::lock::{self, Lock};
+use super::marks;
+use super::place::{self, Place};
+use super::publish::{Publishing, after_publish, publish_new};
 use super::room::{check_live, check_room};
 use super::schema::{Definitions, Table};
-use super::{copy, finish, load, script, source};
+use super::{copy, derive, finish, load, script, source};
 use crate::config::job::{KeepPrevious, Task, Verify};
-use crate::error::{Error, Kind, Result, io};
+use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
     Catalogue, Checksum, Chunks, Context, Meter, Part, Server, Source, Survey, Target,
 };
+
+mod beside;
+mod rewritten;
 
 /// A database file to write to.
 pub(super) struct SqliteTarget {
@@ -31,6 +37,7 @@ pub(super) struct SqliteTarget {
     context: Context,
     verify: Verify,
     previous: KeepPrevious,
+    has_scripts: bool,
     lock: Mutex<Option<Lock>>,
     /// Incoming, while it is open.
     session: Mutex<Option<Session>>,
@@ -48,16 +55,18 @@ struct State {
     /// The snapshot is there, and this tells whether it still is what is live.
     watch: Option<Watch>,
     kept: Option<Arc<Kept>>,
+    replaced: Option<Replaced>,
+    /// What was published, until it is confirmed.
     published: Option<Published>,
 }
 
 /// What a publish replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Published {
+enum Replaced {
     /// A file that is now previous.
-    Replaced,
-    /// Nothing: the file is new.
-    New,
+    Previous,
+    /// Nothing: the file is new, and has this inode.
+    Nothing(u64),
 }
 
 impl SqliteTarget {
@@ -67,6 +76,7 @@ impl SqliteTarget {
             context: context.clone(),
             verify: task.verify,
             previous: task.previous,
+            has_scripts: !task.scripts.is_empty(),
             lock: Mutex::new(None),
             session: Mutex::new(None),
             writing: tokio::sync::Mutex::new(()),
@@ -160,33 +170,6 @@ impl SqliteTarget {
         Ok(())
     }
 
-    /// SQLite cannot change the page size of a live file in WAL mode, so incoming follows it.
-    async fn fit_pages(&self) -> Result<()> {
-        if !self.place.exists() {
-            return Ok(());
-        }
-        let (live, incoming) = (self.place.file.clone(), self.incoming());
-        drop(held(&self.session).take());
-        blocking(&self.context.cancel, move |_| {
-            let size = |connection: &Connection, path: &Path| {
-                connection
-                    .pragma_query_value(None, "page_size", |row| row.get::<_, i64>(0))
-                    .map_err(on(path))
-            };
-            let theirs = open_write(&live)?;
-            if live::is_wal(&theirs).map_err(on(&live))? {
-                let wanted = size(&theirs, &live)?;
-                let ours = open_read(&incoming)?;
-                if size(&ours, &incoming)? != wanted {
-                    drop(ours);
-                    finish::resize(&incoming, wanted)?;
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
     async fn check_integrity(&self, definitions: &Arc<Definitions>) -> Result<()> {
         if self.verify == Verify::None {
             return Ok(());
@@ -209,7 +192,7 @@ impl Target for SqliteTarget {
     }
 
     async fn displaced(&self) -> Result<Vec<Identity>> {
-        Ok(Vec::new())
+        self.place.displaced()
     }
 
     async fn server(&self) -> Result<Server> {
@@ -223,17 +206,18 @@ impl Target for SqliteTarget {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
-        for path in self.place.leftovers()? {
-            std::fs::remove_file(&path).map_err(io(format!("cannot remove {}", path.display())))?;
-            removed.push(path.display().to_string());
-        }
-        Ok(removed)
+        self.remove_leftovers()
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
         let definitions = ours(survey)?;
+        self.marks()?.spare_previous()?;
+        let lock = self.place.beside("lock");
+        if !lock::is_ours(&lock) {
+            return Err(marks::foreign(&lock, lock::FOREIGN));
+        }
         let place = self.place.clone();
+        let has_scripts = self.has_scripts;
         let selection = Arc::clone(&self.context.selection);
         blocking(&self.context.cancel, move |_| {
             let incoming = definitions.settings.bytes();
@@ -241,6 +225,9 @@ impl Target for SqliteTarget {
                 let live = check_live(&place.file, &definitions, &selection)?;
                 // Incoming, the snapshot, and the journal of the transaction that publishes.
                 incoming + live + live.max(incoming)
+            } else if has_scripts {
+                // It is written anew once they have run.
+                2 * incoming
             } else {
                 incoming
             };
@@ -252,6 +239,7 @@ impl Target for SqliteTarget {
     async fn prepare(&self, survey: &Survey) -> Result<()> {
         let definitions = ours(survey)?;
         held(&self.state).definitions = Some(Arc::clone(&definitions));
+        self.marks()?.begin()?;
         let path = self.incoming();
         let connection = blocking(&self.context.cancel, move |_| {
             load::prepare(&path, &definitions)
@@ -379,27 +367,45 @@ impl Target for SqliteTarget {
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         let (file, text) = (file.to_owned(), text.to_owned());
+        // What one has set, attached or made for the time of its session is not there for the next.
+        self.reopen().await?;
         self.session()?
             .run(move |connection, stop| script::run(connection, &file, &text, stop))
             .await
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        self.reopen().await?;
+        self.session()?
+            .run(|connection, _| derive::renew(connection))
+            .await?;
+        // A script may have changed the page size.
+        let wanted = self.wanted_page_size().await?;
+        self.rewrite(wanted).await
     }
 
     async fn publish(&self) -> Result<()> {
         drop(held(&self.session).take());
         let definitions = self.definitions()?;
+        self.marks()?.spare_previous()?;
         let Some(watch) = held(&self.state).watch.take() else {
             let (incoming, live) = (self.incoming(), self.place.file.clone());
-            blocking(&self.context.cancel, move |_| {
+            let inode = incoming
+                .metadata()
+                .map(|found| found.ino())
+                .unwrap_or_default();
+            let published = blocking(&self.context.cancel, move |_| {
                 publish_new(&incoming, &live, &definitions)
             })
             .await?;
-            held(&self.state).published = Some(Published::New);
+            {
+                let mut state = held(&self.state);
+                state.replaced = Some(Replaced::Nothing(inode));
+                state.published = Some(published);
+            }
             return place::remove(&self.incoming())
                 .and_then(|()| self.place.sync_directory())
+                .and_then(|()| self.is_cleared())
                 .map_err(after_publish);
         };
         let publishing = Publishing {
@@ -410,103 +416,97 @@ impl Target for SqliteTarget {
             selection: Arc::clone(&self.context.selection),
             kept: held(&self.state).kept.clone(),
         };
-        blocking(&self.context.cancel, move |stop| {
+        let published = blocking(&self.context.cancel, move |stop| {
             publishing.run(watch, stop)
         })
         .await?;
-        held(&self.state).published = Some(Published::Replaced);
-        let previous = self.place.previous();
-        // An old journal beside it would be played back into it.
-        place::remove_companions(&previous)
-            .and_then(|()| rename(&self.snapshot(), &previous))
-            .and_then(|()| self.place.sync_directory())
+        {
+            let mut state = held(&self.state);
+            state.replaced = Some(Replaced::Previous);
+            state.published = Some(published);
+        }
+        self.becomes_previous()
             .and_then(|()| place::remove(&self.incoming()))
+            .and_then(|()| self.is_cleared())
             .map_err(after_publish)
     }
 
     async fn confirm(&self) -> Result<()> {
-        Ok(())
+        let published = held(&self.state).published.take();
+        let Some(published) = published else {
+            return Ok(());
+        };
+        let (live, incoming) = (self.place.file.clone(), self.incoming());
+        blocking(&self.context.cancel, move |_| {
+            published.confirm(&live, &incoming)
+        })
+        .await
     }
 
     async fn revert(&self) -> Result<()> {
-        let published = held(&self.state).published.take();
-        match published {
+        let replaced = {
+            let mut state = held(&self.state);
+            state.published = None;
+            state.replaced.take()
+        };
+        match replaced {
             None => Ok(()),
-            Some(Published::New) => {
-                place::remove(&self.place.file)?;
+            Some(Replaced::Nothing(inode)) => {
+                let live = &self.place.file;
+                if live.metadata().is_ok_and(|found| found.ino() != inode) {
+                    return Err(Error::new(
+                        Kind::Io,
+                        format!(
+                            "{} is another file than the one that was published",
+                            live.display()
+                        ),
+                    ));
+                }
+                place::remove(live)?;
                 self.place.sync_directory()
             }
-            Some(Published::Replaced) => {
+            Some(Replaced::Previous) => {
                 let (live, previous) = (self.place.file.clone(), self.place.previous());
                 // A run that was cancelled is undone all the same.
                 blocking(&tokio_util::sync::CancellationToken::new(), move |stop| {
                     let from = open_read(&previous)?;
-                    live::replace(&live, &from, &mut || Ok(()), stop)?;
-                    drop(from);
-                    // It is what is live: there is nothing to go back to.
-                    place::remove(&previous)
+                    live::replace(&live, &from, &mut || Ok(()), stop).map(drop)
                 })
-                .await
+                .await?;
+                // It is what is live: there is nothing to go back to.
+                self.drop_previous()
             }
         }
     }
 
     async fn settle(&self) -> Result<()> {
+        held(&self.state).published = None;
         if self.previous == KeepPrevious::Drop {
-            place::remove(&self.place.previous())?;
+            self.drop_previous()?;
         }
         Ok(())
     }
 
     async fn discard(&self) -> Result<()> {
         drop(held(&self.session).take());
-        if held(&self.state).published.is_some() {
+        if held(&self.state).replaced.is_some() {
             return Ok(());
         }
         held(&self.state).watch = None;
-        for path in [self.incoming(), self.snapshot()] {
-            place::remove(&path)?;
-            for end in [".resized", ".again"] {
-                place::remove(&companion(&path, end))?;
-            }
-        }
-        Ok(())
+        self.remove_building()
     }
 
     async fn rollback(&self) -> Result<()> {
-        let (live, previous, snapshot) = (
-            self.place.file.clone(),
-            self.place.previous(),
-            self.snapshot(),
-        );
-        if !previous.exists() {
-            return Err(Error::new(
-                Kind::Statement,
-                format!("there is no previous copy of {}", live.display()),
-            )
-            .hint("it is kept by runs with `previous = \"keep\"`, until the next run"));
-        }
-        blocking(&self.context.cancel, move |stop| {
-            let watch = live::snapshot(&live, &snapshot, stop)?;
-            let from = open_read(&previous)?;
-            let mut again = || {
-                if watch.is_changed()? {
-                    place::remove(&snapshot)?;
-                    live::snapshot_under_lock(&watch, &live, &snapshot, stop)?;
-                }
-                Ok(())
-            };
-            live::replace(&live, &from, &mut again, stop)?;
-            drop(from);
-            rename(&snapshot, &previous)
-        })
-        .await?;
-        self.place.sync_directory()
+        self.swap_with_previous().await
     }
 
     async fn close(&self) {
         drop(held(&self.session).take());
-        held(&self.state).watch = None;
+        {
+            let mut state = held(&self.state);
+            state.watch = None;
+            state.published = None;
+        }
         drop(held(&self.lock).take());
     }
 }

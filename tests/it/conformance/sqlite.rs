@@ -113,6 +113,10 @@ impl Lab for Sqlite {
             })
             .collect();
         names.sort();
+        // Says whose previous is.
+        if names.iter().any(|name| name == "app.db.envsyncd-previous") {
+            names.retain(|name| name != "app.db.envsyncd-marks");
+        }
         names
     }
 

@@ -17,6 +17,9 @@ mod partial;
 mod portable;
 mod publish;
 mod refusals;
+mod remains;
+mod scripts;
+mod spared;
 mod whole;
 
 /// A directory with a source and a place for a target, and the options of the task between them.
@@ -102,7 +105,7 @@ impl Bench {
         }
     }
 
-    /// The names in the directory that are not the two databases.
+    /// The names in the directory that are not the two databases, nor the marks of a previous that is there.
     pub(super) fn litter(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.directory.path())
             .unwrap()
@@ -110,7 +113,28 @@ impl Bench {
             .filter(|name| name != "source.db" && name != "live.db")
             .collect();
         names.sort();
+        if names.iter().any(|name| name == "live.db.envsyncd-previous") {
+            names.retain(|name| name != "live.db.envsyncd-marks");
+        }
         names
+    }
+
+    /// A whole run with a script.
+    pub(super) async fn run_with(&self, script: &str) -> Result<()> {
+        let line = self.ready().await?;
+        let done = async {
+            line.target
+                .run_script(Path::new("/etc/after.sql"), script)
+                .await?;
+            line.target.derive().await?;
+            line.publish().await
+        }
+        .await;
+        if done.is_err() {
+            line.target.discard().await?;
+        }
+        line.close().await;
+        done
     }
 
     /// A run up to where it would be published.
@@ -129,10 +153,8 @@ impl Bench {
     /// A whole run.
     pub(super) async fn run(&self) -> Result<()> {
         let line = self.ready().await?;
-        let done = line.target.publish().await;
-        if done.is_ok() {
-            line.target.settle().await?;
-        } else {
+        let done = line.publish().await;
+        if done.is_err() {
             line.target.discard().await?;
         }
         line.close().await;
@@ -173,6 +195,9 @@ impl Line {
             &self.source.identity().await?,
             &self.target.identity().await?,
         )?;
+        for displaced in self.target.displaced().await? {
+            crate::policy::spared(&self.source.identity().await?, &displaced)?;
+        }
         self.target.lock().await?;
         self.target.sweep().await?;
         let survey = self.source.survey(&self.target.server().await?).await?;
@@ -196,6 +221,13 @@ impl Line {
         self.target.finish().await?;
         self.compare(&survey).await;
         Ok(())
+    }
+
+    /// Everything from publish on.
+    pub(super) async fn publish(&self) -> Result<()> {
+        self.target.publish().await?;
+        self.target.confirm().await?;
+        self.target.settle().await
     }
 
     async fn compare(&self, survey: &Survey) {

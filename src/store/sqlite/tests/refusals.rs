@@ -64,6 +64,8 @@ async fn sweep_removes_dead_runs_files_of_this_target_and_no_others() {
         "live.db.envsyncd-snapshot-0123456789ab.again",
     ];
     let others = [
+        // Bears no mark.
+        "live.db.envsyncd-incoming-fedcba987654",
         "live.db.envsyncd-incoming-notes",
         "live.db2.envsyncd-incoming-0123456789ab",
         "my-live.db.envsyncd-incoming-0123456789ab",
@@ -71,6 +73,8 @@ async fn sweep_removes_dead_runs_files_of_this_target_and_no_others() {
     for name in dead.iter().chain(&others) {
         std::fs::write(bench.directory.path().join(name), "x").unwrap();
     }
+    let marks = r#"{"envsyncd_marks":1,"runs":[{"job":"nightly","run":"01990000-0000-7000-8000-0123456789ab","at":"2026-01-01T00:00:00Z"}]}"#;
+    std::fs::write(bench.beside("marks"), marks).unwrap();
     let target = super::super::open_target(&bench.task, &bench.context())
         .await
         .unwrap();

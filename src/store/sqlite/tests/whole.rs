@@ -251,3 +251,115 @@ async fn reading_an_idle_source_in_wal_mode_leaves_nothing_beside_it() {
         "the source's file was written"
     );
 }
+
+/// Puts a virtual table into a file as SQLite with more modules or tokenizers would have.
+fn enter(path: &Path, sql: &str) {
+    let name = sql.split_whitespace().nth(3).unwrap();
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch("PRAGMA writable_schema = ON")
+        .unwrap();
+    connection
+        .execute(
+            "INSERT INTO sqlite_schema (type, name, tbl_name, rootpage, sql) VALUES ('table', ?1, ?1, 0, ?2)",
+            [name, sql],
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_other_builds_of_sqlite_have_left_does_not_stop_a_copy() {
+    for partial in [false, true] {
+        let mut bench = Bench::new(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a); INSERT INTO t (a) VALUES ('x'), ('y');
+             CREATE INDEX i ON t (a); ANALYZE;
+             INSERT INTO sqlite_sequence VALUES (NULL, 7), (x'ff', 8); INSERT INTO sqlite_stat1 VALUES (NULL, NULL, 'x'), (5, 'i', NULL);
+             CREATE VIEW broken AS SELECT no_such_function(a) FROM not_there;
+             CREATE TABLE spelling_vocab (id INTEGER PRIMARY KEY, word); INSERT INTO spelling_vocab VALUES (1, 'w');
+             CREATE TABLE words_data (id INTEGER PRIMARY KEY, block BLOB);",
+        );
+        enter(
+            &bench.source(),
+            "CREATE VIRTUAL TABLE spelling USING spellfix1",
+        );
+        enter(
+            &bench.source(),
+            "CREATE VIRTUAL TABLE words USING fts5(a, tokenize = 'of_an_application')",
+        );
+        if partial {
+            bench.task.exclude = vec!["nothing".to_owned()];
+        }
+        bench.run().await.unwrap();
+        let live = Connection::open(bench.live()).unwrap();
+        assert_eq!(
+            ask(
+                &live,
+                "SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE V%' ORDER BY 1)"
+            ),
+            "broken,spelling,words"
+        );
+        assert_eq!(ask(&live, "SELECT word FROM spelling_vocab"), "w");
+        assert_eq!(
+            ask(
+                &live,
+                "SELECT stat FROM sqlite_stat1 WHERE idx = 'i' AND tbl = 't'"
+            ),
+            "2 1"
+        );
+        assert_eq!(
+            ask(&live, "SELECT seq FROM sqlite_sequence WHERE name = 't'"),
+            "2"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_definition_that_is_no_utf_8_goes_with_its_page_or_is_refused_by_name() {
+    let mut bench = Bench::new("CREATE TABLE t (a); INSERT INTO t VALUES (1); PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = CAST(CAST('CREATE TABLE t (a /* caf' AS BLOB) || x'e9' || CAST(' */)' AS BLOB) AS TEXT);");
+    bench.run().await.unwrap();
+    let hex = "SELECT hex(sql) FROM sqlite_schema";
+    assert_eq!(ask_file(&bench.live(), hex), ask_file(&bench.source(), hex));
+    assert_eq!(ask_file(&bench.live(), "SELECT a FROM t"), "1");
+    bench.task.exclude = vec!["nothing".to_owned()];
+    let error = bench.run().await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the definition of table `t` is not valid UTF-8"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_checksum_holds_stored_columns_against_what_the_source_has_computed() {
+    let mut bench = Bench::new(
+        "CREATE TABLE t (a TEXT, b TEXT AS (upper(a)) STORED, c TEXT AS (lower(a)) VIRTUAL); INSERT INTO t (a) VALUES ('x');",
+    );
+    // Of an application whose upper() is another.
+    make(
+        &bench.source(),
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'upper(a)', 'a || ''!''') WHERE name = 't';",
+    );
+    bench.run().await.unwrap();
+    assert_eq!(ask_file(&bench.live(), "SELECT b FROM t"), "X");
+    bench.task.exclude = vec!["nothing".to_owned()];
+    let line = Line::open(&bench.task, &bench.context()).await.unwrap();
+    let survey = line
+        .source
+        .survey(&line.target.server().await.unwrap())
+        .await
+        .unwrap();
+    line.target.prepare(&survey).await.unwrap();
+    let part = &survey.parts[0];
+    line.target
+        .write(part, line.source.read(part).await.unwrap())
+        .await
+        .unwrap();
+    assert_ne!(
+        line.source.checksum(part).await.unwrap(),
+        line.target.checksum(part).await.unwrap()
+    );
+    line.target.discard().await.unwrap();
+    line.close().await;
+}

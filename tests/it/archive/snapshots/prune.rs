@@ -119,6 +119,41 @@ fn a_prune_clears_what_dead_runs_left_and_not_what_is_being_written() {
 }
 
 #[test]
+fn what_is_no_part_of_a_snapshot_stays_wherever_it_lies() {
+    let shelf = Shelf::new();
+    shelf.put(Draft::hours_ago(10));
+    // A folder of somebody else that happens to be called so, an old one; and files in folders that go.
+    let theirs = shelf.put(Draft::hours_ago(200));
+    fs::remove_dir_all(shelf.path().join(&theirs)).unwrap();
+    let database = shelf.file(&theirs, "rows/app.db");
+    let old = shelf.put(Draft::hours_ago(100));
+    let unfinished = shelf.put(Draft::hours_ago(90));
+    shelf.unfinish(&unfinished, "elsewhere.example", 1);
+    let kept = [
+        database,
+        shelf.file(&old, "README"),
+        shelf.file(&unfinished, "definitions/notes.sql"),
+    ];
+    for file in &kept {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "mine").unwrap();
+    }
+    for name in [&theirs, &old, &unfinished] {
+        shelf.age(name, 80);
+    }
+    let pruned = shelf.with_job("keep_last = 1", "prune", &[]).expect(0);
+    pruned.says(&["1 snapshots and 1 leftovers removed"]);
+    for (name, file) in [&theirs, &old, &unfinished].into_iter().zip(&kept) {
+        assert_eq!(shelf.files(name), [file.clone()]);
+        assert_eq!(fs::read_to_string(file).unwrap(), "mine");
+    }
+    shelf
+        .with_job("keep_last = 1", "prune", &[])
+        .expect(0)
+        .says(&["0 snapshots and 0 leftovers"]);
+}
+
+#[test]
 fn a_prune_needs_a_job_that_says_what_is_kept() {
     let shelf = Shelf::new();
     shelf.put(Draft::hours_ago(30));

@@ -1,0 +1,58 @@
+//! Incoming written anew: with other pages, or without what scripts removed.
+
+use rusqlite::Connection;
+
+use super::SqliteTarget;
+use crate::error::Result;
+use crate::store::sqlite::connection::{blocking, held, on, open_write};
+use crate::store::sqlite::{derive, live};
+
+impl SqliteTarget {
+    /// SQLite cannot change the page size of a live file in WAL mode, so incoming follows it.
+    pub(super) async fn wanted_page_size(&self) -> Result<Option<i64>> {
+        if !self.place.exists() {
+            return Ok(None);
+        }
+        let live = self.place.file.clone();
+        blocking(&self.context.cancel, move |_| {
+            let theirs = open_write(&live)?;
+            if live::is_wal(&theirs).map_err(on(&live))? {
+                page_size(&theirs).map(Some).map_err(on(&live))
+            } else {
+                Ok(None)
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn fit_pages(&self) -> Result<()> {
+        let Some(wanted) = self.wanted_page_size().await? else {
+            return Ok(());
+        };
+        let incoming = self.incoming();
+        let has = self
+            .session()?
+            .run(move |connection, _| page_size(connection).map_err(on(&incoming)))
+            .await?;
+        if has == wanted {
+            return Ok(());
+        }
+        self.rewrite(Some(wanted)).await
+    }
+
+    /// Writes incoming anew, and opens what was written.
+    pub(super) async fn rewrite(&self, page_size: Option<i64>) -> Result<()> {
+        self.reopen().await?;
+        let incoming = self.incoming();
+        self.session()?
+            .run(move |connection, _| derive::rewrite(connection, &incoming, page_size))
+            .await?;
+        drop(held(&self.session).take());
+        derive::take_place(&self.incoming())?;
+        self.reopen().await
+    }
+}
+
+fn page_size(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "page_size", |row| row.get(0))
+}
