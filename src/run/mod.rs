@@ -87,13 +87,21 @@ impl Order {
 
     /// Records that it has begun, and goes on recording.
     fn begin(self: &Arc<Self>, verb: Verb) -> Result<record::Recorder> {
+        // Before anybody can look for it.
+        let lease = record::lease(self);
+        self.record_begin(verb, None)?;
+        record::Recorder::start(self.clone(), verb, lease)
+    }
+
+    /// `since`: it is under way, and the history has lost it.
+    fn record_begin(&self, verb: Verb, since: Option<DateTime<Utc>>) -> Result<()> {
         let tasks: Vec<(String, String)> = self
             .job
             .tasks
             .iter()
             .map(|task| (task.name.clone(), task.kind.to_string()))
             .collect();
-        self.state.begin(&NewRun {
+        let run = NewRun {
             id: &self.id,
             job: self.job.name.as_str(),
             file: &self.job.file,
@@ -106,8 +114,8 @@ impl Order {
             process: &Process::own(),
             timeout: self.job.timeout,
             tasks: &tasks,
-        })?;
-        record::Recorder::start(self.clone())
+        };
+        self.state.begin_at(&run, since.unwrap_or_else(Utc::now))
     }
 
     fn claim(&self) -> Claim {
@@ -125,6 +133,15 @@ impl Order {
         if let Err(error) = self.state.set_step(&self.id, step) {
             tracing::warn!(%error, "the step could not be recorded");
         }
+    }
+
+    /// Notes a step that changes live. What cannot be recorded is not done: whoever found the run dead afterwards would say
+    /// that live is as it was.
+    fn commit(&self, step: &'static str) -> Result<()> {
+        self.board.set_step(step);
+        tracing::debug!(step, "next step");
+        let committed = self.state.commit_step(&self.id, step);
+        committed.map_err(|error| error.within(format!("before `{step}`, with live as it was")))
     }
 
     /// What an error that came while the run was being ended really was.
@@ -438,7 +455,21 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         return Err(order.cause(error));
     }
     in_place::load_all(order, sites, &mut maintenance).await?;
-    order.step("publish");
+    let beside = sites.iter().any(|site| !site.in_place());
+    if beside && let Err(error) = order.commit("publish") {
+        let loaded = sites.iter().any(|site| site.in_place());
+        if loaded {
+            maintenance.whole();
+        }
+        maintenance.off().await;
+        return Err(if loaded {
+            error
+                .within("the new data of the tasks that are published in place IS live, but")
+                .with_kind(Kind::AfterPublish)
+        } else {
+            error
+        });
+    }
     let loaded = sites.iter().filter(|site| site.in_place()).count();
     let beside: Vec<&Arc<Site>> = sites.iter().filter(|site| !site.in_place()).collect();
     for (place, site) in beside.iter().enumerate() {
