@@ -5,12 +5,12 @@ pub mod daemon_lock;
 pub mod lease;
 pub mod logind;
 pub mod priority;
-pub mod process;
 pub mod reboot_lock;
 pub mod scope;
 pub mod signals;
 pub mod target_lock;
 
+pub use crate::process;
 pub use logind::refuse_if_rebooting;
 
 /// A process as our lock files spell it.

@@ -25,6 +25,7 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
@@ -42,7 +43,7 @@ use crate::guard::process::{Process, host_name};
 use crate::guard::signals::Signals;
 use crate::policy;
 use crate::report::log::Counts;
-use crate::state::{NewRun, RunState, State, Trigger, Verb};
+use crate::state::{Beat, NewRun, RunState, State, Trigger, Verb};
 use crate::store::{self, Claim, Context, Selection, Survey};
 
 /// Everything that one run needs, put together by who starts it.
@@ -137,11 +138,21 @@ impl Order {
 
     /// Notes a step that changes live. What cannot be recorded is not done: whoever found the run dead afterwards would say
     /// that live is as it was.
-    fn commit(&self, step: &'static str) -> Result<()> {
+    async fn commit(&self, step: &'static str) -> Result<()> {
         self.board.set_step(step);
         tracing::debug!(step, "next step");
-        let committed = self.state.commit_step(&self.id, step);
-        committed.map_err(|error| error.within(format!("before `{step}`, with live as it was")))
+        let until = Instant::now() + record::AGAIN;
+        loop {
+            let Err(error) = self.state.commit_step(&self.id, step) else {
+                return Ok(());
+            };
+            // A history that was replaced gets the run again, and with the next sign of life at that.
+            let lost = matches!(self.state.beat(&self.id), Ok(Beat::Unknown));
+            if !lost || Instant::now() > until {
+                return Err(error.within(format!("before `{step}`, with live as it was")));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// What an error that came while the run was being ended really was.
@@ -456,7 +467,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
     }
     in_place::load_all(order, sites, &mut maintenance).await?;
     let beside = sites.iter().any(|site| !site.in_place());
-    if beside && let Err(error) = order.commit("publish") {
+    if beside && let Err(error) = order.commit("publish").await {
         let loaded = sites.iter().any(|site| site.in_place());
         if loaded {
             maintenance.whole();

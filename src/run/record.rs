@@ -19,6 +19,9 @@ use crate::state::{Beat, Outcome, Run, RunState, State, TaskProgress, Trigger, V
 /// How often progress is written down.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// By then a history that has lost a run has it again.
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
+
 /// The state of a run that ended with this kind of error.
 pub(super) fn state_of(kind: Kind) -> RunState {
     match kind.ending() {

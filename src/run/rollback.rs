@@ -74,7 +74,7 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
         maintenance.off().await;
         return Err(error);
     }
-    if let Err(error) = order.commit("publish") {
+    if let Err(error) = order.commit("publish").await {
         maintenance.off().await;
         return Err(error);
     }

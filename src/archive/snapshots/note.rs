@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::VERSION;
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::{self, Process, Sight, host_name};
+use crate::process::{self, Process, Sight, host_name};
 use crate::store::Claim;
 
 /// What is in `writer.json`.

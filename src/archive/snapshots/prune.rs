@@ -9,7 +9,7 @@ use crate::archive::layout::{MAC, MANIFEST, Name, WRITER};
 use crate::archive::retention::{Candidate, Reason, Verdict, judge};
 use crate::config::archive::Retention;
 use crate::error::Result;
-use crate::guard::process::Sight;
+use crate::process::Sight;
 use crate::store::Claim;
 
 /// A folder without a manifest whose writer says that he lives, and has not done so for so long, nor added anything, is not being
@@ -269,7 +269,7 @@ fn judge_writer(
 mod tests {
     use super::*;
     use crate::archive::snapshots::WriterNote;
-    use crate::guard::process::{Process, host_name};
+    use crate::process::{Process, host_name};
 
     fn unfinished(writer: Option<WriterNote>, newest: &str) -> Unfinished {
         let name = Name::parse("20260102T030405Z-accounts-0123456789ab").unwrap();
