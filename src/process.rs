@@ -350,7 +350,7 @@ mod tests {
         };
         assert_eq!(unknown.look_from(&here), Sight::Unseen);
         // Two containers on two machines, of one image that has a machine-id.
-        let (inside, other) = (Some(4026532179), Some(4026532180));
+        let (inside, other) = (Some(INITIAL + 1), Some(INITIAL + 2));
         for (its, ours) in [(inside, None), (None, inside), (inside, other)] {
             let process = Process {
                 namespace: its.unwrap_or(INITIAL),
@@ -368,7 +368,7 @@ mod tests {
     fn the_same_number_in_another_container_is_another_process() {
         let (own, here) = outside();
         let inside = Process {
-            namespace: 4026532179,
+            namespace: INITIAL + 1,
             ..own.clone()
         };
         assert_eq!(inside.look_from(&here), Sight::Unseen);

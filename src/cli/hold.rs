@@ -149,6 +149,9 @@ pub(super) fn keep(options: &Options, args: &KeepArgs) -> Result<u8> {
             if !known && state.hold_on(environment)?.is_none() {
                 state.restore_hold(&hold)?;
             }
+        } else if !known {
+            // Somebody has released it.
+            return Ok(0);
         }
     }
     state.release_own(environment, process)?;

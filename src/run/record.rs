@@ -52,7 +52,8 @@ struct Life {
 
 /// What shows on this machine that an order's run lives, as long as it is held.
 pub(super) fn lease(order: &Order) -> Option<Lease> {
-    let directory = order.state.file().parent()?;
+    // One that is in memory is nobody else's business.
+    let directory = (order.state.file().parent()).filter(|path| !path.as_os_str().is_empty())?;
     Lease::take(directory, &presence::lease_of_run(&order.id))
 }
 

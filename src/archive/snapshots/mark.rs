@@ -204,6 +204,39 @@ impl Snapshots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::job::Endpoint;
+
+    #[tokio::test]
+    async fn what_is_kept_fresh_is_written_anew_until_that_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint {
+            name: None,
+            url: format!("file://{}", directory.path().display()),
+            password: None,
+            archive: None,
+        };
+        let lookup: crate::store::Lookup = std::sync::Arc::new(|_| None);
+        let bucket = Bucket::open(&endpoint, &lookup).await.unwrap();
+        let how = Keeping {
+            every: Duration::from_millis(10),
+            again: Duration::from_millis(10),
+            there: true,
+            goes: false,
+        };
+        let kept = Kept::start(&bucket, "a/writer.json".to_owned(), "{}".into(), how);
+        let file = directory.path().join("a/writer.json");
+        for _ in 0..3 {
+            while !file.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // Whatever becomes of it.
+            let _ = std::fs::remove_file(&file);
+        }
+        kept.end().await;
+        let _ = std::fs::remove_file(&file);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!file.exists());
+    }
 
     #[test]
     fn only_a_fresh_mark_says_that_somebody_reads() {
