@@ -18,7 +18,7 @@
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
-//! | [`policy`], [`schedule`], [`secret`], [`error`] | leaves, which import nothing of ours but `error` |
+//! | [`policy`], [`schedule`], [`secret`], [`process`], [`error`] | leaves, which import nothing of ours but `error` |
 //!
 //! # What always holds
 //!
@@ -43,6 +43,7 @@ pub mod daemon;
 pub mod error;
 pub mod guard;
 pub mod policy;
+pub mod process;
 pub mod report;
 pub mod run;
 pub mod schedule;

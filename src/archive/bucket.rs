@@ -95,6 +95,26 @@ impl Bucket {
         }
     }
 
+    /// What time it is by the clock that objects have their times of. Who may not ask it goes by his own.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        match &*self.0 {
+            Place::Directory(directory) => directory.now().await,
+            Place::S3(s3) => s3.now().await,
+        }
+    }
+
+    /// Whether this is the path of the folder that the archive lies in, or the end of it, in whole names.
+    pub fn lies_in(&self, path: &str) -> bool {
+        let place = match &*self.0 {
+            Place::Directory(directory) => directory.path(),
+            Place::S3(s3) => s3.path(),
+        };
+        let own = place.trim_matches('/').rsplit('/');
+        !path.is_empty()
+            && path.rsplit('/').count() <= own.clone().count()
+            && path.rsplit('/').zip(own).all(|(one, other)| one == other)
+    }
+
     /// The names of the folders in it. An archive that is not there yet has none.
     pub async fn folders(&self) -> Result<Vec<String>> {
         match &*self.0 {

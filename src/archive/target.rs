@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -17,7 +18,7 @@ use super::files::{self, Writer};
 use super::layout::{self, Name};
 use super::manifest::{Change, File, Manifest, Stored, VERSION};
 use super::retention::{Reason, Verdict};
-use super::snapshots::{self, Lineage, Snapshots, WriterNote};
+use super::snapshots::{self, Lineage, Pen, Snapshots};
 use super::{Secrets, crypt};
 use crate::config::archive::Retention;
 use crate::config::job::StoreKind;
@@ -37,7 +38,12 @@ pub struct Target {
     state: Mutex<State>,
     /// Small objects that are on their way, and nobody waits for.
     small: tokio::sync::Mutex<JoinSet<Result<Stored>>>,
+    /// Says that we are at work.
+    pen: tokio::sync::Mutex<Option<Pen>>,
 }
+
+/// A list may be a moment behind what was written.
+const LISTED: Duration = Duration::from_secs(3);
 
 /// What is written in the background: a bucket may be far away, and a worker would wait for every small table.
 const SMALL: u64 = 1024 * 1024;
@@ -100,6 +106,7 @@ impl Target {
             began: Utc::now(),
             state: Mutex::default(),
             small: tokio::sync::Mutex::default(),
+            pen: tokio::sync::Mutex::default(),
         }
     }
 
@@ -219,7 +226,39 @@ impl Target {
         })
     }
 
+    /// Looks whether all that the manifest lists is there: somebody who took this run for dead would have removed it.
+    async fn hold(&self, manifest: &Manifest) -> Result<()> {
+        let (snapshots, name) = (self.snapshots(), self.name());
+        let mut missing = snapshots.missing(&name, manifest).await?;
+        if !missing.is_empty() {
+            tokio::time::sleep(LISTED).await;
+            missing = snapshots.missing(&name, manifest).await?;
+        }
+        let Some(first) = missing.first() else {
+            return Ok(());
+        };
+        let files = match missing.len() {
+            1 => "a file".to_owned(),
+            several => format!("{several} files"),
+        };
+        let what = format!(
+            "{files} of snapshot {name} went away while it was written, {} first: {}",
+            first.path, first.what
+        );
+        Err(Error::new(Kind::Verify, what).hint(format!(
+            "see who else clears {} (an older envsyncd on a host of the same name, a lifecycle rule), and run the job again",
+            self.bucket.place()
+        )))
+    }
+
+    async fn lay_down_pen(&self) {
+        if let Some(pen) = self.pen.lock().await.take() {
+            pen.down().await;
+        }
+    }
+
     async fn remove(&self) -> Result<()> {
+        self.lay_down_pen().await;
         self.snapshots().remove(&self.name()).await?;
         Ok(())
     }
@@ -265,7 +304,7 @@ impl store::Target for Target {
 
     async fn sweep(&self) -> Result<Vec<String>> {
         let claim = &self.context.claim;
-        self.snapshots().sweep(claim, Utc::now()).await
+        self.snapshots().sweep(claim).await
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
@@ -282,9 +321,11 @@ impl store::Target for Target {
     }
 
     async fn prepare(&self, survey: &Survey) -> Result<()> {
-        let note = WriterNote::of(&self.context.claim, self.began);
-        let path = format!("{}/{}", self.folder(), layout::WRITER);
-        self.bucket.put(&path, note.to_json()?.into()).await?;
+        // A run may be prepared twice.
+        self.lay_down_pen().await;
+        let (snapshots, name) = (self.snapshots(), self.name());
+        let pen = snapshots.begin(&name, &self.context.claim, self.began);
+        *self.pen.lock().await = Some(pen.await?);
         let mut state = self.state();
         state.survey = Some(survey.clone());
         state.taken_at = Some(survey.taken_at);
@@ -403,7 +444,9 @@ impl store::Target for Target {
     }
 
     async fn publish(&self) -> Result<()> {
-        let manifest: Bytes = self.manifest()?.to_json()?.into();
+        let manifest = self.manifest()?;
+        self.hold(&manifest).await?;
+        let manifest: Bytes = manifest.to_json()?.into();
         let folder = self.folder();
         if let Some(key) = &self.secrets.key {
             let mac = Bytes::from(key.mac(&manifest));
@@ -428,6 +471,7 @@ impl store::Target for Target {
     }
 
     async fn settle(&self) -> Result<()> {
+        self.lay_down_pen().await;
         let note = format!("{}/{}", self.folder(), layout::WRITER);
         self.bucket.delete(vec![note]).await?;
         if !self.retention.is_any() {
@@ -439,10 +483,8 @@ impl store::Target for Target {
             origin: self.origin.to_string(),
             kind: self.kind,
         };
-        // In doubt a writer is alive: what dead ones left was swept under the lock.
-        let host = &self.context.claim.host;
         let plan = snapshots
-            .plan(&lineage, &self.retention, host, &|_| true, Utc::now())
+            .plan(&lineage, &self.retention, Utc::now())
             .await?;
         for (snapshot, verdict) in &plan.snapshots {
             if *verdict == Verdict::Stays(vec![Reason::Read]) {

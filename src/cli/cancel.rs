@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::{Options, asker, has_daemon, jobs, settings, terminal};
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::host_name;
+use crate::guard::process::Sight;
 use crate::state::{Run, RunState, State};
 
 /// Ends a run: one that waits at once, one that runs cleanly (its target stays as it was)
@@ -43,11 +43,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             ),
         ));
     }
-    if run.host != host_name() {
-        return Err(
-            Error::new(Kind::Usage, format!("run {} is on {}", run.id, run.host))
-                .hint("cancel it there"),
-        );
+    if run.state == RunState::Running && !run.is_here() {
+        let what = format!("run {} is on {}, or in another container", run.id, run.host);
+        return Err(Error::new(Kind::Usage, what).hint("cancel it there"));
     }
     if !state.ask_cancel(&run.id, &asker())? {
         terminal::note(&format!("run {} has ended meanwhile", run.id));
@@ -55,7 +53,10 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     }
     // A daemon tells it, once: a second SIGTERM would keep it from ending cleanly.
     if run.state == RunState::Running && !has_daemon(&state)? {
-        let process = run.process.as_ref().filter(|process| process.is_alive());
+        let process = run
+            .process
+            .as_ref()
+            .filter(|process| process.look() == Sight::Alive);
         let pid = process.and_then(|process| i32::try_from(process.pid).ok());
         if let Some(pid) = pid {
             kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|error| {
@@ -87,7 +88,7 @@ fn wait(state: &State, run: &Run, patience: Duration) -> Result<()> {
             return Ok(());
         };
         // Where there is a daemon, it is about to say how a dead one died.
-        if run.finished_at.is_some() || (run.is_dead(&host_name()) && !has_daemon(state)?) {
+        if run.finished_at.is_some() || (run.is_dead() && !has_daemon(state)?) {
             return Ok(());
         }
         if since.elapsed() > patience {

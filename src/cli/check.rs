@@ -6,6 +6,7 @@ use chrono::Utc;
 
 use super::{Options, settings, terminal};
 use crate::error::{Error, Kind, Result};
+use crate::guard::process::Process;
 use crate::report::check::{self, Thresholds, Verdict};
 use crate::report::range::Range;
 
@@ -57,7 +58,10 @@ fn checked(options: &Options, args: &Args) -> Result<Verdict> {
     };
     let directory: PathBuf = settings(options)?.status_dir;
     Ok(match check::gather(&directory, &args.jobs) {
-        Ok(readings) => check::check(&readings, &thresholds, Utc::now(), &check::process_exists),
+        Ok(mut readings) => {
+            check::watch(&directory, &mut readings, Utc::now());
+            check::check(&readings, &thresholds, Utc::now(), &Process::look)
+        }
         Err(unknown) => unknown,
     })
 }

@@ -4,7 +4,6 @@ use chrono::Utc;
 
 use super::{Options, jobs, json, settings, state_to_read, terminal};
 use crate::error::Result;
-use crate::guard::process::host_name;
 use crate::state::Run;
 
 /// Lists the newest runs
@@ -33,14 +32,11 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         Some(state) => state.runs(args.job.as_deref(), args.limit)?,
         None => Vec::new(),
     };
-    let (host, now) = (host_name(), Utc::now());
+    let now = Utc::now();
     if args.json {
         terminal::print_json(&json::History {
             version: json::VERSION,
-            runs: runs
-                .iter()
-                .map(|run| json::Run::new(run, &host, now))
-                .collect(),
+            runs: runs.iter().map(|run| json::Run::new(run, now)).collect(),
         })?;
     } else if runs.is_empty() {
         terminal::note("no runs yet");
@@ -54,7 +50,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
                 vec![
                     run.id.get(..id).unwrap_or(&run.id).to_owned(),
                     run.job.clone(),
-                    state_of(run, &host),
+                    state_of(run),
                     terminal::when(run.started_at, now),
                     terminal::length(run.duration(now)),
                     terminal::number(run.rows()),
@@ -69,9 +65,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
 }
 
 /// A run's state for people, in a word or two.
-pub(super) fn state_of(run: &Run, host: &str) -> String {
+pub(super) fn state_of(run: &Run) -> String {
     use crate::state::{RunState, Verb};
-    let state = if run.is_dead(host) {
+    let state = if run.is_dead() {
         "died".to_owned()
     } else if run.state == RunState::Running {
         format!("running {:.0} %", run.progress_percent())

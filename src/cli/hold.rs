@@ -3,15 +3,21 @@
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
 use super::{Options, asker, jobs, settings, terminal};
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::{Process, host_name};
-use crate::state::{Hold, State};
+use crate::guard::lease::Lease;
+use crate::guard::process::{Process, Sight, host_name};
+use crate::state::{Hold, State, presence};
+
+/// How often it is looked whether a command still runs, and how often that is written down.
+const LOOK: Duration = Duration::from_secs(1);
+const RENEW: Duration = Duration::from_secs(15);
 
 /// Keeps runs out of an environment, for the length of COMMAND if there is one, else until `release`
 #[derive(Debug, clap::Args)]
@@ -28,6 +34,15 @@ pub(super) struct Args {
     /// A program and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// Shows that a hold's command lives to who cannot see it
+#[derive(Debug, clap::Args)]
+pub(super) struct KeepArgs {
+    /// The environment
+    environment: String,
+    /// The command's process
+    pid: u32,
 }
 
 pub(super) fn reason(text: &str) -> Result<String, String> {
@@ -65,6 +80,12 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         }
         return Ok(0);
     };
+    // A command that has just begun gives no signs of life by itself.
+    if let Err(error) = keeper(options, environment, process.pid) {
+        terminal::note(&format!(
+            "the hold is seen on this machine only, as nobody can look after it: {error}"
+        ));
+    }
     // This process becomes the command: signals, terminal and exit code are its own, and the hold, which belongs to the
     // process, ends with it however it ends.
     let error = Command::new(program).args(rest).exec();
@@ -78,6 +99,64 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     } else {
         126
     })
+}
+
+/// A process that looks after the command's: in a session of its own, so that what ends the command does not end it first.
+fn keeper(options: &Options, environment: &str, pid: u32) -> std::io::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    if let Some(config) = &options.config {
+        command.arg("--config").arg(config);
+    }
+    command
+        .args(["keep-hold", environment, &pid.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map(drop)
+}
+
+/// Gives signs of life of a hold until its command has ended, and ends the hold then.
+pub(super) fn keep(options: &Options, args: &KeepArgs) -> Result<u8> {
+    let settings = settings(options)?;
+    let state = State::open(&settings.state_dir)?;
+    let environment = &args.environment;
+    let is_its = |hold: &Hold| (hold.process.as_ref()).is_some_and(|it| it.pid == args.pid);
+    let Some(hold) = state.hold_on(environment)?.filter(is_its) else {
+        return Ok(0);
+    };
+    let Some(process) = &hold.process else {
+        return Ok(0);
+    };
+    let lease = || Lease::take(&settings.state_dir, &presence::lease_of_hold(environment));
+    let mut held = lease();
+    let (mut renewed, mut store) = (Instant::now(), state.renewed());
+    while process.look() == Sight::Alive {
+        std::thread::sleep(LOOK);
+        if renewed.elapsed() < RENEW {
+            continue;
+        }
+        renewed = Instant::now();
+        // A full disk, say: it is tried again.
+        let Ok(known) = state.renew_hold(environment, process) else {
+            continue;
+        };
+        if state.renewed() != store {
+            store = state.renewed();
+            drop(held.take());
+            held = lease();
+            if !known && state.hold_on(environment)?.is_none() {
+                state.restore_hold(&hold)?;
+            }
+        } else if !known {
+            // Somebody has released it.
+            return Ok(0);
+        }
+    }
+    state.release_own(environment, process)?;
+    drop(held);
+    Ok(0)
 }
 
 /// A slip in the name would keep nothing out of anything. True: it may be one, but job files may define environments of

@@ -76,7 +76,7 @@ struct Task {
 }
 
 impl Run {
-    pub(super) fn new(run: &state::Run, host: &str, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(run: &state::Run, now: DateTime<Utc>) -> Self {
         Self {
             run_id: run.id.clone(),
             job: run.job.clone(),
@@ -86,7 +86,7 @@ impl Run {
             to: run.to.clone(),
             host: run.host.clone(),
             state: run.state.as_str(),
-            dead: run.is_dead(host),
+            dead: run.is_dead(),
             pid: run.process.as_ref().map(|process| process.pid),
             trigger: run.trigger.as_str(),
             by: run.by.clone(),

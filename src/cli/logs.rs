@@ -8,7 +8,6 @@ use chrono::{Local, SecondsFormat};
 
 use super::{Options, jobs, json, settings, state_to_read, terminal};
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::host_name;
 use crate::state::{LogLine, Run};
 
 /// How many lines are read at once.
@@ -38,14 +37,13 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let state = state_to_read(options, &settings)?;
     let run = jobs::find_run(&args.run, &settings, state.as_ref())?;
     let state = state.ok_or_else(|| Error::new(Kind::Internal, "a run without a history"))?;
-    let host = host_name();
     let mut last = 0;
     loop {
         // Asked before the lines are read: what is written before the end is then printed before we stop.
         let now = state.run(&run.id)?;
         let over = now
             .as_ref()
-            .is_none_or(|run| run.finished_at.is_some() || run.is_dead(&host));
+            .is_none_or(|run| run.finished_at.is_some() || run.is_dead());
         loop {
             let lines = state.logs(&run.id, last, PAGE)?;
             let Some((newest, _)) = lines.last() else {
@@ -57,7 +55,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             }
         }
         if over || !args.follow {
-            if args.follow && now.is_some_and(|run| run.is_dead(&host)) {
+            if args.follow && now.is_some_and(|run| run.is_dead()) {
                 terminal::note("the run's process is gone");
             }
             return Ok(0);

@@ -123,6 +123,8 @@ enum Command {
     Scope(scope::Args),
     #[command(hide = true)]
     Clear(run::ClearArgs),
+    #[command(hide = true)]
+    KeepHold(hold::KeepArgs),
 }
 
 /// Reads the command line. What is wrong with it, or `--help`, is printed here: then this is the exit code.
@@ -184,6 +186,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Man(args) => man::main(&args),
         Command::Scope(scope::Args {}) => scope::main(options),
         Command::Clear(args) => run::clear(options, &args),
+        Command::KeepHold(args) => hold::keep(options, &args),
     }
 }
 

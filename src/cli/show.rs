@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 
 use super::{Options, history, jobs, json, settings, state_to_read, terminal};
 use crate::error::Result;
-use crate::guard::process::host_name;
 use crate::state::Run;
 
 /// Shows one run: its tasks, how far it is or how it ended
@@ -39,11 +38,11 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = state_to_read(options, &settings)?;
     let run = jobs::find_run(&args.run, &settings, state.as_ref())?;
-    let (host, now) = (host_name(), Utc::now());
+    let now = Utc::now();
     if args.json {
         terminal::print_json(&json::Show {
             version: json::VERSION,
-            run: json::Run::new(&run, &host, now),
+            run: json::Run::new(&run, now),
         })?;
         return Ok(0);
     }
@@ -51,7 +50,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         ("run", run.id.clone()),
         ("job", format!("{} ({})", run.job, run.file.display())),
         ("data", format!("{} -> {}", run.from, run.to)),
-        ("state", history::state_of(&run, &host)),
+        ("state", history::state_of(&run)),
     ];
     if !run.step.is_empty() {
         facts.push(("step", run.step.clone()));
@@ -85,7 +84,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             format!("{} errors, {} warnings", run.errors, run.warnings),
         ));
     }
-    if run.is_dead(&host) {
+    if run.is_dead() {
         facts.push((
             "message",
             "its process is gone; the job's next start records it as failed and clears up"

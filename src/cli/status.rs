@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use super::{Options, history, jobs, json, settings, state_to_read, terminal};
 use crate::config::job::Settings;
 use crate::error::Result;
-use crate::guard::process::host_name;
 use crate::state::{Daemon, Hold, KnownJob, Pause, Run, RunState, State};
 
 /// Shows how every job, or one, is doing
@@ -42,7 +41,6 @@ struct View {
     jobs: Vec<Job>,
     holds: Vec<Hold>,
     daemon: Option<Daemon>,
-    host: String,
     now: DateTime<Utc>,
 }
 
@@ -230,7 +228,6 @@ fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Resul
         jobs,
         holds,
         daemon,
-        host: host_name(),
         now: Utc::now(),
     })
 }
@@ -246,7 +243,7 @@ impl Job {
 }
 
 fn row(job: &Job, view: &View) -> Vec<String> {
-    let (host, now) = (view.host.as_str(), view.now);
+    let now = view.now;
     let time =
         |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), |at| terminal::when(at, now));
     let next = match &job.pause {
@@ -268,7 +265,7 @@ fn row(job: &Job, view: &View) -> Vec<String> {
             if broken { "its file is broken" } else { "" }.to_owned(),
         ];
     };
-    let message = if run.is_dead(host) {
+    let message = if run.is_dead() {
         "its process is gone; the next start records it as failed and clears up".to_owned()
     } else if run.state == RunState::Pending {
         format!(
@@ -288,7 +285,7 @@ fn row(job: &Job, view: &View) -> Vec<String> {
     let waits = run.state == RunState::Pending;
     vec![
         job.name.clone(),
-        history::state_of(run, host),
+        history::state_of(run),
         time(Some(run.started_at).filter(|_| !waits)),
         if waits {
             "-".to_owned()
@@ -311,7 +308,7 @@ fn document(job: &Job, view: &View) -> json::Job {
         last_run: job
             .last_run
             .as_ref()
-            .map(|run| json::Run::new(run, &view.host, view.now)),
+            .map(|run| json::Run::new(run, view.now)),
         last_success_at: job.last_success.map(json::time),
         next_run_at: job.next_run(view).map(json::time),
         consecutive_failures: job.failures,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{Options, asker, has_daemon, jobs, settings, terminal};
 use crate::daemon;
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::host_name;
 use crate::state::{Queued, Run, State, Trigger};
 
 /// Has the daemon run a job now
@@ -106,7 +105,7 @@ fn wait(state: &State, id: &str) -> Result<Run> {
             return Ok(run);
         }
         // A daemon that is there is about to say how it died.
-        if (run.process.is_none() || run.is_dead(&host_name())) && !has_daemon(state)? {
+        if (run.process.is_none() || run.is_dead()) && !has_daemon(state)? {
             return Err(Error::new(
                 Kind::State,
                 format!("the daemon is gone, and run {id} is {}", run.state),

@@ -106,20 +106,25 @@ pub(super) struct Jobs {
 
 impl Jobs {
     pub(super) fn new(settings: &Settings, host: &str) -> Result<Self> {
-        let copies = directory(settings);
+        let jobs = Self {
+            entries: BTreeMap::new(),
+            copies: directory(settings),
+            problem: String::new(),
+            unsettled: false,
+            host: host.to_owned(),
+        };
+        jobs.make_directory()?;
+        Ok(jobs)
+    }
+
+    /// Makes the directory of copies, unless it is there.
+    pub(super) fn make_directory(&self) -> Result<()> {
         // Job files may hold passwords.
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&copies)
-            .map_err(io(format!("{} cannot be made", copies.display())))?;
-        Ok(Self {
-            entries: BTreeMap::new(),
-            copies,
-            problem: String::new(),
-            unsettled: false,
-            host: host.to_owned(),
-        })
+            .create(&self.copies)
+            .map_err(io(format!("{} cannot be made", self.copies.display())))
     }
 
     /// By name.

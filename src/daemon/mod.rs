@@ -11,6 +11,7 @@
 //! | `jobs` | job files, and their last good versions |
 //! | `reload` | changed files |
 //! | `queue` | what is due goes in, what there is room for comes out |
+//! | `renewal` | a state store that was taken away |
 //! | `supervisor` | runs as processes |
 //! | `upkeep` | what it does beside: status files, metrics, history |
 //! | `notify` | what systemd is told |
@@ -21,6 +22,7 @@ mod notify;
 pub mod planner;
 mod queue;
 mod reload;
+mod renewal;
 mod supervisor;
 mod upkeep;
 
@@ -42,9 +44,11 @@ use self::upkeep::Upkeep;
 use crate::config::job::{OnStop, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::guard::daemon_lock::DaemonLock;
+use crate::guard::lease::Lease;
 use crate::guard::process::{Process, host_name};
 use crate::report::log::run_span;
-use crate::state::{self, KnownJob, Pause, Run, RunState, State};
+use crate::run::recover;
+use crate::state::{self, Hold, KnownJob, Pause, Run, RunState, State, presence};
 
 /// How many beats lie between two looks at the files; while one of them is just being changed, there is none.
 const FILES: u64 = 3;
@@ -91,6 +95,9 @@ pub async fn serve(options: Options) -> Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
+        if let Some(error) = daemon.fatal.take() {
+            return Err(error);
+        }
     }
     daemon.stop([&mut terminate, &mut interrupt]).await
 }
@@ -109,12 +116,19 @@ struct Daemon {
     beats: u64,
     jobs: Jobs,
     paused: Vec<Pause>,
-    /// Runs that wait, with their jobs.
-    waiting: BTreeMap<String, String>,
+    held: Vec<Hold>,
+    /// Runs that wait, by their ids.
+    waiting: BTreeMap<String, Run>,
+    /// How often the state store was another one, as far as we know.
+    renewed: u64,
+    /// Why we cannot go on.
+    fatal: Option<Error>,
     supervisor: Supervisor,
     upkeep: Upkeep,
     notify: Notify,
-    _lock: DaemonLock,
+    lock: DaemonLock,
+    /// Shows in other containers that we live.
+    lease: Option<Lease>,
 }
 
 impl Daemon {
@@ -132,11 +146,15 @@ impl Daemon {
             beats: 0,
             jobs: Jobs::new(&settings, &host)?,
             paused: Vec::new(),
+            held: Vec::new(),
             waiting: BTreeMap::new(),
+            renewed: state.renewed(),
+            fatal: None,
             supervisor: Supervisor::new(&settings)?,
             upkeep: Upkeep::new(),
             notify: Notify::default(),
-            _lock: lock,
+            lock,
+            lease: Lease::take(&settings.state_dir, presence::LEASE_OF_DAEMON),
             config,
             settings,
             state,
@@ -179,6 +197,7 @@ impl Daemon {
     fn beat(&mut self) {
         Notify::alive();
         self.beats += 1;
+        self.look_at_store();
         if self.jobs.unsettled || self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
         }
@@ -216,20 +235,20 @@ impl Daemon {
     }
 
     fn round(&mut self, absence: Absence) -> Result<()> {
+        let held = self.state.holds()?;
         self.look_at_pauses()?;
         let mut unfinished = self.state.unfinished()?;
+        self.same_store()?;
+        self.held = held;
         let now = Utc::now();
         // What is under way is looked after even where nothing new can be recorded.
         let planned = self.plan(absence, &unfinished, now);
         if matches!(planned, Ok(true)) {
             unfinished = self.state.unfinished()?;
         }
-        let host = self.host.clone();
-        let here = |run: &&Run| run.host == host;
         let running: Vec<&Run> = unfinished
             .iter()
-            .filter(here)
-            .filter(|run| run.state == RunState::Running)
+            .filter(|run| run.state == RunState::Running && run.is_here())
             .collect();
         for run in self.supervisor.watch(running.iter().copied()) {
             let _entered = run_span(&run.job, &run.id).entered();
@@ -239,15 +258,17 @@ impl Daemon {
         self.supervisor
             .enforce(&unfinished, self.settings.kill_after);
         self.visit();
+        let buried = self.bury_unseen(&unfinished);
         self.look_at_queue(&unfinished);
         self.freshen(&unfinished);
         self.start_waiting(&unfinished);
         self.say(&unfinished);
-        planned.map(drop)
+        planned.map(drop).and(buried)
     }
 
     fn look_at_pauses(&mut self) -> Result<()> {
         let paused = self.state.pauses()?;
+        self.same_store()?;
         if paused != self.paused {
             let jobs = paused.iter().chain(&self.paused);
             self.upkeep.changed(jobs.map(|pause| pause.job.clone()));
@@ -258,16 +279,32 @@ impl Daemon {
 
     /// A run that waited may have been cancelled by somebody else, who leaves the job's status file to us.
     fn look_at_queue(&mut self, unfinished: &[Run]) {
-        let waiting: BTreeMap<String, String> = unfinished
+        // Whoever put them into the queue, and whatever this machine was called then: the queue is this daemon's.
+        let waiting: BTreeMap<String, Run> = unfinished
             .iter()
-            .filter(|run| run.state == RunState::Pending && run.host == self.host)
-            .map(|run| (run.id.clone(), run.job.clone()))
+            .filter(|run| run.state == RunState::Pending)
+            .map(|run| (run.id.clone(), run.clone()))
             .collect();
         let before = std::mem::replace(&mut self.waiting, waiting);
         let gone = before
             .into_iter()
             .filter(|(id, _)| !self.waiting.contains_key(id));
-        self.upkeep.changed(gone.map(|(_, job)| job));
+        self.upkeep.changed(gone.map(|(_, run)| run.job));
+    }
+
+    /// Records runs that cannot be seen from here and that have given no sign of life for too long.
+    fn bury_unseen(&mut self, unfinished: &[Run]) -> Result<()> {
+        let dead = unfinished
+            .iter()
+            .filter(|run| run.is_dead() && !run.is_here());
+        for run in dead {
+            let _entered = run_span(&run.job, &run.id).entered();
+            tracing::error!(host = run.host, "a run elsewhere is dead");
+            if recover::bury_elsewhere(&self.state, &self.settings, run)? {
+                self.died(run);
+            }
+        }
+        Ok(())
     }
 
     /// A child has ended.
@@ -313,6 +350,7 @@ impl Daemon {
             process,
             since: self.since,
             seen_at: now,
+            leased: true,
             problem: if self.problem.is_empty() {
                 self.jobs.problem.clone()
             } else {
@@ -326,7 +364,7 @@ impl Daemon {
         let names = |wanted: RunState| {
             let jobs: Vec<&str> = unfinished
                 .iter()
-                .filter(|run| run.state == wanted && run.host == self.host)
+                .filter(|run| run.state == wanted)
                 .map(|run| run.job.as_str())
                 .collect();
             match jobs.len() {

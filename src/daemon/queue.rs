@@ -65,7 +65,7 @@ impl Daemon {
             let _entered = job_span(name).entered();
             let busy = unfinished
                 .iter()
-                .find(|run| run.job == *name && !run.is_dead(&self.host));
+                .find(|run| run.job == *name && !run.is_dead());
             let verdict = match (due, busy) {
                 (Due::Rewound { from }, _) => {
                     tracing::warn!(%from, "the clock had been far ahead; the schedule begins anew");
@@ -152,7 +152,7 @@ impl Daemon {
         let mut busy: BTreeSet<String> = self.supervisor.jobs().map(str::to_owned).collect();
         let waiting = unfinished
             .iter()
-            .filter(|run| run.state == RunState::Pending && run.host == self.host);
+            .filter(|run| run.state == RunState::Pending);
         for run in waiting {
             if self.supervisor.has(&run.id) {
                 continue;
@@ -199,10 +199,7 @@ impl Daemon {
     /// What has waited since before the daemon was down for long is not started in the middle of somebody's day.
     pub(super) fn drop_old_queue(&mut self, now: DateTime<Utc>) -> Result<()> {
         for run in self.state.unfinished()? {
-            if run.state == RunState::Pending
-                && run.host == self.host
-                && now - run.started_at > planner::LATE
-            {
+            if run.state == RunState::Pending && now - run.started_at > planner::LATE {
                 let _entered = run_span(&run.job, &run.id).entered();
                 let message = format!(
                     "not started: it has waited since {}, and the daemon was not running",

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result, io};
-use crate::guard::process::{self, Process};
+use crate::guard::process::{self, Process, Sight};
 use crate::report::log::run_span;
 use crate::run::recover;
 use crate::state::{LogLine, Outcome, Run, RunState, State};
@@ -80,23 +80,29 @@ pub(super) struct Start<'a> {
 
 impl Supervisor {
     pub(super) fn new(settings: &Settings) -> Result<Self> {
-        let output = settings.state_dir.join("output");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&output)
-            .map_err(io(format!("{} cannot be made", output.display())))?;
         let program = std::env::current_exe().map_err(|error| {
             Error::new(Kind::Internal, "the path of this program is not known").because(error)
         })?;
         let (tell, ended) = unbounded_channel();
-        Ok(Self {
+        let supervisor = Self {
             watched: BTreeMap::new(),
             program,
-            output,
+            output: settings.state_dir.join("output"),
             tell,
             ended,
-        })
+        };
+        supervisor.make_directory()?;
+        Ok(supervisor)
+    }
+
+    /// Makes the directory of what processes say, unless it is there.
+    pub(super) fn make_directory(&self) -> Result<()> {
+        let output = &self.output;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(output)
+            .map_err(io(format!("{} cannot be made", output.display())))
     }
 
     /// This program's path, as it was when the daemon started.
@@ -178,11 +184,10 @@ impl Supervisor {
                 )
                 .because(error)
             })?;
-        let process = child.id().and_then(Process::of).unwrap_or(Process {
-            pid: child.id().unwrap_or(0),
-            started: 0,
-            boot: String::new(),
-        });
+        let process = child
+            .id()
+            .and_then(Process::of)
+            .unwrap_or_else(|| Process::unknown(child.id().unwrap_or(0)));
         tracing::info!(pid = process.pid, trigger = %run.trigger, by = run.by, "run's process started");
         self.watched.insert(
             run.id.clone(),
@@ -352,6 +357,11 @@ impl Supervisor {
         settings: &Settings,
     ) -> Result<Option<Run>> {
         let (Some(run), Some(end)) = (state.run(id)?, &watched.end) else {
+            let how = watched.end.as_ref().map_or("ended", |end| end.how.as_str());
+            tracing::error!(
+                how,
+                "a run has ended that is not in the history: the state store was replaced under it"
+            );
             return Ok(None);
         };
         if run.state.is_final() {
@@ -541,7 +551,7 @@ fn slay(id: &str, watched: &mut Watched) {
 
 /// To this very process, not to one that has its number now.
 fn send(process: &Process, signal: Signal) -> nix::Result<()> {
-    if !process.is_alive() {
+    if process.look() != Sight::Alive {
         return Ok(());
     }
     let pid = i32::try_from(process.pid).map_err(|_| nix::errno::Errno::ESRCH)?;

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::StoredProcess;
 use super::process::Process;
-use super::target_lock::open;
+use super::target_lock::{open, still_there};
 use crate::error::{Error, Kind, Result, io};
 
 /// The state directory is ours until this is dropped, or until the process ends in whatever way.
 #[derive(Debug)]
 pub struct DaemonLock {
-    _file: File,
+    file: File,
 }
 
 impl DaemonLock {
@@ -48,7 +48,12 @@ impl DaemonLock {
                 file.write_all(&text)
             });
         written.map_err(io(format!("{} cannot be written", path.display())))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Whether it is the lock of the directory that has this path now.
+    pub fn is_of(&self, state_dir: &Path) -> bool {
+        still_there(&self.file, &state_dir.join("daemon.lock"))
     }
 }
 

@@ -2,14 +2,15 @@
 
 pub mod command;
 pub mod daemon_lock;
+pub mod lease;
 pub mod logind;
 pub mod priority;
-pub mod process;
 pub mod reboot_lock;
 pub mod scope;
 pub mod signals;
 pub mod target_lock;
 
+pub use crate::process;
 pub use logind::refuse_if_rebooting;
 
 /// A process as our lock files spell it.
@@ -18,6 +19,10 @@ struct StoredProcess {
     pid: u32,
     started: u64,
     boot: String,
+    #[serde(default)]
+    machine: String,
+    #[serde(default)]
+    namespace: u64,
 }
 
 impl From<&process::Process> for StoredProcess {
@@ -26,6 +31,8 @@ impl From<&process::Process> for StoredProcess {
             pid: process.pid,
             started: process.started,
             boot: process.boot.clone(),
+            machine: process.machine.clone(),
+            namespace: process.namespace,
         }
     }
 }
@@ -36,6 +43,8 @@ impl From<StoredProcess> for process::Process {
             pid: stored.pid,
             started: stored.started,
             boot: stored.boot,
+            machine: stored.machine,
+            namespace: stored.namespace,
         }
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::StoredProcess;
-use super::process::Process;
+use super::process::{Process, Sight};
 use crate::error::{Error, Kind, Result};
 
 /// What the file holds; also how one of ours is told from somebody else's.
@@ -35,6 +35,8 @@ pub struct RebootLock {
     directory: PathBuf,
     path: PathBuf,
     stored: Stored,
+    /// Locked while its process lives: containers that share the directory do not see each other's processes.
+    _file: File,
 }
 
 impl RebootLock {
@@ -54,41 +56,58 @@ impl RebootLock {
             since: Utc::now(),
         };
         clear_stale(&path)?;
-        let lock = Self {
+        let file = write(&path, &stored)?;
+        Ok(Self {
             directory: directory.to_owned(),
             path,
             stored,
-        };
-        lock.write()?;
-        Ok(lock)
-    }
-
-    fn write(&self) -> Result<()> {
-        let mut text = serde_json::to_vec(&self.stored).map_err(|error| {
-            Error::new(Kind::Internal, "a reboot lock cannot be written as JSON").because(error)
-        })?;
-        text.push(b'\n');
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&self.path)
-            .and_then(|mut file| {
-                file.write_all(&text)
-                    // An empty file after a power cut would be nobody's, and would keep the machine up for ever.
-                    .and_then(|()| file.sync_all())
-                    .inspect_err(|_| {
-                        let _ = std::fs::remove_file(&self.path);
-                    })
-            });
-        written.map_err(|error| {
-            Error::new(
-                Kind::State,
-                format!("reboot lock `{}` cannot be written", self.path.display()),
-            )
-            .because(error)
-            .hint("let this user write to reboot_lock.directory, or leave that key out")
+            _file: file,
         })
     }
+}
+
+fn write(path: &Path, stored: &Stored) -> Result<File> {
+    let mut text = serde_json::to_vec(stored).map_err(|error| {
+        Error::new(Kind::Internal, "a reboot lock cannot be written as JSON").because(error)
+    })?;
+    text.push(b'\n');
+    let written = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| {
+            // Where a file system knows no locks, the process that is named has to do.
+            let _ = fs2::FileExt::try_lock_exclusive(&file);
+            file.write_all(&text)
+                // An empty file after a power cut would be nobody's, and would keep the machine up for ever.
+                .and_then(|()| file.sync_all())
+                .inspect_err(|_| {
+                    let _ = std::fs::remove_file(path);
+                })
+                .map(|()| file)
+        });
+    written.map_err(|error| {
+        Error::new(
+            Kind::State,
+            format!("reboot lock `{}` cannot be written", path.display()),
+        )
+        .because(error)
+        .hint("let this user write to reboot_lock.directory, or leave that key out")
+    })
+}
+
+/// Whether a living process has it open and locked.
+fn is_locked(path: &Path) -> bool {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .or_else(|_| File::open(path));
+    file.is_ok_and(|file| {
+        fs2::FileExt::try_lock_exclusive(&file)
+            .is_err_and(|error| error.raw_os_error() == fs2::lock_contended_error().raw_os_error())
+    })
 }
 
 impl Drop for RebootLock {
@@ -147,7 +166,7 @@ fn clear_stale(path: &Path) -> Result<()> {
         .hint("remove it if nobody needs it, or rename the job")),
         Found::Ours(found) => {
             let process = Process::from(found.process.clone());
-            if process.is_alive() {
+            if is_locked(path) || process.look() == Sight::Alive {
                 return Err(Error::new(
                     Kind::Busy,
                     format!(
@@ -185,6 +204,28 @@ mod tests {
         process
     }
 
+    /// Ends as a killed process does: the kernel frees the lock, and the file stays.
+    fn killed(lock: RebootLock) {
+        let path = lock.path.clone();
+        let text = std::fs::read(&path).unwrap();
+        drop(lock);
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_lock_whose_holder_cannot_be_seen_is_kept_while_it_lives_and_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = Process {
+            namespace: 1,
+            ..dead()
+        };
+        let held = RebootLock::take(dir.path(), "api", "0199a", &inside).unwrap();
+        let refused = RebootLock::take(dir.path(), "api", "0199b", &Process::own()).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Busy);
+        killed(held);
+        RebootLock::take(dir.path(), "api", "0199b", &Process::own()).unwrap();
+    }
+
     #[test]
     fn the_file_is_there_while_the_lock_is_and_gone_after() {
         let dir = tempfile::tempdir().unwrap();
@@ -218,7 +259,7 @@ mod tests {
     #[test]
     fn a_dead_runs_lock_is_taken_over() {
         let dir = tempfile::tempdir().unwrap();
-        std::mem::forget(RebootLock::take(dir.path(), "api", "0199a", &dead()).unwrap());
+        killed(RebootLock::take(dir.path(), "api", "0199a", &dead()).unwrap());
         let lock = RebootLock::take(dir.path(), "api", "0199b", &Process::own()).unwrap();
         assert_eq!(lock.stored.run, "0199b");
         drop(lock);
@@ -232,7 +273,7 @@ mod tests {
             boot: "00000000-0000-0000-0000-000000000000".to_owned(),
             ..Process::own()
         };
-        std::mem::forget(RebootLock::take(dir.path(), "api", "0199a", &before).unwrap());
+        killed(RebootLock::take(dir.path(), "api", "0199a", &before).unwrap());
         RebootLock::take(dir.path(), "api", "0199b", &Process::own()).unwrap();
     }
 

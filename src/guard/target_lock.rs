@@ -158,7 +158,7 @@ fn give_to_the_directorys_owner(file: &File, path: &Path) -> std::io::Result<()>
     Ok(())
 }
 
-fn still_there(file: &File, path: &Path) -> bool {
+pub(super) fn still_there(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(ours), Ok(named)) => ours.dev() == named.dev() && ours.ino() == named.ino(),
         _ => false,

@@ -3,11 +3,13 @@
 //! After the Monitoring Plugins guidelines (<https://www.monitoring-plugins.org/doc/guidelines.html>). What is which:
 //! - CRITICAL: the last success is older than the limit; the last run failed or was refused, even when an earlier
 //!   success is young, because nobody else will tell and the next night will fail the same way; a run takes longer than
-//!   its timeout; a file says running and its process is gone. While a run follows a failed one, it stays CRITICAL, so
+//!   its timeout; a file says running and its process is gone, or cannot be seen from here and has not renewed the file for
+//!   two minutes; a due time of a job whose schedule a daemon keeps has passed and nothing was started. While a run follows a failed one, it stays CRITICAL, so
 //!   that retries do not make a pager flap.
 //!   A live target that a run in place has emptied and none has loaded is CRITICAL whatever comes in between.
 //! - WARNING: the last success is older than the lower limit; the target was busy; a run was cancelled; it never ran.
-//! - UNKNOWN: the file is missing, unreadable, garbled or newer than this program, or the arguments make no sense.
+//! - UNKNOWN: the file is missing, unreadable, garbled or newer than this program, or the arguments make no sense; a run
+//!   whose process lives has not renewed its file for two minutes.
 //!
 //! Of several jobs the worst counts: CRITICAL, WARNING, UNKNOWN, OK, as `max_state_alt` of the monitoring plugins has
 //! it: a known fault is worth more than an unknown one.
@@ -20,9 +22,16 @@ use chrono::{DateTime, Duration, Utc};
 use super::range::Range;
 use super::status_file::{self, State, StatusFile, Unreadable};
 use crate::config::job::JobName;
+use crate::guard::process::{Process, Sight};
 
 /// Clocks of two machines may differ by so much.
 const SKEW: Duration = Duration::minutes(5);
+/// A run renews its file every second. What was not renewed for so long is not being written any more.
+const SILENT: Duration = Duration::minutes(2);
+/// How long it is watched, whether a file is renewed after all: clocks of two machines may differ by hours.
+const WATCHED: std::time::Duration = std::time::Duration::from_secs(4);
+/// A daemon that was away for so long starts what was due all the same; after that nobody does.
+const GRACE: Duration = Duration::minutes(5);
 /// How long the first line may be, without performance data.
 const LINE: usize = 79;
 
@@ -141,30 +150,68 @@ pub fn gather(directory: &Path, names: &[String]) -> Result<Vec<Reading>, Verdic
         .collect())
 }
 
-/// Whether a process of this id is there, ours or not.
-pub fn process_exists(pid: u32) -> bool {
-    let Ok(pid) = i32::try_from(pid) else {
-        return false;
-    };
-    // 0 and below mean groups, not processes (kill(2)).
-    pid > 0
-        && matches!(
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None),
-            Ok(()) | Err(nix::errno::Errno::EPERM)
-        )
+/// Watches the files of runs that seem not to be renewed any more, by our own clock. One that is renewed while we look on is
+/// of now, whatever its writer's clock says.
+pub fn watch(directory: &Path, readings: &mut [Reading], now: DateTime<Utc>) {
+    let mut suspects = Vec::new();
+    for (place, (_, reading)) in readings.iter_mut().enumerate() {
+        if let Ok(status) = reading
+            && status.state == State::Running
+        {
+            let (was, at) = (status.clone(), written(directory, &status.job));
+            // An older envsyncd does not say when it wrote.
+            status.renewed_at = status.renewed_at.or(at);
+            if is_silent(status, now) {
+                suspects.push((place, was, at));
+            }
+        }
+    }
+    let until = std::time::Instant::now() + WATCHED;
+    while !suspects.is_empty() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        suspects.retain(|(place, was, at)| {
+            let Some((name, reading)) = readings.get_mut(*place) else {
+                return false;
+            };
+            match status_file::read(directory, name) {
+                Ok(is) if is == *was && written(directory, name) == *at => true,
+                Ok(mut is) => {
+                    if is.state == State::Running {
+                        is.renewed_at = Some(now);
+                    }
+                    *reading = Ok(is);
+                    false
+                }
+                // It is just being replaced, on a file system that has a moment between.
+                Err(_) => true,
+            }
+        });
+    }
 }
 
-/// Judges the jobs. Pure: `now` and `alive` (whether a process is there) come from outside.
+fn written(directory: &Path, job: &str) -> Option<DateTime<Utc>> {
+    let file = std::fs::metadata(status_file::path(directory, job)).ok()?;
+    file.modified().ok().map(DateTime::from)
+}
+
+fn is_silent(status: &StatusFile, now: DateTime<Utc>) -> bool {
+    // One of the future is of a clock that is wrong.
+    status
+        .renewed_at
+        .is_some_and(|at| (now - at).abs() > SILENT)
+}
+
+/// Judges the jobs. Pure: `now` and `look` (what can be seen of a process) come from outside.
 pub fn check(
     readings: &[Reading],
     thresholds: &Thresholds,
     now: DateTime<Utc>,
-    alive: &dyn Fn(u32) -> bool,
+    look: &dyn Fn(&Process) -> Sight,
 ) -> Verdict {
     let judged: Vec<Judged> = readings
         .iter()
         .map(|(name, reading)| match reading {
-            Ok(status) => judge(status, thresholds, now, alive),
+            Ok(status) => judge(status, thresholds, now, look),
             Err(why) => Judged {
                 name: plain(name),
                 findings: vec![(Level::Unknown, plain(&why.to_string()))],
@@ -242,9 +289,9 @@ fn judge(
     status: &StatusFile,
     thresholds: &Thresholds,
     now: DateTime<Utc>,
-    alive: &dyn Fn(u32) -> bool,
+    look: &dyn Fn(&Process) -> Sight,
 ) -> Judged {
-    let mut findings = of_last_run(status, now, alive);
+    let mut findings = of_last_run(status, now, look);
     let since = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
     // A file that says succeeded has been so at its end at the latest.
     let succeeded = status.last_success_at.or_else(|| {
@@ -283,11 +330,20 @@ fn judge(
             ),
         ));
     }
-    if let Some(pause) = status
-        .paused
-        .as_ref()
-        .filter(|pause| pause.until.is_none_or(|until| now < until))
+    let pause =
+        (status.paused.as_ref()).filter(|pause| pause.until.is_none_or(|until| now < until));
+    // A run that is under way says itself when it is due next.
+    if let Some(due) = status.next_run_at
+        && status.daemon
+        && status.state != State::Running
+        && pause.is_none()
+        && now - due > GRACE
     {
+        let late = span((now - due).as_seconds_f64());
+        let what = format!("was due {late} ago, and nothing was started: see that the daemon runs");
+        findings.push((Level::Critical, what));
+    }
+    if let Some(pause) = pause {
         // Somebody meant it not to run: that it did not is worth a look, and nobody's night.
         for (level, _) in &mut findings {
             *level = (*level).min(Level::Warning);
@@ -329,7 +385,7 @@ fn limit(age: f64, thresholds: &Thresholds) -> Level {
 fn of_last_run(
     status: &StatusFile,
     now: DateTime<Utc>,
-    alive: &dyn Fn(u32) -> bool,
+    look: &dyn Fn(&Process) -> Sight,
 ) -> Vec<(Level, String)> {
     let mut findings = Vec::new();
     let ago = |at: Option<DateTime<Utc>>| match at {
@@ -354,17 +410,7 @@ fn of_last_run(
         State::Pending | State::Running => {
             let running = status.state == State::Running;
             if running {
-                match status.pid {
-                    Some(pid) if alive(pid) => {}
-                    Some(pid) => findings.push((
-                        Level::Critical,
-                        format!("says running, but process {pid} is gone"),
-                    )),
-                    None => findings.push((
-                        Level::Critical,
-                        "says running, but names no process".to_owned(),
-                    )),
-                }
+                findings.extend(of_process(status, now, look));
                 if let (Some(timeout), Some(started)) = (status.timeout_seconds, status.started_at)
                 {
                     let taken = (now - started).as_seconds_f64();
@@ -395,6 +441,39 @@ fn of_last_run(
         }
     }
     findings
+}
+
+/// What is wrong with the process of a run that says that it runs.
+fn of_process(
+    status: &StatusFile,
+    now: DateTime<Utc>,
+    look: &dyn Fn(&Process) -> Sight,
+) -> Option<(Level, String)> {
+    let Some(process) = status.process() else {
+        let what = "says running, but names no process".to_owned();
+        return Some((Level::Critical, what));
+    };
+    let pid = process.pid;
+    let silent = || {
+        let at = status.renewed_at.filter(|_| is_silent(status, now))?;
+        Some(span((now - at).as_seconds_f64().abs()))
+    };
+    match look(&process) {
+        Sight::Gone => Some((
+            Level::Critical,
+            format!("says running, but process {pid} is gone"),
+        )),
+        Sight::Alive => silent().map(|time| {
+            let what = format!("process {pid} runs, but has not written its status for {time}");
+            (Level::Unknown, what)
+        }),
+        Sight::Unseen => silent().map(|time| {
+            let host = plain(&status.host);
+            let what =
+                format!("says running, but process {pid} on {host} was not heard of for {time}");
+            (Level::Critical, what)
+        }),
+    }
 }
 
 fn perfdata(status: &StatusFile, thresholds: &Thresholds, age: Option<f64>) -> String {

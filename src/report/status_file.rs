@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::replace::replace;
 use crate::error::{Kind, Result, io};
+use crate::guard::process::Process;
 
 /// The format that we write. A newer one may mean something else by the same words.
 pub const VERSION: u32 = 1;
@@ -113,6 +114,24 @@ pub struct StatusFile {
     /// How long a run may take.
     #[serde(default)]
     pub timeout_seconds: Option<u64>,
+    /// When the run last wrote this, while it runs. UTC.
+    #[serde(default, serialize_with = "seconds")]
+    pub renewed_at: Option<DateTime<Utc>>,
+    /// With `pid`: when the process started, in clock ticks since boot.
+    #[serde(default)]
+    pub process_started: Option<u64>,
+    /// With `pid`: the boot that it belongs to.
+    #[serde(default)]
+    pub boot_id: Option<String>,
+    /// With `pid`: a mark of its machine.
+    #[serde(default)]
+    pub host_id: Option<String>,
+    /// With `pid`: the pid namespace that it means something in.
+    #[serde(default)]
+    pub pid_namespace: Option<u64>,
+    /// Whether a daemon keeps the job's schedule: without one, nobody has promised to start it at `next_run_at`.
+    #[serde(default)]
+    pub daemon: bool,
     /// Runs that failed since the last success.
     pub consecutive_failures: u32,
     /// In the last run's log.
@@ -123,6 +142,32 @@ pub struct StatusFile {
     pub message: String,
     /// The last run's tasks.
     pub tasks: Vec<TaskStatus>,
+}
+
+impl StatusFile {
+    /// The run's process, as far as it is known.
+    pub fn process(&self) -> Option<Process> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Some(Process {
+            pid: self.pid?,
+            started: self.process_started.unwrap_or(0),
+            boot: text(&self.boot_id),
+            machine: text(&self.host_id),
+            namespace: self.pid_namespace.unwrap_or(0),
+        })
+    }
+
+    /// Says which process it is.
+    pub fn set_process(&mut self, process: Option<&Process>) {
+        self.pid = process.map(|process| process.pid);
+        let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        self.process_started = process.map(|process| process.started).filter(|it| *it > 0);
+        self.boot_id = process.and_then(|process| known(&process.boot));
+        self.host_id = process.and_then(|process| known(&process.machine));
+        self.pid_namespace = process
+            .map(|process| process.namespace)
+            .filter(|it| *it > 0);
+    }
 }
 
 /// Why the schedule does not start a job.
@@ -313,6 +358,16 @@ mod tests {
         documented["paused"] = serde_json::Value::Null;
         documented["problem"] = "".into();
         documented["broken"] = false.into();
+        for key in [
+            "renewed_at",
+            "process_started",
+            "boot_id",
+            "host_id",
+            "pid_namespace",
+        ] {
+            documented[key] = serde_json::Value::Null;
+        }
+        documented["daemon"] = false.into();
         assert_eq!(serde_json::to_value(&status).unwrap(), documented);
     }
 

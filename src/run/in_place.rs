@@ -91,7 +91,7 @@ async fn load(order: &Arc<Order>, site: &Arc<Site>) -> Result<()> {
         .identity()
         .await
         .map_err(|error| error.within("before live was emptied"))?;
-    order.step("in place: empty");
+    order.commit("in place: empty").await?;
     // Not cut short, so that what it left is known.
     site.target.empty().await?;
     let survey = site.survey()?;

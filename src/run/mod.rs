@@ -25,6 +25,7 @@ mod verify;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
@@ -42,7 +43,7 @@ use crate::guard::process::{Process, host_name};
 use crate::guard::signals::Signals;
 use crate::policy::{self, Identity};
 use crate::report::log::Counts;
-use crate::state::{NewRun, RunState, State, Trigger, Verb};
+use crate::state::{Beat, NewRun, RunState, State, Trigger, Verb};
 use crate::store::{self, Claim, Context, Selection, Survey};
 
 /// Everything that one run needs, put together by who starts it.
@@ -87,13 +88,21 @@ impl Order {
 
     /// Records that it has begun, and goes on recording.
     fn begin(self: &Arc<Self>, verb: Verb) -> Result<record::Recorder> {
+        // Before anybody can look for it.
+        let lease = record::lease(self);
+        self.record_begin(verb, None)?;
+        record::Recorder::start(self.clone(), verb, lease)
+    }
+
+    /// `since`: it is under way, and the history has lost it.
+    fn record_begin(&self, verb: Verb, since: Option<DateTime<Utc>>) -> Result<()> {
         let tasks: Vec<(String, String)> = self
             .job
             .tasks
             .iter()
             .map(|task| (task.name.clone(), task.kind.to_string()))
             .collect();
-        self.state.begin(&NewRun {
+        let run = NewRun {
             id: &self.id,
             job: self.job.name.as_str(),
             file: &self.job.file,
@@ -106,8 +115,8 @@ impl Order {
             process: &Process::own(),
             timeout: self.job.timeout,
             tasks: &tasks,
-        })?;
-        record::Recorder::start(self.clone())
+        };
+        self.state.begin_at(&run, since.unwrap_or_else(Utc::now))
     }
 
     fn claim(&self) -> Claim {
@@ -124,6 +133,25 @@ impl Order {
         tracing::debug!(step, "next step");
         if let Err(error) = self.state.set_step(&self.id, step) {
             tracing::warn!(%error, "the step could not be recorded");
+        }
+    }
+
+    /// Notes a step that changes live. What cannot be recorded is not done: whoever found the run dead afterwards would say
+    /// that live is as it was.
+    async fn commit(&self, step: &'static str) -> Result<()> {
+        self.board.set_step(step);
+        tracing::debug!(step, "next step");
+        let until = Instant::now() + record::AGAIN;
+        loop {
+            let Err(error) = self.state.commit_step(&self.id, step) else {
+                return Ok(());
+            };
+            // A history that was replaced gets the run again, and with the next sign of life at that.
+            let lost = matches!(self.state.beat(&self.id), Ok(Beat::Unknown));
+            if !lost || Instant::now() > until {
+                return Err(error.within(format!("before `{step}`, with live as it was")));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
@@ -541,7 +569,21 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         return Err(order.cause(error));
     }
     in_place::load_all(order, sites, &mut maintenance).await?;
-    order.step("publish");
+    let beside = sites.iter().any(|site| !site.in_place());
+    if beside && let Err(error) = order.commit("publish").await {
+        let loaded = sites.iter().any(|site| site.in_place());
+        if loaded {
+            maintenance.whole();
+        }
+        maintenance.off().await;
+        return Err(if loaded {
+            error
+                .within("the new data of the tasks that are published in place IS live, but")
+                .with_kind(Kind::AfterPublish)
+        } else {
+            error
+        });
+    }
     let loaded = sites.iter().filter(|site| site.in_place()).count();
     let beside: Vec<&Arc<Site>> = sites.iter().filter(|site| !site.in_place()).collect();
     for (place, site) in beside.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Record: history, status file and log, while the run goes on and whatever came of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,13 +10,17 @@ use tokio::task::JoinHandle;
 use super::Order;
 use crate::config::job::{Job, JobName, Settings};
 use crate::error::{Ending, Error, Kind, Result};
+use crate::guard::lease::Lease;
 use crate::guard::process::host_name;
 use crate::report::passive;
 use crate::report::status_file::{self, StatusFile, TaskStatus};
-use crate::state::{Outcome, Run, RunState, State, TaskProgress, Trigger};
+use crate::state::{Beat, Outcome, Run, RunState, State, TaskProgress, Trigger, Verb, presence};
 
 /// How often progress is written down.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// By then a history that has lost a run has it again.
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 /// The state of a run that ended with this kind of error.
 pub(super) fn state_of(kind: Kind) -> RunState {
@@ -30,10 +35,52 @@ pub(super) fn state_of(kind: Kind) -> RunState {
 /// Writes a run's progress down until it ends.
 pub(super) struct Recorder {
     order: Arc<Order>,
+    life: Arc<Life>,
     ticker: JoinHandle<()>,
     /// Whether the end is being written, or has been. Who writes holds it: what was read before the end must not be
     /// written after it, and what writes cannot be aborted.
     ended: Arc<Mutex<bool>>,
+}
+
+/// What shows others that the run lives.
+struct Life {
+    verb: Verb,
+    lease: Mutex<Option<Lease>>,
+    /// Whether it was said that somebody has taken it for dead.
+    said: AtomicBool,
+}
+
+/// What shows on this machine that an order's run lives, as long as it is held.
+pub(super) fn lease(order: &Order) -> Option<Lease> {
+    // One that is in memory is nobody else's business.
+    let directory = (order.state.file().parent()).filter(|path| !path.as_os_str().is_empty())?;
+    Lease::take(directory, &presence::lease_of_run(&order.id))
+}
+
+impl Life {
+    /// Gives a sign of life. A history that has lost the run gets it again.
+    fn beat(&self, order: &Order) -> Result<()> {
+        match order.state.beat(&order.id)? {
+            Beat::Taken => Ok(()),
+            Beat::Ended(message) => {
+                if !self.said.swap(true, Ordering::SeqCst) {
+                    tracing::warn!(
+                        recorded = message,
+                        "this run was taken for dead, and goes on; its end will be recorded all the same"
+                    );
+                }
+                Ok(())
+            }
+            Beat::Unknown => {
+                // The lease was one of the directory that there was.
+                *self.lease.lock().expect(LOCK) = lease(order);
+                order.record_begin(self.verb, Some(order.started_at))?;
+                order.state.set_step(&order.id, order.board.step())?;
+                tracing::warn!("the history did not know this run any more, and has it again");
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Drop for Recorder {
@@ -44,17 +91,23 @@ impl Drop for Recorder {
 
 impl Recorder {
     /// Writes the status file once, to see that it can be written, and goes on by itself.
-    pub(super) fn start(order: Arc<Order>) -> Result<Self> {
+    pub(super) fn start(order: Arc<Order>, verb: Verb, lease: Option<Lease>) -> Result<Self> {
         let ended = Arc::new(Mutex::new(false));
-        write_progress(&order, &ended)?;
-        let ticking = (order.clone(), ended.clone());
+        let life = Arc::new(Life {
+            verb,
+            lease: Mutex::new(lease),
+            said: AtomicBool::new(false),
+        });
+        write_progress(&order, &life, &ended)?;
+        let ticking = (order.clone(), life.clone(), ended.clone());
         let ticker = tokio::spawn(async move {
             let mut complained = false;
             loop {
                 tokio::time::sleep(EVERY).await;
-                let (order, ended) = ticking.clone();
+                let (order, life, ended) = ticking.clone();
                 let written =
-                    tokio::task::spawn_blocking(move || write_progress(&order, &ended)).await;
+                    tokio::task::spawn_blocking(move || write_progress(&order, &life, &ended))
+                        .await;
                 if let Ok(Err(error)) = written
                     && !std::mem::replace(&mut complained, true)
                 {
@@ -64,6 +117,7 @@ impl Recorder {
         });
         Ok(Self {
             order,
+            life,
             ticker,
             ended,
         })
@@ -120,8 +174,9 @@ impl Recorder {
             // The last line of a failed run.
             Err(error) => tracing::error!(%error, took, "run {state}"),
         }
-        let recorded = tasks(order).and_then(|()| {
-            order.state.finish(
+        let known = self.life.beat(order);
+        let recorded = known.and_then(|()| tasks(order)).and_then(|()| {
+            order.state.finish_own(
                 &order.id,
                 &Outcome {
                     state,
@@ -149,11 +204,12 @@ impl Recorder {
 const LOCK: &str = "no one panics with this lock";
 
 /// Writes down how far it is, unless its end comes or has come.
-fn write_progress(order: &Order, ended: &Mutex<bool>) -> Result<()> {
+fn write_progress(order: &Order, life: &Life, ended: &Mutex<bool>) -> Result<()> {
     let ended = ended.lock().expect(LOCK);
     if *ended {
         return Ok(());
     }
+    life.beat(order)?;
     tasks(order)?;
     write_status(&order.state, &order.settings, &order.job, &order.id)
 }
@@ -249,6 +305,12 @@ fn blank(settings: &Settings, job: &JobName) -> StatusFile {
         problem: String::new(),
         broken: before.as_ref().is_some_and(|file| file.broken),
         timeout_seconds: None,
+        renewed_at: None,
+        process_started: None,
+        boot_id: None,
+        host_id: None,
+        pid_namespace: None,
+        daemon: false,
         consecutive_failures: before.map_or(0, |file| file.consecutive_failures) + 1,
         errors: 1,
         warnings: 0,
@@ -267,7 +329,7 @@ pub fn status_of_job(
     if let Some(run) = state.last_run(job)? {
         return status_of(state, &run, next);
     }
-    let (paused, problem) = around(state, job)?;
+    let around = around(state, job)?;
     Ok(StatusFile {
         version: status_file::VERSION,
         job: job.to_owned(),
@@ -284,10 +346,16 @@ pub fn status_of_job(
         duration_seconds: None,
         last_success_at: None,
         next_run_at: next,
-        paused,
-        problem,
+        paused: around.paused,
+        problem: around.problem,
         broken: false,
         timeout_seconds: None,
+        renewed_at: None,
+        process_started: None,
+        boot_id: None,
+        host_id: None,
+        pid_namespace: None,
+        daemon: around.kept,
         consecutive_failures: 0,
         errors: 0,
         warnings: 0,
@@ -297,7 +365,14 @@ pub fn status_of_job(
 }
 
 /// What there is to say of a job besides its runs.
-fn around(state: &State, job: &str) -> Result<(Option<status_file::Paused>, String)> {
+struct Around {
+    paused: Option<status_file::Paused>,
+    problem: String,
+    /// Whether a daemon keeps its schedule. One that was stopped does not; one that died should.
+    kept: bool,
+}
+
+fn around(state: &State, job: &str) -> Result<Around> {
     let paused = state.pause_of(job)?.map(|pause| status_file::Paused {
         reason: pause.reason,
         by: pause.by,
@@ -305,14 +380,24 @@ fn around(state: &State, job: &str) -> Result<(Option<status_file::Paused>, Stri
         until: pause.until,
     });
     let known = state.known_job(job)?;
-    Ok((paused, known.map(|job| job.problem).unwrap_or_default()))
+    let scheduled = (known.as_ref()).is_some_and(|job| job.next_run_at.is_some());
+    let daemon = || {
+        state
+            .daemon()
+            .map(|it| it.is_some_and(|it| it.process.is_some()))
+    };
+    Ok(Around {
+        paused,
+        kept: scheduled && daemon()?,
+        problem: known.map(|job| job.problem).unwrap_or_default(),
+    })
 }
 
 /// A run as a status file shows it.
 pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Result<StatusFile> {
     let counted = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    let (paused, problem) = around(state, &run.job)?;
-    Ok(StatusFile {
+    let around = around(state, &run.job)?;
+    let mut status = StatusFile {
         version: status_file::VERSION,
         job: run.job.clone(),
         host: run.host.clone(),
@@ -320,7 +405,7 @@ pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Resul
         to: run.to.clone(),
         state: status_state(run.state),
         run_id: Some(run.id.clone()),
-        pid: run.process.as_ref().map(|process| process.pid),
+        pid: None,
         trigger: Some(match run.trigger {
             Trigger::Schedule => status_file::Trigger::Schedule,
             Trigger::CatchUp => status_file::Trigger::CatchUp,
@@ -333,10 +418,16 @@ pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Resul
         duration_seconds: Some(rounded(run.duration(Utc::now()).as_secs_f64())),
         last_success_at: state.last_success_at(&run.job)?,
         next_run_at: next,
-        paused,
-        problem,
+        paused: around.paused,
+        problem: around.problem,
         broken: state.is_broken(&run.job)?,
         timeout_seconds: run.timeout.map(|timeout| timeout.as_secs()),
+        renewed_at: (run.state == RunState::Running).then(Utc::now),
+        process_started: None,
+        boot_id: None,
+        host_id: None,
+        pid_namespace: None,
+        daemon: around.kept,
         consecutive_failures: state.consecutive_failures(&run.job)?,
         errors: counted(run.errors),
         warnings: counted(run.warnings),
@@ -356,7 +447,9 @@ pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Resul
                 surveyed_at: task.progress.surveyed_at,
             })
             .collect(),
-    })
+    };
+    status.set_process(run.process.as_ref());
+    Ok(status)
 }
 
 fn status_state(state: RunState) -> status_file::State {

@@ -16,17 +16,32 @@ use crate::state::{Outcome, Run, RunState, State, Verb};
 /// How long clearing up may take where it is not the verb's own business.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Records every dead run of this host as failed; returns them.
+/// Records every dead run as failed; returns them.
 pub fn bury(state: &State, settings: &Settings) -> Result<Vec<Run>> {
     let mut dead = Vec::new();
     for run in state.dead_runs()? {
         tracing::warn!(job = run.job, run = run.id, "found a dead run");
         let why = "killed, or the machine went down";
-        if bury_one(state, settings, &run, "the run's process died", Some(why))? {
+        let buried = if run.is_here() {
+            bury_one(state, settings, &run, "the run's process died", Some(why))?
+        } else {
+            bury_elsewhere(state, settings, &run)?
+        };
+        if buried {
             dead.push(run);
         }
     }
     Ok(dead)
+}
+
+/// Records a run as failed that cannot be seen from here, and that has given no sign of life for too long.
+pub fn bury_elsewhere(state: &State, settings: &Settings, run: &Run) -> Result<bool> {
+    let pid = run.process.as_ref().map_or(0, |process| process.pid);
+    let why = format!(
+        "process {pid} on {} gives no sign of life: its container or machine is gone, or has another name",
+        run.host
+    );
+    bury_one(state, settings, run, "the run died", Some(&why))
 }
 
 /// Records a run as failed whose process ended without a word: `how`, and what else is known. False if somebody else

@@ -74,7 +74,10 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
         maintenance.off().await;
         return Err(error);
     }
-    order.step("publish");
+    if let Err(error) = order.commit("publish").await {
+        maintenance.off().await;
+        return Err(error);
+    }
     for (place, (task, target)) in order.job.tasks.iter().zip(targets.iter()).enumerate() {
         if let Err(error) = target.rollback().instrument(span(task)).await {
             for earlier in targets[..place].iter().rev() {

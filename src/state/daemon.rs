@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::presence::{self, LEASE_OF_DAEMON};
 use super::{Durable, State, history, loaded, stored};
 use crate::error::Result;
-use crate::guard::process::{Process, host_name};
+use crate::guard::lease::Lease;
+use crate::guard::process::{Process, Sight, host_name};
 
 /// A daemon: the one that runs, or the last that did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +24,23 @@ pub struct Daemon {
     pub seen_at: DateTime<Utc>,
     /// What is wrong with its settings' file; empty: nothing.
     pub problem: String,
+    /// Whether it had its lease when this was read; nobody writes that.
+    pub leased: bool,
 }
 
 impl Daemon {
-    /// Whether it runs, on this machine.
+    /// Whether it runs, here or in another container that shares the state directory.
     pub fn is_alive(&self) -> bool {
-        self.host == host_name() && self.process.as_ref().is_some_and(Process::is_alive)
+        let Some(process) = &self.process else {
+            return false;
+        };
+        match process.look() {
+            Sight::Alive => true,
+            Sight::Gone => false,
+            // An older envsyncd wrote down neither machine nor namespace: another boot was one of this machine.
+            Sight::Unseen if process.namespace == 0 && self.host == host_name() => false,
+            Sight::Unseen => self.leased || (Utc::now() - self.seen_at).abs() <= presence::LIMIT,
+        }
     }
 }
 
@@ -51,8 +64,9 @@ impl State {
     pub fn set_daemon(&self, daemon: &Daemon) -> Result<()> {
         self.write("cannot record the daemon", Durable::Process, |t| {
             t.execute(
-                "INSERT OR REPLACE INTO daemon (one, version, host, pid, process_started, boot, since, seen_at, problem)
-                 VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT OR REPLACE INTO daemon (one, version, host, pid, process_started, boot, since, seen_at, problem,
+                     machine, pid_namespace)
+                 VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 params![
                     daemon.version,
                     daemon.host,
@@ -62,6 +76,8 @@ impl State {
                     stored(daemon.since),
                     stored(daemon.seen_at),
                     daemon.problem,
+                    daemon.process.as_ref().map(|process| &process.machine),
+                    daemon.process.as_ref().map(|process| process.namespace as i64),
                 ],
             )?;
             Ok(Ok(()))
@@ -79,6 +95,8 @@ impl State {
                     since: loaded(row.get("since")?),
                     seen_at: loaded(row.get("seen_at")?),
                     problem: row.get("problem")?,
+                    leased: presence::directory(t)
+                        .is_some_and(|dir| Lease::is_held(&dir, LEASE_OF_DAEMON)),
                 })
             })
             .optional()

@@ -8,34 +8,52 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 
+use super::presence::{self, Trace};
 use super::{
     Durable, IN_PLACE, NewRun, Outcome, Run, RunState, State, TaskProgress, TaskRow, loaded, stored,
 };
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::{Process, host_name};
+use crate::guard::process::Process;
 
 const COLUMNS: &str = "seq, id, job, file, verb, from_environment, to_environment, trigger, by, host, pid, \
-    process_started, boot, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code, cancelled_by";
+    process_started, boot, machine, pid_namespace, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code, cancelled_by";
 
 /// How many runs an error names that an ambiguous id may mean.
 const CANDIDATES: usize = 5;
+
+/// What came of a run's sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beat {
+    /// It is known to live.
+    Taken,
+    /// The history has it as ended: somebody took it for dead. How it says that it ended.
+    Ended(String),
+    /// It is not in the history, or not as one that has begun: the history is another one than it was.
+    Unknown,
+}
 
 impl State {
     /// A run begins: it is `running`, its tasks are `pending`. One that waited in the queue leaves it; `Kind::Busy` if
     /// it was cancelled meanwhile, or somebody else has begun it.
     pub fn begin(&self, run: &NewRun<'_>) -> Result<()> {
+        self.begin_at(run, Utc::now())
+    }
+
+    /// As [`Self::begin`], for a run that began at this time, and that the history has lost.
+    pub fn begin_at(&self, run: &NewRun<'_>, at: DateTime<Utc>) -> Result<()> {
         self.write("cannot record a run's begin", Durable::Power, |t| {
             let timeout = run
                 .timeout
                 .map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
             let changed = t.execute(
                 "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, pid,
-                     process_started, boot, timeout_ms, state, started_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                     process_started, boot, timeout_ms, state, started_at, machine, pid_namespace, beat_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?17, ?18, ?19)
                  ON CONFLICT (id) DO UPDATE SET
                      file = excluded.file, verb = excluded.verb, from_environment = excluded.from_environment,
                      to_environment = excluded.to_environment, host = excluded.host, pid = excluded.pid,
                      process_started = excluded.process_started, boot = excluded.boot,
+                     machine = excluded.machine, pid_namespace = excluded.pid_namespace, beat_at = excluded.beat_at,
                      timeout_ms = excluded.timeout_ms, state = excluded.state, started_at = excluded.started_at
                  WHERE runs.state = ?16 AND runs.finished_at IS NULL AND runs.job = excluded.job",
                 params![
@@ -53,8 +71,11 @@ impl State {
                     run.process.boot,
                     timeout,
                     RunState::Running,
-                    stored(Utc::now()),
+                    stored(at),
                     RunState::Pending,
+                    run.process.machine,
+                    run.process.namespace as i64,
+                    stored(Utc::now()),
                 ],
             )?;
             if changed == 0 {
@@ -84,9 +105,39 @@ impl State {
         })
     }
 
+    /// A run gives a sign of life.
+    pub fn beat(&self, run: &str) -> Result<Beat> {
+        self.write("cannot record a run's progress", Durable::Process, |t| {
+            let changed = t
+                .prepare_cached(
+                    "UPDATE runs SET beat_at = ?2 WHERE id = ?1 AND state = 'running' AND finished_at IS NULL",
+                )?
+                .execute(params![run, stored(Utc::now())])?;
+            if changed == 1 {
+                return Ok(Ok(Beat::Taken));
+            }
+            let ended: Option<String> = t
+                .prepare_cached(
+                    "SELECT message FROM runs WHERE id = ?1 AND finished_at IS NOT NULL",
+                )?
+                .query_row([run], |row| row.get(0))
+                .optional()?;
+            Ok(Ok(ended.map_or(Beat::Unknown, Beat::Ended)))
+        })
+    }
+
     /// The step that a run has come to: `survey`, `copy`, `publish`.
     pub fn set_step(&self, run: &str, step: &str) -> Result<()> {
-        self.write("cannot record a run's step", Durable::Process, |t| {
+        self.note_step(run, step, Durable::Process)
+    }
+
+    /// As [`Self::set_step`], for a step that must not be taken before it is recorded for good.
+    pub fn commit_step(&self, run: &str, step: &str) -> Result<()> {
+        self.note_step(run, step, Durable::Power)
+    }
+
+    fn note_step(&self, run: &str, step: &str, durable: Durable) -> Result<()> {
+        self.write("cannot record a run's step", durable, |t| {
             let changed = t
                 .prepare_cached("UPDATE runs SET step = ?2 WHERE id = ?1")?
                 .execute([run, step])?;
@@ -137,15 +188,32 @@ impl State {
     /// A run has ended; a task that was still running ended with it. False, and nothing is changed, if it had ended
     /// before: of two processes that find a dead run, one records it.
     pub fn finish(&self, run: &str, outcome: &Outcome) -> Result<bool> {
+        self.end(run, outcome, "finished_at IS NULL")
+    }
+
+    /// As [`Self::finish`], by the run itself, which knows best: what somebody else has recorded who took it for dead is
+    /// overwritten. False if there was such.
+    pub fn finish_own(&self, run: &str, outcome: &Outcome) -> Result<bool> {
+        if self.end(run, outcome, "finished_at IS NULL")? {
+            return Ok(true);
+        }
+        self.end(run, outcome, "finished_at IS NOT NULL")?;
+        Ok(false)
+    }
+
+    fn end(&self, run: &str, outcome: &Outcome, only: &str) -> Result<bool> {
         self.write("cannot record a run's end", Durable::Power, |t| {
             let number = match number(t, run)? {
                 Ok(number) => number,
                 Err(unknown) => return Ok(Err(unknown)),
             };
             let changed = t.execute(
-                "UPDATE runs SET state = ?2, message = ?3, errors = ?4, warnings = ?5, exit_code = ?6,
-                     finished_at = max(?7, started_at), pid = NULL, process_started = NULL, boot = NULL
-                 WHERE seq = ?1 AND finished_at IS NULL",
+                &format!(
+                    "UPDATE runs SET state = ?2, message = ?3, errors = ?4, warnings = ?5, exit_code = ?6,
+                         finished_at = max(?7, started_at), pid = NULL, process_started = NULL, boot = NULL,
+                         machine = NULL, pid_namespace = NULL
+                     WHERE seq = ?1 AND {only}"
+                ),
                 params![
                     number,
                     outcome.state,
@@ -314,11 +382,10 @@ impl State {
         })
     }
 
-    /// The runs of this host that have not ended although their process is gone, oldest first.
+    /// The runs that have not ended although their process is gone, oldest first.
     pub fn dead_runs(&self) -> Result<Vec<Run>> {
-        let host = host_name();
         let mut runs = self.unfinished()?;
-        runs.retain(|run| run.is_dead(&host));
+        runs.retain(Run::is_dead);
         Ok(runs)
     }
 }
@@ -338,11 +405,31 @@ pub(super) fn select(
          FROM tasks WHERE run = ?1 ORDER BY position",
     )?;
     for (number, run) in &mut runs {
+        if run.state == RunState::Running && run.finished_at.is_none() {
+            run.gone = is_gone(t, *number, run)?;
+        }
         run.tasks = tasks
             .query_map([*number], task)?
             .collect::<rusqlite::Result<_>>()?;
     }
     Ok(runs.into_iter().map(|(_, run)| run).collect())
+}
+
+fn is_gone(t: &Transaction<'_>, number: i64, run: &Run) -> rusqlite::Result<bool> {
+    let Some(process) = &run.process else {
+        return Ok(true);
+    };
+    let beat: Option<i64> = t
+        .prepare_cached("SELECT beat_at FROM runs WHERE seq = ?1")?
+        .query_row([number], |row| row.get(0))?;
+    let trace = Trace {
+        process,
+        host: &run.host,
+        lease: &presence::lease_of_run(&run.id),
+        since: run.started_at,
+        beat: beat.map(loaded),
+    };
+    Ok(trace.is_gone(t))
 }
 
 /// The number that a run's tasks and logs refer to it by.
@@ -382,11 +469,12 @@ fn run(row: &Row<'_>) -> rusqlite::Result<(i64, Run)> {
         exit_code: row.get("exit_code")?,
         cancelled_by: row.get("cancelled_by")?,
         tasks: Vec::new(),
+        gone: false,
     };
     Ok((row.get("seq")?, run))
 }
 
-/// A process mark from the columns `pid`, `process_started` and `boot`.
+/// A process mark from the columns `pid`, `process_started`, `boot`, `machine` and `pid_namespace`.
 pub(super) fn process(row: &Row<'_>) -> rusqlite::Result<Option<Process>> {
     let Some(pid) = row.get("pid")? else {
         return Ok(None);
@@ -395,6 +483,8 @@ pub(super) fn process(row: &Row<'_>) -> rusqlite::Result<Option<Process>> {
         pid,
         started: row.get::<_, Option<i64>>("process_started")?.unwrap_or(0) as u64,
         boot: row.get::<_, Option<String>>("boot")?.unwrap_or_default(),
+        machine: row.get::<_, Option<String>>("machine")?.unwrap_or_default(),
+        namespace: row.get::<_, Option<i64>>("pid_namespace")?.unwrap_or(0) as u64,
     }))
 }
 

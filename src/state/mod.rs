@@ -12,17 +12,21 @@ mod logs;
 mod open;
 mod overview;
 mod pauses;
+pub mod presence;
 mod prune;
 mod queue;
 mod run;
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use daemon::{Daemon, KnownJob};
+pub use history::Beat;
 pub use holds::Hold;
 pub use logs::LogLine;
 pub use overview::{JobOverview, Total};
@@ -31,7 +35,7 @@ pub use prune::Pruned;
 pub use queue::{Entry, Queued};
 pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb, apart};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// What the steps of a run begin with in which its live target is emptied and not loaded yet.
 pub const IN_PLACE: &str = "in place: ";
@@ -43,8 +47,33 @@ pub struct State {
 }
 
 struct Inner {
-    connection: Mutex<Connection>,
+    store: Mutex<Store>,
     file: PathBuf,
+    /// Whether a file that was taken away is made anew. Who only looks makes nothing.
+    makes: bool,
+    /// How often it was made anew, or found to be another one.
+    renewed: AtomicU64,
+}
+
+/// The open file.
+struct Store {
+    connection: Connection,
+    /// What tells it from one that has taken its place; `None`: it is in memory.
+    files: Option<open::Files>,
+}
+
+impl Deref for Store {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Store {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
 }
 
 /// How much of the machine's misfortune a change has to survive.
@@ -62,10 +91,58 @@ impl State {
         &self.inner.file
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    /// How often the file was removed or replaced under this handle, and opened anew since. What was known from the one
+    /// before may not be in it.
+    pub fn renewed(&self) -> u64 {
+        self.inner.renewed.load(Ordering::SeqCst)
+    }
+
+    /// Looks whether the file is still the one that is open, and opens what has taken its place.
+    pub fn look(&self) -> Result<()> {
+        self.with(|_| Ok(()))
+    }
+
+    /// Works on the file that has the name. SQLite itself would go on with one that was removed, and whatever is written there
+    /// is lost.
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        let mut store = self.connection();
+        let is_there = (store.files.as_ref()).is_none_or(|files| files.are_there(&self.inner.file));
+        if is_there {
+            return work(&mut store.connection);
+        }
+        self.renew(&mut store)?;
+        let outcome = work(&mut store.connection);
+        drop(store);
+        // Not under the lock: what is logged goes into the state store, too.
+        tracing::warn!(
+            file = %self.inner.file.display(),
+            "the state store was removed or replaced while it was in use: what was recorded before may be lost, and what comes is recorded in the new one"
+        );
+        outcome
+    }
+
+    fn renew(&self, store: &mut Store) -> Result<()> {
+        let file = &self.inner.file;
+        if !self.inner.makes {
+            return Err(Error::new(
+                Kind::State,
+                format!(
+                    "{} was removed or replaced while it was being read",
+                    file.display()
+                ),
+            )
+            .hint("run this again"));
+        }
+        let directory = file.parent().unwrap_or(file);
+        *store = open::anew(directory, store.files.as_ref())?;
+        self.inner.renewed.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Store> {
         // A panic elsewhere rolled its transaction back: the connection itself is sound.
         self.inner
-            .connection
+            .store
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,11 +152,12 @@ impl State {
         what: &str,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let mut connection = self.connection();
-        connection
-            .transaction()
-            .and_then(|transaction| work(&transaction))
-            .map_err(|error| open::error(&self.inner.file, what, error))
+        self.with(|connection| {
+            connection
+                .transaction()
+                .and_then(|transaction| work(&transaction))
+                .map_err(|error| open::error(&self.inner.file, what, error))
+        })
     }
 
     /// `work` may fail for reasons of its own; the change is then not made.
@@ -89,26 +167,27 @@ impl State {
         durable: Durable,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Result<T>>,
     ) -> Result<T> {
-        let mut connection = self.connection();
-        let change = || {
+        self.with(|connection| {
+            let change = |connection: &mut Connection| {
+                if matches!(durable, Durable::Power) {
+                    connection.pragma_update(None, "synchronous", "FULL")?;
+                }
+                // IMMEDIATE: a reader that becomes a writer half-way could not wait for another writer.
+                let transaction =
+                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let outcome = work(&transaction)?;
+                if outcome.is_ok() {
+                    transaction.commit()?;
+                }
+                Ok(outcome)
+            };
+            let outcome = change(connection);
             if matches!(durable, Durable::Power) {
-                connection.pragma_update(None, "synchronous", "FULL")?;
+                // Harmless where it fails: the connection then goes on syncing more than it has to.
+                let _ = connection.pragma_update(None, "synchronous", "NORMAL");
             }
-            // IMMEDIATE: a reader that becomes a writer half-way could not wait for another writer.
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let outcome = work(&transaction)?;
-            if outcome.is_ok() {
-                transaction.commit()?;
-            }
-            Ok(outcome)
-        };
-        let outcome = change();
-        if matches!(durable, Durable::Power) {
-            // Harmless where it fails: the connection then goes on syncing more than it has to.
-            let _ = connection.pragma_update(None, "synchronous", "NORMAL");
-        }
-        outcome.map_err(|error| open::error(&self.inner.file, what, error))?
+            outcome.map_err(|error| open::error(&self.inner.file, what, error))?
+        })
     }
 }
 

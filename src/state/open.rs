@@ -1,16 +1,17 @@
 //! Opening `state.db`: its directory, its version, and what SQLite's errors mean to an operator.
 
 use std::fmt::Write;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{Inner, State};
+use super::{Inner, State, Store};
 use crate::error::{Error, Kind, Result};
 
 /// How long a process waits for another one's change.
@@ -146,10 +147,23 @@ const MIGRATIONS: &[&str] = &[
     END;
     -- A job that is skipped for days must not make its last run hard to find.
     CREATE INDEX runs_of_job_begun ON runs (job, seq) WHERE state != 'skipped';
-", "
+",
+    "
     -- The point in time that a task's copy is of.
     ALTER TABLE tasks ADD COLUMN surveyed_at INTEGER;
-"];
+    ",
+    "
+    -- What a process id means something for, and when its process last gave a sign of life.
+    ALTER TABLE runs ADD COLUMN machine TEXT;
+    ALTER TABLE runs ADD COLUMN pid_namespace INTEGER;
+    ALTER TABLE runs ADD COLUMN beat_at INTEGER;
+    ALTER TABLE holds ADD COLUMN machine TEXT;
+    ALTER TABLE holds ADD COLUMN pid_namespace INTEGER;
+    ALTER TABLE holds ADD COLUMN beat_at INTEGER;
+    ALTER TABLE daemon ADD COLUMN machine TEXT;
+    ALTER TABLE daemon ADD COLUMN pid_namespace INTEGER;
+    ",
+];
 
 /// The version that this program writes.
 const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -157,18 +171,7 @@ const VERSION: u32 = MIGRATIONS.len() as u32;
 impl State {
     /// Opens `dir/state.db`; makes the directory and the file where they are missing, and brings an older version up to date.
     pub fn open(dir: &Path) -> Result<Self> {
-        let file = dir.join("state.db");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(dir)
-            .and_then(|()| make(dir, &file))
-            .map_err(|error| unusable(dir, error))?;
-        let mut connection =
-            connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| opening(&file, e))?;
-        write_ahead(&connection).map_err(|e| opening(&file, e))?;
-        migrate(&mut connection, &file)?;
-        Ok(Self::around(connection, &file))
+        Ok(Self::around(anew(dir, None)?, &dir.join("state.db"), true))
     }
 
     /// A state store that is gone with its process, for who has nothing to record.
@@ -176,7 +179,11 @@ impl State {
         let file = Path::new(":memory:");
         let mut connection = Connection::open_in_memory().map_err(|e| opening(file, e))?;
         migrate(&mut connection, file)?;
-        Ok(Self::around(connection, file))
+        let store = Store {
+            connection,
+            files: None,
+        };
+        Ok(Self::around(store, file, false))
     }
 
     /// As [`Self::open`] for those who only look: makes nothing (`None` where there is no history yet), and is content
@@ -191,7 +198,7 @@ impl State {
             Err(error) => return Err(unusable(dir, error)),
         }
         if OpenOptions::new().write(true).open(&file).is_ok() {
-            return Self::open(dir).map(Some);
+            return Ok(Some(Self::around(anew(dir, None)?, &file, false)));
         }
         let connection = read_only(&file).map_err(|e| opening(&file, e))?;
         let version = version(&connection).map_err(|e| opening(&file, e))?;
@@ -209,21 +216,102 @@ impl State {
             )
             .hint("run this once as the user that envsyncd runs as, or as root"));
         }
-        Ok(Some(Self::around(connection, &file)))
+        let store = Store {
+            files: Files::of(&file),
+            connection,
+        };
+        Ok(Some(Self::around(store, &file, false)))
     }
 
-    fn around(connection: Connection, file: &Path) -> Self {
+    fn around(store: Store, file: &Path, makes: bool) -> Self {
         Self {
             inner: Arc::new(Inner {
-                connection: Mutex::new(connection),
+                store: Mutex::new(store),
                 file: file.to_owned(),
+                makes,
+                renewed: AtomicU64::new(0),
             }),
         }
     }
 }
 
-/// SQLite would make it readable by all; `-wal` and `-shm` take after it.
-fn make(dir: &Path, file: &Path) -> io::Result<()> {
+/// Opens the file that there is, or makes one. `before` is what was open and was taken away.
+pub(super) fn anew(dir: &Path, before: Option<&Files>) -> Result<Store> {
+    let file = dir.join("state.db");
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(dir)
+        .and_then(|()| make(dir, &file, before))
+        .map_err(|error| unusable(dir, error))?;
+    let mut connection =
+        connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| opening(&file, e))?;
+    write_ahead(&connection).map_err(|e| opening(&file, e))?;
+    migrate(&mut connection, &file)?;
+    Ok(Store {
+        files: Files::of(&file),
+        connection,
+    })
+}
+
+/// What tells a database from another that has taken its name: devices and inodes.
+pub(super) struct Files {
+    database: (u64, u64),
+    /// Its write-ahead log, which is there as long as somebody has it open.
+    log: Option<(u64, u64)>,
+}
+
+impl Files {
+    fn of(file: &Path) -> Option<Self> {
+        Some(Self {
+            database: inode(file)?,
+            log: inode(&beside(file, "-wal")),
+        })
+    }
+
+    /// Whether the database still has its name.
+    pub(super) fn are_there(&self, file: &Path) -> bool {
+        inode(file) == Some(self.database)
+    }
+}
+
+fn inode(file: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// SQLite would make it readable by all; `-wal` and `-shm` take after it. Those of a database that was taken away from
+/// between them belong to no other: SQLite would play the log into the new one.
+fn make(dir: &Path, file: &Path, before: Option<&Files>) -> io::Result<()> {
+    let log = beside(file, "-wal");
+    let is_lost = || match inode(file) {
+        None => log.exists() || beside(file, "-shm").exists(),
+        Some(_) => before.is_some_and(|before| before.log.is_some() && before.log == inode(&log)),
+    };
+    if is_lost() {
+        // One at a time, so that nobody removes what another has begun anew.
+        let locked = File::open(dir)?;
+        fs2::FileExt::lock_exclusive(&locked)?;
+        if is_lost() {
+            for ending in ["-wal", "-shm"] {
+                match fs::remove_file(beside(file, ending)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        return create(dir, file);
+    }
+    create(dir, file)
+}
+
+fn create(dir: &Path, file: &Path) -> io::Result<()> {
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)

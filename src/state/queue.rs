@@ -41,14 +41,13 @@ pub enum Entry<'a> {
 impl State {
     /// Puts a run in the queue. `Kind::Busy` if the job has a run that waits or runs.
     pub fn ask(&self, run: &Queued<'_>) -> Result<()> {
-        let host = host_name();
         self.write("cannot ask for a run", Durable::Power, |t| {
             let unfinished = history::select(
                 t,
                 "WHERE finished_at IS NULL AND job = ?1 ORDER BY seq",
                 [run.job],
             )?;
-            if let Some(other) = unfinished.iter().find(|run| !run.is_dead(&host)) {
+            if let Some(other) = unfinished.iter().find(|run| !run.is_dead()) {
                 return Ok(Err(Error::new(
                     Kind::Busy,
                     format!(
@@ -61,7 +60,7 @@ impl State {
                     other.id
                 ))));
             }
-            insert(t, run, &host)?;
+            insert(t, run, &host_name())?;
             Ok(Ok(()))
         })
     }
@@ -200,7 +199,7 @@ mod tests {
         let state = State::in_memory().unwrap();
         state.ask(&queued("0199-1", "app")).unwrap();
         assert_eq!(run(&state, "0199-1").state, RunState::Pending);
-        assert!(!run(&state, "0199-1").is_dead(&host_name()), "it waits");
+        assert!(!run(&state, "0199-1").is_dead(), "it waits");
         begin(&state, "0199-1", "app").unwrap();
         let begun = run(&state, "0199-1");
         assert_eq!(begun.state, RunState::Running);
@@ -340,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_stopped_or_is_elsewhere_is_not_alive() {
+    fn a_daemon_that_stopped_or_is_silent_elsewhere_is_not_alive() {
         let state = State::in_memory().unwrap();
         assert!(state.daemon().unwrap().is_none());
         let mut daemon = crate::state::Daemon {
@@ -350,16 +349,25 @@ mod tests {
             since: Utc::now(),
             seen_at: Utc::now(),
             problem: String::new(),
+            leased: false,
         };
         let alive = |daemon: &crate::state::Daemon| {
             state.set_daemon(daemon).unwrap();
             state.daemon().unwrap().unwrap().is_alive()
         };
         assert!(alive(&daemon));
-        daemon.host = "elsewhere".to_owned();
+        daemon.host = "renamed".to_owned();
+        assert!(alive(&daemon), "a name says nothing");
+        // In another container: it is there as long as it says so.
+        daemon.process = Some(Process {
+            namespace: 1,
+            ..Process::own()
+        });
+        assert!(alive(&daemon));
+        daemon.seen_at = Utc::now() - Duration::minutes(3);
         assert!(!alive(&daemon));
-        daemon.host = host_name();
         daemon.process = None;
+        daemon.seen_at = Utc::now();
         assert!(!alive(&daemon));
     }
 }

@@ -218,6 +218,8 @@ pub struct Run {
     pub cancelled_by: Option<String>,
     /// Its tasks, in the job's order.
     pub tasks: Vec<TaskRow>,
+    /// Whether its process was gone when this was read.
+    pub(super) gone: bool,
 }
 
 /// How far points in time lie apart; `None` where there are not two of them.
@@ -248,12 +250,14 @@ impl Run {
             .unwrap_or_default()
     }
 
-    /// Whether it says that it runs while its process, on this `host`, is gone.
-    pub fn is_dead(&self, host: &str) -> bool {
-        self.state == RunState::Running
-            && self.finished_at.is_none()
-            && self.host == host
-            && !self.process.as_ref().is_some_and(Process::is_alive)
+    /// Whether it says that it runs while its process was gone when this was read.
+    pub fn is_dead(&self) -> bool {
+        self.state == RunState::Running && self.finished_at.is_none() && self.gone
+    }
+
+    /// Whether its process, dead or alive, is one that can be seen from here.
+    pub fn is_here(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_here)
     }
 
     /// 0 to 100, over all tasks.

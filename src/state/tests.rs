@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::error::Kind;
+use crate::guard::lease::Lease;
 use crate::guard::process::{Process, host_name};
 
 fn store() -> (TempDir, State) {
@@ -256,8 +257,8 @@ fn a_rollback_is_neither_a_success_nor_a_failure_of_the_copy() {
 }
 
 #[test]
-fn a_run_whose_process_was_killed_is_dead_and_one_of_a_living_process_or_another_host_is_not() {
-    let (_dir, state) = store();
+fn a_run_whose_process_was_killed_is_dead_and_one_that_lives_here_or_elsewhere_is_not() {
+    let (dir, state) = store();
     let (child, process) = sleeper();
     begin(&state, "living", "app", &Process::own());
     begin(&state, "killed", "app", &process);
@@ -271,8 +272,11 @@ fn a_run_whose_process_was_killed_is_dead_and_one_of_a_living_process_or_another
             to: "staging",
             trigger: Trigger::Manual,
             by: "",
-            host: "another.host.example",
-            process: &process,
+            host: &host_name(),
+            process: &Process {
+                namespace: 1,
+                ..process.clone()
+            },
             timeout: None,
             tasks: &[],
         })
@@ -291,6 +295,93 @@ fn a_run_whose_process_was_killed_is_dead_and_one_of_a_living_process_or_another
     end(&state, "killed", RunState::Failed);
     assert!(dead().is_empty());
     assert_eq!(state.unfinished().unwrap().len(), 2);
+    // In another container, under whatever name: it lives as long as it says so, or has its lease.
+    assert_eq!(state.beat("elsewhere").unwrap(), Beat::Taken);
+    let silent =
+        "UPDATE runs SET host = 'renamed', beat_at = beat_at - 121000000 WHERE id = 'elsewhere'";
+    state.connection().execute(silent, []).unwrap();
+    let lease = Lease::take(dir.path(), &presence::lease_of_run("elsewhere")).unwrap();
+    assert!(dead().is_empty());
+    drop(lease);
+    assert_eq!(dead(), ["elsewhere"]);
+    assert_eq!(state.beat("elsewhere").unwrap(), Beat::Taken);
+    assert!(dead().is_empty());
+}
+
+#[test]
+fn a_run_that_was_taken_for_dead_records_its_own_end_all_the_same() {
+    let (_dir, state) = store();
+    begin(&state, "0199-a", "app", &Process::own());
+    end(&state, "0199-a", RunState::Failed);
+    assert_eq!(
+        state.beat("0199-a").unwrap(),
+        Beat::Ended("the disk is full".to_owned())
+    );
+    let outcome = Outcome {
+        state: RunState::Succeeded,
+        message: String::new(),
+        errors: 0,
+        warnings: 1,
+        exit_code: 0,
+    };
+    assert!(!state.finish_own("0199-a", &outcome).unwrap());
+    let run = state.run("0199-a").unwrap().unwrap();
+    assert_eq!((run.state, run.message.as_str()), (RunState::Succeeded, ""));
+    assert_eq!(state.beat("0199-b").unwrap(), Beat::Unknown);
+}
+
+#[test]
+fn a_store_that_is_taken_away_is_made_anew_by_who_works_and_missed_by_who_looks() {
+    for what in ["state.db", "state.db*", "directory"] {
+        let (dir, state) = store();
+        begin(&state, "0199-a", "app", &Process::own());
+        let reader = State::open_if_there(dir.path()).unwrap().unwrap();
+        assert_eq!(reader.unfinished().unwrap().len(), 1);
+        match what {
+            "directory" => std::fs::remove_dir_all(dir.path()).unwrap(),
+            "state.db" => std::fs::remove_file(dir.path().join("state.db")).unwrap(),
+            _ => ["", "-wal", "-shm"].iter().for_each(|ending| {
+                std::fs::remove_file(dir.path().join(format!("state.db{ending}"))).unwrap();
+            }),
+        }
+        let error = reader.unfinished().unwrap_err();
+        assert!(error.to_string().contains("removed"), "{error}");
+        assert_eq!(state.renewed(), 0);
+        assert_eq!(state.beat("0199-a").unwrap(), Beat::Unknown, "{what}");
+        assert_eq!(state.renewed(), 1);
+        begin(&state, "0199-a", "app", &Process::own());
+        // It is where others find it, and whole.
+        let other = State::open(dir.path()).unwrap();
+        assert_eq!(other.beat("0199-a").unwrap(), Beat::Taken, "{what}");
+        drop(reader);
+        assert!(end(&other, "0199-a", RunState::Succeeded));
+        let run = state.run("0199-a").unwrap().unwrap();
+        assert_eq!(run.state, RunState::Succeeded, "{what}");
+        let whole: String = state
+            .connection()
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(whole, "ok");
+        assert_eq!(state.renewed(), 1);
+    }
+}
+
+#[test]
+fn a_store_that_is_replaced_by_another_is_that_one_without_the_log_of_the_first() {
+    let (dir, state) = store();
+    begin(&state, "0199-a", "app", &Process::own());
+    let (kept, other) = store();
+    begin(&other, "0199-b", "web", &Process::own());
+    drop(other);
+    std::fs::rename(kept.path().join("state.db"), dir.path().join("state.db")).unwrap();
+    let jobs: Vec<String> = state
+        .unfinished()
+        .unwrap()
+        .into_iter()
+        .map(|run| run.job)
+        .collect();
+    assert_eq!(jobs, ["web"]);
+    assert_eq!(State::open(dir.path()).unwrap().jobs().unwrap(), ["web"]);
 }
 
 #[test]

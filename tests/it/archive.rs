@@ -15,6 +15,7 @@ mod snapshots;
 mod through_s3;
 mod versions;
 mod words;
+mod writers;
 
 use std::fs;
 use std::path::{Path, PathBuf};

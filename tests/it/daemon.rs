@@ -5,9 +5,11 @@ mod clocks;
 mod control;
 mod ending;
 mod files;
+mod hosts;
 mod machine;
 mod notify;
 mod queue;
+mod renewal;
 mod supervision;
 
 use std::path::Path;

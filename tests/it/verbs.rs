@@ -233,6 +233,7 @@ fn daemon(process: Option<Process>) -> Daemon {
         since: Utc::now(),
         seen_at: Utc::now(),
         problem: String::new(),
+        leased: false,
     }
 }
 

@@ -77,6 +77,36 @@ impl Directory {
         self.blocking(|root| Ok(root.open()?.is_some())).await
     }
 
+    /// The directory's path.
+    pub(super) fn path(&self) -> String {
+        self.root.0.to_string_lossy().into_owned()
+    }
+
+    /// The time that the file system gives to a file which is written now: of a network's, that is its server's.
+    pub(super) async fn now(&self) -> Result<DateTime<Utc>> {
+        self.blocking(|root| {
+            let Some(folder) = root.open()? else {
+                return Ok(Utc::now());
+            };
+            let name = format!(".clock.{}{PARTIAL}", uuid::Uuid::now_v7().simple());
+            let flags = OFlag::O_WRONLY
+                | OFlag::O_CREAT
+                | OFlag::O_EXCL
+                | OFlag::O_NOFOLLOW
+                | OFlag::O_CLOEXEC;
+            // Who may only read goes by his own clock.
+            let Ok(file) = openat(&folder, name.as_str(), flags, FILE_MODE) else {
+                return Ok(Utc::now());
+            };
+            let written = File::from(file).metadata();
+            let _ = unlinkat(&folder, name.as_str(), UnlinkatFlags::NoRemoveDir);
+            Ok(written
+                .and_then(|written| written.modified())
+                .map_or_else(|_| Utc::now(), DateTime::from))
+        })
+        .await
+    }
+
     pub(super) async fn folders(&self) -> Result<Vec<String>> {
         self.blocking(|root| {
             let Some(folder) = root.open()? else {
@@ -137,7 +167,7 @@ impl Directory {
                     return Ok(Vec::new());
                 };
                 let mut names = root.names(&folder, "")?;
-                names.retain(|name| is_partial(name));
+                names.retain(|name| is_partial(name) && !is_locked(&folder, name));
                 Ok(names)
             })
             .await?;
@@ -219,6 +249,9 @@ impl Directory {
                 | OFlag::O_CLOEXEC;
             let file = openat(&place, partial.as_str(), flags, FILE_MODE)
                 .map_err(|errno| root.failed(errno, &path, "written"))?;
+            let file = File::from(file);
+            // Shows that somebody is at it, also to who cannot see our process. Where there are no locks, nobody can tell.
+            let _ = fs2::FileExt::try_lock_exclusive(&file);
             Ok(Upload {
                 shown: root.shown(&path),
                 name: name.to_owned(),
@@ -227,7 +260,7 @@ impl Directory {
                     name: Some(partial),
                 },
                 working,
-                file: Arc::new(File::from(file)),
+                file: Arc::new(file),
                 gathered: BytesMut::new(),
                 length: 0,
             })
@@ -334,6 +367,17 @@ fn object(path: &str, metadata: &std::fs::Metadata) -> Object {
 
 fn is_partial(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(PARTIAL)
+}
+
+/// Whether somebody is writing a file.
+fn is_locked(folder: &OwnedFd, name: &str) -> bool {
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let Ok(file) = openat(folder, name, flags, Mode::empty()) else {
+        return false;
+    };
+    let contended = fs2::lock_contended_error().raw_os_error();
+    fs2::FileExt::try_lock_exclusive(&File::from(file))
+        .is_err_and(|error| error.raw_os_error() == contended)
 }
 
 /// The name that a file will have, of the one that it has while it is written.

@@ -4,7 +4,7 @@
 use bytes::{Buf as _, Bytes};
 use chrono::{DateTime, Utc};
 use object_store::aws::AwsAuthorizer;
-use object_store::client::{HttpError, HttpRequest, HttpRequestBody};
+use object_store::client::{HttpError, HttpRequest, HttpRequestBody, HttpResponse};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -147,13 +147,36 @@ pub(super) async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, F
     }
 }
 
-async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, Failed> {
-    let impossible = |text: String| Failed {
+/// When the server says that it has answered, by its own clock (RFC 9110, 6.6.1); `None`: it does not say so.
+pub(super) async fn date(s3: &S3, prefix: &str) -> Result<Option<DateTime<Utc>>, Failed> {
+    let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", prefix)];
+    let response = send(s3, &query).await?;
+    let said = response.headers().get(http::header::DATE);
+    let said = said.and_then(|said| DateTime::parse_from_rfc2822(said.to_str().ok()?).ok());
+    Ok(said.map(|said| said.with_timezone(&Utc)))
+}
+
+fn impossible(text: String) -> Failed {
+    Failed {
         trouble: Trouble::Impossible(text),
         tries: 1,
         waited: std::time::Duration::ZERO,
         for_keys: false,
-    };
+    }
+}
+
+async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, Failed> {
+    let response = send(s3, query).await?;
+    let body: Result<Bytes, HttpError> = response.into_body().bytes().await;
+    let body = body.map_err(|error| impossible(error.to_string()))?;
+    quick_xml::de::from_reader(body.reader()).map_err(|_| {
+        impossible(
+            "its answer is no list: what answers does not seem to be an S3 server".to_owned(),
+        )
+    })
+}
+
+async fn send(s3: &S3, query: &[(&str, &str)]) -> Result<HttpResponse, Failed> {
     let mut url = format!("{}/", s3.bucket_url);
     for (number, (name, value)) in query.iter().enumerate() {
         url.push(if number == 0 { '?' } else { '&' });
@@ -175,14 +198,7 @@ async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, 
     AwsAuthorizer::new(&credential, "s3", &s3.region)
         .try_authorize(&mut request, None)
         .map_err(unsigned)?;
-    let response = s3.transport.ask(request).await?;
-    let body: Result<Bytes, HttpError> = response.into_body().bytes().await;
-    let body = body.map_err(|error| impossible(error.to_string()))?;
-    quick_xml::de::from_reader(body.reader()).map_err(|_| {
-        impossible(
-            "its answer is no list: what answers does not seem to be an S3 server".to_owned(),
-        )
-    })
+    s3.transport.ask(request).await
 }
 
 /// RFC 3986's unreserved characters stay.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
@@ -105,6 +106,18 @@ impl S3 {
 
     pub(super) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Its prefix.
+    pub(super) fn path(&self) -> String {
+        self.prefix.clone()
+    }
+
+    /// The time that the server says it is.
+    pub(super) async fn now(&self) -> Result<DateTime<Utc>> {
+        let said = listing::date(self, &self.prefix).await;
+        let said = said.map_err(|failed| self.whom().failed(&Doing::List, &failed))?;
+        Ok(said.unwrap_or_else(Utc::now))
     }
 
     /// The key of what has this path.

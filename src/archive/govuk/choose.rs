@@ -58,10 +58,16 @@ impl Dumps {
         let files = self.bucket.files().await?;
         let mut latest = HashMap::new();
         for file in &files {
-            if let Some(database) = name::pointed(&file.path)
-                && let Some(name) = self.pointed(database, &files).await?
-            {
-                latest.insert(database.to_owned(), name);
+            let Some(database) = name::pointed(&file.path) else {
+                continue;
+            };
+            match self.pointed(database, &files).await {
+                Ok(name) => latest.extend(name.map(|name| (database.to_owned(), name))),
+                // A pull says so; a list shows what there is.
+                Err(error) if matches!(error.kind(), Kind::Verify | Kind::Absent) => {
+                    tracing::warn!(%error, "what points at a dump is wrong");
+                }
+                Err(error) => return Err(error),
             }
         }
         let mut dumps: Vec<Dump> = files
@@ -123,16 +129,8 @@ impl Dumps {
                         "there is a newer dump than the one that is pointed at: its writing may have failed"
                     );
                 }
-                let Some(file) = files.iter().find(|file| file.path == pointed) else {
-                    return Err(Error::new(
-                        Kind::Absent,
-                        format!(
-                            "{} names {pointed}, which is not in {place}",
-                            name::pointer(database)
-                        ),
-                    )
-                    .hint("take another one with `snapshot` or `at`, and see who has removed it"));
-                };
+                let file = files.iter().find(|file| file.path == pointed);
+                let file = file.ok_or_else(|| none(database, place, &files))?;
                 Ok(dump(Name::parse(&pointed), file))
             }
         }
@@ -143,29 +141,52 @@ impl Dumps {
         self.bucket.read(&dump.name, 0).await
     }
 
-    /// The file that is pointed at, by its last part: what is in front of it is the host's name.
+    /// The dump that is pointed at: a file directly here, of this very database. The pointer may say in front where "here" is,
+    /// as the chart does: the path of the prefix in the bucket.
     async fn pointed(&self, database: &str, files: &[Object]) -> Result<Option<String>> {
         let pointer = name::pointer(database);
         let Some(file) = files.iter().find(|file| file.path == pointer) else {
             return Ok(None);
         };
-        let wrong = || {
-            Error::new(
-                Kind::Verify,
-                format!("{pointer} in {} names no file", self.bucket.place()),
+        let place = self.bucket.place();
+        let wrong = |what: &str| {
+            Error::new(Kind::Verify, format!("{pointer} in {place} {what}")).hint(
+                "write the last good dump's name into it, or remove it: then the newest is taken",
             )
-            .hint("write the last good dump's name into it, or remove it: then the newest is taken")
         };
         if file.size > LONGEST_POINTER {
-            return Err(wrong());
+            return Err(wrong("names no file"));
         }
         let Some(content) = self.bucket.get(&pointer).await? else {
             return Ok(None);
         };
-        let text = std::str::from_utf8(&content).map_err(|_| wrong())?.trim();
-        let name = text.rsplit('/').next().unwrap_or_default();
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(wrong());
+        let text = std::str::from_utf8(&content).map_err(|_| wrong("names no file"))?;
+        let text = text.trim();
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err(wrong("names no file"));
+        }
+        let (path, name) = match text.rsplit_once('/') {
+            Some((path, name)) => (Some(path), name),
+            None => (None, text),
+        };
+        if let Some(path) = path.filter(|path| !self.bucket.lies_in(path)) {
+            return Err(wrong(&format!(
+                "names a file in {path}, which is elsewhere"
+            )));
+        }
+        match Name::parse(name) {
+            Some(dump) if dump.database == database => {}
+            Some(dump) => {
+                let what = format!("names {name}, which is a dump of {}", dump.database);
+                return Err(wrong(&what));
+            }
+            None => {
+                let what = format!("names {name}, which is no dump of {database}");
+                return Err(wrong(&what));
+            }
+        }
+        if files.iter().all(|file| file.path != name) {
+            return Err(wrong(&format!("names {name}, which is not there")).with_kind(Kind::Absent));
         }
         Ok(Some(name.to_owned()))
     }

@@ -156,7 +156,7 @@ impl store::Target for Target {
         self.bucket
             .clear_interrupted(&move |file, is_here| {
                 Name::parse(file).is_some_and(|name| {
-                    // Of what lies on this host's own disk, the lock says that nobody is at it.
+                    // In a directory, a lock says whether somebody is at it.
                     name.database == database && (is_here || name.at < before)
                 })
             })

@@ -43,15 +43,53 @@ struct Note<'n> {
 }
 
 /// A snapshot that is being read. Dropped, its mark stays until it is old.
-pub struct Mark {
+pub struct Mark(Kept);
+
+/// An object that is written anew from time to time. Dropped, it stays, and grows old.
+pub(super) struct Kept {
     stop: CancellationToken,
     keeper: JoinHandle<()>,
 }
 
-impl Drop for Mark {
+impl Drop for Kept {
     fn drop(&mut self) {
         self.keeper.abort();
     }
+}
+
+impl Kept {
+    /// Writes it so often, from now on or, if it was written just now, from the next time on.
+    pub(super) fn start(bucket: &Bucket, path: String, content: Bytes, how: Keeping) -> Self {
+        let stop = CancellationToken::new();
+        let keeper = keep(bucket.clone(), path, content, how, stop.clone());
+        Self {
+            stop,
+            keeper: tokio::spawn(keeper),
+        }
+    }
+
+    /// Ends it, and takes away what there is if that was asked for. From then on nothing is written.
+    pub(super) async fn end(mut self) {
+        self.stop.cancel();
+        if tokio::time::timeout(PATIENCE, &mut self.keeper)
+            .await
+            .is_err()
+        {
+            tracing::debug!("a mark stays until it is old: the archive does not answer");
+        }
+    }
+}
+
+/// How an object is kept fresh.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping {
+    pub(super) every: Duration,
+    /// How soon it is tried again where that did not work.
+    pub(super) again: Duration,
+    /// Whether it is there already.
+    pub(super) there: bool,
+    /// Whether it goes at the end.
+    pub(super) goes: bool,
 }
 
 impl Mark {
@@ -69,49 +107,47 @@ impl Mark {
         let note = serde_json::to_vec(&note).map_err(|error| {
             Error::new(Kind::Internal, "a reader's mark cannot be written").because(error)
         })?;
-        let stop = CancellationToken::new();
-        let keeper = keep(
-            bucket.clone(),
-            mark(snapshot, reader.short()),
-            note.into(),
-            stop.clone(),
-        );
-        Ok(Self {
-            stop,
-            keeper: tokio::spawn(keeper),
-        })
+        let how = Keeping {
+            every: FRESHENED,
+            again: FRESHENED,
+            there: false,
+            goes: true,
+        };
+        let path = mark(snapshot, reader.short());
+        Ok(Self(Kept::start(bucket, path, note.into(), how)))
     }
 
     /// Takes it away.
-    pub async fn remove(mut self) {
-        self.stop.cancel();
-        if tokio::time::timeout(PATIENCE, &mut self.keeper)
-            .await
-            .is_err()
-        {
-            tracing::debug!("a reader's mark stays until it is old: the archive does not answer");
-        }
+    pub async fn remove(self) {
+        self.0.end().await;
     }
 }
 
-async fn keep(bucket: Bucket, path: String, note: Bytes, stop: CancellationToken) {
-    let mut there = false;
+async fn keep(bucket: Bucket, path: String, note: Bytes, how: Keeping, stop: CancellationToken) {
+    let mut there = how.there;
+    let mut pause = if there { how.every } else { Duration::ZERO };
     loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = how.every;
         match bucket.put(&path, note.clone()).await {
             Ok(()) => there = true,
-            Err(error) if there => tracing::debug!(%error, "the reader's mark is not renewed"),
+            Err(error) if there => {
+                tracing::debug!(%error, path, "the mark is not renewed");
+                pause = how.again;
+            }
             Err(error) => {
                 tracing::debug!(%error, "the snapshot is not marked as being read: a prune would not wait");
                 return;
             }
         }
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(FRESHENED) => {}
-        }
     }
-    if let Err(error) = bucket.delete(vec![path]).await {
-        tracing::debug!(%error, "the reader's mark stays until it is old");
+    if how.goes
+        && let Err(error) = bucket.delete(vec![path]).await
+    {
+        tracing::debug!(%error, "the mark stays until it is old");
     }
 }
 
@@ -143,9 +179,10 @@ impl Marks {
 
 impl Snapshots {
     /// Who reads what. Who may not see it does not know, as if nobody did.
-    pub(super) async fn marks(&self, now: DateTime<Utc>) -> Result<Marks> {
+    pub(super) async fn marks(&self) -> Result<Marks> {
         match self.bucket.list(READING).await {
-            Ok(objects) => Ok(Marks::of(objects, now)),
+            Ok(objects) if objects.is_empty() => Ok(Marks::default()),
+            Ok(objects) => Ok(Marks::of(objects, self.bucket.now().await?)),
             Err(error) if error.kind() == Kind::Permission => {
                 tracing::debug!(%error, "it cannot be seen who reads a snapshot");
                 Ok(Marks::default())
@@ -155,8 +192,8 @@ impl Snapshots {
     }
 
     /// Removes the marks of those who died.
-    pub(super) async fn sweep_marks(&self, now: DateTime<Utc>) -> Result<()> {
-        let old = self.marks(now).await?.old;
+    pub(super) async fn sweep_marks(&self) -> Result<()> {
+        let old = self.marks().await?.old;
         if old.is_empty() {
             return Ok(());
         }
@@ -167,6 +204,39 @@ impl Snapshots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::job::Endpoint;
+
+    #[tokio::test]
+    async fn what_is_kept_fresh_is_written_anew_until_that_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint {
+            name: None,
+            url: format!("file://{}", directory.path().display()),
+            password: None,
+            archive: None,
+        };
+        let lookup: crate::store::Lookup = std::sync::Arc::new(|_| None);
+        let bucket = Bucket::open(&endpoint, &lookup).await.unwrap();
+        let how = Keeping {
+            every: Duration::from_millis(10),
+            again: Duration::from_millis(10),
+            there: true,
+            goes: false,
+        };
+        let kept = Kept::start(&bucket, "a/writer.json".to_owned(), "{}".into(), how);
+        let file = directory.path().join("a/writer.json");
+        for _ in 0..3 {
+            while !file.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // Whatever becomes of it.
+            let _ = std::fs::remove_file(&file);
+        }
+        kept.end().await;
+        let _ = std::fs::remove_file(&file);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!file.exists());
+    }
 
     #[test]
     fn only_a_fresh_mark_says_that_somebody_reads() {

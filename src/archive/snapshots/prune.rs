@@ -1,20 +1,29 @@
 //! What goes: snapshots that retention lets go, and what runs that died have left.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Lineage, Listing, Snapshot, Snapshots, State, Unfinished, WriterNote};
+use super::{Lineage, Listing, Snapshot, Snapshots, State, Unfinished};
 use crate::archive::layout::{MAC, MANIFEST, Name, WRITER, is_own};
 use crate::archive::retention::{Candidate, Reason, Verdict, judge};
 use crate::config::archive::Retention;
 use crate::error::Result;
+use crate::process::Sight;
 use crate::store::Claim;
 
-/// A folder without a manifest that nothing has been added to for so long is not being written any more, whoever did. Long
-/// enough for clocks that disagree.
+/// A folder without a manifest whose writer says that he lives, and has not done so for so long, nor added anything, is not being
+/// written any more. He does so every minute; a server that was away for a while is no reason to take him for dead.
+const SILENT: TimeDelta = TimeDelta::hours(1);
+
+/// As long for the folder of an older envsyncd, which does not say that it lives.
 const QUIET: TimeDelta = TimeDelta::hours(24);
 
 /// So long after a folder was begun it has a first object, if its run is alive.
 const MOMENT: TimeDelta = TimeDelta::minutes(1);
+
+/// And so long by our own clock, whatever anybody else's says.
+const FIRST: Duration = Duration::from_secs(2);
 
 /// What a prune would do.
 #[derive(Debug)]
@@ -28,8 +37,10 @@ pub struct Plan {
 /// Why nobody writes a folder any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
-    /// Its run was one of this machine's, and is gone.
+    /// Its run's process was one that can be seen from here, and is gone.
     Dead,
+    /// Its run has given no sign of life for an hour.
+    Silent,
     /// Nothing was added to it for a day.
     Quiet,
 }
@@ -49,31 +60,38 @@ impl std::fmt::Display for Abandoned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Dead => "its run is gone",
+            Self::Silent => "its run has given no sign of life for an hour",
             Self::Quiet => "nothing was added to it for a day",
         })
     }
 }
 
 impl Snapshots {
-    /// Says what of a lineage goes by `retention`, and what of its job's folders nobody writes any more. `host` is this
-    /// machine, and `alive` whether a writer on it still runs; in doubt it does.
+    /// Says what of a lineage goes by `retention`, and what of its job's folders nobody writes any more.
     pub async fn plan(
         &self,
         lineage: &Lineage,
         retention: &Retention,
-        host: &str,
-        alive: &(dyn Fn(&WriterNote) -> bool + Sync),
         now: DateTime<Utc>,
     ) -> Result<Plan> {
         let listing = self.list().await?;
-        let mut plan = decide(listing, lineage, retention, host, alive, now);
-        let read = self.marks(now).await?.fresh;
+        let clock = self.clock(&listing.unfinished).await?;
+        let mut plan = decide(listing, lineage, retention, now, clock);
+        let read = self.marks().await?.fresh;
         for (snapshot, verdict) in &mut plan.snapshots {
             if verdict.goes() && read.contains(&snapshot.name) {
                 *verdict = Verdict::Stays(vec![Reason::Read]);
             }
         }
         Ok(plan)
+    }
+
+    /// What time it is by the clock that folders are judged by: the archive's own.
+    async fn clock(&self, unfinished: &[Unfinished]) -> Result<DateTime<Utc>> {
+        if unfinished.is_empty() {
+            return Ok(Utc::now());
+        }
+        self.bucket.now().await
     }
 
     /// Removes what a plan lets go, unless somebody has begun to read it since. A snapshot's manifest goes first, so that one that is cut short leaves no snapshot but
@@ -86,7 +104,7 @@ impl Snapshots {
                 continue;
             }
             let name = &snapshot.name;
-            if self.marks(Utc::now()).await?.fresh.contains(name) {
+            if self.marks().await?.fresh.contains(name) {
                 tracing::info!(snapshot = %name, "somebody is reading it: the next prune removes it");
                 continue;
             }
@@ -97,47 +115,54 @@ impl Snapshots {
             if abandoned.is_none() {
                 continue;
             }
-            // It was none when the plan was made; a writer that was taken for dead may have finished it.
+            // It was so when the plan was made; a writer that was taken for dead may have come back, and finished it.
             let name = &folder.name;
-            if self
-                .bucket
-                .get(&format!("{name}/{MANIFEST}"))
-                .await?
-                .is_none()
+            if self.is_abandoned(name).await?
+                && let Some(size) = self.clear(name).await?
             {
-                if let Some(size) = self.clear(name).await? {
-                    pruned.size += size;
-                    pruned.leftovers.push(name.clone());
-                }
+                pruned.size += size;
+                pruned.leftovers.push(name.clone());
             }
         }
-        self.sweep_marks(Utc::now()).await?;
+        self.sweep_marks().await?;
         Ok(pruned)
     }
 
-    /// Under the lock that lets one run of a job at a time run on a machine: removes what its dead runs left unfinished, and
-    /// what nothing was added to for a day. Returns the names of what was removed.
-    pub async fn sweep(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Vec<String>> {
+    /// Whether a folder has no manifest, and nobody writes it any more.
+    async fn is_abandoned(&self, name: &Name) -> Result<bool> {
+        let manifest = format!("{name}/{MANIFEST}");
+        if self.bucket.get(&manifest).await?.is_some() {
+            return Ok(false);
+        }
+        let Some(folder) = self.unfinished(name.clone()).await? else {
+            return self.is_empty_for_good(name).await;
+        };
+        let now = self.clock(std::slice::from_ref(&folder)).await?;
+        let abandoned = abandoned(&folder, now).is_some();
+        // Between the two questions it may have been finished, and its note be gone with that.
+        Ok(abandoned && self.bucket.get(&manifest).await?.is_none())
+    }
+
+    /// Whether a folder has not even a file that says who writes it: that is a moment's work.
+    async fn is_empty_for_good(&self, name: &Name) -> Result<bool> {
+        if self.bucket.now().await? - name.at <= MOMENT {
+            return Ok(false);
+        }
+        // Its name has the time of a clock that may be wrong.
+        tokio::time::sleep(FIRST).await;
+        Ok(self.unfinished(name.clone()).await?.is_none())
+    }
+
+    /// Removes what runs of a job left unfinished that are dead. Returns the names of what was removed.
+    pub async fn sweep(&self, claim: &Claim) -> Result<Vec<String>> {
         let mut swept = Vec::new();
         for name in self.names().await? {
-            let manifest = format!("{name}/{MANIFEST}");
-            if name.job != claim.job
-                || name.id == claim.short()
-                || self.bucket.get(&manifest).await?.is_some()
-            {
-                continue;
-            }
-            // Whoever wrote it here would have the lock.
-            let left = match self.unfinished(name.clone()).await? {
-                Some(folder) => abandoned(&folder, &claim.host, &|_| false, now).is_some(),
-                // Not even who writes it: that is a moment's work.
-                None => now - name.at > MOMENT,
-            };
-            if left && self.clear(&name).await?.is_some() {
+            let other = name.job == claim.job && name.id != claim.short();
+            if other && self.is_abandoned(&name).await? && self.clear(&name).await?.is_some() {
                 swept.push(name.to_string());
             }
         }
-        self.sweep_marks(now).await?;
+        self.sweep_marks().await?;
         Ok(swept)
     }
 
@@ -191,9 +216,8 @@ fn decide(
     listing: Listing,
     lineage: &Lineage,
     retention: &Retention,
-    host: &str,
-    alive: &(dyn Fn(&WriterNote) -> bool + Sync),
     now: DateTime<Utc>,
+    clock: DateTime<Utc>,
 ) -> Plan {
     let snapshots: Vec<Snapshot> = listing
         .snapshots
@@ -223,7 +247,7 @@ fn decide(
         .into_iter()
         .filter(|folder| folder.name.job == lineage.job)
         .map(|folder| {
-            let abandoned = abandoned(&folder, host, alive, now);
+            let abandoned = abandoned(&folder, clock);
             (folder, abandoned)
         })
         .collect();
@@ -233,19 +257,31 @@ fn decide(
     }
 }
 
-/// Whether nobody writes a folder any more, and why.
-fn abandoned(
+/// Whether nobody writes a folder any more, and why. `now` is of the clock that its objects have their times of.
+fn abandoned(folder: &Unfinished, now: DateTime<Utc>) -> Option<Abandoned> {
+    let sight = folder.writer.as_ref().map(super::WriterNote::look);
+    judge_writer(folder, sight, now)
+}
+
+fn judge_writer(
     folder: &Unfinished,
-    host: &str,
-    alive: &(dyn Fn(&WriterNote) -> bool + Sync),
+    sight: Option<Sight>,
     now: DateTime<Utc>,
 ) -> Option<Abandoned> {
-    match &folder.writer {
-        // Of our own runs we know.
-        Some(writer) if writer.host == host => (!alive(writer)).then_some(Abandoned::Dead),
-        _ => {
-            let newest = folder.newest.unwrap_or(folder.name.at);
-            (now - newest > QUIET).then_some(Abandoned::Quiet)
+    let quiet = now - folder.newest.unwrap_or(folder.name.at);
+    match sight {
+        Some(Sight::Alive) => None,
+        Some(Sight::Gone) => Some(Abandoned::Dead),
+        Some(Sight::Unseen) | None => {
+            let renewed = folder
+                .writer
+                .as_ref()
+                .and_then(|it| it.renewed_every_seconds);
+            if renewed.is_some() {
+                (quiet > SILENT).then_some(Abandoned::Silent)
+            } else {
+                (quiet > QUIET).then_some(Abandoned::Quiet)
+            }
         }
     }
 }
@@ -253,41 +289,82 @@ fn abandoned(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::snapshots::WriterNote;
+    use crate::process::{Process, host_name};
 
-    fn unfinished(host: Option<&str>, newest: &str) -> Unfinished {
+    fn unfinished(writer: Option<WriterNote>, newest: &str) -> Unfinished {
         let name = Name::parse("20260102T030405Z-accounts-0123456789ab").unwrap();
         Unfinished {
-            writer: host.map(|host| WriterNote {
-                version: 1,
-                host: host.to_owned(),
-                job: "accounts".to_owned(),
-                run: "0199".to_owned(),
-                started_at: name.at,
-                pid: 7,
-            }),
+            writer,
             newest: Some(newest.parse().unwrap()),
             size: 1,
             name,
         }
     }
 
+    fn by(process: &Process) -> WriterNote {
+        WriterNote {
+            host: host_name(),
+            pid: process.pid,
+            process_started: process.started,
+            boot_id: process.boot.clone(),
+            pid_namespace: process.namespace,
+            renewed_every_seconds: Some(60),
+            ..WriterNote::default()
+        }
+    }
+
     #[test]
     fn what_is_being_written_is_never_abandoned() {
         let now: DateTime<Utc> = "2026-01-10T00:00:00Z".parse().unwrap();
-        let judge = |folder: Unfinished, alive: bool| abandoned(&folder, "here", &|_| alive, now);
-        let (old, young) = ("2026-01-02T03:04:05Z", "2026-01-09T00:00:01Z");
-        // Here: what counts is whether it runs, however long a single object takes it.
-        assert_eq!(judge(unfinished(Some("here"), old), true), None);
-        assert_eq!(
-            judge(unfinished(Some("here"), young), false),
-            Some(Abandoned::Dead)
+        let (old, hours, young) = (
+            "2026-01-02T03:04:05Z",
+            "2026-01-09T20:00:00Z",
+            "2026-01-09T23:00:01Z",
         );
-        // Elsewhere, or unknown: only time tells, whatever process of ours has that number.
-        for host in [Some("there"), None] {
-            for alive in [true, false] {
-                assert_eq!(judge(unfinished(host, young), alive), None);
-                assert_eq!(judge(unfinished(host, old), alive), Some(Abandoned::Quiet));
-            }
+        let judge = |note: Option<WriterNote>, newest| abandoned(&unfinished(note, newest), now);
+        let own = Process::own();
+        let gone = Process {
+            started: own.started + 1,
+            ..own.clone()
+        };
+        // Here: what counts is whether it runs, however long a single object takes it.
+        assert_eq!(judge(Some(by(&own)), old), None);
+        assert_eq!(judge(Some(by(&gone)), young), Some(Abandoned::Dead));
+        // In another container, or on a machine of the same image, under the same name: what counts is that it says so.
+        let inside = Process {
+            namespace: own.namespace + 1,
+            ..own.clone()
+        };
+        let copied = Process {
+            boot: "00000000-0000-0000-0000-000000000000".to_owned(),
+            ..own.clone()
+        };
+        for process in [inside, copied] {
+            assert_eq!(judge(Some(by(&process)), young), None);
+            assert_eq!(judge(Some(by(&process)), hours), Some(Abandoned::Silent));
+        }
+    }
+
+    #[test]
+    fn what_an_older_envsyncd_writes_is_abandoned_after_a_day_without_a_new_object() {
+        let now: DateTime<Utc> = "2026-01-10T00:00:00Z".parse().unwrap();
+        let (old, young) = ("2026-01-02T03:04:05Z", "2026-01-09T00:00:01Z");
+        let note = |host: &str, pid: u32| {
+            Some(WriterNote {
+                host: host.to_owned(),
+                pid,
+                started_at: Utc::now(),
+                ..WriterNote::default()
+            })
+        };
+        let judge = |note: Option<WriterNote>, newest| abandoned(&unfinished(note, newest), now);
+        let own = std::process::id();
+        assert_eq!(judge(note(&host_name(), own), old), None);
+        // Its name may be another container's, and so may its number.
+        for writer in [note(&host_name(), u32::MAX - 1), note("there", own), None] {
+            assert_eq!(judge(writer.clone(), young), None);
+            assert_eq!(judge(writer, old), Some(Abandoned::Quiet));
         }
     }
 }

@@ -93,6 +93,21 @@ impl Snapshots {
         Ok(report)
     }
 
+    /// What of the files that a manifest lists is not in the snapshot's folder, or not as long as it should be. Nothing is read.
+    pub async fn missing(&self, name: &Name, manifest: &Manifest) -> Result<Vec<Problem>> {
+        let mut report = Report {
+            name: name.clone(),
+            files: 0,
+            size: 0,
+            authentic: false,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        self.compare(manifest, &mut report).await?;
+        report.problems.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(report.problems)
+    }
+
     /// Holds the folder's objects against the manifest; returns the files that are worth reading.
     async fn compare(&self, manifest: &Manifest, report: &mut Report) -> Result<Vec<File>> {
         let folder = report.name.to_string();

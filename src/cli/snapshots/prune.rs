@@ -8,7 +8,6 @@ use super::{archived, json, lookup};
 use crate::archive::snapshots::{Lineage, Plan, Snapshots, State};
 use crate::cli::{Options, terminal};
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::{self, host_name};
 
 /// Removes the snapshots that a job's target does not keep, and what runs that died have left
 #[derive(Debug, clap::Args)]
@@ -64,13 +63,7 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
         kind: task.kind,
     };
     let plan = snapshots
-        .plan(
-            &lineage,
-            &archive.retention,
-            &host_name(),
-            &|writer| process::was_there(writer.pid, writer.started_at),
-            Utc::now(),
-        )
+        .plan(&lineage, &archive.retention, Utc::now())
         .await?;
     let pruned = if args.dry_run {
         None

@@ -35,6 +35,12 @@ fn job(name: &str) -> StatusFile {
         problem: String::new(),
         broken: false,
         timeout_seconds: Some(21600),
+        renewed_at: None,
+        process_started: None,
+        boot_id: None,
+        host_id: None,
+        pid_namespace: None,
+        daemon: false,
         consecutive_failures: 0,
         errors: 0,
         warnings: 0,
@@ -53,9 +59,18 @@ fn job(name: &str) -> StatusFile {
     }
 }
 
+/// Process 42 of boot `b` started at 7 and runs; of another boot nothing can be seen.
+fn look(process: &Process) -> Sight {
+    match (process.boot.as_str(), process.pid, process.started) {
+        ("" | "b", 42, 0 | 7) => Sight::Alive,
+        ("" | "b", _, _) => Sight::Gone,
+        _ => Sight::Unseen,
+    }
+}
+
 fn verdict(jobs: Vec<StatusFile>) -> Verdict {
     let readings: Vec<Reading> = jobs.into_iter().map(|j| (j.job.clone(), Ok(j))).collect();
-    check(&readings, &Thresholds::default(), now(), &|pid| pid == 42)
+    check(&readings, &Thresholds::default(), now(), &look)
 }
 
 fn one(edit: impl FnOnce(&mut StatusFile)) -> Verdict {
@@ -88,7 +103,7 @@ fn age_is_held_against_both_limits() {
         warning: "@0:4h".parse().unwrap(),
         critical: "~:1d".parse().unwrap(),
     };
-    let verdict = check(&readings, &thresholds, now(), &|_| true);
+    let verdict = check(&readings, &thresholds, now(), &|_| Sight::Alive);
     assert_eq!(verdict.exit_code(), 1);
     assert!(
         verdict.text.contains(";@0:14400;~:86400;0") || verdict.text.contains(";@14400;~:86400;0"),
@@ -205,7 +220,8 @@ fn of_several_jobs_the_worst_counts_and_each_has_its_line() {
         Err(Unreadable::Missing("gone.json".into())),
     );
     let mut readings: Vec<Reading> = vec![("a".to_owned(), Ok(job("a"))), missing];
-    let judge = |readings: &[Reading]| check(readings, &Thresholds::default(), now(), &|_| true);
+    let judge =
+        |readings: &[Reading]| check(readings, &Thresholds::default(), now(), &|_| Sight::Alive);
     assert_eq!(judge(&readings).exit_code(), 3);
     readings.push(("busy".to_owned(), Ok(busy)));
     assert_eq!(judge(&readings).exit_code(), 1);
@@ -284,17 +300,122 @@ fn all_status_files_are_found_and_none_is_unknown() {
 }
 
 #[test]
-fn a_process_exists_until_it_is_waited_for() {
-    let mut child = std::process::Command::new("/bin/sleep")
-        .arg("60")
-        .spawn()
-        .unwrap();
-    let pid = child.id();
-    assert!(process_exists(pid));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!process_exists(pid));
-    assert!(!process_exists(0) && !process_exists(u32::MAX));
+fn a_run_is_its_process_and_not_any_that_has_its_number() {
+    let running = |edit: &dyn Fn(&mut StatusFile)| {
+        one(|status| {
+            status.state = State::Running;
+            status.pid = Some(42);
+            status.process_started = Some(7);
+            status.boot_id = Some("b".to_owned());
+            status.renewed_at = Some(now() - Duration::seconds(1));
+            status.started_at = hours_ago(1);
+            status.finished_at = None;
+            edit(status);
+        })
+    };
+    let elsewhere = |status: &mut StatusFile| status.boot_id = Some("c".to_owned());
+    let silent = |status: &mut StatusFile| status.renewed_at = hours_ago(3);
+    for (edit, code, part) in [
+        (
+            &(|_: &mut StatusFile| {}) as &dyn Fn(&mut StatusFile),
+            0,
+            "running",
+        ),
+        (&|s| s.process_started = Some(8), 2, "process 42 is gone"),
+        (&elsewhere, 0, "running"),
+        (
+            &silent,
+            3,
+            "process 42 runs, but has not written its status for 3h",
+        ),
+        (
+            &|s| {
+                elsewhere(s);
+                silent(s);
+            },
+            2,
+            "process 42 on db2 was not heard of for 3h",
+        ),
+        // A clock that is ahead is no sign of life for ever.
+        (
+            &|s| {
+                elsewhere(s);
+                s.renewed_at = hours_ago(-3);
+            },
+            2,
+            "was not heard of for 3h",
+        ),
+    ] {
+        let verdict = running(edit);
+        assert_eq!(verdict.exit_code(), code, "{}", verdict.text);
+        assert!(verdict.text.contains(part), "{}", verdict.text);
+    }
+}
+
+#[test]
+fn a_file_that_is_renewed_while_it_is_watched_is_of_now_whatever_its_clock_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = job("a");
+    running.state = State::Running;
+    running.pid = Some(42);
+    running.boot_id = Some("elsewhere".to_owned());
+    let write = |status: &mut StatusFile, hours: i64, seconds: i64| {
+        status.renewed_at = Some(Utc::now() - Duration::hours(hours) + Duration::seconds(seconds));
+        status_file::write(directory.path(), status).unwrap();
+    };
+    for (hours, renews, code) in [(5, true, 0), (-5, true, 0), (5, false, 2), (0, false, 0)] {
+        running.started_at = Some(Utc::now());
+        running.last_success_at = Some(Utc::now());
+        running.finished_at = None;
+        write(&mut running, hours, 0);
+        let mut readings = gather(directory.path(), &[]).unwrap();
+        std::thread::scope(|scope| {
+            if renews {
+                scope.spawn(|| {
+                    std::thread::sleep(std::time::Duration::from_millis(700));
+                    write(&mut running.clone(), hours, 1);
+                });
+            }
+            watch(directory.path(), &mut readings, Utc::now());
+        });
+        let verdict = check(&readings, &Thresholds::default(), Utc::now(), &look);
+        assert_eq!(
+            verdict.exit_code(),
+            code,
+            "{hours} {renews}: {}",
+            verdict.text
+        );
+    }
+}
+
+#[test]
+fn a_due_time_that_passed_is_critical_where_a_daemon_keeps_the_schedule_and_nowhere_else() {
+    let due = |minutes: i64, daemon: bool, edit: &dyn Fn(&mut StatusFile)| {
+        one(|status| {
+            status.next_run_at = Some(now() - Duration::minutes(minutes));
+            status.daemon = daemon;
+            edit(status);
+        })
+    };
+    let nothing = |_: &mut StatusFile| {};
+    let verdict = due(6, true, &nothing);
+    assert_eq!(verdict.exit_code(), 2, "{}", verdict.text);
+    assert!(verdict.text.contains("was due 6m ago"), "{}", verdict.text);
+    assert_eq!(due(4, true, &nothing).exit_code(), 0);
+    assert_eq!(due(600, false, &nothing).exit_code(), 0, "cron keeps it");
+    assert_eq!(due(6, true, &|s| s.state = State::Pending).exit_code(), 2);
+    let pause = |until| {
+        move |status: &mut StatusFile| {
+            status.paused = Some(Paused {
+                reason: "load test".to_owned(),
+                by: "alice".to_owned(),
+                since: hours_ago(9),
+                until,
+            });
+        }
+    };
+    assert_eq!(due(600, true, &pause(None)).exit_code(), 0);
+    assert_eq!(due(600, true, &pause(hours_ago(1))).exit_code(), 2);
 }
 
 #[test]

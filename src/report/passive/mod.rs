@@ -16,6 +16,7 @@ use super::status_file::StatusFile;
 use crate::config::job::Settings;
 use crate::config::monitoring;
 use crate::error::{Error, Kind};
+use crate::guard::process::Process;
 
 /// How often a receiver is tried.
 const TRIES: usize = 3;
@@ -150,7 +151,7 @@ impl Message {
             &[(status.job.clone(), Ok(status.clone()))],
             &Thresholds::default(),
             Utc::now(),
-            &check::process_exists,
+            &Process::look,
         );
         let (output, perfdata) = parts(&verdict.text);
         Self {

@@ -9,6 +9,7 @@ use envsyncd::archive::mac::Key;
 use envsyncd::archive::manifest::{Change, File, Manifest, Stored, VERSION};
 use envsyncd::archive::snapshots::WriterNote;
 use envsyncd::config::job::StoreKind;
+use envsyncd::guard::process::{Process, host_name};
 use envsyncd::store::{Encoding, Fate, Part};
 use secrecy::SecretString;
 
@@ -207,7 +208,31 @@ impl Shelf {
             run: format!("0199d3a4-7c21-7000-8000-{}", parsed.id),
             started_at: Utc::now(),
             pid,
+            ..WriterNote::default()
         };
+        self.noted(name, &note);
+    }
+
+    /// Takes a snapshot's manifest away, and says that this process was writing it.
+    pub(super) fn unfinish_by(&self, name: &str, process: &Process) {
+        self.unfinish(name, &host_name(), process.pid);
+        let folder = self.path().join(name);
+        let note = fs::read(folder.join("writer.json")).expect("a note");
+        let note = WriterNote::parse(&note).expect("a note");
+        self.noted(
+            name,
+            &WriterNote {
+                process_started: process.started,
+                boot_id: process.boot.clone(),
+                pid_namespace: process.namespace,
+                renewed_every_seconds: Some(60),
+                ..note
+            },
+        );
+    }
+
+    fn noted(&self, name: &str, note: &WriterNote) {
+        let folder = self.path().join(name);
         write(
             &folder.join("writer.json"),
             &note.to_json().expect("a note"),

@@ -140,6 +140,79 @@ fn a_run_that_ends_while_the_disk_is_full_is_recorded_when_there_is_room_again()
 }
 
 #[test]
+fn what_cannot_be_recorded_is_not_published() {
+    let house = House::new("");
+    let disk = Disk::at(house.bed.path("state"));
+    let (job, gate) = super::gated(&house, "a");
+    house.put("a", &job);
+    let mut running = house.bed.start(&house.file("a"));
+    gate.wait(&mut running);
+    let filler = disk.fill();
+    gate.open();
+    running
+        .end()
+        .expect(1)
+        .says(&["before `publish`, with live as it was", "free space"]);
+    assert_eq!(super::tables(&house.target("a")), ["old"]);
+    fs::remove_file(filler).unwrap();
+    house
+        .run(&["history"])
+        .expect(0)
+        .says(&["the target is as it was"]);
+    house
+        .run(&["--once", "-f", house.file("a").to_str().unwrap()])
+        .expect(0);
+    assert_eq!(super::tables(&house.target("a")), ["t"]);
+}
+
+#[test]
+fn check_notices_a_daemon_that_is_gone_once_a_due_time_has_passed() {
+    let mut house = House::new("");
+    let daily = house.draft("a").top("schedule = \"daily\"");
+    house.put("a", &daily);
+    house.job("b");
+    // Without a daemon nobody has promised anything.
+    house
+        .run(&["--once", "-f", house.file("a").to_str().unwrap()])
+        .expect(0);
+    let passes = |house: &House| {
+        let file = house.bed.path("status/a.json");
+        let text = fs::read_to_string(&file).unwrap();
+        let mut status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(status["next_run_at"].is_string(), "{text}");
+        status["next_run_at"] = (Utc::now() - Duration::hours(1)).to_rfc3339().into();
+        fs::write(&file, status.to_string()).unwrap();
+    };
+    passes(&house);
+    house.run(&["check"]).expect(0);
+    house.start();
+    house.until("the daemon kept the schedule", |house| {
+        house.status("a").unwrap()["daemon"] == true && house.status("b").is_some()
+    });
+    house.run(&["check", "a"]).expect(0);
+    house.run(&["trigger", "a", "--wait"]).expect(0);
+    house.until_status("a", "state", "succeeded");
+    assert_eq!(house.status("a").unwrap()["daemon"], true);
+    house.kill();
+    passes(&house);
+    house
+        .run(&["check", "a"])
+        .expect(2)
+        .says(&["was due 60m ago", "see that the daemon runs"]);
+    house.start();
+    house.until("it was caught up with", |house| {
+        house.run(&["check", "a"]).code == Some(0)
+    });
+    house.run(&["pause", "a", "--reason", "look"]).expect(0);
+    house.until("it was paused", |house| {
+        !house.status("a").unwrap()["paused"].is_null()
+    });
+    house.kill();
+    passes(&house);
+    house.run(&["check", "a"]).expect(0);
+}
+
+#[test]
 fn a_second_daemon_is_told_which_process_has_the_state_directory() {
     let mut house = House::new("");
     house.start();

@@ -1,6 +1,7 @@
 //! What the tests stand on: servers, jobs, and a network that breaks when it is told to.
 
 pub(crate) mod certificates;
+pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod dump;
 pub(crate) mod host;

@@ -67,8 +67,8 @@ fn the_newest_an_older_a_named_and_the_pointed_dump_are_told_apart() {
     assert_eq!(pulled(", at = 2026-01-02T03:04:05Z"), "ann");
     assert_eq!(pulled(&format!(", snapshot = \"{}\"", files[0])), "ann");
     let pointer = dumped.file(&format!("latest-{DATABASE}.txt"));
-    // As the chart writes it: with the host's name in front.
-    fs::write(&pointer, format!("app-postgres/{}", files[1])).unwrap();
+    // As the chart writes it: with the folder's name in front, which is the host's.
+    fs::write(&pointer, format!("archive/{}\n", files[1])).unwrap();
     let outcome = dumped.once("pull", &dumped.pull()).expect(0);
     assert!(
         outcome
@@ -78,12 +78,46 @@ fn the_newest_an_older_a_named_and_the_pointed_dump_are_told_apart() {
         outcome.stderr
     );
     assert_eq!(dumped.scene.live("SELECT DISTINCT name FROM users"), "bob");
+    dumped.scene.live("UPDATE users SET name = 'live'");
+    let pointed = |file: &str| format!("/{file}");
+    let gone = format!("2026-01-06T030405Z-{DATABASE}.gz");
+    fs::create_dir(dumped.file("other-host")).unwrap();
+    fs::copy(
+        dumped.file(&files[1]),
+        dumped.file(&format!("other-host/{}", files[1])),
+    )
+    .unwrap();
     for (content, said) in [
-        ("app-postgres/gone.gz\n", "names gone.gz"),
-        ("", "names no file"),
+        (files[3].clone(), "which is a dump of my-app_production"),
+        (
+            format!("archive/{}", files[3]),
+            "which is a dump of my-app_production",
+        ),
+        ("gone.gz\n".to_owned(), "names gone.gz"),
+        (gone, "which is not there"),
+        (
+            format!("other-host/{}", files[1]),
+            "in other-host, which is elsewhere",
+        ),
+        (format!("../archive/{}", files[1]), "which is elsewhere"),
+        (pointed(&files[1]), "names a file in"),
+        (
+            format!("s3://bucket/archive/{}", files[1]),
+            "which is elsewhere",
+        ),
+        (
+            format!("latest-{DATABASE}.txt"),
+            "which is no dump of app_production",
+        ),
+        (String::new(), "names no file"),
     ] {
-        fs::write(&pointer, content).unwrap();
+        fs::write(&pointer, &content).unwrap();
         dumped.once("pull", &dumped.pull()).expect(1).says(&[said]);
+        assert_eq!(
+            dumped.scene.live("SELECT DISTINCT name FROM users"),
+            "live",
+            "{content}"
+        );
     }
     let early = dumped.pull_with(", at = 2001-01-01T00:00:00Z");
     dumped.once("pull", &early).expect(1).says(&["2001-01-01"]);

@@ -126,3 +126,24 @@ fn what_a_dump_cannot_do_is_refused_before_it_is_begun() {
     }
     assert_eq!(dumped.files(), Vec::<String>::new());
 }
+
+#[test]
+fn what_is_being_written_elsewhere_stays_and_what_a_dead_push_left_goes() {
+    let dumped = Dumped::new();
+    let partial = |time: &str| dumped.file(&format!(".{time}-{DATABASE}.gz.0199.partial"));
+    let (living, dead) = (
+        partial("2026-01-02T03:04:05"),
+        partial("2026-01-02T03:04:06"),
+    );
+    for file in [&living, &dead] {
+        fs::write(file, "half").unwrap();
+    }
+    // As a push in another container holds it.
+    let held = fs::File::options().write(true).open(&living).unwrap();
+    fs2::FileExt::lock_exclusive(&held).unwrap();
+    dumped.once("push", &dumped.push()).expect(0);
+    assert!(living.exists() && !dead.exists());
+    drop(held);
+    dumped.once("push", &dumped.push()).expect(0);
+    assert!(!living.exists());
+}

@@ -3,7 +3,7 @@
 use std::fs;
 
 use envsyncd::config::job::StoreKind;
-use envsyncd::guard::process::host_name;
+use envsyncd::guard::process::{Process, host_name};
 use serde_json::Value;
 
 use super::{WITH_KEY, json};
@@ -90,11 +90,30 @@ fn a_prune_clears_what_dead_runs_left_and_not_what_is_being_written() {
     let good = shelf.put(Draft::hours_ago(30));
     let mut dead = std::process::Command::new("true").spawn().unwrap();
     dead.wait().unwrap();
+    let own = Process::own();
     let by_dead = shelf.put(Draft::hours_ago(3));
-    shelf.unfinish(&by_dead, &here, dead.id());
+    let was = Process {
+        pid: dead.id(),
+        ..own.clone()
+    };
+    shelf.unfinish_by(&by_dead, &was);
     let by_living = shelf.put(Draft::hours_ago(48));
-    shelf.unfinish(&by_living, &here, std::process::id());
+    shelf.unfinish_by(&by_living, &own);
     shelf.age(&by_living, 47);
+    // A container of the same name, in which the same number is another process's: it lives as long as it says so.
+    let inside = Process {
+        namespace: 1,
+        ..was
+    };
+    let in_container = shelf.put(Draft::hours_ago(44));
+    shelf.unfinish_by(&in_container, &inside);
+    let silent = shelf.put(Draft::hours_ago(43));
+    shelf.unfinish_by(&silent, &inside);
+    shelf.age(&silent, 2);
+    // An older envsyncd did not say so.
+    let old_here = shelf.put(Draft::hours_ago(42));
+    shelf.unfinish(&old_here, &here, dead.id());
+    shelf.age(&old_here, 23);
     let elsewhere = shelf.put(Draft::hours_ago(47));
     shelf.unfinish(&elsewhere, "elsewhere.example", 1);
     shelf.age(&elsewhere, 23);
@@ -108,12 +127,20 @@ fn a_prune_clears_what_dead_runs_left_and_not_what_is_being_written() {
         .expect(0);
     dry.says(&[
         "its run is gone",
+        "no sign of life for an hour",
         "nothing was added to it for a day",
         "it may be being written",
     ]);
     let pruned = shelf.with_job("keep_last = 1", "prune", &[]).expect(0);
-    pruned.says(&["0 snapshots and 2 leftovers removed"]);
-    let mut left = vec![good, by_living, elsewhere, of_another];
+    pruned.says(&["0 snapshots and 3 leftovers removed"]);
+    let mut left = vec![
+        good,
+        by_living,
+        in_container,
+        old_here,
+        elsewhere,
+        of_another,
+    ];
     left.sort();
     assert_eq!(shelf.folders(), left);
 }
