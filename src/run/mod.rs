@@ -337,6 +337,7 @@ async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site>
     for displaced in target.displaced().await? {
         policy::spared(&from, &displaced)?;
     }
+    target.refuse_strangers().await?;
     let pace = Arc::new(Pace::open(task, &context).await?);
     Ok(Site {
         task: task.clone(),
