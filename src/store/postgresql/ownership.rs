@@ -98,12 +98,16 @@ pub(super) async fn give_where_nothing_may_be_made(
     heir: &str,
     alter: &str,
 ) -> bool {
-    let (schema, heir) = (quoted(schema), quoted(heir));
-    // In one transaction: grants are made later, and none of this is left.
-    let script = format!(
-        "GRANT CREATE ON SCHEMA {schema} TO {heir}; {alter}; REVOKE CREATE ON SCHEMA {schema} FROM {heir}"
-    );
+    let script = given_where_nothing_may_be_made(schema, heir, alter);
     session.batch_execute(&script).await.is_ok()
+}
+
+/// The statements for that, to be run in one go, before the grants on the schema are made.
+pub(super) fn given_where_nothing_may_be_made(schema: &str, heir: &str, alter: &str) -> String {
+    let (schema, heir) = (quoted(schema), quoted(heir));
+    format!(
+        "GRANT CREATE ON SCHEMA {schema} TO {heir}; {alter}; REVOKE CREATE ON SCHEMA {schema} FROM {heir}"
+    )
 }
 
 impl Target {
