@@ -111,9 +111,9 @@ impl Target {
         self.compute_named().await
     }
 
-    /// Fills materialized views anew that ask for the name of their database: only now it is the right one.
-    async fn compute_named(&self) -> Result<()> {
-        let session = self.live_session().await?;
+    /// Notes which materialized views ask for the name of their database; before it has the right one.
+    pub(super) async fn remember_named(&self) -> Result<()> {
+        let session = self.session().await?;
         let rows = session
             .query(
                 "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -123,12 +123,25 @@ impl Target {
             )
             .await
             .map_err(session.explain())?;
-        if rows.is_empty() {
+        *self.named.lock().expect("no one panics with this lock") =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        self.rest(session);
+        Ok(())
+    }
+
+    /// Fills them anew.
+    async fn compute_named(&self) -> Result<()> {
+        let named = self
+            .named
+            .lock()
+            .expect("no one panics with this lock")
+            .clone();
+        // Live may take few connections: those who wait for it come first.
+        if named.is_empty() {
             return Ok(());
         }
         let session = self.writing_session_in_live().await?;
-        for row in rows {
-            let (schema, name): (String, String) = (row.get(0), row.get(1));
+        for (schema, name) in named {
             session
                 .run(&format!(
                     "REFRESH MATERIALIZED VIEW {}.{}",

@@ -41,6 +41,8 @@ pub struct Target {
     pub(super) progress: Mutex<Progress>,
     /// The oid of incoming.
     pub(super) built: Mutex<Option<u32>>,
+    /// Materialized views that ask for the name of their database.
+    pub(super) named: Mutex<Vec<(String, String)>>,
 }
 
 /// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
@@ -85,6 +87,7 @@ impl Target {
             idle: Arc::default(),
             progress: Mutex::new(Progress::Building),
             built: Mutex::default(),
+            named: Mutex::default(),
         })
     }
 }
@@ -307,6 +310,7 @@ impl store::Target for Target {
             let incoming = self.fresh_session().await?;
             carry::refresh(&live, &incoming, &made.carried.parts).await?;
         }
+        self.remember_named().await?;
         self.idle
             .lock()
             .expect("no one panics with this lock")

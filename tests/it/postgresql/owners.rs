@@ -20,7 +20,7 @@ fn not_of(role: &str) -> String {
                  AND relnamespace::regnamespace::text !~ '^pg_'
              UNION ALL SELECT p.oid::regprocedure::text, proowner::regrole::text FROM pg_proc p WHERE p.oid >= 16384
                  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
-             UNION ALL SELECT typname, typowner::regrole::text FROM pg_type t WHERE t.oid >= 16384
+             UNION ALL SELECT typname, typowner::regrole::text FROM pg_type t WHERE t.oid >= 16384 AND typcategory <> 'A'
                  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e')
                  AND typnamespace::regnamespace::text !~ '^pg_'
              UNION ALL SELECT nspname, nspowner::regrole::text FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'

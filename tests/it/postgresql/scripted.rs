@@ -88,7 +88,7 @@ fn what_a_script_sets_ends_with_it() {
         .psql("postgres", &format!("CREATE ROLE {role}"));
     let first = format!(
         "SET session_replication_role = replica; SET search_path = pg_catalog; SET DateStyle = 'German';
-         SET default_transaction_read_only = on; CREATE TEMP TABLE users (a int); SET SESSION AUTHORIZATION {role};"
+         CREATE TEMP TABLE users (a int); SET default_transaction_read_only = on; SET SESSION AUTHORIZATION {role};"
     );
     let second = "CREATE TABLE seen AS SELECT current_setting('session_replication_role') AS a, current_user::text AS b, count(*) AS c FROM users;";
     with(&scene, &[&first, second]).expect(0);

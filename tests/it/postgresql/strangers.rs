@@ -177,8 +177,38 @@ fn only_what_is_not_live_bears_a_mark_with_job_run_and_time() {
     let said = comment(&scene, &previous);
     assert!(said.starts_with("envsyncd: previous of "), "{said}");
     assert!(said.ends_with("\nours\nin two lines"), "{said}");
-    // What is undone is as it was.
-    let hooks = scene.job().hooks("maintenance_on = [\"false\"]");
-    scene.bed.once(&scene.write(&hooks)).expect(1);
-    assert_eq!(comment(&scene, &scene.to), "ours\nin two lines");
+}
+
+#[test]
+fn a_publish_that_is_undone_leaves_live_s_comment_and_previous_as_they_were() {
+    let (scene, other) = (Scene::new(), Scene::new());
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    let (to, previous) = (quote(&scene.to), format!("{}_previous", scene.to));
+    let ours = format!("COMMENT ON DATABASE {to} IS 'ours'");
+    scene.target.psql("postgres", &ours);
+    let before = comment(&scene, &previous);
+    let gate = scene.bed.gate("on");
+    // The second task finds somebody else's database in its way, when the first is published.
+    let second = format!(
+        "[[task]]\nname = \"second\"\nkind = \"postgresql\"\nsource = \"{}\"\ntarget = \"{}\"\n[environments.production]",
+        other.source.url("postgres", &other.from),
+        other.target.url("postgres", &other.to)
+    );
+    let job = scene.job().hooks(&gate.maintenance()).to_string();
+    let file = scene.bed.file(
+        "app.toml",
+        &job.replacen("[environments.production]", &second, 1),
+    );
+    let mut running = scene.bed.start(&file);
+    gate.wait(&mut running);
+    let stranger = format!("{}_previous", other.to);
+    other.target.create_db(&stranger);
+    gate.open();
+    running.end().expect(3).says(&[&stranger]);
+    scene.live_is_new();
+    other.live_is_old();
+    assert_eq!(comment(&scene, &scene.to), "ours");
+    assert_eq!(comment(&scene, &previous), before);
+    assert_eq!(scene.beside_live(), [previous]);
+    assert_eq!(other.beside_live(), [stranger]);
 }
