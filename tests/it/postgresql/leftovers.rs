@@ -99,7 +99,7 @@ fn tables_with_foreign_partitions_or_children_are_copied_without_a_word_to_the_o
          CREATE FOREIGN TABLE m_old PARTITION OF m FOR VALUES IN (2020) SERVER far;
          CREATE TABLE top (a int) PARTITION BY LIST (a); CREATE TABLE middle PARTITION OF top FOR VALUES IN (1) PARTITION BY LIST (a);
          CREATE FOREIGN TABLE low PARTITION OF middle FOR VALUES IN (1) SERVER far;
-         CREATE TABLE parent (a int, t text); INSERT INTO parent SELECT g, repeat('x', 100) FROM generate_series(1, 5000) AS g;
+         CREATE TABLE parent (a int, t text) WITH (autovacuum_enabled = off); INSERT INTO parent SELECT g, repeat('x', 100) FROM generate_series(1, 5000) AS g;
          CREATE TABLE near () INHERITS (parent); INSERT INTO near VALUES (7);
          CREATE FOREIGN TABLE child () INHERITS (parent) SERVER far;
          CREATE STATISTICS parent_stats (dependencies) ON a, t FROM parent",
