@@ -459,6 +459,7 @@ async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<Site>
         survey: OnceCell::new(),
     };
     unwritten(&site.source.identity().await?, &site).await?;
+    site.target.refuse_strangers().await?;
     Ok(site)
 }
 

@@ -361,6 +361,11 @@ pub trait Target: Send + Sync {
     /// What a run replaces, renames or drops beside the thing itself, as far as it exists: previous, and what a dead run left.
     /// Each of them by what the server says of it; a source must be none of them.
     async fn displaced(&self) -> Result<Vec<Identity>>;
+    /// Refuses what stands where a run would put, rename or drop something, and does not bear the mark of what envsyncd has
+    /// made: it is somebody else's. Writes nothing; `plan` calls it too.
+    async fn refuse_strangers(&self) -> Result<()> {
+        Ok(())
+    }
     /// The server.
     async fn server(&self) -> Result<Server>;
     /// Takes the target's lock on the server itself, or fails with [`Kind::Busy`] and says who has it. Held until

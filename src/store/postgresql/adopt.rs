@@ -17,6 +17,7 @@ use super::carry::Carried;
 use super::chain::Chain;
 use super::connection::{ADMIN, Session, quoted};
 use super::incoming::Incoming;
+use super::marks;
 use super::restore::Sorted;
 use super::roles::Roles;
 use super::source::Source;
@@ -201,14 +202,16 @@ impl Target {
         // Where the server can tell, it gives up with a run that is killed.
         let noticing = "SET client_connection_check_interval = '1s'";
         let _ = self.admin.batch_execute(noticing).await;
+        let owner = self.place_and_owner_of_live().await?.map(|live| live.1);
         let watch = Watch::start(self, database, longest).await?;
         // Nobody gets in before it is closed to the public: it has everything in it at once.
         let created = self
             .admin
             .batch_execute(&format!(
-                "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY ALLOW_CONNECTIONS false",
+                "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY ALLOW_CONNECTIONS false{}",
                 quoted(&self.names.incoming),
-                quoted(database)
+                quoted(database),
+                marks::birth(owner.as_deref())
             ))
             .await;
         watch.end().await;
@@ -261,6 +264,19 @@ impl Target {
         if self.adopted.set(made).is_err() {
             return Err(Error::new(Kind::Internal, "files were adopted twice"));
         }
+        self.drop_invalid_indexes().await
+    }
+}
+
+impl Target {
+    /// Files have what `pg_dump` leaves out.
+    async fn drop_invalid_indexes(&self) -> Result<()> {
+        let session = self.session().await?;
+        for (schema, name) in survey::invalid_indexes(&session).await? {
+            let index = format!("{}.{}", quoted(&schema), quoted(&name));
+            session.run(&format!("DROP INDEX {index}")).await?;
+        }
+        self.rest(session);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::connection::Session;
+use super::ownership;
 use super::restore;
 use super::roles::{self, Mapped};
 use super::target::Target;
@@ -258,7 +259,10 @@ impl Target {
         }
         let mut script = String::new();
         for entry in entries {
-            script.push_str(entry.definition());
+            match ownership::extension_of_owner(entry, &self.made().roles) {
+                Some(statement) => script.push_str(&statement),
+                None => script.push_str(entry.definition()),
+            }
             script.push_str("\n;\n");
             if let Some(statement) = roles::inheritance(entry, &self.made().roles).statement {
                 script.push_str(&statement);
@@ -278,6 +282,11 @@ impl Target {
     async fn make_one(&self, session: &Session, entry: &Entry, mapped: &mut Mapped) -> Result<()> {
         let made = self.made();
         self.go_on()?;
+        if let Some(statement) = ownership::extension_of_owner(entry, &made.roles)
+            && session.batch_execute(&statement).await.is_ok()
+        {
+            return Ok(());
+        }
         if restore::make(session, entry).await? {
             roles::own(session, entry, &made.roles, mapped).await
         } else {

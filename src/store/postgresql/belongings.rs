@@ -82,7 +82,7 @@ impl Target {
 
     pub(super) fn tell(&self, mapped: Mapped) {
         let made = self.made();
-        mapped.tell(&made.roles);
+        mapped.tell();
         made.excused
             .lock()
             .expect("no one panics with this lock")

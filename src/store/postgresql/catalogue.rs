@@ -54,7 +54,7 @@ const QUERIES: &[&str] = &[
                        JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid))
      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid
      JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE OURS AND r.relpersistence <> 't' AND FREE(pg_class, r)",
+     WHERE OURS AND r.relpersistence <> 't' AND i.indisready AND (i.indisvalid OR r.relkind = 'p') AND FREE(pg_class, r)",
     "SELECT 'pg_trigger'::regclass::oid, t.oid, 'trigger ' || n.nspname || '.' || c.relname || '.' || t.tgname,
             pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace

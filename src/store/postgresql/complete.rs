@@ -13,7 +13,7 @@ use super::connection::{Session, literal, quoted};
 use super::roles::{self, Mapped};
 use super::target::Target;
 use super::toc::Entry;
-use super::{carry, large, restore, sequences};
+use super::{carry, foreign, large, restore, sequences};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Part, Step};
 
@@ -110,6 +110,7 @@ async fn thawed<'a>(
 
 /// Does something with tables; if that fails, with one by one, so that the error names the table.
 async fn treat(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
+    let (what, names) = &without_foreign(session, what, names).await?;
     let quoted = quoted_all(names);
     if quoted.is_empty()
         || session
@@ -126,6 +127,33 @@ async fn treat(session: &Session, what: &str, names: &[&(String, String)]) -> Re
             .map_err(|error| error.within(format!("statistics of {schema}.{table}")))?;
     }
     Ok(())
+}
+
+/// Leaves tables out that have a foreign table below them, where statistics are gathered: that would connect to the other
+/// server. What else is done with them is done by itself.
+async fn without_foreign<'a>(
+    session: &Session,
+    what: &'a str,
+    names: &[&'a (String, String)],
+) -> Result<(&'a str, Vec<&'a (String, String)>)> {
+    let mut names = names.to_vec();
+    if what == FREEZE {
+        return Ok((what, names));
+    }
+    let parents = foreign::parents(session).await?;
+    let (with, rest): (Vec<_>, Vec<_>) = names.drain(..).partition(|name| parents.contains(*name));
+    for (schema, table) in &with {
+        tracing::info!(
+            table = format!("{schema}.{table}"),
+            "a part of it is a foreign table: it has no statistics, as gathering them would connect to the other server"
+        );
+    }
+    if what == FREEZE_AND_ANALYZE && !with.is_empty() {
+        session
+            .run(&format!("{FREEZE} {}", quoted_all(&with).join(", ")))
+            .await?;
+    }
+    Ok((what, rest))
 }
 
 impl Target {

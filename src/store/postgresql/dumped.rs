@@ -15,6 +15,8 @@ use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use futures_util::stream::{self, StreamExt};
 
+pub(super) use self::inside::words;
+
 use self::fitting::Left;
 use self::head::{Head, Trouble, shown};
 use self::restoring::PgRestore;
@@ -22,6 +24,7 @@ use self::staging::Staged;
 use super::publish::Names;
 use super::roles::Roles;
 use super::source::Source as Postgresql;
+use super::{needs, ownership};
 use super::{survey, target};
 use crate::config::job::{Roles as Wanted, Task};
 use crate::error::{Error, Kind, Result};
@@ -58,12 +61,15 @@ pub(in crate::store) async fn restore(
         survey::refuse_older(major, &shown(&head.server), &server).map_err(within)?;
     }
     let program = PgRestore::find(&head, server.major).await.map_err(within)?;
+    ownership::refuse_unfit_user(&admin, &names.live, number).await?;
+    needs::refuse_bound(head.extensions()).map_err(within)?;
     let owner = super::incoming::owner_of(&admin, &names.live).await?;
     let roles = Roles::load(&admin, number, owner.as_deref(), task.roles).await?;
     if task.roles == Wanted::Fail {
         fitting::refuse_missing(&head, &roles, name)?;
     }
-    staging::create(&admin, &names, &head, server.major)
+    let owner = owner.as_deref();
+    staging::create(&admin, &names, &head, server.major, owner, &context.claim)
         .await
         .map_err(within)?;
     let left = fitting::fit(&mut head, &roles, server.major).map_err(within)?;

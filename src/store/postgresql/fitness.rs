@@ -1,10 +1,9 @@
 //! What a target has to be and to have, asked before anything is made.
 
-use super::connection::quoted;
 use super::publish;
 use super::roles::Roles;
 use super::target::Target;
-use super::{Definitions, collations, survey};
+use super::{Definitions, collations, needs, ownership, survey};
 use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Survey};
@@ -18,49 +17,8 @@ impl Target {
                 "the source is no PostgreSQL database",
             ));
         };
-        let row = self
-            .admin
-            .query_one(
-                "SELECT rolcreatedb OR rolsuper, rolname::text, \
-                        (SELECT pg_has_role(current_user, datdba, 'MEMBER') FROM pg_database WHERE datname = $1), \
-                        (SELECT datistemplate FROM pg_database WHERE datname = $1) \
-                 FROM pg_roles WHERE rolname = current_user",
-                &[&self.names.live],
-            )
-            .await
-            .map_err(self.admin.explain())?;
-        let (may, me, owner, template): (bool, String, Option<bool>, Option<bool>) =
-            (row.get(0), row.get(1), row.get(2), row.get(3));
-        if !may {
-            return Err(Error::new(
-                Kind::Permission,
-                format!("the target's user {me} may not create databases"),
-            )
-            .hint(format!("ALTER ROLE {} CREATEDB", quoted(&me))));
-        }
-        if owner == Some(false) {
-            return Err(Error::new(
-                Kind::Permission,
-                format!(
-                    "the target's user {me} does not own the database {}",
-                    self.names.live
-                ),
-            )
-            .hint(format!(
-                "ALTER DATABASE {} OWNER TO {}, or make {me} a member of its owner",
-                quoted(&self.names.live),
-                quoted(&me)
-            )));
-        }
-        if template == Some(true) {
-            return Err(Error::new(
-                Kind::Config,
-                format!(
-                    "the database {} is a template and is never a target",
-                    self.names.live
-                ),
-            ));
-        }
+        let number = survey::version(&self.admin).await?.0;
+        ownership::refuse_unfit_user(&self.admin, &self.names.live, number).await?;
         publish::refuse_if_bound(&self.admin, &self.names.live).await?;
         let others = publish::untouchable(&self.admin, &self.names.live).await?;
         if !others.is_empty() {
@@ -69,7 +27,6 @@ impl Target {
                 "sessions in the live database that the target's user cannot end; publish fails unless they leave"
             );
         }
-        let number = survey::version(&self.admin).await?.0;
         collations::check(
             &self.admin,
             number,
@@ -95,6 +52,7 @@ impl Target {
             .iter()
             .map(|row| row.get(0))
             .collect();
+        needs::refuse_bound(wanted.iter().map(String::as_str))?;
         if !missing.is_empty() {
             return Err(Error::new(
                 Kind::Verify,

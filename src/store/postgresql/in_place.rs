@@ -5,21 +5,11 @@
 //! live's name in one transaction, then live is dropped. Dropped, not emptied: an owner with CREATEDB may drop a database
 //! with whatever a superuser has put into it, and a new one can have the source's encoding and locale.
 
-use super::connection::{ADMIN, Session, literal, quoted};
+use super::connection::{ADMIN, Session, quoted};
+use super::marks::{self, EMPTIED, Standing};
 use super::publish;
 use super::target::Target;
 use crate::error::{Error, Kind, Result};
-
-/// What a shell's comment begins with; live's own comment follows on the next line.
-const MARK: &str = "envsyncd: emptied by run ";
-
-/// A comment without the mark of a shell.
-pub(super) fn own_comment(comment: String) -> Option<String> {
-    if comment.starts_with(MARK) {
-        return comment.split_once('\n').map(|(_, own)| own.to_owned());
-    }
-    Some(comment)
-}
 
 /// Whether a database is a shell. One that somebody has opened by hand is none any more.
 pub(super) async fn is_shell(admin: &Session, database: &str) -> Result<bool> {
@@ -27,7 +17,7 @@ pub(super) async fn is_shell(admin: &Session, database: &str) -> Result<bool> {
         .query_opt(
             "SELECT 1 FROM pg_database WHERE datname = $1 AND NOT datallowconn \
                AND starts_with(shobj_description(oid, 'pg_database'), $2)",
-            &[&database, &MARK],
+            &[&database, &EMPTIED],
         )
         .await
         .map_err(admin.explain())?;
@@ -67,17 +57,25 @@ impl Target {
         }
         let helper = self.address.connect(Some(admin.database()), ADMIN).await?;
         let gone = names.discarded.as_str();
+        let own = marks::own_comment_of(admin, live).await?;
+        let mark = self.mark(Standing::Discarded);
+        let first = [marks::comment(live, Some(&mark), own.as_deref())];
         let swapped =
-            publish::change_names(admin, &helper, &[], &[(live, gone), (shell, live)]).await;
+            publish::change_names(admin, &helper, &first, &[(live, gone), (shell, live)]).await;
         if let Err(error) = swapped {
             let _ = publish::drop_database(admin, shell).await;
             return Err(error.within("live was not emptied"));
         }
-        publish::drop_database(admin, &names.previous).await?;
-        if let Err(error) = publish::drop_database(admin, gone).await {
+        let cleared = async {
+            marks::refuse_stranger(admin, &names.previous, names).await?;
+            publish::drop_database(admin, &names.previous).await?;
+            publish::drop_database(admin, gone).await
+        };
+        if let Err(error) = cleared.await {
             // All of it is still there.
+            let first = [marks::comment(gone, None, own.as_deref())];
             let back =
-                publish::change_names(admin, &helper, &[], &[(live, shell), (gone, live)]).await;
+                publish::change_names(admin, &helper, &first, &[(live, shell), (gone, live)]).await;
             if back.is_ok() {
                 let _ = publish::drop_database(admin, shell).await;
             }
@@ -93,25 +91,18 @@ impl Target {
         let place = tablespace(admin, live).await?;
         admin
             .run(&format!(
-                "CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false{place}",
-                quoted(shell)
+                "CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false{place}{}",
+                quoted(shell),
+                marks::birth(None)
             ))
             .await?;
         let mark = format!(
-            "{MARK}{}; it is closed until a run has loaded it",
+            "{EMPTIED}{}; it is closed until a run has loaded it",
             self.context.claim.run
         );
-        let comment = publish::comment_of(admin, live).await?;
-        let comment = match comment.and_then(own_comment) {
-            Some(own) => format!("{mark}\n{own}"),
-            None => mark,
-        };
-        let mut statements = publish::settings_of(admin, live, shell).await?;
-        statements.push(format!(
-            "COMMENT ON DATABASE {} IS {}",
-            quoted(shell),
-            literal(&comment)
-        ));
+        let own = marks::own_comment_of(admin, live).await?;
+        let mut statements = marks::christened(shell, &mark, own.as_deref()).to_vec();
+        statements.extend(publish::settings_of(admin, live, shell).await?);
         statements.extend(publish::rights_of(admin, live, shell).await?);
         for statement in statements {
             admin.run(&statement).await?;
@@ -145,24 +136,5 @@ impl Target {
             ),
         )
         .hint("make the target's user a member of pg_signal_backend and of the roles that are connected, or end them"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_s_mark_is_no_part_of_the_comment() {
-        for (comment, own) in [
-            ("ours", Some("ours")),
-            ("envsyncd: emptied by run 1; closed", None),
-            (
-                "envsyncd: emptied by run 1; closed\nours\nand more",
-                Some("ours\nand more"),
-            ),
-        ] {
-            assert_eq!(own_comment(comment.to_owned()).as_deref(), own);
-        }
     }
 }

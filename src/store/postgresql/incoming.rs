@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::chain::{Chain, Link};
 use super::connection::{LOADING, READING, Session, quoted};
+use super::marks::{self, Standing};
 use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
@@ -104,6 +105,11 @@ impl Target {
         self.address.connect(None, READING).await
     }
 
+    /// A session in live that may write, and looks at `pg_catalog` alone for names that have no schema.
+    pub(super) async fn writing_session_in_live(&self) -> Result<Session> {
+        self.address.connect(None, LOADING).await
+    }
+
     pub(super) fn made(&self) -> &Incoming {
         self.incoming
             .get()
@@ -138,8 +144,9 @@ impl Target {
         let incoming = quoted(&self.names.incoming);
         self.admin
             .run(&format!(
-                "CREATE DATABASE {incoming} TEMPLATE template0 {}{tablespace}",
-                definitions.traits.clause()
+                "CREATE DATABASE {incoming} TEMPLATE template0 {}{tablespace}{}",
+                definitions.traits.clause(),
+                marks::birth(owner.as_deref())
             ))
             .await
             .map_err(|error| {
@@ -294,6 +301,7 @@ impl Target {
         if self.incoming.set(made).is_err() {
             return Err(Error::new(Kind::Internal, "incoming was prepared twice"));
         }
+        self.own_public(&mut mapped).await?;
         self.make_before(&mut mapped).await?;
         self.tell(mapped);
         Ok(())
@@ -316,9 +324,12 @@ impl Target {
     /// Keeps others out of an incoming that was just created, and gives it live's settings, if there is a live.
     pub(super) async fn close_and_set(&self, live: bool) -> Result<()> {
         // Nobody looks at what is not published yet, or by mistake.
-        self.admin
-            .run(&publish::closed(&self.names.incoming))
-            .await?;
+        let own = marks::own_comment_of(&self.admin, &self.names.live).await?;
+        let mark = self.mark(Standing::Incoming);
+        let [comment, limit] = marks::christened(&self.names.incoming, &mark, own.as_deref());
+        let first = [publish::closed(&self.names.incoming), comment, limit];
+        self.admin.run(&first.join(";")).await?;
+        self.remember_incoming().await?;
         if live {
             // Now, so that what cannot be carried over fails the run before hours of copying.
             for statement in

@@ -9,11 +9,11 @@ use futures_util::{StreamExt, stream};
 
 use super::batch::LOCKS_OF_A_TABLE;
 use super::connection::Session;
-use super::large;
 use super::load::SMALL;
 use super::relay::{COPY_DATA, COPY_DONE, COPY_ENDS, Talk, rows_of};
 use super::target::Target;
 use super::traits::Traits;
+use super::{foreign, large};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Encoding, Lot, LotChunk, Part};
 
@@ -274,7 +274,19 @@ impl Target {
 
     /// Statistics of tables whose rows this very session has just loaded: it knows them still.
     async fn analyze_now(&self, session: &Session, parts: &[Part]) {
-        let names: Vec<String> = parts.iter().map(super::table_name).collect();
+        // Those with a foreign table below them stay without: `complete` says so.
+        let Ok(parents) = foreign::parents(session).await else {
+            return;
+        };
+        let is_here = |part: &&Part| {
+            let name = (part.schema.clone().unwrap_or_default(), part.name.clone());
+            !parents.contains(&name)
+        };
+        let parts: Vec<&Part> = parts.iter().filter(is_here).collect();
+        let names: Vec<String> = parts.iter().map(|part| super::table_name(part)).collect();
+        if names.is_empty() {
+            return;
+        }
         if session
             .batch_execute(&format!("ANALYZE {}", names.join(", ")))
             .await

@@ -158,6 +158,30 @@ impl Needs {
     }
 }
 
+/// Extensions that their server has in the one database that a setting names, and that cannot be made in another one; each
+/// with what to do instead.
+const BOUND: [(&str, &str); 1] = [(
+    "pg_cron",
+    "have pg_cron in a database of its own (cron.database_name), which schedules jobs for this one by \
+     cron.schedule_in_database, and drop it here",
+)];
+
+/// Refuses extensions that cannot be made in a database beside live.
+pub(super) fn refuse_bound<'a>(mut wanted: impl Iterator<Item = &'a str>) -> Result<()> {
+    let found = wanted.find_map(|name| BOUND.iter().find(|(bound, _)| *bound == name));
+    match found {
+        None => Ok(()),
+        Some((name, hint)) => Err(Error::new(
+            Kind::Verify,
+            format!(
+                "the source has the extension {name}, which can be made in one database of a server only, by its name: \
+                 not in a copy that is built beside live"
+            ),
+        )
+        .hint(*hint)),
+    }
+}
+
 fn column(row: &Row) -> Column {
     Column {
         relation: row.get(0),

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::connection::{Session, literal, quoted};
-use super::in_place;
 use crate::error::{Error, Kind, Result};
 
 /// The names that one target uses on its server.
@@ -140,19 +139,7 @@ const LISTS: [&str; 4] = [
     "temp_tablespaces",
 ];
 
-/// A database's comment.
-pub(super) async fn comment_of(admin: &Session, database: &str) -> Result<Option<String>> {
-    let row = admin
-        .query_one(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1",
-            &[&database],
-        )
-        .await
-        .map_err(admin.explain())?;
-    Ok(row.get(0))
-}
-
-/// Statements that give `to` what `from` has: settings of the database and of roles in it, and its comment.
+/// Statements that give `to` what `from` has: settings of the database and of roles in it.
 pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result<Vec<String>> {
     let mut statements = Vec::new();
     let rows = admin
@@ -179,14 +166,6 @@ pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result
             None => format!("DATABASE {}", quoted(to)),
         };
         statements.push(format!("ALTER {whom} SET {} TO {value}", name.join(".")));
-    }
-    let comment = comment_of(admin, from).await?;
-    if let Some(comment) = comment.and_then(in_place::own_comment) {
-        statements.push(format!(
-            "COMMENT ON DATABASE {} IS {}",
-            quoted(to),
-            literal(&comment)
-        ));
     }
     Ok(statements)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::connection::Session;
-use super::roles::Roles;
+use super::roles::{DATABASE_OWNER, Roles};
 use super::survey::OURS;
 use crate::error::Result;
 
@@ -108,6 +108,8 @@ SELECT d.classoid, d.objoid, 'comment on ' || pg_describe_object(d.classoid, d.o
 FROM pg_description d
 WHERE (d.objoid >= 16384 OR (d.classoid = 'pg_namespace'::regclass AND d.objoid = 2200))
   AND d.classoid NOT IN ('pg_publication'::regclass, 'pg_subscription'::regclass)
+  AND NOT (d.classoid = 'pg_class'::regclass AND d.objoid IN (
+      SELECT i.indexrelid FROM pg_index i JOIN pg_class r ON r.oid = i.indrelid WHERE NOT (i.indisready AND (i.indisvalid OR r.relkind = 'p'))))
   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
 UNION ALL
 SELECT l.classoid, l.objoid, 'security label ' || l.provider || ' on ' || pg_describe_object(l.classoid, l.objoid, l.objsubid), true, NULL, NULL, NULL, NULL, NULL, l.label
@@ -232,6 +234,12 @@ pub(super) fn owners_in(rights: &[Right]) -> BTreeSet<&str> {
         .collect()
 }
 
+/// Who owns what is called so, and which object that is.
+pub(super) fn owner_of<'a>(rights: &'a [Right], name: &str) -> Option<((u32, u32), &'a str)> {
+    let right = rights.iter().find(|right| right.name == name)?;
+    Some((right.object, right.owner.as_deref()?))
+}
+
 /// What is not as it has to be, in words. `excused`: what the target's user was not allowed to do; `exact`: both servers
 /// are of one version, and know the same privileges.
 pub(super) fn differences(
@@ -265,7 +273,10 @@ pub(super) fn differences(
             continue;
         };
         let owner = right.owner.as_deref().map(|owner| roles.heir(owner));
-        if other.owner.as_deref() != owner {
+        // Whoever stands in owns the database, too, and so what belongs to whoever owns that.
+        let stands_in = owner != right.owner.as_deref();
+        let theirs = other.owner.as_deref();
+        if theirs != owner && !(stands_in && theirs == Some(DATABASE_OWNER)) {
             found.push(format!(
                 "{} belongs to {} instead of {}",
                 right.name,

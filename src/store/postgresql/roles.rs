@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 
 use super::connection::{Session, quoted};
+use super::ownership::give_where_nothing_may_be_made;
 use super::rights::{self, Right};
 use super::said::{self, Said};
 use super::toc::Entry;
@@ -45,7 +46,7 @@ pub(super) const BY_DROP: [&str; 6] = [
 ];
 
 /// Whoever owns the database: every server since 14 has it, and nobody can be made a member.
-const DATABASE_OWNER: &str = "pg_database_owner";
+pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
 
 /// Who can own what on the target.
 pub(super) struct Roles {
@@ -68,12 +69,13 @@ impl Roles {
         live_owner: Option<&str>,
         wanted: Wanted,
     ) -> Result<Self> {
+        // To give a thing away one has to be able to act as who gets it; and to go on with it, to have their privileges.
         let right = if version >= 160_000 { "SET" } else { "MEMBER" };
         let rows = session
             .query(
                 &format!(
                     "SELECT rolname::text, rolname = current_user, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
-                            pg_has_role(current_user, oid, '{right}') FROM pg_roles"
+                            pg_has_role(current_user, oid, '{right}') AND pg_has_role(current_user, oid, 'USAGE') FROM pg_roles"
                 ),
                 &[],
             )
@@ -131,6 +133,13 @@ impl Roles {
     /// Whether the target's user is a superuser.
     pub(super) fn is_superuser(&self) -> bool {
         self.superuser
+    }
+
+    /// Who is to own extensions, where that is not the target's user.
+    pub(super) fn owner_of_extensions(&self) -> Option<&str> {
+        // A superuser's are as `pg_restore` makes them.
+        let differs = self.fallback != self.me && (!self.superuser || !self.are_copied());
+        differs.then_some(self.fallback.as_str())
     }
 
     /// Whether owners and grants are copied.
@@ -277,7 +286,7 @@ fn policy_roles(definition: &str) -> Option<(usize, usize)> {
 /// What could not be made as it is on the source, and is no reason to fail: counted, then told in a line each.
 #[derive(Default)]
 pub(super) struct Mapped {
-    owners: BTreeMap<String, usize>,
+    owners: BTreeMap<(String, String), usize>,
     grants: BTreeMap<String, usize>,
     /// The source's objects that the target's user was not allowed to treat as they are there.
     pub(super) excused: HashSet<(u32, u32)>,
@@ -285,9 +294,9 @@ pub(super) struct Mapped {
 
 impl Mapped {
     /// Tells what was mapped or skipped.
-    pub(super) fn tell(&self, roles: &Roles) {
-        for (owner, objects) in &self.owners {
-            let (owner, to) = (owner.as_str(), roles.fallback.as_str());
+    pub(super) fn tell(&self) {
+        for ((owner, to), objects) in &self.owners {
+            let (owner, to) = (owner.as_str(), to.as_str());
             tracing::warn!(
                 objects,
                 owner,
@@ -298,6 +307,13 @@ impl Mapped {
         for (reason, statements) in &self.grants {
             tracing::warn!(statements, reason = reason.as_str(), "grants were skipped");
         }
+    }
+
+    fn owned(&mut self, owner: &str, to: &str) {
+        *self
+            .owners
+            .entry((owner.to_owned(), to.to_owned()))
+            .or_default() += 1;
     }
 
     /// Not allowed: a warning, and with `roles = "fail"` an error.
@@ -322,18 +338,13 @@ pub(super) struct Inheritance {
     heir: String,
     /// Its owner on the source cannot have it.
     mapped: bool,
-    /// Nobody can be given it.
-    excused: bool,
 }
 
 impl Inheritance {
     /// Counts what is not as it is on the source.
     pub(super) fn note(&self, entry: &Entry, mapped: &mut Mapped) {
-        if self.excused {
-            mapped.excused.insert(entry.object);
-        }
         if self.mapped {
-            *mapped.owners.entry(entry.owner.to_string()).or_default() += 1;
+            mapped.owned(&entry.owner, &self.heir);
         }
     }
 }
@@ -379,8 +390,8 @@ pub(super) fn inheritance(entry: &Entry, roles: &Roles) -> Inheritance {
     let Some(object) = owned_object(entry) else {
         return found;
     };
-    if entry.kind == "SCHEMA" && entry.tag() == "public" && !roles.superuser {
-        found.excused = true;
+    // It was not made by us: see `ownership`.
+    if entry.kind == "SCHEMA" && entry.tag() == "public" {
         return found;
     }
     // What comes from live keeps its owner.
@@ -390,10 +401,10 @@ pub(super) fn inheritance(entry: &Entry, roles: &Roles) -> Inheritance {
         roles.heir(&entry.owner)
     };
     found.mapped = heir != &*entry.owner && roles.are_copied();
+    heir.clone_into(&mut found.heir);
     if heir == roles.me {
         return found;
     }
-    heir.clone_into(&mut found.heir);
     found.statement = Some(format!("ALTER {object} OWNER TO {}", quoted(heir)));
     found
 }
@@ -406,27 +417,49 @@ pub(super) async fn own(
     mapped: &mut Mapped,
 ) -> Result<()> {
     let found = inheritance(entry, roles);
-    found.note(entry, mapped);
+    let heir = &found.heir;
     let Some(alter) = &found.statement else {
+        found.note(entry, mapped);
         return Ok(());
     };
-    let heir = &found.heir;
     match session.batch_execute(alter).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            mapped.excuse(
-                entry.object,
-                roles,
-                &format!("give {} to {heir}", entry.label()),
-            )?;
-            if *heir == *entry.owner {
-                *mapped.owners.entry(entry.owner.to_string()).or_default() += 1;
-            }
-            Ok(())
+        Ok(()) => {
+            found.note(entry, mapped);
+            return Ok(());
         }
-        Err(error) => Err(session.explain_of(alter)(error)
-            .within(format!("{} cannot be given to {heir}", entry.label()))),
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {}
+        Err(error) => {
+            return Err(session.explain_of(alter)(error)
+                .within(format!("{} cannot be given to {heir}", entry.label())));
+        }
     }
+    // The usual reason is that they may not make anything in its schema, as yet or at all.
+    let given = async |to: &str, alter: &str| match &entry.schema {
+        Some(schema) => give_where_nothing_may_be_made(session, schema, to, alter).await,
+        None => false,
+    };
+    if given(heir, alter).await {
+        found.note(entry, mapped);
+        return Ok(());
+    }
+    mapped.excuse(
+        entry.object,
+        roles,
+        &format!("give {} to {heir}", entry.label()),
+    )?;
+    let mut to = roles.me.as_str();
+    if *heir != roles.fallback
+        && roles.fallback != roles.me
+        && let Some(object) = owned_object(entry)
+    {
+        let alter = format!("ALTER {object} OWNER TO {}", quoted(&roles.fallback));
+        let stood_in = session.batch_execute(&alter).await.is_ok();
+        if stood_in || given(&roles.fallback, &alter).await {
+            to = &roles.fallback;
+        }
+    }
+    mapped.owned(&entry.owner, to);
+    Ok(())
 }
 
 /// Runs an entry's grants; those for roles that the target lacks are counted and skipped. `about` finds what they are

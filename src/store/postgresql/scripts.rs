@@ -107,7 +107,15 @@ fn after_rows(
     for entry in sorted.indexes.iter().chain(&sorted.attach) {
         make(&mut script, entry);
     }
-    script.text.push_str("ANALYZE;\n\n");
+    let foreign = sorted
+        .before
+        .iter()
+        .any(|entry| entry.kind == "FOREIGN TABLE");
+    script.text.push_str(if foreign {
+        "-- ANALYZE, table by table: of a parent of foreign tables, it connects to their servers.\n\n"
+    } else {
+        "ANALYZE;\n\n"
+    });
     let after = sorted.after.iter().filter(|entry| !is_of_roles(entry));
     for entry in sorted.foreign_keys.iter().chain(after) {
         make(&mut script, entry);

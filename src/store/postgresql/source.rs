@@ -15,7 +15,10 @@ use super::lineage::Lineage;
 use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
-use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, sequences};
+use super::{
+    Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, relay, sequences,
+    spoken,
+};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -234,6 +237,9 @@ impl Source {
             parts.push((0, large::part(id, large.len())));
         }
         let roots = survey::by_root(keeper).await?;
+        if !roots.is_empty() {
+            foreign::refuse_roots(keeper, roots.values()).await?;
+        }
         let by_root: HashMap<usize, (String, String)> = parts
             .iter()
             .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
@@ -322,6 +328,9 @@ impl store::Source for Source {
         survey::refuse_older(major, &text, target)?;
         let dump = super::dump::PgDump::find(major).await?;
         let traits = traits::read(keeper, number).await?;
+        if traits.spoken() == "SQL_ASCII" {
+            spoken::refuse_unspeakable(keeper).await?;
+        }
         let since = Instant::now();
         let (snapshot, taken_at, mut tables) = self.fix().await?;
         super::unknown::refuse(keeper).await?;
@@ -333,6 +342,12 @@ impl store::Source for Source {
         let (gone, aloud) = survey::gone(keeper, &excluded).await?;
         for object in aloud {
             tracing::warn!(object, "left out, because it needs an excluded table");
+        }
+        for (schema, name) in survey::invalid_indexes(keeper).await? {
+            tracing::warn!(
+                index = format!("{schema}.{name}"),
+                "left out, because it is not valid on the source: nobody finished building it, or somebody is at it"
+            );
         }
         let class = survey::class_oid(keeper).await?;
         for table in &mut tables {

@@ -10,8 +10,10 @@ use tokio::sync::OnceCell;
 
 use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
+use super::marks::{self, Standing};
 use super::publish::{self, Names};
 use super::source::Source;
+use super::transactions::Transaction;
 use super::{carry, checksum, said, survey};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
@@ -37,6 +39,10 @@ pub struct Target {
     pub(super) is_adopted: AtomicBool,
     pub(super) idle: Arc<Mutex<Vec<Session>>>,
     pub(super) progress: Mutex<Progress>,
+    /// The oid of incoming.
+    pub(super) built: Mutex<Option<u32>>,
+    /// Materialized views that ask for the name of their database.
+    pub(super) named: Mutex<Vec<(String, String)>>,
 }
 
 /// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
@@ -80,6 +86,8 @@ impl Target {
             is_adopted: AtomicBool::new(false),
             idle: Arc::default(),
             progress: Mutex::new(Progress::Building),
+            built: Mutex::default(),
+            named: Mutex::default(),
         })
     }
 }
@@ -103,7 +111,11 @@ impl store::Target for Target {
     }
 
     async fn displaced(&self) -> Result<Vec<Identity>> {
-        Ok(Vec::new())
+        self.beside_live().await
+    }
+
+    async fn refuse_strangers(&self) -> Result<()> {
+        marks::refuse_strangers(&self.admin, &self.names).await
     }
 
     async fn server(&self) -> Result<Server> {
@@ -164,19 +176,14 @@ impl store::Target for Target {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        let rows = self
-            .admin
-            .query("SELECT datname::text FROM pg_database", &[])
-            .await
-            .map_err(self.admin.explain())?;
         let mut removed = Vec::new();
-        for row in rows {
-            let database: String = row.get(0);
-            if self.names.is_leftover(&database) {
-                publish::drop_database(&self.admin, &database).await?;
-                removed.push(format!("database {database}"));
+        for one in marks::beside(&self.admin, &self.names).await? {
+            if one.is_ours && one.name != self.names.previous {
+                self.drop_leftover(&one.name).await?;
+                removed.push(format!("database {}", one.name));
             }
         }
+        marks::refuse_strangers(&self.admin, &self.names).await?;
         Ok(removed)
     }
 
@@ -277,25 +284,20 @@ impl store::Target for Target {
         })?;
         let session = self.fresh_session().await?;
         session.run("SET client_encoding = 'UTF8'").await?;
+        let mut transaction = Transaction::default();
         for statement in cut {
+            transaction.next(file, &statement)?;
             session.run(statement.text).await.map_err(|error| {
                 said::about(error, statement.text)
                     .within(format!("script {}", place(statement.line)))
             })?;
         }
-        // Outside of a transaction a savepoint is an error.
-        if session.batch_execute("SAVEPOINT envsyncd").await.is_ok() {
-            return Err(Error::new(
-                Kind::Statement,
-                format!("script {} leaves a transaction open", file.display()),
-            )
-            .hint("end it with COMMIT"));
-        }
-        Ok(())
+        self.refuse_open(&session, file).await?;
+        self.mark_again().await
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        self.refuse_own_name().await
     }
 
     async fn publish(&self) -> Result<()> {
@@ -305,6 +307,7 @@ impl store::Target for Target {
             let incoming = self.fresh_session().await?;
             carry::refresh(&live, &incoming, &made.carried.parts).await?;
         }
+        self.remember_named().await?;
         self.idle
             .lock()
             .expect("no one panics with this lock")
@@ -319,7 +322,9 @@ impl store::Target for Target {
         let had_live = publish::exists(&self.admin, live).await?;
         let shell = self.live_is_shell().await?;
         let had_previous = publish::exists(&self.admin, previous).await?;
-        let mut first = Vec::new();
+        marks::refuse_stranger(&self.admin, previous, &self.names).await?;
+        let own = marks::own_comment_of(&self.admin, live).await?;
+        let mut first = vec![marks::comment(incoming, None, own.as_deref())];
         let mut renames: Vec<(&str, &str)> = Vec::new();
         if had_live {
             first.push(format!("ALTER DATABASE {} RESET ALL", quoted(incoming)));
@@ -329,6 +334,8 @@ impl store::Target for Target {
                 renames.push((live, discarded));
             } else {
                 first.push(publish::closed(live));
+                let mark = self.mark(Standing::Previous);
+                first.push(marks::comment(live, Some(&mark), own.as_deref()));
                 if had_previous {
                     renames.push((previous, discarded));
                 }
@@ -347,7 +354,7 @@ impl store::Target for Target {
     }
 
     async fn confirm(&self) -> Result<()> {
-        Ok(())
+        self.confirm_live().await
     }
 
     async fn revert(&self) -> Result<()> {
@@ -363,11 +370,14 @@ impl store::Target for Target {
             ..
         } = &self.names;
         let mut renames: Vec<(&str, &str)> = vec![(live, incoming)];
-        let mut first = Vec::new();
+        let mark = self.mark(Standing::Incoming);
+        let mut first = vec![marks::comment(live, Some(&mark), None)];
         if shell {
             renames.push((discarded, live));
         } else if had_live {
-            first = publish::rights_of(&self.admin, live, previous).await?;
+            first.extend(publish::rights_of(&self.admin, live, previous).await?);
+            let own = marks::own_comment_of(&self.admin, previous).await?;
+            first.push(marks::comment(previous, None, own.as_deref()));
             renames.push((previous, live));
             if publish::exists(&self.admin, discarded).await? {
                 renames.push((discarded, previous));
@@ -410,7 +420,7 @@ impl store::Target for Target {
         }
         // Whoever was restoring a dump may have been stopped half-way.
         publish::drop_database(&self.admin, &self.names.staging).await?;
-        publish::drop_database(&self.admin, &self.names.incoming).await
+        self.drop_leftover(&self.names.incoming).await
     }
 
     async fn rollback(&self) -> Result<()> {
@@ -427,11 +437,16 @@ impl store::Target for Target {
             )
             .hint("previous is kept until the next run, and only with previous = \"keep\""));
         }
-        let mut first = Vec::new();
+        marks::refuse_stranger(&self.admin, previous, &self.names).await?;
+        let own = marks::own_comment_of(&self.admin, previous).await?;
+        let mut first = vec![marks::comment(previous, None, own.as_deref())];
         let mut renames: Vec<(&str, &str)> = vec![(previous, live)];
         if publish::exists(&self.admin, live).await? {
-            first = publish::rights_of(&self.admin, live, previous).await?;
+            first.extend(publish::rights_of(&self.admin, live, previous).await?);
             first.push(publish::closed(live));
+            let own = marks::own_comment_of(&self.admin, live).await?;
+            let mark = self.mark(Standing::Previous);
+            first.push(marks::comment(live, Some(&mark), own.as_deref()));
             renames = vec![(live, incoming), (previous, live), (incoming, previous)];
         }
         let helper = self
@@ -455,17 +470,36 @@ impl store::Target for Target {
 }
 
 impl Target {
-    /// The condition on the rows of an extension's table: its other rows are not the source's, unless all came from there.
+    /// The condition on the rows of an extension's table: its other rows are from its script, and not the source's.
     fn condition(&self, part: &Part) -> &str {
-        let made = self.made();
-        let condition = made.definitions.conditions.get(&part.id);
-        condition
-            .filter(|_| made.is_adopted)
-            .map_or("", String::as_str)
+        let conditions = &self.made().definitions.conditions;
+        conditions.get(&part.id).map_or("", String::as_str)
     }
 
     /// The database that the admin session is in.
     pub(super) fn admin_database(&self) -> &str {
         self.admin.database()
+    }
+
+    /// The mark of this run for a database that is this to live.
+    pub(super) fn mark(&self, standing: Standing) -> String {
+        marks::mark(standing, &self.names.live, &self.context.claim)
+    }
+
+    /// Gives incoming its mark again, after a script that may have written a comment of its own there.
+    async fn mark_again(&self) -> Result<()> {
+        let own = marks::own_comment_of(&self.admin, &self.names.live).await?;
+        let mark = self.mark(Standing::Incoming);
+        let statement = marks::comment(&self.names.incoming, Some(&mark), own.as_deref());
+        self.admin.run(&statement).await
+    }
+
+    /// What a run replaces, renames or drops beside live.
+    async fn beside_live(&self) -> Result<Vec<Identity>> {
+        let mut all = Vec::new();
+        for one in marks::beside(&self.admin, &self.names).await? {
+            all.push(super::identity(&self.admin, &one.name).await?);
+        }
+        Ok(all)
     }
 }

@@ -1,12 +1,13 @@
 //! What of a dump is restored: nothing that leads out of its own database, and what concerns roles as the target has them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::head::{Entry, Head, shown};
 use super::inside;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::roles::{self, Roles};
+use crate::store::postgresql::ownership;
+use crate::store::postgresql::roles::{self, DATABASE_OWNER, Roles};
 use crate::store::postgresql::toc::{self, Binder, Section, Words};
 
 /// What is never restored: how the database itself was made, what leads to other servers, and what the planner finds out by
@@ -45,6 +46,7 @@ pub(super) fn fit(head: &mut Head, roles: &Roles, major: u32) -> Result<Left> {
     let mut left = Left::default();
     let mut out: HashSet<i64> = HashSet::new();
     let mut kept = Vec::with_capacity(head.entries.len());
+    let schemas = owners_of_schemas(head, roles, major);
     for mut entry in std::mem::take(&mut head.entries) {
         let orphan = entry.object().1 == 0 && entry.needs().any(|need| out.contains(&need));
         let stays = !orphan
@@ -56,6 +58,7 @@ pub(super) fn fit(head: &mut Head, roles: &Roles, major: u32) -> Result<Left> {
             continue;
         }
         inherit(&mut entry, roles, &mut left);
+        give(&mut entry, roles, &schemas);
         if let Some(Ok(mut definition)) = entry.definition.clone().map(String::from_utf8) {
             toc::without_marks(&kind(&entry), &mut definition);
             entry.definition = Some(definition.into_bytes());
@@ -128,7 +131,10 @@ fn is_allowed(entry: &mut Entry, roles: &Roles, major: u32, left: &mut Left) -> 
         return true;
     }
     if is_public {
-        entry.owner = Some(Vec::new());
+        let owner = shown(&entry.owner).into_owned();
+        if major < OWNED_PUBLIC || roles.heir(&owner) != owner || owner == DATABASE_OWNER {
+            entry.owner = Some(Vec::new());
+        }
         return true;
     }
     let about_public = tag == "SCHEMA public" || (kind == "ACL" && tag == "public");
@@ -163,6 +169,50 @@ fn inherit(entry: &mut Entry, roles: &Roles, left: &mut Left) {
         *left.owners.entry(owner).or_default() += 1;
     }
     entry.owner = Some(heir.into_bytes());
+}
+
+/// Who will own each schema, where not everybody may make things in it.
+fn owners_of_schemas(head: &Head, roles: &Roles, major: u32) -> HashMap<String, Option<String>> {
+    let mut found = HashMap::new();
+    for entry in head.entries.iter().filter(|entry| kind(entry) == "SCHEMA") {
+        let heir = roles.heir(&shown(&entry.owner)).to_owned();
+        found.insert(shown(&entry.tag).into_owned(), Some(heir));
+    }
+    let public = (major >= OWNED_PUBLIC).then(|| roles.heir("").to_owned());
+    found.insert("public".to_owned(), public);
+    found
+}
+
+/// Has an entry's own definition give it to its owner, where `pg_restore` could not: who may make nothing in a schema can
+/// be given nothing in it, and grants come last. An extension is made by its owner.
+fn give(entry: &mut Entry, roles: &Roles, schemas: &HashMap<String, Option<String>>) {
+    if roles.is_superuser() {
+        return;
+    }
+    let Some(made) = as_ours(entry) else {
+        return;
+    };
+    if let Some(statement) = ownership::extension_of_owner(&made, roles) {
+        entry.definition = Some(format!("{statement};\n").into_bytes());
+        return;
+    }
+    let (Some(schema), heir) = (made.schema.as_deref(), made.owner.as_str()) else {
+        return;
+    };
+    let may = match schemas.get(schema) {
+        Some(Some(owner)) => owner == heir,
+        // Everybody may, or nobody knows.
+        _ => true,
+    };
+    if heir.is_empty() || heir == roles.me() || may {
+        return;
+    }
+    if let Some(alter) = roles::owner_as_it_was(&made) {
+        let definition = made.definition().trim_end().trim_end_matches(';');
+        let given = ownership::given_where_nothing_may_be_made(schema, heir, &alter);
+        entry.definition = Some(format!("{definition};\n{given};\n").into_bytes());
+        entry.owner = Some(Vec::new());
+    }
 }
 
 /// What of an entry's grants and policies can be had; `false`: nothing.

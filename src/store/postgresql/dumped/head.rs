@@ -94,6 +94,15 @@ impl Entry {
 
 impl Head {
     /// Reads it at the start of these bytes; with it comes its length.
+    /// The extensions that it makes.
+    pub(super) fn extensions(&self) -> impl Iterator<Item = &str> {
+        let made = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kind.as_deref() == Some(b"EXTENSION"));
+        made.filter_map(|entry| std::str::from_utf8(entry.tag.as_deref()?).ok())
+    }
+
     pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), Trouble> {
         let mut from = Reader {
             bytes,

@@ -81,7 +81,7 @@ fn cut<'a>(entry: &Entry, text: &'a str) -> Result<Vec<&'a str>> {
 }
 
 /// A statement's first words, in upper case, without comments between them.
-fn words(statement: &str) -> Vec<String> {
+pub(in crate::store::postgresql) fn words(statement: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut text = statement;
     while found.len() < 8 && !text.is_empty() {

@@ -10,15 +10,25 @@ use super::head::{Head, shown};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::postgresql::connection::{Address, Session, quoted};
+use crate::store::postgresql::marks::{self, Standing};
 use crate::store::postgresql::publish::{self, Names};
 use crate::store::postgresql::source::Source;
-use crate::store::{self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Server, Survey};
+use crate::store::{
+    self, Catalogue, Checksum, Chunks, Claim, Context, Digest, Lot, Part, Server, Survey,
+};
 
 /// The first version whose databases have a provider of locales.
 const PROVIDERS: u32 = 15;
 
 /// Makes it, empty and closed to others, with the encoding and the locale that the dump speaks of.
-pub(super) async fn create(admin: &Session, names: &Names, head: &Head, major: u32) -> Result<()> {
+pub(super) async fn create(
+    admin: &Session,
+    names: &Names,
+    head: &Head,
+    major: u32,
+    owner: Option<&str>,
+    claim: &Claim,
+) -> Result<()> {
     let clause = head
         .entries
         .iter()
@@ -29,7 +39,8 @@ pub(super) async fn create(admin: &Session, names: &Names, head: &Head, major: u
     let staging = quoted(&names.staging);
     admin
         .run(&format!(
-            "CREATE DATABASE {staging} TEMPLATE template0{clause}"
+            "CREATE DATABASE {staging} TEMPLATE template0{clause}{}",
+            marks::birth(owner)
         ))
         .await
         .map_err(|error| {
@@ -45,7 +56,10 @@ pub(super) async fn create(admin: &Session, names: &Names, head: &Head, major: u
                 made
             }
         })?;
-    admin.run(&publish::closed(&names.staging)).await
+    let mark = marks::mark(Standing::Staging, &names.live, claim);
+    let [comment, limit] = marks::christened(&names.staging, &mark, None);
+    let first = [publish::closed(&names.staging), comment, limit];
+    admin.run(&first.join(";")).await
 }
 
 /// Waits until `pg_restore`'s session is gone: the server needs a moment, and copies files only of what nobody is in.

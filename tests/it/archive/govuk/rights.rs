@@ -97,6 +97,58 @@ fn a_target_s_user_needs_no_more_than_createdb() {
 }
 
 #[test]
+fn a_dump_that_a_member_of_live_s_owner_pulls_is_the_owner_s() {
+    let dumped = Dumped::new();
+    let (scene, app, user, clerk) = (
+        &dumped.scene,
+        unique("app"),
+        unique("deploy"),
+        unique("clerk"),
+    );
+    let target = &scene.pair.target;
+    target.psql(
+        "postgres",
+        &format!(
+            "CREATE ROLE {app} LOGIN; CREATE ROLE {clerk}; CREATE ROLE {user} LOGIN CREATEDB; GRANT {app}, {clerk} TO {user};
+             ALTER DATABASE {} OWNER TO {app}",
+            scene.to
+        ),
+    );
+    scene.source(&format!(
+        "CREATE EXTENSION citext; CREATE SCHEMA more; CREATE TABLE more.t (id serial); CREATE ROLE {clerk};
+         CREATE TABLE files (a int); ALTER TABLE files OWNER TO {clerk}; CREATE TABLE more.files (a int); ALTER TABLE more.files OWNER TO {clerk};
+         ALTER SCHEMA public OWNER TO postgres; GRANT CREATE ON SCHEMA public TO PUBLIC"
+    ));
+    dumped.dump(&name());
+    let url = toml(&target.url(&user, &scene.to));
+    for roles in ["map", "skip"] {
+        let pull = Job::new("postgresql", &dumped.archive(""), &url)
+            .task("previous = \"drop\"")
+            .task(&format!("roles = \"{roles}\""));
+        dumped.once("pull", &pull).expect(0);
+        scene.live_is_new();
+        let files = if roles == "map" { &clerk } else { &app };
+        let others = format!(
+            "SELECT (SELECT string_agg(oid::regclass || ' ' || relowner::regrole, ',') FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'S')
+                     AND relnamespace::regnamespace::text !~ '^pg_' AND relowner <> '{app}'::regrole AND relname <> 'files'),
+                    (SELECT string_agg(DISTINCT relowner::regrole::text, ',') FROM pg_class WHERE relname = 'files'),
+                    (SELECT extowner::regrole FROM pg_extension WHERE extname = 'citext'),
+                    (SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'more'),
+                    has_schema_privilege('{clerk}', 'more', 'CREATE')"
+        );
+        assert_eq!(
+            scene.live(&others),
+            format!("|{files}|{app}|{app}|f"),
+            "{roles}"
+        );
+        let work = "INSERT INTO users VALUES (7, 'mine'); INSERT INTO more.t DEFAULT VALUES; SELECT count(*) FROM users";
+        let worked = target.try_psql(&app, &scene.to, work);
+        assert_eq!(worked.as_deref(), Ok("4"), "{roles}");
+    }
+    scene.nothing_is_beside();
+}
+
+#[test]
 fn a_newer_pg_dump_s_dump_is_restored_on_an_older_server() {
     let dumped = Dumped::new();
     let newer = newest_programs().join("pg_dump");
