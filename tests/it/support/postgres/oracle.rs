@@ -74,7 +74,9 @@ impl Databases {
                 target.psql(
                     "postgres",
                     &format!(
-                        "SELECT d.datdba::regrole, d.datallowconn, d.datconnlimit, d.datacl, d.dattablespace, s.setconfig
+                        "SELECT d.datdba::regrole, d.datallowconn, d.datconnlimit, d.dattablespace, s.setconfig,
+                             (SELECT string_agg(a::text, ',' ORDER BY a::text)
+                              FROM unnest(coalesce(d.datacl, acldefault('d', d.datdba))) AS a)
                          FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid
                          WHERE d.datname = '{database}'"
                     ),
