@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::profiles::Profile;
-use super::{Pair, Server, quote};
-use crate::support::postgres::unique;
+use super::{Pair, Server, Version, quote};
+use crate::support::postgres::{tools, unique};
 use crate::support::profile;
 
 /// Both of them, with all that a profile puts around them. The target's is made when it is asked for.
@@ -134,6 +134,17 @@ impl Databases {
         let mut all = self.pair.target.tables(&self.to);
         all.retain(|name| name != ACCOUNTS);
         all
+    }
+
+    /// Variables for the binary.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        if self.pair.source.version() != Version::Oracle {
+            return Vec::new();
+        }
+        // Whoever has MySQL has its own dump tool.
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", tools("mysql/bin").display());
+        vec![("PATH".to_owned(), path)]
     }
 
     /// How many rows of others the source has.
