@@ -10,5 +10,6 @@ mod metrics;
 mod monitoring;
 mod mysql;
 mod postgresql;
+mod row_content;
 mod support;
 mod verbs;

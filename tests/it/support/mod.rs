@@ -11,6 +11,7 @@ pub(crate) mod nsca;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod s3;
+pub(crate) mod told;
 
 use std::time::{Duration, Instant};
 

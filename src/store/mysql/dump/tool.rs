@@ -28,6 +28,7 @@ use super::super::version::{Flavour, Version};
 use super::counts::{self, Counter};
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
+use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
 use crate::store::tls;
 use crate::store::{self, Context, Fate, Part, Survey};
@@ -458,7 +459,7 @@ impl Writing {
             let _ = limited.read_to_end(&mut kept).await;
             // The tool shall not wait for who does not listen.
             let _ = tokio::io::copy(&mut limited.into_inner(), &mut tokio::io::sink()).await;
-            String::from_utf8_lossy(&kept).into_owned()
+            Redaction::known().text(&String::from_utf8_lossy(&kept))
         });
         // One that does not read them says itself what is wrong.
         let _ = input.write_all(&self.options).await;
