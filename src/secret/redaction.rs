@@ -209,11 +209,12 @@ fn find(bytes: &[u8], value: &[u8]) -> Option<usize> {
         .position(|window| window == value)
 }
 
+/// A shorter encoded form would be found where it is not.
+const LEAST: usize = 8;
+
 /// A secret as programs print it.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let mut made = vec![secret.as_bytes().to_vec()];
-    // Shorter ones would be found where they are not.
-    const LEAST: usize = 8;
     let mut hex = String::new();
     for byte in secret.bytes() {
         let _ = write!(hex, "{byte:02x}");
@@ -240,9 +241,10 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     made
 }
 
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /// The letters that the bytes have in Base64 whatever stands before and after them, with so many bytes of a group before.
 fn base64_core(bytes: &[u8], shift: usize) -> Vec<u8> {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bit = |at: usize| bytes[at / 8] >> (7 - at % 8) & 1;
     // The first letter that has bits of ours alone.
     let first = (6 - shift * 8 % 6) % 6;

@@ -63,7 +63,7 @@ pub(super) fn told(error: &Error, sql: &str) -> String {
         {
             told_of_preparing(error, sql)
         }
-        Error::SqliteFailure(failure, Some(text)) => of_running(failure, text, sql),
+        Error::SqliteFailure(failure, Some(text)) => of_running(*failure, text, sql),
         Error::SqliteFailure(failure, None) | Error::SqlInputError { error: failure, .. } => {
             ffi::code_to_str(failure.extended_code).to_owned()
         }
@@ -75,7 +75,7 @@ pub(super) fn told(error: &Error, sql: &str) -> String {
     }
 }
 
-fn of_running(failure: &ffi::Error, text: &str, sql: &str) -> String {
+fn of_running(failure: ffi::Error, text: &str, sql: &str) -> String {
     let code = ffi::code_to_str(failure.extended_code);
     match failure.extended_code {
         // Their texts are made of names. Only a trigger's RAISE is not, and has its own code.

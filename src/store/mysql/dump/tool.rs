@@ -25,6 +25,7 @@ use super::super::objects::ObjectKind;
 use super::super::pool::Pool;
 use super::super::source::Source;
 use super::super::version::{Flavour, Version};
+use super::complaints;
 use super::counts::{self, Counter};
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
@@ -413,9 +414,11 @@ impl Writing {
             let complaint = serious
                 .or(complaints.lines().find(|line| !line.trim().is_empty()))
                 .unwrap_or("without a word");
+            let complaint = complaints::told(complaint);
             return Err(self.tool.failed(&format!("failed ({status}): {complaint}")));
         }
         for line in complaints.lines().filter(|line| !line.trim().is_empty()) {
+            let line = complaints::told(line);
             tracing::warn!(tool = %self.tool.program.display(), "{line}");
         }
         let Some(last) = memchr::memmem::rfind(&self.held, LAST) else {
