@@ -15,6 +15,7 @@ mod phases;
 mod point;
 mod portable;
 mod privileges;
+mod row_content;
 mod servers;
 mod settings;
 mod tls;

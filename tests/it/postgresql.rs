@@ -19,6 +19,7 @@ mod publishing;
 mod refusing;
 mod roles;
 mod scripted;
+mod row_content;
 mod slices;
 mod small;
 mod stopping;
