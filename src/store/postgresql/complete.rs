@@ -11,11 +11,12 @@ use tokio_postgres::error::SqlState;
 use super::chain::Link;
 use super::connection::{Session, literal, quoted};
 use super::roles::{self, Mapped};
+use super::settings::Writing;
 use super::target::Target;
 use super::toc::Entry;
 use super::{carry, large, restore, sequences};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Part, Step};
+use crate::store::{Encoding, Part, Step};
 
 /// So many sequences are set in one go.
 const SEQUENCES: usize = 100;
@@ -199,7 +200,11 @@ impl Target {
             return Ok(());
         }
         let session = self.session().await?;
-        restore::make(&session, &made.sorted.indexes[place]).await?;
+        let index = &made.sorted.indexes[place];
+        let written = Writing::Definition(index.definition());
+        let changed = self.compute(&session, &written).await?;
+        restore::make(&session, index).await?;
+        self.read_again(&session, changed).await?;
         for constraint in made.on_top.after(place) {
             restore::make(&session, &constraint).await?;
         }
@@ -309,6 +314,7 @@ impl Target {
 
     pub(super) async fn refresh_views(&self, made_in: &[Arc<Entry>]) -> Result<()> {
         let session = self.session().await?;
+        let changed = self.compute(&session, &Writing::Names).await?;
         let vain = AtomicU32::new(0);
         for entry in made_in
             .iter()
@@ -335,6 +341,7 @@ impl Target {
                 .await?;
             }
         }
+        self.read_again(&session, changed).await?;
         self.rest(session);
         Ok(())
     }
@@ -407,10 +414,14 @@ impl Target {
         let session = self.session().await?;
         if !made.carried.parts.is_empty() {
             let live = self.live_session().await?;
+            let changed = self
+                .compute(&session, &Writing::Rows(Encoding::CopyText))
+                .await?;
             for part in &made.carried.parts {
                 let rows = carry::copy(&live, &session, part).await?;
                 tracing::info!(table = part.label(), rows, "kept the target's own rows");
             }
+            self.read_again(&session, changed).await?;
             self.thaw(&made.carried.parts);
         }
         self.set_sequences().await?;

@@ -34,6 +34,8 @@ mod roles;
 mod said;
 mod scripts;
 mod sequences;
+mod settings;
+mod settled;
 mod source;
 mod split;
 mod stored;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::connection::{Session, literal, quoted};
-use super::in_place;
+use super::{in_place, settings};
 use crate::error::{Error, Kind, Result};
 
 /// The names that one target uses on its server.
@@ -132,14 +132,6 @@ pub(super) async fn drop_database(admin: &Session, database: &str) -> Result<()>
         })
 }
 
-/// Settings whose stored value is a list of quoted names already (`GUC_LIST_QUOTE` in PostgreSQL's source).
-const LISTS: [&str; 4] = [
-    "search_path",
-    "local_preload_libraries",
-    "session_preload_libraries",
-    "temp_tablespaces",
-];
-
 /// A database's comment.
 pub(super) async fn comment_of(admin: &Session, database: &str) -> Result<Option<String>> {
     let row = admin
@@ -168,11 +160,7 @@ pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result
     for row in rows {
         let (role, name, value): (Option<String>, String, String) =
             (row.get(0), row.get(1), row.get(2));
-        let value = if LISTS.contains(&name.as_str()) && !value.is_empty() {
-            value
-        } else {
-            literal(&value)
-        };
+        let value = settings::as_sql(&name, &value);
         let name: Vec<String> = name.split('.').map(quoted).collect();
         let whom = match role {
             Some(role) => format!("ROLE {} IN DATABASE {}", quoted(&role), quoted(to)),

@@ -14,7 +14,7 @@ use super::lineage::Lineage;
 use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
-use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, sequences};
+use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, sequences, settled};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -348,6 +348,7 @@ impl store::Source for Source {
         } else {
             Taker::Server
         };
+        settled::refuse_other_words(&self.address, keeper).await?;
         // pg_dump takes its time, and not all of the server.
         let (toc, asked) = tokio::try_join!(
             dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),

@@ -11,13 +11,15 @@ use tokio::sync::OnceCell;
 use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::publish::{self, Names};
+use super::settings::{Own, Writing};
 use super::source::Source;
 use super::{carry, checksum, survey};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Server, Step, Survey, statements,
+    self, Catalogue, Checksum, Chunks, Context, Digest, Encoding, Lot, Part, Server, Step, Survey,
+    statements,
 };
 
 /// A PostgreSQL database that is replaced.
@@ -37,6 +39,7 @@ pub struct Target {
     pub(super) is_adopted: AtomicBool,
     pub(super) idle: Arc<Mutex<Vec<Session>>>,
     pub(super) progress: Mutex<Progress>,
+    pub(super) own: OnceCell<Own>,
 }
 
 /// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
@@ -80,6 +83,7 @@ impl Target {
             is_adopted: AtomicBool::new(false),
             idle: Arc::default(),
             progress: Mutex::new(Progress::Building),
+            own: OnceCell::new(),
         })
     }
 }
@@ -243,18 +247,14 @@ impl store::Target for Target {
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
-        let session = self.session().await?;
-        session.run("SET search_path = ''").await?;
+        let session = self.comparing_session().await?;
         let rows = super::count(&session, part, self.condition(part)).await?;
-        self.restore_path(&session).await?;
         self.rest(session);
         Ok(rows)
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
-        // With the source's empty search path: the text of a regclass depends on it.
-        let session = self.session().await?;
-        session.run("SET search_path = ''").await?;
+        let session = self.comparing_session().await?;
         let sum = checksum(
             &session,
             part,
@@ -262,7 +262,6 @@ impl store::Target for Target {
             self.made().definitions.by_root.get(&part.id),
         )
         .await?;
-        self.restore_path(&session).await?;
         self.rest(session);
         Ok(sum)
     }
@@ -275,8 +274,7 @@ impl store::Target for Target {
                 format!("{}: {}", place(error.line), error.what),
             )
         })?;
-        let session = self.fresh_session().await?;
-        session.run("SET client_encoding = 'UTF8'").await?;
+        let session = self.script_session(text).await?;
         for statement in cut {
             session.run(statement.text).await.map_err(|error| {
                 let made = error.within(format!("script {}", place(statement.line)));
@@ -305,8 +303,11 @@ impl store::Target for Target {
         let made = self.made();
         if !made.carried.parts.is_empty() {
             let live = self.live_session().await?;
+            let comparing = self.comparing_session().await?;
             let incoming = self.fresh_session().await?;
-            carry::refresh(&live, &incoming, &made.carried.parts).await?;
+            self.compute(&incoming, &Writing::Rows(Encoding::CopyText))
+                .await?;
+            carry::refresh(&live, &comparing, &incoming, &made.carried.parts).await?;
         }
         self.idle
             .lock()
