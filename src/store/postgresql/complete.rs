@@ -24,9 +24,10 @@ const SEQUENCES: usize = 100;
 /// So many tables are looked at by one statement.
 const STATISTICS: usize = 100;
 
-const ANALYZE: &str = "ANALYZE";
+pub(super) const ANALYZE: &str = "ANALYZE";
 const FREEZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false)";
-const FREEZE_AND_ANALYZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
+pub(super) const FREEZE_AND_ANALYZE: &str =
+    "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
 
 /// Before it freezes what is left, again.
 const PAUSES: [Duration; 3] = [
@@ -59,7 +60,7 @@ fn quoted_all(names: &[&(String, String)]) -> Vec<String> {
 /// beside whose commit another one has come. What it passed over, it gets again, a few times: that is soon over. Where it
 /// is not, a standby's long query say, `vain` counts that, and later tables are not tried again: it is a matter of speed
 /// alone.
-async fn freeze(
+pub(super) async fn freeze(
     session: &Session,
     what: &str,
     names: &[&(String, String)],
@@ -110,7 +111,11 @@ async fn thawed<'a>(
 }
 
 /// Does something with tables; if that fails, with one by one, so that the error names the table.
-async fn treat(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
+pub(super) async fn treat(
+    session: &Session,
+    what: &str,
+    names: &[&(String, String)],
+) -> Result<()> {
     let quoted = quoted_all(names);
     if quoted.is_empty()
         || session
@@ -149,6 +154,8 @@ impl Target {
         let link = made.links.lock().expect("no one panics with this lock")[step.id];
         match link {
             Link::Index(place) => self.build_index(place).await?,
+            // Scripts come first: see `derive`.
+            Link::Statistics(_) if self.has_scripts => {}
             Link::Statistics(table) => {
                 let Some(name) = made.tables.iter().find(|(_, id)| **id == table) else {
                     return Ok(Vec::new());
@@ -252,9 +259,10 @@ impl Target {
             for (name, id) in &made.tables {
                 let what = match (thawed.contains(id), made.chain.is_analyzed(*id)) {
                     (true, true) => FREEZE,
+                    (true, false) if self.has_scripts => FREEZE,
                     (true, false) => FREEZE_AND_ANALYZE,
-                    (false, false) => ANALYZE,
-                    (false, true) => continue,
+                    (false, false) if !self.has_scripts => ANALYZE,
+                    (false, _) => continue,
                 };
                 if made.sliced.contains(name) {
                     // What takes longest comes first.
@@ -292,6 +300,9 @@ impl Target {
 
     /// Statistics that are defined by themselves are made after their tables' own.
     async fn analyze_extended(&self) -> Result<()> {
+        if self.has_scripts {
+            return Ok(());
+        }
         let made = self.made();
         let extended: HashSet<i64> = made
             .sorted
@@ -316,6 +327,11 @@ impl Target {
         let session = self.session().await?;
         let changed = self.compute(&session, &Writing::Names).await?;
         let vain = AtomicU32::new(0);
+        let what = if self.has_scripts {
+            FREEZE
+        } else {
+            FREEZE_AND_ANALYZE
+        };
         for entry in made_in
             .iter()
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
@@ -332,13 +348,7 @@ impl Target {
                     .run(&format!("REFRESH MATERIALIZED VIEW {view}"))
                     .await
                     .map_err(|error| error.within(format!("{} cannot be filled", entry.label())))?;
-                freeze(
-                    &session,
-                    FREEZE_AND_ANALYZE,
-                    &[&(schema, entry.tag().to_owned())],
-                    &vain,
-                )
-                .await?;
+                freeze(&session, what, &[&(schema, entry.tag().to_owned())], &vain).await?;
             }
         }
         self.read_again(&session, changed).await?;
@@ -474,6 +484,7 @@ impl Target {
             .await?;
         self.analyze_extended().await?;
         self.grant(&session, &late, &mut mapped).await?;
+        self.keep_quiet().await?;
         // Not before all views are what they are: one that needs a primary key is a placeholder until then.
         self.refresh_views(&made.sorted.before).await?;
         self.refresh_views(&made.sorted.after).await?;

@@ -50,6 +50,8 @@ pub(super) struct Session {
     place: String,
     /// Whether its settings are those for values that are compared.
     pub(super) compares: bool,
+    /// Whether it is in a transaction for as long as it lives.
+    pub(super) has_snapshot: bool,
 }
 
 impl Deref for Session {
@@ -381,6 +383,7 @@ impl Address {
             database: database.to_owned(),
             place,
             compares: false,
+            has_snapshot: false,
         })
     }
 

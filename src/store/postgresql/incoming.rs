@@ -277,6 +277,7 @@ impl Target {
             return Err(Error::new(Kind::Internal, "incoming was prepared twice"));
         }
         self.make_before(&mut mapped).await?;
+        self.keep_quiet().await?;
         self.tell(mapped);
         Ok(())
     }

@@ -288,11 +288,9 @@ impl Target {
     /// Statistics of tables whose rows this very session has just loaded: it knows them still.
     async fn analyze_now(&self, session: &Session, parts: &[Part]) {
         let names: Vec<String> = parts.iter().map(super::table_name).collect();
-        if session
-            .batch_execute(&format!("ANALYZE {}", names.join(", ")))
-            .await
-            .is_ok()
-        {
+        let analyze = format!("ANALYZE {}", names.join(", "));
+        // With scripts, it is done after them.
+        if self.has_scripts || session.batch_execute(&analyze).await.is_ok() {
             let made = self.made();
             made.chain
                 .are_ready(parts.iter().filter_map(|part| self.table_of(part)));

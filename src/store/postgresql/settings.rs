@@ -40,6 +40,29 @@ const PLACED: &[(&str, &str)] = &[
 /// Locales in which money is written alike.
 const PLAIN: [&str; 4] = ["C", "POSIX", "C.UTF-8", "C.utf8"];
 
+/// Whether a setting changes how something is done, and nothing of what comes of it.
+fn is_of_no_matter(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let parts = [
+        "timeout",
+        "_mem",
+        "cost",
+        "parallel",
+        "jit",
+        "io_concurrency",
+    ];
+    let starts = ["log_", "enable_", "track_", "default_transaction_"];
+    let whole = [
+        "synchronous_commit",
+        "client_min_messages",
+        "temp_tablespaces",
+    ];
+    parts.iter().any(|part| name.contains(part))
+        || starts.iter().any(|start| name.starts_with(start))
+        || whole.contains(&name.as_str())
+        || PERSONAL.contains(&name.as_str())
+}
+
 /// Who somebody is, and how they write, is no part of what their sessions compute with.
 const PERSONAL: [&str; 4] = [
     "role",
@@ -258,6 +281,59 @@ impl Target {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether the target's user is a superuser.
+    pub(super) async fn is_superuser(&self) -> Result<bool> {
+        let row = self
+            .admin
+            .query_one(
+                "SELECT rolsuper FROM pg_roles WHERE rolname = current_user",
+                &[],
+            )
+            .await
+            .map_err(self.admin.explain())?;
+        Ok(row.get(0))
+    }
+
+    /// A setting that sessions of live's owner have otherwise than those of the owner of another database on this server,
+    /// so that what is computed there may be something else here.
+    pub(super) async fn computes_otherwise(&self, other: &str) -> Result<Option<String>> {
+        let rows = self
+            .admin
+            .query(
+                "WITH sides(live, database, owner) AS (
+                     SELECT false, d.oid, d.datdba FROM pg_database d WHERE datname = $1
+                     UNION ALL
+                     SELECT true, (SELECT oid FROM pg_database WHERE datname = $2),
+                            coalesce((SELECT datdba FROM pg_database WHERE datname = $2),
+                                     (SELECT oid FROM pg_roles WHERE rolname = current_user)))
+                 SELECT i.live, split_part(set, '=', 1), substr(set, strpos(set, '=') + 1),
+                        (CASE WHEN s.setrole <> 0 THEN 2 ELSE 0 END + CASE WHEN s.setdatabase <> 0 THEN 1 ELSE 0 END)::int4
+                 FROM sides i JOIN pg_db_role_setting s ON s.setdatabase IN (0, i.database) AND s.setrole IN (0, i.owner),
+                      unnest(s.setconfig) AS set",
+                &[&other, &self.names.live],
+            )
+            .await
+            .map_err(self.admin.explain())?;
+        let (mut here, mut there) = (Stored::new(), Stored::new());
+        for row in rows {
+            let side = if row.get(0) { &mut here } else { &mut there };
+            let (name, value): (&str, &str) = (row.get(1), row.get(2));
+            let rank = u8::try_from(row.get::<_, i32>(3)).unwrap_or_default();
+            if !is_of_no_matter(name) {
+                note(side, name, rank, value);
+            }
+        }
+        let value = |side: &Stored, name: &str| side.get(name).map(|(_, value)| value.clone());
+        let mut names: Vec<&String> = here.keys().chain(there.keys()).collect();
+        names.sort();
+        // Where live says nothing of its path, the source's is taken.
+        let differs = |name: &&String| {
+            value(&here, name) != value(&there, name)
+                && (name.as_str() != "search_path" || here.contains_key("search_path"))
+        };
+        Ok(names.into_iter().find(differs).cloned())
     }
 
     /// Tries the settings in a session, and asks for the rest there.

@@ -14,7 +14,10 @@ use super::lineage::Lineage;
 use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
-use super::{Definitions, advice, catalogue, checksum, constraints, large, lot, relay, sequences, settled};
+use super::{
+    Definitions, advice, catalogue, checksum, constraints, large, lot, planning, relay, sequences,
+    settled,
+};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -283,7 +286,8 @@ impl Source {
         {
             return Ok(session);
         }
-        let session = self.address.connect(None, READING).await?;
+        let mut session = self.address.connect(None, READING).await?;
+        session.has_snapshot = true;
         let fixed = self.fixed();
         session
             .run(&format!(
@@ -453,6 +457,11 @@ impl store::Source for Source {
                 super::column_list(&part.columns)
             ),
         };
+        let is_query = rows.starts_with('(');
+        if is_query {
+            let query = &rows[1..rows.len() - 1];
+            planning::make_ready(&session, part, query).await?;
+        }
         let binary = part.encoding == Encoding::CopyBinary;
         let format = self.fixed().traits.copy_options(part.encoding);
         let label = part.label();
@@ -463,9 +472,10 @@ impl store::Source for Source {
             session,
             copy,
             // A session with these settings is of no further use.
-            idle: match part.slice {
-                Some(_) => Arc::default(),
-                None => self.idle.clone(),
+            idle: if is_query {
+                Arc::default()
+            } else {
+                self.idle.clone()
             },
             label,
         };

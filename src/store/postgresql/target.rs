@@ -40,6 +40,8 @@ pub struct Target {
     pub(super) idle: Arc<Mutex<Vec<Session>>>,
     pub(super) progress: Mutex<Progress>,
     pub(super) own: OnceCell<Own>,
+    /// Whether scripts of the job will change incoming.
+    pub(super) has_scripts: bool,
 }
 
 /// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
@@ -84,6 +86,7 @@ impl Target {
             idle: Arc::default(),
             progress: Mutex::new(Progress::Building),
             own: OnceCell::new(),
+            has_scripts: !task.scripts.is_empty(),
         })
     }
 }
@@ -296,7 +299,7 @@ impl store::Target for Target {
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        self.derive_anew().await
     }
 
     async fn publish(&self) -> Result<()> {

@@ -45,6 +45,10 @@ pub(super) async fn create(admin: &Session, names: &Names, head: &Head, major: u
                 made
             }
         })?;
+    // What is computed while it is restored is computed as in live.
+    for statement in publish::settings_of(admin, &names.live, &names.staging).await? {
+        admin.run(&statement).await?;
+    }
     admin.run(&publish::closed(&names.staging)).await
 }
 
