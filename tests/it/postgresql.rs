@@ -16,6 +16,7 @@ mod privileges;
 mod publishing;
 mod refusing;
 mod roles;
+mod settings;
 mod slices;
 mod small;
 mod stopping;
