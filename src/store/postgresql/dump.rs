@@ -17,6 +17,7 @@ pub(super) fn client(program: &Path, address: &Address) -> Command {
     let mut command = Command::new(program);
     command
         .arg("--no-password")
+        .env_remove("PGOPTIONS")
         .envs(address.environment())
         .env_remove("PGSERVICE")
         .env_remove("PGPASSFILE")
