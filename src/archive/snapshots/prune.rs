@@ -99,16 +99,12 @@ impl Snapshots {
             }
             // It was none when the plan was made; a writer that was taken for dead may have finished it.
             let name = &folder.name;
-            if self
-                .bucket
-                .get(&format!("{name}/{MANIFEST}"))
-                .await?
-                .is_none()
+            let manifest = self.bucket.get(&format!("{name}/{MANIFEST}")).await?;
+            if manifest.is_none()
+                && let Some(size) = self.clear(name).await?
             {
-                if let Some(size) = self.clear(name).await? {
-                    pruned.size += size;
-                    pruned.leftovers.push(name.clone());
-                }
+                pruned.size += size;
+                pruned.leftovers.push(name.clone());
             }
         }
         self.sweep_marks(Utc::now()).await?;
