@@ -129,6 +129,10 @@ impl Databases {
                 "-c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off",
             )
             .must("pg_restore");
+        if profile.has_public_of_14() {
+            // Who copies may not give it to `postgres`, and leaves it to the database's owner.
+            target.psql(&fresh, "ALTER SCHEMA public OWNER TO pg_database_owner");
+        }
         fresh
     }
 
