@@ -117,12 +117,7 @@ impl Snapshots {
             }
             // It was so when the plan was made; a writer that was taken for dead may have come back, and finished it.
             let name = &folder.name;
-<<<<<<< HEAD
             if self.is_abandoned(name).await?
-=======
-            let manifest = self.bucket.get(&format!("{name}/{MANIFEST}")).await?;
-            if manifest.is_none()
->>>>>>> w/sqlite
                 && let Some(size) = self.clear(name).await?
             {
                 pruned.size += size;
