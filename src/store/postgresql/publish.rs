@@ -228,6 +228,19 @@ pub(super) fn closed(database: &str) -> String {
     )
 }
 
+/// What makes a new database as open as any that is made, where it was closed; nothing where it was not.
+pub(super) async fn opened(admin: &Session, database: &str) -> Result<Option<String>> {
+    let row = admin
+        .query_one(
+            "SELECT has_database_privilege('public', $1, 'CONNECT')",
+            &[&database],
+        )
+        .await
+        .map_err(admin.explain())?;
+    let open: bool = row.get(0);
+    Ok((!open).then(|| format!("GRANT CONNECT ON DATABASE {} TO PUBLIC", quoted(database))))
+}
+
 /// Renames databases in one transaction, after `first` has run in it. `helper` is a second session, which ends the
 /// sessions of whoever comes back while the first one waits for them to be gone.
 ///

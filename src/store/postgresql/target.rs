@@ -347,6 +347,9 @@ impl store::Target for Target {
                 renames.push((live, previous));
             }
         }
+        if !had_live {
+            first.extend(publish::opened(&self.admin, incoming).await?);
+        }
         renames.push((incoming, live));
         let helper = self
             .address

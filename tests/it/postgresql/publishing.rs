@@ -1,7 +1,7 @@
 //! The moment when incoming becomes live, and what is around it.
 
 use super::Scene;
-use crate::support::postgres::{quote, unique};
+use crate::support::postgres::{quote, shared, unique};
 
 #[test]
 fn the_first_copy_makes_the_target() {
@@ -244,4 +244,18 @@ fn argv_reaches_a_hook_without_a_shell() {
         .once(&scene.write(&scene.job().hooks(&hooks)))
         .expect(0);
     assert_eq!(scene.bed.notes(), [argument]);
+}
+
+#[test]
+fn a_database_that_a_first_copy_makes_is_as_open_as_any_new_one() {
+    let scene = Scene::without_databases(&shared().source, &shared().target);
+    scene.source.create_db(&scene.from);
+    // Rows, not files.
+    scene.source("CREATE TABLE users (id int PRIMARY KEY)");
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    let asked = format!(
+        "SELECT has_database_privilege('public', '{}', 'CONNECT')",
+        scene.to
+    );
+    assert_eq!(scene.target.psql("postgres", &asked), "t");
 }

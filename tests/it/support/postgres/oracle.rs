@@ -44,6 +44,12 @@ SELECT 'large object', oid, lomowner::regrole, md5(lo_get(oid)) FROM pg_largeobj
 /// Every B-tree has every row of its table, at its place. Nothing of the check stays.
 const INDEXES: &str = r"
 SET client_min_messages = warning;
+-- As the owner's sessions compute it.
+SELECT count(set_config(split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1), false))
+FROM (SELECT unnest(s.setconfig) AS setting FROM pg_db_role_setting s, pg_database d
+      WHERE d.datname = current_database() AND s.setdatabase IN (0, d.oid) AND s.setrole IN (0, d.datdba)
+      ORDER BY s.setrole <> 0, s.setdatabase <> 0) AS own
+WHERE lower(split_part(setting, '=', 1)) IN ('datestyle', 'timezone', 'intervalstyle', 'bytea_output', 'extra_float_digits');
 BEGIN;
 CREATE SCHEMA envsyncd_test_amcheck;
 CREATE EXTENSION amcheck SCHEMA envsyncd_test_amcheck;
