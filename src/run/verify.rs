@@ -55,6 +55,7 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
             .buffer_unordered(site.context.workers)
             .try_collect::<()>()
             .await?;
+        site.target.compare_computed(&*site.source, parts).await?;
     }
     Ok(())
 }

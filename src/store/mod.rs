@@ -454,6 +454,11 @@ pub trait Target: Send + Sync {
     }
     /// A checksum over a part's rows in incoming, comparable with the source's.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
+    /// With `verify = "checksum"`, after all parts: compares what incoming has computed by itself, as far as that is no part
+    /// of the parts' checksums.
+    async fn compare_computed(&self, _source: &dyn Source, _parts: &[Part]) -> Result<()> {
+        Ok(())
+    }
     /// Runs one of the job's scripts on incoming; stops at the first error and names the file, line and statement.
     async fn run_script(&self, file: &Path, text: &str) -> Result<()>;
     /// After the job's scripts, if it has any: makes anew whatever is computed from rows and could still tell what they were

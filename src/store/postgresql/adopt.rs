@@ -277,6 +277,7 @@ impl Target {
             thawed: Mutex::default(),
             locks: batch::locks(&self.admin, self.context.workers).await?,
             is_adopted: true,
+            places: HashMap::new(),
             excused: Mutex::default(),
         };
         if self.adopted.set(made).is_err() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use super::belongings::Places;
 use super::chain::{Chain, Link};
 use super::connection::{LOADING, READING, Session, quoted};
 use super::marks::{self, Standing};
@@ -45,6 +46,8 @@ pub(super) struct Incoming {
     pub(super) locks: usize,
     /// It is a copy of the source's files: nothing of it was made, and nothing has to be.
     pub(super) is_adopted: bool,
+    /// What is in a tablespace of its own.
+    pub(super) places: Places,
     /// Objects of the source that the target's user may not treat as they are there.
     pub(super) excused: Mutex<HashSet<(u32, u32)>>,
 }
@@ -212,7 +215,7 @@ impl Target {
             .collect();
         let on_top =
             constraints::Waiting::divide(&mut sorted.indexes, &tables, &definitions.in_two);
-        self.place_files(&mut sorted).await?;
+        let places = self.place_files(&mut sorted).await?;
         let materialized = sorted
             .before
             .iter()
@@ -280,6 +283,7 @@ impl Target {
             links: Mutex::default(),
             locks,
             is_adopted: false,
+            places,
             excused: Mutex::default(),
         };
         if self.incoming.set(made).is_err() {
@@ -294,12 +298,20 @@ impl Target {
 
     /// The live database's tablespace and owner.
     pub(super) async fn place_and_owner_of_live(&self) -> Result<Option<(String, String)>> {
+        self.place_and_owner_of(&self.names.live).await
+    }
+
+    /// A database's tablespace and owner.
+    pub(super) async fn place_and_owner_of(
+        &self,
+        database: &str,
+    ) -> Result<Option<(String, String)>> {
         let row = self
             .admin
             .query_opt(
                 "SELECT t.spcname::text, r.rolname::text FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace \
                  JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = $1",
-                &[&self.names.live],
+                &[&database],
             )
             .await
             .map_err(self.admin.explain())?;
@@ -351,6 +363,7 @@ impl Target {
     async fn compare_own_rights(&self) -> Result<()> {
         let session = self.comparing_session().await?;
         self.compare_rights(&session).await?;
+        self.compare_places(&session).await?;
         self.rest(session);
         Ok(())
     }

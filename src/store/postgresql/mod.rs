@@ -9,6 +9,7 @@ mod catalogue;
 mod chain;
 mod collations;
 mod complete;
+mod computed;
 mod conditions;
 mod confirm;
 mod connection;
@@ -218,24 +219,35 @@ async fn checksum(
         let (rows, sum) = large::checksum(session).await?;
         return Ok(Checksum { rows, sum });
     }
+    let from = rows_of(part, condition, root);
+    sum(session, &part.label(), &part.columns, &from).await
+}
+
+/// Where a part's rows are, to be compared.
+fn rows_of(part: &Part, condition: &str, root: Option<&(String, String)>) -> String {
     // Rows that were sorted out anew can only be compared all together.
     let from = root.map_or_else(
         || format!("ONLY {}", table_name(part)),
         |(schema, name)| format!("{}.{}", quoted(schema), quoted(name)),
     );
-    let row = if part.columns.is_empty() {
+    format!("{from} {condition}")
+}
+
+/// The same of any rows.
+async fn sum(session: &Session, label: &str, columns: &[String], from: &str) -> Result<Checksum> {
+    let row = if columns.is_empty() {
         "''".to_owned()
     } else {
-        format!("ROW({})::pg_catalog.text", column_list(&part.columns))
+        format!("ROW({})::pg_catalog.text", column_list(columns))
     };
     let query = format!(
         "SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(h & 4294967295), 0)::pg_catalog.text || '/' || \
                 coalesce(pg_catalog.sum(h >> 32), 0)::pg_catalog.text \
-         FROM (SELECT pg_catalog.hashtextextended({row} COLLATE pg_catalog.\"C\", 0) AS h FROM {from} {condition}) AS rows"
+         FROM (SELECT pg_catalog.hashtextextended({row} COLLATE pg_catalog.\"C\", 0) AS h FROM {from}) AS rows"
     );
     let row = planning::query_one(session, &query)
         .await
-        .map_err(|error| error.within(format!("checksum of {}", part.label())))?;
+        .map_err(|error| error.within(format!("checksum of {label}")))?;
     Ok(Checksum {
         rows: row.get::<_, i64>(0) as u64,
         sum: row.get(1),

@@ -183,26 +183,30 @@ fn note(all: &mut Stored, name: &str, rank: u8, value: &str) {
     }
 }
 
-impl Target {
-    /// What a session of live's owner has in incoming.
-    async fn own(&self) -> Result<&Own> {
-        self.own.get_or_try_init(|| self.ask_own()).await
-    }
+/// What databases and roles set for sessions of a database's owner, and for ours.
+struct Sides {
+    me: String,
+    owner: String,
+    /// Whether there is such a database; if not, it would be ours.
+    is_there: bool,
+    owners: Stored,
+    mine: Stored,
+}
 
-    async fn ask_own(&self) -> Result<Own> {
-        let admin = &self.admin;
-        let row = admin
+impl Sides {
+    async fn ask(session: &Session, database: &str) -> Result<Self> {
+        let row = session
             .query_one(
                 "SELECT me.rolname::text, me.rolsuper, (SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = $1) \
                  FROM pg_roles me WHERE me.rolname = session_user",
-                &[&self.names.live],
+                &[&database],
             )
             .await
-            .map_err(admin.explain())?;
-        let (me, superuser, live): (String, bool, Option<String>) =
+            .map_err(session.explain())?;
+        let (me, superuser, there): (String, bool, Option<String>) =
             (row.get(0), row.get(1), row.get(2));
-        let owner = live.clone().unwrap_or_else(|| me.clone());
-        let rows = admin
+        let owner = there.clone().unwrap_or_else(|| me.clone());
+        let rows = session
             .query(
                 "SELECT split_part(set, '=', 1), substr(set, strpos(set, '=') + 1), \
                         (CASE WHEN s.setrole <> 0 THEN 2 ELSE 0 END + CASE WHEN s.setdatabase <> 0 THEN 1 ELSE 0 END)::int4, \
@@ -211,10 +215,10 @@ impl Target {
                       LEFT JOIN pg_settings p ON lower(p.name) = lower(split_part(set, '=', 1)) \
                  WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = $1)) \
                    AND (s.setrole = 0 OR r.rolname::text IN ($2, $3))",
-                &[&self.names.live, &owner, &me],
+                &[&database, &owner, &me],
             )
             .await
-            .map_err(admin.explain())?;
+            .map_err(session.explain())?;
         let (mut owners, mut mine) = (Stored::new(), Stored::new());
         for row in rows {
             let (name, value, rank): (String, String, i32) = (row.get(0), row.get(1), row.get(2));
@@ -236,51 +240,99 @@ impl Target {
                 note(&mut mine, &name, rank, &value);
             }
         }
-        let mut own = Own::default();
-        for (name, (_, value)) in &owners {
-            if mine.get(name).map(|(_, mine)| mine) != Some(value) {
-                own.on_top.push((name.clone(), value.clone()));
-            }
-        }
-        let only_mine: Vec<&String> = mine
-            .keys()
-            .filter(|name| !owners.contains_key(*name))
-            .collect();
-        if !only_mine.is_empty() {
-            own.on_top
-                .extend(self.without_role(&only_mine, &owner).await);
-        }
-        // A list has an order, a map has none.
-        own.on_top.sort();
-        self.look_at(&mut own, &owners, live.is_some(), (&me, &owner))
-            .await?;
-        Ok(own)
+        Ok(Self {
+            me,
+            owner,
+            is_there: there.is_some(),
+            owners,
+            mine,
+        })
     }
 
-    /// What these are where no role sets them, as far as the target's user may see that.
-    async fn without_role(&self, names: &[&String], owner: &str) -> Vec<(String, String)> {
-        let asked = self
-            .admin
-            .query(
-                "SELECT lower(p.name), coalesce((SELECT f.setting FROM pg_file_settings f WHERE lower(f.name) = lower(p.name) \
-                        AND f.applied ORDER BY f.seqno DESC LIMIT 1), p.boot_val, '') \
-                 FROM pg_settings p WHERE lower(p.name) = ANY($1)",
-                &[&names],
-            )
-            .await;
-        match asked {
-            Ok(rows) => rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
-            Err(error) => {
-                tracing::debug!(error = %self.admin.explain()(error), "the server's own settings are not told");
-                let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-                tracing::warn!(
-                    settings = names.join(", "),
-                    owner,
-                    "the target's user has settings of its own that live's owner has not; the copy is computed under them"
-                );
-                Vec::new()
+    /// What the owner has otherwise than we have.
+    async fn on_top(&self, session: &Session) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (name, (_, value)) in &self.owners {
+            if self.mine.get(name).map(|(_, mine)| mine) != Some(value) {
+                found.push((name.clone(), value.clone()));
             }
         }
+        let only_mine: Vec<&String> = self
+            .mine
+            .keys()
+            .filter(|name| !self.owners.contains_key(*name))
+            .collect();
+        if !only_mine.is_empty() {
+            found.extend(without_role(session, &only_mine, &self.owner).await);
+        }
+        // A list has an order, a map has none.
+        found.sort();
+        found
+    }
+}
+
+/// What these are where no role sets them, as far as our user may see that.
+async fn without_role(session: &Session, names: &[&String], owner: &str) -> Vec<(String, String)> {
+    let asked = session
+        .query(
+            "SELECT lower(p.name), coalesce((SELECT f.setting FROM pg_file_settings f WHERE lower(f.name) = lower(p.name) \
+                    AND f.applied ORDER BY f.seqno DESC LIMIT 1), p.boot_val, '') \
+             FROM pg_settings p WHERE lower(p.name) = ANY($1)",
+            &[&names],
+        )
+        .await;
+    match asked {
+        Ok(rows) => rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        Err(error) => {
+            tracing::debug!(error = %session.explain()(error), "the server's own settings are not told");
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            tracing::warn!(
+                settings = names.join(", "),
+                owner,
+                "the user has settings of its own that the database's owner has not; what is computed is so under them"
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// What a session in a database has to set to compute as one of its owner.
+pub(super) async fn of_owner(session: &Session, database: &str) -> Result<Vec<(String, String)>> {
+    let sides = Sides::ask(session, database).await?;
+    let mut found = sides.on_top(session).await;
+    found.retain(|(name, _)| !is_of_no_matter(name));
+    let path = session
+        .query_one("SELECT pg_catalog.current_setting('search_path')", &[])
+        .await
+        .map_err(session.explain())?
+        .get(0);
+    let place = found.iter().position(|(name, _)| name == "search_path");
+    let path: String = place.map_or(path, |place| found.swap_remove(place).1);
+    let owner = (sides.me != sides.owner).then_some(sides.owner.as_str());
+    found.push(("search_path".to_owned(), path_of(&path, owner)));
+    Ok(found)
+}
+
+impl Target {
+    /// What a session of live's owner has in incoming.
+    async fn own(&self) -> Result<&Own> {
+        self.own.get_or_try_init(|| self.ask_own()).await
+    }
+
+    async fn ask_own(&self) -> Result<Own> {
+        let sides = Sides::ask(&self.admin, &self.names.live).await?;
+        let mut own = Own {
+            on_top: sides.on_top(&self.admin).await,
+            ..Own::default()
+        };
+        self.look_at(
+            &mut own,
+            &sides.owners,
+            sides.is_there,
+            (&sides.me, &sides.owner),
+        )
+        .await?;
+        Ok(own)
     }
 
     /// Whether the target's user is a superuser.

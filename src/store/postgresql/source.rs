@@ -10,14 +10,14 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
-use super::connection::{Address, READING, Session, quoted};
+use super::connection::{Address, READING, Session, literal, quoted};
 use super::lineage::Lineage;
 use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
 use super::{
     Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, planning, relay,
-    sequences, settled, spoken,
+    sequences, settings, settled, spoken,
 };
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -280,7 +280,7 @@ impl Source {
     }
 
     /// A session that sees the snapshot; an idle one if there is.
-    async fn session(&self) -> Result<Session> {
+    pub(super) async fn session(&self) -> Result<Session> {
         let fixed = self.fixed();
         advice::refuse_too_old(fixed.since.elapsed(), fixed.threshold)?;
         if let Some(session) = self
@@ -304,7 +304,33 @@ impl Source {
         Ok(session)
     }
 
-    fn rest(&self, session: Session) {
+    /// A session that sees the snapshot and computes as one of the database's owner would.
+    pub(super) async fn owners_session(&self) -> Result<Session> {
+        let fixed = self.fixed();
+        advice::refuse_too_old(fixed.since.elapsed(), fixed.threshold)?;
+        let database = self.address.database();
+        let mut session = self.address.connect_as_it_is(database, READING).await?;
+        for (name, value) in settings::of_owner(&session, database).await? {
+            let (name, value) = (literal(&name), literal(&value));
+            let set = format!("SELECT pg_catalog.set_config({name}, {value}, false)");
+            if let Err(error) = session.run(&set).await {
+                tracing::debug!(%error, "a setting of the source's owner cannot be had");
+            }
+        }
+        // Whatever an owner has: nothing is written here.
+        let spoken = fixed.traits.spoken();
+        session
+            .run(&format!(
+                "SET client_encoding = {spoken}; SET row_security = off; \
+                 BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
+                fixed.snapshot
+            ))
+            .await?;
+        session.has_snapshot = true;
+        Ok(session)
+    }
+
+    pub(super) fn rest(&self, session: Session) {
         self.idle
             .lock()
             .expect("no one panics with this lock")

@@ -276,6 +276,13 @@ impl store::Target for Target {
         Ok(sum)
     }
 
+    async fn compare_computed(&self, source: &dyn store::Source, parts: &[Part]) -> Result<()> {
+        match source.as_any().downcast_ref::<Source>() {
+            Some(source) => self.compare_computed_with(source, parts).await,
+            None => Ok(()),
+        }
+    }
+
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         let place = |line: usize| format!("{}:{line}", file.display());
         let cut = statements::split(text).map_err(|error| {
