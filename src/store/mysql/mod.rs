@@ -11,9 +11,11 @@ mod complete;
 mod connection;
 mod ddl;
 mod definitions;
+mod doubts;
 pub(super) mod dump;
 mod engines;
 mod errors;
+mod executing;
 mod fitness;
 mod grants;
 mod incoming;
@@ -39,8 +41,10 @@ mod schemas;
 mod script;
 mod select;
 mod sequences;
+mod settings;
 mod source;
 mod split;
+mod summing;
 mod swap;
 mod target;
 mod version;
@@ -53,10 +57,9 @@ use tokio::sync::Mutex;
 
 use self::address::Address;
 use self::connection::Session;
-use self::definitions::Table;
 use self::names::literal;
 use self::version::Flavour;
-use super::{Checksum, Context, Part, Unable};
+use super::{Context, Part, Unable};
 use crate::config::job::{Endpoint, Publish, Task};
 use crate::error::{Error, Result};
 use crate::policy::Identity;
@@ -150,19 +153,6 @@ async fn identity(session: &mut Session, database: &str) -> Result<Identity> {
     Ok(Identity {
         thing: row.maybe(1)?.map(|_| format!("{server}/{name}")),
         place: format!("mysql {server}/{name}"),
-    })
-}
-
-async fn checksum(session: &mut Session, table: &Table, part: &Part) -> Result<Checksum> {
-    let flavour = session.version().flavour;
-    let within = |error: Error| error.within(format!("checksum of {}", table.name));
-    let row = session
-        .query_one(&select::checksum(table, part, flavour))
-        .await
-        .map_err(within)?;
-    Ok(Checksum {
-        rows: row.number(0)?,
-        sum: row.text(1)?,
     })
 }
 

@@ -14,7 +14,7 @@ use super::lexer::Dialect;
 use super::objects::ObjectKind;
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, fitness, piece, point, reading, schemas, select, split};
+use super::{catalogue, fitness, piece, point, reading, schemas, select, split, summing};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -248,9 +248,16 @@ impl store::Source for Source {
         Ok(catalogue::of(&self.surveyed()?.definitions, self.definer))
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let (mut session, definitions) = self.session().await?;
+        let rows = summing::count(&mut session, table(definitions, part)?, part).await;
+        session.run(reading::BEFORE_READING).await?;
+        rows
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, definitions) = self.session().await?;
-        let sum = super::checksum(&mut session, table(definitions, part)?, part).await;
+        let sum = summing::checksum(&mut session, table(definitions, part)?, part).await;
         session.run(reading::BEFORE_READING).await?;
         sum
     }

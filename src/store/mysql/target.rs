@@ -13,6 +13,7 @@ use super::carry::Carried;
 use super::catalogue::{self, Accepted};
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
+use super::doubts::ErrorValues;
 use super::fitness::{self, Wanted};
 use super::load::{self, Inserts};
 use super::lock::Lock;
@@ -22,11 +23,10 @@ use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
 use super::version::Flavour;
-use super::{complete, incoming, schemas, script, select};
+use super::{complete, executing, incoming, schemas, select, summing};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
-use crate::store::statements::shortened;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
 };
@@ -208,6 +208,7 @@ impl Target {
             load::load(
                 &mut session,
                 &select::load(table, part, flavour, "envsyncd"),
+                ErrorValues::new(select::error_marks(table, part)),
                 chunks,
             )
             .await
@@ -215,6 +216,7 @@ impl Target {
             let inserts = Inserts::new(
                 select::insert(table, part),
                 select::texts(table, part, flavour),
+                select::error_marks(table, part),
                 made.packet,
             );
             load::insert(&mut session, inserts, chunks).await
@@ -231,6 +233,7 @@ impl Target {
             inserts.push(Inserts::new(
                 select::insert(table, part),
                 select::texts(table, part, flavour),
+                select::error_marks(table, part),
                 made.packet,
             ));
         }
@@ -310,27 +313,6 @@ impl Target {
                 .run(&statement)
                 .await
                 .map_err(|error| error.within(format!("the {} cannot be made", step.label)))?;
-        }
-        Ok(())
-    }
-
-    async fn script(&self, file: &Path, text: &str) -> Result<()> {
-        let place = |line: usize| format!("script {}:{line}", file.display());
-        let statements = script::split(text).map_err(|flaw| {
-            Error::new(Kind::Config, format!("{}: {}", place(flaw.line), flaw.what))
-        })?;
-        // Of its own, as whatever it sets shall not outlive it.
-        let mut session = Session::open(&self.address, Some(&self.names.incoming)).await?;
-        for statement in statements {
-            if let Err(error) = session.run(&statement.sql).await {
-                // A comment that is nothing to this server.
-                if super::errors::code(&error) == Some(1065) {
-                    continue;
-                }
-                return Err(error
-                    .within(place(statement.line))
-                    .hint(format!("the statement was: {}", shortened(&statement.sql))));
-            }
         }
         Ok(())
     }
@@ -486,13 +468,18 @@ impl store::Target for Target {
         Ok(complete.accepted.apply(catalogue::of(&there, self.definer)))
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let (mut session, made) = self.session().await?;
+        summing::count(&mut session, table(&made.definitions, part)?, part).await
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, made) = self.session().await?;
-        super::checksum(&mut session, table(&made.definitions, part)?, part).await
+        summing::checksum(&mut session, table(&made.definitions, part)?, part).await
     }
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
-        self.script(file, text).await
+        executing::run(&self.address, &self.names.incoming, file, text).await
     }
 
     async fn derive(&self) -> Result<()> {
