@@ -14,7 +14,7 @@ use super::lexer::Dialect;
 use super::objects::ObjectKind;
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, fitness, piece, point, reading, schemas, select, split, summing};
+use super::{catalogue, census, fitness, piece, point, reading, schemas, select, split, summing};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -168,6 +168,7 @@ impl store::Source for Source {
         let first = &mut sessions[0];
         let mut definitions =
             definitions::read(first, self.address.database(), &self.context.selection).await?;
+        census::warn(first, self.address.database()).await?;
         if let Some(restored) = &self.restored {
             restored.complete(&mut definitions);
         }

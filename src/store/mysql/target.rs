@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::address::Address;
 use super::carry::Carried;
 use super::catalogue::{self, Accepted};
+use super::confirm::{self, Seen};
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
 use super::doubts::ErrorValues;
@@ -64,6 +65,8 @@ struct Made {
     complete: OnceCell<Complete>,
     /// The tables whose indexes are to be made, by the step's number.
     steps: StdMutex<HashMap<usize, String>>,
+    /// Incoming as it was when it was looked at last.
+    seen: StdMutex<Option<Seen>>,
 }
 
 /// What is known once incoming is complete.
@@ -129,6 +132,7 @@ impl Target {
             packet: usize::try_from(packet.number(0)?).unwrap_or(usize::MAX),
             complete: OnceCell::new(),
             steps: StdMutex::default(),
+            seen: StdMutex::default(),
         };
         self.made
             .set(made)
@@ -317,6 +321,21 @@ impl Target {
         Ok(())
     }
 
+    /// Reads incoming, and remembers what live is to be.
+    async fn look(&self) -> Result<Definitions> {
+        let mut session = Session::open(&self.address, None).await?;
+        let everything = Selection::everything();
+        let there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        let mut seen = self.made()?.seen.lock().expect("nobody panics with it");
+        *seen = Some(Seen::new(&there, self.definer));
+        Ok(there)
+    }
+
+    fn seen<T>(&self, take: impl Fn(&Seen) -> T) -> Result<Option<T>> {
+        let seen = self.made()?.seen.lock().expect("nobody panics with it");
+        Ok(seen.as_ref().map(take))
+    }
+
     /// Ends whatever still works in incoming: a statement of a session that is gone would run on, and keep its table.
     async fn stop_workers(&self) -> Result<()> {
         if let Some(made) = self.made.get() {
@@ -443,9 +462,7 @@ impl store::Target for Target {
 
     async fn catalogue(&self) -> Result<Catalogue> {
         let complete = self.complete()?;
-        let mut session = Session::open(&self.address, None).await?;
-        let everything = Selection::everything();
-        let mut there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        let mut there = self.look().await?;
         let own: HashSet<&str> = complete.carried.extra().collect();
         there
             .tables
@@ -483,7 +500,8 @@ impl store::Target for Target {
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        // What is published is what scripts have made of it.
+        self.look().await.map(drop)
     }
 
     async fn publish(&self) -> Result<()> {
@@ -499,7 +517,12 @@ impl store::Target for Target {
             })
             .map(|event| event.name.clone())
             .collect();
+        if self.seen(|_| ())?.is_none() {
+            self.look().await?;
+        }
+        let dangling = self.seen(|seen| seen.dangling.clone())?.unwrap_or_default();
         let how = Publishing {
+            dangling: &dangling,
             carried: &complete.carried,
             overlay: self.context.selection.overlay,
             running: &running,
@@ -511,7 +534,10 @@ impl store::Target for Target {
     }
 
     async fn confirm(&self) -> Result<()> {
-        Ok(())
+        match self.seen(Seen::clone)? {
+            Some(seen) => confirm::confirm(&self.address, &self.names, self.definer, &seen).await,
+            None => Ok(()),
+        }
     }
 
     async fn revert(&self) -> Result<()> {
