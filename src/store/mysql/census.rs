@@ -160,8 +160,15 @@ pub(super) async fn warn(session: &mut Session, schema: &str) -> Result<()> {
                 quoted(&table),
                 conditions.join(" OR ")
             ))
-            .await?
-            .number(0)?;
+            .await;
+        let count = match count {
+            Ok(row) => row.number(0)?,
+            Err(error) if session.is_usable() => {
+                tracing::debug!(%error, table, "a table of the server's catalogue cannot be read");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if count > 0 {
             tracing::warn!(
                 catalogue = format!("information_schema.{table}"),

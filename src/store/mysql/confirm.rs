@@ -8,8 +8,9 @@ use super::address::Address;
 use super::catalogue;
 use super::connection::Session;
 use super::definitions::{self, Definitions};
-use super::names::Names;
-use super::objects::ObjectKind;
+use super::lexer::{self, Dialect};
+use super::names::{Names, quoted};
+use super::objects::{Object, ObjectKind};
 use super::references;
 use crate::config::job::Definer;
 use crate::error::{Error, Kind, Result};
@@ -30,8 +31,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn new(there: &Definitions, definer: Definer) -> Self {
-        let is_broken_view =
-            |object: &&super::objects::Object| object.kind == ObjectKind::View && object.broken;
+        let is_broken_view = |object: &&Object| object.kind == ObjectKind::View && object.broken;
         Self {
             catalogue: Arc::new(fixed(there, definer)),
             dangling: references::dangling(there),
@@ -39,7 +39,7 @@ impl Seen {
                 .objects
                 .iter()
                 .filter(is_broken_view)
-                .map(super::objects::Object::label)
+                .map(Object::label)
                 .collect(),
         }
     }
@@ -51,11 +51,45 @@ fn fixed(definitions: &Definitions, definer: Definer) -> Catalogue {
     for sequence in &mut definitions.sequences {
         sequence.fate = Fate::SchemaOnly;
     }
+    for object in &mut definitions.objects {
+        if object.kind == ObjectKind::Trigger {
+            object.definition = on_its_table(object);
+        }
+    }
     let mut catalogue = catalogue::of(&definitions, definer);
     catalogue
         .0
         .retain(|name, _| !name.starts_with("counter of "));
     catalogue
+}
+
+/// A trigger's definition with its table's name alone, in quotes: so MariaDB writes it where the table is renamed.
+fn on_its_table(object: &Object) -> String {
+    let sql = &object.definition;
+    let tokens = lexer::tokens(sql, Dialect::of(&object.sql_mode));
+    let place = || {
+        let trigger = tokens.iter().position(|token| token.is("TRIGGER"))?;
+        // A reserved word.
+        let on = trigger + tokens[trigger..].iter().position(|token| token.is("ON"))?;
+        let (mut end, _) = lexer::solid(&tokens, on + 1)?;
+        while let Some((dot, _)) =
+            lexer::solid(&tokens, end + 1).filter(|(_, token)| token.is_mark("."))
+        {
+            end = lexer::solid(&tokens, dot + 1)?.0;
+        }
+        Some((on, end))
+    };
+    let (Some((on, end)), Some(table)) = (place(), &object.table) else {
+        return sql.clone();
+    };
+    let text =
+        |tokens: &[lexer::Token<'_>]| tokens.iter().map(|token| token.text).collect::<String>();
+    format!(
+        "{}ON {}{}",
+        text(&tokens[..on]),
+        quoted(table),
+        text(&tokens[end + 1..])
+    )
 }
 
 /// Holds live against what incoming was.
