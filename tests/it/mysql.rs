@@ -2,6 +2,7 @@
 
 mod archives;
 mod definers;
+mod differences;
 mod dump_archives;
 mod dumps;
 mod equality;

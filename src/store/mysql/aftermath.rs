@@ -6,7 +6,7 @@ use super::connection::Session;
 use super::journal::{Journal, NEXT, Way};
 use super::names::{Names, literal, quoted, within};
 use super::piece::{self, Piece};
-use super::schemas::{Move, drop_schema, exists, one, rename, tables, unshelve};
+use super::schemas::{self, Move, drop_schema, exists, one, rename, tables, unshelve};
 use crate::error::Result;
 
 /// Where live's tables go in the end, and with them the journal.
@@ -105,7 +105,8 @@ pub(super) async fn undo(session: &mut Session, names: &Names, journal: &Journal
         .map(drop)
 }
 
-/// Gives the foreign keys of staged tables their own names (`back`), or those that they have meanwhile. The keys hold all
+/// Gives the foreign keys of the journal their own names (`back`), or those that they have meanwhile. One to a table that is
+/// not there points into the schema that it is made in, which it would not follow. The keys hold all
 /// the time: each is exchanged in one statement that looks at no row.
 pub(super) async fn name_keys(
     session: &mut Session,
@@ -127,11 +128,12 @@ pub(super) async fn name_keys(
         .collect::<Result<_>>()?;
     session.run(&format!("USE {}", quoted(schema))).await?;
     session.run("SET SESSION foreign_key_checks = 0").await?;
-    for (table, _) in &journal.staged {
+    let tables: BTreeSet<&String> = journal.keys.iter().map(|key| &key.table).collect();
+    for table in tables {
         let clauses: Vec<String> = journal
             .keys
             .iter()
-            .filter(|key| key.table == *table)
+            .filter(|key| key.table == **table)
             .map(|key| {
                 let (from, to) = if back {
                     (&key.meanwhile, &key.name)
@@ -174,6 +176,9 @@ pub(super) async fn finish(
 ) -> Result<usize> {
     let live = &names.live;
     session.run("SET SESSION lock_wait_timeout = 60").await?;
+    if let Some(defaults) = &journal.defaults {
+        schemas::set_defaults(session, live, defaults).await?;
+    }
     name_keys(session, live, journal, true).await?;
     let mut changed = 0;
     let there = piece::read(session, live, live, &BTreeSet::new()).await?;

@@ -168,6 +168,9 @@ pub(super) async fn read(
         if listed.kind == "VIEW" || listed.kind == "SYSTEM VIEW" {
             continue;
         }
+        if listed.kind == "TEMPORARY" {
+            continue;
+        }
         let mut fate = selection.fate(None, &listed.name);
         if fate == Fate::Exclude {
             found.left_out.push((listed.name.clone(), fate));
@@ -177,6 +180,13 @@ pub(super) async fn read(
         if listed.kind == "SEQUENCE" {
             sequences.push((listed.name, fate));
             continue;
+        }
+        if !["BASE TABLE", "SYSTEM VERSIONED"].contains(&listed.kind.as_str()) {
+            let why = format!(
+                "what the server calls a {} is not known to envsyncd",
+                listed.kind
+            );
+            return Err(engines::refusal(&listed.name, &why));
         }
         let engine = listed.engine.ok_or_else(|| unreadable(&listed.name))?;
         match engines::of(&engine, fate) {

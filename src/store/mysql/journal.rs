@@ -36,7 +36,7 @@ pub(super) enum Way {
     Revert,
 }
 
-/// A foreign key of a staged table. Its name belongs to the whole schema (up to MariaDB 12.0), and live's table may have
+/// A foreign key of a staged table, or one to a table that is not there. Its name belongs to the whole schema (up to MariaDB 12.0), and live's table may have
 /// one of the same: until the tables have changed places, it has another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Key {
@@ -61,8 +61,11 @@ pub(super) struct Journal {
     pub(super) source: String,
     /// Tables that get their triggers before they become live, and what they are called in live until then.
     pub(super) staged: Vec<(String, String)>,
-    /// Their foreign keys.
+    /// Their foreign keys, and those of others to tables that are not there.
     pub(super) keys: Vec<Key>,
+    /// The character set and the rest that live is to have for its default.
+    #[serde(default)]
+    pub(super) defaults: Option<String>,
     /// What live has, and what it is to have.
     pub(super) old: Vec<Piece>,
     pub(super) new: Vec<Piece>,
@@ -79,6 +82,7 @@ impl Journal {
             source: source.to_owned(),
             staged: Vec::new(),
             keys: Vec::new(),
+            defaults: None,
             old: Vec::new(),
             new: Vec::new(),
         }

@@ -60,6 +60,11 @@ impl Names {
             .any(|middle| self.leftover(schema, middle))
     }
 
+    /// Whether a schema is live, or what this target has or had beside it.
+    pub(super) fn is_own(&self, schema: &str) -> bool {
+        [&self.live, &self.previous].contains(&&schema.to_owned()) || self.is_leftover(schema)
+    }
+
     /// Whether a schema is another run's staging: a dump that was restored.
     pub(super) fn is_staging(&self, schema: &str) -> bool {
         self.leftover(schema, "_staging_")

@@ -16,6 +16,8 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ObjectKind {
+    /// Code of another language that routines use (MySQL 9.2).
+    Library,
     /// A package's declaration (MariaDB).
     Package,
     /// A package's code.
@@ -36,6 +38,7 @@ impl ObjectKind {
     /// As statements spell it.
     pub(super) fn keyword(self) -> &'static str {
         match self {
+            Self::Library => "LIBRARY",
             Self::Package => "PACKAGE",
             Self::PackageBody => "PACKAGE BODY",
             Self::Function => "FUNCTION",
@@ -127,10 +130,13 @@ impl Object {
             Definer::Map => rewrite::without_definer(&self.definition, self.dialect()),
             Definer::Keep => self.definition.clone(),
         };
-        if making.from == making.to {
+        if making.from == making.to || self.kind == ObjectKind::Library {
             return Ok(text);
         }
-        rewrite::to_schema(&text, self.dialect(), from, making.to).map_err(|place| {
+        // Of another language's code nothing is understood.
+        let (text, body) = rewrite::foreign_body(&text, self.dialect());
+        let moved = rewrite::to_schema(text, self.dialect(), from, making.to);
+        moved.map(|text| text + body).map_err(|place| {
             Error::new(
                 Kind::Verify,
                 format!(
@@ -289,9 +295,16 @@ pub(super) async fn read(session: &mut Session, schema: &str) -> Result<Vec<Obje
         .number(0)?
         != 0;
     let name = literal(schema);
+    let libraries = if session.version().is_mysql(9, 2) {
+        format!(
+            "SELECT 'LIBRARY', LIBRARY_NAME, NULL, '', '', '' FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {name} UNION ALL "
+        )
+    } else {
+        String::new()
+    };
     let rows = session
         .query(&format!(
-            "SELECT 'VIEW', TABLE_NAME, NULL, DEFINER, '', '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {name} \
+            "{libraries}SELECT 'VIEW', TABLE_NAME, NULL, DEFINER, '', '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {name} \
              UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME, NULL, DEFINER, '', '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {name} \
              UNION ALL SELECT 'TRIGGER', TRIGGER_NAME, EVENT_OBJECT_TABLE, DEFINER, ACTION_ORDER, '' FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {name} \
              UNION ALL SELECT 'EVENT', EVENT_NAME, NULL, DEFINER, '', STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {name}"
@@ -307,6 +320,7 @@ pub(super) async fn read(session: &mut Session, schema: &str) -> Result<Vec<Obje
             "PACKAGE BODY" => ObjectKind::PackageBody,
             "TRIGGER" => ObjectKind::Trigger,
             "EVENT" => ObjectKind::Event,
+            "LIBRARY" => ObjectKind::Library,
             // MySQL's loadable code in other languages, and whatever comes.
             other => {
                 return Err(Error::new(
@@ -368,6 +382,12 @@ async fn show(session: &mut Session, object: &mut Object) -> Result<()> {
             .filter(|mode| *mode != "NO_AUTO_CREATE_USER")
             .collect::<Vec<_>>()
             .join(",");
+    }
+    if object.kind == ObjectKind::Library {
+        // It has none of its own: its text is what it is.
+        object.charset_client = "utf8mb4".to_owned();
+        object.collation_connection = "utf8mb4_bin".to_owned();
+        return Ok(());
     }
     object.charset_client = row.text(client)?;
     object.collation_connection = row.text(client + 1)?;

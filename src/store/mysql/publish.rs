@@ -10,7 +10,8 @@ use super::connection::Session;
 use super::journal::{JOURNAL, Journal, NEXT, Way};
 use super::names::{Names, literal, quoted, within};
 use super::piece::{self, Piece};
-use super::schemas::{self, drop_schema, exists, tables};
+use super::references;
+use super::schemas::{self, create_like, drop_schema, exists, tables};
 use super::swap::Swap;
 use crate::error::{Error, Kind, Result};
 
@@ -21,6 +22,8 @@ pub(super) struct Publishing<'a> {
     pub(super) overlay: bool,
     /// Events that are not to stay disabled.
     pub(super) running: &'a BTreeSet<String>,
+    /// Tables with foreign keys to what is not there.
+    pub(super) dangling: &'a BTreeSet<String>,
 }
 
 /// Incoming becomes live, and live previous; what was previous stays as `discarded` until [`settle`]. Live is as it was
@@ -46,6 +49,7 @@ pub(super) async fn publish(
     }
     journal.new = piece::read(&mut control, &names.incoming, &names.live, how.running).await?;
     stay(&mut journal, how);
+    journal.defaults = Some(schemas::defaults(&mut control, &names.incoming).await?);
     let coming = tables(&mut control, &names.incoming).await?;
     let leaving = if had_live {
         tables(&mut control, &names.live).await?
@@ -59,6 +63,7 @@ pub(super) async fn publish(
         leaving,
         coming,
         carried: Some(how.carried),
+        dangling: how.dangling,
     };
     swap.stage(&mut control).await?;
     swap.journal.write(&mut control).await?;
@@ -138,25 +143,6 @@ async fn prepare(control: &mut Session, names: &Names, swap: &Swap<'_>) -> Resul
         create_like(control, &names.live, &names.incoming).await?;
     }
     counters(control, names, swap).await
-}
-
-/// A schema with another's defaults.
-async fn create_like(control: &mut Session, schema: &str, other: &str) -> Result<()> {
-    let row = control
-        .query_one(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-            literal(other)
-        ))
-        .await?;
-    control
-        .run(&format!(
-            "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
-            quoted(schema),
-            row.text(0)?,
-            row.text(1)?
-        ))
-        .await
-        .map(drop)
 }
 
 /// A default that takes the next value of a sequence names the sequence's schema, and does not follow it (MariaDB).
@@ -244,6 +230,8 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
     let mut journal = Journal::new(way, &names.incoming, &names.discarded, &names.previous);
     journal.old = piece::read(&mut control, &names.live, &names.live, &BTreeSet::new()).await?;
     journal.new = before.old;
+    journal.defaults = Some(schemas::defaults(&mut control, &names.previous).await?);
+    let dangling = references::leaving(&mut control, &names.previous).await?;
     let mut swap = Swap {
         address,
         names,
@@ -251,6 +239,7 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
         leaving: tables(&mut control, &names.live).await?,
         coming: tables(&mut control, &names.previous).await?,
         carried: None,
+        dangling: &dangling,
     };
     swap.stage(&mut control).await?;
     swap.journal.write(&mut control).await?;
@@ -292,7 +281,10 @@ pub(super) async fn settle(address: &Address, names: &Names, keep_previous: bool
     drop_schema(&mut session, &names.discarded).await?;
     drop_schema(&mut session, &names.incoming).await?;
     if !keep_previous {
-        drop_schema(&mut session, &names.previous).await?;
+        return drop_schema(&mut session, &names.previous).await;
+    }
+    if exists(&mut session, &names.previous).await? {
+        references::stay(&mut session, names).await?;
     }
     Ok(())
 }

@@ -36,6 +36,53 @@ pub(super) async fn stop_sessions(session: &mut Session, schema: &str) -> Result
     Ok(())
 }
 
+/// What a schema has for the default of tables and routines to come, as CREATE and ALTER DATABASE write it.
+pub(super) async fn defaults(session: &mut Session, schema: &str) -> Result<String> {
+    let comment = if session.version().is_mariadb(10, 5) {
+        "SCHEMA_COMMENT"
+    } else {
+        "NULL"
+    };
+    let row = session
+        .query_one(&format!(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment} FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            literal(schema)
+        ))
+        .await?;
+    let comment = match row.maybe(2)? {
+        Some(comment) => format!(" COMMENT {}", literal(&comment)),
+        None => String::new(),
+    };
+    Ok(format!(
+        "CHARACTER SET {} COLLATE {}{comment}",
+        row.text(0)?,
+        row.text(1)?
+    ))
+}
+
+/// Gives a schema such defaults, if it has others.
+pub(super) async fn set_defaults(session: &mut Session, schema: &str, wanted: &str) -> Result<()> {
+    if defaults(session, schema).await? == wanted {
+        return Ok(());
+    }
+    session
+        .run(&format!("ALTER DATABASE {} {wanted}", quoted(schema)))
+        .await
+        .map(drop)
+}
+
+/// A schema with another's defaults.
+pub(super) async fn create_like(session: &mut Session, schema: &str, other: &str) -> Result<()> {
+    let defaults = defaults(session, other).await?;
+    session
+        .run(&format!(
+            "CREATE DATABASE IF NOT EXISTS {} {defaults}",
+            quoted(schema)
+        ))
+        .await
+        .map(drop)
+}
+
 /// Drops a schema with all that is in it.
 pub(super) async fn drop_schema(session: &mut Session, schema: &str) -> Result<()> {
     session
@@ -98,12 +145,7 @@ pub(super) fn statement(moves: &[Move]) -> String {
 /// Puts previous out of the way, until the run has succeeded.
 pub(super) async fn shelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
     if exists(session, &names.previous).await? {
-        session
-            .run(&format!(
-                "CREATE DATABASE IF NOT EXISTS {}",
-                quoted(discarded)
-            ))
-            .await?;
+        create_like(session, discarded, &names.previous).await?;
         move_all(session, &names.previous, discarded).await?;
         drop_schema(session, &names.previous).await?;
     }
@@ -113,12 +155,7 @@ pub(super) async fn shelve(session: &mut Session, names: &Names, discarded: &str
 /// The reverse of [`shelve`].
 pub(super) async fn unshelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
     if exists(session, discarded).await? {
-        session
-            .run(&format!(
-                "CREATE DATABASE IF NOT EXISTS {}",
-                quoted(&names.previous)
-            ))
-            .await?;
+        create_like(session, &names.previous, discarded).await?;
         move_all(session, discarded, &names.previous).await?;
         drop_schema(session, discarded).await?;
     } else if exists(session, &names.previous).await?

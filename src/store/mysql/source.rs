@@ -14,7 +14,7 @@ use super::lexer::Dialect;
 use super::objects::ObjectKind;
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, fitness, piece, point, reading, schemas, select, split};
+use super::{catalogue, census, fitness, piece, point, reading, schemas, select, split, summing};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -169,6 +169,7 @@ impl store::Source for Source {
         let first = &mut sessions[0];
         let mut definitions =
             definitions::read(first, self.address.database(), &self.context.selection).await?;
+        census::warn(first, self.address.database()).await?;
         if let Some(restored) = &self.restored {
             restored.complete(&mut definitions);
         }
@@ -250,9 +251,16 @@ impl store::Source for Source {
         Ok(catalogue::of(&self.surveyed()?.definitions, self.definer))
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let (mut session, definitions) = self.session().await?;
+        let rows = summing::count(&mut session, table(definitions, part)?, part).await;
+        session.run(reading::BEFORE_READING).await?;
+        rows
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, definitions) = self.session().await?;
-        let sum = super::checksum(&mut session, table(definitions, part)?, part).await;
+        let sum = summing::checksum(&mut session, table(definitions, part)?, part).await;
         session.run(reading::BEFORE_READING).await?;
         sum
     }

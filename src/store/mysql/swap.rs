@@ -12,11 +12,11 @@ use super::address::Address;
 use super::aftermath::{aside, name_keys, restore, undo};
 use super::carry::Carried;
 use super::connection::Session;
-use super::ddl::Create;
 use super::errors;
 use super::journal::{JOURNAL, Journal, Key, NEXT, Way};
-use super::names::{Names, beside, literal, quoted, within};
+use super::names::{Names, beside, literal, within};
 use super::piece::Piece;
+use super::references;
 use super::schemas::{Move, all, one, rename, statement};
 use crate::error::{Error, Kind, Result};
 
@@ -41,6 +41,8 @@ pub(super) struct Swap<'a> {
     pub(super) coming: Vec<String>,
     /// Rows that the target keeps.
     pub(super) carried: Option<&'a Carried>,
+    /// Tables with foreign keys to what is not there.
+    pub(super) dangling: &'a BTreeSet<String>,
 }
 
 impl Swap<'_> {
@@ -59,32 +61,31 @@ impl Swap<'_> {
             .filter(|table| with_triggers.contains(table.as_str()))
             .map(|table| (table.clone(), staged_name(table)))
             .collect();
+        let mut named: BTreeSet<String> = self
+            .journal
+            .staged
+            .iter()
+            .map(|(table, _)| table.clone())
+            .collect();
+        named.extend(self.dangling.iter().cloned());
+        named.retain(|table| self.coming.contains(table));
         let source = self.journal.source.clone();
-        if !self.journal.staged.is_empty() {
-            control.run(&format!("USE {}", quoted(&source))).await?;
-        }
-        for (table, _) in &self.journal.staged {
-            let made = control
-                .query_one(&format!("SHOW CREATE TABLE {}", quoted(table)))
-                .await?
-                .text(1)?;
-            for (reference, text) in Create::parse(&made)?.foreign_keys() {
-                let head = format!("CONSTRAINT {}", quoted(&reference.name));
-                let rest = text.trim().strip_prefix(&head).ok_or_else(|| {
-                    Error::new(
-                        Kind::Internal,
-                        format!(
-                            "the foreign key {} of {table} cannot be read",
-                            reference.name
-                        ),
-                    )
-                })?;
-                self.journal.keys.push(Key {
-                    table: table.clone(),
-                    name: reference.name.clone(),
-                    meanwhile: staged_name(&reference.name),
-                    rest: rest.to_owned(),
-                });
+        for table in named {
+            let keys = references::keys(control, self.names, &source, &table).await?;
+            let is_staged = self.staged(&table).is_some();
+            for key in keys {
+                let is_lost = key
+                    .parent
+                    .as_ref()
+                    .is_some_and(|parent| !self.coming.contains(parent));
+                if is_staged || is_lost {
+                    self.journal.keys.push(Key {
+                        table: table.clone(),
+                        meanwhile: staged_name(&key.name),
+                        name: key.name,
+                        rest: key.rest,
+                    });
+                }
             }
         }
         Ok(())

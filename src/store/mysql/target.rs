@@ -11,8 +11,10 @@ use tokio::sync::{Mutex, OnceCell};
 use super::address::Address;
 use super::carry::Carried;
 use super::catalogue::{self, Accepted};
+use super::confirm::{self, Seen};
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
+use super::doubts::ErrorValues;
 use super::fitness::{self, Wanted};
 use super::load::{self, Inserts};
 use super::lock::Lock;
@@ -22,11 +24,10 @@ use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
 use super::version::Flavour;
-use super::{complete, incoming, schemas, script, select};
+use super::{complete, executing, incoming, schemas, select, summing};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
-use crate::store::redact::{self, Dialect};
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
 };
@@ -64,6 +65,8 @@ struct Made {
     complete: OnceCell<Complete>,
     /// The tables whose indexes are to be made, by the step's number.
     steps: StdMutex<HashMap<usize, String>>,
+    /// Incoming as it was when it was looked at last.
+    seen: StdMutex<Option<Seen>>,
 }
 
 /// What is known once incoming is complete.
@@ -129,6 +132,7 @@ impl Target {
             packet: usize::try_from(packet.number(0)?).unwrap_or(usize::MAX),
             complete: OnceCell::new(),
             steps: StdMutex::default(),
+            seen: StdMutex::default(),
         };
         self.made
             .set(made)
@@ -208,6 +212,7 @@ impl Target {
             load::load(
                 &mut session,
                 &select::load(table, part, flavour, "envsyncd"),
+                ErrorValues::new(select::error_marks(table, part)),
                 chunks,
             )
             .await
@@ -215,6 +220,7 @@ impl Target {
             let inserts = Inserts::new(
                 select::insert(table, part),
                 select::texts(table, part, flavour),
+                select::error_marks(table, part),
                 made.packet,
             );
             load::insert(&mut session, inserts, chunks).await
@@ -231,6 +237,7 @@ impl Target {
             inserts.push(Inserts::new(
                 select::insert(table, part),
                 select::texts(table, part, flavour),
+                select::error_marks(table, part),
                 made.packet,
             ));
         }
@@ -314,25 +321,19 @@ impl Target {
         Ok(())
     }
 
-    async fn script(&self, file: &Path, text: &str) -> Result<()> {
-        let place = |line: usize| format!("script {}:{line}", file.display());
-        let statements = script::split(text).map_err(|flaw| {
-            Error::new(Kind::Config, format!("{}: {}", place(flaw.line), flaw.what))
-        })?;
-        // Of its own, as whatever it sets shall not outlive it.
-        let mut session = Session::open(&self.address, Some(&self.names.incoming)).await?;
-        for statement in statements {
-            if let Err(error) = session.run(&statement.sql).await {
-                // A comment that is nothing to this server.
-                if super::errors::code(&error) == Some(1065) {
-                    continue;
-                }
-                let error = super::known::named(&mut session, error).await;
-                return Err(redact::about(error, &statement.sql, Dialect::Mysql)
-                    .within(place(statement.line)));
-            }
-        }
-        Ok(())
+    /// Reads incoming, and remembers what live is to be.
+    async fn look(&self) -> Result<Definitions> {
+        let mut session = Session::open(&self.address, None).await?;
+        let everything = Selection::everything();
+        let there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        let mut seen = self.made()?.seen.lock().expect("nobody panics with it");
+        *seen = Some(Seen::new(&there, self.definer));
+        Ok(there)
+    }
+
+    fn seen<T>(&self, take: impl Fn(&Seen) -> T) -> Result<Option<T>> {
+        let seen = self.made()?.seen.lock().expect("nobody panics with it");
+        Ok(seen.as_ref().map(take))
     }
 
     /// Ends whatever still works in incoming: a statement of a session that is gone would run on, and keep its table.
@@ -461,9 +462,7 @@ impl store::Target for Target {
 
     async fn catalogue(&self) -> Result<Catalogue> {
         let complete = self.complete()?;
-        let mut session = Session::open(&self.address, None).await?;
-        let everything = Selection::everything();
-        let mut there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        let mut there = self.look().await?;
         let own: HashSet<&str> = complete.carried.extra().collect();
         there
             .tables
@@ -486,17 +485,23 @@ impl store::Target for Target {
         Ok(complete.accepted.apply(catalogue::of(&there, self.definer)))
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let (mut session, made) = self.session().await?;
+        summing::count(&mut session, table(&made.definitions, part)?, part).await
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, made) = self.session().await?;
-        super::checksum(&mut session, table(&made.definitions, part)?, part).await
+        summing::checksum(&mut session, table(&made.definitions, part)?, part).await
     }
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
-        self.script(file, text).await
+        executing::run(&self.address, &self.names.incoming, file, text).await
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        // What is published is what scripts have made of it.
+        self.look().await.map(drop)
     }
 
     async fn publish(&self) -> Result<()> {
@@ -512,7 +517,12 @@ impl store::Target for Target {
             })
             .map(|event| event.name.clone())
             .collect();
+        if self.seen(|_| ())?.is_none() {
+            self.look().await?;
+        }
+        let dangling = self.seen(|seen| seen.dangling.clone())?.unwrap_or_default();
         let how = Publishing {
+            dangling: &dangling,
             carried: &complete.carried,
             overlay: self.context.selection.overlay,
             running: &running,
@@ -524,7 +534,10 @@ impl store::Target for Target {
     }
 
     async fn confirm(&self) -> Result<()> {
-        Ok(())
+        match self.seen(Seen::clone)? {
+            Some(seen) => confirm::confirm(&self.address, &self.names, self.definer, &seen).await,
+            None => Ok(()),
+        }
     }
 
     async fn revert(&self) -> Result<()> {
