@@ -14,7 +14,7 @@ use super::lexer::Dialect;
 use super::script::{Cutter, Statement};
 use super::version::Flavour;
 use crate::error::{Error, Kind, Result};
-use crate::store::statements::shortened;
+use crate::store::redact::{self, Dialect};
 
 /// Runs a script in the schema `incoming`; stops at the first error.
 pub(super) async fn run(address: &Address, incoming: &str, file: &Path, text: &str) -> Result<()> {
@@ -81,7 +81,10 @@ async fn statement_of(session: &mut Session, statement: &Statement) -> Result<()
         Ok(_) => Ok(()),
         // A comment that is nothing to this server.
         Err(error) if errors::code(&error) == Some(1065) => Ok(()),
-        Err(error) => Err(error.hint(format!("the statement was: {}", shortened(&statement.sql)))),
+        Err(error) => {
+            let error = super::known::named(session, error).await;
+            Err(redact::about(error, &statement.sql, Dialect::Mysql))
+        }
     }
 }
 
