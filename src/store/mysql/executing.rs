@@ -14,7 +14,7 @@ use super::lexer::Dialect;
 use super::script::{Cutter, Statement};
 use super::version::Flavour;
 use crate::error::{Error, Kind, Result};
-use crate::store::redact::{self, Dialect};
+use crate::store::redact;
 
 /// Runs a script in the schema `incoming`; stops at the first error.
 pub(super) async fn run(address: &Address, incoming: &str, file: &Path, text: &str) -> Result<()> {
@@ -83,7 +83,7 @@ async fn statement_of(session: &mut Session, statement: &Statement) -> Result<()
         Err(error) if errors::code(&error) == Some(1065) => Ok(()),
         Err(error) => {
             let error = super::known::named(session, error).await;
-            Err(redact::about(error, &statement.sql, Dialect::Mysql))
+            Err(redact::about(error, &statement.sql, redact::Dialect::Mysql))
         }
     }
 }
