@@ -6,7 +6,7 @@ use super::connection::Session;
 use super::journal::{Journal, NEXT, Way};
 use super::names::{Names, literal, quoted, within};
 use super::piece::{self, Piece};
-use super::schemas::{Move, drop_schema, exists, one, rename, tables, unshelve};
+use super::schemas::{Move, drop_any, exists, one, rename, tables, unshelve};
 use crate::error::Result;
 
 /// Where live's tables go in the end, and with them the journal.
@@ -94,7 +94,7 @@ pub(super) async fn undo(session: &mut Session, names: &Names, journal: &Journal
         unshelve(session, names, &journal.discarded).await?;
     }
     if !journal.had_live && tables(session, live).await?.is_empty() {
-        drop_schema(session, live).await?;
+        drop_any(session, live).await?;
     }
     session
         .run(&format!(

@@ -104,7 +104,7 @@ impl Carried {
                     within(&names.live, &table.name)
                 ))
                 .await?
-                .text(1)?;
+                .definition(1)?;
             session
                 .run(&made)
                 .await

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 
 use super::address::Address;
 use super::auth;
+use super::letters;
 use super::version::{Flavour, Version};
 use super::wire::Link;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +24,8 @@ pub(super) struct Session {
     pub(super) link: Link,
     id: u32,
     version: Version,
+    /// The longest packet that the server takes (`max_allowed_packet`).
+    packet: usize,
     /// In the middle of a statement.
     busy: bool,
 }
@@ -75,6 +78,7 @@ impl Session {
             link,
             id: welcome.id,
             version: welcome.version,
+            packet: usize::MAX,
             busy: false,
         };
         let more = match session.version.flavour {
@@ -116,8 +120,9 @@ impl Session {
             })
             .collect();
         let row = self
-            .query_one(&format!("SELECT {}", all.join(", ")))
+            .query_one(&format!("SELECT {}, @@max_allowed_packet", all.join(", ")))
             .await?;
+        self.packet = usize::try_from(row.number(LIMITS.len())?).unwrap_or(usize::MAX);
         for (at, (name, value)) in LIMITS.iter().enumerate() {
             if row.number(at)? == 0 {
                 self.run(&format!("SET SESSION {name} = {value}")).await?;
@@ -136,6 +141,11 @@ impl Session {
         &self.version
     }
 
+    /// The longest packet that the server takes from it, in bytes.
+    pub(super) fn packet(&self) -> usize {
+        self.packet
+    }
+
     /// Whether its last statement was read to its end.
     pub(super) fn is_usable(&self) -> bool {
         !self.busy
@@ -143,7 +153,7 @@ impl Session {
 
     /// Runs one or several statements; returns how many rows were changed by the last. Rows that come are thrown away.
     pub(super) async fn run(&mut self, sql: &str) -> Result<u64> {
-        let all = self.execute_bytes(sql.as_bytes()).await?;
+        let all = self.execute_bytes(&letters::bytes(sql)).await?;
         Ok(all.last().map_or(0, |done| done.rows))
     }
 
@@ -241,6 +251,20 @@ impl Session {
                     self.link.label()
                 ),
             ));
+        }
+        // It would not say so, but close the connection.
+        if data.len() + 1 >= self.packet {
+            self.busy = false;
+            return Err(Error::new(
+                Kind::Statement,
+                format!(
+                    "{}: a statement of {} bytes is longer than the server's max_allowed_packet of {}",
+                    self.link.label(),
+                    data.len(),
+                    self.packet
+                ),
+            )
+            .hint("raise max_allowed_packet on that server"));
         }
         self.link.restart();
         let mut packet = Vec::with_capacity(data.len() + 1);
@@ -386,6 +410,13 @@ impl Row {
     /// A text.
     pub(super) fn text(&self, column: usize) -> Result<String> {
         self.maybe(column)?
+            .ok_or_else(|| unreadable(column, "is NULL"))
+    }
+
+    /// A definition: a text whose bytes need not be UTF-8 ([`letters`]).
+    pub(super) fn definition(&self, column: usize) -> Result<String> {
+        self.bytes(column)
+            .map(letters::text)
             .ok_or_else(|| unreadable(column, "is NULL"))
     }
 

@@ -16,6 +16,7 @@ const ROOM: usize = 8 * STATEMENT;
 
 /// Sends a part's rows as LOAD DATA LOCAL's file; returns how many the server took.
 pub(super) async fn load(session: &mut Session, sql: &str, mut chunks: Chunks) -> Result<u64> {
+    let longest = (session.packet() - session.packet() / 8).max(512);
     session.ask(sql).await?;
     match session.answer().await? {
         Answer::Data => {}
@@ -24,9 +25,9 @@ pub(super) async fn load(session: &mut Session, sql: &str, mut chunks: Chunks) -
     while let Some(chunk) = chunks.next().await {
         // An error leaves the session in the middle of the statement: it is closed, and the server takes nothing.
         let chunk = chunk?;
-        // An empty packet would be the end.
-        if !chunk.data.is_empty() {
-            session.link.send_packet(&chunk.data).await?;
+        // An empty packet would be the end; one that is longer than the server takes, that of the connection.
+        for piece in chunk.data.chunks(longest) {
+            session.link.send_packet(piece).await?;
         }
     }
     session.link.send_packet(&[]).await?;

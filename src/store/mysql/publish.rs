@@ -8,9 +8,10 @@ use super::aftermath;
 use super::carry::Carried;
 use super::connection::Session;
 use super::journal::{JOURNAL, Journal, NEXT, Way};
+use super::mark::{self, Whose};
 use super::names::{Names, literal, quoted, within};
 use super::piece::{self, Piece};
-use super::schemas::{self, drop_schema, exists, tables};
+use super::schemas::{self, drop_any, drop_schema, exists, tables};
 use super::swap::Swap;
 use crate::error::{Error, Kind, Result};
 
@@ -19,6 +20,8 @@ pub(super) struct Publishing<'a> {
     pub(super) carried: &'a Carried,
     /// Views, routines and events that only live has stay (`mode = "overlay"`).
     pub(super) overlay: bool,
+    /// The comment of a live that is made (MariaDB).
+    pub(super) comment: &'a str,
     /// Events that are not to stay disabled.
     pub(super) running: &'a BTreeSet<String>,
 }
@@ -61,8 +64,8 @@ pub(super) async fn publish(
         carried: Some(how.carried),
     };
     swap.stage(&mut control).await?;
-    swap.journal.write(&mut control).await?;
-    let prepared = prepare(&mut control, names, &swap).await;
+    swap.journal.write(&mut control, &names.mark).await?;
+    let prepared = prepare(&mut control, names, &swap, how.comment).await;
     if let Err(error) = prepared {
         aftermath::undo(&mut control, names, &swap.journal).await?;
         return Err(error);
@@ -130,30 +133,38 @@ fn stay(journal: &mut Journal, how: &Publishing<'_>) {
 }
 
 /// What can be done before anything of live is touched.
-async fn prepare(control: &mut Session, names: &Names, swap: &Swap<'_>) -> Result<()> {
+async fn prepare(
+    control: &mut Session,
+    names: &Names,
+    swap: &Swap<'_>,
+    comment: &str,
+) -> Result<()> {
     if swap.journal.had_live {
         schemas::shelve(control, names, &names.discarded).await?;
-        create_like(control, &names.previous, &names.live).await?;
+        schemas::ensure_like(control, names, &names.previous, &names.live).await?;
     } else {
-        create_like(control, &names.live, &names.incoming).await?;
+        create_live(control, names, &names.incoming, comment).await?;
     }
     counters(control, names, swap).await
 }
 
-/// A schema with another's defaults.
-async fn create_like(control: &mut Session, schema: &str, other: &str) -> Result<()> {
-    let row = control
-        .query_one(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-            literal(other)
-        ))
-        .await?;
+/// A live with another schema's defaults: it bears no mark, it is the applications'.
+async fn create_live(
+    control: &mut Session,
+    names: &Names,
+    other: &str,
+    comment: &str,
+) -> Result<()> {
+    let (charset, collation) = schemas::defaults(control, other).await?;
+    let comment = if comment.is_empty() {
+        String::new()
+    } else {
+        format!(" COMMENT {}", literal(comment))
+    };
     control
         .run(&format!(
-            "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
-            quoted(schema),
-            row.text(0)?,
-            row.text(1)?
+            "CREATE DATABASE {} CHARACTER SET {charset} COLLATE {collation}{comment}",
+            quoted(&names.live)
         ))
         .await
         .map(drop)
@@ -238,9 +249,9 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
     drop_schema(&mut control, &names.incoming).await?;
     let had_live = exists(&mut control, &names.live).await?;
     if !had_live {
-        create_like(&mut control, &names.live, &names.previous).await?;
+        create_live(&mut control, names, &names.previous, "").await?;
     }
-    create_like(&mut control, &names.incoming, &names.live).await?;
+    schemas::ensure_like(&mut control, names, &names.incoming, &names.live).await?;
     let mut journal = Journal::new(way, &names.incoming, &names.discarded, &names.previous);
     journal.old = piece::read(&mut control, &names.live, &names.live, &BTreeSet::new()).await?;
     journal.new = before.old;
@@ -253,7 +264,7 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
         carried: None,
     };
     swap.stage(&mut control).await?;
-    swap.journal.write(&mut control).await?;
+    swap.journal.write(&mut control, &names.mark).await?;
     swap.run(&mut control).await?;
     follow(address, names, &swap.journal).await?;
     Ok(())
@@ -266,7 +277,7 @@ pub(super) async fn revert(address: &Address, names: &Names, had_live: bool) -> 
         back(address, names, Way::Revert).await?;
         schemas::unshelve(&mut session, names, &names.discarded).await?;
     } else {
-        drop_schema(&mut session, &names.live).await?;
+        drop_any(&mut session, &names.live).await?;
     }
     drop_schema(&mut session, &names.incoming).await
 }
@@ -282,6 +293,9 @@ pub(super) async fn rollback(address: &Address, names: &Names) -> Result<()> {
         .hint("previous is kept until the next run, and only with previous = \"keep\""));
     }
     sweep(address, names).await?;
+    if mark::whose(&mut session, &names.previous).await? == Whose::Others {
+        return Err(mark::foreign(&names.previous));
+    }
     back(address, names, Way::Rollback).await?;
     drop_schema(&mut session, &names.incoming).await
 }
@@ -311,15 +325,21 @@ pub(super) async fn discard(address: &Address, names: &Names) -> Result<()> {
 pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String>> {
     let mut session = Session::open(address, None).await?;
     let mut done = Vec::new();
-    let leftovers: Vec<String> = session
-        .query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")
-        .await?
-        .iter()
-        .map(|row| row.text(0))
-        .collect::<Result<Vec<_>>>()?
-        .into_iter()
-        .filter(|schema| names.is_leftover(schema))
-        .collect();
+    let mut leftovers = Vec::new();
+    let mut has_previous = false;
+    for schema in mark::beside_live(&mut session, names).await? {
+        match mark::whose(&mut session, &schema).await? {
+            Whose::Ours => {}
+            Whose::Older => mark::adopt(&mut session, names, &schema).await?,
+            // The check before a run refuses it; it is not for us to touch.
+            Whose::Nobodys | Whose::Others => continue,
+        }
+        if schema == names.previous {
+            has_previous = true;
+        } else {
+            leftovers.push(schema);
+        }
+    }
     for schema in leftovers.iter().filter(|schema| names.is_incoming(schema)) {
         if let Some((journal, _)) = Journal::read(&mut session, schema, NEXT).await? {
             aftermath::undo(&mut session, names, &journal).await?;
@@ -338,7 +358,10 @@ pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String
             ));
         }
     }
-    if let Some((journal, false)) = Journal::read(&mut session, &names.previous, JOURNAL).await? {
+    if has_previous
+        && let Some((journal, false)) =
+            Journal::read(&mut session, &names.previous, JOURNAL).await?
+    {
         complete(address, names, &journal).await?;
         done.push(format!(
             "half of a publish; the rest of {} was made",

@@ -14,7 +14,7 @@ use super::lexer::Dialect;
 use super::objects::ObjectKind;
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, fitness, piece, point, reading, schemas, select, split};
+use super::{catalogue, fitness, mark, piece, point, reading, schemas, select, split};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -170,6 +170,14 @@ impl store::Source for Source {
             definitions::read(first, self.address.database(), &self.context.selection).await?;
         if let Some(restored) = &self.restored {
             restored.complete(&mut definitions);
+        }
+        for (name, _) in &definitions.left_out {
+            if mark::OWN.contains(&name.as_str()) {
+                tracing::warn!(
+                    table = name,
+                    "a table of envsyncd's own is not copied: the source is what a run kept beside a target, or a copy of that"
+                );
+            }
         }
         let history = history(&definitions, target);
         let mut parts: Vec<Part> = definitions

@@ -15,6 +15,7 @@ use super::connection::Session;
 use super::ddl::Create;
 use super::errors;
 use super::journal::{JOURNAL, Journal, Key, NEXT, Way};
+use super::mark::BEFORE;
 use super::names::{Names, beside, literal, quoted, within};
 use super::piece::Piece;
 use super::schemas::{Move, all, one, rename, statement};
@@ -26,9 +27,20 @@ const ATTEMPT: u32 = 2;
 /// How long it is tried.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a table is called in live until it becomes live.
-fn staged_name(table: &str) -> String {
-    beside(table, "~envsyncd")
+/// What a table is called in live until it becomes live: a name that nothing else has, there or in what comes.
+fn staged_name(table: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut number = 0;
+    loop {
+        let suffix = match number {
+            0 => "~envsyncd".to_owned(),
+            number => format!("~envsyncd{number}"),
+        };
+        let name = beside(table, &suffix);
+        if taken.insert(name.to_lowercase()) {
+            return name;
+        }
+        number += 1;
+    }
 }
 
 /// A swap that is prepared: the journal, and the tables on both sides.
@@ -53,21 +65,30 @@ impl Swap<'_> {
             .filter(|piece| piece.is_trigger())
             .filter_map(|piece| piece.table.as_deref())
             .collect();
+        let old = self.journal.old.iter().chain(&self.journal.new);
+        let mut taken: BTreeSet<String> = self
+            .leaving
+            .iter()
+            .chain(&self.coming)
+            .chain(old.map(|piece| &piece.name))
+            .map(|name| name.to_lowercase())
+            .collect();
         self.journal.staged = self
             .coming
             .iter()
             .filter(|table| with_triggers.contains(table.as_str()))
-            .map(|table| (table.clone(), staged_name(table)))
+            .map(|table| (table.clone(), staged_name(table, &mut taken)))
             .collect();
         let source = self.journal.source.clone();
         if !self.journal.staged.is_empty() {
             control.run(&format!("USE {}", quoted(&source))).await?;
         }
+        let mut taken = self.key_names(control).await?;
         for (table, _) in &self.journal.staged {
             let made = control
                 .query_one(&format!("SHOW CREATE TABLE {}", quoted(table)))
                 .await?
-                .text(1)?;
+                .definition(1)?;
             for (reference, text) in Create::parse(&made)?.foreign_keys() {
                 let head = format!("CONSTRAINT {}", quoted(&reference.name));
                 let rest = text.trim().strip_prefix(&head).ok_or_else(|| {
@@ -82,12 +103,29 @@ impl Swap<'_> {
                 self.journal.keys.push(Key {
                     table: table.clone(),
                     name: reference.name.clone(),
-                    meanwhile: staged_name(&reference.name),
+                    meanwhile: staged_name(&reference.name, &mut taken),
                     rest: rest.to_owned(),
                 });
             }
         }
         Ok(())
+    }
+
+    /// Names that foreign keys have on both sides.
+    async fn key_names(&self, control: &mut Session) -> Result<BTreeSet<String>> {
+        if self.journal.staged.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let rows = control
+            .query(&format!(
+                "SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA IN ({}, {})",
+                literal(&self.names.live),
+                literal(&self.journal.source)
+            ))
+            .await?;
+        rows.iter()
+            .map(|row| Ok(row.text(0)?.to_lowercase()))
+            .collect()
     }
 
     /// Where live's tables go in the end, and with them the journal.
@@ -125,10 +163,7 @@ impl Swap<'_> {
         }
         if journal.way != Way::Publish {
             // Its place is needed, and it goes with incoming.
-            moves.push(one(
-                (&journal.source, JOURNAL),
-                (&journal.incoming, "envsyncd_before"),
-            ));
+            moves.push(one((&journal.source, JOURNAL), (&journal.incoming, BEFORE)));
         }
         moves.push(one((&journal.incoming, NEXT), (self.aside(), JOURNAL)));
         moves

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use super::carry::Carried;
 use super::catalogue::{self, Accepted};
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
+use super::derive::{self, Derived};
 use super::fitness::{self, Wanted};
 use super::load::{self, Inserts};
 use super::lock::Lock;
@@ -22,7 +24,7 @@ use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
 use super::version::Flavour;
-use super::{complete, incoming, schemas, script, select};
+use super::{complete, incoming, mark, primary, schemas, script, select};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -44,6 +46,10 @@ pub struct Target {
     previous: KeepPrevious,
     definer: Definer,
     events: Events,
+    /// The task has scripts.
+    has_scripts: bool,
+    /// One of them may make statistics.
+    analyzes: AtomicBool,
     /// In no database; for all but rows.
     admin: Mutex<Session>,
     /// Has the lock.
@@ -61,6 +67,8 @@ struct Made {
     local_infile: bool,
     /// The longest statement that it takes, in bytes.
     packet: usize,
+    /// It keeps samples of statements that somebody may read who is not to see what scripts remove: rows go by no statement.
+    keeps_samples: bool,
     complete: OnceCell<Complete>,
     /// The tables whose indexes are to be made, by the step's number.
     steps: StdMutex<HashMap<usize, String>>,
@@ -72,6 +80,8 @@ struct Complete {
     accepted: Accepted,
     /// What is live's own.
     carried: Carried,
+    /// The server's time then.
+    at: String,
 }
 
 impl Target {
@@ -79,12 +89,14 @@ impl Target {
     pub(super) async fn open(address: Address, task: &Task, context: &Context) -> Result<Self> {
         let admin = Session::open(&address, None).await?;
         Ok(Self {
-            names: Names::new(address.database(), context.claim.short()),
+            names: Names::new(address.database(), &context.claim),
             address,
             context: context.clone(),
             previous: task.previous,
             definer: task.definer,
             events: task.events,
+            has_scripts: !task.scripts.is_empty(),
+            analyzes: AtomicBool::new(false),
             admin: Mutex::new(admin),
             lock: OnceCell::new(),
             made: OnceCell::new(),
@@ -114,7 +126,7 @@ impl Target {
     async fn make_incoming(&self, survey: &Survey) -> Result<()> {
         let definitions = surveyed(survey)?;
         let mut admin = self.admin.lock().await;
-        incoming::create_schema(&mut admin, definitions, &self.names.incoming).await?;
+        incoming::create_schema(&mut admin, definitions, &self.names).await?;
         let mut sessions = Vec::with_capacity(self.context.workers);
         for _ in 0..self.context.workers {
             sessions.push(self.loader(definitions).await?);
@@ -122,7 +134,14 @@ impl Target {
         self.make_tables(&mut sessions, definitions).await?;
         let local_infile = local_infile(&mut admin).await?;
         let packet = admin.query_one("SELECT @@max_allowed_packet").await?;
+        let keeps_samples = self.has_scripts && derive::keeps_samples(&mut admin).await?;
+        if keeps_samples && !local_infile {
+            tracing::warn!(
+                "rows are written by INSERT statements, and the target's performance_schema keeps samples of statements: whoever may read it can see values there that the scripts remove; set local_infile = ON there"
+            );
+        }
         let made = Made {
+            keeps_samples,
             pool: Pool::new(sessions),
             definitions: definitions.clone(),
             local_infile,
@@ -197,6 +216,9 @@ impl Target {
         session
             .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
             .await?;
+        if session.version().is_mysql(8, 0) {
+            primary::demand(&mut session).await?;
+        }
         Ok(session)
     }
 
@@ -244,6 +266,9 @@ impl Target {
         let Ok(made) = self.made() else {
             return Vec::new();
         };
+        if made.keeps_samples && made.local_infile {
+            return Vec::new();
+        }
         let fits = |part: &Part| {
             part.slice.is_none()
                 && made.definitions.table(&part.name).is_some_and(|table| {
@@ -377,7 +402,7 @@ impl store::Target for Target {
     }
 
     async fn displaced(&self) -> Result<Vec<Identity>> {
-        Ok(Vec::new())
+        mark::displaced(&mut *self.admin.lock().await, &self.names).await
     }
 
     async fn server(&self) -> Result<Server> {
@@ -403,6 +428,7 @@ impl store::Target for Target {
 
     async fn check(&self, survey: &Survey) -> Result<()> {
         let mut admin = self.admin.lock().await;
+        mark::refuse_others(&mut admin, &self.names).await?;
         let wanted = Wanted {
             names: &self.names,
             definer: self.definer,
@@ -453,7 +479,11 @@ impl store::Target for Target {
             &mut accepted,
         )
         .await?;
-        let complete = Complete { accepted, carried };
+        let complete = Complete {
+            accepted,
+            carried,
+            at: derive::now(&mut session).await?,
+        };
         made.complete
             .set(complete)
             .map_err(|_| Error::new(Kind::Internal, "incoming was completed twice"))
@@ -472,9 +502,14 @@ impl store::Target for Target {
             .sequences
             .retain(|sequence| !own.contains(sequence.name.as_str()));
         let kept = &self.made()?.definitions;
+        // Incoming's is our mark.
+        there.comment.clone_from(&kept.comment);
         for table in &mut there.tables {
             // Where the counter of a table stands that the target keeps is the target's own.
             table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
+            if let Some(source) = kept.table(&table.name) {
+                primary::without_generated(&mut table.create, &source.create);
+            }
         }
         for sequence in &mut there.sequences {
             let source = kept
@@ -492,11 +527,22 @@ impl store::Target for Target {
     }
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
+        if derive::may_analyze([text].into_iter()) {
+            self.analyzes.store(true, Ordering::Relaxed);
+        }
         self.script(file, text).await
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        let (mut session, made) = self.session().await?;
+        let routines = &made.definitions.objects;
+        let routines = routines.iter().map(|object| object.definition.as_str());
+        let derived = Derived {
+            schema: &self.names.incoming,
+            since: &self.complete()?.at,
+            may_be_analyzed: self.analyzes.load(Ordering::Relaxed) || derive::may_analyze(routines),
+        };
+        derived.make(&mut session).await
     }
 
     async fn publish(&self) -> Result<()> {
@@ -515,6 +561,7 @@ impl store::Target for Target {
         let how = Publishing {
             carried: &complete.carried,
             overlay: self.context.selection.overlay,
+            comment: &made.definitions.comment,
             running: &running,
         };
         let had_live = publish::publish(&self.address, &self.names, &how).await?;
