@@ -235,6 +235,14 @@ async fn collations(session: &mut Session, definitions: &Definitions) -> Result<
         if let Some(user) = want(&object.collation_connection, object.label()) {
             missing.entry(&object.collation_connection).or_insert(user);
         }
+        if let Some(collation) = object
+            .database_collation
+            .as_ref()
+            .filter(|name| !name.is_empty())
+            && let Some(user) = want(collation, object.label())
+        {
+            missing.entry(collation).or_insert(user);
+        }
     }
     if missing.is_empty() {
         return Ok(());

@@ -60,6 +60,9 @@ pub(super) struct Journal {
     pub(super) had_live: bool,
     /// Where what becomes live comes from.
     pub(super) source: String,
+    /// Live's default collation, which is another one while some objects are made.
+    #[serde(default)]
+    pub(super) collation: Option<String>,
     /// Tables that get their triggers before they become live, and what they are called in live until then.
     pub(super) staged: Vec<(String, String)>,
     /// Their foreign keys.
@@ -78,6 +81,7 @@ impl Journal {
             discarded: discarded.to_owned(),
             had_live: true,
             source: source.to_owned(),
+            collation: None,
             staged: Vec::new(),
             keys: Vec::new(),
             old: Vec::new(),

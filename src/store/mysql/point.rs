@@ -1,14 +1,19 @@
 //! One point in time for all workers: writers wait for as long as it takes every worker to begin its transaction.
 
+use std::time::{Duration, Instant};
+
 use super::address::Address;
 use super::connection::Session;
 use super::errors;
+use super::holders;
 use super::names::quoted;
 use super::version::Flavour;
 use crate::error::{Error, Kind, Result};
 
 /// How long other people's statements may keep us from the lock. Whoever asks for it keeps everybody else waiting.
 const PATIENCE: u64 = 10;
+/// After so long, nobody waits for MariaDB's backup stages any more: they wait for no reader, but for whoever alters or locks.
+const STAGES: Duration = Duration::from_secs(10);
 /// How often it is asked for.
 const TRIES: usize = 6;
 
@@ -87,7 +92,7 @@ async fn take_lock(locker: &mut Session, address: &Address, workers: usize) -> R
     }
     let mut refused = None;
     for (lock, sql) in ways {
-        match insist(locker, &sql).await {
+        match insist(locker, &sql, address.database()).await {
             Ok(()) => return Ok(lock),
             Err(error) if error.kind() == Kind::Permission => refused = Some(error),
             Err(error) => return Err(error.within("fixing the point in time")),
@@ -103,32 +108,54 @@ async fn take_lock(locker: &mut Session, address: &Address, workers: usize) -> R
 }
 
 /// Asks for a lock for a few seconds at a time, so that nobody else waits behind us for long.
-async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
+async fn insist(locker: &mut Session, sql: &str, database: &str) -> Result<()> {
     let mut tries = 1;
+    let begin = Instant::now();
     loop {
         match locker.run(sql).await {
             Ok(_) => return Ok(()),
+            // A stage that was reached is given up; where none was, the server says that there is none (4146).
+            Err(error) if errors::is_locked_out(&error) && sql.starts_with("BACKUP") => {
+                if let Err(error) = locker.run("BACKUP STAGE END").await
+                    && errors::code(&error) != Some(4146)
+                {
+                    return Err(error);
+                }
+                if begin.elapsed() > STAGES {
+                    return Err(locked(locker, database, error).await);
+                }
+                tracing::info!(
+                    "somebody's lock keeps us from the source's point in time; trying again"
+                );
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             // Whoever meets an ALTER crosswise is the one who has to give way.
             Err(error) if errors::is_locked_out(&error) && tries < TRIES => {
-                // A stage that was reached is given up, too.
-                if sql.starts_with("BACKUP") {
-                    locker.run("BACKUP STAGE END").await?;
-                }
                 tracing::info!(
                     tries,
                     "other statements keep us from locking the source for a moment; trying again"
                 );
                 tries += 1;
-                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                tokio::time::sleep(Duration::from_secs(5)).await;
             }
             Err(error) if errors::is_locked_out(&error) => {
-                return Err(error.hint(
-                    "someone is altering tables there, or holds a lock; run the job again when they are done",
-                ));
+                return Err(locked(locker, database, error).await);
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The error for a lock that somebody holds on the source, and does not let go of.
+async fn locked(locker: &mut Session, database: &str, error: Error) -> Error {
+    let who = holders::of(locker, database).await.unwrap_or_default();
+    Error::new(
+        Kind::Busy,
+        format!(
+            "others hold locks on tables of the source, so that no point in time can be fixed{who}"
+        ),
+    )
+    .because(error)
 }
 
 /// `LOCK TABLES` for all tables of the database; `None`: there are none.

@@ -1,6 +1,6 @@
 //! Publish, and the ways back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::address::Address;
@@ -22,8 +22,10 @@ pub(super) struct Publishing<'a> {
     pub(super) overlay: bool,
     /// The comment of a live that is made (MariaDB).
     pub(super) comment: &'a str,
-    /// Events that are not to stay disabled.
-    pub(super) running: &'a BTreeSet<String>,
+    /// Events that are not to stay disabled, each with its status.
+    pub(super) running: &'a BTreeMap<String, String>,
+    /// Broken views that incoming does not have.
+    pub(super) broken: &'a [Piece],
 }
 
 /// Incoming becomes live, and live previous; what was previous stays as `discarded` until [`settle`]. Live is as it was
@@ -43,11 +45,13 @@ pub(super) async fn publish(
         &names.incoming,
     );
     journal.had_live = had_live;
-    let none = BTreeSet::new();
+    let none = BTreeMap::new();
     if had_live {
+        journal.collation = Some(schemas::defaults(&mut control, &names.live).await?.1);
         journal.old = piece::read(&mut control, &names.live, &names.live, &none).await?;
     }
     journal.new = piece::read(&mut control, &names.incoming, &names.live, how.running).await?;
+    journal.new.extend(how.broken.iter().cloned());
     stay(&mut journal, how);
     let coming = tables(&mut control, &names.incoming).await?;
     let leaving = if had_live {
@@ -70,6 +74,7 @@ pub(super) async fn publish(
         aftermath::undo(&mut control, names, &swap.journal).await?;
         return Err(error);
     }
+    early(&mut control, names, &swap.journal).await;
     swap.run(&mut control).await?;
     let swapped = begin.elapsed();
     let finished = follow(address, names, &swap.journal).await;
@@ -130,6 +135,27 @@ fn stay(journal: &mut Journal, how: &Publishing<'_>) {
         .cloned()
         .collect();
     journal.new.extend(staying);
+}
+
+/// A broken view is made before the tables are there that do not have what it wants: something can stand in for them. One
+/// that cannot be made now is tried again afterwards.
+async fn early(control: &mut Session, names: &Names, journal: &Journal) {
+    for view in journal.new.iter().filter(|piece| piece.broken) {
+        if journal.old.iter().any(|old| old.is_same(view)) {
+            continue;
+        }
+        let made = async {
+            control.run(&format!("USE {}", quoted(&names.live))).await?;
+            view.over_stand_ins(control, &names.live).await
+        };
+        match made.await {
+            Ok(()) => tracing::warn!(
+                view = view.name,
+                "a view that is broken on the source is broken in the copy"
+            ),
+            Err(error) => tracing::debug!(view = view.name, %error, "not made before the swap"),
+        }
+    }
 }
 
 /// What can be done before anything of live is touched.
@@ -253,7 +279,8 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
     }
     schemas::ensure_like(&mut control, names, &names.incoming, &names.live).await?;
     let mut journal = Journal::new(way, &names.incoming, &names.discarded, &names.previous);
-    journal.old = piece::read(&mut control, &names.live, &names.live, &BTreeSet::new()).await?;
+    journal.collation = Some(schemas::defaults(&mut control, &names.live).await?.1);
+    journal.old = piece::read(&mut control, &names.live, &names.live, &BTreeMap::new()).await?;
     journal.new = before.old;
     let mut swap = Swap {
         address,

@@ -2,6 +2,7 @@
 //! summed up. Pure.
 
 use super::definitions::{Column, Table};
+use super::json;
 use super::names::{literal, quoted};
 use super::version::Flavour;
 use crate::store::{Part, Slice};
@@ -165,6 +166,8 @@ fn summed(column: &Column) -> String {
             format!("HEX({})", quoted(&column.name))
         }
         "bit" => format!("BIN({})", quoted(&column.name)),
+        // Of MySQL alone: what its text says is what a copy has.
+        "json" => json::as_copied(&quoted(&column.name)),
         _ => quoted(&column.name),
     };
     let bytes = format!("CAST({bytes} AS BINARY)");

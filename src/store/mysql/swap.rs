@@ -5,15 +5,17 @@
 //! so a table that is to have triggers waits in live under another name, gets them there while nobody can write to the
 //! table that it replaces, and becomes live with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::aftermath::{aside, name_keys, restore, undo};
 use super::carry::Carried;
+use super::charsets;
 use super::connection::Session;
 use super::ddl::Create;
 use super::errors;
+use super::holders;
 use super::journal::{JOURNAL, Journal, Key, NEXT, Way};
 use super::mark::BEFORE;
 use super::names::{Names, beside, literal, quoted, within};
@@ -220,6 +222,7 @@ impl Swap<'_> {
                 view.remove(control, live).await?;
             }
         }
+        self.collate(control).await?;
         let mut guard = if self.needs_guard() {
             let mut guard = Session::open(self.address, Some(live)).await?;
             guard
@@ -232,9 +235,12 @@ impl Swap<'_> {
             None
         };
         let mut renamer = Session::open(self.address, None).await?;
+        // MariaDB writes the table's new name into its triggers' definitions, as the session quotes names.
+        let mut triggers = self.journal.new.iter().filter(|piece| piece.is_trigger());
+        let quote = u8::from(!triggers.all(Piece::names_table_plainly));
         renamer
             .run(&format!(
-                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}"
+                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}, sql_quote_show_create = {quote}"
             ))
             .await?;
         let statement = statement(&self.moves());
@@ -258,7 +264,7 @@ impl Swap<'_> {
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 Err(error) if errors::is_locked_out(&error) => {
-                    let who = holders(control, live).await.unwrap_or_default();
+                    let who = holders::of(control, live).await.unwrap_or_default();
                     return Err(Error::new(
                         Kind::Busy,
                         format!(
@@ -272,6 +278,37 @@ impl Swap<'_> {
                 other => return other,
             }
         }
+    }
+
+    /// Lets live's default collation be what its new triggers were made under; it is its own again once the tables have
+    /// changed places, or have not.
+    async fn collate(&self, control: &mut Session) -> Result<()> {
+        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for piece in self.journal.new.iter().filter(|piece| piece.is_trigger()) {
+            if let Some(collation) = piece.database_collation.as_deref() {
+                wanted.entry(collation).or_default().push(&piece.name);
+            }
+        }
+        let most = wanted.iter().max_by_key(|(_, triggers)| triggers.len());
+        let Some((collation, _)) = most.filter(|(collation, _)| !collation.is_empty()) else {
+            return Ok(());
+        };
+        let others: Vec<&str> = wanted
+            .iter()
+            .filter(|(other, _)| *other != collation)
+            .flat_map(|(_, triggers)| triggers.iter().copied())
+            .collect();
+        if !others.is_empty() {
+            tracing::warn!(
+                triggers = others.join(", "),
+                collation,
+                "triggers of a database share one collation for their variables where they are made together: these were made under another one"
+            );
+        }
+        charsets::Default::of(control, &self.names.live, self.journal.collation.as_deref())
+            .await?
+            .be(control, Some(collation))
+            .await
     }
 
     fn needs_guard(&self) -> bool {
@@ -387,35 +424,4 @@ async fn waits(control: &mut Session, id: u32) -> Result<bool> {
         ))
         .await?;
     Ok(row.is_some())
-}
-
-/// Who is in live, as far as our user may see it.
-async fn holders(control: &mut Session, live: &str) -> Result<String> {
-    let live = literal(live);
-    let precise = format!(
-        "SELECT p.ID, p.USER, p.HOST, p.TIME FROM information_schema.METADATA_LOCK_INFO m JOIN information_schema.PROCESSLIST p ON p.ID = m.THREAD_ID \
-         WHERE m.TABLE_SCHEMA = {live} AND p.ID <> CONNECTION_ID() ORDER BY p.TIME DESC LIMIT 1"
-    );
-    let row = match control.query_opt(&precise).await {
-        Ok(row) => row,
-        // A plugin that few servers have.
-        Err(_) => {
-            control
-                .query_opt(&format!(
-                    "SELECT ID, USER, HOST, TIME FROM information_schema.PROCESSLIST WHERE DB = {live} AND ID <> CONNECTION_ID() \
-                     ORDER BY COMMAND = 'Sleep', TIME DESC LIMIT 1"
-                ))
-                .await?
-        }
-    };
-    Ok(match row {
-        Some(row) => format!(
-            " (perhaps user {} from {}, connection {}, for {} seconds)",
-            row.maybe(1)?.unwrap_or_default(),
-            row.maybe(2)?.unwrap_or_default(),
-            row.text(0)?,
-            row.maybe(3)?.unwrap_or_default()
-        ),
-        None => String::new(),
-    })
 }

@@ -1,6 +1,6 @@
 //! The target: incoming is a schema of its own beside live, until their tables change places.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +16,12 @@ use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
 use super::derive::{self, Derived};
 use super::fitness::{self, Wanted};
+use super::lexer::Dialect;
 use super::load::{self, Inserts};
 use super::lock::Lock;
 use super::names::Names;
-use super::objects::ObjectKind;
+use super::objects::{self, Object, ObjectKind};
+use super::piece::Piece;
 use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
@@ -80,6 +82,8 @@ struct Complete {
     accepted: Accepted,
     /// What is live's own.
     carried: Carried,
+    /// Views that are broken on the source, and could not be made in incoming.
+    broken: Vec<Object>,
     /// The server's time then.
     at: String,
 }
@@ -471,7 +475,7 @@ impl store::Target for Target {
         let mut accepted = complete::tables(&mut session, definitions, incoming).await?;
         let carried = self.plan_carried(&mut session, definitions).await?;
         carried.fill(&mut session, &self.names).await?;
-        complete::objects(
+        let broken = complete::objects(
             &mut session,
             definitions,
             incoming,
@@ -482,6 +486,7 @@ impl store::Target for Target {
         let complete = Complete {
             accepted,
             carried,
+            broken,
             at: derive::now(&mut session).await?,
         };
         made.complete
@@ -509,6 +514,15 @@ impl store::Target for Target {
             table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
             if let Some(source) = kept.table(&table.name) {
                 primary::without_generated(&mut table.create, &source.create);
+            }
+        }
+        for object in &mut there.objects {
+            let source = kept
+                .objects
+                .iter()
+                .find(|kept| kept.kind == object.kind && kept.name == object.name);
+            if source.is_some_and(|source| source.database_collation.is_none()) {
+                object.database_collation = None;
             }
         }
         for sequence in &mut there.sequences {
@@ -549,20 +563,34 @@ impl store::Target for Target {
         let (made, complete) = (self.made()?, self.complete()?);
         // Nobody else works in incoming any more, and what it holds open is let go.
         made.pool.close();
-        let running: BTreeSet<String> = made
+        let running: BTreeMap<String, String> = made
             .definitions
             .objects
             .iter()
-            .filter(|object| {
-                object.kind == ObjectKind::Event && object.enabled && self.events == Events::Keep
+            .filter(|object| object.kind == ObjectKind::Event && self.events == Events::Keep)
+            .filter_map(|event| {
+                let status = objects::status(&event.definition, Dialect::of(&event.sql_mode))?;
+                Some((event.name.clone(), status))
             })
-            .map(|event| event.name.clone())
             .collect();
+        let broken = complete
+            .broken
+            .iter()
+            .map(|view| {
+                Piece::of_source(
+                    view,
+                    &made.definitions.schema,
+                    &self.names.live,
+                    self.definer,
+                )
+            })
+            .collect::<Result<Vec<_>>>()?;
         let how = Publishing {
             carried: &complete.carried,
             overlay: self.context.selection.overlay,
             comment: &made.definitions.comment,
             running: &running,
+            broken: &broken,
         };
         let had_live = publish::publish(&self.address, &self.names, &how).await?;
         self.published
