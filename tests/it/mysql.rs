@@ -2,6 +2,8 @@
 
 mod archives;
 mod definers;
+mod definitions;
+mod derived;
 mod dump_archives;
 mod dumps;
 mod equality;
@@ -17,6 +19,7 @@ mod portable;
 mod privileges;
 mod servers;
 mod settings;
+mod theirs;
 mod tls;
 mod values;
 
