@@ -140,7 +140,7 @@ fn what_a_run_makes_says_by_which_job_and_run_and_when() {
         assert!(marks.contains("_incoming_"), "{marks}");
         gate.open();
         running.end().expect(0);
-        let run = scene.bed.status_text("app", "run");
+        let run = scene.bed.status_text("app", "run_id");
         let previous = scene.marks();
         for marks in [marks, previous] {
             for part in ["envsyncd: job app, ", &run, "Z, for "] {
