@@ -118,7 +118,17 @@ pub(super) async fn adopt(session: &mut Session, names: &Names, schema: &str) ->
                 .await?;
         }
     }
-    Ok(())
+    // The journal goes elsewhere when a run replaces what it is of.
+    let (schema, mark) = (quoted(schema), literal(&names.mark));
+    let statement = if session.version().is_mariadb(10, 5) {
+        format!("ALTER DATABASE {schema} COMMENT {mark}")
+    } else {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {schema}.{} (nothing INT NOT NULL PRIMARY KEY) ENGINE = InnoDB COMMENT = {mark}",
+            quoted(TABLE)
+        )
+    };
+    session.run(&statement).await.map(drop)
 }
 
 /// Makes a schema with these defaults, which bears our mark from its first moment on.
