@@ -2,6 +2,8 @@
 
 mod archives;
 mod definers;
+mod definitions;
+mod derived;
 mod differences;
 mod dump_archives;
 mod dumps;
@@ -18,6 +20,7 @@ mod portable;
 mod privileges;
 mod servers;
 mod settings;
+mod theirs;
 mod tls;
 mod values;
 

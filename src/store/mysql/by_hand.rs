@@ -161,7 +161,7 @@ fn making(object: &Object, definitions: &Definitions) -> String {
         return lines.join("\n");
     }
     let delimiter = delimiter(&text);
-    let [settings, restore] = object.settings();
+    let [settings, restore] = object.settings(object.client());
     format!("{settings};\nDELIMITER {delimiter}\n{text}\n{delimiter}\nDELIMITER ;\n{restore};")
 }
 

@@ -105,7 +105,7 @@ impl Carried {
                     within(&names.live, &table.name)
                 ))
                 .await?
-                .text(1)?;
+                .definition(1)?;
             session
                 .run(&made)
                 .await

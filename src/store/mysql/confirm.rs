@@ -54,6 +54,8 @@ fn fixed(definitions: &Definitions, definer: Definer) -> Catalogue {
     for object in &mut definitions.objects {
         if object.kind == ObjectKind::Trigger {
             object.definition = on_its_table(object);
+            // Triggers of a schema may have to share one; of those that do, a warning was given.
+            object.database_collation = None;
         }
     }
     let mut catalogue = catalogue::of(&definitions, definer);

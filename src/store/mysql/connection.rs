@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes};
 use super::super::redact::{Dialect, Names};
 use super::address::Address;
 use super::auth;
+use super::letters;
 use super::settings;
 use super::version::Version;
 use super::wire::Link;
@@ -162,11 +163,6 @@ impl Session {
         self.warnings
     }
 
-    /// The longest packet that the server takes from it, in bytes.
-    pub(super) fn packet(&self) -> usize {
-        self.packet
-    }
-
     /// `CONNECTION_ID()`.
     pub(super) fn id(&self) -> u32 {
         self.id
@@ -177,6 +173,11 @@ impl Session {
         &self.version
     }
 
+    /// The longest packet that the server takes from it, in bytes.
+    pub(super) fn packet(&self) -> usize {
+        self.packet
+    }
+
     /// Whether its last statement was read to its end.
     pub(super) fn is_usable(&self) -> bool {
         !self.busy
@@ -184,7 +185,7 @@ impl Session {
 
     /// Runs one or several statements; returns how many rows were changed by the last. Rows that come are thrown away.
     pub(super) async fn run(&mut self, sql: &str) -> Result<u64> {
-        let all = self.execute_bytes(sql.as_bytes()).await?;
+        let all = self.execute_bytes(&letters::bytes(sql)).await?;
         Ok(all.last().map_or(0, |done| done.rows))
     }
 
@@ -461,6 +462,13 @@ impl Row {
     /// A text.
     pub(super) fn text(&self, column: usize) -> Result<String> {
         self.maybe(column)?
+            .ok_or_else(|| unreadable(column, "is NULL"))
+    }
+
+    /// A definition: a text whose bytes need not be UTF-8 ([`letters`]).
+    pub(super) fn definition(&self, column: usize) -> Result<String> {
+        self.bytes(column)
+            .map(letters::text)
             .ok_or_else(|| unreadable(column, "is NULL"))
     }
 

@@ -33,7 +33,7 @@ pub(super) async fn load(
         // An error leaves the session in the middle of the statement: it is closed, and the server takes nothing.
         let chunk = chunk?;
         errors.take(&chunk.data);
-        // An empty packet would be the end; of no bytes there is no piece.
+        // An empty packet would be the end; one that is longer than the server takes, that of the connection.
         for piece in chunk.data.chunks(longest) {
             session.link.send_packet(piece).await?;
         }

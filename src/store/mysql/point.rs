@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use std::time::{Duration, Instant};
+
 use super::address::Address;
 use super::connection::Session;
 use super::errors;
+use super::holders;
+use super::holders;
 use super::names::quoted;
 use super::quiet;
 use super::version::Flavour;
@@ -128,9 +132,12 @@ async fn begin_together(
     }
     // Where commits can be stopped without waiting for anyone's transaction, it is tables that somebody keeps to himself.
     if let (Some(error), true) = (&locked_out, has_stages) {
+        let who = holders::of(locker, address.database())
+            .await
+            .unwrap_or_default();
         return Err(Error::new(
             Kind::Busy,
-            "fixing the point in time: someone holds a lock on tables of the source",
+            format!("fixing the point in time: others hold locks on tables of the source{who}"),
         )
         .because(error.to_string())
         .hint("run the job again when LOCK TABLES, a backup or an ALTER there is over"));
@@ -161,6 +168,7 @@ async fn begin_together(
 /// Asks for a lock for a few seconds at a time, so that nobody else waits behind us for long.
 async fn insist(locker: &mut Session, sql: &str) -> Result<Asked> {
     let mut tries = 1;
+    let begin = Instant::now();
     loop {
         let error = match locker.run(sql).await {
             Ok(_) => return Ok(Asked::Got),
@@ -187,6 +195,18 @@ async fn insist(locker: &mut Session, sql: &str) -> Result<Asked> {
         tries += 1;
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// The error for a lock that somebody holds on the source, and does not let go of.
+async fn locked(locker: &mut Session, database: &str, error: Error) -> Error {
+    let who = holders::of(locker, database).await.unwrap_or_default();
+    Error::new(
+        Kind::Busy,
+        format!(
+            "others hold locks on tables of the source, so that no point in time can be fixed{who}"
+        ),
+    )
+    .because(error)
 }
 
 /// `LOCK TABLES` for all tables of the database; `None`: there are none.

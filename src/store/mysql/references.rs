@@ -59,7 +59,7 @@ pub(super) async fn keys(
     let made = session
         .query_one(&format!("SHOW CREATE TABLE {}", quoted(table)))
         .await?
-        .text(1)?;
+        .definition(1)?;
     let mut found = Vec::new();
     for (clause, text) in &Create::parse(&made)?.clauses {
         let Clause::Foreign(reference) = clause else {

@@ -7,6 +7,7 @@
 
 use super::connection::Session;
 use super::definitions::{Column, Table};
+use super::json;
 use super::names::quoted;
 use super::select;
 use super::version::Flavour;
@@ -101,7 +102,7 @@ fn text_of(columns: &[&Column], flavour: Flavour) -> String {
         .filter(|column| can_be_long(column))
         .map(|column| {
             let times = if is_geometry(column) { " * 2" } else { "" };
-            format!("IFNULL(LENGTH({}), 0){times}", quoted(&column.name))
+            format!("IFNULL(LENGTH({}), 0){times}", value_of(column))
         })
         .collect();
     if lengths.is_empty() {
@@ -132,15 +133,24 @@ fn field(column: &Column) -> String {
         "float" | "uuid" | "inet6" | "inet4" | "enum" => select::value(column),
         "bit" => format!("BIN({name})"),
         _ if is_geometry(column) => format!("HEX({name})"),
-        _ => name,
+        _ => value_of(column),
     };
     let bytes = format!("CAST({bytes} AS BINARY)");
     format!("IFNULL(CONCAT(LENGTH({bytes}), ':', {bytes}), '-')")
 }
 
+/// A value, or MySQL's JSON as a copy has it: what its text says.
+fn value_of(column: &Column) -> String {
+    let name = quoted(&column.name);
+    match column.data_type.as_str() {
+        "json" => json::as_copied(&name),
+        _ => name,
+    }
+}
+
 /// A long value's, whose bytes are hashed as they are.
 fn hashed(column: &Column, flavour: Flavour) -> String {
-    let name = quoted(&column.name);
+    let name = value_of(column);
     format!(
         "IFNULL(CONCAT(LENGTH({name}), '#', {}), '-')",
         hash(&name, flavour)

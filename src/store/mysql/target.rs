@@ -1,8 +1,9 @@
 //! The target: incoming is a schema of its own beside live, until their tables change places.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 
 use async_trait::async_trait;
@@ -14,17 +15,20 @@ use super::catalogue::{self, Accepted};
 use super::confirm::{self, Seen};
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
+use super::derive::{self, Derived};
 use super::doubts::ErrorValues;
 use super::fitness::{self, Wanted};
+use super::lexer::Dialect;
 use super::load::{self, Inserts};
 use super::lock::Lock;
 use super::names::Names;
-use super::objects::ObjectKind;
+use super::objects::{self, Object, ObjectKind};
+use super::piece::Piece;
 use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
 use super::version::Flavour;
-use super::{complete, executing, incoming, schemas, select, summing};
+use super::{complete, executing, incoming, mark, primary, schemas, select, summing};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -45,6 +49,10 @@ pub struct Target {
     previous: KeepPrevious,
     definer: Definer,
     events: Events,
+    /// The task has scripts.
+    has_scripts: bool,
+    /// One of them may make statistics.
+    analyzes: AtomicBool,
     /// In no database; for all but rows.
     admin: Mutex<Session>,
     /// Has the lock.
@@ -62,6 +70,8 @@ struct Made {
     local_infile: bool,
     /// The longest statement that it takes, in bytes.
     packet: usize,
+    /// It keeps samples of statements that somebody may read who is not to see what scripts remove: rows go by no statement.
+    keeps_samples: bool,
     complete: OnceCell<Complete>,
     /// The tables whose indexes are to be made, by the step's number.
     steps: StdMutex<HashMap<usize, String>>,
@@ -75,6 +85,10 @@ struct Complete {
     accepted: Accepted,
     /// What is live's own.
     carried: Carried,
+    /// Views that are broken on the source, and could not be made in incoming.
+    broken: Vec<Object>,
+    /// The server's time then.
+    at: String,
 }
 
 impl Target {
@@ -82,12 +96,14 @@ impl Target {
     pub(super) async fn open(address: Address, task: &Task, context: &Context) -> Result<Self> {
         let admin = Session::open(&address, None).await?;
         Ok(Self {
-            names: Names::new(address.database(), context.claim.short()),
+            names: Names::new(address.database(), &context.claim),
             address,
             context: context.clone(),
             previous: task.previous,
             definer: task.definer,
             events: task.events,
+            has_scripts: !task.scripts.is_empty(),
+            analyzes: AtomicBool::new(false),
             admin: Mutex::new(admin),
             lock: OnceCell::new(),
             made: OnceCell::new(),
@@ -117,7 +133,7 @@ impl Target {
     async fn make_incoming(&self, survey: &Survey) -> Result<()> {
         let definitions = surveyed(survey)?;
         let mut admin = self.admin.lock().await;
-        incoming::create_schema(&mut admin, definitions, &self.names.incoming).await?;
+        incoming::create_schema(&mut admin, definitions, &self.names).await?;
         let mut sessions = Vec::with_capacity(self.context.workers);
         for _ in 0..self.context.workers {
             sessions.push(self.loader(definitions).await?);
@@ -125,7 +141,14 @@ impl Target {
         self.make_tables(&mut sessions, definitions).await?;
         let local_infile = local_infile(&mut admin).await?;
         let packet = admin.query_one("SELECT @@max_allowed_packet").await?;
+        let keeps_samples = self.has_scripts && derive::keeps_samples(&mut admin).await?;
+        if keeps_samples && !local_infile {
+            tracing::warn!(
+                "rows are written by INSERT statements, and the target's performance_schema keeps samples of statements: whoever may read it can see values there that the scripts remove; set local_infile = ON there"
+            );
+        }
         let made = Made {
+            keeps_samples,
             pool: Pool::new(sessions),
             definitions: definitions.clone(),
             local_infile,
@@ -201,6 +224,9 @@ impl Target {
         session
             .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
             .await?;
+        if session.version().is_mysql(8, 0) {
+            primary::demand(&mut session).await?;
+        }
         Ok(session)
     }
 
@@ -251,6 +277,9 @@ impl Target {
         let Ok(made) = self.made() else {
             return Vec::new();
         };
+        if made.keeps_samples && made.local_infile {
+            return Vec::new();
+        }
         let fits = |part: &Part| {
             part.slice.is_none()
                 && made.definitions.table(&part.name).is_some_and(|table| {
@@ -325,8 +354,11 @@ impl Target {
     async fn look(&self) -> Result<Definitions> {
         let mut session = Session::open(&self.address, None).await?;
         let everything = Selection::everything();
-        let there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
-        let mut seen = self.made()?.seen.lock().expect("nobody panics with it");
+        let mut there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        // Incoming's is our mark.
+        let made = self.made()?;
+        there.comment.clone_from(&made.definitions.comment);
+        let mut seen = made.seen.lock().expect("nobody panics with it");
         *seen = Some(Seen::new(&there, self.definer));
         Ok(there)
     }
@@ -378,7 +410,7 @@ impl store::Target for Target {
     }
 
     async fn displaced(&self) -> Result<Vec<Identity>> {
-        Ok(Vec::new())
+        mark::displaced(&mut *self.admin.lock().await, &self.names).await
     }
 
     async fn server(&self) -> Result<Server> {
@@ -404,6 +436,7 @@ impl store::Target for Target {
 
     async fn check(&self, survey: &Survey) -> Result<()> {
         let mut admin = self.admin.lock().await;
+        mark::refuse_others(&mut admin, &self.names).await?;
         let wanted = Wanted {
             names: &self.names,
             definer: self.definer,
@@ -446,7 +479,7 @@ impl store::Target for Target {
         let mut accepted = complete::tables(&mut session, definitions, incoming).await?;
         let carried = self.plan_carried(&mut session, definitions).await?;
         carried.fill(&mut session, &self.names).await?;
-        complete::objects(
+        let broken = complete::objects(
             &mut session,
             definitions,
             incoming,
@@ -454,7 +487,12 @@ impl store::Target for Target {
             &mut accepted,
         )
         .await?;
-        let complete = Complete { accepted, carried };
+        let complete = Complete {
+            accepted,
+            carried,
+            broken,
+            at: derive::now(&mut session).await?,
+        };
         made.complete
             .set(complete)
             .map_err(|_| Error::new(Kind::Internal, "incoming was completed twice"))
@@ -474,6 +512,18 @@ impl store::Target for Target {
         for table in &mut there.tables {
             // Where the counter of a table stands that the target keeps is the target's own.
             table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
+            if let Some(source) = kept.table(&table.name) {
+                primary::without_generated(&mut table.create, &source.create);
+            }
+        }
+        for object in &mut there.objects {
+            let source = kept
+                .objects
+                .iter()
+                .find(|kept| kept.kind == object.kind && kept.name == object.name);
+            if source.is_some_and(|source| source.database_collation.is_none()) {
+                object.database_collation = None;
+            }
         }
         for sequence in &mut there.sequences {
             let source = kept
@@ -496,10 +546,22 @@ impl store::Target for Target {
     }
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
+        if derive::may_analyze([text].into_iter()) {
+            self.analyzes.store(true, Ordering::Relaxed);
+        }
         executing::run(&self.address, &self.names.incoming, file, text).await
     }
 
     async fn derive(&self) -> Result<()> {
+        let (mut session, made) = self.session().await?;
+        let routines = &made.definitions.objects;
+        let routines = routines.iter().map(|object| object.definition.as_str());
+        let derived = Derived {
+            schema: &self.names.incoming,
+            since: &self.complete()?.at,
+            may_be_analyzed: self.analyzes.load(Ordering::Relaxed) || derive::may_analyze(routines),
+        };
+        derived.make(&mut session).await?;
         // What is published is what scripts have made of it.
         self.look().await.map(drop)
     }
@@ -508,24 +570,39 @@ impl store::Target for Target {
         let (made, complete) = (self.made()?, self.complete()?);
         // Nobody else works in incoming any more, and what it holds open is let go.
         made.pool.close();
-        let running: BTreeSet<String> = made
+        let running: BTreeMap<String, String> = made
             .definitions
             .objects
             .iter()
-            .filter(|object| {
-                object.kind == ObjectKind::Event && object.enabled && self.events == Events::Keep
+            .filter(|object| object.kind == ObjectKind::Event && self.events == Events::Keep)
+            .filter_map(|event| {
+                let status = objects::status(&event.definition, Dialect::of(&event.sql_mode))?;
+                Some((event.name.clone(), status))
             })
-            .map(|event| event.name.clone())
             .collect();
         if self.seen(|_| ())?.is_none() {
             self.look().await?;
         }
         let dangling = self.seen(|seen| seen.dangling.clone())?.unwrap_or_default();
+        let broken = complete
+            .broken
+            .iter()
+            .map(|view| {
+                Piece::of_source(
+                    view,
+                    &made.definitions.schema,
+                    &self.names.live,
+                    self.definer,
+                )
+            })
+            .collect::<Result<Vec<_>>>()?;
         let how = Publishing {
             dangling: &dangling,
             carried: &complete.carried,
             overlay: self.context.selection.overlay,
+            comment: &made.definitions.comment,
             running: &running,
+            broken: &broken,
         };
         let had_live = publish::publish(&self.address, &self.names, &how).await?;
         self.published

@@ -9,7 +9,7 @@ use super::super::names::{Names, literal, quoted};
 use super::super::scanner::{Scanner, Step};
 use super::super::source::{Restored, Source};
 use super::super::version::{Flavour, Version};
-use super::super::{doubts, errors, schemas, settings};
+use super::super::{doubts, errors, mark, primary, schemas, settings};
 use super::allowed::{Action, Allowed};
 use super::values::Rows;
 use crate::config::job::Task;
@@ -27,7 +27,7 @@ pub(in crate::store) async fn restore(
     name: &str,
 ) -> Result<Box<dyn store::Source>> {
     let address = super::super::address(&task.target, context, "target").await?;
-    let names = Names::new(address.database(), context.claim.short());
+    let names = Names::new(address.database(), &context.claim);
     let mut session = Session::open(&address, None).await?;
     make_schema(&mut session, &names).await?;
     let restored = async {
@@ -60,20 +60,16 @@ async fn clear(address: &Address, names: &Names) {
 
 /// With live's defaults, where there is a live: a dump of one database does not say what the database's were.
 async fn make_schema(session: &mut Session, names: &Names) -> Result<()> {
-    let live = session
-        .query_opt(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-            literal(&names.live)
-        ))
-        .await?;
-    let defaults = match live {
-        Some(row) => format!(" CHARACTER SET {} COLLATE {}", row.text(0)?, row.text(1)?),
-        None => String::new(),
+    let (charset, collation) = if schemas::exists(session, &names.live).await? {
+        schemas::defaults(session, &names.live).await?
+    } else {
+        let row = session
+            .query_one("SELECT @@GLOBAL.character_set_server, @@GLOBAL.collation_server")
+            .await?;
+        (row.text(0)?, row.text(1)?)
     };
+    mark::create(session, names, &names.staging, &charset, &collation).await?;
     let staging = quoted(&names.staging);
-    session
-        .run(&format!("CREATE DATABASE {staging}{defaults}"))
-        .await?;
     session.run(&format!("USE {staging}")).await.map(drop)
 }
 
@@ -128,6 +124,9 @@ impl<'a> Restore<'a> {
         session
             .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
             .await?;
+        if session.version().is_mysql(8, 0) {
+            primary::demand(&mut session).await?;
+        }
         // So that none is hidden behind others; who may not set it has room for some.
         let _ = session.run("SET SESSION max_error_count = 65535").await;
         let row = session
