@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub mod redaction;
 
 use crate::error::{Error, Kind, Result, io};
 
@@ -39,6 +41,9 @@ impl Secret {
         lookup: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<SecretString> {
         let found = self.fetch(lookup).await;
+        if let Ok(value) = &found {
+            redaction::know(value.expose_secret());
+        }
         found.map_err(|error| error.within(what))
     }
 
@@ -145,7 +150,6 @@ async fn run(argv: &[String]) -> Result<SecretString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
 
     async fn value(secret: Secret) -> Result<String> {
         let lookup = |name: &str| match name {

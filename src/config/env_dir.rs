@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::job::Settings;
 use crate::error::{Error, Kind, Result, io};
+use crate::secret::redaction;
 
 /// Variables by name.
 #[derive(Clone, Default)]
@@ -29,12 +30,17 @@ impl std::fmt::Debug for Variables {
 impl Variables {
     /// The process's environment under the settings' `env_dir`. One that is not there has no variables.
     pub fn load(settings: &Settings) -> Result<Self> {
+        let over = match &settings.env_dir {
+            Some(directory) => read(directory)?,
+            None => BTreeMap::new(),
+        };
+        // Hooks are given them, and may print them.
+        for value in over.values().flatten() {
+            redaction::know(&value.to_string_lossy());
+        }
         Ok(Self {
             process: std::env::vars_os().collect(),
-            over: match &settings.env_dir {
-                Some(directory) => read(directory)?,
-                None => BTreeMap::new(),
-            },
+            over,
         })
     }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::job::Hook;
 use crate::error::{Error, Kind, Result};
+use crate::secret::redaction::Redaction;
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -207,6 +208,7 @@ impl Reader {
         let reading = async move {
             let mut stream = BufReader::with_capacity(LINE, stream?);
             let mut line = Vec::new();
+            let mut redaction = Redaction::known();
             loop {
                 let (taken, whole) = match stream.fill_buf().await {
                     Ok([]) | Err(_) => (0, true),
@@ -217,9 +219,15 @@ impl Reader {
                     }
                 };
                 stream.consume(taken);
-                if whole || line.len() >= LINE {
-                    log(&what, &line, last.as_deref());
+                if whole {
+                    log(&what, &redaction.line(&line), last.as_deref());
                     line.clear();
+                } else if line.len() >= LINE + redaction.longest() {
+                    // A secret at the end of a piece is struck out by its beginning, and by its rest in the next.
+                    let blank = line[..LINE].iter().rposition(|byte| *byte == b' ');
+                    let end = blank.filter(|at| *at > LINE / 2).unwrap_or(LINE);
+                    let piece: Vec<u8> = line.drain(..end).collect();
+                    log(&what, &redaction.line(&piece), last.as_deref());
                 }
                 if taken == 0 {
                     return Some(());
@@ -245,9 +253,8 @@ impl Drop for Reader {
     }
 }
 
-fn log(what: &str, line: &[u8], last: Option<&Mutex<String>>) {
-    let text = String::from_utf8_lossy(line);
-    let text = text.trim();
+fn log(what: &str, line: &str, last: Option<&Mutex<String>>) {
+    let text = line.trim();
     if text.is_empty() {
         return;
     }
@@ -335,6 +342,18 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "hook maintenance_on (`/bin/sh`) ended with exit code 3: no such site"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_a_program_says_is_struck_out_of_its_last_words() {
+        crate::secret::redaction::know("hunter2-of-command");
+        let error = sh("echo the password is hunter2-of-command >&2; exit 3", None)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "hook maintenance_on (`/bin/sh`) ended with exit code 3: the password is ***"
         );
     }
 

@@ -63,6 +63,7 @@ impl Names {
 /// Adds the statement that an error was about, without its literals, to what can be done about it.
 pub fn about(error: Error, sql: &str, dialect: Dialect) -> Error {
     let shown = statement(sql, dialect);
+    let shown = shown.trim_end_matches([';', ' ']);
     let hint = match error.advice() {
         Some(advice) => format!("the statement was: {shown}; {advice}"),
         None => format!("the statement was: {shown}"),
@@ -161,14 +162,10 @@ fn places<'a>(message: &'a str, template: &str) -> Option<Vec<(Slot, &'a str)>> 
         } else {
             from + message.get(from..)?.find(until)?
         };
-        if message
-            .get(end..)
-            .is_some_and(|tail| tail.starts_with(until))
-        {
-            if let Some(mut found) = places(&message[end..], rest) {
-                found.insert(0, (slot, &message[..end]));
-                return Some(found);
-            }
+        let tail = message.get(end..).filter(|tail| tail.starts_with(until));
+        if let Some(mut found) = tail.and_then(|tail| places(tail, rest)) {
+            found.insert(0, (slot, &message[..end]));
+            return Some(found);
         }
         if is_last {
             return None;

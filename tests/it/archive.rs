@@ -23,10 +23,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::job::{Bed, Job};
-use crate::support::postgres::{Pair, shared, unique};
+use crate::support::postgres::{Databases, Pair};
+use crate::support::profile::named;
 
 /// A database, an archive, and a database below.
 struct Scene {
+    databases: Databases,
     pair: &'static Pair,
     bed: Bed,
     from: String,
@@ -34,27 +36,36 @@ struct Scene {
 }
 
 impl Scene {
-    /// Three users above, one below.
+    /// Three users above, one below, on the servers that all tests share.
     fn new() -> Self {
+        Self::of(Databases::under(named("plain")))
+    }
+
+    /// The same on servers of the running test's profile.
+    fn of_this_test() -> Self {
+        Self::of(Databases::quiet())
+    }
+
+    fn of(databases: Databases) -> Self {
         let scene = Self {
-            pair: shared(),
+            pair: databases.servers(),
             bed: Bed::new(),
-            from: unique("from"),
-            to: unique("to"),
+            from: databases.from.clone(),
+            to: databases.to.clone(),
+            databases,
         };
-        scene.pair.source.create_db(&scene.from);
-        scene.pair.target.create_db(&scene.to);
+        scene.databases.make_live();
         scene.source("CREATE TABLE users (id integer PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'ann'), (2, 'bob'), (3, NULL)");
         scene.live("CREATE TABLE users (id integer PRIMARY KEY, name text); INSERT INTO users VALUES (9, 'old')");
         scene
     }
 
     fn source(&self, sql: &str) -> String {
-        self.pair.source.psql(&self.from, sql)
+        self.databases.source(sql)
     }
 
     fn live(&self, sql: &str) -> String {
-        self.pair.target.psql(&self.to, sql)
+        self.databases.live(sql)
     }
 
     fn archive(&self) -> PathBuf {
@@ -66,11 +77,11 @@ impl Scene {
     }
 
     fn source_url(&self) -> String {
-        self.pair.source.url("postgres", &self.from)
+        self.databases.source_url()
     }
 
     fn target_url(&self) -> String {
-        self.pair.target.url("postgres", &self.to)
+        self.databases.target_url()
     }
 
     fn push(&self) -> Job {
@@ -124,9 +135,7 @@ impl Scene {
 
     #[track_caller]
     fn nothing_is_beside(&self) {
-        let mut all = self.pair.target.databases();
-        all.retain(|name| name.contains(&self.to) && *name != self.to);
-        assert_eq!(all, Vec::<String>::new());
+        assert_eq!(self.databases.beside(), Vec::<String>::new());
     }
 
     #[track_caller]

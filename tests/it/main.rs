@@ -11,6 +11,7 @@ mod monitoring;
 mod mysql;
 mod postgresql;
 mod profiles;
+mod row_content;
 mod support;
 mod together;
 mod verbs;

@@ -18,6 +18,7 @@ mod phases;
 mod point;
 mod portable;
 mod privileges;
+mod row_content;
 mod servers;
 mod settings;
 mod theirs;
@@ -27,7 +28,7 @@ mod values;
 use std::path::PathBuf;
 
 use crate::support::job::{Bed, Job, toml};
-use crate::support::mysql::{PASSWORD, Server, shared};
+use crate::support::mysql::{Databases, PASSWORD, Server, shared};
 use crate::support::postgres::unique;
 use crate::support::proxy::Proxy;
 
@@ -47,6 +48,8 @@ struct Scene<'a> {
     from: String,
     /// Staging's database.
     to: String,
+    /// What the running test's profile has around them, if it is under one.
+    databases: Option<Databases>,
 }
 
 /// Makes a user, or gives one more rights: `SELECT, EVENT` on `` `db`.* ``.
@@ -65,6 +68,21 @@ impl Scene<'static> {
         Self::on(&pair.source, &pair.target)
     }
 
+    /// On the servers of the running test's profile.
+    fn of_this_test() -> Self {
+        let databases = Databases::quiet();
+        databases.make_live();
+        let (source, target) = (databases.source_server(), databases.target_server());
+        let scene = Self {
+            from: databases.from.clone(),
+            to: databases.to.clone(),
+            databases: Some(databases),
+            ..Self::without_databases(source, target)
+        };
+        scene.fill();
+        scene
+    }
+
     /// The same with an empty production, and no staging yet.
     fn empty() -> Self {
         let pair = shared();
@@ -79,20 +97,24 @@ impl<'a> Scene<'a> {
     fn on(source: &'a Server, target: &'a Server) -> Self {
         let scene = Self::without_databases(source, target);
         source.create_db(&scene.from);
-        scene.source(
+        target.create_db(&scene.to);
+        scene.fill();
+        scene
+    }
+
+    fn fill(&self) {
+        self.source(
             "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL);
              INSERT INTO users SELECT seq, 'new' FROM seq_1_to_200;
              CREATE TABLE orders (id int AUTO_INCREMENT PRIMARY KEY, buyer int NOT NULL, note text,
                KEY orders_buyer (buyer), CONSTRAINT bought_by FOREIGN KEY (buyer) REFERENCES users (id));
              INSERT INTO orders (buyer, note) SELECT 1 + seq % 200, CONCAT('order ', seq) FROM seq_1_to_500;",
         );
-        target.create_db(&scene.to);
-        scene.live(
+        self.live(
             "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL);
              INSERT INTO users VALUES (1, 'old');
              CREATE TABLE only_live (a text); INSERT INTO only_live VALUES ('mine');",
         );
-        scene
     }
 
     /// On servers of any maker, with nothing in production.
@@ -111,6 +133,7 @@ impl<'a> Scene<'a> {
             target,
             from: unique("prod"),
             to: unique("live"),
+            databases: None,
         }
     }
 
@@ -194,6 +217,9 @@ impl<'a> Scene<'a> {
 
     /// Databases on the target's server that belong to this staging beside itself: incoming, previous.
     fn beside_live(&self) -> Vec<String> {
+        if let Some(databases) = &self.databases {
+            return databases.beside();
+        }
         let mut all = self.target.databases();
         all.retain(|name| name.contains(&self.to) && *name != self.to);
         all

@@ -18,7 +18,9 @@ mod privileges;
 mod publishing;
 mod refusing;
 mod roles;
+mod row_content;
 mod scripted;
+mod settings;
 mod slices;
 mod small;
 mod stopping;
@@ -29,7 +31,8 @@ mod versions;
 use std::path::{Path, PathBuf};
 
 use crate::support::job::{Bed, Job, Outcome};
-use crate::support::postgres::{Cluster, newest_programs, quote, shared, unique};
+use crate::support::postgres::profiles::Profile;
+use crate::support::postgres::{Cluster, Databases, newest_programs, quote, shared, unique};
 use crate::support::proxy::Proxy;
 
 /// Rows that make a copy last as long as a stalled network wants: about 20 MB on the wire.
@@ -48,6 +51,8 @@ struct Scene<'a> {
     from: String,
     /// Staging's database.
     to: String,
+    /// What the running test's profile has around them, if it is under one.
+    databases: Option<Databases>,
 }
 
 impl Scene<'static> {
@@ -56,6 +61,21 @@ impl Scene<'static> {
         let pair = shared();
         Self::on(&pair.source, &pair.target)
     }
+
+    /// On the servers of the running test's profile, by its users.
+    fn of_this_test() -> Self {
+        let databases = Databases::quiet();
+        let pair = databases.servers();
+        databases.make_live();
+        let scene = Self {
+            from: databases.from.clone(),
+            to: databases.to.clone(),
+            databases: Some(databases),
+            ..Self::without_databases(&pair.source, &pair.target)
+        };
+        scene.fill();
+        scene
+    }
 }
 
 impl<'a> Scene<'a> {
@@ -63,20 +83,24 @@ impl<'a> Scene<'a> {
     fn on(source: &'a Cluster, target: &'a Cluster) -> Self {
         let scene = Self::without_databases(source, target);
         source.create_db(&scene.from);
-        scene.source(
+        target.create_db(&scene.to);
+        scene.fill();
+        scene
+    }
+
+    fn fill(&self) {
+        self.source(
             "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL);
              INSERT INTO users SELECT g, 'new' FROM generate_series(1, 200) AS g;
              CREATE TABLE orders (id serial PRIMARY KEY, buyer int NOT NULL REFERENCES users, note text);
              INSERT INTO orders (buyer, note) SELECT 1 + g % 200, 'order ' || g FROM generate_series(1, 500) AS g;
              CREATE INDEX orders_buyer ON orders (buyer);",
         );
-        target.create_db(&scene.to);
-        scene.live(
+        self.live(
             "CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL);
              INSERT INTO users VALUES (1, 'old');
              CREATE TABLE only_live (a text); INSERT INTO only_live VALUES ('mine');",
         );
-        scene
     }
 
     /// Only names.
@@ -87,27 +111,46 @@ impl<'a> Scene<'a> {
             target,
             from: unique("prod"),
             to: unique("live"),
+            databases: None,
         }
     }
 
     /// Runs SQL on production.
     fn source(&self, sql: &str) -> String {
-        self.source.psql(&self.from, sql)
+        match &self.databases {
+            Some(databases) => databases.source(sql),
+            None => self.source.psql(&self.from, sql),
+        }
     }
 
     /// Runs SQL on staging.
     fn live(&self, sql: &str) -> String {
-        self.target.psql(&self.to, sql)
+        match &self.databases {
+            Some(databases) => databases.live(sql),
+            None => self.target.psql(&self.to, sql),
+        }
     }
 
-    /// A job from one to the other, as `postgres` on both sides.
+    /// A job from one to the other, as `postgres` on both sides or as the profile has it.
     fn job(&self) -> Job {
-        let target = self.target.url("postgres", &self.to);
+        let target = self.target.url(self.writer(), &self.to);
         Job::between(
             "postgresql",
-            &self.source.url("postgres", &self.from),
+            &self.source.url(self.reader(), &self.from),
             &target,
         )
+    }
+
+    /// Who reads production.
+    fn reader(&self) -> &'static str {
+        let profile = self.databases.as_ref().map(Databases::profile);
+        profile.map_or("postgres", Profile::reader)
+    }
+
+    /// Who writes staging.
+    fn writer(&self) -> &'static str {
+        let profile = self.databases.as_ref().map(Databases::profile);
+        profile.map_or("postgres", Profile::writer)
     }
 
     /// A job that reads through a proxy which stalls in the middle of `big`'s rows.
@@ -157,6 +200,9 @@ impl<'a> Scene<'a> {
 
     /// Databases on the target's server that belong to this staging beside itself: incoming, previous.
     fn beside_live(&self) -> Vec<String> {
+        if let Some(databases) = &self.databases {
+            return databases.beside();
+        }
         self.target
             .databases()
             .into_iter()

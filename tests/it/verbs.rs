@@ -14,16 +14,29 @@ use envsyncd::state::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::host::Host;
+use crate::support::job::BINARY;
+use crate::support::profile;
+
 /// Directories of one test's own.
 struct Site {
     root: TempDir,
+    /// The machine of the running test's profile, with our clock.
+    host: &'static Host,
+    variables: Vec<(String, String)>,
 }
 
 impl Site {
     fn new() -> Self {
         let root = TempDir::new().unwrap();
         std::fs::create_dir(root.path().join("jobs")).unwrap();
-        Self { root }
+        let host: &Host = profile::among(Host::has_our_clock);
+        let variables = host.variables(root.path());
+        Self {
+            root,
+            host,
+            variables,
+        }
     }
 
     fn state(&self) -> State {
@@ -32,9 +45,10 @@ impl Site {
 
     fn command(&self, args: &[&str]) -> Command {
         let root = self.root.path();
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("envsyncd"));
+        let mut command = self.host.command(BINARY);
         command
             .args(args)
+            .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .env_remove("ENVSYNCD_CONFIG")
             .env_remove("SUDO_USER")
             .env("TZ", "UTC")

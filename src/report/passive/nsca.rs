@@ -9,6 +9,7 @@ use super::{Failure, Message, TRY};
 use crate::config::monitoring::Nsca;
 use crate::error::{Error, Kind};
 use crate::guard::process::host_name;
+use crate::secret::redaction::Redaction;
 
 /// NSCA's packets hold 4096 bytes of output (`nsca.h`: MAX_PLUGINOUTPUT_LENGTH); `send_nsca` fails on much more.
 const OUTPUT: usize = 4000;
@@ -47,7 +48,7 @@ pub(super) async fn send(receiver: &Nsca, message: &Message) -> Result<(), Failu
         return Ok(());
     }
     let said = [output.stderr, output.stdout].concat();
-    let said = String::from_utf8_lossy(&said);
+    let said = Redaction::known().text(&String::from_utf8_lossy(&said));
     let said: Vec<&str> = said.lines().map(str::trim).collect();
     let said = said.join(" ");
     let configuration = said.contains("onfig file");

@@ -66,13 +66,11 @@ impl ServerError {
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.told() {
-            Some(message) => write!(f, "{message} (error {}", self.code)?,
-            None => {
-                let what = messages::symbol(self.code).unwrap_or("the server refused it");
-                write!(f, "{what} (error {}", self.code)?;
-            }
-        }
+        let what = self.told().unwrap_or_else(|| {
+            let symbol = messages::symbol(self.code);
+            symbol.unwrap_or("the server refused it").to_owned()
+        });
+        write!(f, "{what} (error {}", self.code)?;
         if !self.state.is_empty() && self.state != "HY000" {
             write!(f, ", SQLSTATE {}", self.state)?;
         }

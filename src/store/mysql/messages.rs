@@ -1008,6 +1008,7 @@ const KNOWN: &[Known] = &[
         "ER_ILLEGAL_PARAMETER_DATA_TYPES2_FOR_OPERATION",
         &["Illegal parameter data types {} and {} for operation '{*}'"],
     ),
+    (4161, "ER_UNKNOWN_DATA_TYPE", &["Unknown data type: '{}'"]),
 ];
 
 #[cfg(test)]

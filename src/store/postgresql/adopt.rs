@@ -86,6 +86,11 @@ impl Target {
         if self.context.selection.overlay || !self.context.selection.is_everything() {
             return Ok(Err("not everything is copied"));
         }
+        if self.has_scripts && !self.is_superuser().await? {
+            return Ok(Err(
+                "statistics come with files, and the target's user could not remove them after the scripts",
+            ));
+        }
         if self.roles == Wanted::Skip {
             return Ok(Err("owners and grants are left out"));
         }
@@ -99,6 +104,13 @@ impl Target {
         };
         if which(&here) != which(&there) {
             return Ok(Err("source and target are on different servers"));
+        }
+        if let Some(name) = self.computes_otherwise(source.database()).await? {
+            tracing::debug!(
+                setting = name,
+                "source and target compute with other settings"
+            );
+            return Ok(Err("live's settings are not the source's"));
         }
         let number = survey::version(&self.admin).await?.0;
         if number < SINCE {
@@ -141,13 +153,19 @@ impl Target {
         }
         let row = keeper
             .query_one(
-                "SELECT EXISTS (SELECT FROM pg_publication), pg_database_size(current_database())",
+                "SELECT EXISTS (SELECT FROM pg_publication), pg_database_size(current_database()), \
+                        EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND atthasmissing)",
                 &[],
             )
             .await
             .map_err(keeper.explain())?;
         if row.get(0) {
             return Ok(Err("the source has publications"));
+        }
+        if self.has_scripts && row.get(2) {
+            return Ok(Err(
+                "the source's catalogue has values of rows, which scripts do not reach",
+            ));
         }
         if row.get::<_, i64>(1) > LARGEST && !source.is_staged() {
             return Ok(Err("the source is too large for its logins to wait"));

@@ -60,7 +60,7 @@ impl Target {
                 };
                 if there.contains(name.as_str()) {
                     let definition = format!(
-                        "SET default_tablespace = {};\n{};\nRESET default_tablespace",
+                        "SET default_tablespace = {};\n{};\nSET default_tablespace = ''",
                         quoted(name),
                         entry.definition()
                     );

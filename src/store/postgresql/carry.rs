@@ -236,9 +236,15 @@ pub(super) async fn copy(live: &Session, incoming: &Session, part: &Part) -> Res
 }
 
 /// Rows that changed on live since they were copied are copied again, all in one transaction.
-pub(super) async fn refresh(live: &Session, incoming: &Session, parts: &[Part]) -> Result<()> {
+/// `comparing` is in incoming as well.
+pub(super) async fn refresh(
+    live: &Session,
+    comparing: &Session,
+    incoming: &Session,
+    parts: &[Part],
+) -> Result<()> {
     for part in parts {
-        if checksum(live, part, "", None).await? == checksum(incoming, part, "", None).await? {
+        if checksum(live, part, "", None).await? == checksum(comparing, part, "", None).await? {
             continue;
         }
         tracing::info!(

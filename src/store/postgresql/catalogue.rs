@@ -18,7 +18,7 @@ const QUERIES: &[&str] = &[
     "SELECT 'pg_extension'::regclass::oid, x.oid, 'extension ' || x.extname, n.nspname
      FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace",
     "SELECT 'pg_class'::regclass::oid, c.oid, 'relation ' || n.nspname || '.' || c.relname,
-            concat_ws(' ', c.relkind, c.relpersistence, (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(c.reloptions) AS x), c.relrowsecurity, c.relforcerowsecurity,
+            concat_ws(' ', c.relkind, c.relpersistence, (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(c.reloptions) AS x WHERE x <> 'autovacuum_enabled=oFf'), c.relrowsecurity, c.relforcerowsecurity,
                       c.relreplident, c.reloftype::regtype, (SELECT m.amname FROM pg_am m WHERE m.oid = c.relam AND c.relkind IN ('r', 'm')), (SELECT string_agg(o, ',' ORDER BY o) FROM pg_class x, unnest(x.reloptions) AS o WHERE x.oid = c.reltoastrelid), CASE WHEN c.relkind IN ('r', 'p') THEN pg_get_expr(c.relpartbound, c.oid) END,
                       CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,
                       CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,

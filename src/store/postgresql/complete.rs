@@ -11,11 +11,12 @@ use tokio_postgres::error::SqlState;
 use super::chain::Link;
 use super::connection::{Session, literal, quoted};
 use super::roles::{self, Mapped};
+use super::settings::Writing;
 use super::target::Target;
 use super::toc::Entry;
 use super::{carry, foreign, large, restore, sequences};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Part, Step};
+use crate::store::{Encoding, Part, Step};
 
 /// So many sequences are set in one go.
 const SEQUENCES: usize = 100;
@@ -23,9 +24,10 @@ const SEQUENCES: usize = 100;
 /// So many tables are looked at by one statement.
 const STATISTICS: usize = 100;
 
-const ANALYZE: &str = "ANALYZE";
+pub(super) const ANALYZE: &str = "ANALYZE";
 const FREEZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false)";
-const FREEZE_AND_ANALYZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
+pub(super) const FREEZE_AND_ANALYZE: &str =
+    "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
 
 /// Before it freezes what is left, again.
 const PAUSES: [Duration; 3] = [
@@ -58,7 +60,7 @@ fn quoted_all(names: &[&(String, String)]) -> Vec<String> {
 /// beside whose commit another one has come. What it passed over, it gets again, a few times: that is soon over. Where it
 /// is not, a standby's long query say, `vain` counts that, and later tables are not tried again: it is a matter of speed
 /// alone.
-async fn freeze(
+pub(super) async fn freeze(
     session: &Session,
     what: &str,
     names: &[&(String, String)],
@@ -109,7 +111,11 @@ async fn thawed<'a>(
 }
 
 /// Does something with tables; if that fails, with one by one, so that the error names the table.
-async fn treat(session: &Session, what: &str, names: &[&(String, String)]) -> Result<()> {
+pub(super) async fn treat(
+    session: &Session,
+    what: &str,
+    names: &[&(String, String)],
+) -> Result<()> {
     let (what, names) = &without_foreign(session, what, names).await?;
     let quoted = quoted_all(names);
     if quoted.is_empty()
@@ -176,6 +182,8 @@ impl Target {
         let link = made.links.lock().expect("no one panics with this lock")[step.id];
         match link {
             Link::Index(place) => self.build_index(place).await?,
+            // Scripts come first: see `derive`.
+            Link::Statistics(_) if self.has_scripts => {}
             Link::Statistics(table) => {
                 let Some(name) = made.tables.iter().find(|(_, id)| **id == table) else {
                     return Ok(Vec::new());
@@ -227,7 +235,11 @@ impl Target {
             return Ok(());
         }
         let session = self.session().await?;
-        restore::make(&session, &made.sorted.indexes[place]).await?;
+        let index = &made.sorted.indexes[place];
+        let written = Writing::Definition(index.definition());
+        let changed = self.compute(&session, &written).await?;
+        restore::make(&session, index).await?;
+        self.read_again(&session, changed).await?;
         for constraint in made.on_top.after(place) {
             restore::make(&session, &constraint).await?;
         }
@@ -275,9 +287,10 @@ impl Target {
             for (name, id) in &made.tables {
                 let what = match (thawed.contains(id), made.chain.is_analyzed(*id)) {
                     (true, true) => FREEZE,
+                    (true, false) if self.has_scripts => FREEZE,
                     (true, false) => FREEZE_AND_ANALYZE,
-                    (false, false) => ANALYZE,
-                    (false, true) => continue,
+                    (false, false) if !self.has_scripts => ANALYZE,
+                    (false, _) => continue,
                 };
                 if made.sliced.contains(name) {
                     // What takes longest comes first.
@@ -315,6 +328,9 @@ impl Target {
 
     /// Statistics that are defined by themselves are made after their tables' own.
     async fn analyze_extended(&self) -> Result<()> {
+        if self.has_scripts {
+            return Ok(());
+        }
         let made = self.made();
         let extended: HashSet<i64> = made
             .sorted
@@ -337,7 +353,13 @@ impl Target {
 
     pub(super) async fn refresh_views(&self, made_in: &[Arc<Entry>]) -> Result<()> {
         let session = self.session().await?;
+        let changed = self.compute(&session, &Writing::Names).await?;
         let vain = AtomicU32::new(0);
+        let what = if self.has_scripts {
+            FREEZE
+        } else {
+            FREEZE_AND_ANALYZE
+        };
         for entry in made_in
             .iter()
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
@@ -354,15 +376,10 @@ impl Target {
                     .run(&format!("REFRESH MATERIALIZED VIEW {view}"))
                     .await
                     .map_err(|error| error.within(format!("{} cannot be filled", entry.label())))?;
-                freeze(
-                    &session,
-                    FREEZE_AND_ANALYZE,
-                    &[&(schema, entry.tag().to_owned())],
-                    &vain,
-                )
-                .await?;
+                freeze(&session, what, &[&(schema, entry.tag().to_owned())], &vain).await?;
             }
         }
+        self.read_again(&session, changed).await?;
         self.rest(session);
         Ok(())
     }
@@ -435,10 +452,14 @@ impl Target {
         let session = self.session().await?;
         if !made.carried.parts.is_empty() {
             let live = self.live_session().await?;
+            let changed = self
+                .compute(&session, &Writing::Rows(Encoding::CopyText))
+                .await?;
             for part in &made.carried.parts {
                 let rows = carry::copy(&live, &session, part).await?;
                 tracing::info!(table = part.label(), rows, "kept the target's own rows");
             }
+            self.read_again(&session, changed).await?;
             self.thaw(&made.carried.parts);
         }
         self.set_sequences().await?;
@@ -491,6 +512,7 @@ impl Target {
             .await?;
         self.analyze_extended().await?;
         self.grant(&session, &late, &mut mapped).await?;
+        self.keep_quiet().await?;
         // Not before all views are what they are: one that needs a primary key is a placeholder until then.
         self.refresh_views(&made.sorted.before).await?;
         self.refresh_views(&made.sorted.after).await?;

@@ -1,9 +1,11 @@
 //! Connections: URLs and sessions.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::{StreamExt, poll_fn};
@@ -16,6 +18,7 @@ use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::said::{Said, explain, explain_of};
+use super::settled;
 use super::wire::{Borrowed, Connector, Holder};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
@@ -32,6 +35,8 @@ pub(super) struct Address {
     application: String,
     /// Which side it is, for messages: `source` or `target`.
     side: &'static str,
+    /// Databases whose sessions turned out to come through a pooler.
+    pooled: Arc<Mutex<HashSet<String>>>,
 }
 
 /// A session on a server. The connection's task ends with it.
@@ -43,6 +48,10 @@ pub(super) struct Session {
     database: String,
     /// Where it leads, for messages.
     place: String,
+    /// Whether its settings are those for values that are compared.
+    pub(super) compares: bool,
+    /// Whether it is in a transaction for as long as it lives.
+    pub(super) has_snapshot: bool,
 }
 
 impl Deref for Session {
@@ -113,12 +122,18 @@ impl Session {
     }
 }
 
-/// Settings of every session: what a database or a role has set for applications must not touch a copy.
-/// They are `pg_dump`'s own (`setup_connection` in its source), and a client's word beats a database's.
-const COMMON: &[(&str, &str)] = &[
+/// Settings of every session: nothing that a database or a role has for applications ends it early.
+pub(super) const PATIENT: &[(&str, &str)] = &[
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
-    ("default_transaction_isolation", "read\\ committed"),
+    ("idle_session_timeout", "0"),
+    ("transaction_timeout", "0"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+/// Settings of a session whose values only travel, or are compared: what a database or a role has set for applications
+/// must not touch them. They are `pg_dump`'s own (`setup_connection` in its source).
+const TRAVELLING: &[(&str, &str)] = &[
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
     ("extra_float_digits", "3"),
@@ -152,13 +167,12 @@ pub(super) const READING: &[(&str, &str)] = &[
     NO_COMPILER,
 ];
 
-/// For incoming: nobody sees it yet, so commits need not wait for the disk; publish's own commit flushes them all.
+/// For incoming, besides what its owner's sessions have: nobody sees it yet, so commits need not wait for the disk;
+/// publish's own commit flushes them all.
 pub(super) const LOADING: &[(&str, &str)] = &[
     ("lock_timeout", "0"),
     ("synchronous_commit", "off"),
     ("default_transaction_read_only", "off"),
-    ("client_min_messages", "warning"),
-    NO_COMPILER,
 ];
 
 /// For the server's administration: every commit counts.
@@ -263,6 +277,7 @@ impl Address {
             password,
             application: application.to_owned(),
             side,
+            pooled: Arc::default(),
         })
     }
 
@@ -286,6 +301,23 @@ impl Address {
             .is_some_and(|options| options.contains(setting))
     }
 
+    /// What the URL's own `options` set.
+    pub(super) fn spoken(&self) -> Vec<(String, String)> {
+        settled::spoken(self.config.get_options().unwrap_or_default())
+    }
+
+    /// Notes that sessions in a database come through a pooler; whether that is news.
+    pub(super) fn note_pooler(&self, database: &str) -> bool {
+        let mut pooled = self.pooled.lock().expect("no one panics with this lock");
+        pooled.insert(database.to_owned())
+    }
+
+    /// Whether any session came through a pooler.
+    pub(super) fn is_through_a_pooler(&self) -> bool {
+        let pooled = self.pooled.lock().expect("no one panics with this lock");
+        !pooled.is_empty()
+    }
+
     /// The user that the URL names.
     pub(super) fn user(&self) -> &str {
         self.config.get_user().unwrap_or_default()
@@ -301,20 +333,33 @@ impl Address {
         format!("{} {host}:{port}/{database}", self.side)
     }
 
-    /// Opens a session in `database` (the URL's own if `None`) with these settings.
+    /// Opens a session for values that travel in `database` (the URL's own if `None`), with these settings besides.
     pub(super) async fn connect(
         &self,
         database: Option<&str>,
         settings: &[(&str, &str)],
     ) -> Result<Session> {
+        let all = [TRAVELLING, settings].concat();
+        self.connect_as_it_is(database.unwrap_or(self.database()), &all)
+            .await
+    }
+
+    /// Opens a session that has the database's and the role's settings, but for these.
+    pub(super) async fn connect_as_it_is(
+        &self,
+        database: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Session> {
+        let session = self.log_in(database).await?;
+        let all = [PATIENT, settings].concat();
+        settled::settle(self, &session, &all).await?;
+        Ok(session)
+    }
+
+    /// A session as it is when nothing was set yet.
+    pub(super) async fn log_in(&self, database: &str) -> Result<Session> {
         let mut config = self.config.clone();
-        let database = database.unwrap_or(self.database());
         config.dbname(database);
-        let mut options = self.config.get_options().unwrap_or_default().to_owned();
-        for (name, value) in COMMON.iter().chain(settings) {
-            options.push_str(&format!(" -c {name}={value}"));
-        }
-        config.options(options.trim_start());
         let place = self.place(database);
         let wire = Holder::default();
         let (client, connection) = if matches!(config.get_hosts().first(), Some(Host::Unix(_))) {
@@ -345,6 +390,8 @@ impl Address {
             wire,
             database: database.to_owned(),
             place,
+            compares: false,
+            has_snapshot: false,
         })
     }
 
@@ -456,14 +503,20 @@ impl Address {
             ("PGAPPNAME", self.application.clone()),
             ("PGSSLMODE", self.ssl_mode.clone()),
             ("PGCONNECT_TIMEOUT", "15".to_owned()),
-            (
-                "PGOPTIONS",
-                format!(
-                    "{} {DUMPING}",
-                    self.config.get_options().unwrap_or_default()
-                ),
-            ),
         ];
+        // A pooler takes none, or drops them.
+        let dumping = if self.is_through_a_pooler() {
+            ""
+        } else {
+            DUMPING
+        };
+        let options = format!(
+            "{} {dumping}",
+            self.config.get_options().unwrap_or_default()
+        );
+        if !options.trim().is_empty() {
+            all.push(("PGOPTIONS", options));
+        }
         if !addresses.is_empty() {
             all.push(("PGHOSTADDR", addresses.join(",")));
         }

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use super::connection::{Address, quoted};
 use super::toc::Toc;
 use crate::error::{Error, Kind, Result};
+use crate::secret::redaction::Redaction;
 
 /// One of the server's own programs that is to connect to this address, and to nothing that the machine's own settings say;
 /// it does not outlive us.
@@ -16,6 +17,7 @@ pub(super) fn client(program: &Path, address: &Address) -> Command {
     let mut command = Command::new(program);
     command
         .arg("--no-password")
+        .env_remove("PGOPTIONS")
         .envs(address.environment())
         .env_remove("PGSERVICE")
         .env_remove("PGPASSFILE")
@@ -105,6 +107,7 @@ impl PgDump {
         if !status.success() {
             // It reads catalogues, and no row of any table: nothing that it says can be a value of one. What follows the
             // line is not told.
+            let complaints = Redaction::known().text(&complaints);
             let complaint = complaints
                 .lines()
                 .find(|line| line.contains("error:"))

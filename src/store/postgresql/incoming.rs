@@ -10,7 +10,9 @@ use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
 use super::toc::{Entry, Toc};
-use super::{Definitions, batch, carry, catalogue, constraints, means, publish, said, survey};
+use super::{
+    Definitions, batch, carry, catalogue, constraints, means, publish, said, settled, survey,
+};
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Catalogue, Digest, Part, Survey};
 
@@ -50,42 +52,23 @@ pub(super) struct Incoming {
 impl Target {
     /// A session in incoming; an idle one if there is.
     pub(super) async fn session(&self) -> Result<Session> {
-        if let Some(session) = self
-            .idle
-            .lock()
-            .expect("no one panics with this lock")
-            .pop()
-        {
-            return Ok(session);
+        let idle = {
+            let mut idle = self.idle.lock().expect("no one panics with this lock");
+            let place = idle.iter().rposition(|session| !session.compares);
+            place.map(|place| idle.remove(place))
+        };
+        match idle {
+            Some(session) => Ok(session),
+            None => self.fresh_session().await,
         }
-        self.fresh_session().await
     }
 
     pub(super) async fn fresh_session(&self) -> Result<Session> {
-        let session = self
-            .address
-            .connect(Some(&self.names.incoming), LOADING)
-            .await?;
-        let definitions = &self.made().definitions;
+        let session = self.loading_session().await?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        session
-            .run(&format!(
-                "{} SET client_encoding = {}; SET check_function_bodies = off; SET search_path = {}",
-                means::statements(&self.address, self.context.workers, cores),
-                definitions.traits.spoken(),
-                definitions.traits.search_path
-            ))
-            .await?;
+        let means = means::statements(&self.address, self.context.workers, cores);
+        session.run(&means).await?;
         Ok(session)
-    }
-
-    pub(super) async fn restore_path(&self, session: &Session) -> Result<()> {
-        session
-            .run(&format!(
-                "SET search_path = {}",
-                self.made().definitions.traits.search_path
-            ))
-            .await
     }
 
     /// The entry of a part's table.
@@ -179,6 +162,7 @@ impl Target {
         {
             let session = self.live_session().await?;
             let dump = definitions.dump().await?;
+            settled::refuse_other_words(&self.address, &session).await?;
             let theirs = dump
                 .definitions(&self.address, None, &[], definitions.traits.spoken())
                 .await?;
@@ -303,6 +287,7 @@ impl Target {
         }
         self.own_public(&mut mapped).await?;
         self.make_before(&mut mapped).await?;
+        self.keep_quiet().await?;
         self.tell(mapped);
         Ok(())
     }
@@ -364,17 +349,14 @@ impl Target {
     }
 
     async fn compare_own_rights(&self) -> Result<()> {
-        let session = self.session().await?;
-        session.run("SET search_path = ''").await?;
+        let session = self.comparing_session().await?;
         self.compare_rights(&session).await?;
-        self.restore_path(&session).await?;
         self.rest(session);
         Ok(())
     }
 
     async fn each_own(&self, mut show: impl FnMut((u32, u32), &str, &str)) -> Result<()> {
-        let session = self.session().await?;
-        session.run("SET search_path = ''").await?;
+        let session = self.comparing_session().await?;
         let carried = &self.made().carried;
         // What came from live is not the source's to compare: the tables, and all that has their name in front.
         let own: Vec<String> = carried
@@ -416,7 +398,6 @@ impl Target {
             }
         })
         .await?;
-        self.restore_path(&session).await?;
         self.rest(session);
         Ok(())
     }

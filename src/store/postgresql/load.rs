@@ -3,6 +3,7 @@
 use futures_util::StreamExt;
 
 use super::connection::quoted;
+use super::settings::Writing;
 use super::target::Target;
 use super::{large, relay};
 use crate::error::{Error, Result};
@@ -69,6 +70,9 @@ impl Target {
             format!(" WITH ({})", options.join(", "))
         };
         let within = |error: Error| error.within(format!("writing {}", part.label()));
+        let changed = self
+            .compute(&session, &Writing::Rows(part.encoding))
+            .await?;
         let mut copy =
             relay::In::start(&session, &format!("COPY {name}{columns} FROM STDIN{with}"))
                 .await
@@ -82,6 +86,7 @@ impl Target {
         if frozen {
             session.run("COMMIT").await.map_err(within)?;
         }
+        self.read_again(&session, changed).await?;
         self.rest(session);
         Ok(rows)
     }

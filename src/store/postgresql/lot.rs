@@ -11,6 +11,7 @@ use super::batch::LOCKS_OF_A_TABLE;
 use super::connection::Session;
 use super::load::SMALL;
 use super::relay::{COPY_DATA, COPY_DONE, COPY_ENDS, Talk, rows_of};
+use super::settings::Writing;
 use super::target::Target;
 use super::traits::Traits;
 use super::{foreign, large};
@@ -252,6 +253,17 @@ impl Target {
         for place in &indexes {
             script.push(made.sorted.indexes[*place].definition().to_owned());
         }
+        // Text is read under the same settings, whoever it is that needs them.
+        let text = parts
+            .iter()
+            .find(|part| part.encoding == Encoding::CopyText);
+        let encoding = text.map_or(Encoding::CopyBinary, |part| part.encoding);
+        let writing = Writing::Rows(encoding);
+        let is_plain = !indexes.iter().any(|place| {
+            let written = Writing::Definition(made.sorted.indexes[*place].definition());
+            self.is_written_for(&written)
+        });
+        let changed = is_plain && self.compute(&session, &writing).await?;
         let taken = match take(&session, &script.join("\n;\n"), lot).await {
             Ok(taken) => taken,
             Err(error) => {
@@ -266,6 +278,7 @@ impl Target {
                 format!("writing {}: not every COPY was answered", label(parts)),
             ));
         }
+        self.read_again(&session, changed).await?;
         self.thaw(parts);
         self.analyze_now(&session, parts).await;
         self.rest(session);
@@ -287,11 +300,9 @@ impl Target {
         if names.is_empty() {
             return;
         }
-        if session
-            .batch_execute(&format!("ANALYZE {}", names.join(", ")))
-            .await
-            .is_ok()
-        {
+        let analyze = format!("ANALYZE {}", names.join(", "));
+        // With scripts, it is done after them.
+        if self.has_scripts || session.batch_execute(&analyze).await.is_ok() {
             let made = self.made();
             made.chain
                 .are_ready(parts.iter().filter_map(|part| self.table_of(part)));

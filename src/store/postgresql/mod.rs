@@ -13,6 +13,7 @@ mod conditions;
 mod confirm;
 mod connection;
 mod constraints;
+mod derive;
 mod dump;
 pub(super) mod dumped;
 mod fitness;
@@ -31,6 +32,7 @@ mod marks;
 mod means;
 mod needs;
 mod ownership;
+mod planning;
 pub(super) mod portable;
 mod programs;
 mod publish;
@@ -41,6 +43,8 @@ mod roles;
 mod said;
 mod scripts;
 mod sequences;
+mod settings;
+mod settled;
 mod source;
 mod split;
 mod spoken;
@@ -49,8 +53,8 @@ mod survey;
 mod target;
 mod toc;
 mod traits;
-mod unknown;
 mod transactions;
+mod unknown;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -196,10 +200,9 @@ async fn count(session: &Session, part: &Part, condition: &str) -> Result<u64> {
     } else {
         format!("ONLY {} {condition}", table_name(part))
     };
-    let row = session
-        .query_one(&format!("SELECT count(*) FROM {from}"), &[])
+    let query = format!("SELECT pg_catalog.count(*) FROM {from}");
+    let row = planning::query_one(session, &query)
         .await
-        .map_err(session.explain())
         .map_err(|error| error.within(format!("counting the rows of {}", part.label())))?;
     Ok(row.get::<_, i64>(0) as u64)
 }
@@ -223,16 +226,15 @@ async fn checksum(
     let row = if part.columns.is_empty() {
         "''".to_owned()
     } else {
-        format!("ROW({})::text", column_list(&part.columns))
+        format!("ROW({})::pg_catalog.text", column_list(&part.columns))
     };
     let query = format!(
-        "SELECT count(*), coalesce(sum(h & 4294967295), 0)::text || '/' || coalesce(sum(h >> 32), 0)::text \
-         FROM (SELECT hashtextextended({row} COLLATE \"C\", 0) AS h FROM {from} {condition}) AS rows"
+        "SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(h & 4294967295), 0)::pg_catalog.text || '/' || \
+                coalesce(pg_catalog.sum(h >> 32), 0)::pg_catalog.text \
+         FROM (SELECT pg_catalog.hashtextextended({row} COLLATE pg_catalog.\"C\", 0) AS h FROM {from} {condition}) AS rows"
     );
-    let row = session
-        .query_one(&query, &[])
+    let row = planning::query_one(session, &query)
         .await
-        .map_err(session.explain())
         .map_err(|error| error.within(format!("checksum of {}", part.label())))?;
     Ok(Checksum {
         rows: row.get::<_, i64>(0) as u64,

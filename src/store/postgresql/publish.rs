@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::connection::{Session, literal, quoted};
+use super::connection::{Session, quoted};
+use super::settings;
 use crate::error::{Error, Kind, Result};
 
 /// The names that one target uses on its server.
@@ -131,14 +132,6 @@ pub(super) async fn drop_database(admin: &Session, database: &str) -> Result<()>
         })
 }
 
-/// Settings whose stored value is a list of quoted names already (`GUC_LIST_QUOTE` in PostgreSQL's source).
-const LISTS: [&str; 4] = [
-    "search_path",
-    "local_preload_libraries",
-    "session_preload_libraries",
-    "temp_tablespaces",
-];
-
 /// Statements that give `to` what `from` has: settings of the database and of roles in it.
 pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result<Vec<String>> {
     let mut statements = Vec::new();
@@ -155,11 +148,7 @@ pub(super) async fn settings_of(admin: &Session, from: &str, to: &str) -> Result
     for row in rows {
         let (role, name, value): (Option<String>, String, String) =
             (row.get(0), row.get(1), row.get(2));
-        let value = if LISTS.contains(&name.as_str()) && !value.is_empty() {
-            value
-        } else {
-            literal(&value)
-        };
+        let value = settings::as_sql(&name, &value);
         let name: Vec<String> = name.split('.').map(quoted).collect();
         let whom = match role {
             Some(role) => format!("ROLE {} IN DATABASE {}", quoted(&role), quoted(to)),

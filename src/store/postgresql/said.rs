@@ -135,29 +135,31 @@ impl Said {
             &names,
         );
         let is_whole = harmless.is_some();
-        let mut text = match harmless {
-            Some(message) => format!("{message} (SQLSTATE {code})"),
-            None => {
-                let what = if code.starts_with("22") {
-                    "a value was not accepted: "
-                } else {
-                    ""
-                };
-                let condition = conditions::of(code).unwrap_or("an error of the server");
-                let mut text = format!("{what}{condition} (SQLSTATE {code})");
-                // Of a RAISE they are what its author wanted.
-                if !self.is_raised() {
-                    for (what, name) in &self.objects {
-                        text.push_str(&format!(", {what} {name}"));
-                    }
-                }
-                text
-            }
-        };
+        let what = harmless.unwrap_or_else(|| self.by_name());
+        let mut text = format!("{what} (SQLSTATE {code})");
         if let Some(context) = self.context.as_deref().and_then(named_context) {
             text = format!("{text} in {context}");
         }
         (text, is_whole)
+    }
+
+    /// Its code's name, and what it is about.
+    fn by_name(&self) -> String {
+        let code = self.code.code();
+        let what = if code.starts_with("22") {
+            "a value was not accepted: "
+        } else {
+            ""
+        };
+        let condition = conditions::of(code).unwrap_or("an error of the server");
+        let mut text = format!("{what}{condition}");
+        // Of a RAISE they are what its author wanted.
+        if !self.is_raised() {
+            for (what, name) in &self.objects {
+                text.push_str(&format!(", {what} {name}"));
+            }
+        }
+        text
     }
 
     /// Whether it comes from a function's own RAISE or the like, and not from the server.

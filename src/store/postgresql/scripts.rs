@@ -8,7 +8,7 @@ use super::connection::{literal, quoted};
 use super::restore::{self, Sorted};
 use super::toc::Entry;
 use super::traits::DEFAULT_PATH;
-use super::{Definitions, large, portable, roles};
+use super::{Definitions, large, portable, roles, settings};
 use crate::error::Result;
 use crate::store::Part;
 use crate::store::portable::Script;
@@ -78,7 +78,7 @@ fn before_rows(
         // Functions in generated columns and constraints may count on it while rows are loaded.
         script.text.push_str(&format!(
             "ALTER DATABASE :\"DBNAME\" SET search_path = {};\n\n",
-            definitions.traits.search_path
+            settings::as_sql("search_path", &definitions.traits.search_path)
         ));
     }
     for entry in sorted.before.iter().filter(|entry| !is_of_roles(entry)) {
@@ -220,7 +220,7 @@ fn begun(definitions: &Definitions, name: &str) -> Script {
         definitions.major,
         one_line(&traits.clause()),
         traits.spoken(),
-        traits.search_path,
+        settings::as_sql("search_path", &traits.search_path),
     );
     Script {
         name: name.to_owned(),

@@ -16,8 +16,8 @@ use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
 use super::{
-    Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, relay, sequences,
-    spoken,
+    Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, planning, relay,
+    sequences, settled, spoken,
 };
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -291,7 +291,8 @@ impl Source {
         {
             return Ok(session);
         }
-        let session = self.address.connect(None, READING).await?;
+        let mut session = self.address.connect(None, READING).await?;
+        session.has_snapshot = true;
         let fixed = self.fixed();
         session
             .run(&format!(
@@ -366,6 +367,7 @@ impl store::Source for Source {
         } else {
             Taker::Server
         };
+        settled::refuse_other_words(&self.address, keeper).await?;
         // pg_dump takes its time, and not all of the server.
         let (toc, asked) = tokio::try_join!(
             dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
@@ -471,6 +473,11 @@ impl store::Source for Source {
                 super::column_list(&part.columns)
             ),
         };
+        let is_query = rows.starts_with('(');
+        if is_query {
+            let query = &rows[1..rows.len() - 1];
+            planning::make_ready(&session, part, query).await?;
+        }
         let binary = part.encoding == Encoding::CopyBinary;
         let format = self.fixed().traits.copy_options(part.encoding);
         let label = part.label();
@@ -481,9 +488,10 @@ impl store::Source for Source {
             session,
             copy,
             // A session with these settings is of no further use.
-            idle: match part.slice {
-                Some(_) => Arc::default(),
-                None => self.idle.clone(),
+            idle: if is_query {
+                Arc::default()
+            } else {
+                self.idle.clone()
             },
             label,
         };

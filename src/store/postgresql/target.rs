@@ -12,6 +12,7 @@ use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::marks::{self, Standing};
 use super::publish::{self, Names};
+use super::settings::{Own, Writing};
 use super::source::Source;
 use super::transactions::Transaction;
 use super::{carry, checksum, said, survey};
@@ -19,7 +20,8 @@ use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Server, Step, Survey, statements,
+    self, Catalogue, Checksum, Chunks, Context, Digest, Encoding, Lot, Part, Server, Step, Survey,
+    statements,
 };
 
 /// A PostgreSQL database that is replaced.
@@ -43,6 +45,9 @@ pub struct Target {
     pub(super) built: Mutex<Option<u32>>,
     /// Materialized views that ask for the name of their database.
     pub(super) named: Mutex<Vec<(String, String)>>,
+    pub(super) own: OnceCell<Own>,
+    /// Whether scripts of the job will change incoming.
+    pub(super) has_scripts: bool,
 }
 
 /// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
@@ -88,6 +93,8 @@ impl Target {
             progress: Mutex::new(Progress::Building),
             built: Mutex::default(),
             named: Mutex::default(),
+            own: OnceCell::new(),
+            has_scripts: !task.scripts.is_empty(),
         })
     }
 }
@@ -250,18 +257,14 @@ impl store::Target for Target {
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
-        let session = self.session().await?;
-        session.run("SET search_path = ''").await?;
+        let session = self.comparing_session().await?;
         let rows = super::count(&session, part, self.condition(part)).await?;
-        self.restore_path(&session).await?;
         self.rest(session);
         Ok(rows)
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
-        // With the source's empty search path: the text of a regclass depends on it.
-        let session = self.session().await?;
-        session.run("SET search_path = ''").await?;
+        let session = self.comparing_session().await?;
         let sum = checksum(
             &session,
             part,
@@ -269,7 +272,6 @@ impl store::Target for Target {
             self.made().definitions.by_root.get(&part.id),
         )
         .await?;
-        self.restore_path(&session).await?;
         self.rest(session);
         Ok(sum)
     }
@@ -282,8 +284,7 @@ impl store::Target for Target {
                 format!("{}: {}", place(error.line), error.what),
             )
         })?;
-        let session = self.fresh_session().await?;
-        session.run("SET client_encoding = 'UTF8'").await?;
+        let session = self.script_session(text).await?;
         let mut transaction = Transaction::default();
         for statement in cut {
             transaction.next(file, &statement)?;
@@ -297,6 +298,7 @@ impl store::Target for Target {
     }
 
     async fn derive(&self) -> Result<()> {
+        self.derive_anew().await?;
         self.refuse_own_name().await
     }
 
@@ -304,8 +306,11 @@ impl store::Target for Target {
         let made = self.made();
         if !made.carried.parts.is_empty() {
             let live = self.live_session().await?;
+            let comparing = self.comparing_session().await?;
             let incoming = self.fresh_session().await?;
-            carry::refresh(&live, &incoming, &made.carried.parts).await?;
+            self.compute(&incoming, &Writing::Rows(Encoding::CopyText))
+                .await?;
+            carry::refresh(&live, &comparing, &incoming, &made.carried.parts).await?;
         }
         self.remember_named().await?;
         self.idle

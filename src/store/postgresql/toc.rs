@@ -363,7 +363,7 @@ async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, Strin
 fn with_access_method(kind: &str, method: &str, definition: &mut String) {
     if method != "heap" && !method.is_empty() && matches!(kind, "TABLE" | "MATERIALIZED VIEW") {
         *definition = format!(
-            "SET default_table_access_method = {};\n{definition};\nRESET default_table_access_method;",
+            "SET default_table_access_method = {};\n{definition};\nSET default_table_access_method = heap;",
             super::connection::quoted(method)
         );
     }

@@ -20,7 +20,8 @@ pub(super) struct Traits {
     pub(super) locale: Option<String>,
     pub(super) icu_rules: Option<String>,
     pub(super) collation_version: Option<String>,
-    /// The database's own search path, as SQL writes it: functions in indexes and constraints may count on it.
+    /// The search path that the database or its owner is given, as it is stored: functions in indexes and constraints may
+    /// count on it.
     pub(super) search_path: String,
 }
 
@@ -42,7 +43,8 @@ pub(super) async fn read(session: &Session, version: u32) -> Result<Traits> {
             &format!(
                 "SELECT pg_encoding_to_char(encoding)::text, datcollate::text, datctype::text, {provider}, {locale}, {rules}, {collation_version},
                         (SELECT substr(set, 13) FROM pg_db_role_setting s, unnest(s.setconfig) AS set
-                         WHERE s.setdatabase = d.oid AND s.setrole = 0 AND set LIKE 'search_path=%')
+                         WHERE s.setdatabase IN (0, d.oid) AND s.setrole IN (0, d.datdba) AND starts_with(set, 'search_path=')
+                         ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1)
                  FROM pg_database d WHERE datname = current_database()"
             ),
             &[],

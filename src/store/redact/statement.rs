@@ -397,11 +397,10 @@ mod tests {
             (Postgresql, 2) => format!("$q${}$q$", secret.replace('$', "")),
             (Postgresql, 3) => format!("E'{}'", secret.replace('\\', "\\\\").replace('\'', "\\'")),
             (Postgresql, _) => format!("n'{doubled}'"),
-            (Mysql, 2) => format!("\"{}\"", secret.replace('"', "\"\"")),
+            (Mysql | Sqlite, 2) => format!("\"{}\"", secret.replace('"', "\"\"")),
             (Mysql, 3) => format!("'{}'", secret.replace('\\', "\\\\").replace('\'', "\\'")),
             (Mysql, 4) => format!("_latin1'{doubled}'"),
             (Mysql, _) => format!("# {}\n 1", secret.replace(['\n', '\r'], "")),
-            (Sqlite, 2) => format!("\"{}\"", secret.replace('"', "\"\"")),
             (Sqlite, _) => format!("-- {}\n 1", secret.replace(['\n', '\r'], "")),
         }
     }

@@ -25,7 +25,10 @@ const RUNNING: &[&str] = &[
     "fts5: syntax error near \"{*}\"",
     "integer overflow",
     "malformed JSON",
+    "no such column: {}",
+    "no such function: {}",
     "no such savepoint: {}",
+    "no such table: {}",
     "parser stack overflow",
     "string or blob too big",
     "too many levels of trigger recursion",
@@ -33,21 +36,34 @@ const RUNNING: &[&str] = &[
     "wrong number of columns in row",
 ];
 
+/// What may be told of an error of preparing the first statement of `sql`.
+pub(super) fn told_of_preparing(error: &Error, sql: &str) -> String {
+    let (failure, message) = match error {
+        Error::SqlInputError { error, msg, .. } => (error, msg),
+        Error::SqliteFailure(failure, Some(text)) => (failure, text),
+        _ => return told(error, sql),
+    };
+    if failure.extended_code != ffi::SQLITE_ERROR {
+        return ffi::code_to_str(failure.extended_code).to_owned();
+    }
+    // In a table's place there is a name, however it is quoted.
+    let names_a_table = message.starts_with("no such table: ");
+    if names_a_table || !redact::has_literal(message, sql, Dialect::Sqlite) {
+        one_line(message)
+    } else {
+        format!("it cannot be prepared; {HELD_BACK}")
+    }
+}
+
 /// What may be told of an error; `sql`: the statement that ran, where it is known.
 pub(super) fn told(error: &Error, sql: &str) -> String {
     match error {
-        Error::SqlInputError {
-            error, msg, sql, ..
-        } if error.code == ErrorCode::Unknown => {
-            // In a table's place there is a name, however it is quoted.
-            let names_a_table = msg.starts_with("no such table: ");
-            if names_a_table || !redact::has_literal(msg, sql, Dialect::Sqlite) {
-                one_line(msg)
-            } else {
-                format!("it cannot be prepared; {HELD_BACK}")
-            }
+        Error::SqlInputError { sql, .. }
+            if error.sqlite_error_code() == Some(ErrorCode::Unknown) =>
+        {
+            told_of_preparing(error, sql)
         }
-        Error::SqliteFailure(failure, Some(text)) => of_running(failure, text, sql),
+        Error::SqliteFailure(failure, Some(text)) => of_running(*failure, text, sql),
         Error::SqliteFailure(failure, None) | Error::SqlInputError { error: failure, .. } => {
             ffi::code_to_str(failure.extended_code).to_owned()
         }
@@ -59,7 +75,7 @@ pub(super) fn told(error: &Error, sql: &str) -> String {
     }
 }
 
-fn of_running(failure: &ffi::Error, text: &str, sql: &str) -> String {
+fn of_running(failure: ffi::Error, text: &str, sql: &str) -> String {
     let code = ffi::code_to_str(failure.extended_code);
     match failure.extended_code {
         // Their texts are made of names. Only a trigger's RAISE is not, and has its own code.
@@ -149,7 +165,10 @@ mod tests {
                 "must be a single character",
             ),
             ("SELECT load_extension(mail) FROM users", ""),
-            ("SELECT 'x' 'MARKER'", "cannot be prepared"),
+            (
+                "SELECT 'x' FROM users 'MARKER' 'MARKER'",
+                "cannot be prepared",
+            ),
             ("SELECT 'MARKER", "cannot be prepared"),
             ("SELECT 12MARKER", "cannot be prepared"),
             (
@@ -157,12 +176,12 @@ mod tests {
                 "no such table: missing",
             ),
             (
-                "SELECT nothing FROM users WHERE mail = 'MARKER'",
-                "no such column: nothing",
+                "SELECT missing FROM users WHERE mail = 'MARKER'",
+                "no such column: missing",
             ),
             (
-                "SELECT nothing(mail) FROM users",
-                "no such function: nothing",
+                "SELECT missing(mail) FROM users",
+                "no such function: missing",
             ),
             (
                 "SELECT mail REGEXP 'MARKER' FROM users",
@@ -170,15 +189,20 @@ mod tests {
             ),
             ("SELEKT 'MARKER'", "near \"SELEKT\": syntax error"),
         ] {
-            let error = connection
-                .prepare(sql)
-                .and_then(|mut statement| {
+            let told = match connection.prepare(sql) {
+                Err(error) => told_of_preparing(&error, sql),
+                Ok(mut statement) => {
                     let mut rows = statement.raw_query();
-                    while rows.next()?.is_some() {}
-                    Ok(())
-                })
-                .expect_err(sql);
-            let told = told(&error, sql);
+                    let error = loop {
+                        match rows.next() {
+                            Ok(Some(_)) => {}
+                            Ok(None) => panic!("{sql} does not fail"),
+                            Err(error) => break error,
+                        }
+                    };
+                    told(&error, sql)
+                }
+            };
             assert!(!told.contains("MARKER"), "{told} of {sql}");
             assert!(told.contains(expected), "{told} of {sql}");
         }

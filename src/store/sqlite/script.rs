@@ -74,7 +74,8 @@ fn statements(
             Ok(None) => return Ok(()),
             Err(error) => {
                 let rest = text.get(at..).unwrap_or(text);
-                return Err(failed(file, text, at, rest, &error));
+                let said = messages::told_of_preparing(&error, rest);
+                return Err(failed(file, text, at, rest, &error, said));
             }
         };
         // Scripts have no parameters, so that this is the statement's own text, with what is between it and the last.
@@ -88,12 +89,22 @@ fn statements(
             while rows.next()?.is_some() {}
             Ok(())
         })();
-        outcome.map_err(|error| failed(file, text, start, &own, &error))?;
+        outcome.map_err(|error| {
+            let said = messages::told(&error, &own);
+            failed(file, text, start, &own, &error, said)
+        })?;
         at = start + own.len();
     }
 }
 
-fn failed(file: &Path, text: &str, at: usize, statement: &str, error: &rusqlite::Error) -> Error {
+fn failed(
+    file: &Path,
+    text: &str,
+    at: usize,
+    statement: &str,
+    error: &rusqlite::Error,
+    said: String,
+) -> Error {
     let skipped = blank(statement);
     let line = text[..at + skipped].matches('\n').count() + 1;
     let shown = redact::statement(&statement[skipped..], Dialect::Sqlite);
@@ -101,8 +112,7 @@ fn failed(file: &Path, text: &str, at: usize, statement: &str, error: &rusqlite:
         Some(rusqlite::ErrorCode::DiskFull) => Kind::Full,
         _ => Kind::Statement,
     };
-    Error::new(kind, format!("{}:{line}: `{shown}`", file.display()))
-        .because(messages::told(error, statement))
+    Error::new(kind, format!("{}:{line}: `{shown}`", file.display())).because(said)
 }
 
 /// How many bytes of white space and comments come first.

@@ -35,7 +35,7 @@ fn anywhere(place: &Path, needle: &[u8]) -> bool {
 
 #[test]
 fn what_was_encrypted_is_read_by_each_recipient_and_by_nobody_else() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     // What zstd leaves as it is.
     let secret: String = (0..64_u8)
         .map(|n| char::from(33 + (u16::from(n) * 37 % 90) as u8))
@@ -96,7 +96,7 @@ fn what_was_encrypted_is_read_by_each_recipient_and_by_nobody_else() {
 
 #[test]
 fn large_encrypted_rows_come_back_whole() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let recipient = identity(&scene, "one");
     scene.source(
         "INSERT INTO users SELECT i, repeat(md5(i::text), 8) FROM generate_series(10, 60000) i",
@@ -116,7 +116,7 @@ fn large_encrypted_rows_come_back_whole() {
 
 #[test]
 fn what_an_identity_opens_is_still_held_against_the_manifest() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let recipient = identity(&scene, "one");
     scene
         .once(

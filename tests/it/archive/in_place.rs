@@ -8,7 +8,7 @@ const IN_PLACE: &str = "publish = \"in_place\"";
 
 #[test]
 fn a_pull_in_place_loads_live_from_the_archive() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source(
         "CREATE VIEW names AS SELECT name FROM users; CREATE INDEX by_name ON users (name)",
     );
@@ -29,7 +29,7 @@ fn a_pull_in_place_loads_live_from_the_archive() {
 
 #[test]
 fn what_can_be_refused_is_refused_before_live_is_emptied_in_place() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("push", &scene.push()).expect(0);
     let folder = scene.snapshots().remove(0);
     let path = folder.join("manifest.json");

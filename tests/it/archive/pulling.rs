@@ -7,7 +7,7 @@ use super::Scene;
 
 #[test]
 fn data_is_as_it_was_when_it_was_pushed() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("push", &scene.push()).expect(0);
     scene.source("UPDATE users SET name = 'later'");
     scene.once("pull", &scene.pull()).expect(0);
@@ -16,7 +16,7 @@ fn data_is_as_it_was_when_it_was_pushed() {
 
 #[test]
 fn a_snapshot_is_pulled_by_name_and_by_time() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("push", &scene.push()).expect(0);
     let first = scene.snapshots().pop().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1100));
@@ -48,7 +48,7 @@ fn a_snapshot_is_pulled_by_name_and_by_time() {
 
 #[test]
 fn an_archive_from_staging_never_lands_in_production() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let push = scene.push().flow("staging", "integration");
     let environments = "[environments.integration]\nparent = \"staging\"\n";
     let file = scene
@@ -71,7 +71,7 @@ fn an_archive_from_staging_never_lands_in_production() {
 
 #[test]
 fn an_archive_of_another_store_is_refused() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("push", &scene.push()).expect(0);
     let target = format!("sqlite://{}", scene.bed.path("x.db").display());
     let pull = crate::support::job::Job::between("sqlite", &scene.archive_url(), &target);
@@ -98,7 +98,7 @@ type Damage<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
 
 #[test]
 fn what_was_tampered_with_is_refused_and_live_stays() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source("CREATE TABLE other (id integer); INSERT INTO other VALUES (1)");
     let flip = |path: &Path| {
         let mut bytes = fs::read(path).unwrap();
@@ -193,7 +193,7 @@ fn what_was_tampered_with_is_refused_and_live_stays() {
 
 #[test]
 fn with_a_key_a_manifest_that_was_changed_is_refused() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.bed.file("key", "our common key");
     scene.bed.file("other", "another key");
     let with = |file: &str| format!("key = {{ file = \"{file}\" }}");
@@ -226,7 +226,7 @@ fn with_a_key_a_manifest_that_was_changed_is_refused() {
 
 #[test]
 fn checksums_of_a_snapshot_are_held_against_the_copy() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("push", &scene.push()).expect(0);
     let pull = scene.pull().task("verify = \"checksum\"");
     scene.once("pull", &pull).expect(2).says(&["no checksums"]);
@@ -240,7 +240,7 @@ fn checksums_of_a_snapshot_are_held_against_the_copy() {
 
 #[test]
 fn a_pull_that_is_killed_leaves_live_and_the_next_one_works() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("push", &scene.push()).expect(0);
     let gate = scene.bed.gate("on");
     let slow = scene.pull().hooks(&gate.maintenance());
@@ -257,7 +257,7 @@ fn a_pull_that_is_killed_leaves_live_and_the_next_one_works() {
 
 #[test]
 fn snapshots_of_several_jobs_are_told_apart() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("mine", &scene.push()).expect(0);
     scene.source("UPDATE users SET name = 'theirs'");
     scene.once("theirs", &scene.push()).expect(0);
@@ -274,7 +274,7 @@ fn snapshots_of_several_jobs_are_told_apart() {
 
 #[test]
 fn a_snapshot_that_is_removed_while_it_is_pulled_fails_the_pull_alone() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source("INSERT INTO users SELECT i, md5(i::text) FROM generate_series(10, 400000) i; CREATE TABLE zzz (a integer)");
     scene.once("push", &scene.push()).expect(0);
     let folder = scene.snapshots().pop().unwrap();

@@ -9,7 +9,7 @@ use crate::support::wait_until;
 
 #[test]
 fn a_snapshot_says_what_it_is_of() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source("CREATE TABLE cache_x (a integer); CREATE TABLE audit (a integer); INSERT INTO audit VALUES (1)");
     let push = scene
         .push()
@@ -72,7 +72,7 @@ fn a_snapshot_says_what_it_is_of() {
 
 #[test]
 fn a_push_that_fails_leaves_no_snapshot() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     // A value that its type does not know any more cannot be sent.
     scene.source("CREATE TYPE mood AS ENUM ('x'); CREATE TABLE moods (m mood); INSERT INTO moods VALUES ('x'); DELETE FROM pg_enum WHERE enumtypid = 'mood'::regtype");
     scene.once("push", &scene.push()).expect(1).says(&["moods"]);
@@ -82,7 +82,7 @@ fn a_push_that_fails_leaves_no_snapshot() {
 
 #[test]
 fn a_push_that_is_killed_is_no_snapshot_and_the_next_one_clears_it() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("push", &scene.push()).expect(0);
     scene.source("UPDATE users SET name = 'later'");
     let gate = scene.bed.gate("on");
@@ -104,7 +104,7 @@ fn a_push_that_is_killed_is_no_snapshot_and_the_next_one_clears_it() {
 
 #[test]
 fn a_push_that_is_terminated_leaves_nothing() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let gate = scene.bed.gate("on");
     let slow = scene.push().hooks(&gate.maintenance());
     let mut running = scene.bed.start(&scene.bed.job("push", &slow));
@@ -116,7 +116,7 @@ fn a_push_that_is_terminated_leaves_nothing() {
 
 #[test]
 fn a_push_killed_at_any_moment_leaves_a_whole_snapshot_or_none() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source(
         "INSERT INTO users SELECT i, repeat(md5(i::text), 20) FROM generate_series(10, 60000) i",
     );
@@ -151,7 +151,7 @@ fn a_push_killed_at_any_moment_leaves_a_whole_snapshot_or_none() {
 
 #[test]
 fn old_snapshots_go_as_the_job_says_and_others_jobs_stay() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.once("other", &scene.push()).expect(0);
     for _ in 0..4 {
         scene
@@ -177,7 +177,7 @@ fn old_snapshots_go_as_the_job_says_and_others_jobs_stay() {
 
 #[test]
 fn an_archive_has_nothing_to_roll_back_to() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let job = scene.bed.job("push", &scene.push());
     scene.bed.once(&job).expect(0);
     scene
@@ -190,7 +190,7 @@ fn an_archive_has_nothing_to_roll_back_to() {
 
 #[test]
 fn a_plan_of_a_push_writes_nothing() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let job = scene.bed.job("push", &scene.push());
     scene
         .bed

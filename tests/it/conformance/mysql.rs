@@ -43,6 +43,10 @@ impl Lab for Mysql {
         self.0.tables()
     }
 
+    fn environment(&self) -> Vec<(String, String)> {
+        self.0.environment()
+    }
+
     fn rows_of_others(&self) -> u64 {
         self.0.rows_of_others()
     }

@@ -5,7 +5,7 @@ use crate::support::proxy::Proxy;
 
 /// A view, a trigger and a routine beside the tables.
 fn scene() -> Scene<'static> {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source(BIG);
     scene.source(
         "CREATE VIEW seen AS SELECT id FROM users;

@@ -87,7 +87,7 @@ impl Scene<'_> {
 
 fn broken_in_each_phase(fault: Fault) {
     for (phase, side, words) in PHASES {
-        let scene = Scene::new();
+        let scene = Scene::of_this_test();
         let (job, proxy) = scene.behind(*side);
         proxy.trap(words, fault);
         let outcome = scene.bed.once(&scene.write(&job));
@@ -119,7 +119,7 @@ fn a_connection_that_is_cut_short_in_any_phase_fails_the_run_and_leaves_live_who
 #[test]
 fn a_connection_that_stalls_for_a_while_in_any_phase_is_waited_for() {
     for (phase, side, words) in PHASES {
-        let scene = Scene::new();
+        let scene = Scene::of_this_test();
         let (job, proxy) = scene.behind(*side);
         proxy.trap(words, Fault::Stall);
         let mut running = scene.bed.start(&scene.write(&job));
@@ -172,17 +172,16 @@ fn a_target_that_restarts_in_any_phase_leaves_live_whole() {
 
 #[test]
 fn a_session_that_an_administrator_kills_fails_the_run_and_says_so() {
-    let pair = shared();
     for (phase, side, words) in PHASES {
-        let scene = Scene::new();
+        let scene = Scene::of_this_test();
         let (job, proxy) = scene.behind(*side);
         proxy.trap(words, Fault::Stall);
         let mut running = scene.bed.start(&scene.write(&job));
         wait_until(phase, || proxy.is_sprung() || !running.is_running());
         assert!(proxy.is_sprung(), "{phase} never came: {}", running.said());
         let (server, database) = match side {
-            Side::Source => (&pair.source, &scene.from),
-            Side::Target => (&pair.target, &scene.to),
+            Side::Source => (scene.source, &scene.from),
+            Side::Target => (scene.target, &scene.to),
         };
         let ids = server.sql(
             "",
@@ -236,7 +235,7 @@ fn make_version(scene: &Scene<'_>, number: u32) {
 
 #[test]
 fn after_kill_9_at_30_moments_live_is_old_or_new_and_the_next_run_clears_up() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source(BIG);
     let job = scene.job().task("previous = \"drop\"");
     let file = scene.write(&job);

@@ -43,11 +43,11 @@ impl Scene<'_> {
             Side::Source => self.source,
             Side::Target => self.target,
         });
-        let mut source = self.source.url("postgres", &self.from);
-        let mut target = self.target.url("postgres", &self.to);
+        let mut source = self.source.url(self.reader(), &self.from);
+        let mut target = self.target.url(self.writer(), &self.to);
         match side {
-            Side::Source => source = proxy.url("postgres", &self.from),
-            Side::Target => target = proxy.url("postgres", &self.to),
+            Side::Source => source = proxy.url(self.reader(), &self.from),
+            Side::Target => target = proxy.url(self.writer(), &self.to),
         }
         self.bed.file("said.sql", "SELECT 'from a script';");
         let job = Job::between("postgresql", &source, &target)
@@ -81,7 +81,7 @@ impl Scene<'_> {
 
 fn broken_in_each_phase(fault: Fault) {
     for (phase, side, words) in PHASES {
-        let scene = Scene::new();
+        let scene = Scene::of_this_test();
         let new = scene.source.pg_dump(&scene.from);
         let (job, proxy) = scene.behind(*side);
         proxy.trap(words, fault);
@@ -109,7 +109,7 @@ fn a_connection_that_is_cut_short_in_any_phase_fails_the_run_and_leaves_live_who
 #[test]
 fn a_connection_that_stalls_for_a_while_in_any_phase_is_waited_for() {
     for (phase, side, words) in PHASES {
-        let scene = Scene::new();
+        let scene = Scene::of_this_test();
         let (job, proxy) = scene.behind(*side);
         proxy.trap(words, Fault::Stall);
         let mut running = scene.bed.start(&scene.write(&job));
@@ -215,7 +215,7 @@ fn make_version(scene: &Scene<'_>, number: u32) {
 
 #[test]
 fn after_kill_9_at_50_moments_live_is_old_or_new_and_the_next_run_clears_up() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let job = scene.job().task("previous = \"drop\"");
     make_version(&scene, 1000);
     let mut took = one_run(&scene, &job);
@@ -249,7 +249,7 @@ fn after_kill_9_at_50_moments_live_is_old_or_new_and_the_next_run_clears_up() {
 
 #[test]
 fn after_kill_9_at_30_moments_in_place_live_is_whole_or_closed_and_the_next_run_loads_it() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     let job = scene.job().task("publish = \"in_place\"");
     make_version(&scene, 1000);
     let took = one_run(&scene, &job);
@@ -286,7 +286,7 @@ fn after_kill_9_at_30_moments_in_place_live_is_whole_or_closed_and_the_next_run_
 
 #[test]
 fn tables_made_dropped_and_truncated_in_mid_copy_arrive_as_they_were() {
-    let scene = Scene::new();
+    let scene = Scene::of_this_test();
     scene.source(BIG);
     scene.source("CREATE TABLE doomed AS SELECT 1 AS a");
     let before = scene.source.pg_dump(&scene.from);
@@ -294,8 +294,8 @@ fn tables_made_dropped_and_truncated_in_mid_copy_arrive_as_they_were() {
     proxy.stall_after(super::IN_MID_COPY);
     let job = Job::between(
         "postgresql",
-        &proxy.url("postgres", &scene.from),
-        &scene.target.url("postgres", &scene.to),
+        &proxy.url(scene.reader(), &scene.from),
+        &scene.target.url(scene.writer(), &scene.to),
     );
     let running = scene.bed.start(&scene.write(&job));
     proxy.wait_for_stall();

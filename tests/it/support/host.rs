@@ -78,6 +78,11 @@ impl Host {
         &ALL[0]
     }
 
+    /// Whether its clock is the tests' own: for those that compare times.
+    pub(crate) fn has_our_clock(&self) -> bool {
+        self.clock.is_none()
+    }
+
     /// A program as it is started there.
     pub(crate) fn command(&self, program: &str) -> Command {
         let Some(umask) = self.umask else {

@@ -15,6 +15,7 @@ pub(crate) mod profile;
 pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod sqlite;
+pub(crate) mod told;
 
 use std::time::{Duration, Instant};
 

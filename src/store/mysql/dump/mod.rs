@@ -2,6 +2,7 @@
 //! written by those tools.
 
 mod allowed;
+mod complaints;
 mod counts;
 mod restore;
 mod settings;

@@ -190,8 +190,8 @@ impl<'a> Restore<'a> {
         })?;
         let file = self.file;
         let what = |error: Error| {
-            let text = String::from_utf8_lossy(&sql[..sql.len().min(4000)]);
-            redact::about(error, &text, redact::Dialect::Mysql).within(format!("{file}:{line}"))
+            redact::about(error, &head(&sql), redact::Dialect::Mysql)
+                .within(format!("{file}:{line}"))
         };
         match action {
             Action::Skip | Action::Told(_) => {}
@@ -385,8 +385,18 @@ fn broken(file: &str, flaw: &Flaw) -> Error {
 
 /// A statement for an error. Rows are nobody's business.
 fn told(sql: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&sql[..sql.len().min(4000)]);
-    redact::statement(&text, redact::Dialect::Mysql)
+    redact::statement(&head(sql), redact::Dialect::Mysql)
+}
+
+/// The beginning of a statement; of one of rows, what comes before them: where it is damaged, it cannot be told what a literal
+/// is.
+fn head(sql: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&sql[..sql.len().min(4000)]).into_owned();
+    if !super::values::begins_rows(sql) {
+        return text;
+    }
+    let end = text.to_ascii_uppercase().find("VALUE");
+    format!("{} VALUES ...", text[..end.unwrap_or(0)].trim_end())
 }
 
 async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {

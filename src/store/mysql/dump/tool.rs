@@ -25,9 +25,11 @@ use super::super::objects::ObjectKind;
 use super::super::pool::Pool;
 use super::super::source::Source;
 use super::super::version::{Flavour, Version};
+use super::complaints;
 use super::counts::{self, Counter};
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
+use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
 use crate::store::tls;
 use crate::store::{self, Context, Fate, Part, Survey};
@@ -412,9 +414,11 @@ impl Writing {
             let complaint = serious
                 .or(complaints.lines().find(|line| !line.trim().is_empty()))
                 .unwrap_or("without a word");
+            let complaint = complaints::told(complaint);
             return Err(self.tool.failed(&format!("failed ({status}): {complaint}")));
         }
         for line in complaints.lines().filter(|line| !line.trim().is_empty()) {
+            let line = complaints::told(line);
             tracing::warn!(tool = %self.tool.program.display(), "{line}");
         }
         let Some(last) = memchr::memmem::rfind(&self.held, LAST) else {
@@ -458,7 +462,7 @@ impl Writing {
             let _ = limited.read_to_end(&mut kept).await;
             // The tool shall not wait for who does not listen.
             let _ = tokio::io::copy(&mut limited.into_inner(), &mut tokio::io::sink()).await;
-            String::from_utf8_lossy(&kept).into_owned()
+            Redaction::known().text(&String::from_utf8_lossy(&kept))
         });
         // One that does not read them says itself what is wrong.
         let _ = input.write_all(&self.options).await;

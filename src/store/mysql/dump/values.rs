@@ -201,10 +201,10 @@ impl<'a> Reader<'a> {
                 _ if is_word(byte) => {
                     let word = self.word();
                     if !is_value(word) {
-                        return Err(format!(
-                            "`{}` among the values of an INSERT",
-                            String::from_utf8_lossy(&word[..word.len().min(64)])
-                        ));
+                        // Where quotes are damaged, it may be a part of a row.
+                        return Err(
+                            "a word that is no value among the values of an INSERT".to_owned()
+                        );
                     }
                 }
                 // A function's arguments, a query, a variable, a name, a comment.

@@ -56,6 +56,10 @@ pub(super) async fn create(
                 made
             }
         })?;
+    // What is computed while it is restored is computed as in live.
+    for statement in publish::settings_of(admin, &names.live, &names.staging).await? {
+        admin.run(&statement).await?;
+    }
     let mark = marks::mark(Standing::Staging, &names.live, claim);
     let [comment, limit] = marks::christened(&names.staging, &mark, None);
     let first = [publish::closed(&names.staging), comment, limit];

@@ -14,6 +14,7 @@ use super::counting::Counter;
 use super::fitting;
 use super::head::{Head, Trouble};
 use crate::error::{Error, Kind, Result};
+use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
 use crate::store::postgresql::Definitions;
 use crate::store::postgresql::connection::quoted;
@@ -253,5 +254,5 @@ async fn complaints(from: ChildStderr) -> String {
     let mut some = (&mut from).take(64 * 1024);
     let _ = some.read_to_end(&mut said).await;
     let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
-    String::from_utf8_lossy(&said).into_owned()
+    Redaction::known().text(&String::from_utf8_lossy(&said))
 }

@@ -108,7 +108,7 @@ async fn a_failing_script_names_file_line_and_statement_and_nothing_is_live() {
     assert!(
         error
             .to_string()
-            .contains("/etc/after.sql:6: `INSERT INTO nowhere VALUES ('x')"),
+            .contains("/etc/after.sql:6: `INSERT INTO nowhere VALUES (?)"),
         "{error}"
     );
     assert!(

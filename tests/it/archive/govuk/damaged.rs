@@ -168,13 +168,15 @@ fn a_dump_that_reaches_out_of_its_database_is_refused_before_anything_runs() {
             instead.push(' ');
         }
         replace(&file, made.as_bytes(), instead.as_bytes());
+        // Without its literals.
+        let shown = instead.replace("= 1", "= ?");
         refused(
             &dumped,
             &instead,
             &[
                 "view public.v",
                 "reaches out of its database",
-                instead.trim_end_matches([' ', ';']),
+                shown.trim_end_matches([' ', ';']),
             ],
         );
     }

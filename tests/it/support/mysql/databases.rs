@@ -1,16 +1,15 @@
 //! A source's and a target's database as the running test's profile has them.
 
-use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::profiles::Profile;
-use super::{Pair, Server, quote};
-use crate::support::postgres::unique;
+use super::{Pair, Server, Version, quote};
+use crate::support::postgres::{tools, unique};
 use crate::support::profile;
 
 /// Both of them, with all that a profile puts around them. The target's is made when it is asked for.
@@ -21,7 +20,7 @@ pub(crate) struct Databases {
     pub(crate) from: String,
     /// The target's.
     pub(crate) to: String,
-    guests: RefCell<Vec<Guest>>,
+    guests: Mutex<Vec<Guest>>,
     /// An application at work.
     _writer: Option<Writer>,
 }
@@ -38,6 +37,12 @@ impl Databases {
     /// Of the running test's profile.
     pub(crate) fn new() -> Self {
         Self::under(profile::of_this_test())
+    }
+
+    /// Of the running test's profile, among those where `root` copies between servers of the system's version, and nobody
+    /// writes: for tests that look closely at what is said and done.
+    pub(crate) fn quiet() -> Self {
+        Self::under(profile::among(Profile::is_quiet))
     }
 
     /// Of this one.
@@ -68,7 +73,7 @@ impl Databases {
             pair,
             from,
             to,
-            guests: RefCell::new(guests),
+            guests: Mutex::new(guests),
             _writer: writer,
         }
     }
@@ -111,7 +116,7 @@ impl Databases {
         make(self.profile, &self.pair.target, &self.to);
         if self.profile.has_leftovers() {
             let idle = Guest::at(&self.pair.target, &self.to);
-            self.guests.borrow_mut().push(idle);
+            self.guests.lock().expect("no panic").push(idle);
         }
     }
 
@@ -129,6 +134,17 @@ impl Databases {
         let mut all = self.pair.target.tables(&self.to);
         all.retain(|name| name != ACCOUNTS);
         all
+    }
+
+    /// Variables for the binary.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        if self.pair.source.version() != Version::Oracle {
+            return Vec::new();
+        }
+        // Whoever has MySQL has its own dump tool.
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", tools("mysql/bin").display());
+        vec![("PATH".to_owned(), path)]
     }
 
     /// How many rows of others the source has.

@@ -156,6 +156,11 @@ impl Profile {
         if self.modest { "modest_owner" } else { "root" }
     }
 
+    /// Whether `root` copies between servers of the system's version, and nobody writes.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.modest && !self.writers && self.versions == PLAIN.versions
+    }
+
     /// Whether a dump of one side can be loaded into the other with the same outcome.
     pub(super) fn is_of_one_maker(&self) -> bool {
         (self.versions.0 == Version::Oracle) == (self.versions.1 == Version::Oracle)

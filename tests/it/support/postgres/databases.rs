@@ -1,13 +1,12 @@
 //! A source's and a target's database as the running test's profile has them.
 
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::profiles::{Profile, Servers};
-use super::{Cluster, Guest, newest_programs, quote, socket_url, unique};
+use super::{Cluster, Guest, Pair, newest_programs, quote, socket_url, unique};
 use crate::support::profile;
 
 /// Both of them, with all that a profile puts around them. The target's is made when it is asked for.
@@ -19,8 +18,8 @@ pub(crate) struct Databases {
     /// The target's.
     pub(crate) to: String,
     /// Whether live is there as the profile has it, and not as a run made it.
-    pub(super) live_is_ours: Cell<bool>,
-    guests: RefCell<Vec<Guest>>,
+    pub(super) live_is_ours: AtomicBool,
+    guests: Mutex<Vec<Guest>>,
     /// An application at work.
     _writer: Option<Writer>,
 }
@@ -48,16 +47,21 @@ impl Databases {
         Self::under(profile::of_this_test())
     }
 
+    /// Of the running test's profile, among those where nothing stands between the binary and two servers of the system's
+    /// version, and nobody writes: for tests that look closely at what is said and done.
+    pub(crate) fn quiet() -> Self {
+        Self::under(profile::among(|profile: &Profile| {
+            profile.is_direct() && profile.is_of_the_system_s_version() && !profile.has_writers()
+        }))
+    }
+
     /// Of this one.
     pub(crate) fn under(profile: &'static Profile) -> Self {
         let servers = profile.servers();
         let (from, to) = (unique("from"), unique("to"));
         let pair = servers.pair;
         make(profile, &pair.source, &from);
-        let as_owner = |sql: &str| {
-            let said = pair.source.try_psql(profile.owner(), &from, sql);
-            said.unwrap_or_else(|error| panic!("in {from}: {error}"))
-        };
+        let as_owner = |sql: &str| run(&pair.source, profile.owner(), &from, sql);
         if !profile.is_plain() {
             as_owner(OTHERS);
         }
@@ -87,8 +91,8 @@ impl Databases {
             servers,
             from,
             to,
-            live_is_ours: Cell::new(false),
-            guests: RefCell::new(guests),
+            live_is_ours: AtomicBool::new(false),
+            guests: Mutex::new(guests),
             _writer: writer,
         }
     }
@@ -96,6 +100,11 @@ impl Databases {
     /// What they are under.
     pub(crate) fn profile(&self) -> &'static Profile {
         self.profile
+    }
+
+    /// Both servers.
+    pub(crate) fn servers(&self) -> &'static Pair {
+        self.servers.pair
     }
 
     /// The source's server.
@@ -146,14 +155,16 @@ impl Databases {
 
     /// Live, unless it is there.
     pub(crate) fn make_live(&self) {
-        if self.live_is_ours.get() || self.target_server().databases().contains(&self.to) {
+        if self.live_is_ours.load(Ordering::SeqCst)
+            || self.target_server().databases().contains(&self.to)
+        {
             return;
         }
         make(self.profile, self.target_server(), &self.to);
-        self.live_is_ours.set(true);
+        self.live_is_ours.store(true, Ordering::SeqCst);
         if self.profile.has_leftovers() {
             let idle = self.target_server().guest(&self.to);
-            self.guests.borrow_mut().push(idle);
+            self.guests.lock().expect("no panic").push(idle);
         }
     }
 

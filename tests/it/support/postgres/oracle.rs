@@ -1,6 +1,8 @@
 //! A second opinion: what a user sees in a published database is held against what `pg_dump` and `pg_restore` bring from
 //! the source into a fresh one with the same settings. Nothing of ours decides what is right.
 
+use std::sync::atomic::Ordering;
+
 use super::databases::Databases;
 use super::{Cluster, Must, bare, quote, unique};
 use crate::support::dump::{assert_equal, schema_of};
@@ -25,18 +27,18 @@ SELECT 'place of', c.oid::regclass, c.relkind, c.relpersistence, s.spcname, m.am
        c.relispopulated, i.indisvalid
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace
      LEFT JOIN pg_am m ON m.oid = c.relam LEFT JOIN pg_index i ON i.indexrelid = c.oid
-WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 2;
-SELECT 'counter', schemaname, sequencename, last_value FROM pg_sequences ORDER BY 2, 3;
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';
+SELECT 'counter', schemaname, sequencename, last_value FROM pg_sequences;
 SELECT 'may', r.rolname, c.oid::regclass, has_schema_privilege(r.oid, n.oid, 'USAGE'),
        has_table_privilege(r.oid, c.oid, 'SELECT'), has_table_privilege(r.oid, c.oid, 'INSERT'),
        has_table_privilege(r.oid, c.oid, 'UPDATE'), has_table_privilege(r.oid, c.oid, 'DELETE'),
        has_any_column_privilege(r.oid, c.oid, 'SELECT')
 FROM pg_roles r, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE r.rolname IN ('app', 'deploy', 'visitor') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 2, 3;
+  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';
 SELECT 'may', r.rolname, n.nspname, has_schema_privilege(r.oid, n.oid, 'USAGE'), has_schema_privilege(r.oid, n.oid, 'CREATE')
-FROM pg_roles r, pg_namespace n WHERE r.rolname IN ('app', 'deploy', 'visitor') AND n.nspname !~ '^pg_' ORDER BY 2, 3;
-SELECT 'large object', oid, lomowner::regrole, md5(lo_get(oid)) FROM pg_largeobject_metadata ORDER BY 2;
+FROM pg_roles r, pg_namespace n WHERE r.rolname IN ('app', 'deploy', 'visitor') AND n.nspname !~ '^pg_';
+SELECT 'large object', oid, lomowner::regrole, md5(lo_get(oid)) FROM pg_largeobject_metadata;
 "#;
 
 /// Every B-tree has every row of its table, at its place. Nothing of the check stays.
@@ -66,13 +68,15 @@ impl Databases {
         if let Err(damage) = target.try_psql("postgres", &self.to, INDEXES) {
             panic!("an index of {} is not what its table is: {damage}", self.to);
         }
-        if self.live_is_ours.get() {
+        if self.live_is_ours.load(Ordering::SeqCst) {
             // The database is live's, whatever was copied into it.
             let kept = |database: &str| {
                 target.psql(
                     "postgres",
                     &format!(
-                        "SELECT d.datdba::regrole, d.datallowconn, d.datconnlimit, d.datacl, d.dattablespace, s.setconfig
+                        "SELECT d.datdba::regrole, d.datallowconn, d.datconnlimit, d.dattablespace, s.setconfig,
+                             (SELECT string_agg(a::text, ',' ORDER BY a::text)
+                              FROM unnest(coalesce(d.datacl, acldefault('d', d.datdba))) AS a)
                          FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid
                          WHERE d.datname = '{database}'"
                     ),
@@ -99,7 +103,7 @@ impl Databases {
             "postgres",
             &format!("CREATE DATABASE {fresh} OWNER {owner}"),
         );
-        if self.live_is_ours.get() {
+        if self.live_is_ours.load(Ordering::SeqCst) {
             target.psql("postgres", &profile.settings_of(&fresh));
         }
         let file = tempfile::NamedTempFile::new().expect("a file");
@@ -141,5 +145,7 @@ impl Databases {
 
 fn lines(cluster: &Cluster, database: &str, sql: &str) -> Vec<String> {
     let said = cluster.psql(database, sql);
-    said.lines().map(str::to_owned).collect()
+    let mut all: Vec<String> = said.lines().map(str::to_owned).collect();
+    all.sort();
+    all
 }

@@ -252,14 +252,8 @@ impl Profile {
     }
 
     /// Whether nothing stands between the binary and its servers.
-    pub(crate) fn is_direct(&self) -> bool {
+    pub(super) fn is_direct(&self) -> bool {
         !self.pooled
-    }
-
-    /// Whether both servers are of one version.
-    pub(crate) fn is_of_one_version(&self) -> bool {
-        self.versions
-            .is_none_or(|(source, target)| source == target)
     }
 
     /// Whether it is the one without anything of others.
