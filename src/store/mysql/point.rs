@@ -8,12 +8,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use std::time::{Duration, Instant};
-
 use super::address::Address;
 use super::connection::Session;
 use super::errors;
-use super::holders;
 use super::holders;
 use super::names::quoted;
 use super::quiet;
@@ -168,7 +165,6 @@ async fn begin_together(
 /// Asks for a lock for a few seconds at a time, so that nobody else waits behind us for long.
 async fn insist(locker: &mut Session, sql: &str) -> Result<Asked> {
     let mut tries = 1;
-    let begin = Instant::now();
     loop {
         let error = match locker.run(sql).await {
             Ok(_) => return Ok(Asked::Got),
@@ -195,18 +191,6 @@ async fn insist(locker: &mut Session, sql: &str) -> Result<Asked> {
         tries += 1;
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// The error for a lock that somebody holds on the source, and does not let go of.
-async fn locked(locker: &mut Session, database: &str, error: Error) -> Error {
-    let who = holders::of(locker, database).await.unwrap_or_default();
-    Error::new(
-        Kind::Busy,
-        format!(
-            "others hold locks on tables of the source, so that no point in time can be fixed{who}"
-        ),
-    )
-    .because(error)
 }
 
 /// `LOCK TABLES` for all tables of the database; `None`: there are none.
