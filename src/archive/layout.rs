@@ -46,7 +46,12 @@ pub fn is_own(path: &str) -> bool {
     match path.split_once('/') {
         None => [MANIFEST, MAC, WRITER].contains(&path),
         Some(("rows" | "definitions", name)) => {
-            !name.contains('/') && name.strip_suffix(".age").unwrap_or(name).ends_with(".zst")
+            !name.contains('/')
+                && name
+                    .strip_suffix(".age")
+                    .unwrap_or(name)
+                    .strip_suffix(".zst")
+                    .is_some()
         }
         Some(_) => false,
     }

@@ -149,9 +149,10 @@ const TRAVELLING: &[(&str, &str)] = &[
     ("lc_monetary", "C"),
 ];
 
-/// The same for `pg_dump` itself: it writes as the database has it, for a restore that knows.
-const DUMPING: &str =
-    "-c standard_conforming_strings=on -c quote_all_identifiers=off -c lc_monetary=C";
+/// The same for `pg_dump` and `pg_restore`: the one writes as the database has it, for a restore that knows, and says itself
+/// that it only reads; the other one writes.
+const DUMPING: &str = "-c standard_conforming_strings=on -c quote_all_identifiers=off -c lc_monetary=C \
+     -c default_transaction_read_only=off";
 
 /// Queries of the catalogue look dear and are not: compiling one takes a third of a second, and to run it a millisecond.
 /// Checksums are no slower without, either.

@@ -178,11 +178,11 @@ fn a_statement_that_fails_after_the_rows_fails_the_run_and_names_the_object() {
          CREATE INDEX fragile ON orders (only_here(buyer));",
         scene.from
     ));
-    scene
-        .bed
-        .once(&scene.write(&scene.job()))
-        .expect(1)
-        .says(&["fragile", "not here"]);
+    scene.bed.once(&scene.write(&scene.job())).expect(1).says(&[
+        "fragile",
+        "function only_here",
+        "raise_exception",
+    ]);
     scene.live_is_old();
     scene.nothing_is_left();
 }

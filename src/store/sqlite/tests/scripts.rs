@@ -162,3 +162,20 @@ async fn a_live_file_that_differs_from_what_was_verified_is_told_by_name() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn definitions_and_scripts_may_call_what_the_shell_has() {
+    for partial in [false, true] {
+        let mut bench = Bench::new(
+            "CREATE TABLE t (a, b AS (sqrt(a)) STORED); CREATE INDEX i ON t (log(a)); INSERT INTO t (a) VALUES (16);",
+        );
+        if partial {
+            bench.task.exclude = vec!["nothing".to_owned()];
+        }
+        bench
+            .run_with("UPDATE t SET a = pow(ceil(a / 5.0), 2) WHERE log(a) > 1;")
+            .await
+            .unwrap();
+        assert_eq!(ask_file(&bench.live(), "SELECT b FROM t"), "4");
+    }
+}

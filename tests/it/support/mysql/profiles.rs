@@ -122,12 +122,12 @@ impl Profile {
             .or_insert_with(|| Box::leak(Box::default()));
         drop(all);
         once.get_or_init(|| Pair {
-            source: self.start(self.versions.0, self.source, self.zones.0),
-            target: self.start(self.versions.1, self.target, self.zones.1),
+            source: Self::start(self.versions.0, self.source, self.zones.0),
+            target: Self::start(self.versions.1, self.target, self.zones.1),
         })
     }
 
-    fn start(&self, version: Version, options: &[&str], zone: &'static str) -> Server {
+    fn start(version: Version, options: &[&str], zone: &'static str) -> Server {
         let builder = Server::builder().of(version).timezone(zone);
         let server = options
             .iter()

@@ -21,7 +21,7 @@ ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 
 /// What a dump's text does not say, or says as a `SET`: where things are, how they are stored, whose they are, and what
 /// each role may do with them.
-const PLACES: &str = r#"
+const PLACES: &str = r"
 SET search_path = '';
 SELECT 'place of', c.oid::regclass, c.relkind, c.relpersistence, s.spcname, m.amname, c.relowner::regrole,
        c.relispopulated, i.indisvalid
@@ -39,10 +39,10 @@ WHERE r.rolname IN ('app', 'deploy', 'visitor') AND c.relkind IN ('r', 'p', 'v',
 SELECT 'may', r.rolname, n.nspname, has_schema_privilege(r.oid, n.oid, 'USAGE'), has_schema_privilege(r.oid, n.oid, 'CREATE')
 FROM pg_roles r, pg_namespace n WHERE r.rolname IN ('app', 'deploy', 'visitor') AND n.nspname !~ '^pg_';
 SELECT 'large object', oid, lomowner::regrole, md5(lo_get(oid)) FROM pg_largeobject_metadata;
-"#;
+";
 
 /// Every B-tree has every row of its table, at its place. Nothing of the check stays.
-const INDEXES: &str = r#"
+const INDEXES: &str = r"
 SET client_min_messages = warning;
 BEGIN;
 CREATE SCHEMA envsyncd_test_amcheck;
@@ -52,7 +52,7 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = 
 WHERE m.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence <> 't' AND i.indisvalid AND i.indisready
   AND c.relnamespace <> 'pg_catalog'::regnamespace;
 ROLLBACK;
-"#;
+";
 
 impl Databases {
     /// Live is what the source's dump makes of it, to the last value and right. For copies that leave nothing out; the
@@ -129,6 +129,10 @@ impl Databases {
                 "-c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off",
             )
             .must("pg_restore");
+        if profile.has_public_of_14() {
+            // Who copies may not give it to `postgres`, and leaves it to the database's owner.
+            target.psql(&fresh, "ALTER SCHEMA public OWNER TO pg_database_owner");
+        }
         fresh
     }
 

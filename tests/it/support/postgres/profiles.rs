@@ -112,7 +112,7 @@ profiles! { $ Profile under_each_postgresql
         who: Who::Admin,
     }
     empty_paths {
-        database: &[("search_path", "''"), ("temp_tablespaces", "''")],
+        database: &[("search_path", "'', public"), ("temp_tablespaces", "''")],
         role: &[("temp_tablespaces", "''")],
         who: Who::Admin,
     }
