@@ -2,6 +2,9 @@
 
 mod archives;
 mod definers;
+mod definitions;
+mod derived;
+mod differences;
 mod dump_archives;
 mod dumps;
 mod equality;
@@ -18,6 +21,7 @@ mod privileges;
 mod row_content;
 mod servers;
 mod settings;
+mod theirs;
 mod tls;
 mod values;
 

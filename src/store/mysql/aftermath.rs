@@ -1,12 +1,14 @@
 //! What comes after a swap, or after one that did not come: live is made whole, new or old.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::charsets;
 use super::connection::Session;
 use super::journal::{Journal, NEXT, Way};
+use super::making;
 use super::names::{Names, literal, quoted, within};
 use super::piece::{self, Piece};
-use super::schemas::{Move, drop_schema, exists, one, rename, tables, unshelve};
+use super::schemas::{self, Move, drop_any, exists, one, rename, tables, unshelve};
 use crate::error::Result;
 
 /// Where live's tables go in the end, and with them the journal.
@@ -72,8 +74,19 @@ pub(super) async fn undo(session: &mut Session, names: &Names, journal: &Journal
         return Ok(());
     }
     session.run(&format!("USE {}", quoted(live))).await?;
+    making::remove_stand_ins(session, live).await?;
+    charsets::Default::of(session, live, journal.collation.as_deref())
+        .await?
+        .be(session, None)
+        .await?;
     restore(session, live, journal).await?;
-    let there = piece::read(session, live, live, &BTreeSet::new()).await?;
+    let there = piece::read(session, live, live, &BTreeMap::new()).await?;
+    for view in journal.new.iter().filter(|piece| piece.broken) {
+        let is_new = !journal.old.iter().any(|old| old.is_same(view));
+        if is_new && there.iter().any(|other| other.is_same(view)) {
+            view.remove(session, live).await?;
+        }
+    }
     for piece in &journal.old {
         if !there.iter().any(|other| other.is_same(piece)) {
             piece.make(session, live, None).await?;
@@ -94,7 +107,7 @@ pub(super) async fn undo(session: &mut Session, names: &Names, journal: &Journal
         unshelve(session, names, &journal.discarded).await?;
     }
     if !journal.had_live && tables(session, live).await?.is_empty() {
-        drop_schema(session, live).await?;
+        drop_any(session, live).await?;
     }
     session
         .run(&format!(
@@ -105,7 +118,8 @@ pub(super) async fn undo(session: &mut Session, names: &Names, journal: &Journal
         .map(drop)
 }
 
-/// Gives the foreign keys of staged tables their own names (`back`), or those that they have meanwhile. The keys hold all
+/// Gives the foreign keys of the journal their own names (`back`), or those that they have meanwhile. One to a table that is
+/// not there points into the schema that it is made in, which it would not follow. The keys hold all
 /// the time: each is exchanged in one statement that looks at no row.
 pub(super) async fn name_keys(
     session: &mut Session,
@@ -127,11 +141,12 @@ pub(super) async fn name_keys(
         .collect::<Result<_>>()?;
     session.run(&format!("USE {}", quoted(schema))).await?;
     session.run("SET SESSION foreign_key_checks = 0").await?;
-    for (table, _) in &journal.staged {
+    let tables: BTreeSet<&String> = journal.keys.iter().map(|key| &key.table).collect();
+    for table in tables {
         let clauses: Vec<String> = journal
             .keys
             .iter()
-            .filter(|key| key.table == *table)
+            .filter(|key| key.table == **table)
             .map(|key| {
                 let (from, to) = if back {
                     (&key.meanwhile, &key.name)
@@ -174,9 +189,33 @@ pub(super) async fn finish(
 ) -> Result<usize> {
     let live = &names.live;
     session.run("SET SESSION lock_wait_timeout = 60").await?;
+    let mut collation = journal.collation.as_deref();
+    if let Some(options) = &journal.defaults {
+        schemas::set_options(session, live, options).await?;
+        collation = None;
+    }
     name_keys(session, live, journal, true).await?;
+    making::remove_stand_ins(session, live).await?;
+    let mut default = charsets::Default::of(session, live, collation).await?;
+    let made = objects(session, live, journal, &mut default).await;
+    if session.is_usable() {
+        default.be(session, None).await?;
+    }
+    let changed = made?;
+    Journal::done(session, aside(names, journal)).await?;
+    Ok(changed)
+}
+
+/// Views, routines and events.
+async fn objects(
+    session: &mut Session,
+    live: &str,
+    journal: &Journal,
+    default: &mut charsets::Default<'_>,
+) -> Result<usize> {
+    default.be(session, None).await?;
     let mut changed = 0;
-    let there = piece::read(session, live, live, &BTreeSet::new()).await?;
+    let there = piece::read(session, live, live, &BTreeMap::new()).await?;
     let others = |piece: &&Piece| !piece.is_trigger();
     for piece in there.iter().filter(others) {
         if !journal.new.iter().any(|new| new.is_same(piece)) {
@@ -190,12 +229,16 @@ pub(super) async fn finish(
         .iter()
         .filter(others)
         .filter(|piece| !there.contains(piece))
+        .filter(|piece| !there.iter().any(|other| piece.is_alike(other)))
         .partition(|piece| piece.broken);
     changed += waiting.len() + broken.len();
     while !waiting.is_empty() {
         let mut failed = Vec::new();
         let mut problem = None;
         for piece in &waiting {
+            default
+                .be(session, piece.database_collation.as_deref())
+                .await?;
             if let Err(error) = piece.make(session, live, None).await {
                 failed.push(*piece);
                 problem = Some(error);
@@ -212,6 +255,5 @@ pub(super) async fn finish(
     for piece in broken.into_iter().rev() {
         piece.make(session, live, None).await?;
     }
-    Journal::done(session, aside(names, journal)).await?;
     Ok(changed)
 }

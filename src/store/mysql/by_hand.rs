@@ -20,7 +20,10 @@ const HERE: &str = "envsyncd: the schema itself";
 
 /// As the source was read; and what its checks let through once comes along.
 fn settings(definitions: &Definitions) -> String {
-    let mut set = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', foreign_key_checks = 0".to_owned();
+    let mut set = format!(
+        "SET SESSION sql_mode = '{}', time_zone = '+00:00', foreign_key_checks = 0",
+        super::settings::MODE
+    );
     if definitions.version.flavour == Flavour::MariaDb {
         set.push_str(", check_constraint_checks = 0");
     }
@@ -158,7 +161,7 @@ fn making(object: &Object, definitions: &Definitions) -> String {
         return lines.join("\n");
     }
     let delimiter = delimiter(&text);
-    let [settings, restore] = object.settings();
+    let [settings, restore] = object.settings(object.client());
     format!("{settings};\nDELIMITER {delimiter}\n{text}\n{delimiter}\nDELIMITER ;\n{restore};")
 }
 

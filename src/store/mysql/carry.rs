@@ -33,7 +33,8 @@ pub(super) struct Carried {
 
 /// A column is cut by no server that is this strict; a zero date is what it is.
 const STRICT: &str = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES', foreign_key_checks = 0";
-const LAX: &str = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 1";
+const LAX: &str =
+    "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks = 1";
 
 impl Carried {
     /// `kept`: tables of the source whose rows are live's, as far as live has them; `extra`: tables that only live has.
@@ -104,7 +105,7 @@ impl Carried {
                     within(&names.live, &table.name)
                 ))
                 .await?
-                .text(1)?;
+                .definition(1)?;
             session
                 .run(&made)
                 .await
@@ -440,5 +441,12 @@ async fn checksum(session: &mut Session, schema: &str, table: &str) -> Result<St
     let row = session
         .query_one(&format!("CHECKSUM TABLE {}", within(schema, table)))
         .await?;
-    Ok(row.maybe(1)?.unwrap_or_default())
+    // One that the server does not say is equal to no other.
+    row.maybe(1)?.ok_or_else(|| {
+        Error::new(
+            Kind::Verify,
+            format!("the server does not sum up the rows of {schema}.{table}"),
+        )
+        .hint("see what CHECK TABLE says of it")
+    })
 }

@@ -138,11 +138,19 @@ fn told(object: &Object, schema: &str, definer: Definer) -> String {
         ObjectKind::Event => text = objects::disabled(&text, Dialect::of(&object.sql_mode)),
         _ => {}
     }
-    let mut more = vec![
-        object.sql_mode.clone(),
-        object.client().to_owned(),
-        object.collation_connection.clone(),
-    ];
+    let mut more = vec![object.sql_mode.clone()];
+    match &object.database_collation {
+        Some(collation) => {
+            more.push(object.charset_client.clone());
+            more.push(object.collation_connection.clone());
+            more.extend(Some(collation.clone()).filter(|name| !name.is_empty()));
+        }
+        // An older archive's catalogue says no more.
+        None => {
+            more.push(object.client().to_owned());
+            more.push(object.collation_connection.clone());
+        }
+    }
     more.extend(object.table.clone());
     more.extend(object.time_zone.clone());
     if object.kind == ObjectKind::Trigger {

@@ -10,7 +10,7 @@ use super::connection::Session;
 use super::ddl::Reference;
 use super::definitions::{Definitions, Table};
 use super::names::{literal, quoted, within};
-use super::objects::Making;
+use super::objects::{Making, Object};
 use super::version::Flavour;
 use super::{incoming, making};
 use crate::config::job::{Definer, Events};
@@ -40,24 +40,25 @@ pub(super) async fn tables(
     Ok(accepted)
 }
 
-/// Views, routines, triggers and events. Rows that the target keeps have to be in, or triggers would fire for them.
+/// Views, routines, triggers and events; returns the broken views that cannot be made there. Rows that the target keeps have to be in, or triggers would fire for them.
 pub(super) async fn objects(
     session: &mut Session,
     definitions: &Definitions,
     to: &str,
     definer: Definer,
     accepted: &mut Accepted,
-) -> Result<()> {
+) -> Result<Vec<Object>> {
     let making = Making {
         from: &definitions.schema,
         to,
         definer,
         events: Events::Disabled,
     };
-    for view in making::make(session, &definitions.objects, &making).await? {
-        accepted.view(&view, definitions, definer);
+    let broken = making::make(session, &definitions.objects, &making).await?;
+    for view in &broken {
+        accepted.view(view, definitions, definer);
     }
-    Ok(())
+    Ok(broken)
 }
 
 /// Between two tables whose rows are the source's, the server need not look at rows for a foreign key: it vouched for them on

@@ -5,19 +5,29 @@ use bytes::{Buf, Bytes};
 use super::super::redact::{Dialect, Names};
 use super::address::Address;
 use super::auth;
-use super::version::{Flavour, Version};
+use super::letters;
+use super::settings;
+use super::version::Version;
 use super::wire::Link;
 use crate::error::{Error, Kind, Result};
 
-/// COM_QUERY, COM_PING (MariaDB's protocol documentation, "Text protocol").
+/// COM_QUIT, COM_QUERY, COM_PING (MariaDB's protocol documentation, "Text protocol").
+const QUIT: u8 = 1;
 const QUERY: u8 = 3;
 const PING: u8 = 14;
 
 /// How long a login may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// How long a server may take to end a session that says goodbye: it may have to roll back.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A transaction is open (SERVER_STATUS_IN_TRANS).
+const IN_TRANSACTION: u16 = 1;
 /// More results follow (SERVER_MORE_RESULTS_EXISTS).
 const MORE: u16 = 8;
+/// Backslashes escape nothing (SERVER_STATUS_NO_BACKSLASH_ESCAPES).
+const NO_BACKSLASH: u16 = 0x200;
 
 /// A connection that is logged in. A statement whose future was dropped leaves it unusable.
 pub(super) struct Session {
@@ -30,6 +40,12 @@ pub(super) struct Session {
     asked: Vec<u8>,
     /// The user that we are, by both of its names, and the database: errors may tell them.
     own: Vec<String>,
+    /// What the server said of the session at the end of its last statement.
+    status: u16,
+    /// Of how many things it warned then.
+    warnings: u16,
+    /// The longest statement that the server takes, in bytes.
+    packet: usize,
 }
 
 /// How much of a statement is looked through for names if it fails.
@@ -57,14 +73,25 @@ impl Session {
     /// Connects and logs in; `database`: the one that statements are in. Statements are UTF-8, times are UTC, and nothing
     /// that the server has set for applications touches a copy.
     pub(super) async fn open(address: &Address, database: Option<&str>) -> Result<Self> {
-        let opened = Self::log_in(address, database).await;
-        opened.map_err(|error| match error.kind() {
-            Kind::Permission => error.within(format!("logging in as `{}`", address.user())),
-            _ => error,
-        })
+        let opened = async {
+            let mut session = Self::connect(address, database).await?;
+            session.packet = settings::fix(&mut session).await?;
+            Ok(session)
+        };
+        opened.await.map_err(|error| login(error, address))
     }
 
-    async fn log_in(address: &Address, database: Option<&str>) -> Result<Self> {
+    /// The same with the settings that applications get there, for what a person wrote.
+    pub(super) async fn open_ordinary(address: &Address, database: Option<&str>) -> Result<Self> {
+        let opened = async {
+            let mut session = Self::connect(address, database).await?;
+            session.packet = settings::leave(&mut session).await?;
+            Ok(session)
+        };
+        opened.await.map_err(|error| login(error, address))
+    }
+
+    async fn connect(address: &Address, database: Option<&str>) -> Result<Self> {
         let mut link = Link::connect(address).await?;
         let welcome = tokio::time::timeout(PATIENCE, auth::log_in(&mut link, address, database))
             .await
@@ -79,7 +106,7 @@ impl Session {
                 )
                 .hint("is it overloaded, or something else than MySQL or MariaDB?"))
             })?;
-        let mut session = Self {
+        Ok(Self {
             link,
             id: welcome.id,
             version: welcome.version,
@@ -90,62 +117,50 @@ impl Session {
                 .flatten()
                 .map(str::to_owned)
                 .collect(),
-        };
-        let more = match session.version.flavour {
-            Flavour::MariaDb => {
-                ", max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"
-            }
-            Flavour::MySql => "",
-        };
-        // The longest times that are allowed: a worker may have to wait for the other side as long as it takes. Who has
-        // an expired password may still SET, and nothing else.
-        session
-            .run(&format!(
-                "SET SESSION character_set_client = utf8mb4, character_set_connection = utf8mb4, character_set_results = utf8mb4, \
-                 sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', autocommit = 1, sql_quote_show_create = 1, \
-                 unique_checks = 1, foreign_key_checks = 1, sql_notes = 1, \
-                 wait_timeout = 31536000, net_read_timeout = 31536000, net_write_timeout = 31536000{more}; DO 1"
-            ))
-            .await?;
-        session.lift_limits().await?;
-        Ok(session)
+            status: 0,
+            warnings: 0,
+            packet: usize::MAX,
+        })
     }
 
-    /// Limits that a server may have set for everybody. MySQL lets only some users change some of them: where they are
-    /// as they have to be, they are left alone.
-    async fn lift_limits(&mut self) -> Result<()> {
-        const LIMITS: [(&str, &str); 5] = [
-            ("sql_select_limit", "18446744073709551615"),
-            ("sql_safe_updates", "0"),
-            ("sql_big_selects", "1"),
-            ("completion_type", "'NO_CHAIN'"),
-            ("max_error_count", "64"),
-        ];
-        let all: Vec<String> = LIMITS
-            .iter()
-            .map(|(name, value)| match *name {
-                // More of them is as well.
-                "max_error_count" => format!("@@{name} >= {value}"),
-                _ => format!("@@{name} = {value}"),
-            })
-            .collect();
-        let row = self
-            .query_one(&format!(
-                "SELECT {}, USER(), CURRENT_USER()",
-                all.join(", ")
-            ))
-            .await?;
-        for at in [LIMITS.len(), LIMITS.len() + 1] {
-            let user = row.maybe(at)?.unwrap_or_default();
-            let (name, host) = user.rsplit_once('@').unwrap_or((&user, ""));
+    /// What the server calls us: `user@host`, twice.
+    pub(super) fn is_called(&mut self, users: [Option<String>; 2]) {
+        for user in users.iter().flatten() {
+            let (name, host) = user.rsplit_once('@').unwrap_or((user, ""));
             self.own.extend([name.to_owned(), host.to_owned()]);
         }
-        for (at, (name, value)) in LIMITS.iter().enumerate() {
-            if row.number(at)? == 0 {
-                self.run(&format!("SET SESSION {name} = {value}")).await?;
+    }
+
+    /// Ends the session, and waits until the server has ended it, too: what it held is free then.
+    pub(super) async fn quit(mut self) {
+        let goodbye = async {
+            self.begin(QUIT, &[]).await?;
+            while self.link.fill().await.is_ok() {
+                self.link.inbox.clear();
             }
-        }
-        Ok(())
+            Ok::<_, Error>(())
+        };
+        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+    }
+
+    /// For people: `target db1:3306/app`.
+    pub(super) fn label(&self) -> &str {
+        self.link.label()
+    }
+
+    /// Whether its last statement left a transaction open.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.status & IN_TRANSACTION != 0
+    }
+
+    /// Whether backslashes escape nothing in its strings.
+    pub(super) fn has_no_backslash(&self) -> bool {
+        self.status & NO_BACKSLASH != 0
+    }
+
+    /// Of how many things the server warned in its last statement.
+    pub(super) fn warnings(&self) -> u16 {
+        self.warnings
     }
 
     /// `CONNECTION_ID()`.
@@ -158,6 +173,11 @@ impl Session {
         &self.version
     }
 
+    /// The longest packet that the server takes from it, in bytes.
+    pub(super) fn packet(&self) -> usize {
+        self.packet
+    }
+
     /// Whether its last statement was read to its end.
     pub(super) fn is_usable(&self) -> bool {
         !self.busy
@@ -165,7 +185,7 @@ impl Session {
 
     /// Runs one or several statements; returns how many rows were changed by the last. Rows that come are thrown away.
     pub(super) async fn run(&mut self, sql: &str) -> Result<u64> {
-        let all = self.execute_bytes(sql.as_bytes()).await?;
+        let all = self.execute_bytes(&letters::bytes(sql)).await?;
         Ok(all.last().map_or(0, |done| done.rows))
     }
 
@@ -255,6 +275,19 @@ impl Session {
     }
 
     async fn begin(&mut self, command: u8, data: &[u8]) -> Result<()> {
+        // It would not say so, but close the connection.
+        if data.len() + 1 >= self.packet {
+            return Err(Error::new(
+                Kind::Statement,
+                format!(
+                    "{}: a statement of {} bytes is longer than the server's max_allowed_packet of {}",
+                    self.link.label(),
+                    data.len(),
+                    self.packet
+                ),
+            )
+            .hint("raise max_allowed_packet on that server"));
+        }
         if std::mem::replace(&mut self.busy, true) {
             return Err(Error::new(
                 Kind::Internal,
@@ -283,6 +316,7 @@ impl Session {
                 let rows = lenenc(&mut rest).ok_or_else(|| self.unexpected())?;
                 lenenc(&mut rest).ok_or_else(|| self.unexpected())?;
                 let (status, warnings) = two(rest).ok_or_else(|| self.unexpected())?;
+                (self.status, self.warnings) = (status, warnings);
                 Ok(Answer::Done(Done {
                     rows,
                     warnings,
@@ -315,6 +349,7 @@ impl Session {
         match packet.first() {
             Some(0xfe) if packet.len() < 9 => {
                 let (warnings, status) = two(&packet[1..]).ok_or_else(|| self.unexpected())?;
+                (self.status, self.warnings) = (status, warnings);
                 Ok(Some(Done {
                     rows: 0,
                     warnings,
@@ -346,6 +381,13 @@ impl Session {
                 self.link.label()
             ),
         )
+    }
+}
+
+fn login(error: Error, address: &Address) -> Error {
+    match error.kind() {
+        Kind::Permission => error.within(format!("logging in as `{}`", address.user())),
+        _ => error,
     }
 }
 
@@ -420,6 +462,13 @@ impl Row {
     /// A text.
     pub(super) fn text(&self, column: usize) -> Result<String> {
         self.maybe(column)?
+            .ok_or_else(|| unreadable(column, "is NULL"))
+    }
+
+    /// A definition: a text whose bytes need not be UTF-8 ([`letters`]).
+    pub(super) fn definition(&self, column: usize) -> Result<String> {
+        self.bytes(column)
+            .map(letters::text)
             .ok_or_else(|| unreadable(column, "is NULL"))
     }
 

@@ -259,7 +259,7 @@ impl Create {
             && self.is_never_null(key)
     }
 
-    fn is_never_null(&self, key: &Key) -> bool {
+    pub(super) fn is_never_null(&self, key: &Key) -> bool {
         key.columns.iter().all(|column| {
             self.clauses.iter().any(|(clause, text)| {
                 matches!(clause, Clause::Column(name) if name == column)

@@ -8,6 +8,7 @@ use super::connection::Session;
 use super::ddl::{Create, Reference};
 use super::engines::{self, Engine};
 use super::grants::Grants;
+use super::mark;
 use super::names::{literal, quoted};
 use super::objects::{self, Object, ObjectKind};
 use super::sequences::{self, Sequence};
@@ -118,6 +119,7 @@ struct Listed {
     engine: Option<String>,
     rows: u64,
     bytes: u64,
+    comment: String,
 }
 
 /// Reads a schema, in the session's snapshot if it has one. The session is left in the schema.
@@ -145,12 +147,27 @@ pub(super) async fn read(
         })?;
     refuse_hidden(session, schema).await?;
     session.run(&format!("USE {}", quoted(schema))).await?;
+    if version.is_mysql(8, 0) {
+        // A primary key that the server made is a key like any other. Unknown to servers that make none (1193).
+        let shown = session
+            .run("SET SESSION show_gipk_in_create_table_and_information_schema = 1")
+            .await;
+        if let Err(error) = shown
+            && super::errors::code(&error) != Some(1193)
+        {
+            return Err(error);
+        }
+    }
     let mut found = Definitions {
         schema: schema.to_owned(),
         version,
         charset: row.text(0)?,
         collation: row.text(1)?,
-        comment: row.maybe(2)?.unwrap_or_default(),
+        // Of a schema that a run made, ours.
+        comment: row
+            .maybe(2)?
+            .filter(|comment| !mark::is_mark(comment))
+            .unwrap_or_default(),
         folding: row.number(3)?,
         tables: Vec::new(),
         sequences: Vec::new(),
@@ -168,6 +185,13 @@ pub(super) async fn read(
         if listed.kind == "VIEW" || listed.kind == "SYSTEM VIEW" {
             continue;
         }
+        if listed.kind == "TEMPORARY" {
+            continue;
+        }
+        if mark::is_own(&listed.name, &listed.comment) {
+            found.left_out.push((listed.name, Fate::Exclude));
+            continue;
+        }
         let mut fate = selection.fate(None, &listed.name);
         if fate == Fate::Exclude {
             found.left_out.push((listed.name.clone(), fate));
@@ -177,6 +201,13 @@ pub(super) async fn read(
         if listed.kind == "SEQUENCE" {
             sequences.push((listed.name, fate));
             continue;
+        }
+        if !["BASE TABLE", "SYSTEM VERSIONED"].contains(&listed.kind.as_str()) {
+            let why = format!(
+                "what the server calls a {} is not known to envsyncd",
+                listed.kind
+            );
+            return Err(engines::refusal(&listed.name, &why));
         }
         let engine = listed.engine.ok_or_else(|| unreadable(&listed.name))?;
         match engines::of(&engine, fate) {
@@ -191,7 +222,7 @@ pub(super) async fn read(
             .query_one(&format!("SHOW CREATE TABLE {}", quoted(&listed.name)))
             .await
             .map_err(|error| error.within(format!("table `{}`", listed.name)))?
-            .text(1)?;
+            .definition(1)?;
         let create = Create::parse(&text)?;
         let mut columns = columns.remove(&listed.name).unwrap_or_default();
         let versioning = versioning(&create);
@@ -247,7 +278,7 @@ fn unreadable(table: &str) -> Error {
 async fn list(session: &mut Session, schema: &str) -> Result<Vec<Listed>> {
     let rows = session
         .query(&format!(
-            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH FROM information_schema.TABLES \
+            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_COMMENT FROM information_schema.TABLES \
              WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
             literal(schema)
         ))
@@ -266,6 +297,7 @@ async fn list(session: &mut Session, schema: &str) -> Result<Vec<Listed>> {
                 engine: row.maybe(2)?,
                 rows: number(3)?,
                 bytes: number(4)?,
+                comment: row.maybe(5)?.unwrap_or_default(),
             })
         })
         .collect()
@@ -316,7 +348,7 @@ fn period(name: &str) -> Column {
 }
 
 /// The columns of a table's system time. Those that the table does not name are called so.
-fn versioning(create: &Create) -> Option<(String, String)> {
+pub(super) fn versioning(create: &Create) -> Option<(String, String)> {
     use super::lexer::{Dialect, Shape, tokens};
     if !super::ddl::has_word(&create.tail, "WITH SYSTEM VERSIONING") {
         return None;

@@ -7,8 +7,10 @@ use super::definitions::Definitions;
 use super::engines;
 use super::grants::Grants;
 use super::lexer::Dialect;
+use super::mark;
 use super::names::{Names, literal};
 use super::objects::{Making, Object, ObjectKind};
+use super::primary;
 use super::rights;
 use super::version::Version;
 use super::{ddl, making, rewrite};
@@ -33,9 +35,11 @@ pub(super) async fn check(
     wanted: &Wanted<'_>,
 ) -> Result<()> {
     versions(&definitions.version, session.version())?;
+    own_names(session, definitions, wanted).await?;
     folding(session, definitions).await?;
     collations(session, definitions).await?;
     engines_are_there(session, definitions).await?;
+    primary::check(session, definitions).await?;
     let grants = Grants::read(session).await?;
     rights::privileges(definitions, &grants, wanted)?;
     rights::logging(session, definitions, &grants).await?;
@@ -43,6 +47,30 @@ pub(super) async fn check(
     references(session, definitions, wanted).await?;
     whole(definitions)?;
     movable(definitions, wanted)
+}
+
+/// Nobody else's tables and views are called like our own.
+async fn own_names(
+    session: &mut Session,
+    definitions: &Definitions,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    let views = definitions
+        .objects
+        .iter()
+        .filter(|object| object.kind == ObjectKind::View)
+        .map(|view| view.name.as_str());
+    let tables = definitions.tables.iter().map(|table| table.name.as_str());
+    let sequences = definitions.sequences.iter().map(|one| one.name.as_str());
+    mark::refuse_names(tables.chain(views).chain(sequences), "the source")?;
+    let rows = session
+        .query(&format!(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME LIKE 'envsyncd~%'",
+            literal(&wanted.names.live)
+        ))
+        .await?;
+    let live: Vec<String> = rows.iter().map(|row| row.text(0)).collect::<Result<_>>()?;
+    mark::refuse_names(live.iter().map(String::as_str), "the target")
 }
 
 /// Rows with a past come from a server that was asked without knowing the target: from an archive.
@@ -206,6 +234,14 @@ async fn collations(session: &mut Session, definitions: &Definitions) -> Result<
     for object in &definitions.objects {
         if let Some(user) = want(&object.collation_connection, object.label()) {
             missing.entry(&object.collation_connection).or_insert(user);
+        }
+        if let Some(collation) = object
+            .database_collation
+            .as_ref()
+            .filter(|name| !name.is_empty())
+            && let Some(user) = want(collation, object.label())
+        {
+            missing.entry(collation).or_insert(user);
         }
     }
     if missing.is_empty() {

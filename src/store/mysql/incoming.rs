@@ -5,7 +5,8 @@ use super::ddl::{Clause, Reference};
 use super::definitions::{Definitions, Table};
 use super::engines;
 use super::errors;
-use super::names::{literal, quoted, within};
+use super::mark;
+use super::names::{Names, quoted, within};
 use crate::error::{Error, Result};
 use crate::store::Fate;
 
@@ -16,26 +17,14 @@ const SMALL: u64 = 1 << 20;
 /// How many tables are made with one round trip.
 const AT_ONCE: usize = 32;
 
-/// Makes the schema, with the source's defaults.
+/// Makes the schema, with the source's defaults; its comment is our mark.
 pub(super) async fn create_schema(
     session: &mut Session,
     definitions: &Definitions,
-    incoming: &str,
+    names: &Names,
 ) -> Result<()> {
-    let comment = if definitions.comment.is_empty() {
-        String::new()
-    } else {
-        format!(" COMMENT {}", literal(&definitions.comment))
-    };
-    session
-        .run(&format!(
-            "CREATE DATABASE {} CHARACTER SET {} COLLATE {}{comment}",
-            quoted(incoming),
-            definitions.charset,
-            definitions.collation
-        ))
-        .await?;
-    Ok(())
+    let (charset, collation) = (&definitions.charset, &definitions.collation);
+    mark::create(session, names, &names.incoming, charset, collation).await
 }
 
 /// Whether a table is made with all its indexes before its rows come.
@@ -74,18 +63,22 @@ pub(super) async fn make_tables(
             quoted(incoming)
         ))
         .await?;
-    for batch in tables.chunks(AT_ONCE) {
-        let statements: Vec<String> = batch
-            .iter()
-            .map(|table| create_statement(table, definitions, incoming))
-            .collect();
+    let all: Vec<(&Table, String)> = tables
+        .iter()
+        .map(|table| (*table, create_statement(table, definitions, incoming)))
+        .collect();
+    let mut rest = &all[..];
+    while !rest.is_empty() {
+        let (batch, more) = rest.split_at(together(rest, session.packet() / 2));
+        rest = more;
+        let statements: Vec<&str> = batch.iter().map(|(_, text)| text.as_str()).collect();
         match session.run(&statements.join(";\n")).await {
             Ok(_) => continue,
             Err(error) if !session.is_usable() => return Err(error),
             Err(_) => {}
         }
         // One of them failed: which one, comes out when each is made by itself.
-        for (table, statement) in batch.iter().zip(&statements) {
+        for (table, statement) in batch {
             make_table(session, statement)
                 .await
                 .map_err(|error| error.within(format!("table `{}`", table.name)))?;
@@ -93,6 +86,19 @@ pub(super) async fn make_tables(
     }
     // Rows come next, in any order: nothing is checked then, either.
     Ok(())
+}
+
+/// How many of these are made with one round trip, in a packet of at most so many bytes; one at least.
+fn together(all: &[(&Table, String)], longest: usize) -> usize {
+    let mut length = 0;
+    all.iter()
+        .take(AT_ONCE)
+        .take_while(|(_, text)| {
+            length += text.len() + 2;
+            length <= longest
+        })
+        .count()
+        .max(1)
 }
 
 async fn make_table(session: &mut Session, statement: &str) -> Result<()> {

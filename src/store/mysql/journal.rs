@@ -14,15 +14,16 @@ use super::piece::Piece;
 use crate::error::{Error, Kind, Result};
 
 /// The table while the tables are where they were.
-pub(super) const NEXT: &str = "envsyncd_next";
+pub(super) const NEXT: &str = "envsyncd~next";
 
 /// The table once they have changed places.
-pub(super) const JOURNAL: &str = "envsyncd_journal";
+pub(super) const JOURNAL: &str = "envsyncd~journal";
 
 /// The version of what is written.
 const VERSION: u32 = 1;
 
-/// A statement has to fit into the smallest `max_allowed_packet` that servers come with.
+/// A statement has to fit into the smallest `max_allowed_packet` that servers come with; where it is smaller still, a quarter
+/// of that.
 const PIECE: usize = 256 * 1024;
 
 /// What a swap is for.
@@ -36,7 +37,7 @@ pub(super) enum Way {
     Revert,
 }
 
-/// A foreign key of a staged table. Its name belongs to the whole schema (up to MariaDB 12.0), and live's table may have
+/// A foreign key of a staged table, or one to a table that is not there. Its name belongs to the whole schema (up to MariaDB 12.0), and live's table may have
 /// one of the same: until the tables have changed places, it has another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Key {
@@ -59,10 +60,18 @@ pub(super) struct Journal {
     pub(super) had_live: bool,
     /// Where what becomes live comes from.
     pub(super) source: String,
+    /// Live's default collation, which is another one while some objects are made.
+    #[serde(default)]
+    pub(super) collation: Option<String>,
     /// Tables that get their triggers before they become live, and what they are called in live until then.
     pub(super) staged: Vec<(String, String)>,
-    /// Their foreign keys.
+    /// Their foreign keys, and those of others to tables that are not there.
     pub(super) keys: Vec<Key>,
+    /// The character set and the rest that live is to have for its default, and what it had.
+    #[serde(default)]
+    pub(super) defaults: Option<String>,
+    #[serde(default)]
+    pub(super) before: Option<String>,
     /// What live has, and what it is to have.
     pub(super) old: Vec<Piece>,
     pub(super) new: Vec<Piece>,
@@ -77,35 +86,44 @@ impl Journal {
             discarded: discarded.to_owned(),
             had_live: true,
             source: source.to_owned(),
+            collation: None,
             staged: Vec::new(),
             keys: Vec::new(),
+            defaults: None,
+            before: None,
             old: Vec::new(),
             new: Vec::new(),
         }
     }
 
-    /// Writes it into incoming, durably.
-    pub(super) async fn write(&self, session: &mut Session) -> Result<()> {
+    /// Writes it into incoming, durably. `mark`: what says that the table is ours.
+    pub(super) async fn write(&self, session: &mut Session, mark: &str) -> Result<()> {
         let table = within(&self.incoming, NEXT);
         session
             .run(&format!("DROP TABLE IF EXISTS {table}"))
             .await?;
         session
             .run(&format!(
-                "CREATE TABLE {table} (part INT NOT NULL PRIMARY KEY, content LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL) ENGINE = InnoDB"
+                "CREATE TABLE {table} (part INT NOT NULL PRIMARY KEY, content LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL) ENGINE = InnoDB COMMENT = {}",
+                literal(mark)
             ))
             .await?;
         let text = serde_json::to_string(self).map_err(|error| {
             Error::new(Kind::Internal, "the journal cannot be written down").because(error)
         })?;
         session.run("START TRANSACTION").await?;
-        for (number, piece) in pieces(&text).into_iter().enumerate() {
+        let size = PIECE.min(session.packet() / 4);
+        for (number, piece) in pieces(&text, size).into_iter().enumerate() {
+            // As it is: letters that stand for bytes are still letters when it is read again.
             session
-                .run(&format!(
-                    "INSERT INTO {table} VALUES ({}, {})",
-                    number + 1,
-                    literal(piece)
-                ))
+                .execute_bytes(
+                    format!(
+                        "INSERT INTO {table} VALUES ({}, {})",
+                        number + 1,
+                        literal(piece)
+                    )
+                    .as_bytes(),
+                )
                 .await?;
         }
         session
@@ -171,12 +189,19 @@ impl Journal {
     }
 }
 
+/// Whether this is the name of a run's incoming.
+pub(super) fn is_of_a_run(schema: &str) -> bool {
+    schema.rsplit_once("_incoming_").is_some_and(|(_, digits)| {
+        digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 /// A text in pieces of bounded size.
-fn pieces(text: &str) -> Vec<&str> {
+fn pieces(text: &str, size: usize) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let mut end = rest.len().min(PIECE);
+        let mut end = rest.len().min(size);
         while !rest.is_char_boundary(end) {
             end -= 1;
         }
@@ -194,7 +219,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_letters_and_nothing_of_it_is_lost() {
         let text = "aé€😀".repeat(PIECE / 5);
-        let cut = pieces(&text);
+        let cut = pieces(&text, PIECE);
         assert!(cut.len() > 1 && cut.iter().all(|piece| piece.len() <= PIECE));
         assert_eq!(cut.concat(), text);
     }

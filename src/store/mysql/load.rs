@@ -4,8 +4,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 
-use super::connection::{Answer, Done, Session};
-use super::messages;
+use super::connection::{Answer, Session};
+use super::doubts::{self, ErrorValues};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Chunks, Lot};
 
@@ -16,18 +16,26 @@ const STATEMENT: usize = 512 * 1024;
 const ROOM: usize = 8 * STATEMENT;
 
 /// Sends a part's rows as LOAD DATA LOCAL's file; returns how many the server took.
-pub(super) async fn load(session: &mut Session, sql: &str, mut chunks: Chunks) -> Result<u64> {
+pub(super) async fn load(
+    session: &mut Session,
+    sql: &str,
+    mut errors: ErrorValues,
+    mut chunks: Chunks,
+) -> Result<u64> {
     session.ask(sql).await?;
     match session.answer().await? {
         Answer::Data => {}
         Answer::Done(_) | Answer::Columns(_) => return Err(session.unexpected()),
     }
+    // A server with very small packets takes no chunk in one.
+    let longest = (session.packet() / 2).max(1);
     while let Some(chunk) = chunks.next().await {
         // An error leaves the session in the middle of the statement: it is closed, and the server takes nothing.
         let chunk = chunk?;
-        // An empty packet would be the end.
-        if !chunk.data.is_empty() {
-            session.link.send_packet(&chunk.data).await?;
+        errors.take(&chunk.data);
+        // An empty packet would be the end; one that is longer than the server takes, that of the connection.
+        for piece in chunk.data.chunks(longest) {
+            session.link.send_packet(piece).await?;
         }
     }
     session.link.send_packet(&[]).await?;
@@ -35,54 +43,12 @@ pub(super) async fn load(session: &mut Session, sql: &str, mut chunks: Chunks) -
         return Err(session.unexpected());
     };
     session.ended();
-    doubts(session, done, &[TRUNCATED]).await?;
+    doubts::settle(session, done, errors.found).await?;
     Ok(done.rows)
 }
 
-/// An ENUM's error value, '' with the number 0, is taken as it was, and told.
-pub(super) const TRUNCATED: u64 = 1265;
-
-/// What the server had to change in a value, or left out, is an error: a row is what it was, or there is no copy. But for
-/// warnings of these numbers.
-pub(super) async fn doubts(session: &mut Session, done: Done, known: &[u64]) -> Result<()> {
-    if done.warnings == 0 {
-        return Ok(());
-    }
-    let names = session.names();
-    let rows = session.query("SHOW WARNINGS LIMIT 65535").await?;
-    let mut worst = None;
-    for row in &rows {
-        let (level, code, text) = (row.text(0)?, row.number(1)?, row.text(2)?);
-        if level != "Note" && !known.contains(&code) {
-            worst = Some((code, text));
-            break;
-        }
-    }
-    let Some((code, text)) = worst else {
-        if rows.is_empty() {
-            return Err(Error::new(
-                Kind::Verify,
-                format!(
-                    "the target warned {} times of the rows and does not say why",
-                    done.warnings
-                ),
-            ));
-        }
-        return Ok(());
-    };
-    let number = u16::try_from(code).unwrap_or_default();
-    let told = messages::told(number, &text, &names)
-        .or_else(|| messages::symbol(number).map(str::to_owned))
-        .unwrap_or_else(|| "a value was not taken".to_owned());
-    Err(Error::new(
-        Kind::Verify,
-        format!(
-            "the target could not take the rows as they are: {told} (warning {code}, one of {})",
-            done.warnings
-        ),
-    )
-    .hint("compare both servers' versions and settings; nothing was published"))
-}
+/// A statement of rows, and how many of an ENUM's error values are in it.
+type Statement = (Bytes, u64);
 
 /// Makes INSERT statements of lines.
 pub(super) struct Inserts {
@@ -90,8 +56,12 @@ pub(super) struct Inserts {
     prefix: String,
     /// Fields that are no binary strings.
     texts: Vec<bool>,
+    /// What stands for an ENUM's error value in each field.
+    marks: Vec<Option<Vec<u8>>>,
     /// The statement that is being made; empty: none.
     pub(super) statement: BytesMut,
+    /// Error values in it.
+    errors: u64,
     /// A line that has not ended.
     pending: BytesMut,
     /// When a statement is long enough.
@@ -102,19 +72,26 @@ pub(super) struct Inserts {
 
 impl Inserts {
     /// `packet`: what the server takes at a time (max_allowed_packet).
-    pub(super) fn new(prefix: String, texts: Vec<bool>, packet: usize) -> Self {
+    pub(super) fn new(
+        prefix: String,
+        texts: Vec<bool>,
+        marks: Vec<Option<Vec<u8>>>,
+        packet: usize,
+    ) -> Self {
         Self {
             enough: STATEMENT.min(packet / 4),
             packet,
             prefix,
             texts,
+            marks,
             statement: BytesMut::new(),
+            errors: 0,
             pending: BytesMut::new(),
         }
     }
 
     /// Takes lines; a statement that has become long enough is in the answer.
-    pub(super) fn take(&mut self, mut data: &[u8]) -> Vec<Bytes> {
+    pub(super) fn take(&mut self, mut data: &[u8]) -> Vec<Statement> {
         let mut ready = Vec::new();
         while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&data[..end], &data[end + 1..]);
@@ -151,9 +128,10 @@ impl Inserts {
     }
 
     /// The statement that has been begun.
-    pub(super) fn end(&mut self) -> Option<Bytes> {
+    pub(super) fn end(&mut self) -> Option<Statement> {
         let statement = std::mem::take(&mut self.statement);
-        (!statement.is_empty()).then(|| statement.freeze())
+        let errors = std::mem::take(&mut self.errors);
+        (!statement.is_empty()).then(|| (statement.freeze(), errors))
     }
 
     fn row(&mut self, line: &[u8]) {
@@ -175,6 +153,11 @@ impl Inserts {
             if field == b"\\N" {
                 out.put_slice(b"NULL");
                 continue;
+            }
+            if let Some(Some(mark)) = self.marks.get(place)
+                && field == mark
+            {
+                self.errors += 1;
             }
             out.put_slice(if *text { b"'" } else { b"_binary'" });
             // The escapes of LOAD DATA mean the same in a string.
@@ -201,12 +184,12 @@ pub(super) async fn insert(
     let written = async {
         while let Some(chunk) = chunks.next().await {
             for statement in inserts.take(&chunk?.data) {
-                inserts.check_length(&statement)?;
+                inserts.check_length(&statement.0)?;
                 rows += statement_of_rows(session, &statement).await?;
             }
         }
         if let Some(statement) = inserts.end() {
-            inserts.check_length(&statement)?;
+            inserts.check_length(&statement.0)?;
             rows += statement_of_rows(session, &statement).await?;
         }
         session.run("COMMIT").await
@@ -220,10 +203,10 @@ pub(super) async fn insert(
     Ok(rows)
 }
 
-async fn statement_of_rows(session: &mut Session, statement: &[u8]) -> Result<u64> {
-    let done = session.execute_bytes(statement).await?;
+async fn statement_of_rows(session: &mut Session, statement: &Statement) -> Result<u64> {
+    let done = session.execute_bytes(&statement.0).await?;
     let done = done.last().copied().ok_or_else(|| session.unexpected())?;
-    doubts(session, done, &[TRUNCATED]).await?;
+    doubts::settle(session, done, statement.1).await?;
     Ok(done.rows)
 }
 
@@ -243,7 +226,7 @@ pub(super) async fn insert_lot(
         while let Some(chunk) = lot.next().await {
             let chunk = chunk?;
             if at < inserts.len() {
-                for statement in inserts[at].take(&chunk.data) {
+                for (statement, _) in inserts[at].take(&chunk.data) {
                     packet
                         .add(session, &mut taken, at, &inserts[at], &statement)
                         .await?;
@@ -257,7 +240,7 @@ pub(super) async fn insert_lot(
             }
             for (place, _, _) in &chunk.ended {
                 at = *place;
-                if let Some(statement) = inserts[at].end() {
+                if let Some((statement, _)) = inserts[at].end() {
                     packet
                         .add(session, &mut taken, at, &inserts[at], &statement)
                         .await?;
@@ -349,34 +332,65 @@ mod tests {
             let mut inserts = Inserts::new(
                 "INSERT INTO t VALUES ".to_owned(),
                 vec![false, false, true],
+                vec![None, Some(b"\\\\N".to_vec()), None],
                 1 << 24,
             );
             for piece in lines.chunks(size) {
                 assert!(inserts.take(piece).is_empty());
             }
-            let statement = inserts.end().expect("a statement");
+            let (statement, errors) = inserts.end().expect("a statement");
             assert_eq!(std::str::from_utf8(&statement).expect("text"), expected);
+            assert_eq!(errors, 0);
             assert!(inserts.end().is_none());
         }
     }
 
     #[test]
     fn a_table_without_columns_to_copy_gets_its_rows() {
-        let mut inserts = Inserts::new("INSERT INTO t () VALUES ".to_owned(), Vec::new(), 1 << 24);
+        let mut inserts = Inserts::new(
+            "INSERT INTO t () VALUES ".to_owned(),
+            Vec::new(),
+            Vec::new(),
+            1 << 24,
+        );
         inserts.take(b"\\N\n\\N\n");
         assert_eq!(
-            &inserts.end().expect("a statement")[..],
+            &inserts.end().expect("a statement").0[..],
             b"INSERT INTO t () VALUES (),()"
         );
     }
 
     #[test]
+    fn error_values_are_counted_by_statement() {
+        let mut inserts = Inserts::new(
+            "INSERT INTO t VALUES ".to_owned(),
+            vec![false, false],
+            vec![Some(Vec::new()), None],
+            1 << 24,
+        );
+        assert!(inserts.take(b"\t\n\\N\t\na\t\n\tb\n").is_empty());
+        assert_eq!(inserts.end().expect("a statement").1, 2);
+        assert!(inserts.take(b"a\tb\n").is_empty());
+        assert_eq!(inserts.end().expect("a statement").1, 0);
+    }
+
+    #[test]
     fn statements_are_cut_by_bytes() {
-        let mut inserts = Inserts::new("INSERT INTO t VALUES ".to_owned(), vec![false], 1 << 24);
+        let mut inserts = Inserts::new(
+            "INSERT INTO t VALUES ".to_owned(),
+            vec![false],
+            vec![None],
+            1 << 24,
+        );
         let line = [&vec![b'x'; 100_000][..], b"\n"].concat();
         let ready: usize = (0..20).map(|_| inserts.take(&line).len()).sum();
         assert_eq!(ready, 3);
-        let mut inserts = Inserts::new("INSERT INTO t VALUES ".to_owned(), vec![false], 800_000);
+        let mut inserts = Inserts::new(
+            "INSERT INTO t VALUES ".to_owned(),
+            vec![false],
+            vec![None],
+            800_000,
+        );
         let ready: usize = (0..20).map(|_| inserts.take(&line).len()).sum();
         assert_eq!(ready, 10);
     }

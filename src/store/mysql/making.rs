@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::charsets;
 use super::connection::Session;
 use super::lexer::{self, Dialect, Shape, Token};
-use super::names::{literal, quoted};
-use super::objects::{Making, Object, RESTORE};
+use super::names::{literal, quoted, within};
+use super::objects::{Making, Object};
 use crate::error::Result;
 
 /// Makes all of these in `making.to`, where their tables are. Returns the broken views that could not be made; any other
@@ -16,11 +17,26 @@ pub(super) async fn make(
     making: &Making<'_>,
 ) -> Result<Vec<Object>> {
     session.run(&format!("USE {}", quoted(making.to))).await?;
+    let mut default = charsets::Default::of(session, making.to, None).await?;
+    let left = make_all(session, objects, making, &mut default).await?;
+    default.be(session, None).await?;
+    Ok(left)
+}
+
+async fn make_all(
+    session: &mut Session,
+    objects: &[Object],
+    making: &Making<'_>,
+    default: &mut charsets::Default<'_>,
+) -> Result<Vec<Object>> {
     let mut waiting: Vec<&Object> = objects.iter().collect();
     // The order is by what can be told from names; whatever it got wrong is tried again while anything moves.
     loop {
         let mut failed = Vec::new();
         for object in &waiting {
+            default
+                .be(session, object.database_collation.as_deref())
+                .await?;
             if let Err(error) = make_one(session, object, making).await {
                 if !session.is_usable() {
                     return Err(error.within(object.label()));
@@ -56,7 +72,7 @@ async fn settle(
             tracing::warn!(
                 view = object.name,
                 error = %error,
-                "a view that is broken on the source cannot be made, and is left out"
+                "a view that is broken on the source, and whose tables are there, cannot be made over stand-ins; it is tried again before they become live"
             );
             left.push(object.clone());
         }
@@ -65,15 +81,14 @@ async fn settle(
 }
 
 async fn make_one(session: &mut Session, object: &Object, making: &Making<'_>) -> Result<()> {
-    for statement in object.statements(making)? {
-        if let Err(error) = session.run(&statement).await {
-            if session.is_usable() {
-                session.run(RESTORE).await?;
-            }
-            return Err(error);
-        }
+    let [settings, text, restore] = object.statements(making)?;
+    let text = charsets::encoded(session, &text, &object.charset_client).await?;
+    session.run(&settings).await?;
+    let made = session.execute_bytes(&text).await;
+    if session.is_usable() {
+        session.run(&restore).await?;
     }
-    Ok(())
+    made.map(drop)
 }
 
 /// What a view's text mentions.
@@ -94,6 +109,28 @@ async fn make_broken(session: &mut Session, object: &Object, making: &Making<'_>
     let made = make_one(session, object, making).await;
     undo.run(session).await?;
     made
+}
+
+/// What stand-ins are known by, wherever a killed run left them.
+const STAND_IN: &str = "envsyncd: stand-in";
+
+/// Removes what stands in for something in a schema, if a killed run left it there.
+pub(super) async fn remove_stand_ins(session: &mut Session, schema: &str) -> Result<()> {
+    let name = literal(schema);
+    let rows = session
+        .query(&format!(
+            "SELECT 'TABLE', TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {name} AND TABLE_COMMENT = '{STAND_IN}' \
+             UNION ALL SELECT 'VIEW', TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {name} AND COLUMN_NAME = '{STAND_IN}' \
+             UNION ALL SELECT 'FUNCTION', ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {name} AND ROUTINE_COMMENT = '{STAND_IN}'"
+        ))
+        .await?;
+    for row in rows {
+        let name = within(schema, &row.text(1)?);
+        session
+            .run(&format!("DROP {} IF EXISTS {name}", row.text(0)?))
+            .await?;
+    }
+    Ok(())
 }
 
 /// What stands in for what a view mentions.
@@ -161,9 +198,9 @@ async fn make_stand_ins(
         let (name, columns) = (quoted(table), columns.join(", "));
         session
             .run(&if is_view {
-                format!("CREATE VIEW {name} AS SELECT {columns}")
+                format!("CREATE VIEW {name} AS SELECT {columns}, '{STAND_IN}' AS `{STAND_IN}`")
             } else {
-                format!("CREATE TABLE {name} ({columns})")
+                format!("CREATE TABLE {name} ({columns}) COMMENT = '{STAND_IN}'")
             })
             .await?;
         let kind = if is_view { "VIEW" } else { "TABLE" };
@@ -176,7 +213,7 @@ async fn make_stand_ins(
         let arguments: Vec<String> = (0..*arguments).map(|at| format!("a{at} INT")).collect();
         session
             .run(&format!(
-                "CREATE FUNCTION {}({}) RETURNS INT DETERMINISTIC RETURN 1",
+                "CREATE FUNCTION {}({}) RETURNS INT DETERMINISTIC COMMENT '{STAND_IN}' RETURN 1",
                 quoted(function),
                 arguments.join(", ")
             ))

@@ -7,23 +7,33 @@ mod auth;
 mod by_hand;
 mod carry;
 mod catalogue;
+mod census;
+mod charsets;
 mod complete;
+mod confirm;
 mod connection;
 mod ddl;
 mod definitions;
+mod derive;
+mod doubts;
 pub(super) mod dump;
 mod engines;
 mod errors;
+mod executing;
 mod fitness;
 mod grants;
+mod holders;
 mod incoming;
 mod journal;
+mod json;
 mod known;
+mod letters;
 mod lexer;
 mod lines;
 mod load;
 mod lock;
 mod making;
+mod mark;
 mod messages;
 mod names;
 mod objects;
@@ -31,8 +41,11 @@ mod piece;
 mod point;
 mod pool;
 pub(super) mod portable;
+mod primary;
 mod publish;
+mod quiet;
 mod reading;
+mod references;
 mod rewrite;
 mod rights;
 mod rows;
@@ -41,8 +54,10 @@ mod schemas;
 mod script;
 mod select;
 mod sequences;
+mod settings;
 mod source;
 mod split;
+mod summing;
 mod swap;
 mod target;
 mod version;
@@ -55,10 +70,9 @@ use tokio::sync::Mutex;
 
 use self::address::Address;
 use self::connection::Session;
-use self::definitions::Table;
 use self::names::literal;
 use self::version::Flavour;
-use super::{Checksum, Context, Part, Unable};
+use super::{Context, Part, Unable};
 use crate::config::job::{Endpoint, Publish, Task};
 use crate::error::{Error, Result};
 use crate::policy::Identity;
@@ -152,19 +166,6 @@ async fn identity(session: &mut Session, database: &str) -> Result<Identity> {
     Ok(Identity {
         thing: row.maybe(1)?.map(|_| format!("{server}/{name}")),
         place: format!("mysql {server}/{name}"),
-    })
-}
-
-async fn checksum(session: &mut Session, table: &Table, part: &Part) -> Result<Checksum> {
-    let flavour = session.version().flavour;
-    let within = |error: Error| error.within(format!("checksum of {}", table.name));
-    let row = session
-        .query_one(&select::checksum(table, part, flavour))
-        .await
-        .map_err(within)?;
-    Ok(Checksum {
-        rows: row.number(0)?,
-        sum: row.text(1)?,
     })
 }
 

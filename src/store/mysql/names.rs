@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::store::Claim;
+
 /// An identifier as statements write it.
 pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -36,15 +38,34 @@ pub(super) struct Names {
     pub(super) discarded: String,
     /// A dump that is restored to be copied from.
     pub(super) staging: String,
+    /// What says of all but live that this run made it.
+    pub(super) mark: String,
+}
+
+/// How every mark begins.
+pub(super) const SIGN: &str = "envsyncd: ";
+
+/// What says of things that a run makes who made them, when, and for what.
+fn mark(claim: &Claim, live: &str) -> String {
+    let short = |text: &str| text.chars().take(128).collect::<String>();
+    format!(
+        "{SIGN}job {}, run {}, on {}, at {}, for {live}",
+        short(&claim.job),
+        short(&claim.run),
+        short(&claim.host),
+        chrono::Utc::now().format("%Y-%m-%dT%H:%M:%SZ")
+    )
 }
 
 /// Servers refuse longer names; they count characters ("Identifier Names", MariaDB's manual).
 const LONGEST: usize = 64;
 
 impl Names {
-    /// The names for `live`, as the server spells it, in the run that ends with these 12 digits.
-    pub(super) fn new(live: &str, run: &str) -> Self {
+    /// The names for `live`, as the server spells it, in a run.
+    pub(super) fn new(live: &str, claim: &Claim) -> Self {
+        let run = claim.short();
         Self {
+            mark: mark(claim, live),
             live: live.to_owned(),
             incoming: beside(live, &format!("_incoming_{run}")),
             previous: beside(live, "_previous"),
@@ -58,6 +79,11 @@ impl Names {
         ["_incoming_", "_discarded_", "_staging_"]
             .iter()
             .any(|middle| self.leftover(schema, middle))
+    }
+
+    /// Whether a schema is live, or what this target has or had beside it.
+    pub(super) fn is_own(&self, schema: &str) -> bool {
+        [&self.live, &self.previous].contains(&&schema.to_owned()) || self.is_leftover(schema)
     }
 
     /// Whether a schema is another run's staging: a dump that was restored.
@@ -102,9 +128,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn named(live: &str) -> Names {
+        let claim = Claim {
+            job: "nightly".to_owned(),
+            run: "01990000-0000-7000-8000-0123456789ab".to_owned(),
+            host: "db1".to_owned(),
+        };
+        Names::new(live, &claim)
+    }
+
     #[test]
     fn another_targets_schemas_are_no_leftovers() {
-        let names = Names::new("app", "0123456789ab");
+        let names = named("app");
         assert!(names.is_leftover("app_incoming_aaaaaaaaaaaa"));
         assert!(names.is_leftover("app_discarded_aaaaaaaaaaaa"));
         assert!(names.is_leftover("app_staging_aaaaaaaaaaaa"));
@@ -121,6 +156,20 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_says_who_when_and_for_what() {
+        let mark = named("app").mark;
+        for part in [
+            SIGN,
+            "job nightly,",
+            "run 01990000-",
+            "on db1,",
+            "Z, for app",
+        ] {
+            assert!(mark.contains(part), "{mark}");
+        }
+    }
+
+    #[test]
     fn a_text_is_one_literal_whatever_is_in_it() {
         assert_eq!(literal("it's \\ \0"), "'it''s \\\\ \\0'");
         assert_eq!(quoted("a`b"), "`a``b`");
@@ -129,13 +178,13 @@ mod tests {
     proptest! {
         #[test]
         fn names_are_different_and_short_enough(live in "[a-zé\" .%]{1,64}", other in "[a-zé\" .%]{1,64}") {
-            let mine = Names::new(&live, "0123456789ab");
+            let mine = named(&live);
             for name in [&mine.incoming, &mine.previous, &mine.discarded, &mine.staging] {
                 prop_assert!(name.chars().count() <= LONGEST);
             }
             prop_assert!([&mine.incoming, &mine.discarded, &mine.staging].iter().all(|name| mine.is_leftover(name)));
             if live != other {
-                prop_assert_ne!(mine.incoming, Names::new(&other, "0123456789ab").incoming);
+                prop_assert_ne!(mine.incoming, named(&other).incoming);
             }
         }
     }

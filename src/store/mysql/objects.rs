@@ -16,6 +16,8 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ObjectKind {
+    /// Code of another language that routines use (MySQL 9.2).
+    Library,
     /// A package's declaration (MariaDB).
     Package,
     /// A package's code.
@@ -36,6 +38,7 @@ impl ObjectKind {
     /// As statements spell it.
     pub(super) fn keyword(self) -> &'static str {
         match self {
+            Self::Library => "LIBRARY",
             Self::Package => "PACKAGE",
             Self::PackageBody => "PACKAGE BODY",
             Self::Function => "FUNCTION",
@@ -65,6 +68,9 @@ pub(super) struct Object {
     pub(super) sql_mode: String,
     pub(super) charset_client: String,
     pub(super) collation_connection: String,
+    /// The schema's default when it was made; empty: a view, which has none. `None`: an archive that does not say.
+    #[serde(default)]
+    pub(super) database_collation: Option<String>,
     /// `user@host`, or a role.
     pub(super) definer: String,
     /// Of an event: whether it runs.
@@ -106,8 +112,8 @@ impl Object {
         Dialect::of(&self.sql_mode)
     }
 
-    /// The character set in which the statement is sent. The original one, unless the text has letters that would have to
-    /// be sent in it: ours is Unicode. What the object does is the same, since literals are of the connection's collation.
+    /// The character set in which a text that is Unicode can be sent. The original one, unless the text has letters. What
+    /// the object does is the same, since literals are of the connection's collation.
     pub(super) fn client(&self) -> &str {
         if self.definition.is_ascii() || self.charset_client.starts_with("utf8") {
             &self.charset_client
@@ -127,10 +133,13 @@ impl Object {
             Definer::Map => rewrite::without_definer(&self.definition, self.dialect()),
             Definer::Keep => self.definition.clone(),
         };
-        if making.from == making.to {
+        if making.from == making.to || self.kind == ObjectKind::Library {
             return Ok(text);
         }
-        rewrite::to_schema(&text, self.dialect(), from, making.to).map_err(|place| {
+        // Of another language's code nothing is understood.
+        let (text, body) = rewrite::foreign_body(&text, self.dialect());
+        let moved = rewrite::to_schema(text, self.dialect(), from, making.to);
+        moved.map(|text| text + body).map_err(|place| {
             Error::new(
                 Kind::Verify,
                 format!(
@@ -144,17 +153,17 @@ impl Object {
     }
 
     /// Makes it: to be run in this order in a session that is in the schema `to`. The last one is [`RESTORE`].
-    pub(super) fn statements(&self, making: &Making<'_>) -> Result<Vec<String>> {
+    pub(super) fn statements(&self, making: &Making<'_>) -> Result<[String; 3]> {
         let mut text = self.rewritten(making)?;
         if self.kind == ObjectKind::Event && making.events == Events::Disabled {
             text = disabled(&text, self.dialect());
         }
-        let [settings, restore] = self.settings();
-        Ok(vec![settings, text, restore])
+        let [settings, restore] = self.settings(&self.charset_client);
+        Ok([settings, text, restore])
     }
 
-    /// What has to be run before its definition, and after it.
-    pub(super) fn settings(&self) -> [String; 2] {
+    /// What has to be run before its definition, which is sent in the character set `client`, and after it.
+    pub(super) fn settings(&self, client: &str) -> [String; 2] {
         let mut more = String::new();
         if self.kind == ObjectKind::Event {
             if let Some(zone) = &self.time_zone {
@@ -171,7 +180,7 @@ impl Object {
                  @envsyncd_collation = @@SESSION.collation_connection, @envsyncd_zone = @@SESSION.time_zone, \
                  SESSION sql_mode = {}, character_set_client = {}, collation_connection = {}{more}",
                 literal(&self.sql_mode),
-                self.client(),
+                client,
                 self.collation_connection
             ),
             RESTORE.to_owned(),
@@ -181,26 +190,48 @@ impl Object {
 
 /// Puts DISABLE where the server printed an event's status.
 pub(super) fn disabled(sql: &str, dialect: Dialect) -> String {
+    with_status(sql, dialect, "DISABLE")
+}
+
+/// Puts these words where the server printed an event's status.
+pub(super) fn with_status(sql: &str, dialect: Dialect, words: &str) -> String {
     let tokens = lexer::tokens(sql, dialect);
-    let status = tokens
-        .iter()
-        .take_while(|token| !token.is("DO"))
-        .position(|token| token.is("ENABLE") || token.is("DISABLE"));
-    let Some(start) = status else {
+    let Some((start, end)) = status_range(&tokens) else {
         return sql.to_owned();
     };
-    // DISABLE ON SLAVE, DISABLE ON REPLICA
-    let on = lexer::solid(&tokens, start + 1).filter(|(_, token)| token.is("ON"));
-    let end = on
-        .and_then(|(at, _)| lexer::solid(&tokens, at + 1))
-        .map_or(start, |(at, _)| at);
     let text =
         |tokens: &[lexer::Token<'_>]| tokens.iter().map(|token| token.text).collect::<String>();
     format!(
-        "{}DISABLE{}",
+        "{}{words}{}",
         text(&tokens[..start]),
         text(&tokens[end + 1..])
     )
+}
+
+/// An event's status as the server printed it: `ENABLE`, `DISABLE`, `DISABLE ON SLAVE`.
+pub(super) fn status(sql: &str, dialect: Dialect) -> Option<String> {
+    let tokens = lexer::tokens(sql, dialect);
+    let (start, end) = status_range(&tokens)?;
+    let words: Vec<String> = tokens[start..=end]
+        .iter()
+        .filter(|token| token.shape != lexer::Shape::Blank)
+        .map(|token| token.text.to_ascii_uppercase())
+        .collect();
+    Some(words.join(" "))
+}
+
+/// Where it stands: the first word's place and the last one's.
+fn status_range(tokens: &[lexer::Token<'_>]) -> Option<(usize, usize)> {
+    let start = tokens
+        .iter()
+        .take_while(|token| !token.is("DO"))
+        .position(|token| token.is("ENABLE") || token.is("DISABLE"))?;
+    // DISABLE ON SLAVE, DISABLE ON REPLICA
+    let on = lexer::solid(tokens, start + 1).filter(|(_, token)| token.is("ON"));
+    let end = on
+        .and_then(|(at, _)| lexer::solid(tokens, at + 1))
+        .map_or(start, |(at, _)| at);
+    Some((start, end))
 }
 
 /// Whether an event has an end, or happens once.
@@ -289,9 +320,16 @@ pub(super) async fn read(session: &mut Session, schema: &str) -> Result<Vec<Obje
         .number(0)?
         != 0;
     let name = literal(schema);
+    let libraries = if session.version().is_mysql(9, 2) {
+        format!(
+            "SELECT 'LIBRARY', LIBRARY_NAME, NULL, '', '', '' FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {name} UNION ALL "
+        )
+    } else {
+        String::new()
+    };
     let rows = session
         .query(&format!(
-            "SELECT 'VIEW', TABLE_NAME, NULL, DEFINER, '', '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {name} \
+            "{libraries}SELECT 'VIEW', TABLE_NAME, NULL, DEFINER, '', '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {name} \
              UNION ALL SELECT ROUTINE_TYPE, ROUTINE_NAME, NULL, DEFINER, '', '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {name} \
              UNION ALL SELECT 'TRIGGER', TRIGGER_NAME, EVENT_OBJECT_TABLE, DEFINER, ACTION_ORDER, '' FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {name} \
              UNION ALL SELECT 'EVENT', EVENT_NAME, NULL, DEFINER, '', STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {name}"
@@ -307,6 +345,7 @@ pub(super) async fn read(session: &mut Session, schema: &str) -> Result<Vec<Obje
             "PACKAGE BODY" => ObjectKind::PackageBody,
             "TRIGGER" => ObjectKind::Trigger,
             "EVENT" => ObjectKind::Event,
+            "LIBRARY" => ObjectKind::Library,
             // MySQL's loadable code in other languages, and whatever comes.
             other => {
                 return Err(Error::new(
@@ -323,6 +362,7 @@ pub(super) async fn read(session: &mut Session, schema: &str) -> Result<Vec<Obje
             sql_mode: String::new(),
             charset_client: String::new(),
             collation_connection: String::new(),
+            database_collation: None,
             definer: row.maybe(3)?.unwrap_or_default(),
             enabled: row.maybe(5)?.is_some_and(|status| status == "ENABLED"),
             order: row
@@ -356,7 +396,10 @@ async fn show(session: &mut Session, object: &mut Object) -> Result<()> {
         ObjectKind::Event => (Some(1), 3, 4),
         _ => (Some(1), 2, 3),
     };
-    object.definition = row.maybe(text)?.ok_or_else(|| hidden(session, object))?;
+    if row.bytes(text).is_none() {
+        return Err(hidden(session, object));
+    }
+    object.definition = row.definition(text)?;
     if let Some(mode) = mode {
         object.sql_mode = row.text(mode)?;
     }
@@ -369,8 +412,18 @@ async fn show(session: &mut Session, object: &mut Object) -> Result<()> {
             .collect::<Vec<_>>()
             .join(",");
     }
+    if object.kind == ObjectKind::Library {
+        // It has none of its own: its text is what it is.
+        object.charset_client = "utf8mb4".to_owned();
+        object.collation_connection = "utf8mb4_bin".to_owned();
+        return Ok(());
+    }
     object.charset_client = row.text(client)?;
     object.collation_connection = row.text(client + 1)?;
+    object.database_collation = Some(match object.kind {
+        ObjectKind::View => String::new(),
+        _ => row.maybe(client + 2)?.unwrap_or_default(),
+    });
     match object.kind {
         ObjectKind::Event => object.time_zone = row.maybe(2)?,
         ObjectKind::View => {

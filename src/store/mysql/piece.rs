@@ -1,9 +1,10 @@
 //! What follows the tables when they change places: views, routines, triggers and events, as live is to have them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::charsets;
 use super::connection::Session;
 use super::lexer::{self, Dialect};
 use super::names::{quoted, within};
@@ -28,6 +29,12 @@ pub(super) struct Piece {
     text: String,
     /// The same without its definer, for a user who may not name another one than himself.
     plain: String,
+    /// The character set in which both are sent; `None`: ours.
+    #[serde(default)]
+    client: Option<String>,
+    /// The schema's default collation when it was made.
+    #[serde(default)]
+    pub(super) database_collation: Option<String>,
     /// A view of what is not there.
     pub(super) broken: bool,
 }
@@ -40,14 +47,10 @@ impl Piece {
             definer,
             events: Events::Keep,
         };
-        let statements = object.statements(&making(Definer::Keep))?;
-        let [settings, text, _] = <[String; 3]>::try_from(statements).map_err(|_| {
-            Error::new(
-                Kind::Internal,
-                format!("{} is not made in one statement", object.label()),
-            )
-        })?;
+        let [settings, text, _] = object.statements(&making(Definer::Keep))?;
         Ok(Self {
+            client: Some(object.charset_client.clone()),
+            database_collation: object.database_collation.clone(),
             kind: object.kind.keyword().to_owned(),
             name: object.name.clone(),
             table: object.table.clone(),
@@ -57,6 +60,35 @@ impl Piece {
             plain: object.rewritten(&making(Definer::Map))?,
             broken: object.broken,
         })
+    }
+
+    /// A view that the source has, where it was never made in incoming.
+    pub(super) fn of_source(
+        object: &Object,
+        from: &str,
+        to: &str,
+        definer: Definer,
+    ) -> Result<Self> {
+        let mut piece = Self::new(object, from, to)?;
+        if definer == Definer::Map {
+            piece.text.clone_from(&piece.plain);
+        }
+        Ok(piece)
+    }
+
+    /// Whether both are the same broken view, whoever its definer is.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.is_same(other)
+            && self.broken
+            && self.plain == other.plain
+            && self.settings == other.settings
+    }
+
+    /// Whether a trigger's table is written without quotes.
+    pub(super) fn names_table_plainly(&self) -> bool {
+        let tokens = lexer::tokens(&self.text, Dialect::of(&self.sql_mode));
+        table_of(&tokens)
+            .is_some_and(|(start, end)| start == end && tokens[start].shape == lexer::Shape::Word)
     }
 
     pub(super) fn is_trigger(&self) -> bool {
@@ -107,8 +139,7 @@ impl Piece {
                 None => Ok(text.to_owned()),
             }
         };
-        session.run(&self.settings).await?;
-        let mut made = session.run(&dress(&self.text)?).await;
+        let mut made = self.send(session, &dress(&self.text)?).await;
         if let Err(error) = &made
             && errors::code(error) == Some(1227)
             && self.plain != self.text
@@ -117,18 +148,11 @@ impl Piece {
                 object = self.label(),
                 "its definer is another user than the target's, who may not say so: it runs as the target's user now"
             );
-            made = session.run(&dress(&self.plain)?).await;
+            made = self.send(session, &dress(&self.plain)?).await;
         }
         if made.is_err() && self.broken && session.is_usable() {
-            session.run(RESTORE).await?;
-            let undo = making::stand_in(session, &self.text, live).await?;
-            session.run(&self.settings).await?;
-            made = session.run(&dress(&self.text)?).await;
-            session.run(RESTORE).await?;
-            undo.run(session).await?;
-            session.run(&self.settings).await?;
+            made = self.over_stand_ins(session, live).await;
         }
-        let restored = session.run(RESTORE).await;
         if let Err(error) = &made
             && self.broken
             && session.is_usable()
@@ -138,27 +162,57 @@ impl Piece {
                 error = %error,
                 "a view that was broken before cannot be made, and is left out"
             );
-            return restored.map(drop);
+            return Ok(());
         }
-        made.map_err(|error| error.within(self.label()))?;
-        restored.map(drop)
+        made.map_err(|error| error.within(self.label()))
+    }
+
+    /// Makes a broken view, with stand-ins for that moment. The session is in live.
+    pub(super) async fn over_stand_ins(&self, session: &mut Session, live: &str) -> Result<()> {
+        let text = or_replace(&self.text, Dialect::of(&self.sql_mode));
+        let undo = making::stand_in(session, &self.text, live).await?;
+        let made = self.send(session, &text).await;
+        undo.run(session).await?;
+        made
+    }
+
+    /// Sends a text as it was sent when the object was made.
+    async fn send(&self, session: &mut Session, text: &str) -> Result<()> {
+        let client = self.client.as_deref().unwrap_or("utf8mb4");
+        let text = charsets::encoded(session, text, client).await?;
+        session.run(&self.settings).await?;
+        let made = session.execute_bytes(&text).await;
+        if session.is_usable() {
+            session.run(RESTORE).await?;
+        }
+        made.map(drop)
     }
 }
 
 /// All of a schema, as live has it or is to have it, in an order in which it can be made. `running`: events that are not
-/// to stay disabled.
+/// to stay disabled, each with its status.
 pub(super) async fn read(
     session: &mut Session,
     schema: &str,
     live: &str,
-    running: &BTreeSet<String>,
+    running: &BTreeMap<String, String>,
 ) -> Result<Vec<Piece>> {
+    let version = session.version().clone();
     objects::read(session, schema)
         .await?
         .into_iter()
         .map(|mut object| {
-            if object.kind == ObjectKind::Event && running.contains(&object.name) {
-                object.definition = enabled(&object.definition, Dialect::of(&object.sql_mode));
+            if object.kind == ObjectKind::Event
+                && let Some(status) = running.get(&object.name)
+            {
+                let dialect = Dialect::of(&object.sql_mode);
+                // MySQL's new word, which MariaDB and older ones do not know.
+                let status = if version.is_mysql(8, 2) {
+                    status.clone()
+                } else {
+                    status.replace("REPLICA", "SLAVE")
+                };
+                object.definition = objects::with_status(&object.definition, dialect, &status);
             }
             Piece::new(&object, schema, live)
         })
@@ -167,19 +221,6 @@ pub(super) async fn read(
 
 fn join(tokens: &[lexer::Token<'_>]) -> String {
     tokens.iter().map(|token| token.text).collect()
-}
-
-/// Puts ENABLE where an event's status is.
-pub(super) fn enabled(sql: &str, dialect: Dialect) -> String {
-    let tokens = lexer::tokens(sql, dialect);
-    let status = tokens
-        .iter()
-        .take_while(|token| !token.is("DO"))
-        .position(|token| token.is("DISABLE"));
-    match status {
-        Some(at) => format!("{}ENABLE{}", join(&tokens[..at]), join(&tokens[at + 1..])),
-        None => sql.to_owned(),
-    }
 }
 
 fn or_replace(sql: &str, dialect: Dialect) -> String {
@@ -194,22 +235,23 @@ fn or_replace(sql: &str, dialect: Dialect) -> String {
     }
 }
 
+/// Where a trigger's table stands: its name's first token and its last.
+fn table_of(tokens: &[lexer::Token<'_>]) -> Option<(usize, usize)> {
+    let trigger = tokens.iter().position(|token| token.is("TRIGGER"))?;
+    let on = trigger + tokens[trigger..].iter().position(|token| token.is("ON"))?;
+    let (start, _) = lexer::solid(tokens, on + 1)?;
+    let mut end = start;
+    while let Some((dot, _)) = lexer::solid(tokens, end + 1).filter(|(_, token)| token.is_mark("."))
+    {
+        end = lexer::solid(tokens, dot + 1)?.0;
+    }
+    Some((start, end))
+}
+
 /// Lets a trigger's definition be for another table: what stands behind the first ON, which is a reserved word.
 fn on_table(sql: &str, dialect: Dialect, table: &str) -> Result<String> {
     let tokens = lexer::tokens(sql, dialect);
-    let found = || {
-        let trigger = tokens.iter().position(|token| token.is("TRIGGER"))?;
-        let on = trigger + tokens[trigger..].iter().position(|token| token.is("ON"))?;
-        let (mut first, _) = lexer::solid(&tokens, on + 1)?;
-        let start = first;
-        while let Some((dot, _)) =
-            lexer::solid(&tokens, first + 1).filter(|(_, token)| token.is_mark("."))
-        {
-            first = lexer::solid(&tokens, dot + 1)?.0;
-        }
-        Some((start, first))
-    };
-    let (start, end) = found().ok_or_else(|| {
+    let (start, end) = table_of(&tokens).ok_or_else(|| {
         Error::new(
             Kind::Internal,
             "the server's definition of a trigger names no table",
@@ -250,20 +292,13 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_is_replaced_and_an_event_enabled() {
+    fn what_exists_is_replaced() {
         assert_eq!(
             or_replace(
                 "CREATE DEFINER=`a`@`b` VIEW v AS select 1",
                 Dialect::default()
             ),
             "CREATE OR REPLACE DEFINER=`a`@`b` VIEW v AS select 1"
-        );
-        assert_eq!(
-            enabled(
-                "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SET @x = 'DISABLE'",
-                Dialect::default()
-            ),
-            "CREATE EVENT e ON SCHEDULE EVERY 1 DAY ENABLE DO SET @x = 'DISABLE'"
         );
     }
 }

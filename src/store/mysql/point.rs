@@ -1,18 +1,27 @@
 //! One point in time for all workers: writers wait for as long as it takes every worker to begin its transaction.
+//!
+//! Whoever asks for a lock keeps others waiting behind it, so each is asked for a few seconds at a time. `FLUSH TABLES WITH
+//! READ LOCK` is not among them: it waits for every statement that runs, and whoever wants one of those statements' tables
+//! waits until it ends, even when nobody asks for the lock any more.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::address::Address;
 use super::connection::Session;
 use super::errors;
+use super::holders;
 use super::names::quoted;
+use super::quiet;
 use super::version::Flavour;
 use crate::error::{Error, Kind, Result};
 
-/// How long other people's statements may keep us from the lock. Whoever asks for it keeps everybody else waiting.
-const PATIENCE: u64 = 10;
-/// How often it is asked for.
-const TRIES: usize = 6;
+/// How long other people's statements may keep us from a lock, in seconds. Writers wait behind us for as long.
+const PATIENCE: u32 = 3;
+/// How often it is asked for, and how long those who waited get their turn meanwhile.
+const TRIES: usize = 2;
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The workers' sessions, each in a transaction at the same point in time.
 pub(super) struct Point {
@@ -23,55 +32,62 @@ pub(super) struct Point {
     pub(super) guard: Option<Session>,
 }
 
-/// What keeps writers out for a moment.
+/// What makes all snapshots one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lock {
-    /// MariaDB's, which waits for no reader and stops commits alone ("BACKUP STAGE", MariaDB's documentation).
+enum Way {
+    /// MariaDB's lock, which waits for no reader and stops commits alone ("BACKUP STAGE", MariaDB's documentation).
     BackupStage,
-    /// Everywhere else.
-    Global,
-    /// For who may not lock the whole server: the tables of the database.
+    /// A lock on the tables of the database: it waits for who writes to them, and for no reader.
     Tables,
-    /// For who may lock nothing, or has no need to.
-    None,
+    /// A moment in which nobody has committed anything, as is seen before and after.
+    Quiet,
+    /// There is one snapshot.
+    One,
+}
+
+impl std::fmt::Display for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::BackupStage => "BACKUP STAGE BLOCK_COMMIT",
+            Self::Tables => "LOCK TABLES of the database's tables",
+            Self::Quiet => "a moment without commits",
+            Self::One => "one transaction",
+        })
+    }
+}
+
+/// What came of asking for a lock.
+enum Asked {
+    Got,
+    /// Others were in the way all the time.
+    LockedOut(Error),
+    /// It is not to be had.
+    No(Error),
 }
 
 /// Connects `workers` sessions and brings them to one point. `still`: to a schema in which nothing changes, so that nobody
 /// has to be kept out.
 pub(super) async fn fix(address: &Address, workers: usize, still: bool) -> Result<Point> {
     let database = Some(address.database());
-    let mut locker = Session::open(address, database).await?;
     let mut sessions = Vec::with_capacity(workers);
     for _ in 0..workers {
         sessions.push(Session::open(address, database).await?);
     }
-    let lock = if still {
-        Lock::None
-    } else {
-        take_lock(&mut locker, address, workers).await?
-    };
-    if lock == Lock::None && !still {
-        sessions.truncate(1);
+    if still {
+        quiet::begin(&mut sessions).await?;
+        return Ok(Point {
+            sessions,
+            taken_at: Utc::now(),
+            guard: None,
+        });
     }
-    for session in &mut sessions {
-        session
-            .run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; SAVEPOINT envsyncd")
-            .await?;
-    }
+    let mut locker = Session::open(address, database).await?;
+    locker
+        .run(&format!("SET SESSION lock_wait_timeout = {PATIENCE}"))
+        .await?;
+    let way = begin_together(&mut locker, address, &mut sessions).await?;
     let taken_at = Utc::now();
-    let free = match lock {
-        Lock::BackupStage => "BACKUP STAGE END",
-        Lock::Global | Lock::Tables => "UNLOCK TABLES",
-        Lock::None => {
-            return Ok(Point {
-                sessions,
-                taken_at,
-                guard: None,
-            });
-        }
-    };
-    locker.run(free).await?;
-    tracing::debug!(?lock, workers, "the point in time is fixed");
+    tracing::info!(%way, workers = sessions.len(), "the point in time is fixed");
     let guard = keep_definitions(locker).await;
     Ok(Point {
         sessions,
@@ -80,64 +96,100 @@ pub(super) async fn fix(address: &Address, workers: usize, still: bool) -> Resul
     })
 }
 
-async fn take_lock(locker: &mut Session, address: &Address, workers: usize) -> Result<Lock> {
-    locker
-        .run(&format!("SET SESSION lock_wait_timeout = {PATIENCE}"))
-        .await?;
-    let mut ways: Vec<(Lock, String)> = Vec::new();
-    if locker.version().is_mariadb(10, 5) {
-        ways.push((
-            Lock::BackupStage,
-            "BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT".to_owned(),
-        ));
+async fn begin_together(
+    locker: &mut Session,
+    address: &Address,
+    sessions: &mut Vec<Session>,
+) -> Result<Way> {
+    let within = |error: Error| error.within("fixing the point in time");
+    let mut locks: Vec<(Way, String, &str)> = Vec::new();
+    let has_stages = locker.version().is_mariadb(10, 5);
+    if has_stages {
+        let ask = "BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT".to_owned();
+        locks.push((Way::BackupStage, ask, "BACKUP STAGE END"));
     }
-    ways.push((Lock::Global, "FLUSH TABLES WITH READ LOCK".to_owned()));
     if let Some(tables) = lock_tables(locker, address).await? {
-        ways.push((Lock::Tables, tables));
+        locks.push((Way::Tables, tables, "UNLOCK TABLES"));
     }
     let mut refused = None;
-    for (lock, sql) in ways {
-        match insist(locker, &sql).await {
-            Ok(()) => return Ok(lock),
-            Err(error) if error.kind() == Kind::Permission => refused = Some(error),
-            Err(error) => return Err(error.within("fixing the point in time")),
+    let mut locked_out = None;
+    for (way, ask, free) in locks {
+        match insist(locker, &ask).await.map_err(within)? {
+            Asked::Got => {
+                let begun = quiet::begin(sessions).await;
+                locker.run(free).await?;
+                return begun.map(|()| way);
+            }
+            Asked::LockedOut(error) => {
+                tracing::info!(%way, "others hold locks for too long; taking another way to one point in time");
+                locked_out = Some(error);
+            }
+            Asked::No(error) => refused = Some(error),
         }
     }
-    let why = refused.map(|error| error.to_string()).unwrap_or_default();
-    tracing::warn!(
-        why,
-        jobs = workers,
-        "the source's user may not lock anything, not even for a moment: one worker reads all tables in one transaction; grant RELOAD, or LOCK TABLES on the database"
-    );
-    Ok(Lock::None)
+    // Where commits can be stopped without waiting for anyone's transaction, it is tables that somebody keeps to himself.
+    if let (Some(error), true) = (&locked_out, has_stages) {
+        let who = holders::of(locker, address.database())
+            .await
+            .unwrap_or_default();
+        return Err(Error::new(
+            Kind::Busy,
+            format!("fixing the point in time: others hold locks on tables of the source{who}"),
+        )
+        .because(error.to_string())
+        .hint("run the job again when LOCK TABLES, a backup or an ALTER there is over"));
+    }
+    if refused.is_some() || locked_out.is_some() {
+        if quiet::begin_unnoticed(sessions).await.map_err(within)? {
+            return Ok(Way::Quiet);
+        }
+        sessions.truncate(1);
+    }
+    quiet::begin(sessions).await?;
+    if refused.is_none() && locked_out.is_none() {
+        // There is no table.
+        return Ok(Way::One);
+    }
+    match refused.filter(|_| locked_out.is_none()) {
+        Some(why) => tracing::warn!(
+            %why,
+            "the source's user may not lock anything, not even for a moment: one worker reads all tables in one transaction; grant RELOAD, or LOCK TABLES on the database"
+        ),
+        None => tracing::warn!(
+            "transactions on the source stay open for so long that its tables could not be locked for a moment: one worker reads all tables in one transaction; grant PROCESS for another way"
+        ),
+    }
+    Ok(Way::One)
 }
 
 /// Asks for a lock for a few seconds at a time, so that nobody else waits behind us for long.
-async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
+async fn insist(locker: &mut Session, sql: &str) -> Result<Asked> {
     let mut tries = 1;
     loop {
-        match locker.run(sql).await {
-            Ok(_) => return Ok(()),
-            // Whoever meets an ALTER crosswise is the one who has to give way.
-            Err(error) if errors::is_locked_out(&error) && tries < TRIES => {
-                // A stage that was reached is given up, too.
-                if sql.starts_with("BACKUP") {
-                    locker.run("BACKUP STAGE END").await?;
-                }
-                tracing::info!(
-                    tries,
-                    "other statements keep us from locking the source for a moment; trying again"
-                );
-                tries += 1;
-                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        let error = match locker.run(sql).await {
+            Ok(_) => return Ok(Asked::Got),
+            Err(error) if !locker.is_usable() || error.kind() == Kind::Connection => {
+                return Err(error);
             }
-            Err(error) if errors::is_locked_out(&error) => {
-                return Err(error.hint(
-                    "someone is altering tables there, or holds a lock; run the job again when they are done",
-                ));
-            }
-            Err(error) => return Err(error),
+            Err(error) => error,
+        };
+        // A stage that was reached is given up, too; the server may have done that by itself.
+        if sql.starts_with("BACKUP") {
+            let _ = locker.run("BACKUP STAGE END").await;
         }
+        // Whoever meets an ALTER crosswise is the one who has to give way.
+        if !errors::is_locked_out(&error) {
+            return Ok(Asked::No(error));
+        }
+        if tries == TRIES {
+            return Ok(Asked::LockedOut(error));
+        }
+        tracing::info!(
+            tries,
+            "other statements keep us from locking the source for a moment; trying again"
+        );
+        tries += 1;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -145,7 +197,8 @@ async fn insist(locker: &mut Session, sql: &str) -> Result<()> {
 async fn lock_tables(locker: &mut Session, address: &Address) -> Result<Option<String>> {
     let rows = locker
         .query(&format!(
-            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE LIKE '%TABLE' OR TABLE_SCHEMA = {0} AND TABLE_TYPE = 'SYSTEM VERSIONED'",
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+             AND ENGINE IS NOT NULL AND ENGINE NOT IN ('FEDERATED', 'SPIDER', 'CONNECT', 'S3') ORDER BY TABLE_NAME",
             super::names::literal(address.database())
         ))
         .await?;

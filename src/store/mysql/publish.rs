@@ -1,6 +1,6 @@
 //! Publish, and the ways back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::address::Address;
@@ -8,9 +8,11 @@ use super::aftermath;
 use super::carry::Carried;
 use super::connection::Session;
 use super::journal::{JOURNAL, Journal, NEXT, Way};
+use super::mark::{self, Whose};
 use super::names::{Names, literal, quoted, within};
 use super::piece::{self, Piece};
-use super::schemas::{self, drop_schema, exists, tables};
+use super::references;
+use super::schemas::{self, drop_any, drop_schema, exists, tables};
 use super::swap::Swap;
 use crate::error::{Error, Kind, Result};
 
@@ -19,8 +21,14 @@ pub(super) struct Publishing<'a> {
     pub(super) carried: &'a Carried,
     /// Views, routines and events that only live has stay (`mode = "overlay"`).
     pub(super) overlay: bool,
-    /// Events that are not to stay disabled.
-    pub(super) running: &'a BTreeSet<String>,
+    /// The comment of live (MariaDB).
+    pub(super) comment: &'a str,
+    /// Events that are not to stay disabled, each with its status.
+    pub(super) running: &'a BTreeMap<String, String>,
+    /// Broken views that incoming does not have.
+    pub(super) broken: &'a [Piece],
+    /// Tables with foreign keys to what is not there.
+    pub(super) dangling: &'a BTreeSet<String>,
 }
 
 /// Incoming becomes live, and live previous; what was previous stays as `discarded` until [`settle`]. Live is as it was
@@ -40,12 +48,17 @@ pub(super) async fn publish(
         &names.incoming,
     );
     journal.had_live = had_live;
-    let none = BTreeSet::new();
+    let none = BTreeMap::new();
     if had_live {
+        journal.collation = Some(schemas::defaults(&mut control, &names.live).await?.1);
+        journal.before = Some(schemas::options(&mut control, &names.live).await?);
         journal.old = piece::read(&mut control, &names.live, &names.live, &none).await?;
     }
     journal.new = piece::read(&mut control, &names.incoming, &names.live, how.running).await?;
+    journal.new.extend(how.broken.iter().cloned());
     stay(&mut journal, how);
+    journal.defaults =
+        Some(schemas::options_like(&mut control, &names.incoming, how.comment).await?);
     let coming = tables(&mut control, &names.incoming).await?;
     let leaving = if had_live {
         tables(&mut control, &names.live).await?
@@ -59,14 +72,16 @@ pub(super) async fn publish(
         leaving,
         coming,
         carried: Some(how.carried),
+        dangling: how.dangling,
     };
     swap.stage(&mut control).await?;
-    swap.journal.write(&mut control).await?;
-    let prepared = prepare(&mut control, names, &swap).await;
+    swap.journal.write(&mut control, &names.mark).await?;
+    let prepared = prepare(&mut control, names, &swap, how.comment).await;
     if let Err(error) = prepared {
         aftermath::undo(&mut control, names, &swap.journal).await?;
         return Err(error);
     }
+    early(&mut control, names, &swap.journal).await;
     swap.run(&mut control).await?;
     let swapped = begin.elapsed();
     let finished = follow(address, names, &swap.journal).await;
@@ -129,31 +144,55 @@ fn stay(journal: &mut Journal, how: &Publishing<'_>) {
     journal.new.extend(staying);
 }
 
+/// A broken view is made before the tables are there that do not have what it wants: something can stand in for them. One
+/// that cannot be made now is tried again afterwards.
+async fn early(control: &mut Session, names: &Names, journal: &Journal) {
+    for view in journal.new.iter().filter(|piece| piece.broken) {
+        if journal.old.iter().any(|old| old.is_same(view)) {
+            continue;
+        }
+        let made = async {
+            control.run(&format!("USE {}", quoted(&names.live))).await?;
+            view.over_stand_ins(control, &names.live).await
+        };
+        match made.await {
+            Ok(()) => tracing::warn!(
+                view = view.name,
+                "a view that is broken on the source is broken in the copy"
+            ),
+            Err(error) => tracing::debug!(view = view.name, %error, "not made before the swap"),
+        }
+    }
+}
+
 /// What can be done before anything of live is touched.
-async fn prepare(control: &mut Session, names: &Names, swap: &Swap<'_>) -> Result<()> {
+async fn prepare(
+    control: &mut Session,
+    names: &Names,
+    swap: &Swap<'_>,
+    comment: &str,
+) -> Result<()> {
     if swap.journal.had_live {
         schemas::shelve(control, names, &names.discarded).await?;
-        create_like(control, &names.previous, &names.live).await?;
+        schemas::ensure_like(control, names, &names.previous, &names.live).await?;
     } else {
-        create_like(control, &names.live, &names.incoming).await?;
+        create_live(control, names, &names.incoming, comment).await?;
     }
     counters(control, names, swap).await
 }
 
-/// A schema with another's defaults.
-async fn create_like(control: &mut Session, schema: &str, other: &str) -> Result<()> {
-    let row = control
-        .query_one(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-            literal(other)
-        ))
-        .await?;
+/// A live with another schema's defaults: it bears no mark, it is the applications'.
+async fn create_live(
+    control: &mut Session,
+    names: &Names,
+    other: &str,
+    comment: &str,
+) -> Result<()> {
+    let options = schemas::options_like(control, other, comment).await?;
     control
         .run(&format!(
-            "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
-            quoted(schema),
-            row.text(0)?,
-            row.text(1)?
+            "CREATE DATABASE {} {options}",
+            quoted(&names.live)
         ))
         .await
         .map(drop)
@@ -238,12 +277,23 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
     drop_schema(&mut control, &names.incoming).await?;
     let had_live = exists(&mut control, &names.live).await?;
     if !had_live {
-        create_like(&mut control, &names.live, &names.previous).await?;
+        create_live(&mut control, names, &names.previous, "").await?;
     }
-    create_like(&mut control, &names.incoming, &names.live).await?;
+    schemas::ensure_like(&mut control, names, &names.incoming, &names.live).await?;
     let mut journal = Journal::new(way, &names.incoming, &names.discarded, &names.previous);
-    journal.old = piece::read(&mut control, &names.live, &names.live, &BTreeSet::new()).await?;
+    journal.collation = Some(schemas::defaults(&mut control, &names.live).await?.1);
+    journal.old = piece::read(&mut control, &names.live, &names.live, &BTreeMap::new()).await?;
+    journal.before = Some(schemas::options(&mut control, &names.live).await?);
     journal.new = before.old;
+    journal.defaults = match before.before {
+        Some(options) => Some(options),
+        // An older version wrote it, which left live's comment as it was.
+        None => {
+            let comment = schemas::comment(&mut control, &names.live).await?;
+            Some(schemas::options_like(&mut control, &names.previous, &comment).await?)
+        }
+    };
+    let dangling = references::leaving(&mut control, &names.previous).await?;
     let mut swap = Swap {
         address,
         names,
@@ -251,9 +301,10 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
         leaving: tables(&mut control, &names.live).await?,
         coming: tables(&mut control, &names.previous).await?,
         carried: None,
+        dangling: &dangling,
     };
     swap.stage(&mut control).await?;
-    swap.journal.write(&mut control).await?;
+    swap.journal.write(&mut control, &names.mark).await?;
     swap.run(&mut control).await?;
     follow(address, names, &swap.journal).await?;
     Ok(())
@@ -266,7 +317,7 @@ pub(super) async fn revert(address: &Address, names: &Names, had_live: bool) -> 
         back(address, names, Way::Revert).await?;
         schemas::unshelve(&mut session, names, &names.discarded).await?;
     } else {
-        drop_schema(&mut session, &names.live).await?;
+        drop_any(&mut session, &names.live).await?;
     }
     drop_schema(&mut session, &names.incoming).await
 }
@@ -282,6 +333,9 @@ pub(super) async fn rollback(address: &Address, names: &Names) -> Result<()> {
         .hint("previous is kept until the next run, and only with previous = \"keep\""));
     }
     sweep(address, names).await?;
+    if mark::whose(&mut session, &names.previous).await? == Whose::Others {
+        return Err(mark::foreign(&names.previous));
+    }
     back(address, names, Way::Rollback).await?;
     drop_schema(&mut session, &names.incoming).await
 }
@@ -292,7 +346,10 @@ pub(super) async fn settle(address: &Address, names: &Names, keep_previous: bool
     drop_schema(&mut session, &names.discarded).await?;
     drop_schema(&mut session, &names.incoming).await?;
     if !keep_previous {
-        drop_schema(&mut session, &names.previous).await?;
+        return drop_schema(&mut session, &names.previous).await;
+    }
+    if exists(&mut session, &names.previous).await? {
+        references::stay(&mut session, names).await?;
     }
     Ok(())
 }
@@ -311,15 +368,21 @@ pub(super) async fn discard(address: &Address, names: &Names) -> Result<()> {
 pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String>> {
     let mut session = Session::open(address, None).await?;
     let mut done = Vec::new();
-    let leftovers: Vec<String> = session
-        .query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")
-        .await?
-        .iter()
-        .map(|row| row.text(0))
-        .collect::<Result<Vec<_>>>()?
-        .into_iter()
-        .filter(|schema| names.is_leftover(schema))
-        .collect();
+    let mut leftovers = Vec::new();
+    let mut has_previous = false;
+    for schema in mark::beside_live(&mut session, names).await? {
+        match mark::whose(&mut session, &schema).await? {
+            Whose::Ours => {}
+            Whose::Older => mark::adopt(&mut session, names, &schema).await?,
+            // The check before a run refuses it; it is not for us to touch.
+            Whose::Nobodys | Whose::Others => continue,
+        }
+        if schema == names.previous {
+            has_previous = true;
+        } else {
+            leftovers.push(schema);
+        }
+    }
     for schema in leftovers.iter().filter(|schema| names.is_incoming(schema)) {
         if let Some((journal, _)) = Journal::read(&mut session, schema, NEXT).await? {
             aftermath::undo(&mut session, names, &journal).await?;
@@ -338,7 +401,10 @@ pub(super) async fn sweep(address: &Address, names: &Names) -> Result<Vec<String
             ));
         }
     }
-    if let Some((journal, false)) = Journal::read(&mut session, &names.previous, JOURNAL).await? {
+    if has_previous
+        && let Some((journal, false)) =
+            Journal::read(&mut session, &names.previous, JOURNAL).await?
+    {
         complete(address, names, &journal).await?;
         done.push(format!(
             "half of a publish; the rest of {} was made",

@@ -3,11 +3,12 @@
 use bytes::{Buf, BytesMut};
 use futures_util::{StreamExt, stream};
 
-use super::connection::{Answer, Session};
+use super::connection::{Answer, Done, Session};
+use super::doubts;
 use super::pool::Lent;
 use super::rows::Encoder;
 use super::wire::LONGEST;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::{Chunk, Chunks, Lot, LotChunk};
 
 /// Rows are sent on in pieces of about this size.
@@ -69,9 +70,12 @@ impl Reading {
         let full = collect(&mut self.session, &mut self.encoder, &mut self.long).await;
         match full.map_err(|error| explained(error, &self.label))? {
             Collected::More => {}
-            Collected::Ended(_) => {
+            Collected::Ended(end) => {
                 self.ended = true;
                 self.session.ended();
+                doubts::settle_read(&mut self.session, end.warnings)
+                    .await
+                    .map_err(|error| explained(error, &self.label))?;
                 self.session.run(BEFORE_READING).await?;
             }
         }
@@ -98,8 +102,8 @@ fn taken(encoder: &mut Encoder, room: usize) -> (u64, BytesMut) {
 enum Collected {
     /// The chunk is full.
     More,
-    /// The result is over; `true`: another one follows.
-    Ended(bool),
+    /// The result is over.
+    Ended(Done),
 }
 
 /// Takes rows until a chunk is full or the result is over.
@@ -124,7 +128,7 @@ async fn collect(
             continue;
         };
         if let Some(end) = session.end_of_rows(&packet)? {
-            return Ok(Collected::Ended(end.more));
+            return Ok(Collected::Ended(end));
         }
         encoder.row(&packet).map_err(|_| session.unexpected())?;
     }
@@ -183,6 +187,8 @@ struct Many {
     bytes: u64,
     label: String,
     ended: bool,
+    /// The server warned of something; of what can only be asked right after a statement.
+    warned: bool,
 }
 
 /// Reads what several statements select, in their order; a piece never has rows of two of them.
@@ -203,6 +209,7 @@ pub(super) async fn read_many(
         bytes: 0,
         label,
         ended: false,
+        warned: false,
     };
     Ok(stream::try_unfold(many, Many::next).boxed())
 }
@@ -223,7 +230,8 @@ impl Many {
         self.rows += rows;
         self.bytes += data.len() as u64;
         let mut ended = Vec::new();
-        if let Collected::Ended(more) = collected {
+        if let Collected::Ended(Done { more, warnings, .. }) = collected {
+            self.warned |= warnings > 0;
             let sums = (
                 std::mem::take(&mut self.rows),
                 std::mem::take(&mut self.bytes),
@@ -243,6 +251,13 @@ impl Many {
                 self.ended = true;
                 self.session.ended();
                 self.session.run(BEFORE_READING).await?;
+                if self.warned {
+                    // The parts are read one by one then.
+                    return Err(Error::new(
+                        Kind::Verify,
+                        "the source's server warned of the rows that it sent",
+                    ));
+                }
             }
         }
         Ok(LotChunk {

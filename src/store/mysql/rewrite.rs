@@ -47,6 +47,29 @@ fn definer(tokens: &[Token<'_>]) -> Option<(usize, usize)> {
     Some((start, end + 1))
 }
 
+/// Cuts off the code of a routine in another language than SQL: `LANGUAGE JAVASCRIPT ... AS $$ ... $$`.
+pub(super) fn foreign_body(sql: &str, dialect: Dialect) -> (&str, &str) {
+    let tokens = lexer::tokens(sql, dialect);
+    let mut place = 0;
+    let mut is_foreign = false;
+    for (at, token) in tokens.iter().enumerate() {
+        place += token.text.len();
+        let next = lexer::solid(&tokens, at + 1).map(|(_, next)| next);
+        if token.is("BEGIN") {
+            break;
+        }
+        is_foreign |= token.is("LANGUAGE")
+            && next.is_some_and(|next| next.shape == Shape::Word && !next.is("SQL"));
+        let begins = next.is_some_and(|next| {
+            next.text.starts_with('$') || matches!(next.shape, Shape::Text | Shape::Number)
+        });
+        if is_foreign && token.is("AS") && begins {
+            return sql.split_at(place);
+        }
+    }
+    (sql, "")
+}
+
 /// What a reference's first part is compared with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schema<'a> {
@@ -209,6 +232,16 @@ mod tests {
             moved("begin select 'app.users', app.users.id /* app.x */ from `app` . `users`, other.app where App.x = 1 -- app.y\n; end"),
             Ok("begin select 'app.users', `inc`.users.id /* app.x */ from `inc` . `users`, other.app where App.x = 1 -- app.y\n; end".to_owned())
         );
+    }
+
+    #[test]
+    fn code_of_another_language_is_left_alone() {
+        let sql = "CREATE FUNCTION `f`(n int) RETURNS int LANGUAGE JAVASCRIPT USING (`app`.`l` AS `x`) AS $$ return app.users(\"it's\") $$";
+        let (head, body) = foreign_body(sql, Dialect::default());
+        assert_eq!(body, " $$ return app.users(\"it's\") $$");
+        assert!(moved(head).expect("no doubt").contains("`inc`.`l`"));
+        let sql = "CREATE FUNCTION `f`() RETURNS int LANGUAGE SQL BEGIN SELECT 1 AS '$$'; END";
+        assert_eq!(foreign_body(sql, Dialect::default()), (sql, ""));
     }
 
     #[test]

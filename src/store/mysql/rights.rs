@@ -49,6 +49,7 @@ pub(super) fn privileges(
         needed.push("CREATE VIEW");
     }
     if has(&[
+        ObjectKind::Library,
         ObjectKind::Function,
         ObjectKind::Procedure,
         ObjectKind::Package,

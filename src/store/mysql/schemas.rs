@@ -1,7 +1,8 @@
 //! Schemas, and tables that go from one to another.
 
 use super::connection::Session;
-use super::journal::{JOURNAL, Journal, NEXT};
+use super::journal::{JOURNAL, Journal};
+use super::mark::{self, Whose};
 use super::names::{Names, literal, quoted, within};
 use crate::error::Result;
 
@@ -36,8 +37,65 @@ pub(super) async fn stop_sessions(session: &mut Session, schema: &str) -> Result
     Ok(())
 }
 
-/// Drops a schema with all that is in it.
+/// A schema's comment, where the server has such.
+pub(super) async fn comment(session: &mut Session, schema: &str) -> Result<String> {
+    if !session.version().is_mariadb(10, 5) {
+        return Ok(String::new());
+    }
+    session
+        .query_one(&format!(
+            "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            literal(schema)
+        ))
+        .await?
+        .text(0)
+}
+
+/// What a schema has for the default of tables and routines to come, and its comment, as CREATE and ALTER DATABASE write it.
+pub(super) async fn options(session: &mut Session, schema: &str) -> Result<String> {
+    let comment = comment(session, schema).await?;
+    options_like(session, schema, &comment).await
+}
+
+/// The same with another comment.
+pub(super) async fn options_like(
+    session: &mut Session,
+    schema: &str,
+    comment: &str,
+) -> Result<String> {
+    let (charset, collation) = defaults(session, schema).await?;
+    let comment = if session.version().is_mariadb(10, 5) {
+        format!(" COMMENT {}", literal(comment))
+    } else {
+        String::new()
+    };
+    Ok(format!(
+        "CHARACTER SET {charset} COLLATE {collation}{comment}"
+    ))
+}
+
+/// Gives a schema such options, if it has others.
+pub(super) async fn set_options(session: &mut Session, schema: &str, wanted: &str) -> Result<()> {
+    if options(session, schema).await? == wanted {
+        return Ok(());
+    }
+    session
+        .run(&format!("ALTER DATABASE {} {wanted}", quoted(schema)))
+        .await
+        .map(drop)
+}
+
+/// Drops a schema of ours with all that is in it, if it is there; one without our mark is refused.
 pub(super) async fn drop_schema(session: &mut Session, schema: &str) -> Result<()> {
+    match mark::whose(session, schema).await? {
+        Whose::Nobodys => Ok(()),
+        Whose::Ours | Whose::Older => drop_any(session, schema).await,
+        Whose::Others => Err(mark::foreign(schema)),
+    }
+}
+
+/// Drops a schema, whosever it is: a live that this run has made, and that is not to be.
+pub(super) async fn drop_any(session: &mut Session, schema: &str) -> Result<()> {
     session
         .run("SET SESSION foreign_key_checks = 0, lock_wait_timeout = 60")
         .await?;
@@ -56,8 +114,9 @@ pub(super) async fn tables(session: &mut Session, schema: &str) -> Result<Vec<St
     let rows = session
         .query(&format!(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
-             AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') AND TABLE_NAME NOT IN ('{NEXT}', '{JOURNAL}') ORDER BY TABLE_NAME",
-            literal(schema)
+             AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') AND {} ORDER BY TABLE_NAME",
+            literal(schema),
+            mark::not_own()
         ))
         .await?;
     rows.iter().map(|row| row.text(0)).collect()
@@ -98,12 +157,11 @@ pub(super) fn statement(moves: &[Move]) -> String {
 /// Puts previous out of the way, until the run has succeeded.
 pub(super) async fn shelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
     if exists(session, &names.previous).await? {
-        session
-            .run(&format!(
-                "CREATE DATABASE IF NOT EXISTS {}",
-                quoted(discarded)
-            ))
-            .await?;
+        // Somebody may have made it a moment ago.
+        if mark::whose(session, &names.previous).await? == Whose::Others {
+            return Err(mark::foreign(&names.previous));
+        }
+        ensure_like(session, names, discarded, &names.previous).await?;
         move_all(session, &names.previous, discarded).await?;
         drop_schema(session, &names.previous).await?;
     }
@@ -113,12 +171,7 @@ pub(super) async fn shelve(session: &mut Session, names: &Names, discarded: &str
 /// The reverse of [`shelve`].
 pub(super) async fn unshelve(session: &mut Session, names: &Names, discarded: &str) -> Result<()> {
     if exists(session, discarded).await? {
-        session
-            .run(&format!(
-                "CREATE DATABASE IF NOT EXISTS {}",
-                quoted(&names.previous)
-            ))
-            .await?;
+        ensure_like(session, names, &names.previous, discarded).await?;
         move_all(session, discarded, &names.previous).await?;
         drop_schema(session, discarded).await?;
     } else if exists(session, &names.previous).await?
@@ -127,11 +180,35 @@ pub(super) async fn unshelve(session: &mut Session, names: &Names, discarded: &s
             .is_none()
     {
         // Made for a swap that did not come.
-        if tables(session, &names.previous).await?.is_empty() {
+        if tables(session, &names.previous).await?.is_empty()
+            && mark::whose(session, &names.previous).await? == Whose::Ours
+        {
             drop_schema(session, &names.previous).await?;
         }
     }
     Ok(())
+}
+
+/// A schema's default character set and collation.
+pub(super) async fn defaults(session: &mut Session, schema: &str) -> Result<(String, String)> {
+    let row = session
+        .query_one(&format!(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            literal(schema)
+        ))
+        .await?;
+    Ok((row.text(0)?, row.text(1)?))
+}
+
+/// A schema of ours with another's defaults, which may be there already.
+pub(super) async fn ensure_like(
+    session: &mut Session,
+    names: &Names,
+    schema: &str,
+    other: &str,
+) -> Result<()> {
+    let (charset, collation) = defaults(session, other).await?;
+    mark::ensure(session, names, schema, &charset, &collation).await
 }
 
 async fn move_all(session: &mut Session, from: &str, to: &str) -> Result<()> {

@@ -1,9 +1,9 @@
 //! A job's SQL script cut into statements the way the `mariadb` client does it. Pure.
 //!
-//! What would leave incoming, or only works at a terminal, is a flaw. Backslashes escape in strings:
-//! `NO_BACKSLASH_ESCAPES` has to be off.
+//! What would leave incoming, or only works at a terminal, is a flaw.
 
 use super::super::statements::Flaw;
+use super::lexer::Dialect;
 use super::scanner::{self, Scanner, Step, of_the_client};
 
 /// One statement of a script.
@@ -40,26 +40,44 @@ const COMMANDS: [&str; 21] = [
     "warnings",
 ];
 
-/// Cuts a script into statements; those without a word in them are dropped.
-pub(super) fn split(text: &str) -> Result<Vec<Statement>, Flaw> {
-    let mut scanner = Scanner::new();
-    // Some editors put a byte order mark first; to a server it is a syntax error.
-    scanner.feed(text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes());
-    scanner.end();
-    let mut found = Vec::new();
-    while let Step::Statement(line, place) = scanner.step()? {
-        // It is cut at ASCII characters only.
-        let sql = String::from_utf8_lossy(scanner.text(place)).into_owned();
-        refuse_commands(line, &sql)?;
-        found.push(Statement { line, sql });
+/// Cuts a script into statements, one after the other: how strings end may be otherwise behind one that sets `sql_mode`.
+pub(super) struct Cutter {
+    scanner: Scanner,
+}
+
+impl Cutter {
+    pub(super) fn new(text: &str) -> Self {
+        let mut scanner = Scanner::new();
+        // Some editors put a byte order mark first; to a server it is a syntax error.
+        scanner.feed(text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes());
+        scanner.end();
+        Self { scanner }
     }
-    Ok(found)
+
+    /// How strings end from here on.
+    pub(super) fn set_dialect(&mut self, dialect: Dialect) {
+        self.scanner.set_dialect(dialect);
+    }
+
+    /// The next statement; those without a word in them are left out.
+    pub(super) fn next(&mut self) -> Result<Option<Statement>, Flaw> {
+        let Step::Statement(line, place) = self.scanner.step()? else {
+            return Ok(None);
+        };
+        // It is cut at ASCII characters only.
+        let sql = String::from_utf8_lossy(self.scanner.text(place)).into_owned();
+        refuse_commands(line, &sql)?;
+        Ok(Some(Statement { line, sql }))
+    }
 }
 
 fn refuse_commands(line: usize, sql: &str) -> Result<(), Flaw> {
     let word = first_word(sql).to_ascii_lowercase();
     let what = if word == "use" {
         "USE is refused: a script works in the copy, which has a name of its own until it is published"
+            .to_owned()
+    } else if word == "xa" {
+        "XA is refused: what is prepared outlives the script, and is nobody's to commit; use START TRANSACTION and COMMIT"
             .to_owned()
     } else if COMMANDS.contains(&word.as_str()) {
         of_the_client(&word)
@@ -102,6 +120,15 @@ fn is_blank(c: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn split(text: &str) -> Result<Vec<Statement>, Flaw> {
+        let mut cutter = Cutter::new(text);
+        let mut found = Vec::new();
+        while let Some(statement) = cutter.next()? {
+            found.push(statement);
+        }
+        Ok(found)
+    }
 
     fn texts(script: &str) -> Vec<String> {
         split(script)
@@ -148,6 +175,16 @@ mod tests {
         ] {
             assert!(texts(script).is_empty(), "{script}");
         }
+    }
+
+    #[test]
+    fn how_strings_end_is_as_the_session_has_it() {
+        let mut cutter = Cutter::new("SELECT 1; SELECT '\\'; SELECT 'b'");
+        assert_eq!(cutter.next().unwrap().unwrap().sql, "SELECT 1");
+        cutter.set_dialect(Dialect::of("NO_BACKSLASH_ESCAPES"));
+        assert_eq!(cutter.next().unwrap().unwrap().sql, "SELECT '\\'");
+        assert_eq!(cutter.next().unwrap().unwrap().sql, "SELECT 'b'");
+        assert_eq!(cutter.next().unwrap(), None);
     }
 
     #[test]
@@ -219,6 +256,8 @@ mod tests {
             ("SELECT 1\n\\! ls", 2, "`\\!`"),
             ("\\u app", 1, "`\\u`"),
             ("tee /tmp/x", 1, "`tee`"),
+            ("SELECT 1;\nXA START 'a'", 2, "XA is refused"),
+            ("/*! xa prepare 'a' */", 1, "XA is refused"),
             ("exit", 1, "`exit`"),
             ("SELECT 1 \\", 1, "`\\`"),
             ("\\é", 1, "`\\é`"),

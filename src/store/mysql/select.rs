@@ -1,13 +1,13 @@
-//! How a table's values are asked for, so that the bytes that `LOAD DATA` is given make the same value; and how they are
-//! summed up. Pure.
+//! How a table's values are asked for, so that the bytes that `LOAD DATA` is given make the same value. Pure.
 
 use super::definitions::{Column, Table};
+use super::lexer::{self, Dialect, Shape};
 use super::names::{literal, quoted};
 use super::version::Flavour;
 use crate::store::{Part, Slice};
 
 /// The expression that gives a column's bytes.
-fn value(column: &Column) -> String {
+pub(super) fn value(column: &Column) -> String {
     let name = quoted(&column.name);
     match column.data_type.as_str() {
         // Printed with six digits otherwise; as a double it has all that it needs.
@@ -15,8 +15,41 @@ fn value(column: &Column) -> String {
         // Texts of these are not taken where a string is binary; their bytes are.
         "uuid" | "inet6" => format!("CAST({name} AS BINARY(16))"),
         "inet4" => format!("CAST({name} AS BINARY(4))"),
+        "enum" => match error_mark(column) {
+            // It would be the member '' otherwise.
+            Some(mark) if !mark.is_empty() => {
+                format!("IF({name} + 0 = 0, {}, {name})", literal(&mark))
+            }
+            _ => name,
+        },
         _ => name,
     }
+}
+
+/// As what an ENUM's error value travels: '', which it is, or else something that is no member, either. The server stores it
+/// as the error value again, and warns.
+fn error_mark(column: &Column) -> Option<String> {
+    if column.data_type != "enum" {
+        return None;
+    }
+    let members: Vec<String> = lexer::tokens(&column.column_type, Dialect::default())
+        .iter()
+        .filter(|token| token.shape == Shape::Text)
+        .map(|token| token.text.trim_matches('\'').to_owned())
+        .collect();
+    let mut mark = String::new();
+    // Blanks at its end are no part of a member, and how letters compare is up to collations.
+    while members.iter().any(|member| member.trim() == mark) {
+        mark.push('?');
+    }
+    Some(mark)
+}
+
+/// What stands for an ENUM's error value in each of a part's fields.
+pub(super) fn error_marks(table: &Table, part: &Part) -> Vec<Option<Vec<u8>>> {
+    copied(table, part)
+        .map(|column| error_mark(column).map(String::into_bytes))
+        .collect()
 }
 
 /// The rows of a part.
@@ -35,7 +68,7 @@ pub(super) fn statement(table: &Table, part: &Part) -> String {
 }
 
 /// The table, with what its rows were before if that is copied ("System-Versioned Tables", MariaDB's documentation).
-fn rows_of(table: &Table, part: &Part) -> String {
+pub(super) fn rows_of(table: &Table, part: &Part) -> String {
     let name = quoted(&table.name);
     if copied(table, part).any(|column| column.is_period) {
         format!("{name} FOR SYSTEM_TIME ALL")
@@ -127,46 +160,4 @@ pub(super) fn texts(table: &Table, part: &Part, flavour: Flavour) -> Vec<bool> {
     copied(table, part)
         .map(|column| flavour == Flavour::MySql && column.data_type == "json")
         .collect()
-}
-
-/// Rows and two sums over parts of each row's hash, which do not depend on the order. Generated columns are in it, if
-/// they are the table's: they were computed anew.
-pub(super) fn checksum(table: &Table, part: &Part, flavour: Flavour) -> String {
-    let fields: Vec<String> = table
-        .columns
-        .iter()
-        .filter(|column| !column.is_period || part.columns.contains(&column.name))
-        .map(summed)
-        .collect();
-    let row = if fields.is_empty() {
-        "''".to_owned()
-    } else {
-        format!("CONCAT({})", fields.join(", "))
-    };
-    let hash = match flavour {
-        Flavour::MariaDb => format!("MD5({row})"),
-        // Newer ones know no MD5 any more.
-        Flavour::MySql => format!("SHA2({row}, 256)"),
-    };
-    format!(
-        "SELECT COUNT(*), CONCAT(COALESCE(SUM(CAST(CONV(LEFT(h, 16), 16, 10) AS UNSIGNED)), 0), '/', \
-         COALESCE(SUM(CAST(CONV(RIGHT(h, 16), 16, 10) AS UNSIGNED)), 0)) \
-         FROM (SELECT {hash} AS h FROM {}) AS sums",
-        rows_of(table, part)
-    )
-}
-
-/// Each with its length, so that no two rows make one text.
-fn summed(column: &Column) -> String {
-    let bytes = match column.data_type.as_str() {
-        "float" | "uuid" | "inet6" | "inet4" => value(column),
-        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
-        | "multipolygon" | "geometrycollection" | "geomcollection" => {
-            format!("HEX({})", quoted(&column.name))
-        }
-        "bit" => format!("BIN({})", quoted(&column.name)),
-        _ => quoted(&column.name),
-    };
-    let bytes = format!("CAST({bytes} AS BINARY)");
-    format!("IFNULL(CONCAT(LENGTH({bytes}), ':', {bytes}), '-')")
 }

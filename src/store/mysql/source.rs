@@ -1,7 +1,7 @@
 //! The source: a database at one point in time, read by several sessions in transactions of that point.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,11 +10,12 @@ use tokio::sync::{Mutex, OnceCell};
 use super::address::Address;
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
+use super::json::{self, Place};
 use super::lexer::Dialect;
-use super::objects::ObjectKind;
+use super::objects::{self, ObjectKind};
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, fitness, piece, point, reading, schemas, select, split};
+use super::{catalogue, census, fitness, mark, point, reading, schemas, select, split, summing};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -36,22 +37,24 @@ pub struct Source {
 
 /// What a restored dump has that its schema has not.
 pub(super) struct Restored {
-    /// Events that ran where the dump is from.
-    awake: BTreeSet<String>,
+    /// Events that were not just disabled where the dump is from, each with its status.
+    awake: BTreeMap<String, String>,
 }
 
 impl Restored {
-    pub(super) fn new(awake: BTreeSet<String>) -> Self {
+    pub(super) fn new(awake: BTreeMap<String, String>) -> Self {
         Self { awake }
     }
 
     /// Lets definitions be what they were where the dump is from.
     fn complete(&self, definitions: &mut Definitions) {
         for object in &mut definitions.objects {
-            if object.kind == ObjectKind::Event && self.awake.contains(&object.name) {
-                object.enabled = true;
-                object.definition =
-                    piece::enabled(&object.definition, Dialect::of(&object.sql_mode));
+            if object.kind == ObjectKind::Event
+                && let Some(status) = self.awake.get(&object.name)
+            {
+                object.enabled = status == "ENABLE";
+                let dialect = Dialect::of(&object.sql_mode);
+                object.definition = objects::with_status(&object.definition, dialect, status);
             }
         }
     }
@@ -59,6 +62,8 @@ impl Restored {
 
 struct Surveyed {
     pool: Pool,
+    /// JSON columns that a warning was about.
+    told: BTreeSet<Place>,
     definitions: Arc<Definitions>,
 }
 
@@ -169,8 +174,17 @@ impl store::Source for Source {
         let first = &mut sessions[0];
         let mut definitions =
             definitions::read(first, self.address.database(), &self.context.selection).await?;
+        census::warn(first, self.address.database()).await?;
         if let Some(restored) = &self.restored {
             restored.complete(&mut definitions);
+        }
+        for (name, _) in &definitions.left_out {
+            if mark::OWN.contains(&name.as_str()) {
+                tracing::warn!(
+                    table = name,
+                    "a table of envsyncd's own is not copied: the source is what a run kept beside a target, or a copy of that"
+                );
+            }
         }
         let history = history(&definitions, target);
         let mut parts: Vec<Part> = definitions
@@ -199,6 +213,7 @@ impl store::Source for Source {
             .collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
         split::divide(first, &definitions, workers, target, &mut parts).await?;
+        let told = json::sample(first, &definitions).await?;
         first.run(reading::BEFORE_READING).await?;
         // From here on whoever alters a table waits for nobody; this server may be the target's, too.
         drop(point.guard);
@@ -212,6 +227,7 @@ impl store::Source for Source {
         let definitions = Arc::new(definitions);
         let surveyed = Surveyed {
             pool: Pool::new(sessions),
+            told,
             definitions: definitions.clone(),
         };
         if self.surveyed.set(surveyed).is_err() {
@@ -228,6 +244,12 @@ impl store::Source for Source {
             left_out: definitions.left_out.clone(),
             definitions: store::Definitions::Mysql(definitions),
         })
+    }
+
+    async fn hold(&self) -> Result<()> {
+        let surveyed = self.surveyed()?;
+        let (pool, definitions) = (&surveyed.pool, &surveyed.definitions);
+        json::whole(pool, self.context.workers, definitions, &surveyed.told).await
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
@@ -250,9 +272,16 @@ impl store::Source for Source {
         Ok(catalogue::of(&self.surveyed()?.definitions, self.definer))
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let (mut session, definitions) = self.session().await?;
+        let rows = summing::count(&mut session, table(definitions, part)?, part).await;
+        session.run(reading::BEFORE_READING).await?;
+        rows
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, definitions) = self.session().await?;
-        let sum = super::checksum(&mut session, table(definitions, part)?, part).await;
+        let sum = summing::checksum(&mut session, table(definitions, part)?, part).await;
         session.run(reading::BEFORE_READING).await?;
         sum
     }

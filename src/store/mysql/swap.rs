@@ -5,18 +5,21 @@
 //! so a table that is to have triggers waits in live under another name, gets them there while nobody can write to the
 //! table that it replaces, and becomes live with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::aftermath::{aside, name_keys, restore, undo};
 use super::carry::Carried;
+use super::charsets;
 use super::connection::Session;
-use super::ddl::Create;
 use super::errors;
+use super::holders;
 use super::journal::{JOURNAL, Journal, Key, NEXT, Way};
-use super::names::{Names, beside, literal, quoted, within};
+use super::mark::BEFORE;
+use super::names::{Names, beside, literal, within};
 use super::piece::Piece;
+use super::references;
 use super::schemas::{Move, all, one, rename, statement};
 use crate::error::{Error, Kind, Result};
 
@@ -26,9 +29,20 @@ const ATTEMPT: u32 = 2;
 /// How long it is tried.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a table is called in live until it becomes live.
-fn staged_name(table: &str) -> String {
-    beside(table, "~envsyncd")
+/// What a table is called in live until it becomes live: a name that nothing else has, there or in what comes.
+fn staged_name(table: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut number = 0;
+    loop {
+        let suffix = match number {
+            0 => "~envsyncd".to_owned(),
+            number => format!("~envsyncd{number}"),
+        };
+        let name = beside(table, &suffix);
+        if taken.insert(name.to_lowercase()) {
+            return name;
+        }
+        number += 1;
+    }
 }
 
 /// A swap that is prepared: the journal, and the tables on both sides.
@@ -41,6 +55,8 @@ pub(super) struct Swap<'a> {
     pub(super) coming: Vec<String>,
     /// Rows that the target keeps.
     pub(super) carried: Option<&'a Carried>,
+    /// Tables with foreign keys to what is not there.
+    pub(super) dangling: &'a BTreeSet<String>,
 }
 
 impl Swap<'_> {
@@ -53,41 +69,66 @@ impl Swap<'_> {
             .filter(|piece| piece.is_trigger())
             .filter_map(|piece| piece.table.as_deref())
             .collect();
+        let old = self.journal.old.iter().chain(&self.journal.new);
+        let mut taken: BTreeSet<String> = self
+            .leaving
+            .iter()
+            .chain(&self.coming)
+            .chain(old.map(|piece| &piece.name))
+            .map(|name| name.to_lowercase())
+            .collect();
         self.journal.staged = self
             .coming
             .iter()
             .filter(|table| with_triggers.contains(table.as_str()))
-            .map(|table| (table.clone(), staged_name(table)))
+            .map(|table| (table.clone(), staged_name(table, &mut taken)))
             .collect();
+        let mut named: BTreeSet<String> = self
+            .journal
+            .staged
+            .iter()
+            .map(|(table, _)| table.clone())
+            .collect();
+        named.extend(self.dangling.iter().cloned());
+        named.retain(|table| self.coming.contains(table));
         let source = self.journal.source.clone();
-        if !self.journal.staged.is_empty() {
-            control.run(&format!("USE {}", quoted(&source))).await?;
-        }
-        for (table, _) in &self.journal.staged {
-            let made = control
-                .query_one(&format!("SHOW CREATE TABLE {}", quoted(table)))
-                .await?
-                .text(1)?;
-            for (reference, text) in Create::parse(&made)?.foreign_keys() {
-                let head = format!("CONSTRAINT {}", quoted(&reference.name));
-                let rest = text.trim().strip_prefix(&head).ok_or_else(|| {
-                    Error::new(
-                        Kind::Internal,
-                        format!(
-                            "the foreign key {} of {table} cannot be read",
-                            reference.name
-                        ),
-                    )
-                })?;
-                self.journal.keys.push(Key {
-                    table: table.clone(),
-                    name: reference.name.clone(),
-                    meanwhile: staged_name(&reference.name),
-                    rest: rest.to_owned(),
-                });
+        let mut taken = match named.is_empty() {
+            true => BTreeSet::new(),
+            false => self.key_names(control).await?,
+        };
+        for table in named {
+            let keys = references::keys(control, self.names, &source, &table).await?;
+            let is_staged = self.staged(&table).is_some();
+            for key in keys {
+                let is_lost = key
+                    .parent
+                    .as_ref()
+                    .is_some_and(|parent| !self.coming.contains(parent));
+                if is_staged || is_lost {
+                    self.journal.keys.push(Key {
+                        table: table.clone(),
+                        meanwhile: staged_name(&key.name, &mut taken),
+                        name: key.name,
+                        rest: key.rest,
+                    });
+                }
             }
         }
         Ok(())
+    }
+
+    /// Names that foreign keys have on both sides.
+    async fn key_names(&self, control: &mut Session) -> Result<BTreeSet<String>> {
+        let rows = control
+            .query(&format!(
+                "SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA IN ({}, {})",
+                literal(&self.names.live),
+                literal(&self.journal.source)
+            ))
+            .await?;
+        rows.iter()
+            .map(|row| Ok(row.text(0)?.to_lowercase()))
+            .collect()
     }
 
     /// Where live's tables go in the end, and with them the journal.
@@ -125,10 +166,7 @@ impl Swap<'_> {
         }
         if journal.way != Way::Publish {
             // Its place is needed, and it goes with incoming.
-            moves.push(one(
-                (&journal.source, JOURNAL),
-                (&journal.incoming, "envsyncd_before"),
-            ));
+            moves.push(one((&journal.source, JOURNAL), (&journal.incoming, BEFORE)));
         }
         moves.push(one((&journal.incoming, NEXT), (self.aside(), JOURNAL)));
         moves
@@ -185,6 +223,7 @@ impl Swap<'_> {
                 view.remove(control, live).await?;
             }
         }
+        self.collate(control).await?;
         let mut guard = if self.needs_guard() {
             let mut guard = Session::open(self.address, Some(live)).await?;
             guard
@@ -197,9 +236,12 @@ impl Swap<'_> {
             None
         };
         let mut renamer = Session::open(self.address, None).await?;
+        // MariaDB writes the table's new name into its triggers' definitions, as the session quotes names.
+        let mut triggers = self.journal.new.iter().filter(|piece| piece.is_trigger());
+        let quote = u8::from(!triggers.all(Piece::names_table_plainly));
         renamer
             .run(&format!(
-                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}"
+                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}, sql_quote_show_create = {quote}"
             ))
             .await?;
         let statement = statement(&self.moves());
@@ -223,7 +265,7 @@ impl Swap<'_> {
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 Err(error) if errors::is_locked_out(&error) => {
-                    let who = holders(control, live).await.unwrap_or_default();
+                    let who = holders::of(control, live).await.unwrap_or_default();
                     return Err(Error::new(
                         Kind::Busy,
                         format!(
@@ -237,6 +279,37 @@ impl Swap<'_> {
                 other => return other,
             }
         }
+    }
+
+    /// Lets live's default collation be what its new triggers were made under; it is its own again once the tables have
+    /// changed places, or have not.
+    async fn collate(&self, control: &mut Session) -> Result<()> {
+        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for piece in self.journal.new.iter().filter(|piece| piece.is_trigger()) {
+            if let Some(collation) = piece.database_collation.as_deref() {
+                wanted.entry(collation).or_default().push(&piece.name);
+            }
+        }
+        let most = wanted.iter().max_by_key(|(_, triggers)| triggers.len());
+        let Some((collation, _)) = most.filter(|(collation, _)| !collation.is_empty()) else {
+            return Ok(());
+        };
+        let others: Vec<&str> = wanted
+            .iter()
+            .filter(|(other, _)| *other != collation)
+            .flat_map(|(_, triggers)| triggers.iter().copied())
+            .collect();
+        if !others.is_empty() {
+            tracing::warn!(
+                triggers = others.join(", "),
+                collation,
+                "triggers of a database share one collation for their variables where they are made together: these were made under another one"
+            );
+        }
+        charsets::Default::of(control, &self.names.live, self.journal.collation.as_deref())
+            .await?
+            .be(control, Some(collation))
+            .await
     }
 
     fn needs_guard(&self) -> bool {
@@ -352,35 +425,4 @@ async fn waits(control: &mut Session, id: u32) -> Result<bool> {
         ))
         .await?;
     Ok(row.is_some())
-}
-
-/// Who is in live, as far as our user may see it.
-async fn holders(control: &mut Session, live: &str) -> Result<String> {
-    let live = literal(live);
-    let precise = format!(
-        "SELECT p.ID, p.USER, p.HOST, p.TIME FROM information_schema.METADATA_LOCK_INFO m JOIN information_schema.PROCESSLIST p ON p.ID = m.THREAD_ID \
-         WHERE m.TABLE_SCHEMA = {live} AND p.ID <> CONNECTION_ID() ORDER BY p.TIME DESC LIMIT 1"
-    );
-    let row = match control.query_opt(&precise).await {
-        Ok(row) => row,
-        // A plugin that few servers have.
-        Err(_) => {
-            control
-                .query_opt(&format!(
-                    "SELECT ID, USER, HOST, TIME FROM information_schema.PROCESSLIST WHERE DB = {live} AND ID <> CONNECTION_ID() \
-                     ORDER BY COMMAND = 'Sleep', TIME DESC LIMIT 1"
-                ))
-                .await?
-        }
-    };
-    Ok(match row {
-        Some(row) => format!(
-            " (perhaps user {} from {}, connection {}, for {} seconds)",
-            row.maybe(1)?.unwrap_or_default(),
-            row.maybe(2)?.unwrap_or_default(),
-            row.text(0)?,
-            row.maybe(3)?.unwrap_or_default()
-        ),
-        None => String::new(),
-    })
 }

@@ -1,8 +1,9 @@
 //! The target: incoming is a schema of its own beside live, until their tables change places.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 
 use async_trait::async_trait;
@@ -11,22 +12,26 @@ use tokio::sync::{Mutex, OnceCell};
 use super::address::Address;
 use super::carry::Carried;
 use super::catalogue::{self, Accepted};
+use super::confirm::{self, Seen};
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
+use super::derive::{self, Derived};
+use super::doubts::ErrorValues;
 use super::fitness::{self, Wanted};
+use super::lexer::Dialect;
 use super::load::{self, Inserts};
 use super::lock::Lock;
 use super::names::Names;
-use super::objects::ObjectKind;
+use super::objects::{self, Object, ObjectKind};
+use super::piece::Piece;
 use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
 use super::version::Flavour;
-use super::{complete, incoming, schemas, script, select};
+use super::{complete, executing, incoming, mark, primary, schemas, select, summing};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
-use crate::store::redact::{self, Dialect};
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
 };
@@ -44,6 +49,10 @@ pub struct Target {
     previous: KeepPrevious,
     definer: Definer,
     events: Events,
+    /// The task has scripts.
+    has_scripts: bool,
+    /// One of them may make statistics.
+    analyzes: AtomicBool,
     /// In no database; for all but rows.
     admin: Mutex<Session>,
     /// Has the lock.
@@ -61,9 +70,13 @@ struct Made {
     local_infile: bool,
     /// The longest statement that it takes, in bytes.
     packet: usize,
+    /// It keeps samples of statements that somebody may read who is not to see what scripts remove: rows go by no statement.
+    keeps_samples: bool,
     complete: OnceCell<Complete>,
     /// The tables whose indexes are to be made, by the step's number.
     steps: StdMutex<HashMap<usize, String>>,
+    /// Incoming as it was when it was looked at last.
+    seen: StdMutex<Option<Seen>>,
 }
 
 /// What is known once incoming is complete.
@@ -72,6 +85,10 @@ struct Complete {
     accepted: Accepted,
     /// What is live's own.
     carried: Carried,
+    /// Views that are broken on the source, and could not be made in incoming.
+    broken: Vec<Object>,
+    /// The server's time then.
+    at: String,
 }
 
 impl Target {
@@ -79,12 +96,14 @@ impl Target {
     pub(super) async fn open(address: Address, task: &Task, context: &Context) -> Result<Self> {
         let admin = Session::open(&address, None).await?;
         Ok(Self {
-            names: Names::new(address.database(), context.claim.short()),
+            names: Names::new(address.database(), &context.claim),
             address,
             context: context.clone(),
             previous: task.previous,
             definer: task.definer,
             events: task.events,
+            has_scripts: !task.scripts.is_empty(),
+            analyzes: AtomicBool::new(false),
             admin: Mutex::new(admin),
             lock: OnceCell::new(),
             made: OnceCell::new(),
@@ -114,7 +133,7 @@ impl Target {
     async fn make_incoming(&self, survey: &Survey) -> Result<()> {
         let definitions = surveyed(survey)?;
         let mut admin = self.admin.lock().await;
-        incoming::create_schema(&mut admin, definitions, &self.names.incoming).await?;
+        incoming::create_schema(&mut admin, definitions, &self.names).await?;
         let mut sessions = Vec::with_capacity(self.context.workers);
         for _ in 0..self.context.workers {
             sessions.push(self.loader(definitions).await?);
@@ -122,13 +141,21 @@ impl Target {
         self.make_tables(&mut sessions, definitions).await?;
         let local_infile = local_infile(&mut admin).await?;
         let packet = admin.query_one("SELECT @@max_allowed_packet").await?;
+        let keeps_samples = self.has_scripts && derive::keeps_samples(&mut admin).await?;
+        if keeps_samples && !local_infile {
+            tracing::warn!(
+                "rows are written by INSERT statements, and the target's performance_schema keeps samples of statements: whoever may read it can see values there that the scripts remove; set local_infile = ON there"
+            );
+        }
         let made = Made {
+            keeps_samples,
             pool: Pool::new(sessions),
             definitions: definitions.clone(),
             local_infile,
             packet: usize::try_from(packet.number(0)?).unwrap_or(usize::MAX),
             complete: OnceCell::new(),
             steps: StdMutex::default(),
+            seen: StdMutex::default(),
         };
         self.made
             .set(made)
@@ -197,6 +224,9 @@ impl Target {
         session
             .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
             .await?;
+        if session.version().is_mysql(8, 0) {
+            primary::demand(&mut session).await?;
+        }
         Ok(session)
     }
 
@@ -208,6 +238,7 @@ impl Target {
             load::load(
                 &mut session,
                 &select::load(table, part, flavour, "envsyncd"),
+                ErrorValues::new(select::error_marks(table, part)),
                 chunks,
             )
             .await
@@ -215,6 +246,7 @@ impl Target {
             let inserts = Inserts::new(
                 select::insert(table, part),
                 select::texts(table, part, flavour),
+                select::error_marks(table, part),
                 made.packet,
             );
             load::insert(&mut session, inserts, chunks).await
@@ -231,6 +263,7 @@ impl Target {
             inserts.push(Inserts::new(
                 select::insert(table, part),
                 select::texts(table, part, flavour),
+                select::error_marks(table, part),
                 made.packet,
             ));
         }
@@ -244,6 +277,9 @@ impl Target {
         let Ok(made) = self.made() else {
             return Vec::new();
         };
+        if made.keeps_samples && made.local_infile {
+            return Vec::new();
+        }
         let fits = |part: &Part| {
             part.slice.is_none()
                 && made.definitions.table(&part.name).is_some_and(|table| {
@@ -314,25 +350,22 @@ impl Target {
         Ok(())
     }
 
-    async fn script(&self, file: &Path, text: &str) -> Result<()> {
-        let place = |line: usize| format!("script {}:{line}", file.display());
-        let statements = script::split(text).map_err(|flaw| {
-            Error::new(Kind::Config, format!("{}: {}", place(flaw.line), flaw.what))
-        })?;
-        // Of its own, as whatever it sets shall not outlive it.
-        let mut session = Session::open(&self.address, Some(&self.names.incoming)).await?;
-        for statement in statements {
-            if let Err(error) = session.run(&statement.sql).await {
-                // A comment that is nothing to this server.
-                if super::errors::code(&error) == Some(1065) {
-                    continue;
-                }
-                let error = super::known::named(&mut session, error).await;
-                return Err(redact::about(error, &statement.sql, Dialect::Mysql)
-                    .within(place(statement.line)));
-            }
-        }
-        Ok(())
+    /// Reads incoming, and remembers what live is to be.
+    async fn look(&self) -> Result<Definitions> {
+        let mut session = Session::open(&self.address, None).await?;
+        let everything = Selection::everything();
+        let mut there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        // Incoming's is our mark.
+        let made = self.made()?;
+        there.comment.clone_from(&made.definitions.comment);
+        let mut seen = made.seen.lock().expect("nobody panics with it");
+        *seen = Some(Seen::new(&there, self.definer));
+        Ok(there)
+    }
+
+    fn seen<T>(&self, take: impl Fn(&Seen) -> T) -> Result<Option<T>> {
+        let seen = self.made()?.seen.lock().expect("nobody panics with it");
+        Ok(seen.as_ref().map(take))
     }
 
     /// Ends whatever still works in incoming: a statement of a session that is gone would run on, and keep its table.
@@ -377,7 +410,7 @@ impl store::Target for Target {
     }
 
     async fn displaced(&self) -> Result<Vec<Identity>> {
-        Ok(Vec::new())
+        mark::displaced(&mut *self.admin.lock().await, &self.names).await
     }
 
     async fn server(&self) -> Result<Server> {
@@ -403,6 +436,7 @@ impl store::Target for Target {
 
     async fn check(&self, survey: &Survey) -> Result<()> {
         let mut admin = self.admin.lock().await;
+        mark::refuse_others(&mut admin, &self.names).await?;
         let wanted = Wanted {
             names: &self.names,
             definer: self.definer,
@@ -445,7 +479,7 @@ impl store::Target for Target {
         let mut accepted = complete::tables(&mut session, definitions, incoming).await?;
         let carried = self.plan_carried(&mut session, definitions).await?;
         carried.fill(&mut session, &self.names).await?;
-        complete::objects(
+        let broken = complete::objects(
             &mut session,
             definitions,
             incoming,
@@ -453,7 +487,12 @@ impl store::Target for Target {
             &mut accepted,
         )
         .await?;
-        let complete = Complete { accepted, carried };
+        let complete = Complete {
+            accepted,
+            carried,
+            broken,
+            at: derive::now(&mut session).await?,
+        };
         made.complete
             .set(complete)
             .map_err(|_| Error::new(Kind::Internal, "incoming was completed twice"))
@@ -461,9 +500,7 @@ impl store::Target for Target {
 
     async fn catalogue(&self) -> Result<Catalogue> {
         let complete = self.complete()?;
-        let mut session = Session::open(&self.address, None).await?;
-        let everything = Selection::everything();
-        let mut there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        let mut there = self.look().await?;
         let own: HashSet<&str> = complete.carried.extra().collect();
         there
             .tables
@@ -475,6 +512,18 @@ impl store::Target for Target {
         for table in &mut there.tables {
             // Where the counter of a table stands that the target keeps is the target's own.
             table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
+            if let Some(source) = kept.table(&table.name) {
+                primary::without_generated(&mut table.create, &source.create);
+            }
+        }
+        for object in &mut there.objects {
+            let source = kept
+                .objects
+                .iter()
+                .find(|kept| kept.kind == object.kind && kept.name == object.name);
+            if source.is_some_and(|source| source.database_collation.is_none()) {
+                object.database_collation = None;
+            }
         }
         for sequence in &mut there.sequences {
             let source = kept
@@ -486,36 +535,74 @@ impl store::Target for Target {
         Ok(complete.accepted.apply(catalogue::of(&there, self.definer)))
     }
 
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let (mut session, made) = self.session().await?;
+        summing::count(&mut session, table(&made.definitions, part)?, part).await
+    }
+
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, made) = self.session().await?;
-        super::checksum(&mut session, table(&made.definitions, part)?, part).await
+        summing::checksum(&mut session, table(&made.definitions, part)?, part).await
     }
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
-        self.script(file, text).await
+        if derive::may_analyze([text].into_iter()) {
+            self.analyzes.store(true, Ordering::Relaxed);
+        }
+        executing::run(&self.address, &self.names.incoming, file, text).await
     }
 
     async fn derive(&self) -> Result<()> {
-        Ok(())
+        let (mut session, made) = self.session().await?;
+        let routines = &made.definitions.objects;
+        let routines = routines.iter().map(|object| object.definition.as_str());
+        let derived = Derived {
+            schema: &self.names.incoming,
+            since: &self.complete()?.at,
+            may_be_analyzed: self.analyzes.load(Ordering::Relaxed) || derive::may_analyze(routines),
+        };
+        derived.make(&mut session).await?;
+        // What is published is what scripts have made of it.
+        self.look().await.map(drop)
     }
 
     async fn publish(&self) -> Result<()> {
         let (made, complete) = (self.made()?, self.complete()?);
         // Nobody else works in incoming any more, and what it holds open is let go.
         made.pool.close();
-        let running: BTreeSet<String> = made
+        let running: BTreeMap<String, String> = made
             .definitions
             .objects
             .iter()
-            .filter(|object| {
-                object.kind == ObjectKind::Event && object.enabled && self.events == Events::Keep
+            .filter(|object| object.kind == ObjectKind::Event && self.events == Events::Keep)
+            .filter_map(|event| {
+                let status = objects::status(&event.definition, Dialect::of(&event.sql_mode))?;
+                Some((event.name.clone(), status))
             })
-            .map(|event| event.name.clone())
             .collect();
+        if self.seen(|_| ())?.is_none() {
+            self.look().await?;
+        }
+        let dangling = self.seen(|seen| seen.dangling.clone())?.unwrap_or_default();
+        let broken = complete
+            .broken
+            .iter()
+            .map(|view| {
+                Piece::of_source(
+                    view,
+                    &made.definitions.schema,
+                    &self.names.live,
+                    self.definer,
+                )
+            })
+            .collect::<Result<Vec<_>>>()?;
         let how = Publishing {
+            dangling: &dangling,
             carried: &complete.carried,
             overlay: self.context.selection.overlay,
+            comment: &made.definitions.comment,
             running: &running,
+            broken: &broken,
         };
         let had_live = publish::publish(&self.address, &self.names, &how).await?;
         self.published
@@ -524,7 +611,10 @@ impl store::Target for Target {
     }
 
     async fn confirm(&self) -> Result<()> {
-        Ok(())
+        match self.seen(Seen::clone)? {
+            Some(seen) => confirm::confirm(&self.address, &self.names, self.definer, &seen).await,
+            None => Ok(()),
+        }
     }
 
     async fn revert(&self) -> Result<()> {

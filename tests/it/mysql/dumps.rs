@@ -533,3 +533,19 @@ fn rows_that_come_between_the_survey_and_the_dump_are_no_error() {
         source.close().await;
     });
 }
+
+#[test]
+fn dates_that_no_calendar_has_are_restored_from_a_dump_and_so_are_error_values() {
+    let scene = Scene::empty();
+    scene.source("SET sql_mode = 'ALLOW_INVALID_DATES'; CREATE TABLE odd (id int PRIMARY KEY, d date, e enum('a','b')); INSERT INTO odd VALUES (1, '2021-02-31', 'z'), (2, '0000-00-00', 'b')");
+    run(pull(
+        &scene,
+        &scene.job(),
+        pieces(dumped(&scene, &[]), 4096),
+    ))
+    .expect("a pull");
+    assert_eq!(
+        scene.live("SELECT d, e + 0 FROM odd ORDER BY id"),
+        "2021-02-31|0\n0000-00-00|2"
+    );
+}

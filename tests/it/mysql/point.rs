@@ -165,7 +165,7 @@ fn sums_are_right_under_mariadbs_backup_stages_and_table_locks_and_in_one_transa
 }
 
 #[test]
-fn sums_are_right_under_mysqls_global_lock_and_table_locks_and_in_one_transaction() {
+fn sums_are_right_under_mysqls_table_locks_in_a_quiet_moment_and_in_one_transaction() {
     let start = |options: &[&str]| {
         let builder = Server::builder().of(Version::Oracle);
         options
@@ -178,14 +178,7 @@ fn sums_are_right_under_mysqls_global_lock_and_table_locks_and_in_one_transactio
         &server,
         &target,
         "RELOAD, BACKUP_ADMIN, SHOW_ROUTINE",
-        Some("FLUSH TABLES WITH READ LOCK"),
-        &[],
-    );
-    sums_are_right(
-        &server,
-        &target,
-        "RELOAD, SHOW_ROUTINE",
-        Some("FLUSH TABLES WITH READ LOCK"),
+        Some("LOCK TABLES"),
         &[],
     );
     sums_are_right(&server, &target, "SHOW_ROUTINE", Some("LOCK TABLES"), &[]);
@@ -196,6 +189,78 @@ fn sums_are_right_under_mysqls_global_lock_and_table_locks_and_in_one_transactio
         None,
         &["one worker", "grant RELOAD"],
     );
+    quiet_sums_are_right(&server, &target);
+}
+
+/// Nobody may lock anything, and people commit now and then.
+fn quiet_sums_are_right(server: &Server, target: &Server) {
+    let scene = Scene::on_any(server, target);
+    scene.source(ACCOUNTS);
+    let job = scene.job_by("PROCESS, SHOW_ROUTINE", "SELECT, SHOW VIEW, TRIGGER, EVENT");
+    let mut client = server.client("root", &scene.from);
+    let pair = "BEGIN; UPDATE a SET amount = amount - 1 WHERE id = 1; UPDATE b SET amount = amount + 1 WHERE id = 1; COMMIT; DO SLEEP(0.02);";
+    let mut child = client
+        .arg(format!("--execute={}", pair.repeat(2000)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("mariadb");
+    for _ in 0..3 {
+        let outcome = scene.copy(&job).says(&["a moment without commits"]);
+        assert!(!outcome.stderr.contains("one worker"), "{}", outcome.stderr);
+        let sums = scene.live("SELECT (SELECT SUM(amount) FROM a) + (SELECT SUM(amount) FROM b), (SELECT SUM(amount) <> 0 FROM b)");
+        assert_eq!(sums, "0|1");
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("our child");
+}
+
+#[test]
+fn writers_of_a_mysql_source_wait_for_no_long_select_and_no_open_transaction() {
+    let start = || Server::builder().of(Version::Oracle).start();
+    let (server, target) = (start(), start());
+    let scene = Scene::on_any(&server, &target);
+    scene.source("CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1, 0), (2, 0); CREATE TABLE u (id int PRIMARY KEY)");
+    let behind = |sql: &str| {
+        let mut client = server.client("root", &scene.from);
+        client
+            .arg(format!("--execute={sql}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("mariadb")
+    };
+    let asleep = |count: &str| {
+        wait_until("they are at it", || {
+            server.sql(
+                "",
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'",
+            ) == count
+        });
+    };
+    let mut reading = behind("SELECT SLEEP(300) FROM t");
+    asleep("1");
+    let outcome = scene.copy(&scene.job().task("jobs = 2"));
+    outcome.says(&["LOCK TABLES of the database's tables"]);
+    // Someone who never commits keeps even that lock away.
+    let mut writing = behind("BEGIN; UPDATE t SET a = 1 WHERE id = 1; DO SLEEP(300)");
+    asleep("2");
+    let running = scene.bed.start(&scene.write(&scene.job().task("jobs = 2")));
+    let mut longest = std::time::Duration::ZERO;
+    let begin = std::time::Instant::now();
+    let mut running = running;
+    while running.is_running() && begin.elapsed().as_secs() < 60 {
+        let begin = std::time::Instant::now();
+        scene.source("UPDATE t SET a = a + 1 WHERE id = 2");
+        longest = longest.max(begin.elapsed());
+    }
+    running.end().expect(0);
+    assert!(longest.as_secs() < 5, "a writer waited for {longest:?}");
+    assert_eq!(scene.live("SELECT a FROM t WHERE id = 1"), "0");
+    for child in [&mut reading, &mut writing] {
+        child.kill().expect("it runs");
+        child.wait().expect("our child");
+    }
 }
 
 /// A table that takes long enough to be stopped in the middle of it.

@@ -55,7 +55,7 @@ pub(super) struct Allowed<'a> {
     /// Tables with a trigger.
     watched: BTreeSet<String>,
     /// Events that ran where the dump is from.
-    awake: BTreeSet<String>,
+    awake: BTreeMap<String, String>,
     /// Something of the dumped database's own name is in it.
     homonym: bool,
     /// Something that was moved to the staging schema for sure only if there is no such thing.
@@ -106,7 +106,7 @@ impl<'a> Allowed<'a> {
             tables: BTreeMap::new(),
             sequences: BTreeSet::new(),
             watched: BTreeSet::new(),
-            awake: BTreeSet::new(),
+            awake: BTreeMap::new(),
             homonym: false,
             trusting: None,
             begun: false,
@@ -119,9 +119,12 @@ impl<'a> Allowed<'a> {
         self.server.as_deref()
     }
 
-    /// Names of the events that ran where the dump is from.
-    pub(super) fn awake(&self) -> BTreeSet<String> {
-        self.awake.iter().map(|name| readable(name)).collect()
+    /// Events that were not just disabled where the dump is from, each with its status.
+    pub(super) fn awake(&self) -> BTreeMap<String, String> {
+        let awake = self.awake.iter();
+        awake
+            .map(|(name, status)| (readable(name), status.clone()))
+            .collect()
     }
 
     /// A comment between statements.
@@ -528,16 +531,16 @@ impl<'a> Allowed<'a> {
         let mut text = self.in_staging(&text, dialect)?;
         if kind == Kind::Event {
             let slept = objects::disabled(&text, dialect);
-            if status(&text, dialect).is_none() {
+            let Some(status) = objects::status(&text, dialect) else {
                 return Err("an event that says neither ENABLE nor DISABLE".to_owned());
-            }
-            if status(&text, dialect) == Some(true) {
+            };
+            if status != "DISABLE" {
                 let tokens = lexer::tokens(&text, dialect);
                 let solid = telling(&tokens);
                 let mut rest = Rest::new(&solid[1..]);
                 Kind::of(&mut rest)?;
                 let name = rest.named()?.name;
-                self.awake.insert(name);
+                self.awake.insert(name, status);
             }
             text = slept;
         }
@@ -673,18 +676,6 @@ impl Kind {
         rest.words(&["IF", "NOT", "EXISTS"]);
         Ok(kind)
     }
-}
-
-/// Whether an event runs; nothing where it does not say.
-fn status(text: &str, dialect: Dialect) -> Option<bool> {
-    lexer::tokens(text, dialect)
-        .iter()
-        .take_while(|token| !token.is("DO"))
-        .find_map(|token| match token {
-            token if token.is("ENABLE") => Some(true),
-            token if token.is("DISABLE") => Some(false),
-            _ => None,
-        })
 }
 
 #[cfg(test)]

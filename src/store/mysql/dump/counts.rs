@@ -11,6 +11,7 @@ use super::super::definitions::Table;
 use super::super::lexer::{self, Dialect, Shape, Token};
 use super::super::names::quoted;
 use super::super::scanner::{Scanner, Step};
+use super::super::summing;
 use super::statement::{letters, telling};
 use super::values;
 use crate::error::{Error, Kind, Result};
@@ -153,8 +154,8 @@ pub(super) async fn compare(
     if had == dumped {
         return Ok(());
     }
-    let before = super::super::checksum(then, table, part).await?;
-    let after = super::super::checksum(now, table, part).await?;
+    let before = summing::checksum(then, table, part).await?;
+    let after = summing::checksum(now, table, part).await?;
     if before == after {
         return Err(Error::new(
             Kind::Verify,

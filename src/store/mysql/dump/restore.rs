@@ -9,18 +9,15 @@ use super::super::names::{Names, literal, quoted};
 use super::super::scanner::{Scanner, Step};
 use super::super::source::{Restored, Source};
 use super::super::version::{Flavour, Version};
-use super::super::{errors, load, schemas};
+use super::super::{doubts, errors, mark, primary, schemas, settings};
 use super::allowed::{Action, Allowed};
+use super::values::Rows;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::dump::Dump;
 use crate::store::redact;
 use crate::store::statements::Flaw;
 use crate::store::{self, Context};
-
-/// Warnings that say of no value that it is another one: an ENUM's error value, bytes that are no text and need not be, and
-/// a computed column that is computed anew.
-const KNOWN: [u64; 3] = [load::TRUNCATED, 1300, 1906];
 
 /// Restores a dump, and opens it as a source.
 pub(in crate::store) async fn restore(
@@ -30,7 +27,7 @@ pub(in crate::store) async fn restore(
     name: &str,
 ) -> Result<Box<dyn store::Source>> {
     let address = super::super::address(&task.target, context, "target").await?;
-    let names = Names::new(address.database(), context.claim.short());
+    let names = Names::new(address.database(), &context.claim);
     let mut session = Session::open(&address, None).await?;
     make_schema(&mut session, &names).await?;
     let restored = async {
@@ -63,20 +60,16 @@ async fn clear(address: &Address, names: &Names) {
 
 /// With live's defaults, where there is a live: a dump of one database does not say what the database's were.
 async fn make_schema(session: &mut Session, names: &Names) -> Result<()> {
-    let live = session
-        .query_opt(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-            literal(&names.live)
-        ))
-        .await?;
-    let defaults = match live {
-        Some(row) => format!(" CHARACTER SET {} COLLATE {}", row.text(0)?, row.text(1)?),
-        None => String::new(),
+    let (charset, collation) = if schemas::exists(session, &names.live).await? {
+        schemas::defaults(session, &names.live).await?
+    } else {
+        let row = session
+            .query_one("SELECT @@GLOBAL.character_set_server, @@GLOBAL.collation_server")
+            .await?;
+        (row.text(0)?, row.text(1)?)
     };
+    mark::create(session, names, &names.staging, &charset, &collation).await?;
     let staging = quoted(&names.staging);
-    session
-        .run(&format!("CREATE DATABASE {staging}{defaults}"))
-        .await?;
     session.run(&format!("USE {staging}")).await.map(drop)
 }
 
@@ -86,6 +79,11 @@ struct Restore<'a> {
     scanner: Scanner,
     allowed: Allowed<'a>,
     dialect: Dialect,
+    /// The `sql_mode` that the dump has set, under which things are made; rows are taken under another.
+    mode: String,
+    takes_rows: bool,
+    /// The staging schema.
+    schema: String,
     /// The dump's file.
     file: &'a str,
     checked: bool,
@@ -126,6 +124,9 @@ impl<'a> Restore<'a> {
         session
             .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
             .await?;
+        if session.version().is_mysql(8, 0) {
+            primary::demand(&mut session).await?;
+        }
         // So that none is hidden behind others; who may not set it has room for some.
         let _ = session.run("SET SESSION max_error_count = 65535").await;
         let row = session
@@ -138,6 +139,9 @@ impl<'a> Restore<'a> {
             scanner: Scanner::of_stream(packet),
             allowed: Allowed::new(&names.staging, folded, task.definer, &context.selection),
             dialect: Dialect::default(),
+            mode: settings::MODE.to_owned(),
+            takes_rows: false,
+            schema: names.staging.clone(),
             file,
             checked: false,
             rows: 0,
@@ -184,16 +188,22 @@ impl<'a> Restore<'a> {
             )
             .hint(format!("the statement was: {}", told(&sql)))
         })?;
+        let file = self.file;
         let what = |error: Error| {
             redact::about(error, &head(&sql), redact::Dialect::Mysql)
-                .within(format!("{}:{line}", self.file))
+                .within(format!("{file}:{line}"))
         };
+        match action {
+            Action::Skip | Action::Told(_) => {}
+            Action::Rows(_) | Action::Computed(_) => self.for_rows().await?,
+            _ => self.as_dumped().await?,
+        }
         match action {
             Action::Skip => {}
             Action::Told(why) => tracing::info!(file = self.file, line, "{why}"),
             Action::Rows(rows) => {
                 // The next statement is read while the server is at this one.
-                let running = take_rows(&mut self.session, &sql, rows.count, rows.inexact);
+                let running = take_rows(&mut self.session, &sql, &rows, rows.count, &self.schema);
                 let reading = step(&mut self.scanner, dump, self.file);
                 let (taken, next) = tokio::join!(running, reading);
                 taken.map_err(what)?;
@@ -202,7 +212,7 @@ impl<'a> Restore<'a> {
             }
             Action::Computed(rows) => {
                 for (lot, count) in rows.in_lots(&sql) {
-                    take_rows(&mut self.session, &lot, count, rows.inexact)
+                    take_rows(&mut self.session, &lot, &rows, count, &self.schema)
                         .await
                         .map_err(what)?;
                 }
@@ -222,9 +232,15 @@ impl<'a> Restore<'a> {
                 }
                 Err(error) => return Err(what(error)),
             },
-            Action::Run(text) => {
-                run(&mut self.session, &text).await.map_err(what)?;
-            }
+            Action::Run(text) => match run(&mut self.session, &text).await {
+                Ok(()) => {}
+                // A default that is a date which no calendar has.
+                Err(error) if errors::code(&error) == Some(1067) => {
+                    self.for_rows().await?;
+                    run(&mut self.session, &text).await.map_err(what)?;
+                }
+                Err(error) => return Err(what(error)),
+            },
             Action::Early(text) => {
                 self.session.run("SET SESSION timestamp = 1").await?;
                 run(&mut self.session, &text).await.map_err(what)?;
@@ -232,12 +248,38 @@ impl<'a> Restore<'a> {
             }
             Action::Mode => {
                 run(&mut self.session, &sql).await.map_err(what)?;
-                let mode = self.session.query_one("SELECT @@sql_mode").await?.text(0)?;
-                self.dialect = Dialect::of(&mode);
+                self.mode = self.session.query_one("SELECT @@sql_mode").await?.text(0)?;
+                self.dialect = Dialect::of(&self.mode);
                 self.scanner.set_dialect(self.dialect);
             }
         }
         step(&mut self.scanner, dump, self.file).await
+    }
+
+    /// Values are taken as they are from here on, dates that no calendar has and ids of 0 among them; strings end as before.
+    async fn for_rows(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.takes_rows, true) {
+            return Ok(());
+        }
+        let kept = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"];
+        let words = self.mode.split(',').filter(|word| kept.contains(word));
+        let mode = words.chain([settings::MODE]).collect::<Vec<_>>().join(",");
+        self.set_mode(&mode).await
+    }
+
+    /// Things are made as the dump says from here on.
+    async fn as_dumped(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.takes_rows, false) {
+            let mode = self.mode.clone();
+            return self.set_mode(&mode).await;
+        }
+        Ok(())
+    }
+
+    async fn set_mode(&mut self, mode: &str) -> Result<()> {
+        // A mode has no letter that would have to be escaped.
+        let sql = format!("SET SESSION sql_mode = '{mode}'");
+        self.session.run(&sql).await.map(drop)
     }
 
     /// What a view is made with.
@@ -378,19 +420,26 @@ async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {
     }
 }
 
-/// All of the rows, and each as it is.
-async fn take_rows(session: &mut Session, sql: &[u8], rows: u64, inexact: bool) -> Result<()> {
+/// All of the rows, and each as it is. `sql` has `count` of them.
+async fn take_rows(
+    session: &mut Session,
+    sql: &[u8],
+    rows: &Rows,
+    count: u64,
+    schema: &str,
+) -> Result<()> {
     let all = session.execute_bytes(sql).await?;
     let done = all.last().copied().unwrap_or(Done {
         rows: 0,
         warnings: 0,
         more: false,
     });
-    load::doubts(session, done, &KNOWN).await?;
-    if done.rows != rows && !inexact {
+    let table = String::from_utf8_lossy(&rows.table);
+    doubts::settle_dumped(session, done, schema, &table).await?;
+    if done.rows != count && !rows.inexact {
         return Err(Error::new(
             Kind::Verify,
-            format!("the server took {} of {rows} rows", done.rows),
+            format!("the server took {} of {count} rows", done.rows),
         ));
     }
     Ok(())

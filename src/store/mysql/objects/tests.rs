@@ -9,6 +9,7 @@ fn object(kind: ObjectKind, name: &str, definition: &str) -> Object {
         sql_mode: String::new(),
         charset_client: "latin1".to_owned(),
         collation_connection: "latin1_swedish_ci".to_owned(),
+        database_collation: None,
         definer: "a@b".to_owned(),
         enabled: true,
         order: 0,

@@ -1,0 +1,148 @@
+//! Live right after a publish: it has to be what incoming was. Tables have changed their schema since incoming was verified, and
+//! views, routines, triggers and events were made once more.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::address::Address;
+use super::catalogue;
+use super::connection::Session;
+use super::definitions::{self, Definitions};
+use super::lexer::{self, Dialect};
+use super::names::{Names, quoted};
+use super::objects::{Object, ObjectKind};
+use super::references;
+use crate::config::job::Definer;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Catalogue, Fate, Selection};
+
+/// How many differences an error names.
+const NAMED: usize = 3;
+
+/// Incoming as it was when it was looked at last.
+#[derive(Clone)]
+pub(super) struct Seen {
+    catalogue: Arc<Catalogue>,
+    /// Tables with foreign keys to what is not there.
+    pub(super) dangling: BTreeSet<String>,
+    /// Views of what is not there: not every server makes them again.
+    broken: BTreeSet<String>,
+}
+
+impl Seen {
+    pub(super) fn new(there: &Definitions, definer: Definer) -> Self {
+        let is_broken_view = |object: &&Object| object.kind == ObjectKind::View && object.broken;
+        Self {
+            catalogue: Arc::new(fixed(there, definer)),
+            dangling: references::dangling(there),
+            broken: there
+                .objects
+                .iter()
+                .filter(is_broken_view)
+                .map(Object::label)
+                .collect(),
+        }
+    }
+}
+
+/// A schema's catalogue without what moves on as soon as somebody uses it: where counters and sequences stand.
+fn fixed(definitions: &Definitions, definer: Definer) -> Catalogue {
+    let mut definitions = definitions.clone();
+    for sequence in &mut definitions.sequences {
+        sequence.fate = Fate::SchemaOnly;
+    }
+    for object in &mut definitions.objects {
+        if object.kind == ObjectKind::Trigger {
+            object.definition = on_its_table(object);
+            // Triggers of a schema may have to share one; of those that do, a warning was given.
+            object.database_collation = None;
+        }
+    }
+    let mut catalogue = catalogue::of(&definitions, definer);
+    catalogue
+        .0
+        .retain(|name, _| !name.starts_with("counter of "));
+    catalogue
+}
+
+/// A trigger's definition with its table's name alone, in quotes: so MariaDB writes it where the table is renamed.
+fn on_its_table(object: &Object) -> String {
+    let sql = &object.definition;
+    let tokens = lexer::tokens(sql, Dialect::of(&object.sql_mode));
+    let place = || {
+        let trigger = tokens.iter().position(|token| token.is("TRIGGER"))?;
+        // A reserved word.
+        let on = trigger + tokens[trigger..].iter().position(|token| token.is("ON"))?;
+        let (mut end, _) = lexer::solid(&tokens, on + 1)?;
+        while let Some((dot, _)) =
+            lexer::solid(&tokens, end + 1).filter(|(_, token)| token.is_mark("."))
+        {
+            end = lexer::solid(&tokens, dot + 1)?.0;
+        }
+        Some((on, end))
+    };
+    let (Some((on, end)), Some(table)) = (place(), &object.table) else {
+        return sql.clone();
+    };
+    let text =
+        |tokens: &[lexer::Token<'_>]| tokens.iter().map(|token| token.text).collect::<String>();
+    format!(
+        "{}ON {}{}",
+        text(&tokens[..on]),
+        quoted(table),
+        text(&tokens[end + 1..])
+    )
+}
+
+/// Holds live against what incoming was.
+pub(super) async fn confirm(
+    address: &Address,
+    names: &Names,
+    definer: Definer,
+    seen: &Seen,
+) -> Result<()> {
+    let mut session = Session::open(address, None).await?;
+    let everything = Selection::everything();
+    let live = definitions::read(&mut session, &names.live, &everything).await?;
+    let live = fixed(&live, definer);
+    let mut wrong = Vec::new();
+    for (name, wanted) in &seen.catalogue.0 {
+        match live.0.get(name) {
+            Some(found) if found == wanted => {}
+            Some(found) => {
+                tracing::error!(
+                    object = name,
+                    wanted,
+                    found,
+                    "live is not what was verified"
+                );
+                wrong.push(format!("{name} is defined otherwise"));
+            }
+            None if seen.broken.contains(name) => {}
+            None => wrong.push(format!("{name} is missing")),
+        }
+    }
+    for (name, found) in &live.0 {
+        if found.contains(&names.incoming) && !wrong.iter().any(|told| told.starts_with(name)) {
+            wrong.push(format!("{name} names {}", names.incoming));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let more = wrong.len().saturating_sub(NAMED);
+    wrong.truncate(NAMED);
+    let rest = if more > 0 {
+        format!(", and {more} more")
+    } else {
+        String::new()
+    };
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "what was published is not what was verified: {}{rest}",
+            wrong.join("; ")
+        ),
+    )
+    .hint("the run's log has the definitions; does anything alter the target's tables meanwhile?"))
+}

@@ -1,0 +1,161 @@
+//! Foreign keys to tables that are not there, which servers take while `foreign_key_checks` is off. Such a key names the table in
+//! the schema that it was made in, and stays with that name where its own table goes to another schema.
+
+use std::collections::BTreeSet;
+
+use super::connection::Session;
+use super::ddl::{Clause, Create};
+use super::definitions::Definitions;
+use super::lexer::{self, Dialect};
+use super::names::{Names, beside, literal, quoted};
+use crate::error::{Error, Kind, Result};
+
+/// A table's foreign key.
+pub(super) struct Key {
+    pub(super) name: String,
+    /// The table that it points to, if that is not in another database.
+    pub(super) parent: Option<String>,
+    /// Its definition behind its name; a table without a database is one of the schema that it is made in.
+    pub(super) rest: String,
+}
+
+/// Tables of a schema with keys to what it does not have.
+pub(super) fn dangling(definitions: &Definitions) -> BTreeSet<String> {
+    let is_missing = |name: &str| definitions.table(name).is_none();
+    definitions
+        .tables
+        .iter()
+        .filter(|table| {
+            table
+                .create
+                .foreign_keys()
+                .any(|(reference, _)| reference.schema.is_none() && is_missing(&reference.table))
+        })
+        .map(|table| table.name.clone())
+        .collect()
+}
+
+/// The same of a schema that was not read, whatever schema their keys name.
+pub(super) async fn leaving(session: &mut Session, schema: &str) -> Result<BTreeSet<String>> {
+    let schema = literal(schema);
+    let rows = session
+        .query(&format!(
+            "SELECT k.TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE k \
+             LEFT JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = k.REFERENCED_TABLE_SCHEMA AND t.TABLE_NAME = k.REFERENCED_TABLE_NAME \
+             WHERE k.TABLE_SCHEMA = {schema} AND k.REFERENCED_TABLE_NAME IS NOT NULL AND t.TABLE_NAME IS NULL"
+        ))
+        .await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+/// A table's foreign keys; those to tables of a schema that it was in are to tables of its own.
+pub(super) async fn keys(
+    session: &mut Session,
+    names: &Names,
+    schema: &str,
+    table: &str,
+) -> Result<Vec<Key>> {
+    session.run(&format!("USE {}", quoted(schema))).await?;
+    let made = session
+        .query_one(&format!("SHOW CREATE TABLE {}", quoted(table)))
+        .await?
+        .definition(1)?;
+    let mut found = Vec::new();
+    for (clause, text) in &Create::parse(&made)?.clauses {
+        let Clause::Foreign(reference) = clause else {
+            continue;
+        };
+        let is_outside = reference
+            .schema
+            .as_ref()
+            .is_some_and(|other| !names.is_own(other));
+        let text = if is_outside {
+            text.clone()
+        } else {
+            in_own_schema(text)
+        };
+        let head = format!("CONSTRAINT {}", quoted(&reference.name));
+        let rest = text.trim().strip_prefix(&head).ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                format!(
+                    "the foreign key {} of {table} cannot be read",
+                    reference.name
+                ),
+            )
+        })?;
+        found.push(Key {
+            name: reference.name.clone(),
+            parent: (!is_outside).then(|| reference.table.clone()),
+            rest: rest.to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+/// Without the schema behind REFERENCES.
+fn in_own_schema(clause: &str) -> String {
+    let tokens = lexer::tokens(clause, Dialect::default());
+    let place = tokens.iter().position(|token| token.is("REFERENCES"));
+    let schema = place.and_then(|at| lexer::solid(&tokens, at + 1));
+    let dot = schema.and_then(|(at, _)| lexer::solid(&tokens, at + 1));
+    let text =
+        |tokens: &[lexer::Token<'_>]| tokens.iter().map(|token| token.text).collect::<String>();
+    match (schema, dot) {
+        (Some((from, _)), Some((to, dot))) if dot.is_mark(".") => {
+            text(&tokens[..from]) + &text(&tokens[to + 1..])
+        }
+        _ => clause.to_owned(),
+    }
+}
+
+/// Keys of previous to what it does not have point into previous: a table of that name that comes to live one day would be held
+/// by the rows of previous otherwise.
+pub(super) async fn stay(session: &mut Session, names: &Names) -> Result<()> {
+    let previous = names.previous.as_str();
+    let tables = leaving(session, previous).await?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    session.run("SET SESSION foreign_key_checks = 0").await?;
+    for table in tables {
+        for key in keys(session, names, previous, &table).await? {
+            if key.parent.is_none() {
+                continue;
+            }
+            let meanwhile = beside(&key.name, "~envsyncd");
+            for (from, to) in [(&key.name, &meanwhile), (&meanwhile, &key.name)] {
+                session
+                    .run(&format!(
+                        "ALTER TABLE {} DROP FOREIGN KEY {}, ADD CONSTRAINT {}{}",
+                        quoted(&table),
+                        quoted(from),
+                        quoted(to),
+                        key.rest
+                    ))
+                    .await?;
+            }
+        }
+    }
+    session
+        .run("SET SESSION foreign_key_checks = 1")
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_points_to_its_own_schema() {
+        assert_eq!(
+            in_own_schema(
+                "CONSTRAINT `references` FOREIGN KEY (`a`) REFERENCES `x`.`t` (`b`) ON DELETE CASCADE"
+            ),
+            "CONSTRAINT `references` FOREIGN KEY (`a`) REFERENCES `t` (`b`) ON DELETE CASCADE"
+        );
+        let own = "CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `t` (`b`)";
+        assert_eq!(in_own_schema(own), own);
+    }
+}
