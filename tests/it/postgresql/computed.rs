@@ -132,7 +132,7 @@ fn files_go_where_the_source_has_them_whatever_the_users_default_is() {
             "SELECT string_agg(c.relname || '@' || t.spcname, ',' ORDER BY c.relname COLLATE \"C\") FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace
              JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public'"
         ).replace(&named, "named"),
-        "here we are@named,here@named,seen@named"
+        "here@named,here we are@named,seen@named"
     );
 }
 
