@@ -2,6 +2,7 @@
 
 mod adopting;
 mod collations;
+mod computed;
 mod constraints;
 mod copying;
 mod encodings;

@@ -3,7 +3,7 @@
 
 mod databases;
 mod oracle;
-mod pooler;
+pub(crate) mod pooler;
 pub(crate) mod profiles;
 
 use std::fs;

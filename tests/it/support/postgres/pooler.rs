@@ -1,4 +1,4 @@
-//! A pgbouncer in session mode, in front of a cluster's socket.
+//! A pgbouncer in front of a cluster's socket.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -17,21 +17,27 @@ impl Pooler {
     /// In front of all databases of a cluster. What a client says of its session at the start is dropped, as its
     /// documentation advises for clients that say `extra_float_digits` or `options`.
     pub(crate) fn before(cluster: &Cluster) -> Self {
-        let directory = cluster.root.join("pooler");
+        Self::of_mode(cluster, "session")
+    }
+
+    /// The same with another `pool_mode`, of which a cluster has one pooler each.
+    pub(crate) fn of_mode(cluster: &Cluster, mode: &str) -> Self {
+        let name = format!("pooler-{mode}");
+        let directory = cluster.root.join(&name);
         fs::create_dir(&directory).expect("a directory");
         cluster.give_to_server(&directory);
         let port = free_port();
         let users = ["postgres", "admin", "app", "deploy", "reader", "visitor"];
         cluster.write(
-            "pooler/users",
+            &format!("{name}/users"),
             &users.map(|user| format!("\"{user}\" \"\"\n")).concat(),
         );
         let place = directory.display();
         cluster.write(
-            "pooler/ini",
+            &format!("{name}/ini"),
             &format!(
                 "[databases]\n* = host={} port={}\n[pgbouncer]\nunix_socket_dir = {place}\nlisten_addr =\n\
-                 listen_port = {port}\nauth_type = trust\nauth_file = {place}/users\npool_mode = session\n\
+                 listen_port = {port}\nauth_type = trust\nauth_file = {place}/users\npool_mode = {mode}\n\
                  ignore_startup_parameters = extra_float_digits,options\nmax_client_conn = 200\ndefault_pool_size = 40\n\
                  logfile = {place}/log\npidfile = {place}/pid\n",
                 cluster.socket_directory().display(),
