@@ -139,17 +139,14 @@ fn told(object: &Object, schema: &str, definer: Definer) -> String {
         _ => {}
     }
     let mut more = vec![object.sql_mode.clone()];
-    match &object.database_collation {
-        Some(collation) => {
-            more.push(object.charset_client.clone());
-            more.push(object.collation_connection.clone());
-            more.extend(Some(collation.clone()).filter(|name| !name.is_empty()));
-        }
+    if let Some(collation) = &object.database_collation {
+        more.push(object.charset_client.clone());
+        more.push(object.collation_connection.clone());
+        more.extend(Some(collation.clone()).filter(|name| !name.is_empty()));
+    } else {
         // An older archive's catalogue says no more.
-        None => {
-            more.push(object.client().to_owned());
-            more.push(object.collation_connection.clone());
-        }
+        more.push(object.client().to_owned());
+        more.push(object.collation_connection.clone());
     }
     more.extend(object.table.clone());
     more.extend(object.time_zone.clone());

@@ -414,8 +414,8 @@ async fn show(session: &mut Session, object: &mut Object) -> Result<()> {
     }
     if object.kind == ObjectKind::Library {
         // It has none of its own: its text is what it is.
-        object.charset_client = "utf8mb4".to_owned();
-        object.collation_connection = "utf8mb4_bin".to_owned();
+        "utf8mb4".clone_into(&mut object.charset_client);
+        "utf8mb4_bin".clone_into(&mut object.collation_connection);
         return Ok(());
     }
     object.charset_client = row.text(client)?;

@@ -150,14 +150,15 @@ async fn begin_together(
         // There is no table.
         return Ok(Way::One);
     }
-    match refused.filter(|_| locked_out.is_none()) {
-        Some(why) => tracing::warn!(
+    if let Some(why) = refused.filter(|_| locked_out.is_none()) {
+        tracing::warn!(
             %why,
             "the source's user may not lock anything, not even for a moment: one worker reads all tables in one transaction; grant RELOAD, or LOCK TABLES on the database"
-        ),
-        None => tracing::warn!(
+        );
+    } else {
+        tracing::warn!(
             "transactions on the source stay open for so long that its tables could not be locked for a moment: one worker reads all tables in one transaction; grant PROCESS for another way"
-        ),
+        );
     }
     Ok(Way::One)
 }

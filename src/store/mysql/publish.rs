@@ -285,13 +285,12 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
     journal.old = piece::read(&mut control, &names.live, &names.live, &BTreeMap::new()).await?;
     journal.before = Some(schemas::options(&mut control, &names.live).await?);
     journal.new = before.old;
-    journal.defaults = match before.before {
-        Some(options) => Some(options),
+    journal.defaults = if let Some(options) = before.before {
+        Some(options)
+    } else {
         // An older version wrote it, which left live's comment as it was.
-        None => {
-            let comment = schemas::comment(&mut control, &names.live).await?;
-            Some(schemas::options_like(&mut control, &names.previous, &comment).await?)
-        }
+        let comment = schemas::comment(&mut control, &names.live).await?;
+        Some(schemas::options_like(&mut control, &names.previous, &comment).await?)
     };
     let dangling = references::leaving(&mut control, &names.previous).await?;
     let mut swap = Swap {

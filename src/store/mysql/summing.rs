@@ -92,9 +92,12 @@ fn hash(text: &str, flavour: Flavour) -> String {
 
 /// A row as one text, in which long values are hashed if there are too many bytes of them.
 fn text_of(columns: &[&Column], flavour: Flavour) -> String {
-    let joined = |fields: Vec<String>| match fields.is_empty() {
-        true => "''".to_owned(),
-        false => format!("CONCAT({})", fields.join(", ")),
+    let joined = |fields: Vec<String>| {
+        if fields.is_empty() {
+            "''".to_owned()
+        } else {
+            format!("CONCAT({})", fields.join(", "))
+        }
     };
     let whole = joined(columns.iter().map(|column| field(column)).collect());
     let lengths: Vec<String> = columns

@@ -92,9 +92,10 @@ impl Swap<'_> {
         named.extend(self.dangling.iter().cloned());
         named.retain(|table| self.coming.contains(table));
         let source = self.journal.source.clone();
-        let mut taken = match named.is_empty() {
-            true => BTreeSet::new(),
-            false => self.key_names(control).await?,
+        let mut taken = if named.is_empty() {
+            BTreeSet::new()
+        } else {
+            self.key_names(control).await?
         };
         for table in named {
             let keys = references::keys(control, self.names, &source, &table).await?;
