@@ -147,7 +147,8 @@ fn stay(journal: &mut Journal, how: &Publishing<'_>) {
 /// A broken view is made before the tables are there that do not have what it wants: something can stand in for them. One
 /// that cannot be made now is tried again afterwards.
 async fn early(control: &mut Session, names: &Names, journal: &Journal) {
-    for view in journal.new.iter().filter(|piece| piece.broken) {
+    // Those on top of others first: while these are not there, something can stand in for them, too.
+    for view in journal.new.iter().rev().filter(|piece| piece.broken) {
         if journal.old.iter().any(|old| old.is_same(view)) {
             continue;
         }

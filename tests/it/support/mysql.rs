@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+// The benchmarks, which share this, have no need of it.
+#[allow(unused_imports)]
 pub(crate) use databases::Databases;
 use place::Place;
 pub(crate) use version::Version;

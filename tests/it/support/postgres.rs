@@ -15,6 +15,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+// The benchmarks, which share this, have no need of it.
+#[allow(unused_imports)]
 pub(crate) use databases::Databases;
 
 /// Stops the server of the directory `$1` and removes it as soon as its standard input closes, which the kernel does
