@@ -171,7 +171,7 @@ fn what_is_no_part_of_a_snapshot_stays_wherever_it_lies() {
     let pruned = shelf.with_job("keep_last = 1", "prune", &[]).expect(0);
     pruned.says(&["1 snapshots and 1 leftovers removed"]);
     for (name, file) in [&theirs, &old, &unfinished].into_iter().zip(&kept) {
-        assert_eq!(shelf.files(name), [file.clone()]);
+        assert_eq!(shelf.files(name), std::slice::from_ref(file));
         assert_eq!(fs::read_to_string(file).unwrap(), "mine");
     }
     shelf
