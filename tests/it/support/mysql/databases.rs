@@ -108,6 +108,11 @@ impl Databases {
         self.pair.target.url(self.profile.writer(), &self.to)
     }
 
+    /// How many sessions of others stay in live.
+    pub(crate) fn guests_in_live(&self) -> usize {
+        usize::from(self.profile.has_leftovers())
+    }
+
     /// Live, unless it is there.
     pub(crate) fn make_live(&self) {
         if self.pair.target.databases().contains(&self.to) {

@@ -219,7 +219,14 @@ fn events_sleep_and_it_is_known_which_did_not() {
     ] {
         assert_eq!(allowed.decide(sql.as_bytes(), Dialect::default()), Ok(made));
     }
-    assert_eq!(allowed.awake().into_keys().collect::<Vec<_>>(), ["größe"]);
+    let awake: Vec<_> = allowed.awake().into_iter().collect();
+    assert_eq!(
+        awake,
+        [
+            ("b".to_owned(), "DISABLE ON SLAVE".to_owned()),
+            ("größe".to_owned(), "ENABLE".to_owned())
+        ]
+    );
 }
 
 #[test]
