@@ -138,10 +138,11 @@ fn a_name_of_63_bytes_leaves_room_for_incoming_and_previous() {
 
 #[test]
 fn a_standby_can_be_the_source() {
-    let pair = shared();
-    let standby = pair.source.standby();
-    let scene = Scene::new();
-    standby.catch_up(&pair.source);
+    // Of its own: a server with tablespaces cannot be copied on one machine, and others make some.
+    let primary = Cluster::builder().start();
+    let standby = primary.standby();
+    let scene = Scene::on(&primary, &shared().target);
+    standby.catch_up(&primary);
     let job = Job::between(
         "postgresql",
         &standby.url("postgres", &scene.from),
