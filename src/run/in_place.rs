@@ -102,7 +102,11 @@ async fn load(order: &Arc<Order>, site: &Arc<Site>) -> Result<()> {
     }
     order.step("in place: publish");
     site.target.publish().await?;
-    site.target.confirm().await?;
+    site.target.confirm().await.map_err(|error| {
+        error
+            .within("the new data IS live, but")
+            .with_kind(Kind::AfterPublish)
+    })?;
     if let Err(error) = site.target.settle().await {
         tracing::warn!(%error, "what was live before could not be cleared up; the next run does it");
     }
