@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::Site;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
-use crate::store::catalogue::Difference;
+use crate::store::catalogue::{Difference, first_of};
 use crate::store::{Part, Survey};
 
 /// How many differences an error names.
@@ -26,24 +26,15 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     }
     let differences = differences(site, survey).await?;
     if !differences.is_empty() {
-        let named: Vec<String> = differences.iter().take(NAMED).map(shortened).collect();
-        let more = differences.len().saturating_sub(NAMED);
-        let rest = if more > 0 {
-            format!(", and {more} more")
-        } else {
-            String::new()
-        };
-        for difference in &differences {
-            tracing::error!(
-                difference = shortened(difference),
-                "not the same on both sides"
-            );
+        let told: Vec<String> = differences.iter().map(shortened).collect();
+        for difference in &told {
+            tracing::error!(difference, "not the same on both sides");
         }
         return Err(Error::new(
             Kind::Verify,
             format!(
-                "the copy is not equal to the source: {}{rest}",
-                named.join("; ")
+                "the copy is not equal to the source: {}",
+                first_of(&told, NAMED)
             ),
         )
         .hint("the run's log names every difference"));

@@ -111,6 +111,17 @@ impl Catalogue {
     }
 }
 
+/// The first of these, for an error's one line, and how many more there are.
+pub fn first_of(all: &[String], most: usize) -> String {
+    let more = all.len().saturating_sub(most);
+    let rest = if more > 0 {
+        format!(", and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{rest}", all[..all.len() - more].join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ use super::objects::{Object, ObjectKind};
 use super::references;
 use crate::config::job::Definer;
 use crate::error::{Error, Kind, Result};
+use crate::store::catalogue::first_of;
 use crate::store::{Catalogue, Fate, Selection};
 
 /// How many differences an error names.
@@ -130,18 +131,11 @@ pub(super) async fn confirm(
     if wrong.is_empty() {
         return Ok(());
     }
-    let more = wrong.len().saturating_sub(NAMED);
-    wrong.truncate(NAMED);
-    let rest = if more > 0 {
-        format!(", and {more} more")
-    } else {
-        String::new()
-    };
     Err(Error::new(
         Kind::Verify,
         format!(
-            "what was published is not what was verified: {}{rest}",
-            wrong.join("; ")
+            "what was published is not what was verified: {}",
+            first_of(&wrong, NAMED)
         ),
     )
     .hint("the run's log has the definitions; does anything alter the target's tables meanwhile?"))

@@ -4,6 +4,7 @@
 use super::connection::{Session, quoted};
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
+use crate::store::catalogue::first_of;
 
 /// The catalogues of a database (of versions 12 to 18; "System Catalogs" in PostgreSQL's manual).
 const CATALOGUES: &str = "pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_cast pg_class pg_collation \
@@ -72,18 +73,11 @@ pub(super) async fn refuse(session: &Session) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
-    let more = found.len().saturating_sub(NAMED);
-    found.truncate(NAMED);
-    let rest = if more > 0 {
-        format!(", and {more} more")
-    } else {
-        String::new()
-    };
     Err(Error::new(
         Kind::Verify,
         format!(
-            "the source has objects of kinds that this envsyncd does not know: {}{rest}",
-            found.join("; ")
+            "the source has objects of kinds that this envsyncd does not know: {}",
+            first_of(&found, NAMED)
         ),
     )
     .hint("install an envsyncd that knows this version of PostgreSQL, or drop them"))
