@@ -193,6 +193,8 @@ pub struct Task {
     pub exclude: Vec<String>,
     /// Globs over `[schema.]table`: structure without rows.
     pub schema_only: Vec<String>,
+    /// Restrictions (policies, CHECKs, triggers that guard) that may be left out with what they need: `TABLE.NAME`.
+    pub leave_out: Vec<String>,
     /// Globs over `[schema.]table`: the target's own rows survive.
     pub keep: Vec<String>,
     /// Scripts run on incoming, absolute paths (they are relative to the job's file in the file).

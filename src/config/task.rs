@@ -187,6 +187,7 @@ fn read_task(
     let exclude = globs("exclude");
     let schema_only = globs("schema_only");
     let keep = globs("keep");
+    let leave_out = globs("leave_out");
     let scripts = table
         .get("scripts")
         .and_then(|value| read_scripts(&value))
@@ -252,6 +253,7 @@ fn read_task(
         jobs,
         exclude,
         schema_only,
+        leave_out,
         keep,
         scripts,
         publish: publish?,
@@ -313,6 +315,10 @@ fn refuse_with_archives(table: &Table<'_>, from_archive: bool, to_archive: bool)
     }
     for (key, why) in [
         ("keep", "a snapshot has no rows of its own that could stay"),
+        (
+            "leave_out",
+            "what a table needs is looked at where it is restored",
+        ),
         (
             "scripts",
             "there is no server that could run them on a snapshot",

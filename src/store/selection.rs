@@ -19,6 +19,13 @@ pub enum Fate {
     Keep,
 }
 
+/// Names are compared whole and as they are written.
+const WHOLE: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: false,
+    require_literal_leading_dot: false,
+};
+
 /// One glob; a pattern with a dot is held against `schema.table`, one without against the table's name alone.
 #[derive(Debug, Clone)]
 struct Glob {
@@ -28,14 +35,7 @@ struct Glob {
 
 impl Glob {
     fn matches(&self, schema: Option<&str>, table: &str) -> bool {
-        // Names are compared whole and as they are written.
-        let options = MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: false,
-            require_literal_leading_dot: false,
-        };
-        if self.pattern.matches_with(table, options)
-            && (!self.text.contains('.') || schema.is_none())
+        if self.pattern.matches_with(table, WHOLE) && (!self.text.contains('.') || schema.is_none())
         {
             return true;
         }
@@ -43,7 +43,7 @@ impl Glob {
             self.text.contains('.')
                 && self
                     .pattern
-                    .matches_with(&format!("{schema}.{table}"), options)
+                    .matches_with(&format!("{schema}.{table}"), WHOLE)
         })
     }
 }
@@ -54,6 +54,7 @@ pub struct Selection {
     exclude: Vec<Glob>,
     schema_only: Vec<Glob>,
     keep: Vec<Glob>,
+    leave_out: Vec<Glob>,
     /// Whether tables that only the target has stay.
     pub overlay: bool,
 }
@@ -65,6 +66,7 @@ impl Selection {
             exclude: Vec::new(),
             schema_only: Vec::new(),
             keep: Vec::new(),
+            leave_out: Vec::new(),
             overlay: false,
         }
     }
@@ -93,6 +95,7 @@ impl Selection {
             exclude: compile("exclude", &task.exclude)?,
             schema_only: compile("schema_only", &task.schema_only)?,
             keep: compile("keep", &task.keep)?,
+            leave_out: compile("leave_out", &task.leave_out)?,
             overlay: task.mode == Mode::Overlay,
         })
     }
@@ -109,6 +112,18 @@ impl Selection {
         } else {
             Fate::Copy
         }
+    }
+
+    /// Whether a restriction on a table may be left out with what it needs: a policy, a CHECK, a trigger that guards.
+    pub fn may_be_left_out(&self, schema: Option<&str>, table: &str, name: &str) -> bool {
+        let short = format!("{table}.{name}");
+        self.leave_out.iter().any(|glob| {
+            glob.pattern.matches_with(&short, WHOLE)
+                || schema.is_some_and(|schema| {
+                    glob.pattern
+                        .matches_with(&format!("{schema}.{short}"), WHOLE)
+                })
+        })
     }
 
     /// Whether every table is copied whole.

@@ -164,7 +164,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: definer, events, exclude, jobs, keep, kind, max_replication_lag, mode, name, previous, publish, roles, schema_only, scripts, source, target, throttle, verify
+   = allowed: definer, events, exclude, jobs, keep, kind, leave_out, max_replication_lag, mode, name, previous, publish, roles, schema_only, scripts, source, target, throttle, verify
    = did you mean `exclude`?"#
         )
     );

@@ -58,6 +58,7 @@ impl Bench {
                 mode: Mode::Replace,
                 jobs: None,
                 exclude: Vec::new(),
+                leave_out: Vec::new(),
                 schema_only: Vec::new(),
                 keep: Vec::new(),
                 scripts: Vec::new(),

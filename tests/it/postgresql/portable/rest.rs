@@ -50,6 +50,7 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         jobs: Some(2),
         exclude: Vec::new(),
         schema_only: Vec::new(),
+        leave_out: Vec::new(),
         keep: Vec::new(),
         scripts: Vec::new(),
         publish: Publish::Swap,
