@@ -1,6 +1,6 @@
 //! Where a secret comes from: a password, a key. The value is fetched when a run needs it, and shown nowhere.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use crate::error::{Error, Kind, Result, io};
 
 /// How long a secret's command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the unit has its credentials from.
+const CREDENTIALS: &str = "/etc/envsyncd/credentials";
 
 /// What lets one see what a secret's command does.
 const BY_HAND: &str = "run it by hand as the same user to see why";
@@ -62,27 +65,46 @@ impl Secret {
                 ),
             },
             Self::File(path) => read_file(path).await,
-            Self::Credential(name) => {
-                let directory = lookup("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                    Error::new(
-                        Kind::Config,
-                        format!("there is no credential `{name}`: CREDENTIALS_DIRECTORY is not set"),
-                    )
-                    .hint(format!(
-                        "run under systemd, with the file /etc/envsyncd/credentials/{name} or LoadCredential={name}:PATH"
-                    ))
-                })?;
-                let directory = Path::new(&directory);
-                // Of a directory of credentials systemd makes ID_NAME each, see LoadCredential= in systemd.exec(5).
-                let of_ours = directory.join(format!("envsyncd_{name}"));
-                if of_ours.is_file() && !directory.join(name).exists() {
-                    return read_file(&of_ours).await;
+            Self::Credential(name) => match lookup("CREDENTIALS_DIRECTORY") {
+                Some(directory) => {
+                    let directory = Path::new(&directory);
+                    // Of a directory of credentials systemd makes ID_NAME each, see LoadCredential= in systemd.exec(5).
+                    let of_ours = directory.join(format!("envsyncd_{name}"));
+                    if of_ours.is_file() && !directory.join(name).exists() {
+                        return read_file(&of_ours).await;
+                    }
+                    read_file(&directory.join(name)).await
                 }
-                read_file(&directory.join(name)).await
-            }
+                None => {
+                    by_hand(
+                        name,
+                        Path::new(CREDENTIALS),
+                        nix::unistd::geteuid().is_root(),
+                    )
+                    .await
+                }
+            },
             Self::Command(argv) => run(argv).await,
         }
     }
+}
+
+/// A credential for a run that systemd did not start: root finds it where the unit has it from.
+async fn by_hand(name: &str, directory: &Path, is_root: bool) -> Result<SecretString> {
+    let file = directory.join(name);
+    if is_root && file.exists() {
+        return read_file(&file).await;
+    }
+    let unset = "CREDENTIALS_DIRECTORY is not set";
+    let why = if is_root {
+        format!("{unset}, and {} is not there", file.display())
+    } else {
+        format!("{unset}, and only root reads {}", directory.display())
+    };
+    Err(Error::new(Kind::Config, format!("there is no credential `{name}`: {why}")).hint(format!(
+        "put it into {}, and run this as root or under systemd; or give it with LoadCredential={name}:PATH",
+        file.display()
+    )))
 }
 
 async fn read_file(path: &Path) -> Result<SecretString> {
@@ -93,6 +115,12 @@ async fn read_file(path: &Path) -> Result<SecretString> {
     let metadata = tokio::fs::metadata(path).await.map_err(unreadable)?;
     if metadata.permissions().mode() & 0o004 != 0 {
         tracing::warn!(file = %path.display(), "a secret's file can be read by others: chmod o-rwx");
+    }
+    let own = nix::unistd::geteuid().as_raw();
+    if metadata.permissions().mode() & 0o002 != 0 {
+        tracing::warn!(file = %path.display(), "a secret's file can be written by others: chmod o-w");
+    } else if metadata.uid() != 0 && metadata.uid() != own {
+        tracing::warn!(file = %path.display(), "a secret's file belongs to another user, who can change it: chown it");
     }
     let text = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
@@ -200,6 +228,27 @@ mod tests {
                 .resolve("the password", &lookup)
                 .await;
             assert_eq!(found.unwrap().expose_secret(), value);
+        }
+    }
+
+    #[tokio::test]
+    async fn by_hand_root_finds_a_credential_where_the_unit_has_it_from_and_nobody_else_does() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("database"), "hunter2\n").unwrap();
+        let found = by_hand("database", directory.path(), true).await.unwrap();
+        assert_eq!(found.expose_secret(), "hunter2");
+        for (name, is_root, says) in [
+            ("other", true, "other is not there"),
+            ("database", false, "only root reads"),
+        ] {
+            let error = by_hand(name, directory.path(), is_root).await.unwrap_err();
+            let text = error.to_string();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(
+                text.contains(says) && text.contains("run this as root"),
+                "{text}"
+            );
+            assert!(!text.contains("hunter2"), "{text}");
         }
     }
 
