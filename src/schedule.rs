@@ -59,9 +59,14 @@ impl Schedule {
         let hours = match fields.len() {
             5 => fields[1],
             6 => fields[2],
-            1 => return Err(format!("`{text}` is not a schedule")),
+            1 => return Err(not_a_word(text)),
             n => return Err(format!("a schedule has 5 or 6 fields, this one has {n}")),
         };
+        for (field, value) in FIELDS.iter().skip(6 - fields.len()).zip(&fields) {
+            field
+                .check(value)
+                .map_err(|why| format!("`{text}` is not a schedule: {why}"))?;
+        }
         let cron = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed)
@@ -152,6 +157,85 @@ impl Schedule {
                 from = horizon.max(at - STEP);
             }
         }
+    }
+}
+
+fn not_a_word(text: &str) -> String {
+    let word = text.strip_prefix('@').unwrap_or(text);
+    let advice = match word {
+        "hourly" | "daily" | "weekly" => format!(": write `{word}`"),
+        "midnight" => ": write `daily`".to_owned(),
+        "monthly" => ": write `0 0 1 * *`".to_owned(),
+        "yearly" | "annually" => ": write `0 0 1 1 *`".to_owned(),
+        "reboot" => {
+            ": nothing is started by a boot; `catch_up = true` makes up for what was missed"
+                .to_owned()
+        }
+        _ => String::new(),
+    };
+    format!("`{text}` is not a schedule{advice}")
+}
+
+/// A field of a schedule.
+struct Field {
+    name: &'static str,
+    from: u32,
+    to: u32,
+    /// Whether it takes names, and words of its own: those are croner's business.
+    has_words: bool,
+}
+
+const fn field(name: &'static str, from: u32, to: u32, has_words: bool) -> Field {
+    Field {
+        name,
+        from,
+        to,
+        has_words,
+    }
+}
+
+const FIELDS: [Field; 6] = [
+    field("second", 0, 59, false),
+    field("minute", 0, 59, false),
+    field("hour", 0, 23, false),
+    field("day of the month", 1, 31, true),
+    field("month", 1, 12, true),
+    field("day of the week", 0, 7, true),
+];
+
+impl Field {
+    /// What is wrong with its numbers, with its name and its range.
+    fn check(&self, value: &str) -> Result<(), String> {
+        let Self { name, from, to, .. } = self;
+        let wrong = |part: &str| {
+            Err(format!(
+                "`{part}` in its {name} (`{value}`) is not within {from} to {to}"
+            ))
+        };
+        for part in value.split(',') {
+            let (range, step) = part
+                .split_once('/')
+                .map_or((part, None), |(a, b)| (a, Some(b)));
+            let ends = range.split('-').filter(|end| *end != "*" && *end != "?");
+            for end in ends {
+                match end.parse::<u32>() {
+                    Ok(number) if (*from..=*to).contains(&number) => {}
+                    Err(_) if self.has_words && !end.is_empty() => {}
+                    _ => return wrong(end),
+                }
+            }
+            if let Some(step) = step
+                && !step
+                    .parse::<u32>()
+                    .is_ok_and(|step| (1..=to + 1).contains(&step))
+            {
+                return Err(format!(
+                    "its {name} has the step `{step}`, which is not within 1 to {}",
+                    to + 1
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -328,6 +412,61 @@ mod tests {
             "a b c d e",
         ] {
             assert!(Schedule::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_names_its_field_and_range_or_what_to_write_instead() {
+        for (text, part) in [
+            ("@daily", "write `daily`"),
+            ("@monthly", "write `0 0 1 * *`"),
+            (
+                "60 0 * * *",
+                "`60` in its minute (`60`) is not within 0 to 59",
+            ),
+            (
+                "0 7-25 * * *",
+                "`25` in its hour (`7-25`) is not within 0 to 23",
+            ),
+            (
+                "0 0 0 * *",
+                "`0` in its day of the month (`0`) is not within 1 to 31",
+            ),
+            (
+                "0 0 1 13 *",
+                "`13` in its month (`13`) is not within 1 to 12",
+            ),
+            (
+                "0 0 * * 1,8",
+                "`8` in its day of the week (`1,8`) is not within 0 to 7",
+            ),
+            (
+                "61 0 0 * * *",
+                "`61` in its second (`61`) is not within 0 to 59",
+            ),
+            (
+                "*/0 * * * *",
+                "its minute has the step `0`, which is not within 1 to 60",
+            ),
+            ("x 0 * * *", "`x` in its minute (`x`) is not within 0 to 59"),
+            (
+                "1- 0 * * *",
+                "`` in its minute (`1-`) is not within 0 to 59",
+            ),
+        ] {
+            let said = Schedule::parse(text).unwrap_err();
+            assert!(said.contains(part), "{text}: {said}");
+        }
+        for fine in [
+            "0 0 L * *",
+            "0 0 * JAN-MAR MON-FRI",
+            "0 0 15W * *",
+            "0 0 * * FRI#2",
+            "0 0 * * 5L",
+            "*/60 */24 * * *",
+            "0-30/10,45 1,2,3 1-31/2 * ?",
+        ] {
+            Schedule::parse(fine).unwrap();
         }
     }
 

@@ -19,15 +19,19 @@ const KINDS: &[(&str, StoreKind)] = &[
 ];
 const LATER_KINDS: &[&str] = &["files", "mongodb", "opensearch"];
 
-/// What belongs into the table of an archive.
+/// What belongs into the table of an archive, or to the job itself.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("access_key_id", BESIDE),
     ("at", BESIDE),
     ("ca", BESIDE),
+    ("catch_up", ABOVE),
     ("database", BESIDE),
+    ("description", ABOVE),
     ("endpoint", BESIDE),
     ("format", BESIDE),
+    ("from", ABOVE),
     ("identity", BESIDE),
+    ("jitter", ABOVE),
     ("job", BESIDE),
     ("keep_daily", BESIDE),
     ("keep_last", BESIDE),
@@ -35,13 +39,18 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("key", BESIDE),
     ("max_age", BESIDE),
     ("path_style", BESIDE),
-    ("point_in_time", "at the job's top level"),
+    ("point_in_time", ABOVE),
     ("profile", BESIDE),
     ("recipients", BESIDE),
     ("region", BESIDE),
+    ("schedule", ABOVE),
     ("secret_access_key", BESIDE),
     ("snapshot", BESIDE),
+    ("timeout", ABOVE),
+    ("timezone", ABOVE),
+    ("to", ABOVE),
 ];
+const ABOVE: &str = "at the job's top level: above the first [[task]], for in TOML all that follows a table's name is its own";
 const BESIDE: &str = "beside an archive's URL: { url = \"s3://BUCKET/PREFIX\", ... }";
 
 /// How many tasks push: none, some, or all of them. Says nothing of what is wrong with them.

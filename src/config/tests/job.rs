@@ -294,6 +294,19 @@ fn what_is_impossible_in_a_job_is_an_error_at_its_key() {
             "is not a schedule",
         ),
         (
+            "schedule = \"0 25 * * *\"",
+            "",
+            "schedule",
+            "`25` in its hour (`25`) is not within 0 to 23",
+        ),
+        ("schedule = \"@daily\"", "", "schedule", "write `daily`"),
+        (
+            "",
+            "schedule = \"daily\"",
+            "task[0].schedule",
+            "above the first [[task]]",
+        ),
+        (
             "schedule = \"hourlly\"",
             "",
             "schedule",
