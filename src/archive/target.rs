@@ -431,6 +431,10 @@ impl store::Target for Target {
         })
     }
 
+    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {
+        self.run_script(file, text).await
+    }
+
     async fn run_script(&self, file: &Path, _text: &str) -> Result<()> {
         Err(Error::new(
             Kind::Config,

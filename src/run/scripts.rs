@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Site;
-use crate::error::{Error, Kind, Result, io};
-use crate::store::statements;
+use crate::error::{Result, io};
 
 async fn read(file: &Path) -> Result<String> {
     tokio::fs::read_to_string(file)
@@ -17,12 +16,7 @@ async fn read(file: &Path) -> Result<String> {
 pub(super) async fn look(site: &Site) -> Result<()> {
     for file in &site.task.scripts {
         let text = read(file).await?;
-        statements::split(&text).map_err(|error| {
-            Error::new(
-                Kind::Statement,
-                format!("{}:{}: {}", file.display(), error.line, error.what),
-            )
-        })?;
+        site.target.look_at_script(file, &text).await?;
     }
     Ok(())
 }

@@ -461,6 +461,8 @@ pub trait Target: Send + Sync {
     }
     /// Runs one of the job's scripts on incoming; stops at the first error and names the file, line and statement.
     async fn run_script(&self, file: &Path, text: &str) -> Result<()>;
+    /// Looks whether a script can be cut into statements, by the rules of [`Self::run_script`]; runs nothing.
+    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()>;
     /// After the job's scripts, if it has any: makes anew whatever is computed from rows and could still tell what they were
     /// before the scripts ran (materialized views, statistics, free pages).
     async fn derive(&self) -> Result<()>;

@@ -15,6 +15,7 @@ use super::script::{Cutter, Statement};
 use super::version::Flavour;
 use crate::error::{Error, Kind, Result};
 use crate::store::redact;
+use crate::store::statements::Flaw;
 
 /// Runs a script in the schema `incoming`; stops at the first error.
 pub(super) async fn run(address: &Address, incoming: &str, file: &Path, text: &str) -> Result<()> {
@@ -24,16 +25,34 @@ pub(super) async fn run(address: &Address, incoming: &str, file: &Path, text: &s
     ran
 }
 
+/// Looks whether a script can be cut into statements, as far as that can be told without running it: behind one that sets
+/// `sql_mode`, strings may end otherwise.
+pub(super) async fn look(address: &Address, file: &Path, text: &str) -> Result<()> {
+    let mut session = Session::open_ordinary(address, None).await?;
+    let dialect = dialect(&mut session).await;
+    session.quit().await;
+    let mut cutter = Cutter::new(text);
+    cutter.set_dialect(dialect?);
+    while let Some(statement) = cutter.next().map_err(|flaw| refused(file, &flaw))? {
+        if sets_mode(&statement.sql) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn refused(file: &Path, flaw: &Flaw) -> Error {
+    let place = format!("script {}:{}", file.display(), flaw.line);
+    Error::new(Kind::Config, format!("{place}: {}", flaw.what))
+}
+
 async fn whole(session: &mut Session, file: &Path, text: &str) -> Result<()> {
     let place = |line: usize| format!("script {}:{line}", file.display());
     let before = prepared(session).await;
     let mut cutter = Cutter::new(text);
     cutter.set_dialect(dialect(session).await?);
     let mut last = None;
-    while let Some(statement) = cutter
-        .next()
-        .map_err(|flaw| Error::new(Kind::Config, format!("{}: {}", place(flaw.line), flaw.what)))?
-    {
+    while let Some(statement) = cutter.next().map_err(|flaw| refused(file, &flaw))? {
         statement_of(session, &statement)
             .await
             .map_err(|error| error.within(place(statement.line)))?;

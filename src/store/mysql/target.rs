@@ -545,6 +545,10 @@ impl store::Target for Target {
         summing::checksum(&mut session, table(&made.definitions, part)?, part).await
     }
 
+    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {
+        executing::look(&self.address, file, text).await
+    }
+
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         if derive::may_analyze([text].into_iter()) {
             self.analyzes.store(true, Ordering::Relaxed);

@@ -283,6 +283,13 @@ impl store::Target for Target {
         }
     }
 
+    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {
+        statements::split(text).map(drop).map_err(|flaw| {
+            let place = format!("{}:{}", file.display(), flaw.line);
+            Error::new(Kind::Statement, format!("{place}: {}", flaw.what))
+        })
+    }
+
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         let place = |line: usize| format!("{}:{line}", file.display());
         let cut = statements::split(text).map_err(|error| {

@@ -54,6 +54,52 @@ pub(super) fn run(
     done
 }
 
+/// Looks for what is opened in a script and never closed, and for the shell's own commands. What SQLite itself says of a
+/// statement depends on the tables that there are by then.
+pub(super) fn look(file: &Path, text: &str) -> Result<()> {
+    let Some((at, what)) = flaw(text) else {
+        return Ok(());
+    };
+    let line = text[..at].matches('\n').count() + 1;
+    let place = format!("{}:{line}", file.display());
+    Err(Error::new(Kind::Statement, format!("{place}: {what}")))
+}
+
+/// Where, and what. The tokens are those of SQLite's `tokenize.c`: a comment may end with the text, a string may not.
+fn flaw(text: &str) -> Option<(usize, String)> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut begins = true;
+    while let Some(&byte) = bytes.get(at) {
+        let rest = &bytes[at..];
+        let end_of = |mark: &[u8]| rest[2..].windows(mark.len()).position(|it| it == mark);
+        let skip = match byte {
+            b'-' if rest.starts_with(b"--") => end_of(b"\n").map_or(rest.len(), |end| end + 2),
+            b'/' if rest.starts_with(b"/*") => end_of(b"*/").map_or(rest.len(), |end| end + 4),
+            b'\'' | b'"' | b'`' | b'[' => {
+                let close = if byte == b'[' { b']' } else { byte };
+                // A doubled one is two strings side by side, for all that matters here.
+                let Some(end) = rest[1..].iter().position(|it| *it == close) else {
+                    let what = format!("`{}` is opened and never closed", char::from(byte));
+                    return Some((at, what));
+                };
+                end + 2
+            }
+            b'.' if begins => {
+                let word = text[at..].split_whitespace().next().unwrap_or_default();
+                let what = format!("`{word}` is a command of the sqlite3 shell, and no SQL");
+                return Some((at, what));
+            }
+            _ => 1,
+        };
+        // At the beginning of a statement, past blanks and comments.
+        let is_comment = skip > 1 && matches!(byte, b'-' | b'/');
+        begins = byte == b';' || (begins && (byte.is_ascii_whitespace() || is_comment));
+        at += skip;
+    }
+    None
+}
+
 fn journal_mode(connection: &Connection) -> rusqlite::Result<String> {
     connection.pragma_query_value(None, "journal_mode", |row| row.get(0))
 }
@@ -132,6 +178,47 @@ fn blank(text: &str) -> usize {
         match skip {
             Some(skip) => at += skip,
             None => return at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqlite_reads_is_no_flaw_and_what_is_never_closed_is() {
+        for fine in [
+            "UPDATE t SET [it's] = 'masked';",
+            "INSERT INTO t VALUES ('it''s', \"a ' b\", `c \" d`); -- it's\n/* don't */ SELECT 1",
+            "SELECT 1 /* to the end",
+            "SELECT .5; SELECT a.b FROM a",
+            "",
+        ] {
+            assert_eq!(flaw(fine), None, "{fine}");
+            let connection = Connection::open_in_memory().unwrap();
+            connection
+                .execute_batch("CREATE TABLE t (\"it's\", b, c); CREATE TABLE a (b)")
+                .unwrap();
+            connection
+                .execute_batch(&fine.replace("\"a ' b\", `c \" d`", "1, 2"))
+                .unwrap();
+        }
+        for (script, line, what) in [
+            ("SELECT 1;\nSELECT 'it''s", 2, "`'` is opened"),
+            ("SELECT \"a", 1, "`\"` is opened"),
+            ("SELECT [a\n;", 1, "`[` is opened"),
+            (
+                "-- first\n.read other.sql\n",
+                2,
+                "`.read` is a command of the sqlite3 shell",
+            ),
+        ] {
+            let error = look(Path::new("a.sql"), script).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("a.sql:{line}: {what}")),
+                "{error}"
+            );
         }
     }
 }

@@ -365,6 +365,10 @@ impl Target for SqliteTarget {
             .await
     }
 
+    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {
+        script::look(file, text)
+    }
+
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         let (file, text) = (file.to_owned(), text.to_owned());
         // What one has set, attached or made for the time of its session is not there for the next.
