@@ -163,6 +163,10 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE daemon ADD COLUMN machine TEXT;
     ALTER TABLE daemon ADD COLUMN pid_namespace INTEGER;
     ",
+    "
+    -- The tasks of a run that is of a part of its job, with commas between; NULL: of the whole job.
+    ALTER TABLE runs ADD COLUMN only_tasks TEXT;
+    ",
 ];
 
 /// The version that this program writes.
@@ -190,6 +194,7 @@ impl State {
     /// with a file that it may only read.
     pub fn open_if_there(dir: &Path) -> Result<Option<Self>> {
         let file = dir.join("state.db");
+        refuse_link(&file)?;
         match fs::metadata(&file) {
             Ok(found) if found.len() > 0 => {}
             // Empty: someone is making it this very moment.
@@ -238,6 +243,7 @@ impl State {
 /// Opens the file that there is, or makes one. `before` is what was open and was taken away.
 pub(super) fn anew(dir: &Path, before: Option<&Files>) -> Result<Store> {
     let file = dir.join("state.db");
+    refuse_link(&file)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o750)
@@ -252,6 +258,20 @@ pub(super) fn anew(dir: &Path, before: Option<&Files>) -> Result<Store> {
         files: Files::of(&file),
         connection,
     })
+}
+
+/// Whoever owns the directory could have root write into any file: SQLite follows links.
+fn refuse_link(file: &Path) -> Result<()> {
+    for file in [file.to_owned(), beside(file, "-wal"), beside(file, "-shm")] {
+        if fs::symlink_metadata(&file).is_ok_and(|found| found.is_symlink()) {
+            return Err(Error::new(
+                Kind::State,
+                format!("{} is a symbolic link, and is not followed", file.display()),
+            )
+            .hint("remove it; to keep the state elsewhere, set state_dir in envsyncd.toml"));
+        }
+    }
+    Ok(())
 }
 
 /// What tells a database from another that has taken its name: devices and inodes.
@@ -332,7 +352,18 @@ fn create(dir: &Path, file: &Path) -> io::Result<()> {
 }
 
 fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // SQLite's own word for it refuses a link anywhere on the way, where it may well be one of the system's.
+    let own = match (file.parent().map(fs::canonicalize), file.file_name()) {
+        (Some(Ok(directory)), Some(name)) => Some(directory.join(name)),
+        // A URI.
+        _ => None,
+    };
+    let (file, unlinked) = match &own {
+        Some(file) => (file.as_path(), OpenFlags::SQLITE_OPEN_NOFOLLOW),
+        None => (file, OpenFlags::empty()),
+    };
+    let flags = flags | unlinked | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // The first that looks into the file.
@@ -486,7 +517,13 @@ pub(super) fn error(file: &Path, what: &str, cause: rusqlite::Error) -> Error {
         ),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
             Kind::State,
-            "run this as the user that envsyncd runs as, or set state_dir (or ENVSYNCD_STATE_DIR) to a directory of your own".to_owned(),
+            format!(
+                "run this as root, or as {}",
+                owner(file).map_or_else(
+                    || "the user that envsyncd runs as".to_owned(),
+                    |name| { format!("the user {name}, whose it is") }
+                )
+            ),
         ),
         _ => (Kind::State, format!("look after {}", dir.display())),
     };
@@ -497,6 +534,15 @@ pub(super) fn error(file: &Path, what: &str, cause: rusqlite::Error) -> Error {
     } else {
         error.because(cause.to_string())
     }
+}
+
+/// Whose a file is, unless it is root's.
+fn owner(file: &Path) -> Option<String> {
+    let uid = fs::metadata(file).ok()?.uid();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))
+        .ok()
+        .flatten();
+    (uid != 0).then(|| user.map_or_else(|| uid.to_string(), |user| user.name))
 }
 
 /// SQLite calls a full disk a plain I/O error where it makes its shared memory.
