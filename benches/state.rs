@@ -253,6 +253,7 @@ impl Site {
                 process: &process,
                 timeout: None,
                 tasks: &[],
+                only: &[],
             })
             .expect("a run");
         let mut waits = Vec::new();

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{
-    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
-};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::terminal;
 use crate::error::Error;
 use crate::run::progress::Board;
 use crate::state::RunState;
@@ -87,9 +86,9 @@ impl Bars {
         for task in &self.board.tasks {
             let _ = writeln!(
                 std::io::stdout(),
-                "{}: {} rows, {} in {:.1} s",
+                "{}: {}, {} in {:.1} s",
                 task.name,
-                HumanCount(task.rows()),
+                terminal::count(task.rows(), "row"),
                 HumanBytes(task.bytes()),
                 task.seconds()
             );
@@ -129,8 +128,8 @@ fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
                 task.state().as_str()
             };
             bar.set_message(format!(
-                "{step}  {} rows, {}, {}/s",
-                HumanCount(task.rows()),
+                "{step}  {}, {}, {}/s",
+                terminal::count(task.rows(), "row"),
                 HumanBytes(task.bytes()),
                 HumanBytes(rate as u64)
             ));
@@ -138,7 +137,7 @@ fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
                 .active()
                 .iter()
                 .take(3)
-                .map(|active| active.label.clone())
+                .map(|active| terminal::one_line(&active.label).into_owned())
                 .collect();
             below.set_message(if active.is_empty() {
                 String::new()
@@ -167,11 +166,11 @@ fn say(board: &Board, stop: &AtomicBool) {
         {
             let _ = writeln!(
                 std::io::stderr(),
-                "{}: {} {:.0} %, {} rows, {}",
+                "{}: {} {:.0} %, {}, {}",
                 task.name,
                 board.step(),
                 task.percent(),
-                HumanCount(task.rows()),
+                terminal::count(task.rows(), "row"),
                 HumanBytes(task.bytes())
             );
         }

@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = State::open(&settings.state_dir)?;
+    let state = super::state_to_steer(&settings)?;
     let of_job = state
         .unfinished()?
         .into_iter()

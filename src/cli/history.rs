@@ -2,9 +2,11 @@
 
 use chrono::Utc;
 
+use super::table::{Cell, Table, Tone, column, less};
+use super::terminal::Screen;
 use super::{Options, jobs, json, settings, state_to_read, terminal};
 use crate::error::Result;
-use crate::state::Run;
+use crate::state::{Run, RunState};
 
 /// Lists the newest runs
 #[derive(Debug, clap::Args)]
@@ -41,32 +43,66 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     } else if runs.is_empty() {
         terminal::note("no runs yet");
     } else {
-        let id = jobs::short_ids(&runs);
-        let table = terminal::table(
-            &[
-                "RUN", "JOB", "STATE", "STARTED", "TOOK", "ROWS", "BY", "MESSAGE",
-            ],
-            runs.iter().map(|run| {
+        // Enough of it for `show` and `logs`, whatever else the history has.
+        let id = match &state {
+            Some(state) => state.telling_length(runs.iter().map(|run| run.id.as_str()))?,
+            None => usize::MAX,
+        };
+        let mut table = Table::new(&[
+            column("RUN"),
+            column("JOB"),
+            column("STATE"),
+            column("STARTED"),
+            column("TOOK"),
+            less("DATA", 1),
+            less("ROWS", 3),
+            less("SIZE", 2),
+            less("BY", 4),
+            column("MESSAGE"),
+        ]);
+        for run in &runs {
+            table.row(
+                tone(run),
                 vec![
-                    run.id.get(..id).unwrap_or(&run.id).to_owned(),
-                    run.job.clone(),
-                    state_of(run),
-                    terminal::when(run.started_at, now),
-                    terminal::length(run.duration(now)),
-                    terminal::number(run.rows()),
-                    asked_by(run),
-                    run.message.clone(),
-                ]
-            }),
-        );
-        terminal::print(&table)?;
+                    run.id.get(..id).unwrap_or(&run.id).into(),
+                    run.job.as_str().into(),
+                    state_of(run).into(),
+                    Cell::or(
+                        terminal::when(run.started_at, now),
+                        terminal::relative(run.started_at, now),
+                    ),
+                    terminal::length(run.duration(now)).into(),
+                    format!("{} -> {}", run.from, run.to).into(),
+                    terminal::number(run.rows()).into(),
+                    terminal::bytes(run.bytes()).into(),
+                    asked_by(run).into(),
+                    run.message.as_str().into(),
+                ],
+            );
+        }
+        let mut screen = Screen::new();
+        screen.table(&table);
+        screen.show()?;
     }
     Ok(0)
 }
 
+/// What went wrong stands out.
+pub(super) fn tone(run: &Run) -> Tone {
+    if run.is_dead() || went_wrong(run.state) {
+        Tone::Bad
+    } else {
+        Tone::Plain
+    }
+}
+
+pub(super) fn went_wrong(state: RunState) -> bool {
+    matches!(state, RunState::Failed | RunState::Refused)
+}
+
 /// A run's state for people, in a word or two.
 pub(super) fn state_of(run: &Run) -> String {
-    use crate::state::{RunState, Verb};
+    use crate::state::Verb;
     let state = if run.is_dead() {
         "died".to_owned()
     } else if run.state == RunState::Running {
@@ -74,10 +110,17 @@ pub(super) fn state_of(run: &Run) -> String {
     } else {
         run.state.to_string()
     };
-    match run.verb {
-        Verb::Run => state,
-        Verb::Rollback => format!("{state} (rollback)"),
+    let mut notes = Vec::new();
+    if run.verb == Verb::Rollback {
+        notes.push("rollback".to_owned());
     }
+    if !run.only.is_empty() {
+        notes.push(format!("only {}", run.only.join(", ")));
+    }
+    if notes.is_empty() {
+        return state;
+    }
+    format!("{state} ({})", notes.join(", "))
 }
 
 /// `manual (ada)`

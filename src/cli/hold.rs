@@ -47,6 +47,9 @@ pub(super) struct KeepArgs {
 
 pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.contains(crate::report::log::steers) {
+        return Err("it has control characters in it".to_owned());
+    }
     if text.is_empty() {
         return Err("say why, for those who wait".to_owned());
     }
@@ -55,9 +58,9 @@ pub(super) fn reason(text: &str) -> Result<String, String> {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = State::open(&settings.state_dir)?;
+    let state = super::state_to_steer(&settings)?;
     let environment = &args.environment;
-    let unheard_of = check_name(environment, &settings, &state)?;
+    let unheard_of = check_name(environment, &settings, Some(&state))?;
     let hold = Hold {
         environment: environment.clone(),
         reason: args.reason.clone(),
@@ -120,7 +123,7 @@ fn keeper(options: &Options, environment: &str, pid: u32) -> std::io::Result<()>
 /// Gives signs of life of a hold until its command has ended, and ends the hold then.
 pub(super) fn keep(options: &Options, args: &KeepArgs) -> Result<u8> {
     let settings = settings(options)?;
-    let state = State::open(&settings.state_dir)?;
+    let state = super::state_to_steer(&settings)?;
     let environment = &args.environment;
     let is_its = |hold: &Hold| (hold.process.as_ref()).is_some_and(|it| it.pid == args.pid);
     let Some(hold) = state.hold_on(environment)?.filter(is_its) else {
@@ -161,14 +164,16 @@ pub(super) fn keep(options: &Options, args: &KeepArgs) -> Result<u8> {
 
 /// A slip in the name would keep nothing out of anything. True: it may be one, but job files may define environments of
 /// their own.
-fn check_name(name: &str, settings: &Settings, state: &State) -> Result<bool> {
+pub(super) fn check_name(name: &str, settings: &Settings, state: Option<&State>) -> Result<bool> {
     let mut known: Vec<String> = settings
         .environments
         .names()
         .map(|name| name.as_str().to_owned())
         .collect();
     let defined = !known.is_empty();
-    known.extend(state.environments()?);
+    if let Some(state) = state {
+        known.extend(state.environments()?);
+    }
     if known.iter().any(|known| known == name) {
         return Ok(false);
     }

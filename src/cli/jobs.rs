@@ -58,22 +58,30 @@ pub(super) fn find(name: &str, settings: &Settings, state: Option<&State>) -> Re
     })
 }
 
-/// The run that an id means; an error with advice if there is none.
-pub(super) fn find_run(id: &str, settings: &Settings, state: Option<&State>) -> Result<Run> {
-    if let Some(state) = state
-        && let Some(run) = state.run(id)?
-    {
-        return Ok(run);
+/// The run that is meant: a job's last one by the job's name, any by its id. An error with advice if there is none.
+pub(super) fn find_run(what: &str, settings: &Settings, state: Option<&State>) -> Result<Run> {
+    if let Some(state) = state {
+        // Names first: a short one may well be the end of some id.
+        if let Some(run) = state.last_run(what)? {
+            return Ok(run);
+        }
+        if let Some(run) = state.run(what)? {
+            return Ok(run);
+        }
     }
-    let error = Error::new(Kind::Usage, format!("there is no run `{id}`"));
-    let last = state.map(|state| state.last_run(id)).transpose()?.flatten();
-    Err(match last {
-        Some(run) => error.hint(format!("`{id}` is a job; its last run is {}", run.id)),
-        None if state.is_none() => error.hint(format!(
+    if known(settings, state)?.iter().any(|job| job == what) {
+        return Err(
+            Error::new(Kind::Usage, format!("job `{what}` has not run yet"))
+                .hint(format!("`envsyncd status {what}` says when it will")),
+        );
+    }
+    let error = Error::new(Kind::Usage, format!("there is no run or job `{what}`"));
+    Err(match state {
+        None => error.hint(format!(
             "there is no history in {}",
             settings.state_dir.display()
         )),
-        None => error.hint("`envsyncd history` lists the runs"),
+        Some(_) => error.hint("`envsyncd history` lists the runs"),
     })
 }
 
@@ -94,19 +102,6 @@ pub(super) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<
 pub(super) fn did_you_mean(near: &[&str]) -> String {
     let quoted: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
     format!("did you mean {}?", quoted.join(" or "))
-}
-
-/// How much of each id tells these runs apart: at least the part that a person tells them apart by.
-pub(super) fn short_ids(runs: &[Run]) -> usize {
-    // 13 characters of a version 7 UUID are its time in milliseconds.
-    let longest = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
-    (13..longest)
-        .find(|length| {
-            let mut seen = BTreeSet::new();
-            runs.iter()
-                .all(|run| seen.insert(run.id.get(..*length).unwrap_or(&run.id)))
-        })
-        .unwrap_or(longest)
 }
 
 #[cfg(test)]

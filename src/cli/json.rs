@@ -56,6 +56,8 @@ pub(super) struct Run {
     message: String,
     /// How many milliseconds lie between the first and the last task's point in time.
     surveys_apart_ms: Option<u64>,
+    /// If it is of a part of the job: the names of its tasks; else empty.
+    only: Vec<String>,
     tasks: Vec<Task>,
 }
 
@@ -103,6 +105,7 @@ impl Run {
             exit_code: run.exit_code,
             message: run.message.clone(),
             surveys_apart_ms: run.surveys_apart().map(|apart| apart.as_millis() as u64),
+            only: run.only.clone(),
             tasks: run
                 .tasks
                 .iter()

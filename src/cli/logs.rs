@@ -16,13 +16,14 @@ const PAGE: usize = 1000;
 /// How often `--follow` looks for new lines.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Prints the log of one run
+/// Prints the log of one run, or of a job's last
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd logs 0199d3a4-7c21\n  envsyncd logs 0199d3a4-7c21 --follow\n  envsyncd logs 0199d3a4-7c21 --json > run.jsonl"
+    after_help = "Examples:\n  envsyncd logs 0199d3a4-7c21\n  envsyncd logs publishing-api --follow\n  envsyncd logs 0199d3a4-7c21 --json > run.jsonl"
 )]
 pub(super) struct Args {
-    /// Its id, or enough of its beginning (or end) to tell it from all others
+    /// Its id, or enough of its beginning (or end) to tell it from all others; or a job, for its last run
+    #[arg(value_name = "RUN or JOB")]
     run: String,
     /// Goes on until the run ends
     #[arg(short, long)]
@@ -77,10 +78,7 @@ fn text(run: &Run, lines: &[(i64, LogLine)], as_json: bool) -> Result<String> {
                 task: &line.task,
                 message: &line.message,
             };
-            let line = serde_json::to_string(&document).map_err(|error| {
-                Error::new(Kind::Internal, "cannot write this as JSON").because(error)
-            })?;
-            text.push_str(&line);
+            text.push_str(&terminal::json_line(&document)?);
             text.push('\n');
             continue;
         }
@@ -91,7 +89,12 @@ fn text(run: &Run, lines: &[(i64, LogLine)], as_json: bool) -> Result<String> {
             format!("[{}] ", line.task)
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{at} {:5} {task}{}", line.level, line.message);
+        let _ = writeln!(
+            text,
+            "{at} {:5} {task}{}",
+            line.level,
+            terminal::one_line(&line.message)
+        );
     }
     Ok(text)
 }

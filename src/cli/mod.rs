@@ -5,6 +5,7 @@ mod cancel;
 mod check;
 mod completions;
 mod daemon;
+mod due;
 mod history;
 mod hold;
 mod import;
@@ -20,6 +21,7 @@ mod scope;
 mod show;
 mod snapshots;
 mod status;
+mod table;
 mod terminal;
 mod trigger;
 mod validate;
@@ -69,6 +71,9 @@ pub struct Cli {
     /// The job's file, with --once
     #[arg(short, long, value_name = "FILE", requires = "once")]
     file: Option<PathBuf>,
+    /// Runs this task alone, with --once (may be given more than once)
+    #[arg(long, value_name = "TASK", requires = "once")]
+    only: Vec<String>,
     /// How the daemon starts a run.
     #[command(flatten)]
     supervised: run::Supervised,
@@ -154,7 +159,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
     let options = &cli.options;
     if cli.once {
         return match (cli.file, cli.command) {
-            (Some(file), None) => run::once(options, &file, &cli.supervised),
+            (Some(file), None) => run::once(options, &file, &cli.only, &cli.supervised),
             _ => Err(Error::new(Kind::Usage, "--once is a run and takes no verb")
                 .hint("envsyncd --once -f FILE")),
         };
@@ -188,6 +193,12 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Clear(args) => run::clear(options, &args),
         Command::KeepHold(args) => hold::keep(options, &args),
     }
+}
+
+/// Says why a verb failed; the result is the exit code.
+pub fn fail(error: &Error) -> u8 {
+    terminal::note(&error.to_string());
+    error.kind().exit_code()
 }
 
 /// Whether the verb is `check`: the first argument that is neither an option nor the value of `--config`.
@@ -273,6 +284,21 @@ fn state_to_read(options: &Options, settings: &Settings) -> Result<Option<State>
         }
     }
     Ok(Some(state))
+}
+
+/// The state store for a verb that says what runs may do: only the one that they all read is of any use.
+fn state_to_steer(settings: &Settings) -> Result<State> {
+    State::open(&settings.state_dir).map_err(for_operators)
+}
+
+/// An error of the state store, for a verb that a state store of one's own would not help.
+fn for_operators(error: Error) -> Error {
+    match error.kind() {
+        Kind::State if error.advice().is_some_and(|advice| advice.starts_with("make it writable")) => error.hint(
+            "run this as root, or as the user that envsyncd runs as: no run looks into another state_dir",
+        ),
+        _ => error,
+    }
 }
 
 /// Whether a daemon works on this state store.

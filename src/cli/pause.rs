@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Options, asker, jobs, settings, terminal};
 use crate::error::Result;
-use crate::state::{Pause, State};
+use crate::state::Pause;
 
 /// Keeps a job's schedule from starting it, until `resume` or for a time
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ fn ahead(text: &str) -> Result<DateTime<Utc>, String> {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = State::open(&settings.state_dir)?;
+    let state = super::state_to_steer(&settings)?;
     jobs::find(&args.job, &settings, Some(&state))?;
     let since = Utc::now();
     let length = args
@@ -71,7 +71,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
 
 pub(super) fn resume(options: &Options, args: &ResumeArgs) -> Result<u8> {
     let settings = settings(options)?;
-    let state = State::open(&settings.state_dir)?;
+    let state = super::state_to_steer(&settings)?;
     jobs::find(&args.job, &settings, Some(&state))?;
     match state.resume(&args.job)? {
         Some(before) => {

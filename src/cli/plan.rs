@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Options, job, run, settings, state_to_read, terminal};
+use chrono::Utc;
+use serde::Serialize;
+
+use super::{Options, due, job, run, settings, state_to_read, terminal};
 use crate::error::Result;
 use crate::report::log;
 use crate::run::plan::Plan;
@@ -27,6 +30,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let job = job(options, &args.file, &settings)?;
     state_to_read(options, &settings)?;
+    let times = due::next(&job, &settings, Utc::now());
     let counts = log::init(&options.log()).unwrap_or_default();
     // A plan records nothing: its order has a state store that goes with it.
     let scratch = State::in_memory()?;
@@ -44,26 +48,38 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     let plan = plan?;
     if args.json {
-        terminal::print_json(&plan)?;
+        terminal::print_json(&Document {
+            plan: &plan,
+            next_runs: due::rfc3339(&times),
+        })?;
     } else {
-        terminal::print(&for_people(&plan))?;
+        let due = due::sentence(&times).map_or_else(String::new, |due| format!("\n{due}\n"));
+        terminal::print(&(for_people(&plan) + &due))?;
     }
     Ok(0)
+}
+
+/// `plan --json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    /// The next times at which its schedule is due; none without one.
+    next_runs: Vec<String>,
 }
 
 fn for_people(plan: &Plan) -> String {
     let mut text = format!("job {}: {} -> {}\n", plan.job, plan.from, plan.to);
     for task in &plan.tasks {
         text.push_str(&format!(
-            "\ntask {}: {} {} -> {}, {} in about {} rows, {} worker{}\n",
+            "\ntask {}: {} {} -> {}, {} in about {}, {}\n",
             task.name,
             task.kind,
             task.source_version,
             task.target_version,
             terminal::bytes(task.bytes),
-            terminal::number(task.rows),
-            task.jobs,
-            if task.jobs == 1 { "" } else { "s" }
+            terminal::count(task.rows, "row"),
+            terminal::count(task.jobs as u64, "worker"),
         ));
         text.push_str(&terminal::table(
             &["COPIED", "ROWS (ABOUT)", "SIZE", "AS"],

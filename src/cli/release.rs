@@ -1,13 +1,13 @@
 //! `release ENV`
 
-use super::{Options, settings, terminal};
+use super::{Options, hold, settings, terminal};
 use crate::error::Result;
 use crate::state::State;
 
 /// Lets runs into an environment again, whoever holds it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd release staging\n\nExit codes: 0 also if nobody holds it"
+    after_help = "Examples:\n  envsyncd release staging\n\nExit codes: 0 also if nobody holds it, 2 there is no such environment"
 )]
 pub(super) struct Args {
     /// The environment
@@ -17,8 +17,10 @@ pub(super) struct Args {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let released = match State::open_if_there(&settings.state_dir)? {
-        Some(state) => state.release(&args.environment)?,
+    let state = State::open_if_there(&settings.state_dir)?;
+    let environment = &args.environment;
+    let released = match &state {
+        Some(state) => state.release(environment).map_err(super::for_operators)?,
         None => None,
     };
     match released {
@@ -26,7 +28,11 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             terminal::print(&format!("released: {}\n", hold.sentence()))?;
         }
         Some(_) => {}
-        None => terminal::note(&format!("nobody holds `{}`", args.environment)),
+        None => {
+            // A slip in the name: the hold that was meant would stay, and nobody know.
+            hold::check_name(environment, &settings, state.as_ref())?;
+            terminal::note(&format!("nobody holds `{environment}`"));
+        }
     }
     Ok(0)
 }

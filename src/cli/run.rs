@@ -22,12 +22,15 @@ use crate::state::{LogLine, Run, RunState, State, Trigger};
 /// Runs one job now, in the foreground
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd run -f config.d/publishing-api.toml\n  envsyncd --once -f config.d/publishing-api.toml\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
+    after_help = "Examples:\n  envsyncd run -f config.d/publishing-api.toml\n  envsyncd --once -f config.d/publishing-api.toml\n  envsyncd run -f config.d/publishing-api.toml --only search\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
 )]
 pub(super) struct Args {
     /// The job's file
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: PathBuf,
+    /// Runs this task alone (may be given more than once): the job's other tasks are neither read nor published
+    #[arg(long, value_name = "TASK")]
+    pub(super) only: Vec<String>,
 }
 
 /// Publishes again what was live before a job's last run
@@ -63,15 +66,20 @@ pub(super) struct ClearArgs {
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
-    once(options, &args.file, &Supervised::default())
+    once(options, &args.file, &args.only, &Supervised::default())
 }
 
-pub(super) fn once(options: &Options, file: &Path, supervised: &Supervised) -> Result<u8> {
-    in_foreground(options, file, What::Run, supervised)
+pub(super) fn once(
+    options: &Options,
+    file: &Path,
+    only: &[String],
+    supervised: &Supervised,
+) -> Result<u8> {
+    in_foreground(options, file, &What::Run(only), supervised)
 }
 
 pub(super) fn rollback(options: &Options, args: &RollbackArgs) -> Result<u8> {
-    in_foreground(options, &args.file, What::Rollback, &Supervised::default())
+    in_foreground(options, &args.file, &What::Rollback, &Supervised::default())
 }
 
 /// A verb of the daemon's, for itself.
@@ -89,16 +97,16 @@ pub(super) fn clear(options: &Options, args: &ClearArgs) -> Result<u8> {
     Ok(0)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Run,
+enum What<'a> {
+    /// Of these tasks; none: of all.
+    Run(&'a [String]),
     Rollback,
 }
 
 fn in_foreground(
     options: &Options,
     file: &Path,
-    what: What,
+    what: &What<'_>,
     supervised: &Supervised,
 ) -> Result<u8> {
     let settings = match &supervised.last_good_settings {
@@ -118,7 +126,7 @@ fn in_foreground(
     let job = loaded.inspect_err(|error| {
         // The status of a job that is running is that run's own; of a file that is no job's there is none to write.
         if let Ok(name) = JobName::of_file(file)
-            && what == What::Run
+            && matches!(what, What::Run(_))
             && file.exists()
         {
             match record::refused(&settings, &name, error) {
@@ -131,6 +139,11 @@ fn in_foreground(
     let asked = match &supervised.run {
         Some(id) => Some(waiting(&state, id, &job)?),
         None => None,
+    };
+    let job = match (what, &asked) {
+        (_, Some(run)) => job.only(&run.only)?,
+        (What::Run(only), None) => job.only(only)?,
+        (What::Rollback, None) => as_last_published(job, &state)?,
     };
     let id = match &asked {
         Some(run) => run.id.clone(),
@@ -177,7 +190,7 @@ fn in_foreground(
             }
         }
         match what {
-            What::Run => crate::run::execute(order).await,
+            What::Run(_) => crate::run::execute(order).await,
             What::Rollback => crate::run::rollback::rollback(order).await,
         }
     });
@@ -188,6 +201,20 @@ fn in_foreground(
         tracing::warn!(%error, "metrics or old history are not looked after");
     }
     outcome.map(|()| 0)
+}
+
+/// What goes back is what the last run brought: before a run of a part, the other tasks had been published long ago.
+fn as_last_published(job: Job, state: &State) -> Result<Job> {
+    let Some(last) = state.last_published(job.name.as_str())? else {
+        return Ok(job);
+    };
+    if !last.only.is_empty() {
+        terminal::note(&format!(
+            "the last run was of {} only, and so is its rollback",
+            last.only.join(", ")
+        ));
+    }
+    job.only(&last.only)
 }
 
 /// Metrics and the history's length are the daemon's business; where there is none, of each run.
@@ -272,6 +299,8 @@ fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
         Err(broken) => crate::daemon::last_good(settings, &dead.job, &dead.file)
             .ok_or_else(|| Error::from(broken))?,
     };
+    // A task that the file has no more left nothing that could be found.
+    let job = job.clone().only(&dead.only).unwrap_or(job);
     order(
         job,
         settings.clone(),

@@ -1,20 +1,21 @@
 //! `show RUN`
 
-use std::fmt::Write;
-
 use chrono::{DateTime, Utc};
 
+use super::table::{Table, Tone, column, less};
+use super::terminal::Screen;
 use super::{Options, history, jobs, json, settings, state_to_read, terminal};
 use crate::error::Result;
-use crate::state::Run;
+use crate::state::{Run, RunState, TaskRow};
 
-/// Shows one run: its tasks, how far it is or how it ended
+/// Shows one run, or a job's last: its tasks, how far it is or how it ended
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd show 0199d3a4-7c21\n  envsyncd show 0199d3a4-7c21 --json"
+    after_help = "Examples:\n  envsyncd show 0199d3a4-7c21\n  envsyncd show publishing-api\n  envsyncd show 0199d3a4-7c21 --json"
 )]
 pub(super) struct Args {
-    /// Its id, or enough of its beginning (or end) to tell it from all others
+    /// Its id, or enough of its beginning (or end) to tell it from all others; or a job, for its last run
+    #[arg(value_name = "RUN or JOB")]
     run: String,
     /// Prints JSON
     #[arg(long)]
@@ -52,6 +53,13 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         ("data", format!("{} -> {}", run.from, run.to)),
         ("state", history::state_of(&run)),
     ];
+    if !run.only.is_empty() {
+        let only = run.only.join(", ");
+        facts.push((
+            "only",
+            format!("{only}; the job's other tasks were left alone"),
+        ));
+    }
     if !run.step.is_empty() {
         facts.push(("step", run.step.clone()));
     }
@@ -81,7 +89,11 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         facts.push(("exit code", code.to_string()));
         facts.push((
             "logged",
-            format!("{} errors, {} warnings", run.errors, run.warnings),
+            format!(
+                "{}, {}",
+                terminal::count(run.errors, "error"),
+                terminal::count(run.warnings, "warning")
+            ),
         ));
     }
     if run.is_dead() {
@@ -93,33 +105,56 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     } else if !run.message.is_empty() {
         facts.push(("message", run.message.clone()));
     }
-    let mut text = String::new();
+    let mut screen = Screen::new();
     for (name, value) in facts {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:10} {value}");
+        let is_bad = matches!(name, "state" | "message") && history::tone(&run) == Tone::Bad;
+        let tone = if is_bad { Tone::Bad } else { Tone::Plain };
+        screen.toned(&format!("{name:10} {value}"), tone);
     }
-    text.push('\n');
-    text.push_str(&terminal::table(
-        &[
-            "TASK", "KIND", "STATE", "DONE", "ROWS", "BYTES", "TOOK", "MESSAGE",
-        ],
-        run.tasks.iter().map(|task| {
-            let progress = &task.progress;
-            vec![
-                task.name.clone(),
-                task.kind.clone(),
-                progress.state.to_string(),
-                format!("{:.0} %", progress.progress_percent),
-                terminal::number(progress.rows),
-                terminal::bytes(progress.bytes),
-                terminal::length(
-                    std::time::Duration::try_from_secs_f64(progress.duration_seconds)
-                        .unwrap_or_default(),
-                ),
-                progress.message.clone(),
-            ]
-        }),
-    ));
-    terminal::print(&text)?;
+    screen.line("");
+    screen.table(&tasks(&run));
+    screen.show()?;
     Ok(0)
+}
+
+fn tasks(run: &Run) -> Table {
+    let mut table = Table::new(&[
+        column("TASK"),
+        less("KIND", 1),
+        column("STATE"),
+        less("DONE", 2),
+        column("ROWS"),
+        column("SIZE"),
+        column("TOOK"),
+        column("MESSAGE"),
+    ]);
+    let mut tasks: Vec<&TaskRow> = run.tasks.iter().collect();
+    // What somebody looks for first.
+    tasks.sort_by_key(|task| match task.progress.state {
+        state if history::went_wrong(state) => 0,
+        RunState::Running => 1,
+        _ => 2,
+    });
+    for task in tasks {
+        let progress = &task.progress;
+        let took = std::time::Duration::try_from_secs_f64(progress.duration_seconds);
+        table.row(
+            if history::went_wrong(progress.state) {
+                Tone::Bad
+            } else {
+                Tone::Plain
+            },
+            vec![
+                task.name.as_str().into(),
+                task.kind.as_str().into(),
+                progress.state.as_str().into(),
+                format!("{:.0} %", progress.progress_percent).into(),
+                terminal::number(progress.rows).into(),
+                terminal::bytes(progress.bytes).into(),
+                terminal::length(took.unwrap_or_default()).into(),
+                progress.message.as_str().into(),
+            ],
+        );
+    }
+    table
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::table::{Cell, Table, Tone, column, less};
+use super::terminal::Screen;
 use super::{Options, history, jobs, json, settings, state_to_read, terminal};
 use crate::config::job::Settings;
 use crate::error::Result;
@@ -66,7 +68,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     if view.jobs.is_empty() {
         terminal::note(&nothing(&settings));
     }
-    terminal::print(&text(&view))?;
+    screen(&view).show()?;
     Ok(0)
 }
 
@@ -87,26 +89,25 @@ fn watch(args: &Args, settings: &Settings, mut state: Option<State>) -> Result<u
             state = State::open_if_there(&settings.state_dir)?;
         }
         let view = look(args.job.as_deref(), settings, state.as_ref())?;
-        let mut shown = if view.jobs.is_empty() {
-            format!("{}\n", nothing(settings))
-        } else {
-            text(&view)
-        };
-        let head = format!(
-            "{}  every second, Ctrl-C ends it\n\n",
+        let mut shown = Screen::new();
+        shown.line(&format!(
+            "{}  every second, Ctrl-C ends it\n",
             view.now
                 .with_timezone(&chrono::Local)
                 .format("%Y-%m-%d %H:%M:%S")
-        );
-        if terminal {
-            shown = redrawn(
-                &(head + &shown),
-                terminal_size::terminal_size().map(|(_, rows)| rows.0),
-            );
-        } else {
-            shown = head + &shown + "\n";
+        ));
+        if view.jobs.is_empty() {
+            shown.line(&nothing(settings));
         }
-        if !terminal::print(&shown)? {
+        add(&view, &mut shown);
+        let goes_on = if terminal {
+            let rows = terminal_size::terminal_size().map(|(_, rows)| rows.0);
+            Screen::draw(&redrawn(&shown, rows))?
+        } else {
+            shown.line("");
+            shown.show()?
+        };
+        if !goes_on {
             return Ok(0);
         }
         std::thread::sleep(std::time::Duration::from_secs(1));
@@ -114,41 +115,51 @@ fn watch(args: &Args, settings: &Settings, mut state: Option<State>) -> Result<u
 }
 
 /// Goes home and overwrites, which does not flicker as clearing first would; what does not fit is said to be there.
-fn redrawn(text: &str, rows: Option<u16>) -> String {
+fn redrawn(screen: &Screen, rows: Option<u16>) -> String {
     let rows = rows.map_or(usize::MAX, usize::from);
-    let all = text.lines().count();
+    let all = screen.lines().count();
     let fits = if all < rows {
         all
     } else {
         rows.saturating_sub(2)
     };
     let mut drawn = String::from("\x1b[H");
-    for line in text.lines().take(fits) {
+    for line in screen.lines().take(fits) {
         drawn.push_str(line);
         drawn.push_str("\x1b[K\n");
     }
     if fits < all {
-        drawn.push_str(&format!("... and {} lines more\x1b[K", all - fits));
+        let more = terminal::count((all - fits) as u64, "line");
+        drawn.push_str(&format!("... and {more} more\x1b[K"));
     }
     drawn.push_str("\x1b[J");
     drawn
 }
 
-fn text(view: &View) -> String {
-    let mut text = String::new();
+fn screen(view: &View) -> Screen {
+    let mut screen = Screen::new();
+    add(view, &mut screen);
+    screen
+}
+
+fn add(view: &View, screen: &mut Screen) {
     if !view.jobs.is_empty() {
-        text = terminal::table(
-            &[
-                "JOB",
-                "STATE",
-                "LAST RUN",
-                "TOOK",
-                "LAST SUCCESS",
-                "NEXT RUN",
-                "MESSAGE",
-            ],
-            view.jobs.iter().map(|job| row(job, view)),
-        );
+        let mut table = Table::new(&[
+            column("JOB"),
+            column("STATE"),
+            column("LAST RUN"),
+            less("TOOK", 1),
+            column("LAST SUCCESS"),
+            column("NEXT RUN"),
+            column("MESSAGE"),
+        ]);
+        let mut jobs: Vec<&Job> = view.jobs.iter().collect();
+        jobs.sort_by_key(|job| job.urgency());
+        for job in jobs {
+            let tone = job.last_run.as_ref().map_or(Tone::Plain, history::tone);
+            table.row(tone, row(job, view));
+        }
+        screen.table(&table);
     }
     let mut below = Vec::new();
     for job in &view.jobs {
@@ -177,13 +188,13 @@ fn text(view: &View) -> String {
         _ => {}
     }
     if !below.is_empty() {
-        text.push('\n');
+        if !screen.is_empty() {
+            screen.line("");
+        }
         for line in below {
-            text.push_str(&line);
-            text.push('\n');
+            screen.line(&line);
         }
     }
-    text
 }
 
 fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Result<View> {
@@ -233,6 +244,18 @@ fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Resul
 }
 
 impl Job {
+    /// What somebody looks for first comes first: what went wrong, then what runs.
+    fn urgency(&self) -> u8 {
+        let is_broken = (self.known.as_ref()).is_some_and(|known| !known.problem.is_empty());
+        match &self.last_run {
+            Some(run) if history::tone(run) == Tone::Bad => 0,
+            Some(run) if run.state == RunState::Running => 1,
+            Some(run) if run.state == RunState::Pending => 2,
+            _ if is_broken => 0,
+            _ => 3,
+        }
+    }
+
     /// When the daemon will start it, as far as one is there to do so.
     fn next_run(&self, view: &View) -> Option<DateTime<Utc>> {
         if self.pause.is_some() || !view.daemon.as_ref().is_some_and(Daemon::is_alive) {
@@ -242,12 +265,16 @@ impl Job {
     }
 }
 
-fn row(job: &Job, view: &View) -> Vec<String> {
+fn row(job: &Job, view: &View) -> Vec<Cell> {
     let now = view.now;
-    let time =
-        |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), |at| terminal::when(at, now));
+    let time = |at: Option<DateTime<Utc>>| {
+        at.map_or_else(
+            || Cell::from("-"),
+            |at| Cell::or(terminal::when(at, now), terminal::relative(at, now)),
+        )
+    };
     let next = match &job.pause {
-        Some(_) => "paused".to_owned(),
+        Some(_) => Cell::from("paused"),
         None => time(job.next_run(view)),
     };
     let broken = job
@@ -256,13 +283,13 @@ fn row(job: &Job, view: &View) -> Vec<String> {
         .is_some_and(|known| !known.problem.is_empty());
     let Some(run) = &job.last_run else {
         return vec![
-            job.name.clone(),
-            "never".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
+            job.name.as_str().into(),
+            "never".into(),
+            "-".into(),
+            "-".into(),
+            "-".into(),
             next,
-            if broken { "its file is broken" } else { "" }.to_owned(),
+            if broken { "its file is broken" } else { "" }.into(),
         ];
     };
     let message = if run.is_dead() {
@@ -284,17 +311,17 @@ fn row(job: &Job, view: &View) -> Vec<String> {
     };
     let waits = run.state == RunState::Pending;
     vec![
-        job.name.clone(),
-        history::state_of(run),
+        job.name.as_str().into(),
+        history::state_of(run).into(),
         time(Some(run.started_at).filter(|_| !waits)),
         if waits {
-            "-".to_owned()
+            "-".into()
         } else {
-            terminal::length(run.duration(now))
+            terminal::length(run.duration(now)).into()
         },
         time(job.last_success),
         next,
-        message,
+        message.into(),
     ]
 }
 
@@ -327,13 +354,14 @@ mod tests {
 
     #[test]
     fn a_view_that_does_not_fit_says_how_much_is_left_out() {
-        let text = "1\n2\n3\n4\n5\n6\n";
-        let drawn = redrawn(text, Some(5));
+        let mut text = Screen::new();
+        text.line("1\n2\n3\n4\n5\n6");
+        let drawn = redrawn(&text, Some(5));
         assert_eq!(
             drawn,
             "\x1b[H1\x1b[K\n2\x1b[K\n3\x1b[K\n... and 3 lines more\x1b[K\x1b[J"
         );
-        assert!(redrawn(text, Some(7)).ends_with("6\x1b[K\n\x1b[J"));
-        assert!(redrawn(text, None).ends_with("6\x1b[K\n\x1b[J"));
+        assert!(redrawn(&text, Some(7)).ends_with("6\x1b[K\n\x1b[J"));
+        assert!(redrawn(&text, None).ends_with("6\x1b[K\n\x1b[J"));
     }
 }

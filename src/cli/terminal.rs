@@ -1,15 +1,33 @@
-//! What people see: text, tables, times and sizes.
+//! What people see: text, times and sizes. All that others wrote (tables' names, servers' words, reasons) passes through
+//! here, and no terminal obeys it.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, Local, Utc};
-use comfy_table::{ContentArrangement, Table, presets};
 
+pub(super) use super::table::table;
+use super::table::{Table, Tone};
 use crate::error::{self, Result};
+use crate::report::log;
+
+/// Text of several lines as a terminal may show it: what else would steer it is spelt out.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    log::spelt_out(text, |c| matches!(c, '\n' | '\t'))
+}
+
+/// The same in one line.
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    log::spelt_out(text, |_| false)
+}
 
 /// Writes to standard output. False: whoever read it has gone, and nothing more need be written.
 pub(super) fn print(text: &str) -> Result<bool> {
+    write(&printable(text))
+}
+
+fn write(text: &str) -> Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -21,40 +39,108 @@ pub(super) fn print(text: &str) -> Result<bool> {
 /// Writes a note to standard error.
 pub(super) fn note(text: &str) {
     // If nobody reads it, nobody misses it.
-    let _ = writeln!(io::stderr(), "envsyncd: {text}");
+    let _ = writeln!(io::stderr(), "envsyncd: {}", printable(text));
 }
 
 /// Writes a value as indented JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<bool> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| {
-        error::Error::new(error::Kind::Internal, "cannot write this as JSON").because(error)
-    })?;
-    text.push('\n');
-    print(&text)
+    write(&(json(serde_json::to_string_pretty(value))? + "\n"))
 }
 
-/// A table with a headline. On a terminal it is as wide as that at the most; elsewhere no line is broken.
-pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(head.to_vec());
-    for row in rows {
-        table.add_row(row);
+/// A value as JSON in one line.
+pub(super) fn json_line(value: &impl serde::Serialize) -> Result<String> {
+    json(serde_json::to_string(value))
+}
+
+/// JSON leaves the control characters behind ASCII as they are; escaped they are the same text.
+fn json(written: serde_json::Result<String>) -> Result<String> {
+    let text = written.map_err(|error| {
+        error::Error::new(error::Kind::Internal, "cannot write this as JSON").because(error)
+    })?;
+    let steers = |c: char| c != '\n' && log::steers(c);
+    if !text.contains(steers) {
+        return Ok(text);
     }
-    let width = io::stdout()
-        .is_terminal()
-        .then(terminal_size::terminal_size)
-        .flatten();
-    if let Some((width, _)) = width {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(width.0);
+    Ok(text
+        .chars()
+        .map(|c| {
+            if steers(c) {
+                format!("\\u{:04x}", u32::from(c))
+            } else {
+                c.to_string()
+            }
+        })
+        .collect())
+}
+
+/// Text with colours of ours in it, and nothing else that steers a terminal.
+pub(super) struct Screen {
+    text: String,
+    colours: bool,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            text: String::new(),
+            // See https://no-color.org.
+            colours: io::stdout().is_terminal() && !dumb && !set("NO_COLOR"),
+        }
     }
-    let mut text = String::new();
-    for line in table.lines() {
-        text.push_str(line.trim());
-        text.push('\n');
+
+    /// How wide the terminal is, if it is one.
+    pub(super) fn width() -> Option<usize> {
+        let size = io::stdout()
+            .is_terminal()
+            .then(terminal_size::terminal_size)
+            .flatten();
+        size.map(|(width, _)| usize::from(width.0))
     }
-    text
+
+    /// Adds a line, or several.
+    pub(super) fn line(&mut self, text: &str) {
+        self.toned(text, Tone::Plain);
+    }
+
+    pub(super) fn table(&mut self, table: &Table) {
+        for (line, tone) in table.lines(Self::width()) {
+            self.toned(&line, tone);
+        }
+    }
+
+    pub(super) fn toned(&mut self, text: &str, tone: Tone) {
+        let text = printable(text);
+        match tone {
+            Tone::Bad if self.colours => {
+                self.text.push_str("\x1b[31m");
+                self.text.push_str(&text);
+                self.text.push_str("\x1b[0m");
+            }
+            _ => self.text.push_str(&text),
+        }
+        self.text.push('\n');
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Its lines, with their colours.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.text.lines()
+    }
+
+    /// Writes it to standard output, as [`print`] does.
+    pub(super) fn show(&self) -> Result<bool> {
+        write(&self.text)
+    }
+
+    /// Writes what a terminal is to obey.
+    pub(super) fn draw(sequence: &str) -> Result<bool> {
+        write(sequence)
+    }
 }
 
 /// `2026-01-01 00:18:00 (3h ago)`, in the local time zone.
@@ -123,6 +209,12 @@ pub(super) fn number(count: u64) -> String {
     text
 }
 
+/// `1 row`, `1,234 rows`.
+pub(super) fn count(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", number(count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,14 +246,26 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_aligned_columns_and_no_trailing_blanks() {
-        let text = table(
-            &["JOB", "STATE"],
-            [
-                vec!["a".to_owned(), "failed".to_owned()],
-                vec!["longer".to_owned(), String::new()],
-            ],
+    fn nothing_that_steers_a_terminal_is_printed() {
+        let text = "a\u{1b}]0;title\u{7}\tb\u{9b}2J\u{202e}c\r\nd\u{7f}";
+        assert_eq!(
+            printable(text),
+            "a\\u{1b}]0;title\\u{7}\tb\\u{9b}2J\\u{202e}c\\r\nd\\u{7f}"
         );
-        assert_eq!(text, "JOB     STATE\na       failed\nlonger\n");
+        assert_eq!(one_line("a\nb\tc"), "a\\nb\\tc");
+        assert_eq!(printable("Größe 数 \u{1f600}"), "Größe 数 \u{1f600}");
+        let json = json_line(&text).unwrap();
+        assert!(
+            json.is_ascii() && !json.contains(char::is_control),
+            "{json}"
+        );
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn one_of_a_thing_is_not_several() {
+        assert_eq!(count(1, "row"), "1 row");
+        assert_eq!(count(0, "row"), "0 rows");
+        assert_eq!(count(1_234, "row"), "1,234 rows");
     }
 }

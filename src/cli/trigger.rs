@@ -1,20 +1,26 @@
 //! `trigger JOB`
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Options, asker, has_daemon, jobs, settings, terminal};
 use crate::daemon;
 use crate::error::{Error, Kind, Result};
-use crate::state::{Queued, Run, State, Trigger};
+use crate::state::{Queued, Run, RunState, State, Trigger};
+
+/// How long the daemon may take to look at a new file.
+const UNTIL_KNOWN: Duration = Duration::from_secs(5);
 
 /// Has the daemon run a job now
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd trigger publishing-api\n  envsyncd trigger publishing-api --wait\n\nExit codes: 0 it waits for its turn (with --wait: the run's own exit code), 1 no daemon runs, 75 the job runs already or is paused"
+    after_help = "Examples:\n  envsyncd trigger publishing-api\n  envsyncd trigger publishing-api --wait\n  envsyncd trigger publishing-api --only database --only search\n\nExit codes: 0 it waits for its turn (with --wait: the run's own exit code), 1 no daemon runs, 75 the job runs already or is paused"
 )]
 pub(super) struct Args {
     /// The job
     job: String,
+    /// Runs this task alone (may be given more than once): the job's other tasks are neither read nor published
+    #[arg(long, value_name = "TASK")]
+    only: Vec<String>,
     /// Waits for the run's end
     #[arg(short, long)]
     wait: bool,
@@ -22,7 +28,7 @@ pub(super) struct Args {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = State::open(&settings.state_dir)?;
+    let state = super::state_to_steer(&settings)?;
     jobs::find(&args.job, &settings, Some(&state))?;
     let file = settings.job_dir.join(format!("{}.toml", args.job));
     if !has_daemon(&state)? {
@@ -46,16 +52,8 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         )
         .hint(format!("`envsyncd resume {}` ends the pause", args.job)));
     }
-    if state.known_job(&args.job)?.is_none() {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("the daemon does not know job `{}`", args.job),
-        )
-        .hint(format!(
-            "it reads the files in its own job_dir; is {} among them?",
-            file.display()
-        )));
-    }
+    // A file that was written a moment ago: the daemon reads it for this run.
+    let is_new = state.known_job(&args.job)?.is_none();
     let job = match crate::config::load_job(&file, &settings) {
         Ok((job, warnings)) => {
             options.warn(&warnings);
@@ -70,6 +68,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             job
         }
     };
+    let job = job.only(&args.only)?;
     let id = uuid::Uuid::now_v7().to_string();
     state.ask(&Queued {
         id: &id,
@@ -79,7 +78,11 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         to: job.to.as_str(),
         trigger: Trigger::Manual,
         by: &asker(),
+        only: &job.part(),
     })?;
+    if is_new {
+        until_known(&state, &id, &args.job)?;
+    }
     terminal::print(&format!("{id}\n"))?;
     if !args.wait {
         return Ok(0);
@@ -91,6 +94,23 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         terminal::note(&format!("{} {}: {}", run.job, run.state, run.message));
     }
     Ok(run.exit_code.unwrap_or(1))
+}
+
+/// The daemon says within seconds whether the file is one of its own.
+fn until_known(state: &State, id: &str, job: &str) -> Result<()> {
+    let since = Instant::now();
+    while since.elapsed() < UNTIL_KNOWN && has_daemon(state)? {
+        if state.known_job(job)?.is_some() {
+            return Ok(());
+        }
+        if let Some(run) = state.run(id)?
+            && run.state == RunState::Refused
+        {
+            return Err(Error::new(Kind::Usage, run.message));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 fn wait(state: &State, id: &str) -> Result<Run> {

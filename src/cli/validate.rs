@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use serde::Serialize;
 
-use super::{Options, settings, terminal};
-use crate::config;
-use crate::config::job::Settings;
+use super::{Options, due, settings, terminal};
+use crate::config::job::{Job, Settings};
+use crate::config::{self, Variables};
 use crate::error::{Kind, Result};
+use crate::guard::command;
 use crate::{policy, store};
 
 /// Checks one job file, or the settings and all job files
@@ -36,6 +38,10 @@ struct FileReport {
     valid: bool,
     /// Errors and warnings.
     problems: Vec<Problem>,
+    /// The next times at which its schedule is due; none without one.
+    next_runs: Vec<String>,
+    #[serde(skip)]
+    due: Option<String>,
     #[serde(skip)]
     shown: Vec<String>,
     #[serde(skip)]
@@ -98,6 +104,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
                 (true, _) => "ok, with warnings",
             };
             text.push_str(&format!("{}: {verdict}\n", report.file.display()));
+            if let Some(due) = report.due.as_ref().filter(|_| report.valid) {
+                text.push_str(&format!("  {due}\n"));
+            }
         }
         if reports.is_empty() {
             text.push_str(&format!(
@@ -121,6 +130,8 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
         file: file.to_owned(),
         valid: true,
         problems: Vec::new(),
+        next_runs: Vec::new(),
+        due: None,
         shown: Vec::new(),
         forbidden: false,
     };
@@ -133,12 +144,19 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
             return report;
         }
     };
+    let times = due::next(&job, settings, Utc::now());
+    report.next_runs = due::rfc3339(&times);
+    report.due = due::sentence(&times);
     let mut all = warnings;
     for task in &job.tasks {
         for unable in store::unable(task) {
             report.valid = false;
             all.push(config::refuse(&job, task, unable.key, unable.why));
         }
+    }
+    for (unable, problem) in hooks(&job, settings) {
+        report.valid &= !unable;
+        all.push(problem);
     }
     report.problems = all.iter().map(Problem::of).collect();
     report.shown = all.iter().map(ToString::to_string).collect();
@@ -159,4 +177,16 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
         });
     }
     report
+}
+
+/// Hooks whose program is not there, and whether that is an error: who may not look cannot tell.
+fn hooks(job: &Job, settings: &Settings) -> Vec<(bool, config::Diagnostic)> {
+    let path = Variables::load(settings).unwrap_or_default().path();
+    let look = |(name, hook)| {
+        let error = command::look(hook, name, path.as_deref()).err()?;
+        let unable = error.kind() != Kind::Permission;
+        let problem = config::refuse_hook(job, name, error.to_string());
+        Some((unable, if unable { problem } else { problem.warning() }))
+    };
+    job.hooks.named().filter_map(look).collect()
 }

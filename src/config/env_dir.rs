@@ -54,6 +54,15 @@ impl Variables {
         value.and_then(|value| value.to_str()).map(str::to_owned)
     }
 
+    /// Where a child's programs are looked for.
+    pub fn path(&self) -> Option<OsString> {
+        let name = OsStr::new("PATH");
+        match self.over.get(name) {
+            Some(value) => value.clone(),
+            None => self.process.get(name).cloned(),
+        }
+    }
+
     /// Sets and removes what `env_dir` says in a child's environment; the rest it inherits.
     pub fn apply(&self, command: &mut tokio::process::Command) {
         for (name, value) in &self.over {

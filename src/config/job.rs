@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::{Archive, Format};
 use super::monitoring::Monitoring;
+use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Environments};
 use crate::schedule::{Schedule, Timetable};
 use crate::secret::Secret;
@@ -258,6 +259,21 @@ pub struct Hooks {
     pub maintenance_off: Option<Hook>,
     /// After publish, before `maintenance_off`.
     pub after_publish: Option<Hook>,
+    /// Where each stands in the file.
+    pub places: BTreeMap<String, std::ops::Range<usize>>,
+}
+
+impl Hooks {
+    /// Those that there are, by their keys.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Hook)> {
+        [
+            ("maintenance_on", &self.maintenance_on),
+            ("maintenance_off", &self.maintenance_off),
+            ("after_publish", &self.after_publish),
+        ]
+        .into_iter()
+        .filter_map(|(name, hook)| Some((name, hook.as_ref()?)))
+    }
 }
 
 /// One validated job file.
@@ -289,11 +305,37 @@ pub struct Job {
     pub point_in_time: PointInTime,
     /// The tasks, in the file's order; never empty.
     pub tasks: Vec<Task>,
+    /// Those of the file that a run of a part leaves alone, see [`Job::only`].
+    pub left_out: Vec<Task>,
     /// The hooks.
     pub hooks: Hooks,
 }
 
 impl Job {
+    /// The part of the job that has these tasks alone, in the file's order. A name that none has is an error.
+    pub fn only(mut self, names: &[String]) -> Result<Self> {
+        let known: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            let known = known.join("`, `");
+            return Err(Error::new(
+                Kind::Usage,
+                format!("job `{}` has no task `{name}`", self.name),
+            )
+            .hint(format!("its tasks are called `{known}`")));
+        }
+        let (tasks, left_out) =
+            (self.tasks.drain(..)).partition(|task| names.is_empty() || names.contains(&task.name));
+        self.tasks = tasks;
+        self.left_out = left_out;
+        Ok(self)
+    }
+
+    /// The names of its tasks, if they are a part of those that the file has; else none.
+    pub fn part(&self) -> Vec<String> {
+        let names = self.tasks.iter().map(|task| task.name.clone());
+        names.filter(|_| !self.left_out.is_empty()).collect()
+    }
+
     /// When it runs by itself on this host.
     pub fn timetable(&self, settings: &Settings, host: &str) -> Option<Timetable> {
         let schedule = self.schedule.clone()?;

@@ -1,5 +1,6 @@
 //! A job's file.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::endpoints::{self, Side, Way};
 use super::environments;
 use super::job::{Hook, Hooks, Job, JobName, PointInTime, Settings, Task};
 use super::reader::{Findings, Table, secret_spans};
-use super::settings::warn_if_readable;
+use super::settings::{warn_if_readable, warn_if_writable};
 use super::task::{self, Pushes};
 use super::value::Value;
 use crate::policy::{Environment, Environments};
@@ -86,6 +87,7 @@ pub fn load_job_as(
                 .flat_map(|task| [&task.source, &task.target]),
         );
     }
+    warn_if_writable(&findings);
     let warnings = findings.settle()?;
     match job {
         Some(job) => Ok((job, warnings)),
@@ -214,6 +216,7 @@ fn read(
         catch_up: catch_up.unwrap_or(false),
         point_in_time: point_in_time.unwrap_or(PointInTime::Job),
         tasks: tasks?,
+        left_out: Vec::new(),
         hooks,
     })
 }
@@ -267,6 +270,7 @@ fn read_hooks(table: Table<'_>) -> Hooks {
         maintenance_on: hook("maintenance_on"),
         maintenance_off: hook("maintenance_off"),
         after_publish: hook("after_publish"),
+        places: table.places().collect(),
     };
     if let Some(on) = table.get("maintenance_on")
         && !table.has("maintenance_off")
@@ -304,6 +308,15 @@ pub fn refuse(job: &Job, task: &Task, key: &str, why: String) -> Diagnostic {
     let number = job.tasks.iter().position(|one| one.name == task.name);
     let path = format!("task[{}].{key}", number.unwrap_or(0));
     let place = task.places.get(key).or_else(|| task.places.get(""));
+    at(job, place, path, why)
+}
+
+/// A diagnostic at a hook, for what only this host knows.
+pub fn refuse_hook(job: &Job, key: &str, why: String) -> Diagnostic {
+    at(job, job.hooks.places.get(key), format!("hooks.{key}"), why)
+}
+
+fn at(job: &Job, place: Option<&Range<usize>>, key: String, why: String) -> Diagnostic {
     let mut diagnostic = match (Document::read(&job.file), place) {
         (Ok(mut document), Some(span)) => {
             let hidden = secret_spans(&document.text);
@@ -313,6 +326,6 @@ pub fn refuse(job: &Job, task: &Task, key: &str, why: String) -> Diagnostic {
         // The file went away since it was read: what is wrong is still worth saying.
         _ => Diagnostic::of_file(&job.file, why),
     };
-    diagnostic.key = Some(path);
+    diagnostic.key = Some(key);
     diagnostic
 }

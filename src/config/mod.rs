@@ -25,7 +25,7 @@ mod value;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::contents;
 pub use env_dir::Variables;
-pub use job_file::{load_job, load_job_as, refuse};
+pub use job_file::{load_job, load_job_as, refuse, refuse_hook};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
 pub use url::{
     ArchiveUrl, MysqlTls, MysqlUrl, archive_at, archive_in, database_of, percent_decoded,

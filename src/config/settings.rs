@@ -1,7 +1,7 @@
 //! envsyncd.toml, the defaults where it is silent, and the environment variables that override it.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,6 +118,7 @@ fn load_settings_or(
         &findings,
         settings.endpoints.values().map(|(_, endpoint)| endpoint),
     );
+    warn_if_writable(&findings);
     warnings.splice(0..0, findings.settle()?);
     settings.file = Some(document.file.clone());
     apply(&mut settings, scalars, over, &mut warnings)?;
@@ -419,5 +420,44 @@ pub(super) fn warn_if_readable<'e>(
                 .warning()
                 .help(format!("run: chmod o-rwx {}", file.display())),
         );
+    }
+}
+
+/// Warns of a file that somebody else can change: what it says (hooks, secrets' commands) is done by whoever reads it.
+pub(super) fn warn_if_writable(findings: &Findings<'_>) {
+    let file = &findings.document.file;
+    let own = nix::unistd::geteuid();
+    let Ok(found) = std::fs::metadata(file) else {
+        return;
+    };
+    let warn = |what: String, help: String| {
+        findings.push_whole(Diagnostic::of_file(file, what).warning().help(help));
+    };
+    if found.mode() & 0o002 != 0 {
+        let what = "others can write the file, and have this user run what they like";
+        warn(
+            what.to_owned(),
+            format!("run: chmod o-w {}", file.display()),
+        );
+    } else if found.uid() != 0 && found.uid() != own.as_raw() {
+        let what = "the file belongs to another user, who can have this one run what they like";
+        warn(
+            what.to_owned(),
+            format!("run: chown root {}", file.display()),
+        );
+    }
+    let Some((directory, found)) = file
+        .parent()
+        .and_then(|directory| Some((directory, std::fs::metadata(directory).ok()?)))
+    else {
+        return;
+    };
+    // In one with the sticky bit nobody replaces the files of others.
+    if found.mode() & 0o1002 == 0o002 {
+        let what = format!(
+            "others can write the directory {}, and put another file in this one's place",
+            directory.display()
+        );
+        warn(what, format!("run: chmod o-w {}", directory.display()));
     }
 }

@@ -106,6 +106,7 @@ impl Daemon {
                 to: job.to.as_str(),
                 trigger,
                 by: "",
+                only: &[],
             };
             entries.push(match verdict {
                 Verdict::Wait(trigger) => Entry::Wait(queued(*trigger)),
@@ -142,7 +143,9 @@ impl Daemon {
             let entry = self.jobs.get(job);
             entry.is_some_and(|entry| entry.is_stale() && entry.has_file())
         };
-        if jobs.iter().any(stale) {
+        // Its file was written a moment ago.
+        let new = |job: &&str| self.jobs.get(job).is_none();
+        if jobs.iter().any(stale) || jobs.iter().any(new) {
             self.take_over(Look::All);
         }
     }
@@ -165,6 +168,10 @@ impl Daemon {
             }
             let _entered = run_span(&run.job, &run.id).entered();
             let entry = self.jobs.get(&run.job);
+            if entry.is_none() && self.jobs.problem.is_empty() {
+                self.refuse_unknown(run);
+                continue;
+            }
             let broken =
                 |broken: bool, copy: PathBuf| Some(copy).filter(|copy| broken && copy.exists());
             let start = Start {
@@ -194,6 +201,26 @@ impl Daemon {
                 self.upkeep.changed([run.job.clone()]);
             }
         }
+    }
+
+    /// Somebody asked for a job whose file is not among ours.
+    fn refuse_unknown(&mut self, run: &Run) {
+        let message = format!(
+            "the daemon does not know job `{}`: {} is not among the files of its own job_dir, {}",
+            run.job,
+            run.file.display(),
+            self.settings.job_dir.display()
+        );
+        tracing::error!(message, "the run is refused");
+        let outcome = Outcome {
+            state: RunState::Refused,
+            message,
+            errors: 1,
+            warnings: 0,
+            exit_code: 2,
+        };
+        let recorded = self.state.finish(&run.id, &outcome);
+        self.upkeep.report(UNRECORDED, recorded.err());
     }
 
     /// What has waited since before the daemon was down for long is not started in the middle of somebody's day.

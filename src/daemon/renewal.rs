@@ -81,6 +81,7 @@ impl Daemon {
                 to: &run.to,
                 trigger: run.trigger,
                 by: &run.by,
+                only: &run.only,
             };
             self.state.settle_due(&[Entry::Wait(queued)], &[])?;
         }

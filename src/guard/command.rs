@@ -1,6 +1,10 @@
 //! An operator's program: started without a shell, its output in the log, ended with all that it started.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +26,11 @@ const GRACE: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(2);
 /// A longer line is logged in pieces.
 const LINE: usize = 4096;
+/// How much of what one call of a program says is logged: one that prints without end must not fill the state store's disk.
+const LINES: usize = 1000;
+const BYTES: usize = 256 * 1024;
+/// How many of its last lines are logged where it says more.
+const TAIL: usize = 20;
 
 static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
@@ -113,9 +122,9 @@ pub async fn run(
             .hint("hooks are argv lists, never a shell: check the program's path and its mode")
     })?;
     let group = Group::of(&child);
-    let last = Arc::new(Mutex::new(String::new()));
-    let stdout = Reader::start(child.stdout.take(), what, None);
-    let stderr = Reader::start(child.stderr.take(), what, Some(Arc::clone(&last)));
+    let said = Arc::new(Mutex::new(Said::by(what)));
+    let stdout = Reader::start(child.stdout.take(), &said, false);
+    let stderr = Reader::start(child.stderr.take(), &said, true);
 
     let ended = tokio::select! {
         ended = child.wait() => Ended::ByItself(ended),
@@ -138,7 +147,7 @@ pub async fn run(
     for reader in [stdout, stderr] {
         reader.finish().await;
     }
-    let last = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let last = said.lock().unwrap_or_else(PoisonError::into_inner).end();
     let failed = |how: &str| {
         let how = if last.is_empty() {
             how.to_owned()
@@ -200,11 +209,15 @@ struct Reader(JoinHandle<()>);
 impl Reader {
     fn start(
         stream: Option<impl AsyncRead + Unpin + Send + 'static>,
-        what: &str,
-        last: Option<Arc<Mutex<String>>>,
+        said: &Arc<Mutex<Said>>,
+        is_stderr: bool,
     ) -> Self {
         use tracing::Instrument as _;
-        let what = what.to_owned();
+        let said = Arc::clone(said);
+        let log = move |line: &str| {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.line(line, is_stderr);
+        };
         let reading = async move {
             let mut stream = BufReader::with_capacity(LINE, stream?);
             let mut line = Vec::new();
@@ -220,14 +233,14 @@ impl Reader {
                 };
                 stream.consume(taken);
                 if whole {
-                    log(&what, &redaction.line(&line), last.as_deref());
+                    log(&redaction.line(&line));
                     line.clear();
                 } else if line.len() >= LINE + redaction.longest() {
                     // A secret at the end of a piece is struck out by its beginning, and by its rest in the next.
                     let blank = line[..LINE].iter().rposition(|byte| *byte == b' ');
                     let end = blank.filter(|at| *at > LINE / 2).unwrap_or(LINE);
                     let piece: Vec<u8> = line.drain(..end).collect();
-                    log(&what, &redaction.line(&piece), last.as_deref());
+                    log(&redaction.line(&piece));
                 }
                 if taken == 0 {
                     return Some(());
@@ -253,15 +266,134 @@ impl Drop for Reader {
     }
 }
 
-fn log(what: &str, line: &str, last: Option<&Mutex<String>>) {
-    let text = line.trim();
-    if text.is_empty() {
-        return;
+/// What one call of a program says, on its way into the log.
+struct Said {
+    what: String,
+    lines: usize,
+    bytes: usize,
+    /// The end of what is not logged as it comes.
+    tail: VecDeque<String>,
+    left_out: u64,
+    /// The last line on its stderr.
+    last: String,
+}
+
+impl Said {
+    fn by(what: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            lines: 0,
+            bytes: 0,
+            tail: VecDeque::new(),
+            left_out: 0,
+            last: String::new(),
+        }
     }
-    tracing::info!(hook = what, output = text, "hook said");
-    if let Some(last) = last {
-        *last.lock().unwrap_or_else(PoisonError::into_inner) = text.chars().take(200).collect();
+
+    fn line(&mut self, line: &str, is_stderr: bool) {
+        let text = line.trim();
+        if text.is_empty() {
+            return;
+        }
+        if is_stderr {
+            self.last = text.chars().take(200).collect();
+        }
+        if self.lines < LINES && self.bytes < BYTES {
+            self.lines += 1;
+            self.bytes += text.len();
+            tracing::info!(hook = self.what, output = text, "hook said");
+            return;
+        }
+        self.tail.push_back(text.to_owned());
+        if self.tail.len() > TAIL {
+            self.tail.pop_front();
+            self.left_out += 1;
+        }
     }
+
+    /// Logs the end of what it said; returns its last words.
+    fn end(&mut self) -> String {
+        if self.left_out > 0 {
+            tracing::warn!(
+                hook = self.what,
+                lines = self.left_out,
+                "the hook said too much: so many lines are left out here"
+            );
+        }
+        for text in self.tail.drain(..) {
+            tracing::info!(hook = self.what, output = text, "hook said");
+        }
+        std::mem::take(&mut self.last)
+    }
+}
+
+/// Looks for a hook's program, so that one that is missing is not found after hours of copying. `what` is its key in the job's
+/// file; `path` is where a name without a slash is looked for, as `$PATH` has it.
+///
+/// `Kind::Hook` if it could not be started; `Kind::Permission` if this user may not even look.
+pub fn look(hook: &Hook, what: &str, path: Option<&OsStr>) -> Result<()> {
+    let program = hook.argv.first().map(String::as_str).unwrap_or_default();
+    let files: Vec<PathBuf> = if program.contains('/') {
+        vec![PathBuf::from(program)]
+    } else {
+        // What execvp(3) takes where there is no PATH.
+        let path = path.unwrap_or(OsStr::new("/bin:/usr/bin"));
+        std::env::split_paths(path)
+            .map(|directory| directory.join(program))
+            .collect()
+    };
+    let mut why: Option<(Kind, String)> = None;
+    for file in files {
+        match runnable(&file) {
+            Ok(()) => return Ok(()),
+            Err(Some(found)) => why = why.or(Some(found)),
+            Err(None) => {}
+        }
+    }
+    let absent = if program.contains('/') {
+        "is not there"
+    } else {
+        "is in no directory of PATH"
+    };
+    let (kind, why) = why.unwrap_or((Kind::Hook, absent.to_owned()));
+    Err(Error::new(kind, format!("hook {what} (`{program}`) {why}"))
+        .hint("hooks are argv lists, never a shell: check the program's path and its mode"))
+}
+
+/// Why a file cannot be run by this user; `None`: it is not there.
+fn runnable(file: &Path) -> Result<(), Option<(Kind, String)>> {
+    let cannot = |why: &str| Err(Some((Kind::Hook, why.to_owned())));
+    let found = match fs::metadata(file) {
+        Ok(found) => found,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(None);
+        }
+        Err(error) => {
+            let why = format!("cannot be looked at: {error}");
+            return Err(Some((Kind::Permission, why)));
+        }
+    };
+    if !found.is_file() {
+        return cannot("is no file");
+    }
+    if nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_err() {
+        return cannot("may not be executed by this user");
+    }
+    // The kernel says of a script whose interpreter is missing that the script is.
+    let mut head = [0; 256];
+    let read = fs::File::open(file).and_then(|mut file| file.read(&mut head));
+    if let Ok(read) = read
+        && let Some(line) = head[..read].strip_prefix(b"#!")
+    {
+        let line = String::from_utf8_lossy(line.split(|byte| *byte == b'\n').next().unwrap_or(b""));
+        let interpreter = line.split_whitespace().next().unwrap_or_default();
+        if interpreter.starts_with('/') && !Path::new(interpreter).exists() {
+            return cannot(&format!(
+                "is a script of `{interpreter}`, which is not there"
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -375,6 +507,96 @@ mod tests {
                 .contains("hook after_publish (`/nonexistent/hook`) cannot be started"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_could_not_be_started_is_found_by_looking() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str, mode: u32| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            file.to_str().unwrap().to_owned()
+        };
+        let fine = put("fine", "#!/bin/sh\n", 0o755);
+        let plain = put("plain", "#!/bin/sh\n", 0o644);
+        let odd = put("odd", "#!/nonexistent/python4 -u\n", 0o755);
+        let said = |program: &str| {
+            let looked = look(
+                &hook(&[program], None),
+                "after_publish",
+                Some(dir.path().as_os_str()),
+            );
+            looked.map_err(|error| error.to_string())
+        };
+        assert_eq!(said(&fine), Ok(()));
+        assert_eq!(said("fine"), Ok(()), "found by PATH");
+        for (program, why) in [
+            ("/nonexistent/hook", "(`/nonexistent/hook`) is not there"),
+            ("nonexistent", "(`nonexistent`) is in no directory of PATH"),
+            (plain.as_str(), "may not be executed"),
+            (odd.as_str(), "a script of `/nonexistent/python4`"),
+            (dir.path().to_str().unwrap(), "is no file"),
+        ] {
+            let said = said(program).unwrap_err();
+            assert!(
+                said.contains(why) && said.contains("hook after_publish"),
+                "{said}"
+            );
+        }
+    }
+
+    /// What is logged of a program's output, line by line.
+    async fn logged(script: &str) -> Vec<String> {
+        use tracing_subscriber::layer::SubscriberExt as _;
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<String>>>);
+        impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Lines {
+            fn on_event(
+                &self,
+                event: &tracing::Event<'_>,
+                _: tracing_subscriber::layer::Context<'_, S>,
+            ) {
+                struct Text(String);
+                impl tracing::field::Visit for Text {
+                    fn record_debug(
+                        &mut self,
+                        field: &tracing::field::Field,
+                        value: &dyn std::fmt::Debug,
+                    ) {
+                        self.0 += &format!("{}={value:?} ", field.name());
+                    }
+                }
+                let mut text = Text(String::new());
+                event.record(&mut text);
+                self.0.lock().unwrap().push(text.0);
+            }
+        }
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::registry().with(lines.clone());
+        let guard = tracing::subscriber::set_default(subscriber);
+        sh(script, None).await.unwrap();
+        drop(guard);
+        lines.0.lock().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn of_a_program_that_says_too_much_the_beginning_and_the_end_are_logged() {
+        let lines = logged("i=0; while [ $i -lt 5000 ]; do echo word $i; i=$((i+1)); done").await;
+        assert_eq!(lines.len(), LINES + 1 + TAIL);
+        assert!(lines[0].contains("word 0"), "{}", lines[0]);
+        assert!(
+            lines[LINES].contains("lines=3980") && lines[LINES].contains("left out"),
+            "{}",
+            lines[LINES]
+        );
+        assert!(lines.last().unwrap().contains("word 4999"));
+        // Few long lines fill a disk, too.
+        let long = logged("head -c 3000000 /dev/zero | tr '\\0' x").await;
+        let bytes: usize = long.iter().map(String::len).sum();
+        assert!(bytes < BYTES + (TAIL + 4) * LINE * 2, "{bytes}");
+        assert!(long.iter().any(|line| line.contains("left out")));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //!   its timeout; a file says running and its process is gone, or cannot be seen from here and has not renewed the file for
 //!   two minutes; a due time of a job whose schedule a daemon keeps has passed and nothing was started. While a run follows a failed one, it stays CRITICAL, so
 //!   that retries do not make a pager flap.
+//!   A run of a part of the job (`--only`) makes it no younger, and ends no failure: both are those of whole runs.
 //!   A live target that a run in place has emptied and none has loaded is CRITICAL whatever comes in between.
 //! - WARNING: the last success is older than the lower limit; the target was busy; a run was cancelled; it never ran.
 //! - UNKNOWN: the file is missing, unreadable, garbled or newer than this program, or the arguments make no sense; a run
@@ -295,7 +296,7 @@ fn judge(
     let since = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
     // A file that says succeeded has been so at its end at the latest.
     let succeeded = status.last_success_at.or_else(|| {
-        (status.state == State::Succeeded)
+        (status.state == State::Succeeded && status.only.is_empty())
             .then_some(status.finished_at)
             .flatten()
     });
@@ -401,6 +402,14 @@ fn of_last_run(
         findings.push((level, format!("{word}{when}{why}")));
     };
     match status.state {
+        // What a part brought says nothing of the rest, which had failed before.
+        State::Succeeded if !status.only.is_empty() && status.consecutive_failures > 0 => {
+            let what = format!(
+                "the last whole run failed, and only {} ran since",
+                plain(&status.only.join(", "))
+            );
+            findings.push((Level::Critical, what));
+        }
         State::Succeeded => {}
         State::Failed => ended(Level::Critical, "failed"),
         State::Refused => ended(Level::Critical, "refused"),

@@ -359,18 +359,30 @@ impl Visit for Text {
 
 /// Line breaks, escape sequences and the like, spelled out: a line stays one line, and no terminal obeys a hook.
 fn one_line(text: &str) -> String {
-    let text = text.trim_end();
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    if !text.contains(breaks) {
-        return text.to_owned();
+    spelt_out(text.trim_end(), |_| false).into_owned()
+}
+
+/// Whether a terminal does something at it instead of showing it: control characters, breaks, and what turns the direction of
+/// writing (UAX #9), which makes a text look like another one.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text in which all that steers a terminal is spelt out, but for what is to be kept.
+pub fn spelt_out(text: &str, keep: impl Fn(char) -> bool) -> std::borrow::Cow<'_, str> {
+    let steers = |c: char| steers(c) && !keep(c);
+    if !text.contains(steers) {
+        return text.into();
     }
     text.chars()
         .flat_map(|c| {
-            let escaped = breaks(c).then(|| c.escape_default());
+            let escaped = steers(c).then(|| c.escape_default());
             let plain = escaped.is_none().then_some(c);
             escaped.into_iter().flatten().chain(plain)
         })
-        .collect()
+        .collect::<String>()
+        .into()
 }
 
 #[cfg(test)]

@@ -140,6 +140,9 @@ pub struct StatusFile {
     pub warnings: u32,
     /// One line: what failed and what to do.
     pub message: String,
+    /// If the last run was of a part of the job: the names of its tasks; else empty.
+    #[serde(default)]
+    pub only: Vec<String>,
     /// The last run's tasks.
     pub tasks: Vec<TaskStatus>,
 }
@@ -358,6 +361,7 @@ mod tests {
         documented["paused"] = serde_json::Value::Null;
         documented["problem"] = "".into();
         documented["broken"] = false.into();
+        documented["only"] = serde_json::json!([]);
         for key in [
             "renewed_at",
             "process_started",

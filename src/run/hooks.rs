@@ -44,6 +44,12 @@ impl<'a> Maintenance<'a> {
         let Some(hook) = &self.order.job.hooks.maintenance_on else {
             return Ok(());
         };
+        // What cannot be started has done nothing that would have to be undone.
+        command::look(
+            hook,
+            "maintenance_on",
+            self.order.variables.path().as_deref(),
+        )?;
         self.on = true;
         call(self.order, hook, "maintenance_on", true).await
     }
@@ -82,11 +88,19 @@ impl<'a> Maintenance<'a> {
 
 /// Calls a hook with what it may want to know in its environment. `maintenance_off` is not cut short by a signal.
 pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bool) -> Result<()> {
+    let tasks: Vec<&str> = order
+        .job
+        .tasks
+        .iter()
+        .map(|task| task.name.as_str())
+        .collect();
+    let tasks = tasks.join(",");
     let extra = [
         ("ENVSYNC_JOB", order.job.name.as_str()),
         ("ENVSYNC_RUN", order.id.as_str()),
         ("ENVSYNC_FROM", order.job.from.as_str()),
         ("ENVSYNC_TO", order.job.to.as_str()),
+        ("ENVSYNC_TASKS", &tasks),
     ];
     let cancel = cancellable.then_some(&order.cancel);
     command::run(
@@ -97,4 +111,13 @@ pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bo
         cancel,
     )
     .await
+}
+
+/// Looks for the programs of all hooks, before anything takes long.
+pub(super) fn look(order: &Order) -> Result<()> {
+    let path = order.variables.path();
+    for (name, hook) in order.job.hooks.named() {
+        command::look(hook, name, path.as_deref())?;
+    }
+    Ok(())
 }

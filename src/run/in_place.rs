@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::hooks::Maintenance;
 use super::{Order, Site, either_lost, failing, fill, span};
 use crate::config::job::{Publish, Task};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::state::IN_PLACE;
 
 /// How long a failed run asks the server whether live was emptied.
@@ -31,6 +31,23 @@ pub(super) fn step(task: &Task, step: &'static str) -> &'static str {
 /// Whether live may be broken while a run is in this step, and after it ended there.
 pub fn is_step(step: &str) -> bool {
     step.starts_with(IN_PLACE)
+}
+
+/// A run of a part of the job turns maintenance off at its end: not in front of what another task's run has emptied.
+pub(super) fn refuse_a_part_of_what_is_broken(order: &Order) -> Result<()> {
+    let mut left_out = (order.job.left_out.iter()).filter(|task| task.publish == Publish::InPlace);
+    let Some(task) = left_out.next() else {
+        return Ok(());
+    };
+    if !order.state.is_broken(order.job.name.as_str())? {
+        return Ok(());
+    }
+    let what = format!(
+        "live is broken since a run in place failed, and this part of job `{}` leaves task `{}` out",
+        order.job.name, task.name
+    );
+    Err(Error::new(Kind::Usage, what)
+        .hint("run the whole job, or a part with all tasks that are published in place"))
 }
 
 /// Empties and loads every task that is published in place, in the job's order, each published as soon as it is whole.

@@ -115,6 +115,7 @@ impl Order {
             process: &Process::own(),
             timeout: self.job.timeout,
             tasks: &tasks,
+            only: &self.job.part(),
         };
         self.state.begin_at(&run, since.unwrap_or_else(Utc::now))
     }
@@ -230,7 +231,12 @@ impl Site {
 pub async fn execute(order: Order) -> Result<()> {
     let order = Arc::new(order);
     let recorder = order.begin(Verb::Run)?;
-    tracing::info!(from = %order.job.from, to = %order.job.to, "run started");
+    let only = order.job.part().join(", ");
+    if only.is_empty() {
+        tracing::info!(from = %order.job.from, to = %order.job.to, "run started");
+    } else {
+        tracing::info!(from = %order.job.from, to = %order.job.to, only, "run of a part of the job started");
+    }
     let outcome = watched(&order).await;
     let recorded = recorder.end(&outcome);
     record::tell(&order, &recorded).await;
@@ -257,6 +263,8 @@ async fn watched(order: &Arc<Order>) -> Result<()> {
 async fn line(order: &Arc<Order>) -> Result<()> {
     policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
     capabilities(&order.job)?;
+    in_place::refuse_a_part_of_what_is_broken(order)?;
+    hooks::look(order)?;
     let mut held = locks::Held::default();
     let mut sites: Vec<Arc<Site>> = Vec::new();
     let built = tokio::select! {

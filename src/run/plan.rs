@@ -85,6 +85,7 @@ pub struct LeftOut {
 pub async fn plan(order: Arc<Order>) -> Result<Plan> {
     policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
     capabilities(&order.job)?;
+    super::hooks::look(&order)?;
     let mut sites = Vec::new();
     let planned = tokio::select! {
         planned = all(&order, &mut sites) => planned,

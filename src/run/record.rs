@@ -315,6 +315,7 @@ fn blank(settings: &Settings, job: &JobName) -> StatusFile {
         errors: 1,
         warnings: 0,
         message: String::new(),
+        only: Vec::new(),
         tasks: Vec::new(),
     }
 }
@@ -360,6 +361,7 @@ pub fn status_of_job(
         errors: 0,
         warnings: 0,
         message: String::new(),
+        only: Vec::new(),
         tasks: Vec::new(),
     })
 }
@@ -432,6 +434,7 @@ pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Resul
         errors: counted(run.errors),
         warnings: counted(run.warnings),
         message: run.message.clone(),
+        only: run.only.clone(),
         tasks: run
             .tasks
             .iter()

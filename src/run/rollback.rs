@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use super::hooks::Maintenance;
+use super::hooks::{self, Maintenance};
 use super::{Order, locks, record, span};
 use crate::archive;
 use crate::config::job::Publish;
@@ -48,6 +48,7 @@ fn nothing_to_return_to(order: &Order) -> Option<Error> {
 }
 
 async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<()> {
+    hooks::look(order)?;
     locks::before(order)?;
     // Held until the end of this function.
     let mut host_locks = Vec::new();

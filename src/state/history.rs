@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guard::process::Process;
 
 const COLUMNS: &str = "seq, id, job, file, verb, from_environment, to_environment, trigger, by, host, pid, \
-    process_started, boot, machine, pid_namespace, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code, cancelled_by";
+    process_started, boot, machine, pid_namespace, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code, cancelled_by, only_tasks";
 
 /// How many runs an error names that an ambiguous id may mean.
 const CANDIDATES: usize = 5;
@@ -47,14 +47,15 @@ impl State {
                 .map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
             let changed = t.execute(
                 "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, pid,
-                     process_started, boot, timeout_ms, state, started_at, machine, pid_namespace, beat_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?17, ?18, ?19)
+                     process_started, boot, timeout_ms, state, started_at, machine, pid_namespace, beat_at, only_tasks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?17, ?18, ?19, ?20)
                  ON CONFLICT (id) DO UPDATE SET
                      file = excluded.file, verb = excluded.verb, from_environment = excluded.from_environment,
                      to_environment = excluded.to_environment, host = excluded.host, pid = excluded.pid,
                      process_started = excluded.process_started, boot = excluded.boot,
                      machine = excluded.machine, pid_namespace = excluded.pid_namespace, beat_at = excluded.beat_at,
-                     timeout_ms = excluded.timeout_ms, state = excluded.state, started_at = excluded.started_at
+                     timeout_ms = excluded.timeout_ms, state = excluded.state, started_at = excluded.started_at,
+                     only_tasks = excluded.only_tasks
                  WHERE runs.state = ?16 AND runs.finished_at IS NULL AND runs.job = excluded.job",
                 params![
                     run.id,
@@ -76,6 +77,7 @@ impl State {
                     run.process.machine,
                     run.process.namespace as i64,
                     stored(Utc::now()),
+                    names(run.only),
                 ],
             )?;
             if changed == 0 {
@@ -280,6 +282,29 @@ impl State {
         Ok(found.pop())
     }
 
+    /// How many characters of each of these ids tell it from all others in the history: at least those that a person tells
+    /// runs apart by.
+    pub fn telling_length<'a>(&self, ids: impl Iterator<Item = &'a str>) -> Result<usize> {
+        self.read("cannot read the history", |t| {
+            let mut beside = t.prepare_cached(
+                "SELECT id FROM (SELECT id FROM runs WHERE id < ?1 ORDER BY id DESC LIMIT 1)
+                 UNION ALL
+                 SELECT id FROM (SELECT id FROM runs WHERE id > ?1 ORDER BY id LIMIT 1)",
+            )?;
+            // 13 characters of a version 7 UUID are its time in milliseconds.
+            let mut length = 13;
+            for id in ids {
+                let others = beside.query_map([id], |row| row.get::<_, String>(0))?;
+                for other in others {
+                    let other = other?;
+                    let same = id.bytes().zip(other.bytes()).take_while(|(a, b)| a == b);
+                    length = length.max(same.count() + 1);
+                }
+            }
+            Ok(length)
+        })
+    }
+
     /// Whether a run in place has emptied a job's live target and none has loaded it since: the newest run says so that
     /// came far enough to know.
     pub fn is_broken(&self, job: &str) -> Result<bool> {
@@ -321,11 +346,25 @@ impl State {
         Ok(found.into_iter().next())
     }
 
-    /// When a job last brought new data (a rollback brings old data).
+    /// The newest run that published what it copied.
+    pub fn last_published(&self, job: &str) -> Result<Option<Run>> {
+        let found = self.read("cannot read the history", |t| {
+            select(
+                t,
+                "WHERE job = ?1 AND verb = 'run' AND finished_at IS NOT NULL
+                   AND (state = 'succeeded' OR step IN ('hooks', 'record')) ORDER BY seq DESC LIMIT 1",
+                [job],
+            )
+        })?;
+        Ok(found.into_iter().next())
+    }
+
+    /// When a job last brought new data (a rollback brings old data), all of it: a part of it makes the rest no younger.
     pub fn last_success_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
         self.read("cannot read the history", |t| {
             t.prepare_cached(
-                "SELECT finished_at FROM runs WHERE job = ?1 AND verb = 'run' AND state = 'succeeded'
+                "SELECT finished_at FROM runs
+                 WHERE job = ?1 AND verb = 'run' AND state = 'succeeded' AND only_tasks IS NULL
                  ORDER BY seq DESC LIMIT 1",
             )?
             .query_row([job], |row| row.get::<_, Option<i64>>(0))
@@ -335,12 +374,14 @@ impl State {
     }
 
     /// How many runs of a job failed or were refused since the last that succeeded. Busy and cancelled ones neither count
-    /// nor start the count anew; nor do rollbacks.
+    /// nor start the count anew; nor do rollbacks. One of a part counts where it failed, and where it succeeded it says
+    /// nothing of the job.
     pub fn consecutive_failures(&self, job: &str) -> Result<u32> {
         self.read("cannot read the history", |t| {
             t.prepare_cached(
                 "WITH success (seq) AS (
-                     SELECT coalesce(max(seq), 0) FROM runs WHERE job = ?1 AND verb = 'run' AND state = 'succeeded')
+                     SELECT coalesce(max(seq), 0) FROM runs
+                     WHERE job = ?1 AND verb = 'run' AND state = 'succeeded' AND only_tasks IS NULL)
                  SELECT count(*) FROM runs, success
                  WHERE job = ?1 AND verb = 'run' AND state IN ('failed', 'refused') AND runs.seq > success.seq",
             )?
@@ -415,6 +456,11 @@ pub(super) fn select(
     Ok(runs.into_iter().map(|(_, run)| run).collect())
 }
 
+/// As the column has them: no task's name has a comma in it.
+pub(super) fn names(only: &[String]) -> Option<String> {
+    (!only.is_empty()).then(|| only.join(","))
+}
+
 fn is_gone(t: &Transaction<'_>, number: i64, run: &Run) -> rusqlite::Result<bool> {
     let Some(process) = &run.process else {
         return Ok(true);
@@ -469,6 +515,10 @@ fn run(row: &Row<'_>) -> rusqlite::Result<(i64, Run)> {
         exit_code: row.get("exit_code")?,
         cancelled_by: row.get("cancelled_by")?,
         tasks: Vec::new(),
+        only: row
+            .get::<_, Option<String>>("only_tasks")?
+            .map(|names| names.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
         gone: false,
     };
     Ok((row.get("seq")?, run))

@@ -54,7 +54,7 @@ impl State {
                          SELECT (SELECT min(job) FROM runs WHERE job > names.job) FROM names WHERE names.job IS NOT NULL),
                      jobs (job, success) AS MATERIALIZED (
                          SELECT job, (SELECT max(seq) FROM runs
-                                      WHERE job = names.job AND verb = 'run' AND state = 'succeeded')
+                                      WHERE job = names.job AND verb = 'run' AND state = 'succeeded' AND only_tasks IS NULL)
                          FROM names WHERE job IS NOT NULL)
                      SELECT job,
                             (SELECT max(seq) FROM runs WHERE job = jobs.job AND state != 'skipped'),

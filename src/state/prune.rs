@@ -45,6 +45,7 @@ struct Facts {
     seq: i64,
     is_skipped: bool,
     is_success: bool,
+    is_published: bool,
     finished_at: Option<i64>,
 }
 
@@ -63,6 +64,7 @@ struct Seen {
     skips: u32,
     has_ended: bool,
     has_succeeded: bool,
+    has_published: bool,
 }
 
 impl Judge {
@@ -99,8 +101,11 @@ impl Judge {
         let is_last = !run.is_skipped && position == 1;
         let is_last_ended = !run.is_skipped && !std::mem::replace(&mut seen.has_ended, true);
         let is_last_success = run.is_success && !std::mem::replace(&mut seen.has_succeeded, true);
+        // A part's is no success of the job, and still what a rollback goes by.
+        let is_last_published =
+            run.is_published && !std::mem::replace(&mut seen.has_published, true);
         let is_over = position > self.max_runs || finished_at < self.cut;
-        if is_over && !is_last && !is_last_ended && !is_last_success {
+        if is_over && !is_last && !is_last_ended && !is_last_success && !is_last_published {
             Verdict::Goes
         } else if finished_at < self.cut.max(self.log_cut) {
             Verdict::LosesItsLog
@@ -132,7 +137,8 @@ impl State {
         self.read("cannot read the history", |t| {
             let mut has_log = t.prepare_cached("SELECT EXISTS (SELECT 1 FROM logs WHERE run = ?1)")?;
             let mut runs = t.prepare_cached(
-                "SELECT seq, state = 'skipped', verb = 'run' AND state = 'succeeded', finished_at, job
+                "SELECT seq, state = 'skipped', verb = 'run' AND state = 'succeeded' AND only_tasks IS NULL,
+                        finished_at, job, verb = 'run' AND state = 'succeeded'
                  FROM runs ORDER BY seq DESC",
             )?;
             let mut runs = runs.query([])?;
@@ -144,6 +150,7 @@ impl State {
                     is_skipped: row.get(1)?,
                     is_success: row.get(2)?,
                     finished_at: row.get(3)?,
+                    is_published: row.get(5)?,
                 };
                 let job = row.get_ref(4)?.as_str()?;
                 match judge.judge(job, run) {

@@ -27,6 +27,8 @@ pub struct Queued<'a> {
     pub trigger: Trigger,
     /// Who asks for it; may be empty.
     pub by: &'a str,
+    /// The names of the tasks that it is to run; empty: all.
+    pub only: &'a [String],
 }
 
 /// What became of a due time.
@@ -124,8 +126,9 @@ impl State {
 
 fn insert(t: &Transaction<'_>, run: &Queued<'_>, host: &str) -> rusqlite::Result<()> {
     t.prepare_cached(
-        "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, state, started_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, state, started_at,
+                           only_tasks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         run.id,
@@ -139,6 +142,7 @@ fn insert(t: &Transaction<'_>, run: &Queued<'_>, host: &str) -> rusqlite::Result
         host,
         RunState::Pending,
         stored(Utc::now()),
+        history::names(run.only),
     ])?;
     Ok(())
 }
@@ -160,6 +164,7 @@ mod tests {
             to: "staging",
             trigger: Trigger::Schedule,
             by: "",
+            only: &[],
         }
     }
 
@@ -177,6 +182,7 @@ mod tests {
             process: &Process::own(),
             timeout: None,
             tasks: &[("db".to_owned(), "sqlite".to_owned())],
+            only: &[],
         })
     }
 

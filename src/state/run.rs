@@ -126,6 +126,8 @@ pub struct NewRun<'a> {
     pub timeout: Option<Duration>,
     /// Its tasks in order: name and kind.
     pub tasks: &'a [(String, String)],
+    /// If it is of a part of the job: the names of its tasks; else empty.
+    pub only: &'a [String],
 }
 
 /// How far a task is.
@@ -218,6 +220,8 @@ pub struct Run {
     pub cancelled_by: Option<String>,
     /// Its tasks, in the job's order.
     pub tasks: Vec<TaskRow>,
+    /// If it is of a part of the job: the names of its tasks; else empty.
+    pub only: Vec<String>,
     /// Whether its process was gone when this was read.
     pub(super) gone: bool,
 }

@@ -37,6 +37,7 @@ fn begin(state: &State, id: &str, job: &str, process: &Process) {
                 ("database".into(), "postgresql".into()),
                 ("files".into(), "sqlite".into()),
             ],
+            only: &[],
         })
         .unwrap();
 }
@@ -247,6 +248,7 @@ fn a_rollback_is_neither_a_success_nor_a_failure_of_the_copy() {
                 process: &own,
                 timeout: None,
                 tasks: &[],
+                only: &[],
             })
             .unwrap();
         end(&state, id, how);
@@ -279,6 +281,7 @@ fn a_run_whose_process_was_killed_is_dead_and_one_that_lives_here_or_elsewhere_i
             },
             timeout: None,
             tasks: &[],
+            only: &[],
         })
         .unwrap();
     let dead = || -> Vec<String> {
@@ -465,6 +468,7 @@ fn of_many_that_open_a_new_store_and_claim_at_once_one_gets_the_hold_and_no_line
                             process: &own,
                             timeout: None,
                             tasks: &[],
+                            only: &[],
                         })
                         .unwrap();
                     for number in 0..20 {

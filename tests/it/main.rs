@@ -4,11 +4,13 @@
 mod archive;
 mod conformance;
 mod daemon;
+mod hooks;
 mod import;
 mod layering;
 mod metrics;
 mod monitoring;
 mod mysql;
+mod parts;
 mod postgresql;
 mod profiles;
 mod row_content;

@@ -34,6 +34,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
             process: &Process::own(),
             timeout: Some(Duration::from_secs(90)),
             tasks: &[("database".into(), "sqlite".into())],
+            only: &[],
         })
         .unwrap();
     let progress = TaskProgress {

@@ -106,6 +106,7 @@ fn begin(state: &State, id: &str, job: &str, process: &Process) {
             process,
             timeout: None,
             tasks: &[("database".into(), "postgresql".into())],
+            only: &[],
         })
         .unwrap();
 }
@@ -326,9 +327,13 @@ fn show_takes_the_beginning_of_an_id_and_tells_all_of_a_run() {
         said.contains("0199aa-1 (app), ") || said.contains("0199ab-2 (app), "),
         "{said}"
     );
-    let (code, said) = site.fails(&["show", "app"]);
+    // A job's name means its last run.
+    assert!(site.says(&["show", "app"]).contains("0199ab-2"));
+    log(&state, "0199ab-2", "of the last run");
+    assert!(site.says(&["logs", "app"]).contains("of the last run"));
+    let (code, said) = site.fails(&["show", "web"]);
     assert_eq!(code, 2);
-    assert!(said.contains("its last run is 0199ab-2"), "{said}");
+    assert!(said.contains("no run or job `web`"), "{said}");
 }
 
 #[test]
@@ -470,6 +475,170 @@ fn an_environment_cannot_be_held_while_a_run_writes_into_it() {
     assert_eq!(code, 75);
     assert!(said.contains("0199-1") && said.contains("`app`"), "{said}");
     assert_eq!(site.state().hold_on("staging").unwrap(), None);
+}
+
+#[test]
+fn the_release_of_an_environment_that_there_is_not_is_no_release() {
+    let site = Site::new();
+    std::fs::write(
+        site.root.path().join("envsyncd.toml"),
+        "[environments.production]\n[environments.staging]\nparent = \"production\"\n",
+    )
+    .unwrap();
+    let config = site.root.path().join("envsyncd.toml");
+    let config = ["--config", config.to_str().unwrap()];
+    site.says(&[&config[..], &["hold", "staging", "--reason", "deploy"]].concat());
+    let (code, said) = site.fails(&[&config[..], &["release", "stagin"]].concat());
+    assert_eq!(code, 2);
+    assert!(
+        said.contains("`stagin` is not defined") && said.contains("did you mean `staging`?"),
+        "{said}"
+    );
+    assert!(site.state().hold_on("staging").unwrap().is_some());
+    site.says(&[&config[..], &["release", "staging"]].concat());
+}
+
+#[test]
+fn what_others_wrote_does_not_steer_the_terminal() {
+    const EVIL: &str = "\u{1b}]0;title\u{7}\u{9b}2J\u{202e}\u{1b}[31m\nsecond\rline";
+    let site = Site::new();
+    let state = site.state();
+    begin(&state, "0199-1", "app", &Process::own());
+    log(&state, "0199-1", EVIL);
+    end(&state, "0199-1", RunState::Failed, EVIL);
+    state
+        .hold(&Hold {
+            environment: "staging".into(),
+            reason: EVIL.into(),
+            by: EVIL.into(),
+            host: EVIL.into(),
+            since: Utc::now(),
+            process: None,
+        })
+        .unwrap();
+    let steers =
+        |text: &str| text.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}'));
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["history"],
+        &["history", "--json"],
+        &["show", "0199-1"],
+        &["show", "0199-1", "--json"],
+        &["logs", "0199-1"],
+        &["logs", "0199-1", "--json"],
+        &["hold", "staging", "--reason", "mine"],
+        &["release", "staging"],
+        &["show", "\u{1b}[31m"],
+    ] {
+        let output = site.output(args);
+        for said in [text(&output.stdout), text(&output.stderr)] {
+            assert!(!steers(&said), "{args:?}: {said:?}");
+        }
+    }
+    // It is there all the same.
+    let said = site.says(&["history"]);
+    assert!(
+        said.contains("\\u{1b}]0;title") && said.lines().count() == 2,
+        "{said}"
+    );
+    let shown = site.json(&["show", "0199-1", "--json"]);
+    assert_eq!(shown["run"]["message"], EVIL);
+    let (code, _) = site.fails(&["hold", "qa", "--reason", "a\u{1b}[2Jb"]);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn an_id_that_history_prints_is_enough_for_show_whatever_else_the_history_has() {
+    let site = Site::new();
+    let state = site.state();
+    let id = |last: u8| format!("0199d3a4-7c21-7000-8000-00000000000{last}");
+    for last in 1..=6 {
+        begin(&state, &id(last), "app", &Process::own());
+        end(&state, &id(last), RunState::Succeeded, "");
+    }
+    let said = site.says(&["history", "-n", "1"]);
+    let shown = said
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    assert!(site.says(&["show", shown]).contains(&id(6)), "{said}");
+    begin(
+        &state,
+        "0299d3a4-7c21-7000-8000-000000000001",
+        "web",
+        &Process::own(),
+    );
+    let said = site.says(&["history", "web"]);
+    assert!(
+        said.lines().nth(1).unwrap().starts_with("0299d3a4-7c21 "),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_went_wrong_comes_first_and_then_what_runs() {
+    let site = Site::new();
+    let state = site.state();
+    for (number, (job, how)) in [
+        ("a", Some(RunState::Succeeded)),
+        ("b", None),
+        ("c", Some(RunState::Failed)),
+        ("d", Some(RunState::Refused)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("0199-{number}");
+        begin(&state, &id, job, &Process::own());
+        if let Some(how) = how {
+            end(&state, &id, how, "");
+        }
+    }
+    let said = site.says(&["status"]);
+    let jobs: String = said
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.chars().next())
+        .collect();
+    assert_eq!(jobs, "cdba", "{said}");
+    // A document's order is no matter of taste.
+    let json = site.json(&["status", "--json"]);
+    let jobs: Vec<&str> = (json["jobs"].as_array().unwrap().iter())
+        .map(|job| job["job"].as_str().unwrap())
+        .collect();
+    assert_eq!(jobs, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn a_state_store_that_is_a_link_is_not_followed() {
+    let site = Site::new();
+    let victim = site.root.path().join("victim");
+    std::fs::create_dir(site.root.path().join("state")).unwrap();
+    for (name, content) in [("state.db", "x"), ("state.db", ""), ("state.db-wal", "x")] {
+        std::fs::write(&victim, content).unwrap();
+        let link = site.root.path().join("state").join(name);
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        for args in [&["hold", "staging", "--reason", "r"][..], &["status"]] {
+            let (code, said) = site.fails(args);
+            assert_eq!(code, 1, "{said}");
+            assert!(said.contains("is a symbolic link"), "{said}");
+        }
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), content);
+        std::fs::remove_file(link).unwrap();
+    }
+    // One on the way to it is the operator's own.
+    let elsewhere = site.root.path().join("elsewhere");
+    std::os::unix::fs::symlink(site.root.path().join("state"), &elsewhere).unwrap();
+    let output = site
+        .command(&["hold", "staging", "--reason", "r"])
+        .env("ENVSYNCD_STATE_DIR", &elsewhere)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 /// `hold staging -- sh -c SCRIPT`, once the script has said `ready`.
@@ -618,9 +787,11 @@ fn a_state_directory_that_cannot_be_made_is_named_with_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(
-        said.contains("file/state") && said.contains("ENVSYNCD_STATE_DIR"),
+        said.contains("file/state") && said.contains("run this as root"),
         "{said}"
     );
+    // A hold in a state_dir of one's own would hold nothing.
+    assert!(!said.contains("ENVSYNCD_STATE_DIR"), "{said}");
 }
 
 #[test]
@@ -659,7 +830,7 @@ fn one_who_may_only_read_sees_the_history_and_is_told_why_nothing_can_be_held() 
     let output = reader(&["hold", "staging", "--reason", "r"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(
-        text(&output.stderr).contains("run this as the user"),
+        text(&output.stderr).contains("run this as root, or as "),
         "{output:?}"
     );
     modes(0o644, 0o755);

@@ -45,6 +45,7 @@ fn job(name: &str) -> StatusFile {
         errors: 0,
         warnings: 0,
         message: String::new(),
+        only: Vec::new(),
         tasks: vec![TaskStatus {
             name: "database".to_owned(),
             kind: "postgresql".to_owned(),

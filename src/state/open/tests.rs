@@ -100,6 +100,7 @@ fn write_forever(dir: &Path) -> ! {
                 process: &Process::own(),
                 timeout: None,
                 tasks: &[("database".into(), "sqlite".into())],
+                only: &[],
             })
             .unwrap();
         say("began", &id);

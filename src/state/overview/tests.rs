@@ -26,6 +26,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
                 ("database".into(), "sqlite".into()),
                 ("files".into(), "sqlite".into()),
             ],
+            only: &[],
         })
         .unwrap();
     for task in ["database", "files"] {

@@ -286,6 +286,7 @@ fn begin(state: &State, id: &str) {
             process: &Process::own(),
             timeout: None,
             tasks: &[("database".into(), "sqlite".into())],
+            only: &[],
         })
         .unwrap();
 }

@@ -104,6 +104,27 @@ fn trigger_says_what_keeps_it_and_with_wait_how_the_run_ended() {
 }
 
 #[test]
+fn a_job_that_was_written_a_moment_ago_can_be_triggered() {
+    let mut house = House::new("");
+    house.job("a");
+    house.start();
+    house.job("b");
+    house
+        .run(&["trigger", "b", "--wait"])
+        .expect(0)
+        .says(&["b succeeded"]);
+    assert!(house.state().known_job("b").unwrap().is_some());
+
+    // One of another directory than the daemon's is none of its jobs.
+    std::fs::create_dir(house.bed.path("other")).unwrap();
+    std::fs::copy(house.file("a"), house.bed.path("other/c.toml")).unwrap();
+    let mut command = house.command(&["trigger", "c"]);
+    command.env("ENVSYNCD_JOB_DIR", house.bed.path("other"));
+    let refused = house.bed.spawn(&mut command).end().expect(2);
+    refused.says(&["does not know job `c`", "its own job_dir"]);
+}
+
+#[test]
 fn who_waits_for_a_run_that_is_killed_hears_of_it() {
     let mut house = House::new("");
     let (job, gate) = gated(&house, "a");

@@ -264,6 +264,7 @@ fn ask(house: &House, job: &str) -> String {
             to: "staging",
             trigger: Trigger::Manual,
             by: "ada",
+            only: &[],
         })
         .unwrap();
     id

@@ -1,0 +1,98 @@
+//! Hooks, as an operator meets them.
+
+use rusqlite::Connection;
+
+use crate::support::job::{Bed, Job};
+
+struct Scene {
+    bed: Bed,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let bed = Bed::new();
+        for (name, word) in [("source.db", "new"), ("target.db", "old")] {
+            let file = Connection::open(bed.path(name)).unwrap();
+            file.execute_batch(&format!(
+                "CREATE TABLE t (a); INSERT INTO t VALUES ('{word}')"
+            ))
+            .unwrap();
+        }
+        Self { bed }
+    }
+
+    fn job(&self, hooks: &str) -> std::path::PathBuf {
+        let url = |name: &str| format!("sqlite://{}", self.bed.path(name).display());
+        let job = Job::between("sqlite", &url("source.db"), &url("target.db")).hooks(hooks);
+        self.bed.job("app", &job)
+    }
+
+    fn live(&self) -> String {
+        let file = Connection::open(self.bed.path("target.db")).unwrap();
+        file.query_row("SELECT a FROM t", [], |row| row.get(0))
+            .unwrap()
+    }
+}
+
+#[test]
+fn a_hook_whose_program_is_missing_is_found_before_anything_is_copied() {
+    let scene = Scene::new();
+    for key in ["maintenance_on", "maintenance_off", "after_publish"] {
+        let off = if key == "maintenance_on" {
+            "maintenance_off = [\"true\"]"
+        } else {
+            ""
+        };
+        let job = scene.job(&format!("{key} = [\"/nonexistent/hook\", \"x\"]\n{off}"));
+        let says = [
+            &format!("hook {key} (`/nonexistent/hook`) is not there") as &str,
+            "check the program's path",
+        ];
+        let invalid = scene.bed.with_file("validate", &job).expect(2).says(&says);
+        // With its place in the file.
+        invalid.says(&["app.toml:", &format!("key: hooks.{key}")]);
+        scene.bed.with_file("plan", &job).expect(1).says(&says);
+        let failed = scene.bed.once(&job).expect(1).says(&says);
+        assert!(!failed.stderr.contains("incoming"), "{}", failed.stderr);
+        // What was never turned on is not said to be on.
+        assert!(
+            !failed.stderr.contains("may still be on"),
+            "{}",
+            failed.stderr
+        );
+        assert_eq!(scene.live(), "old");
+    }
+}
+
+#[test]
+fn a_hook_that_prints_without_end_neither_fills_the_history_nor_hides_how_it_ended() {
+    let scene = Scene::new();
+    let script = "yes hello | head -n 200000; echo the end; echo broken >&2; exit 3";
+    let job = scene.job(&format!(
+        "after_publish = [\"/bin/sh\", \"-c\", \"{script}\"]"
+    ));
+    scene
+        .bed
+        .once(&job)
+        .expect(1)
+        .says(&["ended with exit code 3: broken", "the end"]);
+    let history = std::fs::metadata(scene.bed.path("state/state.db")).unwrap();
+    assert!(history.len() < 1_000_000, "{}", history.len());
+    let log = scene
+        .bed
+        .run(&["logs", "app"])
+        .expect(0)
+        .says(&["left out", "the end"]);
+    assert!(
+        log.stdout.lines().count() < 1_200,
+        "{}",
+        log.stdout.lines().count()
+    );
+}
+
+#[test]
+fn hooks_are_told_which_tasks_a_run_has() {
+    let scene = Scene::new();
+    let job = scene.job("after_publish = [\"/bin/sh\", \"-c\", \"echo tasks are $ENVSYNC_TASKS\"]");
+    scene.bed.once(&job).expect(0).says(&["tasks are sqlite"]);
+}
