@@ -374,8 +374,7 @@ impl State {
     }
 
     /// How many runs of a job failed or were refused since the last that succeeded. Busy and cancelled ones neither count
-    /// nor start the count anew; nor do rollbacks. One of a part counts where it failed, and where it succeeded it says
-    /// nothing of the job.
+    /// nor start the count anew; nor do rollbacks, nor runs of a part: they say nothing of the whole.
     pub fn consecutive_failures(&self, job: &str) -> Result<u32> {
         self.read("cannot read the history", |t| {
             t.prepare_cached(
@@ -383,7 +382,8 @@ impl State {
                      SELECT coalesce(max(seq), 0) FROM runs
                      WHERE job = ?1 AND verb = 'run' AND state = 'succeeded' AND only_tasks IS NULL)
                  SELECT count(*) FROM runs, success
-                 WHERE job = ?1 AND verb = 'run' AND state IN ('failed', 'refused') AND runs.seq > success.seq",
+                 WHERE job = ?1 AND verb = 'run' AND state IN ('failed', 'refused') AND only_tasks IS NULL
+                   AND runs.seq > success.seq",
             )?
             .query_row([job], |row| row.get(0))
         })

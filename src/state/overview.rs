@@ -61,7 +61,7 @@ impl State {
                             (SELECT finished_at FROM runs WHERE seq = jobs.success),
                             (SELECT count(*) FROM runs
                              WHERE job = jobs.job AND verb = 'run' AND state IN ('failed', 'refused')
-                                   AND seq > coalesce(jobs.success, 0))
+                                   AND only_tasks IS NULL AND seq > coalesce(jobs.success, 0))
                      FROM jobs",
                 )?
                 .query_map([], |row| {

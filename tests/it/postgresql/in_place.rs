@@ -519,8 +519,23 @@ fn tasks_in_place_are_loaded_first_and_one_that_fails_keeps_the_others_from_chan
     scene.live_is_old();
     scene.nothing_is_left();
     other.live_is_closed();
-    // And both go well.
+    // A part without the broken one would turn maintenance off in front of it.
     let job = scene.job().task("name = \"first\"").task(&second(IN_PLACE));
+    let file = scene.write(&job);
+    let part = |task: &str| {
+        scene
+            .bed
+            .run(&["run", "-f", file.to_str().unwrap(), "--only", task])
+    };
+    part("first")
+        .expect(2)
+        .says(&["live is broken", "leaves task `second` out"]);
+    scene.live_is_old();
+    other.live_is_closed();
+    part("second").expect(0);
+    scene.live_is_old();
+    other.live_is_new();
+    // And both go well.
     scene.bed.once(&scene.write(&job)).expect(0);
     scene.live_is_new();
     other.live_is_new();
