@@ -128,6 +128,7 @@ fn line(source: &Path, live: &Path) -> f64 {
         jobs: None,
         exclude: Vec::new(),
         schema_only: Vec::new(),
+        leave_out: Vec::new(),
         keep: Vec::new(),
         scripts: Vec::new(),
         publish: Publish::Swap,

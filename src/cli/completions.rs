@@ -1,24 +1,113 @@
-//! `completions SHELL`
+//! `completions SHELL`, and the names that it completes
 
-use clap::CommandFactory;
+use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
-use super::{Cli, terminal};
+use super::{Cli, Options, jobs, terminal};
+use crate::config;
 use crate::error::Result;
+use crate::state::State;
 
 /// Prints a shell's completions for this command
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish"
+    after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish\n\nbash and fish also complete the names of jobs and environments"
 )]
 pub(super) struct Args {
     /// The shell
     shell: Shell,
 }
 
+/// Prints names, a line each, for completions
+#[derive(Debug, clap::Args)]
+#[command(hide = true, after_help = "Examples:\n  envsyncd names jobs")]
+pub(super) struct NamesArgs {
+    /// Of what
+    of: Named,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Named {
+    Jobs,
+    Environments,
+}
+
+/// The verbs whose first word is such a name.
+const OF_JOBS: &str = "status history show logs check trigger cancel pause resume";
+const OF_ENVIRONMENTS: &str = "hold release";
+
 pub(super) fn main(args: &Args) -> Result<u8> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "envsyncd", &mut text);
-    terminal::print(&String::from_utf8_lossy(&text))?;
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    match args.shell {
+        Shell::Bash => text.push_str(&bash()),
+        Shell::Fish => text.push_str(&fish()),
+        _ => {}
+    }
+    terminal::print(&text)?;
+    Ok(0)
+}
+
+/// Around the function that clap writes.
+fn bash() -> String {
+    let (jobs, environments) = (OF_JOBS.replace(' ', "|"), OF_ENVIRONMENTS.replace(' ', "|"));
+    format!(
+        r#"
+_envsyncd_with_names() {{
+    _envsyncd "$@"
+    local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" names=""
+    [[ $COMP_CWORD -lt 2 || $word == -* || $before == -* ]] && return 0
+    case "${{COMP_WORDS[1]}}" in
+        {jobs}) names=jobs ;;
+        {environments}) names=environments ;;
+        *) return 0 ;;
+    esac
+    COMPREPLY=($(compgen -W "$("${{COMP_WORDS[0]}}" names "$names" 2>/dev/null)" -- "$word"))
+}}
+complete -F _envsyncd_with_names -o bashdefault -o default envsyncd
+"#
+    )
+}
+
+fn fish() -> String {
+    let line = |verbs: &str, names: &str| {
+        format!(
+            "complete -c envsyncd -f -n \"__fish_seen_subcommand_from {verbs}\" -a \"(envsyncd names {names} 2>/dev/null)\"\n"
+        )
+    };
+    line(OF_JOBS, "jobs") + &line(OF_ENVIRONMENTS, "environments")
+}
+
+/// What is wrong with files is none of a completion's business.
+pub(super) fn names(options: &Options, args: &NamesArgs) -> Result<u8> {
+    let Ok((settings, _)) = config::load_settings(options.config.as_deref(), config::environment())
+    else {
+        return Ok(0);
+    };
+    let state = State::open_if_there(&settings.state_dir).unwrap_or_default();
+    let mut names = match args.of {
+        Named::Jobs => jobs::known(&settings, state.as_ref())?,
+        Named::Environments => {
+            let mut names: Vec<String> = (settings.environments.names())
+                .map(|name| name.as_str().to_owned())
+                .collect();
+            names.extend(
+                state
+                    .map(|state| state.environments())
+                    .transpose()?
+                    .unwrap_or_default(),
+            );
+            names
+        }
+    };
+    names.sort();
+    names.dedup();
+    terminal::print(
+        &names
+            .iter()
+            .map(|name| name.clone() + "\n")
+            .collect::<String>(),
+    )?;
     Ok(0)
 }

@@ -126,6 +126,7 @@ enum Command {
     Completions(completions::Args),
     Man(man::Args),
     Scope(scope::Args),
+    Names(completions::NamesArgs),
     #[command(hide = true)]
     Clear(run::ClearArgs),
     #[command(hide = true)]
@@ -147,6 +148,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
             let line = line.strip_prefix("error: ").unwrap_or(line);
             let _ = terminal::print(&format!("ENVSYNCD UNKNOWN - {line}\n"));
             return 3;
+        }
+        let steers = |arg: &OsString| arg.to_string_lossy().contains(log::steers);
+        if !asked && args.iter().any(steers) {
+            // It is said again what was typed, or put there by a script.
+            terminal::note(error.render().to_string().trim_end());
+            return 2;
         }
         // Whoever closed the other end does not want to read it.
         let _ = error.print();
@@ -188,6 +195,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Snapshots(args) => snapshots::main(options, &args),
         Command::Import(args) => import::main(options, &args),
         Command::Completions(args) => completions::main(&args),
+        Command::Names(args) => completions::names(options, &args),
         Command::Man(args) => man::main(&args),
         Command::Scope(scope::Args {}) => scope::main(options),
         Command::Clear(args) => run::clear(options, &args),

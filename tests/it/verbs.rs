@@ -544,8 +544,9 @@ fn what_others_wrote_does_not_steer_the_terminal() {
     );
     let shown = site.json(&["show", "0199-1", "--json"]);
     assert_eq!(shown["run"]["message"], EVIL);
-    let (code, _) = site.fails(&["hold", "qa", "--reason", "a\u{1b}[2Jb"]);
-    assert_eq!(code, 2);
+    let refused = site.output(&["hold", "qa", "--reason", "a\u{1b}[2Jb"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!steers(&text(&refused.stderr)), "{refused:?}");
 }
 
 #[test]
@@ -772,6 +773,41 @@ fn each_shell_gets_completions_with_the_verbs_in_them() {
             "{shell}"
         );
     }
+}
+
+#[test]
+fn bash_completes_the_names_of_jobs_and_environments() {
+    let site = Site::new();
+    for job in ["accounts", "accounting", "web"] {
+        std::fs::write(site.root.path().join(format!("jobs/{job}.toml")), "").unwrap();
+    }
+    begin(&site.state(), "0199-1", "app", &Process::own());
+    let script = site.root.path().join("completions.bash");
+    std::fs::write(&script, site.says(&["completions", "bash"])).unwrap();
+    let completed = |words: &[&str]| -> Vec<String> {
+        let line = format!(
+            "source {}; COMP_WORDS=({BINARY} {}); COMP_CWORD={}; _envsyncd_with_names envsyncd {} {}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script.display(),
+            words.join(" "),
+            words.len(),
+            words[1],
+            words[0]
+        );
+        let mut bash = Command::new("bash");
+        let of_site = site.command(&[]);
+        for (key, value) in of_site.get_envs() {
+            match value {
+                Some(value) => bash.env(key, value),
+                None => bash.env_remove(key),
+            };
+        }
+        let output = bash.args(["--norc", "-c", &line]).output().unwrap();
+        text(&output.stdout).lines().map(str::to_owned).collect()
+    };
+    assert_eq!(completed(&["show", "acc"]), ["accounting", "accounts"]);
+    assert_eq!(completed(&["logs", "a"]), ["accounting", "accounts", "app"]);
+    assert_eq!(completed(&["hold", "st"]), ["staging"]);
+    assert!(completed(&["show", "--js"]).contains(&"--json".to_owned()));
 }
 
 #[test]
