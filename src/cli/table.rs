@@ -88,24 +88,17 @@ impl Table {
                 self.columns.get(last).map_or(0, |it| it.head.len()),
                 usize::max,
             );
-        let fits = |grid: &[String]| {
+        let fits = |grid: &[String], message: usize| {
             let taken = grid.first().map_or(0, |line| line.chars().count());
-            width.is_none_or(|width| taken + 2 + longest.min(MESSAGE) <= width)
+            width.is_none_or(|width| taken + message <= width)
         };
-        let mut shown: Vec<usize> = (0..last).collect();
-        let mut grid = self.grid(&shown, false);
-        if !fits(&grid) {
-            grid = self.grid(&shown, true);
+        // With its message beside it, else with as much as can be above it.
+        let reserved = 2 + longest.min(MESSAGE);
+        let mut grid = self.fitting(|grid| fits(grid, reserved));
+        let beside = fits(&grid, reserved);
+        if !beside {
+            grid = self.fitting(|grid| fits(grid, 0));
         }
-        while !fits(&grid) {
-            let droppable = shown.iter().filter(|at| self.columns[**at].rank > 0);
-            let Some(least) = droppable.max_by_key(|at| self.columns[**at].rank).copied() else {
-                break;
-            };
-            shown.retain(|at| *at != least);
-            grid = self.grid(&shown, true);
-        }
-        let beside = fits(&grid);
         let room = |taken: usize| width.map_or(usize::MAX, |width| width.saturating_sub(taken));
         let mut lines = Vec::new();
         for (number, line) in grid.iter().enumerate() {
@@ -125,6 +118,24 @@ impl Table {
             }
         }
         lines
+    }
+
+    /// The columns without the message: said shorter, and some of them left out, until they fit or none is left to leave out.
+    fn fitting(&self, fits: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let mut shown: Vec<usize> = (0..self.columns.len().saturating_sub(1)).collect();
+        let mut grid = self.grid(&shown, false);
+        if !fits(&grid) {
+            grid = self.grid(&shown, true);
+        }
+        while !fits(&grid) {
+            let droppable = shown.iter().filter(|at| self.columns[**at].rank > 0);
+            let Some(least) = droppable.max_by_key(|at| self.columns[**at].rank).copied() else {
+                break;
+            };
+            shown.retain(|at| *at != least);
+            grid = self.grid(&shown, true);
+        }
+        grid
     }
 
     /// The columns without the message: a headline, and a line a row, all of one width.
@@ -253,6 +264,10 @@ mod tests {
 
     #[test]
     fn where_no_message_fits_beside_it_stands_below() {
+        let all = lines(&history(), Some(56));
+        assert_eq!(all.len(), 4, "{all:?}");
+        // And gives its room to what would have been left out.
+        assert!(all[1].ends_with("production -> staging"), "{all:?}");
         let all = lines(&history(), Some(40));
         assert_eq!(all.len(), 4, "{all:?}");
         assert!(all[1].starts_with(ID) && all[3].starts_with(ID), "{all:?}");
