@@ -786,7 +786,7 @@ fn bash_completes_the_names_of_jobs_and_environments() {
     std::fs::write(&script, site.says(&["completions", "bash"])).unwrap();
     let completed = |words: &[&str]| -> Vec<String> {
         let line = format!(
-            "source {}; COMP_WORDS=({BINARY} {}); COMP_CWORD={}; _envsyncd_with_names envsyncd {} {}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            "source {}; COMP_WORDS=({BINARY} {}); COMP_CWORD={}; _envsyncd_with_names {BINARY} {} {}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
             script.display(),
             words.join(" "),
             words.len(),
