@@ -51,6 +51,7 @@ mod split;
 mod spoken;
 mod stored;
 mod survey;
+mod swap;
 mod target;
 mod toc;
 mod traits;

@@ -15,7 +15,7 @@ use super::publish::{self, Names};
 use super::settings::{Own, Writing};
 use super::source::Source;
 use super::transactions::Transaction;
-use super::{carry, checksum, said, survey};
+use super::{carry, checksum, said, survey, swap};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -362,7 +362,7 @@ impl store::Target for Target {
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &first, &renames).await?;
+        swap::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") =
             Progress::Published { had_live, shell };
         Ok(())
@@ -402,7 +402,7 @@ impl store::Target for Target {
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &first, &renames).await?;
+        swap::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") = Progress::Building;
         publish::drop_database(&self.admin, incoming).await
     }
@@ -468,7 +468,7 @@ impl store::Target for Target {
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &first, &renames).await
+        swap::change_names(&self.admin, &helper, &first, &renames).await
     }
 
     async fn lost(&self) -> Error {
