@@ -24,6 +24,7 @@ use crate::config::archive::Retention;
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
+use crate::store::room::Room;
 use crate::store::{self, Catalogue, Checksum, Chunks, Context, Part, Server, Survey, portable};
 
 /// An archive that is written.
@@ -295,6 +296,10 @@ impl store::Target for Target {
 
     async fn server(&self) -> Result<Server> {
         Ok(Server::archive(self.kind))
+    }
+
+    async fn room(&self) -> Option<Room> {
+        self.bucket.room()
     }
 
     async fn lock(&self) -> Result<()> {

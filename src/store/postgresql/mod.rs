@@ -41,6 +41,7 @@ mod relay;
 mod restore;
 mod rights;
 mod roles;
+mod room;
 mod said;
 mod scripts;
 mod sequences;

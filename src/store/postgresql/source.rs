@@ -399,11 +399,12 @@ impl store::Source for Source {
             dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
             self.ask(number, binary, taker, &tables, &gone)
         )?;
-        let left_out = tables
+        let mut left_out: Vec<(String, Fate)> = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
             .map(|table| (format!("{}.{}", table.schema, table.name), table.fate))
             .collect();
+        left_out.extend(survey::of_extensions(keeper, &self.context.selection).await?);
         let with_fate = |fate: Fate| {
             tables
                 .iter()

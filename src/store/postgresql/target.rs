@@ -19,6 +19,7 @@ use super::{carry, checksum, said, survey, swap};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
+use crate::store::room::Room;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Digest, Encoding, Lot, Part, Server, Step, Survey,
     statements,
@@ -132,6 +133,10 @@ impl store::Target for Target {
             version,
             major: number / 10_000,
         })
+    }
+
+    async fn room(&self) -> Option<Room> {
+        super::room::of(&self.address, &self.admin, &self.names.live).await
     }
 
     async fn lock(&self) -> Result<()> {
