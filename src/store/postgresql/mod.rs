@@ -58,6 +58,7 @@ mod toc;
 mod traits;
 mod transactions;
 mod unknown;
+mod waited;
 mod wire;
 
 use std::collections::{HashMap, HashSet};

@@ -17,7 +17,7 @@ use super::survey::{self, Table};
 use super::traits::{self, Traits};
 use super::{
     Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, planning, relay,
-    sequences, settings, settled, spoken,
+    sequences, settings, settled, spoken, waited,
 };
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -359,7 +359,10 @@ impl store::Source for Source {
             spoken::refuse_unspeakable(keeper).await?;
         }
         let since = Instant::now();
-        let (snapshot, taken_at, mut tables) = self.fix().await?;
+        let (snapshot, taken_at, mut tables) = match self.fix().await {
+            Ok(fixed) => fixed,
+            Err(error) => return Err(waited::if_so(&self.address, error).await),
+        };
         super::unknown::refuse(keeper).await?;
         let excluded: Vec<u32> = tables
             .iter()
