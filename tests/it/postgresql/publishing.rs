@@ -271,7 +271,7 @@ fn a_database_that_a_first_copy_makes_is_as_open_as_any_new_one() {
 fn ask_behind(pooler: &Pooler, database: &str, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<u64>> {
     (0..4)
         .map(|_| {
-            let (url, stop) = (pooler.url("app", database), Arc::clone(stop));
+            let (url, stop) = (pooler.url("postgres", database), Arc::clone(stop));
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -308,8 +308,6 @@ fn no_login_through_a_pooler_fails_while_databases_change_names() {
     let (source, target) = (Cluster::builder().start(), Cluster::builder().start());
     let scene = Scene::on(&source, &target);
     let pooler = Pooler::of_mode(&target, "transaction");
-    scene.live("GRANT SELECT ON users TO public");
-    scene.source("GRANT SELECT ON users TO public");
     let job = Job::between(
         "postgresql",
         &scene.source.url("postgres", &scene.from),

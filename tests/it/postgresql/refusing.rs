@@ -201,9 +201,15 @@ fn who_holds_a_table_that_was_waited_for_is_named() {
 fn a_source_that_is_of_another_kind_than_the_url_wants_is_told_with_advice() {
     let primary = Cluster::builder().tcp().start();
     let scene = Scene::on(&primary, &primary);
+    primary.psql(
+        "postgres",
+        "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'pass'",
+    );
     for url in [
         primary.url("postgres", &scene.from),
-        primary.tcp_url("postgres", &scene.from),
+        primary
+            .tcp_url("boss", &scene.from)
+            .replacen("boss", "boss:pass", 1),
     ] {
         let sign = if url.contains('?') { '&' } else { '?' };
         let url = format!("{url}{sign}target_session_attrs=read-only");
