@@ -310,7 +310,11 @@ mod tests {
                     _ => "10",
                 },
             };
-            let before = if *name == "host" { "u@" } else { "u@h" };
+            let before = if matches!(*name, "host" | "port") {
+                "u@"
+            } else {
+                "u@h"
+            };
             if let Err(flaw) = read(&format!("{before}/d?{name}={value}")) {
                 panic!("{name}: {}", flaw.message);
             }

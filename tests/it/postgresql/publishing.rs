@@ -322,10 +322,9 @@ fn no_login_through_a_pooler_fails_while_databases_change_names() {
     let answers: u64 = asking.into_iter().map(|one| one.join().unwrap()).sum();
     assert!(answers > 0, "the application was served");
     let log = pooler.log();
-    assert!(
-        log.contains("terminating connection"),
-        "it was in the way: {log}"
-    );
+    // Of its four connections each was ended and made anew.
+    let logins = log.matches("new connection to server").count();
+    assert!(logins > 4, "it was in the way: {log}");
     assert!(!log.contains("login failed"), "{log}");
     scene.live_is_new();
 }
