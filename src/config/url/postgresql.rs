@@ -60,6 +60,8 @@ const PARAMETERS: &[(&str, Values)] = &[
     ("user", Values::Any),
 ];
 
+const FORM: &str = "postgresql://USER@HOST/DATABASE";
+
 /// Their names, for people.
 const NAMES: &str = "application_name | channel_binding | connect_timeout | dbname | host | hostaddr | keepalives | keepalives_idle | keepalives_interval | keepalives_retries | load_balance_hosts | options | port | sslcert | sslkey | sslmode | sslnegotiation | sslrootcert | target_session_attrs | tcp_user_timeout | user";
 
@@ -222,7 +224,6 @@ fn whole(user: Option<&str>, hosts: &str, path: &str, parameters: &[&str]) -> Re
             .map(|(_, value)| value)
             .next_back()
     };
-    const FORM: &str = "postgresql://USER@HOST/DATABASE";
     if user.is_none_or(str::is_empty) && given("user").is_none() {
         return Err(flaw("the URL names no user", FORM));
     }
