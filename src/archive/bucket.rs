@@ -25,6 +25,7 @@ use futures_util::stream::BoxStream;
 use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
+use crate::store::room::Room;
 
 use directory::Directory;
 use s3::S3;
@@ -92,6 +93,17 @@ impl Bucket {
         match &*self.0 {
             Place::Directory(directory) => directory.place(),
             Place::S3(s3) => s3.place(),
+        }
+    }
+
+    /// The room that there is for what is written, where it lies on this machine.
+    pub fn room(&self) -> Option<Room> {
+        match &*self.0 {
+            Place::Directory(directory) => Room::of(directory.directory()).map(|room| Room {
+                is_compressed: true,
+                ..room
+            }),
+            Place::S3(_) => None,
         }
     }
 

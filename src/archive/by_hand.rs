@@ -7,7 +7,7 @@ use crate::config::job::StoreKind;
 pub(super) const NAME: &str = "2-rows.sh";
 
 /// The script for these parts; each with the statement that loads it from standard input, or an empty one if its files
-/// are statements themselves. Encrypted files need `age`, and the identity's file in the variable `IDENTITY`.
+/// are statements themselves. Encrypted files need `age`, and the identity's file in the variable `IDENTITY`, which is asked for at once.
 pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: bool) -> String {
     let (client, how) = match kind {
         StoreKind::Postgresql => ("psql -X -q -v ON_ERROR_STOP=1", "-c"),
@@ -23,14 +23,25 @@ pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: boo
         "#!/usr/bin/env bash\n\
          # Loads this snapshot's rows, after 1-before-rows.sql and before what follows it. Run it in the snapshot's folder, with the\n\
          # client's own options for the database as arguments:\n\
-         #     bash 2-rows.sh {}\n\
+         #     {}bash 2-rows.sh {}\n\
          set -euo pipefail\n\
+         {}\
          unpacked() {{ for file in \"$@\"; do {unpack}; done; }}\n",
+        if encrypted {
+            "IDENTITY=FILE-OF-THE-AGE-IDENTITY "
+        } else {
+            ""
+        },
         match kind {
             StoreKind::Postgresql => "-h HOST -U USER -d DATABASE",
             StoreKind::Mysql => "-h HOST -u USER DATABASE",
             StoreKind::Sqlite => "FILE.db",
-        }
+        },
+        if encrypted {
+            ": \"${IDENTITY:?is not set: it has to be the name of the file with the age identity that reads this snapshot}\"\n"
+        } else {
+            ""
+        },
     );
     if kind == StoreKind::Postgresql {
         // Names in the statements are in UTF-8, whatever the database is; rows say their own encoding.

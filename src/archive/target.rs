@@ -24,6 +24,7 @@ use crate::config::archive::Retention;
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
+use crate::store::room::Room;
 use crate::store::{self, Catalogue, Checksum, Chunks, Context, Part, Server, Survey, portable};
 
 /// An archive that is written.
@@ -257,6 +258,33 @@ impl Target {
         }
     }
 
+    /// Removes what retention lets go, once the snapshot's own note is gone.
+    async fn let_go(&self, noted: Result<()>) -> Result<()> {
+        noted?;
+        let snapshots = self.snapshots();
+        let lineage = Lineage {
+            job: self.context.claim.job.clone(),
+            origin: self.origin.to_string(),
+            kind: self.kind,
+        };
+        let plan = snapshots
+            .plan(&lineage, &self.retention, Utc::now())
+            .await?;
+        for (snapshot, verdict) in &plan.snapshots {
+            if *verdict == Verdict::Stays(vec![Reason::Read]) {
+                tracing::info!(snapshot = %snapshot.name, "an old snapshot stays for now: somebody is reading it");
+            }
+            if let snapshots::State::Flawed(flaw) = &snapshot.state {
+                tracing::warn!(snapshot = %snapshot.name, %flaw, "a snapshot cannot be used and is left for somebody to look at");
+            }
+        }
+        let pruned = snapshots.prune(&plan).await?;
+        for snapshot in &pruned.snapshots {
+            tracing::info!(%snapshot, "an old snapshot is removed");
+        }
+        Ok(())
+    }
+
     async fn remove(&self) -> Result<()> {
         self.lay_down_pen().await;
         self.snapshots().remove(&self.name()).await?;
@@ -297,6 +325,10 @@ impl store::Target for Target {
         Ok(Server::archive(self.kind))
     }
 
+    async fn room(&self) -> Option<Room> {
+        self.bucket.room()
+    }
+
     async fn lock(&self) -> Result<()> {
         // A run's id is in its snapshot's name: two pushes never meet, wherever they run.
         Ok(())
@@ -304,7 +336,14 @@ impl store::Target for Target {
 
     async fn sweep(&self) -> Result<Vec<String>> {
         let claim = &self.context.claim;
-        self.snapshots().sweep(claim).await
+        match self.snapshots().sweep(claim).await {
+            // What dead runs left stands in nobody's way.
+            Err(error) if error.kind() == Kind::Permission => {
+                tracing::warn!(%error, "what runs that died have left in the archive stays there");
+                Ok(Vec::new())
+            }
+            swept => swept,
+        }
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
@@ -477,30 +516,26 @@ impl store::Target for Target {
     async fn settle(&self) -> Result<()> {
         self.lay_down_pen().await;
         let note = format!("{}/{}", self.folder(), layout::WRITER);
-        self.bucket.delete(vec![note]).await?;
+        let noted = self.bucket.delete(vec![note]).await;
+        // The snapshot is complete: nothing from here on makes it less so.
         if !self.retention.is_any() {
+            match noted {
+                Ok(()) => {}
+                // Who may only add to an archive.
+                Err(error) if error.kind() == Kind::Permission => {
+                    tracing::info!(%error, "the snapshot's writer.json stays; it does no harm");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the snapshot's writer.json stays; it does no harm");
+                }
+            }
             return Ok(());
         }
-        let snapshots = self.snapshots();
-        let lineage = Lineage {
-            job: self.context.claim.job.clone(),
-            origin: self.origin.to_string(),
-            kind: self.kind,
-        };
-        let plan = snapshots
-            .plan(&lineage, &self.retention, Utc::now())
-            .await?;
-        for (snapshot, verdict) in &plan.snapshots {
-            if *verdict == Verdict::Stays(vec![Reason::Read]) {
-                tracing::info!(snapshot = %snapshot.name, "an old snapshot stays for now: somebody is reading it");
-            }
-            if let snapshots::State::Flawed(flaw) = &snapshot.state {
-                tracing::warn!(snapshot = %snapshot.name, %flaw, "a snapshot cannot be used and is left for somebody to look at");
-            }
-        }
-        let pruned = snapshots.prune(&plan).await?;
-        for snapshot in &pruned.snapshots {
-            tracing::info!(%snapshot, "an old snapshot is removed");
+        if let Err(error) = self.let_go(noted).await {
+            tracing::warn!(
+                %error,
+                "the snapshot is complete, but older ones that retention lets go could not be removed"
+            );
         }
         Ok(())
     }

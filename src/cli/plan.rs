@@ -95,6 +95,13 @@ fn for_people(plan: &Plan) -> String {
         for left in &task.left_out {
             text.push_str(&format!("{}: {}\n", left.fate, left.name));
         }
+        if let Some(room) = &task.room {
+            text.push_str(&format!(
+                "free in {}: {}\n",
+                room.place,
+                terminal::bytes(room.free)
+            ));
+        }
         if let Some(rate) = task.throttle {
             text.push_str(&format!("throttle: {}/s\n", terminal::bytes(rate)));
         }

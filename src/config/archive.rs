@@ -28,6 +28,10 @@ pub struct Archive {
     pub profile: Option<String>,
     /// Certificate authorities (PEM) of the server; `None`: the machine's.
     pub ca: Option<PathBuf>,
+    /// What is sent with each object for the server to hold it against.
+    pub checksum: Option<BucketChecksum>,
+    /// How the server is told to encrypt what it keeps; `None`: as the bucket says.
+    pub sse: Option<Sse>,
     /// What lies in it.
     pub format: Format,
     /// A source's: which snapshot.
@@ -42,6 +46,24 @@ pub struct Archive {
     pub key: Option<Secret>,
     /// Which snapshots are kept.
     pub retention: Retention,
+}
+
+/// A checksum that goes with each object (`x-amz-checksum-...`), which a bucket with Object Lock asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BucketChecksum {
+    /// SHA-256.
+    Sha256,
+    /// CRC-64/NVME.
+    Crc64nvme,
+}
+
+/// Encryption at rest by the server (`x-amz-server-side-encryption`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sse {
+    /// With the server's own keys.
+    Aes256,
+    /// With the key management service's key for S3.
+    Kms,
 }
 
 /// What lies in an archive.

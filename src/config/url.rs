@@ -2,6 +2,7 @@
 
 mod archive;
 mod mysql;
+mod postgresql;
 mod typed;
 
 use std::fmt;
@@ -121,7 +122,7 @@ fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
         "postgresql" | "postgres" | "mysql" | "mariadb" => {
             match text[scheme.len()..].strip_prefix("://") {
                 Some(rest) if scheme.starts_with('m') => mysql::read(scheme, rest, directory),
-                Some(rest) => postgresql(rest),
+                Some(rest) => postgresql::read(rest),
                 None => Err(Flaw {
                     message: "`://` is missing behind the scheme".to_owned(),
                     allowed: Some(SCHEMES),
@@ -165,80 +166,6 @@ fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
             ),
         }),
     }
-}
-
-/// RFC 3986, with libpq's own: several hosts, and parameters in the query
-/// (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>).
-fn postgresql(rest: &str) -> Result<Location, Flaw> {
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
-    if tail.contains('#') || path.contains('@') || path.matches('/').count() > 1 {
-        return Err(flaw("the URL has a character that splits it oddly", ENCODE));
-    }
-    let (user, hosts) = match authority.rsplit_once('@') {
-        Some((user, hosts)) => (Some(user), hosts),
-        None => (None, authority),
-    };
-    for host in hosts.split(',') {
-        let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
-        if let Some((_, port)) = after.split_once(':')
-            && port.parse::<u16>().is_err()
-        {
-            return Err(flaw("the URL's port is not a number", ENCODE));
-        }
-    }
-    let (user, mut password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
-        Some((user, password)) => (Some(user), (!password.is_empty()).then_some(password)),
-        None => (None, None),
-    };
-    let mut parameters = Vec::new();
-    for parameter in query.split('&').filter(|p| !p.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match name {
-            "password" if password.is_some() => {
-                return Err(flaw("the URL has two passwords", "keep one of them"));
-            }
-            "password" => password = Some(value),
-            "sslpassword" | "passfile" => {
-                return Err(flaw(
-                    &format!("`{name}` is not supported in a URL"),
-                    "give the password as `password = { file = \"PATH\" }` beside `url`",
-                ));
-            }
-            _ => parameters.push(parameter),
-        }
-    }
-    let mut url = "postgresql://".to_owned();
-    if let Some(user) = user {
-        url.push_str(user);
-        url.push('@');
-    }
-    url.push_str(hosts);
-    url.push_str(path);
-    if !parameters.is_empty() {
-        url.push('?');
-        url.push_str(&parameters.join("&"));
-    }
-    if decode(&url).is_none() {
-        return Err(flaw(
-            "a `%` in the URL is not followed by two digits",
-            ENCODE,
-        ));
-    }
-    let password = match password.filter(|p| !p.is_empty()) {
-        Some(password) => Some(
-            decode(password)
-                .map(SecretString::from)
-                .ok_or_else(|| flaw("the URL's password is not well percent-encoded", ENCODE))?,
-        ),
-        None => None,
-    };
-    Ok(Location {
-        found: Found::Store(StoreKind::Postgresql),
-        url,
-        password,
-    })
 }
 
 fn sqlite(rest: &str, directory: &Path) -> Result<Location, Flaw> {
@@ -416,16 +343,16 @@ mod tests {
                 Some("p"),
             ),
             (
-                "postgresql:///d?host=/run/pg",
-                "postgresql:///d?host=/run/pg",
+                "postgresql://u@/d?host=/run/pg",
+                "postgresql://u@/d?host=/run/pg",
                 None,
             ),
             (
-                "postgresql://[::1]:5433/d",
-                "postgresql://[::1]:5433/d",
+                "postgresql://u@[::1]:5433/d",
+                "postgresql://u@[::1]:5433/d",
                 None,
             ),
-            ("postgresql://a:1,b:2/d", "postgresql://a:1,b:2/d", None),
+            ("postgresql://u@a:1,b:2/d", "postgresql://u@a:1,b:2/d", None),
         ] {
             assert_eq!(
                 parsed(url),

@@ -1,5 +1,7 @@
 //! Plan: what a run would do, with sizes. Nothing is locked, nothing is changed.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -57,6 +59,17 @@ pub struct TaskPlan {
     pub max_replication_lag_seconds: Option<f64>,
     /// Scripts that run on incoming.
     pub scripts: Vec<String>,
+    /// The room that the target has, where that can be seen from here.
+    pub room: Option<RoomPlan>,
+}
+
+/// The room that a target has.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomPlan {
+    /// The directory.
+    pub place: String,
+    /// Bytes that are free there.
+    pub free: u64,
 }
 
 /// One part.
@@ -108,9 +121,31 @@ pub async fn plan(order: Arc<Order>) -> Result<Plan> {
 async fn all(order: &Order, sites: &mut Vec<Arc<Site>>) -> Result<Vec<TaskPlan>> {
     open_all(order, sites).await?;
     let mut tasks = Vec::new();
+    // Targets may share a file system.
+    let mut needed: HashMap<PathBuf, u64> = HashMap::new();
     for site in sites {
         let planned = of(site).instrument(span(&site.task)).await;
-        tasks.push(planned.map_err(|error| error.within(format!("task {}", site.task.name)))?);
+        let mut planned =
+            planned.map_err(|error| error.within(format!("task {}", site.task.name)))?;
+        if let Some(room) = site.target.room().await {
+            let needed = needed.entry(room.place.clone()).or_default();
+            *needed += planned.bytes;
+            // In place, the room of what is live is there, too.
+            if site.task.publish == Publish::Swap && room.is_short_of(*needed) {
+                tracing::warn!(
+                    task = site.task.name,
+                    place = %room.place.display(),
+                    free = room.free,
+                    needed = *needed,
+                    "what is copied may not fit: free room there is less than what it is on the source"
+                );
+            }
+            planned.room = Some(RoomPlan {
+                place: room.place.display().to_string(),
+                free: room.free,
+            });
+        }
+        tasks.push(planned);
     }
     Ok(tasks)
 }
@@ -202,6 +237,7 @@ async fn bare(site: &Site, target_version: String) -> Result<TaskPlan> {
             .iter()
             .map(|file| file.display().to_string())
             .collect(),
+        room: None,
     })
 }
 

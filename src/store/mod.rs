@@ -26,6 +26,7 @@ pub mod portable;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod redact;
+pub mod room;
 pub mod selection;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -368,6 +369,10 @@ pub trait Target: Send + Sync {
     }
     /// The server.
     async fn server(&self) -> Result<Server>;
+    /// The room that the target has, where that can be seen from here; for `plan`.
+    async fn room(&self) -> Option<room::Room> {
+        None
+    }
     /// Takes the target's lock on the server itself, or fails with [`Kind::Busy`] and says who has it. Held until
     /// `close`; it dies with our connection.
     async fn lock(&self) -> Result<()>;

@@ -21,6 +21,8 @@ pub(super) struct Means {
     pub(super) region: String,
     /// Where the keys come from, for errors: `the environment`.
     pub(super) origin: String,
+    /// The server that stands beside the keys, as Amazon's own tools have it, and who says so: `AWS_ENDPOINT_URL`.
+    pub(super) endpoint: Option<(String, String)>,
     /// Who is asked for keys, so that its failures are not taken for the server's.
     pub(super) giver: Option<Giver>,
 }
@@ -92,6 +94,7 @@ impl Means {
         } else {
             chain(place, &variable, &files)?
         };
+        let endpoint = server_beside(&variable, profile.as_ref());
         let region = archive
             .region
             .clone()
@@ -99,11 +102,17 @@ impl Means {
             .or_else(|| variable("AWS_DEFAULT_REGION"))
             .or_else(|| profile.and_then(|profile| profile.region))
             .unwrap_or_else(|| REGION.to_owned());
+        for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            refuse_unsendable(&format!("the variable {name}"), variable(name).as_deref())?;
+        }
+        refuse_unsendable(&format!("the region of {place}"), Some(&region))?;
+        how.refuse_unsendable(&origin)?;
         let giver = how.giver(&region);
         Ok(Self {
             how,
             region,
             origin,
+            endpoint,
             giver,
         })
     }
@@ -148,7 +157,64 @@ impl Means {
     }
 }
 
+/// `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or the profile's
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>).
+fn server_beside(
+    variable: &dyn Fn(&str) -> Option<String>,
+    profile: Option<&Profile>,
+) -> Option<(String, String)> {
+    let is_ignored = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if is_ignored {
+        return None;
+    }
+    let of_variable = |name: &str| variable(name).map(|url| (url, name.to_owned()));
+    of_variable("AWS_ENDPOINT_URL_S3")
+        .or_else(|| of_variable("AWS_ENDPOINT_URL"))
+        .or_else(|| {
+            let url = profile?.endpoint.clone()?;
+            Some((url, "the profile's endpoint_url".to_owned()))
+        })
+}
+
+/// Refuses what cannot stand in a header of HTTP. Files that are made into variables like to end with a line feed.
+fn refuse_unsendable(what: &str, value: Option<&str>) -> Result<()> {
+    let Some(bad) = value.and_then(|value| value.chars().find(|c| !matches!(c, '!'..='~'))) else {
+        return Ok(());
+    };
+    let bad = match bad {
+        '\n' | '\r' => "a line break",
+        ' ' | '\t' => "a blank",
+        c if c.is_control() => "a control character",
+        _ => "a character that is not ASCII",
+    };
+    Err(Error::new(Kind::Config, format!("{what} has {bad} in it"))
+        .hint("write it without, as one word"))
+}
+
 impl How {
+    /// Refuses keys that no request could be made with.
+    fn refuse_unsendable(&self, origin: &str) -> Result<()> {
+        match self {
+            Self::Keys(keys) => {
+                refuse_unsendable(
+                    &format!("the access key's id from {origin}"),
+                    Some(&keys.key_id),
+                )?;
+                refuse_unsendable(
+                    &format!("the session's token from {origin}"),
+                    keys.token.as_deref(),
+                )
+            }
+            Self::Pod { token_file, .. } => {
+                // Whoever cannot read it is told when it is asked for.
+                let token = std::fs::read_to_string(token_file).ok();
+                refuse_unsendable(&format!("the token in {token_file}"), token.as_deref())
+            }
+            Self::WebIdentity { .. } | Self::Task { .. } | Self::Instance { .. } => Ok(()),
+        }
+    }
+
     fn giver(&self, region: &str) -> Option<Giver> {
         let host = |url: &str| {
             let rest = url.split_once("://").map_or(url, |(_, rest)| rest);

@@ -69,6 +69,11 @@ impl Directory {
         })
     }
 
+    /// Where it is.
+    pub(super) fn directory(&self) -> &std::path::Path {
+        &self.root.0
+    }
+
     pub(super) fn place(&self) -> &str {
         &self.place
     }

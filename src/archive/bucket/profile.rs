@@ -33,6 +33,8 @@ pub(super) struct Files {
 /// What a profile says.
 pub(super) struct Profile {
     pub(super) region: Option<String>,
+    /// `endpoint_url`, or that of its `services` for S3.
+    pub(super) endpoint: Option<String>,
     pub(super) credential: Option<AwsCredential>,
 }
 
@@ -84,8 +86,17 @@ impl Files {
                 None
             }
         };
+        let is_ignored = setting("ignore_configured_endpoint_urls")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let mut endpoint = setting("endpoint_url");
+        if let Some(services) = setting("services") {
+            let services = section(self.config.as_deref(), &[format!("services {services}")])?;
+            let of_s3 = services.and_then(|mut one| one.remove("s3.endpoint_url"));
+            endpoint = of_s3.or(endpoint);
+        }
         Ok(Some(Profile {
             region: setting("region"),
+            endpoint: endpoint.filter(|_| !is_ignored),
             credential,
         }))
     }
@@ -109,7 +120,7 @@ fn section(file: Option<&Path>, titles: &[String]) -> Result<Option<Settings>> {
 /// Sections by their titles; a section that stands there twice is one.
 fn parse(text: &str) -> BTreeMap<String, Settings> {
     let mut sections: BTreeMap<String, Settings> = BTreeMap::new();
-    let mut current = None;
+    let (mut current, mut above) = (None, String::new());
     for line in text.lines() {
         let start = line.trim_start();
         if start.is_empty() || start.starts_with(['#', ';']) {
@@ -122,23 +133,23 @@ fn parse(text: &str) -> BTreeMap<String, Settings> {
             let title = words.join(" ").replace(['"', '\''], "");
             sections.entry(title.clone()).or_default();
             current = Some(title);
-        } else if let (Some(title), false, Some((key, value))) =
-            // What is indented belongs to the key above, which is none of ours.
-            (
-                &current,
-                line.starts_with([' ', '\t']),
-                line.split_once('='),
-            )
-        {
+        } else if let (Some(title), Some((key, value))) = (&current, line.split_once('=')) {
             let value = [" #", " ;", "\t#", "\t;"]
                 .iter()
                 .fold(value, |value, mark| {
                     value.split(mark).next().unwrap_or(value)
                 })
                 .trim();
+            let mut key = key.trim().to_lowercase();
+            if line.starts_with([' ', '\t']) {
+                // What is indented belongs to the key above.
+                key = format!("{above}.{key}");
+            } else {
+                above.clone_from(&key);
+            }
             if !value.is_empty() {
                 let settings = sections.entry(title.clone()).or_default();
-                settings.insert(key.trim().to_lowercase(), value.to_owned());
+                settings.insert(key, value.to_owned());
             }
         }
     }

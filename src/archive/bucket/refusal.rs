@@ -110,6 +110,40 @@ impl Refusal {
             || self.code == "RequestLimitExceeded"
     }
 
+    /// Whether there is no room: servers say so with one code or another, and some with the status of a missing right.
+    fn is_full(&self) -> bool {
+        const FULL: &[&str] = &["EntityTooLarge", "InsufficientStorage", "NoSpaceLeft"];
+        let code = self.code.as_str();
+        let says = |words: &[&str], text: &str| words.iter().any(|word| text.contains(word));
+        self.status == 507
+            || FULL.contains(&code)
+            || says(&["Quota", "StorageFull", "StorageCap"], code)
+            || self.status == 403 && says(&["quota", "cap exceeded"], &self.message.to_lowercase())
+    }
+
+    /// Whether an object has to come with a checksum of its content.
+    fn wants_checksum(&self) -> bool {
+        self.message.contains("Content-MD5") || self.code == "MissingContentMD5"
+    }
+
+    /// Whether the server does not know the request that deletes many objects at once, or wants it otherwise.
+    pub(super) fn takes_no_list(&self) -> bool {
+        const UNKNOWN: &[&str] = &[
+            "",
+            "BadDigest",
+            "InvalidArgument",
+            "InvalidDigest",
+            "InvalidRequest",
+            "MalformedPOSTRequest",
+            "MalformedXML",
+            "MissingContentMD5",
+            "UnsupportedOperation",
+        ];
+        matches!(self.status, 405 | 411 | 501)
+            || matches!(self.code.as_str(), "MethodNotAllowed" | "NotImplemented")
+            || matches!(self.status, 400 | 404) && UNKNOWN.contains(&self.code.as_str())
+    }
+
     /// How far our clock is from the server's, if it said.
     fn skew(&self) -> Option<TimeDelta> {
         self.date.map(|date| Utc::now() - date)
@@ -289,6 +323,10 @@ impl Whom<'_> {
                 };
                 error(Kind::Config, what).hint("set the archive's `region`")
             }
+            _ if refusal.is_full() => {
+                error(Kind::Full, format!("cannot {doing} {place}: the server has no room"))
+                    .hint("free space there, or raise the bucket's quota, and run the job again")
+            }
             ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "InvalidObjectState", _) | (_, 401 | 403) => {
                 let advice = format!("allow {}; {from_where}", doing.right());
                 let unsure = match doing {
@@ -297,9 +335,9 @@ impl Whom<'_> {
                 };
                 error(Kind::Permission, format!("no permission to {doing} {place}{unsure}")).hint(advice)
             }
-            ("QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "EntityTooLarge", _) | (_, 507) => {
-                error(Kind::Full, format!("cannot {doing} {place}: the server has no room"))
-                    .hint("free space there and run the job again")
+            _ if refusal.wants_checksum() => {
+                error(Kind::Config, format!("cannot {doing} {place}: its server wants a checksum with each object (Object Lock)"))
+                    .hint("set checksum = \"sha256\" beside the archive's `url`")
             }
             ("PreconditionFailed", _) | (_, 412) => error(
                 Kind::Verify,
@@ -321,6 +359,87 @@ impl Whom<'_> {
             )
             .hint("see the archive's `endpoint` (http or https, host, port) and `path_style`"),
             _ => error(Kind::Connection, format!("cannot {doing} {place}: its server refuses it")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, code: &str, message: &str) -> Refusal {
+        let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        Refusal::read(status, &HeaderMap::new(), body.as_bytes())
+    }
+
+    fn said(refusal: Refusal) -> Error {
+        let whom = Whom {
+            place: "s3://b/p",
+            bucket: "b",
+            region: "eu-west-1",
+            endpoint: "https://s3.example",
+            origin: "the configuration",
+        };
+        let failed = Failed {
+            trouble: Trouble::Refused(refusal),
+            tries: 1,
+            waited: Duration::ZERO,
+            for_keys: false,
+        };
+        whom.failed(&Doing::Write("x".to_owned()), &failed)
+    }
+
+    #[test]
+    fn a_server_without_room_is_told_from_one_that_forbids_it() {
+        for (status, code, message) in [
+            (403, "QuotaExceeded", "Bucket quota exceeded"),
+            (507, "XMinioStorageFull", ""),
+            (400, "XMinioAdminBucketQuotaExceeded", ""),
+            (
+                403,
+                "AccessDenied",
+                "Cannot upload files, storage cap exceeded.",
+            ),
+            (507, "", ""),
+        ] {
+            let error = said(refusal(status, code, message));
+            assert_eq!(error.kind(), Kind::Full, "{error}");
+        }
+        let error = said(refusal(403, "AccessDenied", "Access Denied"));
+        assert_eq!(error.kind(), Kind::Permission);
+    }
+
+    #[test]
+    fn a_bucket_with_object_lock_asks_for_a_checksum() {
+        let error = said(refusal(
+            400,
+            "InvalidRequest",
+            "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
+        ));
+        let hint = error.advice().unwrap_or_default();
+        assert!(hint.contains("checksum = \"sha256\""), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_key_is_no_reason_to_delete_one_by_one() {
+        for (status, code) in [
+            (400, "InvalidArgument"),
+            (501, "NotImplemented"),
+            (405, ""),
+            (404, ""),
+        ] {
+            assert!(refusal(status, code, "").takes_no_list(), "{status} {code}");
+        }
+        for (status, code) in [
+            (400, "ExpiredToken"),
+            (403, "AccessDenied"),
+            (404, "NoSuchBucket"),
+            (503, "SlowDown"),
+        ] {
+            assert!(
+                !refusal(status, code, "").takes_no_list(),
+                "{status} {code}"
+            );
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A bucket of an S3-compatible server.
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, RetryConfig};
 use tokio::sync::Semaphore;
@@ -13,10 +15,10 @@ use tokio::task::JoinSet;
 
 use super::Object;
 use super::credentials::Means;
-use super::refusal::{Doing, Whom};
+use super::refusal::{Doing, Refusal, Whom};
 use super::transport::{Failed, Patience, Transport};
 use super::{listing, reading, upload};
-use crate::config::archive::Archive;
+use crate::config::archive::{Archive, BucketChecksum, Sse};
 use crate::config::job::Endpoint;
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
@@ -26,6 +28,10 @@ use crate::store::Lookup;
 pub(super) struct S3 {
     /// The library: signs, and knows the protocol.
     pub(super) store: AmazonS3,
+    /// The same, which deletes one object after the other.
+    one_by_one: AmazonS3,
+    /// The server takes no list of what is to be deleted.
+    takes_no_list: AtomicBool,
     pub(super) transport: Transport,
     pub(super) region: String,
     /// The bucket's own URL, without a slash at its end.
@@ -51,16 +57,26 @@ impl S3 {
         let nothing = Archive::default();
         let archive = endpoint.archive.as_deref().unwrap_or(&nothing);
         let (bucket, prefix) = address(&endpoint.url)?;
-        let server = match &archive.endpoint {
-            Some(server) => Some(origin(server)?),
-            None => None,
+        let means = Means::find(archive, &endpoint.url, lookup).await?;
+        let region = means.region.clone();
+        let server = match (&archive.endpoint, &means.endpoint) {
+            (Some(server), _) => Some(origin(server)?),
+            (None, Some((server, whose))) => Some(
+                origin(server)
+                    .map_err(|error| error.within(format!("{whose}, which is followed")))?,
+            ),
+            (None, None) => None,
         };
         let place = match &server {
             Some(server) => format!("{} ({server})", endpoint.url),
             None => endpoint.url.clone(),
         };
-        let means = Means::find(archive, &endpoint.url, lookup).await?;
-        let region = means.region.clone();
+        if let (None, Some(server)) = (&archive.endpoint, &server)
+            && server.starts_with("http:")
+            && !is_local(server)
+        {
+            tracing::warn!(server, "rows travel to this server unencrypted");
+        }
         // A dot in a bucket's name would be one too many for the certificate of Amazon's hosts.
         let in_path = archive
             .path_style
@@ -69,6 +85,11 @@ impl S3 {
             let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
             format!("https://s3.{region}.amazonaws.com{suffix}")
         });
+        if !in_path && is_address(&server) {
+            let what = format!("{place}: a bucket's name cannot stand before an IP address");
+            return Err(Error::new(Kind::Config, what)
+                .hint("leave `path_style` out, or give the endpoint a name"));
+        }
         let bucket_url = match server.split_once("://") {
             Some((scheme, host)) if !in_path => format!("{scheme}://{bucket}.{host}"),
             _ => format!("{server}/{bucket}"),
@@ -86,11 +107,18 @@ impl S3 {
                 max_retries: 0,
                 ..RetryConfig::default()
             });
-        let store = means.apply(builder).build().map_err(|error| {
-            Error::new(Kind::Config, format!("{place} cannot be used")).because(error)
-        })?;
+        let builder = asked_for(means.apply(builder), archive);
+        let build = |builder: AmazonS3Builder| {
+            builder.build().map_err(|error| {
+                Error::new(Kind::Config, format!("{place} cannot be used")).because(error)
+            })
+        };
+        let one_by_one = build(builder.clone().with_disable_bulk_delete(true))?;
+        let store = build(builder)?;
         Ok(Self {
             store,
+            one_by_one,
+            takes_no_list: AtomicBool::new(false),
             transport,
             region,
             bucket_url,
@@ -237,29 +265,37 @@ impl S3 {
             .map_err(|error| self.explain(&Doing::Write(path.to_owned()), error))
     }
 
+    /// By a list; where the server takes none, one after the other, from then on.
     pub(super) async fn delete(&self, paths: Vec<String>) -> Result<()> {
-        let keys: Result<Vec<Path>> = paths.iter().map(|path| self.key(path)).collect();
-        let keys = stream::iter(keys?.into_iter().map(Ok)).boxed();
-        let mut deleted = self.store.delete_stream(keys);
-        loop {
-            match deleted.try_next().await {
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    // What is not there is no error, and the library has no name for a refusal of one of many.
-                    if error.to_string().contains("(code: NoSuchKey)") {
-                        continue;
-                    }
-                    if error.to_string().contains("(code: AccessDenied)") {
-                        let what = format!("no permission to delete from {}", self.place);
-                        return Err(Error::new(Kind::Permission, what)
-                            .because(error)
-                            .hint("allow s3:DeleteObject"));
-                    }
-                    return Err(self.explain(&Doing::Delete, error));
-                }
+        let keys: Vec<Path> = paths
+            .iter()
+            .map(|path| self.key(path))
+            .collect::<Result<_>>()?;
+        if !self.takes_no_list.load(Ordering::Relaxed) {
+            let Err(error) = delete_by(&self.store, keys.clone()).await else {
+                return Ok(());
+            };
+            let refusal = Failed::of(&error).and_then(Failed::refusal);
+            if !refusal.is_some_and(Refusal::takes_no_list) {
+                return Err(self.not_deleted(error));
             }
         }
+        delete_by(&self.one_by_one, keys)
+            .await
+            .map_err(|error| self.not_deleted(error))?;
+        self.takes_no_list.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn not_deleted(&self, error: object_store::Error) -> Error {
+        // The library has no name for a refusal of one of many.
+        if error.to_string().contains("(code: AccessDenied)") {
+            let what = format!("no permission to delete from {}", self.place);
+            return Error::new(Kind::Permission, what)
+                .because(error)
+                .hint("allow s3:DeleteObject");
+        }
+        self.explain(&Doing::Delete, error)
     }
 
     /// Does something that somebody who cannot wait has to leave behind.
@@ -295,6 +331,62 @@ impl S3 {
         }
         Ok(())
     }
+}
+
+/// Deletes objects. What is not there is no error.
+async fn delete_by(store: &AmazonS3, keys: Vec<Path>) -> object_store::Result<()> {
+    let keys = stream::iter(keys.into_iter().map(Ok)).boxed();
+    let mut deleted = store.delete_stream(keys);
+    loop {
+        match deleted.try_next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                let refusal = Failed::of(&error).and_then(Failed::refusal);
+                let is_gone = refusal.is_some_and(|refusal| refusal.code == "NoSuchKey")
+                    || error.to_string().contains("(code: NoSuchKey)");
+                if !is_gone {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// What the archive asks of the server for each object.
+fn asked_for(builder: AmazonS3Builder, archive: &Archive) -> AmazonS3Builder {
+    let builder = match archive.checksum {
+        Some(BucketChecksum::Sha256) => builder.with_checksum_algorithm(Checksum::SHA256),
+        Some(BucketChecksum::Crc64nvme) => builder.with_checksum_algorithm(Checksum::CRC64NVME),
+        None => builder,
+    };
+    let sse = match archive.sse {
+        Some(Sse::Aes256) => "AES256",
+        Some(Sse::Kms) => "aws:kms",
+        None => return builder,
+    };
+    let key: AmazonS3ConfigKey = "aws_server_side_encryption"
+        .parse()
+        .expect("the library has this key");
+    builder.with_config(key, sse)
+}
+
+/// The host of a server's URL, without brackets.
+fn host(server: &str) -> Option<String> {
+    let url = reqwest::Url::parse(server).ok()?;
+    let host = url.host_str()?;
+    Some(host.trim_matches(['[', ']']).to_owned())
+}
+
+fn is_address(server: &str) -> bool {
+    host(server).is_some_and(|host| host.parse::<IpAddr>().is_ok())
+}
+
+fn is_local(server: &str) -> bool {
+    host(server).is_some_and(|host| {
+        let address: Option<IpAddr> = host.parse().ok();
+        host == "localhost" || address.is_some_and(|address| address.is_loopback())
+    })
 }
 
 /// Bucket and prefix of a URL.

@@ -47,6 +47,10 @@ pub(super) struct Around<'a> {
     pub(super) user: &'a str,
     /// What lies in the buckets.
     pub(super) format: Format,
+    /// Where the script has its variables from, unless the settings' `env_dir` says the same.
+    pub(super) env_dir: Option<String>,
+    /// The region that stands there.
+    pub(super) region: Option<&'a str>,
 }
 
 /// What a job reads and writes.
@@ -158,7 +162,7 @@ impl<'f> File<'f> {
     }
 
     /// The store's kind and URL, with its password, as a TOML table; and the archive's URL.
-    fn ends(&mut self, around: &Around<'_>) -> Option<Ends<'f>> {
+    fn ends(&mut self, is_push: bool, around: &Around<'_>) -> Option<Ends<'f>> {
         const DBMS: [&str; 6] = [
             "documentdb",
             "elasticsearch",
@@ -224,10 +228,7 @@ impl<'f> File<'f> {
             database,
             bucket,
             store,
-            archive: match around.format {
-                Format::Govuk => format!("{{ url = {place}, format = \"govuk\" }}"),
-                Format::Envsyncd => place,
-            },
+            archive: archive(&place, is_push, around),
         })
     }
 
@@ -238,7 +239,7 @@ impl<'f> File<'f> {
                 "a script is run on the source before it is dumped: envsyncd never changes a source. Let the job that pulls run it (`scripts`), or pull into a database of its own and push that, and take the line out",
             );
         }
-        let ends = self.ends(around);
+        let ends = self.ends(true, around);
         let from = around.from.or(around.host);
         if from.is_none() {
             self.refuse(
@@ -262,15 +263,16 @@ impl<'f> File<'f> {
         if let Some(excluded) = self.excluded(&ends) {
             text.push_str(&format!("exclude = [{}]\n", excluded.join(", ")));
         }
+        self.remark("the script uploads with --sse AES256: the job asks for it, too (sse = \"AES256\"); take it out if the bucket encrypts with a key of yours");
         self.remark(match around.format {
             Format::Govuk => "it writes TIME-DATABASE.gz and latest-DATABASE.txt, which the script and the db-backup chart read; when all who read them pull with envsyncd, take format = \"envsyncd\" on both sides",
             Format::Envsyncd => "snapshots are not dumps: who still reads TIME-DATABASE.gz from the bucket needs the script until it pulls with envsyncd, too",
         });
-        Some(self.done(text))
+        Some(self.done(text, around))
     }
 
     fn pull(&mut self, around: &Around<'_>) -> Option<Turned> {
-        let ends = self.ends(around);
+        let ends = self.ends(false, around);
         let to = around.to.or(around.host);
         if to.is_none() {
             self.refuse(
@@ -306,7 +308,7 @@ impl<'f> File<'f> {
             Format::Govuk => "it reads the TIME-DATABASE.gz that the script, the db-backup chart or a push of envsyncd leaves; a dump does not say whose data it is: `from` is believed",
             Format::Envsyncd => "what is pulled has to be pushed by envsyncd with format = \"envsyncd\": the script's TIME-DATABASE.gz are not read",
         });
-        Some(self.done(text))
+        Some(self.done(text, around))
     }
 
     /// Whose data a bucket holds: the only environment above `to` that its name has as a word.
@@ -375,12 +377,41 @@ impl<'f> File<'f> {
         }
     }
 
-    fn done(&mut self, text: String) -> Turned {
+    fn done(&mut self, text: String, around: &Around<'_>) -> Turned {
+        if let Some(directory) = &around.env_dir {
+            let region = match around.region {
+                Some(region) => format!("; region = \"{region}\" is taken from there"),
+                None => String::new(),
+            };
+            self.remark(format!(
+                "the script has its variables (AWS_REGION, on some hosts AWS_ACCESS_KEY_ID and the like) from {directory}, by envdir: set env_dir = \"{directory}\" in envsyncd.toml, or move them{region}"
+            ));
+        }
         self.remark("when it ran stands in the crontab: add schedule = \"MINUTE HOUR * * *\"");
         Turned {
             text,
             remarks: std::mem::take(&mut self.remarks),
         }
+    }
+}
+
+/// A bucket: its URL, or an inline table.
+fn archive(place: &str, is_push: bool, around: &Around<'_>) -> String {
+    let mut keys = vec![format!("url = {place}")];
+    if around.format == Format::Govuk {
+        keys.push("format = \"govuk\"".to_owned());
+    }
+    keys.extend(
+        around
+            .region
+            .map(|region| format!("region = {}", quoted(region))),
+    );
+    if is_push {
+        keys.push("sse = \"AES256\"".to_owned());
+    }
+    match keys.as_slice() {
+        [_] => place.to_owned(),
+        _ => format!("{{ {} }}", keys.join(", ")),
     }
 }
 

@@ -85,6 +85,11 @@ fn import_govuk(options: &Options, args: &Govuk) -> Result<u8> {
     let mut names = BTreeSet::new();
     let mut all = true;
     for file in &args.files {
+        // The script's own place, and where a copy of its files has it.
+        let env_dir = file.with_file_name("env.d");
+        let region = fs::read_to_string(env_dir.join("AWS_REGION")).unwrap_or_default();
+        let region = region.lines().next().unwrap_or_default().trim();
+        let is_region = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let around = govuk::Around {
             file: file.display().to_string(),
             environments: &settings.environments,
@@ -93,6 +98,11 @@ fn import_govuk(options: &Options, args: &Govuk) -> Result<u8> {
             to: to.as_ref(),
             user: &args.user,
             format: args.format,
+            env_dir: settings
+                .env_dir
+                .is_none()
+                .then(|| env_dir.display().to_string()),
+            region: (!region.is_empty() && region.chars().all(is_region)).then_some(region),
         };
         let mut name = file.file_stem().unwrap_or_default().to_owned();
         name.push(".toml");

@@ -12,14 +12,16 @@ use crate::config::reader::{Table, optional};
 use crate::config::url::Found;
 use crate::secret::Secret;
 
-const SERVER: [&str; 7] = [
+const SERVER: [&str; 9] = [
     "access_key_id",
     "ca",
+    "checksum",
     "endpoint",
     "path_style",
     "profile",
     "region",
     "secret_access_key",
+    "sse",
 ];
 const SOURCE: [&str; 4] = ["at", "identity", "job", "snapshot"];
 const TARGET: [&str; 5] = [

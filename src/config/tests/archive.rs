@@ -1,7 +1,7 @@
 //! Archives: as a task's source and target, by name, and what does not go with them.
 
 use super::*;
-use crate::config::archive::{Archive, Retention, Wanted};
+use crate::config::archive::{Archive, BucketChecksum, Retention, Sse, Wanted};
 
 const STORE: &str = "\"postgresql://u@h/d\"";
 
@@ -91,7 +91,7 @@ fn an_archive_goes_with_every_kind_of_store() {
 fn every_key_of_a_bucket_arrives() {
     let files = Files::new();
     let text = push(
-        "endpoint = \"https://minio.example:9000/\", region = \"eu-west-1\", path_style = true, access_key_id = \"AKIA\", secret_access_key = { env = \"S\" }, ca = \"ca.pem\", key = { credential = \"mac\" }, keep_last = 3, keep_daily = 7, keep_weekly = 5, max_age = \"90days\"",
+        "endpoint = \"https://minio.example:9000/\", region = \"eu-west-1\", path_style = true, access_key_id = \"AKIA\", secret_access_key = { env = \"S\" }, ca = \"ca.pem\", checksum = \"sha256\", sse = \"AES256\", key = { credential = \"mac\" }, keep_last = 3, keep_daily = 7, keep_weekly = 5, max_age = \"90days\"",
     );
     let (job, warnings) = files
         .job(ENVIRONMENTS, &text)
@@ -104,6 +104,8 @@ fn every_key_of_a_bucket_arrives() {
     );
     assert_eq!(archive.region.as_deref(), Some("eu-west-1"));
     assert_eq!(archive.path_style, Some(true));
+    assert_eq!(archive.checksum, Some(BucketChecksum::Sha256));
+    assert_eq!(archive.sse, Some(Sse::Aes256));
     assert_eq!(archive.access_key_id.as_deref(), Some("AKIA"));
     assert!(matches!(&archive.secret_access_key, Some(Secret::Env(name)) if name == "S"));
     assert_eq!(archive.ca, Some(files.0.path().join("ca.pem")));
@@ -180,6 +182,13 @@ fn what_is_impossible_beside_a_bucket_is_an_error_at_its_key() {
         ),
         ("region = \"eu west\"", "region", "is not a region's name"),
         ("path_style = \"yes\"", "path_style", "true or false"),
+        (
+            "endpoint = \"http://127.0.0.1:9000\", path_style = false",
+            "path_style",
+            "before an IP address",
+        ),
+        ("checksum = \"md5\"", "checksum", "sha256"),
+        ("sse = \"aes256\"", "sse", "AES256"),
         (
             "access_key_id = \"A\"",
             "access_key_id",
@@ -300,6 +309,8 @@ fn a_key_of_an_archive_is_refused_beside_what_it_is_not_for() {
         "ca = \"x\"",
         "endpoint = \"https://h\"",
         "path_style = true",
+        "checksum = \"sha256\"",
+        "sse = \"AES256\"",
         "profile = \"x\"",
         "region = \"x\"",
         "secret_access_key = { env = \"S\" }",

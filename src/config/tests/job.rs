@@ -504,7 +504,7 @@ fn kinds_and_stores_of_later_are_refused_as_such() {
         let text = wrong_job(&job_with("", "").replace("sqlite:a.db", url));
         assert!(text.contains("not supported yet"), "{text}");
     }
-    let text = wrong_job(&job_with("", "").replace("sqlite:a.db", "postgresql://h/d"));
+    let text = wrong_job(&job_with("", "").replace("sqlite:a.db", "postgresql://u@h/d"));
     assert!(
         text.contains("postgresql URL, but the task's kind is sqlite"),
         "{text}"
@@ -614,19 +614,19 @@ fn an_endpoint_serves_its_own_environment_only() {
             Err(all) => all.to_string(),
         }
     };
-    assert_eq!(job("live", "postgresql://db2/x"), "");
-    let text = job("postgresql://db2/x", "live");
+    assert_eq!(job("live", "postgresql://u@db2/x"), "");
+    let text = job("postgresql://u@db2/x", "live");
     assert!(
         text.contains("endpoint `live` is of `production`, but the job's `to` is `staging`"),
         "{text}"
     );
     // By another spelling.
     let text = job(
-        "postgresql://db2/x",
+        "postgresql://u@db2/x",
         "postgresql://other@db1/x?sslmode=disable",
     );
     assert!(text.contains("this URL is endpoint `live`"), "{text}");
-    let text = job("life", "postgresql://db2/x");
+    let text = job("life", "postgresql://u@db2/x");
     assert!(text.contains("did you mean `live`?"), "{text}");
 
     let text = format!(

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::address::Address;
+use super::address::{Address, Way};
 use super::carry::Carried;
 use super::catalogue::{self, Accepted};
 use super::confirm::{self, Seen};
@@ -32,6 +32,8 @@ use super::{complete, executing, incoming, mark, primary, schemas, select, summi
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
+use crate::process::host_name;
+use crate::store::room::{self, Room};
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
 };
@@ -421,6 +423,21 @@ impl store::Target for Target {
             version: version.text.clone(),
             major: u32::from(version.number.0),
         })
+    }
+
+    async fn room(&self) -> Option<Room> {
+        if let Way::Tcp(host, _) = &self.address.way
+            && !room::is_here(host)
+        {
+            return None;
+        }
+        let mut admin = self.admin.lock().await;
+        let row = admin.query_one("SELECT @@datadir, @@hostname").await.ok()?;
+        let (directory, host) = (row.text(0).ok()?, row.text(1).ok()?);
+        // What is reached here may be another machine's, through a tunnel.
+        (host == host_name() && Path::new(&directory).exists())
+            .then(|| Room::of(Path::new(&directory)))
+            .flatten()
     }
 
     async fn lock(&self) -> Result<()> {

@@ -17,6 +17,17 @@ pub(super) const LOST: &str = "see the standby's log, and run the job again; aft
 const TOO_OLD: &str = "the source's old_snapshot_threshold is shorter than the copy: set it to -1, or to more than the copy takes, \
      and restart the server";
 
+/// What pgbouncer says of a parameter that it does not know.
+pub(super) const UNSUPPORTED: &str = "unsupported startup parameter";
+
+/// For that.
+pub(super) const STARTUP: &str = "a pooler stands in between: connect to the server itself, or add that parameter to pgbouncer's \
+     ignore_startup_parameters";
+
+/// For a server that is not of the kind that the URL asks for.
+pub(super) const SESSION_ATTRS: &str = "the URL's target_session_attrs wants another kind of server than the one that answered: a standby \
+     takes no read-write; take it out of a source's URL, or name the primary";
+
 /// Advice on an SQLSTATE whose message says more than its code. A standby's conflicts have the code of a serialization
 /// failure (`ProcessInterrupts` in PostgreSQL's source).
 pub(super) fn of(code: &str, message: &str) -> Option<&'static str> {

@@ -17,9 +17,9 @@ use tokio_postgres::tls::{ChannelBinding, NoTls};
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::said::{Said, explain, explain_of};
-use super::settled;
+use super::said::{Said, explain, explain_of, explain_start};
 use super::wire::{Borrowed, Connector, Holder};
+use super::{advice, settled};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
 use crate::store::tls;
@@ -319,6 +319,14 @@ impl Address {
         !pooled.is_empty()
     }
 
+    /// Whether the server is reached on this machine.
+    pub(super) fn is_here(&self) -> bool {
+        self.config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(host) => crate::store::room::is_here(host),
+            Host::Unix(_) => true,
+        })
+    }
+
     /// The user that the URL names.
     pub(super) fn user(&self) -> &str {
         self.config.get_user().unwrap_or_default()
@@ -382,7 +390,7 @@ impl Address {
             let (client, connection) = config
                 .connect(connector)
                 .await
-                .map_err(|error| explain(&error, &place))?;
+                .map_err(|error| explain_start(&error, &place))?;
             (client, tokio::spawn(drive(connection)))
         };
         Ok(Session {
@@ -430,10 +438,11 @@ impl Address {
                                 Ok(()) => return Ok((client, driven)),
                                 Err(error) => {
                                     Error::new(Kind::Connection, format!("{place}: {error}"))
+                                        .hint(advice::SESSION_ATTRS)
                                 }
                             }
                         }
-                        Err(error) => explain(&error, place),
+                        Err(error) => explain_start(&error, place),
                     }
                 }
                 Err(error) => Error::new(

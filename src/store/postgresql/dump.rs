@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::connection::{Address, quoted};
 use super::toc::Toc;
+use super::{advice, waited};
 use crate::error::{Error, Kind, Result};
 use crate::secret::redaction::Redaction;
 
@@ -114,10 +115,13 @@ impl PgDump {
                 .or(complaints.lines().next())
                 .unwrap_or("without a word")
                 .trim_start_matches("pg_dump: ");
-            let waited = complaint.contains("lock timeout") || complaints.contains("lock timeout");
+            // It waits for nothing but the tables' locks; what it quotes of that is in no language.
+            let waited = complaints.contains("LOCK TABLE");
             let made = failed(&format!("failed ({status}): {complaint}"));
             return Err(if waited {
-                made.hint("someone is altering a table; run the job again when they are done")
+                waited::told(address, made).await
+            } else if complaints.contains(advice::UNSUPPORTED) {
+                made.hint(advice::STARTUP)
             } else {
                 made
             });

@@ -7,8 +7,8 @@
 
 use super::connection::{ADMIN, Session, quoted};
 use super::marks::{self, EMPTIED, Standing};
-use super::publish;
 use super::target::Target;
+use super::{publish, swap};
 use crate::error::{Error, Kind, Result};
 
 /// Whether a database is a shell. One that somebody has opened by hand is none any more.
@@ -61,7 +61,7 @@ impl Target {
         let mark = self.mark(Standing::Discarded);
         let first = [marks::comment(live, Some(&mark), own.as_deref())];
         let swapped =
-            publish::change_names(admin, &helper, &first, &[(live, gone), (shell, live)]).await;
+            swap::change_names(admin, &helper, &first, &[(live, gone), (shell, live)]).await;
         if let Err(error) = swapped {
             let _ = publish::drop_database(admin, shell).await;
             return Err(error.within("live was not emptied"));
@@ -75,7 +75,7 @@ impl Target {
             // All of it is still there.
             let first = [marks::comment(gone, None, own.as_deref())];
             let back =
-                publish::change_names(admin, &helper, &first, &[(live, shell), (gone, live)]).await;
+                swap::change_names(admin, &helper, &first, &[(live, shell), (gone, live)]).await;
             if back.is_ok() {
                 let _ = publish::drop_database(admin, shell).await;
             }

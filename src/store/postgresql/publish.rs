@@ -1,11 +1,11 @@
-//! Databases beside each other: their names, their properties, and how they change places.
+//! Databases beside each other: their names and their properties.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::connection::{Session, quoted};
-use super::settings;
+use super::{settings, swap};
 use crate::error::{Error, Kind, Result};
 
 /// The names that one target uses on its server.
@@ -86,43 +86,12 @@ pub(super) async fn exists(admin: &Session, database: &str) -> Result<bool> {
     Ok(row.is_some())
 }
 
-/// Ends every session in these databases but our own one; how many there were.
-async fn end_sessions(admin: &Session, databases: &[&str]) -> Result<i64> {
-    let row = admin
-        .query_one(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-             WHERE datname = ANY($1) AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'",
-            &[&databases],
-        )
-        .await
-        .map_err(admin.explain())
-        .map_err(|error| {
-            error
-                .within("sessions in the live database cannot be ended")
-                .hint("make the target's user a member of pg_signal_backend and of the roles that are connected, or let maintenance_on disconnect them")
-        })?;
-    Ok(row.get(0))
-}
-
-/// Ends sessions until there are none, for as long as `patience`.
-async fn clear(admin: &Session, databases: &[&str], patience: Duration) -> Result<()> {
-    let start = Instant::now();
-    while end_sessions(admin, databases).await? > 0 {
-        if start.elapsed() > patience {
-            // Whoever is left will be told by the server's own error.
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
-}
-
 /// Drops a database with whoever is in it.
 pub(super) async fn drop_database(admin: &Session, database: &str) -> Result<()> {
     if !exists(admin, database).await? {
         return Ok(());
     }
-    clear(admin, &[database], Duration::from_secs(5)).await?;
+    swap::clear(admin, &[database], Duration::from_secs(5)).await?;
     admin
         .run(&format!("DROP DATABASE IF EXISTS {}", quoted(database)))
         .await
@@ -239,78 +208,6 @@ pub(super) async fn opened(admin: &Session, database: &str) -> Result<Option<Str
         .map_err(admin.explain())?;
     let open: bool = row.get(0);
     Ok((!open).then(|| format!("GRANT CONNECT ON DATABASE {} TO PUBLIC", quoted(database))))
-}
-
-/// Renames databases in one transaction, after `first` has run in it. `helper` is a second session, which ends the
-/// sessions of whoever comes back while the first one waits for them to be gone.
-///
-/// `ALTER DATABASE RENAME` takes the database's exclusive lock, and then looks for others, up to fifty times and ten
-/// times a second, until they have left (`CountOtherDBBackends` in PostgreSQL's source); whoever connects meanwhile waits
-/// for the lock. So nothing is done between the moment in which all are gone and the one in which it takes that lock;
-/// and who was there all the same, or is no longer seen but not quite gone, need not cost a tenth of a second: a
-/// notification is a signal, which cuts the server's sleep short.
-pub(super) async fn change_names(
-    admin: &Session,
-    helper: &Session,
-    first: &[String],
-    renames: &[(&str, &str)],
-) -> Result<()> {
-    let outcome = swap(admin, helper, first, renames).await;
-    let Err(error) = outcome else {
-        return Ok(());
-    };
-    // A session may not stay in a transaction that failed.
-    let _ = admin.batch_execute("ROLLBACK").await;
-    let what = error.within("the databases could not change names");
-    Err(
-        if what.kind() == Kind::Statement && what.advice().is_none() {
-            what.hint("someone may be connected whom the target's user cannot disconnect, or have a prepared transaction there")
-        } else {
-            what
-        },
-    )
-}
-
-async fn swap(
-    admin: &Session,
-    helper: &Session,
-    first: &[String],
-    renames: &[(&str, &str)],
-) -> Result<()> {
-    let busy: Vec<&str> = renames.iter().map(|(from, _)| *from).collect();
-    // Outside of the transaction: one only listens from its end on.
-    admin.run("LISTEN envsyncd").await?;
-    admin.run(&format!("BEGIN; {}", first.join(";"))).await?;
-    let mut script = String::new();
-    for (from, to) in renames {
-        script.push_str(&format!(
-            "ALTER DATABASE {} RENAME TO {};",
-            quoted(from),
-            quoted(to)
-        ));
-    }
-    script.push_str("COMMIT");
-    clear(helper, &busy, Duration::from_secs(10)).await?;
-    let guard = async {
-        // The first few times only: whoever needs longer shall have the server's five seconds.
-        let mut wakings = 10_u32;
-        loop {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            if let Err(error) = end_sessions(helper, &busy).await {
-                return error;
-            }
-            if wakings > 0
-                && let Err(error) = helper.run("NOTIFY envsyncd").await
-            {
-                return error;
-            }
-            wakings = wakings.saturating_sub(1);
-        }
-    };
-    tokio::select! {
-        outcome = admin.run(&script) => outcome,
-        error = guard => Err(error),
-    }
 }
 
 /// Sessions in a database that we may not end, in words.

@@ -33,12 +33,30 @@ pub(super) fn explain_of(error: &tokio_postgres::Error, place: &str, sql: &str) 
             Kind::Connection
         };
         let made = Error::new(kind, format!("{place}: {text}"));
+        // What the library says of `target_session_attrs`.
+        if ["does not allow writes", "is not read only"]
+            .iter()
+            .any(|said| text.contains(said))
+        {
+            return made.hint(advice::SESSION_ATTRS);
+        }
         return match kind {
             Kind::Permission => made.hint("give the endpoint a `password`"),
             _ => made.hint("check that the server is up and can be reached from here"),
         };
     };
     Said::of(said).explain_of(place, sql)
+}
+
+/// What an error at the start of a session means. Nothing of a row can be in it yet.
+pub(super) fn explain_start(error: &tokio_postgres::Error, place: &str) -> Error {
+    let said = error
+        .as_db_error()
+        .map(tokio_postgres::error::DbError::message);
+    match said.filter(|said| said.starts_with(advice::UNSUPPORTED)) {
+        Some(said) => Error::new(Kind::Config, format!("{place}: {said}")).hint(advice::STARTUP),
+        None => explain(error, place),
+    }
 }
 
 /// Adds the statement that it was about, without its literals.

@@ -17,7 +17,7 @@ use super::survey::{self, Table};
 use super::traits::{self, Traits};
 use super::{
     Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, planning, relay,
-    sequences, settings, settled, spoken,
+    sequences, settings, settled, spoken, waited,
 };
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -359,7 +359,10 @@ impl store::Source for Source {
             spoken::refuse_unspeakable(keeper).await?;
         }
         let since = Instant::now();
-        let (snapshot, taken_at, mut tables) = self.fix().await?;
+        let (snapshot, taken_at, mut tables) = match self.fix().await {
+            Ok(fixed) => fixed,
+            Err(error) => return Err(waited::if_so(&self.address, error).await),
+        };
         super::unknown::refuse(keeper).await?;
         let excluded: Vec<u32> = tables
             .iter()
@@ -399,11 +402,12 @@ impl store::Source for Source {
             dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
             self.ask(number, binary, taker, &tables, &gone)
         )?;
-        let left_out = tables
+        let mut left_out: Vec<(String, Fate)> = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
             .map(|table| (format!("{}.{}", table.schema, table.name), table.fate))
             .collect();
+        left_out.extend(survey::of_extensions(keeper, &self.context.selection).await?);
         let with_fate = |fate: Fate| {
             tables
                 .iter()

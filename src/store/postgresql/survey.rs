@@ -29,6 +29,11 @@ pub(super) const CLASS: u32 = 1259;
 /// Schemas of applications.
 pub(super) const OURS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 
+/// How many rows a table has that nobody has counted yet, by its size: as the server's planner guesses it, with 32 bytes for a
+/// column without a fixed width (`get_rel_data_width` in its source).
+const BY_SIZE: &str = "coalesce(pg_relation_size(c.oid) / (28 + (SELECT coalesce(sum(CASE WHEN a.attlen > 0 THEN a.attlen ELSE 32 END), 0) \
+     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)), 0)::float8";
+
 /// The server's version as a number: 150018.
 pub(super) async fn version(session: &Session) -> Result<(u32, String)> {
     let row = session
@@ -73,7 +78,8 @@ pub(super) async fn tables(session: &Session, selection: &Selection) -> Result<V
             &format!(
                 "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', \
                         CASE WHEN c.relispartition THEN (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid) END, \
-                        greatest(c.reltuples, 0)::float8, \
+                        CASE WHEN c.reltuples > 0 THEN c.reltuples::float8 WHEN c.relkind = 'p' THEN 0 \
+                             ELSE {BY_SIZE} END, \
                         CASE WHEN c.relkind = 'p' THEN 0 ELSE coalesce(pg_table_size(c.oid), 0) END \
                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OURS} \
@@ -304,6 +310,34 @@ pub(super) async fn extension_data(
     Ok(rows
         .iter()
         .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)))
+        .collect())
+}
+
+/// Tables of extensions that the selection wants without rows: the extension makes them all the same.
+pub(super) async fn of_extensions(
+    session: &Session,
+    selection: &Selection,
+) -> Result<Vec<(String, Fate)>> {
+    if selection.is_everything() {
+        return Ok(Vec::new());
+    }
+    let rows = session
+        .query(
+            "SELECT n.nspname::text, c.relname::text FROM pg_depend d JOIN pg_class c ON c.oid = d.objid \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind IN ('r', 'p') ORDER BY 1, 2",
+            &[],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| {
+            let (schema, name): (String, String) = (row.get(0), row.get(1));
+            let fate = selection.fate(Some(&schema), &name);
+            matches!(fate, Fate::Exclude | Fate::SchemaOnly)
+                .then(|| (format!("{schema}.{name}"), Fate::SchemaOnly))
+        })
         .collect())
 }
 

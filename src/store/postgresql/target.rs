@@ -15,10 +15,11 @@ use super::publish::{self, Names};
 use super::settings::{Own, Writing};
 use super::source::Source;
 use super::transactions::Transaction;
-use super::{carry, checksum, said, survey};
+use super::{carry, checksum, said, survey, swap};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
+use crate::store::room::Room;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Digest, Encoding, Lot, Part, Server, Step, Survey,
     statements,
@@ -132,6 +133,10 @@ impl store::Target for Target {
             version,
             major: number / 10_000,
         })
+    }
+
+    async fn room(&self) -> Option<Room> {
+        super::room::of(&self.address, &self.admin, &self.names.live).await
     }
 
     async fn lock(&self) -> Result<()> {
@@ -369,7 +374,7 @@ impl store::Target for Target {
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &first, &renames).await?;
+        swap::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") =
             Progress::Published { had_live, shell };
         Ok(())
@@ -409,7 +414,7 @@ impl store::Target for Target {
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &first, &renames).await?;
+        swap::change_names(&self.admin, &helper, &first, &renames).await?;
         *self.progress.lock().expect("no one panics with this lock") = Progress::Building;
         publish::drop_database(&self.admin, incoming).await
     }
@@ -475,7 +480,7 @@ impl store::Target for Target {
             .address
             .connect(Some(self.admin_database()), ADMIN)
             .await?;
-        publish::change_names(&self.admin, &helper, &first, &renames).await
+        swap::change_names(&self.admin, &helper, &first, &renames).await
     }
 
     async fn lost(&self) -> Error {

@@ -24,6 +24,7 @@ use super::{copy, derive, finish, load, script, source};
 use crate::config::job::{KeepPrevious, Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
+use crate::store::room::Room;
 use crate::store::{
     Catalogue, Checksum, Chunks, Context, Meter, Part, Server, Source, Survey, Target,
 };
@@ -197,6 +198,10 @@ impl Target for SqliteTarget {
 
     async fn server(&self) -> Result<Server> {
         Ok(super::server())
+    }
+
+    async fn room(&self) -> Option<Room> {
+        Room::of(self.place.directory())
     }
 
     async fn lock(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::Scene;
 use crate::support::dump::assert_equal;
-use crate::support::job::{Bed, Job};
+use crate::support::job::{Bed, Job, toml};
 use crate::support::mysql;
 use crate::support::postgres::{Must, unique};
 
@@ -124,4 +124,61 @@ fn a_sqlite_snapshot_is_restored_with_sqlite3_alone() {
     let script = commands("SQLite").replace("restored.db", &restored.display().to_string());
     run(&script, &folder, |bash| bash);
     assert_eq!(sqlite(&restored, ".dump"), sqlite(&source, ".dump"));
+}
+
+#[test]
+fn an_encrypted_snapshot_is_restored_with_age_and_sqlite3_alone() {
+    let bed = Bed::new();
+    let source = bed.path("source.db");
+    let sqlite =
+        |file: &Path, sql: &str| Command::new("sqlite3").arg(file).arg(sql).must("sqlite3");
+    sqlite(
+        &source,
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, t TEXT); INSERT INTO a VALUES (1, 'x'), (2, NULL); CREATE INDEX a_t ON a (t);",
+    );
+    let identity = bed.path("identity");
+    Command::new("age-keygen")
+        .arg("-o")
+        .arg(&identity)
+        .must("age-keygen (script/install-test-deps installs it)");
+    let recipient = Command::new("age-keygen")
+        .arg("-y")
+        .arg(&identity)
+        .must("age-keygen");
+    let archive = bed.path("archive");
+    let push = Job::new(
+        "sqlite",
+        &toml(&format!("sqlite://{}", source.display())),
+        &format!(
+            "{{ url = {}, recipients = [\"{}\"] }}",
+            toml(&format!("file://{}", archive.display())),
+            recipient.trim()
+        ),
+    );
+    bed.once(&bed.job("push", &push)).expect(0);
+    let folder = fs::read_dir(&archive)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let restored = bed.path("restored.db");
+    let script = commands("SQLite").replace("restored.db", &restored.display().to_string());
+    run(&script, &folder, |bash| bash.env("IDENTITY", &identity));
+    assert_eq!(sqlite(&restored, ".dump"), sqlite(&source, ".dump"));
+    // Who forgets it is told its name, before anything was read.
+    let said = Command::new("bash")
+        .args(["-c", "age -d -i \"$1\" definitions/2-rows.sh.0000.zst.age | zstd -dcq > \"$2\"; bash \"$2\" x.db", "bash"])
+        .arg(&identity)
+        .arg(bed.path("2-rows.sh"))
+        .current_dir(&folder)
+        .env_remove("IDENTITY")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success());
+    assert!(
+        text.contains("IDENTITY") && text.contains("the age identity"),
+        "{text}"
+    );
 }

@@ -221,3 +221,102 @@ fn of_many_small_tables_one_that_cannot_be_written_fails_the_push() {
         &far.scene.pair.target.pg_dump(&far.scene.to),
     );
 }
+
+/// A key that may add to a bucket, and take nothing from it.
+fn may_only_add(far: &Far) -> String {
+    let key = format!("adds-to-{}", far.remote.bucket);
+    let secret = shared().key(
+        &key,
+        &far.remote.bucket,
+        &["s3:GetObject", "s3:PutObject"],
+        &["s3:ListBucket"],
+    );
+    far.scene.bed.file("adding", &secret);
+    key
+}
+
+#[test]
+fn who_may_not_delete_pushes_all_the_same_and_is_told_what_stays() {
+    let far = Far::new();
+    let key = may_only_add(&far);
+    let push = |keys: &str| far.push_to(&far.remote.endpoint_of(&key, "adding", keys));
+    let outcome = far.scene.once("push", &push("")).expect(0);
+    outcome.says(&[
+        "the snapshot's writer.json stays",
+        "no permission to delete",
+    ]);
+    let outcome = far.scene.once("push", &push(", keep_last = 1")).expect(0);
+    let outcome = outcome.says(&[
+        "the snapshot is complete, but older ones",
+        "no permission to delete",
+        "s3:DeleteObject",
+    ]);
+    assert!(
+        !outcome.stderr.contains("what was live"),
+        "{}",
+        outcome.stderr
+    );
+    far.scene.once("pull", &far.pull()).expect(0);
+    far.scene.live_is_new();
+    // What a run left that died stands in nobody's way either.
+    let gate = far.scene.bed.gate("on");
+    let slow = push("").hooks(&gate.maintenance());
+    let mut running = far.scene.bed.start(&far.scene.bed.job("push", &slow));
+    gate.wait(&mut running);
+    running.kill();
+    let outcome = far.scene.once("push", &push("")).expect(0);
+    outcome.says(&["what runs that died have left in the archive stays there"]);
+}
+
+#[test]
+fn a_server_that_takes_no_list_of_what_to_delete_is_asked_for_one_after_the_other() {
+    let far = Far::new();
+    for refusal in [
+        Fault::Answer(400, "InvalidArgument"),
+        Fault::Answer(501, "NotImplemented"),
+        Fault::Answer(405, "MethodNotAllowed"),
+    ] {
+        far.remote.network.fault("POST", "?delete", 100, refusal);
+        let push = far.push_with(", keep_last = 1");
+        for _ in 0..2 {
+            let outcome = far.scene.once("push", &push).expect(0);
+            for complaint in ["stays", "could not be removed"] {
+                assert!(!outcome.stderr.contains(complaint), "{}", outcome.stderr);
+            }
+        }
+        let snapshots = std::fs::read_dir(&far.remote.folder).unwrap().count();
+        assert_eq!(snapshots, 1);
+        assert!(far.remote.network.asked("DELETE", "writer.json") > 0);
+        far.remote.network.forget();
+    }
+}
+
+#[test]
+fn a_server_that_is_full_says_so_in_one_line() {
+    let far = Far::new();
+    for code in ["QuotaExceeded", "XMinioStorageFull"] {
+        let full = Fault::Answer(403, code);
+        far.remote.network.fault("PUT", "rows/", 100, full);
+        let outcome = far.scene.once("push", &far.push()).expect(1);
+        outcome.says(&["the server has no room", "free space there"]);
+        far.remote.network.forget();
+    }
+}
+
+#[test]
+fn a_checksum_and_encryption_are_asked_for_with_each_object() {
+    let far = Far::new();
+    let push = far.push_with(", checksum = \"sha256\"");
+    far.scene.once("push", &push).expect(0);
+    far.scene.once("pull", &far.pull()).expect(0);
+    far.scene.live_is_new();
+    let headers = far.remote.network.headers("PUT", "manifest.json");
+    assert!(headers.contains("x-amz-checksum-sha256:"), "{headers}");
+    let push = far.push_with(", sse = \"AES256\"");
+    far.scene.bed.once(&far.scene.bed.job("push", &push));
+    let headers = far.remote.network.headers("PUT", "writer.json");
+    assert!(
+        headers.contains("x-amz-server-side-encryption: aes256"),
+        "{headers}"
+    );
+}

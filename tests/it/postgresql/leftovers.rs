@@ -235,3 +235,46 @@ fn a_database_of_bytes_is_copied_unless_a_definition_is_not_utf_8_which_is_named
     }
     scene.bed.with_file("plan", &file).expect(0);
 }
+
+#[test]
+fn an_extension_s_table_can_be_excluded_and_a_table_that_nobody_counted_is_not_empty() {
+    let (_directory, [source, target]) = with_extensions(&[(
+        "places",
+        "CREATE TABLE refs (id int PRIMARY KEY); INSERT INTO refs VALUES (1);
+         CREATE TABLE notes (a int); SELECT pg_catalog.pg_extension_config_dump('notes', '');",
+    )]);
+    let scene = Scene::on(&source, &target);
+    scene.source(
+        "CREATE EXTENSION places; INSERT INTO notes VALUES (1);
+         CREATE TABLE uncounted WITH (autovacuum_enabled = off) AS SELECT g FROM generate_series(1, 40000) g",
+    );
+    let excluded = "exclude = [\"refs\", \"notes\"]";
+    let outcome = newest(&scene, "plan", excluded).expect(0);
+    assert!(
+        !outcome.stderr.contains("matches no table"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = outcome.says(&[
+        "schema only: public.notes",
+        "schema only: public.refs",
+        "free in ",
+    ]);
+    let line = outcome
+        .stdout
+        .lines()
+        .find(|line| line.contains("uncounted"));
+    let rows: String = line
+        .expect("its line")
+        .split_whitespace()
+        .nth(1)
+        .expect("rows")
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    let rows: u64 = rows.parse().expect("a number");
+    assert!((20_000..80_000).contains(&rows), "{rows}");
+    newest(&scene, "run", excluded).expect(0);
+    assert_eq!(scene.live("SELECT count(*) FROM notes"), "0");
+    assert_eq!(scene.live("SELECT count(*) FROM uncounted"), "40000");
+}

@@ -1,7 +1,14 @@
 //! The moment when incoming becomes live, and what is around it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use super::Scene;
-use crate::support::postgres::{quote, shared, unique};
+use crate::support::job::Job;
+use crate::support::postgres::pooler::Pooler;
+use crate::support::postgres::{Cluster, quote, shared, unique};
 
 #[test]
 fn the_first_copy_makes_the_target() {
@@ -258,4 +265,76 @@ fn a_database_that_a_first_copy_makes_is_as_open_as_any_new_one() {
         scene.to
     );
     assert_eq!(scene.target.psql("postgres", &asked), "t");
+}
+
+/// An application that asks behind a pooler as fast as it is answered, until it is told to stop; how often it was.
+fn ask_behind(pooler: &Pooler, database: &str, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<u64>> {
+    (0..4)
+        .map(|_| {
+            let (url, stop) = (pooler.url("postgres", database), Arc::clone(stop));
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime");
+                runtime.block_on(async {
+                    let mut answers = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+                        let Ok((client, connection)) = connected else {
+                            tokio::time::sleep(Duration::from_millis(5)).await;
+                            continue;
+                        };
+                        let driven = tokio::spawn(connection);
+                        while !stop.load(Ordering::Relaxed)
+                            && client
+                                .simple_query("SELECT count(*) FROM users")
+                                .await
+                                .is_ok()
+                        {
+                            answers += 1;
+                        }
+                        driven.abort();
+                    }
+                    answers
+                })
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn no_login_through_a_pooler_fails_while_databases_change_names() {
+    let (source, target) = (Cluster::builder().start(), Cluster::builder().start());
+    let scene = Scene::on(&source, &target);
+    let pooler = Pooler::of_mode(&target, "transaction");
+    let job = Job::between(
+        "postgresql",
+        &scene.source.url("postgres", &scene.from),
+        &scene.target.url("postgres", &scene.to),
+    );
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking = ask_behind(&pooler, &scene.to, &stop);
+    for _ in 0..4 {
+        scene.bed.once(&scene.write(&job)).expect(0);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let answers: u64 = asking.into_iter().map(|one| one.join().unwrap()).sum();
+    assert!(answers > 0, "the application was served");
+    let log = pooler.log();
+    // Of its four connections each was ended and made anew.
+    let logins = log.matches("new connection to server").count();
+    assert!(logins > 4, "it was in the way: {log}");
+    assert!(!log.contains("login failed"), "{log}");
+    scene.live_is_new();
+}
+
+#[test]
+fn who_reads_the_list_of_databases_for_long_does_not_stop_a_publish() {
+    let scene = Scene::new();
+    let mut reader = scene.target.guest("postgres");
+    reader.ask("BEGIN; SELECT count(*) FROM pg_database");
+    scene.bed.once(&scene.write(&scene.job())).expect(0);
+    scene.live_is_new();
+    drop(reader);
 }

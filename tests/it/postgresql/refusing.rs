@@ -2,6 +2,7 @@
 
 use super::Scene;
 use crate::support::job::Job;
+use crate::support::postgres::pooler::Pooler;
 use crate::support::postgres::{Cluster, unique};
 
 #[test]
@@ -180,4 +181,60 @@ fn what_a_newer_server_has_and_nobody_here_knows_is_named_and_refused() {
     }
     scene.live_is_old();
     scene.nothing_is_left();
+}
+
+#[test]
+fn who_holds_a_table_that_was_waited_for_is_named() {
+    let scene = Scene::new();
+    scene.source("CREATE TABLE busy (a int)");
+    let mut holder = scene.source.guest(&scene.from);
+    holder.ask("SET application_name = 'migration'; BEGIN; LOCK TABLE busy; SELECT 1");
+    let pid = holder.ask("SELECT pg_backend_pid()");
+    let outcome = scene.bed.with_file("plan", &scene.write(&scene.job()));
+    outcome.expect(1).says(&[
+        &format!("public.busy is locked by server process {pid} (user postgres, `migration`)"),
+        "run the job again when they are done",
+    ]);
+}
+
+#[test]
+fn a_source_that_is_of_another_kind_than_the_url_wants_is_told_with_advice() {
+    let primary = Cluster::builder().tcp().start();
+    let scene = Scene::on(&primary, &primary);
+    primary.psql(
+        "postgres",
+        "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'pass'",
+    );
+    for url in [
+        primary.url("postgres", &scene.from),
+        primary
+            .tcp_url("boss", &scene.from)
+            .replacen("boss", "boss:pass", 1),
+    ] {
+        let sign = if url.contains('?') { '&' } else { '?' };
+        let url = format!("{url}{sign}target_session_attrs=read-only");
+        let target = primary.url("postgres", &scene.to);
+        let job = Job::between("postgresql", &url, &target);
+        let outcome = scene.bed.with_file("plan", &scene.write(&job));
+        outcome.expect(1).says(&["target_session_attrs"]);
+    }
+}
+
+#[test]
+fn a_pooler_that_refuses_what_a_session_begins_with_is_told_with_advice() {
+    let cluster = Cluster::builder().start();
+    let scene = Scene::on(&cluster, &cluster);
+    let pooler = Pooler::strict(&cluster);
+    let url = format!(
+        "{}&options=-c%20geqo%3Doff",
+        pooler.url("postgres", &scene.from)
+    );
+    let target = cluster.url("postgres", &scene.to);
+    let job = Job::between("postgresql", &url, &target);
+    let outcome = scene.bed.with_file("plan", &scene.write(&job));
+    outcome.expect(2).says(&[
+        "unsupported startup parameter",
+        "ignore_startup_parameters",
+        "connect to the server itself",
+    ]);
 }

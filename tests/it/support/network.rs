@@ -48,6 +48,8 @@ struct State {
     /// The same of those that the server answered.
     answered: Mutex<Vec<String>>,
     latency: Mutex<Duration>,
+    /// First lines of all requests, and their headers in small letters.
+    heads: Mutex<Vec<(String, String)>>,
 }
 
 impl Network {
@@ -61,6 +63,7 @@ impl Network {
             asked: Mutex::default(),
             answered: Mutex::default(),
             latency: Mutex::default(),
+            heads: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         // It ends with the process; there is one a test.
@@ -86,6 +89,22 @@ impl Network {
             left: times,
             fault,
         });
+    }
+
+    /// No request meets anything any more.
+    pub(crate) fn forget(&self) {
+        self.state.rules.lock().expect("no panic").clear();
+    }
+
+    /// The headers, in small letters, of the last request whose first line begins and contains so.
+    pub(crate) fn headers(&self, begins: &str, contains: &str) -> String {
+        let heads = self.state.heads.lock().expect("no panic");
+        let of_it =
+            |(line, _): &&(String, String)| line.starts_with(begins) && line.contains(contains);
+        let found = heads.iter().rev().find(of_it);
+        found
+            .map(|(_, headers)| headers.clone())
+            .expect("such a request")
     }
 
     /// Every answer comes so much later.
@@ -158,6 +177,8 @@ impl State {
         }
         let first = head.lines().next().unwrap_or_default();
         let asked = format!("{first}{range}");
+        let headers = (first.to_owned(), head.to_ascii_lowercase());
+        self.heads.lock().expect("no panic").push(headers);
         let fault = self.fault(&asked);
         let mut server = TcpStream::connect(&self.server)?;
         let latency = *self.latency.lock().expect("no panic");

@@ -40,6 +40,8 @@ fn turned_on(host: &str, text: &str) -> Result<Turned, Vec<Flaw>> {
         to: None,
         user: USER,
         format: Format::Govuk,
+        env_dir: Some("/etc/govuk_env_sync/env.d".to_owned()),
+        region: Some("eu-west-1"),
     };
     turn(&assignments::parse(text).unwrap(), &around)
 }
@@ -79,7 +81,7 @@ to = "staging"
 
 [[task]]
 kind = "postgresql"
-source = { url = "s3://govuk-production-database-backups/publishing-api-postgres", format = "govuk" }
+source = { url = "s3://govuk-production-database-backups/publishing-api-postgres", format = "govuk", region = "eu-west-1" }
 target = { url = "postgresql://aws_db_admin@publishing-api-postgres/publishing_api_production", password = { credential = "publishing-api-postgres" } }
 scripts = ["/etc/govuk_env_sync/transformation_sql/x.sql"]
 "#
@@ -89,10 +91,11 @@ scripts = ["/etc/govuk_env_sync/transformation_sql/x.sql"]
         "from = \"production\" is taken from the bucket's name",
         "it reads the TIME-DATABASE.gz that the script",
         "add schedule =",
+        "set env_dir = \"/etc/govuk_env_sync/env.d\" in envsyncd.toml",
     ] {
         assert!(has(&turned, part), "{part} in {:?}", turned.remarks);
     }
-    assert_eq!(turned.remarks.len(), 4);
+    assert_eq!(turned.remarks.len(), 5);
 }
 
 #[test]
@@ -106,11 +109,12 @@ from = "production"
 [[task]]
 kind = "mysql"
 source = { url = "mysql://aws_db_admin@publishing-api-postgres/publishing_api_production", password = { credential = "publishing-api-postgres" } }
-target = { url = "s3://govuk-production-database-backups/publishing-api-postgres", format = "govuk" }
+target = { url = "s3://govuk-production-database-backups/publishing-api-postgres", format = "govuk", region = "eu-west-1", sse = "AES256" }
 exclude = ["a", "b[[]1[]]", "c[*]"]
 "#
     );
     assert!(has(&turned, "it writes TIME-DATABASE.gz"));
+    assert!(has(&turned, "uploads with --sse AES256"));
     let turned = right("production", &push_with("excluded_tables=(a 'b,c')"));
     assert!(turned.text.contains("exclude = [\"a\", \"b\", \"c\"]"));
     assert!(has(&turned, "the first member only"));
@@ -157,7 +161,7 @@ fn names_that_a_url_would_split_are_encoded_and_slashes_trimmed() {
     );
     assert!(
         turned.text.contains(
-            "{ url = \"s3://govuk-production-database-backups/x/y\", format = \"govuk\" }"
+            "{ url = \"s3://govuk-production-database-backups/x/y\", format = \"govuk\", region = \"eu-west-1\" }"
         )
     );
 }
@@ -173,6 +177,8 @@ fn environments_come_from_the_command_line_first() {
         to: Some(&to),
         user: "o'neill",
         format: Format::Govuk,
+        env_dir: None,
+        region: None,
     };
     let turned = turn(&assignments::parse(PULL).unwrap(), &around).unwrap();
     assert!(
@@ -201,6 +207,8 @@ fn with_snapshots_each_database_has_a_prefix_of_its_own() {
         to: None,
         user: USER,
         format: Format::Envsyncd,
+        env_dir: None,
+        region: None,
     };
     let turned = turn(&assignments::parse(PULL).unwrap(), &around).unwrap();
     assert!(
@@ -223,6 +231,8 @@ fn an_environment_that_is_not_known_is_asked_for() {
         to: None,
         user: USER,
         format: Format::Govuk,
+        env_dir: None,
+        region: None,
     };
     for (text, option) in [(pull_with(""), "--to"), (push_with(""), "--from")] {
         let flaws = turn(&assignments::parse(&text).unwrap(), &around).unwrap_err();
@@ -318,6 +328,8 @@ proptest! {
             to: None,
             user: USER,
             format: Format::Govuk,
+            env_dir: None,
+            region: None,
         };
         let turned = turn(&assignments::parse(&text).unwrap(), &around).unwrap();
         let job: toml::Table = turned.text.parse().unwrap();

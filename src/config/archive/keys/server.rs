@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::secret;
 use crate::config::Diagnostic;
-use crate::config::archive::Archive;
+use crate::config::archive::{Archive, BucketChecksum, Sse};
 use crate::config::document::quote;
 use crate::config::reader::{Table, optional};
 use crate::config::value::Value;
@@ -18,7 +18,34 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
             c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
         })
     });
-    let path_style = table.get("path_style").map(|value| value.boolean());
+    let path_style = table.get("path_style").map(|value| {
+        let in_path = value.boolean()?;
+        let host = table.get("endpoint").and_then(|endpoint| {
+            let url = reqwest::Url::parse(endpoint.content.as_str()?).ok()?;
+            url.host_str().map(str::to_owned)
+        });
+        if !in_path && host.as_deref().and_then(address).is_some() {
+            value.report(
+                value
+                    .wrong("a bucket's name cannot stand before an IP address")
+                    .help("leave `path_style` out, or give the endpoint a name"),
+            );
+            return None;
+        }
+        Some(in_path)
+    });
+    let checksum = table.get("checksum").map(|value| {
+        choice(
+            &value,
+            &[
+                ("sha256", BucketChecksum::Sha256),
+                ("crc64nvme", BucketChecksum::Crc64nvme),
+            ],
+        )
+    });
+    let sse = table
+        .get("sse")
+        .map(|value| choice(&value, &[("AES256", Sse::Aes256), ("aws:kms", Sse::Kms)]));
     let ca = table.get("ca").map(|value| {
         let path = directory.join(value.text()?);
         let insecure = table
@@ -74,6 +101,8 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
     archive.region = optional(region)?;
     archive.path_style = optional(path_style)?;
     archive.ca = optional(ca)?;
+    archive.checksum = optional(checksum)?;
+    archive.sse = optional(sse)?;
     archive.access_key_id = optional(id)?;
     archive.secret_access_key = optional(secret)?;
     archive.profile = optional(profile)?;
@@ -107,8 +136,7 @@ fn read_endpoint(value: &Value<'_>) -> Option<String> {
                 .help("the bucket and the prefix stand in url = \"s3://BUCKET/PREFIX\""),
         );
     };
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-    let local = host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback());
+    let local = host == "localhost" || address(host).is_some_and(|address| address.is_loopback());
     if url.scheme() == "http" && !local {
         value.report(
             value
@@ -123,6 +151,24 @@ fn read_endpoint(value: &Value<'_>) -> Option<String> {
         url.scheme(),
         port.unwrap_or_default()
     ))
+}
+
+/// The IP address that a URL's host is.
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok()
+}
+
+/// One of these words.
+fn choice<T: Copy>(value: &Value<'_>, words: &[(&str, T)]) -> Option<T> {
+    let text = value.text()?;
+    let found = words.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let allowed: Vec<String> = words.iter().map(|(word, _)| quote(word)).collect();
+        let what = format!("{} is none of these", quote(text));
+        value.report(value.wrong(what).allowed(allowed.join(" | ")));
+    }
+    found.map(|(_, means)| *means)
 }
 
 /// A text of certain characters.

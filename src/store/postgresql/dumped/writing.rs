@@ -17,10 +17,11 @@ use crate::error::{Error, Kind, Result};
 use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
 use crate::store::postgresql::Definitions;
-use crate::store::postgresql::connection::quoted;
+use crate::store::postgresql::connection::{Address, quoted};
 use crate::store::postgresql::dump::{client, versions_of};
 use crate::store::postgresql::programs::{self, ELSEWHERE};
 use crate::store::postgresql::source::Source;
+use crate::store::postgresql::waited;
 use crate::store::redact::Names;
 use crate::store::{Encoding, Fate, Part};
 
@@ -83,6 +84,7 @@ pub(super) async fn start(
         definitions: definitions.clone(),
         counter: None,
         rows: rows.clone(),
+        address: source.address().clone(),
         tables: parts
             .iter()
             .flat_map(|part| part.schema.iter().chain([&part.name]).cloned())
@@ -107,6 +109,7 @@ struct Writing {
     definitions: Arc<Definitions>,
     counter: Option<Counter>,
     rows: Counted,
+    address: Address,
     /// Schemas and tables.
     tables: Vec<String>,
 }
@@ -212,8 +215,8 @@ impl Writing {
             Kind::Statement,
             format!("pg_dump failed ({status}): {}", complaint.text),
         );
-        Err(if complaints.contains("lock timeout") {
-            made.hint("someone is altering a table; run the job again when they are done")
+        Err(if complaints.contains("LOCK TABLE") {
+            waited::told(&self.address, made).await
         } else if complaint.is_whole {
             made
         } else {

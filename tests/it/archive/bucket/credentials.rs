@@ -266,3 +266,137 @@ async fn a_machine_or_a_pod_with_a_role_has_keys_and_one_without_says_so_soon() 
     }
     assert!(begun.elapsed().as_secs() < 6);
 }
+
+/// An archive of which nothing says what server it is on.
+fn serverless(mut endpoint: Endpoint) -> Endpoint {
+    if let Some(archive) = &mut endpoint.archive {
+        archive.endpoint = None;
+    }
+    endpoint
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_that_stands_beside_the_keys_is_the_one_that_is_asked() {
+    let endpoint = serverless(bucket());
+    let home = tempfile::tempdir().expect("a directory");
+    let config = home.path().join("config");
+    let (right, wrong) = (
+        shared().endpoint(),
+        format!("http://127.0.0.1:{}", free_port()),
+    );
+    let text = format!(
+        "[default]\nendpoint_url = {right}\n[profile by-service]\nendpoint_url = {wrong}\nservices = ours\n\
+         [services ours]\ns3 =\n  endpoint_url = {right}\ndynamodb =\n  endpoint_url = {wrong}\n\
+         [profile elsewhere]\nendpoint_url = {wrong}\n"
+    );
+    let text = text.replace(
+        "endpoint_url = http",
+        &format!(
+            "aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\nendpoint_url = http"
+        ),
+    );
+    // Keys belong to a profile, and not to a service.
+    let text = text.replace(
+        &format!("  aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\nendpoint_url"),
+        "  endpoint_url",
+    );
+    std::fs::write(&config, text).expect("a file");
+    let config = config.to_str().expect("text");
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ];
+    let (right, wrong) = (right.as_str(), wrong.as_str());
+    for set in [
+        vec![("AWS_ENDPOINT_URL", right), keys[0], keys[1]],
+        vec![
+            ("AWS_ENDPOINT_URL", wrong),
+            ("AWS_ENDPOINT_URL_S3", right),
+            keys[0],
+            keys[1],
+        ],
+        vec![("AWS_CONFIG_FILE", config)],
+        vec![("AWS_CONFIG_FILE", config), ("AWS_PROFILE", "by-service")],
+        vec![
+            ("AWS_CONFIG_FILE", config),
+            ("AWS_PROFILE", "elsewhere"),
+            ("AWS_ENDPOINT_URL", right),
+        ],
+    ] {
+        let found = folders(&endpoint, &set).await;
+        assert!(found.expect("the right server").is_empty(), "{set:?}");
+    }
+    let set = [("AWS_CONFIG_FILE", config), ("AWS_PROFILE", "elsewhere")];
+    let error = folders(&endpoint, &set).await.unwrap_err();
+    assert!(error.to_string().contains(wrong), "{error}");
+    // What the job says is stronger.
+    let mut named = endpoint.clone();
+    if let Some(archive) = &mut named.archive {
+        archive.endpoint = Some(right.to_owned());
+    }
+    let set = [("AWS_ENDPOINT_URL", wrong), keys[0], keys[1]];
+    assert!(folders(&named, &set).await.expect("the job's").is_empty());
+    let set = [("AWS_ENDPOINT_URL", "ftp://x"), keys[0], keys[1]];
+    let error = folders(&endpoint, &set).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.to_string().contains("AWS_ENDPOINT_URL"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_sent_is_refused_by_its_name_and_not_repeated() {
+    let endpoint = bucket();
+    let token = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(token.path(), "tok3n\n").expect("a file");
+    let token = token.path().to_str().expect("text");
+    for (set, name) in [
+        (
+            vec![
+                ("AWS_REGION", "eu-w3st-1\n"),
+                ("AWS_ACCESS_KEY_ID", KEY),
+                ("AWS_SECRET_ACCESS_KEY", SECRET),
+            ],
+            "AWS_REGION",
+        ),
+        (
+            vec![
+                ("AWS_ACCESS_KEY_ID", "id3\n"),
+                ("AWS_SECRET_ACCESS_KEY", SECRET),
+            ],
+            "access key's id",
+        ),
+        (
+            vec![
+                ("AWS_ACCESS_KEY_ID", KEY),
+                ("AWS_SECRET_ACCESS_KEY", SECRET),
+                ("AWS_SESSION_TOKEN", "tok3n\n"),
+            ],
+            "token",
+        ),
+        (
+            vec![
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x"),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token),
+            ],
+            token,
+        ),
+    ] {
+        let error = folders(&endpoint, &set).await.unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), Kind::Config, "{text}");
+        assert!(
+            text.contains(name) && text.contains("a line break"),
+            "{text}"
+        );
+        assert!(!text.contains("tok3n") && !text.contains("id3"), "{text}");
+    }
+    let mut by_name = bucket();
+    if let Some(archive) = &mut by_name.archive {
+        archive.path_style = Some(false);
+    }
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", KEY),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+    ];
+    let error = folders(&by_name, &keys).await.unwrap_err().to_string();
+    assert!(error.contains("before an IP address"), "{error}");
+}

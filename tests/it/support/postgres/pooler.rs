@@ -22,6 +22,19 @@ impl Pooler {
 
     /// The same with another `pool_mode`, of which a cluster has one pooler each.
     pub(crate) fn of_mode(cluster: &Cluster, mode: &str) -> Self {
+        Self::start(
+            cluster,
+            mode,
+            "ignore_startup_parameters = extra_float_digits,options",
+        )
+    }
+
+    /// One that takes nothing that it does not know, of which a cluster has one.
+    pub(crate) fn strict(cluster: &Cluster) -> Self {
+        Self::start(cluster, "session", "")
+    }
+
+    fn start(cluster: &Cluster, mode: &str, ignoring: &str) -> Self {
         let name = format!("pooler-{mode}");
         let directory = cluster.root.join(&name);
         fs::create_dir(&directory).expect("a directory");
@@ -38,7 +51,7 @@ impl Pooler {
             &format!(
                 "[databases]\n* = host={} port={}\n[pgbouncer]\nunix_socket_dir = {place}\nlisten_addr =\n\
                  listen_port = {port}\nauth_type = trust\nauth_file = {place}/users\npool_mode = {mode}\n\
-                 ignore_startup_parameters = extra_float_digits,options\nmax_client_conn = 200\ndefault_pool_size = 40\n\
+                 {ignoring}\nmax_client_conn = 200\ndefault_pool_size = 40\n\
                  logfile = {place}/log\npidfile = {place}/pid\n",
                 cluster.socket_directory().display(),
                 cluster.port(),
@@ -70,6 +83,11 @@ impl Pooler {
             || pooler.directory.join(format!(".s.PGSQL.{port}")).exists(),
         );
         pooler
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
     /// A database behind it.
