@@ -103,6 +103,18 @@ impl Target {
             )
             .await
             .map_err(live.explain())?;
+        if selection.overlay {
+            let publications = live
+                .query("SELECT pubname::text FROM pg_publication ORDER BY 1", &[])
+                .await
+                .map_err(live.explain())?;
+            for row in publications {
+                tracing::warn!(
+                    publication = row.get::<_, &str>(0),
+                    "publications are not copied, and the target's own do not stay, either"
+                );
+            }
+        }
         let source: HashMap<(String, String), &'static str> = {
             let toc = definitions
                 .toc

@@ -316,6 +316,9 @@ impl Target {
         sorted.foreign_keys.extend(renumbered(theirs.foreign_keys));
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
+        sorted
+            .event_triggers
+            .extend(renumbered(theirs.event_triggers));
         let tables: HashMap<(String, String), i64> = sorted
             .before
             .iter()

@@ -7,7 +7,7 @@ use super::picked::Name;
 use super::sequences::{self, Sequence};
 use crate::error::Result;
 
-/// A column and a sequence that numbers it: by its default, as an identity, or as what owns it.
+/// A column and a sequence that numbers it: by its default, or as an identity.
 struct Numbered {
     table: Name,
     column: String,
@@ -44,7 +44,7 @@ async fn of(session: &Session, tables: &[Name]) -> Result<Vec<Numbered>> {
     let rows = session
         .query(
             "WITH RECURSIVE tables(oid) AS (
-                 SELECT c.oid FROM pg_catalog.unnest($1::text[], $2::text[]) AS k (schema, name)
+                 SELECT c.oid FROM unnest($1::text[], $2::text[]) AS k (schema, name)
                  JOIN pg_catalog.pg_namespace n ON n.nspname = k.schema
                  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = k.name
                  UNION SELECT i.inhparent FROM tables t JOIN pg_catalog.pg_inherits i ON i.inhrelid = t.oid
@@ -52,9 +52,12 @@ async fn of(session: &Session, tables: &[Name]) -> Result<Vec<Numbered>> {
              used(tab, col, seq, owned) AS (
                  SELECT d.refobjid, d.refobjsubid, d.objid, true FROM tables t JOIN pg_catalog.pg_depend d
                    ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = t.oid AND d.refobjsubid > 0
-                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'i'
                  UNION ALL
-                 SELECT f.adrelid, f.adnum, d.refobjid, false FROM tables t JOIN pg_catalog.pg_attrdef f ON f.adrelid = t.oid
+                 SELECT f.adrelid, f.adnum, d.refobjid, EXISTS (SELECT FROM pg_catalog.pg_depend o
+                        WHERE o.classid = d.refclassid AND o.objid = d.refobjid AND o.refclassid = d.refclassid AND o.refobjid = f.adrelid
+                          AND o.refobjsubid = f.adnum AND o.deptype = 'a')
+                 FROM tables t JOIN pg_catalog.pg_attrdef f ON f.adrelid = t.oid
                  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid
                    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass)
              SELECT tn.nspname::text, t.relname::text, a.attname::text, sn.nspname::text, s.relname::text, q.seqincrement, q.seqmin, q.seqmax,

@@ -72,9 +72,9 @@ fn views_functions_types_sequences_schemas_and_extensions_of_the_target_alone_st
     scene
         .target
         .psql("postgres", &format!("CREATE ROLE {role}"));
-    scene.source("CREATE FUNCTION both() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW seen AS SELECT 1 AS a");
+    scene.source("CREATE FUNCTION of_both() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW seen AS SELECT 1 AS a");
     scene.live(&format!(
-        "CREATE FUNCTION both() RETURNS int LANGUAGE sql AS 'SELECT 2'; CREATE VIEW seen AS SELECT 2 AS a;
+        "CREATE FUNCTION of_both() RETURNS int LANGUAGE sql AS 'SELECT 2'; CREATE VIEW seen AS SELECT 2 AS a;
          CREATE SCHEMA own AUTHORIZATION {role}; COMMENT ON SCHEMA own IS 'ours';
          CREATE EXTENSION citext SCHEMA own;
          CREATE TYPE own.pair AS (a int, b text); CREATE DOMAIN own.small AS int CHECK (VALUE < 10); CREATE TYPE own.span AS RANGE (subtype = float8);
@@ -86,6 +86,7 @@ fn views_functions_types_sequences_schemas_and_extensions_of_the_target_alone_st
          CREATE VIEW own.people AS SELECT id FROM users; GRANT SELECT ON own.people TO {role};
          CREATE MATERIALIZED VIEW own.many AS SELECT count(*) FROM users; CREATE UNIQUE INDEX ON own.many (count);
          CREATE COLLATION own.plain (locale = 'C'); CREATE TEXT SEARCH CONFIGURATION own.words (COPY = simple);
+         CREATE FUNCTION own.watch() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN END$$; CREATE EVENT TRIGGER own_watch ON sql_drop EXECUTE FUNCTION own.watch();
          CREATE FOREIGN DATA WRAPPER dummy; CREATE SERVER elsewhere FOREIGN DATA WRAPPER dummy"
     ));
     let dumped = |text: &[String]| -> Vec<String> {
@@ -103,7 +104,7 @@ fn views_functions_types_sequences_schemas_and_extensions_of_the_target_alone_st
         scene.live_is_new();
         assert_eq!(dumped(&scene.target.pg_dump(&scene.to)), before);
         assert_eq!(
-            scene.live("SELECT (SELECT count(*) FROM own.people), (SELECT * FROM own.many), both(), (SELECT a FROM seen), nextval('own.numbers') > 5"),
+            scene.live("SELECT (SELECT count(*) FROM own.people), (SELECT * FROM own.many), of_both(), (SELECT a FROM seen), nextval('own.numbers') > 5"),
             "200|200|1|1|t"
         );
     }
