@@ -9,11 +9,12 @@ use super::target::Target;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::statements::{self, Statement};
 
+const ROLES: &str = "the server's roles, which live has, too";
+
 /// What a statement reaches, if it is not its database alone.
 fn reached(statement: &str) -> Option<&'static str> {
     let all = words(statement);
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    const ROLES: &str = "the server's roles, which live has, too";
     match all.as_slice() {
         ["CREATE" | "DROP" | "ALTER", "DATABASE", ..] => Some("a database"),
         ["CREATE" | "DROP" | "ALTER", "TABLESPACE", ..] => Some("a tablespace of the server"),

@@ -104,14 +104,15 @@ pub(super) async fn plan(
         })
         .map(|table| table.oid)
         .collect();
-    for (schema, name) in &kept {
-        let is_there = |table: &&Table| table.schema == *schema && table.name == *name;
-        if tables.iter().find(is_there).is_none() {
-            tracing::warn!(
-                table = format!("{schema}.{name}"),
-                "the target has no such table to keep: it starts empty"
-            );
-        }
+    let there: HashSet<(&str, &str)> = tables
+        .iter()
+        .map(|table| (table.schema.as_str(), table.name.as_str()))
+        .collect();
+    for (schema, name) in kept.difference(&there) {
+        tracing::warn!(
+            table = format!("{schema}.{name}"),
+            "the target has no such table to keep: it starts empty"
+        );
     }
     let rows_from_live: Vec<Table> = tables
         .iter()

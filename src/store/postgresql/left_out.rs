@@ -243,28 +243,25 @@ impl LeftOut {
 impl Cut {
     /// A definition without it, if it stands there.
     fn out_of(&self, definition: &str) -> Option<String> {
-        let (from, to) = match &self.column {
-            Some(column) => {
-                let quoted = super::connection::quoted(column);
-                let line = [column, &quoted]
-                    .iter()
-                    .find_map(|name| definition.find(&format!("\n    {name} ")))?;
-                let text = format!(" DEFAULT {}", self.text);
-                let from = line + 1 + definition[line + 1..].find(&text)?;
-                (from, from + text.len())
-            }
-            None => {
-                let text = format!(" {}", self.text);
-                let at = definition.find(&text)?;
-                let end = at + text.len();
-                let word = definition[..at].rfind("CONSTRAINT ")?;
-                let before = definition[..word].trim_end();
-                // A comma goes with it: the one in front, or the one behind.
-                match before.strip_suffix(',') {
-                    Some(rest) => (rest.len(), end),
-                    None if definition[end..].starts_with(',') => (before.len(), end + 1),
-                    None => (before.len(), end),
-                }
+        let (from, to) = if let Some(column) = &self.column {
+            let quoted = super::connection::quoted(column);
+            let line = [column, &quoted]
+                .iter()
+                .find_map(|name| definition.find(&format!("\n    {name} ")))?;
+            let text = format!(" DEFAULT {}", self.text);
+            let from = line + 1 + definition[line + 1..].find(&text)?;
+            (from, from + text.len())
+        } else {
+            let text = format!(" {}", self.text);
+            let at = definition.find(&text)?;
+            let end = at + text.len();
+            let word = definition[..at].rfind("CONSTRAINT ")?;
+            let before = definition[..word].trim_end();
+            // A comma goes with it: the one in front, or the one behind.
+            match before.strip_suffix(',') {
+                Some(rest) => (rest.len(), end),
+                None if definition[end..].starts_with(',') => (before.len(), end + 1),
+                None => (before.len(), end),
             }
         };
         Some(format!("{}{}", &definition[..from], &definition[to..]))
@@ -277,13 +274,22 @@ pub(super) async fn restrictions(session: &Session) -> Result<Vec<Restriction>> 
         .query(&RESTRICTIONS.replace("OURS", OURS), &[])
         .await
         .map_err(session.explain())?;
-    let found = rows.iter().map(|row| Restriction {
-        object: (row.get(0), row.get(1)),
-        on: (row.get(2), row.get(3)),
-        schema: row.get(4),
-        table: row.get(5),
-        name: row.get(6),
-        words: row.get::<_, Option<_>>(7).unwrap_or_default(),
+    let found = rows.iter().map(|row| {
+        let on: Object = (row.get(2), row.get(3));
+        let (schema, table): (String, String) = (row.get(4), row.get(5));
+        let mut words: String = row.get::<_, Option<_>>(7).unwrap_or_default();
+        if on.0 != CLASS {
+            // The server does not say whose it is.
+            words = format!("{words} of domain {schema}.{table}");
+        }
+        Restriction {
+            object: (row.get(0), row.get(1)),
+            on,
+            schema,
+            table,
+            name: row.get(6),
+            words,
+        }
     });
     Ok(found.collect())
 }

@@ -111,7 +111,7 @@ pub(super) async fn past(
         let live: Vec<&Sequence> = numbered
             .filter_map(|other| theirs.get(&other.sequence))
             .collect();
-        if before.is_none() && !(one.is_owned && !live.is_empty()) {
+        if before.is_none() && (!one.is_owned || live.is_empty()) {
             before = Some(now.clone());
         }
         let mut candidates: Vec<Sequence> = live.into_iter().cloned().collect();

@@ -104,13 +104,6 @@ pub(super) async fn left_out(session: &Session, tables: &[Table]) -> Result<Hash
     let (of_copied, of_others): (Vec<_>, Vec<_>) = columns
         .iter()
         .partition(|(table, _)| copied.contains(table));
-    if of_others.is_empty() {
-        tracing::warn!(
-            objects = all.len(),
-            "large objects are copied, all of them: no column of type oid says which belong to rows that are not copied"
-        );
-        return Ok(HashSet::new());
-    }
     let others: Vec<u32> = of_others.iter().map(|(table, _)| *table).collect();
     let unread = session
         .query(
@@ -124,9 +117,10 @@ pub(super) async fn left_out(session: &Session, tables: &[Table]) -> Result<Hash
     let of_copied: Vec<&str> = of_copied.iter().map(|(_, query)| query.as_str()).collect();
     let of_others: Vec<&str> = of_others.iter().map(|(_, query)| query.as_str()).collect();
     let wanted = yielded(session, &of_copied).await?;
-    let left: HashSet<u32> = if unread.is_empty() {
+    let mut left = HashSet::new();
+    if unread.is_empty() {
         let others = yielded(session, &of_others).await?;
-        others.difference(&wanted).copied().collect()
+        left.extend(others.difference(&wanted));
     } else {
         let names: Vec<&str> = unread.iter().map(|row| row.get(0)).collect();
         tracing::warn!(
@@ -134,8 +128,8 @@ pub(super) async fn left_out(session: &Session, tables: &[Table]) -> Result<Hash
             "tables that are not copied cannot be read, so nobody knows which large objects are theirs: only those are copied \
              that copied rows refer to"
         );
-        all.difference(&wanted).copied().collect()
-    };
+        left.extend(all.difference(&wanted));
+    }
     if !left.is_empty() {
         tracing::warn!(
             objects = left.len(),

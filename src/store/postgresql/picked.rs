@@ -116,10 +116,9 @@ pub(super) fn pick(theirs: &Toc, source: &Toc, tables: &HashSet<Name>, all: bool
     let brought: HashSet<_> = source.entries.iter().map(|entry| called(entry)).collect();
     let numbers = by_id(theirs);
     let is_new = |entry: &Entry| {
-        !brought.contains(&called(entry))
-            && !NEVER.contains(&entry.kind.as_str())
-            // Every database has one.
-            && !(entry.kind == "SCHEMA" && entry.tag() == "public")
+        // Every database has that one.
+        let is_public = entry.kind == "SCHEMA" && entry.tag() == "public";
+        !is_public && !NEVER.contains(&entry.kind.as_str()) && !brought.contains(&called(entry))
     };
     let hangs = |entry: &Entry| HANGING.contains(&entry.kind.as_str());
     let mut picked: HashSet<i64> = theirs
@@ -256,25 +255,36 @@ pub(super) fn family(toc: &Toc, table: &Name) -> HashSet<Name> {
 pub(super) fn unlike(source: &Toc, theirs: &Toc, kept: &HashSet<Name>) -> HashSet<Name> {
     let (ours, others) = (by_id(source), by_id(theirs));
     let shapes = |toc: &Toc, numbers: &HashMap<i64, &Entry>| -> HashMap<Name, Vec<String>> {
+        let tables: HashSet<i64> = toc
+            .entries
+            .iter()
+            .filter(|entry| is_table_of(entry, kept))
+            .map(|entry| entry.id)
+            .collect();
+        let mut on: HashMap<i64, Vec<&Entry>> = HashMap::new();
+        for entry in &toc.entries {
+            let restricts = match entry.kind.as_str() {
+                "CONSTRAINT" | "CHECK CONSTRAINT" => true,
+                "INDEX" => entry.definition().starts_with("CREATE UNIQUE "),
+                _ => false,
+            };
+            for need in entry
+                .needs()
+                .filter(|need| restricts && tables.contains(need))
+            {
+                if hangs_on(entry, &HashSet::from([need]), numbers) {
+                    on.entry(need).or_default().push(entry);
+                }
+            }
+        }
         let mut found = HashMap::new();
         for table in &toc.entries {
-            if !is_table_of(table, kept) {
+            if !tables.contains(&table.id) {
                 continue;
             }
-            let own = HashSet::from([table.id]);
-            let mut all: Vec<String> = toc
-                .entries
-                .iter()
-                .filter(|entry| match entry.kind.as_str() {
-                    "CONSTRAINT" | "CHECK CONSTRAINT" => hangs_on(entry, &own, numbers),
-                    "INDEX" => {
-                        entry.definition().starts_with("CREATE UNIQUE ")
-                            && hangs_on(entry, &own, numbers)
-                    }
-                    _ => entry.id == table.id,
-                })
-                .map(|entry| entry.definition().to_owned())
-                .collect();
+            let mut all = vec![table.definition().to_owned()];
+            let others = on.get(&table.id).into_iter().flatten();
+            all.extend(others.map(|entry| entry.definition().to_owned()));
             // Types, and what their values have to be.
             let mut next: Vec<i64> = table.needs().collect();
             let mut seen = HashSet::new();
@@ -288,6 +298,7 @@ pub(super) fn unlike(source: &Toc, theirs: &Toc, kept: &HashSet<Name>) -> HashSe
                 }
             }
             all.sort();
+            all.dedup();
             let schema = table.schema.as_deref().unwrap_or_default().to_owned();
             found.insert((schema, table.tag().to_owned()), all);
         }

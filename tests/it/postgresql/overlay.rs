@@ -82,7 +82,7 @@ fn views_functions_types_sequences_schemas_and_extensions_of_the_target_alone_st
          CREATE FUNCTION own.f(a int) RETURNS int LANGUAGE sql AS 'SELECT a'; CREATE FUNCTION own.f(a text) RETURNS int LANGUAGE sql AS 'SELECT 1';
          ALTER FUNCTION own.f(int) OWNER TO {role}; REVOKE ALL ON FUNCTION own.f(text) FROM PUBLIC; COMMENT ON FUNCTION own.f(int) IS 'ours';
          CREATE PROCEDURE own.p() LANGUAGE sql AS 'SELECT 1'; CREATE AGGREGATE own.total (int) (sfunc = int4pl, stype = int, initcond = '0');
-         CREATE OPERATOR own.+++ (leftarg = int, rightarg = int, function = int4pl);
+         CREATE OPERATOR own.@+ (leftarg = int, rightarg = int, function = int4pl);
          CREATE VIEW own.people AS SELECT id FROM users; GRANT SELECT ON own.people TO {role};
          CREATE MATERIALIZED VIEW own.many AS SELECT count(*) FROM users; CREATE UNIQUE INDEX ON own.many (count);
          CREATE COLLATION own.plain (locale = 'C'); CREATE TEXT SEARCH CONFIGURATION own.words (COPY = simple);
