@@ -77,7 +77,8 @@ pub(super) async fn differences(site: &Arc<Site>, survey: &Survey) -> Result<Vec
         return Ok(Vec::new());
     }
     let (source, target) = tokio::try_join!(site.source.catalogue(), site.target.catalogue())?;
-    let differences = source.differences(&target);
+    let mut differences = source.differences(&target);
+    differences.retain(|difference| !site.target.has_its_own(difference.object()));
     if survey.server.major == site.target.server().await?.major {
         return Ok(differences);
     }

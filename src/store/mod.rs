@@ -402,6 +402,10 @@ pub trait Target: Send + Sync {
     async fn broken(&self) -> Result<bool> {
         Ok(false)
     }
+    /// Whether an object of the catalogue is the target's own, in the place of the source's.
+    fn has_its_own(&self, _object: &str) -> bool {
+        false
+    }
     /// Takes the whole source by the store's own means, where both sides are of one kind and nothing changes on the
     /// way. `false`: not possible, `write` has to do it.
     async fn adopt(

@@ -156,13 +156,20 @@ impl Target {
             .lock()
             .expect("no one panics with this lock")
             .clone();
-        let found = rights::differences(
+        let mut found = rights::differences(
             &made.definitions.rights,
             &target,
             &made.roles,
             &excused,
             exact,
         );
+        found.extend(rights::differences(
+            &made.carried.rights,
+            &target,
+            &made.roles,
+            &HashSet::new(),
+            true,
+        ));
         for difference in found.iter().filter(|_| !made.is_adopted) {
             tracing::error!(
                 difference = difference.as_str(),

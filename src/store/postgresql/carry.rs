@@ -1,68 +1,93 @@
-//! What the target itself contributes to incoming: rows of tables in `keep`, and with `overlay` whole tables.
+//! What the target itself contributes to incoming: rows of tables in `keep`, and with `overlay` all that only it has.
 
 use std::collections::{HashMap, HashSet};
 
-use super::connection::{Session, quoted};
-use super::sequences::{self, Sequence};
-use super::survey::{self, Table};
-use super::toc::{Entry, Toc};
-use super::{checksum, column_list, relay, table_name};
-use crate::error::{Error, Kind, Result};
-use crate::store::{Encoding, Fate, Part, Selection};
+use super::catalogue;
+use super::connection::Session;
+use super::picked::{self, Name, TakenOut};
+use super::rights::{self, Right};
+use super::survey::{self, OURS, Table};
+use super::toc::Toc;
+use crate::error::Result;
+use crate::store::{Fate, Part, Selection};
 
 /// What comes from live.
 #[derive(Default)]
 pub(super) struct Carried {
+    /// Live was asked for what it contributes.
+    pub(super) is_of_live: bool,
     /// Tables whose rows are taken from live.
     pub(super) parts: Vec<Part>,
-    /// Definitions of tables that only live has, and of what they need.
+    /// All columns of a part's table, those that are computed, too.
+    pub(super) columns: HashMap<usize, Vec<String>>,
+    /// Their oids in live.
+    pub(super) oids: Vec<u32>,
+    /// Definitions of what only live has, and of kept tables that cannot be as on the source.
     pub(super) toc: Toc,
-    /// Sequences whose values are live's.
-    pub(super) sequences: Vec<Sequence>,
-    /// The tables that only live has: schema and name.
-    pub(super) tables: HashSet<(String, String)>,
+    /// What they make, in the catalogue's words, with what live's catalogue says of it.
+    pub(super) words: HashMap<String, String>,
+    /// Whose it is on live, and what is said of it.
+    pub(super) rights: Vec<Right>,
+    /// Materialized views among it that have rows.
+    pub(super) populated: HashSet<Name>,
+    /// Sequences among it.
+    pub(super) sequences: Vec<Name>,
+    /// What of the source's definitions gave way to it.
+    pub(super) taken_out: Vec<TakenOut>,
 }
 
-/// Kinds of entries that belong to a table.
-const OF_TABLES: [&str; 17] = [
-    "INDEX",
-    "CONSTRAINT",
-    "FK CONSTRAINT",
-    "CHECK CONSTRAINT",
-    "TRIGGER",
-    "DEFAULT",
-    "SEQUENCE",
-    "SEQUENCE OWNED BY",
-    "COMMENT",
-    "ACL",
-    "POLICY",
-    "ROW SECURITY",
-    "STATISTICS",
-    "TABLE ATTACH",
-    "INDEX ATTACH",
-    "RULE",
-    "SECURITY LABEL",
-];
+impl Carried {
+    /// The tables whose rows are taken from live.
+    pub(super) fn tables(&self) -> Vec<Name> {
+        self.parts.iter().map(name_of).collect()
+    }
 
-/// Finds out what live contributes: `kept` are the source's tables whose rows stay, `source` the source's definitions,
-/// `theirs` live's.
+    /// Whether an object of the source's catalogue gave way to what live has.
+    pub(super) fn gave_way(&self, object: &str) -> bool {
+        self.taken_out.iter().any(|out| {
+            let Some((what, rest)) = object.split_once(' ') else {
+                return false;
+            };
+            let (schema, table) = &out.table;
+            let of_table = rest
+                .strip_prefix(&format!("{schema}.{table}"))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            if of_table {
+                return matches!(
+                    what,
+                    "relation" | "column" | "constraint" | "trigger" | "rule"
+                );
+            }
+            let tag = out.entry.tag();
+            let own = match out.entry.kind.as_str() {
+                "CONSTRAINT" => tag.strip_prefix(&format!("{table} ")).unwrap_or(tag),
+                "INDEX" | "SEQUENCE" | "STATISTICS" => tag,
+                _ => return false,
+            };
+            matches!(what, "index" | "relation" | "statistics") && rest == format!("{schema}.{own}")
+        })
+    }
+}
+
+pub(super) fn name_of(part: &Part) -> Name {
+    (part.schema.clone().unwrap_or_default(), part.name.clone())
+}
+
+/// Finds out what live contributes: `kept` are the source's tables whose rows stay, `source` the source's definitions that
+/// are made; `own` are kept tables that are made as live has them, and are no longer among those.
 pub(super) async fn plan(
     live: &Session,
     selection: &Selection,
     source: &Toc,
-    kept: &[(String, String)],
-    theirs: Option<&Toc>,
+    kept: &[Name],
+    theirs: &Toc,
+    own: &HashSet<Name>,
 ) -> Result<Carried> {
     let tables = survey::tables(live, selection).await?;
     let made: HashSet<(&str, &str)> = source
         .entries
         .iter()
-        .filter(|entry| {
-            matches!(
-                entry.kind.as_str(),
-                "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "FOREIGN TABLE" | "SEQUENCE"
-            )
-        })
+        .filter(|entry| picked::is_relation(&entry.kind))
         .filter_map(|entry| Some((entry.schema.as_deref()?, entry.tag())))
         .collect();
     let kept: HashSet<(&str, &str)> = kept
@@ -70,22 +95,30 @@ pub(super) async fn plan(
         .map(|(schema, name)| (schema.as_str(), name.as_str()))
         .collect();
     let only_live = |table: &Table| !made.contains(&(table.schema.as_str(), table.name.as_str()));
-    let extra: Vec<&Table> = tables
+    let extra: HashSet<u32> = tables
         .iter()
-        .filter(|table| only_live(table) && (selection.overlay || table.fate == Fate::Keep))
+        .filter(|table| {
+            let name = (table.schema.clone(), table.name.clone());
+            own.contains(&name)
+                || only_live(table) && (selection.overlay || table.fate == Fate::Keep)
+        })
+        .map(|table| table.oid)
         .collect();
-    let mut carried = Carried {
-        tables: extra
-            .iter()
-            .map(|t| (t.schema.clone(), t.name.clone()))
-            .collect(),
-        ..Carried::default()
-    };
+    let there: HashSet<(&str, &str)> = tables
+        .iter()
+        .map(|table| (table.schema.as_str(), table.name.as_str()))
+        .collect();
+    for (schema, name) in kept.difference(&there) {
+        tracing::warn!(
+            table = format!("{schema}.{name}"),
+            "the target has no such table to keep: it starts empty"
+        );
+    }
     let rows_from_live: Vec<Table> = tables
         .iter()
         .filter(|table| {
             kept.contains(&(table.schema.as_str(), table.name.as_str()))
-                || extra.iter().any(|other| other.oid == table.oid)
+                || extra.contains(&table.oid)
         })
         .map(|table| Table {
             fate: Fate::Keep,
@@ -94,177 +127,97 @@ pub(super) async fn plan(
         .collect();
     let columns = survey::columns(live).await?;
     // Text: incoming is on the same server, but its types are not the same oids.
-    carried.parts = survey::parts(&rows_from_live, &columns, false, Fate::Keep)
-        .into_iter()
-        .map(|(_, part)| part)
-        .collect();
-    if !extra.is_empty() {
-        let theirs =
-            theirs.ok_or_else(|| Error::new(Kind::Internal, "live's definitions are missing"))?;
-        carried.toc = pick(theirs, source, &carried.tables);
-    }
-    let oids: Vec<u32> = rows_from_live.iter().map(|table| table.oid).collect();
-    let owned: Vec<(String, String)> = live
-        .query(
-            "SELECT n.nspname::text, c.relname::text FROM pg_depend d JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND c.relkind = 'S' \
-               AND d.deptype IN ('a', 'i') AND d.refobjid = ANY($1)",
-            &[&oids],
-        )
-        .await
-        .map_err(live.explain())?
+    let parts = survey::parts(&rows_from_live, &columns, false, Fate::Keep);
+    let all = all_columns(live).await?;
+    let names: HashSet<Name> = tables
         .iter()
-        .map(|row| (row.get(0), row.get(1)))
+        .filter(|table| extra.contains(&table.oid))
+        .map(|table| (table.schema.clone(), table.name.clone()))
         .collect();
-    carried.sequences = sequences::values(live, &owned).await?;
+    let mut carried = Carried {
+        is_of_live: true,
+        columns: parts
+            .iter()
+            .map(|(oid, part)| (part.id, all.get(oid).cloned().unwrap_or_default()))
+            .collect(),
+        oids: parts.iter().map(|(oid, _)| *oid).collect(),
+        parts: parts.into_iter().map(|(_, part)| part).collect(),
+        ..Carried::default()
+    };
+    if !names.is_empty() || selection.overlay {
+        carried.toc = picked::pick(theirs, source, &names, selection.overlay);
+    }
+    if !carried.toc.entries.is_empty() {
+        carried.describe(live).await?;
+    }
     Ok(carried)
 }
 
-/// The entries of live's dump that make these tables, all that belongs to them, and what they need and the source
-/// does not bring.
-fn pick(theirs: &Toc, source: &Toc, tables: &HashSet<(String, String)>) -> Toc {
-    fn name(entry: &Entry) -> (&str, Option<&str>, &str) {
-        (&entry.kind, entry.schema.as_deref(), entry.tag())
-    }
-    let brought: HashSet<_> = source.entries.iter().map(|entry| name(entry)).collect();
-    let by_id: HashMap<i64, &Entry> = theirs
-        .entries
-        .iter()
-        .map(|entry| (entry.id, &**entry))
-        .collect();
-    let mut picked: HashSet<i64> = theirs
-        .entries
-        .iter()
-        .filter(|entry| {
-            entry.kind == "TABLE"
-                && entry.schema.as_ref().is_some_and(|schema| {
-                    tables.contains(&(schema.to_string(), entry.tag().to_owned()))
-                })
-        })
-        .map(|entry| entry.id)
-        .collect();
-    loop {
-        let before = picked.len();
-        for entry in &theirs.entries {
-            let belongs = OF_TABLES.contains(&entry.kind.as_str())
-                && entry.needs().any(|need| picked.contains(&need));
-            if belongs && !brought.contains(&name(entry)) {
-                picked.insert(entry.id);
-            }
-        }
-        let needs: Vec<i64> = theirs
-            .entries
-            .iter()
-            .filter(|entry| picked.contains(&entry.id))
-            .flat_map(|entry| entry.needs())
-            .collect();
-        for need in needs {
-            if by_id
-                .get(&need)
-                .is_some_and(|entry| !brought.contains(&name(entry)))
-            {
-                picked.insert(need);
-            }
-        }
-        if picked.len() == before {
-            break;
-        }
-    }
-    // A schema is no dependency of a table in a dump.
-    let schemas: HashSet<&str> = tables.iter().map(|(schema, _)| schema.as_str()).collect();
-    Toc {
-        entries: theirs
-            .entries
-            .iter()
-            .filter(|entry| {
-                picked.contains(&entry.id)
-                    || (entry.kind == "SCHEMA"
-                        && schemas.contains(entry.tag())
-                        && !brought.contains(&name(entry)))
-            })
-            .cloned()
-            .collect(),
-    }
-}
-
-/// Copies a part's rows from live into incoming; the columns are live's, and incoming must have them all.
-pub(super) async fn copy(live: &Session, incoming: &Session, part: &Part) -> Result<u64> {
-    debug_assert_eq!(part.encoding, Encoding::CopyText);
-    let have: HashSet<String> = incoming
+/// All columns of each table.
+async fn all_columns(session: &Session) -> Result<HashMap<u32, Vec<String>>> {
+    let rows = session
         .query(
-            "SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped",
-            &[&part.schema, &part.name],
-        )
-        .await
-        .map_err(incoming.explain())?
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
-    let lost: Vec<&str> = part
-        .columns
-        .iter()
-        .filter(|column| !have.contains(*column))
-        .map(String::as_str)
-        .collect();
-    if !lost.is_empty() {
-        return Err(Error::new(
-            Kind::Verify,
-            format!(
-                "the rows of {} cannot be kept: the source's table has no column {}",
-                part.label(),
-                lost.join(", ")
+            &format!(
+                "SELECT a.attrelid, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a \
+                 JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind = 'r' AND {OURS} AND a.attnum > 0 AND NOT a.attisdropped GROUP BY 1"
             ),
+            &[],
         )
-        .hint("drop the columns on the target, or take the table out of `keep`"));
-    }
-    let columns = if part.columns.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", column_list(&part.columns))
-    };
-    let name = table_name(part);
-    let mut out =
-        relay::Out::start(live, &format!("COPY {name}{columns} TO STDOUT"), false).await?;
-    let mut copy = relay::In::start(incoming, &format!("COPY {name}{columns} FROM STDIN")).await?;
-    while let Some(chunk) = out.next().await? {
-        copy.send(chunk.data).await?;
-    }
-    copy.finish()
         .await
-        .map_err(|error| error.within(format!("keeping the rows of {}", part.label())))
+        .map_err(session.explain())?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Rows that changed on live since they were copied are copied again, all in one transaction.
-/// `comparing` is in incoming as well.
-pub(super) async fn refresh(
-    live: &Session,
-    comparing: &Session,
-    incoming: &Session,
-    parts: &[Part],
-) -> Result<()> {
-    for part in parts {
-        if checksum(live, part, "", None).await? == checksum(comparing, part, "", None).await? {
-            continue;
-        }
-        tracing::info!(
-            table = part.label(),
-            "rows that the target keeps have changed meanwhile; taking them again"
-        );
-        incoming.run("BEGIN; SET CONSTRAINTS ALL DEFERRED").await?;
-        let again = async {
-            incoming
-                .run(&format!("DELETE FROM ONLY {}", table_name(part)))
-                .await?;
-            copy(live, incoming, part).await?;
-            incoming.run("COMMIT").await
-        };
-        if let Err(error) = again.await {
-            let _ = incoming.run("ROLLBACK").await;
-            return Err(error
-                .within(format!("rows of {} changed during the run and cannot be taken again", part.label()))
-                .hint(format!("run the job again, and keep {} from being written meanwhile with maintenance_on", quoted(&part.name))));
-        }
+impl Carried {
+    /// Asks live for what its definitions make, all that is a part of it included.
+    async fn describe(&mut self, live: &Session) -> Result<()> {
+        let (classes, oids): (Vec<u32>, Vec<u32>) = self
+            .toc
+            .entries
+            .iter()
+            .map(|entry| entry.object)
+            .filter(|(class, oid)| *class != 0 && *oid != 0)
+            .unzip();
+        let rows = live
+            .query(
+                "WITH RECURSIVE own(classid, objid) AS (
+                     SELECT * FROM unnest($1::oid[], $2::oid[])
+                     UNION
+                     SELECT d.classid, d.objid FROM own o JOIN pg_depend d ON d.refclassid = o.classid AND d.refobjid = o.objid
+                     WHERE d.deptype IN ('a', 'i', 'P', 'S'))
+                 SELECT classid, objid FROM own",
+                &[&classes, &oids],
+            )
+            .await
+            .map_err(live.explain())?;
+        let own: HashSet<(u32, u32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let mut words = HashMap::new();
+        catalogue::each(live, &HashSet::new(), |id, object, definition| {
+            if own.contains(&id) {
+                words.insert(object.to_owned(), definition.to_owned());
+            }
+        })
+        .await?;
+        self.words = words;
+        self.rights = rights::read(live, &HashSet::new()).await?;
+        self.rights.retain(|right| own.contains(&right.object));
+        self.populated = survey::populated(live).await?;
+        let made: HashSet<(&str, &str)> = self
+            .toc
+            .entries
+            .iter()
+            .filter_map(|entry| Some((entry.schema.as_deref()?, entry.tag())))
+            .collect();
+        self.populated
+            .retain(|(schema, name)| made.contains(&(schema.as_str(), name.as_str())));
+        self.sequences = self
+            .toc
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == "SEQUENCE")
+            .filter_map(|entry| Some((entry.schema.as_deref()?.to_owned(), entry.tag().to_owned())))
+            .collect();
+        Ok(())
     }
-    Ok(())
 }

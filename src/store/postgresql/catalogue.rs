@@ -6,11 +6,11 @@ use std::pin::pin;
 use futures_util::TryStreamExt;
 
 use super::connection::Session;
-use super::survey::{OURS, version};
+use super::survey::{DEFAULT, OURS, version};
 use crate::error::Result;
 use crate::store::Catalogue;
 
-/// Each query yields catalogue, oid, the object in words, its definition. `OURS` and `FREE` are filled in.
+/// Each query yields catalogue, oid, the object in words, its definition; that of columns also the oid and text of its default. `OURS` and `FREE` are filled in.
 /// What belongs to an extension is the extension's affair; what names roles is in `rights`.
 const QUERIES: &[&str] = &[
     "SELECT 'pg_namespace'::regclass::oid, n.oid, 'schema ' || n.nspname, '' FROM pg_namespace n
@@ -35,7 +35,8 @@ const QUERIES: &[&str] = &[
                       coalesce(a.attstattarget, -1), a.attislocal, a.attinhcount, (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(a.attoptions) AS x
                        WHERE x NOT LIKE 'pg\\_%'), pg_get_expr(d.adbin, d.adrelid),
                       (SELECT cn.nspname || '.' || l.collname FROM pg_collation l JOIN pg_namespace cn ON cn.oid = l.collnamespace
-                       WHERE l.oid = a.attcollation))
+                       WHERE l.oid = a.attcollation)),
+            d.oid, pg_get_expr(d.adbin, d.adrelid)
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
      WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
@@ -207,12 +208,20 @@ pub(super) async fn each(
         let mut rows = pin!(rows);
         while let Some(row) = rows.try_next().await.map_err(session.explain())? {
             let id = (row.get(0), row.get(1));
-            if !gone.contains(&id) {
-                show(
-                    id,
-                    row.get(2),
-                    row.get::<_, Option<&str>>(3).unwrap_or_default(),
-                );
+            if gone.contains(&id) {
+                continue;
+            }
+            let definition: &str = row.get::<_, Option<_>>(3).unwrap_or_default();
+            let default = (row.len() > 4)
+                .then(|| row.get::<_, Option<u32>>(4))
+                .flatten();
+            match default {
+                // The column is there, its default is not.
+                Some(oid) if gone.contains(&(DEFAULT, oid)) => {
+                    let text = format!(" {}", row.get::<_, &str>(5));
+                    show(id, row.get(2), &definition.replacen(&text, "", 1));
+                }
+                _ => show(id, row.get(2), definition),
             }
         }
     }

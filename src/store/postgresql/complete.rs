@@ -14,9 +14,9 @@ use super::roles::{self, Mapped};
 use super::settings::Writing;
 use super::target::Target;
 use super::toc::Entry;
-use super::{carry, foreign, large, restore, sequences};
+use super::{foreign, large, numbering, restore, sequences};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Encoding, Part, Step};
+use crate::store::{Part, Step};
 
 /// So many sequences are set in one go.
 const SEQUENCES: usize = 100;
@@ -365,12 +365,13 @@ impl Target {
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
         {
             let schema = entry.schema.as_deref().unwrap_or_default().to_owned();
-            if self
-                .made()
-                .definitions
-                .populated
-                .contains(&(schema.clone(), entry.tag().to_owned()))
-            {
+            let made = self.made();
+            let populated = if entry.id < 0 {
+                &made.carried.populated
+            } else {
+                &made.definitions.populated
+            };
+            if populated.contains(&(schema.clone(), entry.tag().to_owned())) {
                 let view = format!("{}.{}", quoted(&schema), quoted(entry.tag()));
                 session
                     .run(&format!("REFRESH MATERIALIZED VIEW {view}"))
@@ -386,18 +387,18 @@ impl Target {
 
     pub(super) async fn set_sequences(&self) -> Result<()> {
         let made = self.made();
-        let own: HashSet<(&str, &str)> = made
+        let gone: HashSet<(&str, &str)> = made
             .carried
-            .sequences
+            .taken_out
             .iter()
-            .map(|s| (s.schema.as_str(), s.name.as_str()))
+            .filter(|out| out.entry.kind == "SEQUENCE")
+            .filter_map(|out| Some((out.entry.schema.as_deref()?, out.entry.tag())))
             .collect();
         let all: Vec<&sequences::Sequence> = made
             .definitions
             .sequences
             .iter()
-            .filter(|s| !own.contains(&(s.schema.as_str(), s.name.as_str())))
-            .chain(&made.carried.sequences)
+            .filter(|s| !gone.contains(&(s.schema.as_str(), s.name.as_str())))
             .collect();
         let lots = all.len().div_ceil(SEQUENCES);
         let all = &all;
@@ -412,18 +413,7 @@ impl Target {
 
     async fn set_some(&self, some: &[&sequences::Sequence]) -> Result<()> {
         let session = self.session().await?;
-        let script: Vec<String> = some
-            .iter()
-            .map(|s| {
-                let name = format!("{}.{}", quoted(&s.schema), quoted(&s.name));
-                format!(
-                    "SELECT pg_catalog.setval({}, {}, {})",
-                    literal(&name),
-                    s.last_value,
-                    s.is_called
-                )
-            })
-            .collect();
+        let script: Vec<String> = some.iter().map(|one| numbering::setting(one)).collect();
         session
             .run(&script.join(";"))
             .await
@@ -450,19 +440,9 @@ impl Target {
     pub(super) async fn complete(&self) -> Result<()> {
         let made = self.made();
         let session = self.session().await?;
-        if !made.carried.parts.is_empty() {
-            let live = self.live_session().await?;
-            let changed = self
-                .compute(&session, &Writing::Rows(Encoding::CopyText))
-                .await?;
-            for part in &made.carried.parts {
-                let rows = carry::copy(&live, &session, part).await?;
-                tracing::info!(table = part.label(), rows, "kept the target's own rows");
-            }
-            self.read_again(&session, changed).await?;
-            self.thaw(&made.carried.parts);
-        }
+        self.bring_rows().await?;
         self.set_sequences().await?;
+        self.number_rows().await?;
         let on_views = |place: &usize| {
             made.sorted.indexes[*place]
                 .needs()

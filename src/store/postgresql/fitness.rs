@@ -1,12 +1,15 @@
 //! What a target has to be and to have, asked before anything is made.
 
+use std::collections::HashMap;
+
 use super::publish;
 use super::roles::Roles;
+use super::survey::OURS;
 use super::target::Target;
 use super::{Definitions, collations, needs, ownership, survey};
 use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
-use crate::store::{self, Survey};
+use crate::store::{self, Fate, Survey};
 
 impl Target {
     /// Refuses what could never be published, and warns of what may not be.
@@ -35,6 +38,8 @@ impl Target {
         )
         .await?;
         self.refuse_roles(definitions).await?;
+        self.refuse_other_kinds(definitions).await?;
+        self.refuse_reaching_scripts().await?;
         let wanted: Vec<String> = definitions
             .toc
             .lock()
@@ -74,5 +79,106 @@ impl Target {
         let number = survey::version(&self.admin).await?.0;
         let roles = Roles::load(&self.admin, number, None, self.roles).await?;
         roles.refuse_missing(&definitions.rights)
+    }
+
+    /// Refuses to keep rows under a name that is a table on one side and something else on the other.
+    async fn refuse_other_kinds(&self, definitions: &Definitions) -> Result<()> {
+        let selection = &self.context.selection;
+        if selection.is_everything() && !selection.overlay
+            || !publish::exists(&self.admin, &self.names.live).await?
+            || self.live_is_shell().await?
+        {
+            return Ok(());
+        }
+        let live = self.live_session().await?;
+        let rows = live
+            .query(
+                &format!(
+                    "SELECT n.nspname::text, c.relname::text, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND {OURS}
+                       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+                     ORDER BY 1, 2"
+                ),
+                &[],
+            )
+            .await
+            .map_err(live.explain())?;
+        if selection.overlay {
+            let publications = live
+                .query("SELECT pubname::text FROM pg_publication ORDER BY 1", &[])
+                .await
+                .map_err(live.explain())?;
+            for row in publications {
+                tracing::warn!(
+                    publication = row.get::<_, &str>(0),
+                    "publications are not copied, and the target's own do not stay, either"
+                );
+            }
+        }
+        let source: HashMap<(String, String), &'static str> = {
+            let toc = definitions
+                .toc
+                .lock()
+                .expect("no one panics with this lock");
+            let made = toc
+                .entries
+                .iter()
+                .filter(|entry| !definitions.gone.contains(&entry.object));
+            made.filter_map(|entry| {
+                let name = (entry.schema.as_deref()?.to_owned(), entry.tag().to_owned());
+                Some((name, kind_of_entry(&entry.kind, entry.definition())?))
+            })
+            .collect()
+        };
+        for row in rows {
+            let (schema, name, kind): (String, String, String) =
+                (row.get(0), row.get(1), row.get(2));
+            let here = kind_of(&kind);
+            let is_table = matches!(kind.as_str(), "r" | "p");
+            let is_kept = selection.fate(Some(&schema), &name) == Fate::Keep;
+            let label = format!("{schema}.{name}");
+            let Some(there) = source.get(&(schema, name)) else {
+                if is_kept && !is_table && !selection.overlay {
+                    tracing::warn!(
+                        name = label,
+                        "{here} is no table: only tables are kept, and it goes, as the source has nothing of this name"
+                    );
+                }
+                continue;
+            };
+            let tables = ["a table", "a partitioned table"];
+            let replaced = selection.overlay && is_table && !tables.contains(there);
+            if here != *there && (is_kept || replaced) {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!("{label} is {here} on the target and {there} on the source: it cannot be kept"),
+                )
+                .hint("make it the same kind of thing on both sides, drop it on the target, or take it out of `keep`"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Kinds of relations that have rows or show some, in words.
+fn kind_of(letter: &str) -> &'static str {
+    match letter {
+        "p" => "a partitioned table",
+        "v" => "a view",
+        "m" => "a materialized view",
+        "f" => "a foreign table",
+        _ => "a table",
+    }
+}
+
+/// What kind of relation an entry makes.
+fn kind_of_entry(kind: &str, definition: &str) -> Option<&'static str> {
+    match kind {
+        "TABLE" if definition.contains("\nPARTITION BY ") => Some(kind_of("p")),
+        "TABLE" => Some(kind_of("r")),
+        "VIEW" => Some(kind_of("v")),
+        "MATERIALIZED VIEW" => Some(kind_of("m")),
+        "FOREIGN TABLE" => Some(kind_of("f")),
+        _ => None,
     }
 }

@@ -3,10 +3,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::OnceCell;
+
 use super::belongings::Places;
 use super::chain::{Chain, Link};
 use super::connection::{LOADING, READING, Session, quoted};
 use super::marks::{self, Standing};
+use super::picked::{self, Name};
 use super::restore::{self, Sorted};
 use super::roles::{Mapped, Roles};
 use super::target::Target;
@@ -15,6 +18,7 @@ use super::{
     Definitions, batch, carry, catalogue, constraints, means, publish, said, settled, survey,
 };
 use crate::error::{Error, Kind, Result};
+use crate::store::catalogue::first_of;
 use crate::store::{self, Catalogue, Digest, Part, Survey};
 
 /// What is known once incoming is made.
@@ -99,6 +103,7 @@ impl Target {
     pub(super) fn made(&self) -> &Incoming {
         self.incoming
             .get()
+            .or_else(|| self.tried.get())
             .or_else(|| self.adopted.get())
             .expect("prepare comes before anything that needs incoming")
     }
@@ -110,7 +115,8 @@ impl Target {
             .push(session);
     }
 
-    /// Makes incoming with everything that comes before rows.
+    /// Makes incoming with everything that comes before rows. Where it is not certain that kept tables hold live's rows as
+    /// the source defines them, that is tried, and those that do not are made as live has them.
     pub(super) async fn make_incoming(&self, survey: &Survey) -> Result<()> {
         let store::Definitions::Postgresql(definitions) = &survey.definitions else {
             return Err(Error::new(
@@ -118,6 +124,76 @@ impl Target {
                 "the source is no PostgreSQL database",
             ));
         };
+        let owner = self.create_incoming(definitions).await?;
+        // What is made need not be kept: it goes with the lists that it is sorted into.
+        let mut toc = std::mem::take(
+            &mut *definitions
+                .toc
+                .lock()
+                .expect("no one panics with this lock"),
+        );
+        let theirs = self.look_at_live(definitions, owner.is_some()).await?;
+        let kept: HashSet<Name> = definitions.kept.iter().cloned().collect();
+        let doubtful = match &theirs {
+            Some(theirs) => picked::unlike(&toc, theirs, &kept),
+            None => HashSet::new(),
+        };
+        let owner = owner.as_deref();
+        let live = theirs.as_ref();
+        if doubtful.is_empty() {
+            let (made, mapped) = self
+                .sort_out(survey, definitions, toc, live, owner, &[])
+                .await?;
+            return self.make_all(&self.incoming, made, mapped).await;
+        }
+        let again = toc.clone();
+        let (made, mapped) = self
+            .sort_out(survey, definitions, toc, live, owner, &[])
+            .await?;
+        self.make_all(&self.tried, made, mapped).await?;
+        let failing = self.try_rows(&doubtful).await?;
+        if failing.is_empty() {
+            return Ok(());
+        }
+        toc = again;
+        let mut own: HashSet<Name> = HashSet::new();
+        for table in &failing {
+            own.extend(picked::family(&toc, table));
+            own.extend(
+                live.map(|live| picked::family(live, table))
+                    .unwrap_or_default(),
+            );
+        }
+        let mut own: Vec<Name> = own.into_iter().collect();
+        own.sort();
+        for (schema, table) in &own {
+            tracing::warn!(
+                table = format!("{schema}.{table}"),
+                "the source's definition does not hold the rows that are kept; the table is made as it is on the target"
+            );
+        }
+        self.idle
+            .lock()
+            .expect("no one panics with this lock")
+            .clear();
+        self.drop_leftover(&self.names.incoming).await?;
+        self.create_incoming(definitions).await?;
+        let (made, mapped) = self
+            .sort_out(survey, definitions, toc, live, owner, &own)
+            .await?;
+        self.make_all(&self.incoming, made, mapped)
+            .await
+            .map_err(|error| {
+                let names: Vec<String> = own.iter().map(|(s, t)| format!("{s}.{t}")).collect();
+                error.within(format!(
+                    "the source's definition does not hold the rows of {}, and it cannot be as it is on the target, either",
+                    names.join(", ")
+                ))
+            })
+    }
+
+    /// Creates the database; returns live's owner, if there is a live.
+    async fn create_incoming(&self, definitions: &Definitions) -> Result<Option<String>> {
         let (mut tablespace, mut owner) = (String::new(), None);
         if let Some(live) = self.place_and_owner_of_live().await? {
             // The default needs no privilege unless it is named.
@@ -126,7 +202,6 @@ impl Target {
             }
             owner = Some(live.1);
         }
-        let live = owner.is_some();
         let incoming = quoted(&self.names.incoming);
         self.admin
             .run(&format!(
@@ -141,15 +216,12 @@ impl Target {
                     self.names.incoming
                 ))
             })?;
-        self.close_and_set(live).await?;
-        // What is made need not be kept: it goes with the lists that it is sorted into.
-        let toc = std::mem::take(
-            &mut *definitions
-                .toc
-                .lock()
-                .expect("no one panics with this lock"),
-        );
-        let mut carried = carry::Carried::default();
+        self.close_and_set(owner.is_some()).await?;
+        Ok(owner)
+    }
+
+    /// Live's definitions, where something of it stays.
+    async fn look_at_live(&self, definitions: &Definitions, live: bool) -> Result<Option<Toc>> {
         if !live && !definitions.kept.is_empty() {
             tracing::warn!("there is no live database yet: tables in `keep` start empty");
         }
@@ -159,27 +231,72 @@ impl Target {
                 "live was emptied by a run that did not load it: nothing of its own is kept"
             );
         }
-        if live
-            && !shell
-            && (self.context.selection.overlay || !self.context.selection.is_everything())
-        {
-            let session = self.live_session().await?;
-            let dump = definitions.dump().await?;
-            settled::refuse_other_words(&self.address, &session).await?;
-            let theirs = dump
-                .definitions(&self.address, None, &[], definitions.traits.spoken())
-                .await?;
+        let selection = &self.context.selection;
+        if !live || shell || (selection.is_everything() && !selection.overlay) {
+            return Ok(None);
+        }
+        let session = self.live_session().await?;
+        let dump = definitions.dump().await?;
+        settled::refuse_other_words(&self.address, &session).await?;
+        let theirs = dump
+            .definitions(&self.address, None, &[], definitions.traits.spoken())
+            .await?;
+        Ok(Some(theirs))
+    }
+
+    /// Makes what comes before rows.
+    async fn make_all(
+        &self,
+        cell: &OnceCell<Incoming>,
+        made: Incoming,
+        mut mapped: Mapped,
+    ) -> Result<()> {
+        if cell.set(made).is_err() {
+            return Err(Error::new(Kind::Internal, "incoming was prepared twice"));
+        }
+        self.own_public(&mut mapped).await?;
+        self.make_before(&mut mapped).await?;
+        self.keep_quiet().await?;
+        self.tell(mapped);
+        Ok(())
+    }
+
+    /// Sorts out what is made and what has to wait for what; `theirs` are live's definitions, `own` kept tables that are made
+    /// as live has them.
+    async fn sort_out(
+        &self,
+        survey: &Survey,
+        definitions: &Arc<Definitions>,
+        mut toc: Toc,
+        theirs: Option<&Toc>,
+        owner: Option<&str>,
+        own: &[Name],
+    ) -> Result<(Incoming, Mapped)> {
+        let own: HashSet<Name> = own.iter().cloned().collect();
+        let taken_out = picked::take_out(&mut toc, &own);
+        let mut carried = carry::Carried::default();
+        if let Some(theirs) = theirs {
+            let made = Toc {
+                entries: toc
+                    .entries
+                    .iter()
+                    .filter(|entry| !definitions.gone.contains(&entry.object))
+                    .cloned()
+                    .collect(),
+            };
             carried = carry::plan(
-                &session,
+                &self.live_session().await?,
                 &self.context.selection,
-                &toc,
+                &made,
                 &definitions.kept,
-                Some(&theirs),
+                theirs,
+                &own,
             )
             .await?;
         }
+        carried.taken_out = taken_out;
         let number = survey::version(&self.admin).await?.0;
-        let roles = Roles::load(&self.admin, number, owner.as_deref(), self.roles).await?;
+        let roles = Roles::load(&self.admin, number, owner, self.roles).await?;
         let mut sorted = restore::sort(&toc, &definitions.gone);
         let mut mapped = Mapped::default();
         for entries in [&mut sorted.before, &mut sorted.after] {
@@ -199,6 +316,9 @@ impl Target {
         sorted.foreign_keys.extend(renumbered(theirs.foreign_keys));
         sorted.after.extend(renumbered(theirs.after));
         sorted.grants.extend(renumbered(theirs.grants));
+        sorted
+            .event_triggers
+            .extend(renumbered(theirs.event_triggers));
         let tables: HashMap<(String, String), i64> = sorted
             .before
             .iter()
@@ -237,6 +357,9 @@ impl Target {
         }
         // A key names the table that it is on, and what makes the other one's rows unique.
         let mut tables_of: HashMap<i64, i64> = tables.values().map(|id| (*id, *id)).collect();
+        // What gave way to live's own is waited for in its place.
+        let gave_way = carried.taken_out.iter();
+        tables_of.extend(gave_way.filter_map(|out| Some((out.entry.id, *tables.get(&out.table)?))));
         for table in tables.values() {
             let places = indexes_of.get(table).into_iter().flatten();
             let indexes = places.map(|place| &sorted.indexes[*place as usize]);
@@ -261,6 +384,8 @@ impl Target {
             .collect();
         let chain = Chain::new(keys.collect(), open);
         let locks = batch::locks(&self.admin, self.context.workers).await?;
+        let gave_way = carried.taken_out.iter();
+        let gave_way = gave_way.map(|out| out.entry.object).collect();
         let made = Incoming {
             objects,
             definitions: definitions.clone(),
@@ -284,16 +409,9 @@ impl Target {
             locks,
             is_adopted: false,
             places,
-            excused: Mutex::default(),
+            excused: Mutex::new(gave_way),
         };
-        if self.incoming.set(made).is_err() {
-            return Err(Error::new(Kind::Internal, "incoming was prepared twice"));
-        }
-        self.own_public(&mut mapped).await?;
-        self.make_before(&mut mapped).await?;
-        self.keep_quiet().await?;
-        self.tell(mapped);
-        Ok(())
+        Ok((made, mapped))
     }
 
     /// The live database's tablespace and owner.
@@ -370,47 +488,34 @@ impl Target {
 
     async fn each_own(&self, mut show: impl FnMut((u32, u32), &str, &str)) -> Result<()> {
         let session = self.comparing_session().await?;
-        let carried = &self.made().carried;
-        // What came from live is not the source's to compare: the tables, and all that has their name in front.
-        let own: Vec<String> = carried
-            .toc
-            .entries
-            .iter()
-            .filter(|_| !carried.tables.is_empty())
-            .map(|entry| {
-                let table = entry.tag().split(' ').next().unwrap_or_default();
-                entry.schema.as_ref().map_or_else(
-                    || table.to_owned(),
-                    |schema| format!("{}.{table}", schema.as_str()),
-                )
-            })
-            .chain(
-                carried
-                    .tables
-                    .iter()
-                    .map(|(schema, table)| format!("{schema}.{table}")),
-            )
-            .collect();
-        let is_own = |object: &str| {
-            let Some((_, name)) = object.split_once(' ') else {
-                return false;
-            };
-            let name = name
-                .trim_start_matches("on column ")
-                .trim_start_matches("on table ")
-                .trim_start_matches("on index ");
-            own.iter().any(|own| {
-                name.strip_prefix(own.as_str()).is_some_and(|rest| {
-                    rest.is_empty() || rest.starts_with('.') || rest.starts_with('(')
-                })
-            })
-        };
+        let words = &self.made().carried.words;
+        let mut missing: HashSet<&str> = words.keys().map(String::as_str).collect();
+        let mut changed: Vec<String> = Vec::new();
         catalogue::each(&session, &HashSet::new(), |id, object, definition| {
-            if !is_own(object) {
-                show(id, object, definition);
+            // What came from live is not the source's to compare.
+            match words.get_key_value(object) {
+                None => show(id, object, definition),
+                Some((object, as_it_was)) => {
+                    missing.remove(object.as_str());
+                    if as_it_was != definition {
+                        changed.push(object.clone());
+                    }
+                }
             }
         })
         .await?;
+        changed.extend(missing.into_iter().map(str::to_owned));
+        changed.sort();
+        if !changed.is_empty() {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "what is the target's own is not as it is on the target: {}",
+                    first_of(&changed, 3)
+                ),
+            )
+            .hint("it needs something that the source has otherwise: drop or change it on the target, or take it out of `keep`"));
+        }
         self.rest(session);
         Ok(())
     }

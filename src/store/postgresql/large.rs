@@ -17,7 +17,7 @@ const SCHEMA: &str = "pg_catalog";
 const NAME: &str = "pg_largeobject";
 
 /// The oid of `pg_largeobject`, which is what their comments and owners are filed under.
-const CLASS: u32 = 2613;
+pub(super) const CLASS: u32 = 2613;
 
 /// What a piece has in front of its bytes.
 pub(super) const HEAD: usize = 16;
@@ -46,6 +46,13 @@ struct Grant {
     grantable: bool,
     /// `None`: the owner.
     by: Option<String>,
+}
+
+impl Described {
+    /// As it is filed in the catalogues.
+    pub(super) fn filed(&self) -> (u32, u32) {
+        (CLASS, self.oid)
+    }
 }
 
 /// Whether a part is the large objects.
@@ -284,13 +291,30 @@ pub(super) fn statements_for(
     all
 }
 
-/// Count and sum of hashes over all of them, page by page.
-pub(super) async fn checksum(session: &Session) -> Result<(u64, String)> {
+/// Their oids, in order.
+pub(super) fn oids(objects: &[Described]) -> Vec<u32> {
+    objects.iter().map(|one| one.oid).collect()
+}
+
+/// How many of these there are.
+pub(super) async fn count(session: &Session, oids: &[u32]) -> Result<u64> {
+    let row = session
+        .query_one(
+            "SELECT count(*) FROM pg_largeobject_metadata WHERE oid = ANY($1)",
+            &[&oids],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok(row.get::<_, i64>(0) as u64)
+}
+
+/// Count and sum of hashes over these, page by page.
+pub(super) async fn checksum(session: &Session, oids: &[u32]) -> Result<(u64, String)> {
     let row = session
         .query_one(
             "SELECT count(*), coalesce(sum(hashtextextended(m.oid || ' ' || md5(lo_get(m.oid)), 0) & 4294967295), 0)::text \
-             FROM pg_largeobject_metadata m",
-            &[],
+             FROM pg_largeobject_metadata m WHERE m.oid = ANY($1)",
+            &[&oids],
         )
         .await
         .map_err(session.explain())?;

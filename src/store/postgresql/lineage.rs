@@ -5,14 +5,14 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue;
 use super::connection::Session;
+use super::left_out::{self, Restriction};
 use super::survey::{self, CLASS, Table};
+use super::{catalogue, objects};
 use crate::error::Result;
 use crate::store::{Fate, Selection};
 
-/// An object: the catalogue it is in, and its oid there.
-pub(super) type Object = (u32, u32);
+pub(super) use super::survey::Object;
 
 /// What is known of the source for who leaves something out later.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +24,12 @@ pub(super) struct Lineage {
     needed: Vec<(u32, u32, u32, u32)>,
     /// Objects with the oids of the server's own collations that they use.
     collations: Vec<(u32, u32, u32)>,
+    /// What restricts something.
+    #[serde(default)]
+    restrictions: Vec<Restriction>,
+    /// Large objects, and tables whose rows refer to them, by their oids.
+    #[serde(default)]
+    objects: Vec<(u32, u32)>,
     /// Objects in the words of the catalogue; columns are not among them, as they go with their tables.
     names: Vec<(u32, u32, String)>,
 }
@@ -40,6 +46,10 @@ pub(super) struct Selected {
     pub(super) collations: HashSet<u32>,
     /// What is gone, in the words of the catalogue.
     pub(super) names: HashSet<String>,
+    /// Restrictions that are gone from what stays.
+    pub(super) restrictions: Vec<Restriction>,
+    /// How many large objects only rows refer to that are not copied.
+    pub(super) objects: usize,
 }
 
 /// As `survey::gone` follows dependencies. Nothing goes with a schema or an extension: both stay.
@@ -85,7 +95,14 @@ impl Lineage {
         })
         .await?;
         names.sort_unstable();
+        let copied: Vec<u32> = tables
+            .iter()
+            .filter(|table| table.fate == Fate::Copy)
+            .map(|table| table.oid)
+            .collect();
         Ok(Self {
+            restrictions: left_out::restrictions(session).await?,
+            objects: objects::references(session, &copied).await?,
             tables: tables
                 .iter()
                 .filter(|table| table.fate != Fate::Exclude)
@@ -125,7 +142,25 @@ impl Lineage {
                 table.fate = Fate::SchemaOnly;
             }
         }
+        let copied: HashSet<u32> = tables
+            .iter()
+            .filter(|table| table.fate == Fate::Copy)
+            .map(|table| table.oid)
+            .collect();
+        let referred = |is_copied: bool| -> HashSet<u32> {
+            let all = self.objects.iter();
+            all.filter(|(_, table)| copied.contains(table) == is_copied)
+                .map(|(object, _)| *object)
+                .collect()
+        };
         Selected {
+            objects: referred(false).difference(&referred(true)).count(),
+            restrictions: self
+                .restrictions
+                .iter()
+                .filter(|one| gone.contains(&one.object) && !gone.contains(&one.on))
+                .cloned()
+                .collect(),
             tables,
             collations: self
                 .collations

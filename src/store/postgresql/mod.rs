@@ -4,6 +4,7 @@ mod adopt;
 mod advice;
 mod batch;
 mod belongings;
+mod beyond;
 mod carry;
 mod catalogue;
 mod chain;
@@ -23,16 +24,21 @@ mod framing;
 mod harmless;
 mod in_place;
 mod incoming;
+mod kept;
 mod lag;
 mod large;
 mod large_as_sql;
+mod left_out;
 mod lineage;
 mod load;
 mod lot;
 mod marks;
 mod means;
 mod needs;
+mod numbering;
+mod objects;
 mod ownership;
+mod picked;
 mod planning;
 pub(super) mod portable;
 mod programs;
@@ -197,14 +203,20 @@ fn column_list(columns: &[String]) -> String {
         .join(", ")
 }
 
-/// Rows of a part.
-async fn count(session: &Session, part: &Part, condition: &str) -> Result<u64> {
-    let from = if large::is(part) {
-        "pg_largeobject_metadata".to_owned()
-    } else {
-        format!("ONLY {} {condition}", table_name(part))
-    };
-    let query = format!("SELECT pg_catalog.count(*) FROM {from}");
+/// Rows of a part; `objects` are the large objects that are one.
+async fn count(
+    session: &Session,
+    part: &Part,
+    condition: &str,
+    objects: &[large::Described],
+) -> Result<u64> {
+    if large::is(part) {
+        return large::count(session, &large::oids(objects)).await;
+    }
+    let query = format!(
+        "SELECT pg_catalog.count(*) FROM ONLY {} {condition}",
+        table_name(part)
+    );
     let row = planning::query_one(session, &query)
         .await
         .map_err(|error| error.within(format!("counting the rows of {}", part.label())))?;
@@ -217,9 +229,10 @@ async fn checksum(
     part: &Part,
     condition: &str,
     root: Option<&(String, String)>,
+    objects: &[large::Described],
 ) -> Result<Checksum> {
     if large::is(part) {
-        let (rows, sum) = large::checksum(session).await?;
+        let (rows, sum) = large::checksum(session, &large::oids(objects)).await?;
         return Ok(Checksum { rows, sum });
     }
     let from = rows_of(part, condition, root);

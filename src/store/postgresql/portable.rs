@@ -9,7 +9,7 @@ use super::large_as_sql::{ToPieces, ToSql};
 use super::lineage::{self, Object, Selected};
 use super::survey::{self, CLASS, Table};
 use super::toc::{Entry, Toc};
-use super::{Definitions, large};
+use super::{Definitions, large, left_out, picked};
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, TakenOut, Unframe, envelope};
@@ -83,6 +83,17 @@ pub(in crate::store) async fn take_out(
         .take()
         .ok_or_else(|| Error::new(Kind::Verify, "the stored definitions say nothing of tables"))?;
     let selected = lineage.select(selection);
+    left_out::refuse(&selected.restrictions, selection)?;
+    if selected.objects > 0 {
+        return Err(Error::new(
+            Kind::Verify,
+            format!(
+                "{} large objects in the snapshot belong to rows that are not copied, and would arrive all the same",
+                selected.objects
+            ),
+        )
+        .hint("exclude their tables in the job that pushes"));
+    }
     if selection.overlay || !selection.is_everything() {
         // What live has is read with it; better missed now than when everything is under way.
         definitions.dump = Some(PgDump::find(definitions.major).await?);
@@ -138,6 +149,8 @@ fn tell(removed: &[Arc<Entry>], selected: &Selected) {
         .filter(|table| selected.excluded.contains(&table.oid))
         .map(|table| (table.schema.as_str(), table.name.as_str()))
         .collect();
+    let numbers: HashMap<i64, &Entry> = removed.iter().map(|one| (one.id, &**one)).collect();
+    let ids: HashSet<i64> = numbers.keys().copied().collect();
     for entry in removed {
         let is_excluded = |table: &str| {
             let schema = entry.schema.as_deref().unwrap_or_default();
@@ -145,13 +158,10 @@ fn tell(removed: &[Arc<Entry>], selected: &Selected) {
         };
         let aloud = match entry.kind.as_str() {
             "TABLE" => !is_excluded(entry.tag()),
-            // Its tag has the table in front.
-            "FK CONSTRAINT" => !entry
-                .tag()
-                .match_indices(' ')
-                .any(|(end, _)| is_excluded(&entry.tag()[..end])),
-            "VIEW" | "MATERIALIZED VIEW" | "FUNCTION" | "PROCEDURE" | "AGGREGATE" => true,
-            _ => false,
+            // They are said of something, or a part of it.
+            "ACL" | "COMMENT" | "SECURITY LABEL" | "ROW SECURITY" | "TABLE ATTACH"
+            | "INDEX ATTACH" | "SEQUENCE" | "SEQUENCE OWNED BY" => false,
+            _ => !picked::hangs(entry, &ids, &numbers),
         };
         if aloud {
             let object = entry.label();

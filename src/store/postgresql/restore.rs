@@ -11,7 +11,7 @@ use super::toc::{Entry, Section, Toc};
 use crate::error::{Error, Result};
 
 /// What of a dump is never made here: settings of the session that a restore would have, and what leads elsewhere.
-const NEVER: [&str; 12] = [
+pub(super) const NEVER: [&str; 12] = [
     "ENCODING",
     "STDSTRINGS",
     "SEARCHPATH",
@@ -129,5 +129,13 @@ pub(super) async fn make(session: &Session, entry: &Entry) -> Result<bool> {
 fn failed(session: &Session, entry: &Entry, error: tokio_postgres::Error) -> Error {
     let statement = entry.definition();
     let made = session.explain_of(statement)(error);
-    said::about(made, statement).within(format!("{} cannot be made", entry.label()))
+    let said = said::about(made, statement);
+    if entry.id > 0 {
+        return said.within(format!("{} cannot be made", entry.label()));
+    }
+    said.within(format!(
+        "{} is the target's own, and cannot stay as it is beside what comes from the source",
+        entry.label()
+    ))
+    .hint("drop or change it on the target; or take what it hangs on out of `keep`, or the task out of overlay")
 }

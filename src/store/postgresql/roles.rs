@@ -384,6 +384,15 @@ pub(super) fn names_roles(entry: &Entry) -> bool {
         || (entry.kind == "POLICY" && policy_roles(entry.definition()).is_some())
 }
 
+/// Who shall own an entry's object. What comes from live keeps its owner.
+fn heir_of<'a>(entry: &'a Entry, roles: &'a Roles) -> &'a str {
+    if entry.id < 0 && roles.usable.contains(entry.owner.as_str()) {
+        &entry.owner
+    } else {
+        roles.heir(&entry.owner)
+    }
+}
+
 /// Finds out who gets an entry's object.
 pub(super) fn inheritance(entry: &Entry, roles: &Roles) -> Inheritance {
     let mut found = Inheritance::default();
@@ -394,12 +403,7 @@ pub(super) fn inheritance(entry: &Entry, roles: &Roles) -> Inheritance {
     if entry.kind == "SCHEMA" && entry.tag() == "public" {
         return found;
     }
-    // What comes from live keeps its owner.
-    let heir = if entry.id < 0 && roles.usable.contains(entry.owner.as_str()) {
-        &*entry.owner
-    } else {
-        roles.heir(&entry.owner)
-    };
+    let heir = heir_of(entry, roles);
     found.mapped = heir != &*entry.owner && roles.are_copied();
     heir.clone_into(&mut found.heir);
     if heir == roles.me {
@@ -492,7 +496,7 @@ pub(super) async fn grant(
 
 /// An entry's grants, statement by statement. What is said of the owner holds for who stands in.
 pub(super) fn grants(entry: &Entry, roles: &Roles) -> Vec<String> {
-    let heir = quoted(roles.heir(&entry.owner));
+    let heir = quoted(heir_of(entry, roles));
     let owners = [quoted(&entry.owner), entry.owner.to_string()];
     let translated = |statement: &str| {
         let said = owners.iter().find_map(|owner| {

@@ -11,13 +11,14 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, literal, quoted};
+use super::left_out::LeftOut;
 use super::lineage::Lineage;
 use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
 use super::{
-    Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, planning, relay,
-    sequences, settings, settled, spoken, waited,
+    Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, objects, planning,
+    relay, sequences, settings, settled, spoken, waited,
 };
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -231,7 +232,8 @@ impl Source {
             };
             parts.push((oid, part));
         }
-        let large = large::describe(keeper).await?;
+        let mut large = large::describe(keeper).await?;
+        large.retain(|one| !gone.contains(&one.filed()));
         if !large.is_empty() {
             let id = parts.len();
             parts.push((0, large::part(id, large.len())));
@@ -369,10 +371,10 @@ impl store::Source for Source {
             .filter(|t| t.fate == Fate::Exclude)
             .map(|t| t.oid)
             .collect();
-        let (gone, aloud) = survey::gone(keeper, &excluded).await?;
-        for object in aloud {
-            tracing::warn!(object, "left out, because it needs an excluded table");
-        }
+        let with_excluded = LeftOut::read(keeper, &excluded).await?;
+        with_excluded.tell(&self.context.selection)?;
+        with_excluded.warn_of_rest(keeper, &excluded).await?;
+        let mut gone = with_excluded.gone.clone();
         for (schema, name) in survey::invalid_indexes(keeper).await? {
             tracing::warn!(
                 index = format!("{schema}.{name}"),
@@ -385,6 +387,8 @@ impl store::Source for Source {
                 table.fate = Fate::Exclude;
             }
         }
+        let objects = objects::left_out(keeper, &tables).await?;
+        gone.extend(objects::filed(&objects));
         let without: Vec<(String, String)> = tables
             .iter()
             .filter(|table| table.fate == Fate::Exclude)
@@ -398,10 +402,11 @@ impl store::Source for Source {
         };
         settled::refuse_other_words(&self.address, keeper).await?;
         // pg_dump takes its time, and not all of the server.
-        let (toc, asked) = tokio::try_join!(
+        let (mut toc, asked) = tokio::try_join!(
             dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
             self.ask(number, binary, taker, &tables, &gone)
         )?;
+        with_excluded.cut(&mut toc);
         let mut left_out: Vec<(String, Fate)> = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
@@ -553,7 +558,7 @@ impl store::Source for Source {
 
     async fn count(&self, part: &Part) -> Result<u64> {
         let session = self.session().await?;
-        let rows = super::count(&session, part, self.condition(part)).await?;
+        let rows = super::count(&session, part, self.condition(part), &self.fixed().large).await?;
         self.rest(session);
         Ok(rows)
     }
@@ -566,6 +571,7 @@ impl store::Source for Source {
             part,
             condition,
             self.fixed().by_root.get(&part.id),
+            &self.fixed().large,
         )
         .await?;
         self.rest(session);

@@ -23,8 +23,14 @@ pub(super) struct Table {
     pub(super) fate: Fate,
 }
 
+/// An object: the catalogue it is in, and its oid there.
+pub(super) type Object = (u32, u32);
+
 /// The oid of `pg_class`, in every database (`pg_class.h`).
 pub(super) const CLASS: u32 = 1259;
+
+/// That of `pg_attrdef` (`pg_attrdef.h`).
+pub(super) const DEFAULT: u32 = 2604;
 
 /// Schemas of applications.
 pub(super) const OURS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
@@ -123,52 +129,6 @@ pub(super) fn inherit(tables: &mut [Table]) {
             above = *parent;
         }
     }
-}
-
-/// Whatever cannot exist without these tables, as (catalogue, oid); and in words, what of it is not a part of them.
-pub(super) async fn gone(
-    session: &Session,
-    excluded: &[u32],
-) -> Result<(HashSet<(u32, u32)>, Vec<String>)> {
-    if excluded.is_empty() {
-        return Ok((HashSet::new(), Vec::new()));
-    }
-    let rows = session
-        .query(
-            "WITH RECURSIVE gone(classid, objid) AS (
-                 SELECT 'pg_class'::regclass::oid, oid FROM pg_class WHERE oid = ANY($1)
-                 UNION
-                 SELECT next.classid, next.objid FROM gone g, LATERAL (
-                     SELECT d.classid, d.objid FROM pg_depend d
-                     WHERE d.refclassid = g.classid AND d.refobjid = g.objid AND d.deptype IN ('n', 'a', 'i', 'P', 'S')
-                     UNION ALL
-                     SELECT 'pg_class'::regclass, r.ev_class FROM pg_rewrite r
-                     WHERE g.classid = 'pg_rewrite'::regclass AND r.oid = g.objid AND r.rulename = '_RETURN'
-                 ) next
-             )
-             SELECT classid, objid,
-                    CASE WHEN classid = 'pg_class'::regclass
-                              THEN (SELECT relkind IN ('v', 'm', 'r', 'p') AND oid <> ALL($1) FROM pg_class WHERE oid = objid)
-                         WHEN classid = 'pg_constraint'::regclass
-                              THEN (SELECT conrelid <> ALL($1) AND contype = 'f' FROM pg_constraint WHERE oid = objid)
-                         WHEN classid = 'pg_proc'::regclass THEN true
-                    END,
-                    pg_describe_object(classid, objid, 0)
-             FROM gone",
-            &[&excluded],
-        )
-        .await
-        .map_err(session.explain())?;
-    let mut aloud: Vec<String> = rows
-        .iter()
-        .filter(|row| row.get::<_, Option<bool>>(2) == Some(true))
-        .map(|row| row.get(3))
-        .collect();
-    aloud.sort();
-    Ok((
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        aloud,
-    ))
 }
 
 /// Indexes that were never finished, or are still being built, by `CREATE INDEX` or `REINDEX` `CONCURRENTLY`: schema and name.

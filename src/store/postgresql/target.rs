@@ -1,7 +1,7 @@
 //! The target: incoming is a database of its own, beside the live one, until they change names.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,17 +12,16 @@ use super::connection::{ADMIN, Address, Session, quoted};
 use super::incoming::Incoming;
 use super::marks::{self, Standing};
 use super::publish::{self, Names};
-use super::settings::{Own, Writing};
+use super::settings::Own;
 use super::source::Source;
 use super::transactions::Transaction;
-use super::{carry, checksum, said, survey, swap};
+use super::{checksum, said, survey, swap};
 use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::room::Room;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Digest, Encoding, Lot, Part, Server, Step, Survey,
-    statements,
+    self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Server, Step, Survey, statements,
 };
 
 /// A PostgreSQL database that is replaced.
@@ -36,6 +35,8 @@ pub struct Target {
     /// In a database that is never renamed; it has the lock.
     pub(super) admin: Session,
     pub(super) incoming: OnceCell<Incoming>,
+    /// The same, made to try whether kept tables hold live's rows; `incoming` comes before it, once some did not.
+    pub(super) tried: OnceCell<Incoming>,
     /// The same, when the server copied the source's files; `incoming` comes before it, once it was discarded.
     pub(super) adopted: OnceCell<Incoming>,
     /// Incoming is a copy of the source's files.
@@ -49,6 +50,8 @@ pub struct Target {
     pub(super) own: OnceCell<Own>,
     /// Whether scripts of the job will change incoming.
     pub(super) has_scripts: bool,
+    /// Their files.
+    pub(super) scripts: Vec<PathBuf>,
 }
 
 /// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
@@ -88,6 +91,7 @@ impl Target {
             in_place: task.publish == Publish::InPlace,
             admin,
             incoming: OnceCell::new(),
+            tried: OnceCell::new(),
             adopted: OnceCell::new(),
             is_adopted: AtomicBool::new(false),
             idle: Arc::default(),
@@ -96,6 +100,7 @@ impl Target {
             named: Mutex::default(),
             own: OnceCell::new(),
             has_scripts: !task.scripts.is_empty(),
+            scripts: task.scripts.clone(),
         })
     }
 }
@@ -257,13 +262,23 @@ impl store::Target for Target {
         self.own_catalogue().await
     }
 
+    fn has_its_own(&self, object: &str) -> bool {
+        self.made().carried.gave_way(object)
+    }
+
     async fn digest(&self) -> Result<Digest> {
         self.own_digest().await
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
         let session = self.comparing_session().await?;
-        let rows = super::count(&session, part, self.condition(part)).await?;
+        let rows = super::count(
+            &session,
+            part,
+            self.condition(part),
+            &self.made().definitions.large,
+        )
+        .await?;
         self.rest(session);
         Ok(rows)
     }
@@ -275,6 +290,7 @@ impl store::Target for Target {
             part,
             self.condition(part),
             self.made().definitions.by_root.get(&part.id),
+            &self.made().definitions.large,
         )
         .await?;
         self.rest(session);
@@ -303,6 +319,7 @@ impl store::Target for Target {
                 format!("{}: {}", place(error.line), error.what),
             )
         })?;
+        let before = self.look_outside().await?;
         let session = self.script_session(text).await?;
         let mut transaction = Transaction::default();
         for statement in cut {
@@ -313,6 +330,7 @@ impl store::Target for Target {
             })?;
         }
         self.refuse_open(&session, file).await?;
+        self.refuse_reached(&before, file).await?;
         self.mark_again().await
     }
 
@@ -322,14 +340,8 @@ impl store::Target for Target {
     }
 
     async fn publish(&self) -> Result<()> {
-        let made = self.made();
-        if !made.carried.parts.is_empty() {
-            let live = self.live_session().await?;
-            let comparing = self.comparing_session().await?;
-            let incoming = self.fresh_session().await?;
-            self.compute(&incoming, &Writing::Rows(Encoding::CopyText))
-                .await?;
-            carry::refresh(&live, &comparing, &incoming, &made.carried.parts).await?;
+        if self.made().carried.is_of_live {
+            self.take_again().await?;
         }
         self.remember_named().await?;
         self.idle

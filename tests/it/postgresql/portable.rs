@@ -264,6 +264,7 @@ fn paragraphs(scripts: &[portable::Script]) -> BTreeSet<String> {
 fn leaves_out_what_a_sync_would(scene: &Scene<'_>, resting: &Resting, globs: &[&str]) {
     let mut task = task_of(scene);
     task.exclude = globs.iter().map(|glob| (*glob).to_owned()).collect();
+    task.leave_out = vec!["*".to_owned()];
     let (scripts, mut left_out, mut parts, catalogue) = run(async {
         let (source, survey) = survey(&task).await?;
         let scripts = portable::scripts(&survey.definitions)?;

@@ -158,3 +158,58 @@ fn a_materialized_view_that_asks_for_its_database_has_live_s_name() {
         format!("{}|200", scene.to)
     );
 }
+
+#[test]
+fn a_statement_that_reaches_beyond_the_copy_is_refused_by_plan_before_anything_is_made() {
+    let scene = Scene::new();
+    let role = crate::support::postgres::unique("made_by_script");
+    for statement in [
+        format!("DROP DATABASE {}", scene.to),
+        format!("ALTER DATABASE {} SET work_mem = '1MB'", scene.to),
+        "ALTER SYSTEM SET log_statement = 'all'".to_owned(),
+        format!("CREATE ROLE {role}"),
+        "ALTER USER postgres PASSWORD 'x'".to_owned(),
+        "GRANT pg_monitor TO postgres".to_owned(),
+        "COPY users TO PROGRAM 'cat > /tmp/never'".to_owned(),
+        "COPY users TO '/tmp/never'".to_owned(),
+    ] {
+        scene
+            .bed
+            .file("reach.sql", &format!("SELECT 1;\n{statement};\n"));
+        let file = scene.write(&scene.job().task("scripts = [\"reach.sql\"]"));
+        for outcome in [scene.bed.with_file("plan", &file), scene.bed.once(&file)] {
+            outcome.expect(1).says(&["reach.sql:2", "its copy alone"]);
+        }
+        scene.live_is_old();
+        scene.nothing_is_left();
+    }
+    assert_eq!(
+        scene.target.psql(
+            "postgres",
+            &format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}'")
+        ),
+        "0"
+    );
+}
+
+#[test]
+fn a_script_that_touches_live_by_another_way_fails_the_run_which_says_what_it_found() {
+    let scene = Scene::new();
+    let set = format!(
+        "DO $do$ BEGIN EXECUTE 'ALTER DATABASE {} SET work_mem = ''1MB'''; END $do$",
+        scene.to
+    );
+    with(&scene, &[&set])
+        .expect(1)
+        .says(&["0.sql", "is not as it was", "its settings"]);
+    scene.live_is_old();
+    scene.nothing_is_left();
+    let socket = scene.target.url("postgres", "postgres");
+    let drop = format!(
+        "CREATE EXTENSION dblink; SELECT dblink_connect('d', '{socket}'); SELECT dblink_exec('d', 'DROP DATABASE {}');",
+        scene.to
+    );
+    with(&scene, &[&drop]).expect(1).says(&["0.sql", "is gone"]);
+    scene.target.create_db(&scene.to);
+    scene.nothing_is_left();
+}
