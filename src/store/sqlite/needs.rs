@@ -70,8 +70,12 @@ impl Gone {
 }
 
 /// Takes out of the definitions what cannot work without what the selection leaves out, and says what that was. A trigger
-/// that refuses rows is an error, unless the task says that it may go.
-pub(super) fn settle(definitions: &mut Definitions, selection: &Selection) -> Result<Vec<Gone>> {
+/// that refuses rows is an error, unless the task says that it may go, or it goes to an archive: who pulls from there is asked.
+pub(super) fn settle(
+    definitions: &mut Definitions,
+    selection: &Selection,
+    is_archive: bool,
+) -> Result<Vec<Gone>> {
     let is_excluded =
         |view: &Object| view.kind == "view" && selection.fate(None, &view.name) == Fate::Exclude;
     let is_whole = definitions
@@ -103,7 +107,7 @@ pub(super) fn settle(definitions: &mut Definitions, selection: &Selection) -> Re
     );
     let reduced = Scratch::of(arriving(definitions), definitions.others.iter())?;
     settling.readable(definitions, &reduced);
-    settling.triggers(definitions, &reduced, selection)?;
+    settling.triggers(definitions, &reduced, selection, is_archive)?;
     settling.keys(definitions)?;
     Ok(settling.gone)
 }
@@ -274,7 +278,14 @@ impl Settling {
                     .or_else(|| said(reduced))
                     .unwrap_or_else(|| "what is left out".to_owned()),
             ),
-            None if tried.iter().all(|(full, _)| full.is_err()) => self.needed(sql),
+            // That a view cannot be written is the answer to two of a trigger's three statements.
+            None if tried.iter().any(|(full, _)| {
+                full.as_ref()
+                    .is_err_and(|said| !said.starts_with("cannot modify"))
+            }) =>
+            {
+                self.needed(sql)
+            }
             None => None,
         }
     }
@@ -284,6 +295,7 @@ impl Settling {
         definitions: &mut Definitions,
         reduced: &Scratch,
         selection: &Selection,
+        is_archive: bool,
     ) -> Result<()> {
         let mut refused = Vec::new();
         let mut gone = Vec::new();
@@ -312,7 +324,9 @@ impl Settling {
             if refuses(&trigger.sql)
                 && !selection.may_be_left_out(None, &trigger.table, &trigger.name)
             {
-                refused.push((format!("{}.{}", trigger.table, trigger.name), needs));
+                if !is_archive {
+                    refused.push((format!("{}.{}", trigger.table, trigger.name), needs));
+                }
             } else {
                 gone.push(Gone::needing("trigger", &trigger.name, needs));
             }

@@ -58,7 +58,7 @@ pub(in crate::store) fn take_out(
     for (name, fate) in virtuals {
         definitions.decide(&name, fate);
     }
-    needs::settle(&mut definitions, selection)?
+    needs::settle(&mut definitions, selection, false)?
         .iter()
         .for_each(Gone::tell);
     let fates: BTreeMap<String, Fate> = definitions

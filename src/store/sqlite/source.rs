@@ -122,6 +122,7 @@ fn survey(
     connection: &Connection,
     selection: &Selection,
     row_by_row: bool,
+    is_archive: bool,
     file: &Path,
 ) -> Result<(Definitions, Vec<Part>, DateTime<Utc>)> {
     let begin = || {
@@ -134,7 +135,7 @@ fn survey(
     begin().map_err(on(file))?;
     let taken_at = Utc::now();
     let mut definitions = Definitions::read(connection, selection).map_err(on(file))?;
-    needs::settle(&mut definitions, selection)?
+    needs::settle(&mut definitions, selection, is_archive)?
         .iter()
         .for_each(Gone::tell);
     if row_by_row {
@@ -245,7 +246,7 @@ impl Source for SqliteSource {
             .session()?
             .run(move |connection, _| {
                 let (mut definitions, parts, taken_at) =
-                    survey(connection, &selection, row_by_row, &file)?;
+                    survey(connection, &selection, row_by_row, is_archive, &file)?;
                 if row_by_row && !definitions.not_utf8.is_empty() {
                     return Err(not_utf8(&file, &definitions.not_utf8));
                 }

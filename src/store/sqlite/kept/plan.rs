@@ -72,7 +72,7 @@ impl Planning<'_> {
             Some(other) => Err(Error::new(
                 Kind::Verify,
                 format!(
-                    "{kind} `{name}` of the target cannot be kept: the source has a {other} of that name"
+                    "{kind} `{name}` of the target cannot be kept: the name is that of the source's {other}"
                 ),
             )
             .hint("rename or drop one of them")),

@@ -249,6 +249,9 @@ impl Rows {
     /// Returns whether anything did, and whether a row that others may refer to is gone.
     pub(super) fn follow(&self, incoming: &Connection, now: &Definitions) -> Result<Followed> {
         let failed = |error| self.failed(error);
+        if !self.counts_on(incoming, now).map_err(failed)? {
+            return Err(self.changed_too_much());
+        }
         if !self.has_keys() || self.ours.shadow_of.is_some() {
             let sum = |schema| self.sum(incoming, schema, "");
             if sum("before").map_err(failed)? == sum("live").map_err(failed)? {
@@ -283,9 +286,6 @@ impl Rows {
                 self.insert(&new(&self.ours))
             ))
             .map_err(failed)?;
-        if !self.counts_on(incoming, now).map_err(failed)? {
-            return Err(self.changed_too_much());
-        }
         self.is_same(incoming, &new(&self.ours), &new(&self.theirs))?;
         Ok(found)
     }
