@@ -5,7 +5,7 @@ use rusqlite::config::DbConfig;
 
 use super::connection::{explain, quoted};
 use super::schema::{Object, Table};
-use super::tokens::tokens;
+use super::tokens::placed;
 use crate::error::Result;
 
 /// What SQLite says of one attempt; not for people, since it may quote a definition.
@@ -150,11 +150,12 @@ pub(super) fn breaks(before: &Attempt, after: &Attempt) -> bool {
     after.is_err() && before != after
 }
 
-/// A name that a definition has of those that `is_gone` knows.
+/// A name that a definition has of those that `is_gone` knows; texts are none.
 pub(super) fn named(sql: &str, is_gone: impl Fn(&str) -> bool) -> Option<String> {
-    tokens(sql)
+    placed(sql)
         .iter()
-        .filter_map(|token| token.name())
+        .filter(|(_, place)| !sql[place.clone()].starts_with('\''))
+        .filter_map(|(token, _)| token.name())
         .find(|name| is_gone(name))
         .map(str::to_owned)
 }

@@ -154,17 +154,16 @@ impl SqliteTarget {
         let kept = self
             .session()?
             .run(move |connection, _| {
-                let kept = if has_live {
-                    let live = kept::read(&snapshot, &selection)?;
-                    let mut kept = Kept::plan(&definitions, &live, &selection)?;
-                    kept.can_stay(&definitions, &live)?;
-                    kept.fill(connection, &snapshot, &definitions, &live)?;
-                    kept
-                } else {
-                    Kept::none()
-                };
+                if !has_live {
+                    finish::complete(connection, &definitions, &Kept::none())?;
+                    return Ok(Kept::none());
+                }
+                let live = kept::read(&snapshot, &selection)?;
+                let mut kept = Kept::plan(&definitions, &live, &selection)?;
+                kept.can_stay(&definitions, &live)?;
+                kept.fill(connection, &snapshot, &definitions, &live)?;
                 finish::complete(connection, &definitions, &kept)?;
-                kept.serves(&definitions, connection, &selection)?;
+                kept.serves(&definitions, &live, connection, &selection)?;
                 Ok(kept)
             })
             .await?;

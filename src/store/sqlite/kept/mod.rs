@@ -214,10 +214,7 @@ impl Kept {
 
     /// Refuses what only live has and could not stay, because it needs something that is gone or has changed.
     pub(super) fn can_stay(&self, source: &Definitions, live: &Definitions) -> Result<()> {
-        if self.others.is_empty()
-            && self.renewed.is_empty()
-            && self.virtual_tables().next().is_none()
-        {
+        if self.others.is_empty() && self.renewed.is_empty() && self.tables.is_empty() {
             return Ok(());
         }
         let before = Scratch::of(live.tables.iter(), live.others.iter())?;
@@ -236,6 +233,16 @@ impl Kept {
             .map(|table| format!("virtual table `{}`", table.name))
             .collect();
         lost.extend(broken(self.others.iter(), &before, &after));
+        let is_there = |name: &str| {
+            let own = self.tables.iter();
+            source
+                .any_case(name)
+                .is_some_and(|table| table.fate != Fate::Exclude)
+                || own
+                    .map(|table| &table.name)
+                    .any(|own| own.eq_ignore_ascii_case(name))
+        };
+        lost.extend(orphaned(self.tables.iter(), live, is_there)?);
         if lost.is_empty() {
             return Ok(());
         }
@@ -253,6 +260,7 @@ impl Kept {
     pub(super) fn serves(
         &self,
         source: &Definitions,
+        live: &Definitions,
         incoming: &Connection,
         selection: &Selection,
     ) -> Result<()> {
@@ -269,7 +277,10 @@ impl Kept {
                 .others
                 .iter()
                 .filter(|object| object.kind != "index" && source.comes_along(object));
-            let lost = broken(objects, &before, &after);
+            let mut lost = broken(objects, &before, &after);
+            let own = self.rows.iter().filter(|rows| rows.is_own);
+            let is_there = |name: &str| now.any_case(name).is_some();
+            lost.extend(orphaned(own.map(|rows| &rows.ours), live, is_there)?);
             if !lost.is_empty() {
                 return Err(Error::new(
                     Kind::Verify,
@@ -283,6 +294,28 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+/// Foreign keys of live's tables to tables that live has, and that are not there any more: nothing could be written to theirs.
+fn orphaned<'a>(
+    tables: impl Iterator<Item = &'a Table>,
+    live: &Definitions,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
+    let tables: Vec<&Table> = tables.filter(|table| !table.is_virtual).collect();
+    let scratch = Scratch::of(tables.iter().copied(), std::iter::empty())?;
+    let mut lost = BTreeSet::new();
+    for table in tables {
+        let (_, keys) = scratch
+            .shape(&table.name)
+            .map_err(|error| explain(error, "a schema in memory"))?;
+        lost.extend(
+            keys.iter()
+                .filter(|(parent, _)| live.any_case(parent).is_some() && !is_there(parent))
+                .map(|(parent, _)| format!("foreign key of `{}` to `{parent}`", table.name)),
+        );
+    }
+    Ok(lost.into_iter().collect())
 }
 
 /// Fills search indexes from their content.

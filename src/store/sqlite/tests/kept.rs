@@ -268,6 +268,37 @@ async fn a_definition_of_its_own_that_breaks_the_sources_triggers_is_refused() {
 }
 
 #[tokio::test]
+async fn a_foreign_key_of_a_kept_table_to_one_that_goes_is_named() {
+    for (source, exclude) in [
+        ("CREATE TABLE t (a)", ""),
+        (
+            "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE k (x UNIQUE, p REFERENCES p)",
+            "p",
+        ),
+    ] {
+        let mut bench = Bench::new(source);
+        make(
+            &bench.live(),
+            "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE k (x, p REFERENCES P); INSERT INTO k VALUES (1, NULL), (1, NULL)",
+        );
+        bench.task.keep = vec!["k".to_owned()];
+        bench.task.exclude = vec![exclude.to_owned(); usize::from(!exclude.is_empty())];
+        let error = bench.run().await.unwrap_err();
+        assert!(
+            error.to_string().contains("foreign key of `k` to `P`"),
+            "{error}"
+        );
+        assert_eq!(bench.litter(), [""; 0]);
+        bench.task.keep.push("p".to_owned());
+        bench.run().await.unwrap();
+        make(
+            &bench.live(),
+            "PRAGMA foreign_keys = ON; INSERT INTO k VALUES (2, NULL)",
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_full_text_table_of_another_definition_keeps_its_own() {
     let mut bench =
         Bench::new("CREATE VIRTUAL TABLE s USING fts5 (t, u); INSERT INTO s VALUES ('source', 1);");

@@ -209,6 +209,7 @@ async fn no_word_of_rows_that_are_not_copied_arrives_in_an_index() {
         for word in ["rawsecret", "secretword", "awsecretword"] {
             assert!(!contains(&bench.live(), word), "{word}");
         }
+        assert_eq!(ask_file(&bench.live(), "PRAGMA integrity_check"), "ok");
         if is_excluded {
             continue;
         }
@@ -217,7 +218,6 @@ async fn no_word_of_rows_that_are_not_copied_arrives_in_an_index() {
             let sql = format!("SELECT count(*) FROM {index} WHERE {index} MATCH 'works'");
             assert_eq!(ask_file(&bench.live(), &sql), "1", "{index}");
         }
-        assert_eq!(ask_file(&bench.live(), "PRAGMA integrity_check"), "ok");
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rusqlite::Connection;
 
-use super::{Bench, ZOO, ask, filler, make};
+use super::{Bench, ZOO, ask, ask_file, filler, make};
 use crate::config::job::{Definer, StoreKind};
 use crate::error::Result;
 use crate::store::portable::{self, Script, TakenOut};
