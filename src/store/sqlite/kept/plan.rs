@@ -90,7 +90,6 @@ impl Planning<'_> {
                     kept.tables.push(table.clone());
                 }
             }
-            Some(_) => {}
             None if self.stays(table) => {
                 self.free("table", &table.name)?;
                 let module = Module::of(&table.sql);
@@ -106,7 +105,7 @@ impl Planning<'_> {
                     kept.tables.push(table.clone());
                 }
             }
-            None => {}
+            Some(_) | None => {}
         }
         Ok(())
     }
@@ -155,12 +154,11 @@ impl Planning<'_> {
                     is_own: false,
                 });
             }
-            Some(_) => {}
             None if self.stays(table) => {
                 self.free("table", &table.name)?;
                 kept.tables.push(table.clone());
             }
-            None => {}
+            Some(_) | None => {}
         }
         Ok(())
     }
