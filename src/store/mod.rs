@@ -525,6 +525,11 @@ pub fn unable(task: &Task) -> Vec<Unable> {
     all
 }
 
+/// Whether names of a store's tables are the same whatever their case: of ASCII letters.
+pub(crate) fn ignores_case(kind: StoreKind) -> bool {
+    matches!(kind, StoreKind::Sqlite)
+}
+
 /// How many workers a task gets: what it says, else the machine's cores, 4 at the most.
 pub fn workers(task: &Task) -> usize {
     task.jobs.unwrap_or_else(|| {

@@ -195,7 +195,6 @@ pub fn refuse_gaps(definitions: &Definitions) -> Result<()> {
         // What needs an excluded table is left out with it, and said so.
         #[cfg(feature = "postgresql")]
         Definitions::Postgresql(_) => Ok(()),
-        // A view over nothing is a view.
         #[cfg(feature = "sqlite")]
         Definitions::Sqlite(_) => Ok(()),
     }

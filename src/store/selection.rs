@@ -19,32 +19,35 @@ pub enum Fate {
     Keep,
 }
 
-/// Names are compared whole and as they are written.
-const WHOLE: MatchOptions = MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: false,
-    require_literal_leading_dot: false,
-};
+/// Names are compared whole, and as they are written unless the store's names have no case.
+fn whole(ignores_case: bool) -> MatchOptions {
+    MatchOptions {
+        case_sensitive: !ignores_case,
+        require_literal_separator: false,
+        require_literal_leading_dot: false,
+    }
+}
 
 /// One glob; a pattern with a dot is held against `schema.table`, one without against the table's name alone.
 #[derive(Debug, Clone)]
 struct Glob {
     text: String,
     pattern: Pattern,
+    ignores_case: bool,
 }
 
 impl Glob {
     fn matches(&self, schema: Option<&str>, table: &str) -> bool {
-        if self.pattern.matches_with(table, WHOLE) && (!self.text.contains('.') || schema.is_none())
-        {
+        if self.is_name(table) && (!self.text.contains('.') || schema.is_none()) {
             return true;
         }
         schema.is_some_and(|schema| {
-            self.text.contains('.')
-                && self
-                    .pattern
-                    .matches_with(&format!("{schema}.{table}"), WHOLE)
+            self.text.contains('.') && self.is_name(&format!("{schema}.{table}"))
         })
+    }
+
+    fn is_name(&self, name: &str) -> bool {
+        self.pattern.matches_with(name, whole(self.ignores_case))
     }
 }
 
@@ -73,6 +76,7 @@ impl Selection {
 
     /// The selection of a task; its globs were found well-formed by validation, and one that is not is an error here.
     pub fn of(task: &Task) -> crate::error::Result<Self> {
+        let ignores_case = super::ignores_case(task.kind);
         let compile = |key: &str, globs: &[String]| {
             globs
                 .iter()
@@ -81,6 +85,7 @@ impl Selection {
                         .map(|pattern| Glob {
                             text: text.clone(),
                             pattern,
+                            ignores_case,
                         })
                         .map_err(|why| {
                             crate::error::Error::new(
@@ -118,11 +123,8 @@ impl Selection {
     pub fn may_be_left_out(&self, schema: Option<&str>, table: &str, name: &str) -> bool {
         let short = format!("{table}.{name}");
         self.leave_out.iter().any(|glob| {
-            glob.pattern.matches_with(&short, WHOLE)
-                || schema.is_some_and(|schema| {
-                    glob.pattern
-                        .matches_with(&format!("{schema}.{short}"), WHOLE)
-                })
+            glob.is_name(&short)
+                || schema.is_some_and(|schema| glob.is_name(&format!("{schema}.{short}")))
         })
     }
 

@@ -25,7 +25,10 @@ pub(super) fn complete(
     let ours: Vec<&Object> = definitions
         .others
         .iter()
-        .filter(|object| definitions.comes_along(object))
+        .filter(|object| {
+            definitions.comes_along(object)
+                && (object.kind != "index" || !kept.has_index_of(&object.table))
+        })
         .chain(kept.others())
         .collect();
     make(connection, &ours, "index")?;
@@ -37,6 +40,7 @@ pub(super) fn complete(
         .collect();
     enter(connection, &virtuals).map_err(|error| explain(error, "virtual tables of incoming"))?;
     make(connection, &ours, "view")?;
+    kept.renew(connection, definitions)?;
     counters(connection, definitions).map_err(|error| explain(error, "counters of incoming"))?;
     statistics(connection, definitions)
         .map_err(|error| explain(error, "statistics of incoming"))?;

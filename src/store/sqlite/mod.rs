@@ -29,18 +29,22 @@ mod lock;
 mod marks;
 mod messages;
 mod module;
+mod needs;
 mod place;
 pub(super) mod portable;
 mod publish;
+mod references;
 mod room;
 mod rows;
 mod schema;
+mod scratch;
 mod script;
 mod source;
 mod stored;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use schema::Definitions;
 

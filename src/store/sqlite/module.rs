@@ -1,5 +1,7 @@
 //! What a virtual table's definition says: its module, and where a search index has its text. Pure.
 
+use super::tokens::{Token, tokens};
+
 /// A virtual table's module and what of its arguments matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Module {
@@ -72,64 +74,6 @@ fn content(arguments: &[Token]) -> Content {
             _ => None,
         })
         .unwrap_or(found)
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    Word(String),
-    Quoted(String),
-    Other(char),
-}
-
-/// Cuts a definition into words; comments and white space are none.
-fn tokens(sql: &str) -> Vec<Token> {
-    let mut found = Vec::new();
-    let mut rest = sql;
-    while let Some(first) = rest.chars().next() {
-        let skip = match first {
-            c if c.is_whitespace() => c.len_utf8(),
-            '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
-            '"' | '\'' | '`' | '[' => {
-                let close = if first == '[' { ']' } else { first };
-                let (text, length) = quoted(&rest[1..], close);
-                found.push(Token::Quoted(text));
-                1 + length
-            }
-            c if is_word(c) => {
-                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                found.push(Token::Word(rest[..end].to_owned()));
-                end
-            }
-            c => {
-                found.push(Token::Other(c));
-                c.len_utf8()
-            }
-        };
-        rest = &rest[skip..];
-    }
-    found
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
-}
-
-/// What is before the closing quote, which stands for itself when it is there twice; and how many bytes that is with it.
-fn quoted(text: &str, close: char) -> (String, usize) {
-    let mut out = String::new();
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        if c != close {
-            out.push(c);
-        } else if close != ']' && chars.peek().is_some_and(|(_, next)| *next == close) {
-            out.push(c);
-            chars.next();
-        } else {
-            return (out, at + 1);
-        }
-    }
-    (out, text.len())
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Definitions that rest in an archive, and what a pull leaves of them. Pure.
+//! Definitions that rest in an archive, and what a pull leaves of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::needs::{self, Gone};
 use super::schema::Definitions;
 use super::{by_hand, inserts};
 use crate::config::job::StoreKind;
@@ -48,17 +49,23 @@ pub(in crate::store) fn take_out(
             table.fate = envelope::combined(table.fate, selection.fate(None, &table.name));
         }
     }
+    let virtuals: Vec<(String, Fate)> = definitions
+        .tables
+        .iter()
+        .filter(|table| table.is_virtual)
+        .map(|table| (table.name.clone(), table.fate))
+        .collect();
+    for (name, fate) in virtuals {
+        definitions.decide(&name, fate);
+    }
+    needs::settle(&mut definitions, selection, false)?
+        .iter()
+        .for_each(Gone::tell);
     let fates: BTreeMap<String, Fate> = definitions
         .tables
         .iter()
         .map(|table| (table.name.clone(), table.fate))
         .collect();
-    for table in &mut definitions.tables {
-        // A virtual table is copied with all that it is made of, or not at all.
-        if let Some(fate) = table.shadow_of.as_ref().and_then(|name| fates.get(name)) {
-            table.fate = *fate;
-        }
-    }
     forget_left_out(&mut definitions);
     for (_, rows) in &mut definitions.statistics {
         rows.retain(|row| match row.first() {
@@ -68,12 +75,7 @@ pub(in crate::store) fn take_out(
             _ => false,
         });
     }
-    let mut all: Vec<(String, Fate)> = definitions
-        .tables
-        .iter()
-        .filter(|table| table.fate != Fate::Copy && table.shadow_of.is_none())
-        .map(|table| (table.name.clone(), table.fate))
-        .collect();
+    let mut all = definitions.left_out();
     let gone = left_out
         .iter()
         .filter(|(name, fate)| *fate == Fate::Exclude && !fates.contains_key(name));

@@ -67,6 +67,6 @@ pub(super) fn check_live(
         )
         .hint("move the target's file away: then a new one is made"));
     }
-    Kept::plan(definitions, &theirs, selection)?;
+    Kept::plan(definitions, &theirs, selection)?.can_stay(definitions, &theirs)?;
     Ok(theirs.settings.bytes())
 }

@@ -7,6 +7,7 @@ use rusqlite::types::Value;
 use serde::{Deserialize, Serialize};
 
 use super::connection::quoted;
+use super::module::Module;
 use super::stored;
 use crate::store::catalogue::Catalogue;
 use crate::store::selection::{Fate, Selection};
@@ -49,6 +50,9 @@ pub(super) struct Table {
     /// archive there are none.
     #[serde(skip)]
     pub(super) computed: Vec<String>,
+    /// Generated columns that are not stored.
+    #[serde(skip)]
+    pub(super) seen: Vec<String>,
 }
 
 impl Table {
@@ -169,6 +173,12 @@ pub struct Definitions {
     /// Objects whose definition is not valid UTF-8: the text that is here is not theirs, byte for byte.
     #[serde(skip)]
     pub(super) not_utf8: Vec<String>,
+    /// Views that the selection leaves out by name.
+    #[serde(skip)]
+    pub(super) views: Vec<String>,
+    /// Search indexes that a copy makes anew, of the rows that it has: those of the source are of other rows.
+    #[serde(skip)]
+    pub(super) renewed: Vec<String>,
     /// Pairs of tables whose foreign keys were broken already; `None`: not asked, or the keys make no sense.
     pub(super) broken_keys: Option<BTreeSet<(String, String)>>,
 }
@@ -219,33 +229,43 @@ impl Definitions {
                     key: None,
                     columns: Vec::new(),
                     computed: Vec::new(),
+                    seen: Vec::new(),
                 });
             }
         }
         let (shadows, without_rowid) = kinds(connection)?;
-        let virtuals: Vec<(String, Fate)> = tables
+        let known = modules(connection)?;
+        let virtuals: Vec<(String, Fate, bool)> = tables
             .iter()
             .filter(|table| table.is_virtual)
-            .map(|table| (table.name.clone(), table.fate))
+            .map(|table| {
+                let is_known = known.contains(&Module::of(&table.sql).name);
+                (table.name.clone(), table.fate, is_known)
+            })
             .collect();
         for table in tables.iter_mut().filter(|table| !table.is_virtual) {
             shape(connection, table, without_rowid.contains(&table.name))?;
-            if shadows.contains(&table.name) {
-                let owner = virtuals
-                    .iter()
-                    .filter(|(name, _)| {
-                        table
+            // Which tables are a shadow only its module knows: of one that we have not got, all that are called like it.
+            let owner = virtuals
+                .iter()
+                .filter(|(name, fate, is_known)| {
+                    let may_be = if *is_known {
+                        shadows.contains(&table.name)
+                    } else {
+                        *fate != Fate::Copy
+                    };
+                    may_be
+                        && table
                             .name
                             .to_lowercase()
                             .strip_prefix(&name.to_lowercase())
                             .is_some_and(|rest| rest.starts_with('_'))
-                    })
-                    .max_by_key(|(name, _)| name.len());
-                if let Some((name, fate)) = owner {
-                    // A virtual table is copied with all that it is made of, or not at all.
-                    table.shadow_of = Some(name.clone());
-                    table.fate = *fate;
-                }
+                })
+                .max_by_key(|(name, ..)| name.len());
+            if let Some((name, fate, _)) = owner {
+                // A virtual table is copied with all that it is made of, or not at all.
+                table.shadow_of = Some(name.clone());
+                table.fate = *fate;
             }
         }
         Ok(Self {
@@ -256,8 +276,36 @@ impl Definitions {
             statistics: Vec::new(),
             mode: 0o600,
             not_utf8,
+            views: Vec::new(),
+            renewed: Vec::new(),
             broken_keys: None,
         })
+    }
+
+    /// A table by its name, whose case does not matter (ASCII's, as to SQLite).
+    pub(super) fn any_case(&self, name: &str) -> Option<&Table> {
+        self.tables
+            .iter()
+            .find(|table| table.name.eq_ignore_ascii_case(name))
+    }
+
+    /// What happens to a virtual table happens to all that it is made of.
+    pub(super) fn decide(&mut self, name: &str, fate: Fate) {
+        for table in &mut self.tables {
+            if table.name == name || table.shadow_of.as_deref() == Some(name) {
+                table.fate = fate;
+            }
+        }
+    }
+
+    /// What is not copied as it is, for `plan`.
+    pub(super) fn left_out(&self) -> Vec<(String, Fate)> {
+        self.tables
+            .iter()
+            .filter(|table| table.fate != Fate::Copy && table.shadow_of.is_none())
+            .map(|table| (table.name.clone(), table.fate))
+            .chain(self.views.iter().map(|view| (view.clone(), Fate::Exclude)))
+            .collect()
     }
 
     pub(super) fn table(&self, name: &str) -> Option<&Table> {
@@ -344,6 +392,14 @@ fn kinds(connection: &Connection) -> rusqlite::Result<(BTreeSet<String>, BTreeSe
     Ok((shadows, without_rowid))
 }
 
+/// The modules that our SQLite has, in lower case.
+fn modules(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    connection
+        .prepare("SELECT lower(name) FROM pragma_module_list")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
 /// Fills in a table's columns, and how its rowid is reached.
 fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rusqlite::Result<()> {
     let mut names = BTreeSet::new();
@@ -361,6 +417,7 @@ fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rus
         // 2 and 3 are generated columns (https://sqlite.org/pragma.html#pragma_table_xinfo).
         match row.get(3)? {
             0 => table.columns.push(name),
+            2 => table.seen.push(name),
             3 => table.computed.push(name),
             _ => {}
         }

@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::connection::{Session, explain, held, on, open_read, open_write, quoted, stopped};
+use super::needs::{self, Gone};
 use super::place::{Place, companion};
 use super::rows::{Packer, Summer};
 use super::schema::{Definitions, Table, broken_keys, statistics};
@@ -121,22 +122,37 @@ fn survey(
     connection: &Connection,
     selection: &Selection,
     row_by_row: bool,
-) -> rusqlite::Result<(Definitions, Vec<Part>, DateTime<Utc>)> {
-    if !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
-    }
-    connection.execute_batch("BEGIN")?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    is_archive: bool,
+    file: &Path,
+) -> Result<(Definitions, Vec<Part>, DateTime<Utc>)> {
+    let begin = || {
+        if !connection.is_autocommit() {
+            connection.execute_batch("ROLLBACK")?;
+        }
+        connection.execute_batch("BEGIN")?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    };
+    begin().map_err(on(file))?;
     let taken_at = Utc::now();
-    let mut definitions = Definitions::read(connection, selection)?;
+    let mut definitions = Definitions::read(connection, selection).map_err(on(file))?;
+    needs::settle(&mut definitions, selection, is_archive)?
+        .iter()
+        .for_each(Gone::tell);
     if row_by_row {
-        definitions.broken_keys = broken_keys(connection)?;
+        definitions.broken_keys = broken_keys(connection).map_err(on(file))?;
         definitions.statistics = statistics(connection, |name| {
             definitions
                 .table(name)
                 .is_some_and(|table| table.fate == Fate::Copy)
-        })?;
+        })
+        .map_err(on(file))?;
     }
+    let parts = parts(connection, &definitions).map_err(on(file))?;
+    Ok((definitions, parts, taken_at))
+}
+
+/// What a copy consists of.
+fn parts(connection: &Connection, definitions: &Definitions) -> rusqlite::Result<Vec<Part>> {
     let all = definitions.settings.bytes();
     let mut parts = Vec::new();
     for table in definitions
@@ -160,7 +176,7 @@ fn survey(
     for (id, part) in parts.iter_mut().enumerate() {
         part.id = id;
     }
-    Ok((definitions, parts, taken_at))
+    Ok(parts)
 }
 
 /// A definition is text on its way, unless it goes along with its page.
@@ -230,7 +246,7 @@ impl Source for SqliteSource {
             .session()?
             .run(move |connection, _| {
                 let (mut definitions, parts, taken_at) =
-                    survey(connection, &selection, row_by_row).map_err(on(&file))?;
+                    survey(connection, &selection, row_by_row, is_archive, &file)?;
                 if row_by_row && !definitions.not_utf8.is_empty() {
                     return Err(not_utf8(&file, &definitions.not_utf8));
                 }
@@ -253,12 +269,7 @@ impl Source for SqliteSource {
             server: super::server(),
             taken_at,
             parts: parts.into(),
-            left_out: definitions
-                .tables
-                .iter()
-                .filter(|table| table.fate != Fate::Copy && table.shadow_of.is_none())
-                .map(|table| (table.name.clone(), table.fate))
-                .collect(),
+            left_out: definitions.left_out(),
             definitions: crate::store::Definitions::Sqlite(definitions),
         })
     }

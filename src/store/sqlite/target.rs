@@ -155,15 +155,16 @@ impl SqliteTarget {
         let kept = self
             .session()?
             .run(move |connection, _| {
-                let kept = if has_live {
-                    let live = kept::read(&snapshot, &selection)?;
-                    let kept = Kept::plan(&definitions, &live, &selection)?;
-                    kept.fill(connection, &snapshot, &live)?;
-                    kept
-                } else {
-                    Kept::none()
-                };
+                if !has_live {
+                    finish::complete(connection, &definitions, &Kept::none())?;
+                    return Ok(Kept::none());
+                }
+                let live = kept::read(&snapshot, &selection)?;
+                let mut kept = Kept::plan(&definitions, &live, &selection)?;
+                kept.can_stay(&definitions, &live)?;
+                kept.fill(connection, &snapshot, &definitions, &live)?;
                 finish::complete(connection, &definitions, &kept)?;
+                kept.serves(&definitions, &live, connection, &selection)?;
                 Ok(kept)
             })
             .await?;
@@ -340,16 +341,16 @@ impl Target for SqliteTarget {
 
     async fn catalogue(&self) -> Result<Catalogue> {
         let selection = Arc::clone(&self.context.selection);
-        let skip = held(&self.state)
-            .kept
-            .as_ref()
-            .map_or_else(BTreeSet::new, |kept| kept.names());
+        let kept = held(&self.state).kept.clone();
+        let definitions = self.definitions()?;
         let path = self.incoming();
         self.session()?
             .run(move |connection, _| {
-                Ok(Definitions::read(connection, &selection)
-                    .map_err(on(&path))?
-                    .everything(&skip))
+                let incoming = Definitions::read(connection, &selection).map_err(on(&path))?;
+                Ok(match kept {
+                    Some(kept) => kept.in_place_of(&definitions, &incoming),
+                    None => incoming.everything(&BTreeSet::new()),
+                })
             })
             .await
     }

@@ -13,6 +13,9 @@ use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task,
 use crate::error::Result;
 use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey, Target};
 
+mod kept;
+mod left_out;
+mod overlay;
 mod partial;
 mod portable;
 mod publish;

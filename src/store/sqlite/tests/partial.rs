@@ -119,6 +119,17 @@ async fn kept_rows_survive_in_the_sources_definition() {
 }
 
 #[tokio::test]
+async fn a_trigger_of_a_kept_table_that_needs_what_goes_is_named() {
+    let mut bench = Bench::new(SOURCE);
+    make(&bench.live(), LIVE);
+    bench.task.keep = vec!["own".to_owned()];
+    let error = bench.run().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Verify);
+    assert!(error.to_string().contains("trigger `own_added`"), "{error}");
+    assert_eq!(bench.litter(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_kept_full_text_table_keeps_its_own_rows() {
     let mut bench =
         Bench::new("CREATE VIRTUAL TABLE s USING fts5 (t); INSERT INTO s VALUES ('source');");
@@ -202,7 +213,7 @@ async fn kept_rows_that_change_before_publish_are_not_lost_and_scripts_edits_sta
             &bench.live(),
             &format!("PRAGMA journal_mode = {mode}; {LIVE}"),
         );
-        bench.task.keep = vec!["hooks".to_owned(), "own".to_owned()];
+        bench.task.keep = ["hooks", "own", "own_log"].map(str::to_owned).to_vec();
         let line = bench.ready().await.unwrap();
         line.target
             .run_script(
@@ -237,7 +248,7 @@ async fn kept_rows_that_change_before_publish_are_not_lost_and_scripts_edits_sta
 async fn a_target_table_altered_during_the_run_is_an_error_and_not_a_loss() {
     let mut bench = Bench::new(SOURCE);
     make(&bench.live(), LIVE);
-    bench.task.keep = vec!["own".to_owned()];
+    bench.task.keep = vec!["own*".to_owned()];
     let line = bench.ready().await.unwrap();
     make(&bench.live(), "ALTER TABLE own ADD COLUMN b");
     let error = line.target.publish().await.unwrap_err();
@@ -255,14 +266,14 @@ async fn a_target_table_altered_during_the_run_is_an_error_and_not_a_loss() {
 }
 
 #[tokio::test]
-async fn leaving_out_the_table_that_a_foreign_key_points_to_is_refused_and_old_breaks_are_not() {
+async fn a_copy_without_the_rows_that_others_refer_to_is_refused_and_old_breaks_are_not() {
     let sql = "CREATE TABLE a (id INTEGER PRIMARY KEY); INSERT INTO a VALUES (1);
         CREATE TABLE b (a REFERENCES a (id)); INSERT INTO b VALUES (1);
         CREATE TABLE c (b REFERENCES a (id)); INSERT INTO c VALUES (404);";
     let mut bench = Bench::new(sql);
     bench.task.exclude = vec!["nothing".to_owned()];
     bench.run().await.unwrap();
-    bench.task.exclude = vec!["a".to_owned()];
+    bench.task.schema_only = vec!["a".to_owned()];
     let error = bench.run().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Verify);
     assert!(

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rusqlite::Connection;
 
-use super::{Bench, ZOO, ask, filler, make};
+use super::{Bench, ZOO, ask, ask_file, filler, make};
 use crate::config::job::{Definer, StoreKind};
 use crate::error::Result;
 use crate::store::portable::{self, Script, TakenOut};
@@ -238,6 +238,28 @@ async fn what_was_not_pushed_is_not_pulled() {
         ),
         "0"
     );
+}
+
+#[tokio::test]
+async fn a_trigger_that_refuses_rows_is_asked_for_where_it_would_be_lost() {
+    let mut bench = Bench::new(
+        "CREATE TABLE blocked (who, why); CREATE TABLE t (a); CREATE VIEW v AS SELECT who FROM blocked;
+         CREATE TRIGGER guard BEFORE INSERT ON t WHEN new.a IN (SELECT who FROM blocked) BEGIN SELECT RAISE(ABORT, 'no'); END;
+         CREATE VIRTUAL TABLE f USING fts5 (who, content = blocked); INSERT INTO blocked VALUES ('rawsecretword', 1);
+         INSERT INTO f (f) VALUES ('rebuild');",
+    );
+    bench.task.exclude = vec!["blocked".to_owned()];
+    let rest = push(&bench).await;
+    for plain in &rest.rows {
+        assert_eq!(plain.part.name, "t", "the words of an index are not pushed");
+    }
+    bench.task.exclude.clear();
+    let error = rest.pull(&bench, 100).await.unwrap_err();
+    assert!(error.to_string().contains("`t.guard`"), "{error}");
+    bench.task.leave_out = vec!["T.guard".to_owned()];
+    rest.pull(&bench, 100).await.unwrap();
+    let names = "SELECT group_concat(name) FROM sqlite_schema";
+    assert_eq!(ask_file(&bench.live(), names), "t");
 }
 
 #[tokio::test]
