@@ -18,6 +18,7 @@ mod by_hand;
 mod confirm;
 mod connection;
 mod copy;
+mod cut;
 mod derive;
 mod finish;
 mod inserts;
@@ -41,6 +42,7 @@ mod stored;
 mod target;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 pub use schema::Definitions;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::quoted;
 use super::stored;
+use super::unknown::Lack;
 use crate::store::catalogue::Catalogue;
 use crate::store::selection::{Fate, Selection};
 
@@ -23,6 +24,9 @@ pub(super) struct Object {
 
 /// The names that a rowid has, unless a column is called so.
 pub(super) const ALIASES: [Alias; 3] = ["rowid", "_rowid_", "oid"];
+
+/// How many columns a table or an answer of SQLite has at the most (<https://sqlite.org/limits.html>, section 2).
+const MOST_COLUMNS: usize = 2000;
 
 /// One of them.
 pub(super) type Alias = &'static str;
@@ -49,6 +53,9 @@ pub(super) struct Table {
     /// archive there are none.
     #[serde(skip)]
     pub(super) computed: Vec<String>,
+    /// Its rowid has no room beside its columns: row by row it is numbered anew.
+    #[serde(skip)]
+    pub(super) is_widest: bool,
 }
 
 impl Table {
@@ -169,6 +176,9 @@ pub struct Definitions {
     /// Objects whose definition is not valid UTF-8: the text that is here is not theirs, byte for byte.
     #[serde(skip)]
     pub(super) not_utf8: Vec<String>,
+    /// Tables that need what this SQLite has not got; asked of a source alone.
+    #[serde(skip)]
+    pub(super) lacking: Vec<Lack>,
     /// Pairs of tables whose foreign keys were broken already; `None`: not asked, or the keys make no sense.
     pub(super) broken_keys: Option<BTreeSet<(String, String)>>,
 }
@@ -219,6 +229,7 @@ impl Definitions {
                     key: None,
                     columns: Vec::new(),
                     computed: Vec::new(),
+                    is_widest: false,
                 });
             }
         }
@@ -256,6 +267,7 @@ impl Definitions {
             statistics: Vec::new(),
             mode: 0o600,
             not_utf8,
+            lacking: Vec::new(),
             broken_keys: None,
         })
     }
@@ -372,7 +384,8 @@ fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rus
             .exists([&table.name])?;
     if !without_rowid {
         table.key = ALIASES.into_iter().find(|name| !names.contains(*name));
-        if !is_rowid {
+        table.is_widest = !is_rowid && table.columns.len() + table.computed.len() >= MOST_COLUMNS;
+        if !is_rowid && !table.is_widest {
             table.rowid = table.key;
         }
     }

@@ -18,6 +18,7 @@ use super::connection::{Session, explain, held, on, open_read, open_write, quote
 use super::place::{Place, companion};
 use super::rows::{Packer, Summer};
 use super::schema::{Definitions, Table, broken_keys, statistics};
+use super::unknown;
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
 use crate::store::{
@@ -88,6 +89,16 @@ fn connect(file: &Path) -> Result<(Connection, bool)> {
             .because(error)
             .hint("check the source's path")
     })?;
+    if found.len() == 0 {
+        // To SQLite it is a database without tables, and a target would be emptied.
+        return Err(Error::new(
+            Kind::Verify,
+            format!("the source {shown} is an empty file and no database yet"),
+        )
+        .hint(
+            "check the path, and that its disk is mounted; `sqlite3 FILE VACUUM` makes it a database without tables, if it is meant to be one",
+        ));
+    }
     let shared = companion(file, "-shm");
     let was_there = shared.exists();
     let connection = open_read(file)?;
@@ -129,6 +140,8 @@ fn survey(
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     let taken_at = Utc::now();
     let mut definitions = Definitions::read(connection, selection)?;
+    definitions.lacking = unknown::lacking(connection, &definitions)?;
+    unknown::stand_in(connection)?;
     if row_by_row {
         definitions.broken_keys = broken_keys(connection)?;
         definitions.statistics = statistics(connection, |name| {
@@ -161,6 +174,16 @@ fn survey(
         part.id = id;
     }
     Ok((definitions, parts, taken_at))
+}
+
+fn warn_of_widest(definitions: &Definitions) {
+    let is_copied = |table: &&Table| table.is_widest && table.fate == Fate::Copy;
+    for table in definitions.tables.iter().filter(is_copied) {
+        tracing::warn!(
+            table = table.name,
+            "has as many columns as SQLite allows: its rows come without their rowids, and are numbered anew in their order"
+        );
+    }
 }
 
 /// A definition is text on its way, unless it goes along with its page.
@@ -233,6 +256,10 @@ impl Source for SqliteSource {
                     survey(connection, &selection, row_by_row).map_err(on(&file))?;
                 if row_by_row && !definitions.not_utf8.is_empty() {
                     return Err(not_utf8(&file, &definitions.not_utf8));
+                }
+                if row_by_row {
+                    unknown::refuse_rows(&definitions)?;
+                    warn_of_widest(&definitions);
                 }
                 if is_archive {
                     // As those that lie in archives already have been summed up.
