@@ -130,7 +130,7 @@ fn statements(
     let failed = |at: usize, statement: &str, error: &rusqlite::Error, said: String| {
         let made = failed(file, text, at, statement, error, said);
         match held(refused).take() {
-            Some(what) if is_refusal(error) => Error::new(
+            Some(what) => Error::new(
                 made.kind(),
                 format!("{made}: {what} is beyond the copy that a script works on"),
             )
@@ -154,7 +154,7 @@ fn statements(
                 continue;
             }
             // A statement may end elsewhere than it seemed.
-            Err(error) if end < text.len() && !is_refusal(&error) => {
+            Err(error) if end < text.len() && held(refused).is_none() => {
                 end = text.len();
                 batch = Batch::new(connection, &text[at..]);
                 continue;
@@ -182,10 +182,6 @@ fn statements(
         })?;
         at = start + own.len();
     }
-}
-
-fn is_refusal(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::AuthorizationForStatementDenied)
 }
 
 fn failed(

@@ -140,7 +140,6 @@ fn survey(
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     let taken_at = Utc::now();
     let mut definitions = Definitions::read(connection, selection)?;
-    definitions.lacking = unknown::lacking(connection, &definitions)?;
     unknown::stand_in(connection)?;
     if row_by_row {
         definitions.broken_keys = broken_keys(connection)?;
@@ -254,6 +253,8 @@ impl Source for SqliteSource {
             .run(move |connection, _| {
                 let (mut definitions, parts, taken_at) =
                     survey(connection, &selection, row_by_row).map_err(on(&file))?;
+                definitions.lacking =
+                    unknown::lacking(&open_read(&file)?, &definitions).map_err(on(&file))?;
                 if row_by_row && !definitions.not_utf8.is_empty() {
                     return Err(not_utf8(&file, &definitions.not_utf8));
                 }

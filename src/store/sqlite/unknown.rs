@@ -14,9 +14,10 @@ use crate::store::Fate;
 const NAMED: usize = 3;
 
 /// How SQLite says that it has not got something.
-const SAID: [&str; 5] = [
+const SAID: [&str; 6] = [
     "no such collation sequence: ",
     "no such function: ",
+    "unknown function: ",
     "no such module: ",
     "no such tokenizer: ",
     "unknown tokenizer: ",
@@ -34,7 +35,8 @@ pub(super) struct Lack {
     fate: Fate,
 }
 
-/// The tables that need what is not here. The connection is one that only reads, and has no stand-ins.
+/// The tables that need what is not here. The connection only reads, has no stand-ins and is for this alone: SQLite does
+/// not use an index any more once it has missed its collation.
 pub(super) fn lacking(
     connection: &Connection,
     definitions: &Definitions,
@@ -70,9 +72,18 @@ fn needs(connection: &Connection, table: &Table) -> Option<String> {
 /// Lets a connection read tables in the order of collations that it has not got. It must write nothing: what it would put
 /// into an index would be in the wrong place.
 pub(super) fn stand_in(connection: &Connection) -> rusqlite::Result<()> {
-    connection.collation_needed(|connection, name| {
-        connection.create_collation(name, |a: &str, b: &str| a.cmp(b))
-    })
+    let mut statement = connection.prepare(
+        "SELECT DISTINCT x.coll FROM main.sqlite_schema m, pragma_index_list(m.name, 'main') l, \
+         pragma_index_xinfo(l.name, 'main') x \
+         WHERE m.type = 'table' AND m.rootpage > 0 AND upper(x.coll) NOT IN (SELECT upper(name) FROM pragma_collation_list)",
+    )?;
+    let missing: Vec<String> = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in missing {
+        connection.create_collation(name.as_str(), |a: &str, b: &str| a.cmp(b))?;
+    }
+    Ok(())
 }
 
 /// Refuses rows, one by one, of tables that need what is not here.

@@ -23,8 +23,6 @@ impl SqliteTarget {
     pub(super) fn becomes_previous(&self) -> Result<()> {
         let (snapshot, previous) = (self.snapshot(), self.place.previous());
         self.marks()?.take_previous(&snapshot)?;
-        // They are of what was previous until now.
-        place::remove_companions(&previous)?;
         rename(&snapshot, &previous)?;
         self.place.sync_directory()
     }
