@@ -14,7 +14,7 @@ use crate::guard::command;
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// What it gets at the least, however short the job's `timeout` is.
-const SHORTEST: Duration = Duration::from_secs(5);
+const SHORTEST: Duration = Duration::from_secs(3);
 
 /// The hooks of one run.
 pub(super) struct Maintenance<'a> {

@@ -37,7 +37,7 @@ fn a_maintenance_off_that_hangs_is_cut_off_and_the_record_says_so() {
     for part in [
         "IS live",
         "maintenance_off",
-        "was stopped after its timeout of 5s",
+        "was stopped after its timeout of 3s",
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }

@@ -154,7 +154,7 @@ fn statements(
                 continue;
             }
             // A statement may end elsewhere than it seemed.
-            Err(error) if end < text.len() && held(refused).is_none() => {
+            Err(_) if end < text.len() && held(refused).is_none() => {
                 end = text.len();
                 batch = Batch::new(connection, &text[at..]);
                 continue;

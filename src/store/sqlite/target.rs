@@ -424,8 +424,7 @@ impl Target for SqliteTarget {
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let table = self.table(part)?;
-        let lacking = &self.definitions()?.lacking;
-        let session = if lacking.iter().any(|lack| lack.table == table.name) {
+        let session = if unknown::is_lacking(&*self.definitions()?, &table.name) {
             self.reader()?
         } else {
             self.session()?

@@ -69,13 +69,19 @@ fn needs(connection: &Connection, table: &Table) -> Option<String> {
     SAID.iter().any(|way| said.contains(way)).then_some(said)
 }
 
+/// Whether a table is one of them.
+pub(super) fn is_lacking(definitions: &Definitions, table: &str) -> bool {
+    definitions.lacking.iter().any(|lack| lack.table == table)
+}
+
 /// Lets a connection read tables in the order of collations that it has not got. It must write nothing: what it would put
 /// into an index would be in the wrong place.
 pub(super) fn stand_in(connection: &Connection) -> rusqlite::Result<()> {
+    // A list of all collations would have those that a definition names, too.
     let mut statement = connection.prepare(
         "SELECT DISTINCT x.coll FROM main.sqlite_schema m, pragma_index_list(m.name, 'main') l, \
          pragma_index_xinfo(l.name, 'main') x \
-         WHERE m.type = 'table' AND m.rootpage > 0 AND upper(x.coll) NOT IN (SELECT upper(name) FROM pragma_collation_list)",
+         WHERE m.type = 'table' AND m.rootpage > 0 AND upper(x.coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM')",
     )?;
     let missing: Vec<String> = statement
         .query_map([], |row| row.get(0))?
