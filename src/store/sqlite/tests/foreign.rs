@@ -101,48 +101,6 @@ async fn what_needs_an_applications_collation_is_refused_by_name_where_it_would_
 }
 
 #[tokio::test]
-async fn functions_modules_and_tokenizers_of_an_application_come_along_with_their_pages() {
-    let sql = "CREATE TABLE t (a, b AS (own(a)), CHECK (own(a) > 0)); CREATE INDEX i ON t (own(a)) WHERE own(a) > 1;
-        INSERT INTO t (a) VALUES (1), (2);
-        CREATE TABLE s (a UNIQUE); INSERT INTO s VALUES (7);
-        CREATE VIRTUAL TABLE words USING fts5 (body);
-        INSERT INTO words VALUES ('one two');";
-    // Names are changed in the schema, as SQLite cannot be taught here.
-    let sql = sql.replace("own(", "abs(");
-    let foreign = || {
-        let bench = Bench::new(&sql);
-        make(
-            &bench.source(),
-            "PRAGMA writable_schema = ON;
-             UPDATE sqlite_schema SET sql = replace(replace(sql, 'abs(', 'own('), '(body)', '(body, tokenize = own)');
-             INSERT INTO sqlite_schema VALUES ('table', 'far', 'far', 0, 'CREATE VIRTUAL TABLE far USING beyond (a)');",
-        );
-        bench
-    };
-    let bench = foreign();
-    make(&bench.live(), "CREATE TABLE old (a)");
-    bench.run().await.unwrap();
-    assert_eq!(
-        ask_file(&bench.live(), "SELECT group_concat(a) FROM t"),
-        "1,2"
-    );
-    assert_eq!(ask_file(&bench.live(), "PRAGMA integrity_check(s)"), "ok");
-    assert_eq!(
-        ask_file(&bench.live(), "SELECT count(*) FROM sqlite_schema"),
-        ask_file(&bench.source(), "SELECT count(*) FROM sqlite_schema")
-    );
-    let mut bench = foreign();
-    bench.task.exclude = vec!["s".to_owned()];
-    let said = bench.run().await.unwrap_err().to_string();
-    assert!(said.contains("`t` (unknown function: own())"), "{said}");
-    let mut bench = foreign();
-    bench.task.scripts = vec!["/x.sql".into()];
-    bench.task.exclude = vec!["t".to_owned()];
-    let said = bench.run().await.unwrap_err().to_string();
-    assert!(said.contains("`words` (no such tokenizer: own)"), "{said}");
-}
-
-#[tokio::test]
 async fn an_empty_file_is_no_source_and_a_database_without_tables_is() {
     let bench = Bench::new("CREATE TABLE t (a)");
     make(
