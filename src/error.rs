@@ -124,6 +124,13 @@ impl Error {
         self
     }
 
+    /// The same failure, and what came of it in the end.
+    #[must_use]
+    pub fn followed_by(mut self, what: impl fmt::Display) -> Self {
+        self.what = format!("{}; and {what}", self.what);
+        self
+    }
+
     /// The same failure of another kind.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {

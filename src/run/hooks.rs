@@ -1,11 +1,20 @@
 //! Hooks: the operator's programs around publish. Maintenance that was turned on is turned off, whatever happens.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
 
 use super::Order;
 use crate::config::job::Hook;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::command;
+
+/// How long `maintenance_off` may take where neither it nor its job has a `timeout`.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// What it gets at the least, however short the job's `timeout` is.
+const SHORTEST: Duration = Duration::from_secs(3);
 
 /// The hooks of one run.
 pub(super) struct Maintenance<'a> {
@@ -62,31 +71,48 @@ impl<'a> Maintenance<'a> {
         }
     }
 
-    /// Calls `maintenance_off`; a failure is logged as an error and returned as `false`.
-    pub(super) async fn off(&mut self) -> bool {
+    /// Calls `maintenance_off`; a failure is logged as an error, too.
+    pub(super) async fn off(&mut self) -> Result<()> {
         let hooks = &self.order.job.hooks;
         if self.broken {
             if self.has_hook() {
                 tracing::warn!("live is broken: maintenance stays on until a run has succeeded");
             }
-            return true;
+            return Ok(());
         }
         let owed = self.on || hooks.maintenance_on.is_none();
         let Some(hook) = hooks.maintenance_off.as_ref().filter(|_| owed) else {
-            return true;
+            return Ok(());
         };
         self.on = false;
-        match call(self.order, hook, "maintenance_off", false).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, "maintenance may still be on");
-                false
-            }
+        let called = call(self.order, hook, "maintenance_off", false).await;
+        if let Err(error) = &called {
+            tracing::error!(%error, "maintenance may still be on");
+        }
+        called
+    }
+
+    /// Turns maintenance off after a failure, which then says so if it may still be on.
+    pub(super) async fn off_after(&mut self, error: Error) -> Error {
+        match self.off().await {
+            Ok(()) => error,
+            Err(other) => error.followed_by(format!("maintenance may still be on: {other}")),
         }
     }
 }
 
-/// Calls a hook with what it may want to know in its environment. `maintenance_off` is not cut short by a signal.
+/// How long a hook without a `timeout` may take that goes on when the run's time is over: what is left of the job's, and
+/// however late it is a fair chance, which ends before the daemon kills the run.
+fn limit(timeout: Option<Duration>, spent: Duration, kill_after: Duration) -> Duration {
+    let Some(timeout) = timeout else {
+        return LONGEST;
+    };
+    let chance = timeout.min(kill_after * 2 / 3).max(SHORTEST);
+    timeout.saturating_sub(spent).max(chance)
+}
+
+/// Calls a hook with what it may want to know in its environment. `maintenance_off` is not cut short by a signal, and is
+/// under a limit of its own instead.
 pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bool) -> Result<()> {
     let tasks: Vec<&str> = order
         .job
@@ -103,8 +129,13 @@ pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bo
         ("ENVSYNC_TASKS", &tasks),
     ];
     let cancel = cancellable.then_some(&order.cancel);
+    let mut hook = hook.clone();
+    if !cancellable && hook.timeout.is_none() {
+        let spent = (Utc::now() - order.started_at).to_std().unwrap_or_default();
+        hook.timeout = Some(limit(order.job.timeout, spent, order.settings.kill_after));
+    }
     command::run(
-        hook,
+        &hook,
         name,
         |command| order.variables.apply(command),
         &extra,
@@ -120,4 +151,25 @@ pub(super) fn look(order: &Order) -> Result<()> {
         command::look(hook, name, path.as_deref())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_that_outlives_the_run_has_what_is_left_of_its_time_and_a_fair_chance_after_it() {
+        let seconds = Duration::from_secs;
+        for (timeout, spent, expected) in [
+            (None, 9_999, LONGEST),
+            (Some(3_600), 600, seconds(3_000)),
+            (Some(3_600), 3_599, seconds(20)),
+            (Some(3_600), 9_999, seconds(20)),
+            (Some(8), 9, seconds(8)),
+            (Some(2), 0, SHORTEST),
+        ] {
+            let found = limit(timeout.map(seconds), seconds(spent), seconds(30));
+            assert_eq!(found, expected, "{timeout:?} {spent}");
+        }
+    }
 }

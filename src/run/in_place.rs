@@ -88,7 +88,7 @@ pub(super) async fn load_all(
             order.step("maintenance");
         }
         let error = failing::<()>(&site.board, Err(error)).expect_err("it is one");
-        maintenance.off().await;
+        let error = maintenance.off_after(error).await;
         return Err(if loaded.is_empty() {
             error
         } else {

@@ -574,8 +574,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
     }
     order.step("maintenance");
     if let Err(error) = maintenance.on().await {
-        maintenance.off().await;
-        return Err(order.cause(error));
+        return Err(maintenance.off_after(order.cause(error)).await);
     }
     in_place::load_all(order, sites, &mut maintenance).await?;
     let beside = sites.iter().any(|site| !site.in_place());
@@ -584,7 +583,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         if loaded {
             maintenance.whole();
         }
-        maintenance.off().await;
+        let error = maintenance.off_after(error).await;
         return Err(if loaded {
             error
                 .within("the new data of the tasks that are published in place IS live, but")
@@ -616,7 +615,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
                 // What was published in place is whole.
                 maintenance.whole();
             }
-            maintenance.off().await;
+            let error = maintenance.off_after(error).await;
             return Err(match undone {
                 Ok(()) if loaded > 0 => error
                     .within("the new data of the tasks that are published in place IS live, but")
@@ -642,12 +641,7 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         }
         site.board.end(RunState::Succeeded, "");
     }
-    let failed = after.and(if off {
-        Ok(())
-    } else {
-        Err(Error::new(Kind::Hook, "maintenance_off failed"))
-    });
-    failed.map_err(|error| {
+    after.and(off).map_err(|error| {
         error
             .within("the new data IS live, but")
             .with_kind(Kind::AfterPublish)

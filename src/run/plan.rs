@@ -243,15 +243,19 @@ async fn bare(site: &Site, target_version: String) -> Result<TaskPlan> {
 
 /// A glob that matches nothing is most likely misspelt.
 pub(super) fn warn_unmatched(selection: &Selection, survey: &Survey) {
+    // Of a store without schemas the dot is the name's own; where no part tells, it may be either.
+    let has_schemas =
+        (!survey.parts.is_empty()).then(|| survey.parts.iter().any(|part| part.schema.is_some()));
     let left_out: Vec<(Option<&str>, &str)> = survey
         .left_out
         .iter()
-        .map(|(label, _)| {
-            label
+        .flat_map(|(label, _)| {
+            let split = label
                 .split_once('.')
-                .map_or((None, label.as_str()), |(schema, name)| {
-                    (Some(schema), name)
-                })
+                .filter(|_| has_schemas != Some(false))
+                .map(|(schema, name)| (Some(schema), name));
+            let whole = (has_schemas != Some(true) || split.is_none()).then_some((None, &**label));
+            split.into_iter().chain(whole)
         })
         .collect();
     let all = survey

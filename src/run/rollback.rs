@@ -72,12 +72,10 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
     let mut maintenance = Maintenance::new(order);
     order.step("maintenance");
     if let Err(error) = maintenance.on().await {
-        maintenance.off().await;
-        return Err(error);
+        return Err(maintenance.off_after(error).await);
     }
     if let Err(error) = order.commit("publish").await {
-        maintenance.off().await;
-        return Err(error);
+        return Err(maintenance.off_after(error).await);
     }
     for (place, (task, target)) in order.job.tasks.iter().zip(targets.iter()).enumerate() {
         if let Err(error) = target.rollback().instrument(span(task)).await {
@@ -87,23 +85,17 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
                     tracing::error!(error = %other, "an earlier task of the rollback could not be undone");
                 }
             }
-            maintenance.off().await;
-            return Err(error.within(format!("task {}", task.name)));
+            let error = error.within(format!("task {}", task.name));
+            return Err(maintenance.off_after(error).await);
         }
         order.board.tasks[place].end(RunState::Succeeded, "previous is live again");
     }
     order.step("hooks");
     let after = maintenance.after_publish().await;
     let off = maintenance.off().await;
-    after
-        .and(if off {
-            Ok(())
-        } else {
-            Err(Error::new(Kind::Hook, "maintenance_off failed"))
-        })
-        .map_err(|error| {
-            error
-                .within("previous IS live again, but")
-                .with_kind(Kind::AfterPublish)
-        })
+    after.and(off).map_err(|error| {
+        error
+            .within("previous IS live again, but")
+            .with_kind(Kind::AfterPublish)
+    })
 }

@@ -148,7 +148,7 @@ pub(super) fn explain(error: rusqlite::Error, what: &str) -> Error {
             "free space on that disk and run the job again",
         ),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
-            Kind::Statement,
+            Kind::Busy,
             "in use by someone else for too long",
             "`fuser FILE` tells which process has it open; end its long transaction and run the job again",
         ),

@@ -6,8 +6,8 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{PATIENCE, on, open_write, stopped};
 use super::copy::{self, STEP};
-use crate::error::{Result, io};
+use crate::error::{Error, Kind, Result, io};
 
 /// How much is copied at a time.
 const BLOCK: u64 = 16 << 20;
@@ -31,6 +31,14 @@ pub(super) struct Watch {
     /// Live itself, unless it is in WAL mode.
     file: Option<File>,
     seen: i64,
+    live: PathBuf,
+    /// Device and inode of the file that was looked at.
+    looked_at: Option<(u64, u64)>,
+}
+
+fn which(file: &Path) -> Option<(u64, u64)> {
+    let found = file.metadata().ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 impl Watch {
@@ -51,7 +59,18 @@ impl Watch {
         }
     }
 
+    /// Whether somebody has written to live since; an error if it is another file by now, or gone.
     pub(super) fn is_changed(&self) -> Result<bool> {
+        if self.looked_at.is_none() || which(&self.live) != self.looked_at {
+            return Err(Error::new(
+                Kind::Statement,
+                format!(
+                    "{} is not the file any more that the run began with: a hook or an application has moved or replaced it",
+                    self.live.display()
+                ),
+            )
+            .hint("let nothing move the target's file while a run is under way; what is there now was left as it is"));
+        }
         Ok(self.version()? != self.seen)
     }
 }
@@ -65,6 +84,7 @@ pub(super) fn is_wal(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Copies live as it is at one moment, durably, and watches it from then on.
 pub(super) fn snapshot(live: &Path, to: &Path, stop: &CancellationToken) -> Result<Watch> {
+    let looked_at = which(live);
     let connection = open_write(live)?;
     let file = if is_wal(&connection).map_err(on(live))? {
         None
@@ -75,6 +95,8 @@ pub(super) fn snapshot(live: &Path, to: &Path, stop: &CancellationToken) -> Resu
         connection,
         file,
         seen: 0,
+        live: live.to_owned(),
+        looked_at,
     };
     watch
         .connection

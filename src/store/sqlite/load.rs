@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{explain, on, quoted, stopped};
-use super::copy;
 use super::rows::insert;
 use super::schema::{Definitions, Table};
+use super::{copy, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Chunk, Fate, Meter, Part, Selection};
 
@@ -36,7 +36,8 @@ pub(super) fn prepare(path: &Path, definitions: &Definitions) -> Result<Connecti
         .map_err(on(path))?;
     // Names that are text in double quotes were allowed when the table was made.
     for table in &definitions.tables {
-        if is_made_here(table) {
+        // Those come with their pages, or not at all.
+        if is_made_here(table) && !unknown::is_lacking(definitions, &table.name) {
             connection
                 .execute_batch(&table.sql)
                 .map_err(|error| explain(error, &format!("table `{}`", table.name)))?;

@@ -43,7 +43,10 @@ pub(super) fn told_of_preparing(error: &Error, sql: &str) -> String {
         Error::SqliteFailure(failure, Some(text)) => (failure, text),
         _ => return told(error, sql),
     };
-    if failure.extended_code != ffi::SQLITE_ERROR {
+    if !matches!(
+        failure.extended_code,
+        ffi::SQLITE_ERROR | ffi::SQLITE_ERROR_MISSING_COLLSEQ
+    ) {
         return ffi::code_to_str(failure.extended_code).to_owned();
     }
     // In a table's place there is a name, however it is quoted.

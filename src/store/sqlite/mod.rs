@@ -18,6 +18,7 @@ mod by_hand;
 mod confirm;
 mod connection;
 mod copy;
+mod cut;
 mod derive;
 mod finish;
 mod inserts;
@@ -45,6 +46,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod unknown;
 
 pub use schema::Definitions;
 

@@ -239,6 +239,15 @@ pub(super) fn remove(file: &Path) -> Result<()> {
     remove_companions(file)
 }
 
+/// What of SQLite's stands beside a file.
+pub(super) fn companions(file: &Path) -> Vec<PathBuf> {
+    COMPANIONS
+        .iter()
+        .map(|end| companion(file, end))
+        .filter(|path| path.symlink_metadata().is_ok())
+        .collect()
+}
+
 /// Removes what SQLite puts beside a file.
 pub(super) fn remove_companions(file: &Path) -> Result<()> {
     COMPANIONS

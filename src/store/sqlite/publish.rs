@@ -9,7 +9,7 @@ use super::confirm::{Published, Shape, Untouched};
 use super::connection::{on, open_write};
 use super::kept::Kept;
 use super::live::{self, Watch};
-use super::place::companion;
+use super::place::{self, companion};
 use super::schema::Definitions;
 use super::{copy, finish};
 use crate::error::{Error, Kind, Result, io};
@@ -34,6 +34,12 @@ pub(super) fn publish_new(
     drop(connection);
     copy::dress_new(incoming, definitions.mode)?;
     copy::sync(incoming)?;
+    // What a file that was here has left would be taken for this one's, and its rows would be read. SQLite itself removes what
+    // stands beside a file with nothing in it.
+    for left in place::companions(live) {
+        tracing::warn!(file = %left.display(), "belongs to a database that is gone, and is removed");
+    }
+    place::remove_companions(live)?;
     // Unlike a rename, a link never replaces a file that someone made meanwhile.
     std::fs::hard_link(incoming, live).map_err(io(format!(
         "cannot put incoming in place as {}",

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::connection::{on, open_write};
 use super::kept::Kept;
 use super::schema::Definitions;
+use super::unknown;
 use crate::error::{Error, Kind, Result};
 use crate::store::Selection;
 
@@ -66,6 +67,15 @@ pub(super) fn check_live(
             ),
         )
         .hint("move the target's file away: then a new one is made"));
+    }
+    if definitions.tables.is_empty() && !theirs.tables.is_empty() {
+        tracing::warn!(
+            tables = theirs.tables.len(),
+            "the source has no tables, and the target has some: they go"
+        );
+    }
+    if theirs.settings.is_wal() && theirs.settings.page_size != definitions.settings.page_size {
+        unknown::refuse_pages(definitions)?;
     }
     Kept::plan(definitions, &theirs, selection)?.can_stay(definitions, &theirs)?;
     Ok(theirs.settings.bytes())

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::quoted;
 use super::module::Module;
 use super::stored;
+use super::unknown::Lack;
 use crate::store::catalogue::Catalogue;
 use crate::store::selection::{Fate, Selection};
 
@@ -24,6 +25,9 @@ pub(super) struct Object {
 
 /// The names that a rowid has, unless a column is called so.
 pub(super) const ALIASES: [Alias; 3] = ["rowid", "_rowid_", "oid"];
+
+/// How many columns a table or an answer of SQLite has at the most (<https://sqlite.org/limits.html>, section 2).
+const MOST_COLUMNS: usize = 2000;
 
 /// One of them.
 pub(super) type Alias = &'static str;
@@ -53,6 +57,9 @@ pub(super) struct Table {
     /// Generated columns that are not stored.
     #[serde(skip)]
     pub(super) seen: Vec<String>,
+    /// Its rowid has no room beside its columns: row by row it is numbered anew.
+    #[serde(skip)]
+    pub(super) is_widest: bool,
 }
 
 impl Table {
@@ -179,6 +186,9 @@ pub struct Definitions {
     /// Search indexes that a copy makes anew, of the rows that it has: those of the source are of other rows.
     #[serde(skip)]
     pub(super) renewed: Vec<String>,
+    /// Tables that need what this SQLite has not got; asked of a source alone.
+    #[serde(skip)]
+    pub(super) lacking: Vec<Lack>,
     /// Pairs of tables whose foreign keys were broken already; `None`: not asked, or the keys make no sense.
     pub(super) broken_keys: Option<BTreeSet<(String, String)>>,
 }
@@ -230,6 +240,7 @@ impl Definitions {
                     columns: Vec::new(),
                     computed: Vec::new(),
                     seen: Vec::new(),
+                    is_widest: false,
                 });
             }
         }
@@ -278,6 +289,7 @@ impl Definitions {
             not_utf8,
             views: Vec::new(),
             renewed: Vec::new(),
+            lacking: Vec::new(),
             broken_keys: None,
         })
     }
@@ -429,7 +441,8 @@ fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rus
             .exists([&table.name])?;
     if !without_rowid {
         table.key = ALIASES.into_iter().find(|name| !names.contains(*name));
-        if !is_rowid {
+        table.is_widest = !is_rowid && table.columns.len() + table.computed.len() >= MOST_COLUMNS;
+        if !is_rowid && !table.is_widest {
             table.rowid = table.key;
         }
     }

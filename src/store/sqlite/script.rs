@@ -1,15 +1,17 @@
 //! The job's own SQL on incoming, cut into statements by SQLite itself.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Batch, Connection};
 use tokio_util::sync::CancellationToken;
 
 use super::super::redact::{self, Dialect};
-use super::connection::stopped;
-use super::messages;
+use super::connection::{held, stopped};
+use super::{cut, messages};
 use crate::error::{Error, Kind, Result};
 
 /// Runs a script with foreign keys and triggers at work, as an application would.
@@ -27,7 +29,11 @@ pub(super) fn run(
             .map_err(|error| super::connection::explain(error, &file.display().to_string()))
     };
     setup(true)?;
-    let mut done = statements(connection, file, text, stop);
+    let refused = keep_in(connection).map_err(super::connection::on(file))?;
+    let mut done = statements(connection, file, text, stop, &refused);
+    connection
+        .authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
+        .map_err(super::connection::on(file))?;
     if !connection.is_autocommit() {
         // Whatever it was, it cannot be published half.
         let _ = connection.execute_batch("ROLLBACK");
@@ -104,24 +110,105 @@ fn journal_mode(connection: &Connection) -> rusqlite::Result<String> {
     connection.pragma_query_value(None, "journal_mode", |row| row.get(0))
 }
 
+/// What was refused last.
+type Refused = Arc<Mutex<Option<String>>>;
+
+/// Lets a script work on its copy, and on what is gone with its session.
+fn keep_in(connection: &Connection) -> rusqlite::Result<Refused> {
+    let refused = Refused::default();
+    let noted = Arc::clone(&refused);
+    connection.authorizer(Some(move |context: AuthContext<'_>| {
+        match reaching(&context.action) {
+            Some(what) => {
+                *held(&noted) = Some(what);
+                Authorization::Deny
+            }
+            None => Authorization::Allow,
+        }
+    }))?;
+    Ok(refused)
+}
+
+/// What would reach beyond the copy, or beyond what SQLite vouches for.
+fn reaching(action: &AuthAction<'_>) -> Option<String> {
+    match action {
+        // VACUUM attaches an empty name, which is a database of its own that goes with the session.
+        AuthAction::Attach {
+            filename: "" | ":memory:",
+        } => None,
+        // VACUUM INTO, too.
+        AuthAction::Attach { .. }
+        | AuthAction::Unknown {
+            code: rusqlite::ffi::SQLITE_ATTACH,
+            ..
+        } => Some("another file".to_owned()),
+        AuthAction::Function { function_name }
+            if function_name.eq_ignore_ascii_case("load_extension") =>
+        {
+            Some("load_extension".to_owned())
+        }
+        AuthAction::Pragma {
+            pragma_name,
+            pragma_value: Some(_),
+        } => [
+            "writable_schema",
+            "temp_store_directory",
+            "data_store_directory",
+            "lock_proxy_file",
+            // Of the whole process.
+            "soft_heap_limit",
+            "hard_heap_limit",
+        ]
+        .into_iter()
+        .find(|name| pragma_name.eq_ignore_ascii_case(name))
+        .map(|name| format!("PRAGMA {name}")),
+        _ => None,
+    }
+}
+
 fn statements(
     connection: &Connection,
     file: &Path,
     text: &str,
     stop: &CancellationToken,
+    refused: &Refused,
 ) -> Result<()> {
-    let mut batch = Batch::new(connection, text);
+    let failed = |at: usize, statement: &str, error: &rusqlite::Error, said: String| {
+        let made = failed(file, text, at, statement, error, said);
+        match held(refused).take() {
+            Some(what) => Error::new(
+                made.kind(),
+                format!("{made}: {what} is beyond the copy that a script works on"),
+            )
+            .hint("a script sees its own copy alone: put what it needs into the script itself"),
+            _ => made,
+        }
+    };
     // Where the statement that is prepared next begins.
     let mut at = 0;
+    let mut end = cut::first(text);
+    let mut batch = Batch::new(connection, &text[..end]);
     loop {
         stopped(stop)?;
         let mut statement = match batch.next() {
             Ok(Some(statement)) => statement,
-            Ok(None) => return Ok(()),
+            Ok(None) if end == text.len() => return Ok(()),
+            Ok(None) => {
+                at = end;
+                end += cut::first(&text[at..]);
+                batch = Batch::new(connection, &text[at..end]);
+                continue;
+            }
+            // A statement may end elsewhere than it seemed.
+            Err(_) if end < text.len() && held(refused).is_none() => {
+                end = text.len();
+                batch = Batch::new(connection, &text[at..]);
+                continue;
+            }
             Err(error) => {
                 let rest = text.get(at..).unwrap_or(text);
                 let said = messages::told_of_preparing(&error, rest);
-                return Err(failed(file, text, at, rest, &error, said));
+                return Err(failed(at, rest, &error, said));
             }
         };
         // Scripts have no parameters, so that this is the statement's own text, with what is between it and the last.
@@ -137,7 +224,7 @@ fn statements(
         })();
         outcome.map_err(|error| {
             let said = messages::told(&error, &own);
-            failed(file, text, start, &own, &error, said)
+            failed(start, &own, &error, said)
         })?;
         at = start + own.len();
     }

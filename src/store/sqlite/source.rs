@@ -19,6 +19,7 @@ use super::needs::{self, Gone};
 use super::place::{Place, companion};
 use super::rows::{Packer, Summer};
 use super::schema::{Definitions, Table, broken_keys, statistics};
+use super::unknown;
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
 use crate::store::{
@@ -89,6 +90,16 @@ fn connect(file: &Path) -> Result<(Connection, bool)> {
             .because(error)
             .hint("check the source's path")
     })?;
+    if found.len() == 0 {
+        // To SQLite it is a database without tables, and a target would be emptied.
+        return Err(Error::new(
+            Kind::Verify,
+            format!("the source {shown} is an empty file and no database yet"),
+        )
+        .hint(
+            "check the path, and that its disk is mounted; `sqlite3 FILE VACUUM` makes it a database without tables, if it is meant to be one",
+        ));
+    }
     let shared = companion(file, "-shm");
     let was_there = shared.exists();
     let connection = open_read(file)?;
@@ -135,6 +146,7 @@ fn survey(
     begin().map_err(on(file))?;
     let taken_at = Utc::now();
     let mut definitions = Definitions::read(connection, selection).map_err(on(file))?;
+    unknown::stand_in(connection).map_err(on(file))?;
     needs::settle(&mut definitions, selection, is_archive)?
         .iter()
         .for_each(Gone::tell);
@@ -177,6 +189,16 @@ fn parts(connection: &Connection, definitions: &Definitions) -> rusqlite::Result
         part.id = id;
     }
     Ok(parts)
+}
+
+fn warn_of_widest(definitions: &Definitions) {
+    let is_copied = |table: &&Table| table.is_widest && table.fate == Fate::Copy;
+    for table in definitions.tables.iter().filter(is_copied) {
+        tracing::warn!(
+            table = table.name,
+            "has as many columns as SQLite allows: its rows come without their rowids, and are numbered anew in their order"
+        );
+    }
 }
 
 /// A definition is text on its way, unless it goes along with its page.
@@ -247,8 +269,14 @@ impl Source for SqliteSource {
             .run(move |connection, _| {
                 let (mut definitions, parts, taken_at) =
                     survey(connection, &selection, row_by_row, is_archive, &file)?;
+                definitions.lacking =
+                    unknown::lacking(&open_read(&file)?, &definitions).map_err(on(&file))?;
                 if row_by_row && !definitions.not_utf8.is_empty() {
                     return Err(not_utf8(&file, &definitions.not_utf8));
+                }
+                if row_by_row {
+                    unknown::refuse_rows(&definitions)?;
+                    warn_of_widest(&definitions);
                 }
                 if is_archive {
                     // As those that lie in archives already have been summed up.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::confirm::Published;
 use super::connection::{Session, blocking, held, on, open_read, stopped};
@@ -20,7 +21,7 @@ use super::place::{self, Place};
 use super::publish::{Publishing, after_publish, publish_new};
 use super::room::{check_live, check_room};
 use super::schema::{Definitions, Table};
-use super::{copy, derive, finish, load, script, source};
+use super::{copy, derive, finish, load, script, source, unknown};
 use crate::config::job::{KeepPrevious, Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -44,6 +45,8 @@ pub(super) struct SqliteTarget {
     session: Mutex<Option<Session>>,
     /// SQLite has one writer; whoever waits here has not begun to read.
     writing: tokio::sync::Mutex<()>,
+    /// Threads that make files beside live, even if nobody waits for them any more: until they are done, nothing is removed.
+    making: Arc<tokio::sync::RwLock<()>>,
     state: Mutex<State>,
 }
 
@@ -81,6 +84,7 @@ impl SqliteTarget {
             lock: Mutex::new(None),
             session: Mutex::new(None),
             writing: tokio::sync::Mutex::new(()),
+            making: Arc::default(),
             state: Mutex::new(State::default()),
         }
     }
@@ -101,6 +105,14 @@ impl SqliteTarget {
 
     fn set_session(&self, connection: Connection) {
         *held(&self.session) = Some(Session::new(connection, &self.context.cancel));
+    }
+
+    /// Incoming for reading alone, which goes without what its application brings along.
+    fn reader(&self) -> Result<Session> {
+        let path = self.incoming();
+        let connection = open_read(&path)?;
+        unknown::stand_in(&connection).map_err(on(&path))?;
+        Ok(Session::new(connection, &self.context.cancel))
     }
 
     /// Closes incoming and opens it again, so that nothing of its schema or a virtual table is remembered.
@@ -133,12 +145,14 @@ impl SqliteTarget {
     }
 
     /// Takes the snapshot of live, unless there is one, or no live.
-    async fn take_snapshot(&self) -> Result<()> {
+    async fn take_snapshot(&self, stop: &CancellationToken) -> Result<()> {
         if held(&self.state).watch.is_some() || !self.place.exists() {
             return Ok(());
         }
         let (live, to) = (self.place.file.clone(), self.snapshot());
-        let watch = blocking(&self.context.cancel, move |stop| {
+        let making = Arc::clone(&self.making).read_owned().await;
+        let watch = blocking(stop, move |stop| {
+            let _until_done = making;
             live::snapshot(&live, &to, stop)
         })
         .await?;
@@ -149,7 +163,7 @@ impl SqliteTarget {
     /// Rows and tables of live, then all that comes after rows.
     async fn complete(&self, definitions: &Arc<Definitions>) -> Result<()> {
         let selection = Arc::clone(&self.context.selection);
-        self.take_snapshot().await?;
+        self.take_snapshot(&self.context.cancel).await?;
         let has_live = held(&self.state).watch.is_some();
         let (snapshot, definitions) = (self.snapshot(), Arc::clone(definitions));
         let kept = self
@@ -172,13 +186,37 @@ impl SqliteTarget {
         Ok(())
     }
 
-    async fn check_integrity(&self, definitions: &Arc<Definitions>) -> Result<()> {
+    /// Checks incoming while live is copied: one reads and computes, the other reads and writes. What fails ends the other.
+    async fn check_and_snapshot(&self, definitions: &Arc<Definitions>) -> Result<()> {
+        let stop = self.context.cancel.child_token();
+        let failed = Mutex::new(None);
+        let ended = |done: Result<()>| {
+            if let Err(error) = done {
+                held(&failed).get_or_insert(error);
+                stop.cancel();
+            }
+        };
+        tokio::join!(
+            async { ended(self.check_integrity(definitions, &stop).await) },
+            async { ended(self.take_snapshot(&stop).await) },
+        );
+        failed
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .map_or(Ok(()), Err)
+    }
+
+    async fn check_integrity(
+        &self,
+        definitions: &Arc<Definitions>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         if self.verify == Verify::None {
             return Ok(());
         }
         let (path, definitions) = (self.incoming(), Arc::clone(definitions));
         let connection = open_read(&path)?;
-        Session::new(connection, &self.context.cancel)
+        Session::new(connection, stop)
             .run(move |connection, _| {
                 finish::integrity(connection, &path)?;
                 finish::keys(connection, &definitions, &path)
@@ -218,6 +256,9 @@ impl Target for SqliteTarget {
     async fn check(&self, survey: &Survey) -> Result<()> {
         let definitions = ours(survey)?;
         self.marks()?.spare_previous()?;
+        if self.has_scripts {
+            unknown::refuse_scripts(&definitions)?;
+        }
         let lock = self.place.beside("lock");
         if !lock::is_ours(&lock) {
             return Err(marks::foreign(&lock, lock::FOREIGN));
@@ -247,7 +288,9 @@ impl Target for SqliteTarget {
         held(&self.state).definitions = Some(Arc::clone(&definitions));
         self.marks()?.begin()?;
         let path = self.incoming();
+        let making = Arc::clone(&self.making).read_owned().await;
         let connection = blocking(&self.context.cancel, move |_| {
+            let _until_done = making;
             load::prepare(&path, &definitions)
         })
         .await?;
@@ -266,7 +309,9 @@ impl Target for SqliteTarget {
         let (sender, mut progress) = mpsc::unbounded_channel();
         let to = self.incoming();
         let session = source.session()?;
+        let making = Arc::clone(&self.making).read_owned().await;
         let copying = session.run(move |connection, stop| {
+            let _until_done = making;
             copy::copy(connection, &to, stop, &mut |done, all| {
                 let _ = sender.send((done, all));
             })
@@ -281,16 +326,45 @@ impl Target for SqliteTarget {
         copied?;
         held(&self.state).is_adopted = true;
         self.reopen().await?;
+        let definitions = ours(survey)?;
         let names: Vec<String> = survey.parts.iter().map(|part| part.name.clone()).collect();
-        let count = |names: Vec<String>| {
-            move |connection: &mut rusqlite::Connection, _: &tokio_util::sync::CancellationToken| {
-                load::counts(connection, &names)
-                    .map_err(|error| super::connection::explain(error, "counting rows"))
+        // What cannot be checked by its indexes is held against the source row by row.
+        let summed: Vec<Table> = definitions
+            .lacking
+            .iter()
+            .filter(|_| self.verify != Verify::None)
+            .filter_map(|lack| definitions.table(&lack.table))
+            .filter(|table| !table.is_virtual)
+            .cloned()
+            .collect();
+        let look = |names: Vec<String>, summed: Vec<Table>| {
+            move |connection: &mut Connection, stop: &CancellationToken| {
+                let counts = load::counts(connection, &names)
+                    .map_err(|error| super::connection::explain(error, "counting rows"))?;
+                let sums = summed
+                    .iter()
+                    .map(|table| {
+                        stopped(stop)?;
+                        let sum = source::sum(connection, table).map_err(|error| {
+                            super::connection::explain(error, &format!("table `{}`", table.name))
+                        })?;
+                        Ok((table.name.clone(), sum))
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                Ok((counts, sums))
             }
         };
-        let (reading, session) = (source.session()?, self.session()?);
-        let (sent, taken) =
-            tokio::try_join!(reading.run(count(names.clone())), session.run(count(names)))?;
+        let (reading, session) = (source.session()?, self.reader()?);
+        let ((sent, theirs), (taken, ours)) = tokio::try_join!(
+            reading.run(look(names.clone(), summed.clone())),
+            session.run(look(names, summed))
+        )?;
+        if let Some(((name, _), _)) = theirs.iter().zip(&ours).find(|(a, b)| a != b) {
+            return Err(Error::new(
+                Kind::Verify,
+                format!("`{name}`: the rows of the copy are not those of the source"),
+            ));
+        }
         for ((part, sent), taken) in survey.parts.iter().zip(sent).zip(taken) {
             if sent != taken {
                 return Err(Error::new(
@@ -334,8 +408,7 @@ impl Target for SqliteTarget {
             self.complete(&definitions).await?;
         }
         self.fit_pages().await?;
-        // One reads and computes, the other reads and writes.
-        tokio::try_join!(self.check_integrity(&definitions), self.take_snapshot())?;
+        self.check_and_snapshot(&definitions).await?;
         self.reopen().await
     }
 
@@ -357,7 +430,12 @@ impl Target for SqliteTarget {
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let table = self.table(part)?;
-        self.session()?
+        let session = if unknown::is_lacking(&*self.definitions()?, &table.name) {
+            self.reader()?
+        } else {
+            self.session()?
+        };
+        session
             .run(move |connection, stop| {
                 let sum = source::sum(connection, &table).map_err(|error| {
                     super::connection::explain(
@@ -478,7 +556,7 @@ impl Target for SqliteTarget {
             Some(Replaced::Previous) => {
                 let (live, previous) = (self.place.file.clone(), self.place.previous());
                 // A run that was cancelled is undone all the same.
-                blocking(&tokio_util::sync::CancellationToken::new(), move |stop| {
+                blocking(&CancellationToken::new(), move |stop| {
                     let from = open_read(&previous)?;
                     live::replace(&live, &from, &mut || Ok(()), stop).map(drop)
                 })
@@ -498,9 +576,14 @@ impl Target for SqliteTarget {
     }
 
     async fn discard(&self) -> Result<()> {
-        drop(held(&self.session).take());
+        let session = held(&self.session).take();
         if held(&self.state).replaced.is_some() {
             return Ok(());
+        }
+        // Who was interrupted may still be at it, and would leave files behind.
+        let _nobody_makes = self.making.write().await;
+        if let Some(session) = session {
+            let _ = tokio::task::spawn_blocking(move || drop(session.lock())).await;
         }
         held(&self.state).watch = None;
         self.remove_building()

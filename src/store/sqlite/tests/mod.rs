@@ -13,6 +13,7 @@ use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task,
 use crate::error::Result;
 use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey, Target};
 
+mod foreign;
 mod kept;
 mod left_out;
 mod overlay;

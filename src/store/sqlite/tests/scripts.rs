@@ -48,20 +48,16 @@ async fn nothing_of_a_scripts_session_is_there_for_the_next_script_or_for_the_co
         "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p (id), CHECK (p < 9));
          INSERT INTO p VALUES (1); INSERT INTO c VALUES (1);",
     );
-    let other = bench.directory.path().join("other.db");
-    make(&other, "CREATE TABLE t (a)");
     let line = bench.ready().await.unwrap();
     let run = |text: String| {
         let target = &line.target;
         async move { target.run_script(Path::new("/x.sql"), &text).await }
     };
-    run(format!(
-        "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA writable_schema = ON; \
+    run("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; \
          PRAGMA case_sensitive_like = ON; PRAGMA recursive_triggers = ON; PRAGMA locking_mode = EXCLUSIVE; \
          PRAGMA journal_mode = WAL; PRAGMA analysis_limit = 1; PRAGMA temp_store = MEMORY; \
-         CREATE TEMP TABLE mine (a); CREATE TEMP VIEW p AS SELECT 7 AS id; ATTACH '{}' AS other; PRAGMA query_only = ON;",
-        other.display()
-    ))
+         CREATE TEMP TABLE mine (a); CREATE TEMP VIEW p AS SELECT 7 AS id; ATTACH ':memory:' AS other; CREATE TABLE other.t (a); ATTACH '' AS more; PRAGMA query_only = ON;"
+        .to_owned())
     .await
     .unwrap();
     for (sql, problem) in [
@@ -84,7 +80,7 @@ async fn nothing_of_a_scripts_session_is_there_for_the_next_script_or_for_the_co
     assert_eq!(ask(&live, "SELECT group_concat(id) FROM main.p"), "1,5");
     assert_eq!(ask(&live, "SELECT p FROM c"), "1");
     assert_eq!(ask(&live, "PRAGMA journal_mode"), "delete");
-    assert_eq!(bench.litter(), ["other.db"]);
+    assert_eq!(bench.litter(), [""; 0]);
 }
 
 #[tokio::test]
@@ -178,4 +174,101 @@ async fn definitions_and_scripts_may_call_what_the_shell_has() {
             .unwrap();
         assert_eq!(ask_file(&bench.live(), "SELECT b FROM t"), "4");
     }
+}
+
+#[tokio::test]
+async fn a_script_reaches_nothing_but_its_copy() {
+    let bench = Bench::new("CREATE TABLE t (a); INSERT INTO t VALUES ('raw');");
+    let source = bench.source().display().to_string();
+    let fresh = bench.directory.path().join("fresh.db");
+    let before = std::fs::read(&source).unwrap();
+    for (reach, what) in [
+        (
+            format!("ATTACH '{source}' AS s; UPDATE s.t SET a = 'changed'"),
+            "another file",
+        ),
+        (format!("ATTACH '{source}' || '' AS s"), "another file"),
+        (
+            format!("ATTACH 'file:{source}?mode=rw' AS s"),
+            "another file",
+        ),
+        (format!("ATTACH (SELECT '{source}') AS s"), "another file"),
+        (format!("ATTACH '{}' AS s", fresh.display()), "another file"),
+        (format!("VACUUM INTO '{}'", fresh.display()), "another file"),
+        (
+            format!("VACUUM main INTO '{}' || ''", fresh.display()),
+            "another file",
+        ),
+        (
+            "SELECT load_extension('/nonexistent')".to_owned(),
+            "load_extension",
+        ),
+        (
+            "PRAGMA writable_schema = ON".to_owned(),
+            "PRAGMA writable_schema",
+        ),
+        (
+            "PRAGMA main.Writable_Schema(1)".to_owned(),
+            "PRAGMA writable_schema",
+        ),
+        (
+            "PRAGMA temp_store_directory = '/'".to_owned(),
+            "PRAGMA temp_store_directory",
+        ),
+        (
+            "PRAGMA hard_heap_limit = 1000".to_owned(),
+            "PRAGMA hard_heap_limit",
+        ),
+    ] {
+        let error = refused(&bench, &format!("SELECT 1;\n{reach};")).await;
+        assert!(
+            error.contains(&format!("{what} is beyond the copy"))
+                && error.contains("/etc/after.sql:2"),
+            "{reach}: {error}"
+        );
+    }
+    for missing in [
+        "writefile('/tmp/x', a)",
+        "readfile('/etc/passwd')",
+        "edit(a)",
+    ] {
+        let error = refused(&bench, &format!("SELECT {missing} FROM t;")).await;
+        assert!(error.contains("no such function"), "{error}");
+    }
+    assert_eq!(std::fs::read(&source).unwrap(), before);
+    assert!(!fresh.exists());
+    // What is of the copy, and of the session, is the script's.
+    bench
+        .run_with(
+            "CREATE TEMP TABLE map AS SELECT 'raw' AS a, 'masked' AS b; UPDATE main.t SET a = (SELECT b FROM temp.map WHERE a = t.a); \
+             PRAGMA writable_schema; VACUUM; PRAGMA user_version = 5; \
+             CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET a = 'by trigger; END' WHERE a = new.a; END; INSERT INTO t VALUES ('x');",
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        ask_file(&bench.live(), "SELECT group_concat(a) FROM t"),
+        "masked,by trigger; END"
+    );
+}
+
+#[tokio::test]
+async fn a_script_of_very_many_statements_is_read_once() {
+    let bench = Bench::new("CREATE TABLE t (a);");
+    // Each statement used to cost a copy of all the rest: this was 40 GB.
+    let mut script = "BEGIN;\n".to_owned();
+    for number in 0..30_000 {
+        script.push_str(&format!("INSERT INTO t VALUES ('{number:060}');\n"));
+    }
+    script.push_str("COMMIT;");
+    bench.run_with(&script).await.unwrap();
+    assert_eq!(ask_file(&bench.live(), "SELECT count(*) FROM t"), "30000");
+    let error = bench
+        .run_with(&format!("{script}\nSELEKT 1;"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("/etc/after.sql:30003"),
+        "{error}"
+    );
 }

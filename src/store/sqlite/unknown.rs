@@ -1,0 +1,160 @@
+//! What an application brings along and this SQLite has not got: collations, functions, modules, tokenizers. Pages of
+//! tables that need them are copied as they are; rows of theirs cannot be written, nor their indexes made.
+
+use rusqlite::Connection;
+
+use super::connection::quoted;
+use super::messages;
+use super::module::Module;
+use super::schema::{Definitions, Table};
+use crate::error::{Error, Kind, Result};
+use crate::store::Fate;
+
+/// How many tables an error names.
+const NAMED: usize = 3;
+
+/// How SQLite says that it has not got something.
+const SAID: [&str; 6] = [
+    "no such collation sequence: ",
+    "no such function: ",
+    "unknown function: ",
+    "no such module: ",
+    "no such tokenizer: ",
+    "unknown tokenizer: ",
+];
+
+/// A table that needs what is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lack {
+    pub(super) table: String,
+    /// What it needs, in SQLite's words.
+    what: String,
+    /// Not of its own rows: what is in it lies in other tables.
+    is_virtual: bool,
+    is_search: bool,
+    fate: Fate,
+}
+
+/// The tables that need what is not here. The connection only reads, has no stand-ins and is for this alone: SQLite does
+/// not use an index any more once it has missed its collation.
+pub(super) fn lacking(
+    connection: &Connection,
+    definitions: &Definitions,
+) -> rusqlite::Result<Vec<Lack>> {
+    // They are not looked at where rows are copied.
+    connection.pragma_update(None, "ignore_check_constraints", true)?;
+    let lacks = definitions.tables.iter().filter_map(|table| {
+        Some(Lack {
+            what: needs(connection, table)?,
+            table: table.name.clone(),
+            is_virtual: table.is_virtual,
+            is_search: table.is_virtual && Module::of(&table.sql).is_search(),
+            fate: table.fate,
+        })
+    });
+    let lacks = lacks.collect();
+    connection.pragma_update(None, "ignore_check_constraints", false)?;
+    Ok(lacks)
+}
+
+fn needs(connection: &Connection, table: &Table) -> Option<String> {
+    // Whoever writes a row makes the entries of all indexes.
+    let probe = if table.is_virtual {
+        format!("SELECT 1 FROM main.{}", quoted(&table.name))
+    } else {
+        table.insert()
+    };
+    let error = connection.prepare(&probe).err()?;
+    let said = messages::told_of_preparing(&error, &probe);
+    SAID.iter().any(|way| said.contains(way)).then_some(said)
+}
+
+/// Whether a table is one of them.
+pub(super) fn is_lacking(definitions: &Definitions, table: &str) -> bool {
+    definitions.lacking.iter().any(|lack| lack.table == table)
+}
+
+/// Lets a connection read tables in the order of collations that it has not got. It must write nothing: what it would put
+/// into an index would be in the wrong place.
+pub(super) fn stand_in(connection: &Connection) -> rusqlite::Result<()> {
+    // A list of all collations would have those that a definition names, too.
+    let mut statement = connection.prepare(
+        "SELECT DISTINCT x.coll FROM main.sqlite_schema m, pragma_index_list(m.name, 'main') l, \
+         pragma_index_xinfo(l.name, 'main') x \
+         WHERE m.type = 'table' AND m.rootpage > 0 AND upper(x.coll) NOT IN ('BINARY', 'NOCASE', 'RTRIM')",
+    )?;
+    let missing: Vec<String> = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in missing {
+        connection.create_collation(name.as_str(), |a: &str, b: &str| a.cmp(b))?;
+    }
+    Ok(())
+}
+
+/// Refuses rows, one by one, of tables that need what is not here.
+pub(super) fn refuse_rows(definitions: &Definitions) -> Result<()> {
+    refuse(
+        definitions,
+        |lack| match lack.fate {
+            Fate::Exclude => false,
+            // Its rows are in tables of other names, and it is entered into the schema as it is.
+            Fate::Copy => !lack.is_virtual,
+            Fate::SchemaOnly | Fate::Keep => true,
+        },
+        "cannot be made anew for a copy in part or an archive",
+        "copy the whole file (no `exclude`, `schema_only`, `keep`, overlay or archive), or leave these tables out with `exclude`",
+    )
+}
+
+/// Refuses to write the file anew, as after scripts.
+pub(super) fn refuse_scripts(definitions: &Definitions) -> Result<()> {
+    refuse(
+        definitions,
+        |lack| lack.fate != Fate::Exclude && (!lack.is_virtual || lack.is_search),
+        "cannot be written anew after scripts",
+        "copy it without `scripts`, or leave these tables out with `exclude`",
+    )
+}
+
+/// Refuses another page size.
+pub(super) fn refuse_pages(definitions: &Definitions) -> Result<()> {
+    refuse(
+        definitions,
+        |lack| lack.fate != Fate::Exclude && !lack.is_virtual,
+        "cannot be written anew with the pages of the target, which is in WAL mode and has others",
+        "move the target's file away: then a new one is made",
+    )
+}
+
+fn refuse(
+    definitions: &Definitions,
+    concerns: impl Fn(&Lack) -> bool,
+    cannot: &str,
+    hint: &str,
+) -> Result<()> {
+    let all: Vec<&Lack> = definitions
+        .lacking
+        .iter()
+        .filter(|lack| concerns(lack))
+        .collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let mut shown: Vec<String> = all
+        .iter()
+        .take(NAMED)
+        .map(|lack| format!("`{}` ({})", lack.table, lack.what))
+        .collect();
+    if all.len() > NAMED {
+        shown.push(format!("{} more", all.len() - NAMED));
+    }
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "the application brings along what envsyncd has not got, and what needs it {cannot}: {}",
+            shown.join(", ")
+        ),
+    )
+    .hint(hint))
+}
