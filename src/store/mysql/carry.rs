@@ -50,6 +50,8 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Carried {
     tables: Vec<Table>,
+    /// Those that are to be kept, whether live has them or not: foreign keys from and to them are to be looked at.
+    kept: Vec<String>,
     /// Tables that foreign keys connect to others.
     bound: Mutex<BTreeSet<String>>,
     states: Mutex<BTreeMap<String, State>>,
@@ -95,7 +97,10 @@ impl Carried {
         kept: &[String],
         extra: &[String],
     ) -> Result<Self> {
-        let mut carried = Self::default();
+        let mut carried = Self {
+            kept: kept.to_vec(),
+            ..Self::default()
+        };
         let rows = session
             .query(&format!(
                 "SELECT TABLE_NAME, TABLE_TYPE = 'SEQUENCE' FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
@@ -152,7 +157,7 @@ impl Carried {
     /// Makes the tables that only live has, and copies all rows. Incoming's tables have their indexes and foreign keys.
     pub(super) async fn fill(&self, session: &mut Session, names: &Names) -> Result<Changed> {
         let mut changed = Changed::default();
-        if self.is_empty() {
+        if self.is_empty() && self.kept.is_empty() {
             return Ok(changed);
         }
         session

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::definitions::Definitions;
-use super::lexer::Dialect;
+use super::lexer::{self, Dialect};
 use super::objects::{Object, ObjectKind};
 use super::uses::{self, Uses};
 use crate::error::{Error, Kind, Result};
@@ -123,10 +123,60 @@ pub(super) fn leave_out(definitions: &mut Definitions, selection: &Selection) ->
         gone.insert(object.name.clone());
     }
     refuse(&lost)?;
-    definitions
-        .objects
-        .retain(|object| object.kind != ObjectKind::Trigger || !gone.contains(&object.name));
+    let is_gone =
+        |object: &Object| object.kind == ObjectKind::Trigger && gone.contains(&object.name);
+    let (lost, mut stay): (Vec<Object>, Vec<Object>) =
+        definitions.objects.drain(..).partition(is_gone);
+    for object in stay
+        .iter_mut()
+        .filter(|object| object.kind == ObjectKind::Trigger)
+    {
+        move_up(object, &lost);
+    }
+    definitions.objects = stay;
     Ok(())
+}
+
+/// A trigger's place among those of its table, time and event, and what it says of it, once these are gone.
+fn move_up(trigger: &mut Object, lost: &[Object]) {
+    let before = lost
+        .iter()
+        .filter(|other| other.table == trigger.table && other.order < trigger.order)
+        .filter(|other| moment(other) == moment(trigger))
+        .count();
+    trigger.order = trigger
+        .order
+        .saturating_sub(u64::try_from(before).unwrap_or(0));
+    let tokens = lexer::tokens(&trigger.definition, Dialect::of(&trigger.sql_mode));
+    let place = tokens.iter().enumerate().find_map(|(at, token)| {
+        let (name, other) = lexer::solid(&tokens, at + 1)?;
+        let is_behind_row = lexer::before(&tokens, at).is_some_and(|(_, row)| row.is("ROW"));
+        let is_lost = other
+            .name()
+            .is_some_and(|name| lost.iter().any(|lost| lost.name == name));
+        ((token.is("FOLLOWS") || token.is("PRECEDES")) && is_behind_row && is_lost)
+            .then_some((at, name))
+    });
+    if let Some((start, end)) = place {
+        trigger.definition = tokens
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at < start || *at > end)
+            .map(|(_, token)| token.text)
+            .collect();
+    }
+}
+
+/// When a trigger fires: `BEFORE INSERT`.
+fn moment(trigger: &Object) -> Option<[String; 2]> {
+    let tokens = lexer::tokens(&trigger.definition, Dialect::of(&trigger.sql_mode));
+    let start = tokens.iter().position(|token| token.is("TRIGGER"))?;
+    let time = start
+        + tokens[start..]
+            .iter()
+            .position(|token| token.is("BEFORE") || token.is("AFTER"))?;
+    let (_, event) = lexer::solid(&tokens, time + 1)?;
+    Some([tokens[time].text, event.text].map(str::to_ascii_uppercase))
 }
 
 fn refuse(lost: &[(String, String)]) -> Result<()> {

@@ -28,7 +28,7 @@ fn a_trigger_that_uses_what_is_excluded_is_left_out_by_name_and_rows_can_be_writ
              CREATE TRIGGER direct AFTER INSERT ON users FOR EACH ROW INSERT INTO log VALUES (NEW.id)//
              CREATE TRIGGER called BEFORE INSERT ON users FOR EACH ROW CALL logs(NEW.id)//
              CREATE TRIGGER asked BEFORE UPDATE ON users FOR EACH ROW SET NEW.log = counted()//
-             CREATE TRIGGER harmless BEFORE INSERT ON users FOR EACH ROW SET NEW.log = NEW.log + 1, @a = (SELECT COUNT(*) FROM other)//
+             CREATE TRIGGER harmless BEFORE INSERT ON users FOR EACH ROW FOLLOWS called SET NEW.log = NEW.log + 1, @a = (SELECT COUNT(*) FROM other)//
              CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM log//",
         );
         let outcome = scene.copy(&scene.job().task("exclude = [\"log\"]"));

@@ -107,7 +107,10 @@ impl Carried {
                 .find(|(_, waiting)| *waiting == name)
                 .map_or(name, |(table, _)| table.clone())
         };
-        let kept: BTreeSet<&str> = self.tables().collect();
+        let kept: BTreeSet<&str> = self
+            .tables()
+            .chain(self.kept.iter().map(String::as_str))
+            .collect();
         let mut bound = BTreeSet::new();
         let mut keys: Vec<Key> = Vec::new();
         for row in rows {

@@ -113,7 +113,7 @@ impl Carried {
         Ok(())
     }
 
-    /// Lets those sequences stand past the rows, and past where live's of the same name stand.
+    /// Lets those sequences stand past the rows.
     pub(super) async fn advance(
         &self,
         session: &mut Session,
@@ -155,25 +155,6 @@ impl Carried {
             {
                 session
                     .run(&format!("DO SETVAL({ours}, {last}, 1)"))
-                    .await?;
-            }
-            let live = session
-                .query_opt(&format!(
-                    "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND TABLE_TYPE = 'SEQUENCE'",
-                    literal(&names.live),
-                    literal(&sequence)
-                ))
-                .await?;
-            if live.is_some() {
-                let row = session
-                    .query_one(&format!(
-                        "SELECT next_not_cached_value FROM {}",
-                        within(&names.live, &sequence)
-                    ))
-                    .await?;
-                // It never goes back.
-                session
-                    .run(&format!("DO SETVAL({ours}, {}, 0)", row.text(0)?))
                     .await?;
             }
         }
