@@ -1,6 +1,7 @@
 //! MariaDB, from server to server, as its users meet it.
 
 mod archives;
+mod beyond;
 mod definers;
 mod definitions;
 mod derived;
@@ -10,6 +11,8 @@ mod dumps;
 mod equality;
 mod faults;
 mod govuk;
+mod hanging;
+mod kept;
 mod limits;
 mod login;
 mod lookalikes;

@@ -1,40 +1,93 @@
 //! What the target keeps of its own: rows of `keep` tables, and with `overlay` the tables that only it has.
 //!
-//! They are copied into incoming, beside the new tables that their foreign keys point to. What live changes in them
-//! meanwhile is taken again at publish, at last under the lock under which the tables change places.
+//! They are copied into incoming, beside the new tables that their foreign keys point to, and held against live by count
+//! and checksum. A table that the source has, too, is the source's, if it can hold the rows as they are; else it is live's
+//! own. What live changes in them meanwhile is taken again at publish, at last under the lock under which the tables
+//! change places.
+
+mod fit;
+mod keys;
+mod numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use self::fit::{Fit, Own};
+use self::numbers::Taken;
 use super::connection::Session;
+use super::ddl::Create;
 use super::names::{Names, literal, quoted, within};
+use super::version::Flavour;
+use super::{errors, sequences};
 use crate::error::{Error, Kind, Result};
+
+pub(super) use self::fit::refuse;
+pub(super) use self::numbers::counted_by;
 
 /// A table whose rows come from live.
 #[derive(Debug)]
 struct Table {
     name: String,
-    /// Those that are not computed, as live has them.
-    columns: Vec<String>,
     is_sequence: bool,
     /// Only live has it.
     is_extra: bool,
+}
+
+/// What is known of a table that was taken.
+#[derive(Debug, Default)]
+struct State {
+    /// How its rows are read and summed up.
+    fit: Option<Fit>,
+    /// Its definition is live's.
+    is_own: bool,
+    /// What live's rows were when they were taken; `None`: they changed while they were.
+    live: Option<String>,
+    /// What incoming's rows were then, until that was looked at again.
+    here: Option<String>,
 }
 
 /// What comes from live.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
     tables: Vec<Table>,
+    /// Those that are to be kept, whether live has them or not: foreign keys from and to them are to be looked at.
+    kept: Vec<String>,
     /// Tables that foreign keys connect to others.
     bound: Mutex<BTreeSet<String>>,
-    /// What live's rows were when they were copied.
-    sums: Mutex<BTreeMap<String, String>>,
+    states: Mutex<BTreeMap<String, State>>,
+    /// Columns that take their next value from a sequence.
+    taken: Mutex<Vec<Taken>>,
 }
+
+/// What is other than the source's, for all that it has the source's name.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    pub(super) tables: Vec<String>,
+    pub(super) sequences: Vec<String>,
+}
+
+/// How often rows are taken again that change while they are.
+const TRIES: u32 = 3;
 
 /// A column is cut by no server that is this strict; a zero date is what it is.
 const STRICT: &str = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES', foreign_key_checks = 0";
 const LAX: &str =
     "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks = 1";
+
+/// Lets a session write rows as they are. A CHECK of the source's has to hold, live's own may have been made behind its rows.
+async fn strictly(session: &mut Session, is_own: bool) -> Result<()> {
+    let mut all = STRICT.to_owned();
+    if session.version().flavour == Flavour::MariaDb {
+        all.push_str(&format!(
+            ", check_constraint_checks = {}",
+            u8::from(!is_own)
+        ));
+        if session.version().is_mariadb(10, 11) {
+            all.push_str(", system_versioning_insert_history = ON");
+        }
+    }
+    session.run(&all).await.map(drop)
+}
 
 impl Carried {
     /// `kept`: tables of the source whose rows are live's, as far as live has them; `extra`: tables that only live has.
@@ -44,11 +97,14 @@ impl Carried {
         kept: &[String],
         extra: &[String],
     ) -> Result<Self> {
-        let mut carried = Self::default();
+        let mut carried = Self {
+            kept: kept.to_vec(),
+            ..Self::default()
+        };
         let rows = session
             .query(&format!(
                 "SELECT TABLE_NAME, TABLE_TYPE = 'SEQUENCE' FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
-                 AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') ORDER BY TABLE_NAME",
+                 AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE') ORDER BY TABLE_TYPE <> 'SEQUENCE', TABLE_NAME",
                 literal(&names.live)
             ))
             .await?;
@@ -57,7 +113,6 @@ impl Carried {
             let is_extra = extra.contains(&name);
             if is_extra || kept.contains(&name) {
                 carried.tables.push(Table {
-                    columns: columns(session, &names.live, &name).await?,
                     name,
                     is_sequence: row.number(1)? == 1,
                     is_extra,
@@ -84,140 +139,213 @@ impl Carried {
             .map(|table| table.name.as_str())
     }
 
+    /// Sequences that are moved, beside those that are carried themselves.
+    pub(super) fn counters(&self) -> BTreeSet<String> {
+        let taken = self.taken.lock().expect("no one panics with this lock");
+        taken
+            .iter()
+            .map(|taken| taken.sequence.clone())
+            .filter(|name| !self.tables().any(|table| table == name))
+            .collect()
+    }
+
+    fn state<T>(&self, table: &Table, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut states = self.states.lock().expect("no one panics with this lock");
+        change(states.entry(table.name.clone()).or_default())
+    }
+
     /// Makes the tables that only live has, and copies all rows. Incoming's tables have their indexes and foreign keys.
-    pub(super) async fn fill(&self, session: &mut Session, names: &Names) -> Result<()> {
-        if self.is_empty() {
-            return Ok(());
+    pub(super) async fn fill(&self, session: &mut Session, names: &Names) -> Result<Changed> {
+        let mut changed = Changed::default();
+        if self.is_empty() && self.kept.is_empty() {
+            return Ok(changed);
         }
         session
             .run(&format!("USE {}", quoted(&names.incoming)))
             .await?;
-        session.run(STRICT).await?;
-        for table in self.tables.iter().filter(|table| table.is_extra) {
-            let kind = if table.is_sequence {
-                "SEQUENCE"
-            } else {
-                "TABLE"
-            };
-            let made = session
-                .query_one(&format!(
-                    "SHOW CREATE {kind} {}",
-                    within(&names.live, &table.name)
-                ))
-                .await?
-                .definition(1)?;
-            session
-                .run(&made)
-                .await
-                .map_err(|error| error.within(format!("keeping the table {}", table.name)))?;
-        }
+        strictly(session, true).await?;
         for table in &self.tables {
-            self.copy(session, names, table, (&names.incoming, &table.name))
-                .await?;
-        }
-        session.run(LAX).await?;
-        self.check_keys(session, names, &[]).await
-    }
-
-    /// Copies a table's rows; those that are there go.
-    async fn copy(
-        &self,
-        session: &mut Session,
-        names: &Names,
-        table: &Table,
-        to: (&str, &str),
-    ) -> Result<()> {
-        let (from, into) = (within(&names.live, &table.name), within(to.0, to.1));
-        if table.is_sequence {
-            let next = session
-                .query_one(&format!(
-                    "SELECT next_not_cached_value, cycle_count FROM {from}"
-                ))
-                .await?;
-            return session
-                .run(&format!(
-                    "DO SETVAL({into}, {}, 0, {})",
-                    next.text(0)?,
-                    next.text(1)?
-                ))
+            let within = |error: Error| error.within(format!("keeping {}", table.name));
+            if table.is_sequence {
+                if sequences::keep(session, names, &table.name)
+                    .await
+                    .map_err(within)?
+                    && !table.is_extra
+                {
+                    changed.sequences.push(table.name.clone());
+                }
+                continue;
+            }
+            let own = fit::read(session, &names.live, &table.name)
                 .await
-                .map(drop);
+                .map_err(within)?;
+            let is_own = if table.is_extra {
+                self.take_own(session, names, table, &own).await
+            } else {
+                self.take_first(session, names, table, &own).await
+            };
+            if is_own.map_err(within)? && !table.is_extra {
+                changed.tables.push(table.name.clone());
+            }
         }
-        let have: BTreeSet<String> = columns(session, to.0, to.1)
-            .await?
-            .into_iter()
-            .map(|column| column.to_lowercase())
-            .collect();
-        let lost: Vec<&str> = table
-            .columns
-            .iter()
-            .filter(|column| !have.contains(&column.to_lowercase()))
-            .map(String::as_str)
-            .collect();
-        if !lost.is_empty() {
-            return Err(Error::new(
-                Kind::Verify,
-                format!(
-                    "the rows of {} cannot be kept: the source's table has no column {}",
-                    table.name,
-                    lost.join(", ")
-                ),
-            )
-            .hint("drop the columns on the target, or take the table out of `keep`"));
-        }
-        let sum = checksum(session, &names.live, &table.name).await?;
-        let list: Vec<String> = table.columns.iter().map(|column| quoted(column)).collect();
-        let list = list.join(", ");
-        let copied = async {
-            session.run("START TRANSACTION").await?;
-            session.run(&format!("DELETE FROM {into}")).await?;
-            session
-                .run(&format!(
-                    "INSERT INTO {into} ({list}) SELECT {list} FROM {from}"
-                ))
-                .await?;
-            session.run("COMMIT").await
-        };
-        if let Err(error) = copied.await {
-            let _ = session.run("ROLLBACK").await;
-            return Err(error.within(format!("keeping the rows of {}", table.name)));
-        }
-        self.sums
-            .lock()
-            .expect("no one panics with this lock")
-            .insert(table.name.clone(), sum);
-        Ok(())
+        self.find_counters(session, names).await?;
+        self.advance(session, names, &[]).await?;
+        changed.sequences.extend(self.counters());
+        session.run(LAX).await?;
+        self.check_keys(session, names, &[]).await?;
+        Ok(changed)
     }
 
-    /// Counters go on where live's left off.
-    async fn counters(
+    /// Takes rows into the source's table; where it cannot hold them as they are, into one like live's. Returns which.
+    async fn take_first(
+        &self,
+        session: &mut Session,
+        names: &Names,
+        table: &Table,
+        own: &Own,
+    ) -> Result<bool> {
+        let theirs = fit::read(session, &names.incoming, &table.name).await?;
+        let why = match Fit::of(own, &theirs) {
+            Err(why) => why,
+            Ok(fit) => {
+                self.state(table, |state| state.fit = Some(fit));
+                strictly(session, false).await?;
+                let taken = self
+                    .take(session, names, table, (&names.incoming, &table.name))
+                    .await;
+                strictly(session, true).await?;
+                match taken {
+                    Ok(()) => return Ok(false),
+                    Err(error) if !session.is_usable() => return Err(error),
+                    Err(error) if error.kind() == Kind::Verify => {
+                        "values would be others there".to_owned()
+                    }
+                    Err(error) if errors::code(&error).is_none() => return Err(error),
+                    Err(error) => error.to_string(),
+                }
+            }
+        };
+        tracing::warn!(
+            table = table.name,
+            why,
+            "the source's table cannot hold the rows that the target keeps: the table stays as the target has it"
+        );
+        self.take_own(session, names, table, own).await
+    }
+
+    /// Takes rows into a table like live's.
+    async fn take_own(
+        &self,
+        session: &mut Session,
+        names: &Names,
+        table: &Table,
+        own: &Own,
+    ) -> Result<bool> {
+        let name = within(&names.incoming, &table.name);
+        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+        let text = match Create::parse(&own.create) {
+            Ok(create) => create
+                .with_sequences_in(&names.live, &names.incoming)
+                .text(|_, _| true),
+            Err(_) => own.create.clone(),
+        };
+        session.run(&text).await?;
+        self.state(table, |state| {
+            state.fit = Some(Fit::same(own));
+            state.is_own = true;
+        });
+        self.take(session, names, table, (&names.incoming, &table.name))
+            .await?;
+        Ok(true)
+    }
+
+    /// Copies a table's rows, those that are there go, and holds them against live's.
+    async fn take(
         &self,
         session: &mut Session,
         names: &Names,
         table: &Table,
         to: (&str, &str),
     ) -> Result<()> {
-        let row = session
-            .query_opt(&format!(
-                "SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-                literal(&names.live),
-                literal(&table.name)
-            ))
-            .await?;
-        if let Some(next) = row.map(|row| row.maybe(0)).transpose()?.flatten() {
-            session
-                .run(&format!(
-                    "ALTER TABLE {} AUTO_INCREMENT = {next}",
-                    within(to.0, to.1)
-                ))
-                .await?;
+        let fit = self.fit(table)?;
+        for _ in 0..TRIES {
+            let before = fit.state(session, &names.live, &table.name).await?;
+            fit.copy(session, (&names.live, &table.name), to).await?;
+            let there = fit.sum(session, &names.live, &table.name).await?;
+            let here = fit.sum(session, to.0, to.1).await?;
+            if there == here {
+                let here = fit.state(session, to.0, to.1).await?;
+                self.state(table, |state| {
+                    state.live = Some(before);
+                    state.here = Some(here);
+                });
+                return Ok(());
+            }
+            if fit.state(session, &names.live, &table.name).await? == before {
+                return Err(Error::new(
+                    Kind::Verify,
+                    format!(
+                        "the rows of {} that the target keeps are not the same in the copy",
+                        table.name
+                    ),
+                )
+                .hint(
+                    "let the target's table have the source's definition, or take it out of `keep`",
+                ));
+            }
         }
+        // They are taken again at publish.
+        self.state(table, |state| {
+            state.live = None;
+            state.here = None;
+        });
         Ok(())
     }
 
-    fn has_changed(&self, table: &Table, sum: &str) -> bool {
-        let sums = self.sums.lock().expect("no one panics with this lock");
-        table.is_sequence || sums.get(&table.name).is_none_or(|before| before != sum)
+    fn fit(&self, table: &Table) -> Result<Fit> {
+        self.state(table, |state| state.fit.clone()).ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                format!("the rows of {} were never taken", table.name),
+            )
+        })
+    }
+
+    /// Whether live's rows are others than those that were taken.
+    async fn has_changed(
+        &self,
+        session: &mut Session,
+        names: &Names,
+        table: &Table,
+    ) -> Result<bool> {
+        let now = self
+            .fit(table)?
+            .state(session, &names.live, &table.name)
+            .await?;
+        Ok(self.state(table, |state| state.live.as_ref() != Some(&now)))
+    }
+
+    /// Rows that are kept are nobody's to change: a script's change would be there in one run and gone in the next.
+    async fn is_untouched(
+        &self,
+        session: &mut Session,
+        table: &Table,
+        place: (&str, &str),
+    ) -> Result<()> {
+        let Some(before) = self.state(table, |state| state.here.take()) else {
+            return Ok(());
+        };
+        if self.fit(table)?.state(session, place.0, place.1).await? == before {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Verify,
+            format!(
+                "the rows of {}, which the target keeps, were changed in the copy",
+                table.name
+            ),
+        )
+        .hint("let no script write to a table that is kept"))
     }
 
     /// Rows that changed on live since they were copied are copied again. `staged`: what tables are called in live.
@@ -232,31 +360,45 @@ impl Carried {
         }
         let mut changed = false;
         for table in &self.tables {
-            let sum = checksum(session, &names.live, &table.name).await?;
-            if self.has_changed(table, &sum) {
-                if !table.is_sequence {
-                    tracing::info!(
-                        table = table.name,
-                        "rows that the target keeps have changed meanwhile; taking them again"
-                    );
-                }
-                changed |= !table.is_sequence;
-                session.run(STRICT).await?;
-                let copied = self
-                    .copy(session, names, table, place(names, staged, &table.name))
-                    .await;
-                session.run(LAX).await?;
-                copied?;
+            if table.is_sequence {
+                sequences::keep(session, names, &table.name).await?;
+                continue;
             }
-            if !table.is_sequence {
-                self.counters(session, names, table, place(names, staged, &table.name))
-                    .await?;
+            let to = place(names, staged, &table.name);
+            self.is_untouched(session, table, to).await?;
+            if self.has_changed(session, names, table).await? {
+                tracing::info!(
+                    table = table.name,
+                    "rows that the target keeps have changed meanwhile; taking them again"
+                );
+                changed = true;
+                self.take_again(session, names, table, to).await?;
             }
+            numbers::auto_increment(session, (&names.live, &table.name), to).await?;
         }
+        self.advance(session, names, staged).await?;
         if changed {
             return self.check_keys(session, names, staged).await;
         }
         self.keys(session, names, staged).await.map(drop)
+    }
+
+    async fn take_again(
+        &self,
+        session: &mut Session,
+        names: &Names,
+        table: &Table,
+        to: (&str, &str),
+    ) -> Result<()> {
+        let is_own = self.state(table, |state| state.is_own);
+        strictly(session, is_own).await?;
+        let taken = self.take(session, names, table, to).await;
+        if session.is_usable() {
+            session.run(LAX).await?;
+        }
+        // What is in incoming now is ours, and was held against live.
+        self.state(table, |state| state.here = None);
+        taken.map_err(|error| error.within(format!("keeping the rows of {}", table.name)))
     }
 
     /// The same while nobody but us can write to live. Rows that foreign keys connect to others are not looked at closely
@@ -267,17 +409,16 @@ impl Carried {
         names: &Names,
         staged: &[(String, String)],
     ) -> Result<()> {
-        for table in &self.tables {
-            let sum = checksum(session, &names.live, &table.name).await?;
-            if table.is_sequence || !self.has_changed(table, &sum) {
+        let mut changed = false;
+        for table in self.tables.iter().filter(|table| !table.is_sequence) {
+            if !self.has_changed(session, names, table).await? {
                 continue;
             }
-            if self
-                .bound
-                .lock()
-                .expect("no one panics with this lock")
-                .contains(&table.name)
-            {
+            let is_bound = {
+                let bound = self.bound.lock().expect("no one panics with this lock");
+                bound.contains(&table.name)
+            };
+            if is_bound {
                 return Err(Error::new(
                     Kind::Busy,
                     format!(
@@ -287,126 +428,18 @@ impl Carried {
                 )
                 .hint("keep the table from being written with maintenance_on"));
             }
-            session.run(STRICT).await?;
-            let copied = self
-                .copy(session, names, table, place(names, staged, &table.name))
-                .await;
-            session.run(LAX).await?;
-            copied?;
+            changed = true;
+            self.take_again(session, names, table, place(names, staged, &table.name))
+                .await?;
+        }
+        for table in self.tables.iter().filter(|table| table.is_sequence) {
+            sequences::stand(session, names, &table.name).await?;
+        }
+        if changed {
+            self.advance(session, names, staged).await?;
         }
         Ok(())
     }
-
-    /// Foreign keys from and to what was kept hold.
-    async fn check_keys(
-        &self,
-        session: &mut Session,
-        names: &Names,
-        staged: &[(String, String)],
-    ) -> Result<()> {
-        for key in self.keys(session, names, staged).await? {
-            let mut known = Vec::new();
-            let mut equal = Vec::new();
-            for (from, to) in &key.columns {
-                known.push(format!("c.{} IS NOT NULL", quoted(from)));
-                equal.push(format!("p.{} = c.{}", quoted(to), quoted(from)));
-            }
-            let broken = session
-                .query_opt(&format!(
-                    "SELECT 1 FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {}) LIMIT 1",
-                    key.child,
-                    known.join(" AND "),
-                    key.parent,
-                    equal.join(" AND ")
-                ))
-                .await
-                .map_err(|error| error.within(format!("foreign key {} of {}", key.name, key.table)))?;
-            if broken.is_some() {
-                return Err(Error::new(
-                    Kind::Verify,
-                    format!(
-                        "rows that the target keeps and new ones do not fit: foreign key {} of {} has rows without a parent",
-                        key.name, key.table
-                    ),
-                )
-                .hint("keep both tables or neither, or remove those rows from the target"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The foreign keys from and to what was kept, as incoming has them.
-    async fn keys(
-        &self,
-        session: &mut Session,
-        names: &Names,
-        staged: &[(String, String)],
-    ) -> Result<Vec<Key>> {
-        let waiting: Vec<String> = staged.iter().map(|(_, name)| literal(name)).collect();
-        let waiting = if waiting.is_empty() {
-            "NULL".to_owned()
-        } else {
-            waiting.join(", ")
-        };
-        let rows = session
-            .query(&format!(
-                "SELECT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME \
-                 FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL \
-                 AND (TABLE_SCHEMA = {} OR (TABLE_SCHEMA = {} AND TABLE_NAME IN ({waiting}))) \
-                 ORDER BY TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION",
-                literal(&names.incoming),
-                literal(&names.live)
-            ))
-            .await?;
-        let own = |name: String| {
-            staged
-                .iter()
-                .find(|(_, waiting)| *waiting == name)
-                .map_or(name, |(table, _)| table.clone())
-        };
-        let kept: BTreeSet<&str> = self.tables().collect();
-        let mut bound = BTreeSet::new();
-        let mut keys: Vec<Key> = Vec::new();
-        for row in rows {
-            let (name, child) = (row.text(0)?, within(&row.text(1)?, &row.text(2)?));
-            let pair = (row.text(3)?, row.text(6)?);
-            if let Some(last) = keys
-                .last_mut()
-                .filter(|key| key.name == name && key.child == child)
-            {
-                last.columns.push(pair);
-                continue;
-            }
-            let ends = [own(row.text(2)?), own(row.text(5)?)];
-            let ours: Vec<String> = ends
-                .iter()
-                .filter(|end| kept.contains(end.as_str()))
-                .cloned()
-                .collect();
-            if !ours.is_empty() {
-                bound.extend(ours);
-                let [table, _] = ends;
-                keys.push(Key {
-                    name,
-                    table,
-                    child,
-                    parent: within(&row.text(4)?, &row.text(5)?),
-                    columns: vec![pair],
-                });
-            }
-        }
-        *self.bound.lock().expect("no one panics with this lock") = bound;
-        Ok(keys)
-    }
-}
-
-/// A foreign key: its name, its table's, where both ends are now, and the columns of both.
-struct Key {
-    name: String,
-    table: String,
-    child: String,
-    parent: String,
-    columns: Vec<(String, String)>,
 }
 
 /// Where a table that becomes live waits.
@@ -421,32 +454,4 @@ fn place<'a>(
         .map_or((&names.incoming, table), |(_, staged)| {
             (&names.live, staged)
         })
-}
-
-async fn columns(session: &mut Session, schema: &str, table: &str) -> Result<Vec<String>> {
-    session
-        .query(&format!(
-            "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} \
-             AND COALESCE(GENERATION_EXPRESSION, '') = '' ORDER BY ORDINAL_POSITION",
-            literal(schema),
-            literal(table)
-        ))
-        .await?
-        .iter()
-        .map(|row| row.text(0))
-        .collect()
-}
-
-async fn checksum(session: &mut Session, schema: &str, table: &str) -> Result<String> {
-    let row = session
-        .query_one(&format!("CHECKSUM TABLE {}", within(schema, table)))
-        .await?;
-    // One that the server does not say is equal to no other.
-    row.maybe(1)?.ok_or_else(|| {
-        Error::new(
-            Kind::Verify,
-            format!("the server does not sum up the rows of {schema}.{table}"),
-        )
-        .hint("see what CHECK TABLE says of it")
-    })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::definitions::{Definitions, Table};
 use super::lexer::Dialect;
 use super::objects::{self, Making, Object, ObjectKind};
+use super::sequences::Sequence;
 use crate::config::job::{Definer, Events};
 use crate::store::{Catalogue, Fate};
 
@@ -25,6 +26,20 @@ impl Accepted {
     /// A counter that cannot be as low as the source's.
     pub(super) fn counter(&mut self, table: &Table) {
         self.0.insert(counter_label(table), counter(table));
+    }
+
+    /// A table that is as the target has it, since the source's cannot hold the rows that are kept.
+    pub(super) fn table(&mut self, table: &Table, definitions: &Definitions) {
+        self.0.insert(
+            format!("table {}", table.name),
+            table_text(table, definitions),
+        );
+    }
+
+    /// A sequence that stands elsewhere, or is as the target has it.
+    pub(super) fn sequence(&mut self, sequence: &Sequence) {
+        self.0
+            .insert(format!("sequence {}", sequence.name), counting(sequence));
     }
 
     /// Incoming's catalogue, with what is accepted as the source has it.
@@ -66,20 +81,21 @@ pub(super) fn of(definitions: &Definitions, definer: Definer) -> Catalogue {
         }
     }
     for sequence in &definitions.sequences {
-        let state = if sequence.fate == Fate::Copy {
-            sequence.row.join(", ")
-        } else {
-            String::new()
-        };
-        all.insert(
-            format!("sequence {}", sequence.name),
-            format!("{} {state}", sequence.create),
-        );
+        all.insert(format!("sequence {}", sequence.name), counting(sequence));
     }
     for object in &definitions.objects {
         all.insert(object.label(), told(object, &definitions.schema, definer));
     }
     Catalogue(all)
+}
+
+fn counting(sequence: &Sequence) -> String {
+    let state = if sequence.fate == Fate::Copy {
+        sequence.row.join(", ")
+    } else {
+        String::new()
+    };
+    format!("{} {state}", sequence.create)
 }
 
 /// A table's definition without its counter, and without foreign keys that a copy cannot have.

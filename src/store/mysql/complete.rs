@@ -63,13 +63,14 @@ pub(super) async fn objects(
 
 /// Between two tables whose rows are the source's, the server need not look at rows for a foreign key: it vouched for them on
 /// the source, and that they are the same is verified. Rows that broke a key there (loaded with foreign_key_checks = 0)
-/// are there again. Where the other end is not the source's, the server looks at every row.
+/// are there again. Rows that the target keeps come later, and are looked at then. Where the other end has no rows, the server
+/// looks at every row.
 pub(super) fn is_sure(definitions: &Definitions, table: &Table, reference: &Reference) -> bool {
     let other = definitions.table(&reference.table).map(|table| table.fate);
     table.fate == Fate::SchemaOnly
         || (reference.schema.is_none()
-            && table.fate == Fate::Copy
-            && other.is_none_or(|fate| fate == Fate::Copy))
+            && matches!(table.fate, Fate::Copy | Fate::Keep)
+            && other.is_none_or(|fate| matches!(fate, Fate::Copy | Fate::Keep)))
 }
 
 /// Adds a table's foreign keys.

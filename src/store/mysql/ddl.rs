@@ -352,6 +352,31 @@ impl Create {
         made
     }
 
+    /// The columns whose default is a sequence's next value: the column, the sequence's schema if it is named, and the
+    /// sequence.
+    pub(super) fn sequences(&self) -> Vec<(String, Option<String>, String)> {
+        let mut found = Vec::new();
+        for (clause, text) in &self.clauses {
+            let Clause::Column(column) = clause else {
+                continue;
+            };
+            let tokens = lexer::tokens(text, Dialect::default());
+            let call = tokens
+                .windows(2)
+                .position(|pair| pair[0].is("nextval") && pair[1].is_mark("("));
+            let Some(at) = call else { continue };
+            let name = |place: usize| tokens.get(place).and_then(Token::name);
+            match (name(at + 2), tokens.get(at + 3), name(at + 4)) {
+                (Some(schema), Some(dot), Some(sequence)) if dot.is_mark(".") => {
+                    found.push((column.clone(), Some(schema), sequence));
+                }
+                (Some(sequence), _, _) => found.push((column.clone(), None, sequence)),
+                _ => {}
+            }
+        }
+        found
+    }
+
     /// Without the counter, whose value is compared by itself.
     #[must_use]
     pub(super) fn without_counter(mut self) -> Self {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::connection::Session;
 use super::ddl::{Create, Reference};
 use super::engines::{self, Engine};
+use super::exclusion;
 use super::grants::Grants;
 use super::mark;
 use super::names::{literal, quoted};
@@ -256,6 +257,7 @@ pub(super) async fn read(
         }
     }
     found.retain_objects();
+    exclusion::leave_out(&mut found, selection)?;
     homonym |= found.objects.iter().any(|object| {
         matches!(object.kind, ObjectKind::View | ObjectKind::Package)
             && object.name.eq_ignore_ascii_case(schema)

@@ -10,30 +10,41 @@ use std::path::Path;
 use super::address::Address;
 use super::connection::Session;
 use super::errors;
+use super::footprint::Footprint;
 use super::lexer::Dialect;
+use super::objects::Object;
 use super::script::{Cutter, Statement};
 use super::version::Flavour;
+use super::{reach, uses};
 use crate::error::{Error, Kind, Result};
 use crate::store::redact;
 use crate::store::statements::Flaw;
 
-/// Runs a script in the schema `incoming`; stops at the first error.
-pub(super) async fn run(address: &Address, incoming: &str, file: &Path, text: &str) -> Result<()> {
-    let mut session = Session::open_ordinary(address, Some(incoming)).await?;
-    let ran = whole(&mut session, file, text).await;
-    session.quit().await;
-    ran
+/// Where a script works, and what it is kept from.
+pub(super) struct Ground<'a> {
+    pub(super) address: &'a Address,
+    pub(super) incoming: &'a str,
+    /// Live, and the source if it may be on the same server.
+    pub(super) others: Vec<&'a str>,
+    /// What the script does is not in its text alone: see [`is_opaque`].
+    pub(super) is_opaque: bool,
 }
 
 /// Looks whether a script can be cut into statements, as far as that can be told without running it: behind one that sets
 /// `sql_mode`, strings may end otherwise.
 pub(super) async fn look(address: &Address, file: &Path, text: &str) -> Result<()> {
     let mut session = Session::open_ordinary(address, None).await?;
-    let dialect = dialect(&mut session).await;
+    // No schema is a script's own yet.
+    let fence = Fence::of(&mut session, "").await;
+    let words = dialect(&mut session).await;
     session.quit().await;
+    let (fence, words) = (fence?, words?);
     let mut cutter = Cutter::new(text);
-    cutter.set_dialect(dialect?);
+    cutter.set_dialect(words);
     while let Some(statement) = cutter.next().map_err(|flaw| refused(file, &flaw))? {
+        fence.hold(&statement.sql, words).map_err(|error| {
+            error.within(format!("script {}:{}", file.display(), statement.line))
+        })?;
         if sets_mode(&statement.sql) {
             break;
         }
@@ -46,18 +57,101 @@ fn refused(file: &Path, flaw: &Flaw) -> Error {
     Error::new(Kind::Config, format!("{place}: {}", flaw.what))
 }
 
-async fn whole(session: &mut Session, file: &Path, text: &str) -> Result<()> {
+/// Runs a script in the schema `incoming`; stops at the first error.
+pub(super) async fn run(ground: &Ground<'_>, file: &Path, text: &str) -> Result<()> {
+    let mut control = Session::open(ground.address, None).await?;
+    let fence = Fence::of(&mut control, ground.incoming).await?;
+    let before = Footprint::of(&mut control, &ground.others, ground.is_opaque).await?;
+    let mut session = Session::open_ordinary(ground.address, Some(ground.incoming)).await?;
+    let ran = whole(&mut session, &fence, file, text).await;
+    session.quit().await;
+    // Of a script that failed, too: who reads of it has to know.
+    let looked = before
+        .is_as_before(&mut control, &file.display().to_string())
+        .await;
+    looked.and(ran)
+}
+
+/// Whether a script can do what its own text does not show: by calling procedures that put statements together, or by code
+/// that reaches other databases than its own.
+pub(super) fn is_opaque(objects: &[Object], schema: &str, script: &str) -> bool {
+    let script = script.to_ascii_uppercase();
+    let mut is_dynamic = script.contains("PREPARE") || script.contains("IMMEDIATE");
+    for object in objects {
+        let uses = uses::of(&object.definition, Dialect::of(&object.sql_mode));
+        let is_other = |other: &String| !other.eq_ignore_ascii_case(schema);
+        is_dynamic |= uses.is_dynamic;
+        if uses
+            .tables
+            .iter()
+            .any(|(schema, _)| schema.as_ref().is_some_and(is_other))
+        {
+            return true;
+        }
+    }
+    is_dynamic && script.contains("CALL")
+}
+
+/// What statements are not to name.
+struct Fence {
+    own: String,
+    schemas: BTreeSet<String>,
+    folded: bool,
+}
+
+impl Fence {
+    async fn of(session: &mut Session, incoming: &str) -> Result<Self> {
+        let rows = session
+            .query("SELECT SCHEMA_NAME, @@lower_case_table_names FROM information_schema.SCHEMATA")
+            .await?;
+        let mut schemas = BTreeSet::new();
+        let mut folded = false;
+        for row in rows {
+            schemas.insert(row.text(0)?);
+            folded = row.number(1)? != 0;
+        }
+        Ok(Self {
+            own: incoming.to_owned(),
+            schemas,
+            folded,
+        })
+    }
+
+    /// Refuses a statement that reaches beyond the copy.
+    fn hold(&self, sql: &str, dialect: Dialect) -> Result<()> {
+        match reach::beyond(sql, dialect, &self.own, &self.schemas, self.folded) {
+            None => Ok(()),
+            Some(what) => Err(Error::new(
+                Kind::Config,
+                format!("the statement {what}, and a script works on its copy alone"),
+            )
+            .hint("leave the database's name out: the copy is the script's own database, and is called otherwise until it is published")),
+        }
+    }
+}
+
+async fn whole(session: &mut Session, fence: &Fence, file: &Path, text: &str) -> Result<()> {
     let place = |line: usize| format!("script {}:{line}", file.display());
     let before = prepared(session).await;
     let mut cutter = Cutter::new(text);
-    cutter.set_dialect(dialect(session).await?);
+    let mut words = dialect(session).await?;
+    cutter.set_dialect(words);
     let mut last = None;
     while let Some(statement) = cutter.next().map_err(|flaw| refused(file, &flaw))? {
-        statement_of(session, &statement)
-            .await
-            .map_err(|error| error.within(place(statement.line)))?;
+        let within = |error: Error| error.within(place(statement.line));
+        fence.hold(&statement.sql, words).map_err(within)?;
+        if let Some(expression) = reach::prepared(&statement.sql, words) {
+            // What is put together at the top of a script can be read before it is run.
+            if let Ok(Some(row)) = session.query_opt(&format!("SELECT {expression}")).await
+                && let Ok(Some(text)) = row.maybe(0)
+            {
+                fence.hold(&text, words).map_err(within)?;
+            }
+        }
+        statement_of(session, &statement).await.map_err(within)?;
         if sets_mode(&statement.sql) {
-            cutter.set_dialect(dialect(session).await?);
+            words = dialect(session).await?;
+            cutter.set_dialect(words);
         }
         last = Some(statement.line);
     }

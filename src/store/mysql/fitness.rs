@@ -13,10 +13,10 @@ use super::objects::{Making, Object, ObjectKind};
 use super::primary;
 use super::rights;
 use super::version::Version;
-use super::{ddl, making, rewrite};
+use super::{carry, ddl, making, rewrite};
 use crate::config::job::{Definer, Events};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Fate, Part};
+use crate::store::{Fate, Part, Selection};
 
 /// What the task and the run say.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ pub(super) struct Wanted<'a> {
     pub(super) events: Events,
     /// Whether live is there already.
     pub(super) has_live: bool,
+    /// What of live's stays.
+    pub(super) selection: &'a Selection,
 }
 
 /// Refuses what could never be made or published, and warns of what may not be as expected. Writes nothing.
@@ -37,6 +39,9 @@ pub(super) async fn check(
     versions(&definitions.version, session.version())?;
     own_names(session, definitions, wanted).await?;
     folding(session, definitions).await?;
+    if wanted.has_live {
+        carry::refuse(session, definitions, wanted.names, wanted.selection).await?;
+    }
     collations(session, definitions).await?;
     engines_are_there(session, definitions).await?;
     primary::check(session, definitions).await?;

@@ -2,35 +2,58 @@
 
 use super::connection::Session;
 use super::names::literal;
+use super::version::Flavour;
 use crate::error::Result;
 
-/// Who is in a schema, as far as our user may see it: words to be put behind a sentence, or none.
-pub(super) async fn of(control: &mut Session, schema: &str) -> Result<String> {
+/// Who is in a schema, as far as our user may see it, and is none of our own sessions: words to be put behind a sentence, or
+/// none.
+pub(super) async fn of(control: &mut Session, schema: &str, ours: &[u32]) -> Result<String> {
     let schema = literal(schema);
-    let precise = format!(
-        "SELECT p.ID, p.USER, p.HOST, p.TIME FROM information_schema.METADATA_LOCK_INFO m JOIN information_schema.PROCESSLIST p ON p.ID = m.THREAD_ID \
-         WHERE m.TABLE_SCHEMA = {schema} AND p.ID <> CONNECTION_ID() ORDER BY p.TIME DESC LIMIT 1"
-    );
-    let row = match control.query_opt(&precise).await {
-        Ok(row) => row,
+    let ours: Vec<String> = ours.iter().map(u32::to_string).collect();
+    let ours = format!("(CONNECTION_ID(), {})", ours.join(", ")).replace(", )", ")");
+    let locks = match control.version().flavour {
+        Flavour::MySql => format!(
+            "SELECT p.ID, p.USER, p.HOST, p.TIME, p.COMMAND FROM performance_schema.metadata_locks m \
+             JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID JOIN information_schema.PROCESSLIST p ON p.ID = t.PROCESSLIST_ID \
+             WHERE m.OBJECT_SCHEMA = {schema} AND m.OBJECT_TYPE = 'TABLE' AND m.LOCK_STATUS = 'GRANTED' AND p.ID NOT IN {ours} \
+             ORDER BY p.TIME DESC LIMIT 1"
+        ),
         // A plugin that few servers have.
-        Err(_) => {
-            control
-                .query_opt(&format!(
-                    "SELECT ID, USER, HOST, TIME FROM information_schema.PROCESSLIST WHERE DB = {schema} AND ID <> CONNECTION_ID() \
-                     ORDER BY COMMAND = 'Sleep', TIME DESC LIMIT 1"
-                ))
-                .await?
-        }
+        Flavour::MariaDb => format!(
+            "SELECT p.ID, p.USER, p.HOST, p.TIME, p.COMMAND FROM information_schema.METADATA_LOCK_INFO m JOIN information_schema.PROCESSLIST p ON p.ID = m.THREAD_ID \
+             WHERE m.TABLE_SCHEMA = {schema} AND p.ID NOT IN {ours} ORDER BY p.TIME DESC LIMIT 1"
+        ),
     };
-    Ok(match row {
-        Some(row) => format!(
-            " (perhaps user {} from {}, connection {}, for {} seconds)",
+    // The oldest transaction of somebody in the schema: one that idles holds its locks, too.
+    let transactions = format!(
+        "SELECT p.ID, p.USER, p.HOST, p.TIME, p.COMMAND FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
+         WHERE p.DB = {schema} AND p.ID NOT IN {ours} ORDER BY t.trx_started LIMIT 1"
+    );
+    let sessions = format!(
+        "SELECT ID, USER, HOST, TIME, COMMAND FROM information_schema.PROCESSLIST WHERE DB = {schema} AND ID NOT IN {ours} \
+         ORDER BY COMMAND = 'Sleep', TIME DESC LIMIT 1"
+    );
+    for (sql, perhaps) in [
+        (locks, ""),
+        (transactions, "perhaps "),
+        (sessions, "perhaps "),
+    ] {
+        // What our user may not see, or the server does not have.
+        let Ok(Some(row)) = control.query_opt(&sql).await else {
+            continue;
+        };
+        let idle = if row.maybe(4)?.as_deref() == Some("Sleep") {
+            ", idle"
+        } else {
+            ""
+        };
+        return Ok(format!(
+            " ({perhaps}user {} from {}, connection {}{idle} for {} seconds)",
             row.maybe(1)?.unwrap_or_default(),
             row.maybe(2)?.unwrap_or_default(),
             row.text(0)?,
             row.maybe(3)?.unwrap_or_default()
-        ),
-        None => String::new(),
-    })
+        ));
+    }
+    Ok(String::new())
 }

@@ -129,7 +129,7 @@ async fn begin_together(
     }
     // Where commits can be stopped without waiting for anyone's transaction, it is tables that somebody keeps to himself.
     if let (Some(error), true) = (&locked_out, has_stages) {
-        let who = holders::of(locker, address.database())
+        let who = holders::of(locker, address.database(), &[])
             .await
             .unwrap_or_default();
         return Err(Error::new(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::definitions::Definitions;
 use super::engines::{self, Engine};
 use super::objects::ObjectKind;
-use super::{by_hand, catalogue, fitness, lines};
+use super::{by_hand, catalogue, exclusion, fitness, lines};
 use crate::config::job::{Definer, StoreKind};
 use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, Script, TakenOut, Unframe, envelope};
@@ -121,6 +121,7 @@ fn selected(
         .sequences
         .retain(|sequence| sequence.fate != Fate::Exclude);
     definitions.retain_objects();
+    exclusion::leave_out(&mut definitions, selection)?;
     definitions.left_out = all;
     Ok(definitions)
 }

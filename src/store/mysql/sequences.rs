@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::connection::Session;
-use super::names::quoted;
+use super::names::{Names, quoted, within};
 use crate::error::Result;
 use crate::store::Fate;
 
@@ -64,4 +64,54 @@ pub(super) async fn read(
         }
     }
     Ok(found)
+}
+
+async fn definition(session: &mut Session, schema: &str, name: &str) -> Result<String> {
+    session
+        .query_one(&format!("SHOW CREATE SEQUENCE {}", within(schema, name)))
+        .await?
+        .definition(1)
+}
+
+/// Lets incoming have a sequence of live's, as live has it; the session is in incoming. Returns whether it was another one's
+/// there.
+pub(super) async fn keep(session: &mut Session, names: &Names, name: &str) -> Result<bool> {
+    let own = definition(session, &names.live, name).await?;
+    // 4089, 1146: there is none yet.
+    let there = definition(session, &names.incoming, name).await.ok();
+    let is_other = there.as_ref() != Some(&own);
+    if is_other {
+        session
+            .run(&format!(
+                "USE {}; DROP SEQUENCE IF EXISTS {}",
+                quoted(&names.incoming),
+                quoted(name)
+            ))
+            .await?;
+        session.run(&own).await?;
+    }
+    stand(session, names, name).await?;
+    Ok(is_other)
+}
+
+/// Lets incoming's sequence stand where live's of the same name stands.
+pub(super) async fn stand(session: &mut Session, names: &Names, name: &str) -> Result<()> {
+    let rows = read_row(session, &within(&names.live, name)).await?;
+    session
+        .run(&format!(
+            "INSERT INTO {} VALUES ({})",
+            within(&names.incoming, name),
+            rows.join(", ")
+        ))
+        .await
+        .map(drop)
+}
+
+async fn read_row(session: &mut Session, name: &str) -> Result<Vec<String>> {
+    let row = session
+        .query_one(&format!(
+            "SELECT next_not_cached_value, minimum_value, maximum_value, start_value, increment, cache_size, cycle_option, cycle_count FROM {name}"
+        ))
+        .await?;
+    (0..8).map(|at| row.text(at)).collect()
 }

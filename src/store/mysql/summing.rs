@@ -27,9 +27,25 @@ pub(super) async fn checksum(
     table: &Table,
     part: &Part,
 ) -> Result<Checksum> {
-    let within = |error: Error| error.within(format!("checksum of {}", table.name));
     let sql = statement(table, part, session.version().flavour);
-    let row = session.query_one(&sql).await.map_err(within)?;
+    ask(session, &sql, &table.name).await
+}
+
+/// Number and sum of the rows of `rows`, each of them as the text `row`, which is NULL if it cannot be made.
+pub(super) async fn over(
+    session: &mut Session,
+    row: &str,
+    rows: &str,
+    table: &str,
+) -> Result<String> {
+    let sql = sums(&hash(row, session.version().flavour), rows);
+    let sum = ask(session, &sql, table).await?;
+    Ok(format!("{} {}", sum.rows, sum.sum))
+}
+
+async fn ask(session: &mut Session, sql: &str, table: &str) -> Result<Checksum> {
+    let within = |error: Error| error.within(format!("checksum of {table}"));
+    let row = session.query_one(sql).await.map_err(within)?;
     let (rows, summed) = (row.number(0)?, row.number(1)?);
     let mut overflowed = rows != summed;
     if session.warnings() > 0 {
@@ -74,15 +90,19 @@ fn statement(table: &Table, part: &Part, flavour: Flavour) -> String {
         .filter(|column| !column.is_period || part.columns.contains(&column.name))
         .collect();
     let row = hash(&text_of(&columns, flavour), flavour);
+    sums(&row, &select::rows_of(table, part))
+}
+
+fn sums(row: &str, rows: &str) -> String {
     format!(
         "SELECT COUNT(*), COUNT(h), CONCAT(COALESCE(SUM(CAST(CONV(LEFT(h, 16), 16, 10) AS UNSIGNED)), 0), '/', \
          COALESCE(SUM(CAST(CONV(RIGHT(h, 16), 16, 10) AS UNSIGNED)), 0)) \
-         FROM (SELECT {row} AS h FROM {}) AS sums",
-        select::rows_of(table, part)
+         FROM (SELECT {row} AS h FROM {rows}) AS sums"
     )
 }
 
-fn hash(text: &str, flavour: Flavour) -> String {
+/// A text's hash, in hexadecimal digits.
+pub(super) fn hash(text: &str, flavour: Flavour) -> String {
     match flavour {
         Flavour::MariaDb => format!("MD5({text})"),
         // Newer ones know no MD5 any more.

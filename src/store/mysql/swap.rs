@@ -23,8 +23,16 @@ use super::references;
 use super::schemas::{Move, all, one, rename, statement};
 use crate::error::{Error, Kind, Result};
 
-/// How long one attempt waits for others' locks. Whoever comes meanwhile waits behind it.
-const ATTEMPT: u32 = 2;
+/// How long one attempt waits for others' locks, in seconds: the shortest time that every server knows. Whoever comes
+/// meanwhile waits behind it.
+const ATTEMPT: u32 = 1;
+
+/// How long the tables are waited for that we have locked ourselves.
+const GUARDED: u32 = 5;
+
+/// How long everybody else has their turn between two attempts: while somebody is in live's tables for long, others wait for a
+/// quarter of the time at the most, and never for much longer than one attempt.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// How long it is tried.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -240,13 +248,18 @@ impl Swap<'_> {
         // MariaDB writes the table's new name into its triggers' definitions, as the session quotes names.
         let mut triggers = self.journal.new.iter().filter(|piece| piece.is_trigger());
         let quote = u8::from(!triggers.all(Piece::names_table_plainly));
+        // Behind our own guard it waits for nobody else.
+        let wait = if guard.is_some() { GUARDED } else { ATTEMPT };
         renamer
             .run(&format!(
-                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}, sql_quote_show_create = {quote}"
+                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {wait}, sql_quote_show_create = {quote}"
             ))
             .await?;
+        let mut ours = vec![renamer.id()];
+        ours.extend(guard.as_ref().map(Session::id));
         let statement = statement(&self.moves());
         let begin = Instant::now();
+        let mut told = false;
         loop {
             if let Some(carried) = self.carried {
                 carried
@@ -261,12 +274,19 @@ impl Swap<'_> {
                     if (errors::is_locked_out(&error) || error.kind() == Kind::Busy)
                         && begin.elapsed() < PATIENCE =>
                 {
+                    if !told {
+                        told = true;
+                        let who = holders::of(control, live, &ours).await.unwrap_or_default();
+                        tracing::info!(
+                            "others hold locks on the tables of live{who}: trying again for a minute"
+                        );
+                    }
                     tracing::debug!(error = %error, "others hold locks on live; trying again");
                     // Those who waited behind us get their turn.
-                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) if errors::is_locked_out(&error) => {
-                    let who = holders::of(control, live).await.unwrap_or_default();
+                    let who = holders::of(control, live, &ours).await.unwrap_or_default();
                     return Err(Error::new(
                         Kind::Busy,
                         format!(
@@ -408,6 +428,12 @@ impl Swap<'_> {
                     .tables()
                     .filter(|table| self.staged(table).is_none())
                     .map(|table| within(&self.journal.source, table)),
+            );
+            let counters = carried.counters();
+            names.extend(
+                counters
+                    .iter()
+                    .map(|sequence| within(&self.journal.source, sequence)),
             );
         }
         let list: Vec<String> = names.iter().map(|name| format!("{name} WRITE")).collect();

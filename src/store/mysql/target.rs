@@ -10,13 +10,14 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::address::{Address, Way};
-use super::carry::Carried;
+use super::carry::{self, Carried};
 use super::catalogue::{self, Accepted};
 use super::confirm::{self, Seen};
 use super::connection::Session;
 use super::definitions::{self, Definitions, Table};
 use super::derive::{self, Derived};
 use super::doubts::ErrorValues;
+use super::executing::{self, Ground};
 use super::fitness::{self, Wanted};
 use super::lexer::Dialect;
 use super::load::{self, Inserts};
@@ -27,8 +28,9 @@ use super::piece::Piece;
 use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
+use super::staying::Staying;
 use super::version::Flavour;
-use super::{complete, executing, incoming, mark, primary, schemas, select, summing};
+use super::{complete, incoming, mark, primary, schemas, select, summing};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -181,12 +183,22 @@ impl Target {
                 kept.push(name.clone());
             }
         }
-        let extra: Vec<String> = schemas::tables(session, &self.names.live)
+        let mut extra: Vec<String> = schemas::tables(session, &self.names.live)
             .await?
             .into_iter()
             .filter(|name| !made.contains(name.as_str()))
             .filter(|name| selection.overlay || selection.fate(None, name) == Fate::Keep)
             .collect();
+        let numbered = kept.iter().chain(&extra).cloned().collect::<Vec<_>>();
+        for sequence in carry::counted_by(session, &self.names, &numbered).await? {
+            if !made.contains(sequence.as_str()) && !extra.contains(&sequence) {
+                tracing::info!(
+                    sequence,
+                    "tables that the target keeps take their numbers from a sequence that only it has: it is kept, too"
+                );
+                extra.push(sequence);
+            }
+        }
         Carried::plan(session, &self.names, &kept, &extra).await
     }
 
@@ -459,6 +471,7 @@ impl store::Target for Target {
             definer: self.definer,
             events: self.events,
             has_live: schemas::exists(&mut admin, &self.names.live).await?,
+            selection: &self.context.selection,
         };
         let definitions = surveyed(survey)?;
         fitness::past(definitions, &survey.parts, admin.version())?;
@@ -495,7 +508,17 @@ impl store::Target for Target {
         let (definitions, incoming) = (&made.definitions, &self.names.incoming);
         let mut accepted = complete::tables(&mut session, definitions, incoming).await?;
         let carried = self.plan_carried(&mut session, definitions).await?;
-        carried.fill(&mut session, &self.names).await?;
+        let changed = carried.fill(&mut session, &self.names).await?;
+        for table in &changed.tables {
+            if let Some(table) = definitions.table(table) {
+                accepted.table(table, definitions);
+            }
+        }
+        for sequence in &definitions.sequences {
+            if changed.sequences.contains(&sequence.name) {
+                accepted.sequence(sequence);
+            }
+        }
         let broken = complete::objects(
             &mut session,
             definitions,
@@ -504,6 +527,12 @@ impl store::Target for Target {
             &mut accepted,
         )
         .await?;
+        let stays = Staying {
+            definitions,
+            carried: &carried,
+            overlay: self.context.selection.overlay,
+        };
+        stays.check(&mut session, &self.names).await?;
         let complete = Complete {
             accepted,
             carried,
@@ -570,7 +599,18 @@ impl store::Target for Target {
         if derive::may_analyze([text].into_iter()) {
             self.analyzes.store(true, Ordering::Relaxed);
         }
-        executing::run(&self.address, &self.names.incoming, file, text).await
+        let definitions = &self.made()?.definitions;
+        let mut others = vec![self.names.live.as_str()];
+        if definitions.schema != self.names.live {
+            others.push(&definitions.schema);
+        }
+        let ground = Ground {
+            address: &self.address,
+            incoming: &self.names.incoming,
+            others,
+            is_opaque: executing::is_opaque(&definitions.objects, &definitions.schema, text),
+        };
+        executing::run(&ground, file, text).await
     }
 
     async fn derive(&self) -> Result<()> {
