@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::connection::Session;
-use super::ddl::Clause;
+use super::ddl::{Clause, has_word};
 use super::definitions::{Definitions, Table};
 use super::incoming;
 use super::lexer::{self, Dialect, Shape, Token};
-use super::names::within;
+use super::names::{quoted, within};
 use crate::error::Result;
 use crate::store::Fate;
 
@@ -90,14 +90,50 @@ impl Zoned {
         !self.stored.is_empty() || !self.keys.is_empty()
     }
 
-    /// Whether something was computed when the rows came: a stored column, or a key that was there before them.
-    fn came_with_rows(&self, table: &Table) -> bool {
-        let later = incoming::index_clauses(table).concat();
-        let was_there = |place: &usize| {
-            let (_, text) = &table.create.clauses[*place];
-            !later.contains(&format!("ADD {text}"))
+    /// What computes the stored columns anew, and leaves all others as they are. Not an ALTER TABLE that copies the table: it
+    /// takes an hour that there is twice for the later one.
+    fn assignments(&self, table: &Table) -> String {
+        let computed = self.stored.iter().map(|name| (quoted(name), "DEFAULT"));
+        let updated = table.create.clauses.iter().filter_map(|(clause, text)| {
+            let is_updated = has_word(text, "ON UPDATE");
+            match clause {
+                Clause::Column(name) if is_updated => Some(quoted(name)),
+                _ => None,
+            }
+        });
+        let mut all: Vec<String> = computed
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        all.extend(updated.map(|name| format!("{name} = {name}")));
+        all.join(", ")
+    }
+
+    /// Keys that were there before the rows, from the first on whose entries depend on the zone, so that their order stays: their
+    /// names and texts.
+    fn made_before<'a>(&self, table: &'a Table) -> Vec<(String, &'a str)> {
+        let later = incoming::index_clauses(table);
+        let was_there = |text: &str| {
+            let added = format!("ADD {text}");
+            !later.iter().any(|clauses| clauses.contains(&added))
         };
-        !self.stored.is_empty() || self.keys.iter().any(was_there)
+        let clauses = &table.create.clauses;
+        let first = self
+            .keys
+            .iter()
+            .copied()
+            .find(|place| was_there(&clauses[*place].1));
+        let Some(first) = first else {
+            return Vec::new();
+        };
+        clauses[first..]
+            .iter()
+            .filter(|(clause, text)| matches!(clause, Clause::Key(_)) && was_there(text))
+            .filter_map(|(_, text)| {
+                let tokens = lexer::tokens(text, Dialect::default());
+                let name = tokens.iter().find(|token| token.shape == Shape::Quoted)?;
+                Some((name.text.to_owned(), text.as_str()))
+            })
+            .collect()
     }
 }
 
@@ -114,12 +150,26 @@ pub(super) fn statements(
         return indexes;
     }
     let mut all = vec!["SET SESSION time_zone = @@GLOBAL.time_zone".to_owned()];
-    if zoned.came_with_rows(table) {
-        // Computes all of them anew, and touches nothing else: no column ON UPDATE, no row's past.
+    if !zoned.stored.is_empty() {
         all.push(format!(
-            "ALTER TABLE {} FORCE, ALGORITHM = COPY",
-            within(schema, &table.name)
+            "UPDATE {} SET {}",
+            within(schema, &table.name),
+            zoned.assignments(table)
         ));
+    }
+    let made_before = zoned.made_before(table);
+    for word in ["DROP", "ADD"] {
+        let clauses: Vec<String> = made_before
+            .iter()
+            .map(|(name, text)| match word {
+                "DROP" => format!("DROP KEY {name}"),
+                _ => format!("ADD {text}"),
+            })
+            .collect();
+        if !clauses.is_empty() {
+            let table = within(schema, &table.name);
+            all.push(format!("ALTER TABLE {table} {}", clauses.join(", ")));
+        }
     }
     all.extend(indexes);
     all.push("SET SESSION time_zone = '+00:00'".to_owned());
@@ -337,6 +387,15 @@ mod tests {
             assert_eq!(made("STORED", "(`ts`)", "UTC"), 1);
             // An index that comes after the rows is right by itself.
             assert_eq!(made("VIRTUAL", "(`g2`)", "CET"), of(3), "{expression}");
+            // One that has to be there before is made anew.
+            let unique = table(
+                &format!(
+                    "  `ts` timestamp NOT NULL,\n  `g1` int GENERATED ALWAYS AS ({expression}) VIRTUAL NOT NULL,\n  UNIQUE KEY `u` (`g1`)"
+                ),
+                &columns,
+            );
+            let all = statements(&unique, "inc", "CET", Vec::new());
+            assert_eq!(all.len(), if depends { 4 } else { 0 }, "{all:?}");
         }
     }
 }
