@@ -13,6 +13,7 @@ use super::names::{literal, quoted};
 use super::objects::{self, Object, ObjectKind};
 use super::sequences::{self, Sequence};
 use super::version::{Flavour, Version};
+use super::zones;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Selection};
 
@@ -29,6 +30,9 @@ pub struct Definitions {
     pub(super) comment: String,
     /// `lower_case_table_names`.
     pub(super) folding: u64,
+    /// The time zone that the server's sessions have; empty in older archives.
+    #[serde(default)]
+    pub(super) zone: String,
     /// What is copied in one way or another, by name.
     pub(super) tables: Vec<Table>,
     pub(super) sequences: Vec<Sequence>,
@@ -136,8 +140,9 @@ pub(super) async fn read(
     };
     let row = session
         .query_opt(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names \
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names, {} \
              FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            zones::OF_SERVER,
             literal(schema)
         ))
         .await?
@@ -169,6 +174,7 @@ pub(super) async fn read(
             .filter(|comment| !mark::is_mark(comment))
             .unwrap_or_default(),
         folding: row.number(3)?,
+        zone: row.text(4)?,
         tables: Vec::new(),
         sequences: Vec::new(),
         objects: Vec::new(),

@@ -13,7 +13,7 @@ use super::objects::{Making, Object, ObjectKind};
 use super::primary;
 use super::rights;
 use super::version::Version;
-use super::{ddl, making, rewrite};
+use super::{ddl, making, rewrite, zones};
 use crate::config::job::{Definer, Events};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Part};
@@ -45,6 +45,8 @@ pub(super) async fn check(
     rights::logging(session, definitions, &grants).await?;
     rights::definers(session, definitions, &grants, wanted).await?;
     references(session, definitions, wanted).await?;
+    super::references::check(session, definitions).await?;
+    zones::warn(session, definitions).await?;
     whole(definitions)?;
     movable(definitions, wanted)
 }

@@ -62,6 +62,7 @@ mod swap;
 mod target;
 mod version;
 mod wire;
+mod zones;
 
 use std::time::Duration;
 

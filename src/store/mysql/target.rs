@@ -28,7 +28,7 @@ use super::pool::{Lent, Pool};
 use super::publish::{self, Publishing};
 use super::source::table;
 use super::version::Flavour;
-use super::{complete, executing, incoming, mark, primary, schemas, select, summing};
+use super::{complete, executing, incoming, mark, primary, schemas, select, summing, zones};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -70,6 +70,8 @@ struct Made {
     local_infile: bool,
     /// The longest statement that it takes, in bytes.
     packet: usize,
+    /// The time zone that its sessions have.
+    zone: String,
     /// It keeps samples of statements that somebody may read who is not to see what scripts remove: rows go by no statement.
     keeps_samples: bool,
     complete: OnceCell<Complete>,
@@ -148,6 +150,7 @@ impl Target {
             );
         }
         let made = Made {
+            zone: zones::of(&mut admin).await?,
             keeps_samples,
             pool: Pool::new(sessions),
             definitions: definitions.clone(),
@@ -314,8 +317,7 @@ impl Target {
         let Some(table) = made.definitions.table(&part.name) else {
             return Vec::new();
         };
-        let statements = incoming::index_statements(table, &self.names.incoming);
-        if statements.is_empty() {
+        if self.statements_after(made, table).is_empty() {
             return Vec::new();
         }
         let mut steps = made.steps.lock().expect("nobody panics with it");
@@ -341,13 +343,19 @@ impl Target {
                 format!("there is no step {}", step.id),
             ));
         };
-        for statement in incoming::index_statements(table, &self.names.incoming) {
+        for statement in self.statements_after(made, table) {
             session
                 .run(&statement)
                 .await
                 .map_err(|error| error.within(format!("the {} cannot be made", step.label)))?;
         }
         Ok(())
+    }
+
+    /// What is to be run, in order, when a table's rows are in.
+    fn statements_after(&self, made: &Made, table: &Table) -> Vec<String> {
+        let indexes = incoming::index_statements(table, &self.names.incoming);
+        zones::statements(table, &self.names.incoming, &made.zone, indexes)
     }
 
     /// Reads incoming, and remembers what live is to be.
@@ -359,7 +367,7 @@ impl Target {
         let made = self.made()?;
         there.comment.clone_from(&made.definitions.comment);
         let mut seen = made.seen.lock().expect("nobody panics with it");
-        *seen = Some(Seen::new(&there, self.definer));
+        *seen = Some(Seen::new(&there, &made.definitions, self.definer));
         Ok(there)
     }
 
