@@ -12,6 +12,7 @@ use super::mark;
 use super::names::{literal, quoted};
 use super::objects::{self, Object, ObjectKind};
 use super::sequences::{self, Sequence};
+use super::typed::Typed;
 use super::version::{Flavour, Version};
 use super::zones;
 use crate::error::{Error, Kind, Result};
@@ -42,6 +43,9 @@ pub struct Definitions {
     pub(super) left_out: Vec<(String, Fate)>,
     /// Names of all tables, views and sequences that are excluded.
     pub(super) excluded: BTreeSet<String>,
+    /// JSON columns whose values travel with their types; none on their way to an archive.
+    #[serde(skip)]
+    pub(super) typed: Typed,
 }
 
 /// One table.
@@ -180,6 +184,7 @@ pub(super) async fn read(
         objects: Vec::new(),
         left_out: Vec::new(),
         excluded: BTreeSet::new(),
+        typed: Typed::default(),
     };
     let listed = list(session, schema).await?;
     let transactional = engines::transactional(session).await?;

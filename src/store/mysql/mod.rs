@@ -60,6 +60,7 @@ mod split;
 mod summing;
 mod swap;
 mod target;
+mod typed;
 mod version;
 mod wire;
 mod zones;

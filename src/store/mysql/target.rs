@@ -1,6 +1,6 @@
 //! The target: incoming is a schema of its own beside live, until their tables change places.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use super::definitions::{self, Definitions, Table};
 use super::derive::{self, Derived};
 use super::doubts::ErrorValues;
 use super::fitness::{self, Wanted};
+use super::json;
 use super::lexer::Dialect;
 use super::load::{self, Inserts};
 use super::lock::Lock;
@@ -149,6 +150,16 @@ impl Target {
                 "rows are written by INSERT statements, and the target's performance_schema keeps samples of statements: whoever may read it can see values there that the scripts remove; set local_infile = ON there"
             );
         }
+        if keeps_samples && local_infile {
+            // Values of statements are what nobody is to see.
+            for place in definitions.typed.all().iter() {
+                json::warn(
+                    place,
+                    "DECIMAL, DATETIME or bytes, which take INSERT statements, of which the target's performance_schema keeps samples",
+                );
+            }
+            definitions.typed.set(BTreeSet::new());
+        }
         let made = Made {
             zone: zones::of(&mut admin).await?,
             keeps_samples,
@@ -237,7 +248,8 @@ impl Target {
         let (mut session, made) = self.session().await?;
         let table = table(&made.definitions, part)?;
         let flavour = session.version().flavour;
-        let taken = if made.local_infile && !part.columns.is_empty() {
+        let typed = made.definitions.typed.of(&part.name);
+        let taken = if made.local_infile && !part.columns.is_empty() && typed.is_empty() {
             load::load(
                 &mut session,
                 &select::load(table, part, flavour, "envsyncd"),
@@ -550,7 +562,8 @@ impl store::Target for Target {
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, made) = self.session().await?;
-        summing::checksum(&mut session, table(&made.definitions, part)?, part).await
+        let typed = made.definitions.typed.of(&part.name);
+        summing::checksum(&mut session, table(&made.definitions, part)?, part, &typed).await
     }
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
