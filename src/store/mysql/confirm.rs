@@ -26,13 +26,18 @@ pub(super) struct Seen {
     catalogue: Arc<Catalogue>,
     /// Tables with foreign keys to what is not there.
     pub(super) dangling: BTreeSet<String>,
-    /// Views of what is not there: not every server makes them again.
+    /// Views of what is not there on the source, either: not every server makes them again.
     broken: BTreeSet<String>,
 }
 
 impl Seen {
-    pub(super) fn new(there: &Definitions, definer: Definer) -> Self {
-        let is_broken_view = |object: &&Object| object.kind == ObjectKind::View && object.broken;
+    pub(super) fn new(there: &Definitions, source: &Definitions, definer: Definer) -> Self {
+        let is_broken = |object: &Object| object.kind == ObjectKind::View && object.broken;
+        let is_broken_view = |object: &&Object| {
+            let mut originals = source.objects.iter();
+            is_broken(object)
+                && originals.any(|view| is_broken(view) && view.label() == object.label())
+        };
         Self {
             catalogue: Arc::new(fixed(there, definer)),
             dangling: references::dangling(there),

@@ -475,7 +475,7 @@ fn option<'a>(tail: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The names in the first parentheses: a key's columns.
-fn columns(tokens: &[Token<'_>]) -> Vec<String> {
+pub(super) fn columns(tokens: &[Token<'_>]) -> Vec<String> {
     let mut depth = 0_usize;
     let mut found = Vec::new();
     for token in tokens {
@@ -492,6 +492,25 @@ fn columns(tokens: &[Token<'_>]) -> Vec<String> {
         }
     }
     found
+}
+
+/// A key's columns, if it is over whole columns and nothing else: no part of one, no expression.
+pub(super) fn whole_columns(key: &str) -> Option<Vec<String>> {
+    let tokens = lexer::tokens(key, Dialect::default());
+    let mut depth = 0_usize;
+    for token in &tokens {
+        match token.text {
+            "(" if token.shape == Shape::Mark => {
+                depth += 1;
+                if depth > 1 {
+                    return None;
+                }
+            }
+            ")" if token.shape == Shape::Mark => break,
+            _ => {}
+        }
+    }
+    Some(columns(&tokens))
 }
 
 fn kind(clause: &[Token<'_>]) -> Clause {

@@ -13,7 +13,9 @@ use super::mark;
 use super::names::{literal, quoted};
 use super::objects::{self, Object, ObjectKind};
 use super::sequences::{self, Sequence};
+use super::typed::Typed;
 use super::version::{Flavour, Version};
+use super::zones;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Selection};
 
@@ -30,6 +32,9 @@ pub struct Definitions {
     pub(super) comment: String,
     /// `lower_case_table_names`.
     pub(super) folding: u64,
+    /// The time zone that the server's sessions have; empty in older archives.
+    #[serde(default)]
+    pub(super) zone: String,
     /// What is copied in one way or another, by name.
     pub(super) tables: Vec<Table>,
     pub(super) sequences: Vec<Sequence>,
@@ -39,6 +44,9 @@ pub struct Definitions {
     pub(super) left_out: Vec<(String, Fate)>,
     /// Names of all tables, views and sequences that are excluded.
     pub(super) excluded: BTreeSet<String>,
+    /// JSON columns whose values travel with their types; none on their way to an archive.
+    #[serde(skip)]
+    pub(super) typed: Typed,
 }
 
 /// One table.
@@ -137,8 +145,9 @@ pub(super) async fn read(
     };
     let row = session
         .query_opt(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names \
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names, {} \
              FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            zones::OF_SERVER,
             literal(schema)
         ))
         .await?
@@ -170,11 +179,13 @@ pub(super) async fn read(
             .filter(|comment| !mark::is_mark(comment))
             .unwrap_or_default(),
         folding: row.number(3)?,
+        zone: row.text(4)?,
         tables: Vec::new(),
         sequences: Vec::new(),
         objects: Vec::new(),
         left_out: Vec::new(),
         excluded: BTreeSet::new(),
+        typed: Typed::default(),
     };
     let listed = list(session, schema).await?;
     let transactional = engines::transactional(session).await?;

@@ -13,7 +13,7 @@ use super::objects::{Making, Object, ObjectKind};
 use super::primary;
 use super::rights;
 use super::version::Version;
-use super::{carry, ddl, making, rewrite};
+use super::{carry, ddl, making, rewrite, zones};
 use crate::config::job::{Definer, Events};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Part, Selection};
@@ -50,6 +50,8 @@ pub(super) async fn check(
     rights::logging(session, definitions, &grants).await?;
     rights::definers(session, definitions, &grants, wanted).await?;
     references(session, definitions, wanted).await?;
+    super::references::check(session, definitions).await?;
+    zones::warn(session, definitions).await?;
     whole(definitions)?;
     movable(definitions, wanted)
 }

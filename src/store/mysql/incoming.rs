@@ -7,6 +7,7 @@ use super::engines;
 use super::errors;
 use super::mark;
 use super::names::{Names, quoted, within};
+use super::zones::Zoned;
 use crate::error::{Error, Result};
 use crate::store::Fate;
 
@@ -29,7 +30,9 @@ pub(super) async fn create_schema(
 
 /// Whether a table is made with all its indexes before its rows come.
 pub(super) fn is_small(table: &Table) -> bool {
-    table.bytes < SMALL || table.fate != Fate::Copy || !engines::indexes_later(&table.engine)
+    table.fate != Fate::Copy
+        || !engines::indexes_later(&table.engine)
+        || (table.bytes < SMALL && !Zoned::of(table).is_some())
 }
 
 /// Makes all sequences; before tables, whose columns may take their defaults from them.

@@ -1,5 +1,5 @@
-//! Values in MySQL's JSON columns of types that JSON's text does not have: DECIMAL, DATETIME, bytes. Like every copy that goes
-//! by SQL, ours has numbers and strings in their place; a warning says in which columns.
+//! Values in MySQL's JSON columns of types that JSON's text does not have: DECIMAL, DATETIME, bytes. The columns that have some
+//! are found here; their values travel with their types ([`typed`]), or arrive as numbers and strings, with a warning.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,10 @@ use super::errors;
 use super::names::quoted;
 use super::pool::Pool;
 use super::reading;
-use crate::error::Result;
-use crate::store::Fate;
+use super::typed;
+use super::version::Version;
+use crate::error::{Error, Result};
+use crate::store::{Fate, Server};
 
 /// So many rows of each table are looked at to say what a run would do.
 const SAMPLE: u32 = 1000;
@@ -49,12 +51,46 @@ fn columns(definitions: &Definitions) -> Vec<Place> {
         .collect()
 }
 
-/// Looks at the first rows of each table, in the session's schema; returns the columns that were warned of.
+/// What was found out about columns.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Those whose values can travel with their types.
+    pub(super) typed: BTreeSet<Place>,
+    /// Those, and the others that a warning was about.
+    pub(super) known: BTreeSet<Place>,
+}
+
+impl Looked {
+    fn take(&mut self, place: Place, found: &Found, is_kept: bool) {
+        match found {
+            Found::Nothing => return,
+            Found::Type(kind) => {
+                if is_kept {
+                    self.typed.insert(place.clone());
+                }
+                if !is_kept || !typed::can_be_made(kind) {
+                    warn(&place, kind);
+                }
+            }
+            Found::Unknown(why) => warn_of_unknown(&place, why),
+        }
+        self.known.insert(place);
+    }
+}
+
+/// Whether the types of values can be kept on the way to a target.
+pub(super) fn are_kept(source: &Version, target: &Server) -> bool {
+    // Rows of an archive may be loaded by hand one day. Subqueries that begin with WITH see the row from 8.0.14 on.
+    !target.is_archive() && source.is_mysql(8, 0) && source.number >= (8, 0, 14)
+}
+
+/// Looks at the first rows of each table, in the session's schema.
 pub(super) async fn sample(
     session: &mut Session,
     definitions: &Definitions,
-) -> Result<BTreeSet<Place>> {
-    let mut told = BTreeSet::new();
+    is_kept: bool,
+) -> Result<Looked> {
+    let mut looked = Looked::default();
     if session.version().is_mysql(8, 0) {
         for place in columns(definitions) {
             let rows = format!(
@@ -62,78 +98,92 @@ pub(super) async fn sample(
                 quoted(&place.1),
                 quoted(&place.0)
             );
-            if look(session, &place, &rows).await? {
-                told.insert(place);
-            }
+            let found = look(session, &place, &rows).await?;
+            looked.take(place, &found, is_kept);
         }
     }
-    Ok(told)
+    Ok(looked)
 }
 
-/// Looks at all rows of those that were not warned of yet.
+/// Looks at all rows of those of which nothing is known yet; returns what can travel with its types.
 pub(super) async fn whole(
     pool: &Pool,
     workers: usize,
     definitions: &Definitions,
-    told: &BTreeSet<Place>,
-) -> Result<()> {
+    known: &BTreeSet<Place>,
+    is_kept: bool,
+) -> Result<BTreeSet<Place>> {
+    let mut looked = Looked::default();
     if !definitions.version.is_mysql(8, 0) {
-        return Ok(());
+        return Ok(looked.typed);
     }
     let rest = columns(definitions)
         .into_iter()
-        .filter(|place| !told.contains(place));
+        .filter(|place| !known.contains(place));
     let mut looking = stream::iter(rest)
         .map(|place| async move {
             let mut session = pool.take().await?;
-            look(&mut session, &place, &quoted(&place.0)).await?;
-            session.run(reading::BEFORE_READING).await
+            let found = look(&mut session, &place, &quoted(&place.0)).await?;
+            session.run(reading::BEFORE_READING).await?;
+            Ok::<_, Error>((place, found))
         })
         .buffer_unordered(workers.max(1));
-    while let Some(looked) = looking.next().await {
-        looked?;
+    while let Some(done) = looking.next().await {
+        let (place, found) = done?;
+        looked.take(place, &found, is_kept);
     }
-    Ok(())
+    Ok(looked.typed)
 }
 
-/// Whether a column has such a value; warns if it has, or if nobody knows.
-async fn look(session: &mut Session, place: &Place, rows: &str) -> Result<bool> {
-    let (table, column) = (&place.0, &place.1);
+/// What a column has.
+enum Found {
+    Nothing,
+    /// A value of such a type.
+    Type(String),
+    /// Nobody knows, and why.
+    Unknown(String),
+}
+
+/// Whether a column has such a value.
+async fn look(session: &mut Session, place: &Place, rows: &str) -> Result<Found> {
     // Not EXISTS, which MySQL 9 answers wrongly over JSON_TABLE.
     let found = session
         .query_opt(&format!(
             "SELECT /*+ MAX_EXECUTION_TIME({PATIENCE}) */ JSON_TYPE(found.v) FROM {rows} AS looked_at, \
              JSON_TABLE(JSON_EXTRACT(looked_at.{}, '$', '$**.*', '$**[*]'), '$[*]' COLUMNS (v JSON PATH '$')) AS found \
              WHERE JSON_TYPE(found.v) IN ({TYPES}) LIMIT 1",
-            quoted(column)
+            quoted(&place.1)
         ))
         .await;
     match found {
-        Ok(None) => Ok(false),
-        Ok(Some(row)) => {
-            let kind = row.text(0)?;
-            tracing::warn!(
-                table,
-                column,
-                kind,
-                "a JSON column has values of a type that JSON's text does not have: they arrive as numbers or strings, as from mysqldump"
-            );
-            Ok(true)
-        }
+        Ok(None) => Ok(Found::Nothing),
+        Ok(Some(row)) => Ok(Found::Type(row.text(0)?)),
         Err(error) if session.is_usable() && errors::code(&error).is_some() => {
-            let why = if errors::code(&error) == Some(3024) {
+            Ok(Found::Unknown(if errors::code(&error) == Some(3024) {
                 "it takes too long".to_owned()
             } else {
                 error.to_string()
-            };
-            tracing::warn!(
-                table,
-                column,
-                why,
-                "not all rows of a JSON column were looked at: values of types that JSON's text does not have (DECIMAL, DATETIME, bytes) would arrive as numbers or strings, as from mysqldump"
-            );
-            Ok(true)
+            }))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Tells that types of a column's values are lost.
+pub(super) fn warn((table, column): &Place, kind: &str) {
+    tracing::warn!(
+        table,
+        column,
+        kind,
+        "a JSON column has values of a type that JSON's text does not have: they arrive as numbers or strings, as from mysqldump"
+    );
+}
+
+fn warn_of_unknown((table, column): &Place, why: &str) {
+    tracing::warn!(
+        table,
+        column,
+        why,
+        "not all rows of a JSON column were looked at: values of types that JSON's text does not have (DECIMAL, DATETIME, bytes) would arrive as numbers or strings, as from mysqldump"
+    );
 }

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 
 use super::connection::{Answer, Session};
 use super::doubts::{self, ErrorValues};
+use super::typed;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Chunks, Lot};
 
@@ -158,6 +159,9 @@ impl Inserts {
                 && field == mark
             {
                 self.errors += 1;
+            }
+            if *text && typed::put(field, out) {
+                continue;
             }
             out.put_slice(if *text { b"'" } else { b"_binary'" });
             // The escapes of LOAD DATA mean the same in a string.

@@ -64,9 +64,11 @@ mod staying;
 mod summing;
 mod swap;
 mod target;
+mod typed;
 mod uses;
 mod version;
 mod wire;
+mod zones;
 
 use std::time::Duration;
 

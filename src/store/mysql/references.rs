@@ -1,14 +1,18 @@
 //! Foreign keys to tables that are not there, which servers take while `foreign_key_checks` is off. Such a key names the table in
 //! the schema that it was made in, and stays with that name where its own table goes to another schema.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::Session;
-use super::ddl::{Clause, Create};
+use super::ddl::{self, Clause, Create, KeyKind};
 use super::definitions::Definitions;
 use super::lexer::{self, Dialect};
 use super::names::{Names, beside, literal, quoted};
 use crate::error::{Error, Kind, Result};
+use crate::store::catalogue::first_of;
+
+/// How many keys an error names.
+const NAMED: usize = 3;
 
 /// A table's foreign key.
 pub(super) struct Key {
@@ -143,9 +147,141 @@ pub(super) async fn stay(session: &mut Session, names: &Names) -> Result<()> {
         .map(drop)
 }
 
+/// Refuses foreign keys to what is no unique key of its table, where the target's server takes none such ("FOREIGN KEY
+/// Constraints", MySQL's manual: `restrict_fk_on_non_standard_key`) and its user may not ask for it.
+pub(super) async fn check(session: &mut Session, definitions: &Definitions) -> Result<()> {
+    if !session.version().is_mysql(8, 4) {
+        return Ok(());
+    }
+    let restricted = session
+        .query("SHOW SESSION VARIABLES LIKE 'restrict_fk_on_non_standard_key'")
+        .await?;
+    let Some(restricted) = restricted.first() else {
+        return Ok(());
+    };
+    if !restricted.text(1)?.eq_ignore_ascii_case("on") {
+        return Ok(());
+    }
+    let mut refused = Vec::new();
+    for table in &definitions.tables {
+        for (reference, text) in table.foreign_keys(&definitions.excluded) {
+            let columns = parent_columns(text);
+            let (parent, is_standard) = match &reference.schema {
+                Some(schema) => (
+                    format!("{}.{}", quoted(schema), quoted(&reference.table)),
+                    has_unique_key(session, schema, &reference.table, &columns).await?,
+                ),
+                None => (
+                    quoted(&reference.table),
+                    definitions
+                        .table(&reference.table)
+                        .is_none_or(|parent| is_unique_key(&parent.create, &columns)),
+                ),
+            };
+            if !is_standard {
+                let columns: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+                refused.push(format!(
+                    "{} of table {} to {parent} ({})",
+                    quoted(&reference.name),
+                    quoted(&table.name),
+                    columns.join(", ")
+                ));
+            }
+        }
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "the target's server takes no foreign keys to what is no unique key of its table (restrict_fk_on_non_standard_key): {}",
+            first_of(&refused, NAMED)
+        ),
+    )
+    .hint("set restrict_fk_on_non_standard_key = OFF on the target, or grant its user SESSION_VARIABLES_ADMIN to do so for itself; or make those keys unique on the source"))
+}
+
+/// The columns that a foreign key points to.
+fn parent_columns(clause: &str) -> Vec<String> {
+    let tokens = lexer::tokens(clause, Dialect::default());
+    let at = tokens.iter().position(|token| token.is("REFERENCES"));
+    ddl::columns(&tokens[at.unwrap_or(0)..])
+}
+
+/// Whether these columns are a unique key of a table, all of it.
+fn is_unique_key(parent: &Create, columns: &[String]) -> bool {
+    parent.clauses.iter().any(|(clause, text)| {
+        let is_unique = match clause {
+            Clause::Primary => true,
+            Clause::Key(key) => key.kind == KeyKind::Unique,
+            _ => false,
+        };
+        is_unique && ddl::whole_columns(text).is_some_and(|key| are_same(&key, columns))
+    })
+}
+
+/// The same of a table on the target.
+async fn has_unique_key(
+    session: &mut Session,
+    schema: &str,
+    table: &str,
+    columns: &[String],
+) -> Result<bool> {
+    let rows = session
+        .query(&format!(
+            "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS \
+             WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+            literal(schema),
+            literal(table)
+        ))
+        .await?;
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in &rows {
+        // A part of a column, or an expression, is no column.
+        let column = match row.maybe(2)? {
+            None => row.maybe(1)?.unwrap_or_default(),
+            Some(_) => String::new(),
+        };
+        keys.entry(row.text(0)?).or_default().push(column);
+    }
+    Ok(keys.values().any(|key| are_same(key, columns)))
+}
+
+/// Names of columns are the same in any case.
+fn are_same(key: &[String], columns: &[String]) -> bool {
+    key.len() == columns.len()
+        && key
+            .iter()
+            .zip(columns)
+            .all(|(one, other)| one.to_lowercase() == other.to_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unique_key_is_one_of_just_these_columns() {
+        let parent = Create::parse(
+            "CREATE TABLE `p` (\n  `a` int NOT NULL,\n  `B` int,\n  `c` varchar(20),\n  PRIMARY KEY (`a`,`B`),\n  UNIQUE KEY `u` (`c`(10)),\n  UNIQUE KEY `e` (`c`,((`a` + 1))),\n  UNIQUE KEY `b` (`B`),\n  KEY `k` (`a`)\n) ENGINE=InnoDB",
+        )
+        .expect("a table");
+        for (clause, is_key) in [
+            ("`a`,`b`", true),
+            ("`b`", true),
+            ("`a`", false),
+            ("`b`,`a`", false),
+            ("`c`", false),
+        ] {
+            let text = format!("CONSTRAINT `f` FOREIGN KEY (`x`) REFERENCES `p` ({clause})");
+            assert_eq!(
+                is_unique_key(&parent, &parent_columns(&text)),
+                is_key,
+                "{clause}"
+            );
+        }
+    }
 
     #[test]
     fn a_key_points_to_its_own_schema() {

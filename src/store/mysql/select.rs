@@ -3,6 +3,7 @@
 use super::definitions::{Column, Table};
 use super::lexer::{self, Dialect, Shape};
 use super::names::{literal, quoted};
+use super::typed;
 use super::version::Flavour;
 use crate::store::{Part, Slice};
 
@@ -52,9 +53,17 @@ pub(super) fn error_marks(table: &Table, part: &Part) -> Vec<Option<Vec<u8>>> {
         .collect()
 }
 
-/// The rows of a part.
-pub(super) fn statement(table: &Table, part: &Part) -> String {
-    let values: Vec<String> = copied(table, part).map(value).collect();
+/// The rows of a part; values of these JSON columns travel with their types.
+pub(super) fn statement(table: &Table, part: &Part, typed: &[String]) -> String {
+    let values: Vec<String> = copied(table, part)
+        .map(|column| {
+            if typed.contains(&column.name) {
+                typed::value(&table.name, &column.name)
+            } else {
+                value(column)
+            }
+        })
+        .collect();
     let values = if values.is_empty() {
         "NULL".to_owned()
     } else {

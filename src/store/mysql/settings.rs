@@ -94,7 +94,24 @@ pub(super) async fn fix(session: &mut Session) -> Result<usize> {
     let [read_only, isolation] = transaction(session);
     wanted.push((read_only, "0".to_owned()));
     wanted.push((isolation, literal("REPEATABLE-READ")));
-    hold(session, &wanted, &LIMITS).await
+    let packet = hold(session, &wanted, &LIMITS).await?;
+    take_any_parent(session).await?;
+    Ok(packet)
+}
+
+/// A foreign key may be to a key that is not unique, or to a part of one, as it could be before MySQL 8.4. Whose user may not say
+/// so has it as the server has it: [`super::references::check`] asks.
+async fn take_any_parent(session: &mut Session) -> Result<()> {
+    if !session.version().is_mysql(8, 4) {
+        return Ok(());
+    }
+    match session
+        .run("SET SESSION restrict_fk_on_non_standard_key = OFF")
+        .await
+    {
+        Err(error) if !session.is_usable() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Leaves everything as applications get it, but for what would cut a script short: its text is UTF-8, each of its statements

@@ -62,8 +62,10 @@ impl Restored {
 
 struct Surveyed {
     pool: Pool,
-    /// JSON columns that a warning was about.
-    told: BTreeSet<Place>,
+    /// JSON columns of which is known what they have.
+    known: BTreeSet<Place>,
+    /// Types of JSON's values are kept on the way to the target.
+    keeps_types: bool,
     definitions: Arc<Definitions>,
 }
 
@@ -213,7 +215,9 @@ impl store::Source for Source {
             .collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
         split::divide(first, &definitions, workers, target, &mut parts).await?;
-        let told = json::sample(first, &definitions).await?;
+        let keeps_types = json::are_kept(&definitions.version, target);
+        let looked = json::sample(first, &definitions, keeps_types).await?;
+        definitions.typed.set(looked.typed);
         first.run(reading::BEFORE_READING).await?;
         // From here on whoever alters a table waits for nobody; this server may be the target's, too.
         drop(point.guard);
@@ -227,7 +231,8 @@ impl store::Source for Source {
         let definitions = Arc::new(definitions);
         let surveyed = Surveyed {
             pool: Pool::new(sessions),
-            told,
+            known: looked.known,
+            keeps_types,
             definitions: definitions.clone(),
         };
         if self.surveyed.set(surveyed).is_err() {
@@ -249,12 +254,23 @@ impl store::Source for Source {
     async fn hold(&self) -> Result<()> {
         let surveyed = self.surveyed()?;
         let (pool, definitions) = (&surveyed.pool, &surveyed.definitions);
-        json::whole(pool, self.context.workers, definitions, &surveyed.told).await
+        let mut typed = json::whole(
+            pool,
+            self.context.workers,
+            definitions,
+            &surveyed.known,
+            surveyed.keeps_types,
+        )
+        .await?;
+        typed.extend(definitions.typed.all().iter().cloned());
+        definitions.typed.set(typed);
+        Ok(())
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
         let (session, definitions) = self.session().await?;
-        let sql = select::statement(table(definitions, part)?, part);
+        let typed = definitions.typed.of(&part.name);
+        let sql = select::statement(table(definitions, part)?, part, &typed);
         reading::read(session, &sql, part.columns.len().max(1), part.label()).await
     }
 
@@ -262,7 +278,8 @@ impl store::Source for Source {
         let (session, definitions) = self.session().await?;
         let mut statements = Vec::with_capacity(parts.len());
         for part in parts {
-            statements.push(select::statement(table(definitions, part)?, part));
+            let typed = definitions.typed.of(&part.name);
+            statements.push(select::statement(table(definitions, part)?, part, &typed));
         }
         let columns = parts.iter().map(|part| part.columns.len().max(1)).collect();
         reading::read_many(session, &statements, columns, super::lot_label(parts)).await
@@ -281,7 +298,8 @@ impl store::Source for Source {
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, definitions) = self.session().await?;
-        let sum = summing::checksum(&mut session, table(definitions, part)?, part).await;
+        let typed = definitions.typed.of(&part.name);
+        let sum = summing::checksum(&mut session, table(definitions, part)?, part, &typed).await;
         session.run(reading::BEFORE_READING).await?;
         sum
     }

@@ -10,6 +10,7 @@ use super::definitions::{Column, Table};
 use super::json;
 use super::names::quoted;
 use super::select;
+use super::typed;
 use super::version::Flavour;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Checksum, Part};
@@ -21,13 +22,14 @@ const LONG: u32 = 512 * 1024;
 /// ER_WARN_ALLOWED_PACKET_OVERFLOWED.
 const OVERFLOWED: u64 = 1301;
 
-/// Sums up a part's rows; of a table in slices all of them.
+/// Sums up a part's rows; of a table in slices all of them. Of these JSON columns the types of values are summed up, too.
 pub(super) async fn checksum(
     session: &mut Session,
     table: &Table,
     part: &Part,
+    typed: &[String],
 ) -> Result<Checksum> {
-    let sql = statement(table, part, session.version().flavour);
+    let sql = statement(table, part, typed, session.version().flavour);
     ask(session, &sql, &table.name).await
 }
 
@@ -83,13 +85,21 @@ pub(super) async fn count(session: &mut Session, table: &Table, part: &Part) -> 
 
 /// Rows, those that could be summed up, and the sums. Generated columns are in them, if they are the table's: they were computed
 /// anew.
-fn statement(table: &Table, part: &Part, flavour: Flavour) -> String {
+fn statement(table: &Table, part: &Part, typed: &[String], flavour: Flavour) -> String {
     let columns: Vec<&Column> = table
         .columns
         .iter()
         .filter(|column| !column.is_period || part.columns.contains(&column.name))
         .collect();
-    let row = hash(&text_of(&columns, flavour), flavour);
+    let mut text = text_of(&columns, flavour);
+    if !typed.is_empty() {
+        let types: Vec<String> = typed
+            .iter()
+            .map(|column| typed::sum(&table.name, column))
+            .collect();
+        text = format!("CONCAT({text}, ' ', CONCAT_WS(' ', {}))", types.join(", "));
+    }
+    let row = hash(&text, flavour);
     sums(&row, &select::rows_of(table, part))
 }
 

@@ -1,6 +1,6 @@
 //! The target: incoming is a schema of its own beside live, until their tables change places.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use super::derive::{self, Derived};
 use super::doubts::ErrorValues;
 use super::executing::{self, Ground};
 use super::fitness::{self, Wanted};
+use super::json;
 use super::lexer::Dialect;
 use super::load::{self, Inserts};
 use super::lock::Lock;
@@ -30,7 +31,7 @@ use super::publish::{self, Publishing};
 use super::source::table;
 use super::staying::Staying;
 use super::version::Flavour;
-use super::{complete, incoming, mark, primary, schemas, select, summing};
+use super::{complete, incoming, mark, primary, schemas, select, summing, zones};
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -74,6 +75,8 @@ struct Made {
     local_infile: bool,
     /// The longest statement that it takes, in bytes.
     packet: usize,
+    /// The time zone that its sessions have.
+    zone: String,
     /// It keeps samples of statements that somebody may read who is not to see what scripts remove: rows go by no statement.
     keeps_samples: bool,
     complete: OnceCell<Complete>,
@@ -151,7 +154,18 @@ impl Target {
                 "rows are written by INSERT statements, and the target's performance_schema keeps samples of statements: whoever may read it can see values there that the scripts remove; set local_infile = ON there"
             );
         }
+        if keeps_samples && local_infile {
+            // Values of statements are what nobody is to see.
+            for place in definitions.typed.all().iter() {
+                json::warn(
+                    place,
+                    "DECIMAL, DATETIME or bytes, which take INSERT statements, of which the target's performance_schema keeps samples",
+                );
+            }
+            definitions.typed.set(BTreeSet::new());
+        }
         let made = Made {
+            zone: zones::of(&mut admin).await?,
             keeps_samples,
             pool: Pool::new(sessions),
             definitions: definitions.clone(),
@@ -248,7 +262,8 @@ impl Target {
         let (mut session, made) = self.session().await?;
         let table = table(&made.definitions, part)?;
         let flavour = session.version().flavour;
-        let taken = if made.local_infile && !part.columns.is_empty() {
+        let typed = made.definitions.typed.of(&part.name);
+        let taken = if made.local_infile && !part.columns.is_empty() && typed.is_empty() {
             load::load(
                 &mut session,
                 &select::load(table, part, flavour, "envsyncd"),
@@ -328,8 +343,7 @@ impl Target {
         let Some(table) = made.definitions.table(&part.name) else {
             return Vec::new();
         };
-        let statements = incoming::index_statements(table, &self.names.incoming);
-        if statements.is_empty() {
+        if self.statements_after(made, table).is_empty() {
             return Vec::new();
         }
         let mut steps = made.steps.lock().expect("nobody panics with it");
@@ -355,13 +369,19 @@ impl Target {
                 format!("there is no step {}", step.id),
             ));
         };
-        for statement in incoming::index_statements(table, &self.names.incoming) {
+        for statement in self.statements_after(made, table) {
             session
                 .run(&statement)
                 .await
                 .map_err(|error| error.within(format!("the {} cannot be made", step.label)))?;
         }
         Ok(())
+    }
+
+    /// What is to be run, in order, when a table's rows are in.
+    fn statements_after(&self, made: &Made, table: &Table) -> Vec<String> {
+        let indexes = incoming::index_statements(table, &self.names.incoming);
+        zones::statements(table, &self.names.incoming, &made.zone, indexes)
     }
 
     /// Reads incoming, and remembers what live is to be.
@@ -373,7 +393,7 @@ impl Target {
         let made = self.made()?;
         there.comment.clone_from(&made.definitions.comment);
         let mut seen = made.seen.lock().expect("nobody panics with it");
-        *seen = Some(Seen::new(&there, self.definer));
+        *seen = Some(Seen::new(&there, &made.definitions, self.definer));
         Ok(there)
     }
 
@@ -588,7 +608,8 @@ impl store::Target for Target {
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, made) = self.session().await?;
-        summing::checksum(&mut session, table(&made.definitions, part)?, part).await
+        let typed = made.definitions.typed.of(&part.name);
+        summing::checksum(&mut session, table(&made.definitions, part)?, part, &typed).await
     }
 
     async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {

@@ -218,3 +218,76 @@ fn oracle_s_values_arrive_on_oracle_s_server() {
     let json = "SELECT id, CAST(j AS CHAR), ST_SRID(g), ST_AsText(g) FROM t ORDER BY id";
     assert_eq!(scene.live(json), scene.source(json));
 }
+
+/// What is computed from moments under a zone and kept: columns, and indexes over columns and expressions.
+const ZONED: &str = "CREATE TABLE t (id int PRIMARY KEY, ts timestamp(6) NULL, n int, s varchar(40),
+        changed timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
+        day date AS (DATE(ts)) STORED, local datetime AS (FROM_UNIXTIME(n)) STORED, said datetime AS (CAST(s AS DATETIME)) STORED,
+        h int AS (HOUR(ts)) VIRTUAL, h2 int AS (h * 2) STORED, KEY by_hour (h), KEY by_day (day), KEY by_expression ((CAST(ts AS DATE))));
+    SET time_zone = '+00:00';
+    INSERT INTO t (id, ts, n, s, changed) VALUES (1, '2026-07-01 02:30:00.5', 1782873000, '2026-07-01 02:30:00+00:00', '2001-02-03 04:05:06'),
+      (2, '2026-11-01 05:30:00', 1793511000, '2026-01-01 00:00:00', '2026-11-01 05:30:00'), (3, '2026-11-01 06:30:00', 1793514600, NULL, '2026-11-01 06:30:00'),
+      (4, NULL, NULL, NULL, '2026-03-08 07:00:00'), (5, '1970-01-01 00:00:01', 0, NULL, '2038-01-19 03:14:07');
+    SET time_zone = DEFAULT; ALTER TABLE t FORCE, ALGORITHM = COPY;
+    CREATE TABLE many LIKE t; ALTER TABLE many MODIFY id int AUTO_INCREMENT, ADD filler text;
+    INSERT INTO many (ts, n, changed, filler) WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 500)
+      SELECT FROM_UNIXTIME(1780000000 + n * 40000), 1780000000 + n * 40000, '2001-02-03 04:05:06', REPEAT('x', 6000) FROM s;
+    ANALYZE TABLE many;
+    CREATE TABLE only_index (id int PRIMARY KEY, ts timestamp NULL, h int AS (HOUR(ts)) VIRTUAL, UNIQUE KEY by_hour (h, id));
+    INSERT INTO only_index (id, ts) SELECT id, ts FROM t;";
+
+#[test]
+fn what_is_computed_under_a_time_zone_is_what_the_targets_sessions_compute() {
+    let start = |zone| {
+        let builder = Server::builder().of(Version::Oracle);
+        builder.timezone(zone).start()
+    };
+    let source = start("America/New_York");
+    for (zone, job) in [
+        ("America/New_York", "verify = \"checksum\""),
+        ("Asia/Kolkata", ""),
+        ("UTC", ""),
+    ] {
+        let target = start(zone);
+        let scene = Scene::on_any(&source, &target);
+        scene.source(ZONED);
+        let outcome = scene.copy(&scene.job().task(job));
+        assert_eq!(
+            outcome.stderr.contains("another one on the target"),
+            job.is_empty(),
+            "{zone}"
+        );
+        let moments =
+            "SELECT id, UNIX_TIMESTAMP(ts), UNIX_TIMESTAMP(changed), n, s FROM {} ORDER BY id";
+        for table in ["t", "many"] {
+            let moments = moments.replace("{}", table);
+            assert_eq!(scene.live(&moments), scene.source(&moments), "{zone}");
+            let wrong = format!(
+                "SELECT COUNT(*) FROM {table} WHERE NOT (day <=> DATE(ts)) OR NOT (local <=> FROM_UNIXTIME(n)) OR NOT (said <=> CAST(s AS DATETIME)) OR NOT (h2 <=> HOUR(ts) * 2)"
+            );
+            assert_eq!(scene.live(&wrong), "0", "{zone}");
+        }
+        for (table, index, column) in [
+            ("t", "by_hour", "h"),
+            ("many", "by_hour", "h"),
+            ("many", "by_expression", "CAST(ts AS DATE)"),
+            ("only_index", "by_hour", "h"),
+        ] {
+            let grouped = |which: &str| {
+                scene.live(&format!(
+                    "SELECT {column} AS c, COUNT(*) FROM {table} {which} INDEX ({index}) WHERE {column} > 0 GROUP BY c ORDER BY c"
+                ))
+            };
+            assert_eq!(
+                grouped("FORCE"),
+                grouped("IGNORE"),
+                "{zone} {table} {index}"
+            );
+            let checked = scene.live(&format!("CHECK TABLE {table}"));
+            assert!(checked.ends_with("|OK"), "{checked}");
+        }
+        if zone == "America/New_York" {
+            scene.assert_same();
+        }
+    }
+}
