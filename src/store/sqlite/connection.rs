@@ -141,7 +141,7 @@ pub(super) fn on(path: &Path) -> impl Fn(rusqlite::Error) -> Error + '_ {
 /// What an error of SQLite means to an operator; `what` names the object.
 #[allow(clippy::needless_pass_by_value)] // map_err hands it over
 pub(super) fn explain(error: rusqlite::Error, what: &str) -> Error {
-    let (kind, said, hint) = match error.sqlite_error_code() {
+    let (kind, said, hint) = match messages::code(&error) {
         Some(ErrorCode::DiskFull) => (
             Kind::Full,
             "no space left",
@@ -196,7 +196,7 @@ pub(super) fn explain(error: rusqlite::Error, what: &str) -> Error {
 /// Whether someone else's lock is in the way.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
-        error.sqlite_error_code(),
+        messages::code(error),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
     )
 }

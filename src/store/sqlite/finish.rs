@@ -6,6 +6,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::connection::{explain, on};
 use super::kept::{Kept, set_sequence};
+use super::messages;
 use super::schema::{Definitions, Object, Table, broken_keys};
 use crate::error::{Error, Kind, Result};
 use crate::store::Fate;
@@ -146,8 +147,7 @@ fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     };
     // A virtual table that cannot be opened here, for want of a tokenizer say, ends the check of all that there is, and so
     // does an index in the order of an application's collation.
-    let is_lacking =
-        |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::Unknown);
+    let is_lacking = |error: &rusqlite::Error| messages::code(error) == Some(ErrorCode::Unknown);
     if !is_lacking(&error) {
         return Err(error);
     }

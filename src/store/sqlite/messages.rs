@@ -58,12 +58,18 @@ pub(super) fn told_of_preparing(error: &Error, sql: &str) -> String {
     }
 }
 
+/// SQLite's own code, also where a statement could not be prepared.
+pub(super) fn code(error: &Error) -> Option<ErrorCode> {
+    match error {
+        Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. } => Some(error.code),
+        _ => None,
+    }
+}
+
 /// What may be told of an error; `sql`: the statement that ran, where it is known.
 pub(super) fn told(error: &Error, sql: &str) -> String {
     match error {
-        Error::SqlInputError { sql, .. }
-            if error.sqlite_error_code() == Some(ErrorCode::Unknown) =>
-        {
+        Error::SqlInputError { sql, .. } if code(error) == Some(ErrorCode::Unknown) => {
             told_of_preparing(error, sql)
         }
         Error::SqliteFailure(failure, Some(text)) => of_running(*failure, text, sql),
@@ -106,7 +112,7 @@ fn of_running(failure: ffi::Error, text: &str, sql: &str) -> String {
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -241,7 +241,7 @@ fn failed(
     let skipped = blank(statement);
     let line = text[..at + skipped].matches('\n').count() + 1;
     let shown = redact::statement(&statement[skipped..], Dialect::Sqlite);
-    let kind = match error.sqlite_error_code() {
+    let kind = match messages::code(error) {
         Some(rusqlite::ErrorCode::DiskFull) => Kind::Full,
         _ => Kind::Statement,
     };

@@ -41,32 +41,49 @@ pub(super) fn lacking(
     connection: &Connection,
     definitions: &Definitions,
 ) -> rusqlite::Result<Vec<Lack>> {
-    // They are not looked at where rows are copied.
-    connection.pragma_update(None, "ignore_check_constraints", true)?;
+    // What a CHECK or a generated column needs is missed where the table is made.
+    let empty = Connection::open_in_memory()?;
     let lacks = definitions.tables.iter().filter_map(|table| {
         Some(Lack {
-            what: needs(connection, table)?,
+            what: needs(connection, &empty, table)?,
             table: table.name.clone(),
             is_virtual: table.is_virtual,
             is_search: table.is_virtual && Module::of(&table.sql).is_search(),
             fate: table.fate,
         })
     });
-    let lacks = lacks.collect();
-    connection.pragma_update(None, "ignore_check_constraints", false)?;
-    Ok(lacks)
+    Ok(lacks.collect())
 }
 
-fn needs(connection: &Connection, table: &Table) -> Option<String> {
+fn needs(connection: &Connection, empty: &Connection, table: &Table) -> Option<String> {
     // Whoever writes a row makes the entries of all indexes.
     let probe = if table.is_virtual {
         format!("SELECT 1 FROM main.{}", quoted(&table.name))
     } else {
         table.insert()
     };
-    let error = connection.prepare(&probe).err()?;
-    let said = messages::told_of_preparing(&error, &probe);
-    SAID.iter().any(|way| said.contains(way)).then_some(said)
+    let missed = connection.prepare(&probe).err().and_then(said);
+    if missed.is_some() || table.is_virtual {
+        return missed;
+    }
+    let missed = empty.execute_batch(&table.sql).err().and_then(said);
+    let _ = empty.execute_batch(&format!(
+        "DROP TABLE IF EXISTS main.{}",
+        quoted(&table.name)
+    ));
+    missed
+}
+
+/// What SQLite has not got, in its words. There are names alone in them.
+fn said(error: rusqlite::Error) -> Option<String> {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. }
+        | rusqlite::Error::SqliteFailure(_, Some(msg)) => SAID
+            .iter()
+            .any(|way| msg.contains(way))
+            .then(|| messages::one_line(&msg)),
+        _ => None,
+    }
 }
 
 /// Whether a table is one of them.

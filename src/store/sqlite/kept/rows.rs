@@ -5,6 +5,7 @@ use rusqlite::{Connection, ErrorCode, Row, Statement};
 use crate::error::{Error, Kind, Result};
 use crate::store::Checksum;
 use crate::store::sqlite::connection::{explain, plain, quoted};
+use crate::store::sqlite::messages;
 use crate::store::sqlite::rows::{Summer, encode};
 use crate::store::sqlite::schema::{Alias, Definitions, Table, list};
 use crate::store::sqlite::tokens::tokens;
@@ -121,7 +122,7 @@ impl Rows {
 
     /// What refuses rows because of what they are is no fault.
     fn refused(&self, error: rusqlite::Error) -> Result<Fit> {
-        match error.sqlite_error_code() {
+        match messages::code(&error) {
             Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::Unknown) => {
                 Ok(Fit::Not(plain(&error)))
             }

@@ -2,18 +2,29 @@
 
 use std::time::Duration;
 
+use rusqlite::functions::FunctionFlags;
+
 use super::*;
 use crate::error::Kind;
 
 /// With what an application knows and nobody else.
 fn application(path: &Path, sql: &str) {
     let connection = Connection::open(path).unwrap();
+    knows(&connection);
+    connection.execute_batch(sql).unwrap();
+}
+
+fn knows(connection: &Connection) {
     connection
         .create_collation("unicase", |a: &str, b: &str| {
             b.to_lowercase().cmp(&a.to_lowercase())
         })
         .unwrap();
-    connection.execute_batch(sql).unwrap();
+    connection
+        .create_scalar_function("shout", 1, FunctionFlags::SQLITE_DETERMINISTIC, |call| {
+            Ok(call.get::<String>(0)?.to_uppercase())
+        })
+        .unwrap();
 }
 
 const DECKS: &str =
@@ -56,6 +67,33 @@ async fn a_database_in_the_order_of_its_applications_collation_is_copied_page_by
             );
             assert_eq!(ask(&live, "SELECT group_concat(tag) FROM tags"), "z,Y,x");
             assert_eq!(ask(&live, "SELECT usn FROM tags WHERE tag = 'y'"), "2");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_with_its_applications_functions_is_copied_page_by_page() {
+    for sql in [
+        "CREATE TABLE t (a); CREATE INDEX i ON t (shout(a)); INSERT INTO t VALUES ('x'), ('y')",
+        "CREATE TABLE t (a CHECK (shout(a) <> 'Q')); INSERT INTO t VALUES ('x'), ('y')",
+        "CREATE TABLE t (a, b AS (shout(a)) STORED, c AS (shout(a))); INSERT INTO t VALUES ('x'), ('y')",
+        "CREATE TABLE t (a); CREATE INDEX i ON t (a) WHERE shout(a) = 'X'; INSERT INTO t VALUES ('x'), ('y')",
+        "CREATE TABLE t (a); CREATE VIEW v AS SELECT shout(a) FROM t; INSERT INTO t VALUES ('x'), ('y');
+         CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT shout(new.a); END",
+    ] {
+        for verify in [Verify::Checksum, Verify::Rows, Verify::None] {
+            let mut bench = Bench::new("CREATE TABLE other (a)");
+            application(&bench.source(), sql);
+            bench.task.verify = verify;
+            for _ in 0..2 {
+                if let Err(error) = bench.run().await {
+                    panic!("{sql} {verify:?}: {error}");
+                }
+            }
+            let live = Connection::open(bench.live()).unwrap();
+            knows(&live);
+            assert_eq!(ask(&live, "PRAGMA integrity_check"), "ok", "{sql}");
+            assert_eq!(ask(&live, "SELECT group_concat(a) FROM t"), "x,y", "{sql}");
         }
     }
 }
