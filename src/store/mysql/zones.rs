@@ -149,7 +149,7 @@ pub(super) fn statements(
     if is_utc(zone) || !zoned.is_some() {
         return indexes;
     }
-    let mut all = vec!["SET SESSION time_zone = @@GLOBAL.time_zone".to_owned()];
+    let mut all = vec![ORDINARY.to_owned()];
     if !zoned.stored.is_empty() {
         all.push(format!(
             "UPDATE {} SET {}",
@@ -172,9 +172,15 @@ pub(super) fn statements(
         }
     }
     all.extend(indexes);
-    all.push("SET SESSION time_zone = '+00:00'".to_owned());
+    all.push(TRAVELLING.to_owned());
     all
 }
+
+/// Gives a session the zone that an application's has.
+pub(super) const ORDINARY: &str = "SET SESSION time_zone = @@GLOBAL.time_zone";
+
+/// Gives it back the one in which rows travel.
+pub(super) const TRAVELLING: &str = "SET SESSION time_zone = '+00:00'";
 
 /// The zone that a server's sessions have: `SYSTEM` is its machine's.
 pub(super) const OF_SERVER: &str =

@@ -168,7 +168,7 @@ fn values_in_json_keep_their_types() {
     for target in [&pair.target, &off] {
         let scene = Scene::on_any(&pair.source, target);
         scene.source(TYPED);
-        for job in ["", "verify = \"checksum\"", "workers = 1"] {
+        for job in ["", "verify = \"checksum\"", "jobs = 1"] {
             let job = scene.job().task(job);
             let outcome = scene.copy(&job);
             assert!(!outcome.stderr.contains("JSON"), "{}", outcome.stderr);

@@ -291,3 +291,26 @@ fn what_is_computed_under_a_time_zone_is_what_the_targets_sessions_compute() {
         }
     }
 }
+
+#[test]
+fn what_kept_rows_have_computed_under_a_time_zone_stays() {
+    let start = |zone| {
+        let builder = Server::builder().of(Version::Oracle);
+        builder.timezone(zone).start()
+    };
+    let (source, target) = (start("UTC"), start("America/New_York"));
+    let scene = Scene::on_any(&source, &target);
+    let kept = "CREATE TABLE kept (id int PRIMARY KEY, ts timestamp NULL, day date AS (DATE(ts)) STORED, h int AS (HOUR(ts)) STORED);";
+    scene.source(kept);
+    let rows = "INSERT INTO kept (id, ts) VALUES (1, FROM_UNIXTIME(1793511000)), (2, FROM_UNIXTIME(1793514600)), (3, FROM_UNIXTIME(1782873000));";
+    scene.live(&format!("{kept} {rows}"));
+    let seen = "SELECT id, UNIX_TIMESTAMP(ts), day, h FROM kept ORDER BY id";
+    let before = scene.live(seen);
+    let outcome = scene.copy(&scene.job().task("keep = [\"kept\"]"));
+    assert!(
+        !outcome.stderr.contains("cannot hold"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(scene.live(seen), before);
+}

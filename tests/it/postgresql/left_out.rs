@@ -82,7 +82,7 @@ fn a_check_of_a_table_or_a_domain_that_would_be_lost_fails_the_run_unless_the_jo
         &scene,
         &[
             "constraint asks on table",
-            "constraint asked:",
+            "constraint asked of domain public.word",
             "index",
             "\"public.guarded.asks\"",
             "\"public.word.asked\"",

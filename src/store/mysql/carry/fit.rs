@@ -9,6 +9,7 @@ use super::super::names::{Names, literal, quoted, within};
 use super::super::objects::ObjectKind;
 use super::super::summing;
 use super::super::version::{Flavour, Version};
+use super::super::zones;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Selection};
 
@@ -40,6 +41,14 @@ pub(super) struct Fit {
     row: String,
     /// With the rows' past.
     is_versioned: bool,
+    /// The table has columns that are computed, maybe under a time zone.
+    computes: bool,
+}
+
+impl Own {
+    fn computes(&self) -> bool {
+        self.columns.iter().any(|one| one.column.generated)
+    }
 }
 
 /// Reads a table.
@@ -150,7 +159,12 @@ impl Fit {
             }
             fields.push(field(one, other, from.flavour));
         }
-        Ok(Self::new(list, fields, from.period.as_ref()))
+        Ok(Self::new(
+            list,
+            fields,
+            from.period.as_ref(),
+            from.computes(),
+        ))
     }
 
     /// Into a table of the same definition. What is computed is computed there once more, and not compared: it may depend on
@@ -159,13 +173,14 @@ impl Fit {
         let copied = || own.columns.iter().filter(|one| !one.column.generated);
         let list = copied().map(|one| quoted(&one.column.name)).collect();
         let fields = copied().map(|one| field(one, one, own.flavour)).collect();
-        Self::new(list, fields, own.period.as_ref())
+        Self::new(list, fields, own.period.as_ref(), own.computes())
     }
 
     fn new(
         mut list: Vec<String>,
         mut fields: Vec<String>,
         period: Option<&(String, String)>,
+        computes: bool,
     ) -> Self {
         if let Some((start, end)) = period {
             for name in [start, end] {
@@ -181,6 +196,7 @@ impl Fit {
                 format!("CONCAT({})", fields.join(", "))
             },
             is_versioned: period.is_some(),
+            computes,
         }
     }
 
@@ -211,6 +227,9 @@ impl Fit {
                     session.run(&format!("DELETE HISTORY FROM {into}")).await?;
                 }
             }
+            if self.computes {
+                session.run(zones::ORDINARY).await?;
+            }
             session
                 .run(&format!(
                     "INSERT INTO {into} ({list}) SELECT {list} FROM {rows}"
@@ -218,7 +237,11 @@ impl Fit {
                 .await?;
             session.run("COMMIT").await
         };
-        if let Err(error) = copied.await {
+        let copied = copied.await;
+        if self.computes && session.is_usable() {
+            session.run(zones::TRAVELLING).await?;
+        }
+        if let Err(error) = copied {
             if session.is_usable() {
                 let _ = session.run("ROLLBACK").await;
             }
