@@ -68,9 +68,8 @@ pub(super) fn first(text: &str) -> usize {
         };
         let is = |other: &str| word.eq_ignore_ascii_case(other);
         state = match state {
-            State::Start if is("create") => State::Create,
+            State::Start | State::Explain if is("create") => State::Create,
             State::Start if is("explain") => State::Explain,
-            State::Explain if is("create") => State::Create,
             State::Create if is("temp") || is("temporary") => State::Create,
             State::Create if is("trigger") => State::Trigger,
             State::Start | State::Normal | State::Explain | State::Create => State::Normal,

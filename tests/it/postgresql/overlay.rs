@@ -92,7 +92,7 @@ fn views_functions_types_sequences_schemas_and_extensions_of_the_target_alone_st
     let dumped = |text: &[String]| -> Vec<String> {
         text.iter()
             // What is computed from the source's rows is filled anew.
-            .filter(|line| !line.starts_with("-- Rows of materialized view"))
+            .filter(|line| !line.contains("-- Rows of materialized view"))
             .filter(|line| {
                 line.contains("own.") || line.contains(" own") || line.contains("elsewhere")
             })
