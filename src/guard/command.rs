@@ -190,6 +190,13 @@ async fn cancelled(cancel: Option<&CancellationToken>) {
     }
 }
 
+/// Whether a hook was ended by somebody's SIGTERM, and not by its own limit of time.
+pub fn was_terminated(error: &Error) -> bool {
+    error.to_string().contains(TERMINATED)
+}
+
+const TERMINATED: &str = "was ended by signal SIGTERM";
+
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

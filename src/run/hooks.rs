@@ -85,7 +85,12 @@ impl<'a> Maintenance<'a> {
             return Ok(());
         };
         self.on = false;
-        let called = call(self.order, hook, "maintenance_off", false).await;
+        let mut called = call(self.order, hook, "maintenance_off", false).await;
+        // A machine that goes down ends all processes of the run, those that are started meanwhile, too. Once.
+        if self.order.cancel.is_cancelled() && called.as_ref().is_err_and(command::was_terminated) {
+            tracing::warn!("maintenance_off was ended from outside, and is called again");
+            called = call(self.order, hook, "maintenance_off", false).await;
+        }
         if let Err(error) = &called {
             tracing::error!(%error, "maintenance may still be on");
         }
