@@ -34,18 +34,17 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
         }
         Some(in_path)
     });
-    let checksum = table.get("checksum").map(|value| {
-        choice(
-            &value,
-            &[
-                ("sha256", BucketChecksum::Sha256),
-                ("crc64nvme", BucketChecksum::Crc64nvme),
-            ],
-        )
-    });
+    let checksums = [
+        ("sha256", BucketChecksum::Sha256),
+        ("crc64nvme", BucketChecksum::Crc64nvme),
+    ];
+    let checksum = table
+        .get("checksum")
+        .map(|value| value.choice(&checksums, &[]));
+    let encryptions = [("AES256", Sse::Aes256), ("aws:kms", Sse::Kms)];
     let sse = table
         .get("sse")
-        .map(|value| choice(&value, &[("AES256", Sse::Aes256), ("aws:kms", Sse::Kms)]));
+        .map(|value| value.choice(&encryptions, &[]));
     let ca = table.get("ca").map(|value| {
         let path = directory.join(value.text()?);
         let insecure = table
@@ -157,18 +156,6 @@ fn read_endpoint(value: &Value<'_>) -> Option<String> {
 fn address(host: &str) -> Option<IpAddr> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok()
-}
-
-/// One of these words.
-fn choice<T: Copy>(value: &Value<'_>, words: &[(&str, T)]) -> Option<T> {
-    let text = value.text()?;
-    let found = words.iter().find(|(word, _)| *word == text);
-    if found.is_none() {
-        let allowed: Vec<String> = words.iter().map(|(word, _)| quote(word)).collect();
-        let what = format!("{} is none of these", quote(text));
-        value.report(value.wrong(what).allowed(allowed.join(" | ")));
-    }
-    found.map(|(_, means)| *means)
 }
 
 /// A text of certain characters.
