@@ -102,6 +102,23 @@ fn is_owned(entry: &Entry, all: &HashMap<i64, &Entry>) -> bool {
             .any(|need| all.get(&need).is_some_and(|on| on.kind == "TABLE"))
 }
 
+/// Adds all that hangs on these, and the sequences of their columns.
+fn add_belongings(toc: &Toc, picked: &mut HashSet<i64>, all: &HashMap<i64, &Entry>) {
+    loop {
+        let before = picked.len();
+        for entry in &toc.entries {
+            let is_of_picked =
+                || is_owned(entry, all) && entry.needs().any(|need| picked.contains(&need));
+            if hangs(entry, picked, all) || is_of_picked() {
+                picked.insert(entry.id);
+            }
+        }
+        if picked.len() == before {
+            return;
+        }
+    }
+}
+
 fn is_table_of(entry: &Entry, tables: &HashSet<Name>) -> bool {
     entry.kind == "TABLE"
         && entry
@@ -120,32 +137,26 @@ pub(super) fn pick(theirs: &Toc, source: &Toc, tables: &HashSet<Name>, all: bool
         let is_public = entry.kind == "SCHEMA" && entry.tag() == "public";
         !is_public && !NEVER.contains(&entry.kind.as_str()) && !brought.contains(&called(entry))
     };
-    let hangs = |entry: &Entry| HANGING.contains(&entry.kind.as_str());
+    let is_hanging = |entry: &Entry| HANGING.contains(&entry.kind.as_str());
     let mut picked: HashSet<i64> = theirs
         .entries
         .iter()
         .filter(|entry| {
             is_table_of(entry, tables)
-                || all && !hangs(entry) && !is_owned(entry, &numbers) && is_new(entry)
+                || all && !is_hanging(entry) && !is_owned(entry, &numbers) && is_new(entry)
         })
         .map(|entry| entry.id)
         .collect();
     loop {
         let before = picked.len();
-        for entry in &theirs.entries {
-            let belongs = (hangs(entry) && hangs_on(entry, &picked, &numbers))
-                || (is_owned(entry, &numbers) && entry.needs().any(|need| picked.contains(&need)));
-            if belongs {
-                picked.insert(entry.id);
-            }
-        }
+        add_belongings(theirs, &mut picked, &numbers);
         let needed: Vec<&Entry> = theirs
             .entries
             .iter()
             .filter(|entry| picked.contains(&entry.id))
             .flat_map(|entry| entry.needs())
             .filter_map(|need| numbers.get(&need).copied())
-            .filter(|entry| !hangs(entry) && is_new(entry))
+            .filter(|entry| !is_hanging(entry) && is_new(entry))
             .collect();
         picked.extend(needed.iter().map(|entry| entry.id));
         // A schema is no dependency of a table in a dump.
@@ -195,21 +206,7 @@ pub(super) fn take_out(source: &mut Toc, tables: &HashSet<Name>) -> Vec<TakenOut
             .filter(|entry| is_table_of(entry, &one))
             .map(|entry| entry.id)
             .collect();
-        loop {
-            let before = picked.len();
-            for entry in &source.entries {
-                let hangs =
-                    HANGING.contains(&entry.kind.as_str()) && hangs_on(entry, &picked, &numbers);
-                let owned =
-                    is_owned(entry, &numbers) && entry.needs().any(|need| picked.contains(&need));
-                if hangs || owned {
-                    picked.insert(entry.id);
-                }
-            }
-            if picked.len() == before {
-                break;
-            }
-        }
+        add_belongings(source, &mut picked, &numbers);
         drop(numbers);
         source.entries.retain(|entry| {
             let goes = picked.contains(&entry.id);
