@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::connection::Session;
-use super::dumped::words;
+use super::dumped::{after_comment, words};
 use super::target::Target;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::statements::{self, Statement};
@@ -40,15 +40,18 @@ fn reached(statement: &str) -> Option<&'static str> {
     }
 }
 
-/// A statement's words outside of quotes and comments.
+/// A statement's words outside of quotes and comments; a string is `'`, however it is quoted.
 fn bare_words(statement: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = statement;
     while let Some(first) = rest.chars().next() {
         if let Some(after) = rest.strip_prefix("--") {
             rest = after.split_once('\n').map_or("", |(_, rest)| rest);
-        } else if let Some(after) = rest.strip_prefix("/*") {
-            rest = after.split_once("*/").map_or("", |(_, rest)| rest);
+        } else if rest.starts_with("/*") {
+            rest = after_comment(rest);
+        } else if let Some((tag, text)) = dollar_quote(rest) {
+            rest = text.split_once(tag).map_or("", |(_, rest)| rest);
+            found.push("'".to_owned());
         } else if first == '\'' || first == '"' {
             rest = rest[1..].split_once(first).map_or("", |(_, rest)| rest);
             found.push(first.to_string());
@@ -56,13 +59,25 @@ fn bare_words(statement: &str) -> Vec<String> {
             let end = rest
                 .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
                 .unwrap_or(rest.len());
-            found.push(rest[..end].to_ascii_uppercase());
-            rest = &rest[end..];
+            let (word, behind) = rest.split_at(end);
+            // E'...' and its like are strings, too.
+            if !behind.starts_with('\'') {
+                found.push(word.to_ascii_uppercase());
+            }
+            rest = behind;
         } else {
             rest = &rest[first.len_utf8()..];
         }
     }
     found
+}
+
+/// The tag that a string in dollars begins with, and what is behind it.
+fn dollar_quote(text: &str) -> Option<(&str, &str)> {
+    let tag = text.strip_prefix('$')?.split_once('$')?.0;
+    let is_tag = tag.chars().all(|c| c.is_alphanumeric() || c == '_')
+        && !tag.starts_with(|c: char| c.is_ascii_digit());
+    is_tag.then(|| text.split_at(tag.len() + 2))
 }
 
 fn has_word(statement: &str, word: &str) -> bool {
@@ -206,6 +221,10 @@ mod tests {
             "GRANT CONNECT ON DATABASE live TO app",
             "DROP OWNED BY app",
             "COPY t TO PROGRAM 'rm -rf /'",
+            "COPY t TO PROGRAM E'rm -rf /'",
+            "COPY t FROM PROGRAM $$rm -rf /$$",
+            "COPY t FROM /* a /* b */ c */ PROGRAM $x$rm$x$",
+            "COPY t TO $$/tmp/x$$",
             "COPY (SELECT 1) TO '/tmp/x'",
             "CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p",
             "COMMENT ON DATABASE live IS 'x'",
@@ -222,6 +241,7 @@ mod tests {
             "DROP TABLE owned",
             "DO $$ BEGIN EXECUTE 'x'; END $$",
             "COPY t (program) FROM '/srv/x'",
+            "COPY (SELECT * FROM program) TO STDOUT",
         ] {
             assert_eq!(reached(statement), None, "{statement}");
         }

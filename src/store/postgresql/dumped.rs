@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use futures_util::stream::{self, StreamExt};
 
-pub(super) use self::inside::words;
+pub(super) use self::inside::{after_comment, words};
 
 use self::fitting::Left;
 use self::head::{Head, Trouble, shown};

@@ -107,7 +107,7 @@ pub(in crate::store::postgresql) fn words(statement: &str) -> Vec<String> {
 }
 
 /// What follows a comment, which may have others in it.
-fn after_comment(text: &str) -> &str {
+pub(in crate::store::postgresql) fn after_comment(text: &str) -> &str {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(found) = text[at..].find(['/', '*']) {
         at += found;
