@@ -84,12 +84,19 @@ impl Bars {
             return;
         }
         for task in &self.board.tasks {
+            let done = match task.message() {
+                message if message.is_empty() || task.rows() > 0 => format!(
+                    "{}, {}",
+                    terminal::count(task.rows(), "row"),
+                    HumanBytes(task.bytes())
+                ),
+                // A rollback copies nothing.
+                message => message,
+            };
             let _ = writeln!(
                 std::io::stdout(),
-                "{}: {}, {} in {:.1} s",
+                "{}: {done} in {:.1} s",
                 task.name,
-                terminal::count(task.rows(), "row"),
-                HumanBytes(task.bytes()),
                 task.seconds()
             );
         }

@@ -6,7 +6,7 @@ use super::table::{Cell, Table, Tone, column, less};
 use super::terminal::Screen;
 use super::{Options, jobs, json, settings, state_to_read, terminal};
 use crate::error::Result;
-use crate::state::{Run, RunState};
+use crate::state::{Run, RunState, Verb};
 
 /// Lists the newest runs
 #[derive(Debug, clap::Args)]
@@ -66,13 +66,13 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
                 vec![
                     run.id.get(..id).unwrap_or(&run.id).into(),
                     run.job.as_str().into(),
-                    state_of(run).into(),
+                    part_of(run).into(),
                     Cell::or(
                         terminal::when(run.started_at, now),
                         terminal::relative(run.started_at, now),
                     ),
                     terminal::length(run.duration(now)).into(),
-                    format!("{} -> {}", run.from, run.to).into(),
+                    data_of(run).into(),
                     terminal::number(run.rows()).into(),
                     terminal::bytes(run.bytes()).into(),
                     asked_by(run).into(),
@@ -102,7 +102,15 @@ pub(super) fn went_wrong(state: RunState) -> bool {
 
 /// A run's state for people, in a word or two.
 pub(super) fn state_of(run: &Run) -> String {
-    use crate::state::Verb;
+    if run.verb == Verb::Rollback {
+        format!("{} (rollback)", part_of(run))
+    } else {
+        part_of(run)
+    }
+}
+
+/// A run's state, and of which tasks it is, unless of all.
+fn part_of(run: &Run) -> String {
     let state = if run.is_dead() {
         "died".to_owned()
     } else if run.state == RunState::Running {
@@ -110,17 +118,20 @@ pub(super) fn state_of(run: &Run) -> String {
     } else {
         run.state.to_string()
     };
-    let mut notes = Vec::new();
-    if run.verb == Verb::Rollback {
-        notes.push("rollback".to_owned());
+    if run.only.is_empty() {
+        state
+    } else {
+        format!("{state} (only {})", run.only.join(", "))
     }
-    if !run.only.is_empty() {
-        notes.push(format!("only {}", run.only.join(", ")));
-    }
-    if notes.is_empty() {
-        return state;
-    }
-    format!("{state} ({})", notes.join(", "))
+}
+
+/// Which way its data went: `production -> staging`, or `previous -> staging`.
+fn data_of(run: &Run) -> String {
+    let from = match run.verb {
+        Verb::Run => run.from.as_str(),
+        Verb::Rollback => "previous",
+    };
+    format!("{from} -> {}", run.to)
 }
 
 /// `manual (ada)`

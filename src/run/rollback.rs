@@ -26,6 +26,13 @@ pub async fn rollback(order: Order) -> Result<()> {
     for target in &targets {
         target.close().await;
     }
+    if let Err(error) = &outcome {
+        for task in &order.board.tasks {
+            if task.state() == RunState::Running {
+                task.end(RunState::Failed, &error.to_string());
+            }
+        }
+    }
     let recorded = recorder.end(&outcome);
     record::tell(&order, &recorded).await;
     recorded.and(outcome)
@@ -53,7 +60,8 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
     // Held until the end of this function.
     let mut host_locks = Vec::new();
     let mut held = locks::Held::default();
-    for task in &order.job.tasks {
+    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
+        board.start();
         let opened = async {
             let target = archive::open_target(task, &order.job.from, &order.context(task)?).await?;
             let place = target.identity().await?.place;
@@ -79,10 +87,13 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
     }
     for (place, (task, target)) in order.job.tasks.iter().zip(targets.iter()).enumerate() {
         if let Err(error) = target.rollback().instrument(span(task)).await {
-            for earlier in targets[..place].iter().rev() {
+            for (earlier, board) in targets[..place].iter().zip(&order.board.tasks).rev() {
                 // Swapping twice is where it began.
-                if let Err(other) = earlier.rollback().await {
-                    tracing::error!(error = %other, "an earlier task of the rollback could not be undone");
+                match earlier.rollback().await {
+                    Ok(_) => board.end(RunState::Failed, "undone, since a later task failed"),
+                    Err(other) => {
+                        tracing::error!(error = %other, "an earlier task of the rollback could not be undone");
+                    }
                 }
             }
             let error = error.within(format!("task {}", task.name));

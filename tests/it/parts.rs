@@ -180,7 +180,7 @@ fn a_rollback_of_a_part_leaves_the_other_tasks_where_they_are() {
         .bed
         .run(&["history"])
         .expect(0)
-        .says(&["succeeded (rollback, only second)"]);
+        .says(&["previous -> staging"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::{Scene, manifest};
 use crate::support::postgres::Must;
-use crate::support::wait_until;
+use crate::support::{kills, wait_until};
 
 #[test]
 fn a_snapshot_says_what_it_is_of() {
@@ -124,9 +124,10 @@ fn a_push_killed_at_any_moment_leaves_a_whole_snapshot_or_none() {
     let whole = std::time::Instant::now();
     scene.bed.once(&job).expect(0);
     let whole = whole.elapsed();
-    for moment in 0..12_u32 {
+    let count = kills(12);
+    for moment in 0..count {
         let running = scene.bed.start(&job);
-        std::thread::sleep(whole * moment / 10);
+        std::thread::sleep(whole * moment * 6 / (5 * count));
         running.kill();
         let before = scene.snapshots().len();
         assert!(before >= 1);

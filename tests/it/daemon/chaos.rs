@@ -6,16 +6,17 @@ use std::time::Duration;
 use envsyncd::state::RunState;
 
 use crate::support::daemon::House;
+use crate::support::kills;
 
 #[test]
-fn the_history_is_consistent_after_thirty_kills_at_any_moment() {
+fn the_history_is_consistent_after_kills_at_any_moment() {
     let mut house = House::new("max_concurrent_runs = 2");
     for name in ["a", "b", "c"] {
         house.put(name, &house.draft(name).top("schedule = \"* * * * * *\""));
     }
     // Not reproducible in any case: processes race.
     let mut random = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..30 {
+    for _ in 0..kills(30) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
@@ -39,7 +40,7 @@ fn the_history_is_consistent_after_thirty_kills_at_any_moment() {
     let mut runs = house.runs(None);
     let count = |wanted| runs.iter().filter(|run| run.state == wanted).count();
     assert!(
-        count(RunState::Succeeded) >= 10,
+        count(RunState::Succeeded) >= 3,
         "{}",
         count(RunState::Succeeded)
     );

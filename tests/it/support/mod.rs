@@ -27,3 +27,15 @@ pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// At how many moments a test kills a run: at all of them in script/soak, at a third of them, spread alike, in script/test.
+pub(crate) fn kills(all: u32) -> u32 {
+    let is_soak = std::env::var_os("ENVSYNCD_SOAK").is_some();
+    if is_soak { all } else { all / 3 }
+}
+
+/// Moments from the start of a run to its end, in no order, the same in every run of the tests. `count` is not a multiple
+/// of 37.
+pub(crate) fn moments(count: u32, all: Duration) -> impl Iterator<Item = Duration> {
+    (0..count).map(move |n| all * (n * 37 % count) / count)
+}
