@@ -354,7 +354,7 @@ mod tests {
         change(&|value| value["snapshot"] = json!("../accounts"));
         change(&|value| value["definitions"] = json!(null));
         let part = |id: usize, bytes: u64| {
-            let part = json!({"id": id, "schema": null, "name": "t", "columns": [], "encoding": "Rows",
+            let part = json!({"id": id, "schema": null, "name": "t", "columns": [], "encoding": "rows",
                 "rows": 0, "bytes": 0, "slice": null});
             json!({"part": part, "rows": 0, "bytes": bytes, "files": []})
         };
