@@ -24,7 +24,7 @@ pub enum Kind {
     Absent,
     /// A server was reached and said no: password, privilege.
     Permission,
-    /// A disk is full.
+    /// A disk is full, or the memory that the run may have.
     Full,
     /// A server refused a statement.
     Statement,

@@ -14,11 +14,11 @@
 //! | [`run`] | one run in one straight line: a file a step, and one that walks them |
 //! | [`report`] | what others read: logs, status files, metrics, the monitoring plugin; and who is told |
 //! | [`state`] | history and its totals, progress, logs, the queue, pauses and holds, in SQLite |
-//! | [`guard`] | locks, the reboot lock, priority, signals, and the programs that a run calls |
+//! | [`guard`] | locks, the reboot lock, priority, memory, signals, and the programs that a run calls |
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
-//! | [`policy`], [`schedule`], [`secret`], [`process`], [`error`] | leaves, which import nothing of ours but `error` |
+//! | [`policy`], [`schedule`], [`secret`], [`process`], [`limits`], [`error`] | leaves, which import nothing of ours but `error` |
 //!
 //! # What always holds
 //!
@@ -42,6 +42,7 @@ pub mod config;
 pub mod daemon;
 pub mod error;
 pub mod guard;
+pub mod limits;
 pub mod policy;
 pub mod process;
 pub mod report;

@@ -3,6 +3,10 @@
 use std::process::ExitCode;
 
 use envsyncd::cli;
+use envsyncd::guard::memory::Telling;
+
+#[global_allocator]
+static ALLOCATOR: Telling = Telling;
 
 fn main() -> ExitCode {
     let code = match cli::parse(std::env::args_os()).map(cli::dispatch) {

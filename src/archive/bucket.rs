@@ -173,12 +173,32 @@ impl Bucket {
         }
     }
 
-    /// A small object as a whole; `None` if it is not there.
-    pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
+    /// Whether there is an object. Nothing of it is read.
+    pub async fn has(&self, path: &str) -> Result<bool> {
         check(path)?;
         match &*self.0 {
-            Place::Directory(directory) => directory.get(path).await,
-            Place::S3(s3) => s3.get(path).await,
+            Place::Directory(directory) => directory.has(path).await,
+            Place::S3(s3) => Ok(reading::open(Arc::clone(s3), path, 0).await?.is_some()),
+        }
+    }
+
+    /// A small object as a whole; `None` if it is not there. One of more than `most` bytes is `Kind::Verify`, and no more
+    /// of it is read, whatever length it is said to have.
+    pub async fn get(&self, path: &str, most: usize) -> Result<Option<Bytes>> {
+        check(path)?;
+        let content = match &*self.0 {
+            Place::Directory(directory) => directory.get(path, most).await?,
+            Place::S3(s3) => s3.get(path, most).await?,
+        };
+        match content {
+            Some(content) if content.len() > most => Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "{path} in {} is longer than the {most} bytes that one may have",
+                    self.place()
+                ),
+            )),
+            content => Ok(content),
         }
     }
 
@@ -261,6 +281,38 @@ impl Upload {
     }
 }
 
+/// A list that has more names than this, or more bytes of them, has no end: a server may go on for ever, and a directory be
+/// filled by whoever can write there.
+const MOST_NAMES: usize = 1_000_000;
+const MOST_BYTES_OF_NAMES: usize = 128 * 1024 * 1024;
+
+/// Counts the names of a list while it grows.
+#[derive(Debug, Default)]
+struct Names {
+    names: usize,
+    bytes: usize,
+}
+
+impl Names {
+    /// One more; an error once there are more than any archive has.
+    fn add(&mut self, name: &str, place: &str) -> Result<()> {
+        self.names += 1;
+        self.bytes += name.len();
+        if self.names <= MOST_NAMES && self.bytes <= MOST_BYTES_OF_NAMES {
+            return Ok(());
+        }
+        Err(endless(place))
+    }
+}
+
+/// The error of a list that goes on and on.
+fn endless(place: &str) -> Error {
+    let what = format!("the list of {place} has no end");
+    Error::new(Kind::Verify, what).hint(format!(
+        "{MOST_NAMES} names are read at the most: give the archive a prefix or a directory of its own, and see who answers there"
+    ))
+}
+
 /// Paths come from manifests, too, which others may have written.
 fn check(path: &str) -> Result<()> {
     let fine = |part: &str| !part.is_empty() && part != "." && part != "..";
@@ -274,6 +326,20 @@ fn check(path: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_has_no_more_names_and_bytes_than_an_archive_can_have() {
+        let mut names = Names::default();
+        for _ in 0..MOST_NAMES {
+            names.add("a", "s3://b").unwrap();
+        }
+        let error = names.add("a", "s3://b").unwrap_err();
+        assert!(error.to_string().contains("has no end"), "{error}");
+        let (mut names, long) = (Names::default(), "x".repeat(1024 * 1024));
+        let fit = MOST_BYTES_OF_NAMES / long.len();
+        assert!((0..fit).all(|_| names.add(&long, "s3://b").is_ok()));
+        assert!(names.add(&long, "s3://b").is_err());
+    }
 
     #[test]
     fn a_path_that_leads_elsewhere_is_refused() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use age::stream::StreamWriter;
 use age::{Decryptor, Encryptor, x25519};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::io::AsyncReadExt;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
@@ -20,6 +20,13 @@ pub const NAME: &str = "age";
 
 /// So much is decrypted at once; age's own pieces are of this size.
 const PIECE: usize = 64 * 1024;
+
+/// Bytes of a file's header: one of 600 recipients. age's own reader has no limit, and takes a header apart again for each
+/// line that it has.
+const LONGEST_HEADER: usize = 64 * 1024;
+
+/// The last line of a header begins so (<https://age-encryption.org/v1>, "Header MAC").
+const HEADER_ENDS: &[u8] = b"\n--- ";
 
 /// Who can read what is written.
 #[derive(Clone)]
@@ -88,6 +95,7 @@ impl Identity {
     ) -> BoxStream<'static, Result<Bytes>> {
         let (identity, path) = (self.0.clone(), path.to_owned());
         stream::once(async move {
+            let sealed = headed(sealed, &path).await?;
             let from = sealed.map_err(io::Error::other).into_async_read();
             let decryptor = Decryptor::new_async_buffered(from)
                 .await
@@ -110,6 +118,28 @@ impl Identity {
         .try_flatten()
         .boxed()
     }
+}
+
+/// The same bytes, whose header has an end.
+async fn headed(
+    mut sealed: BoxStream<'static, Result<Bytes>>,
+    path: &str,
+) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let mut first = BytesMut::new();
+    while first.len() < LONGEST_HEADER {
+        let Some(bytes) = sealed.try_next().await? else {
+            break;
+        };
+        first.extend_from_slice(&bytes);
+    }
+    let start = &first[..first.len().min(LONGEST_HEADER)];
+    if !start.windows(HEADER_ENDS.len()).any(|at| at == HEADER_ENDS) {
+        let what = format!(
+            "{path} cannot be decrypted: its header has no end within {LONGEST_HEADER} bytes"
+        );
+        return Err(Error::new(Kind::Verify, what));
+    }
+    Ok(stream::iter([Ok(first.freeze())]).chain(sealed).boxed())
 }
 
 fn refused(path: &str, why: age::DecryptError) -> Error {
@@ -182,5 +212,59 @@ impl Write for Shared {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn opened(sealed: Vec<u8>, cut: usize) -> Result<Vec<u8>> {
+        let identity = x25519::Identity::generate();
+        let pieces: Vec<Result<Bytes>> = sealed
+            .chunks(cut)
+            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+            .collect();
+        let opened = Identity(Arc::new(identity)).open(stream::iter(pieces).boxed(), "rows/x");
+        let pieces: Vec<Bytes> = opened.try_collect().await?;
+        Ok(pieces.concat())
+    }
+
+    #[tokio::test]
+    async fn a_header_without_end_is_refused_before_it_is_read() {
+        let mut endless = b"age-encryption.org/v1\n".to_vec();
+        while endless.len() < 4 * LONGEST_HEADER {
+            endless.extend_from_slice(b"-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc\n");
+        }
+        for (sealed, cut) in [
+            (endless.clone(), 1000),
+            (endless, 1 << 20),
+            (vec![b'x'; 4 * LONGEST_HEADER], 1 << 20),
+            (Vec::new(), 1),
+        ] {
+            let error = opened(sealed, cut).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Verify, "{error}");
+            assert!(error.to_string().contains("has no end"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_sealed_for_us_is_opened_however_it_is_cut() {
+        let identity = x25519::Identity::generate();
+        let recipients = Recipients(Arc::new(vec![identity.to_public(); 400]));
+        let plain: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut sealed = recipients.seal().unwrap();
+        sealed.write_all(&plain).unwrap();
+        let sealed = sealed.finish().unwrap();
+        for cut in [977, 1 << 16, 1 << 22] {
+            let pieces: Vec<Result<Bytes>> = sealed
+                .chunks(cut)
+                .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+                .collect();
+            let opened = Identity(Arc::new(identity.clone()));
+            let opened = opened.open(stream::iter(pieces).boxed(), "rows/x");
+            let pieces: Vec<Bytes> = opened.try_collect().await.unwrap();
+            assert!(pieces.concat() == plain, "{cut}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 use zstd::stream::write::Encoder;
 
 use super::bucket::{Bucket, Upload};
@@ -20,6 +20,16 @@ pub const BLOCK: usize = 4 * 1024 * 1024;
 /// A stream goes on in another object when one has so many blocks. S3's largest upload has 10,000 pieces
 /// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and a failed piece should not cost a day.
 const BLOCKS: usize = 256;
+
+/// The longest block that is read, whatever a manifest says: several files are read at once. What we write has half of it.
+const LONGEST_BLOCK: usize = 2 * BLOCK;
+
+/// The largest window of a frame, as a power of two: 8 MiB, which `zstd -19` needs. What we write has 512 KiB. A frame that
+/// asks for more is refused before anything is set aside for it.
+const WINDOW_LOG: u32 = 23;
+
+/// Bytes of definitions, or of a catalogue, as they are in memory: those of 100,000 tables have some 100 MB.
+const LONGEST_WHOLE: usize = 256 * 1024 * 1024;
 
 /// What is decompressed at once.
 const PIECE: usize = 256 * 1024;
@@ -312,7 +322,7 @@ impl Reading {
         let length = usize::try_from(left.min(self.file.block)).ok();
         match length {
             Some(length)
-                if length <= 16 * BLOCK
+                if length <= LONGEST_BLOCK
                     && (length == 0) == (self.next == self.file.blocks.len()) =>
             {
                 Ok(length)
@@ -364,10 +374,28 @@ pub async fn read_whole(
 ) -> Result<Vec<u8>> {
     read(bucket, folder, identity, files)
         .try_fold(Vec::new(), |mut whole, bytes| async move {
+            if whole.len() + bytes.len() > LONGEST_WHOLE {
+                let path = files.first().map_or("", |file| file.path.as_str());
+                let what = format!("{folder}/{path} has more than {LONGEST_WHOLE} bytes");
+                return Err(Error::new(Kind::Verify, what)
+                    .hint("no envsyncd writes so much there: find out who made the snapshot"));
+            }
             whole.extend_from_slice(&bytes);
             Ok(whole)
         })
         .await
+}
+
+/// Refuses to write what [`read_whole`] would not read.
+pub fn check_whole(bytes: &[u8], name: &str) -> Result<()> {
+    if bytes.len() <= LONGEST_WHOLE {
+        return Ok(());
+    }
+    let what = format!(
+        "{name} of the snapshot would have {} bytes, and {LONGEST_WHOLE} is the most",
+        bytes.len()
+    );
+    Err(Error::new(Kind::Full, what).hint("exclude what nobody needs"))
 }
 
 fn unpacked(
@@ -380,7 +408,11 @@ fn unpacked(
     let damaged = |path: &str, error: io::Error| {
         Error::new(Kind::Verify, format!("{path} cannot be decompressed")).because(error)
     };
-    let decoder = match Decoder::new() {
+    let decoder = Decoder::new().and_then(|mut decoder| {
+        decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
+        Ok(decoder)
+    });
+    let decoder = match decoder {
         Ok(decoder) => decoder,
         Err(error) => {
             let error = damaged(&path, error);

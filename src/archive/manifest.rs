@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::layout::{MAC, MANIFEST, Name, WRITER};
 use crate::config::job::StoreKind;
@@ -14,6 +15,9 @@ use crate::store::{Checksum, Fate, Part};
 
 /// The format that this envsyncd writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
+
+/// Bytes of a manifest. One of a terabyte, as stored, has some 20 MB; what is parsed takes several times as much memory.
+pub const LONGEST: usize = 64 * 1024 * 1024;
 
 /// What is in `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +94,7 @@ pub struct File {
     /// The length of a block.
     pub block: u64,
     /// BLAKE3 of each block of it as stored, in hexadecimal: so a block is known to be good before it is used.
+    #[serde(deserialize_with = "hashes")]
     pub blocks: Vec<String>,
 }
 
@@ -156,9 +161,6 @@ impl Manifest {
             if file.blocks.len() as u64 != blocks {
                 return broken(format!("{path} has not as many blocks as its size says"));
             }
-            if !file.blocks.iter().all(|hash| is_hash(hash)) {
-                return broken(format!("a block of {path} has no hash"));
-            }
             match sum.checked_add(file.size) {
                 Some(more) => sum = more,
                 None => return broken("its files are larger than anything".to_owned()),
@@ -171,14 +173,34 @@ impl Manifest {
         if rows.is_none() {
             return broken("its rows are more than anything".to_owned());
         }
+        let bytes = self
+            .parts
+            .iter()
+            .try_fold(0u64, |sum, part| sum.checked_add(part.bytes));
+        if bytes.is_none() {
+            return broken("its rows have more bytes than anything".to_owned());
+        }
+        let mut ids = HashSet::new();
+        if let Some(twice) = self.parts.iter().find(|one| !ids.insert(one.part.id)) {
+            return broken(format!("it has part {} twice", twice.part.id));
+        }
         Ok(())
     }
 
-    /// As it is written.
+    /// As it is written. One that nobody would read is `Kind::Full`.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(|error| {
+        let json = serde_json::to_vec_pretty(self).map_err(|error| {
             Error::new(Kind::Internal, "the manifest cannot be written").because(error)
-        })
+        })?;
+        if json.len() <= LONGEST {
+            return Ok(json);
+        }
+        let what = format!(
+            "the snapshot's manifest would have {} bytes, and one has {LONGEST} at the most",
+            json.len()
+        );
+        Err(Error::new(Kind::Full, what)
+            .hint("exclude what nobody needs, or push the tables by several jobs with `exclude`"))
     }
 
     /// The environment that the data is of.
@@ -211,6 +233,33 @@ fn is_inside(path: &str) -> bool {
         !segment.is_empty() && segment != "." && segment != ".." && segment.chars().all(plain)
     };
     path.split('/').all(fine) && ![MANIFEST, MAC, WRITER].contains(&path)
+}
+
+/// Looks at each hash as it is read: a list of millions of empty ones never gets into memory.
+fn hashes<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>, D::Error> {
+    struct Hashes;
+    impl<'de> Visitor<'de> for Hashes {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("hashes of blocks, each of 64 hexadecimal digits")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(
+            self,
+            mut all: A,
+        ) -> std::result::Result<Self::Value, A::Error> {
+            let mut hashes = Vec::new();
+            while let Some(hash) = all.next_element::<String>()? {
+                if !is_hash(&hash) {
+                    return Err(A::Error::custom("a block has no hash"));
+                }
+                hashes.push(hash);
+            }
+            Ok(hashes)
+        }
+    }
+    from.deserialize_seq(Hashes)
 }
 
 /// BLAKE3 in hexadecimal, as we write it.
@@ -304,6 +353,16 @@ mod tests {
         change(&|value| value["job"] = json!("search"));
         change(&|value| value["snapshot"] = json!("../accounts"));
         change(&|value| value["definitions"] = json!(null));
+        let part = |id: usize, bytes: u64| {
+            let part = json!({"id": id, "schema": null, "name": "t", "columns": [], "encoding": "rows",
+                "rows": 0, "bytes": 0, "slice": null});
+            json!({"part": part, "rows": 0, "bytes": bytes, "files": []})
+        };
+        let mut good = valid();
+        good["parts"] = json!([part(0, 1), part(1, u64::MAX - 1)]);
+        parse(&good).unwrap();
+        change(&|value| value["parts"] = json!([part(0, 1), part(0, 1)]));
+        change(&|value| value["parts"] = json!([part(0, 2), part(1, u64::MAX - 1)]));
         change(&|value| drop(value.as_object_mut().unwrap().remove("version")));
     }
 }

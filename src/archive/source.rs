@@ -167,6 +167,7 @@ impl Source {
             reframe: Some(portable::reframe(part)?),
             rows: 0,
             expected: stored.iter().map(|one| one.rows).sum(),
+            left: (stored.iter()).fold(0, |sum, one| sum.saturating_add(one.bytes)),
             label: part.label(),
         };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
@@ -347,6 +348,9 @@ struct Reading {
     reframe: Option<Box<dyn Reframe>>,
     rows: u64,
     expected: u64,
+    /// How many bytes may still come, decompressed: what is small by the manifest is taken into memory, and what is a bomb is
+    /// none unless the manifest says how big it is.
+    left: u64,
     label: String,
 }
 
@@ -357,6 +361,14 @@ impl Reading {
                 return Ok(None);
             };
             let chunk = if let Some(bytes) = self.plain.try_next().await? {
+                let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+                    return Err(Error::new(
+                        Kind::Verify,
+                        format!("{}: its files have more bytes than the manifest says", self.label),
+                    )
+                    .hint("envsyncd snapshots verify looks at all of a snapshot; pull another one with `snapshot = \"NAME\"`"));
+                };
+                self.left = left;
                 reframe.feed(&bytes)?
             } else {
                 let last = reframe.end()?;

@@ -147,6 +147,7 @@ impl Target {
 
     /// Writes a small stream.
     async fn put_away(&self, name: &str, content: &[u8]) -> Result<()> {
+        files::check_whole(content, name)?;
         let ending = files::ending(self.secrets.recipients.is_some());
         let name = name.to_owned();
         let mut writer = self.writer(move |number| layout::definitions(&name, number, &ending));

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Options, due, job, run, settings, state_to_read, terminal};
 use crate::error::Result;
+use crate::guard::memory;
 use crate::report::log;
 use crate::run::plan::Plan;
 use crate::state::State;
@@ -32,6 +33,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     state_to_read(options, &settings)?;
     let times = due::next(&job, &settings, Utc::now());
     let counts = log::init(&options.log()).unwrap_or_default();
+    memory::bound(settings.priority.memory_max);
     // A plan records nothing: its order has a state store that goes with it.
     let scratch = State::in_memory()?;
     let runtime = run::runtime(2)?;

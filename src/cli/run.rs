@@ -12,6 +12,7 @@ use super::{Options, asker, bars, jobs, terminal};
 use crate::config::job::{Job, JobName, Settings};
 use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
+use crate::guard::memory::{self, Watch};
 use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
 use crate::report::status_file::StatusFile;
@@ -171,6 +172,7 @@ fn in_foreground(
     let counts = log::init(&log_options)?;
     // Before there is another thread: they inherit it.
     priority::lower(&settings.priority)?;
+    memory::bound(settings.priority.memory_max);
     bars.start();
     let runtime = runtime(2)?;
     let keep = (settings.clone(), state.clone());
@@ -276,6 +278,7 @@ pub(super) fn order(
     let cancel = CancellationToken::new();
     let signals = signals::listen(cancel.clone())?;
     Ok(Order {
+        memory: Watch::start(settings.priority.memory_max, cancel.clone())?,
         board: Order::board_for(&job),
         variables: Arc::new(Variables::load(&settings)?),
         by: asker(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::archive::{Archive, Format};
 use super::monitoring::Monitoring;
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 use crate::policy::{Environment, Environments};
 use crate::schedule::{Schedule, Timetable};
 use crate::secret::Secret;
@@ -365,6 +366,8 @@ pub struct Priority {
     pub io_level: u8,
     /// -20 to 19.
     pub nice: i8,
+    /// Bytes of memory that the run's own process may have.
+    pub memory_max: u64,
 }
 
 impl Default for Priority {
@@ -373,6 +376,7 @@ impl Default for Priority {
             io_class: IoClass::BestEffort,
             io_level: 6,
             nice: 10,
+            memory_max: limits::MEMORY,
         }
     }
 }

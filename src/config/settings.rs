@@ -15,6 +15,7 @@ use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
 use super::monitoring::{self, Monitoring};
 use super::reader::{Findings, Table, secret_spans};
 use super::reporting::{self, Metrics, Retention};
+use crate::limits;
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
 
@@ -252,6 +253,7 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("nice", "under [priority]"),
     ("io_class", "under [priority]"),
     ("io_level", "under [priority]"),
+    ("memory_max", "under [priority]"),
     ("max_age", "under [history]"),
     ("max_runs", "under [history]"),
     ("log_max_age", "under [history]"),
@@ -285,6 +287,12 @@ fn read_priority(table: Table<'_>) -> Priority {
     }
     if let Some(nice) = table.get("nice").and_then(|value| value.integer(-20..=19)) {
         priority.nice = i8::try_from(nice).unwrap_or(priority.nice);
+    }
+    if let Some(size) = table
+        .get("memory_max")
+        .and_then(|value| value.size(limits::LEAST_MEMORY))
+    {
+        priority.memory_max = size;
     }
     table.finish();
     priority

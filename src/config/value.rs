@@ -173,6 +173,37 @@ impl<'a> Value<'a> {
         rate
     }
 
+    /// A size in bytes, of at least so many MiB.
+    pub(super) fn size(&self, least: u64) -> Option<u64> {
+        let allowed = format!(
+            "a number with a unit, \"{} MiB\" or more: \"1GiB\", \"1.5GB\", \"512MiB\"",
+            least >> 20
+        );
+        let Some(text) = self.content.as_str() else {
+            let help = self
+                .content
+                .as_integer()
+                .map(|n| format!("write it with a unit: \"{n}MiB\""));
+            self.wrong_type("a size as a string", help);
+            return None;
+        };
+        let Some(size) = bytes(text) else {
+            self.report(
+                self.wrong(format!("{} is not a size", quote(text)))
+                    .allowed(allowed),
+            );
+            return None;
+        };
+        if size < least {
+            self.report(
+                self.wrong(format!("{} is too little", quote(text)))
+                    .allowed(allowed),
+            );
+            return None;
+        }
+        Some(size)
+    }
+
     /// A time zone's name.
     pub(super) fn time_zone(&self) -> Option<chrono_tz::Tz> {
         let text = self.text()?;
@@ -312,9 +343,14 @@ impl<'a> Value<'a> {
     }
 }
 
-/// `50MB/s`: a decimal number and B, kB, MB or GB (powers of 1000), KiB, MiB or GiB (of 1024), a second. At least 1 B/s.
+/// `50MB/s`: a [size](bytes) a second.
 fn bytes_a_second(text: &str) -> Option<u64> {
-    let text = text.trim().strip_suffix("/s")?;
+    bytes(text.trim().strip_suffix("/s")?)
+}
+
+/// `50MB`: a decimal number and B, kB, MB or GB (powers of 1000), KiB, MiB or GiB (of 1024). At least 1 B.
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
     let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
     let (number, unit) = text.split_at(at);
     let unit: u64 = match unit.trim() {
@@ -327,8 +363,8 @@ fn bytes_a_second(text: &str) -> Option<u64> {
         "GiB" => 1 << 30,
         _ => return None,
     };
-    let rate = number.parse::<f64>().ok()? * unit as f64;
-    (1.0..1e15).contains(&rate).then_some(rate as u64)
+    let size = number.parse::<f64>().ok()? * unit as f64;
+    (1.0..1e15).contains(&size).then_some(size as u64)
 }
 
 #[cfg(test)]

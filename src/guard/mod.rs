@@ -4,6 +4,7 @@ pub mod command;
 pub mod daemon_lock;
 pub mod lease;
 pub mod logind;
+pub mod memory;
 pub mod priority;
 pub mod reboot_lock;
 pub mod scope;

@@ -115,6 +115,7 @@ mod tests {
             io_class: IoClass::None,
             io_level: 0,
             nice: 7,
+            ..Priority::default()
         };
         let seen = seen_by_a_child(priority);
         assert_eq!(seen.0, String::from_utf8(untouched.stdout).unwrap().trim());

@@ -39,6 +39,7 @@ use crate::archive;
 use crate::config::Variables;
 use crate::config::job::{Job, PointInTime, Publish, Settings, Task};
 use crate::error::{Error, Kind, Result};
+use crate::guard::memory::Watch;
 use crate::guard::process::{Process, host_name};
 use crate::guard::signals::Signals;
 use crate::policy::{self, Identity};
@@ -74,6 +75,8 @@ pub struct Order {
     pub started_at: DateTime<Utc>,
     /// Whether the job's own time limit ended it.
     pub timed_out: AtomicBool,
+    /// Ends it when it takes too much memory.
+    pub memory: Watch,
 }
 
 impl Order {
@@ -159,6 +162,9 @@ impl Order {
     /// What an error that came while the run was being ended really was.
     fn cause(&self, error: Error) -> Error {
         if !self.cancel.is_cancelled() {
+            return error;
+        }
+        if let Some(error) = self.memory.error() {
             return error;
         }
         if self.timed_out.load(Ordering::SeqCst) {

@@ -21,7 +21,7 @@ pub fn bury(state: &State, settings: &Settings) -> Result<Vec<Run>> {
     let mut dead = Vec::new();
     for run in state.dead_runs()? {
         tracing::warn!(job = run.job, run = run.id, "found a dead run");
-        let why = "killed, or the machine went down";
+        let why = "killed, out of memory, or the machine went down";
         let buried = if run.is_here() {
             bury_one(state, settings, &run, "the run's process died", Some(why))?
         } else {

@@ -6,6 +6,7 @@ mod choosing;
 mod cuts;
 mod encryption;
 mod govuk;
+mod hostile;
 mod in_place;
 mod pulling;
 mod pushing;

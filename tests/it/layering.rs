@@ -9,7 +9,7 @@ const ORDER: [&str; 11] = [
     "config",
 ];
 
-const LEAVES: [&str; 5] = ["policy", "schedule", "secret", "process", "error"];
+const LEAVES: [&str; 6] = ["policy", "schedule", "secret", "process", "limits", "error"];
 
 /// The folders under `store/` that hold one store each: they never name each other.
 const STORES: [&str; 6] = [

@@ -1,9 +1,14 @@
 //! Who asks an S3 server: keys of the configuration, else the usual chain of Amazon's own tools
 //! (<https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>).
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use object_store::CredentialProvider;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
 use secrecy::ExposeSecret as _;
 
 use super::profile::{Files, Profile};
@@ -106,6 +111,16 @@ impl Means {
             refuse_unsendable(&format!("the variable {name}"), variable(name).as_deref())?;
         }
         refuse_unsendable(&format!("the region of {place}"), Some(&region))?;
+        // It stands in hosts' names.
+        if !region
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        {
+            let what = format!("{region:?} is not a region's name, which {place} would be in");
+            return Err(Error::new(Kind::Config, what).hint(
+                "see the archive's `region`, AWS_REGION, AWS_DEFAULT_REGION and the profile's",
+            ));
+        }
         how.refuse_unsendable(&origin)?;
         let giver = how.giver(&region);
         Ok(Self {
@@ -192,26 +207,101 @@ fn refuse_unsendable(what: &str, value: Option<&str>) -> Result<()> {
         .hint("write it without, as one word"))
 }
 
+/// Whether a URL can be asked: the library panics where it cannot.
+pub(super) fn is_sendable(url: &str) -> bool {
+    let parsed = reqwest::Url::parse(url);
+    let is_http = parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    is_http
+        && url
+            .parse::<http::Uri>()
+            .is_ok_and(|uri| uri.host().is_some())
+}
+
+fn refuse_unaskable(variable: &str, url: &str) -> Result<()> {
+    refuse_unsendable(&format!("the variable {variable}"), Some(url))?;
+    if is_sendable(url) {
+        return Ok(());
+    }
+    let what = format!("the variable {variable} is no URL that can be asked for keys");
+    Err(Error::new(Kind::Config, what).hint("http://HOST/PATH or https://HOST/PATH"))
+}
+
+/// Keys as somebody else gives them, while the run goes on: the metadata service, a container's agent, a security token
+/// service. They are held to what the configuration's keys are held to.
+#[derive(Debug)]
+pub(super) struct Checked {
+    giver: AwsCredentialProvider,
+    origin: String,
+}
+
+impl Checked {
+    pub(super) fn new(giver: AwsCredentialProvider, origin: &str) -> Self {
+        Self {
+            giver,
+            origin: origin.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for Checked {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let unusable = |why: Box<dyn std::error::Error + Send + Sync>| {
+            Err(object_store::Error::Generic {
+                store: "S3",
+                source: why,
+            })
+        };
+        // The library panics at a token or a role's name that cannot stand in a header or a URL.
+        let asked = AssertUnwindSafe(self.giver.get_credential()).catch_unwind();
+        let Ok(given) = asked.await else {
+            let why = format!("{} gives what no request can be made with", self.origin);
+            return unusable(why.into());
+        };
+        let given = given?;
+        match refuse_unsendable_keys(&given, &self.origin) {
+            Ok(()) => Ok(given),
+            Err(error) => unusable(Box::new(error)),
+        }
+    }
+}
+
+fn refuse_unsendable_keys(keys: &AwsCredential, origin: &str) -> Result<()> {
+    refuse_unsendable(
+        &format!("the access key's id from {origin}"),
+        Some(&keys.key_id),
+    )?;
+    refuse_unsendable(
+        &format!("the session's token from {origin}"),
+        keys.token.as_deref(),
+    )
+}
+
 impl How {
     /// Refuses keys that no request could be made with.
     fn refuse_unsendable(&self, origin: &str) -> Result<()> {
         match self {
-            Self::Keys(keys) => {
-                refuse_unsendable(
-                    &format!("the access key's id from {origin}"),
-                    Some(&keys.key_id),
-                )?;
-                refuse_unsendable(
-                    &format!("the session's token from {origin}"),
-                    keys.token.as_deref(),
-                )
-            }
-            Self::Pod { token_file, .. } => {
+            Self::Keys(keys) => refuse_unsendable_keys(keys, origin),
+            Self::Pod { token_file, url } => {
+                refuse_unaskable("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)?;
                 // Whoever cannot read it is told when it is asked for.
                 let token = std::fs::read_to_string(token_file).ok();
                 refuse_unsendable(&format!("the token in {token_file}"), token.as_deref())
             }
-            Self::WebIdentity { .. } | Self::Task { .. } | Self::Instance { .. } => Ok(()),
+            Self::Task { path } => refuse_unaskable(
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                &format!("http://169.254.170.2{path}"),
+            ),
+            Self::WebIdentity {
+                service: Some(service),
+                ..
+            } => refuse_unaskable("AWS_ENDPOINT_URL_STS", service),
+            Self::Instance {
+                service: Some(service),
+            } => refuse_unaskable("AWS_EC2_METADATA_SERVICE_ENDPOINT", service),
+            Self::WebIdentity { service: None, .. } | Self::Instance { service: None } => Ok(()),
         }
     }
 
@@ -357,5 +447,83 @@ fn files(variable: &dyn Fn(&str) -> Option<String>) -> Files {
     Files {
         credentials: file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
         config: file("AWS_CONFIG_FILE", ".aws/config"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Gives(Option<AwsCredential>);
+
+    #[async_trait]
+    impl CredentialProvider for Gives {
+        type Credential = AwsCredential;
+
+        async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+            let keys = self.0.as_ref().expect("as the library does");
+            Ok(Arc::new(AwsCredential {
+                key_id: keys.key_id.clone(),
+                secret_key: keys.secret_key.clone(),
+                token: keys.token.clone(),
+            }))
+        }
+    }
+
+    async fn given(keys: Option<AwsCredential>) -> object_store::Result<Arc<AwsCredential>> {
+        let checked = Checked::new(Arc::new(Gives(keys)), "the machine's role");
+        checked.get_credential().await
+    }
+
+    #[tokio::test]
+    async fn keys_that_no_request_can_be_made_with_are_an_error_whoever_gives_them() {
+        let keys = |id: &str, token: &str| AwsCredential {
+            key_id: id.to_owned(),
+            secret_key: "any\nthing".to_owned(),
+            token: Some(token.to_owned()),
+        };
+        given(Some(keys("ID", "to+ken/=="))).await.unwrap();
+        for bad in [
+            keys("ID\n", "token"),
+            keys("I D", "token"),
+            keys("ID", "tok\r\nen"),
+            keys("ID", "tökén"),
+            keys("ID", "\u{0}"),
+        ] {
+            let error = given(Some(bad)).await.unwrap_err().to_string();
+            assert!(error.contains("from the machine's role has"), "{error}");
+        }
+        let error = given(None).await.unwrap_err().to_string();
+        assert!(error.contains("no request can be made with"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_region_or_a_url_of_keys_that_no_request_can_be_made_with_is_named() {
+        for (name, value) in [
+            ("AWS_REGION", "eu/west"),
+            ("AWS_REGION", "eu-west-1\n"),
+            ("AWS_DEFAULT_REGION", "eu%west"),
+            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x\ny"),
+            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", ":x"),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://["),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "file:///etc/passwd"),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "localhost"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://a b/"),
+            ("AWS_ENDPOINT_URL_STS", "no url"),
+        ] {
+            let lookup: Lookup = Arc::new(move |asked| match asked {
+                asked if asked == name => Some(value.to_owned()),
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" => Some("/nonexistent".to_owned()),
+                "AWS_WEB_IDENTITY_TOKEN_FILE" | "AWS_ROLE_ARN" if name.ends_with("STS") => {
+                    Some("/nonexistent".to_owned())
+                }
+                _ => None,
+            });
+            let found = Means::find(&Archive::default(), "s3://b", &lookup).await;
+            let error = found.err().expect(name);
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(error.to_string().contains(name), "{name}: {error}");
+        }
     }
 }

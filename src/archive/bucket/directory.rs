@@ -18,8 +18,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 use tokio::sync::RwLock;
 
-use super::Object;
 use super::tree::Root;
+use super::{Names, Object};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result, io};
 
@@ -131,10 +131,11 @@ impl Directory {
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
         let folder = folder.to_owned();
         self.blocking(move |root| {
-            let mut objects = Vec::new();
+            let (mut objects, mut names) = (Vec::new(), Names::default());
             if let Some(found) = root.walk(&folder, false)? {
                 root.visit(&found, &folder, &mut |_, path, name, metadata| {
                     if !is_partial(name) {
+                        names.add(path, &root.shown(&folder))?;
                         objects.push(object(path, metadata));
                     }
                     Ok(())
@@ -184,14 +185,22 @@ impl Directory {
         Ok(ours)
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Option<Bytes>> {
+    pub(super) async fn has(&self, path: &str) -> Result<bool> {
+        let path = path.to_owned();
+        self.blocking(move |root| Ok(root.file(&path)?.is_some()))
+            .await
+    }
+
+    /// No more than a byte above `most` is read.
+    pub(super) async fn get(&self, path: &str, most: usize) -> Result<Option<Bytes>> {
         let path = path.to_owned();
         self.blocking(move |root| {
-            let Some(mut file) = root.file(&path)? else {
+            let Some(file) = root.file(&path)? else {
                 return Ok(None);
             };
             let mut content = Vec::new();
-            file.read_to_end(&mut content)
+            file.take(most as u64 + 1)
+                .read_to_end(&mut content)
                 .map_err(io(format!("{} cannot be read", root.shown(&path))))?;
             Ok(Some(content.into()))
         })

@@ -1,6 +1,8 @@
 //! Lists that the library does not have, or has in a way that one odd key of somebody else breaks:
 //! `ListObjectsV2` and `ListMultipartUploads`.
 
+use std::num::NonZeroUsize;
+
 use bytes::{Buf as _, Bytes};
 use chrono::{DateTime, Utc};
 use object_store::aws::AwsAuthorizer;
@@ -8,12 +10,12 @@ use object_store::client::{HttpError, HttpRequest, HttpRequestBody, HttpResponse
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Object;
 use super::refusal::Doing;
 use super::s3::S3;
 use super::transport::{Failed, Trouble};
+use super::{Names, Object, endless};
 use crate::config::percent_decoded;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// What is below a prefix.
 #[derive(Default)]
@@ -77,6 +79,8 @@ struct Begun {
 /// Objects whose keys begin so; of those with a further slash only the part up to it, if `shallow`.
 pub(super) async fn list(s3: &S3, prefix: &str, shallow: bool) -> Result<Listed> {
     let mut listed = Listed::default();
+    let mut names = Names::default();
+    let mut pages = Pages::default();
     let mut token: Option<String> = None;
     loop {
         let mut query = vec![
@@ -96,32 +100,57 @@ pub(super) async fn list(s3: &S3, prefix: &str, shallow: bool) -> Result<Listed>
             .await
             .map_err(|failed| s3.whom().failed(&Doing::List, &failed))?;
         let encoded = page.encoding_type.as_deref() == Some("url");
+        let found = page.contents.len() + page.common_prefixes.len();
         for content in page.contents {
+            let path = name(content.key, encoded);
+            names.add(&path, s3.place())?;
             listed.objects.push(Object {
-                path: name(content.key, encoded),
+                path,
                 size: content.size,
                 modified: content.last_modified,
             });
         }
-        let prefixes = page.common_prefixes.into_iter();
-        listed
-            .folders
-            .extend(prefixes.map(|folder| name(folder.prefix, encoded)));
+        for folder in page.common_prefixes {
+            let folder = name(folder.prefix, encoded);
+            names.add(&folder, s3.place())?;
+            listed.folders.push(folder);
+        }
         if !page.is_truncated {
             return Ok(listed);
         }
         // A server that has more and does not say where would be asked for ever.
-        if page.next_continuation_token.is_none() || page.next_continuation_token == token {
-            let what = format!("the list of {} has no end", s3.place());
-            return Err(Error::new(Kind::Connection, what));
+        if page.next_continuation_token.is_none()
+            || page.next_continuation_token == token
+            || pages.is_endless(found)
+        {
+            return Err(endless(s3.place()));
         }
         token = page.next_continuation_token;
+    }
+}
+
+/// Pages without a name that may follow each other: a server may answer so for what was deleted, but not for ever.
+const MOST_EMPTY: usize = 1000;
+
+/// Pages of a list, as they come.
+#[derive(Default)]
+struct Pages {
+    /// Without a name, one after the other.
+    empty: usize,
+}
+
+impl Pages {
+    /// One more, with so many names.
+    fn is_endless(&mut self, names: usize) -> bool {
+        self.empty = if names == 0 { self.empty + 1 } else { 0 };
+        self.empty > MOST_EMPTY
     }
 }
 
 /// Uploads of keys that begin so.
 pub(super) async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, Failed> {
     let mut found = Vec::new();
+    let (mut names, mut pages) = (Names::default(), Pages::default());
     let (mut key, mut id) = (None::<String>, None::<String>);
     loop {
         let mut query = vec![
@@ -133,10 +162,21 @@ pub(super) async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, F
         query.extend(id.iter().map(|id| ("upload-id-marker", id.as_str())));
         let page: Uploads = ask(s3, &query).await?;
         let encoded = page.encoding_type.as_deref() == Some("url");
-        found.extend(page.upload.into_iter().map(|upload| Interrupted {
-            key: name(upload.key, encoded),
-            id: upload.upload_id,
-        }));
+        let in_page = page.upload.len();
+        for upload in page.upload {
+            let key = name(upload.key, encoded);
+            let counted = names
+                .add(&key, s3.place())
+                .and_then(|()| names.add(&upload.upload_id, s3.place()));
+            counted.map_err(|error| impossible(error.to_string()))?;
+            found.push(Interrupted {
+                key,
+                id: upload.upload_id,
+            });
+        }
+        if pages.is_endless(in_page) {
+            return Err(impossible(endless(s3.place()).to_string()));
+        }
         let next = page.next_key_marker.map(|key| name(key, encoded));
         if !page.is_truncated || (next == key && page.next_upload_id_marker == id) {
             // Some servers know only whole keys here, and list those that merely are of the same bucket.
@@ -169,12 +209,18 @@ async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, 
     let response = send(s3, query).await?;
     let body: Result<Bytes, HttpError> = response.into_body().bytes().await;
     let body = body.map_err(|error| impossible(error.to_string()))?;
-    quick_xml::de::from_reader(body.reader()).map_err(|_| {
+    let mut reader = quick_xml::de::Deserializer::from_reader(body.reader());
+    reader.event_buffer_size(NonZeroUsize::new(MOST_EVENTS));
+    T::deserialize(&mut reader).map_err(|_| {
         impossible(
             "its answer is no list: what answers does not seem to be an S3 server".to_owned(),
         )
     })
 }
+
+/// Tags and texts that are kept until what comes between them has been read: objects and folders of a page may stand in any
+/// order. A page has 1000 of them, of some 30 tags and texts each.
+const MOST_EVENTS: usize = 100_000;
 
 async fn send(s3: &S3, query: &[(&str, &str)]) -> Result<HttpResponse, Failed> {
     let mut url = format!("{}/", s3.bucket_url);
@@ -235,6 +281,15 @@ mod tests {
         let mut encoded = String::new();
         encode("a b+%ä/~", &mut encoded);
         assert_eq!(encoded, "a%20b%2B%25%C3%A4%2F~");
+    }
+
+    #[test]
+    fn pages_without_names_may_follow_each_other_but_not_for_ever() {
+        let mut pages = Pages::default();
+        assert!((0..MOST_EMPTY).all(|_| !pages.is_endless(0)));
+        assert!(!pages.is_endless(1));
+        assert!((0..MOST_EMPTY).all(|_| !pages.is_endless(0)));
+        assert!(pages.is_endless(0));
     }
 
     #[test]

@@ -70,8 +70,9 @@ impl Refusal {
         let element = |name: &str| {
             let (_, rest) = body.split_once(&format!("<{name}>"))?;
             let (text, _) = rest.split_once(&format!("</{name}>"))?;
-            let text: String = unescaped(text.trim()).chars().take(SAID).collect();
-            Some(text)
+            let text = unescaped(text.trim());
+            let text = text.chars().filter(|c| !c.is_control()).take(SAID);
+            Some(text.collect::<String>())
         };
         let date = header(DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         Self {

@@ -1,12 +1,13 @@
 //! A bucket of an S3-compatible server.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, RetryConfig};
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Object;
-use super::credentials::Means;
+use super::credentials::{Checked, Means, is_sendable};
 use super::refusal::{Doing, Refusal, Whom};
 use super::transport::{Failed, Patience, Transport};
 use super::{listing, reading, upload};
@@ -23,6 +24,10 @@ use crate::config::job::Endpoint;
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
+
+/// Bytes of a key (S3's user guide, "Naming Amazon S3 objects"). Manifests name objects, too, and the library panics at a
+/// URL that is longer than 64 KiB.
+const LONGEST_KEY: usize = 1024;
 
 /// An archive in a bucket.
 pub(super) struct S3 {
@@ -94,6 +99,11 @@ impl S3 {
             Some((scheme, host)) if !in_path => format!("{scheme}://{bucket}.{host}"),
             _ => format!("{server}/{bucket}"),
         };
+        if !is_sendable(&bucket_url) {
+            let what = format!("{place}: `{bucket_url}` is no URL that can be asked");
+            return Err(Error::new(Kind::Config, what)
+                .hint("see the archive's `endpoint`, `region` and `path_style`"));
+        }
         let transport = Transport::new(archive.ca.as_deref(), means.giver.clone(), patience)?;
         let origin = means.origin.clone();
         // The library takes an endpoint without the bucket in its host and puts it into the path, or one with it in the host.
@@ -113,6 +123,8 @@ impl S3 {
                 Error::new(Kind::Config, format!("{place} cannot be used")).because(error)
             })
         };
+        let giver = Arc::clone(build(builder.clone())?.credentials());
+        let builder = builder.with_credentials(Arc::new(Checked::new(giver, &origin)));
         let one_by_one = build(builder.clone().with_disable_bulk_delete(true))?;
         let store = build(builder)?;
         Ok(Self {
@@ -151,6 +163,16 @@ impl S3 {
     /// The key of what has this path.
     pub(super) fn key(&self, path: &str) -> Result<Path> {
         let key = format!("{}{path}", self.prefix);
+        if key.len() > LONGEST_KEY {
+            let start: String = path.chars().take(50).collect();
+            let what = format!(
+                "{start}... is too long for the name of an object in {}",
+                self.place
+            );
+            return Err(
+                Error::new(Kind::Verify, what).hint("1024 bytes is the most, with the prefix")
+            );
+        }
         Path::parse(&key).map_err(|error| {
             let what = format!("{path:?} cannot be the name of an object in {}", self.place);
             Error::new(Kind::Config, what).because(error)
@@ -236,7 +258,9 @@ impl S3 {
 
     async fn abort(&self, upload: &listing::Interrupted) -> Result<()> {
         use object_store::multipart::MultipartStore as _;
-        let Ok(key) = Path::parse(&upload.key) else {
+        // What no request can be made of is left there.
+        let fits = upload.key.len() <= LONGEST_KEY && upload.id.len() <= upload::LONGEST_ID;
+        let Some(key) = Path::parse(&upload.key).ok().filter(|_| fits) else {
             return Ok(());
         };
         if let Err(error) = self.store.abort_multipart(&key, &upload.id).await {
@@ -248,12 +272,15 @@ impl S3 {
         Ok(())
     }
 
-    pub(super) async fn get(self: &Arc<Self>, path: &str) -> Result<Option<Bytes>> {
+    /// No more than what passes `most` is read.
+    pub(super) async fn get(self: &Arc<Self>, path: &str, most: usize) -> Result<Option<Bytes>> {
         let Some(mut chunks) = reading::open(Arc::clone(self), path, 0).await? else {
             return Ok(None);
         };
         let mut content = BytesMut::new();
-        while let Some(chunk) = chunks.try_next().await? {
+        while content.len() <= most
+            && let Some(chunk) = chunks.try_next().await?
+        {
             content.extend_from_slice(&chunk);
         }
         Ok(Some(content.freeze()))
@@ -338,7 +365,15 @@ async fn delete_by(store: &AmazonS3, keys: Vec<Path>) -> object_store::Result<()
     let keys = stream::iter(keys.into_iter().map(Ok)).boxed();
     let mut deleted = store.delete_stream(keys);
     loop {
-        match deleted.try_next().await {
+        // The library panics at an answer about an object that nobody has asked it to delete.
+        let answered = AssertUnwindSafe(deleted.try_next()).catch_unwind().await;
+        let answered = answered.unwrap_or_else(|_| {
+            Err(object_store::Error::Generic {
+                store: "S3",
+                source: "its answer is about objects that it was not asked to delete".into(),
+            })
+        });
+        match answered {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(()),
             Err(error) => {

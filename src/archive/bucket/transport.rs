@@ -29,8 +29,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long those are asked who give keys to this machine: where there are none, nobody answers.
 const NEIGHBOUR: Duration = Duration::from_secs(3);
-/// An answer that is no object's content is never longer: a list has 1000 names of 1024 bytes.
-const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// Bytes of an answer that is no object's content: a list has 1000 names of 1024 bytes, each of them written as `%XX` at the
+/// worst, with their dates and sums.
+const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
+/// Bytes of an answer that is no success: what is read of one is a code and a message.
+const LONGEST_REFUSAL: usize = 64 * 1024;
+/// Bytes of an answer's headers, names and values: Amazon's have two thousand, and as many again of an object's own.
+const LONGEST_HEADERS: usize = 32 * 1024;
 
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy)]
@@ -204,20 +209,44 @@ impl Transport {
             }
         };
         let (parts, mut body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        let headers = parts.headers.iter();
+        let headers: usize = headers
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if headers > LONGEST_HEADERS {
+            return Err(Trouble::Impossible(format!(
+                "the answer's headers are longer than {LONGEST_HEADERS} bytes"
+            )));
+        }
         if parts.status.is_success() && content && !for_keys {
             let body = body
                 .map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error.without_url()));
             return Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)));
         }
         let mut read = BytesMut::new();
-        while let Some(frame) = tokio::time::timeout(still, body.frame())
-            .await
-            .map_err(|_| Trouble::Still(still))?
+        let until = Instant::now() + self.0.patience.total;
+        // One byte now and then would do for `still`.
+        while let Some(frame) =
+            tokio::time::timeout(still.min(until - Instant::now()), body.frame())
+                .await
+                .map_err(|_| {
+                    if Instant::now() < until {
+                        Trouble::Still(still)
+                    } else {
+                        Trouble::Cut("the answer did not end in time".to_owned())
+                    }
+                })?
         {
             let frame = frame.map_err(Trouble::of)?;
             read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
+            if !parts.status.is_success() && read.len() >= LONGEST_REFUSAL {
+                // What it has to say stands at its start.
+                break;
+            }
             if read.len() > LONGEST_ANSWER {
-                return Err(Trouble::Impossible("the answer is far too long".to_owned()));
+                return Err(Trouble::Impossible(format!(
+                    "the answer is longer than {LONGEST_ANSWER} bytes"
+                )));
             }
         }
         if !parts.status.is_success() || Refusal::is_in(&read) {

@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use nix::unistd::{fsync, mkdir};
 
+use super::Names;
 use crate::error::{Error, Kind, Result, io};
 
 /// Rows of people lie there: nobody else's business.
@@ -20,6 +21,9 @@ const FOLDER_MODE: Mode = Mode::S_IRWXU;
 const FOLDER: OFlag = OFlag::O_DIRECTORY
     .union(OFlag::O_RDONLY)
     .union(OFlag::O_CLOEXEC);
+
+/// Folders inside each other that are gone into. A snapshot has two; each one costs a descriptor and a part of the stack.
+const DEEPEST: usize = 16;
 
 /// The archive's directory.
 pub(super) struct Root(pub(super) PathBuf);
@@ -168,7 +172,7 @@ impl Root {
 
     pub(super) fn names(&self, folder: &OwnedFd, path: &str) -> Result<Vec<String>> {
         let listed = |errno| self.failed(errno, path, "listed");
-        let mut names = Vec::new();
+        let (mut names, mut counted) = (Vec::new(), Names::default());
         let mut entries = Dir::openat(folder, ".", FOLDER, Mode::empty()).map_err(listed)?;
         for entry in entries.iter() {
             // What is not text is not ours.
@@ -176,6 +180,7 @@ impl Root {
                 && name != "."
                 && name != ".."
             {
+                counted.add(name, &self.shown(path))?;
                 names.push(name.to_owned());
             }
         }
@@ -221,10 +226,20 @@ impl Root {
             } else if metadata.is_dir()
                 && let Some(inner) = self.folder(folder, name, below)?
             {
+                self.shallow(below)?;
                 self.visit(&inner, below, see)?;
             }
             Ok(())
         })
+    }
+
+    /// Refuses folders that lie in each other without end.
+    fn shallow(&self, path: &str) -> Result<()> {
+        if path.split('/').count() <= DEEPEST {
+            return Ok(());
+        }
+        let what = format!("{} lies deeper than {DEEPEST} folders", self.shown(path));
+        Err(Error::new(Kind::Verify, what).hint("no snapshot has such folders: remove them"))
     }
 
     /// Removes the folders in this one that have nothing in them. What is not empty, or not ours to remove, stays.
@@ -236,6 +251,7 @@ impl Root {
                 continue;
             }
             if let Some(inner) = self.folder(folder, &name, &below)? {
+                self.shallow(&below)?;
                 self.prune(&inner, &below)?;
                 let _ = unlinkat(folder, name.as_str(), UnlinkatFlags::RemoveDir);
             }

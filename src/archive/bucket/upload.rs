@@ -23,6 +23,10 @@ const IN_FLIGHT: usize = 2;
 /// and of all of a process.
 pub(super) const ALL_IN_FLIGHT: usize = 4;
 
+/// Bytes of an upload's id, which a server makes up; Amazon's have some hundred. It stands in the URL of every piece, and
+/// the library panics at one of more than 64 KiB.
+pub(super) const LONGEST_ID: usize = 4096;
+
 /// So long pieces on their way are waited for when their upload is dropped.
 const LANDING: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -76,8 +80,16 @@ impl Upload {
     async fn send(&mut self) -> Result<()> {
         if self.session.is_none() {
             let id = self.s3.store.create_multipart(&self.key).await;
+            let id = id.map_err(|error| self.explain(error))?;
+            if id.len() > LONGEST_ID {
+                let what = format!(
+                    "{}: its server gives uploads ids of more than {LONGEST_ID} bytes",
+                    self.s3.place()
+                );
+                return Err(Error::new(Kind::Verify, what).hint("see who answers there"));
+            }
             self.session = Some(Session {
-                id: id.map_err(|error| self.explain(error))?,
+                id,
                 sent: 0,
                 flight: JoinSet::new(),
                 arrived: BTreeMap::new(),

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
 
 /// A pointer is a path of some hundred characters.
-const LONGEST_POINTER: u64 = 4096;
+pub(super) const LONGEST_POINTER: usize = 4096;
 
 /// What lies under a prefix.
 pub struct Dumps {
@@ -154,10 +154,10 @@ impl Dumps {
                 "write the last good dump's name into it, or remove it: then the newest is taken",
             )
         };
-        if file.size > LONGEST_POINTER {
+        if file.size > LONGEST_POINTER as u64 {
             return Err(wrong("names no file"));
         }
-        let Some(content) = self.bucket.get(&pointer).await? else {
+        let Some(content) = self.bucket.get(&pointer, LONGEST_POINTER).await? else {
             return Ok(None);
         };
         let text = std::str::from_utf8(&content).map_err(|_| wrong("names no file"))?;

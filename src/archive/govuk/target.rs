@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::choose::LONGEST_POINTER;
 use super::gzip;
 use super::name::{self, Name};
 use crate::archive::bucket::{Bucket, Upload};
@@ -268,7 +269,7 @@ impl store::Target for Target {
 
     async fn publish(&self) -> Result<()> {
         let pointer = name::pointer(&self.database);
-        let before = self.bucket.get(&pointer).await?;
+        let before = self.bucket.get(&pointer, LONGEST_POINTER).await?;
         let upload = self.state().upload.take();
         let upload =
             upload.ok_or_else(|| Error::new(Kind::Internal, "there is no dump to publish"))?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::read::{self, Watch};
-use super::{Chosen, Mark, Snapshots};
+use super::{Chosen, LONGEST_MAC, Mark, Snapshots};
 use crate::archive::bucket::Bucket;
 use crate::archive::layout::{MAC, MANIFEST, is_own};
 use crate::error::{Error, Kind, Result};
@@ -26,7 +26,7 @@ impl Snapshots {
     ) -> Result<()> {
         let name = &chosen.name;
         let manifest = format!("{name}/{MANIFEST}");
-        if to.get(&manifest).await?.is_some() {
+        if to.has(&manifest).await? {
             return Err(Error::new(
                 Kind::Usage,
                 format!("snapshot {name} is in {} already", to.place()),
@@ -79,7 +79,11 @@ impl Snapshots {
             }
         });
         read.await?;
-        if let Some(mac) = self.bucket.get(&format!("{name}/{MAC}")).await? {
+        if let Some(mac) = self
+            .bucket
+            .get(&format!("{name}/{MAC}"), LONGEST_MAC)
+            .await?
+        {
             to.put(&format!("{name}/{MAC}"), mac).await?;
         }
         to.put(&format!("{name}/{MANIFEST}"), Bytes::clone(&chosen.json))

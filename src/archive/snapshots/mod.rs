@@ -14,10 +14,12 @@ mod read;
 mod verify;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::Mutex;
 
 pub use self::choose::{Chosen, Which};
 pub use self::mark::Mark;
@@ -29,7 +31,7 @@ pub use self::verify::{Problem, Report};
 use super::bucket::Bucket;
 use super::layout::{MAC, MANIFEST, Name, WRITER};
 use super::mac::{Key, Wrong};
-use super::manifest::{Manifest, VERSION};
+use super::manifest::{LONGEST as LONGEST_MANIFEST, Manifest, VERSION};
 use crate::config::job::{Endpoint, StoreKind};
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
@@ -37,12 +39,23 @@ use crate::store::Lookup;
 /// How many manifests are read at once: one of a terabyte has some 20 MB.
 const AT_ONCE: usize = 8;
 
+/// Bytes of `writer.json`, which has some hundred.
+const LONGEST_NOTE: usize = 16 * 1024;
+
+/// Bytes of `manifest.mac`, which has 65.
+const LONGEST_MAC: usize = 1024;
+
 /// An archive's snapshots. Cheap to clone.
 #[derive(Clone)]
 pub struct Snapshots {
     bucket: Bucket,
     key: Option<Key>,
+    /// Held while a manifest of more than [`SMALL`] bytes is in memory: what is in it takes several times as much.
+    large: Arc<Mutex<()>>,
 }
+
+/// Bytes of a manifest of which several may be read at once.
+const SMALL: usize = 4 * 1024 * 1024;
 
 /// What there is in an archive.
 #[derive(Debug)]
@@ -152,7 +165,11 @@ enum Folder {
 impl Snapshots {
     /// Those of an archive that is open already.
     pub fn new(bucket: Bucket, key: Option<Key>) -> Self {
-        Self { bucket, key }
+        Self {
+            bucket,
+            key,
+            large: Arc::default(),
+        }
     }
 
     /// Opens an archive, with its key if it has one. Nothing is asked of a server yet.
@@ -209,7 +226,16 @@ impl Snapshots {
     }
 
     async fn look(&self, name: Name) -> Result<Result<Snapshot, Option<Unfinished>>> {
-        Ok(match self.read(&name).await? {
+        let small = self.read_up_to(&name, SMALL).await?;
+        let _alone;
+        let folder = match small {
+            Some(folder) => folder,
+            None => {
+                _alone = self.large.lock().await;
+                self.read(&name).await?
+            }
+        };
+        Ok(match folder {
             Folder::Good(manifest, _) => Ok(Snapshot {
                 name,
                 state: State::Good(Box::new(Summary::new(&manifest, self.has_key()))),
@@ -227,34 +253,67 @@ impl Snapshots {
         if objects.is_empty() {
             return Ok(None);
         }
-        let writer = self.bucket.get(&format!("{name}/{WRITER}")).await?;
+        let path = format!("{name}/{WRITER}");
+        let writer = match self.bucket.get(&path, LONGEST_NOTE).await {
+            Ok(writer) => writer,
+            // Nobody's whom we know.
+            Err(error) if error.kind() == Kind::Verify => None,
+            Err(error) => return Err(error),
+        };
+        let sizes = objects.iter().map(|object| object.size);
         Ok(Some(Unfinished {
             writer: writer.and_then(|json| WriterNote::parse(&json)),
             newest: objects.iter().map(|object| object.modified).max(),
-            size: objects.iter().map(|object| object.size).sum(),
+            size: sizes.fold(0, u64::saturating_add),
             name,
         }))
     }
 
     /// Reads a folder's manifest and says what it is worth. A server that cannot be asked is an error, and no flaw.
     async fn read(&self, name: &Name) -> Result<Folder> {
+        let folder = self.read_up_to(name, LONGEST_MANIFEST).await?;
+        Ok(folder.unwrap_or_else(|| {
+            Folder::Flawed(Flaw::Damaged(format!(
+                "the manifest is damaged: it is longer than {LONGEST_MANIFEST} bytes"
+            )))
+        }))
+    }
+
+    /// The same; `None` if the manifest has more bytes than that.
+    async fn read_up_to(&self, name: &Name, most: usize) -> Result<Option<Folder>> {
         let path = format!("{name}/{MANIFEST}");
-        let Some(json) = self.bucket.get(&path).await? else {
-            return Ok(Folder::Unfinished);
+        let json = match self.bucket.get(&path, most).await {
+            Ok(Some(json)) => json,
+            Ok(None) => return Ok(Some(Folder::Unfinished)),
+            Err(error) if error.kind() == Kind::Verify => return Ok(None),
+            Err(error) => return Err(error),
         };
+        self.judged(name, json).await.map(Some)
+    }
+
+    /// What a manifest is worth that was read.
+    async fn judged(&self, name: &Name, json: Bytes) -> Result<Folder> {
         if let Some(version) = Manifest::version_of(&json).filter(|version| *version > VERSION) {
             return Ok(Folder::Flawed(Flaw::Newer(version)));
         }
         if let Some(key) = &self.key {
-            let mac = self.bucket.get(&format!("{name}/{MAC}")).await?;
+            let path = format!("{name}/{MAC}");
+            let mac = match self.bucket.get(&path, LONGEST_MAC).await {
+                Err(error) if error.kind() == Kind::Verify => {
+                    return Ok(Folder::Flawed(Flaw::MacWrong));
+                }
+                mac => mac?,
+            };
             match key.check(&json, mac.as_deref()) {
                 Ok(()) => {}
                 Err(Wrong::Other) => return Ok(Folder::Flawed(Flaw::MacWrong)),
                 // Who prunes takes the manifest first: between our two questions both may have gone.
                 Err(Wrong::Missing) => {
-                    return Ok(match self.bucket.get(&path).await? {
-                        Some(_) => Folder::Flawed(Flaw::MacMissing),
-                        None => Folder::Unfinished,
+                    let path = format!("{name}/{MANIFEST}");
+                    return Ok(if self.bucket.has(&path).await? {
+                        Folder::Flawed(Flaw::MacMissing)
+                    } else {
+                        Folder::Unfinished
                     });
                 }
             }

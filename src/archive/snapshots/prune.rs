@@ -108,7 +108,7 @@ impl Snapshots {
                 tracing::info!(snapshot = %name, "somebody is reading it: the next prune removes it");
                 continue;
             }
-            pruned.size += self.remove(name).await?;
+            pruned.size = pruned.size.saturating_add(self.remove(name).await?);
             pruned.snapshots.push(name.clone());
         }
         for (folder, abandoned) in plan.unfinished.iter().rev() {
@@ -120,7 +120,7 @@ impl Snapshots {
             if self.is_abandoned(name).await?
                 && let Some(size) = self.clear(name).await?
             {
-                pruned.size += size;
+                pruned.size = pruned.size.saturating_add(size);
                 pruned.leftovers.push(name.clone());
             }
         }
@@ -131,7 +131,7 @@ impl Snapshots {
     /// Whether a folder has no manifest, and nobody writes it any more.
     async fn is_abandoned(&self, name: &Name) -> Result<bool> {
         let manifest = format!("{name}/{MANIFEST}");
-        if self.bucket.get(&manifest).await?.is_some() {
+        if self.bucket.has(&manifest).await? {
             return Ok(false);
         }
         let Some(folder) = self.unfinished(name.clone()).await? else {
@@ -140,7 +140,7 @@ impl Snapshots {
         let now = self.clock(std::slice::from_ref(&folder)).await?;
         let abandoned = abandoned(&folder, now).is_some();
         // Between the two questions it may have been finished, and its note be gone with that.
-        Ok(abandoned && self.bucket.get(&manifest).await?.is_none())
+        Ok(abandoned && !self.bucket.has(&manifest).await?)
     }
 
     /// Whether a folder has not even a file that says who writes it: that is a moment's work.
@@ -199,7 +199,8 @@ impl Snapshots {
                 return Ok(None);
             }
         }
-        let size = own.iter().map(|object| object.size).sum();
+        let sizes = own.iter().map(|object| object.size);
+        let size = sizes.fold(0, u64::saturating_add);
         let paths = own.into_iter().map(|object| object.path);
         let (last, mut first): (Vec<String>, Vec<String>) = paths.partition(|path| *path == writer);
         // The listing may not know yet that the manifest is gone, and nobody needs its authentication.

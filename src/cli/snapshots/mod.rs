@@ -19,6 +19,7 @@ use crate::config::archive::Wanted;
 use crate::config::job::{Endpoint, Job, Settings, StoreKind, Task};
 use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
+use crate::guard::memory;
 use crate::report::log;
 use crate::store::Lookup;
 
@@ -94,6 +95,7 @@ impl Found {
         words: &'w [String],
     ) -> Result<(Self, &'w [String])> {
         let settings = super::settings(options)?;
+        memory::bound(settings.priority.memory_max);
         let lookup = lookup(&settings)?;
         match (&place.file, words.split_first()) {
             (Some(file), _) => {

@@ -26,6 +26,7 @@ max_concurrent_runs = 3
 [priority]
 io_class = "idle"
 nice = -5
+memory_max = "1.5GiB"
 [reboot_lock]
 directory = "/no-reboot"
 inhibit = false
@@ -49,6 +50,7 @@ inhibit = false
     assert_eq!(settings.max_concurrent_runs, 3);
     assert_eq!(settings.priority.io_class, IoClass::Idle);
     assert_eq!(settings.priority.nice, -5);
+    assert_eq!(settings.priority.memory_max, 3 << 29);
     assert_eq!(settings.reboot_lock.directory, Some("/no-reboot".into()));
     assert!(!settings.reboot_lock.inhibit);
 }
@@ -87,6 +89,14 @@ fn what_is_impossible_in_the_settings_is_an_error() {
         ),
         ("[priority]\nio_level = 8", "allowed: 0 to 7"),
         ("[priority]\nnice = 20", "allowed: -20 to 19"),
+        ("[priority]\nmemory_max = \"127MiB\"", "\"128 MiB\" or more"),
+        ("[priority]\nmemory_max = \"lots\"", "is not a size"),
+        ("[priority]\nmemory_max = \"1GiB/s\"", "is not a size"),
+        (
+            "[priority]\nmemory_max = 512",
+            "write it with a unit: \"512MiB\"",
+        ),
+        ("memory_max = \"1GiB\"", "it belongs under [priority]"),
         ("[reboot_lock]\ninhibit = 1", "expected true or false"),
         ("[http]\nlisten = \"x\"", "not supported yet"),
         (

@@ -19,6 +19,8 @@ const SLACK: Duration = Duration::from_secs(3600);
 const RUN: Duration = Duration::from_secs(3600);
 /// How much of what a server says is repeated.
 const SAID: usize = 200;
+/// Bytes of an answer that are read: one about a single service has some hundred.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// What every try has in common.
 pub(super) struct Client {
@@ -112,10 +114,18 @@ impl Client {
         if let Some((user, password)) = &self.login {
             request = request.basic_auth(user, Some(password.expose_secret()));
         }
-        let response = request.send().await.map_err(|error| self.unsent(error))?;
+        let mut response = request.send().await.map_err(|error| self.unsent(error))?;
         let code = response.status().as_u16();
-        let body = response.text().await.map_err(|error| self.unsent(error))?;
-        answer(code, &body, &self.service)
+        let mut body = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(|error| self.unsent(error))? {
+            // Cut off, it is no answer of Icinga's, and is told so.
+            let left = LONGEST_ANSWER - body.len();
+            body.extend_from_slice(&bytes[..bytes.len().min(left)]);
+            if body.len() == LONGEST_ANSWER {
+                break;
+            }
+        }
+        answer(code, &String::from_utf8_lossy(&body), &self.service)
     }
 
     fn unsent(&self, error: reqwest::Error) -> Failure {
@@ -274,7 +284,9 @@ fn refused(code: u16, status: &str, service: &str) -> Result<(), Failure> {
 /// What a server said, on one line and not too long.
 fn said(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let line: String = words.join(" ").chars().take(SAID).collect();
+    let line = words.join(" ");
+    let line = line.chars().filter(|c| !c.is_control()).take(SAID);
+    let line: String = line.collect();
     if line.is_empty() {
         return "nothing was said".to_owned();
     }

@@ -31,8 +31,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::dump::{Dump, Dumping};
 use crate::store::{Context, Definitions, Server, Source, Survey, Unable};
 
-/// The longest head that is gathered: far more than any schema's.
-const LONGEST_HEAD: usize = 1 << 30;
+/// Bytes of the longest head that is gathered: a schema of 100,000 tables has some 100 MB, and what is read of it takes several
+/// times as much memory.
+const LONGEST_HEAD: usize = 128 << 20;
 
 /// What dumps cannot do: nothing but what no dump can.
 pub(in crate::store) fn unable(_task: &Task) -> Vec<Unable> {
@@ -130,6 +131,12 @@ async fn cut(mut dump: Dump, name: &str) -> Result<(Head, Dump)> {
             Err(Trouble::Short) if read.is_empty() => {
                 return Err(Error::new(Kind::Verify, format!("{name} is empty"))
                     .hint("look at how it was written"));
+            }
+            Err(Trouble::Short) if !ended => {
+                let what =
+                    format!("{name} has more than {LONGEST_HEAD} bytes in front of its first row");
+                return Err(Error::new(Kind::Verify, what)
+                    .hint("no pg_dump writes so many definitions: look at how it was written"));
             }
             Err(Trouble::Short) => {
                 return Err(Error::new(

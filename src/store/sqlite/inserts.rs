@@ -8,12 +8,16 @@ use super::connection::quoted;
 use super::literals::{self, Read};
 use super::{rows, schema};
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 use crate::store::portable::{Reframe, Unframe};
 use crate::store::{Chunk, Part};
 
 const BEGIN: &[u8] = b"BEGIN;\n";
 const COMMIT: &[u8] = b"COMMIT;\n";
 const END: &[u8] = b");\n";
+
+/// Bytes that a line may have beside its values, of which each byte may be written as two: names, quotes, commas.
+const AROUND: usize = 1024 * 1024;
 
 /// What is the same in every line of a part.
 struct Line {
@@ -217,6 +221,13 @@ impl Reframe for Reader {
     fn feed(&mut self, plain: &[u8]) -> Result<Option<Chunk>> {
         self.pending.extend_from_slice(plain);
         self.lines()?;
+        let most = limits::longest_row();
+        if self.pending.len() > 2 * most + AROUND {
+            return Err(rows::too_long(
+                &format!("the snapshot's {}", self.line.label),
+                most,
+            ));
+        }
         Ok((self.made.len() >= rows::CHUNK)
             .then(|| self.take())
             .flatten())
@@ -315,6 +326,19 @@ mod tests {
         let plain = plain(&empty, &Bytes::new());
         assert_eq!(&plain[..], b"BEGIN;\nCOMMIT;\n");
         assert_eq!(back(&empty, &plain, 3).unwrap(), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_row_without_end_is_refused_with_its_tables_name() {
+        let mut reader = Reader::new(&part("t", &["a"]));
+        reader
+            .feed(b"BEGIN;\nINSERT INTO \"t\" (\"a\") VALUES ('")
+            .unwrap();
+        let more = vec![b'x'; 4 * 1024 * 1024];
+        let error = (0..64).find_map(|_| reader.feed(&more).err()).unwrap();
+        assert_eq!(error.kind(), Kind::Full);
+        let error = error.to_string();
+        assert!(error.contains("snapshot's t has a row"), "{error}");
     }
 
     #[test]

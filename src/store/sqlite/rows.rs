@@ -6,6 +6,7 @@ use rusqlite::{Row, Statement};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 use crate::store::{Checksum, Chunk};
 
 /// About how big a chunk is.
@@ -23,6 +24,27 @@ pub(super) fn encode(row: &Row<'_>, values: usize, out: &mut impl BufMut) -> rus
         put(row.get_ref(index)?, out);
     }
     Ok(())
+}
+
+/// The same; false, and nothing that can be used, if its texts and blobs have more than so many bytes.
+fn encode_within(
+    row: &Row<'_>,
+    values: usize,
+    most: usize,
+    out: &mut impl BufMut,
+) -> rusqlite::Result<bool> {
+    let mut left = most;
+    for index in 0..values {
+        let value = row.get_ref(index)?;
+        if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = value {
+            match left.checked_sub(bytes.len()) {
+                Some(rest) => left = rest,
+                None => return Ok(false),
+            }
+        }
+        put(value, out);
+    }
+    Ok(true)
 }
 
 /// Appends one value.
@@ -74,17 +96,46 @@ pub(super) fn decode<'a>(data: &mut &'a [u8]) -> Option<ValueRef<'a>> {
     })
 }
 
+/// The error of a row that is too long.
+pub(super) fn too_long(table: &str, most: usize) -> Error {
+    let what = format!("{table} has a row of more than {most} bytes");
+    Error::new(Kind::Full, what).hint(
+        "that is a sixteenth of the memory that the run may have: raise `memory_max` in [priority], or leave the table or its rows out (`exclude`, `schema_only`)",
+    )
+}
+
 /// Collects rows into chunks.
-#[derive(Default)]
 pub(super) struct Packer {
     data: BytesMut,
     rows: u64,
+    /// Bytes that a row may have.
+    most: usize,
 }
 
 impl Packer {
-    /// Adds a row; returns a chunk when one is full.
-    pub(super) fn add(&mut self, row: &Row<'_>, values: usize) -> rusqlite::Result<Option<Chunk>> {
-        encode(row, values, &mut self.data)?;
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self {
+            data: BytesMut::new(),
+            rows: 0,
+            most: limits::longest_row(),
+        }
+    }
+
+    /// Adds a row of the table; returns a chunk when one is full. A row that is too long for the memory that we may have is
+    /// `Kind::Full`.
+    pub(super) fn add(
+        &mut self,
+        row: &Row<'_>,
+        values: usize,
+        table: &str,
+    ) -> Result<Option<Chunk>> {
+        let fits = encode_within(row, values, self.most, &mut self.data).map_err(|error| {
+            super::connection::explain(error, &format!("source table `{table}`"))
+        })?;
+        if !fits {
+            return Err(too_long(&format!("source table `{table}`"), self.most));
+        }
         self.rows += 1;
         Ok(if self.data.len() >= CHUNK {
             self.take()

@@ -375,9 +375,9 @@ fn stream_rows(
     let failed = |error| explain(error, &format!("source table `{}`", table.name));
     let mut statement = connection.prepare(&table.select()).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
-    let mut packer = Packer::default();
+    let mut packer = Packer::new();
     while let Some(row) = rows.next().map_err(failed)? {
-        if let Some(chunk) = packer.add(row, table.values()).map_err(failed)? {
+        if let Some(chunk) = packer.add(row, table.values(), &table.name)? {
             stopped(stop)?;
             if sender.blocking_send(Ok(chunk)).is_err() {
                 // Nobody listens any more.

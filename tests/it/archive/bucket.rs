@@ -153,13 +153,19 @@ async fn a_small_object_is_there_or_not_and_is_replaced_in_one_step() {
     for place in both().await {
         let bucket = &place.bucket;
         assert_eq!(
-            bucket.get("a/manifest.json").await.expect("an answer"),
+            bucket
+                .get("a/manifest.json", 1 << 20)
+                .await
+                .expect("an answer"),
             None
         );
         for text in ["one", "", "another"] {
             let put = bucket.put("a/manifest.json", text.into()).await;
             put.expect("room");
-            let got = bucket.get("a/manifest.json").await.expect("an answer");
+            let got = bucket
+                .get("a/manifest.json", 1 << 20)
+                .await
+                .expect("an answer");
             assert_eq!(got.expect("it is there"), text);
         }
         let gone = read(bucket, "a/other", 0).await.unwrap_err().to_string();
@@ -198,7 +204,10 @@ async fn an_object_is_not_there_before_its_end_and_a_dropped_upload_leaves_nothi
             begun.write(content(PIECE)).await.expect("room");
         }
         assert_eq!(paths(bucket, "a").await, ["a/first"]);
-        assert_eq!(bucket.get("a/second").await.expect("an answer"), None);
+        assert_eq!(
+            bucket.get("a/second", 1 << 20).await.expect("an answer"),
+            None
+        );
         if let Some(name) = &place.name {
             assert_eq!(shared().uploads(name), 1);
         }
@@ -273,7 +282,10 @@ async fn names_with_odd_characters_are_the_same_in_and_out() {
         let folders = bucket.folders().await.expect("a list");
         assert_eq!(folders, ["20260102T030405Z-my job 100%+ü-0123456789ab"]);
         assert_eq!(paths(&bucket, &folders[0]).await, [path, &other]);
-        assert_eq!(bucket.get(path).await.expect("an answer").expect("it"), "x");
+        assert_eq!(
+            bucket.get(path, 9).await.expect("an answer").expect("it"),
+            "x"
+        );
         assert!(read(&bucket, &other, 3).await.expect("bytes") == large[3..]);
         bucket
             .clear_uploads(&folders[0])
@@ -316,7 +328,7 @@ async fn a_path_that_leads_out_of_the_archive_is_refused() {
         let bucket = &place.bucket;
         for path in ["../x", "a/../../x", "/etc/passwd", "a//b", ""] {
             for error in [
-                bucket.get(path).await.map(drop).unwrap_err(),
+                bucket.get(path, 9).await.map(drop).unwrap_err(),
                 bucket.put(path, Bytes::new()).await.unwrap_err(),
                 bucket.read(path, 0).await.map(drop).unwrap_err(),
                 bucket.upload(path).await.map(drop).unwrap_err(),

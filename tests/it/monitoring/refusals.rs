@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use super::Shop;
+use crate::support::hostile::http::Answer;
+use crate::support::hostile::icinga::Icinga as Hostile;
 use crate::support::icinga::{Icinga, PASSWORD, Site};
 use crate::support::job::Outcome;
 use crate::support::postgres::free_port;
@@ -235,4 +237,19 @@ fn who_hangs_up_once_is_tried_again() {
         result["active"] == false && result["state"] == 0.0,
         "{result}"
     );
+}
+
+#[test]
+fn an_answer_without_end_is_no_answer_and_is_not_taken_in() {
+    let hostile = Hostile::start(|_| Answer::endless(200, "", &[b'x'; 65536]));
+    let shop = Shop::new(&hostile.settings());
+    warned(shop.once(), &["its answer makes no sense", "see `url`"]);
+
+    let hostile = Hostile::start(|_| {
+        let mut refusal = br#"{"error": 401, "status": "\u001b[2Jno"}"#.to_vec();
+        refusal.resize(65536, b' ');
+        Answer::endless(401, "", &refusal)
+    });
+    let shop = Shop::new(&hostile.settings());
+    warned(shop.once(), &["does not know us", "(401: [2Jno)"]);
 }

@@ -27,8 +27,9 @@ use crate::store::{Encoding, Fate, Part};
 
 /// What is read at once.
 const PIECE: usize = 256 * 1024;
-/// The longest head that is waited for: far more than any schema's.
-const LONGEST_HEAD: usize = 1 << 30;
+/// Bytes of the longest head that is waited for: a schema of 100,000 tables has some 100 MB, and what is read of it takes several
+/// times as much memory.
+const LONGEST_HEAD: usize = 128 << 20;
 
 /// Starts it.
 pub(super) async fn start(

@@ -284,3 +284,21 @@ async fn a_copy_without_the_rows_that_others_refer_to_is_refused_and_old_breaks_
     bench.task.verify = Verify::None;
     bench.run().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_row_that_does_not_fit_into_memory_is_refused_by_its_tables_name() {
+    let mut bench = Bench::new(
+        "CREATE TABLE other (a); CREATE TABLE big (a); INSERT INTO big SELECT zeroblob(70000000);",
+    );
+    // Whole databases go by pages, whatever is in them.
+    bench.run().await.unwrap();
+    bench.task.exclude = vec!["other".to_owned()];
+    let error = bench.run().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Full, "{error}");
+    let error = error.to_string();
+    assert!(
+        error.contains("`big` has a row of more than 67108864 bytes")
+            && error.contains("memory_max"),
+        "{error}"
+    );
+}

@@ -129,7 +129,7 @@ async fn reading_goes_on_where_the_connection_was_cut_or_stood_still_without_a_b
     network.fault(&format!("GET /{name}/?"), "", 1, Fault::CutAnswer(40));
     network.fault(&format!("GET /{name}/a/small"), "", 1, Fault::CutAnswer(4));
     assert_eq!(paths(&bucket, "a").await, ["a/large", "a/small"]);
-    let small = bucket.get("a/small").await.expect("an answer");
+    let small = bucket.get("a/small", 1 << 20).await.expect("an answer");
     assert_eq!(small.expect("it"), "something");
 }
 
@@ -200,7 +200,7 @@ async fn an_upload_outlives_connections_that_are_cut_and_answers_that_are_lost()
             read(&bucket, "large", 0).await.expect("bytes") == large,
             "{contains}"
         );
-        let small = bucket.get("small").await.expect("an answer");
+        let small = bucket.get("small", 1 << 20).await.expect("an answer");
         assert_eq!(small.expect("it"), "something");
         assert_eq!(network.asked(begins, contains) - before, 2, "{contains}");
         bucket

@@ -60,7 +60,7 @@ async fn wrong_keys_are_told_from_one_another_and_a_missing_bucket_from_both() {
     for error in [
         gone.folders().await.unwrap_err(),
         gone.put("a", "x".into()).await.unwrap_err(),
-        gone.get("a").await.unwrap_err(),
+        gone.get("a", 1 << 20).await.unwrap_err(),
         upload(&gone, "a", &content(2 * PIECE), PIECE)
             .await
             .unwrap_err(),
@@ -85,7 +85,7 @@ async fn a_right_that_is_missing_is_named() {
         Kind::Permission,
         &["no permission to list", &name, "s3:ListBucket"],
     );
-    let error = writer.get("a/1").await.unwrap_err();
+    let error = writer.get("a/1", 1 << 20).await.unwrap_err();
     says(
         &error,
         Kind::Permission,
@@ -108,7 +108,7 @@ async fn a_right_that_is_missing_is_named() {
     let secret = server.key("reader", &other, &["s3:GetObject"], &["s3:ListBucket"]);
     let reader = with(&other, "reader", &secret).await;
     assert!(reader.folders().await.expect("it may").is_empty());
-    assert_eq!(reader.get("a").await.expect("it may"), None);
+    assert_eq!(reader.get("a", 1 << 20).await.expect("it may"), None);
     let error = reader.put("a/1", "x".into()).await.unwrap_err();
     says(
         &error,
@@ -156,7 +156,7 @@ async fn a_server_that_is_none_is_told() {
     for error in [
         bucket.folders().await.unwrap_err(),
         bucket.folders().await.unwrap_err(),
-        bucket.get("a").await.unwrap_err(),
+        bucket.get("a", 1 << 20).await.unwrap_err(),
     ] {
         let text = error.to_string();
         assert!(text.contains("does not seem to be an S3 server"), "{text}");
