@@ -28,7 +28,8 @@ pub use env_dir::Variables;
 pub use job_file::{load_job, load_job_as, refuse, refuse_hook};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
 pub use url::{
-    ArchiveUrl, MysqlTls, MysqlUrl, archive_at, archive_in, database_of, percent_decoded,
+    ArchiveUrl, AuthMethods, MysqlTls, MysqlUrl, Risk, archive_at, archive_in, database_of,
+    is_here, percent_decoded, risk, tls_is_required,
 };
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 mod archive;
 mod mysql;
 mod postgresql;
+mod transport;
 mod typed;
 
 use std::fmt;
@@ -17,6 +18,8 @@ use super::value::Value;
 
 pub use archive::ArchiveUrl;
 pub use mysql::{MysqlTls, MysqlUrl};
+pub use postgresql::{AuthMethods, tls_is_required};
+pub use transport::{Risk, is_here, risk};
 pub use typed::{archive_at, archive_in};
 
 /// URL schemes of stores and archives that come later.
@@ -89,7 +92,12 @@ pub(super) fn looks_like_archive(text: &str) -> bool {
 /// Reads a URL, or reports why not. `directory` is where a relative file starts.
 pub(super) fn read(value: &Value<'_>, text: &str, directory: &Path) -> Option<Location> {
     match parse(text, directory) {
-        Ok(location) => Some(location),
+        Ok(location) => {
+            if let Some(flaw) = transport::risky(&location.url) {
+                value.report(value.wrong(flaw.message).warning().maybe_help(flaw.help));
+            }
+            Some(location)
+        }
         Err(flaw) => {
             let diagnostic: Diagnostic = value.wrong(flaw.message);
             let diagnostic = match flaw.allowed {

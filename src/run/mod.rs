@@ -36,8 +36,8 @@ use self::hooks::Maintenance;
 use self::pace::Pace;
 use self::progress::{Board, TaskBoard};
 use crate::archive;
-use crate::config::Variables;
 use crate::config::job::{Job, PointInTime, Publish, Settings, Task};
+use crate::config::{Risk, Variables, risk};
 use crate::error::{Error, Kind, Result};
 use crate::guard::memory::Watch;
 use crate::guard::process::{Process, host_name};
@@ -243,10 +243,22 @@ pub async fn execute(order: Order) -> Result<()> {
     } else {
         tracing::info!(from = %order.job.from, to = %order.job.to, only, "run of a part of the job started");
     }
+    warn_of_risks(&order.job);
     let outcome = watched(&order).await;
     let recorded = recorder.end(&outcome);
     record::tell(&order, &recorded).await;
     recorded.and(outcome)
+}
+
+/// Says what the servers' URLs risk: in every run's record, whoever reads the files' own warnings.
+fn warn_of_risks(job: &Job) {
+    for task in &job.tasks {
+        for (side, endpoint) in [("source", &task.source), ("target", &task.target)] {
+            if let Some(Risk { what, help }) = risk(&endpoint.url) {
+                tracing::warn!(task = task.name, side, what, help, "the URL gives up TLS");
+            }
+        }
+    }
 }
 
 /// The line, under the job's time limit.

@@ -36,12 +36,6 @@ impl Room {
     }
 }
 
-/// Whether a server's host, as a URL has it, is this machine.
-pub fn is_here(host: &str) -> bool {
-    let address: Option<std::net::IpAddr> = host.parse().ok();
-    host == "localhost" || address.is_some_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,18 +57,5 @@ mod tests {
         };
         assert!(room(false).is_short_of(101) && !room(false).is_short_of(100));
         assert!(room(true).is_short_of(1010) && !room(true).is_short_of(101));
-    }
-
-    #[test]
-    fn this_machine_is_told_from_others() {
-        for (host, here) in [
-            ("localhost", true),
-            ("127.0.0.2", true),
-            ("::1", true),
-            ("db2", false),
-            ("10.0.0.1", false),
-        ] {
-            assert_eq!(is_here(host), here, "{host}");
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! TLS to database servers, with the levels of trust that libpq's `sslmode` has (PostgreSQL manual, "SSL Support" in the
 //! libpq chapter) and MySQL's clients' `--ssl-mode`, too.
 
+pub(super) mod der;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

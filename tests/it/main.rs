@@ -17,4 +17,5 @@ mod profiles;
 mod row_content;
 mod support;
 mod together;
+mod transport;
 mod verbs;

@@ -13,6 +13,7 @@ use secrecy::ExposeSecret as _;
 
 use super::profile::{Files, Profile};
 use crate::config::archive::Archive;
+use crate::config::is_here;
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
 
@@ -405,12 +406,14 @@ fn chain(place: &str, variable: &dyn Fn(&str) -> Option<String>, files: &Files) 
         let neighbour = |url: &str| {
             let host = url.strip_prefix("http://").unwrap_or_default();
             let host = host.split('/').next().unwrap_or_default();
+            // What stands before it is a user, and not where the request goes.
+            let host = host.rsplit('@').next().unwrap_or_default();
             let name = if host.starts_with('[') {
                 host.split_inclusive(']').next().unwrap_or_default()
             } else {
                 host.split(':').next().unwrap_or_default()
             };
-            NEIGHBOURS.contains(&name) || matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+            NEIGHBOURS.contains(&name) || is_here(name)
         };
         if !url.starts_with("https://") && !neighbour(&url) {
             let what = "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https:// nor of this machine";

@@ -21,7 +21,7 @@ use super::transport::{Failed, Patience, Transport};
 use super::{listing, reading, upload};
 use crate::config::archive::{Archive, BucketChecksum, Sse};
 use crate::config::job::Endpoint;
-use crate::config::percent_decoded;
+use crate::config::{is_here, percent_decoded};
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
 
@@ -418,10 +418,7 @@ fn is_address(server: &str) -> bool {
 }
 
 fn is_local(server: &str) -> bool {
-    host(server).is_some_and(|host| {
-        let address: Option<IpAddr> = host.parse().ok();
-        host == "localhost" || address.is_some_and(|address| address.is_loopback())
-    })
+    host(server).is_some_and(|host| is_here(&host))
 }
 
 /// Bucket and prefix of a URL.

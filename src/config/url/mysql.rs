@@ -5,18 +5,28 @@ mod tests;
 
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{ENCODE, Flaw, Found, Location, decode, flaw};
+use super::{ENCODE, Flaw, Found, Location, decode, flaw, is_here};
 use crate::config::diagnostics::did_you_mean;
 use crate::config::document::quote;
 use crate::config::job::StoreKind;
 
 const FORM: &str =
     "mysql://USER@HOST[:PORT]/DATABASE, or mysql://USER@localhost/DATABASE?socket=/PATH";
-const PARAMETERS: [&str; 5] = ["socket", "tls", "tls_ca", "tls_cert", "tls_key"];
-const ALL_PARAMETERS: &str = "socket | tls | tls_ca | tls_cert | tls_key";
+const PARAMETERS: [&str; 7] = [
+    "connect_timeout",
+    "server_public_key",
+    "socket",
+    "tls",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+];
+const ALL_PARAMETERS: &str =
+    "connect_timeout | server_public_key | socket | tls | tls_ca | tls_cert | tls_key";
 const TLS: [(&str, MysqlTls); 5] = [
     ("disable", MysqlTls::Disable),
     ("prefer", MysqlTls::Prefer),
@@ -29,15 +39,17 @@ const SYSTEM: [&str; 4] = ["mysql", "information_schema", "performance_schema", 
 /// In characters (MySQL manual, "Identifier Length Limits"; MariaDB's is the same).
 const LONGEST_DATABASE: usize = 64;
 const DEFAULT_PORT: u16 = 3306;
+/// In seconds.
+const DEFAULT_PATIENCE: u32 = 30;
 
 /// Whether a connection is encrypted, and what the server has to prove. A Unix socket is never encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MysqlTls {
     /// Never.
     Disable,
-    /// If the server can; the default.
+    /// If the server can; the default on this machine.
     Prefer,
-    /// Always; whoever the server is.
+    /// Always; whoever the server is. The default for other machines.
     Require,
     /// Always, and the server's certificate is signed by a known authority.
     VerifyCa,
@@ -60,10 +72,16 @@ pub struct MysqlUrl {
     pub database: String,
     /// Encryption.
     pub tls: MysqlTls,
+    /// The URL does not say so: it is the default.
+    pub tls_is_default: bool,
     /// Certificate authorities in PEM; `None`: the machine's own.
     pub tls_ca: Option<PathBuf>,
     /// The client's certificate chain and its key, both in PEM.
     pub tls_client: Option<(PathBuf, PathBuf)>,
+    /// The key, in PEM, that a password is encrypted with where there is no TLS.
+    pub server_public_key: Option<PathBuf>,
+    /// How long it may take until a session is ready.
+    pub connect_timeout: Duration,
 }
 
 impl MysqlUrl {
@@ -71,6 +89,11 @@ impl MysqlUrl {
     pub fn parse(url: &str) -> Option<Self> {
         let rest = after_scheme(url)?;
         parse(rest, Path::new("/")).ok().map(|parsed| parsed.url)
+    }
+
+    /// Whether the server is reached without leaving this machine.
+    pub fn is_here(&self) -> bool {
+        self.socket.is_some() || is_here(&self.host)
     }
 
     /// What identifies the database, whoever asks for it and however.
@@ -139,8 +162,8 @@ fn parse(rest: &str, directory: &Path) -> Result<Parsed, Flaw> {
     let database = well(written, "database")?;
     check_database(&database)?;
 
-    let parameters = Parameters::read(query, directory)?;
     let (host, port) = read_address(address)?;
+    let parameters = Parameters::read(query, directory, &host)?;
     if parameters.socket.is_some() {
         if !(host.is_empty() || host.eq_ignore_ascii_case("localhost")) || port.is_some() {
             return Err(flaw(
@@ -164,9 +187,12 @@ fn parse(rest: &str, directory: &Path) -> Result<Parsed, Flaw> {
             port: port.unwrap_or(DEFAULT_PORT),
             socket: parameters.socket,
             database,
-            tls: parameters.tls.unwrap_or(MysqlTls::Prefer),
+            tls: parameters.tls,
+            tls_is_default: parameters.tls_is_default,
             tls_ca: parameters.ca,
             tls_client: parameters.certificate.zip(parameters.key),
+            server_public_key: parameters.server_key,
+            connect_timeout: Duration::from_secs(parameters.patience.into()),
         },
         rest: left,
         password: (!password_text.is_empty()).then(|| SecretString::from(password_text)),
@@ -257,20 +283,33 @@ fn read_address(text: &str) -> Result<(String, Option<u16>), Flaw> {
     Ok((host, port))
 }
 
-#[derive(Default)]
 struct Parameters {
     socket: Option<PathBuf>,
-    tls: Option<MysqlTls>,
+    tls: MysqlTls,
+    tls_is_default: bool,
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    server_key: Option<PathBuf>,
+    /// In seconds.
+    patience: u32,
     /// All of them, with absolute files.
     written: Vec<String>,
 }
 
 impl Parameters {
-    fn read(query: &str, directory: &Path) -> Result<Self, Flaw> {
-        let mut all = Self::default();
+    fn read(query: &str, directory: &Path, host: &str) -> Result<Self, Flaw> {
+        let mut all = Self {
+            socket: None,
+            tls: MysqlTls::Prefer,
+            tls_is_default: true,
+            ca: None,
+            certificate: None,
+            key: None,
+            server_key: None,
+            patience: DEFAULT_PATIENCE,
+            written: Vec::new(),
+        };
         let mut seen: Vec<&str> = Vec::new();
         for parameter in query.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -294,14 +333,24 @@ impl Parameters {
                     all.written.push(parameter.to_owned());
                 }
                 "tls" => {
-                    all.tls = Some(read_tls(value)?);
+                    (all.tls, all.tls_is_default) = (read_tls(value)?, false);
                     all.written.push(parameter.to_owned());
+                }
+                "connect_timeout" => {
+                    all.patience = read_seconds(value)?;
+                    all.written.push(parameter.to_owned());
+                }
+                "server_public_key" => {
+                    all.server_key = Some(all.file("server_public_key", value, directory)?);
                 }
                 "tls_ca" => all.ca = Some(all.file("tls_ca", value, directory)?),
                 "tls_cert" => all.certificate = Some(all.file("tls_cert", value, directory)?),
                 "tls_key" => all.key = Some(all.file("tls_key", value, directory)?),
                 _ => return Err(unknown(name)),
             }
+        }
+        if all.tls_is_default && all.socket.is_none() && !is_here(host) {
+            all.tls = MysqlTls::Require;
         }
         all.check()?;
         Ok(all)
@@ -327,15 +376,26 @@ impl Parameters {
 
     fn check(&self) -> Result<(), Flaw> {
         let files = self.ca.is_some() || self.certificate.is_some() || self.key.is_some();
-        let plain = matches!(self.tls, None | Some(MysqlTls::Disable | MysqlTls::Prefer));
+        let plain = matches!(self.tls, MysqlTls::Disable | MysqlTls::Prefer);
+        if self.socket.is_some() && self.server_key.is_some() {
+            return Err(flaw(
+                "`server_public_key` is of no use through a socket",
+                "what goes through a Unix socket never leaves the machine: leave it out",
+            ));
+        }
+        if self.server_key.is_some() && !plain {
+            return Err(flaw(
+                "`server_public_key` is for a connection without TLS, and TLS is required",
+                "leave it out, or write tls=prefer or tls=disable beside it",
+            ));
+        }
         if self.socket.is_some() && (files || !plain) {
             return Err(flaw(
                 "the URL asks for TLS through a socket",
                 "what goes through a Unix socket never leaves the machine: leave `tls` and its files out",
             ));
         }
-        if self.ca.is_some() && !matches!(self.tls, Some(MysqlTls::VerifyCa | MysqlTls::VerifyFull))
-        {
+        if self.ca.is_some() && !matches!(self.tls, MysqlTls::VerifyCa | MysqlTls::VerifyFull) {
             return Err(flaw(
                 "`tls_ca` says whom to trust, but `tls` trusts anybody",
                 "add tls=verify-full, or tls=verify-ca",
@@ -382,6 +442,16 @@ fn read_tls(value: &str) -> Result<MysqlTls, Flaw> {
             allowed: Some("disable | prefer | require | verify-ca | verify-full"),
             help: did_you_mean(value, TLS.map(|(word, _)| word)),
         })
+}
+
+fn read_seconds(value: &str) -> Result<u32, Flaw> {
+    match value.parse() {
+        Ok(seconds) if seconds > 0 && !value.starts_with('+') => Ok(seconds),
+        _ => Err(flaw(
+            "`connect_timeout` is not a number of seconds",
+            "write it as connect_timeout=30",
+        )),
+    }
 }
 
 fn unknown(name: &str) -> Flaw {

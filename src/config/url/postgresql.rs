@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use secrecy::SecretString;
 
-use super::{ENCODE, Flaw, Found, Location, decode, flaw};
+use super::{ENCODE, Flaw, Found, Location, decode, flaw, is_here};
 use crate::config::diagnostics::did_you_mean;
 use crate::config::document::quote;
 use crate::config::job::StoreKind;
@@ -14,6 +14,8 @@ use crate::config::job::StoreKind;
 enum Values {
     Any,
     Number,
+    /// What `require_auth` may be.
+    Methods,
     /// IP addresses, with commas between.
     Addresses,
     Ports,
@@ -37,6 +39,7 @@ const PARAMETERS: &[(&str, Values)] = &[
     ("load_balance_hosts", Values::Words(&["disable", "random"])),
     ("options", Values::Any),
     ("port", Values::Ports),
+    ("require_auth", Values::Methods),
     ("sslcert", Values::Any),
     ("sslkey", Values::Any),
     (
@@ -63,7 +66,7 @@ const PARAMETERS: &[(&str, Values)] = &[
 const FORM: &str = "postgresql://USER@HOST/DATABASE";
 
 /// Their names, for people.
-const NAMES: &str = "application_name | channel_binding | connect_timeout | dbname | host | hostaddr | keepalives | keepalives_idle | keepalives_interval | keepalives_retries | load_balance_hosts | options | port | sslcert | sslkey | sslmode | sslnegotiation | sslrootcert | target_session_attrs | tcp_user_timeout | user";
+const NAMES: &str = "application_name | channel_binding | connect_timeout | dbname | host | hostaddr | keepalives | keepalives_idle | keepalives_interval | keepalives_retries | load_balance_hosts | options | port | require_auth | sslcert | sslkey | sslmode | sslnegotiation | sslrootcert | target_session_attrs | tcp_user_timeout | user";
 
 /// Those of libpq's that lead elsewhere, with what to do instead.
 const NOT_HERE: &[(&str, &str)] = &[
@@ -186,6 +189,13 @@ fn check(name: &str, value: &str) -> Result<(), Flaw> {
     let (fine, allowed) = match values {
         Values::Any => (true, String::new()),
         Values::Number => (value.parse::<u32>().is_ok(), "a number".to_owned()),
+        Values::Methods => (
+            AuthMethods::parse(&value).is_some(),
+            format!(
+                "one or more of: {}, with commas between, or all of them with `!` before",
+                AuthMethods::WORDS.join(", ")
+            ),
+        ),
         Values::Addresses => (
             each(|one| one.parse::<IpAddr>().is_ok()),
             "an IP address".to_owned(),
@@ -256,6 +266,118 @@ fn whole(user: Option<&str>, hosts: &str, path: &str, parameters: &[&str]) -> Re
     Ok(())
 }
 
+/// How a server may ask for the password: libpq's `require_auth`
+/// (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthMethods {
+    methods: Vec<&'static str>,
+    /// They are the ones that may not be.
+    are_refused: bool,
+}
+
+impl AuthMethods {
+    /// Its words.
+    pub const WORDS: [&str; 6] = ["password", "md5", "gss", "sspi", "scram-sha-256", "none"];
+
+    /// Words with commas between, all of them with a `!` before or none; each once.
+    pub fn parse(text: &str) -> Option<Self> {
+        let are_refused = text.starts_with('!');
+        let mut methods = Vec::new();
+        for word in text.split(',') {
+            let bare = word.strip_prefix('!');
+            if bare.is_some() != are_refused {
+                return None;
+            }
+            let bare = bare.unwrap_or(word);
+            let known = Self::WORDS.into_iter().find(|known| *known == bare)?;
+            if methods.contains(&known) {
+                return None;
+            }
+            methods.push(known);
+        }
+        Some(Self {
+            methods,
+            are_refused,
+        })
+    }
+
+    /// Whether the server may ask by this one of [`Self::WORDS`].
+    pub fn allow(&self, method: &str) -> bool {
+        self.methods.contains(&method) != self.are_refused
+    }
+}
+
+impl std::fmt::Display for AuthMethods {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = if self.are_refused { "!" } else { "" };
+        let words: Vec<String> = self
+            .methods
+            .iter()
+            .map(|method| format!("{sign}{method}"))
+            .collect();
+        f.write_str(&words.join(","))
+    }
+}
+
+/// Whether TLS is required because a URL says nothing of it and its server is, or may be, on another machine.
+pub fn tls_is_required(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("postgresql://") else {
+        return false;
+    };
+    let found = Transport::of(rest);
+    found.mode.is_none() && !found.is_here
+}
+
+/// How a URL's server is reached.
+pub(super) struct Transport {
+    /// `sslmode`, if it is said: the last one counts.
+    pub(super) mode: Option<String>,
+    /// All of its hosts are this machine, or sockets on it. `hostaddr` is what is connected to where it is given.
+    pub(super) is_here: bool,
+}
+
+impl Transport {
+    /// Reads what stands behind `postgresql://`.
+    pub(super) fn of(rest: &str) -> Self {
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = rest.split('/').next().unwrap_or_default();
+        let named = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, hosts)| hosts);
+        let mut hosts: Vec<String> = Vec::new();
+        for host in named.split(',').filter(|_| !named.is_empty()) {
+            let port = host
+                .rfind(':')
+                .filter(|at| !host[*at..].contains(']'))
+                .unwrap_or(host.len());
+            hosts.extend(decode(&host[..port]));
+        }
+        let (mut addresses, mut mode) = (Vec::new(), None);
+        for parameter in query.split('&') {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let value = decode(value).unwrap_or_default();
+            let list = value.split(',').map(str::to_owned);
+            match name {
+                "host" => hosts.extend(list),
+                "hostaddr" => addresses.extend(list),
+                "sslmode" => mode = Some(value),
+                _ => {}
+            }
+        }
+        let reached = if addresses.is_empty() {
+            hosts
+        } else {
+            addresses
+        };
+        Self {
+            mode,
+            is_here: reached
+                .iter()
+                .all(|host| host.starts_with('/') || is_here(host)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +410,9 @@ mod tests {
             ("u@h/d?gssencmode=disable", "sslmode"),
             ("u@h/d?target_session_attrs=primary", "read-write"),
             ("u@h/d?channel_binding=never", "disable, prefer, require"),
+            ("u@h/d?require_auth=scram", "scram-sha-256"),
+            ("u@h/d?require_auth=md5,!password", "with `!` before"),
+            ("u@h/d?require_auth=", "one or more of"),
             ("u@h/d?sslcert=/a.pem", "sslkey"),
             ("u@h/d?hostaddr=nowhere", "an IP address"),
             ("u@a,b/d?hostaddr=127.0.0.1", "as many hostaddr as hosts"),
@@ -308,6 +433,7 @@ mod tests {
                 "host" => "/run/postgresql",
                 _ => match words {
                     Values::Words(words) => words[0],
+                    Values::Methods => "scram-sha-256",
                     _ => "10",
                 },
             };
@@ -320,6 +446,52 @@ mod tests {
                 panic!("{name}: {}", flaw.message);
             }
             assert!(NAMES.split(" | ").any(|one| one == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn require_auth_allows_what_it_names_or_all_but_that() {
+        let allowed = |text: &str| -> Vec<&str> {
+            let methods = AuthMethods::parse(text).unwrap();
+            assert_eq!(methods.to_string(), text);
+            AuthMethods::WORDS
+                .into_iter()
+                .filter(|word| methods.allow(word))
+                .collect()
+        };
+        assert_eq!(allowed("scram-sha-256"), ["scram-sha-256"]);
+        assert_eq!(allowed("md5,none"), ["md5", "none"]);
+        assert_eq!(
+            allowed("!password,!md5"),
+            ["gss", "sspi", "scram-sha-256", "none"]
+        );
+        for text in ["", ",", "md5,md5", "!md5,none", "md5,", "MD5", "! md5"] {
+            assert_eq!(AuthMethods::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn tls_is_required_of_who_is_elsewhere_unless_the_url_says_otherwise() {
+        for url in [
+            "u@db1/d",
+            "u@a,localhost/d",
+            "u@localhost/d?hostaddr=10.0.0.1",
+            "/d?host=db1",
+        ] {
+            assert!(tls_is_required(&format!("postgresql://{url}")), "{url}");
+            let said = if url.contains('?') { '&' } else { '?' };
+            assert!(!tls_is_required(&format!(
+                "postgresql://{url}{said}sslmode=prefer"
+            )));
+        }
+        for url in [
+            "u@localhost/d",
+            "u@[::1]:1/d",
+            "u@/d?host=/run/x",
+            "u@db1/d?hostaddr=127.0.0.1",
+            "/d",
+        ] {
+            assert!(!tls_is_required(&format!("postgresql://{url}")), "{url}");
         }
     }
 }

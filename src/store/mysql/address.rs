@@ -1,11 +1,15 @@
 //! Where a server is and who we are there: an endpoint's URL, already found well-formed by the configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::config::{MysqlTls, MysqlUrl};
 use crate::error::{Error, Kind, Result};
+use crate::store::liveness::Pulse;
 use crate::store::tls;
 
 /// How a server is reached.
@@ -38,7 +42,16 @@ pub(super) struct Address {
     pub(super) password: Option<SecretString>,
     database: String,
     pub(super) encryption: Encryption,
+    /// The URL does not say when.
+    pub(super) encryption_is_default: bool,
     pub(super) tls: tls::Settings,
+    /// The server's own key, where its password is encrypted with that.
+    pub(super) server_key: Option<PathBuf>,
+    /// How long it may take until a session is ready.
+    pub(super) patience: Duration,
+    /// TLS has been seen.
+    encrypted: Arc<AtomicBool>,
+    pub(super) pulse: Pulse,
     /// Who is asking, for the server's list of connections.
     pub(super) application: String,
 }
@@ -74,6 +87,11 @@ impl Address {
             password,
             database: url.database,
             encryption,
+            encryption_is_default: url.tls_is_default,
+            server_key: url.server_public_key,
+            patience: url.connect_timeout,
+            encrypted: Arc::default(),
+            pulse: Pulse::default(),
             tls: tls::Settings {
                 trust,
                 root: url.tls_ca,
@@ -97,6 +115,16 @@ impl Address {
 
     pub(super) fn user(&self) -> &str {
         &self.user
+    }
+
+    /// Notes that the server has TLS: who comes after us by another program need not do without.
+    pub(super) fn note_encrypted(&self) {
+        self.encrypted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was seen to have TLS.
+    pub(super) fn has_been_encrypted(&self) -> bool {
+        self.encrypted.load(Ordering::Relaxed)
     }
 
     /// `source db1:3306/app`, for errors.

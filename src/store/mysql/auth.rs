@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::address::{Address, Encryption, Way};
 use super::errors;
+use super::server_key;
 use super::version::Version;
 use super::wire::Link;
 use crate::error::{Error, Kind, Result};
@@ -29,6 +30,9 @@ pub(super) struct Welcome {
 
 /// The longest packet that we say we take; the servers do not look at it.
 const MAX_PACKET: u32 = 1 << 30;
+/// What caching_sha2_password says when it does not know the user's password yet, and wants all of it
+/// (`perform_full_authentication` in MySQL's source).
+const WHOLE_PASSWORD: u8 = 4;
 /// utf8mb4_general_ci (servers' `information_schema.COLLATIONS`).
 const UTF8MB4: u8 = 45;
 
@@ -69,16 +73,7 @@ pub(super) async fn log_in(
     let encrypt = match address.encryption {
         Encryption::Off => false,
         Encryption::Preferred => can_encrypt,
-        Encryption::Required if !can_encrypt => {
-            return Err(Error::new(
-                Kind::Connection,
-                format!(
-                    "{}: the server has no TLS, and the URL asks for it",
-                    address.label()
-                ),
-            )
-            .hint("set up TLS on the server, or write tls=prefer in the URL"));
-        }
+        Encryption::Required if !can_encrypt => return Err(without_tls(address)),
         Encryption::Required => true,
     };
     if encrypt {
@@ -89,6 +84,7 @@ pub(super) async fn log_in(
         link.send_packet(&serialized(&SslRequest::new(wanted, MAX_PACKET, UTF8MB4)))
             .await?;
         encrypt_link(link, address).await?;
+        address.note_encrypted();
     }
     let plugin = greeting
         .auth_plugin()
@@ -102,6 +98,10 @@ pub(super) async fn log_in(
         local: matches!(address.way, Way::Socket(_)),
         encrypted: encrypt,
         scramble: greeting.nonce(),
+        server_key: match &address.server_key {
+            Some(file) if !encrypt => Some(server_key::read(file)?),
+            _ => None,
+        },
     };
     // What the server names first may not be the user's way, or none of ours: it then asks for another.
     let (mut proof, first) = match proof(&plugin, &mut secret, address) {
@@ -125,7 +125,8 @@ pub(super) async fn log_in(
     );
     link.send_packet(&serialized(&response)).await?;
     loop {
-        let packet = link.packet().await?;
+        let packet = link.login_packet().await?;
+        let packet = packet.ok_or_else(|| foreign(address))?;
         match packet.first() {
             Some(0x00) => break,
             Some(0xff) => return Err(refused(link.refusal(&packet), address, encrypt)),
@@ -141,8 +142,21 @@ pub(super) async fn log_in(
                 let Some(proof) = &mut proof else {
                     return Err(foreign(address));
                 };
+                if matches!(proof, AuthProc::CachingSha2Password(_))
+                    && packet[1..] == [WHOLE_PASSWORD]
+                    && secret.is_for_a_stranger()
+                {
+                    return Err(stranger(address));
+                }
+                // Through a socket, the server's own key is asked for, and may be anything.
+                let said = match proof {
+                    AuthProc::Sha256Password(_) => {
+                        server_key::find(&packet[1..]).ok_or_else(|| unproven(address))?
+                    }
+                    _ => &packet[1..],
+                };
                 let response = proof
-                    .run(&secret, &packet[1..])
+                    .run(&secret, said)
                     .map_err(|error| unproven(address).because(error))?;
                 if let Some(data) = response.data() {
                     link.send_packet(data).await?;
@@ -174,6 +188,12 @@ fn proof(
             ),
         )
         .hint("write tls=require in the URL: a password is never sent readable"));
+    }
+    if matches!(plugin, AuthPlugin::Sha256Password)
+        && !secret.password.is_empty()
+        && secret.is_for_a_stranger()
+    {
+        return Err(stranger(address));
     }
     if matches!(plugin, AuthPlugin::MysqlOldPassword) {
         return Err(unproven(address));
@@ -235,6 +255,15 @@ struct Secret {
     local: bool,
     encrypted: bool,
     scramble: Vec<u8>,
+    /// Checked, in PEM.
+    server_key: Option<Vec<u8>>,
+}
+
+impl Secret {
+    /// Whether the password would be encrypted with a key that whoever answers sends, and that nobody vouches for.
+    fn is_for_a_stranger(&self) -> bool {
+        !self.encrypted && !self.local && self.server_key.is_none()
+    }
 }
 
 impl Context for &Secret {
@@ -255,7 +284,7 @@ impl Context for &Secret {
     }
 
     fn server_key_pem(&self) -> Option<&[u8]> {
-        None
+        self.server_key.as_deref()
     }
 }
 
@@ -290,6 +319,37 @@ fn refused(error: Error, address: &Address, encrypted: bool) -> Error {
     error.hint(format!(
         "check the endpoint's user, its password, from where it may connect{also}"
     ))
+}
+
+fn without_tls(address: &Address) -> Error {
+    let label = address.label();
+    if address.encryption_is_default {
+        return Error::new(
+            Kind::Connection,
+            format!("{label}: the server has no TLS, which is required"),
+        )
+        .hint(
+            "set up TLS on the server; tls=prefer in the URL does without, at the risk that it names (TLS is required by default \
+             of servers on other machines, where it was preferred before)",
+        );
+    }
+    Error::new(
+        Kind::Connection,
+        format!("{label}: the server has no TLS, and the URL asks for it"),
+    )
+    .hint("set up TLS on the server, or write tls=prefer in the URL")
+}
+
+/// For a server that wants the password encrypted by a key that it sends itself.
+fn stranger(address: &Address) -> Error {
+    Error::new(
+        Kind::Permission,
+        format!(
+            "{}: without TLS, the server asks for the password by a key of its own, which nobody vouches for",
+            address.label()
+        ),
+    )
+    .hint("write tls=require in the URL, or server_public_key=FILE with the server's public_key.pem")
 }
 
 fn foreign(address: &Address) -> Error {

@@ -16,9 +16,6 @@ const QUIT: u8 = 1;
 const QUERY: u8 = 3;
 const PING: u8 = 14;
 
-/// How long a login may take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-
 /// How long a server may take to end a session that says goodbye: it may have to roll back.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -78,7 +75,7 @@ impl Session {
             session.packet = settings::fix(&mut session).await?;
             Ok(session)
         };
-        opened.await.map_err(|error| login(error, address))
+        in_time(address, opened).await
     }
 
     /// The same with the settings that applications get there, for what a person wrote.
@@ -88,24 +85,26 @@ impl Session {
             session.packet = settings::leave(&mut session).await?;
             Ok(session)
         };
-        opened.await.map_err(|error| login(error, address))
+        in_time(address, opened).await
     }
 
     async fn connect(address: &Address, database: Option<&str>) -> Result<Self> {
         let mut link = Link::connect(address).await?;
-        let welcome = tokio::time::timeout(PATIENCE, auth::log_in(&mut link, address, database))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::new(
-                    Kind::Connection,
-                    format!(
-                        "{}: the server did not let us in within {} seconds",
-                        address.label(),
-                        PATIENCE.as_secs()
-                    ),
-                )
-                .hint("is it overloaded, or something else than MySQL or MariaDB?"))
-            })?;
+        let welcome = auth::log_in(&mut link, address, database).await?;
+        let asked = address.clone();
+        address.pulse.watch(move || {
+            let address = asked.clone();
+            async move {
+                // Whatever the server says to it, it has said something.
+                let asking = async {
+                    let mut link = Link::connect(&address).await?;
+                    auth::log_in(&mut link, &address, None).await?;
+                    link.restart();
+                    link.send_packet(&[QUIT]).await
+                };
+                let _ = tokio::time::timeout(address.patience, asking).await;
+            }
+        });
         Ok(Self {
             link,
             id: welcome.id,
@@ -382,6 +381,27 @@ impl Session {
             ),
         )
     }
+}
+
+/// A session that is opened within the time that the URL allows for it.
+async fn in_time(
+    address: &Address,
+    opened: impl Future<Output = Result<Session>>,
+) -> Result<Session> {
+    let opened = tokio::time::timeout(address.patience, opened).await;
+    opened
+        .unwrap_or_else(|_| {
+            Err(Error::new(
+                Kind::Connection,
+                format!(
+                    "{}: the server did not let us in within {} seconds",
+                    address.label(),
+                    address.patience.as_secs()
+                ),
+            )
+            .hint("is it overloaded, or something else than MySQL or MariaDB? connect_timeout in the URL is how long it may take"))
+        })
+        .map_err(|error| login(error, address))
 }
 
 fn login(error: Error, address: &Address) -> Error {

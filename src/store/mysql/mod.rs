@@ -57,6 +57,7 @@ mod schemas;
 mod script;
 mod select;
 mod sequences;
+mod server_key;
 mod settings;
 mod source;
 mod split;

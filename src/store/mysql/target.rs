@@ -32,11 +32,12 @@ use super::source::table;
 use super::staying::Staying;
 use super::version::Flavour;
 use super::{complete, incoming, mark, primary, schemas, select, summing, zones};
+use crate::config::is_here;
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::process::host_name;
-use crate::store::room::{self, Room};
+use crate::store::room::Room;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
 };
@@ -459,7 +460,7 @@ impl store::Target for Target {
 
     async fn room(&self) -> Option<Room> {
         if let Way::Tcp(host, _) = &self.address.way
-            && !room::is_here(host)
+            && !is_here(host)
         {
             return None;
         }

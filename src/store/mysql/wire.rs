@@ -1,8 +1,6 @@
 //! The protocol's packets over a socket: a header of length and sequence number before each, long ones in several
 //! (MariaDB's protocol documentation, "Standard packet").
 
-use std::time::Duration;
-
 use bytes::{Buf, Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -13,6 +11,7 @@ use super::super::redact::Names;
 use super::address::{Address, Way};
 use super::errors::{self, ServerError};
 use crate::error::{Error, Kind, Result};
+use crate::store::liveness::{GONE, Keepalive};
 
 /// A packet of this length goes on in the next one.
 pub(super) const LONGEST: usize = 0xff_ff_ff;
@@ -20,7 +19,8 @@ pub(super) const LONGEST: usize = 0xff_ff_ff;
 const LONGEST_GREETING: usize = 4096;
 /// How much is read at a time.
 const BLOCK: usize = 256 * 1024;
-const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+/// All that is said in a login fits: what is longer is none, or has a memory to fill.
+const LONGEST_LOGIN: usize = 64 * 1024;
 
 /// What carries bytes both ways.
 pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
@@ -43,15 +43,16 @@ impl Link {
             Ok(match &address.way {
                 Way::Tcp(host, port) => {
                     let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                    stream.set_nodelay(true)?;
-                    keep_alive(&stream)?;
-                    Box::new(stream) as Box<dyn Io>
+                    Keepalive::default().apply(&stream)?;
+                    Box::new(address.pulse.listen(stream)) as Box<dyn Io>
                 }
-                Way::Socket(path) => Box::new(UnixStream::connect(path).await?) as Box<dyn Io>,
+                Way::Socket(path) => {
+                    Box::new(address.pulse.listen(UnixStream::connect(path).await?)) as Box<dyn Io>
+                }
             })
         };
         let connected: std::io::Result<Box<dyn Io>> =
-            tokio::time::timeout(CONNECT_PATIENCE, connecting)
+            tokio::time::timeout(address.patience, connecting)
                 .await
                 .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         let io = connected.map_err(|error| {
@@ -148,6 +149,17 @@ impl Link {
         self.packet().await.map(Some)
     }
 
+    /// Reads a packet of a login; `None`: it is longer than any such packet.
+    pub(super) async fn login_packet(&mut self) -> Result<Option<Bytes>> {
+        while self.inbox.len() < 4 {
+            self.fill().await?;
+        }
+        if split_header(&self.inbox).0 > LONGEST_LOGIN {
+            return Ok(None);
+        }
+        self.packet().await.map(Some)
+    }
+
     /// A new command begins.
     pub(super) fn restart(&mut self) {
         self.sequence = 0;
@@ -191,11 +203,13 @@ impl Link {
     }
 
     fn broken(&self, error: std::io::Error) -> Error {
-        let made = Error::new(
-            Kind::Connection,
-            format!("{}: the server closed the connection", self.label),
-        )
-        .hint("see the server's log, and run the job again");
+        let what = if error.to_string() == GONE {
+            GONE
+        } else {
+            "the server closed the connection"
+        };
+        let made = Error::new(Kind::Connection, format!("{}: {what}", self.label))
+            .hint("see the server's log, and run the job again");
         match error.kind() {
             std::io::ErrorKind::UnexpectedEof => made,
             _ => made.because(error),
@@ -224,14 +238,6 @@ fn server_error(packet: &[u8]) -> (u16, String, String) {
         String::from_utf8_lossy(state).into_owned(),
         String::from_utf8_lossy(message).into_owned(),
     )
-}
-
-/// A connection that waits for hours while others work is not forgotten by what is on the way.
-fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
-    use nix::sys::socket::{setsockopt, sockopt};
-    setsockopt(stream, sockopt::KeepAlive, &true)?;
-    setsockopt(stream, sockopt::TcpKeepIdle, &60)?;
-    Ok(())
 }
 
 #[cfg(test)]

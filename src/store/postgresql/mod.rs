@@ -1,10 +1,12 @@
 //! PostgreSQL: rows by COPY between two servers, definitions by `pg_dump`, incoming as a database of its own.
 
+mod address;
 mod adopt;
 mod advice;
 mod batch;
 mod belongings;
 mod beyond;
+mod binding;
 mod carry;
 mod catalogue;
 mod chain;
@@ -21,6 +23,7 @@ pub(super) mod dumped;
 mod fitness;
 mod foreign;
 mod framing;
+mod gate;
 mod harmless;
 mod in_place;
 mod incoming;
@@ -31,6 +34,7 @@ mod large_as_sql;
 mod left_out;
 mod lineage;
 mod load;
+mod login;
 mod lot;
 mod marks;
 mod means;

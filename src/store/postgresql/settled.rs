@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, DuplexStream};
-use tokio_postgres::tls::{ChannelBinding, TlsConnect};
+use tokio::io::AsyncReadExt;
+use tokio_postgres::tls::ChannelBinding;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::connection::{Address, Session, literal};
-use super::wire::{Holder, Tap};
+use super::gate::Gate;
+use super::wire::{Holder, Through};
 use crate::error::{Error, Kind, Result};
 
 /// A setting of our own, which no two sessions have the same value of.
@@ -198,27 +199,16 @@ async fn refuse_shared(
 async fn told(client: &Client) -> Option<i32> {
     let (mut here, there) = tokio::io::duplex(64);
     let sending = client.cancel_token();
-    sending.cancel_query_raw(there, Through).await.ok()?;
+    let tap = Holder::default().tap(Box::new(there), ChannelBinding::none(), Gate::open());
+    sending
+        .cancel_query_raw(tokio::io::empty(), Through(tap))
+        .await
+        .ok()?;
     // Length, code, process, key (PostgreSQL manual, "Message Formats", CancelRequest).
     let mut request = [0; 16];
     here.read_exact(&mut request).await.ok()?;
     let process: [u8; 4] = request[8..12].try_into().ok()?;
     Some(i32::from_be_bytes(process))
-}
-
-/// For a stream that leads nowhere: nothing is to be encrypted.
-struct Through;
-
-impl TlsConnect<DuplexStream> for Through {
-    type Stream = Tap;
-    type Error = std::io::Error;
-    type Future = std::future::Ready<std::io::Result<Tap>>;
-
-    fn connect(self, stream: DuplexStream) -> Self::Future {
-        std::future::ready(Ok(
-            Holder::default().tap(Box::new(stream), ChannelBinding::none())
-        ))
-    }
 }
 
 /// Refuses to have `pg_dump` write definitions through a pooler where they would not be as we read them: it cannot be told

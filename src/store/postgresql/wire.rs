@@ -1,17 +1,15 @@
 //! The stream under a session: tokio-postgres speaks on it, and a COPY borrows it, so that rows go through in blocks.
 
-use std::error::Error as StdError;
-use std::future::Future;
+use std::future::Ready;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio_postgres::Socket;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use super::gate::Gate;
 
 /// What bytes go through, whatever is below.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -40,7 +38,7 @@ impl Holder {
     }
 
     /// Puts a new stream under the session.
-    pub(super) fn tap(&self, wire: Wire, binding: ChannelBinding) -> Tap {
+    pub(super) fn tap(&self, wire: Wire, binding: ChannelBinding, gate: Gate) -> Tap {
         let mut slot = self.slot();
         slot.wire = Some(wire);
         slot.gone = false;
@@ -48,6 +46,7 @@ impl Holder {
         Tap {
             holder: self.clone(),
             binding: Mutex::new(Some(binding)),
+            gate,
         }
     }
 
@@ -113,6 +112,8 @@ pub(super) struct Tap {
     holder: Holder,
     /// Asked for once, while the session is opened.
     binding: Mutex<Option<ChannelBinding>>,
+    /// Looks at what the server says.
+    gate: Gate,
 }
 
 impl Tap {
@@ -154,8 +155,15 @@ impl AsyncRead for Tap {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let tap = self.get_mut();
+        let before = buffer.filled().len();
         // Nothing read: the end.
-        self.poll(cx, || Ok(()), |wire, cx| wire.poll_read(cx, buffer))
+        let polled = tap.poll(cx, || Ok(()), |wire, cx| wire.poll_read(cx, buffer));
+        if let Poll::Ready(Ok(())) = &polled {
+            let looked = tap.gate.look(&buffer.filled()[before..]);
+            looked.map_err(io::Error::other)?;
+        }
+        polled
     }
 }
 
@@ -184,78 +192,15 @@ impl TlsStream for Tap {
     }
 }
 
-type Failure = Box<dyn StdError + Send + Sync>;
+/// Hands tokio-postgres a stream that is encrypted already, if it is to be; what it would have encrypted leads nowhere.
+pub(super) struct Through(pub(super) Tap);
 
-/// Encrypts as the URL wants it, and puts a [`Tap`] on top. tokio-postgres is told that TLS begins at once (`Require`,
-/// `Direct`): what is encrypted and what is not is decided here.
-#[derive(Clone)]
-pub(super) struct Connector {
-    pub(super) holder: Holder,
-    pub(super) mode: SslMode,
-    /// TLS without asking for it first (`sslnegotiation=direct`).
-    pub(super) direct: bool,
-    /// `None`: no TLS at all.
-    pub(super) tls: Option<MakeRustlsConnect>,
-}
-
-/// One connection's handshake.
-pub(super) struct Handshake {
-    connector: Connector,
-    host: String,
-}
-
-impl MakeTlsConnect<Socket> for Connector {
+impl<S> TlsConnect<S> for Through {
     type Stream = Tap;
-    type TlsConnect = Handshake;
-    type Error = Failure;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Tap>>;
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Failure> {
-        Ok(Handshake {
-            connector: self.clone(),
-            host: host.to_owned(),
-        })
-    }
-}
-
-impl TlsConnect<Socket> for Handshake {
-    type Stream = Tap;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Tap, Failure>> + Send>>;
-
-    fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(self.shake(socket))
-    }
-}
-
-/// A request for TLS: its length and its code (PostgreSQL manual, "Message Formats", SSLRequest).
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-
-impl Handshake {
-    async fn shake(self, mut socket: Socket) -> Result<Tap, Failure> {
-        let Connector {
-            holder,
-            mode,
-            direct,
-            tls,
-        } = self.connector;
-        let bare = |socket: Socket| holder.tap(Box::new(socket), ChannelBinding::none());
-        let Some(mut tls) = tls else {
-            return Ok(bare(socket));
-        };
-        if !direct {
-            socket.write_all(&SSL_REQUEST).await?;
-            let mut answer = [0];
-            socket.read_exact(&mut answer).await?;
-            if answer != *b"S" {
-                if mode == SslMode::Prefer {
-                    return Ok(bare(socket));
-                }
-                return Err("server does not support TLS".into());
-            }
-        }
-        let connect = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &self.host)?;
-        let stream = connect.connect(socket).await?;
-        let binding = stream.channel_binding();
-        Ok(holder.tap(Box::new(stream), binding))
+    fn connect(self, _nowhere: S) -> Self::Future {
+        std::future::ready(Ok(self.0))
     }
 }

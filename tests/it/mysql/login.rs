@@ -137,13 +137,11 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
     let scene = Scene::new();
     // What waits to be spoken to, as HTTP does.
     let port = something_else(b"");
-    let url = format!("mysql://reader@127.0.0.1:{port}/app");
-    let start = Instant::now();
+    let url = format!("mysql://reader@127.0.0.1:{port}/app?connect_timeout=2");
     scene.fails(
         &scene.job_from(&url, None),
-        &[&port.to_string(), "30 seconds"],
+        &[&port.to_string(), "within 2 seconds"],
     );
-    assert!(start.elapsed() < Duration::from_secs(45));
 }
 
 #[test]
@@ -288,10 +286,29 @@ fn mysql_users_of_every_way_to_log_in_are_let_in() {
         } else {
             "s3cret".to_owned()
         };
+        let plain = format!("{}?tls=disable", server.tcp_url(user, &scene.from));
+        let with = |key: &std::path::Path| {
+            format!(
+                "{plain}&server_public_key={}",
+                encode(key.to_str().expect("our paths are text"))
+            )
+        };
+        // Nobody is asked for a key, and another server's opens nothing.
+        scene
+            .plan(&scene.job_from(&plain, Some(&password)))
+            .expect(1)
+            .says(&["nobody vouches for", "tls=require", "server_public_key"]);
+        let other = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src/store/mysql/server_key/example.pem");
+        scene
+            .plan(&scene.job_from(&with(&other), Some(&password)))
+            .expect(1)
+            .says(&[user]);
+        let pinned = with(&server.data().join("public_key.pem"));
         // The first time for the whole password, the second time from the server's cache; then by the other way.
         for url in [
-            format!("{}?tls=disable", server.tcp_url(user, &scene.from)),
-            format!("{}?tls=disable", server.tcp_url(user, &scene.from)),
+            pinned.clone(),
+            pinned,
             format!("{}?tls=require", server.tcp_url(user, &scene.from)),
             server.tcp_url(user, &scene.from),
             server.url(user, &scene.from),

@@ -156,7 +156,7 @@ fn odd_characters_in_passwords_and_names_work_over_tls_and_reach_no_record() {
     target.psql("postgres", &make);
     let ends = [(&source, &scene.from), (&target, &scene.to)].map(|(cluster, database)| {
         let url = format!(
-            "{}?sslmode=verify-full&sslrootcert={}",
+            "{}?sslmode=verify-full&sslrootcert={}&channel_binding=require&require_auth=scram-sha-256",
             cluster.tcp_url(&role, database),
             cluster.certificate_authority().display()
         );

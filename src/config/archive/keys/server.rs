@@ -7,6 +7,7 @@ use super::secret;
 use crate::config::Diagnostic;
 use crate::config::archive::{Archive, BucketChecksum, Sse};
 use crate::config::document::quote;
+use crate::config::is_here;
 use crate::config::reader::{Table, optional};
 use crate::config::value::Value;
 
@@ -135,8 +136,7 @@ fn read_endpoint(value: &Value<'_>) -> Option<String> {
                 .help("the bucket and the prefix stand in url = \"s3://BUCKET/PREFIX\""),
         );
     };
-    let local = host == "localhost" || address(host).is_some_and(|address| address.is_loopback());
-    if url.scheme() == "http" && !local {
+    if url.scheme() == "http" && !is_here(host) {
         value.report(
             value
                 .wrong("rows travel to this server unencrypted")

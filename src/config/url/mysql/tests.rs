@@ -77,11 +77,21 @@ fn what_a_url_says_arrives_decoded() {
             port: 3307,
             socket: None,
             database: "my/d b?".to_owned(),
-            tls: MysqlTls::Prefer,
+            tls: MysqlTls::Require,
+            tls_is_default: true,
             tls_ca: None,
             tls_client: None,
+            server_public_key: None,
+            connect_timeout: Duration::from_secs(30),
         }
     );
+    let url = understood("mysql://u@h/d?tls=disable&server_public_key=key.pem&connect_timeout=7");
+    assert_eq!(
+        url.server_public_key,
+        Some("/etc/jobs & more/key.pem".into())
+    );
+    assert_eq!(url.connect_timeout, Duration::from_secs(7));
+    assert_eq!((url.tls, url.tls_is_default), (MysqlTls::Disable, false));
     let url = understood(
         "mariadb://u@h/d?tls_key=k%26y.pem&tls=verify-ca&tls_cert=/x/c.pem&tls_ca=sub/ca.pem",
     );
@@ -96,6 +106,22 @@ fn what_a_url_says_arrives_decoded() {
     // Never a socket by itself.
     assert_eq!(understood("mysql://u@localhost/d").socket, None);
     assert_eq!(understood("mysql://u@[::1]/d").host, "::1");
+}
+
+#[test]
+fn tls_is_required_of_who_is_elsewhere_and_preferred_on_this_machine() {
+    for (url, tls) in [
+        ("mysql://u@db1/d", MysqlTls::Require),
+        ("mysql://u@10.0.0.1/d", MysqlTls::Require),
+        ("mysql://u@db1/d?tls=prefer", MysqlTls::Prefer),
+        ("mysql://u@db1/d?tls_cert=/c&tls_key=/k", MysqlTls::Require),
+        ("mysql://u@localhost/d", MysqlTls::Prefer),
+        ("mysql://u@127.0.0.9/d", MysqlTls::Prefer),
+        ("mysql://u@[::1]/d", MysqlTls::Prefer),
+        ("mysql://u@/d?socket=/x", MysqlTls::Prefer),
+    ] {
+        assert_eq!(understood(url).tls, tls, "{url}");
+    }
 }
 
 #[test]
@@ -147,7 +173,10 @@ fn what_no_server_could_be_reached_with_is_refused() {
 #[test]
 fn parameters_that_are_unknown_or_contradict_each_other_are_refused() {
     for (query, part) in [
-        ("charset=utf8", "socket | tls | tls_ca | tls_cert | tls_key"),
+        (
+            "charset=utf8",
+            "server_public_key | socket | tls | tls_ca | tls_cert | tls_key",
+        ),
         ("tls_cart=x", "did you mean `tls_cert`?"),
         ("ssl-mode=REQUIRED", "tls=require"),
         ("password=x", "password = { file"),
@@ -158,7 +187,12 @@ fn parameters_that_are_unknown_or_contradict_each_other_are_refused() {
         ("tls=require&tls_ca=/x", "trusts anybody"),
         ("tls=require&tls_cert=/x", "belong together"),
         ("tls=verify-full&tls_key=/x", "belong together"),
-        ("tls_cert=/x&tls_key=/y", "not always be shown"),
+        ("tls=prefer&tls_cert=/x&tls_key=/y", "not always be shown"),
+        ("server_public_key=/x", "TLS is required"),
+        ("tls=verify-full&server_public_key=/x", "TLS is required"),
+        ("connect_timeout=0", "number of seconds"),
+        ("connect_timeout=30s", "number of seconds"),
+        ("connect_timeout=99999999999", "number of seconds"),
         ("tls=verify-full&tls_ca=", "names no file"),
         ("tls=verify-full&tls_ca=%zz", "not well percent-encoded"),
         ("socket=mysqld.sock", "not an absolute path"),
@@ -170,6 +204,8 @@ fn parameters_that_are_unknown_or_contradict_each_other_are_refused() {
     for (url, part) in [
         ("localhost:3306/d?socket=/x", "a host and a socket"),
         ("localhost/d?socket=/x&tls=require", "TLS through a socket"),
+        ("localhost/d?tls_cert=/x&tls_key=/y", "not always be shown"),
+        ("/d?socket=/x&server_public_key=/y", "of no use"),
         (
             "/d?socket=/x&tls=verify-ca&tls_ca=/y",
             "TLS through a socket",
@@ -223,7 +259,7 @@ fn piece() -> impl Strategy<Value = String> {
         "\\PC{0,4}",
         "[:/@?#%&=\\[\\],.]{1,2}",
         "%[0-9a-f]{2}",
-        "(socket|tls|tls_ca|tls_cert|tls_key)=",
+        "(socket|tls|tls_ca|tls_cert|tls_key|server_public_key|connect_timeout)=",
         "(localhost|::1|3306|/run/x|verify-full|mysql|é)",
     ]
 }

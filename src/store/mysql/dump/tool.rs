@@ -286,16 +286,18 @@ fn mariadb_tls(address: &Address) -> Vec<OsString> {
 fn mysql_tls(address: &Address) -> Vec<OsString> {
     let mode = match (&address.encryption, address.tls.trust) {
         (Encryption::Off, _) => "DISABLED",
+        (Encryption::Preferred, _) if address.has_been_encrypted() => "REQUIRED",
         (Encryption::Preferred, _) => "PREFERRED",
         (Encryption::Required, tls::Trust::Anybody) => "REQUIRED",
         (Encryption::Required, tls::Trust::Authority) => "VERIFY_CA",
         (Encryption::Required, tls::Trust::Host) => "VERIFY_IDENTITY",
     };
-    // Our own logins ask for the key, too, where the password would go in plain.
-    vec![
-        format!("--ssl-mode={mode}").into(),
-        "--loose-get-server-public-key".into(),
-    ]
+    let mut all: Vec<OsString> = vec![format!("--ssl-mode={mode}").into()];
+    // As with our own logins, nobody is asked for a key where the password would go in plain.
+    if let Some(key) = &address.server_key {
+        all.push(option("--loose-server-public-key-path=", key));
+    }
+    all
 }
 
 fn option(name: &str, path: &Path) -> OsString {

@@ -1,6 +1,9 @@
-//! Servers and files that want more than to be copied: endless, huge, silent, malformed, lying about lengths.
+//! Servers and files that want more than to be copied: endless, huge, silent, malformed, lying about lengths. One file a kind.
 
 pub(crate) mod http;
 pub(crate) mod icinga;
+pub(crate) mod listener;
+pub(crate) mod mysql_login;
+pub(crate) mod postgresql;
 pub(crate) mod s3;
 pub(crate) mod snapshot;
