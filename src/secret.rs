@@ -148,7 +148,9 @@ fn read_text(path: &Path) -> std::io::Result<String> {
         .read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
         let limit = LONGEST >> 10;
-        return Err(std::io::Error::other(format!("it is larger than {limit} KiB")));
+        return Err(std::io::Error::other(format!(
+            "it is larger than {limit} KiB"
+        )));
     }
     Ok(text)
 }
@@ -198,11 +200,9 @@ async fn run(argv: &[String]) -> Result<SecretString> {
         .hint(BY_HAND));
     };
     if !status.success() {
-        return Err(Error::new(
-            Kind::Config,
-            format!("the command {name} failed: {status}"),
-        )
-        .hint(BY_HAND));
+        return Err(
+            Error::new(Kind::Config, format!("the command {name} failed: {status}")).hint(BY_HAND),
+        );
     }
     let line = text.split(|byte| *byte == b'\n').next();
     match line.map(std::str::from_utf8) {
@@ -247,6 +247,10 @@ mod tests {
             value(sh("echo hunter2; echo more")).await.unwrap(),
             "hunter2"
         );
+        // Of our own environment it has what every program may know, and no other secret.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let looks = "test -n \"$PATH\" && test -z \"$CARGO_MANIFEST_DIR\" && echo hunter2";
+        assert_eq!(value(sh(looks)).await.unwrap(), "hunter2");
         let path = directory.path().to_str().unwrap().to_owned();
         let lookup = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| path.clone());
         let secret = Secret::Credential("database".into());
@@ -305,6 +309,7 @@ mod tests {
                 Kind::Config,
             ),
             (sh("true"), "/bin/sh", Kind::Config),
+            (sh("yes hunter2"), "prints more than 64 KiB", Kind::Config),
             (
                 Secret::Command(vec!["/nonexistent/p".into()]),
                 "/nonexistent/p",

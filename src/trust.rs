@@ -7,7 +7,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::marker::PhantomData;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid, setfsgid, setfsuid};
@@ -170,34 +170,37 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Those of whoever owns the directory, where this is root and the directory is somebody else's. One that others may
-    /// write, too, is refused by root: `named` is what it is called (`state_dir /var/lib/envsyncd`). One that is not there is
-    /// going to be our own.
+    /// Those of whoever owns the directory, or one that it lies in, where this is root and that is somebody else: what the way
+    /// there leads to is the owner's choice, too. One that others may write besides is refused by root: `named` is what it is
+    /// called (`state_dir /var/lib/envsyncd`). One that is not there is going to be made.
     pub fn in_directory(directory: &Path, named: &str) -> Result<Self> {
-        let Ok(found) = fs::metadata(directory) else {
-            return Ok(Self { owner: None });
-        };
         if !geteuid().is_root() {
             return Ok(Self { owner: None });
         }
-        let (uid, gid) = (found.uid(), found.gid());
-        if let Some((who, bits)) = writable(gid, found.mode()) {
+        if let Ok(found) = fs::metadata(directory)
+            && let Some((who, bits)) = writable(found.gid(), found.mode())
+        {
             let doubt = Doubt::new(
                 format!("can be written by {who}"),
                 format!("chmod {bits} {}", directory.display()),
             );
             return Err(doubt.into_error(Kind::State, named));
         }
-        Ok(Self {
-            owner: (uid != 0).then_some((uid, gid)),
-        })
+        Ok(Self::of_owner(directory))
     }
 
     /// The same, and whoever else may write there is left alone: what is written does not depend on what lies there.
     pub fn of_owner(directory: &Path) -> Self {
-        let owner = fs::metadata(directory)
-            .ok()
-            .filter(|found| geteuid().is_root() && found.uid() != 0)
+        if !geteuid().is_root() {
+            return Self { owner: None };
+        }
+        // From the root down: who owns one may put anything in the place of those below it.
+        let mut on_the_way: Vec<&Path> = directory.ancestors().collect();
+        on_the_way.reverse();
+        let owner = on_the_way
+            .into_iter()
+            .filter_map(|path| fs::metadata(path).ok())
+            .find(|found| found.uid() != 0)
             .map(|found| (found.uid(), found.gid()));
         Self { owner }
     }
@@ -210,6 +213,15 @@ impl Rights {
     /// Whether they are those of somebody else.
     pub fn are_anothers(self) -> bool {
         self.owner.is_some()
+    }
+
+    /// Makes a directory and what it lies in, unless it is there.
+    pub fn make_directory(self, directory: &Path, mode: u32) -> io::Result<()> {
+        let _used = self.used();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(directory)
     }
 
     /// Uses them on this thread, for all that has to do with files, until what is returned is dropped.
@@ -258,7 +270,13 @@ mod tests {
         }
         for (uid, gid, mode, what, advice) in [
             (65534, 0, 0o600, "belongs to ", "chown root /x"),
-            (4_000_000, 0, 0o600, "belongs to user 4000000", "chown root /x"),
+            (
+                4_000_000,
+                0,
+                0o600,
+                "belongs to user 4000000",
+                "chown root /x",
+            ),
             (0, 0, 0o666, "can be written by others", "chmod o-w /x"),
             (0, 50, 0o660, "can be written by its group", "chmod g-w /x"),
             (0, 50, 0o666, "by its group and by others", "chmod go-w /x"),
@@ -311,6 +329,24 @@ mod tests {
         assert_eq!(fs::read_to_string(path("theirs/link")).unwrap(), "root's");
         let made = fs::metadata(path("theirs/file")).unwrap();
         assert_eq!((made.uid(), made.gid()), (4_000_001, 4_000_001));
+        // Nor does a way lead out of it.
+        fs::create_dir(path("ours")).unwrap();
+        symlink(path("ours"), path("theirs/out")).unwrap();
+        for name in ["theirs/out", "theirs/none", "theirs/out/none"] {
+            let rights = Rights::in_directory(&path(name), "status_dir").unwrap();
+            assert!(rights.are_anothers(), "{name}");
+        }
+        let rights = Rights::of_owner(&path("theirs/out/none"));
+        assert!(
+            rights
+                .make_directory(&path("theirs/out/none"), 0o755)
+                .is_err()
+        );
+        Rights::of_owner(&path("theirs/new"))
+            .make_directory(&path("theirs/new"), 0o755)
+            .unwrap();
+        assert_eq!(fs::metadata(path("theirs/new")).unwrap().uid(), 4_000_001);
+        assert!(!Rights::of_owner(&path("ours")).are_anothers());
         let refused = read(&path("theirs/file"), 10).unwrap_err().to_string();
         assert!(refused.contains("chown root "), "{refused}");
         fs::set_permissions(path("theirs"), fs::Permissions::from_mode(0o775)).unwrap();

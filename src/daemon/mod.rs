@@ -198,8 +198,10 @@ impl Daemon {
     /// Does something; a bug of ours in it is told of, and the daemon goes on.
     fn safely(&mut self, work: impl FnOnce(&mut Self)) {
         let done = panics::caught(|| work(self));
-        self.upkeep
-            .report("the daemon has met a bug of its own", done.err().or_else(panics::stray));
+        self.upkeep.report(
+            "the daemon has met a bug of its own",
+            done.err().or_else(panics::stray),
+        );
     }
 
     /// What there is to do each second. There is no error that the daemon could not live with.
@@ -455,14 +457,19 @@ impl Daemon {
 fn refuse_anothers(settings: &Settings) -> Result<()> {
     let directory = &settings.state_dir;
     let named = format!("state_dir {}", directory.display());
-    let Some(doubt) = trust::of_directory(directory) else {
-        return Ok(());
-    };
-    let hint = format!(
-        "run: {}; or start the daemon as the user whose it is",
-        doubt.advice
-    );
-    Err(doubt.into_error(Kind::Config, &named).hint(hint))
+    if let Some(doubt) = trust::of_directory(directory) {
+        let hint = format!(
+            "run: {}; or start the daemon as the user whose it is",
+            doubt.advice
+        );
+        return Err(doubt.into_error(Kind::Config, &named).hint(hint));
+    }
+    if trust::Rights::of_owner(directory).are_anothers() {
+        let what = format!("{named} lies in a directory of somebody else's, who can replace it");
+        return Err(Error::new(Kind::Config, what)
+            .hint("set state_dir to a directory of root's, or start the daemon as that user"));
+    }
+    Ok(())
 }
 
 fn rfc3339(at: DateTime<Utc>) -> String {

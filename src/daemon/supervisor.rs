@@ -522,7 +522,9 @@ fn tell(id: &str, watched: &mut Watched, why: &str) {
     tracing::warn!(why, pid = watched.process.pid, "telling the run to end");
     watched.told = Some((Instant::now(), why.to_owned()));
     if !watched.child && !watched.process.may_be_told() {
-        tracing::warn!("what the state store calls the run's process is no envsyncd, and is left alone");
+        tracing::warn!(
+            "what the state store calls the run's process is no envsyncd, and is left alone"
+        );
         return;
     }
     if let Err(error) = send(&watched.process, Signal::SIGTERM) {

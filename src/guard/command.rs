@@ -392,7 +392,10 @@ fn runnable(file: &Path) -> Result<(), Option<(Kind, String)>> {
     if let Some(doubt) = trust::of_file(file, &found) {
         return Err(Some((
             Kind::Hook,
-            format!("{}, and root does not run it; run: {}", doubt.what, doubt.advice),
+            format!(
+                "{}, and root does not run it; run: {}",
+                doubt.what, doubt.advice
+            ),
         )));
     }
     // The kernel says of a script whose interpreter is missing that the script is.

@@ -22,8 +22,15 @@ pub fn keep() {
         return;
     }
     // Before Linux 5.11, or in a sandbox.
-    for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
-        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+    for entry in std::fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
         if let Some(number) = number.filter(|number| *number >= FIRST) {
             // SAFETY: fcntl(2) with integers; of a number that is no file any more it says so.
             unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };

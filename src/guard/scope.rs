@@ -424,12 +424,18 @@ mod tests {
             ("/batch.slice/envsyncd.service", true),
             ("/system.slice/envsyncd.service/below", true),
             ("/user.slice/user-7.slice/session-1.scope", false),
-            ("/user.slice/user-7.slice/user@7.service/app.slice/envsyncd.service", false),
+            (
+                "/user.slice/user-7.slice/user@7.service/app.slice/envsyncd.service",
+                false,
+            ),
             ("/user.slice/envsyncd.service", false),
             ("/system.slice/cron.service", false),
             ("/system.slice/cron.service/envsyncd.service", false),
             ("/system.slice/xenvsyncd.service", false),
-            ("/system.slice/system-envsyncd.slice/envsyncd-run-1.scope", false),
+            (
+                "/system.slice/system-envsyncd.slice/envsyncd-run-1.scope",
+                false,
+            ),
             ("/", false),
         ] {
             for manager in ["", "/docker/0a1b", "/system.slice/docker-0a1b.scope"] {

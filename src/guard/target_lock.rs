@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -58,11 +58,8 @@ impl TargetLock {
     /// Never waits. `Kind::Busy` if somebody has it, `Kind::State` if the lock's file cannot be made.
     pub fn take(lock_dir: &Path, place: &str, owner: &Owner) -> Result<Self> {
         let named = format!("lock_dir {}", lock_dir.display());
-        Rights::in_directory(lock_dir, &named)?;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(lock_dir)
+        Rights::in_directory(lock_dir, &named)?
+            .make_directory(lock_dir, 0o755)
             .map_err(|error| {
                 unusable(
                     format!("lock directory `{}` cannot be made", lock_dir.display()),

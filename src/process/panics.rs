@@ -158,7 +158,10 @@ mod tests {
             let found: Vec<&str> = said.lines().filter(|line| line.contains(word)).collect();
             assert_eq!(found.len(), times, "{said}");
             for line in found {
-                assert!(line.contains("it panicked at src/process/panics.rs:"), "{line}");
+                assert!(
+                    line.contains("it panicked at src/process/panics.rs:"),
+                    "{line}"
+                );
             }
         }
     }

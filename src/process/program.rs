@@ -17,9 +17,9 @@ const KNOWN: [&str; 8] = [
 /// A program that is not ours: of our environment it has [`KNOWN`] and `LC_*`, and whatever the caller adds.
 pub fn other(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(
-        std::env::vars_os().filter(|(name, _)| is_known(name)),
-    );
+    command
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_known(name)));
     command
 }
 
@@ -79,7 +79,10 @@ mod tests {
             .filter_map(|line| line.split_once('='))
             .map(|(name, _)| name)
             .collect();
-        assert!(names.contains(&"PATH") && names.contains(&"ADDED"), "{names:?}");
+        assert!(
+            names.contains(&"PATH") && names.contains(&"ADDED"),
+            "{names:?}"
+        );
         // Cargo has set some for this very process.
         assert!(std::env::vars_os().any(|(name, _)| name == "CARGO_MANIFEST_DIR"));
         let strange = names

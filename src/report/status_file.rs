@@ -1,7 +1,5 @@
 //! `STATUS_DIR/JOB.json`: the last word on a job, for monitoring and for anybody with `jq`. Format version 1.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -332,7 +330,7 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
     if let Err(why) = JobName::parse(&status.job) {
         return Err(Error::new(Kind::Internal, why));
     }
-    Rights::in_directory(directory, &named)?;
+    let rights = Rights::in_directory(directory, &named)?;
     let failed = || {
         let what = format!("status file {} cannot be written", target.display());
         move |error| {
@@ -343,11 +341,7 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
             }
         }
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(directory)
-        .map_err(failed())?;
+    rights.make_directory(directory, 0o755).map_err(failed())?;
     let mut text = serde_json::to_vec_pretty(status)
         .map_err(std::io::Error::other)
         .map_err(failed())?;
@@ -357,6 +351,7 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -14,7 +14,8 @@ impl Order {
         let step = self.board.step();
         let bug = bug.within(format!("during {step}"));
         if step == "publish" {
-            return bug.followed_by("the target is whole: it has either the old copy or the new one");
+            return bug
+                .followed_by("the target is whole: it has either the old copy or the new one");
         }
         bug
     }

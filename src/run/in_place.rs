@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
-use super::hooks::Maintenance;
 use super::bugs::safely;
+use super::hooks::Maintenance;
 use super::{Order, Site, either_lost, failing, fill, span};
 use crate::config::job::{Publish, Task};
 use crate::error::{Error, Kind, Result};

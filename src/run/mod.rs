@@ -248,7 +248,6 @@ pub async fn execute(order: Order) -> Result<()> {
     recorded.and(outcome)
 }
 
-
 /// The line, under the job's time limit.
 async fn watched(order: &Arc<Order>) -> Result<()> {
     let limit = order.job.timeout.map(|limit| {

@@ -100,7 +100,7 @@ impl State {
     pub fn is_our_own(&self) -> bool {
         let theirs = |path: &Path| trust::of_directory(path).is_some();
         let file = self.file();
-        !theirs(file) && !file.parent().is_some_and(theirs)
+        !self.inner.rights.are_anothers() && !theirs(file) && !file.parent().is_some_and(theirs)
     }
 
     /// How often the file was removed or replaced under this handle, and opened anew since. What was known from the one

@@ -312,7 +312,10 @@ fn refuse_foreign(connection: &Connection, file: &Path) -> Result<()> {
         None => Ok(()),
         Some(what) => Err(Error::new(
             Kind::State,
-            format!("{} has a {what} in it that envsyncd has not made", file.display()),
+            format!(
+                "{} has a {what} in it that envsyncd has not made",
+                file.display()
+            ),
         )
         .hint("move it away: a new one is made, without the history")),
     }

@@ -185,9 +185,9 @@ fn is_name(name: &str) -> bool {
     JobName::parse(name).is_ok()
 }
 
-/// As we spell them: they are in names of files and units, and among a process's arguments.
-pub(super) fn is_run_id(id: &str) -> bool {
-    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+/// What may be one, as we spell them: they are in names of files and units, and among a process's arguments.
+fn is_run_id(id: &str) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'z');
     id.len() <= 36
         && id.bytes().next().is_some_and(digit)
         && id.bytes().all(|byte| byte == b'-' || digit(byte))
@@ -305,37 +305,4 @@ fn warn(file: impl Display, row: &str) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// What was passed over on this thread and not told yet.
-    pub(in crate::state) fn passed_over() -> Vec<String> {
-        PASSED_OVER.take()
-    }
-
-    #[test]
-    fn a_run_id_is_fit_for_the_name_of_a_file_a_unit_and_an_argument() {
-        assert!(is_run_id("019aa3f0-7d2c-7e11-8a35-1f2e3d4c5b6a"));
-        for id in [
-            "",
-            "-f",
-            "--once",
-            "../../etc/x",
-            "019aa3f0-7D2C-7e11-8a35-1f2e3d4c5b6a",
-            "019aa3f0 ",
-            "019aa3f0\n",
-            "019aa3f0-7d2c-7e11-8a35-1f2e3d4c5b6a0",
-            "019aa3f0-7d2c-7e11-8a35-1f2e3d4c5b6g",
-        ] {
-            assert!(!is_run_id(id), "{id:?}");
-        }
-    }
-
-    #[test]
-    fn an_environments_name_is_one_that_a_file_may_have() {
-        assert!(is_environment("production") && is_environment("\u{e9}t\u{e9} 2"));
-        for name in ["", "  ", "a\nb", "\u{1b}[2J"] {
-            assert!(!is_environment(name), "{name:?}");
-        }
-    }
-}
+mod tests;

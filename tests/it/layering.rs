@@ -137,13 +137,26 @@ fn programs_are_started_in_one_place() {
         // Tests stand at the end of a file.
         let code = text.split("mod tests {").next().unwrap_or_default();
         starts.extend(
-            ["Command::new", "process::Command::", "libc::exec", "libc::fork", "unistd::exec", "unistd::fork"]
-                .into_iter()
-                .filter(|how| code.contains(how))
-                .map(|how| format!("{name}: {how}")),
+            [
+                "Command::new",
+                "process::Command::",
+                "libc::exec",
+                "libc::fork",
+                "unistd::exec",
+                "unistd::fork",
+            ]
+            .into_iter()
+            .filter(|how| code.contains(how))
+            .map(|how| format!("{name}: {how}")),
         );
     }
-    assert_eq!(starts, ["process/program.rs: Command::new", "process/program.rs: process::Command::"]);
+    assert_eq!(
+        starts,
+        [
+            "process/program.rs: Command::new",
+            "process/program.rs: process::Command::"
+        ]
+    );
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -104,7 +104,10 @@ fn a_file_that_somebody_else_can_change_is_a_warning_and_root_does_not_go_by_it(
     let found = warnings(0o646, 0o755);
     assert_eq!(found.len(), 1, "{found:?}");
     let word = if is_root { "error: " } else { "warning: " };
-    assert!(found[0].starts_with(word) && found[0].contains("chmod o-w"), "{found:?}");
+    assert!(
+        found[0].starts_with(word) && found[0].contains("chmod o-w"),
+        "{found:?}"
+    );
     let found = warnings(0o644, 0o777);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(

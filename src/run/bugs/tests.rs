@@ -265,9 +265,15 @@ async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
         let called = |call: &str| calls.iter().any(|one| one == call);
         for site in ["one", "two"] {
             assert!(called(&format!("{site} close")), "{moment}: {calls:?}");
-            assert!(called(&format!("{site} close source")), "{moment}: {calls:?}");
+            assert!(
+                called(&format!("{site} close source")),
+                "{moment}: {calls:?}"
+            );
         }
-        assert!(!scene.directory.path().join("on").exists(), "{moment}: maintenance is on");
+        assert!(
+            !scene.directory.path().join("on").exists(),
+            "{moment}: maintenance is on"
+        );
         let run = order.state.run(&order.id).unwrap().unwrap();
         let status = status_file::read(&order.settings.status_dir, "app").unwrap();
         if live == "succeeded" {
@@ -276,13 +282,24 @@ async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
             continue;
         }
         let error = outcome.unwrap_err();
-        assert_eq!((error.kind(), error.kind().exit_code()), (Kind::Internal, 1));
+        assert_eq!(
+            (error.kind(), error.kind().exit_code()),
+            (Kind::Internal, 1)
+        );
         assert_eq!((run.state, run.exit_code), (RunState::Failed, Some(1)));
         assert_eq!(status.message, run.message);
-        for part in ["during ", "this is a bug of envsyncd: it panicked at ", live] {
+        for part in [
+            "during ",
+            "this is a bug of envsyncd: it panicked at ",
+            live,
+        ] {
             assert!(run.message.contains(part), "{moment}: {}", run.message);
         }
-        assert!(!run.message.contains("a panic of the test"), "{}", run.message);
+        assert!(
+            !run.message.contains("a panic of the test"),
+            "{}",
+            run.message
+        );
         for site in ["one", "two"] {
             assert!(called(&format!("{site} discard")), "{moment}: {calls:?}");
         }
@@ -297,7 +314,12 @@ async fn clearing_up_that_panics_keeps_nothing_else_from_being_cleared_up() {
         let scene = Scene::new();
         let sites = scene.sites(moment).await;
         let failed = Error::new(Kind::Verify, "the copy is not what the source is");
-        let outcome = end(&scene.order, &[sites[1].clone(), sites[0].clone()], Err(failed)).await;
+        let outcome = end(
+            &scene.order,
+            &[sites[1].clone(), sites[0].clone()],
+            Err(failed),
+        )
+        .await;
         assert_eq!(outcome.unwrap_err().kind(), Kind::Verify);
         let calls = scene.calls();
         for call in ["one discard", "one close", "one close source", "two close"] {
