@@ -243,7 +243,7 @@ impl Site {
             .begin(&NewRun {
                 id: "going-on",
                 job: "going-on",
-                file: Path::new("going-on.toml"),
+                file: Path::new("/going-on.toml"),
                 verb: Verb::Run,
                 from: "production",
                 to: "staging",

@@ -18,7 +18,7 @@
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
-//! | [`policy`], [`schedule`], [`secret`], [`process`], [`limits`], [`error`] | leaves, which import nothing of ours but `error` |
+//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], [`error`] | leaves, which import nothing of ours but `process` and `error` |
 //!
 //! # What always holds
 //!
@@ -51,3 +51,4 @@ pub mod schedule;
 pub mod secret;
 pub mod state;
 pub mod store;
+pub mod trust;

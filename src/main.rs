@@ -2,17 +2,13 @@
 
 use std::process::ExitCode;
 
-use envsyncd::cli;
 use envsyncd::guard::memory::Telling;
+use envsyncd::{cli, process};
 
 #[global_allocator]
 static ALLOCATOR: Telling = Telling;
 
 fn main() -> ExitCode {
-    let code = match cli::parse(std::env::args_os()).map(cli::dispatch) {
-        // The command line was `--help` or made no sense: that is said already.
-        Err(code) | Ok(Ok(code)) => code,
-        Ok(Err(error)) => cli::fail(&error),
-    };
-    ExitCode::from(code)
+    process::panics::watch();
+    ExitCode::from(cli::main(std::env::args_os()))
 }

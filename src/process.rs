@@ -4,6 +4,9 @@
 //! others nothing can be seen from here, whatever their host is called: they are judged by signs of life (a lease, a
 //! heartbeat), never by a name.
 
+pub mod panics;
+pub mod program;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
@@ -126,10 +129,37 @@ impl Process {
         self.look() != Sight::Gone
     }
 
+    /// Whether this process may send it signals on the word of a state store, a lock's file and the like. Root may do so to
+    /// envsyncd's own processes alone, whatever is written there: the kernel keeps others from those of strangers anyway.
+    pub fn may_be_told(&self) -> bool {
+        !nix::unistd::geteuid().is_root() || runs_us(self.pid)
+    }
+
     /// Whether it can be seen from here, and sent signals to, if it is there.
     pub fn is_here(&self) -> bool {
         self.look() != Sight::Unseen
     }
+}
+
+/// Whether a process runs the program that this one runs: the same file, or one that has taken its place, as an upgrade does.
+/// Nobody can say of a process what it does not run, as everybody can of its name.
+pub fn runs_us(pid: u32) -> bool {
+    let file = |pid: &str| {
+        let link = format!("/proc/{pid}/exe");
+        let data = fs::metadata(&link).ok()?;
+        Some(((data.dev(), data.ino()), fs::read_link(&link).ok()?))
+    };
+    let (Some((own, own_path)), Some((theirs, their_path))) =
+        (file("self"), file(&pid.to_string()))
+    else {
+        return false;
+    };
+    // As the kernel calls a file that was removed or replaced.
+    let name = |path: &std::path::Path| {
+        let path = path.as_os_str().as_encoded_bytes();
+        path.strip_suffix(b" (deleted)").unwrap_or(path).to_vec()
+    };
+    own == theirs || name(&own_path) == name(&their_path)
 }
 
 /// A process and all that it started, as far as they still hang together: itself first.
@@ -264,6 +294,17 @@ impl Stat {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn a_process_is_ours_by_what_it_runs_and_not_by_its_name() {
+        assert!(runs_us(std::process::id()));
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        assert!(!runs_us(child.id()) && !runs_us(0));
+        let process = Process::of(child.id()).unwrap();
+        assert_eq!(process.may_be_told(), !nix::unistd::geteuid().is_root());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn this_process_is_alive_and_is_itself() {

@@ -2,17 +2,22 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::AsyncReadExt as _;
 
 pub mod redaction;
 
 use crate::error::{Error, Kind, Result, io};
+use crate::process::program;
 
 /// How long a secret's command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// More than any password, key or token.
+const LONGEST: u64 = 64 << 10;
 
 /// Where the unit has its credentials from.
 const CREDENTIALS: &str = "/etc/envsyncd/credentials";
@@ -122,7 +127,7 @@ async fn read_file(path: &Path) -> Result<SecretString> {
     } else if metadata.uid() != 0 && metadata.uid() != own {
         tracing::warn!(file = %path.display(), "a secret's file belongs to another user, who can change it: chown it");
     }
-    let text = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
+    let text = read_text(path).map_err(unreadable)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     if text.is_empty() {
         return Err(Error::new(
@@ -134,42 +139,77 @@ async fn read_file(path: &Path) -> Result<SecretString> {
     Ok(SecretString::from(text))
 }
 
+/// A secret in a pipe (`<(pass show db)`) is one, too; more than [`LONGEST`] is none.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(LONGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        let limit = LONGEST >> 10;
+        return Err(std::io::Error::other(format!(
+            "it is larger than {limit} KiB"
+        )));
+    }
+    Ok(text)
+}
+
 async fn run(argv: &[String]) -> Result<SecretString> {
-    let (program, arguments) = argv
+    let (name, arguments) = argv
         .split_first()
         .ok_or_else(|| Error::new(Kind::Config, "the command is empty"))?;
-    let child = tokio::process::Command::new(program)
+    let unstarted = || io(format!("the command {name} cannot be run"));
+    // It finds neither other secrets of ours in its environment nor what leads it elsewhere.
+    let mut child = program::other(name)
         .args(arguments)
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         // What it says there might be the secret, too.
         .stderr(Stdio::null())
         .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(COMMAND_TIMEOUT, child)
+        .spawn()
+        .map_err(unstarted())?;
+    let said = async {
+        let mut text = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(LONGEST + 1).read_to_end(&mut text).await?;
+        }
+        if text.len() as u64 > LONGEST {
+            return Ok(None);
+        }
+        Ok(Some((text, child.wait().await?)))
+    };
+    let said: Option<(Vec<u8>, ExitStatus)> = tokio::time::timeout(COMMAND_TIMEOUT, said)
         .await
         .map_err(|_| {
             Error::new(
                 Kind::Config,
                 format!(
-                    "the command {program} did not end within {} seconds",
+                    "the command {name} did not end within {} seconds",
                     COMMAND_TIMEOUT.as_secs()
                 ),
             )
         })?
-        .map_err(io(format!("the command {program} cannot be run")))?;
-    if !output.status.success() {
+        .map_err(unstarted())?;
+    let Some((text, status)) = said else {
         return Err(Error::new(
             Kind::Config,
-            format!("the command {program} failed: {}", output.status),
+            format!("the command {name} prints more than {} KiB", LONGEST >> 10),
         )
         .hint(BY_HAND));
+    };
+    if !status.success() {
+        return Err(
+            Error::new(Kind::Config, format!("the command {name} failed: {status}")).hint(BY_HAND),
+        );
     }
-    let line = output.stdout.split(|byte| *byte == b'\n').next();
+    let line = text.split(|byte| *byte == b'\n').next();
     match line.map(std::str::from_utf8) {
         Some(Ok(line)) if !line.is_empty() => Ok(SecretString::from(line)),
         _ => Err(Error::new(
             Kind::Config,
-            format!("the command {program} printed no first line"),
+            format!("the command {name} printed no first line"),
         )
         .hint(BY_HAND)),
     }
@@ -207,6 +247,10 @@ mod tests {
             value(sh("echo hunter2; echo more")).await.unwrap(),
             "hunter2"
         );
+        // Of our own environment it has what every program may know, and no other secret.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let looks = "test -n \"$PATH\" && test -z \"$CARGO_MANIFEST_DIR\" && echo hunter2";
+        assert_eq!(value(sh(looks)).await.unwrap(), "hunter2");
         let path = directory.path().to_str().unwrap().to_owned();
         let lookup = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| path.clone());
         let secret = Secret::Credential("database".into());
@@ -265,6 +309,7 @@ mod tests {
                 Kind::Config,
             ),
             (sh("true"), "/bin/sh", Kind::Config),
+            (sh("yes hunter2"), "prints more than 64 KiB", Kind::Config),
             (
                 Secret::Command(vec!["/nonexistent/p".into()]),
                 "/nonexistent/p",

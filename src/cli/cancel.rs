@@ -57,6 +57,14 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             .process
             .as_ref()
             .filter(|process| process.look() == Sight::Alive);
+        if process.is_some_and(|process| !process.may_be_told()) {
+            let what = format!(
+                "what the state store calls the process of run {} is no envsyncd",
+                run.id
+            );
+            return Err(Error::new(Kind::State, what)
+                .hint("nothing is sent to it; see who has written into the state store"));
+        }
         let pid = process.and_then(|process| i32::try_from(process.pid).ok());
         if let Some(pid) = pid {
             kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|error| {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -12,7 +12,7 @@ use super::{Options, asker, jobs, settings, terminal};
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::guard::lease::Lease;
-use crate::guard::process::{Process, Sight, host_name};
+use crate::guard::process::{Process, Sight, host_name, program};
 use crate::state::{Hold, State, presence};
 
 /// How often it is looked whether a command still runs, and how often that is written down.
@@ -75,7 +75,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             "no run has had to do with environment `{environment}` yet"
         ));
     }
-    let (Some(process), Some((program, rest))) = (&hold.process, args.command.split_first()) else {
+    let (Some(process), Some((name, rest))) = (&hold.process, args.command.split_first()) else {
         if options.verbosity() >= 0 {
             terminal::print(&format!(
                 "{environment} is held until `envsyncd release {environment}`\n"
@@ -91,11 +91,11 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     }
     // This process becomes the command: signals, terminal and exit code are its own, and the hold, which belongs to the
     // process, ends with it however it ends.
-    let error = Command::new(program).args(rest).exec();
+    let error = program::theirs(name).args(rest).exec();
     state.release_own(environment, process)?;
     terminal::note(&format!(
         "cannot start {}: {error}; {environment} is not held",
-        program.display()
+        name.display()
     ));
     Ok(if error.kind() == ErrorKind::NotFound {
         127
@@ -106,7 +106,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
 
 /// A process that looks after the command's: in a session of its own, so that what ends the command does not end it first.
 fn keeper(options: &Options, environment: &str, pid: u32) -> std::io::Result<()> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = program::own(&std::env::current_exe()?).into_std();
     if let Some(config) = &options.config {
         command.arg("--config").arg(config);
     }

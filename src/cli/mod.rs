@@ -35,6 +35,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::config::job::{Job, Settings};
 use crate::config::{Diagnostic, Diagnostics};
 use crate::error::{Error, Kind, Result};
+use crate::guard::descriptors;
+use crate::process::panics;
 use crate::report::log;
 use crate::run::recover;
 use crate::state::State;
@@ -133,6 +135,29 @@ enum Command {
     KeepHold(hold::KeepArgs),
 }
 
+/// Reads the command line and does what it says; the result is the exit code. A panic is an error like others.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let monitors = is_check(&args);
+    let done = panics::caught(|| match parse(args).map(dispatch) {
+        // The command line was `--help` or made no sense: that is said already.
+        Err(code) | Ok(Ok(code)) => code,
+        Ok(Err(error)) => fail(&error),
+    });
+    let bug = match done {
+        Ok(code) => match panics::stray().filter(|_| code == 0) {
+            Some(bug) => bug,
+            None => return code,
+        },
+        Err(bug) => bug,
+    };
+    if monitors {
+        let _ = terminal::print(&format!("ENVSYNCD UNKNOWN - {bug}\n"));
+        return 3;
+    }
+    fail(&bug)
+}
+
 /// Reads the command line. What is wrong with it, or `--help`, is printed here: then this is the exit code.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
     let args: Vec<OsString> = args.into_iter().collect();
@@ -164,6 +189,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
 /// Does what the command line says; the result is the exit code.
 pub fn dispatch(cli: Cli) -> Result<u8> {
     let options = &cli.options;
+    // COMMAND of `hold` has what the shell gave it.
+    if !matches!(cli.command, Some(Command::Hold(_))) {
+        descriptors::keep();
+    }
     if cli.once {
         return match (cli.file, cli.command) {
             (Some(file), None) => run::once(options, &file, &cli.only, &cli.supervised),
@@ -285,6 +314,8 @@ fn state_to_read(options: &Options, settings: &Settings) -> Result<Option<State>
     let Some(state) = State::open_if_there(&settings.state_dir)? else {
         return Ok(None);
     };
+    // What is malformed in there is warned of, and passed over.
+    let _ = log::init(&options.log());
     // The daemon knows how its children ended, and is about to say so itself.
     if !has_daemon(&state)? {
         for dead in recover::bury(&state, settings).unwrap_or_default() {

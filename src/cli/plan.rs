@@ -30,9 +30,9 @@ pub(super) struct Args {
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let job = job(options, &args.file, &settings)?;
+    let counts = log::init(&options.log()).unwrap_or_default();
     state_to_read(options, &settings)?;
     let times = due::next(&job, &settings, Utc::now());
-    let counts = log::init(&options.log()).unwrap_or_default();
     memory::bound(settings.priority.memory_max);
     // A plan records nothing: its order has a state store that goes with it.
     let scratch = State::in_memory()?;

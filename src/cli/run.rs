@@ -296,6 +296,18 @@ pub(super) fn order(
 }
 
 fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
+    // What somebody else has put there must not have root call any file's hooks.
+    let usual = settings.job_dir.join(format!("{}.toml", dead.job));
+    if dead.file != usual && !state.is_our_own() {
+        return Err(Error::new(
+            Kind::Policy,
+            format!(
+                "{} is not the job's file in job_dir, and the state store belongs to somebody else",
+                dead.file.display()
+            ),
+        )
+        .hint("the job's next run clears it"));
+    }
     let job = match config::load_job(&dead.file, settings) {
         Ok((job, _)) => job,
         // It was good when the run began.
@@ -329,7 +341,7 @@ async fn clear_now(settings: &Settings, state: &State, dead: &Run) {
     match for_dead(settings, state, dead) {
         Ok(order) => recover::clear(Arc::new(order), dead).await,
         Err(error) => {
-            tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file cannot be read");
+            tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file is not read");
             let variables = Variables::load(settings).unwrap_or_default();
             recover::tell(settings, &|name| variables.get(name), state, dead).await;
         }

@@ -1,11 +1,11 @@
 //! One configuration file as text: where a byte stands, and the line around it with its passwords masked.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::{Diagnostic, Diagnostics, Place};
+use crate::trust;
 
 /// What stands where a password was.
 pub(super) const MASK: &str = "***";
@@ -26,23 +26,9 @@ pub(super) struct Document {
     hidden: Vec<Range<usize>>,
 }
 
-/// The bytes of a configuration file, 1 MiB at the most. A pipe would be waited for, and a device may have no end.
+/// The bytes of a configuration file, 1 MiB at the most, unless this is root and others may write it.
 pub fn contents(file: &Path) -> io::Result<Vec<u8>> {
-    let data = std::fs::metadata(file)?;
-    if data.is_dir() {
-        return Err(io::Error::other("it is a directory"));
-    }
-    if !data.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(file)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(bytes)
+    trust::read(file, LARGEST)
 }
 
 impl Document {
@@ -110,12 +96,14 @@ impl Document {
             .find('\n')
             .map_or(self.text.len(), |at| start + at);
         let line = self.text[begin..end].trim_end_matches('\r');
+        // What is wrong may be the carriage return that is not shown.
+        let start = start.min(begin + line.len());
         let stop = self.floor(span.end).clamp(start, begin + line.len());
 
         let mut secrets = secret_ranges(line);
         for range in &self.hidden {
-            let from = range.start.clamp(begin, begin + line.len()) - begin;
-            let to = range.end.clamp(begin, begin + line.len()) - begin;
+            let from = self.floor(range.start).clamp(begin, begin + line.len()) - begin;
+            let to = self.floor(range.end).clamp(begin, begin + line.len()) - begin;
             if from < to {
                 secrets.push(from..to);
             }
@@ -324,6 +312,19 @@ mod tests {
             "error: wrong\n --> /x.toml:1:42\n  |\n\
              1 | source = \"postgresql://u:***@h\", é = true\n  |                                      ^^^^"
         );
+    }
+
+    #[test]
+    fn a_carriage_return_that_is_wrong_is_shown_at_its_lines_end() {
+        for text in ["x\r", "x\r\r\n", "\r", "a = 1\nx\r", "\u{e4}\r\n\r"] {
+            let document = Document::new(Path::new("/x.toml"), text.to_owned());
+            for (start, _) in text.char_indices() {
+                for end in start..=text.len() + 1 {
+                    let shown = document.at(start..end, "wrong").to_string();
+                    assert!(shown.contains('^') && !shown.contains('\r'), "{shown:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,13 @@ use std::path::Path;
 use super::job::Settings;
 use crate::error::{Error, Kind, Result, io};
 use crate::secret::redaction;
+use crate::trust;
+
+/// Where systemd puts a unit's credentials, see systemd.exec(5).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// More than a variable can hold: all of a program's together are 2 MiB (`ARG_MAX`).
+const LARGEST: u64 = 1 << 20;
 
 /// Variables by name.
 #[derive(Clone, Default)]
@@ -63,8 +70,11 @@ impl Variables {
         }
     }
 
-    /// Sets and removes what `env_dir` says in a child's environment; the rest it inherits.
+    /// Gives a hook what it has besides what every program has: where credentials are, and what `env_dir` sets or takes away.
     pub fn apply(&self, command: &mut tokio::process::Command) {
+        if let Some(directory) = self.process.get(OsStr::new(CREDENTIALS)) {
+            command.env(CREDENTIALS, directory);
+        }
         for (name, value) in &self.over {
             match value {
                 Some(value) => command.env(name, value),
@@ -78,6 +88,9 @@ impl Variables {
 /// first line the value without trailing spaces and tabs, NUL stands for a newline, an empty file takes the variable
 /// away. Hidden files and directories are skipped.
 fn read(directory: &Path) -> Result<BTreeMap<OsString, Option<OsString>>> {
+    if let Some(doubt) = trust::of_directory(directory) {
+        return Err(doubt.into_error(Kind::Config, &format!("env_dir {}", directory.display())));
+    }
     let listed = match fs::read_dir(directory) {
         Ok(listed) => listed,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
@@ -100,7 +113,7 @@ fn read(directory: &Path) -> Result<BTreeMap<OsString, Option<OsString>>> {
             )
             .hint("a variable's name has no `=`: rename or remove the file"));
         }
-        let content = fs::read(&path).map_err(unreadable(&path))?;
+        let content = trust::read(&path, LARGEST).map_err(unreadable(&path))?;
         found.insert(name, value(&content));
     }
     Ok(found)
@@ -191,7 +204,7 @@ mod tests {
         fs::write(directory.path().join("SEEN"), "yes\n").unwrap();
         fs::write(directory.path().join("PATH_TO_NOWHERE"), "").unwrap();
         let variables = load(directory.path()).unwrap();
-        let mut child = tokio::process::Command::new("/bin/sh");
+        let mut child = crate::process::program::other("/bin/sh");
         child
             .args(["-c", "echo \"$SEEN/${PATH_TO_NOWHERE-unset}\""])
             .env("PATH_TO_NOWHERE", "set");

@@ -35,10 +35,14 @@ pub use url::{
 use std::path::PathBuf;
 
 use crate::error::{Kind, Result, io};
+use crate::trust;
 
 /// The job files of the settings' `job_dir`, by name. A missing directory is an error; hidden files are skipped.
 pub fn job_files(settings: &job::Settings) -> Result<Vec<PathBuf>> {
     let directory = &settings.job_dir;
+    if let Some(doubt) = trust::of_directory(directory) {
+        return Err(doubt.into_error(Kind::Config, &format!("job_dir {}", directory.display())));
+    }
     let failed = || io(format!("job_dir {} cannot be read", directory.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)

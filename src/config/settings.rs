@@ -18,6 +18,7 @@ use super::reporting::{self, Metrics, Retention};
 use crate::limits;
 use crate::policy::{Environment, Environments};
 use crate::secret::Secret;
+use crate::trust;
 
 /// Where envsyncd.toml is unless somebody says otherwise.
 pub const SETTINGS_FILE: &str = "/etc/envsyncd/envsyncd.toml";
@@ -431,7 +432,8 @@ pub(super) fn warn_if_readable<'e>(
     }
 }
 
-/// Warns of a file that somebody else can change: what it says (hooks, secrets' commands) is done by whoever reads it.
+/// Warns of a file that somebody else can change: what it says (hooks, secrets' commands) is done by whoever reads it. Root
+/// does not read such a file at all ([`trust`]), and one of which others can write the directory is an error.
 pub(super) fn warn_if_writable(findings: &Findings<'_>) {
     let file = &findings.document.file;
     let own = nix::unistd::geteuid();
@@ -460,6 +462,16 @@ pub(super) fn warn_if_writable(findings: &Findings<'_>) {
     else {
         return;
     };
+    if let Some(doubt) = trust::of_surroundings(directory) {
+        let what = format!(
+            "the directory {} {}, and root does not go by what is in it",
+            directory.display(),
+            doubt.what
+        );
+        let help = format!("run: {}", doubt.advice);
+        findings.push_whole(Diagnostic::of_file(file, what).help(help));
+        return;
+    }
     // In one with the sticky bit nobody replaces the files of others.
     if found.mode() & 0o1002 == 0o002 {
         let what = format!(

@@ -1,7 +1,7 @@
 //! A job's tasks.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use super::document::quote;
@@ -11,6 +11,7 @@ use super::job::{
 };
 use super::reader::Table;
 use super::value::Value;
+use crate::trust;
 
 const KINDS: &[(&str, StoreKind)] = &[
     ("postgresql", StoreKind::Postgresql),
@@ -412,9 +413,25 @@ fn read_scripts(value: &Value<'_>) -> Option<Vec<PathBuf>> {
     let mut scripts = Vec::new();
     for (member, text) in value.texts()? {
         let path = member.path()?;
-        let readable = File::open(&path).and_then(|file| file.metadata());
+        // A pipe would be waited for.
+        let readable = fs::metadata(&path).and_then(|found| match found.is_file() {
+            true => File::open(&path)?.metadata(),
+            false => Ok(found),
+        });
         match readable {
-            Ok(data) if data.is_file() => {}
+            Ok(data) if data.is_file() => {
+                if let Some(doubt) = trust::of_file(&path, &data) {
+                    member.report(
+                        member
+                            .wrong(format!(
+                                "{} {}, and root does not run it",
+                                quote(text),
+                                doubt.what
+                            ))
+                            .help(format!("run: {}", doubt.advice)),
+                    );
+                }
+            }
             Ok(_) => member.report(member.wrong(format!("{} is not a file", quote(text)))),
             Err(error) => member.report(
                 member

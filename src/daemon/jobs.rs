@@ -10,14 +10,16 @@ use chrono::{DateTime, Utc};
 
 use super::planner::{Due, Planned};
 use crate::config::job::{Job, JobName, Settings};
-use crate::config::{self, Diagnostics};
+use crate::config::{self, Diagnostic, Diagnostics};
 use crate::error::{Error, Result, io};
+use crate::guard::process::panics;
 use crate::state::KnownJob;
 
 /// A job as its file said when it was last good, for who finds the file broken; `None`: no such version is known.
 pub fn last_good(settings: &Settings, job: &str, file: &Path) -> Option<Job> {
     let copy = directory(settings).join(format!("{job}.toml"));
-    let (job, _) = config::load_job_as(file, &copy, settings).ok()?;
+    let read = panics::caught(|| config::load_job_as(file, &copy, settings));
+    let (job, _) = read.ok()?.ok()?;
     Some(job)
 }
 
@@ -73,6 +75,35 @@ impl Entry {
     /// Whether its file is not what was read: changed a moment ago, or away.
     pub(super) fn is_stale(&self) -> bool {
         self.read != Some(Signature::of(&self.file))
+    }
+
+    /// Reckons when it is due, after what its file says now. Returns a due time of the timetable that it had before.
+    fn reckon(
+        &mut self,
+        settings: &Settings,
+        host: &str,
+        known: Option<&KnownJob>,
+        now: DateTime<Utc>,
+    ) -> Option<Due> {
+        let timetable = self
+            .job
+            .as_ref()
+            .and_then(|job| job.timetable(settings, host));
+        let catch_up = self.job.as_ref().is_some_and(|job| job.catch_up);
+        match (timetable, self.planned.as_mut()) {
+            (Some(timetable), Some(planned)) => planned.change(timetable, catch_up, now),
+            (Some(timetable), None) => {
+                let before = known
+                    .filter(|known| known.timetable == timetable.to_string())
+                    .map(|known| known.handled_until);
+                self.planned = Some(Planned::new(timetable, catch_up, before, now));
+                None
+            }
+            (None, _) => {
+                self.planned = None;
+                None
+            }
+        }
     }
 
     /// Whether there is a file to read.
@@ -279,7 +310,10 @@ impl Jobs {
         let copy = self.copies.join(format!("{name}.toml"));
         let span = crate::report::log::job_span(name.as_str());
         let _entered = span.enter();
-        let (job, problem) = match read(&entry.file, &copy, settings) {
+        // A file that shows a bug of ours is that job's trouble, and no other's.
+        let file_says = panics::caught(|| read(&entry.file, &copy, settings))
+            .unwrap_or_else(|bug| Err(Diagnostic::of_file(&entry.file, bug.to_string()).into()));
+        let (job, problem) = match file_says {
             Ok(job) => {
                 if !entry.problem.is_empty() {
                     tracing::info!("the job's file is good again");
@@ -301,27 +335,19 @@ impl Jobs {
                 (job, problem)
             }
         };
-        let timetable = job
-            .as_ref()
-            .and_then(|job| job.timetable(settings, &self.host));
-        let catch_up = job.as_ref().is_some_and(|job| job.catch_up);
-        match (timetable, entry.planned.as_mut()) {
-            (Some(timetable), Some(planned)) => {
-                if let Some(due) = planned.change(timetable, catch_up, now) {
-                    found.due.push((name.as_str().to_owned(), due));
-                }
-            }
-            (Some(timetable), None) => {
-                let before = known
-                    .get(name.as_str())
-                    .filter(|known| first && known.timetable == timetable.to_string())
-                    .map(|known| known.handled_until);
-                entry.planned = Some(Planned::new(timetable, catch_up, before, now));
-            }
-            (None, _) => entry.planned = None,
-        }
         entry.job = job;
         entry.problem = problem;
+        let known = known.get(name.as_str()).filter(|_| first);
+        match panics::caught(|| entry.reckon(settings, &self.host, known, now)) {
+            Ok(due) => found
+                .due
+                .extend(due.map(|due| (name.as_str().to_owned(), due))),
+            Err(bug) => {
+                tracing::error!(%bug, "the job's schedule cannot be kept");
+                entry.planned = None;
+                entry.problem = bug.to_string();
+            }
+        }
         found.changed.insert(name.as_str().to_owned());
     }
 }
@@ -332,7 +358,7 @@ fn read(file: &Path, copy: &Path, settings: &Settings) -> Result<Job, Diagnostic
         // It says why.
         return config::load_job(file, settings).map(|(job, _)| job);
     };
-    if fs::read(copy).is_ok_and(|kept| kept == bytes) {
+    if config::contents(copy).is_ok_and(|kept| kept == bytes) {
         return config::load_job_as(file, copy, settings).map(|(job, _)| job);
     }
     let new = copy.with_extension("new");
@@ -359,12 +385,15 @@ pub(super) fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::rename(new, file)
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read, and never what somebody else has put there.
 fn keep(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(file)?
         .write_all(bytes)

@@ -45,10 +45,11 @@ use crate::config::job::{OnStop, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::guard::daemon_lock::DaemonLock;
 use crate::guard::lease::Lease;
-use crate::guard::process::{Process, host_name};
+use crate::guard::process::{Process, host_name, panics};
 use crate::report::log::run_span;
 use crate::run::recover;
 use crate::state::{self, Hold, KnownJob, Pause, Run, RunState, State, presence};
+use crate::trust;
 
 /// How many beats lie between two looks at the files; while one of them is just being changed, there is none.
 const FILES: u64 = 3;
@@ -73,7 +74,7 @@ pub async fn serve(options: Options) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut heartbeat = Heartbeat::start().await?;
-    daemon.look(Absence::Down);
+    daemon.safely(|daemon| daemon.look(Absence::Down));
     // Status files and the like can wait, and a slow disk is no reason to be late.
     Notify::ready();
     tracing::info!(jobs = daemon.jobs.iter().count(), "daemon is ready");
@@ -84,14 +85,14 @@ pub async fn serve(options: Options) -> Result<()> {
                     tracing::warn!("the clock was set back, or the machine is very busy");
                     heartbeat.restart().await?;
                 }
-                daemon.beat();
+                daemon.safely(Daemon::beat);
             }
             Some(ended) = daemon.supervisor.ended() => {
-                daemon.reap(ended);
+                daemon.safely(|daemon| daemon.reap(ended));
                 // Its place in the queue is free.
-                daemon.beat();
+                daemon.safely(Daemon::beat);
             }
-            _ = hangup.recv() => daemon.reload(Look::All),
+            _ = hangup.recv() => daemon.safely(|daemon| daemon.reload(Look::All)),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -134,6 +135,7 @@ struct Daemon {
 impl Daemon {
     fn start(options: Options) -> Result<Self> {
         let Options { config, settings } = options;
+        refuse_anothers(&settings)?;
         let state = State::open(&settings.state_dir)?;
         let lock = DaemonLock::take(&settings.state_dir)?;
         let host = host_name();
@@ -191,6 +193,15 @@ impl Daemon {
         daemon.drop_old_queue(now)?;
         daemon.supervisor.sweep(&daemon.state.unfinished()?);
         Ok(daemon)
+    }
+
+    /// Does something; a bug of ours in it is told of, and the daemon goes on.
+    fn safely(&mut self, work: impl FnOnce(&mut Self)) {
+        let done = panics::caught(|| work(self));
+        self.upkeep.report(
+            "the daemon has met a bug of its own",
+            done.err().or_else(panics::stray),
+        );
     }
 
     /// What there is to do each second. There is no error that the daemon could not live with.
@@ -440,6 +451,25 @@ impl Daemon {
         tracing::info!("daemon has stopped");
         Ok(())
     }
+}
+
+/// Root's daemon starts what it finds in its state directory: nobody else may have put it there.
+fn refuse_anothers(settings: &Settings) -> Result<()> {
+    let directory = &settings.state_dir;
+    let named = format!("state_dir {}", directory.display());
+    if let Some(doubt) = trust::of_directory(directory) {
+        let hint = format!(
+            "run: {}; or start the daemon as the user whose it is",
+            doubt.advice
+        );
+        return Err(doubt.into_error(Kind::Config, &named).hint(hint));
+    }
+    if trust::Rights::of_owner(directory).are_anothers() {
+        let what = format!("{named} lies in a directory of somebody else's, who can replace it");
+        return Err(Error::new(Kind::Config, what)
+            .hint("set state_dir to a directory of root's, or start the daemon as that user"));
+    }
+    Ok(())
 }
 
 fn rfc3339(at: DateTime<Utc>) -> String {

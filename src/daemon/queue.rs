@@ -1,7 +1,7 @@
 //! The queue: what is due goes in, what there is room for comes out.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
@@ -10,6 +10,7 @@ use super::planner::{self, Absence, Due};
 use super::supervisor::Start;
 use super::{Daemon, UNRECORDED, rfc3339};
 use crate::error::Result;
+use crate::guard::process::panics;
 use crate::report::log::{job_span, run_span};
 use crate::state::{Entry, KnownJob, Outcome, Queued, Run, RunState, Trigger};
 
@@ -32,9 +33,18 @@ impl Daemon {
                 continue;
             }
             let was = planned.clone();
-            if let Some(found) = planned.look(now, absence) {
-                due.push((name.clone(), found));
-                before.push((name.clone(), was));
+            match panics::caught(|| planned.look(now, absence)) {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    due.push((name.clone(), found));
+                    before.push((name.clone(), was));
+                }
+                // Of one job: the others are due all the same.
+                Err(bug) => {
+                    tracing::error!(job = name, %bug, "the job's schedule cannot be kept");
+                    entry.problem = bug.to_string();
+                    entry.planned = None;
+                }
             }
         }
         let settled = self.settle(&due, unfinished, now);
@@ -167,20 +177,25 @@ impl Daemon {
                 continue;
             }
             let _entered = run_span(&run.job, &run.id).entered();
-            let entry = self.jobs.get(&run.job);
-            if entry.is_none() && self.jobs.problem.is_empty() {
+            let Some(entry) = self.jobs.get(&run.job) else {
                 self.refuse_unknown(run);
+                continue;
+            };
+            if !is_same(&run.file, &entry.file) {
+                let file = entry.file.clone();
+                self.refuse_file(run, &file);
                 continue;
             }
             let broken =
                 |broken: bool, copy: PathBuf| Some(copy).filter(|copy| broken && copy.exists());
             let start = Start {
                 run,
+                file: &entry.file,
                 config: self.config.as_deref(),
-                copy: entry.and_then(|entry| {
-                    let problem = !entry.problem.is_empty() || entry.is_stale();
-                    broken(problem, self.jobs.copy_of(Some(&run.job)))
-                }),
+                copy: broken(
+                    !entry.problem.is_empty() || entry.is_stale(),
+                    self.jobs.copy_of(Some(&run.job)),
+                ),
                 settings_copy: broken(!self.problem.is_empty(), self.jobs.copy_of(None)),
             };
             if start.copy.is_some() {
@@ -211,6 +226,21 @@ impl Daemon {
             run.file.display(),
             self.settings.job_dir.display()
         );
+        self.refuse(run, message);
+    }
+
+    /// Somebody asked for a file that is not the job's.
+    fn refuse_file(&mut self, run: &Run, file: &Path) {
+        let message = format!(
+            "the daemon has job `{}` from {}, and does not start {}",
+            run.job,
+            file.display(),
+            run.file.display()
+        );
+        self.refuse(run, message);
+    }
+
+    fn refuse(&mut self, run: &Run, message: String) {
         tracing::error!(message, "the run is refused");
         let outcome = Outcome {
             state: RunState::Refused,
@@ -245,6 +275,16 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Whether two paths lead to one file. One that is not there is judged by its name.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize();
+    one == other
+        || match (real(one), real(other)) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        }
 }
 
 enum Verdict {

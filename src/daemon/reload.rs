@@ -10,6 +10,7 @@ use super::notify::Notify;
 use crate::config;
 use crate::config::job::Settings;
 use crate::error::Result;
+use crate::guard::process::panics;
 use crate::report::log::job_span;
 use crate::state::KnownJob;
 
@@ -57,8 +58,11 @@ impl Daemon {
         let gone = self.settings.file.as_ref().filter(|file| !file.exists());
         let loaded = match gone {
             Some(file) => Err(format!("{} is not there any more", file.display())),
-            None => config::load_settings(self.config.as_deref(), config::environment())
-                .map_err(jobs::one_line),
+            None => panics::caught(|| {
+                config::load_settings(self.config.as_deref(), config::environment())
+            })
+            .map_err(|bug| bug.to_string())
+            .and_then(|loaded| loaded.map_err(jobs::one_line)),
         };
         match loaded {
             Ok((settings, _)) => {

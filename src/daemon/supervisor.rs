@@ -17,10 +17,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result, io};
-use crate::guard::process::{self, Process, Sight};
+use crate::guard::process::{self, Process, Sight, program};
 use crate::report::log::run_span;
 use crate::run::recover;
 use crate::state::{LogLine, Outcome, Run, RunState, State};
+use crate::trust;
 
 /// A run ends itself at its timeout; so much later it is taken to have failed to.
 const OVERDUE: Duration = Duration::from_secs(5);
@@ -70,6 +71,8 @@ pub(super) struct Supervisor {
 pub(super) struct Start<'a> {
     /// The run that waits.
     pub(super) run: &'a Run,
+    /// The file that the daemon has read the job from; what the queue says of it is only held against it.
+    pub(super) file: &'a Path,
     /// The settings' file, as the daemon was given it.
     pub(super) config: Option<&'a Path>,
     /// Read instead of the job's file, which is broken.
@@ -155,6 +158,7 @@ impl Supervisor {
             .create(true)
             .append(true)
             .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
             .open(&output)
             .map_err(io(format!("{} cannot be made", output.display())))?;
         let both = file
@@ -172,7 +176,7 @@ impl Supervisor {
         }
         let mut child = command
             .arg("-f")
-            .arg(&run.file)
+            .arg(start.file)
             .stdout(file)
             .stderr(both)
             .kill_on_drop(false)
@@ -406,7 +410,7 @@ impl Supervisor {
     fn last_words(&self, run: &str) -> Vec<String> {
         const TAIL: u64 = 16 * 1024;
         let read = || {
-            let mut file = fs::File::open(self.output_of(run)).ok()?;
+            let mut file = trust::open_own(&self.output_of(run)).ok()?;
             let length = file.metadata().ok()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
                 .ok()?;
@@ -428,7 +432,7 @@ impl Supervisor {
 
 /// This program, in a process group of its own, with the daemon's directories; systemd's words are for the daemon alone.
 pub(super) fn command(program: &Path, config: Option<&Path>, settings: &Settings) -> Command {
-    let mut command = Command::new(program);
+    let mut command = program::own(program);
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }
@@ -517,6 +521,12 @@ fn tell(id: &str, watched: &mut Watched, why: &str) {
     let _entered = run_span(&watched.job, id).entered();
     tracing::warn!(why, pid = watched.process.pid, "telling the run to end");
     watched.told = Some((Instant::now(), why.to_owned()));
+    if !watched.child && !watched.process.may_be_told() {
+        tracing::warn!(
+            "what the state store calls the run's process is no envsyncd, and is left alone"
+        );
+        return;
+    }
     if let Err(error) = send(&watched.process, Signal::SIGTERM) {
         tracing::warn!(%error, "the run could not be told to end");
     }
@@ -530,7 +540,7 @@ fn slay(id: &str, watched: &mut Watched) {
     let _entered = run_span(&watched.job, id).entered();
     tracing::error!(pid = watched.process.pid, "the run did not end; killing it");
     watched.killed = true;
-    if !watched.process.is_alive() {
+    if !watched.process.is_alive() || !(watched.child || watched.process.may_be_told()) {
         return;
     }
     let tree = process::tree(watched.process.pid);

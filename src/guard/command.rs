@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::job::Hook;
 use crate::error::{Error, Kind, Result};
+use crate::process::program;
 use crate::secret::redaction::Redaction;
+use crate::trust;
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -93,7 +95,8 @@ pub(super) fn groups() -> Vec<i32> {
     lock().iter().copied().collect()
 }
 
-/// Runs a hook to its end. `what` is its key in the job's file; `envs` and then `extra` set its environment.
+/// Runs a hook to its end. `what` is its key in the job's file; `envs` and then `extra` add to the environment that every
+/// program has ([`program::other`]).
 ///
 /// `Kind::Hook` if it cannot be started, ends with anything but 0, or is stopped: after its timeout, or because
 /// `cancel` was (the caller knows why that was, and says so). Dropping the future kills it and what it started.
@@ -104,9 +107,9 @@ pub async fn run(
     extra: &[(&str, &str)],
     cancel: Option<&CancellationToken>,
 ) -> Result<()> {
-    let program = hook.argv.first().map(String::as_str).unwrap_or_default();
-    let named = |how: &str| format!("hook {what} (`{program}`) {how}");
-    let mut command = Command::new(program);
+    let name = hook.argv.first().map(String::as_str).unwrap_or_default();
+    let named = |how: &str| format!("hook {what} (`{name}`) {how}");
+    let mut command = program::other(name);
     command.args(hook.argv.iter().skip(1));
     envs(&mut command);
     command
@@ -385,6 +388,15 @@ fn runnable(file: &Path) -> Result<(), Option<(Kind, String)>> {
     }
     if nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_err() {
         return cannot("may not be executed by this user");
+    }
+    if let Some(doubt) = trust::of_file(file, &found) {
+        return Err(Some((
+            Kind::Hook,
+            format!(
+                "{}, and root does not run it; run: {}",
+                doubt.what, doubt.advice
+            ),
+        )));
     }
     // The kernel says of a script whose interpreter is missing that the script is.
     let mut head = [0; 256];

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::StoredProcess;
 use super::process::Process;
-use super::target_lock::{open, still_there};
+use super::target_lock::{LONGEST, open, still_there};
 use crate::error::{Error, Kind, Result, io};
 
 /// The state directory is ours until this is dropped, or until the process ends in whatever way.
@@ -29,7 +29,7 @@ impl DaemonLock {
                 .because(error));
             }
             let mut text = String::new();
-            let _ = file.read_to_string(&mut text);
+            let _ = (&mut file).take(LONGEST).read_to_string(&mut text);
             let who = serde_json::from_str::<StoredProcess>(&text).map_or_else(
                 |_| String::new(),
                 |process| format!(" (process {})", process.pid),

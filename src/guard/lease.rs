@@ -13,6 +13,7 @@ use nix::libc;
 use sha2::{Digest as _, Sha256};
 
 use super::target_lock::open;
+use crate::trust;
 
 /// The file in the state directory.
 const FILE: &str = "leases";
@@ -43,7 +44,7 @@ impl Lease {
 
     /// Whether somebody has it. Nothing is locked by looking.
     pub fn is_held(state_dir: &Path, name: &str) -> bool {
-        let Ok(file) = File::open(state_dir.join(FILE)) else {
+        let Ok(file) = trust::open_own(&state_dir.join(FILE)) else {
             return false;
         };
         let mut found = byte(name);

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod daemon_lock;
+pub mod descriptors;
 pub mod lease;
 pub mod logind;
 pub mod memory;

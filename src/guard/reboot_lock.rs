@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -10,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::StoredProcess;
 use super::process::{Process, Sight};
+use super::target_lock::LONGEST;
 use crate::error::{Error, Kind, Result};
+use crate::trust::{self, Rights};
 
 /// What the file holds; also how one of ours is told from somebody else's.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,7 @@ impl RebootLock {
     /// One that a dead run left is taken over. `Kind::Busy` if a live process has it, `Kind::State` if it is not ours
     /// or cannot be written.
     pub fn take(directory: &Path, job: &str, run: &str, process: &Process) -> Result<Self> {
+        let _used = Rights::of_owner(directory).used();
         let _one_at_a_time = lock_directory(directory)?;
         let path = directory.join(job);
         let stored = Stored {
@@ -75,6 +79,7 @@ fn write(path: &Path, stored: &Stored) -> Result<File> {
         .read(true)
         .write(true)
         .create_new(true)
+        .mode(0o644)
         .open(path)
         .and_then(|mut file| {
             // Where a file system knows no locks, the process that is named has to do.
@@ -102,8 +107,9 @@ fn is_locked(path: &Path) -> bool {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
         .open(path)
-        .or_else(|_| File::open(path));
+        .or_else(|_| trust::open_own(path));
     file.is_ok_and(|file| {
         fs2::FileExt::try_lock_exclusive(&file)
             .is_err_and(|error| error.raw_os_error() == fs2::lock_contended_error().raw_os_error())
@@ -112,6 +118,7 @@ fn is_locked(path: &Path) -> bool {
 
 impl Drop for RebootLock {
     fn drop(&mut self) {
+        let _used = Rights::of_owner(&self.directory).used();
         let _one_at_a_time = lock_directory(&self.directory);
         // Nobody should have replaced it; if somebody did, it is theirs.
         if matches!(read(&self.path), Ok(Found::Ours(found)) if *found == self.stored)
@@ -143,11 +150,17 @@ enum Found {
 }
 
 fn read(path: &Path) -> std::io::Result<Found> {
-    match std::fs::read(path) {
+    let text = std::fs::symlink_metadata(path).and_then(|found| {
+        // A link, a pipe, a directory.
+        if !found.is_file() {
+            return Ok(Vec::new());
+        }
+        trust::read_all(trust::open_own(path)?, LONGEST)
+    });
+    match text {
         Ok(text) => Ok(serde_json::from_slice(&text)
             .map_or(Found::SomebodyElses, |s| Found::Ours(Box::new(s)))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
-        Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(Found::SomebodyElses),
         Err(error) => Err(error),
     }
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 use zbus::zvariant::{OwnedObjectPath, Value};
 
-use super::process::Process;
+use super::process::{Process, runs_us};
 use crate::config::job::JobName;
 use crate::error::{Error, Kind, Result};
 
@@ -286,16 +286,41 @@ impl Peer {
         }
         let directory = format!("/proc/{}", self.pid);
         let owner = std::fs::metadata(&directory).map(|found| found.uid());
-        let name = std::fs::read_to_string(format!("{directory}/comm"));
-        match (owner, name, Process::of(self.pid)) {
-            (Ok(owner), Ok(name), Some(process))
-                if owner == self.user && name.trim_end() == "envsyncd" =>
-            {
-                Ok(process)
-            }
-            _ => Err("whoever asks is no envsyncd".to_owned()),
+        let is_theirs = owner.is_ok_and(|owner| owner == self.user);
+        let process = Process::of(self.pid).filter(|_| is_theirs && runs_us(self.pid));
+        let process = process.ok_or("whoever asks is no envsyncd")?;
+        let group = |process: &str| {
+            std::fs::read_to_string(format!("{process}/cgroup")).unwrap_or_default()
+        };
+        if !is_in_service(&group(&directory), &group("/proc/self")) {
+            return Err("whoever asks was not started by envsyncd's daemon".to_owned());
         }
+        Ok(process)
     }
+}
+
+/// Whether a process is in the control group of a service whose name begins with `envsyncd`, or in one below it. `own` is the
+/// control group of this process, a service of the same manager. Only systemd puts anybody there; a user's own manager
+/// (`user@1000.service`) has names of its user's choice, and does not count.
+fn is_in_service(theirs: &str, own: &str) -> bool {
+    // `HIERARCHY:CONTROLLERS:PATH`, see cgroups(7).
+    fn split(line: &str) -> Option<(&str, &str)> {
+        let at = line.find('/')?;
+        Some((&line[..at], &line[at..]))
+    }
+    let is_unit = |name: &&str| name.ends_with(".service") || name.ends_with(".scope");
+    theirs.lines().filter_map(split).any(|(hierarchy, path)| {
+        let ours = own.lines().filter_map(split);
+        ours.filter(|(other, _)| *other == hierarchy)
+            // In a container the manager may not be at the root.
+            .filter_map(|(_, ours)| path.strip_prefix(&ours[..ours.rfind("/system.slice/")?]))
+            .any(|path| {
+                let unit = path.split('/').find(is_unit).unwrap_or_default();
+                !path.starts_with("/user.slice/")
+                    && unit.starts_with("envsyncd")
+                    && unit.ends_with(".service")
+            })
+    })
 }
 
 fn grant(peer: &Peer, request: &Request) -> std::result::Result<(), String> {
@@ -375,7 +400,7 @@ mod tests {
         let user = nix::unistd::geteuid().as_raw();
         for peer in [
             Peer { pid: own, user: 0 },
-            // The test's own name is not envsyncd.
+            // The test is what this program is, and no service of envsyncd's has started it.
             Peer { pid: own, user },
             Peer {
                 pid: own,
@@ -387,6 +412,38 @@ mod tests {
             },
         ] {
             assert!(peer.process().is_err(), "{peer:?}");
+        }
+    }
+
+    #[test]
+    fn who_may_ask_is_in_the_daemons_control_group() {
+        let own = "system.slice/system-envsyncd.slice/envsyncd-scope@1-2-3.service";
+        for (group, may) in [
+            ("/system.slice/envsyncd.service", true),
+            ("/system.slice/envsyncd-two.service", true),
+            ("/batch.slice/envsyncd.service", true),
+            ("/system.slice/envsyncd.service/below", true),
+            ("/user.slice/user-7.slice/session-1.scope", false),
+            (
+                "/user.slice/user-7.slice/user@7.service/app.slice/envsyncd.service",
+                false,
+            ),
+            ("/user.slice/envsyncd.service", false),
+            ("/system.slice/cron.service", false),
+            ("/system.slice/cron.service/envsyncd.service", false),
+            ("/system.slice/xenvsyncd.service", false),
+            (
+                "/system.slice/system-envsyncd.slice/envsyncd-run-1.scope",
+                false,
+            ),
+            ("/", false),
+        ] {
+            for manager in ["", "/docker/0a1b", "/system.slice/docker-0a1b.scope"] {
+                let own = format!("2:cpu:/\n0::{manager}/{own}\n");
+                let theirs = format!("2:cpu:/\n0::{manager}{group}\n");
+                assert_eq!(is_in_service(&theirs, &own), may, "{theirs:?}");
+            }
+            assert!(!is_in_service(&format!("0::{group}\n"), ""));
         }
     }
 

@@ -28,6 +28,17 @@ impl Signals {
     }
 }
 
+#[cfg(test)]
+impl Signals {
+    /// None that ever comes.
+    pub(crate) fn none() -> Self {
+        Self {
+            received: Arc::default(),
+            listener: tokio::spawn(std::future::pending()),
+        }
+    }
+}
+
 impl Drop for Signals {
     fn drop(&mut self) {
         self.listener.abort();

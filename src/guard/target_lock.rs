@@ -12,6 +12,10 @@ use sha2::{Digest as _, Sha256};
 use super::StoredProcess;
 use super::process::Process;
 use crate::error::{Error, Kind, Result};
+use crate::trust::Rights;
+
+/// More than any of us writes into a lock's file.
+pub(super) const LONGEST: u64 = 64 << 10;
 
 /// Who holds a target, for the one who finds it busy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +57,15 @@ impl TargetLock {
     ///
     /// Never waits. `Kind::Busy` if somebody has it, `Kind::State` if the lock's file cannot be made.
     pub fn take(lock_dir: &Path, place: &str, owner: &Owner) -> Result<Self> {
-        std::fs::create_dir_all(lock_dir).map_err(|error| {
-            unusable(
-                format!("lock directory `{}` cannot be made", lock_dir.display()),
-                error,
-            )
-        })?;
+        let named = format!("lock_dir {}", lock_dir.display());
+        Rights::in_directory(lock_dir, &named)?
+            .make_directory(lock_dir, 0o755)
+            .map_err(|error| {
+                unusable(
+                    format!("lock directory `{}` cannot be made", lock_dir.display()),
+                    error,
+                )
+            })?;
         let path = lock_dir.join(file_name(place));
         loop {
             let mut file = open(&path)?;
@@ -127,35 +134,32 @@ fn file_name(place: &str) -> String {
     format!("{head:016x}.lock")
 }
 
+/// A file that is made if it is missing, and never a link, nor one that has another name besides. Root opens it as whoever
+/// owns the directory: so what lies in wait there reaches nothing of root's, and a run that root started by hand does not
+/// lock the daemon's user out of a target for good.
 pub(super) fn open(path: &Path) -> Result<File> {
+    let _used = Rights::of_owner(path.parent().unwrap_or(path)).used();
     OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o644)
-        .custom_flags(nix::libc::O_NOFOLLOW)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
         .open(path)
-        .and_then(|file| give_to_the_directorys_owner(&file, path).map(|()| file))
+        .and_then(|file| {
+            let found = file.metadata()?;
+            if !found.is_file() || found.nlink() > 1 {
+                return Err(std::io::Error::other("it is no file of ours"));
+            }
+            Ok(file)
+        })
         .map_err(|error| {
             unusable(
                 format!("lock file `{}` cannot be opened", path.display()),
                 error,
             )
         })
-}
-
-/// A run that root started by hand must not lock the daemon's user out of a target for good.
-fn give_to_the_directorys_owner(file: &File, path: &Path) -> std::io::Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let directory = path.parent().unwrap_or(path);
-    let (owner, now) = (std::fs::metadata(directory)?, file.metadata()?);
-    if now.uid() == 0 && owner.uid() != 0 {
-        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
-    }
-    Ok(())
 }
 
 pub(super) fn still_there(file: &File, path: &Path) -> bool {
@@ -168,6 +172,7 @@ pub(super) fn still_there(file: &File, path: &Path) -> bool {
 fn busy(file: &mut File) -> Error {
     let mut text = String::new();
     let owner: Option<Stored> = file
+        .take(LONGEST)
         .read_to_string(&mut text)
         .ok()
         .and_then(|_| serde_json::from_str(&text).ok());

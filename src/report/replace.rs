@@ -7,6 +7,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::trust::Rights;
+
 /// Writes a file, mode 0644: a reader sees the old one or the new one, after a power cut too. What it is written to
 /// first is beside it, hidden, and its name ends in a number, so that nobody takes it for a file of its kind.
 pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
@@ -23,6 +25,8 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
         NUMBER.fetch_add(1, Ordering::Relaxed)
     ));
     let temporary = directory.join(hidden);
+    // Whatever lies in wait there is nothing that the directory's owner could not reach.
+    let _used = Rights::of_owner(directory).used();
     let written = put(&temporary, content)
         .and_then(|()| fs::rename(&temporary, file))
         .and_then(|()| File::open(directory)?.sync_all());
@@ -34,13 +38,15 @@ pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn put(temporary: &Path, content: &[u8]) -> io::Result<()> {
-    // A process of this id may have died here before: its file is nobody's.
+    // A process of this id may have died here before: its file is nobody's, and what else has the name is not written to.
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o644)
-        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
         .open(temporary)?;
     // Whatever the umask says.
     file.set_permissions(fs::Permissions::from_mode(0o644))?;

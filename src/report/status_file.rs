@@ -1,14 +1,18 @@
 //! `STATUS_DIR/JOB.json`: the last word on a job, for monitoring and for anybody with `jq`. Format version 1.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::replace::replace;
-use crate::error::{Kind, Result, io};
+use crate::config::job::JobName;
+use crate::error::{Error, Kind, Result, io};
 use crate::guard::process::Process;
+use crate::trust::{self, Rights};
+
+/// More than any status file of ours: a hundred tasks are 50 KiB.
+const LARGEST: u64 = 4 << 20;
 
 /// The format that we write. A newer one may mean something else by the same words.
 pub const VERSION: u32 = 1;
@@ -287,7 +291,8 @@ struct Versioned {
 /// Reads a job's status file.
 pub fn read(directory: &Path, job: &str) -> std::result::Result<StatusFile, Unreadable> {
     let path = path(directory, job);
-    let text = fs::read(&path).map_err(|error| match error.kind() {
+    let read = trust::open_own(&path).and_then(|file| trust::read_all(file, LARGEST));
+    let text = read.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing(path.clone()),
         _ => Unreadable::Io {
             path: path.clone(),
@@ -320,6 +325,12 @@ pub fn read(directory: &Path, job: &str) -> std::result::Result<StatusFile, Unre
 /// Writes a job's status file, mode 0644: a reader sees the old one or the new one, after a power cut too.
 pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
     let target = path(directory, &status.job);
+    let named = format!("status_dir {}", directory.display());
+    // Whoever gave us a job's name: it names a file, and no way to one.
+    if let Err(why) = JobName::parse(&status.job) {
+        return Err(Error::new(Kind::Internal, why));
+    }
+    let rights = Rights::in_directory(directory, &named)?;
     let failed = || {
         let what = format!("status file {} cannot be written", target.display());
         move |error| {
@@ -330,7 +341,7 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
             }
         }
     };
-    fs::create_dir_all(directory).map_err(failed())?;
+    rights.make_directory(directory, 0o755).map_err(failed())?;
     let mut text = serde_json::to_vec_pretty(status)
         .map_err(std::io::Error::other)
         .map_err(failed())?;
@@ -340,6 +351,7 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+use super::bugs::safely;
 use super::hooks::Maintenance;
 use super::{Order, Site, either_lost, failing, fill, span};
 use crate::config::job::{Publish, Task};
@@ -58,7 +59,8 @@ pub(super) async fn load_all(
 ) -> Result<()> {
     let mut loaded: Vec<&str> = Vec::new();
     for site in sites.iter().filter(|site| site.in_place()) {
-        let outcome = load(order, site).instrument(span(&site.task)).await;
+        let loading = safely(order, load(order, site));
+        let outcome = loading.instrument(span(&site.task)).await;
         let Err(error) = outcome else {
             tracing::info!(task = site.task.name, "published in place");
             loaded.push(&site.task.name);

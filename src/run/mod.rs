@@ -9,6 +9,7 @@
 //! built and verified before the first is published; if publishing a later one fails, the earlier ones are undone.
 
 mod adopt;
+mod bugs;
 mod copy;
 pub mod hooks;
 pub mod in_place;
@@ -32,6 +33,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::bugs::safely;
 use self::hooks::Maintenance;
 use self::pace::Pace;
 use self::progress::{Board, TaskBoard};
@@ -40,7 +42,7 @@ use crate::config::job::{Job, PointInTime, Publish, Settings, Task};
 use crate::config::{Risk, Variables, risk};
 use crate::error::{Error, Kind, Result};
 use crate::guard::memory::Watch;
-use crate::guard::process::{Process, host_name};
+use crate::guard::process::{Process, host_name, panics};
 use crate::guard::signals::Signals;
 use crate::policy::{self, Identity};
 use crate::report::log::Counts;
@@ -161,6 +163,9 @@ impl Order {
 
     /// What an error that came while the run was being ended really was.
     fn cause(&self, error: Error) -> Error {
+        if let Some(bug) = panics::stray() {
+            return self.during(bug);
+        }
         if !self.cancel.is_cancelled() {
             return error;
         }
@@ -244,7 +249,7 @@ pub async fn execute(order: Order) -> Result<()> {
         tracing::info!(from = %order.job.from, to = %order.job.to, only, "run of a part of the job started");
     }
     warn_of_risks(&order.job);
-    let outcome = watched(&order).await;
+    let outcome = bugs::none(safely(&order, watched(&order)).await);
     let recorded = recorder.end(&outcome);
     record::tell(&order, &recorded).await;
     recorded.and(outcome)
@@ -271,10 +276,12 @@ async fn watched(order: &Arc<Order>) -> Result<()> {
             order.cancel.cancel();
         })
     });
+    let bug = bugs::ends(order);
     let outcome = line(order).await;
     if let Some(limit) = limit {
         limit.abort();
     }
+    bug.abort();
     outcome
 }
 
@@ -286,21 +293,32 @@ async fn line(order: &Arc<Order>) -> Result<()> {
     let mut held = locks::Held::default();
     let mut sites: Vec<Arc<Site>> = Vec::new();
     let built = tokio::select! {
-        built = build_all(order, &mut held, &mut sites) => built.map_err(|error| order.cause(error)),
+        built = safely(order, build_all(order, &mut held, &mut sites)) => built.map_err(|error| order.cause(error)),
         error = order.cancelled() => Err(error),
     };
+    end(order, &sites, built).await
+}
+
+/// Publishes what is built, or drops it; what was opened is closed.
+async fn end(order: &Arc<Order>, sites: &[Arc<Site>], built: Result<()>) -> Result<()> {
     let outcome = match built {
-        Ok(()) => publish_all(order, &sites).await,
+        Ok(()) => publish_all(order, sites).await,
         Err(error) => Err(error),
     };
     if outcome.is_err() {
-        for site in &sites {
+        for site in sites {
             discard(site).await;
         }
     }
-    for site in &sites {
-        site.source.close().await;
-        site.target.close().await;
+    for site in sites {
+        for closed in [
+            panics::caught_in(site.source.close()).await,
+            panics::caught_in(site.target.close()).await,
+        ] {
+            if let Err(bug) = closed {
+                tracing::error!(task = site.task.name, %bug, "a session may be left open");
+            }
+        }
     }
     outcome
 }
@@ -308,9 +326,10 @@ async fn line(order: &Arc<Order>) -> Result<()> {
 /// Drops a task's incoming; a failure here is told, and the next run tries again.
 async fn discard(site: &Site) {
     let limit = std::time::Duration::from_secs(60);
-    let problem = match tokio::time::timeout(limit, site.target.discard()).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
+    let discarding = panics::caught_in(site.target.discard());
+    let problem = match tokio::time::timeout(limit, discarding).await {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error)) | Err(error)) => error.to_string(),
         Err(_) => "the server did not answer".to_owned(),
     };
     tracing::warn!(
@@ -353,7 +372,7 @@ async fn build_all(
     for (place, site) in first.iter().enumerate() {
         let waiting = if together { &first[place + 1..] } else { &[] };
         let built = tokio::select! {
-            built = build(order, site).instrument(span(&site.task)) => built,
+            built = safely(order, build(order, site)).instrument(span(&site.task)) => built,
             // Unless that is how its own work ended, in words that say more.
             error = either_lost(site) => Err(error),
             (other, error) = any_source_lost(waiting) => return failing(&other.board, Err(error)),
@@ -363,7 +382,7 @@ async fn build_all(
     // A target that is emptied has its source surveyed as late as can be.
     for site in last {
         let built = tokio::select! {
-            built = build(order, site).instrument(span(&site.task)) => built,
+            built = safely(order, build(order, site)).instrument(span(&site.task)) => built,
             error = either_lost(site) => Err(error),
         };
         failing(&site.board, built)?;
@@ -585,16 +604,27 @@ async fn complete(order: &Order, site: &Arc<Site>) -> Result<()> {
 /// Publishes all tasks, in the job's order, with the hooks around it.
 async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
     let mut maintenance = Maintenance::new(order);
+    match panics::caught_in(publish_each(order, sites, &mut maintenance)).await {
+        Ok(published) => published,
+        Err(bug) => Err(maintenance.off_after(order.during(bug)).await),
+    }
+}
+
+async fn publish_each(
+    order: &Arc<Order>,
+    sites: &[Arc<Site>],
+    maintenance: &mut Maintenance<'_>,
+) -> Result<()> {
     for site in sites {
         if site.target.broken().await? {
             maintenance.stay_on();
         }
     }
     order.step("maintenance");
-    if let Err(error) = maintenance.on().await {
+    if let Err(error) = safely(order, maintenance.on()).await {
         return Err(maintenance.off_after(order.cause(error)).await);
     }
-    in_place::load_all(order, sites, &mut maintenance).await?;
+    in_place::load_all(order, sites, maintenance).await?;
     let beside = sites.iter().any(|site| !site.in_place());
     if beside && let Err(error) = order.commit("publish").await {
         let loaded = sites.iter().any(|site| site.in_place());
@@ -616,15 +646,15 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
         let published = if order.cancel.is_cancelled() {
             Err(order.cancelled().await)
         } else {
-            publish(site).instrument(span(&site.task)).await
+            safely(order, publish(order, site))
+                .instrument(span(&site.task))
+                .await
         };
         if let Err(error) = failing(&site.board, published) {
             let mut undone = Ok(());
             for earlier in beside[..place].iter().rev() {
                 undone = undone.and(
-                    earlier
-                        .target
-                        .revert()
+                    safely(order, earlier.target.revert())
                         .instrument(span(&earlier.task))
                         .await,
                 );
@@ -651,10 +681,11 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
     }
     order.step("hooks");
     maintenance.whole();
-    let after = maintenance.after_publish().await;
+    let after = safely(order, maintenance.after_publish()).await;
     let off = maintenance.off().await;
     for site in sites {
-        if let Err(error) = site.target.settle().instrument(span(&site.task)).await {
+        let settled = safely(order, site.target.settle());
+        if let Err(error) = settled.instrument(span(&site.task)).await {
             tracing::warn!(%error, "what was live before could not be cleared up; the next run does it");
         }
         site.board.end(RunState::Succeeded, "");
@@ -668,12 +699,12 @@ async fn publish_all(order: &Arc<Order>, sites: &[Arc<Site>]) -> Result<()> {
 }
 
 /// Publishes a task and looks at what was published; what is not as it should be is undone.
-async fn publish(site: &Site) -> Result<()> {
+async fn publish(order: &Order, site: &Site) -> Result<()> {
     site.target.publish().await?;
-    let Err(error) = site.target.confirm().await else {
+    let Err(error) = safely(order, site.target.confirm()).await else {
         return Ok(());
     };
-    match site.target.revert().await {
+    match safely(order, site.target.revert()).await {
         Ok(()) => Err(error),
         Err(other) => Err(Error::new(
             Kind::AfterPublish,

@@ -1,7 +1,7 @@
 //! How far a run is: counted where rows move, read by the terminal, the state store and the status file.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -102,11 +102,11 @@ impl Board {
 
     /// The step that the run is at.
     pub fn step(&self) -> &'static str {
-        *self.step.lock().expect("no one panics with this lock")
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_step(&self, step: &'static str) {
-        *self.step.lock().expect("no one panics with this lock") = step;
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
     }
 }
 
@@ -121,7 +121,7 @@ impl Inner {
 
 impl TaskBoard {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().expect("no one panics with this lock")
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn start(&self) {

@@ -1,7 +1,7 @@
 //! Record: history, status file and log, while the run goes on and whatever came of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -73,7 +73,7 @@ impl Life {
             }
             Beat::Unknown => {
                 // The lease was one of the directory that there was.
-                *self.lease.lock().expect(LOCK) = lease(order);
+                *held(&self.lease) = lease(order);
                 order.record_begin(self.verb, Some(order.started_at))?;
                 order.state.set_step(&order.id, order.board.step())?;
                 tracing::warn!("the history did not know this run any more, and has it again");
@@ -126,7 +126,7 @@ impl Recorder {
     /// From now on no progress is written down.
     fn stop(&self) {
         self.ticker.abort();
-        *self.ended.lock().expect(LOCK) = true;
+        *held(&self.ended) = true;
     }
 
     /// Writes down how it ended. That it cannot be written down is an error of the run, too.
@@ -201,11 +201,14 @@ impl Recorder {
     }
 }
 
-const LOCK: &str = "no one panics with this lock";
+/// A panic elsewhere left what is locked as whole as it was.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Writes down how far it is, unless its end comes or has come.
 fn write_progress(order: &Order, life: &Life, ended: &Mutex<bool>) -> Result<()> {
-    let ended = ended.lock().expect(LOCK);
+    let ended = held(ended);
     if *ended {
         return Ok(());
     }

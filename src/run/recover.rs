@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bugs::safely;
 use super::{Order, hooks, in_place, locks, record};
 use crate::archive;
 use crate::config::job::Settings;
@@ -96,7 +97,7 @@ pub fn bury_one(
 pub async fn clear(order: Arc<Order>, dead: &Run) {
     let lookup = |name: &str| order.variables.get(name);
     let (cleared, ()) = tokio::join!(
-        tokio::time::timeout(PATIENCE, sweep(&order, dead)),
+        tokio::time::timeout(PATIENCE, safely(&order, sweep(&order, dead))),
         tell(&order.settings, &lookup, &order.state, dead),
     );
     match cleared {

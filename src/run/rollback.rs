@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
+use super::bugs::safely;
 use super::hooks::{self, Maintenance};
 use super::{Order, locks, record, span};
 use crate::archive;
 use crate::config::job::Publish;
 use crate::error::{Error, Kind, Result};
+use crate::guard::process::panics;
 use crate::guard::target_lock::TargetLock;
 use crate::state::{RunState, Verb};
 use crate::store::Target;
@@ -19,12 +21,18 @@ pub async fn rollback(order: Order) -> Result<()> {
     let recorder = order.begin(Verb::Rollback)?;
     tracing::info!(to = %order.job.to, "rollback started");
     let mut targets = Vec::new();
+    let mut maintenance = Maintenance::new(&order);
     let outcome = match nothing_to_return_to(&order) {
         Some(error) => Err(error),
-        None => swap(&order, &mut targets).await,
+        None => match panics::caught_in(swap(&order, &mut targets, &mut maintenance)).await {
+            Ok(swapped) => swapped,
+            Err(bug) => Err(maintenance.off_after(order.during(bug)).await),
+        },
     };
     for target in &targets {
-        target.close().await;
+        if let Err(bug) = panics::caught_in(target.close()).await {
+            tracing::error!(%bug, "a session may be left open");
+        }
     }
     if let Err(error) = &outcome {
         for task in &order.board.tasks {
@@ -54,7 +62,11 @@ fn nothing_to_return_to(order: &Order) -> Option<Error> {
     Some(error.hint("only publish = \"swap\" keeps what was live"))
 }
 
-async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<()> {
+async fn swap(
+    order: &Arc<Order>,
+    targets: &mut Vec<Box<dyn Target>>,
+    maintenance: &mut Maintenance<'_>,
+) -> Result<()> {
     hooks::look(order)?;
     locks::before(order)?;
     // Held until the end of this function.
@@ -77,19 +89,19 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
         targets.push(opened.map_err(|error| error.within(format!("task {}", task.name)))?);
     }
     locks::reboot(order, &mut held).await?;
-    let mut maintenance = Maintenance::new(order);
     order.step("maintenance");
-    if let Err(error) = maintenance.on().await {
+    if let Err(error) = safely(order, maintenance.on()).await {
         return Err(maintenance.off_after(error).await);
     }
     if let Err(error) = order.commit("publish").await {
         return Err(maintenance.off_after(error).await);
     }
     for (place, (task, target)) in order.job.tasks.iter().zip(targets.iter()).enumerate() {
-        if let Err(error) = target.rollback().instrument(span(task)).await {
+        let swapped = safely(order, target.rollback());
+        if let Err(error) = swapped.instrument(span(task)).await {
             for (earlier, board) in targets[..place].iter().zip(&order.board.tasks).rev() {
                 // Swapping twice is where it began.
-                match earlier.rollback().await {
+                match safely(order, earlier.rollback()).await {
                     Ok(_) => board.end(RunState::Failed, "undone, since a later task failed"),
                     Err(other) => {
                         tracing::error!(error = %other, "an earlier task of the rollback could not be undone");
@@ -102,7 +114,7 @@ async fn swap(order: &Arc<Order>, targets: &mut Vec<Box<dyn Target>>) -> Result<
         order.board.tasks[place].end(RunState::Succeeded, "previous is live again");
     }
     order.step("hooks");
-    let after = maintenance.after_publish().await;
+    let after = safely(order, maintenance.after_publish()).await;
     let off = maintenance.off().await;
     after.and(off).map_err(|error| {
         error

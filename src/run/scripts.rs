@@ -5,11 +5,20 @@ use std::sync::Arc;
 
 use super::Site;
 use crate::error::{Result, io};
+use crate::trust;
+
+/// As a whole it is in memory while it runs.
+const LONGEST: u64 = 256 << 20;
 
 async fn read(file: &Path) -> Result<String> {
-    tokio::fs::read_to_string(file)
-        .await
-        .map_err(io(format!("script {} cannot be read", file.display())))
+    let unreadable = || io(format!("script {} cannot be read", file.display()));
+    let path = file.to_owned();
+    let read = tokio::task::spawn_blocking(move || trust::read(&path, LONGEST)).await;
+    let bytes = read
+        .map_err(std::io::Error::other)
+        .and_then(|read| read)
+        .map_err(unreadable())?;
+    String::from_utf8(bytes).map_err(|_| unreadable()(std::io::Error::other("it is not UTF-8")))
 }
 
 /// Looks whether a task's scripts can be read and cut into statements; runs nothing.

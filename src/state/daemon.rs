@@ -1,10 +1,11 @@
 //! What the daemon leaves for the next one, and for who asks how things are: itself, and the jobs it knows.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::presence::{self, LEASE_OF_DAEMON};
-use super::{Durable, State, history, loaded, stored};
+use super::strict::{self, Strict};
+use super::{Durable, State, history, stored};
 use crate::error::Result;
 use crate::guard::lease::Lease;
 use crate::guard::process::{Process, Sight, host_name};
@@ -87,19 +88,19 @@ impl State {
     /// The daemon that runs, or the last that did.
     pub fn daemon(&self) -> Result<Option<Daemon>> {
         self.read("cannot read the daemon's record", |t| {
-            t.query_row("SELECT * FROM daemon", [], |row| {
+            let mut statement = t.prepare_cached("SELECT * FROM daemon")?;
+            strict::first(statement.query([])?, "daemon", |row| {
                 Ok(Daemon {
-                    version: row.get("version")?,
-                    host: row.get("host")?,
+                    version: row.word("version")?,
+                    host: row.word("host")?,
                     process: history::process(row)?,
-                    since: loaded(row.get("since")?),
-                    seen_at: loaded(row.get("seen_at")?),
-                    problem: row.get("problem")?,
+                    since: row.time("since")?,
+                    seen_at: row.time("seen_at")?,
+                    problem: row.text("problem")?,
                     leased: presence::directory(t)
                         .is_some_and(|dir| Lease::is_held(&dir, LEASE_OF_DAEMON)),
                 })
             })
-            .optional()
         })
     }
 
@@ -128,18 +129,16 @@ impl State {
     /// The jobs that the daemon knows, sorted.
     pub fn known_jobs(&self) -> Result<Vec<KnownJob>> {
         self.read("cannot read the jobs", |t| {
-            t.prepare_cached("SELECT * FROM jobs ORDER BY job")?
-                .query_map([], read)?
-                .collect()
+            let mut statement = t.prepare_cached("SELECT * FROM jobs ORDER BY job")?;
+            strict::rows(statement.query([])?, "job", read)
         })
     }
 
     /// A job that the daemon knows.
     pub fn known_job(&self, job: &str) -> Result<Option<KnownJob>> {
         self.read("cannot read the jobs", |t| {
-            t.prepare_cached("SELECT * FROM jobs WHERE job = ?1")?
-                .query_row([job], read)
-                .optional()
+            let mut statement = t.prepare_cached("SELECT * FROM jobs WHERE job = ?1")?;
+            strict::first(statement.query([job])?, "job", read)
         })
     }
 }
@@ -159,12 +158,12 @@ pub(super) fn set(t: &Transaction<'_>, job: &KnownJob) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<KnownJob> {
+fn read(row: &Strict<'_, '_>) -> rusqlite::Result<KnownJob> {
     Ok(KnownJob {
-        job: row.get("job")?,
-        timetable: row.get("timetable")?,
-        handled_until: loaded(row.get("handled_until")?),
-        next_run_at: row.get::<_, Option<i64>>("next_run_at")?.map(loaded),
-        problem: row.get("problem")?,
+        job: row.job("job")?,
+        timetable: row.word("timetable")?,
+        handled_until: row.time("handled_until")?,
+        next_run_at: row.optional_time("next_run_at")?,
+        problem: row.text("problem")?,
     })
 }

@@ -6,17 +6,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 use super::presence::{self, Trace};
+use super::strict::{self, Strict};
 use super::{
-    Durable, IN_PLACE, NewRun, Outcome, Run, RunState, State, TaskProgress, TaskRow, loaded, stored,
+    Durable, IN_PLACE, NewRun, Outcome, Run, RunState, State, TaskProgress, TaskRow, stored,
 };
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Process;
 
 const COLUMNS: &str = "seq, id, job, file, verb, from_environment, to_environment, trigger, by, host, pid, \
     process_started, boot, machine, pid_namespace, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code, cancelled_by, only_tasks";
+
+/// Seconds that nothing takes: ten thousand years.
+const LONGEST: f64 = 3.2e11;
 
 /// How many runs an error names that an ambiguous id may mean.
 const CANDIDATES: usize = 5;
@@ -118,13 +122,15 @@ impl State {
             if changed == 1 {
                 return Ok(Ok(Beat::Taken));
             }
-            let ended: Option<String> = t
-                .prepare_cached(
-                    "SELECT message FROM runs WHERE id = ?1 AND finished_at IS NOT NULL",
-                )?
-                .query_row([run], |row| row.get(0))
-                .optional()?;
-            Ok(Ok(ended.map_or(Beat::Unknown, Beat::Ended)))
+            let mut ended = t.prepare_cached(
+                "SELECT seq, message FROM runs WHERE id = ?1 AND finished_at IS NOT NULL",
+            )?;
+            let mut ended = ended.query([run])?;
+            let Some(row) = ended.next()? else {
+                return Ok(Ok(Beat::Unknown));
+            };
+            let message = strict::row_or_none(row, "run", |row| row.text("message"))?;
+            Ok(Ok(Beat::Ended(message.unwrap_or_default())))
         })
     }
 
@@ -294,9 +300,8 @@ impl State {
             // 13 characters of a version 7 UUID are its time in milliseconds.
             let mut length = 13;
             for id in ids {
-                let others = beside.query_map([id], |row| row.get::<_, String>(0))?;
+                let others = strict::rows(beside.query([id])?, "run", |row| row.run_id("id"))?;
                 for other in others {
-                    let other = other?;
                     let same = id.bytes().zip(other.bytes()).take_while(|(a, b)| a == b);
                     length = length.max(same.count() + 1);
                 }
@@ -315,9 +320,9 @@ impl State {
                    AND (state = 'succeeded' OR step IN ('hooks', 'record') OR substr(step, 1, length(?2)) = ?2) \
                  ORDER BY seq DESC LIMIT 1",
             )?
-            .query_row([job, IN_PLACE], |row| row.get(0))
+            .query_row([job, IN_PLACE], |row| row.get::<_, Option<bool>>(0))
             .optional()
-            .map(Option::unwrap_or_default)
+            .map(|broken| broken.flatten().unwrap_or_default())
         })
     }
 
@@ -362,14 +367,15 @@ impl State {
     /// When a job last brought new data (a rollback brings old data), all of it: a part of it makes the rest no younger.
     pub fn last_success_at(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
         self.read("cannot read the history", |t| {
-            t.prepare_cached(
-                "SELECT finished_at FROM runs
+            let mut statement = t.prepare_cached(
+                "SELECT seq, finished_at FROM runs
                  WHERE job = ?1 AND verb = 'run' AND state = 'succeeded' AND only_tasks IS NULL
                  ORDER BY seq DESC LIMIT 1",
-            )?
-            .query_row([job], |row| row.get::<_, Option<i64>>(0))
-            .optional()
-            .map(|found| found.flatten().map(loaded))
+            )?;
+            let found = strict::first(statement.query([job])?, "run", |row| {
+                row.optional_time("finished_at")
+            })?;
+            Ok(found.flatten())
         })
     }
 
@@ -393,26 +399,26 @@ impl State {
     pub fn jobs(&self) -> Result<Vec<String>> {
         self.read("cannot read the history", |t| {
             // From name to name by the index; DISTINCT would look at every run.
-            t.prepare_cached(
+            let mut statement = t.prepare_cached(
                 "WITH RECURSIVE jobs (job) AS (
                      SELECT min(job) FROM runs
                      UNION ALL
                      SELECT (SELECT min(job) FROM runs WHERE job > jobs.job) FROM jobs WHERE jobs.job IS NOT NULL)
                  SELECT job FROM jobs WHERE job IS NOT NULL",
-            )?
-            .query_map([], |row| row.get(0))?
-            .collect()
+            )?;
+            strict::rows(statement.query([])?, "runs of job", |row| row.job("job"))
         })
     }
 
     /// The names of all environments that a run ever read or wrote, sorted.
     pub fn environments(&self) -> Result<Vec<String>> {
         self.read("cannot read the history", |t| {
-            t.prepare_cached(
-                "SELECT from_environment FROM runs UNION SELECT to_environment FROM runs",
-            )?
-            .query_map([], |row| row.get(0))?
-            .collect()
+            let mut statement = t.prepare_cached(
+                "SELECT from_environment AS name FROM runs UNION SELECT to_environment FROM runs",
+            )?;
+            strict::rows(statement.query([])?, "runs of environment", |row| {
+                row.environment("name")
+            })
         })
     }
 
@@ -437,10 +443,8 @@ pub(super) fn select(
     rest: &str,
     params: impl Params,
 ) -> rusqlite::Result<Vec<Run>> {
-    let mut runs: Vec<(i64, Run)> = t
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM runs {rest}"))?
-        .query_map(params, run)?
-        .collect::<rusqlite::Result<_>>()?;
+    let mut statement = t.prepare_cached(&format!("SELECT {COLUMNS} FROM runs {rest}"))?;
+    let mut runs: Vec<(i64, Run)> = strict::rows(statement.query(params)?, "run", run)?;
     let mut tasks = t.prepare_cached(
         "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message, surveyed_at
          FROM tasks WHERE run = ?1 ORDER BY position",
@@ -449,9 +453,8 @@ pub(super) fn select(
         if run.state == RunState::Running && run.finished_at.is_none() {
             run.gone = is_gone(t, *number, run)?;
         }
-        run.tasks = tasks
-            .query_map([*number], task)?
-            .collect::<rusqlite::Result<_>>()?;
+        let what = format!("run {number}, its task");
+        run.tasks = strict::rows(tasks.query([*number])?, &what, task)?;
     }
     Ok(runs.into_iter().map(|(_, run)| run).collect())
 }
@@ -465,15 +468,16 @@ fn is_gone(t: &Transaction<'_>, number: i64, run: &Run) -> rusqlite::Result<bool
     let Some(process) = &run.process else {
         return Ok(true);
     };
-    let beat: Option<i64> = t
-        .prepare_cached("SELECT beat_at FROM runs WHERE seq = ?1")?
-        .query_row([number], |row| row.get(0))?;
+    let mut statement = t.prepare_cached("SELECT seq, beat_at FROM runs WHERE seq = ?1")?;
+    let beat = strict::first(statement.query([number])?, "run", |row| {
+        row.optional_time("beat_at")
+    })?;
     let trace = Trace {
         process,
         host: &run.host,
         lease: &presence::lease_of_run(&run.id),
         since: run.started_at,
-        beat: beat.map(loaded),
+        beat: beat.flatten(),
     };
     Ok(trace.is_gone(t))
 }
@@ -491,65 +495,61 @@ fn unknown(run: &str) -> Error {
     Error::new(Kind::State, format!("run {run} is not in the history"))
 }
 
-fn run(row: &Row<'_>) -> rusqlite::Result<(i64, Run)> {
-    let timeout: Option<i64> = row.get("timeout_ms")?;
+fn run(row: &Strict<'_, '_>) -> rusqlite::Result<(i64, Run)> {
     let run = Run {
-        id: row.get("id")?,
-        job: row.get("job")?,
-        file: PathBuf::from(OsString::from_vec(row.get("file")?)),
+        id: row.run_id("id")?,
+        job: row.job("job")?,
+        file: PathBuf::from(OsString::from_vec(row.path("file")?)),
         verb: row.get("verb")?,
-        from: row.get("from_environment")?,
-        to: row.get("to_environment")?,
+        from: row.environment("from_environment")?,
+        to: row.environment("to_environment")?,
         trigger: row.get("trigger")?,
-        by: row.get("by")?,
-        host: row.get("host")?,
+        by: row.word("by")?,
+        host: row.word("host")?,
         process: process(row)?,
-        timeout: timeout.map(|ms| Duration::from_millis(ms as u64)),
+        timeout: row.optional_count("timeout_ms")?.map(Duration::from_millis),
         state: row.get("state")?,
-        step: row.get("step")?,
-        started_at: loaded(row.get("started_at")?),
-        finished_at: row.get::<_, Option<i64>>("finished_at")?.map(loaded),
-        message: row.get("message")?,
-        errors: row.get::<_, i64>("errors")? as u64,
-        warnings: row.get::<_, i64>("warnings")? as u64,
+        step: row.keyword("step")?,
+        started_at: row.time("started_at")?,
+        finished_at: row.optional_time("finished_at")?,
+        message: row.text("message")?,
+        errors: row.count("errors")?,
+        warnings: row.count("warnings")?,
         exit_code: row.get("exit_code")?,
-        cancelled_by: row.get("cancelled_by")?,
+        cancelled_by: row.optional_word("cancelled_by")?,
         tasks: Vec::new(),
-        only: row
-            .get::<_, Option<String>>("only_tasks")?
-            .map(|names| names.split(',').map(str::to_owned).collect())
-            .unwrap_or_default(),
+        only: row.names("only_tasks")?,
         gone: false,
     };
     Ok((row.get("seq")?, run))
 }
 
 /// A process mark from the columns `pid`, `process_started`, `boot`, `machine` and `pid_namespace`.
-pub(super) fn process(row: &Row<'_>) -> rusqlite::Result<Option<Process>> {
-    let Some(pid) = row.get("pid")? else {
+pub(super) fn process(row: &Strict<'_, '_>) -> rusqlite::Result<Option<Process>> {
+    let Some(pid) = row.pid("pid")? else {
         return Ok(None);
     };
     Ok(Some(Process {
         pid,
-        started: row.get::<_, Option<i64>>("process_started")?.unwrap_or(0) as u64,
-        boot: row.get::<_, Option<String>>("boot")?.unwrap_or_default(),
-        machine: row.get::<_, Option<String>>("machine")?.unwrap_or_default(),
-        namespace: row.get::<_, Option<i64>>("pid_namespace")?.unwrap_or(0) as u64,
+        started: row.optional_count("process_started")?.unwrap_or(0),
+        boot: row.optional_word("boot")?.unwrap_or_default(),
+        machine: row.optional_word("machine")?.unwrap_or_default(),
+        namespace: row.optional_count("pid_namespace")?.unwrap_or(0),
     }))
 }
 
-fn task(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+fn task(row: &Strict<'_, '_>) -> rusqlite::Result<TaskRow> {
     Ok(TaskRow {
-        name: row.get(0)?,
-        kind: row.get(1)?,
+        name: row.job("name")?,
+        kind: row.keyword("kind")?,
         progress: TaskProgress {
-            state: row.get(2)?,
-            progress_percent: row.get(3)?,
-            rows: row.get::<_, i64>(4)? as u64,
-            bytes: row.get::<_, i64>(5)? as u64,
-            duration_seconds: row.get(6)?,
-            message: row.get(7)?,
-            surveyed_at: row.get::<_, Option<i64>>(8)?.map(loaded),
+            state: row.get("state")?,
+            progress_percent: row.measure("progress_percent", 100.0)?,
+            rows: row.count("rows")?,
+            bytes: row.count("bytes")?,
+            duration_seconds: row.measure("duration_seconds", LONGEST)?,
+            message: row.text("message")?,
+            surveyed_at: row.optional_time("surveyed_at")?,
         },
     })
 }

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::types::Value;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Transaction, params};
 
 use super::presence::{self, Trace};
-use super::{Durable, State, history, loaded, stored};
+use super::strict::{self, Strict};
+use super::{Durable, State, history, stored};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Process;
 
@@ -207,35 +208,35 @@ fn living(t: &Transaction<'_>, environment: &str) -> rusqlite::Result<Option<Hol
 }
 
 fn select(t: &Transaction<'_>, rest: &str, params: &[&str]) -> rusqlite::Result<Vec<Found>> {
-    t.prepare_cached(&format!(
+    let mut statement = t.prepare_cached(&format!(
         "SELECT environment, reason, by, host, since, pid, process_started, boot, machine, pid_namespace, beat_at
          FROM holds {rest}"
-    ))?
-    .query_map(rusqlite::params_from_iter(params), |row| {
+    ))?;
+    let rows = statement.query(rusqlite::params_from_iter(params))?;
+    strict::rows(rows, "hold on", |row| {
         let hold = hold(row)?;
-        let beat: Option<i64> = row.get("beat_at")?;
+        let beat = row.optional_time("beat_at")?;
         let is_dead = hold.process.as_ref().is_some_and(|process| {
             let trace = Trace {
                 process,
                 host: &hold.host,
                 lease: &presence::lease_of_hold(&hold.environment),
                 since: hold.since,
-                beat: beat.map(loaded),
+                beat,
             };
             trace.is_gone(t)
         });
         Ok(Found { hold, is_dead })
-    })?
-    .collect()
+    })
 }
 
-fn hold(row: &Row<'_>) -> rusqlite::Result<Hold> {
+fn hold(row: &Strict<'_, '_>) -> rusqlite::Result<Hold> {
     Ok(Hold {
-        environment: row.get("environment")?,
-        reason: row.get("reason")?,
-        by: row.get("by")?,
-        host: row.get("host")?,
-        since: loaded(row.get("since")?),
+        environment: row.environment("environment")?,
+        reason: row.text("reason")?,
+        by: row.word("by")?,
+        host: row.word("host")?,
+        since: row.time("since")?,
         process: history::process(row)?,
     })
 }

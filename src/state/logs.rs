@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, params};
 
-use super::{Durable, State, loaded, stored};
+use super::{Durable, State, stored, strict};
 use crate::error::Result;
 
 /// One line of a run's log.
@@ -56,22 +56,23 @@ impl State {
     /// is not there has none.
     pub fn logs(&self, run: &str, after_seq: i64, limit: usize) -> Result<Vec<(i64, LogLine)>> {
         self.read("cannot read a run's log", |t| {
-            t.prepare_cached(
+            let mut statement = t.prepare_cached(
                 "SELECT l.seq, l.at, l.level, l.task, l.message FROM logs l
                  WHERE l.run = (SELECT seq FROM runs WHERE id = ?1) AND l.seq > ?2 ORDER BY l.seq LIMIT ?3",
-            )?
-            .query_map(params![run, after_seq, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let what = format!("run {run}, its log's line");
+            strict::rows(statement.query(params![run, after_seq, limit])?, &what, |row| {
                 Ok((
-                    row.get(0)?,
+                    row.get("seq")?,
                     LogLine {
-                        at: loaded(row.get(1)?),
-                        level: row.get(2)?,
-                        task: row.get(3)?,
-                        message: row.get(4)?,
+                        at: row.time("at")?,
+                        level: row.keyword("level")?,
+                        task: row.word("task")?,
+                        message: row.text("message")?,
                     },
                 ))
-            })?
-            .collect()
+            })
         })
     }
 

@@ -16,6 +16,7 @@ pub mod presence;
 mod prune;
 mod queue;
 mod run;
+mod strict;
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub use queue::{Entry, Queued};
 pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb, apart};
 
 use crate::error::{Error, Kind, Result};
+use crate::trust::{self, Rights};
 
 /// What the steps of a run begin with in which its live target is emptied and not loaded yet.
 pub const IN_PLACE: &str = "in place: ";
@@ -49,6 +51,8 @@ pub struct State {
 struct Inner {
     store: Mutex<Store>,
     file: PathBuf,
+    /// Root's in a directory that is somebody else's are no more than theirs.
+    rights: Rights,
     /// Whether a file that was taken away is made anew. Who only looks makes nothing.
     makes: bool,
     /// How often it was made anew, or found to be another one.
@@ -91,6 +95,14 @@ impl State {
         &self.inner.file
     }
 
+    /// Whether nobody else can have written what is in it: where this is root, and the directory or the file is somebody else's,
+    /// what it says is no reason to do anything with root's rights.
+    pub fn is_our_own(&self) -> bool {
+        let theirs = |path: &Path| trust::of_directory(path).is_some();
+        let file = self.file();
+        !self.inner.rights.are_anothers() && !theirs(file) && !file.parent().is_some_and(theirs)
+    }
+
     /// How often the file was removed or replaced under this handle, and opened anew since. What was known from the one
     /// before may not be in it.
     pub fn renewed(&self) -> u64 {
@@ -105,20 +117,27 @@ impl State {
     /// Works on the file that has the name. SQLite itself would go on with one that was removed, and whatever is written there
     /// is lost.
     fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
-        let mut store = self.connection();
-        let is_there = (store.files.as_ref()).is_none_or(|files| files.are_there(&self.inner.file));
-        if is_there {
-            return work(&mut store.connection);
-        }
-        self.renew(&mut store)?;
-        let outcome = work(&mut store.connection);
-        drop(store);
+        let (outcome, is_new) = self.locked(work);
         // Not under the lock: what is logged goes into the state store, too.
-        tracing::warn!(
-            file = %self.inner.file.display(),
-            "the state store was removed or replaced while it was in use: what was recorded before may be lost, and what comes is recorded in the new one"
-        );
+        if is_new {
+            tracing::warn!(
+                file = %self.inner.file.display(),
+                "the state store was removed or replaced while it was in use: what was recorded before may be lost, and what comes is recorded in the new one"
+            );
+        }
+        strict::tell(&self.inner.file);
         outcome
+    }
+
+    /// The second: whether the file was made anew.
+    fn locked<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> (Result<T>, bool) {
+        let mut store = self.connection();
+        let _used = self.inner.rights.used();
+        let is_there = (store.files.as_ref()).is_none_or(|files| files.are_there(&self.inner.file));
+        if !is_there && let Err(error) = self.renew(&mut store) {
+            return (Err(error), false);
+        }
+        (work(&mut store.connection), !is_there)
     }
 
     fn renew(&self, store: &mut Store) -> Result<()> {
@@ -196,6 +215,7 @@ fn stored(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
 }
 
+#[cfg(test)]
 fn loaded(micros: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or_default()
 }

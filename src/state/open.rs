@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{Inner, State, Store};
 use crate::error::{Error, Kind, Result};
+use crate::trust::Rights;
 
 /// How long a process waits for another one's change.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -174,8 +175,13 @@ const VERSION: u32 = MIGRATIONS.len() as u32;
 
 impl State {
     /// Opens `dir/state.db`; makes the directory and the file where they are missing, and brings an older version up to date.
+    ///
+    /// Root refuses a directory that others may write, and in one that is somebody else's has no more rights than they.
     pub fn open(dir: &Path) -> Result<Self> {
-        Ok(Self::around(anew(dir, None)?, &dir.join("state.db"), true))
+        let rights = rights(dir)?;
+        let _used = rights.used();
+        let store = anew(dir, None)?;
+        Ok(Self::around(store, &dir.join("state.db"), rights, true))
     }
 
     /// A state store that is gone with its process, for who has nothing to record.
@@ -187,13 +193,15 @@ impl State {
             connection,
             files: None,
         };
-        Ok(Self::around(store, file, false))
+        Ok(Self::around(store, file, Rights::own(), false))
     }
 
     /// As [`Self::open`] for those who only look: makes nothing (`None` where there is no history yet), and is content
     /// with a file that it may only read.
     pub fn open_if_there(dir: &Path) -> Result<Option<Self>> {
         let file = dir.join("state.db");
+        let rights = rights(dir)?;
+        let _used = rights.used();
         refuse_link(&file)?;
         match fs::metadata(&file) {
             Ok(found) if found.len() > 0 => {}
@@ -203,7 +211,7 @@ impl State {
             Err(error) => return Err(unusable(dir, error)),
         }
         if OpenOptions::new().write(true).open(&file).is_ok() {
-            return Ok(Some(Self::around(anew(dir, None)?, &file, false)));
+            return Ok(Some(Self::around(anew(dir, None)?, &file, rights, false)));
         }
         let connection = read_only(&file).map_err(|e| opening(&file, e))?;
         let version = version(&connection).map_err(|e| opening(&file, e))?;
@@ -221,18 +229,20 @@ impl State {
             )
             .hint("run this once as the user that envsyncd runs as, or as root"));
         }
+        refuse_foreign(&connection, &file)?;
         let store = Store {
             files: Files::of(&file),
             connection,
         };
-        Ok(Some(Self::around(store, &file, false)))
+        Ok(Some(Self::around(store, &file, rights, false)))
     }
 
-    fn around(store: Store, file: &Path, makes: bool) -> Self {
+    fn around(store: Store, file: &Path, rights: Rights, makes: bool) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store: Mutex::new(store),
                 file: file.to_owned(),
+                rights,
                 makes,
                 renewed: AtomicU64::new(0),
             }),
@@ -254,6 +264,7 @@ pub(super) fn anew(dir: &Path, before: Option<&Files>) -> Result<Store> {
         connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| opening(&file, e))?;
     write_ahead(&connection).map_err(|e| opening(&file, e))?;
     migrate(&mut connection, &file)?;
+    refuse_foreign(&connection, &file)?;
     Ok(Store {
         files: Files::of(&file),
         connection,
@@ -272,6 +283,42 @@ fn refuse_link(file: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whose rights this process uses in a state directory.
+fn rights(dir: &Path) -> Result<Rights> {
+    Rights::in_directory(dir, &format!("state_dir {}", dir.display()))
+}
+
+/// A view or a trigger of somebody else's would do what it says with each of our statements.
+fn refuse_foreign(connection: &Connection, file: &Path) -> Result<()> {
+    let foreign = || -> rusqlite::Result<Option<String>> {
+        let mut schema = connection.prepare(
+            "SELECT type, sql FROM sqlite_schema
+             WHERE type IN ('view', 'trigger') OR sql LIKE 'CREATE VIRTUAL%'",
+        )?;
+        let mut rows = schema.query([])?;
+        while let Some(row) = rows.next()? {
+            let what: String = row.get(0)?;
+            let sql: Option<String> = row.get(1)?;
+            let ours = |sql: &str| MIGRATIONS.iter().any(|migration| migration.contains(sql));
+            if what != "trigger" || !sql.is_some_and(|sql| ours(&sql)) {
+                return Ok(Some(what));
+            }
+        }
+        Ok(None)
+    };
+    match foreign().map_err(|e| opening(file, e))? {
+        None => Ok(()),
+        Some(what) => Err(Error::new(
+            Kind::State,
+            format!(
+                "{} has a {what} in it that envsyncd has not made",
+                file.display()
+            ),
+        )
+        .hint("move it away: a new one is made, without the history")),
+    }
 }
 
 /// What tells a database from another that has taken its name: devices and inodes.
@@ -326,26 +373,19 @@ fn make(dir: &Path, file: &Path, before: Option<&Files>) -> io::Result<()> {
                 }
             }
         }
-        return create(dir, file);
+        return create(file);
     }
-    create(dir, file)
+    create(file)
 }
 
-fn create(dir: &Path, file: &Path) -> io::Result<()> {
+fn create(file: &Path) -> io::Result<()> {
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o640)
         .open(file);
     match made {
-        Ok(_) => {
-            // A run that root started by hand must not lock the daemon's user out of its own directory.
-            let owner = fs::metadata(dir)?;
-            if nix::unistd::geteuid().is_root() && owner.uid() != 0 {
-                chown(file, Some(owner.uid()), Some(owner.gid()))?;
-            }
-            Ok(())
-        }
+        Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
@@ -366,6 +406,7 @@ fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
     // The first that looks into the file.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::history::select;
-use super::{Run, RunState, State, Verb, loaded};
+use super::{Run, RunState, State, Verb, strict};
 use crate::error::Result;
 
 /// A job as its history has it.
@@ -45,7 +45,7 @@ impl State {
     pub fn overview(&self) -> Result<Vec<JobOverview>> {
         self.read("cannot read the history", |t| {
             // From name to name by the index, and for each name a few steps down an index.
-            let jobs: Vec<(String, Option<i64>, Option<i64>, u32)> = t
+            let mut statement = t
                 .prepare_cached(
                     "WITH RECURSIVE
                      names (job) AS (
@@ -57,17 +57,22 @@ impl State {
                                       WHERE job = names.job AND verb = 'run' AND state = 'succeeded' AND only_tasks IS NULL)
                          FROM names WHERE job IS NOT NULL)
                      SELECT job,
-                            (SELECT max(seq) FROM runs WHERE job = jobs.job AND state != 'skipped'),
-                            (SELECT finished_at FROM runs WHERE seq = jobs.success),
+                            (SELECT max(seq) FROM runs WHERE job = jobs.job AND state != 'skipped') AS last,
+                            (SELECT finished_at FROM runs WHERE seq = jobs.success) AS success_at,
                             (SELECT count(*) FROM runs
                              WHERE job = jobs.job AND verb = 'run' AND state IN ('failed', 'refused')
-                                   AND only_tasks IS NULL AND seq > coalesce(jobs.success, 0))
+                                   AND only_tasks IS NULL AND seq > coalesce(jobs.success, 0)) AS failures
                      FROM jobs",
-                )?
-                .query_map([], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })?
-                .collect::<rusqlite::Result<_>>()?;
+                )?;
+            let jobs: Vec<(String, Option<i64>, Option<DateTime<Utc>>, u32)> =
+                strict::rows(statement.query([])?, "runs of job", |row| {
+                    Ok((
+                        row.job("job")?,
+                        row.get("last")?,
+                        row.optional_time("success_at")?,
+                        row.get("failures")?,
+                    ))
+                })?;
             jobs.into_iter()
                 .map(|(job, last, success, consecutive_failures)| {
                     Ok(JobOverview {
@@ -75,7 +80,7 @@ impl State {
                             Some(last) => select(t, "WHERE seq = ?1", [last])?.pop(),
                             None => None,
                         },
-                        last_success_at: success.map(loaded),
+                        last_success_at: success,
                         consecutive_failures,
                         job,
                     })
@@ -100,21 +105,20 @@ impl State {
     /// What runs add up to, by job, verb and end. No number ever becomes smaller, whatever is taken out of the history.
     pub fn totals(&self) -> Result<Vec<Total>> {
         self.read("cannot read the history", |t| {
-            t.prepare_cached(
+            let mut statement = t.prepare_cached(
                 "SELECT job, verb, state, runs, micros, rows, bytes FROM totals ORDER BY job, verb, state",
-            )?
-            .query_map([], |row| {
+            )?;
+            strict::rows(statement.query([])?, "totals of job", |row| {
                 Ok(Total {
-                    job: row.get(0)?,
-                    verb: row.get(1)?,
-                    state: row.get(2)?,
-                    runs: row.get::<_, i64>(3)? as u64,
-                    duration: Duration::from_micros(row.get::<_, i64>(4)? as u64),
-                    rows: row.get::<_, i64>(5)? as u64,
-                    bytes: row.get::<_, i64>(6)? as u64,
+                    job: row.job("job")?,
+                    verb: row.get("verb")?,
+                    state: row.get("state")?,
+                    runs: row.count("runs")?,
+                    duration: Duration::from_micros(row.count("micros")?),
+                    rows: row.count("rows")?,
+                    bytes: row.count("bytes")?,
                 })
-            })?
-            .collect()
+            })
         })
     }
 }

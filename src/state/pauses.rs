@@ -1,12 +1,15 @@
 //! Pauses: jobs that their schedule does not start for a while.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::params;
 
-use super::{Durable, State, loaded, stored};
+use super::strict::{self, Strict};
+use super::{Durable, State, stored};
 use crate::error::Result;
 
 const COLUMNS: &str = "job, reason, by, since, until";
+/// What a row is called.
+const PAUSE: &str = "pause of";
 
 /// A job that its schedule does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +52,11 @@ impl State {
     /// Pauses a job; a pause that it had is replaced, and returned.
     pub fn pause(&self, pause: &Pause) -> Result<Option<Pause>> {
         self.write("cannot record a pause", Durable::Power, |t| {
-            let before = t
-                .query_row(
-                    &format!("SELECT {COLUMNS} FROM pauses WHERE job = ?1"),
-                    [&pause.job],
-                    read,
-                )
-                .optional()?;
+            let before = {
+                let mut statement =
+                    t.prepare(&format!("SELECT {COLUMNS} FROM pauses WHERE job = ?1"))?;
+                strict::first(statement.query([&pause.job])?, PAUSE, read)?
+            };
             t.execute(
                 "INSERT OR REPLACE INTO pauses (job, reason, by, since, until) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![
@@ -73,13 +74,10 @@ impl State {
     /// Ends a job's pause and returns it; `None` if there was none.
     pub fn resume(&self, job: &str) -> Result<Option<Pause>> {
         self.write("cannot end a pause", Durable::Power, |t| {
-            let before = t
-                .query_row(
-                    &format!("DELETE FROM pauses WHERE job = ?1 RETURNING {COLUMNS}"),
-                    [job],
-                    read,
-                )
-                .optional()?;
+            let mut statement = t.prepare(&format!(
+                "DELETE FROM pauses WHERE job = ?1 RETURNING {COLUMNS}"
+            ))?;
+            let before = strict::first(statement.query([job])?, PAUSE, read)?;
             Ok(Ok(before.filter(|pause| pause.holds_at(Utc::now()))))
         })
     }
@@ -92,9 +90,9 @@ impl State {
     /// All pauses that hold now, sorted by job.
     pub fn pauses(&self) -> Result<Vec<Pause>> {
         let mut all = self.read("cannot read the pauses", |t| {
-            t.prepare_cached(&format!("SELECT {COLUMNS} FROM pauses ORDER BY job"))?
-                .query_map([], read)?
-                .collect::<rusqlite::Result<Vec<_>>>()
+            let mut statement =
+                t.prepare_cached(&format!("SELECT {COLUMNS} FROM pauses ORDER BY job"))?;
+            strict::rows(statement.query([])?, PAUSE, read)
         })?;
         let now = Utc::now();
         all.retain(|pause| pause.holds_at(now));
@@ -102,12 +100,12 @@ impl State {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Pause> {
+fn read(row: &Strict<'_, '_>) -> rusqlite::Result<Pause> {
     Ok(Pause {
-        job: row.get("job")?,
-        reason: row.get("reason")?,
-        by: row.get("by")?,
-        since: loaded(row.get("since")?),
-        until: row.get::<_, Option<i64>>("until")?.map(loaded),
+        job: row.job("job")?,
+        reason: row.text("reason")?,
+        by: row.word("by")?,
+        since: row.time("since")?,
+        until: row.optional_time("until")?,
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rusqlite::params;
 
-use super::{Durable, State, stored};
+use super::{Durable, State, stored, strict};
 use crate::config::reporting::Retention;
 use crate::error::Result;
 
@@ -145,14 +145,20 @@ impl State {
             let mut judge = Judge::new(retention, now);
             let mut found = VecDeque::new();
             while let Some(row) = runs.next()? {
-                let run = Facts {
-                    seq: row.get(0)?,
-                    is_skipped: row.get(1)?,
-                    is_success: row.get(2)?,
-                    finished_at: row.get(3)?,
-                    is_published: row.get(5)?,
+                // One that nobody can read is left for who wants to know where it came from.
+                let read = strict::row_or_none(row, "run", |_| {
+                    let run = Facts {
+                        seq: row.get(0)?,
+                        is_skipped: row.get(1)?,
+                        is_success: row.get(2)?,
+                        finished_at: row.get(3)?,
+                        is_published: row.get(5)?,
+                    };
+                    Ok((row.get_ref(4)?.as_str()?, run))
+                });
+                let Some((job, run)) = read? else {
+                    continue;
                 };
-                let job = row.get_ref(4)?.as_str()?;
                 match judge.judge(job, run) {
                     Verdict::Goes => found.push_front((run.seq, true)),
                     Verdict::LosesItsLog if has_log.query_row([run.seq], |row| row.get(0))? => {

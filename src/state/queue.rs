@@ -4,9 +4,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use chrono::Utc;
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::{Durable, KnownJob, RunState, State, Trigger, Verb, daemon, history, stored};
+use super::{Durable, KnownJob, RunState, State, Trigger, Verb, daemon, history, stored, strict};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::host_name;
 
@@ -94,13 +94,12 @@ impl State {
     /// daemon, read. False if it has ended.
     pub fn ask_cancel(&self, run: &str, by: &str) -> Result<bool> {
         self.write("cannot ask for a run's end", Durable::Power, |t| {
-            let state: Option<RunState> = t
-                .query_row(
-                    "SELECT state FROM runs WHERE id = ?1 AND finished_at IS NULL",
-                    [run],
-                    |row| row.get(0),
-                )
-                .optional()?;
+            let state: Option<RunState> = {
+                let mut statement = t.prepare_cached(
+                    "SELECT seq, state FROM runs WHERE id = ?1 AND finished_at IS NULL",
+                )?;
+                strict::first(statement.query([run])?, "run", |row| row.get("state"))?
+            };
             if state == Some(RunState::Pending) {
                 t.execute(
                     "UPDATE runs SET state = ?2, message = ?3, exit_code = 143, finished_at = max(?4, started_at)

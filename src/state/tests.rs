@@ -238,7 +238,7 @@ fn a_rollback_is_neither_a_success_nor_a_failure_of_the_copy() {
             .begin(&NewRun {
                 id,
                 job: "app",
-                file: Path::new("app.toml"),
+                file: Path::new("/app.toml"),
                 verb: Verb::Rollback,
                 from: "production",
                 to: "staging",
@@ -268,7 +268,7 @@ fn a_run_whose_process_was_killed_is_dead_and_one_that_lives_here_or_elsewhere_i
         .begin(&NewRun {
             id: "elsewhere",
             job: "app",
-            file: Path::new("app.toml"),
+            file: Path::new("/app.toml"),
             verb: Verb::Run,
             from: "production",
             to: "staging",
@@ -458,7 +458,7 @@ fn of_many_that_open_a_new_store_and_claim_at_once_one_gets_the_hold_and_no_line
                         .begin(&NewRun {
                             id: &id,
                             job: "app",
-                            file: Path::new("app.toml"),
+                            file: Path::new("/app.toml"),
                             verb: Verb::Run,
                             from: "production",
                             to: "integration",

@@ -90,6 +90,59 @@ fn a_hook_that_prints_without_end_neither_fills_the_history_nor_hides_how_it_end
     );
 }
 
+/// Whatever stood in our environment, or was open in who started us.
+#[test]
+fn a_program_finds_what_is_documented_and_no_open_file() {
+    let scene = Scene::new();
+    let found = scene.bed.path("found");
+    let script = format!(
+        "env | cut -d= -f1 > '{0}'; ls -l /proc/self/fd >> '{0}'",
+        found.display()
+    );
+    let job = scene.job(&format!(
+        "after_publish = [\"/bin/sh\", \"-c\", \"{script}\"]"
+    ));
+    std::fs::create_dir(scene.bed.path("env.d")).unwrap();
+    std::fs::write(scene.bed.path("env.d/OF_ENV_DIR"), "x").unwrap();
+    let binary = scene.bed.command();
+    let mut command = std::process::Command::new("/bin/sh");
+    command
+        .args(["-c", "exec 9< /etc/passwd; exec \"$0\" \"$@\""])
+        .arg(binary.get_program())
+        .args(["--once", "-f"])
+        .arg(&job);
+    for (name, value) in binary.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+        .env("ENVSYNCD_ENV_DIR", scene.bed.path("env.d"))
+        .env("PGHOSTADDR", "192.0.2.1")
+        .env("A_PASSWORD", "hunter2")
+        .env("CREDENTIALS_DIRECTORY", "/nonexistent");
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let found = std::fs::read_to_string(found).unwrap();
+    for name in [
+        "PATH",
+        "OF_ENV_DIR",
+        "ENVSYNC_JOB",
+        "ENVSYNC_RUN",
+        "CREDENTIALS_DIRECTORY",
+    ] {
+        assert!(found.lines().any(|line| line == name), "{name}: {found}");
+    }
+    for absent in ["PGHOSTADDR", "A_PASSWORD", "ENVSYNCD_", "CARGO", "passwd"] {
+        assert!(!found.contains(absent), "{absent}: {found}");
+    }
+}
+
 #[test]
 fn hooks_are_told_which_tasks_a_run_has() {
     let scene = Scene::new();

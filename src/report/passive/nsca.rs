@@ -3,12 +3,11 @@
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
 use super::{Failure, Message, TRY};
 use crate::config::monitoring::Nsca;
 use crate::error::{Error, Kind};
-use crate::guard::process::host_name;
+use crate::guard::process::{host_name, program};
 use crate::secret::redaction::Redaction;
 
 /// NSCA's packets hold 4096 bytes of output (`nsca.h`: MAX_PLUGINOUTPUT_LENGTH); `send_nsca` fails on much more.
@@ -16,10 +15,10 @@ const OUTPUT: usize = 4000;
 
 /// One try. The daemon never answers: only `send_nsca`'s own failures are known.
 pub(super) async fn send(receiver: &Nsca, message: &Message) -> Result<(), Failure> {
-    let program = &receiver.command;
-    let mut command = Command::new(program);
-    command.args(arguments(receiver));
+    let name = &receiver.command;
+    let mut command = program::other(name);
     command
+        .args(arguments(receiver))
         // A Ctrl-C is for the run, which sends its last words with this.
         .process_group(0)
         .stdin(Stdio::piped())
@@ -28,7 +27,7 @@ pub(super) async fn send(receiver: &Nsca, message: &Message) -> Result<(), Failu
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| {
         Failure::for_good(
-            Error::new(Kind::Config, format!("`{program}` cannot be started"))
+            Error::new(Kind::Config, format!("`{name}` cannot be started"))
                 .because(error)
                 .hint("install nsca-client, or name the program with `command` in [nsca]"),
         )
@@ -41,7 +40,7 @@ pub(super) async fn send(receiver: &Nsca, message: &Message) -> Result<(), Failu
     }
     let output = child.wait_with_output().await.map_err(|error| {
         Failure::for_now(
-            Error::new(Kind::Io, format!("`{program}` cannot be waited for")).because(error),
+            Error::new(Kind::Io, format!("`{name}` cannot be waited for")).because(error),
         )
     })?;
     if output.status.success() {
@@ -55,7 +54,7 @@ pub(super) async fn send(receiver: &Nsca, message: &Message) -> Result<(), Failu
     let error = Error::new(
         Kind::Connection,
         format!(
-            "`{program}` could not send to {}, {}: {}",
+            "`{name}` could not send to {}, {}: {}",
             receiver.host,
             output.status,
             said.trim()

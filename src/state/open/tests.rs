@@ -22,10 +22,10 @@ fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_has() {
         .execute_batch(
             "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, state,
                  started_at, finished_at) VALUES
-             ('1', 'app', x'61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'succeeded', 1000000, 3000000),
-             ('2', 'app', x'61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'succeeded', 4000000, 4500000),
-             ('3', 'app', x'61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'failed', 5000000, 4000000),
-             ('4', 'app', x'61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'running', 6000000, NULL);
+             ('1', 'app', x'2f61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'succeeded', 1000000, 3000000),
+             ('2', 'app', x'2f61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'succeeded', 4000000, 4500000),
+             ('3', 'app', x'2f61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'failed', 5000000, 4000000),
+             ('4', 'app', x'2f61', 'run', 'production', 'staging', 'manual', 'ada', 'here', 'running', 6000000, NULL);
              INSERT INTO tasks (run, position, name, kind, state, rows, bytes) VALUES
              (1, 0, 'a', 'sqlite', 'succeeded', 10, 100), (1, 1, 'b', 'sqlite', 'succeeded', 5, 50),
              (2, 0, 'a', 'sqlite', 'succeeded', 1, 1);
@@ -90,7 +90,7 @@ fn write_forever(dir: &Path) -> ! {
             .begin(&NewRun {
                 id: &id,
                 job: "app",
-                file: Path::new("app.toml"),
+                file: Path::new("/app.toml"),
                 verb: Verb::Run,
                 from: "production",
                 to: "staging",
@@ -240,4 +240,28 @@ fn a_store_outlives_thirty_writers_that_are_killed_at_any_moment() {
         }
     }
     assert!(acknowledged > 300, "{acknowledged}");
+}
+
+#[test]
+fn a_view_or_a_trigger_of_somebody_elses_is_refused() {
+    for sql in [
+        "ALTER TABLE holds RENAME TO hidden; CREATE VIEW holds AS SELECT * FROM hidden",
+        "CREATE TRIGGER more AFTER INSERT ON runs BEGIN DELETE FROM holds; END",
+        "DROP TRIGGER runs_end; CREATE TRIGGER runs_end AFTER INSERT ON runs BEGIN DELETE FROM holds; END",
+        "CREATE VIRTUAL TABLE words USING fts5(a)",
+    ] {
+        let dir = TempDir::new().unwrap();
+        drop(State::open(dir.path()).unwrap());
+        let file = dir.path().join("state.db");
+        Connection::open(&file)
+            .and_then(|store| store.execute_batch(sql))
+            .unwrap();
+        for error in [
+            State::open(dir.path()).map(drop).unwrap_err(),
+            State::open_if_there(dir.path()).map(drop).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains("that envsyncd has not made"), "{sql}: {text}");
+        }
+    }
 }

@@ -276,7 +276,7 @@ fn begin(state: &State, id: &str) {
         .begin(&NewRun {
             id,
             job: "busy",
-            file: Path::new("busy.toml"),
+            file: Path::new("/busy.toml"),
             verb: Verb::Run,
             from: "production",
             to: "staging",

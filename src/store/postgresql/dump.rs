@@ -10,18 +10,16 @@ use super::connection::{Address, quoted};
 use super::toc::Toc;
 use super::{advice, waited};
 use crate::error::{Error, Kind, Result};
+use crate::process::program;
 use crate::secret::redaction::Redaction;
 
 /// One of the server's own programs that is to connect to this address, and to nothing that the machine's own settings say;
 /// it does not outlive us.
 pub(super) fn client(program: &Path, address: &Address) -> Command {
-    let mut command = Command::new(program);
+    let mut command = program::other(program);
     command
         .arg("--no-password")
-        .env_remove("PGOPTIONS")
         .envs(address.environment())
-        .env_remove("PGSERVICE")
-        .env_remove("PGPASSFILE")
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
@@ -164,7 +162,13 @@ fn candidates(name: &str) -> Vec<PathBuf> {
 }
 
 async fn major_of(program: &Path) -> Option<u32> {
-    let output = Command::new(program).arg("--version").output().await.ok()?;
+    let output = program::other(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .ok()?;
     // "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let version = text.split_whitespace().nth(2)?;

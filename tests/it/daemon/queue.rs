@@ -147,3 +147,50 @@ fn a_restart_does_not_lose_a_time_that_has_just_passed() {
     assert_eq!(run.trigger, Trigger::Schedule);
     assert_eq!(house.runs(None).len(), 1);
 }
+
+#[test]
+fn a_queued_run_starts_the_daemons_own_file_and_a_malformed_row_holds_up_nothing() {
+    let mut house = House::new("");
+    house.job("a");
+    house.job("b");
+    let ran = house.bed.path("ran");
+    let theirs = house.bed.path("theirs");
+    std::fs::create_dir(&theirs).expect("a directory");
+    let hook = format!(
+        "after_publish = [\"/usr/bin/touch\", \"{}\"]",
+        ran.display()
+    );
+    std::fs::write(
+        theirs.join("a.toml"),
+        house.draft("a").hooks(&hook).to_string(),
+    )
+    .expect("a file");
+    house.start();
+    let now = Utc::now().timestamp_micros();
+    let row = |id: &str, job: &str, file: &std::path::Path| {
+        format!(
+            "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, state, started_at)
+             VALUES ('{id}', '{job}', CAST('{}' AS BLOB), 'run', 'production', 'staging', 'manual', '', '', 'pending', {now});",
+            file.display()
+        )
+    };
+    in_state(
+        &house,
+        &[
+            row("019aa3f0-0001", "../../etc/daemon", &house.file("a")),
+            row("--config", "b", &house.file("b")),
+            row("019aa3f0-0002", "a", &theirs.join("a.toml")),
+        ]
+        .concat(),
+    );
+    house.until_run("a", RunState::Refused);
+    house.until_said("and does not start");
+    for why in ["run 1: job is no name", "run 2: id is no run's id"] {
+        assert_eq!(house.times_said(why), 1, "{}", house.said());
+    }
+    house.trigger("b");
+    house.until_run("b", RunState::Succeeded);
+    house.trigger("a");
+    house.until_run("a", RunState::Succeeded);
+    assert!(!ran.exists());
+}

@@ -260,19 +260,21 @@ impl House {
         outcome.stdout.trim().to_owned()
     }
 
-    /// The processes that belong to this house: they alone have its directory in their environment.
+    /// The processes that belong to this house: they alone have its directory in their environment, or, being hooks, work in it.
     pub(crate) fn processes(&self) -> Vec<i32> {
         let mark = format!("ENVSYNCD_STATE_DIR={}", self.bed.path("state").display());
+        let here = self.bed.path("").canonicalize().expect("it is there");
         fs::read_dir("/proc")
             .expect("/proc")
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter(|pid| {
-                fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+                let knows = fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
                     environment
                         .split(|byte| *byte == 0)
                         .any(|variable| variable == mark.as_bytes())
-                })
+                });
+                knows || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|at| at == here)
             })
             .collect()
     }

@@ -35,6 +35,10 @@ profiles! { $ Host under_each_host
     variables_for_clients {
         variables: &[
             ("PGHOST", "/nonexistent"),
+            ("PGHOSTADDR", "192.0.2.1"),
+            ("PGREQUIRESSL", "1"),
+            ("PGSERVICEFILE", "/nonexistent"),
+            ("LIBMYSQL_PLUGINS", "nothing"),
             ("PGUSER", "nobody"),
             ("PGDATABASE", "nowhere"),
             ("PGTZ", "Asia/Kathmandu"),

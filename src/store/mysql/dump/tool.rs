@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::task::JoinHandle;
 
 use super::super::address::{Address, Encryption, Way};
@@ -29,6 +29,7 @@ use super::complaints;
 use super::counts::{self, Counter};
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
+use crate::process::program;
 use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
 use crate::store::tls;
@@ -310,7 +311,7 @@ async fn version_of(program: &Path) -> Option<String> {
     if !program.is_file() {
         return None;
     }
-    let output = Command::new(program)
+    let output = program::other(program)
         .args(["--no-defaults", "--version"])
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -436,21 +437,13 @@ impl Writing {
     }
 
     async fn start(&self, call: &[OsString]) -> Result<Running> {
-        let mut command = Command::new(&self.tool.program);
+        let mut command = program::other(&self.tool.program);
         command
             .args(call)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        for variable in [
-            "MYSQL_PWD",
-            "MYSQL_HOST",
-            "MYSQL_TCP_PORT",
-            "MYSQL_UNIX_PORT",
-        ] {
-            command.env_remove(variable);
-        }
         let mut child = command.spawn().map_err(crate::error::io(format!(
             "{} cannot be started",
             self.tool.program.display()
