@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+#[cfg(test)]
+mod fuzz;
 pub mod redaction;
 
 use crate::error::{Error, Kind, Result, io};

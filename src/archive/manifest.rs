@@ -15,6 +15,9 @@ use crate::store::{Checksum, Fate, Part};
 /// The format that this envsyncd writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 
+/// No snapshot has more rows, nor more bytes.
+const MOST: u64 = 1 << 53;
+
 /// What is in `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -164,12 +167,18 @@ impl Manifest {
                 None => return broken("its files are larger than anything".to_owned()),
             }
         }
-        let rows = self
-            .parts
-            .iter()
-            .try_fold(0u64, |sum, part| sum.checked_add(part.rows));
-        if rows.is_none() {
-            return broken("its rows are more than anything".to_owned());
+        // What copies them adds these up, and multiplies the sums by the number of workers.
+        let sums: [fn(&Stored) -> u64; 4] = [
+            |stored| stored.rows,
+            |stored| stored.bytes,
+            |stored| stored.part.rows,
+            |stored| stored.part.bytes,
+        ];
+        for sum in sums {
+            let sum = self.parts.iter().map(sum).fold(0, u64::saturating_add);
+            if sum > MOST {
+                return broken("its rows are more than anything".to_owned());
+            }
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 pub mod command;
 pub mod daemon_lock;
+#[cfg(test)]
+mod fuzz;
 pub mod lease;
 pub mod logind;
 pub mod priority;

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 
 /// What the file holds; also how one of ours is told from somebody else's.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stored {
+pub(super) struct Stored {
     version: u32,
     program: Program,
     job: String,
@@ -136,7 +136,7 @@ fn lock_directory(directory: &Path) -> Result<File> {
         })
 }
 
-enum Found {
+pub(super) enum Found {
     Nothing,
     Ours(Box<Stored>),
     SomebodyElses,
@@ -144,12 +144,16 @@ enum Found {
 
 fn read(path: &Path) -> std::io::Result<Found> {
     match std::fs::read(path) {
-        Ok(text) => Ok(serde_json::from_slice(&text)
-            .map_or(Found::SomebodyElses, |s| Found::Ours(Box::new(s)))),
+        Ok(text) => Ok(understand(&text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
         Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(Found::SomebodyElses),
         Err(error) => Err(error),
     }
+}
+
+pub(super) fn understand(text: &[u8]) -> Found {
+    serde_json::from_slice(text)
+        .map_or(Found::SomebodyElses, |stored| Found::Ours(Box::new(stored)))
 }
 
 fn clear_stale(path: &Path) -> Result<()> {

@@ -279,11 +279,13 @@ impl Run {
 
     /// Rows taken by the target, over all tasks.
     pub fn rows(&self) -> u64 {
-        self.tasks.iter().map(|task| task.progress.rows).sum()
+        let rows = self.tasks.iter().map(|task| task.progress.rows);
+        rows.fold(0, u64::saturating_add)
     }
 
     /// Bytes that went through, over all tasks.
     pub fn bytes(&self) -> u64 {
-        self.tasks.iter().map(|task| task.progress.bytes).sum()
+        let bytes = self.tasks.iter().map(|task| task.progress.bytes);
+        bytes.fold(0, u64::saturating_add)
     }
 }

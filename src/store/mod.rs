@@ -20,6 +20,8 @@ use crate::policy::{Environment, Identity};
 
 pub mod catalogue;
 pub mod dump;
+#[cfg(test)]
+mod fuzz;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 pub mod portable;

@@ -1,7 +1,7 @@
 //! Lists that the library does not have, or has in a way that one odd key of somebody else breaks:
 //! `ListObjectsV2` and `ListMultipartUploads`.
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpError, HttpRequest, HttpRequestBody, HttpResponse};
@@ -32,36 +32,36 @@ pub(super) struct Interrupted {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Objects {
+pub(super) struct Objects {
     encoding_type: Option<String>,
     #[serde(default)]
-    contents: Vec<Content>,
+    pub(super) contents: Vec<Content>,
     #[serde(default)]
-    common_prefixes: Vec<Prefix>,
+    pub(super) common_prefixes: Vec<Prefix>,
     is_truncated: bool,
     next_continuation_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Content {
-    key: String,
+pub(super) struct Content {
+    pub(super) key: String,
     size: u64,
     last_modified: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Prefix {
+pub(super) struct Prefix {
     prefix: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Uploads {
+pub(super) struct Uploads {
     encoding_type: Option<String>,
     #[serde(default)]
-    upload: Vec<Begun>,
+    pub(super) upload: Vec<Begun>,
     is_truncated: bool,
     next_key_marker: Option<String>,
     next_upload_id_marker: Option<String>,
@@ -69,7 +69,7 @@ struct Uploads {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Begun {
+pub(super) struct Begun {
     key: String,
     upload_id: String,
 }
@@ -169,11 +169,16 @@ async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, 
     let response = send(s3, query).await?;
     let body: Result<Bytes, HttpError> = response.into_body().bytes().await;
     let body = body.map_err(|error| impossible(error.to_string()))?;
-    quick_xml::de::from_reader(body.reader()).map_err(|_| {
+    read(&body).ok_or_else(|| {
         impossible(
             "its answer is no list: what answers does not seem to be an S3 server".to_owned(),
         )
     })
+}
+
+/// What a server's answer says; `None`: it is no list.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    quick_xml::de::from_reader(body).ok()
 }
 
 async fn send(s3: &S3, query: &[(&str, &str)]) -> Result<HttpResponse, Failed> {
@@ -202,7 +207,7 @@ async fn send(s3: &S3, query: &[(&str, &str)]) -> Result<HttpResponse, Failed> {
 }
 
 /// RFC 3986's unreserved characters stay.
-fn encode(text: &str, out: &mut String) {
+pub(super) fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(char::from(byte));
@@ -213,7 +218,7 @@ fn encode(text: &str, out: &mut String) {
 }
 
 /// A key as it is; in an encoded answer spaces are plus signs.
-fn name(key: String, encoded: bool) -> String {
+pub(super) fn name(key: String, encoded: bool) -> String {
     if !encoded {
         return key;
     }

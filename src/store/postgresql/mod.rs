@@ -21,6 +21,8 @@ pub(super) mod dumped;
 mod fitness;
 mod foreign;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod harmless;
 mod in_place;
 mod incoming;
