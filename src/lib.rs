@@ -41,6 +41,8 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod guard;
 pub mod limits;
 pub mod policy;

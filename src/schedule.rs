@@ -7,7 +7,9 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Duration, LocalResult, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike as _, Duration, LocalResult, NaiveDateTime, Offset, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -18,6 +20,9 @@ pub use timetable::Timetable;
 
 /// Between two changes of a zone's clock lies more than this, and no change is as long.
 const STEP: Duration = Duration::days(2);
+
+/// Nothing is due in other years.
+const FAR: std::ops::Range<i32> = 1..9999;
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR_2026: i64 = 1_767_225_600;
@@ -96,6 +101,10 @@ impl Schedule {
 
     /// The first time after this one that the schedule is due, to the second.
     pub fn next_after(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        // What was stored may be any time, and a clock of a zone ends before the calendar does.
+        if !FAR.contains(&after.year()) {
+            return None;
+        }
         let after = after.with_nanosecond(0)?;
         if self.elapsed {
             self.next_elapsed(after + Duration::seconds(1), zone)

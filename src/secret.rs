@@ -8,6 +8,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::AsyncReadExt as _;
 
+#[cfg(test)]
+mod fuzz;
 pub mod redaction;
 
 use crate::error::{Error, Kind, Result, io};

@@ -5,6 +5,8 @@
 
 mod credentials;
 mod directory;
+#[cfg(test)]
+mod fuzz;
 mod listing;
 mod profile;
 mod reading;

@@ -60,6 +60,6 @@ pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: boo
 }
 
 /// As one word of a POSIX shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

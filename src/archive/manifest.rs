@@ -19,6 +19,9 @@ pub const VERSION: u32 = 1;
 /// Bytes of a manifest. One of a terabyte, as stored, has some 20 MB; what is parsed takes several times as much memory.
 pub const LONGEST: usize = 64 * 1024 * 1024;
 
+/// No snapshot has more rows, nor more bytes.
+const MOST: u64 = 1 << 53;
+
 /// What is in `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -166,19 +169,18 @@ impl Manifest {
                 None => return broken("its files are larger than anything".to_owned()),
             }
         }
-        let rows = self
-            .parts
-            .iter()
-            .try_fold(0u64, |sum, part| sum.checked_add(part.rows));
-        if rows.is_none() {
-            return broken("its rows are more than anything".to_owned());
-        }
-        let bytes = self
-            .parts
-            .iter()
-            .try_fold(0u64, |sum, part| sum.checked_add(part.bytes));
-        if bytes.is_none() {
-            return broken("its rows have more bytes than anything".to_owned());
+        // What copies them adds these up, and multiplies the sums by the number of workers.
+        let sums: [fn(&Stored) -> u64; 4] = [
+            |stored| stored.rows,
+            |stored| stored.bytes,
+            |stored| stored.part.rows,
+            |stored| stored.part.bytes,
+        ];
+        for sum in sums {
+            let sum = self.parts.iter().map(sum).fold(0, u64::saturating_add);
+            if sum > MOST {
+                return broken("its rows are more than anything".to_owned());
+            }
         }
         let mut ids = HashSet::new();
         if let Some(twice) = self.parts.iter().find(|one| !ids.insert(one.part.id)) {

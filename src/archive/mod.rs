@@ -8,6 +8,8 @@ pub mod bucket;
 mod by_hand;
 pub mod crypt;
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod govuk;
 pub mod layout;
 pub mod mac;

@@ -6,6 +6,8 @@ mod check;
 mod completions;
 mod daemon;
 mod due;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod hold;
 mod import;

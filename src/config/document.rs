@@ -1,5 +1,6 @@
 //! One configuration file as text: where a byte stands, and the line around it with its passwords masked.
 
+use std::cell::Cell;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,10 @@ pub(super) const SECRET_WORDS: [&str; 5] = ["pass", "pwd", "secret", "token", "i
 /// More than anybody writes by hand; whatever is larger was put there by mistake.
 const LARGEST: u64 = 1 << 20;
 
+/// So many errors, and as many warnings, are told of one file. A file of nothing but errors has some hundred thousand, and
+/// each would have its line with it.
+pub(super) const MOST: usize = 200;
+
 /// A file that was read.
 #[derive(Debug)]
 pub(super) struct Document {
@@ -24,6 +29,8 @@ pub(super) struct Document {
     pub(super) text: String,
     /// Bytes that are never shown, besides what [`secret_ranges`] finds in a line.
     hidden: Vec<Range<usize>>,
+    /// How many places were shown.
+    shown: Cell<usize>,
 }
 
 /// The bytes of a configuration file, 1 MiB at the most, unless this is root and others may write it.
@@ -47,6 +54,11 @@ impl Document {
                 _ => diagnostic,
             }
         })?;
+        Self::of_bytes(file, bytes)
+    }
+
+    /// What a file with these bytes says.
+    pub(super) fn of_bytes(file: &Path, bytes: Vec<u8>) -> Result<Self, Diagnostics> {
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(file, text)),
             Err(error) => {
@@ -63,6 +75,7 @@ impl Document {
             file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
             text,
             hidden: Vec::new(),
+            shown: Cell::new(0),
         }
     }
 
@@ -79,7 +92,11 @@ impl Document {
     /// An error about these bytes.
     pub(super) fn at(&self, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
         let mut diagnostic = Diagnostic::of_file(&self.file, message);
-        diagnostic.place = Some(self.place(span));
+        let shown = self.shown.get();
+        if shown < 2 * MOST {
+            self.shown.set(shown + 1);
+            diagnostic.place = Some(self.place(span));
+        }
         diagnostic
     }
 
@@ -96,7 +113,7 @@ impl Document {
             .find('\n')
             .map_or(self.text.len(), |at| start + at);
         let line = self.text[begin..end].trim_end_matches('\r');
-        // What is wrong may be the carriage return that is not shown.
+        // What is wrong may be the carriage return itself, which is no part of the line.
         let start = start.min(begin + line.len());
         let stop = self.floor(span.end).clamp(start, begin + line.len());
 
@@ -211,13 +228,20 @@ fn secret_ranges(line: &str) -> Vec<Range<usize>> {
         found.push(start..length.map_or(line.len(), |length| start + length));
     }
     for word in SECRET_WORDS.iter().copied().chain(["key"]) {
+        // The end of what was looked at: each byte of a long line is looked at a few times, and not for each word in it.
+        let mut looked = 0;
         for (start, _) in lower.match_indices(word) {
+            if start < looked {
+                continue;
+            }
             let rest = &line[start..];
             let name = rest.find(|c: char| !in_word(c)).unwrap_or(rest.len());
             // `key` only as a whole: there are too many words that have it in them.
             if word == "key" && (name > word.len() || line[..start].ends_with(in_word)) {
+                looked = start + name;
                 continue;
             }
+            looked = start + name;
             let after = rest[name..].trim_start_matches(['"', '\'', ' ', '\t']);
             let Some(assigned) = after.strip_prefix('=') else {
                 continue;
@@ -246,6 +270,7 @@ fn secret_ranges(line: &str) -> Vec<Range<usize>> {
             };
             if from < to {
                 found.push(from..to);
+                looked = to;
             }
         }
     }

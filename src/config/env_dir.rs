@@ -124,7 +124,7 @@ fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     io(what)
 }
 
-fn value(content: &[u8]) -> Option<OsString> {
+pub(super) fn value(content: &[u8]) -> Option<OsString> {
     if content.is_empty() {
         return None;
     }

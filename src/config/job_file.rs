@@ -55,7 +55,15 @@ pub fn load_job_as(
     copy: &Path,
     settings: &Settings,
 ) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
-    let mut document = Document::read_as(file, copy)?;
+    understand(Document::read_as(file, copy)?, file, settings)
+}
+
+/// What a job's file says.
+pub(super) fn understand(
+    mut document: Document,
+    file: &Path,
+    settings: &Settings,
+) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
     let hidden = secret_spans(&document.text);
     document.hide(hidden);
     let (findings, root) = Findings::parse(&document);

@@ -10,6 +10,8 @@ mod document;
 mod endpoints;
 mod env_dir;
 mod environments;
+#[cfg(test)]
+mod fuzz;
 pub mod job;
 mod job_file;
 pub mod monitoring;

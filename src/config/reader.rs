@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
-use super::document::{Document, SECRET_WORDS, quote};
+use super::document::{Document, MOST, SECRET_WORDS, quote};
 use super::value::Value;
 
 /// Keys and tables whose feature comes later. They are refused wherever a key is unknown, never ignored.
@@ -42,7 +42,7 @@ impl<'d> Findings<'d> {
             list: RefCell::default(),
             broken: Vec::new(),
         };
-        for error in errors {
+        for error in errors.into_iter().take(MOST) {
             let span = error.span().unwrap_or(0..0);
             findings.broken.push(document.line_of(span.start));
             // Its text may name a key by its own words: "duplicate key"; it never repeats the file's.
@@ -52,7 +52,11 @@ impl<'d> Findings<'d> {
     }
 
     pub(super) fn push(&self, span: &Range<usize>, diagnostic: Diagnostic) {
-        self.list.borrow_mut().push((span.start, diagnostic));
+        let mut list = self.list.borrow_mut();
+        let alike = |(_, other): &&(usize, Diagnostic)| other.severity == diagnostic.severity;
+        if list.iter().filter(alike).count() < MOST {
+            list.push((span.start, diagnostic));
+        }
     }
 
     /// About the file as a whole.

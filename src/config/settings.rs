@@ -36,7 +36,7 @@ const OTHER_VARIABLES: &[&str] = &["ENVSYNCD_LOG", "ENVSYNCD_CONFIG"];
 
 /// The top-level scalars, from a file or from the environment. Paths are absolute by now.
 #[derive(Debug, Default)]
-struct Scalars {
+pub(super) struct Scalars {
     job_dir: Option<PathBuf>,
     env_dir: Option<PathBuf>,
     state_dir: Option<PathBuf>,
@@ -110,7 +110,19 @@ fn load_settings_or(
         apply(&mut settings, Scalars::default(), over, &mut warnings)?;
         return Ok((settings, warnings));
     };
-    let mut document = Document::read_as(file, copy.unwrap_or(file))?;
+    understand(
+        Document::read_as(file, copy.unwrap_or(file))?,
+        over,
+        warnings,
+    )
+}
+
+/// What envsyncd.toml says, under what variables say.
+pub(super) fn understand(
+    mut document: Document,
+    over: Scalars,
+    mut warnings: Vec<Diagnostic>,
+) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
     let hidden = secret_spans(&document.text);
     document.hide(hidden);
     let (findings, root) = Findings::parse(&document);
@@ -300,7 +312,7 @@ fn read_priority(table: Table<'_>) -> Priority {
 }
 
 /// Reads `ENVSYNCD_*`.
-fn overrides(
+pub(super) fn overrides(
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<(Scalars, Vec<Diagnostic>), Diagnostics> {
     let ours: Vec<(String, String)> = env

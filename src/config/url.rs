@@ -110,7 +110,7 @@ pub(super) fn read(value: &Value<'_>, text: &str, directory: &Path) -> Option<Lo
     }
 }
 
-struct Flaw {
+pub(super) struct Flaw {
     message: String,
     allowed: Option<&'static str>,
     help: Option<String>,
@@ -124,7 +124,7 @@ fn flaw(message: &str, help: &str) -> Flaw {
     }
 }
 
-fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
+pub(super) fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
     let scheme = text.split(':').next().unwrap_or_default();
     match scheme {
         "postgresql" | "postgres" | "mysql" | "mariadb" => {
@@ -138,8 +138,11 @@ fn parse(text: &str, directory: &Path) -> Result<Location, Flaw> {
                 }),
             }
         }
-        "sqlite" => sqlite(&text["sqlite:".len()..], directory),
         // Without a colon it is no URL: then the scheme is all there is.
+        "sqlite" => sqlite(
+            text["sqlite".len()..].strip_prefix(':').unwrap_or_default(),
+            directory,
+        ),
         "file" => archive::directory(text["file".len()..].strip_prefix(':').unwrap_or_default()),
         "s3" => archive::bucket(text["s3".len()..].strip_prefix(':').unwrap_or_default()),
         later if LATER.contains(&later) => Err(Flaw {

@@ -11,6 +11,9 @@ use super::diagnostics::{Diagnostic, did_you_mean};
 use super::document::{has_secret, quote};
 use super::reader::{Findings, Table};
 
+/// No duration is longer.
+const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
+
 /// A value being read.
 #[derive(Clone)]
 pub(super) struct Value<'a> {
@@ -132,6 +135,14 @@ impl<'a> Value<'a> {
             return None;
         };
         match humantime::parse_duration(text.trim()) {
+            // Times that lie so far away are none to a clock.
+            Ok(duration) if duration > LONGEST => {
+                self.report(
+                    self.wrong("a duration of more than a hundred years")
+                        .allowed(example),
+                );
+                None
+            }
             Ok(duration) if !duration.is_zero() => Some(duration),
             Ok(_) => {
                 self.report(self.wrong("a duration of nothing").allowed(example));
@@ -344,7 +355,7 @@ impl<'a> Value<'a> {
 }
 
 /// `50MB/s`: a [size](bytes) a second.
-fn bytes_a_second(text: &str) -> Option<u64> {
+pub(super) fn bytes_a_second(text: &str) -> Option<u64> {
     bytes(text.trim().strip_suffix("/s")?)
 }
 

@@ -3,6 +3,8 @@
 pub mod command;
 pub mod daemon_lock;
 pub mod descriptors;
+#[cfg(test)]
+mod fuzz;
 pub mod lease;
 pub mod logind;
 pub mod memory;

@@ -17,7 +17,7 @@ use crate::trust::{self, Rights};
 
 /// What the file holds; also how one of ours is told from somebody else's.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stored {
+pub(super) struct Stored {
     version: u32,
     program: Program,
     job: String,
@@ -143,7 +143,7 @@ fn lock_directory(directory: &Path) -> Result<File> {
         })
 }
 
-enum Found {
+pub(super) enum Found {
     Nothing,
     Ours(Box<Stored>),
     SomebodyElses,
@@ -158,11 +158,15 @@ fn read(path: &Path) -> std::io::Result<Found> {
         trust::read_all(trust::open_own(path)?, LONGEST)
     });
     match text {
-        Ok(text) => Ok(serde_json::from_slice(&text)
-            .map_or(Found::SomebodyElses, |s| Found::Ours(Box::new(s)))),
+        Ok(text) => Ok(understand(&text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
         Err(error) => Err(error),
     }
+}
+
+pub(super) fn understand(text: &[u8]) -> Found {
+    serde_json::from_slice(text)
+        .map_or(Found::SomebodyElses, |stored| Found::Ours(Box::new(stored)))
 }
 
 fn clear_stale(path: &Path) -> Result<()> {

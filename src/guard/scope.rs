@@ -133,7 +133,7 @@ fn is_in(pid: u32, unit: &str) -> bool {
 }
 
 /// `text` is `/proc/PID/cgroup`, see cgroups(7): `0::/system.slice/NAME`, and more such lines with version 1.
-fn has_unit(text: &str, unit: &str) -> bool {
+pub(super) fn has_unit(text: &str, unit: &str) -> bool {
     text.lines()
         .any(|line| line.rsplit('/').next() == Some(unit))
 }
@@ -193,13 +193,13 @@ async fn start(pid: u32, job: &str, run: &str) -> std::result::Result<(), String
 
 /// What a run asks the root service for: `1 RUN JOB`.
 #[derive(Debug, PartialEq, Eq)]
-struct Request {
-    run: String,
-    job: String,
+pub(super) struct Request {
+    pub(super) run: String,
+    pub(super) job: String,
 }
 
 impl Request {
-    fn parse(line: &str) -> std::result::Result<Self, String> {
+    pub(super) fn parse(line: &str) -> std::result::Result<Self, String> {
         let line = line.strip_suffix('\n').ok_or("the request is no line")?;
         let mut words = line.split(' ');
         let (Some("1"), Some(run), Some(job), None) =

@@ -20,6 +20,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::log;
 use super::range::Range;
 use super::status_file::{self, State, StatusFile, Unreadable};
 use crate::config::job::JobName;
@@ -518,7 +519,7 @@ fn plain(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '|' => '/',
-            c if c.is_control() => ' ',
+            c if log::steers(c) => ' ',
             c => c,
         })
         .collect()

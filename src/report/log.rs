@@ -366,7 +366,7 @@ fn one_line(text: &str) -> String {
 /// writing (UAX #9), which makes a text look like another one.
 pub fn steers(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A text in which all that steers a terminal is spelt out, but for what is to be kept.

@@ -1,6 +1,8 @@
 //! Reports: what others read of a run. Logs, status files, metrics, the monitoring plugin and its passive results.
 
 pub mod check;
+#[cfg(test)]
+mod fuzz;
 pub mod log;
 pub mod metrics;
 pub mod passive;

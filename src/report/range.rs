@@ -80,7 +80,7 @@ fn number(text: &str) -> Result<f64, String> {
         unit => return Err(format!("`{unit}` is not a unit")),
     };
     match digits.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value * factor),
+        Ok(value) if (value * factor).is_finite() => Ok(value * factor),
         _ => Err(format!("`{text}` is not a number")),
     }
 }

@@ -299,19 +299,28 @@ pub fn read(directory: &Path, job: &str) -> std::result::Result<StatusFile, Unre
             source: error,
         },
     })?;
+    understand(path, job, &text)
+}
+
+/// What a job's status file says.
+pub(super) fn understand(
+    path: PathBuf,
+    job: &str,
+    text: &[u8],
+) -> std::result::Result<StatusFile, Unreadable> {
     let garbled = |why: String| Unreadable::Garbled {
         path: path.clone(),
         why,
     };
     let unparsed = |error: serde_json::Error| garbled(error.to_string());
-    let versioned: Versioned = serde_json::from_slice(&text).map_err(unparsed)?;
+    let versioned: Versioned = serde_json::from_slice(text).map_err(unparsed)?;
     if versioned.version > u64::from(VERSION) {
         return Err(Unreadable::Newer {
             path,
             version: versioned.version,
         });
     }
-    let status: StatusFile = serde_json::from_slice(&text).map_err(unparsed)?;
+    let status: StatusFile = serde_json::from_slice(text).map_err(unparsed)?;
     if status.version != VERSION {
         return Err(garbled(format!("there is no version {}", status.version)));
     }

@@ -49,7 +49,7 @@ impl Redaction {
         Self::of(known.iter().map(String::as_str))
     }
 
-    fn of<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn of<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
         let (mut values, mut bare) = (BTreeSet::new(), BTreeSet::new());
         for secret in secrets {
             values.extend(forms(secret));

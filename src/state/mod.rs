@@ -6,6 +6,8 @@
 //! No secret and no row of a copied store is ever in here.
 
 mod daemon;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod holds;
 mod logs;

@@ -20,6 +20,8 @@ use crate::policy::{Environment, Identity};
 
 pub mod catalogue;
 pub mod dump;
+#[cfg(test)]
+mod fuzz;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod liveness;
 #[cfg(feature = "mysql")]

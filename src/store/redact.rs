@@ -151,27 +151,15 @@ fn places<'a>(message: &'a str, template: &str) -> Option<Vec<(Slot, &'a str)>> 
         return (message == template).then(Vec::new);
     };
     let message = message.strip_prefix(before)?;
-    let until = next(rest).map_or(rest, |(until, ..)| until);
-    let is_last = next(rest).is_none();
-    let mut from = 0;
-    loop {
-        let end = if is_last {
-            message.len().checked_sub(until.len())?
-        } else if until.is_empty() {
-            return None;
-        } else {
-            from + message.get(from..)?.find(until)?
-        };
-        let tail = message.get(end..).filter(|tail| tail.starts_with(until));
-        if let Some(mut found) = tail.and_then(|tail| places(tail, rest)) {
-            found.insert(0, (slot, &message[..end]));
-            return Some(found);
-        }
-        if is_last {
-            return None;
-        }
-        from = end + until.len();
-    }
+    let end = match next(rest) {
+        None => message.len().checked_sub(rest.len())?,
+        Some(("", ..)) => return None,
+        // What is not found behind the first of them is not found behind a later one.
+        Some((until, ..)) => message.find(until)?,
+    };
+    let mut found = places(message.get(end..)?, rest)?;
+    found.insert(0, (slot, &message[..end]));
+    Some(found)
 }
 
 fn fill(message: &str, template: &str, names: &Names) -> Option<String> {

@@ -3,7 +3,7 @@
 
 use std::num::NonZeroUsize;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpError, HttpRequest, HttpRequestBody, HttpResponse};
@@ -34,36 +34,36 @@ pub(super) struct Interrupted {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Objects {
+pub(super) struct Objects {
     encoding_type: Option<String>,
     #[serde(default)]
-    contents: Vec<Content>,
+    pub(super) contents: Vec<Content>,
     #[serde(default)]
-    common_prefixes: Vec<Prefix>,
+    pub(super) common_prefixes: Vec<Prefix>,
     is_truncated: bool,
     next_continuation_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Content {
-    key: String,
+pub(super) struct Content {
+    pub(super) key: String,
     size: u64,
     last_modified: DateTime<Utc>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Prefix {
+pub(super) struct Prefix {
     prefix: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Uploads {
+pub(super) struct Uploads {
     encoding_type: Option<String>,
     #[serde(default)]
-    upload: Vec<Begun>,
+    pub(super) upload: Vec<Begun>,
     is_truncated: bool,
     next_key_marker: Option<String>,
     next_upload_id_marker: Option<String>,
@@ -71,7 +71,7 @@ struct Uploads {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Begun {
+pub(super) struct Begun {
     key: String,
     upload_id: String,
 }
@@ -209,9 +209,7 @@ async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, 
     let response = send(s3, query).await?;
     let body: Result<Bytes, HttpError> = response.into_body().bytes().await;
     let body = body.map_err(|error| impossible(error.to_string()))?;
-    let mut reader = quick_xml::de::Deserializer::from_reader(body.reader());
-    reader.event_buffer_size(NonZeroUsize::new(MOST_EVENTS));
-    T::deserialize(&mut reader).map_err(|_| {
+    read(&body).ok_or_else(|| {
         impossible(
             "its answer is no list: what answers does not seem to be an S3 server".to_owned(),
         )
@@ -221,6 +219,13 @@ async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, 
 /// Tags and texts that are kept until what comes between them has been read: objects and folders of a page may stand in any
 /// order. A page has 1000 of them, of some 30 tags and texts each.
 const MOST_EVENTS: usize = 100_000;
+
+/// What a server's answer says; `None`: it is no list.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let mut reader = quick_xml::de::Deserializer::from_reader(body);
+    reader.event_buffer_size(NonZeroUsize::new(MOST_EVENTS));
+    T::deserialize(&mut reader).ok()
+}
 
 async fn send(s3: &S3, query: &[(&str, &str)]) -> Result<HttpResponse, Failed> {
     let mut url = format!("{}/", s3.bucket_url);
@@ -248,7 +253,7 @@ async fn send(s3: &S3, query: &[(&str, &str)]) -> Result<HttpResponse, Failed> {
 }
 
 /// RFC 3986's unreserved characters stay.
-fn encode(text: &str, out: &mut String) {
+pub(super) fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(char::from(byte));
@@ -259,7 +264,7 @@ fn encode(text: &str, out: &mut String) {
 }
 
 /// A key as it is; in an encoded answer spaces are plus signs.
-fn name(key: String, encoded: bool) -> String {
+pub(super) fn name(key: String, encoded: bool) -> String {
     if !encoded {
         return key;
     }

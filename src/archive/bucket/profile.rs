@@ -118,7 +118,7 @@ fn section(file: Option<&Path>, titles: &[String]) -> Result<Option<Settings>> {
 }
 
 /// Sections by their titles; a section that stands there twice is one.
-fn parse(text: &str) -> BTreeMap<String, Settings> {
+pub(super) fn parse(text: &str) -> BTreeMap<String, Settings> {
     let mut sections: BTreeMap<String, Settings> = BTreeMap::new();
     let (mut current, mut above) = (None, String::new());
     for line in text.lines() {

@@ -6,7 +6,7 @@
 
 mod choose;
 mod gzip;
-mod name;
+pub(super) mod name;
 mod source;
 mod target;
 

@@ -62,7 +62,7 @@ impl fmt::Display for Name {
 }
 
 /// Whether a database's name can be part of a file's.
-pub(super) fn can_stand(database: &str) -> bool {
+pub(in crate::archive) fn can_stand(database: &str) -> bool {
     !database.is_empty()
         && database.len() <= 200
         && !database.contains('/')
@@ -75,7 +75,7 @@ pub(super) fn pointer(database: &str) -> String {
 }
 
 /// The database that such a file is about.
-pub(super) fn pointed(file: &str) -> Option<&str> {
+pub(in crate::archive) fn pointed(file: &str) -> Option<&str> {
     file.strip_prefix("latest-")?.strip_suffix(".txt")
 }
 

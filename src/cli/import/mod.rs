@@ -1,6 +1,8 @@
 //! `import`: other tools' files, turned into jobs.
 
 mod assignments;
+#[cfg(test)]
+mod fuzz;
 mod govuk;
 
 use std::collections::BTreeSet;

@@ -198,7 +198,7 @@ struct Outcome {
 }
 
 /// Understands an answer: only a result that was taken is a success, whatever HTTP says.
-fn answer(http: u16, body: &str, service: &str) -> Result<(), Failure> {
+pub(super) fn answer(http: u16, body: &str, service: &str) -> Result<(), Failure> {
     let accepted = (200..300).contains(&http);
     let Ok(parsed) = serde_json::from_str::<Answer>(body) else {
         return if accepted {

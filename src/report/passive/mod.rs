@@ -3,6 +3,8 @@
 //! What is sent is what `envsyncd check JOB` prints. Sending is best effort, takes half a minute at the most, and never
 //! fails a run: what cannot be sent is one warning in the log, and the receiver's own freshness check notices the rest.
 
+#[cfg(test)]
+mod fuzz;
 mod icinga2;
 mod nsca;
 mod tls;

@@ -288,7 +288,7 @@ impl Context for &Secret {
     }
 }
 
-fn parse<'a, T>(packet: &'a [u8]) -> std::io::Result<T>
+pub(super) fn parse<'a, T>(packet: &'a [u8]) -> std::io::Result<T>
 where
     T: mysql_common::proto::MyDeserialize<'a, Ctx = ()>,
 {

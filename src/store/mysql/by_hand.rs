@@ -166,7 +166,7 @@ fn making(object: &Object, definitions: &Definitions) -> String {
 }
 
 /// What ends the statement and is nowhere in it.
-fn delimiter(text: &str) -> String {
+pub(super) fn delimiter(text: &str) -> String {
     let mut delimiter = ";;".to_owned();
     while text.contains(&delimiter) {
         delimiter.push('$');
@@ -189,7 +189,7 @@ fn in_any_schema(object: &Object, schema: &str) -> String {
 }
 
 /// Takes out [`HERE`] and the dots behind it.
-fn without_here(sql: &str, dialect: Dialect) -> String {
+pub(super) fn without_here(sql: &str, dialect: Dialect) -> String {
     let tokens = lexer::tokens(sql, dialect);
     let mut made = String::with_capacity(sql.len());
     let mut at = 0;

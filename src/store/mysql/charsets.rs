@@ -34,7 +34,7 @@ pub(super) async fn encoded(session: &mut Session, text: &str, charset: &str) ->
     unhex(&row.text(0)?).ok_or_else(|| session.unexpected())
 }
 
-fn unhex(digits: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(digits: &str) -> Option<Vec<u8>> {
     (0..digits.len() / 2)
         .map(|at| u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok())
         .collect()

@@ -482,7 +482,7 @@ pub(super) fn columns(tokens: &[Token<'_>]) -> Vec<String> {
         match token.text {
             "(" if token.shape == Shape::Mark => depth += 1,
             ")" if token.shape == Shape::Mark => {
-                depth -= 1;
+                depth = depth.saturating_sub(1);
                 if depth == 0 {
                     break;
                 }

@@ -222,7 +222,7 @@ impl Warnings {
 
 /// `Data truncated for column 'd' at row 1`, in whatever language: the first thing in quotes is the column in warnings of
 /// values that were cut, the last one in those that cite a value.
-fn column(text: &str) -> Option<String> {
+pub(super) fn column(text: &str) -> Option<String> {
     let at = text.find("column '")? + "column '".len();
     let rest = &text[at..];
     let end = rest.find("' at row").or_else(|| rest.find('\''))?;

@@ -126,7 +126,7 @@ fn line(text: &str) -> Option<Line> {
     let on = solids.iter().position(|token| {
         match token.text {
             "(" => depth += 1,
-            ")" => depth -= 1,
+            ")" => depth = depth.saturating_sub(1),
             _ => {}
         }
         depth == 0 && token.is("ON")
@@ -161,12 +161,29 @@ fn matches(pattern: &str, name: &str) -> bool {
     fits(&pattern, &name)
 }
 
-fn fits(pattern: &[char], name: &[char]) -> bool {
-    match pattern {
-        [] => name.is_empty(),
-        ['%', rest @ ..] => (0..=name.len()).any(|skipped| fits(rest, &name[skipped..])),
-        ['_', rest @ ..] => !name.is_empty() && fits(rest, &name[1..]),
-        ['\\', c, rest @ ..] | [c, rest @ ..] => name.first() == Some(c) && fits(rest, &name[1..]),
+/// Only the last `%` is ever taken back: what an earlier one could skip, it can, too.
+fn fits(mut pattern: &[char], mut name: &[char]) -> bool {
+    let mut back: Option<(&[char], &[char])> = None;
+    loop {
+        let rest = match (pattern, name) {
+            ([], []) => return true,
+            (['%', rest @ ..], _) => {
+                back = Some((rest, name));
+                pattern = rest;
+                continue;
+            }
+            (['_', rest @ ..], [_, ..]) => Some(rest),
+            (['\\', c, rest @ ..] | [c, rest @ ..], _) => (name.first() == Some(c)).then_some(rest),
+            ([], _) => None,
+        };
+        match (rest, back) {
+            (Some(rest), _) => (pattern, name) = (rest, &name[1..]),
+            (None, Some((after, [_, skipped @ ..]))) => {
+                back = Some((after, skipped));
+                (pattern, name) = (after, skipped);
+            }
+            (None, _) => return false,
+        }
     }
 }
 

@@ -314,7 +314,7 @@ fn arguments(tokens: &[Token<'_>]) -> usize {
         if token.is_mark("(") {
             depth += 1;
         } else if token.is_mark(")") {
-            depth -= 1;
+            depth = depth.saturating_sub(1);
             if depth == 0 {
                 return if at == 1 { 0 } else { commas + 1 };
             }

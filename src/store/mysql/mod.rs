@@ -23,6 +23,8 @@ mod exclusion;
 mod executing;
 mod fitness;
 mod footprint;
+#[cfg(test)]
+mod fuzz;
 mod grants;
 mod holders;
 mod incoming;

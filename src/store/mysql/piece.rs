@@ -223,7 +223,7 @@ fn join(tokens: &[lexer::Token<'_>]) -> String {
     tokens.iter().map(|token| token.text).collect()
 }
 
-fn or_replace(sql: &str, dialect: Dialect) -> String {
+pub(super) fn or_replace(sql: &str, dialect: Dialect) -> String {
     let tokens = lexer::tokens(sql, dialect);
     match tokens.iter().position(|token| token.is("CREATE")) {
         Some(at) => format!(
@@ -249,7 +249,7 @@ fn table_of(tokens: &[lexer::Token<'_>]) -> Option<(usize, usize)> {
 }
 
 /// Lets a trigger's definition be for another table: what stands behind the first ON, which is a reserved word.
-fn on_table(sql: &str, dialect: Dialect, table: &str) -> Result<String> {
+pub(super) fn on_table(sql: &str, dialect: Dialect, table: &str) -> Result<String> {
     let tokens = lexer::tokens(sql, dialect);
     let (start, end) = table_of(&tokens).ok_or_else(|| {
         Error::new(

@@ -203,7 +203,7 @@ pub(super) async fn check(session: &mut Session, definitions: &Definitions) -> R
 }
 
 /// The columns that a foreign key points to.
-fn parent_columns(clause: &str) -> Vec<String> {
+pub(super) fn parent_columns(clause: &str) -> Vec<String> {
     let tokens = lexer::tokens(clause, Dialect::default());
     let at = tokens.iter().position(|token| token.is("REFERENCES"));
     ddl::columns(&tokens[at.unwrap_or(0)..])

@@ -217,13 +217,27 @@ impl Link {
     }
 }
 
+#[cfg(test)]
+impl Link {
+    /// One to a server that says this, whatever it is told.
+    pub(super) fn that_says(said: &[u8]) -> Self {
+        let said = std::io::Cursor::new(said.to_vec());
+        Self {
+            io: Box::new(tokio::io::join(said, tokio::io::sink())),
+            inbox: BytesMut::new(),
+            sequence: 0,
+            label: "source db1:3306".to_owned(),
+        }
+    }
+}
+
 fn split_header(inbox: &[u8]) -> (usize, u8) {
     let length = u32::from_le_bytes([inbox[0], inbox[1], inbox[2], 0]);
     (length as usize, inbox[3])
 }
 
 /// An error packet: 0xff, number, `#` and five characters of SQLSTATE (not before the login), text.
-fn server_error(packet: &[u8]) -> (u16, String, String) {
+pub(super) fn server_error(packet: &[u8]) -> (u16, String, String) {
     let code = match packet.get(1..3) {
         Some(code) => u16::from_le_bytes([code[0], code[1]]),
         None => 0,

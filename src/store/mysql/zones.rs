@@ -234,7 +234,9 @@ fn is_text(data_type: &str) -> bool {
 }
 
 /// A generated column's expression, and what comes behind it.
-fn generated<'a, 'b>(tokens: &'b [Token<'a>]) -> Option<(&'b [Token<'a>], &'b [Token<'a>])> {
+pub(super) fn generated<'a, 'b>(
+    tokens: &'b [Token<'a>],
+) -> Option<(&'b [Token<'a>], &'b [Token<'a>])> {
     let at = tokens.iter().position(|token| token.is("GENERATED"))?;
     let (always, _) = lexer::solid(tokens, at + 1)?;
     let (as_, _) = lexer::solid(tokens, always + 1).filter(|(_, token)| token.is("AS"))?;
@@ -244,7 +246,7 @@ fn generated<'a, 'b>(tokens: &'b [Token<'a>]) -> Option<(&'b [Token<'a>], &'b [T
         if token.is_mark("(") {
             depth += 1;
         } else if token.is_mark(")") {
-            depth -= 1;
+            depth = depth.saturating_sub(1);
             if depth == 0 {
                 return Some((&tokens[open + 1..place], &tokens[place + 1..]));
             }

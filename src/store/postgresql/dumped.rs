@@ -5,6 +5,8 @@
 
 mod counting;
 mod fitting;
+#[cfg(test)]
+mod fuzz;
 mod head;
 mod inside;
 mod restoring;

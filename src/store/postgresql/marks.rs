@@ -58,7 +58,7 @@ pub(super) fn mark(standing: Standing, live: &str, claim: &Claim) -> String {
 }
 
 /// Whether a comment begins with a mark.
-fn is_marked(comment: &str) -> bool {
+pub(super) fn is_marked(comment: &str) -> bool {
     let line = comment.lines().next().unwrap_or_default().trim_end();
     let words = [
         Standing::Incoming,

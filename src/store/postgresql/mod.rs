@@ -23,6 +23,8 @@ pub(super) mod dumped;
 mod fitness;
 mod foreign;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod harmless;
 mod in_place;

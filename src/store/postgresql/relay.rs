@@ -252,6 +252,38 @@ impl Talk {
     }
 }
 
+#[cfg(test)]
+impl Talk {
+    /// One with a server that says this, whatever it is told.
+    pub(super) fn that_says(said: &[u8]) -> Option<Self> {
+        let said = io::Cursor::new(said.to_vec());
+        let wire = Box::new(tokio::io::join(said, tokio::io::sink()));
+        let holder = super::wire::Holder::default();
+        let tap = holder.tap(wire, tokio_postgres::tls::ChannelBinding::none());
+        let stream = holder.borrow()?;
+        drop(tap);
+        Some(Self {
+            stream,
+            read: BytesMut::new(),
+            place: "source".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+impl Out {
+    /// One of a COPY that has begun.
+    pub(super) fn that_says(said: &[u8], binary: bool) -> Option<Self> {
+        Some(Self {
+            talk: Some(Talk::that_says(said)?),
+            rest: 0,
+            extra: u64::from(binary),
+            rows: 0,
+            done: false,
+        })
+    }
+}
+
 /// The rows of `COPY n`, as a server ends it.
 pub(super) fn rows_of(tag: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(tag.strip_suffix(b"\0")?).ok()?;

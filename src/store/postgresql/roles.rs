@@ -262,7 +262,7 @@ pub(super) fn identifier(text: &str) -> Option<(String, &str)> {
 }
 
 /// Where the list of roles stands in `CREATE POLICY name ON table [AS ...] [FOR ...] TO roles ...`.
-fn policy_roles(definition: &str) -> Option<(usize, usize)> {
+pub(super) fn policy_roles(definition: &str) -> Option<(usize, usize)> {
     let (_, rest) = identifier(definition.strip_prefix("CREATE POLICY ")?)?;
     let (_, mut rest) = identifier(rest.strip_prefix(" ON ")?)?;
     if let Some(table) = rest.strip_prefix('.') {

@@ -72,7 +72,7 @@ const PERSONAL: [&str; 4] = [
 ];
 
 /// The elements of a stored list of names; `None`: it is none.
-fn elements(stored: &str) -> Option<Vec<String>> {
+pub(super) fn elements(stored: &str) -> Option<Vec<String>> {
     let mut found = Vec::new();
     let mut rest = stored.trim_start();
     if rest.is_empty() {

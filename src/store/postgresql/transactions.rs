@@ -20,7 +20,7 @@ pub(super) struct Transaction {
 
 /// What is wrong with a statement where it stands.
 #[derive(Debug, PartialEq, Eq)]
-enum Wrong {
+pub(super) enum Wrong {
     /// What was done so far is undone.
     RollsBack,
     /// It does nothing.
@@ -51,7 +51,7 @@ impl Transaction {
         }
     }
 
-    fn step(&mut self, statement: &str) -> Option<Wrong> {
+    pub(super) fn step(&mut self, statement: &str) -> Option<Wrong> {
         let all = words(statement);
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         let chains = all.windows(2).any(|pair| pair == ["AND", "CHAIN"]);

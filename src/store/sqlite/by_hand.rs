@@ -21,7 +21,7 @@ pub(super) fn scripts(definitions: &Definitions) -> Vec<Script> {
 
 /// A statement and its end, which is on a line of its own where it would be part of a comment. (SQLite keeps what stands
 /// before it as the object's definition, line feeds included.)
-fn statement(sql: &str) -> String {
+pub(super) fn statement(sql: &str) -> String {
     let last = sql.rsplit('\n').next().unwrap_or(sql);
     let feed = if last.contains("--") { "\n" } else { "" };
     format!("{sql}{feed};\n")
@@ -97,7 +97,7 @@ fn entered(tables: &[&Table]) -> Vec<String> {
     made
 }
 
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     // Texts always can be written.
     written(&rusqlite::types::Value::Text(text.to_owned())).unwrap_or_else(|| quoted(text))
 }

@@ -5,6 +5,7 @@
 //! rounding, for SQLite reads decimal digits a little wrong at times (https://sqlite.org/floatingpoint.html).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bytes::{BufMut, BytesMut};
 use memchr::memmem;
@@ -132,10 +133,22 @@ fn text(value: &[u8], out: &mut BytesMut) {
 /// What can stand for a byte in this text: `\n`, or with a number that makes it one that is not there.
 fn marker(text: &[u8], letter: u8) -> Vec<u8> {
     let mut marker = vec![b'\\', letter];
-    let mut number = 0_u32;
-    while memmem::find(text, &marker).is_some() {
-        number += 1;
-        marker.truncate(2);
+    // The numbers that stand behind it, and those that they begin with. More than nine digits are never needed.
+    let mut taken = HashSet::new();
+    let mut is_there = false;
+    for at in memmem::find_iter(text, &marker) {
+        is_there = true;
+        let digits = text[at + 2..].iter().take(9);
+        let mut number = 0_u32;
+        for digit in digits.take_while(|byte| byte.is_ascii_digit()) {
+            if number == 0 && *digit == b'0' {
+                break;
+            }
+            number = number * 10 + u32::from(digit - b'0');
+            taken.insert(number);
+        }
+    }
+    if is_there && let Some(number) = (1..).find(|number| !taken.contains(number)) {
         marker.extend_from_slice(number.to_string().as_bytes());
     }
     marker

@@ -31,7 +31,7 @@ pub(super) struct Marks {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Content {
+pub(super) struct Content {
     envsyncd_marks: u32,
     /// Runs that have built something here, and have not said that it is gone.
     #[serde(default)]

@@ -21,6 +21,8 @@ mod copy;
 mod cut;
 mod derive;
 mod finish;
+#[cfg(test)]
+mod fuzz;
 mod inserts;
 mod kept;
 mod literals;

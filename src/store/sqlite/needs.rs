@@ -396,7 +396,7 @@ impl Settling {
 type Attempt = std::result::Result<(), String>;
 
 /// Whether a trigger puts rows into a table.
-fn feeds(trigger: &str, table: &str) -> bool {
+pub(super) fn feeds(trigger: &str, table: &str) -> bool {
     tokens(trigger).windows(2).any(|pair| {
         pair[0].is("into")
             && pair[1]
@@ -406,7 +406,7 @@ fn feeds(trigger: &str, table: &str) -> bool {
 }
 
 /// Whether a trigger may refuse a row.
-fn refuses(trigger: &str) -> bool {
+pub(super) fn refuses(trigger: &str) -> bool {
     tokens(trigger)
         .windows(2)
         .any(|pair| pair[0].is("raise") && pair[1] == Token::Other('('))

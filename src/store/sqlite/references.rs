@@ -17,7 +17,15 @@ pub(super) fn without(sql: &str, is_gone: impl Fn(&str) -> bool) -> Option<Strin
                 let parent = tokens.get(at + 1).and_then(|(token, _)| token.name());
                 if parent.is_some_and(&is_gone) {
                     let (from, until) = clause(&tokens, at);
-                    cuts.push(tokens[from].1.start..tokens[until - 1].1.end);
+                    let cut = tokens[from].1.start..tokens[until - 1].1.end;
+                    match cuts.last_mut() {
+                        // Of a text that is no definition, one may begin inside another.
+                        Some(last) if cut.start < last.end => {
+                            last.start = last.start.min(cut.start);
+                            last.end = last.end.max(cut.end);
+                        }
+                        _ => cuts.push(cut),
+                    }
                 }
             }
             _ => {}

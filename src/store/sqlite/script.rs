@@ -72,7 +72,7 @@ pub(super) fn look(file: &Path, text: &str) -> Result<()> {
 }
 
 /// Where, and what. The tokens are those of SQLite's `tokenize.c`: a comment may end with the text, a string may not.
-fn flaw(text: &str) -> Option<(usize, String)> {
+pub(super) fn flaw(text: &str) -> Option<(usize, String)> {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut begins = true;
@@ -249,7 +249,7 @@ fn failed(
 }
 
 /// How many bytes of white space and comments come first.
-fn blank(text: &str) -> usize {
+pub(super) fn blank(text: &str) -> usize {
     let mut at = 0;
     loop {
         let rest = &text[at..];
@@ -258,7 +258,7 @@ fn blank(text: &str) -> usize {
         let skip = if trimmed.starts_with("--") {
             trimmed.find('\n')
         } else if trimmed.starts_with("/*") {
-            trimmed.find("*/").map(|end| end + 2)
+            trimmed[2..].find("*/").map(|end| end + 4)
         } else {
             return at;
         };

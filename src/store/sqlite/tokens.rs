@@ -24,8 +24,9 @@ pub(super) fn placed(sql: &str) -> Vec<(Token, Range<usize>)> {
         let (token, length) = match first {
             c if c.is_whitespace() => (None, c.len_utf8()),
             '-' if rest.starts_with("--") => (None, rest.find('\n').unwrap_or(rest.len())),
+            // Not the star that opens it: `/*/` is open.
             '/' if rest.starts_with("/*") => {
-                (None, rest.find("*/").map_or(rest.len(), |end| end + 2))
+                (None, rest[2..].find("*/").map_or(rest.len(), |end| end + 4))
             }
             '"' | '\'' | '`' | '[' => {
                 let close = if first == '[' { ']' } else { first };

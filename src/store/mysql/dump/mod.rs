@@ -4,6 +4,8 @@
 mod allowed;
 mod complaints;
 mod counts;
+#[cfg(test)]
+mod fuzz;
 mod restore;
 mod settings;
 mod statement;

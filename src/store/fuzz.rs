@@ -1,0 +1,181 @@
+//! Fuzz targets: what all stores share. See `docs/fuzzing.md`.
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+
+use super::portable::{self, Reframe, Unframe};
+use super::redact::{self, Dialect, Names};
+use super::{Encoding, Fate, Part, Selection, selection, statements};
+use crate::config::job::StoreKind;
+use crate::fuzz::{bytes, config, lengths, pieces, steers_no_terminal, texts};
+
+const DIALECTS: [Dialect; 3] = [Dialect::Postgresql, Dialect::Mysql, Dialect::Sqlite];
+
+/// Templates as the stores have them.
+const TEMPLATES: &[&str] = &[
+    "Duplicate entry '{*}' for key '{}'",
+    "Incorrect {} value: '{*}' for column `{}`.`{}` at row {#}",
+    "relation \"{}\" already exists",
+    "no such column: {}",
+    "{}",
+    "{}{}",
+    "{*} {*} {*} {*}",
+];
+
+fn part(encoding: Encoding) -> Part {
+    Part {
+        id: 0,
+        schema: None,
+        name: "t\nu".to_owned(),
+        columns: vec!["a".to_owned(), "b".to_owned()],
+        encoding,
+        rows: 0,
+        bytes: 0,
+        slice: None,
+    }
+}
+
+/// What a file is on the wire; `None`: it is refused.
+fn to_wire(reframe: &mut dyn Reframe, file: &[u8], lengths: &[usize]) -> Option<(u64, Vec<Bytes>)> {
+    let (mut rows, mut made) = (0, Vec::new());
+    for piece in pieces(file, lengths) {
+        if let Some(chunk) = reframe.feed(piece).ok()? {
+            rows += chunk.rows;
+            made.push(chunk.data);
+        }
+    }
+    if let Some(chunk) = reframe.end().ok()? {
+        rows += chunk.rows;
+        made.push(chunk.data);
+    }
+    Some((rows, made))
+}
+
+fn to_file(unframe: &mut dyn Unframe, wire: &[Bytes]) -> Option<Vec<u8>> {
+    let mut file = BytesMut::new();
+    for chunk in wire {
+        unframe.feed(chunk, &mut file).ok()?;
+    }
+    unframe.end(&mut file).ok()?;
+    Some(file.to_vec())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn script(text in texts(&["tests/corpus/script"])) {
+        let Ok(all) = statements::split(&text) else {
+            return Ok(());
+        };
+        let mut from = 0;
+        let lines = text.matches('\n').count() + 1;
+        for statement in &all {
+            let at = statement.text.as_ptr() as usize - text.as_ptr() as usize;
+            prop_assert!(at >= from && !statement.text.is_empty());
+            from = at + statement.text.len();
+            prop_assert_eq!(statement.line, 1 + text[..at].matches('\n').count());
+            prop_assert!(statement.line <= lines);
+            let alone = statements::split(statement.text);
+            prop_assert_eq!(alone.map(|all| all.len()), Ok(1), "{}", statement.text);
+            prop_assert!(statements::shortened(statement.text).chars().count() <= 203);
+        }
+    }
+
+    #[test]
+    fn statement_without_literals(text in texts(&["tests/corpus/script", "tests/corpus/mysql_script", "tests/corpus/sqlite_script"])) {
+        for dialect in DIALECTS {
+            let shown = redact::statement(&text, dialect);
+            prop_assert!(shown.chars().count() <= 203);
+            prop_assert!(!shown.contains(['\n', '\r']), "{:?}", shown);
+            // What was said is in nothing that is said.
+            let hidden = redact::statement(&format!("UPDATE t SET a = 'MARKER' -- {text}"), dialect);
+            prop_assert!(text.contains("MARKER") || !hidden.contains("MARKER"), "{}", hidden);
+        }
+    }
+
+    #[test]
+    fn message(message in texts(&["tests/corpus/message"]), sql in texts(&["tests/corpus/script"])) {
+        for dialect in DIALECTS {
+            let names = Names::of(&sql, dialect);
+            let _ = redact::unknown(&message, TEMPLATES, &names);
+            let _ = redact::has_literal(&message, &sql, dialect);
+            if let Some(told) = redact::words(&message, &["error"], &names) {
+                prop_assert!(told.len() <= message.len() && !told.contains('\n'));
+            }
+            if let Some(told) = redact::filled(&message, TEMPLATES, &names) {
+                prop_assert!(!told.contains('\n'));
+            }
+        }
+    }
+
+    #[test]
+    fn glob(text in texts(&["tests/corpus/glob"]), table in "[a-c._é*?\\[\\]]{0,20}") {
+        if let Ok(pattern) = selection::check_glob(&text) {
+            let _ = pattern.matches(&table);
+            prop_assert!(!text.is_empty());
+        }
+        let exact = glob::Pattern::escape(&table);
+        if let Ok(pattern) = selection::check_glob(&exact) {
+            prop_assert!(pattern.matches(&table));
+        }
+    }
+
+    #[test]
+    fn rows_of_a_snapshot(file in bytes(&["tests/corpus/rows_of_a_snapshot"]), lengths in lengths()) {
+        for encoding in [Encoding::CopyText, Encoding::LargeObjects, Encoding::LoadData, Encoding::Rows] {
+            let part = part(encoding);
+            let Ok(mut reframe) = portable::reframe(&part) else { continue };
+            let read = to_wire(&mut *reframe, &file, &lengths);
+            // Wherever it is cut, it is the same.
+            let whole = to_wire(&mut *portable::reframe(&part).unwrap(), &file, &[usize::MAX]);
+            prop_assert_eq!(read.is_some(), whole.is_some(), "{:?}", encoding);
+            let (Some((rows, wire)), Some((as_whole, _))) = (read, whole) else { continue };
+            prop_assert_eq!(rows, as_whole);
+            prop_assert!(wire.iter().map(Bytes::len).sum::<usize>() <= 16 * file.len());
+            let again = to_file(&mut *portable::unframe(&part).unwrap(), &wire).unwrap();
+            let once_more = to_wire(&mut *portable::reframe(&part).unwrap(), &again, &[usize::MAX]);
+            prop_assert_eq!(once_more.map(|(rows, _)| rows), Some(rows), "{:?}", encoding);
+        }
+    }
+
+    #[test]
+    fn rows_on_the_wire(wire in bytes(&["tests/corpus/rows_on_the_wire"]), lengths in lengths()) {
+        for encoding in [Encoding::CopyText, Encoding::LargeObjects, Encoding::LoadData, Encoding::Rows] {
+            let part = part(encoding);
+            let Ok(mut unframe) = portable::unframe(&part) else { continue };
+            let chunks: Vec<Bytes> = pieces(&wire, &lengths).into_iter().map(Bytes::copy_from_slice).collect();
+            if let Some(file) = to_file(&mut *unframe, &chunks) {
+                // A value of one byte has a line of names around it.
+                prop_assert!(file.len() <= 100 * (wire.len() + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn definitions_of_a_snapshot(stored in bytes(&["tests/corpus/definitions_of_a_snapshot"])) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let selection = Selection::everything();
+        for kind in [StoreKind::Postgresql, StoreKind::Mysql, StoreKind::Sqlite] {
+            let left_out = vec![("old".to_owned(), Fate::Exclude)];
+            match runtime.block_on(portable::take_out(kind, &stored, Vec::new(), left_out, &selection)) {
+                Ok(taken) => {
+                    let _ = portable::scripts(&taken.definitions);
+                    let _ = portable::refuse_gaps(&taken.definitions);
+                    let again = portable::put_away(&taken.definitions);
+                    prop_assert!(again.is_err() || !again.unwrap().is_empty());
+                }
+                Err(error) => prop_assert!(steers_no_terminal(&error.to_string(), &['\n']) || !stored.is_ascii()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_with_its_signs_a_thousand_times_is_read_once() {
+    let names = Names::default();
+    for piece in ["' for column `", "`.`", "' for key '", " at row "] {
+        let message = format!("Incorrect x value: '{}", piece.repeat(20_000));
+        assert_eq!(redact::filled(&message, &TEMPLATES[..3], &names), None);
+    }
+}

@@ -1,0 +1,329 @@
+//! Fuzz targets: what a MySQL or MariaDB server says, what it has stored, and what people wrote for it. See
+//! `docs/fuzzing.md`.
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+use mysql_common::packets::{AuthSwitchRequest, HandshakePacket};
+use proptest::prelude::*;
+
+use super::address::Address;
+use super::connection::{Row, Session, lenenc};
+use super::ddl::{self, Create};
+use super::doubts::{self, ErrorValues};
+use super::grants::Grants;
+use super::lexer::{self, Dialect};
+use super::names::{self, quoted};
+use super::rewrite::{self, Schema};
+use super::rows::Encoder;
+use super::scanner::{Scanner, Step};
+use super::script::Cutter;
+use super::version::Version;
+use super::wire::{self, Link};
+use super::{
+    auth, by_hand, charsets, letters, making, mark, messages, objects, piece, reach, references,
+    typed, uses, zones,
+};
+use crate::fuzz::{bytes, config, lengths, pieces, texts};
+use crate::store::redact::{self, Names};
+
+fn dialects() -> impl Iterator<Item = Dialect> {
+    [(false, false), (true, false), (false, true), (true, true)]
+        .into_iter()
+        .map(|(ansi_quotes, no_backslash)| Dialect {
+            ansi_quotes,
+            no_backslash,
+        })
+}
+
+/// The statements of a text that comes in these pieces, each with its line, and how it ended.
+fn cut(text: &[u8], lengths: &[usize]) -> Result<(Vec<(usize, Vec<u8>)>, String), TestCaseError> {
+    let mut scanner = Scanner::of_stream(1 << 30);
+    let (mut found, mut steps) = (Vec::new(), 0);
+    let mut step = |scanner: &mut Scanner| -> Result<Option<String>, TestCaseError> {
+        loop {
+            steps += 1;
+            // A statement has a byte at least, and each piece ends in one step more.
+            prop_assert!(steps <= 2 * text.len() + 4);
+            scanner.take_remarks();
+            match scanner.step() {
+                Ok(Step::Statement(line, place)) => {
+                    found.push((line, scanner.text(place).to_vec()))
+                }
+                Ok(Step::More) => return Ok(None),
+                Ok(Step::End) => return Ok(Some(String::new())),
+                Err(flaw) => return Ok(Some(flaw.to_string())),
+            }
+        }
+    };
+    for piece in pieces(text, lengths) {
+        scanner.feed(piece);
+        if let Some(end) = step(&mut scanner)? {
+            return Ok((found, end));
+        }
+    }
+    scanner.end();
+    let end = step(&mut scanner)?;
+    prop_assert!(end.is_some(), "it waits for more than there is");
+    Ok((found, end.unwrap_or_default()))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn scanner(text in bytes(&["tests/corpus/mysql_script", "tests/corpus/mysql_dump"]), lengths in lengths()) {
+        let whole = cut(&text, &[usize::MAX])?;
+        prop_assert_eq!(&cut(&text, &lengths)?, &whole);
+        let total: usize = whole.0.iter().map(|(_, sql)| sql.len()).sum();
+        prop_assert!(total <= text.len());
+    }
+
+    #[test]
+    fn script(text in texts(&["tests/corpus/mysql_script"])) {
+        for dialect in dialects() {
+            let mut cutter = Cutter::new(&text);
+            cutter.set_dialect(dialect);
+            let mut count = 0;
+            while let Ok(Some(statement)) = cutter.next() {
+                count += 1;
+                prop_assert!(count <= text.len() && statement.line <= text.matches('\n').count() + 1);
+                prop_assert!(text.contains(&statement.sql));
+            }
+        }
+    }
+
+    #[test]
+    fn tokens(text in texts(&["tests/corpus/mysql_script", "tests/corpus/mysql_definition"])) {
+        for dialect in dialects() {
+            let found = lexer::tokens(&text, dialect);
+            prop_assert!(found.iter().all(|token| !token.text.is_empty()));
+            let joined: String = found.iter().map(|token| token.text).collect();
+            prop_assert_eq!(&joined, &text);
+            for token in &found {
+                if let Some(name) = token.name().filter(|_| token.shape == lexer::Shape::Quoted) {
+                    let again = quoted(&name);
+                    let read = lexer::tokens(&again, dialect);
+                    prop_assert_eq!(read.len(), 1);
+                    prop_assert_eq!(read[0].name(), Some(name));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn table_definition(text in texts(&["tests/corpus/mysql_table"])) {
+        let Ok(create) = Create::parse(&text) else {
+            return Ok(());
+        };
+        let apart = create.apart();
+        prop_assert!(apart.bare.len() <= create.text(|_, _| true).len());
+        let _ = (create.split_key(), create.auto_increment(), create.counts(), create.sequences());
+        let _ = (create.foreign_keys().count(), create.with_sequences_in("a", "b"));
+        for (_, clause) in &create.clauses {
+            let _ = (ddl::takes_sequence(clause), ddl::whole_columns(clause), ddl::has_word(clause, "NOT NULL"));
+            let _ = references::parent_columns(clause);
+            let _ = zones::generated(&lexer::tokens(clause, Dialect::default())).is_some();
+        }
+        // What is put away is read again as what it is.
+        let written = String::from(create.clone());
+        let again = Create::parse(&written);
+        prop_assert!(again.is_ok(), "{}", written);
+        prop_assert_eq!(String::from(again.unwrap()), written);
+        let _ = create.without_counter();
+    }
+
+    #[test]
+    fn definition(text in texts(&["tests/corpus/mysql_definition"])) {
+        let schemas: BTreeSet<String> = ["app", "other"].map(str::to_owned).into();
+        for dialect in dialects() {
+            let without = rewrite::without_definer(&text, dialect);
+            prop_assert!(without.len() <= text.len());
+            let (own, foreign) = rewrite::foreign_body(&text, dialect);
+            prop_assert_eq!(own.len() + foreign.len(), text.len());
+            for (folded, homonym) in [(false, false), (true, true)] {
+                let from = Schema { name: "app", folded, homonym };
+                if let Ok(moved) = rewrite::to_schema(&text, dialect, from, "copy") {
+                    prop_assert!(moved.len() <= 2 * text.len() + 8);
+                }
+                let _ = reach::beyond(&text, dialect, "copy", &schemas, folded);
+            }
+            let _ = (rewrite::hides_schema(&text, dialect, "app"), reach::prepared(&text, dialect));
+            let _ = (uses::of(&text, dialect), objects::status(&text, dialect), objects::ends(&text, dialect));
+            let _ = (objects::disabled(&text, dialect), piece::or_replace(&text, dialect));
+            let _ = (piece::on_table(&text, dialect, "t"), by_hand::without_here(&text, dialect));
+        }
+        let _ = making::mentioned(&text, "app");
+        prop_assert!(!text.contains(&by_hand::delimiter(&text)));
+    }
+
+    #[test]
+    fn grants(text in texts(&["tests/corpus/mysql_grants"])) {
+        let held = Grants::parse(text.lines());
+        let _ = (held.has("SELECT", "app"), held.has_on("INSERT", "app_x", "t"), held.has_everywhere("SUPER"));
+    }
+
+    #[test]
+    fn version(text in texts(&["tests/corpus/mysql_version"])) {
+        if let Ok(version) = Version::parse(&text) {
+            prop_assert!(version.is_mariadb(0, 0) != version.is_mysql(0, 0));
+        }
+    }
+
+    #[test]
+    fn letter(all in bytes(&["tests/corpus/mysql_definition"])) {
+        let text = letters::text(&all);
+        let back = letters::bytes(&text);
+        prop_assert_eq!(&back[..], &all[..]);
+        prop_assert!(text.len() <= 4 * all.len());
+    }
+
+    #[test]
+    fn name(text in texts(&["tests/corpus/mysql_name"])) {
+        let claim = crate::store::Claim {
+            job: "nightly".to_owned(),
+            run: "01990000-0000-7000-8000-0123456789ab".to_owned(),
+            host: "db1".to_owned(),
+        };
+        let own = names::Names::new("app", &claim);
+        let _ = (own.is_leftover(&text), own.is_own(&text), own.is_staging(&text), own.is_incoming(&text));
+        let _ = (mark::is_mark(&text), mark::is_own("envsyncd_next", &text));
+        for wanted in [names::literal(&text), quoted(&text)] {
+            let read = lexer::tokens(&wanted, Dialect::default());
+            prop_assert_eq!(read.len(), 1, "{}", wanted);
+        }
+        let beside = names::beside(&text, "_incoming_0123456789ab");
+        prop_assert!(beside.chars().count() <= text.chars().count().max(42) + 22);
+    }
+
+    #[test]
+    fn packet(packet in bytes(&["tests/corpus/mysql_packet"])) {
+        let mut rest = &packet[..];
+        if lenenc(&mut rest).is_some() {
+            prop_assert!(rest.len() < packet.len());
+        }
+        let (_, state, message) = wire::server_error(&packet);
+        prop_assert!(state.len() <= 15 && message.len() <= 3 * packet.len());
+        if let Ok(handshake) = auth::parse::<HandshakePacket<'_>>(&packet) {
+            let _ = (handshake.nonce(), handshake.auth_plugin(), handshake.capabilities(), handshake.connection_id());
+            let _ = Version::parse(&handshake.server_version_str());
+        }
+        if let Ok(switch) = auth::parse::<AuthSwitchRequest<'_>>(&packet) {
+            let _ = (switch.plugin_data().to_vec(), switch.auth_plugin().as_bytes().to_vec());
+        }
+    }
+
+    #[test]
+    fn login(said in bytes(&["tests/corpus/mysql_login"]), password in "[ -~]{0,40}") {
+        let password = secrecy::SecretString::from(password);
+        let address = Address::parse("mysql://reader@h/d?tls=disable", Some(password), "source", "test").unwrap();
+        let mut link = Link::that_says(&said);
+        // All that it says comes to an end.
+        let _ = runtime().block_on(auth::log_in(&mut link, &address, Some("d")));
+        prop_assert!(link.inbox.len() <= said.len());
+    }
+
+    #[test]
+    fn answer(said in bytes(&["tests/corpus/mysql_answer"])) {
+        runtime().block_on(async {
+            let mut session = Session::that_says(&said).unwrap();
+            if let Ok(rows) = session.query("SELECT a, 'MARKER' FROM t").await {
+                for row in &rows {
+                    let _ = (row.text(0), row.maybe(1), row.number(2), row.definition(3), row.bytes(99));
+                }
+                prop_assert!(rows.len() <= said.len());
+            }
+            let mut session = Session::that_says(&said).unwrap();
+            if let Ok(all) = session.execute_bytes(b"DO 1; DO 2").await {
+                prop_assert!(!all.is_empty() && all.len() <= said.len());
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn row(packet in bytes(&["tests/corpus/mysql_row"]), columns in 0_usize..9, lengths in lengths()) {
+        let mut whole = Encoder::new(columns, 0);
+        let is_row = whole.row(&packet).is_ok();
+        let read = Row::read(Bytes::copy_from_slice(&packet), columns);
+        prop_assert!(read.is_some() || !is_row);
+        let mut apart = Encoder::new(columns, 0);
+        let is_apart = pieces(&packet, &lengths).into_iter().all(|piece| apart.piece(piece).is_ok());
+        prop_assert_eq!(is_apart && apart.end_row().is_ok(), is_row);
+        if is_row {
+            prop_assert_eq!(&whole.out, &apart.out);
+            prop_assert!(whole.out.len() <= 3 * packet.len() + columns + 1);
+            prop_assert_eq!(memchr::memchr_iter(b'\n', &whole.out).count(), 1);
+        }
+        let _ = Row::read(Bytes::copy_from_slice(&packet), usize::MAX);
+    }
+
+    #[test]
+    fn line_for_load_data(line in bytes(&["tests/corpus/mysql_line"]), lengths in lengths()) {
+        let count = |lengths: &[usize]| {
+            let mut values = ErrorValues::new(vec![None, Some(b"0:".to_vec()), Some(b"e".to_vec())]);
+            for piece in pieces(&line, lengths) {
+                values.take(piece);
+            }
+            values.found
+        };
+        prop_assert_eq!(count(&lengths), count(&[usize::MAX]));
+        let mut out = BytesMut::new();
+        if typed::put(&line, &mut out) {
+            // An expression is one statement's part, whatever stands in the field.
+            let sql = String::from_utf8(out.to_vec()).unwrap();
+            let all = lexer::tokens(&sql, Dialect::default());
+            prop_assert!(all.iter().all(|token| token.shape != lexer::Shape::Text || token.text.len() > 1));
+            prop_assert!(!all.iter().any(|token| token.is_mark(";")));
+        }
+    }
+
+    #[test]
+    fn message(message in texts(&["tests/corpus/message"]), code: u16, known in prop::sample::select(vec![1048_u16, 1062, 1064, 1146, 1265, 1292, 1366, 1451, 1452, 1054, 1406, 3140, 3819])) {
+        let names = Names::of("UPDATE users SET mail = 'MARKER'", redact::Dialect::Mysql);
+        for code in [code, known] {
+            let _ = (messages::symbol(code), messages::unknown(code, &message, &names));
+            if let Some(told) = messages::told(code, &message, &names) {
+                prop_assert!(!told.contains('\n'));
+            }
+        }
+        let _ = (doubts::column(&message), charsets::unhex(&message));
+    }
+}
+
+#[test]
+fn a_pattern_of_many_signs_is_held_against_a_name_in_steps() {
+    let held = |pattern: &str| {
+        let line = format!("GRANT SELECT ON `{pattern}`.* TO `u`@`h`");
+        Grants::parse(std::iter::once(line.as_str()))
+    };
+    let many = held(&"%a".repeat(40));
+    assert!(!many.has("SELECT", &"a".repeat(39)) && many.has("SELECT", &"ba".repeat(40)));
+    assert!(!many.has("SELECT", &format!("{}b", "a".repeat(2000))));
+    let odd = held("a\\_%b\\%\\\\");
+    assert!(odd.has("SELECT", "a_xxb%\\") && !odd.has("SELECT", "axxxb%\\"));
+}
+
+#[test]
+fn parentheses_that_close_before_they_open_are_no_reason_to_stop() {
+    let lines = [
+        "GRANT ) SELECT ( ON `a`.* TO `u`@`h`",
+        "GRANT SELECT ')' ON `a`.* TO `u`@`h`",
+    ];
+    let _ = Grants::parse(lines.into_iter()).has("SELECT", "a");
+    for clause in ["KEY `a` ) (`b`)", ") (", "UNIQUE KEY ) `a`"] {
+        let _ = ddl::columns(&lexer::tokens(clause, Dialect::default()));
+    }
+}
+
+#[test]
+fn a_row_of_more_columns_than_anything_is_refused() {
+    assert!(Row::read(Bytes::from_static(b"\x01a"), usize::MAX).is_none());
+}

@@ -1,0 +1,1 @@
+CREATE FUNCTION `f`(a INT) RETURNS int LANGUAGE JAVASCRIPT AS $$ return "app.t" $$

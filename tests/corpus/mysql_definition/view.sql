@@ -1,0 +1,1 @@
+CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`local``host` SQL SECURITY DEFINER VIEW `app`.`v` AS select `app`.`t`.`a` AS `x`,`o`.`n` AS `n`,`app`.`f`(`t`.`b`,lower('a,b')) AS `f` from ((`app`.`t` join `app`.`lost` `g`) join `other`.`o`)

@@ -1,0 +1,5 @@
+\connect other
+COPY t FROM stdin;
+1	\N
+\.
+SELECT 'open
