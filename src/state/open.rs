@@ -601,7 +601,14 @@ fn unusable(dir: &Path, cause: io::Error) -> Error {
             .because(cause)
             .hint(format!("free space in {} and try again", dir.display()));
     }
-    Error::new(Kind::State, what).because(cause).hint(
+    let error = Error::new(Kind::State, what).because(cause);
+    if Rights::of_owner(dir).are_anothers() {
+        return error.hint(format!(
+            "root has no more rights there than its owner: let the owner reach it, or run: chown root {}",
+            dir.display()
+        ));
+    }
+    error.hint(
         "make it writable for this user, or set state_dir (or ENVSYNCD_STATE_DIR) to a directory that is",
     )
 }

@@ -266,7 +266,7 @@ pub(super) fn row_or_none<T>(
 /// Never what stands in the row.
 fn why(error: &rusqlite::Error) -> String {
     match error {
-        rusqlite::Error::InvalidColumnType(_, column, kind) => format!("{column} is {kind}"),
+        rusqlite::Error::InvalidColumnType(_, column, _) => format!("{column} is none of ours"),
         rusqlite::Error::IntegralValueOutOfRange(..) => "a number is out of range".to_owned(),
         rusqlite::Error::FromSqlConversionFailure(_, Type::Null, why) => why.to_string(),
         _ => "a value is none of ours".to_owned(),

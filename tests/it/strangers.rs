@@ -82,6 +82,7 @@ fn root_goes_by_nothing_that_others_may_write() {
         once().expect(0);
     }
     // By hand, over the directories of the service's user.
+    mode(&bed.path(""), 0o755);
     let mut theirs = everything(&bed.path("state"));
     theirs.extend(everything(&bed.path("lock")));
     theirs.extend(everything(&bed.path("status")));

@@ -111,8 +111,8 @@ fn a_malformed_row_is_passed_over_and_named_and_holds_up_nothing() {
         ("id", "'--config'", "id is no run's id"),
         ("file", "'/etc/x'", "file is no path"),
         ("file", "x'2e2e'", "file is no absolute path"),
-        ("verb", "'drop'", "a value is none of ours"),
-        ("state", "'undead'", "a value is none of ours"),
+        ("verb", "'drop'", "verb is none of ours"),
+        ("state", "'undead'", "state is none of ours"),
         (
             "from_environment",
             "char(27) || '[2J'",
@@ -120,7 +120,7 @@ fn a_malformed_row_is_passed_over_and_named_and_holds_up_nothing() {
         ),
         ("started_at", "-1", "started_at is no time"),
         ("started_at", "9000000000000000000", "started_at is no time"),
-        ("started_at", "'soon'", "started_at is Text"),
+        ("started_at", "'soon'", "started_at is none of ours"),
         ("timeout_ms", "-1", "timeout_ms is below zero"),
         ("pid", "0", "pid is no process's id"),
         ("pid", "-1", "a number is out of range"),
@@ -198,7 +198,7 @@ fn a_malformed_row_of_any_table_is_passed_over_and_the_others_are_read() {
         ),
         (
             "UPDATE holds SET since = 'x' WHERE environment = 'app'",
-            "hold on `app`: since is Text",
+            "hold on `app`: since is none of ours",
         ),
         (
             "UPDATE holds SET environment = char(10, 27) WHERE environment = 'app'",

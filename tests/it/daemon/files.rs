@@ -343,3 +343,16 @@ fn a_job_whose_file_is_broken_is_triggered_in_its_last_good_version() {
         "a succeeded",
     ]);
 }
+
+#[test]
+fn a_file_of_two_bytes_is_a_broken_file_and_nothing_more() {
+    let mut house = House::new("");
+    let file = house.bed.file("a.toml", "x\r");
+    house.job("b");
+    house.start();
+    house.until_status("a", "state", "refused");
+    house.trigger("b");
+    house.until_run("b", RunState::Succeeded);
+    let validated = house.run(&["validate", "-f", file.to_str().unwrap()]);
+    validated.expect(2).says(&["a.toml:1:"]);
+}
