@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::address::{Address, Encryption, Way};
 use super::errors;
+use super::rsa_key;
 use super::version::Version;
 use super::wire::Link;
 use crate::error::{Error, Kind, Result};
@@ -43,8 +44,7 @@ pub(super) async fn log_in(
     if greeting.first() == Some(&0xff) {
         return Err(link.refusal(&greeting));
     }
-    let greeting: HandshakePacket<'_> =
-        parse(&greeting).map_err(|error| foreign(address).because(error))?;
+    let greeting = handshake(&greeting).map_err(|error| foreign(address).because(error))?;
     let version = Version::parse(&greeting.server_version_str())?;
     let mut wanted = CapabilityFlags::CLIENT_LONG_PASSWORD
         | CapabilityFlags::CLIENT_PROTOCOL_41
@@ -141,6 +141,10 @@ pub(super) async fn log_in(
                 let Some(proof) = &mut proof else {
                     return Err(foreign(address));
                 };
+                if !rsa_key::is_fit(&packet[1..]) {
+                    return Err(unproven(address)
+                        .hint("its RSA key is none: see the server's configuration"));
+                }
                 let response = proof
                     .run(&secret, &packet[1..])
                     .map_err(|error| unproven(address).because(error))?;
@@ -257,6 +261,18 @@ impl Context for &Secret {
     fn server_key_pem(&self) -> Option<&[u8]> {
         None
     }
+}
+
+/// Reads a server's first packet. The library takes the length of its scramble for a signed number, and panics in a build
+/// with checks where it computes with one that is none.
+pub(super) fn handshake(packet: &[u8]) -> std::io::Result<HandshakePacket<'_>> {
+    // Behind the version's end come 20 bytes, then this length ("Protocol::HandshakeV10").
+    let end = packet.iter().skip(1).position(|byte| *byte == 0);
+    let length = end.and_then(|end| packet.get(1 + end + 1 + 20));
+    if length.is_some_and(|length| *length > 0x7f) {
+        return Err(std::io::Error::other("its scramble is too long"));
+    }
+    parse(packet)
 }
 
 pub(super) fn parse<'a, T>(packet: &'a [u8]) -> std::io::Result<T>

@@ -54,6 +54,7 @@ mod references;
 mod rewrite;
 mod rights;
 mod rows;
+mod rsa_key;
 mod scanner;
 mod schemas;
 mod script;
