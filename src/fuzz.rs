@@ -18,7 +18,7 @@ use proptest::test_runner::RngSeed;
 const LONGEST: usize = 16 * 1024;
 
 /// How many inputs a target gets where nobody says so (`PROPTEST_CASES`).
-const CASES: u32 = 150;
+const CASES: u32 = 300;
 
 /// The same inputs in each run of the tests, so that none fails by chance. `script/fuzz` takes others each time.
 const SEED: u64 = 20_260_101;
@@ -449,7 +449,7 @@ mod tests {
         let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fuzzing.md"));
         let listed: BTreeSet<String> = page
             .split('`')
-            .filter(|word| word.contains("::fuzz::"))
+            .filter(|word| word.contains("::fuzz::") && !word.contains(char::is_whitespace))
             .map(str::to_owned)
             .collect();
         assert!(listed.len() > 40, "{listed:?}");
@@ -472,8 +472,8 @@ mod tests {
         };
         assert_eq!(made(Change::Flip(0, 0)), "jey = 77;");
         assert_eq!(made(Change::Cut(u16::MAX)), "key = 77;");
-        assert_eq!(made(Change::Cut(u16::MAX / 2)), "key =");
-        assert_eq!(made(Change::Behead(u16::MAX / 2)), " 77;");
+        assert_eq!(made(Change::Cut(u16::MAX / 2)), "key ");
+        assert_eq!(made(Change::Behead(u16::MAX / 2)), "= 77;");
         assert_eq!(made(Change::Remove(0, 255)), "");
         assert_eq!(made(Change::Repeat(0, 3, 2)), "keykey = 77;");
         assert_eq!(made(Change::Move(0, 3, u16::MAX)), "key = 77;key");

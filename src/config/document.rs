@@ -223,9 +223,14 @@ fn secret_ranges(line: &str) -> Vec<Range<usize>> {
     }
     let lower = line.to_ascii_lowercase();
     let in_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let mut end = 0;
     for (start, _) in lower.match_indices("age-secret-key-") {
-        let length = line[start..].find(|c: char| !in_word(c));
-        found.push(start..length.map_or(line.len(), |length| start + length));
+        // One that begins inside another ends with it.
+        if start >= end {
+            let length = line[start..].find(|c: char| !in_word(c));
+            end = length.map_or(line.len(), |length| start + length);
+            found.push(start..end);
+        }
     }
     for word in SECRET_WORDS.iter().copied().chain(["key"]) {
         // The end of what was looked at: each byte of a long line is looked at a few times, and not for each word in it.

@@ -12,6 +12,7 @@ use super::*;
 use crate::archive;
 use crate::config::job::StoreKind;
 use crate::config::{self, Variables};
+use crate::guard::memory::Watch;
 use crate::guard::signals::Signals;
 use crate::policy::Identity;
 use crate::report::log::Counts;
@@ -195,6 +196,7 @@ impl Scene {
             by: String::new(),
             state: State::open(&settings.state_dir).unwrap(),
             counts: Counts::default(),
+            memory: Watch::start(settings.priority.memory_max, CancellationToken::new()).unwrap(),
             cancel: CancellationToken::new(),
             signals: Signals::none(),
             started_at: Utc::now(),

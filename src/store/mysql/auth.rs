@@ -47,8 +47,7 @@ pub(super) async fn log_in(
     if greeting.first() == Some(&0xff) {
         return Err(link.refusal(&greeting));
     }
-    let greeting: HandshakePacket<'_> =
-        parse(&greeting).map_err(|error| foreign(address).because(error))?;
+    let greeting = handshake(&greeting).map_err(|error| foreign(address).because(error))?;
     let version = Version::parse(&greeting.server_version_str())?;
     let mut wanted = CapabilityFlags::CLIENT_LONG_PASSWORD
         | CapabilityFlags::CLIENT_PROTOCOL_41
@@ -149,11 +148,18 @@ pub(super) async fn log_in(
                     return Err(stranger(address));
                 }
                 // Through a socket, the server's own key is asked for, and may be anything.
-                let said = match proof {
-                    AuthProc::Sha256Password(_) => {
-                        server_key::find(&packet[1..]).ok_or_else(|| unproven(address))?
-                    }
-                    _ => &packet[1..],
+                let is_key = match proof {
+                    AuthProc::Sha256Password(_) => true,
+                    AuthProc::CachingSha2Password(_) => packet.len() > 2,
+                    _ => false,
+                };
+                let said = if is_key {
+                    server_key::find(&packet[1..]).ok_or_else(|| {
+                        unproven(address)
+                            .hint("its RSA key is none: see the server's configuration")
+                    })?
+                } else {
+                    &packet[1..]
                 };
                 let response = proof
                     .run(&secret, said)
@@ -286,6 +292,18 @@ impl Context for &Secret {
     fn server_key_pem(&self) -> Option<&[u8]> {
         self.server_key.as_deref()
     }
+}
+
+/// Reads a server's first packet. The library takes the length of its scramble for a signed number, and panics in a build
+/// with checks where it computes with one that is none.
+pub(super) fn handshake(packet: &[u8]) -> std::io::Result<HandshakePacket<'_>> {
+    // Behind the version's end come 20 bytes, then this length ("Protocol::HandshakeV10").
+    let end = packet.iter().skip(1).position(|byte| *byte == 0);
+    let length = end.and_then(|end| packet.get(1 + end + 1 + 20));
+    if length.is_some_and(|length| *length > 0x7f) {
+        return Err(std::io::Error::other("its scramble is too long"));
+    }
+    parse(packet)
 }
 
 pub(super) fn parse<'a, T>(packet: &'a [u8]) -> std::io::Result<T>

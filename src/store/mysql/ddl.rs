@@ -115,6 +115,14 @@ impl Create {
             .iter()
             .rposition(|token| token.name().is_some())
             .ok_or_else(unreadable)?;
+        // Two signs before the name would be a comment with a blank behind them.
+        let is_plain = |token: &Token<'_>| matches!(token.shape, Shape::Word | Shape::Blank);
+        if !tokens[..at].iter().all(is_plain) {
+            return Err(unreadable());
+        }
+        // A comment to the end of its line would swallow what is put behind it. Servers print none.
+        let is_line =
+            |token: &Token<'_>| token.shape == Shape::Blank && token.text.starts_with(['-', '#']);
         let mut depth = 0_usize;
         let mut clauses = Vec::new();
         let mut from = open + 1;
@@ -137,6 +145,9 @@ impl Create {
                 from = place + 1;
             }
             if depth == 0 {
+                if tokens[..place].iter().any(is_line) {
+                    return Err(unreadable());
+                }
                 return Ok(Self {
                     head: joined(&tokens[..at]).trim().to_owned(),
                     name: tokens[at].name().ok_or_else(unreadable)?,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
-use mysql_common::packets::{AuthSwitchRequest, HandshakePacket};
+use mysql_common::packets::AuthSwitchRequest;
 use proptest::prelude::*;
 
 use super::address::Address;
@@ -211,7 +211,7 @@ proptest! {
         }
         let (_, state, message) = wire::server_error(&packet);
         prop_assert!(state.len() <= 15 && message.len() <= 3 * packet.len());
-        if let Ok(handshake) = auth::parse::<HandshakePacket<'_>>(&packet) {
+        if let Ok(handshake) = auth::handshake(&packet) {
             let _ = (handshake.nonce(), handshake.auth_plugin(), handshake.capabilities(), handshake.connection_id());
             let _ = Version::parse(&handshake.server_version_str());
         }
@@ -326,4 +326,48 @@ fn parentheses_that_close_before_they_open_are_no_reason_to_stop() {
 #[test]
 fn a_row_of_more_columns_than_anything_is_refused() {
     assert!(Row::read(Bytes::from_static(b"\x01a"), usize::MAX).is_none());
+}
+
+#[test]
+fn a_definition_with_a_comment_of_a_line_is_refused() {
+    for text in [
+        "--`\n`t` (a int)",
+        "--é(a int)",
+        "CREATE TABLE `t` (\n  `a` int # x\n) ENGINE=InnoDB",
+        "CREATE -- x\nTABLE `t` (`a` int)",
+    ] {
+        assert!(Create::parse(text).is_err(), "{text}");
+    }
+    assert!(Create::parse("CREATE TABLE `t` (\n  `a#` int DEFAULT '-- #' COMMENT '#'\n)").is_ok());
+}
+
+#[test]
+fn a_server_whose_key_is_none_is_refused() {
+    let login = crate::fuzz::seeds("tests/corpus/mysql_login/full.hex").remove(0);
+    let password = secrecy::SecretString::from("hunter2");
+    let address = Address::parse(
+        "mysql://reader@h/d?tls=disable",
+        Some(password),
+        "source",
+        "test",
+    )
+    .unwrap();
+    let mut link = Link::that_says(&login);
+    let error = runtime()
+        .block_on(auth::log_in(&mut link, &address, None))
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), crate::error::Kind::Permission, "{error}");
+}
+
+#[test]
+fn a_handshake_with_a_scramble_of_a_negative_length_is_refused() {
+    let packet = crate::fuzz::seeds("tests/corpus/mysql_packet/handshake.hex").remove(0);
+    let at = packet.iter().position(|byte| *byte == 0x15).unwrap();
+    assert!(auth::handshake(&packet).is_ok());
+    for length in [0x80, 0x81, 0x87, 0xff] {
+        let mut packet = packet.clone();
+        packet[at] = length;
+        assert!(auth::handshake(&packet).is_err(), "{length}");
+    }
 }

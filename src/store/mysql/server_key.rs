@@ -57,8 +57,9 @@ pub(super) fn find(text: &[u8]) -> Option<&[u8]> {
     let (modulus, rest) = der::take(numbers, INTEGER)?;
     let (exponent, _) = der::take(rest, INTEGER)?;
     let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
-    // The top bit is set in each that was made well; mysql_common counts on it.
-    let is_full = modulus.first().is_some_and(|first| first & 0x80 != 0);
+    // The top bit is set in each that was made well, and the last one; mysql_common counts on both.
+    let is_full = modulus.first().is_some_and(|first| first & 0x80 != 0)
+        && modulus.last().is_some_and(|last| last & 1 == 1);
     let is_usable =
         is_full && LENGTHS.contains(&modulus.len()) && (1..=8).contains(&exponent.len());
     (kind == RSA && is_usable).then_some(pem)
@@ -85,6 +86,9 @@ mod tests {
             "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
             "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n",
             "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+            "-----BEGIN PUBLIC KEY-----\nMFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK5i\n-----END PUBLIC KEY-----\n",
+            &KEY.replacen("MIIBIj", "MIIBIk", 1),
+            &KEY.replacen("MIIBIj", "gIIBIj", 1),
         ] {
             assert_eq!(find(wrong.as_bytes()), None, "{wrong}");
         }

@@ -259,7 +259,8 @@ impl Talk {
         let said = io::Cursor::new(said.to_vec());
         let wire = Box::new(tokio::io::join(said, tokio::io::sink()));
         let holder = super::wire::Holder::default();
-        let tap = holder.tap(wire, tokio_postgres::tls::ChannelBinding::none());
+        let binding = tokio_postgres::tls::ChannelBinding::none();
+        let tap = holder.tap(wire, binding, super::gate::Gate::open());
         let stream = holder.borrow()?;
         drop(tap);
         Some(Self {
