@@ -69,7 +69,7 @@ struct Rhythm {
     tries: u32,
 }
 
-/// With the time that a login may take, a server that stands still is given up after five minutes or so: nobody's server takes
+/// With the time that a login may take, a server that stands still is given up after five to eight minutes: nobody's server takes
 /// that long over a checkpoint.
 const RHYTHM: Rhythm = Rhythm {
     quiet: Duration::from_secs(120),
@@ -116,6 +116,13 @@ impl Pulse {
     /// Whether the server was given up.
     pub(super) fn is_gone(&self) -> bool {
         self.0.gone.load(Ordering::Acquire)
+    }
+
+    /// Ends when the server is given up: for who waits for a program that waits for it.
+    pub(super) async fn lost(&self) {
+        while !self.is_gone() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// A connection to the server, which breaks when the server is given up.
@@ -243,7 +250,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Pending => self.pending(|waiting| &waiting.to_read, cx),
-            ready => {
+            ready @ Poll::Ready(_) => {
                 self.heart.heard.fetch_add(1, Ordering::Relaxed);
                 ready
             }
@@ -259,7 +266,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, data) {
             Poll::Pending => self.pending(|waiting| &waiting.to_write, cx),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 
@@ -270,7 +277,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write_vectored(cx, data) {
             Poll::Pending => self.pending(|waiting| &waiting.to_write, cx),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 
@@ -281,7 +288,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Pending => self.pending(|waiting| &waiting.to_write, cx),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 
@@ -293,6 +300,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::getsockopt;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     const QUICK: Rhythm = Rhythm {
@@ -367,7 +375,6 @@ mod tests {
             .await
             .unwrap();
         Keepalive::default().apply(&stream).unwrap();
-        use nix::sys::socket::getsockopt;
         assert!(getsockopt(&stream, sockopt::KeepAlive).unwrap());
         assert_eq!(getsockopt(&stream, sockopt::TcpKeepIdle).unwrap(), 60);
         assert_eq!(getsockopt(&stream, sockopt::TcpKeepCount).unwrap(), 6);

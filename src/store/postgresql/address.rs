@@ -15,7 +15,7 @@ use super::login::Approach;
 use super::settled;
 use crate::config::{AuthMethods, is_here, percent_decoded, tls_is_required};
 use crate::error::{Error, Kind, Result};
-use crate::store::liveness::{Keepalive, Pulse};
+use crate::store::liveness::{GONE, Keepalive, Pulse};
 use crate::store::tls;
 
 /// How to reach a database: the endpoint's URL, taken apart.
@@ -244,6 +244,16 @@ impl Address {
         };
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
         format!("{} {host}:{port}/{database}", self.side)
+    }
+
+    /// Ends when the server is given up. A program that waits for it would not notice.
+    pub(super) async fn lost(&self) -> Error {
+        self.approach.pulse.lost().await;
+        Error::new(
+            Kind::Connection,
+            format!("{}: {GONE}", self.place(self.database())),
+        )
+        .hint("see the server's log, and run the job again")
     }
 
     /// The same address for a libpq program, by its environment: nothing of it can be seen in a list of processes.

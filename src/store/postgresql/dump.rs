@@ -95,7 +95,11 @@ impl PgDump {
             tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await?;
             std::io::Result::Ok(parsed)
         };
-        let (parsed, complained) = tokio::join!(parsing, stderr.read_to_string(&mut complaints));
+        let reading = async { tokio::join!(parsing, stderr.read_to_string(&mut complaints)) };
+        let (parsed, complained) = tokio::select! {
+            read = reading => read,
+            gone = address.lost() => return Err(gone),
+        };
         let parsed = parsed
             .and_then(|parsed| complained.map(|_| parsed))
             .map_err(|error| failed("could not be read from").because(error))?;

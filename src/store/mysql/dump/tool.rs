@@ -32,6 +32,7 @@ use crate::error::{Error, Kind, Result};
 use crate::process::program;
 use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
+use crate::store::liveness::GONE;
 use crate::store::tls;
 use crate::store::{self, Context, Fate, Part, Survey};
 
@@ -67,6 +68,7 @@ pub(in crate::store) async fn dump(
     let mut writing = Writing {
         tool,
         options: options(&address),
+        address: address.clone(),
         calls,
         running: None,
         held: BytesMut::new(),
@@ -353,6 +355,7 @@ fn option_value(text: &str) -> String {
 struct Writing {
     tool: Tool,
     options: Vec<u8>,
+    address: Address,
     /// What is still to be called.
     calls: VecDeque<Vec<OsString>>,
     running: Option<Running>,
@@ -360,6 +363,12 @@ struct Writing {
     held: BytesMut,
     counter: Counter,
     check: Option<Check>,
+}
+
+/// For a server that the tool waits for in vain.
+fn gone(address: &Address) -> Error {
+    Error::new(Kind::Connection, format!("{}: {GONE}", address.label()))
+        .hint("see the server's log, and run the job again")
 }
 
 /// One call of the tool.
@@ -385,7 +394,10 @@ impl Writing {
                 continue;
             };
             self.held.reserve(BLOCK);
-            let read = running.output.read_buf(&mut self.held).await;
+            let read = tokio::select! {
+                read = running.output.read_buf(&mut self.held) => read,
+                () = self.address.pulse.lost() => return Err(gone(&self.address)),
+            };
             let read =
                 read.map_err(|error| self.tool.failed("cannot be read from").because(error))?;
             let piece = if read > 0 {

@@ -101,6 +101,7 @@ impl PgRestore {
                     fed = Some(());
                 }
                 complaint = &mut listening => break complaint?,
+                gone = address.lost() => return Err(gone),
             }
         };
         if let Some(complaint) = complaint {

@@ -160,7 +160,10 @@ impl Writing {
 
     async fn fill(&mut self, into: &mut BytesMut) -> Result<bool> {
         into.reserve(PIECE);
-        let read = self.stdout.read_buf(into).await;
+        let read = tokio::select! {
+            read = self.stdout.read_buf(into) => read,
+            gone = self.address.lost() => return Err(gone),
+        };
         let read = read.map_err(|error| {
             Error::new(Kind::Statement, "pg_dump could not be read from").because(error)
         })?;
