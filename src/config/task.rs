@@ -414,9 +414,12 @@ fn read_scripts(value: &Value<'_>) -> Option<Vec<PathBuf>> {
     for (member, text) in value.texts()? {
         let path = member.path()?;
         // A pipe would be waited for.
-        let readable = fs::metadata(&path).and_then(|found| match found.is_file() {
-            true => File::open(&path)?.metadata(),
-            false => Ok(found),
+        let readable = fs::metadata(&path).and_then(|found| {
+            if found.is_file() {
+                File::open(&path)?.metadata()
+            } else {
+                Ok(found)
+            }
         });
         match readable {
             Ok(data) if data.is_file() => {

@@ -308,7 +308,8 @@ fn is_in_service(theirs: &str, own: &str) -> bool {
         let at = line.find('/')?;
         Some((&line[..at], &line[at..]))
     }
-    let is_unit = |name: &&str| name.ends_with(".service") || name.ends_with(".scope");
+    let ends = |name: &str, end: &str| name.strip_suffix(end).is_some();
+    let is_unit = |name: &&str| ends(name, ".service") || ends(name, ".scope");
     theirs.lines().filter_map(split).any(|(hierarchy, path)| {
         let ours = own.lines().filter_map(split);
         ours.filter(|(other, _)| *other == hierarchy)
@@ -318,7 +319,7 @@ fn is_in_service(theirs: &str, own: &str) -> bool {
                 let unit = path.split('/').find(is_unit).unwrap_or_default();
                 !path.starts_with("/user.slice/")
                     && unit.starts_with("envsyncd")
-                    && unit.ends_with(".service")
+                    && ends(unit, ".service")
             })
     })
 }

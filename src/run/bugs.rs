@@ -22,10 +22,16 @@ impl Order {
 }
 
 /// Does a step of a run; a panic in it is an error of the run, which is cleared up after like any other.
-pub(super) async fn safely<T>(order: &Order, step: impl Future<Output = Result<T>>) -> Result<T> {
-    match panics::caught_in(step).await {
-        Ok(done) => done,
-        Err(bug) => Err(order.during(bug)),
+pub(super) fn safely<T>(
+    order: &Order,
+    step: impl Future<Output = Result<T>>,
+) -> impl Future<Output = Result<T>> {
+    let step = panics::caught_in(step);
+    async move {
+        match step.await {
+            Ok(done) => done,
+            Err(bug) => Err(order.during(bug)),
+        }
     }
 }
 

@@ -64,13 +64,13 @@ impl State {
                                    AND only_tasks IS NULL AND seq > coalesce(jobs.success, 0)) AS failures
                      FROM jobs",
                 )?;
-            let jobs: Vec<(String, Option<i64>, Option<DateTime<Utc>>, u32)> =
+            let jobs =
                 strict::rows(statement.query([])?, "runs of job", |row| {
                     Ok((
                         row.job("job")?,
-                        row.get("last")?,
+                        row.get::<Option<i64>>("last")?,
                         row.optional_time("success_at")?,
-                        row.get("failures")?,
+                        row.get::<u32>("failures")?,
                     ))
                 })?;
             jobs.into_iter()

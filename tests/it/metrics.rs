@@ -24,7 +24,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
         .begin(&NewRun {
             id,
             job,
-            file: Path::new("app.toml"),
+            file: Path::new("/app.toml"),
             verb,
             from: "production",
             to: "staging",

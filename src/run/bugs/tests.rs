@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::Utc;
@@ -30,8 +30,9 @@ struct Side {
 }
 
 impl Side {
+    #[expect(clippy::unnecessary_wraps, reason = "as the traits' methods answer")]
     fn asked<T>(&self, call: &str, answer: T) -> Result<T> {
-        let mut calls = self.calls.lock().unwrap_or_else(|held| held.into_inner());
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.push(format!("{} {call}", self.name));
         drop(calls);
         assert_ne!(call, self.panics_in, "a panic of the test's own");
