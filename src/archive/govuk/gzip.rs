@@ -84,7 +84,13 @@ impl Unzipping {
             {
                 self.rest = piece;
             }
-            let plain = if !self.rest.is_empty() {
+            let plain = if self.rest.is_empty() {
+                let mut decoder = self.decoder.take().expect("it was there just now");
+                decoder
+                    .try_finish()
+                    .map_err(|error| damaged(error, &self.name))?;
+                std::mem::take(decoder.get_mut())
+            } else {
                 while !self.rest.is_empty() && decoder.get_ref().len() < PIECE {
                     let mouthful = self.rest.split_to(self.rest.len().min(MOUTHFUL));
                     let written = decoder.write_all(&mouthful);
@@ -92,12 +98,6 @@ impl Unzipping {
                 }
                 let flushed = decoder.flush();
                 flushed.map_err(|error| damaged(error, &self.name))?;
-                std::mem::take(decoder.get_mut())
-            } else {
-                let mut decoder = self.decoder.take().expect("it was there just now");
-                decoder
-                    .try_finish()
-                    .map_err(|error| damaged(error, &self.name))?;
                 std::mem::take(decoder.get_mut())
             };
             if !plain.is_empty() {

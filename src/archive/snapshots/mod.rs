@@ -227,13 +227,11 @@ impl Snapshots {
 
     async fn look(&self, name: Name) -> Result<Result<Snapshot, Option<Unfinished>>> {
         let small = self.read_up_to(&name, SMALL).await?;
-        let _alone;
-        let folder = match small {
-            Some(folder) => folder,
-            None => {
-                _alone = self.large.lock().await;
-                self.read(&name).await?
-            }
+        let (folder, _alone) = if let Some(folder) = small {
+            (folder, None)
+        } else {
+            let alone = self.large.lock().await;
+            (self.read(&name).await?, Some(alone))
         };
         Ok(match folder {
             Folder::Good(manifest, _) => Ok(Snapshot {

@@ -413,3 +413,38 @@ fn a_run_that_takes_too_much_memory_fails_for_that_and_leaves_nothing_behind() {
     assert!(message.contains("and may have 128 MiB"), "{message}");
     shop.live_is_old();
 }
+
+#[test]
+fn a_run_that_asks_for_too_much_at_once_ends_with_a_line_that_says_so_and_the_next_one_clears_up() {
+    let shop = Shop::new();
+    let snapshot = Snapshot::of(&shop.archive());
+    let manifest = snapshot.folder().join("manifest.json");
+    let honest = fs::read_to_string(&manifest).unwrap();
+    // Three bytes each there, and eight times as much in memory.
+    let names = format!("\"columns\": [{}", "\"\",".repeat(20_000_000));
+    fs::write(&manifest, honest.replacen("\"columns\": [", &names, 1)).unwrap();
+    let settings = shop.bed.file(
+        "../envsyncd.toml",
+        "[environments.production]\n[environments.staging]\nparent = \"production\"\n[priority]\nmemory_max = \"128MiB\"\n",
+    );
+    let pull = Job::between("sqlite", &shop.archive_url(), &shop.url("live"));
+    let pull = shop.bed.job("pull", &pull);
+    let once = || {
+        let mut run = shop.bed.command();
+        run.arg("--config")
+            .arg(&settings)
+            .args(["--once", "-f"])
+            .arg(&pull);
+        shop.bed.spawn(&mut run).end()
+    };
+    let killed = once();
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    killed.says(&["envsyncd: there is no memory for", "memory_max"]);
+    shop.live_is_old();
+    fs::write(&manifest, honest).unwrap();
+    once().expect(0).says(&["found a dead run"]);
+    shop.bed
+        .run(&["history", "pull"])
+        .expect(0)
+        .says(&["out of memory"]);
+}
