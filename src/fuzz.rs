@@ -342,7 +342,7 @@ fn change(seeds: usize) -> impl Strategy<Value = Change> {
 
 /// A place in so many bytes, their end included.
 fn place(at: u16, length: usize) -> usize {
-    usize::from(at) * (length + 1) >> 16
+    (usize::from(at) * (length + 1)) >> 16
 }
 
 impl Change {
