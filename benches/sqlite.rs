@@ -139,6 +139,7 @@ fn line(source: &Path, live: &Path) -> f64 {
         roles: envsyncd::config::job::Roles::Map,
         definer: envsyncd::config::job::Definer::Map,
         events: envsyncd::config::job::Events::Disabled,
+        trust_source: false,
         places: BTreeMap::new(),
     };
     let context = Context {

@@ -217,6 +217,8 @@ pub struct Task {
     pub definer: Definer,
     /// MySQL: events.
     pub events: Events,
+    /// PostgreSQL: code of the source may run with all rights of the target's user.
+    pub trust_source: bool,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }

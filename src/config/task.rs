@@ -237,6 +237,23 @@ fn read_task(
             }
         }
     }
+    let trust = table.get("trust_source");
+    let trust_source = match &trust {
+        Some(value) => value.boolean()?,
+        None => false,
+    };
+    if let (Some(kind), Some(value)) = (kind, &trust)
+        && kind != StoreKind::Postgresql
+        && !meant(target)
+    {
+        value.report(
+            value
+                .wrong(format!(
+                    "`trust_source` is for kind postgresql, and this task's is {kind}"
+                ))
+                .help("leave `trust_source` out"),
+        );
+    }
     let by_default = match publish {
         Some(Publish::InPlace) => KeepPrevious::Drop,
         _ => KeepPrevious::Keep,
@@ -274,6 +291,7 @@ fn read_task(
         roles: roles?,
         definer: definer?,
         events: events?,
+        trust_source,
         places,
     })
 }
@@ -348,6 +366,10 @@ fn refuse_with_archives(table: &Table<'_>, from_archive: bool, to_archive: bool)
         (
             "events",
             "whether events run is decided where they are restored",
+        ),
+        (
+            "trust_source",
+            "whose code runs with which rights is decided where it is restored",
         ),
     ] {
         let help = match key {

@@ -9,6 +9,7 @@ mod encodings;
 mod equality;
 mod failing;
 mod faults;
+mod hostile;
 mod in_place;
 mod kept;
 mod left_out;

@@ -385,6 +385,7 @@ fn what_a_push_cannot_do_is_refused_where_it_stands() {
             "definer",
             "put it into the job that pulls",
         ),
+        ("trust_source = true", "trust_source", "whose code runs"),
         (
             "events = \"keep\"",
             "events",

@@ -164,7 +164,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: definer, events, exclude, jobs, keep, kind, leave_out, max_replication_lag, mode, name, previous, publish, roles, schema_only, scripts, source, target, throttle, verify
+   = allowed: definer, events, exclude, jobs, keep, kind, leave_out, max_replication_lag, mode, name, previous, publish, roles, schema_only, scripts, source, target, throttle, trust_source, verify
    = did you mean `exclude`?"#
         )
     );
@@ -554,6 +554,11 @@ fn what_only_a_mysql_task_has_arrives_and_is_refused_elsewhere() {
             "{text}"
         );
     }
+    let text = wrong_job(&mysql("trust_source = true\n"));
+    assert!(
+        text.contains("`trust_source` is for kind postgresql, and this task's is mysql"),
+        "{text}"
+    );
     let text = wrong_job(&mysql("").replace("\"mysql://r@db1/x\"", "\"postgresql://r@db1/x\""));
     assert!(
         text.contains("postgresql URL, but the task's kind is mysql"),

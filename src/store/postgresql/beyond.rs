@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::connection::Session;
-use super::dumped::{after_comment, words};
+use super::dumped::{after_comment, after_line, words};
 use super::target::Target;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::statements::{self, Statement};
@@ -46,7 +46,7 @@ fn bare_words(statement: &str) -> Vec<String> {
     let mut rest = statement;
     while let Some(first) = rest.chars().next() {
         if let Some(after) = rest.strip_prefix("--") {
-            rest = after.split_once('\n').map_or("", |(_, rest)| rest);
+            rest = after_line(after);
         } else if rest.starts_with("/*") {
             rest = after_comment(rest);
         } else if let Some((tag, text)) = dollar_quote(rest) {
@@ -73,7 +73,7 @@ fn bare_words(statement: &str) -> Vec<String> {
 }
 
 /// The tag that a string in dollars begins with, and what is behind it.
-fn dollar_quote(text: &str) -> Option<(&str, &str)> {
+pub(super) fn dollar_quote(text: &str) -> Option<(&str, &str)> {
     let tag = text.strip_prefix('$')?.split_once('$')?.0;
     let is_tag = tag.chars().all(|c| c.is_alphanumeric() || c == '_')
         && !tag.starts_with(|c: char| c.is_ascii_digit());

@@ -1,15 +1,16 @@
 //! What the target itself contributes to incoming: rows of tables in `keep`, and with `overlay` all that only it has.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use super::catalogue;
 use super::connection::Session;
 use super::picked::{self, Name, TakenOut};
 use super::rights::{self, Right};
 use super::survey::{self, OURS, Table};
-use super::toc::Toc;
+use super::toc::{Entry, Toc};
 use crate::error::Result;
-use crate::store::{Fate, Part, Selection};
+use crate::store::{Checksum, Fate, Part, Selection};
 
 /// What comes from live.
 #[derive(Default)]
@@ -22,6 +23,10 @@ pub(super) struct Carried {
     pub(super) columns: HashMap<usize, Vec<String>>,
     /// Their oids in live.
     pub(super) oids: Vec<u32>,
+    /// The rows of parts as they were brought, by the part's number.
+    pub(super) sums: Mutex<HashMap<usize, Checksum>>,
+    /// The large objects that were brought, with hashes of their bytes.
+    pub(super) objects: Mutex<BTreeMap<u32, String>>,
     /// Definitions of what only live has, and of kept tables that cannot be as on the source.
     pub(super) toc: Toc,
     /// What they make, in the catalogue's words, with what live's catalogue says of it.
@@ -32,6 +37,8 @@ pub(super) struct Carried {
     pub(super) populated: HashSet<Name>,
     /// Sequences among it.
     pub(super) sequences: Vec<Name>,
+    /// What makes publications.
+    pub(super) publications: Vec<Arc<Entry>>,
     /// What of the source's definitions gave way to it.
     pub(super) taken_out: Vec<TakenOut>,
 }

@@ -507,6 +507,7 @@ impl Target {
             )
             .await?;
         }
+        self.publish_as_before().await?;
         self.make_in_order(&session, &made.sorted.event_triggers, &mut mapped)
             .await?;
         self.tell(mapped);

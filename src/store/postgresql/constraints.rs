@@ -29,6 +29,13 @@ pub(super) struct InTwo {
     constraint: String,
 }
 
+impl InTwo {
+    /// Both of them.
+    pub(super) fn statements(&self) -> [&str; 2] {
+        [&self.index, &self.constraint]
+    }
+}
+
 /// The constraints that are made in two statements, by their oid. All others are `pg_dump`'s own way: what USING INDEX
 /// refuses (`transformIndexConstraint` in PostgreSQL's `src/backend/parser/parse_utilcmd.c`), and a name that the index has
 /// got since the snapshot was taken, which a definition shows already.

@@ -57,20 +57,23 @@ impl PgDump {
         }
     }
 
-    /// The definitions of a database as `snapshot` sees it, without these tables, in this encoding.
+    /// The definitions of a database as `snapshot` sees it, without these tables, in this encoding; `own`: publications are
+    /// among them.
     pub(super) async fn definitions(
         &self,
         address: &Address,
         snapshot: Option<&str>,
         without: &[(String, String)],
         encoding: &str,
+        own: bool,
     ) -> Result<Toc> {
         let mut command = client(&self.program, address);
         command
             .args(["--schema-only", "--format=custom", "--compress=0"])
             // Who waits for us to finish before altering a table must not make us wait for them.
             .arg("--lock-wait-timeout=10s")
-            .args(["--no-publications", "--no-subscriptions"])
+            .arg("--no-subscriptions")
+            .args((!own).then_some("--no-publications"))
             .arg(format!("--encoding={encoding}"))
             .args(snapshot.map(|snapshot| format!("--snapshot={snapshot}")))
             .args(without.iter().map(|(schema, table)| {

@@ -17,7 +17,7 @@ use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use futures_util::stream::{self, StreamExt};
 
-pub(super) use self::inside::{after_comment, words};
+pub(super) use self::inside::{after_comment, after_line, refuse_outside, words};
 
 use self::fitting::Left;
 use self::head::{Head, Trouble, shown};
@@ -26,7 +26,7 @@ use self::staging::Staged;
 use super::publish::Names;
 use super::roles::Roles;
 use super::source::Source as Postgresql;
-use super::{needs, ownership};
+use super::{code, needs, ownership};
 use super::{survey, target};
 use crate::config::job::{Roles as Wanted, Task};
 use crate::error::{Error, Kind, Result};
@@ -72,6 +72,12 @@ pub(in crate::store) async fn restore(
         fitting::refuse_missing(&head, &roles, name)?;
     }
     let owner = owner.as_deref();
+    if let (Some(might), false) = (code::might(&admin).await?, task.trust_source) {
+        let all = head.entries.iter();
+        let all = all.map(|entry| (entry.label(), shown(&entry.definition)));
+        let found = code::of_definitions(&admin, all).await?;
+        code::refuse(&might, &found).map_err(within)?;
+    }
     staging::create(&admin, &names, &head, server.major, owner, &context.claim)
         .await
         .map_err(within)?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::publications;
 use super::publish;
 use super::roles::Roles;
 use super::survey::OURS;
@@ -38,7 +39,9 @@ impl Target {
         )
         .await?;
         self.refuse_roles(definitions).await?;
+        self.refuse_code(definitions).await?;
         self.refuse_other_kinds(definitions).await?;
+        self.warn_of_emptiness(definitions).await?;
         self.refuse_reaching_scripts().await?;
         let wanted: Vec<String> = definitions
             .toc
@@ -69,6 +72,39 @@ impl Target {
             .hint("install their packages on the target's host"));
         }
         definitions.needs.check(&self.admin).await
+    }
+
+    /// Warns of a source without tables, where live has some that would go: it may be the wrong one.
+    async fn warn_of_emptiness(&self, definitions: &Definitions) -> Result<()> {
+        let has_tables = {
+            let toc = definitions
+                .toc
+                .lock()
+                .expect("no one panics with this lock");
+            let mut tables = toc.entries.iter().filter(|entry| entry.kind == "TABLE");
+            tables.any(|entry| !definitions.gone.contains(&entry.object))
+        };
+        let selection = &self.context.selection;
+        if has_tables
+            || selection.overlay
+            || !publish::exists(&self.admin, &self.names.live).await?
+            || self.live_is_shell().await?
+        {
+            return Ok(());
+        }
+        let live = self.live_session().await?;
+        let theirs = survey::tables(&live, selection).await?;
+        let going = theirs
+            .iter()
+            .filter(|table| table.fate != Fate::Keep)
+            .count();
+        if going > 0 {
+            tracing::warn!(
+                tables = going,
+                "the source has no tables, and the target has some: they go"
+            );
+        }
+        Ok(())
     }
 
     /// With `roles = "fail"`: every role has to be there.
@@ -104,16 +140,7 @@ impl Target {
             .await
             .map_err(live.explain())?;
         if selection.overlay {
-            let publications = live
-                .query("SELECT pubname::text FROM pg_publication ORDER BY 1", &[])
-                .await
-                .map_err(live.explain())?;
-            for row in publications {
-                tracing::warn!(
-                    publication = row.get::<_, &str>(0),
-                    "publications are not copied, and the target's own do not stay, either"
-                );
-            }
+            publications::refuse_out_of_reach(&live, self.is_superuser().await?).await?;
         }
         let source: HashMap<(String, String), &'static str> = {
             let toc = definitions

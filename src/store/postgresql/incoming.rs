@@ -15,7 +15,8 @@ use super::roles::{Mapped, Roles};
 use super::target::Target;
 use super::toc::{Entry, Toc};
 use super::{
-    Definitions, batch, carry, catalogue, constraints, means, publish, said, settled, survey,
+    Definitions, batch, carry, catalogue, constraints, means, publications, publish, said, settled,
+    survey,
 };
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
@@ -239,7 +240,13 @@ impl Target {
         let dump = definitions.dump().await?;
         settled::refuse_other_words(&self.address, &session).await?;
         let theirs = dump
-            .definitions(&self.address, None, &[], definitions.traits.spoken())
+            .definitions(
+                &self.address,
+                None,
+                &[],
+                definitions.traits.spoken(),
+                selection.overlay,
+            )
             .await?;
         Ok(Some(theirs))
     }
@@ -293,6 +300,9 @@ impl Target {
                 &own,
             )
             .await?;
+        }
+        if let (Some(theirs), true) = (theirs, self.context.selection.overlay) {
+            carried.publications = renumbered(publications::picked(theirs));
         }
         carried.taken_out = taken_out;
         let number = survey::version(&self.admin).await?.0;

@@ -82,6 +82,15 @@ fn unlike(part: &Part) -> Error {
     .hint("what computes or stores them is another thing on the source: make the table's definitions alike, or take it out of `keep`")
 }
 
+/// Rows that are kept are nobody's to change: a script's change would be there in one run and gone in the next.
+fn touched(label: &str) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!("the rows of {label}, which the target keeps, were changed in the copy"),
+    )
+    .hint("let no script write to a table that is kept")
+}
+
 impl Target {
     /// Whether a failure says that rows do not fit, rather than that a server is gone.
     fn tells_of_rows(error: &Error) -> bool {
@@ -166,17 +175,44 @@ impl Target {
         Ok(())
     }
 
-    /// Holds a part's rows against live's.
+    /// Holds a part's rows against live's, and remembers them: nobody is to change them in incoming.
     async fn refuse_unlike(&self, live: &Session, part: &Part) -> Result<()> {
         let carried = &self.made().carried;
         let comparing = self.comparing_session().await?;
         let ours = summed(&comparing, carried, part).await?;
         self.rest(comparing);
-        if ours == summed(live, carried, part).await? {
-            Ok(())
-        } else {
-            Err(unlike(part))
+        if ours != summed(live, carried, part).await? {
+            return Err(unlike(part));
         }
+        let mut sums = carried.sums.lock().expect("no one panics with this lock");
+        sums.insert(part.id, ours);
+        Ok(())
+    }
+
+    /// A part's rows in incoming, which have to be those that were brought from live.
+    async fn untouched(&self, part: &Part) -> Result<Checksum> {
+        let carried = &self.made().carried;
+        let comparing = self.comparing_session().await?;
+        let ours = match summed(&comparing, carried, part).await {
+            // The table is gone, or a column of it.
+            Err(error) if Self::tells_of_rows(&error) => return Err(touched(&part.label())),
+            ours => ours?,
+        };
+        self.rest(comparing);
+        let sums = carried.sums.lock().expect("no one panics with this lock");
+        match sums.get(&part.id) {
+            Some(before) if *before != ours => Err(touched(&part.label())),
+            _ => Ok(ours),
+        }
+    }
+
+    /// Refuses scripts that changed what is kept: rows, and the large objects that they refer to.
+    pub(super) async fn refuse_touched(&self) -> Result<()> {
+        for part in &self.made().carried.parts {
+            self.go_on()?;
+            self.untouched(part).await?;
+        }
+        self.refuse_touched_objects().await
     }
 
     /// Sets the sequences that are live's own, and those that number rows that are kept.
@@ -208,13 +244,12 @@ impl Target {
         let live = self.live_session().await?;
         live.run(ONE_MOMENT).await?;
         if carried.is_of_live {
+            self.refuse_touched_objects().await?;
             self.bring_objects(&live, &carried.oids).await?;
         }
         let mut changed = Vec::new();
         for part in &carried.parts {
-            let comparing = self.comparing_session().await?;
-            let ours = summed(&comparing, carried, part).await?;
-            self.rest(comparing);
+            let ours = self.untouched(part).await?;
             if ours != summed(&live, carried, part).await? {
                 changed.push(part);
             }

@@ -2,14 +2,16 @@
 //! same as a sync would, and there is no server to ask then.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::connection::Session;
-use super::left_out::{self, Restriction};
-use super::survey::{self, CLASS, Table};
+use super::left_out::{self, Cut, Restriction};
+use super::survey::{self, CLASS, DEFAULT, Table};
+use super::toc::Entry;
 use super::{catalogue, objects};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Selection};
 
 pub(super) use super::survey::Object;
@@ -24,9 +26,12 @@ pub(super) struct Lineage {
     needed: Vec<(u32, u32, u32, u32)>,
     /// Objects with the oids of the server's own collations that they use.
     collations: Vec<(u32, u32, u32)>,
-    /// What restricts something.
+    /// What restricts something. `None`: an older envsyncd asked, which did not look for it.
     #[serde(default)]
-    restrictions: Vec<Restriction>,
+    restrictions: Option<Vec<Restriction>>,
+    /// Defaults and CHECKs that can be cut out of definitions. `None` as above.
+    #[serde(default)]
+    cuts: Option<Vec<Cut>>,
     /// Large objects, and tables whose rows refer to them, by their oids.
     #[serde(default)]
     objects: Vec<(u32, u32)>,
@@ -48,6 +53,8 @@ pub(super) struct Selected {
     pub(super) names: HashSet<String>,
     /// Restrictions that are gone from what stays.
     pub(super) restrictions: Vec<Restriction>,
+    /// Defaults and CHECKs that go while what they stand in stays.
+    pub(super) cuts: Vec<Cut>,
     /// How many large objects only rows refer to that are not copied.
     pub(super) objects: usize,
 }
@@ -101,7 +108,8 @@ impl Lineage {
             .map(|table| table.oid)
             .collect();
         Ok(Self {
-            restrictions: left_out::restrictions(session).await?,
+            restrictions: Some(left_out::restrictions(session).await?),
+            cuts: Some(left_out::cuts(session).await?),
             objects: objects::references(session, &copied).await?,
             tables: tables
                 .iter()
@@ -120,8 +128,8 @@ impl Lineage {
         })
     }
 
-    /// What a selection makes of the tables, and what goes with those that it leaves out.
-    pub(super) fn select(self, selection: &Selection) -> Selected {
+    /// What a selection makes of the tables, and what goes with those that it leaves out. `entries` are the definitions.
+    pub(super) fn select(self, selection: &Selection, entries: &[Arc<Entry>]) -> Result<Selected> {
         let mut tables = self.tables;
         let pushed: Vec<Fate> = tables.iter().map(|table| table.fate).collect();
         for table in &mut tables {
@@ -134,6 +142,10 @@ impl Lineage {
             .map(|table| table.oid)
             .collect();
         let gone = all_that_need(&self.needed, &excluded);
+        if self.restrictions.is_none() || self.cuts.is_none() {
+            refuse_unnoted(&self.needed, &gone, entries)?;
+        }
+        let cuts = left_out::wanted(&self.cuts.unwrap_or_default(), &gone)?;
         for (table, pushed) in tables.iter_mut().zip(pushed) {
             if gone.contains(&(CLASS, table.oid)) {
                 table.fate = Fate::Exclude;
@@ -153,14 +165,13 @@ impl Lineage {
                 .map(|(object, _)| *object)
                 .collect()
         };
-        Selected {
+        let restrictions = self.restrictions.unwrap_or_default().into_iter();
+        Ok(Selected {
             objects: referred(false).difference(&referred(true)).count(),
-            restrictions: self
-                .restrictions
-                .iter()
+            restrictions: restrictions
                 .filter(|one| gone.contains(&one.object) && !gone.contains(&one.on))
-                .cloned()
                 .collect(),
+            cuts,
             tables,
             collations: self
                 .collations
@@ -176,8 +187,66 @@ impl Lineage {
                 .collect(),
             gone,
             excluded,
-        }
+        })
     }
+}
+
+/// Oids of catalogues that have what hangs on a table (`pg_constraint.h`, `pg_policy.h`, `pg_rewrite.h`, `pg_trigger.h`,
+/// `pg_type.h`).
+const CONSTRAINT: u32 = 2606;
+const POLICY: u32 = 3256;
+const RULE: u32 = 2618;
+const TRIGGER: u32 = 2620;
+const TYPE: u32 = 1247;
+
+/// Refuses a snapshot of which nobody noted what restricts tables, where something goes that might, or that would have to be
+/// cut out of a definition.
+fn refuse_unnoted(
+    needed: &[(u32, u32, u32, u32)],
+    gone: &HashSet<Object>,
+    entries: &[Arc<Entry>],
+) -> Result<()> {
+    let by_object: HashMap<Object, &Entry> = entries
+        .iter()
+        .filter(|entry| entry.object.1 != 0)
+        .map(|entry| (entry.object, &**entry))
+        .collect();
+    // What a rule is of that makes a view.
+    let of_views: HashSet<Object> = needed
+        .iter()
+        .filter(|(class, _, by, _)| *class == RULE && *by == CLASS)
+        .map(|(class, oid, ..)| (*class, *oid))
+        .collect();
+    let unnoted = needed.iter().find(|(class, oid, by_class, by)| {
+        let (of, object) = ((*class, *oid), (*by_class, *by));
+        let stays = matches!(*class, CLASS | TYPE) && !gone.contains(&of);
+        if !stays || !gone.contains(&object) {
+            return false;
+        }
+        let entry = by_object.get(&object);
+        match *by_class {
+            POLICY | TRIGGER | DEFAULT => true,
+            RULE => !of_views.contains(&object),
+            CONSTRAINT => entry.is_none_or(|entry| entry.kind != "FK CONSTRAINT"),
+            CLASS => entry.is_some_and(|entry| {
+                entry.kind == "INDEX" && entry.definition().starts_with("CREATE UNIQUE ")
+            }),
+            _ => false,
+        }
+    });
+    let Some((_, _, class, oid)) = unnoted else {
+        return Ok(());
+    };
+    let what = by_object
+        .get(&(*class, *oid))
+        .map_or_else(|| "a default or a CHECK".to_owned(), |entry| entry.label());
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "the snapshot was made by an older envsyncd, which did not note what restricts tables: {what} needs what is excluded, and nobody knows what would be lost with it"
+        ),
+    )
+    .hint("push again with an envsyncd of this version; or exclude the tables in the job that pushes, or less here"))
 }
 
 /// These tables, and whatever cannot be without them.
@@ -262,5 +331,45 @@ mod tests {
         ] {
             assert_eq!(goes(object, &gone, there), expected, "{object}");
         }
+    }
+
+    #[test]
+    fn of_an_older_snapshot_what_may_restrict_something_does_not_go_unseen() {
+        let entries = |kind: &str, object: Object| {
+            let json = format!(
+                r#"[{{"id":1,"object":[{},{}],"kind":"{kind}","section":"after","owner":"o","tag":"x","definition":"CREATE UNIQUE INDEX x","needs":[]}}]"#,
+                object.0, object.1
+            );
+            serde_json::from_str::<super::super::toc::Toc>(&json)
+                .unwrap()
+                .entries
+        };
+        // A table that stays, and one that goes.
+        let (stays, goes) = ((CLASS, 1), (CLASS, 2));
+        for (kind, object, refused) in [
+            ("POLICY", (POLICY, 9), true),
+            ("TRIGGER", (TRIGGER, 9), true),
+            ("RULE", (RULE, 9), true),
+            ("TABLE", (DEFAULT, 9), true),
+            ("TABLE", (CONSTRAINT, 9), true),
+            ("INDEX", (CLASS, 9), true),
+            ("FK CONSTRAINT", (CONSTRAINT, 9), false),
+            ("STATISTICS", (3381, 9), false),
+        ] {
+            let needed = [
+                (stays.0, stays.1, object.0, object.1),
+                (goes.0, goes.1, object.0, object.1),
+            ];
+            let entries = entries(kind, object);
+            let gone = HashSet::from([goes, object]);
+            let told = refuse_unnoted(&needed, &gone, &entries);
+            assert_eq!(told.is_err(), refused, "{kind} {object:?}: {told:?}");
+            // Nothing goes that stands on what stays.
+            assert!(refuse_unnoted(&needed, &HashSet::from([goes]), &entries).is_ok());
+        }
+        // A view's rule is the view's.
+        let needed = [(stays.0, stays.1, RULE, 9), (RULE, 9, CLASS, 8)];
+        let gone = HashSet::from([(RULE, 9), (CLASS, 8)]);
+        assert!(refuse_unnoted(&needed, &gone, &[]).is_ok());
     }
 }

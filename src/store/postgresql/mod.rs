@@ -10,6 +10,7 @@ mod binding;
 mod carry;
 mod catalogue;
 mod chain;
+mod code;
 mod collations;
 mod complete;
 mod computed;
@@ -48,6 +49,7 @@ mod picked;
 mod planning;
 pub(super) mod portable;
 mod programs;
+mod publications;
 mod publish;
 mod relay;
 mod restore;
@@ -129,6 +131,12 @@ pub struct Definitions {
     /// What of the source's catalogue was left out so, in its words.
     #[serde(skip)]
     uncatalogued: HashSet<String>,
+    /// What is cut out of definitions that stay, as it needs what is left out.
+    #[serde(skip)]
+    cuts: Vec<left_out::Cut>,
+    /// What runs code of others while the copy is built. `None`: nobody could be asked.
+    #[serde(skip)]
+    code: Option<Vec<code::Code>>,
 }
 
 impl Definitions {

@@ -165,6 +165,32 @@ async fn sums(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, String>> 
 }
 
 impl Target {
+    /// Refuses scripts that changed large objects that are the target's own.
+    pub(super) async fn refuse_touched_objects(&self) -> Result<()> {
+        let before = {
+            let objects = &self.made().carried.objects;
+            objects
+                .lock()
+                .expect("no one panics with this lock")
+                .clone()
+        };
+        if before.is_empty() {
+            return Ok(());
+        }
+        let oids: Vec<u32> = before.keys().copied().collect();
+        let session = self.session().await?;
+        let now = sums(&session, &oids).await?;
+        self.rest(session);
+        match before.iter().find(|(oid, sum)| now.get(oid) != Some(*sum)) {
+            None => Ok(()),
+            Some((oid, _)) => Err(Error::new(
+                Kind::Verify,
+                format!("the large object {oid}, which the target keeps, was changed in the copy"),
+            )
+            .hint("let no script write to what kept rows refer to")),
+        }
+    }
+
     /// Brings the large objects that kept rows refer to, and with overlay all that only the target has; again, if they have
     /// changed since. `live` is in the transaction in which the rows are read.
     pub(super) async fn bring_objects(&self, live: &Session, tables: &[u32]) -> Result<()> {
@@ -217,8 +243,13 @@ impl Target {
             .into_iter()
             .filter(|one| unlike.contains(&one.filed().1))
             .collect();
+        let remember = |sums: BTreeMap<u32, String>| {
+            let objects = &made.carried.objects;
+            *objects.lock().expect("no one panics with this lock") = sums;
+        };
         if missing.is_empty() {
             self.rest(session);
+            remember(theirs);
             return Ok(());
         }
         let reader = self.live_session().await?;
@@ -246,6 +277,7 @@ impl Target {
             )
             .hint("run the job again when nobody changes them"));
         }
+        remember(ours);
         tracing::info!(
             objects = missing.len(),
             "kept the target's own large objects"

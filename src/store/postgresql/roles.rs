@@ -55,6 +55,8 @@ pub(super) struct Roles {
     superuser: bool,
     /// All roles of the target's server.
     known: HashSet<String>,
+    /// Those of them that can do more than what they own.
+    mighty: HashSet<String>,
     /// Roles that we may hand things to.
     usable: HashSet<String>,
     /// Who gets what belongs to a role that is not usable.
@@ -75,7 +77,9 @@ impl Roles {
             .query(
                 &format!(
                     "SELECT rolname::text, rolname = current_user, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
-                            pg_has_role(current_user, oid, '{right}') AND pg_has_role(current_user, oid, 'USAGE') FROM pg_roles"
+                            pg_has_role(current_user, oid, '{right}') AND pg_has_role(current_user, oid, 'USAGE'), \
+                            rolsuper OR pg_has_role(oid, 'pg_execute_server_program', 'MEMBER') \
+                                OR pg_has_role(oid, 'pg_write_server_files', 'MEMBER') FROM pg_roles"
                 ),
                 &[],
             )
@@ -86,6 +90,7 @@ impl Roles {
             me: String::new(),
             superuser: false,
             known: HashSet::new(),
+            mighty: HashSet::new(),
             usable: HashSet::new(),
             fallback: String::new(),
         };
@@ -93,6 +98,9 @@ impl Roles {
             if row.get(1) {
                 roles.me = row.get(0);
                 roles.superuser = row.get(2);
+            }
+            if row.get(4) {
+                roles.mighty.insert(row.get(0));
             }
             if row.get(3) {
                 roles.usable.insert(row.get(0));
@@ -114,6 +122,7 @@ impl Roles {
             wanted,
             me: fallback.to_owned(),
             superuser: true,
+            mighty: HashSet::new(),
             usable: known.clone(),
             known,
             fallback: fallback.to_owned(),
@@ -128,6 +137,11 @@ impl Roles {
     /// Whether the target has this role.
     pub(super) fn has(&self, role: &str) -> bool {
         self.known.contains(role)
+    }
+
+    /// Whether a role can do more than what it owns: it is a superuser, or reaches programs and files of the server.
+    pub(super) fn is_mighty(&self, role: &str) -> bool {
+        self.mighty.contains(role)
     }
 
     /// Whether the target's user is a superuser.

@@ -11,14 +11,14 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 
 use super::connection::{Address, READING, Session, literal, quoted};
-use super::left_out::LeftOut;
+use super::left_out::{self, LeftOut};
 use super::lineage::Lineage;
 use super::split::{self, Taker};
 use super::survey::{self, Table};
 use super::traits::{self, Traits};
 use super::{
-    Definitions, advice, catalogue, checksum, constraints, foreign, large, lot, objects, planning,
-    relay, sequences, settings, settled, spoken, waited,
+    Definitions, advice, catalogue, checksum, code, constraints, foreign, large, lot, objects,
+    planning, relay, sequences, settings, settled, spoken, waited,
 };
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -401,18 +401,30 @@ impl store::Source for Source {
             Taker::Server
         };
         settled::refuse_other_words(&self.address, keeper).await?;
+        // What a dump has was looked at before it was restored.
+        let code = if self.is_staged {
+            Vec::new()
+        } else {
+            code::read(keeper).await?
+        };
         // pg_dump takes its time, and not all of the server.
         let (mut toc, asked) = tokio::try_join!(
-            dump.definitions(&self.address, Some(&snapshot), &without, traits.spoken()),
+            dump.definitions(
+                &self.address,
+                Some(&snapshot),
+                &without,
+                traits.spoken(),
+                false
+            ),
             self.ask(number, binary, taker, &tables, &gone)
         )?;
-        with_excluded.cut(&mut toc);
-        let mut left_out: Vec<(String, Fate)> = tables
+        left_out::cut(&with_excluded.cuts, &mut toc);
+        let mut without_rows: Vec<(String, Fate)> = tables
             .iter()
             .filter(|table| table.fate != Fate::Copy)
             .map(|table| (format!("{}.{}", table.schema, table.name), table.fate))
             .collect();
-        left_out.extend(survey::of_extensions(keeper, &self.context.selection).await?);
+        without_rows.extend(survey::of_extensions(keeper, &self.context.selection).await?);
         let with_fate = |fate: Fate| {
             tables
                 .iter()
@@ -437,6 +449,8 @@ impl store::Source for Source {
             needs: asked.needs,
             lineage: asked.lineage,
             uncatalogued: HashSet::new(),
+            cuts: with_excluded.cuts,
+            code: Some(code),
             major,
         };
         let survey = Survey {
@@ -447,7 +461,7 @@ impl store::Source for Source {
             },
             taken_at,
             parts: asked.parts.into_iter().map(|(_, part)| part).collect(),
-            left_out,
+            left_out: without_rows,
             definitions: store::Definitions::Postgresql(Arc::new(definitions)),
         };
         let standby = keeper

@@ -52,6 +52,8 @@ pub struct Target {
     pub(super) has_scripts: bool,
     /// Their files.
     pub(super) scripts: Vec<PathBuf>,
+    /// Whoever writes to the source may do all that the target's user can.
+    pub(super) trusts_source: bool,
 }
 
 /// How long the lock is waited for: long enough for what a killed run may still be at, short enough for who is in the way
@@ -101,6 +103,7 @@ impl Target {
             own: OnceCell::new(),
             has_scripts: !task.scripts.is_empty(),
             scripts: task.scripts.clone(),
+            trusts_source: task.trust_source,
         })
     }
 }
@@ -335,6 +338,7 @@ impl store::Target for Target {
     }
 
     async fn derive(&self) -> Result<()> {
+        self.refuse_touched().await?;
         self.derive_anew().await?;
         self.refuse_own_name().await
     }

@@ -288,3 +288,45 @@ fn a_snapshot_that_is_removed_while_it_is_pulled_fails_the_pull_alone() {
     running.end().expect(1).says(&["zzz"]);
     scene.live_is_old();
 }
+
+#[test]
+fn what_an_excluded_table_leaves_open_is_refused_in_a_pull_as_in_a_sync() {
+    let scene = Scene::new();
+    scene.source(
+        "CREATE TABLE secret (id serial PRIMARY KEY, who text);
+         CREATE FUNCTION known(text) RETURNS bool LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT $1 NOT IN (SELECT who FROM secret); END;
+         CREATE TABLE numbered (a int DEFAULT nextval('secret_id_seq') NOT NULL, b int DEFAULT 7, CONSTRAINT unknown CHECK (known(b::text)));
+         CREATE DOMAIN quiet AS text CONSTRAINT unknown CHECK (known(VALUE)); CREATE TABLE speaks (q quiet DEFAULT 'x')",
+    );
+    scene.once("push", &scene.push()).expect(0);
+    let excluding = |more: &str| {
+        scene
+            .pull()
+            .task(&format!("exclude = [\"secret\"]\n{more}"))
+    };
+    let sync =
+        crate::support::job::Job::between("postgresql", &scene.source_url(), &scene.target_url());
+    let said = [
+        "constraint unknown on table public.numbered",
+        "of domain public.quiet",
+        "leave_out = [\"public.numbered.unknown\", \"public.quiet.unknown\"]",
+    ];
+    for job in [excluding(""), sync.task("exclude = [\"secret\"]")] {
+        scene.once("pull", &job).expect(1).says(&said);
+        scene.live_is_old();
+    }
+    let let_go = "leave_out = [\"*.unknown\"]";
+    scene.once("pull", &excluding(let_go)).expect(0).says(&[
+        "default value for column a of table public.numbered",
+        "function public.known(text)",
+    ]);
+    scene.live_is_new();
+    scene.live("INSERT INTO numbered (a) VALUES (1); INSERT INTO speaks DEFAULT VALUES");
+    assert_eq!(scene.live("SELECT a, b, q FROM numbered, speaks"), "1|7|x");
+    scene.source("CREATE TABLE made (a text, b bool GENERATED ALWAYS AS (known(a)) STORED)");
+    scene.once("push", &scene.push()).expect(0);
+    scene
+        .once("pull", &excluding(let_go))
+        .expect(1)
+        .says(&["public.made.b is generated"]);
+}

@@ -349,3 +349,79 @@ fn keys_that_dangle_fail_the_run_before_publish_also_when_they_come_late() {
     running.end().expect(1).says(&["refers_k_fkey"]);
     scene.live_is_old();
 }
+
+#[test]
+fn a_script_that_changes_kept_rows_fails_the_run_and_live_s_own_changes_do_not() {
+    let scene = Scene::new();
+    let table = "CREATE TABLE k (id int PRIMARY KEY, x text, l oid)";
+    scene.source(&format!("{table}; INSERT INTO k VALUES (1, 'production')"));
+    scene.live(&format!(
+        "{table}; INSERT INTO k VALUES (1, 'staging', lo_from_bytea(70001, 'staging')), (2, 'more', NULL)"
+    ));
+    let before = rows(&scene, "k");
+    let at = scene.bed.path("maintenance");
+    let hook = format!(
+        "maintenance_on = [\"touch\", \"{}\"]\nmaintenance_off = [\"true\"]",
+        at.display()
+    );
+    let of_rows = "the rows of public.k, which the target keeps, were changed in the copy";
+    for (mode, script, said) in [
+        (
+            "keep = [\"k\"]",
+            "UPDATE k SET x = 'script' WHERE id = 2",
+            of_rows,
+        ),
+        (
+            "keep = [\"k\"]",
+            "INSERT INTO k VALUES (3, 'script')",
+            of_rows,
+        ),
+        ("keep = [\"k\"]", "ALTER TABLE k DROP COLUMN x", of_rows),
+        ("keep = [\"k\"]", "DROP TABLE k", of_rows),
+        (
+            "keep = [\"k\"]",
+            "SELECT lo_put(70001, 0, 'SCRIPT!')",
+            "the large object 70001, which the target keeps, was changed in the copy",
+        ),
+        (
+            "mode = \"overlay\"",
+            "DELETE FROM only_live",
+            "the rows of public.only_live, which the target keeps, were changed in the copy",
+        ),
+    ] {
+        scene.bed.file("change.sql", script);
+        let job = scene.job().task(mode).task("scripts = [\"change.sql\"]");
+        let outcome = scene.bed.once(&scene.write(&job.hooks(&hook))).expect(1);
+        let last = outcome.stderr.lines().last().unwrap_or_default();
+        assert!(
+            last.contains(said) && last.contains("let no script write to"),
+            "{script}: {last}"
+        );
+        scene.live_is_old();
+        scene.nothing_is_left();
+        assert!(!at.exists(), "{script}: it fails before maintenance");
+        assert_eq!(rows(&scene, "k"), before, "{script}");
+    }
+    // What live changed meanwhile is no script's change, and what a script does elsewhere is published.
+    let gate = scene.bed.gate("maintenance_of_this");
+    scene
+        .bed
+        .file("change.sql", "UPDATE orders SET note = 'script'");
+    let job = scene
+        .job()
+        .task("keep = [\"k\"]\nscripts = [\"change.sql\"]");
+    let file = scene.write(&job.hooks(&gate.maintenance()));
+    let mut running = scene.bed.start(&file);
+    gate.wait(&mut running);
+    scene.live("UPDATE k SET x = 'live' WHERE id = 2; SELECT lo_put(70001, 0, 'STAGING')");
+    let before = rows(&scene, "k");
+    gate.open();
+    running.end().expect(0);
+    scene.live_is_new();
+    assert_eq!(rows(&scene, "k"), before);
+    assert_eq!(scene.live("SELECT DISTINCT note FROM orders"), "script");
+    assert_eq!(
+        scene.live("SELECT convert_from(lo_get(70001), 'utf8')"),
+        "STAGING"
+    );
+}

@@ -212,3 +212,26 @@ fn plan_says_what_a_run_would_do_and_changes_nothing() {
     scene.live_is_old();
     scene.nothing_is_left();
 }
+
+#[test]
+fn a_source_without_tables_is_a_warning_where_live_has_some() {
+    let scene = Scene::new();
+    scene.source("DROP TABLE orders, users");
+    let warning = "the source has no tables, and the target has some: they go";
+    let overlay = scene.write(&scene.job().task("mode = \"overlay\""));
+    let outcome = scene.bed.with_file("plan", &overlay).expect(0);
+    assert!(!outcome.stderr.contains(warning), "{}", outcome.stderr);
+    let file = scene.write(&scene.job());
+    scene
+        .bed
+        .with_file("plan", &file)
+        .expect(0)
+        .says(&[warning]);
+    scene.bed.once(&file).expect(0).says(&[warning, "tables=2"]);
+    assert_eq!(
+        scene.live("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
+        "0"
+    );
+    let outcome = scene.bed.once(&file).expect(0);
+    assert!(!outcome.stderr.contains(warning), "{}", outcome.stderr);
+}

@@ -146,3 +146,55 @@ fn a_table_that_is_excluded_stays_the_target_s_own_in_overlay_with_what_reads_it
     scene.live_is_new();
     assert_eq!(scene.live("SELECT a FROM cached"), "12");
 }
+
+/// All publications: whose, of what, and how.
+const PUBLICATIONS: &str = "SELECT string_agg(line, chr(10) ORDER BY line) FROM (
+    SELECT concat_ws(' ', pubname, pubowner::regrole, to_jsonb(p) - 'oid', obj_description(oid, 'pg_publication')) AS line FROM pg_publication p
+    UNION ALL SELECT concat_ws(' ', pubname, schemaname, tablename, attnames, rowfilter) FROM pg_publication_tables
+    UNION ALL SELECT concat_ws(' ', pubname, pnnspid::regnamespace) FROM pg_publication_namespace JOIN pg_publication p ON p.oid = pnpubid) AS l";
+
+#[test]
+fn publications_of_the_target_stay_or_are_refused_by_name() {
+    let scene = Scene::new();
+    let owner = scene.owner_of_live();
+    let other = unique("publishes");
+    scene.target.psql(
+        "postgres",
+        &format!("CREATE ROLE {other}; GRANT {other} TO {owner}"),
+    );
+    scene.live(&format!(
+        "ALTER TABLE users ADD COLUMN extra int;
+         CREATE PUBLICATION by_table FOR TABLE users (id, email) WHERE (id > 1), only_live WITH (publish = 'insert, delete', publish_via_partition_root = true);
+         COMMENT ON PUBLICATION by_table IS 'ours'; ALTER PUBLICATION by_table OWNER TO {other};
+         CREATE PUBLICATION empty; ALTER PUBLICATION empty OWNER TO {owner}"
+    ));
+    let before = scene.live(PUBLICATIONS);
+    let plain = scene.target.url(&owner, &scene.to);
+    let source = scene.source.url("postgres", &scene.from);
+    let plain =
+        crate::support::job::Job::between("postgresql", &source, &plain).task("mode = \"overlay\"");
+    let plain = scene.bed.job("plain", &plain);
+    scene.bed.once(&plain).expect(0);
+    scene.live_is_new();
+    assert_eq!(scene.live(PUBLICATIONS), before);
+
+    scene.live("CREATE PUBLICATION everything FOR ALL TABLES WITH (publish = 'truncate'); CREATE PUBLICATION of_schema FOR TABLES IN SCHEMA public");
+    for verb in ["plan", "run"] {
+        scene.bed.with_file(verb, &plain).expect(1).says(&[
+            "publications of the target cannot stay",
+            "everything; of_schema",
+        ]);
+    }
+    let before = scene.live(PUBLICATIONS);
+    let file = scene.write(&scene.job().task("mode = \"overlay\""));
+    scene.bed.once(&file).expect(0);
+    assert_eq!(scene.live(PUBLICATIONS), before);
+
+    // What it publishes is not there any more.
+    scene.live("ALTER TABLE users ADD COLUMN extra int; ALTER PUBLICATION empty ADD TABLE users (id, extra)");
+    scene.bed.once(&file).expect(1).says(&[
+        "publication table public.empty users",
+        "cannot stay as it is beside what comes from the source",
+    ]);
+    assert_eq!(scene.live("SELECT count(*) FROM pg_publication"), "4");
+}

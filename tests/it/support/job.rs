@@ -51,6 +51,8 @@ pub(crate) struct Job {
     top: String,
     task: String,
     rest: String,
+    /// The source's code may have a superuser's rights, as most tests' users are superusers.
+    trusts: bool,
 }
 
 impl Job {
@@ -62,6 +64,7 @@ impl Job {
             target: target.to_owned(),
             top: "from = \"production\"\nto = \"staging\"\n".to_owned(),
             task: String::new(),
+            trusts: kind == "postgresql" && target.contains("postgresql://"),
             rest: "[environments.production]\n[environments.staging]\nparent = \"production\"\n"
                 .to_owned(),
         }
@@ -92,6 +95,12 @@ impl Job {
         self
     }
 
+    /// As it is by default: the source's code gets no rights that it has not there.
+    pub(crate) fn wary(mut self) -> Self {
+        self.trusts = false;
+        self
+    }
+
     /// Lines under `[hooks]`.
     pub(crate) fn hooks(mut self, lines: &str) -> Self {
         self.rest = format!("[hooks]\n{lines}\n{}", self.rest);
@@ -108,10 +117,12 @@ impl std::fmt::Display for Job {
             top,
             task,
             rest,
+            trusts,
         } = self;
+        let trust = if *trusts { "trust_source = true\n" } else { "" };
         write!(
             f,
-            "{top}[[task]]\nkind = {}\nsource = {source}\ntarget = {target}\n{task}{rest}",
+            "{top}[[task]]\nkind = {}\nsource = {source}\ntarget = {target}\n{trust}{task}{rest}",
             toml(kind)
         )
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::head::{Entry, Head, shown};
 use super::inside;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::left_out::Cut;
 use crate::store::postgresql::ownership;
 use crate::store::postgresql::roles::{self, DATABASE_OWNER, Roles};
 use crate::store::postgresql::toc::{self, Binder, Section, Words};
@@ -69,8 +70,8 @@ pub(super) fn fit(head: &mut Head, roles: &Roles, major: u32) -> Result<Left> {
     Ok(left)
 }
 
-/// Takes what hangs on these objects alone, and they themselves, out of a dump.
-pub(super) fn leave_out(head: &mut Head, gone: &HashSet<(u32, u32)>) {
+/// Takes what hangs on these objects alone, and they themselves, out of a dump; and `cuts` out of definitions that stay.
+pub(super) fn leave_out(head: &mut Head, gone: &HashSet<(u32, u32)>, cuts: &[Cut]) {
     let mut out: HashSet<i64> = HashSet::new();
     head.entries.retain(|entry| {
         let orphan = entry.object().1 == 0 && entry.needs().any(|need| out.contains(&need));
@@ -80,6 +81,17 @@ pub(super) fn leave_out(head: &mut Head, gone: &HashSet<(u32, u32)>) {
         }
         stays
     });
+    for cut in cuts {
+        for entry in &mut head.entries {
+            let schema = entry.schema.as_ref().map(|_| shown(&entry.schema));
+            if !cut.is_in(&kind(entry), schema.as_deref(), &shown(&entry.tag)) {
+                continue;
+            }
+            if let Some(rest) = cut.out_of(&shown(&entry.definition)) {
+                entry.definition = Some(rest.into_bytes());
+            }
+        }
+    }
 }
 
 /// With `roles = "fail"`: every role of the dump has to be there.

@@ -55,6 +55,23 @@ pub(super) fn stay(entry: &Entry) -> Result<()> {
     Ok(())
 }
 
+/// Refuses definitions of a snapshot with a statement that is not about what is in a database.
+pub(in crate::store::postgresql) fn refuse_outside(label: &str, definition: &str) -> Result<()> {
+    let refused = |why: String| Error::new(Kind::Verify, format!("{label} of the snapshot {why}"));
+    let cut =
+        statements::split(definition).map_err(|flaw| refused(format!("cannot be read: {flaw}")))?;
+    match cut.iter().find(|statement| !belongs(statement.text)) {
+        None => Ok(()),
+        Some(statement) => Err(refused(
+            "has a statement that reaches out of its database".to_owned(),
+        )
+        .hint(format!(
+            "no snapshot of one database has that; the statement was: {}",
+            redact::statement(statement.text, Dialect::Postgresql)
+        ))),
+    }
+}
+
 /// Whether a statement is `COPY table (columns) FROM stdin;` and nothing beside it.
 fn takes_the_dump_s_rows(copy: &str) -> bool {
     let table = copy
@@ -86,7 +103,7 @@ pub(in crate::store::postgresql) fn words(statement: &str) -> Vec<String> {
     let mut text = statement;
     while found.len() < 8 && !text.is_empty() {
         if let Some(comment) = text.strip_prefix("--") {
-            text = comment.split_once('\n').map_or("", |(_, rest)| rest);
+            text = after_line(comment);
         } else if text.starts_with("/*") {
             text = after_comment(text);
         } else {
@@ -104,6 +121,11 @@ pub(in crate::store::postgresql) fn words(statement: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// What follows a comment's line, which a carriage return ends, too.
+pub(in crate::store::postgresql) fn after_line(text: &str) -> &str {
+    text.split_once(['\n', '\r']).map_or("", |(_, rest)| rest)
 }
 
 /// What follows a comment, which may have others in it.
@@ -211,6 +233,7 @@ mod tests {
             "CREATE ROLE x SUPERUSER",
             "CREATE /* TABLE /* x */ t */ USER x",
             "CREATE -- TABLE\nROLE x",
+            "CREATE --\rROLE x SUPERUSER PASSWORD --\n'TABLE'",
             "ALTER SYSTEM SET archive_command = 'x'",
             "ALTER DATABASE app RENAME TO x",
             "ALTER ROLE x SUPERUSER",

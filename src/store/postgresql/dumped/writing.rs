@@ -127,7 +127,7 @@ impl Writing {
             }
             match Head::parse(&read) {
                 Ok((mut head, length)) => {
-                    fitting::leave_out(&mut head, &self.definitions.gone);
+                    fitting::leave_out(&mut head, &self.definitions.gone, &self.definitions.cuts);
                     refuse_gaps(&head, parts)?;
                     self.counter = Counter::new(&head);
                     let rows = read.split_off(length);

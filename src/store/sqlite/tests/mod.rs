@@ -74,6 +74,7 @@ impl Bench {
                 roles: crate::config::job::Roles::Map,
                 definer: crate::config::job::Definer::Map,
                 events: crate::config::job::Events::Disabled,
+                trust_source: false,
                 places: BTreeMap::new(),
             },
             runs: AtomicU64::new(1),

@@ -215,3 +215,32 @@ fn encoding_and_locale_come_with_the_dump() {
     );
     scene.nothing_is_beside();
 }
+
+#[test]
+fn code_in_a_dump_never_runs_as_a_superuser() {
+    let dumped = Dumped::new();
+    let scene = &dumped.scene;
+    dumped.dump(&name());
+    dumped.once("pull", &dumped.pull().wary()).expect(0);
+    scene.live_is_new();
+    for (make, what) in [
+        (
+            "CREATE FUNCTION f() RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE TABLE p (a int CHECK (f()))",
+            "function public.f() (function)",
+        ),
+        (
+            "DROP FUNCTION f() CASCADE; ALTER TABLE p ADD CHECK (pg_read_file('PG_VERSION') IS NOT NULL)",
+            "table public.p (call of pg_read_file)",
+        ),
+    ] {
+        scene.source(make);
+        dumped.dump(&name());
+        dumped.once("pull", &dumped.pull().wary()).expect(1).says(&[
+            "is a superuser, and code of the source would run with its rights",
+            what,
+        ]);
+        scene.nothing_is_beside();
+    }
+    dumped.once("pull", &dumped.pull()).expect(0);
+    assert_eq!(scene.live("SELECT count(*) FROM p"), "0");
+}

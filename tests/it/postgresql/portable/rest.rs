@@ -61,6 +61,7 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         roles: Roles::Map,
         definer: Definer::Map,
         events: Events::Disabled,
+        trust_source: false,
         places: std::collections::BTreeMap::new(),
     }
 }
