@@ -77,11 +77,13 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
 pub fn caught_in<T>(work: impl Future<Output = T>) -> impl Future<Output = Result<T, Error>> {
     // On the heap: those of a run are large.
     let mut work = Box::pin(work);
-    std::future::poll_fn(|context| match caught(|| work.as_mut().poll(context)) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
-        Err(error) => Poll::Ready(Err(error)),
-    })
+    std::future::poll_fn(
+        move |context| match caught(|| work.as_mut().poll(context)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+            Err(error) => Poll::Ready(Err(error)),
+        },
+    )
 }
 
 /// The panic that nobody waited for, if there was one.
