@@ -36,7 +36,7 @@ async fn a_list_that_goes_on_for_ever_is_an_error() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_says_so_whatever_it_is() {
-    let long = |_: &Asked| Answer::endless(200, "", &[b'x'; 65536]);
+    let long = |_: &Asked| Answer::endless(200, "", "x".repeat(65536).as_bytes());
     let error = folders(long).await.to_string();
     assert!(error.contains("the answer is longer than"), "{error}");
 
@@ -94,7 +94,7 @@ async fn of_a_small_object_no_more_is_read_than_a_small_one_has() {
         Answer::raw(format!(
             "HTTP/1.1 200 OK\r\n{head}content-length: 3000000000\r\n\r\n"
         ))
-        .then_for_ever([b'x'; 65536])
+        .then_for_ever("x".repeat(65536))
     });
     let bucket = server.bucket().await;
     let error = bucket.get("a/manifest.json", 100_000).await.unwrap_err();

@@ -241,7 +241,7 @@ fn who_hangs_up_once_is_tried_again() {
 
 #[test]
 fn an_answer_without_end_is_no_answer_and_is_not_taken_in() {
-    let hostile = Hostile::start(|_| Answer::endless(200, "", &[b'x'; 65536]));
+    let hostile = Hostile::start(|_| Answer::endless(200, "", "x".repeat(65536).as_bytes()));
     let shop = Shop::new(&hostile.settings());
     warned(shop.once(), &["its answer makes no sense", "see `url`"]);
 

@@ -34,10 +34,11 @@ impl S3 {
 
 /// A page of a list with these prefixes; more are to come if there is a token.
 pub(crate) fn page(prefixes: &[String], token: Option<&str>) -> Answer {
-    let prefixes: String = prefixes
+    let prefixes: Vec<String> = prefixes
         .iter()
         .map(|prefix| format!("<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"))
         .collect();
+    let prefixes = prefixes.concat();
     let more = match token {
         None => "<IsTruncated>false</IsTruncated>".to_owned(),
         Some(token) => format!(
