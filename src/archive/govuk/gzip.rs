@@ -17,6 +17,8 @@ type Bytestream = BoxStream<'static, Result<Bytes>>;
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// So much is worked on at once: others want to be served meanwhile.
 const PIECE: usize = 256 * 1024;
+/// And of gzip at most so much: it may become a thousand times as long.
+const STEP: usize = 8 * 1024;
 
 /// A file's bytes without gzip around them, if there is any. A gzip that breaks off or whose sums are wrong is an error.
 pub(super) async fn unzipped(mut file: Bytestream, name: &str) -> Result<Bytestream> {
@@ -34,6 +36,7 @@ pub(super) async fn unzipped(mut file: Bytestream, name: &str) -> Result<Bytestr
     }
     let reading = Unzipping {
         pieces: pieces(whole),
+        left: Bytes::new(),
         decoder: Some(MultiGzDecoder::new(Vec::new())),
         name: name.to_owned(),
     };
@@ -56,6 +59,8 @@ fn pieces(bytes: Bytestream) -> Bytestream {
 
 struct Unzipping {
     pieces: Bytestream,
+    /// Of the last one.
+    left: Bytes,
     /// `None` at the end.
     decoder: Option<MultiGzDecoder<Vec<u8>>>,
     name: String,
@@ -73,15 +78,23 @@ impl Unzipping {
             let Some(decoder) = &mut self.decoder else {
                 return Ok(None);
             };
-            let plain = if let Some(piece) = self.pieces.try_next().await? {
-                let written = decoder.write_all(&piece).and_then(|()| decoder.flush());
-                written.map_err(|error| damaged(error, &self.name))?;
-                std::mem::take(decoder.get_mut())
-            } else {
+            if self.left.is_empty() {
+                self.left = self.pieces.try_next().await?.unwrap_or_default();
+            }
+            let plain = if self.left.is_empty() {
                 let mut decoder = self.decoder.take().expect("it was there just now");
                 decoder
                     .try_finish()
                     .map_err(|error| damaged(error, &self.name))?;
+                std::mem::take(decoder.get_mut())
+            } else {
+                while !self.left.is_empty() && decoder.get_ref().len() < PIECE {
+                    let step = self.left.split_to(STEP.min(self.left.len()));
+                    let written = decoder.write_all(&step);
+                    written.map_err(|error| damaged(error, &self.name))?;
+                }
+                let flushed = decoder.flush();
+                flushed.map_err(|error| damaged(error, &self.name))?;
                 std::mem::take(decoder.get_mut())
             };
             if !plain.is_empty() {
@@ -154,6 +167,22 @@ mod tests {
         assert_eq!(whole(out).await.unwrap(), plain);
         let out = unzipped(cut(b"", 1), "x").await.unwrap();
         assert_eq!(whole(out).await.unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn a_little_that_becomes_a_lot_comes_out_in_small_pieces() {
+        let nothing = Bytes::from(vec![0; 128 << 20]);
+        let bomb = whole(zipped(stream::iter([Ok(nothing)]).boxed()))
+            .await
+            .unwrap();
+        assert!(bomb.len() < 1 << 20);
+        let mut out = unzipped(cut(&bomb, bomb.len()), "x").await.unwrap();
+        let mut length = 0;
+        while let Some(piece) = out.try_next().await.unwrap() {
+            assert!(piece.len() < 10 << 20, "{}", piece.len());
+            length += piece.len();
+        }
+        assert_eq!(length, 128 << 20);
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ mod messages;
 mod names;
 mod objects;
 mod piece;
+mod plain;
 mod point;
 mod pool;
 pub(super) mod portable;
