@@ -17,6 +17,7 @@ mod definitions;
 mod derive;
 mod doubts;
 pub(super) mod dump;
+mod encryption;
 mod engines;
 mod errors;
 mod exclusion;
@@ -68,6 +69,7 @@ mod target;
 mod typed;
 mod uses;
 mod version;
+mod vetting;
 mod wire;
 mod zones;
 
