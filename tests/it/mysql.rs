@@ -12,6 +12,7 @@ mod equality;
 mod faults;
 mod govuk;
 mod hanging;
+mod hostile;
 mod kept;
 mod limits;
 mod login;

@@ -5,16 +5,33 @@ use bytes::{Buf, Bytes};
 use super::super::redact::{Dialect, Names};
 use super::address::Address;
 use super::auth;
+use super::errors;
 use super::letters;
 use super::settings;
 use super::version::Version;
 use super::wire::Link;
 use crate::error::{Error, Kind, Result};
 
-/// COM_QUIT, COM_QUERY, COM_PING (MariaDB's protocol documentation, "Text protocol").
+/// COM_QUIT, COM_QUERY, COM_PING, COM_SET_OPTION (MariaDB's protocol documentation, "Text protocol").
 const QUIT: u8 = 1;
 const QUERY: u8 = 3;
 const PING: u8 = 14;
+const SET_OPTION: u8 = 27;
+
+/// MYSQL_OPTION_MULTI_STATEMENTS_ON and _OFF.
+const SEVERAL_AT_A_TIME: [u8; 2] = [0, 0];
+const ONE_AT_A_TIME: [u8; 2] = [1, 0];
+
+/// All that is kept of an answer at once has at most so many bytes: definitions of a database with 100,000 tables fit.
+const LONGEST_RESULT: usize = 512 << 20;
+
+/// What a row and each of its values take beside their bytes, about.
+const ROW: usize = 64;
+const CELL: usize = 40;
+
+/// No answer has more columns, and no statement more results, than this.
+const COLUMNS: u64 = 1 << 16;
+const RESULTS: usize = 1 << 20;
 
 /// How long a server may take to end a session that says goodbye: it may have to roll back.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(60);
@@ -43,6 +60,10 @@ pub(super) struct Session {
     warnings: u16,
     /// The longest statement that the server takes, in bytes.
     packet: usize,
+    /// It runs what a person wrote, whose rows may be any number.
+    is_ordinary: bool,
+    /// How many bytes of one answer are kept.
+    room: usize,
 }
 
 /// How much of a statement is looked through for names if it fails.
@@ -82,6 +103,7 @@ impl Session {
     pub(super) async fn open_ordinary(address: &Address, database: Option<&str>) -> Result<Self> {
         let opened = async {
             let mut session = Self::connect(address, database).await?;
+            session.is_ordinary = true;
             session.packet = settings::leave(&mut session).await?;
             Ok(session)
         };
@@ -119,6 +141,8 @@ impl Session {
             status: 0,
             warnings: 0,
             packet: usize::MAX,
+            is_ordinary: false,
+            room: LONGEST_RESULT,
         })
     }
 
@@ -192,15 +216,19 @@ impl Session {
     pub(super) async fn execute_bytes(&mut self, sql: &[u8]) -> Result<Vec<Done>> {
         self.begin(QUERY, sql).await?;
         let mut all = Vec::new();
+        let mut room = self.room;
         loop {
             let done = match self.answer().await? {
                 Answer::Done(done) => done,
                 Answer::Columns(columns) => {
                     self.skip_columns(columns).await?;
                     loop {
-                        let packet = self.link.packet().await?;
+                        let packet = self.link.packet_of(room).await?;
                         if let Some(end) = self.end_of_rows(&packet)? {
                             break end;
+                        }
+                        if !self.is_ordinary {
+                            room = self.left(room, packet.len() + ROW)?;
                         }
                     }
                 }
@@ -211,7 +239,64 @@ impl Session {
                 self.busy = false;
                 return Ok(all);
             }
+            if all.len() >= RESULTS {
+                return Err(self.unexpected());
+            }
         }
+    }
+
+    /// Runs one statement; what it did. That there was more than one in it is an error.
+    pub(super) async fn execute_one(&mut self, sql: &[u8]) -> Result<Done> {
+        let all = self.execute_bytes(sql).await?;
+        match all[..] {
+            [done] => Ok(done),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// From here on the server takes one statement at a time: it is asked for two.
+    pub(super) async fn take_one_at_a_time(&mut self) -> Result<()> {
+        self.set_option(&ONE_AT_A_TIME).await?;
+        match self.run("DO 0; DO 0").await {
+            // It is no SQL.
+            Err(error) if errors::code(&error) == Some(1064) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(Error::new(
+                Kind::Connection,
+                format!(
+                    "{}: the session takes several statements at a time, and shall not",
+                    self.link.label()
+                ),
+            )
+            .hint("is there a proxy in between? connect to the server directly")),
+        }
+    }
+
+    /// The way back.
+    pub(super) async fn take_several_at_a_time(&mut self) -> Result<()> {
+        self.set_option(&SEVERAL_AT_A_TIME).await
+    }
+
+    async fn set_option(&mut self, option: &[u8]) -> Result<()> {
+        self.begin(SET_OPTION, option).await?;
+        let packet = self.link.packet().await?;
+        match packet.first() {
+            Some(0x00 | 0xfe) if packet.len() < 9 => {
+                self.busy = false;
+                Ok(())
+            }
+            Some(0xff) => {
+                self.busy = false;
+                Err(self.link.refusal_of(&packet, self.names()))
+            }
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    /// What is left of the room for an answer.
+    fn left(&self, room: usize, taken: usize) -> Result<usize> {
+        room.checked_sub(taken)
+            .ok_or_else(|| self.link.too_long(self.room))
     }
 
     /// Runs one statement and takes its rows.
@@ -227,8 +312,9 @@ impl Session {
         };
         self.skip_columns(columns).await?;
         let mut rows = Vec::new();
+        let mut room = self.room;
         loop {
-            let packet = self.link.packet().await?;
+            let packet = self.link.packet_of(room).await?;
             if let Some(end) = self.end_of_rows(&packet)? {
                 if end.more {
                     return Err(self.unexpected());
@@ -236,6 +322,7 @@ impl Session {
                 self.busy = false;
                 return Ok(rows);
             }
+            room = self.left(room, packet.len() + ROW + CELL * columns as usize)?;
             rows.push(Row::read(packet, columns as usize).ok_or_else(|| self.unexpected())?);
         }
     }
@@ -300,10 +387,7 @@ impl Session {
         self.asked.clear();
         self.asked
             .extend_from_slice(&data[..data.len().min(LOOKED_THROUGH)]);
-        let mut packet = Vec::with_capacity(data.len() + 1);
-        packet.push(command);
-        packet.extend_from_slice(data);
-        self.link.send_packet(&packet).await
+        self.link.send_command(command, data).await
     }
 
     /// Reads how an answer begins. An error ends it.
@@ -328,8 +412,10 @@ impl Session {
             }
             Some(0xfb) => Ok(Answer::Data),
             Some(_) => {
-                let columns = lenenc(&mut &packet[..]).ok_or_else(|| self.unexpected())?;
-                Ok(Answer::Columns(columns))
+                let mut rest = &packet[..];
+                let columns = lenenc(&mut rest).filter(|columns| *columns <= COLUMNS);
+                let columns = columns.filter(|_| rest.is_empty());
+                Ok(Answer::Columns(columns.ok_or_else(|| self.unexpected())?))
             }
             None => Err(self.unexpected()),
         }
@@ -337,10 +423,21 @@ impl Session {
 
     /// Reads over the columns' definitions and what ends them.
     pub(super) async fn skip_columns(&mut self, columns: u64) -> Result<()> {
-        for _ in 0..=columns {
-            self.link.packet().await?;
+        let mut room = self.room;
+        for _ in 0..columns {
+            let packet = self.link.packet().await?;
+            room = self.left(room, packet.len())?;
+            // Each begins with the name of a catalogue, and that is always the same.
+            if !packet.starts_with(b"\x03def") {
+                self.end_of_rows(&packet)?;
+                return Err(self.unexpected());
+            }
         }
-        Ok(())
+        let packet = self.link.packet().await?;
+        match self.end_of_rows(&packet)? {
+            Some(_) => Ok(()),
+            None => Err(self.unexpected()),
+        }
     }
 
     /// What ends rows, if this packet does. An error is one end.
@@ -418,6 +515,8 @@ impl Session {
             status: 0,
             warnings: 0,
             packet: usize::MAX,
+            is_ordinary: false,
+            room: LONGEST_RESULT,
         })
     }
 }
@@ -472,7 +571,7 @@ impl Row {
                 continue;
             }
             let mut rest = &packet[..];
-            let length = lenenc(&mut rest)? as usize;
+            let length = usize::try_from(lenenc(&mut rest)?).ok()?;
             let header = packet.len() - rest.len();
             if rest.len() < length {
                 return None;
@@ -480,7 +579,8 @@ impl Row {
             packet.advance(header);
             cells.push(Some(packet.split_to(length)));
         }
-        Some(Self(cells))
+        // What is left would be of columns that there are not.
+        packet.is_empty().then_some(Self(cells))
     }
 
     /// A value's bytes; `None`: NULL, or no such column.
@@ -528,7 +628,205 @@ fn unreadable(column: usize, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
     use super::*;
+
+    /// A session with a server that answers the next command with this, `again` and again at its end.
+    fn answered(head: Vec<u8>, again: Vec<u8>) -> Session {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        tokio::spawn(async move {
+            let mut command = [0; 1 << 10];
+            let _ = theirs.read(&mut command).await;
+            let _ = serve(&mut theirs, &head, &again).await;
+        });
+        Session {
+            link: Link::over(ours),
+            id: 1,
+            version: Version::parse("8.0.36").expect("a version"),
+            busy: false,
+            asked: Vec::new(),
+            own: Vec::new(),
+            status: 0,
+            warnings: 0,
+            packet: 1 << 20,
+            is_ordinary: false,
+            room: 1 << 20,
+        }
+    }
+
+    async fn serve(to: &mut DuplexStream, head: &[u8], again: &[u8]) -> std::io::Result<()> {
+        to.write_all(head).await?;
+        while !again.is_empty() {
+            to.write_all(again).await?;
+        }
+        Ok(())
+    }
+
+    /// These in packets, numbered from this number on.
+    fn packets(first: u8, all: &[&[u8]]) -> Vec<u8> {
+        let mut made = Vec::new();
+        for (at, data) in all.iter().enumerate() {
+            made.extend_from_slice(&(data.len() as u32).to_le_bytes()[..3]);
+            made.push(first.wrapping_add(at as u8));
+            made.extend_from_slice(data);
+        }
+        made
+    }
+
+    const COLUMN: &[u8] = b"\x03def\0\0\0\x01a\0\x0c\x2d\0\0\0\0\0\xfd\0\0\0\0\0";
+    const END: &[u8] = b"\xfe\0\0\x02\0";
+    const DONE: &[u8] = b"\0\0\0\x02\0\0\0";
+    const AND_MORE: &[u8] = b"\0\0\0\x0a\0\0\0";
+
+    async fn refused(head: &[u8], again: &[u8]) -> [String; 2] {
+        let run = answered(head.to_vec(), again.to_vec()).run("DO 1").await;
+        let query = answered(head.to_vec(), again.to_vec())
+            .query("SELECT 1")
+            .await;
+        [
+            run.expect_err("it is refused").to_string(),
+            query.map(drop).expect_err("it is refused").to_string(),
+        ]
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_one_is_taken() {
+        let rows = packets(1, &[b"\x01", COLUMN, END, b"\x011", b"\xfb", END]);
+        let found = answered(rows.clone(), Vec::new()).query("SELECT 1").await;
+        assert_eq!(found.expect("rows").len(), 2);
+        answered(rows, Vec::new())
+            .run("SELECT 1")
+            .await
+            .expect("rows");
+        answered(packets(1, &[DONE]), Vec::new())
+            .run("DO 1")
+            .await
+            .expect("nothing");
+        let both = packets(1, &[AND_MORE, DONE]);
+        assert!(
+            answered(both.clone(), Vec::new())
+                .run("DO 1; DO 1")
+                .await
+                .is_ok()
+        );
+        // But not where there is one statement.
+        assert!(
+            answered(both, Vec::new())
+                .execute_one(b"DO 1")
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_left_after_a_megabyte() {
+        // What begins it is as long as packets get.
+        let long = [&b"\xff\xff\xff\x01"[..], &[b'x'; 1000]].concat();
+        for said in refused(&long, &vec![b'x'; 1 << 16]).await {
+            assert!(said.contains("more than 262144 bytes"), "{said}");
+        }
+        // Rows, small ones and large ones.
+        let head = packets(1, &[b"\x01", COLUMN, END]);
+        for row in [&b"\x01a"[..], &[b'x'; 200]] {
+            let row = if row.len() == 200 {
+                [&[200], row].concat()
+            } else {
+                row.to_vec()
+            };
+            let mut again = Vec::new();
+            for number in 0..=255_u8 {
+                again.extend(packets(number.wrapping_add(4), &[&row]));
+            }
+            for said in refused(&head, &again).await {
+                assert!(said.contains("more than 1048576 bytes"), "{said}");
+            }
+        }
+        // A row that goes on for ever.
+        let head = [head, b"\xff\xff\xff\x04".to_vec()].concat();
+        for said in refused(&head, &vec![b'x'; 1 << 16]).await {
+            assert!(said.contains("bytes, which is more"), "{said}");
+        }
+        // Results.
+        let mut again = Vec::new();
+        for number in 0..=255_u8 {
+            again.extend(packets(number.wrapping_add(1), &[AND_MORE]));
+        }
+        let mut session = answered(Vec::new(), again);
+        assert!(session.run("DO 1").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_lies_is_refused() {
+        let columns = |count: &[u8]| packets(1, &[count, COLUMN, END, b"\x01a", END]);
+        for answer in [
+            // More columns than there can be, numbers that are none.
+            columns(b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff"),
+            columns(b"\xfd\xff\xff\xff"),
+            columns(b"\xfc\x01"),
+            columns(b"\x01\x01"),
+            packets(1, &[b""]),
+            packets(1, &[b"\0"]),
+            packets(1, &[b"\0\xff\0\0\0"]),
+            // More or fewer definitions than columns, or something else.
+            columns(b"\x02"),
+            packets(1, &[b"\x01", COLUMN, COLUMN, END, b"\x01a", END]),
+            packets(1, &[b"\x01", b"\x03abc", END, b"\x01a", END]),
+            packets(1, &[b"\x01", END, b"\x01a", END]),
+            packets(1, &[b"\x01", COLUMN, b"\xfe", b"\x01a", END]),
+            // It asks for a file.
+            packets(1, &[b"\xfb/etc/passwd"]),
+            // An error that is none.
+            packets(1, &[b"\xff"]),
+        ] {
+            refused(&answer, &[]).await;
+        }
+        // Values that are longer than their row, too many or too few.
+        for row in [
+            &b"\x05a"[..],
+            b"\x01a\x01b",
+            b"",
+            b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f",
+            b"\xfc",
+            b"\xfd\xff\xff",
+        ] {
+            let answer = packets(1, &[b"\x01", COLUMN, END, row, END]);
+            let found = answered(answer, Vec::new()).query("SELECT 1").await;
+            assert!(found.is_err(), "{row:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn packets_out_of_order_are_refused_and_an_error_may_come_unasked() {
+        let mut rows = packets(1, &[b"\x01", COLUMN, END]);
+        rows.extend(packets(9, &[b"\x011", END]));
+        for said in refused(&rows, &[]).await {
+            assert!(said.contains("out of order"), "{said}");
+        }
+        for said in refused(&packets(0, &[b"\xff\x88\x13#70100killed"]), &[]).await {
+            assert!(!said.contains("out of order"), "{said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_answered_is_an_answer_or_an_error(
+            junk in prop::collection::vec(any::<u8>(), 0..300),
+            good in 0_usize..4,
+            first in 0_u8..3,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(async {
+                let pieces: [&[u8]; 3] = [b"\x01", COLUMN, END];
+                let mut head = packets(1, &pieces[..good.min(3)]);
+                head.extend(packets(first + good as u8, &[&junk]));
+                head.extend(&junk);
+                let _ = answered(head.clone(), Vec::new()).query("SELECT 1").await;
+                let _ = answered(head, Vec::new()).run("SELECT 1").await;
+            });
+        }
+    }
 
     #[test]
     fn numbers_of_every_length_are_read_and_short_ones_refused() {
@@ -556,5 +854,6 @@ mod tests {
         assert_eq!(row.number(3).expect("a number"), 12);
         assert!(row.number(0).is_err() && row.text(1).is_err());
         assert!(Row::read(packet.slice(..packet.len() - 1), 4).is_none());
+        assert!(Row::read(packet.clone(), 3).is_none() && Row::read(packet, 5).is_none());
     }
 }

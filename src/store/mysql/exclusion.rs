@@ -8,8 +8,8 @@ use super::lexer::{self, Dialect};
 use super::objects::{Object, ObjectKind};
 use super::uses::{self, Uses};
 use crate::error::{Error, Kind, Result};
-use crate::store::Selection;
 use crate::store::catalogue::first_of;
+use crate::store::{Fate, Selection};
 
 /// How many triggers an error names.
 const NAMED: usize = 5;
@@ -66,7 +66,7 @@ fn uses_of(object: &Object) -> Uses {
 /// Takes triggers out that need something excluded, since no row could be written with them, and warns of each; warns of the
 /// views, routines and events that fail where they reach it.
 pub(super) fn leave_out(definitions: &mut Definitions, selection: &Selection) -> Result<()> {
-    if definitions.excluded.is_empty() {
+    if definitions.excluded.is_empty() && selection.is_everything() {
         return Ok(());
     }
     let folded = definitions.folding != 0;
@@ -94,7 +94,15 @@ pub(super) fn leave_out(definitions: &mut Definitions, selection: &Selection) ->
         };
         let needed = uses.tables.iter().find_map(|(schema, name)| {
             let is_ours = schema.as_ref().is_none_or(|schema| spelt(schema) == own);
-            excluded.get(&spelt(name)).filter(|_| is_ours)
+            // One that is not there, either, as in a dump that was made without it; but none that is made for a moment.
+            let is_absent = || {
+                selection.fate(None, name) == Fate::Exclude
+                    && !object.definition.to_ascii_uppercase().contains("TEMPORARY")
+            };
+            let excluded = excluded.get(&spelt(name)).copied();
+            excluded
+                .or_else(|| is_absent().then_some(name))
+                .filter(|_| is_ours)
         });
         let Some(needed) = needed else { continue };
         let Some(table) = object

@@ -13,7 +13,7 @@ use super::objects::{Making, Object, ObjectKind};
 use super::primary;
 use super::rights;
 use super::version::Version;
-use super::{carry, ddl, making, rewrite, zones};
+use super::{carry, ddl, encryption, making, rewrite, schemas, vetting, zones};
 use crate::config::job::{Definer, Events};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Fate, Part, Selection};
@@ -37,6 +37,7 @@ pub(super) async fn check(
     wanted: &Wanted<'_>,
 ) -> Result<()> {
     versions(&definitions.version, session.version())?;
+    vetting::check(definitions, session.version())?;
     own_names(session, definitions, wanted).await?;
     folding(session, definitions).await?;
     if wanted.has_live {
@@ -49,11 +50,37 @@ pub(super) async fn check(
     rights::privileges(definitions, &grants, wanted)?;
     rights::logging(session, definitions, &grants).await?;
     rights::definers(session, definitions, &grants, wanted).await?;
+    rights::mapped(session, definitions, &grants, wanted).await?;
+    encryption::warn(session, definitions, wanted.names).await?;
+    empty(session, definitions, wanted).await?;
     references(session, definitions, wanted).await?;
     super::references::check(session, definitions).await?;
     zones::warn(session, definitions).await?;
     whole(definitions)?;
     movable(definitions, wanted)
+}
+
+/// Warns of a source without tables, where live has some.
+async fn empty(
+    session: &mut Session,
+    definitions: &Definitions,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    let has_none = definitions.tables.is_empty()
+        && definitions.sequences.is_empty()
+        && definitions.excluded.is_empty();
+    if !wanted.has_live || !has_none || wanted.selection.overlay {
+        return Ok(());
+    }
+    let mut theirs = schemas::tables(session, &wanted.names.live).await?;
+    theirs.retain(|name| wanted.selection.fate(None, name) != Fate::Keep);
+    if !theirs.is_empty() {
+        tracing::warn!(
+            tables = theirs.len(),
+            "the source has no tables, and the target has some: they go"
+        );
+    }
+    Ok(())
 }
 
 /// Nobody else's tables and views are called like our own.

@@ -45,11 +45,11 @@ fn cut(text: &[u8], lengths: &[usize]) -> Result<(Vec<(usize, Vec<u8>)>, String)
             steps += 1;
             // A statement has a byte at least, and each piece ends in one step more.
             prop_assert!(steps <= 2 * text.len() + 4);
-            scanner.take_remarks();
             match scanner.step() {
                 Ok(Step::Statement(line, place)) => {
                     found.push((line, scanner.text(place).to_vec()))
                 }
+                Ok(Step::Remark(_)) => return Err(TestCaseError::fail("nobody asked for remarks")),
                 Ok(Step::More) => return Ok(None),
                 Ok(Step::End) => return Ok(Some(String::new())),
                 Err(flaw) => return Ok(Some(flaw.to_string())),

@@ -4,6 +4,10 @@ use super::connection::Session;
 use super::lexer::{self, Dialect, Shape, Token};
 use super::version::Flavour;
 use crate::error::Result;
+use crate::store::catalogue::first_of;
+
+/// How many schemas a privilege is said to hold on.
+const NAMED: usize = 3;
 
 /// One line: privileges on something, given or (MySQL's partial revokes) taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +81,29 @@ impl Grants {
                 .any(|line| !line.takes && line.schema.is_none() && line.names(privilege))
     }
 
+    /// What is held beyond these schemas of ours: `FILE, SUPER on all databases`, `SELECT on `mysql``. `others`: what else there
+    /// is on the server.
+    pub(super) fn beyond(&self, own: &[&str], others: &[String]) -> Vec<String> {
+        let mut found = Vec::new();
+        for line in self.lines.iter().filter(|line| !line.takes) {
+            let held: Vec<&str> = line
+                .privileges
+                .iter()
+                .map(String::as_str)
+                .filter(|privilege| *privilege != "USAGE")
+                .collect();
+            if held.is_empty() {
+                continue;
+            }
+            let place = match &line.schema {
+                None => Some("all databases".to_owned()),
+                Some(pattern) => elsewhere(pattern, own, others),
+            };
+            found.extend(place.map(|place| format!("{} on {place}", held.join(", "))));
+        }
+        found
+    }
+
     fn holds(&self, privilege: &str, schema: &str, table: Option<&str>) -> bool {
         let covers = |line: &&Line| {
             line.names(privilege)
@@ -140,6 +167,12 @@ fn line(text: &str) -> Option<Line> {
         }
     }
     let place = &solids[on + 1..];
+    if place
+        .windows(2)
+        .any(|pair| pair[0].is("GRANT") && pair[1].is("OPTION"))
+    {
+        privileges.push("GRANT OPTION".to_owned());
+    }
     let name = |token: &Token<'_>| (!token.is_mark("*")).then(|| token.name()).flatten();
     // `ON FUNCTION a.b` has a word in front and is left out, as are proxies.
     let (schema, table) = match place {
@@ -152,6 +185,21 @@ fn line(text: &str) -> Option<Line> {
         schema,
         table,
     })
+}
+
+/// Where a pattern means more than schemas of ours.
+fn elsewhere(pattern: &str, own: &[&str], others: &[String]) -> Option<String> {
+    let means = |schema: &str| matches(pattern, schema);
+    let hit: Vec<String> = others
+        .iter()
+        .filter(|schema| means(schema))
+        .map(|schema| format!("`{schema}`"))
+        .collect();
+    if hit.is_empty() {
+        // There may be one tomorrow.
+        return (!own.iter().any(|schema| means(schema))).then(|| format!("`{pattern}`"));
+    }
+    Some(first_of(&hit, NAMED))
 }
 
 /// A pattern over schemas: `_` is any character, `%` any number, a backslash takes their meaning.
@@ -221,6 +269,54 @@ mod tests {
         assert!(held.has_on("SELECT", "app", "users"));
         assert!(!held.has_on("SELECT", "app", "child"));
         assert!(held.has_on("INSERT", "app", "child"));
+    }
+
+    #[test]
+    fn what_reaches_beyond_our_schemas_is_named() {
+        let own = ["app", "app_incoming_1", "app_previous"];
+        let others = ["app2", "mysql", "other"].map(str::to_owned);
+        let beyond = |line: &str| grants(&[line]).beyond(&own, &others).join("; ");
+        for fine in [
+            "GRANT USAGE ON *.* TO `u`@`h` IDENTIFIED BY PASSWORD '*A'",
+            "GRANT ALL PRIVILEGES ON `app`.* TO `u`@`h` WITH GRANT OPTION",
+            "GRANT ALL PRIVILEGES ON `app\\_%`.* TO `u`@`h`",
+            "GRANT SELECT ON `app`.`users` TO `u`@`h`",
+            "GRANT `role` TO `u`@`h`",
+        ] {
+            assert_eq!(beyond(fine), "", "{fine}");
+        }
+        for (line, said) in [
+            (
+                "GRANT FILE, SUPER ON *.* TO `u`@`h`",
+                "FILE, SUPER on all databases",
+            ),
+            (
+                "GRANT ALL PRIVILEGES ON *.* TO `u`@`h` WITH GRANT OPTION",
+                "ALL PRIVILEGES, GRANT OPTION on all databases",
+            ),
+            (
+                "GRANT USAGE ON *.* TO `u`@`h` WITH GRANT OPTION",
+                "GRANT OPTION on all databases",
+            ),
+            (
+                "GRANT BINLOG_ADMIN,ROLE_ADMIN ON *.* TO `u`@`h`",
+                "BINLOG_ADMIN, ROLE_ADMIN on all databases",
+            ),
+            (
+                "GRANT SELECT ON `mysql`.`proc` TO `u`@`h`",
+                "SELECT on `mysql`",
+            ),
+            (
+                "GRANT ALL PRIVILEGES ON `app%`.* TO `u`@`h`",
+                "ALL PRIVILEGES on `app2`",
+            ),
+            (
+                "GRANT INSERT ON `not_yet`.* TO `u`@`h`",
+                "INSERT on `not_yet`",
+            ),
+        ] {
+            assert_eq!(beyond(line), said, "{line}");
+        }
     }
 
     #[test]

@@ -18,7 +18,16 @@ pub(super) async fn make(
 ) -> Result<Vec<Object>> {
     session.run(&format!("USE {}", quoted(making.to))).await?;
     let mut default = charsets::Default::of(session, making.to, None).await?;
-    let left = make_all(session, objects, making, &mut default).await?;
+    if objects.is_empty() {
+        return Ok(Vec::new());
+    }
+    // What somebody else wrote is one statement, whatever is in it.
+    session.take_one_at_a_time().await?;
+    let left = make_all(session, objects, making, &mut default).await;
+    if session.is_usable() {
+        session.take_several_at_a_time().await?;
+    }
+    let left = left?;
     default.be(session, None).await?;
     Ok(left)
 }

@@ -6,6 +6,7 @@
 //! collation that nobody else has reason to give it, so that what a killed run left there is known, too.
 
 use super::connection::Session;
+use super::encryption;
 use super::journal::{self, JOURNAL, Journal, NEXT};
 use super::names::{Names, SIGN, literal, quoted, within};
 use crate::error::{Error, Kind, Result};
@@ -139,13 +140,14 @@ pub(super) async fn create(
     charset: &str,
     collation: &str,
 ) -> Result<()> {
+    let encryption = encryption::clause(session, names).await?;
     let (schema, mark) = (quoted(schema), literal(&names.mark));
     let defaults = format!("CHARACTER SET {charset} COLLATE {collation}");
     let statements = if session.version().is_mariadb(10, 5) {
         format!("CREATE DATABASE {schema} {defaults} COMMENT {mark}")
     } else {
         format!(
-            "CREATE DATABASE {schema} {UNFINISHED}; \
+            "CREATE DATABASE {schema} {UNFINISHED}{encryption}; \
              CREATE TABLE {schema}.{} (nothing INT NOT NULL PRIMARY KEY) ENGINE = InnoDB COMMENT = {mark}; \
              ALTER DATABASE {schema} {defaults}",
             quoted(TABLE)

@@ -36,7 +36,7 @@ pub(super) async fn read(
     columns: usize,
     label: String,
 ) -> Result<Chunks> {
-    begin(&mut session, sql, &label).await?;
+    begin(&mut session, sql, columns, &label).await?;
     let reading = Reading {
         session,
         encoder: Encoder::new(columns, 2 * CHUNK),
@@ -47,15 +47,20 @@ pub(super) async fn read(
     Ok(stream::try_unfold(reading, Reading::next).boxed())
 }
 
-async fn begin(session: &mut Session, sql: &str, label: &str) -> Result<()> {
+async fn begin(session: &mut Session, sql: &str, columns: usize, label: &str) -> Result<()> {
     let begun = async {
         session.ask(sql).await?;
-        match session.answer().await? {
-            Answer::Columns(columns) => session.skip_columns(columns).await,
-            Answer::Done(_) | Answer::Data => Err(session.unexpected()),
-        }
+        rows_follow(session, columns).await
     };
     begun.await.map_err(|error| explained(error, label))
+}
+
+/// Reads to where the rows of so many columns begin.
+async fn rows_follow(session: &mut Session, wanted: usize) -> Result<()> {
+    match session.answer().await? {
+        Answer::Columns(columns) if columns == wanted as u64 => session.skip_columns(columns).await,
+        _ => Err(session.unexpected()),
+    }
 }
 
 fn explained(error: crate::error::Error, label: &str) -> crate::error::Error {
@@ -119,7 +124,7 @@ async fn collect(
             }
             continue;
         }
-        let Some(packet) = session.link.ready() else {
+        let Some(packet) = session.link.ready()? else {
             if session.link.inbox.len() < CHUNK {
                 session.link.fill().await?;
             } else {
@@ -198,7 +203,7 @@ pub(super) async fn read_many(
     columns: Vec<usize>,
     label: String,
 ) -> Result<Lot> {
-    begin(&mut session, &statements.join(";\n"), &label).await?;
+    begin(&mut session, &statements.join(";\n"), columns[0], &label).await?;
     let many = Many {
         session,
         encoder: Encoder::new(columns[0], SMALL),
@@ -242,10 +247,7 @@ impl Many {
                 return Err(self.session.unexpected());
             }
             if more {
-                match self.session.answer().await? {
-                    Answer::Columns(columns) => self.session.skip_columns(columns).await?,
-                    Answer::Done(_) | Answer::Data => return Err(self.session.unexpected()),
-                }
+                rows_follow(&mut self.session, self.columns[self.at]).await?;
                 self.encoder = Encoder::new(self.columns[self.at], SMALL);
             } else {
                 self.ended = true;

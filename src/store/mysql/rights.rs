@@ -7,9 +7,10 @@ use super::definitions::Definitions;
 use super::fitness::Wanted;
 use super::grants::Grants;
 use super::names::literal;
-use super::objects::ObjectKind;
+use super::objects::{Object, ObjectKind};
 use crate::config::job::Definer;
 use crate::error::{Error, Kind, Result};
+use crate::store::catalogue::first_of;
 
 /// What the copy needs in all three schemas; each missing privilege is named.
 pub(super) fn privileges(
@@ -131,6 +132,59 @@ pub(super) async fn logging(
         ),
     )
     .hint("set log_bin_trust_function_creators = 1 on the target, or grant its user SUPER"))
+}
+
+/// How many of the things an operator is told of.
+const NAMED: usize = 5;
+
+/// With `definer = "map"`: what somebody wrote on the source runs as the target's user, with all that this one may do.
+pub(super) async fn mapped(
+    session: &mut Session,
+    definitions: &Definitions,
+    grants: &Grants,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    let things: Vec<String> = definitions
+        .objects
+        .iter()
+        .filter(|object| object.kind != ObjectKind::Library)
+        .map(Object::label)
+        .collect();
+    if wanted.definer == Definer::Keep || things.is_empty() {
+        return Ok(());
+    }
+    let names = wanted.names;
+    let own = [
+        names.live.as_str(),
+        &names.incoming,
+        &names.previous,
+        &names.discarded,
+        &names.staging,
+    ];
+    let mut others = Vec::new();
+    for row in session
+        .query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1")
+        .await?
+    {
+        let schema = row.text(0)?;
+        let is_own = own.contains(&schema.as_str()) || names.is_own(&schema);
+        // What everybody sees.
+        let is_virtual = ["information_schema", "performance_schema"]
+            .iter()
+            .any(|name| schema.eq_ignore_ascii_case(name));
+        if !is_own && !is_virtual {
+            others.push(schema);
+        }
+    }
+    let beyond = grants.beyond(&own, &others);
+    if !beyond.is_empty() {
+        tracing::warn!(
+            privileges = beyond.join("; "),
+            objects = first_of(&things, NAMED),
+            "what the source's users wrote runs as the target's user (definer = \"map\"), who may do more than its database needs: give the endpoint a user that has nothing but ALL on the database and on the schemas beside it"
+        );
+    }
+    Ok(())
 }
 
 /// With `definer = "keep"`: every definer has to be there, and we have to be allowed to name it.

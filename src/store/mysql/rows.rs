@@ -5,6 +5,9 @@ use bytes::{BufMut, BytesMut};
 
 use super::connection::lenenc;
 
+/// No value is longer than a LONGBLOB's.
+const LONGEST: u64 = u32::MAX as u64;
+
 /// Turns the payload of rows' packets into lines: fields end with a tab, rows with a line feed; these two and the backslash
 /// are escaped by a backslash; NULL is `\N`.
 pub(super) struct Encoder {
@@ -91,7 +94,10 @@ impl Encoder {
                         self.next_field();
                         continue;
                     }
-                    match length.ok_or(Malformed)? {
+                    match length
+                        .filter(|length| *length <= LONGEST)
+                        .ok_or(Malformed)?
+                    {
                         0 => self.next_field(),
                         length => self.place = Place::Field(length),
                     }
@@ -201,6 +207,15 @@ mod tests {
         short.piece(&two).expect("a beginning");
         assert_eq!(short.end_row(), Err(Malformed));
         assert_eq!(Encoder::new(1, 0).piece(&two), Err(Malformed));
+        // Lengths that no value has, or that are none.
+        for lie in [
+            &b"\xfe\0\0\0\0\x01\0\0\0"[..],
+            b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
+            assert_eq!(Encoder::new(1, 0).piece(lie), Err(Malformed));
+            assert_eq!(Encoder::new(1, 0).row(lie), Err(Malformed));
+        }
     }
 
     proptest! {

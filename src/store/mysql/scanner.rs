@@ -25,6 +25,8 @@ const REMARK: usize = 512;
 pub(super) enum Step {
     /// A statement from its first word, which is on this line, to its end, without the delimiter.
     Statement(usize, Range<usize>),
+    /// A comment of one line that stands before statements, if anybody wants them: as much of it as may matter.
+    Remark(Range<usize>),
     /// It goes on in what is to be fed.
     More,
     /// Nothing.
@@ -34,6 +36,7 @@ pub(super) enum Step {
 /// Why a token has no end yet.
 enum Stop {
     More,
+    Remark(Range<usize>),
     Flaw(Flaw),
 }
 
@@ -63,8 +66,8 @@ pub(super) struct Scanner {
     wait: usize,
     dialect: Dialect,
     longest: usize,
-    /// Comments of one line that stand before statements, if anybody wants them.
-    remarks: Option<Vec<Vec<u8>>>,
+    /// Somebody wants remarks.
+    tells_remarks: bool,
 }
 
 impl Scanner {
@@ -82,16 +85,23 @@ impl Scanner {
             wait: 0,
             dialect: Dialect::default(),
             longest: usize::MAX,
-            remarks: None,
+            tells_remarks: false,
         }
     }
 
-    /// For a text that comes in pieces, with statements of at most so many bytes, and remarks.
+    /// For a text that comes in pieces, with statements of at most so many bytes.
     pub(super) fn of_stream(longest: usize) -> Self {
         Self {
             longest,
-            remarks: Some(Vec::new()),
             ..Self::new()
+        }
+    }
+
+    /// The same for who wants remarks, each as it comes: a text may have any number of them.
+    pub(super) fn with_remarks(self) -> Self {
+        Self {
+            tells_remarks: true,
+            ..self
         }
     }
 
@@ -123,14 +133,6 @@ impl Scanner {
         &self.buffer[place]
     }
 
-    /// The remarks since the last call.
-    pub(super) fn take_remarks(&mut self) -> Vec<Vec<u8>> {
-        self.remarks
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
-    }
-
     /// The next statement.
     pub(super) fn step(&mut self) -> Result<Step, Flaw> {
         if !self.ended && self.buffer.len() < self.wait {
@@ -142,21 +144,22 @@ impl Scanner {
                 Ok(Step::Statement(line, place))
             }
             Ok(None) => Ok(Step::End),
+            Err(Stop::Remark(place)) => Ok(Step::Remark(place)),
             Err(Stop::Flaw(flaw)) => Err(flaw),
             Err(Stop::More) => {
-                let begun = self.buffer.len() - self.start.unwrap_or(self.at);
-                if begun > self.longest {
-                    let place = self.start.unwrap_or(self.at);
+                let place = self.start.unwrap_or(self.at);
+                if self.buffer.len() - place > self.longest {
                     return Err(self.flaw(
                         place,
                         format!(
-                            "a statement of more than {} bytes begins here, which is more than the server takes (max_allowed_packet)",
+                            "a statement or comment of more than {} bytes begins here, which is more than is taken of a dump: 256 MiB, or the server's max_allowed_packet if that is less",
                             self.longest
                         ),
                     ));
                 }
                 // The token is looked at again when there is twice as much of it: so each byte is seen twice at the most.
-                self.wait = self.buffer.len() + (self.buffer.len() - self.at).max(1);
+                let twice = self.buffer.len() + (self.buffer.len() - self.at).max(1);
+                self.wait = twice.min(place.saturating_add(self.longest).saturating_add(1));
                 Ok(Step::More)
             }
         }
@@ -283,6 +286,10 @@ impl Scanner {
                 self.block_comment()?;
             } else if next == b'\\' && self.ends_here() {
                 self.at += 2;
+            } else if self.tells_remarks && (next == b'#' || self.dashes(true)) {
+                let place = self.at;
+                self.skip_comment(true)?;
+                return Err(Stop::Remark(place..self.at.min(place + REMARK)));
             } else if !self.skip_comment(true)? && !self.delimiter_line()? {
                 return Ok(());
             }
@@ -359,11 +366,6 @@ impl Scanner {
         if self.starts(b"#") || self.dashes(at_start) {
             let end = self.or_more(memchr(b'\n', self.rest()))?;
             let end = end.unwrap_or(self.rest().len());
-            if let Some(remarks) = &mut self.remarks
-                && at_start
-            {
-                remarks.push(self.buffer[self.at..self.at + end.min(REMARK)].to_vec());
-            }
             self.at += end;
         } else if self.starts(b"/*") && !self.opens_executed() {
             self.block_comment()?;
@@ -451,12 +453,13 @@ mod tests {
 
     /// Everything in a text that is fed in pieces of this length: statements with their lines, or the flaw.
     fn cut(text: &[u8], piece: usize) -> Result<Vec<(usize, Vec<u8>)>, Flaw> {
-        let mut scanner = Scanner::of_stream(usize::MAX);
+        let mut scanner = Scanner::of_stream(usize::MAX).with_remarks();
         let mut pieces = text.chunks(piece.max(1));
         let mut found = Vec::new();
         loop {
             match scanner.step()? {
                 Step::Statement(line, place) => found.push((line, scanner.text(place).to_vec())),
+                Step::Remark(_) => {}
                 Step::More => match pieces.next() {
                     Some(piece) => scanner.feed(piece),
                     None => scanner.end(),
@@ -515,13 +518,49 @@ mod tests {
 
     #[test]
     fn remarks_are_those_before_statements() {
-        let mut scanner = Scanner::of_stream(usize::MAX);
-        scanner.feed(b"-- one\n# two\nSELECT 1 -- three\n;\n-- Dump completed");
+        let mut scanner = Scanner::of_stream(usize::MAX).with_remarks();
+        scanner.feed(b"-- one\n# two\nSELECT 1 -- three\n;\n--Dump completed");
         scanner.end();
-        assert!(matches!(scanner.step().unwrap(), Step::Statement(3, _)));
-        assert_eq!(scanner.take_remarks(), [&b"-- one"[..], b"# two"]);
-        assert_eq!(scanner.step().unwrap(), Step::End);
-        assert_eq!(scanner.take_remarks(), [b"-- Dump completed"]);
+        let mut found = Vec::new();
+        loop {
+            match scanner.step().unwrap() {
+                Step::Statement(line, _) => found.push(line.to_string()),
+                Step::Remark(place) => {
+                    found.push(String::from_utf8_lossy(scanner.text(place)).into_owned());
+                }
+                Step::End => break,
+                Step::More => panic!("all of it is there"),
+            }
+        }
+        assert_eq!(found, ["-- one", "# two", "3", "--Dump completed"]);
+    }
+
+    #[test]
+    fn comments_without_end_take_no_memory_and_one_that_does_not_end_is_refused() {
+        let mut scanner = Scanner::of_stream(1 << 20).with_remarks();
+        let piece = b"-- abcdefghijk\n#\n/* x */\n".repeat(4000);
+        let mut told = 0;
+        for _ in 0..200 {
+            scanner.feed(&piece);
+            while let Step::Remark(_) = scanner.step().unwrap() {
+                told += 1;
+            }
+        }
+        // The last one that has come whole may wait for more.
+        assert!(told >= 200 * 8000 - 2, "{told}");
+        assert!(scanner.buffer.capacity() < 4 * piece.len());
+        for opening in ["-- ", "/* ", "SELECT /* ", "SELECT '", "DELIMITER ", "a"] {
+            let mut scanner = Scanner::of_stream(1 << 20).with_remarks();
+            scanner.feed(opening.as_bytes());
+            let flaw = (0..100).find_map(|_| {
+                let step = scanner.step();
+                scanner.feed(&vec![b'x'; 1 << 16]);
+                step.err()
+            });
+            let flaw = flaw.unwrap_or_else(|| panic!("{opening} goes on for ever"));
+            assert!(flaw.what.contains("more than 1048576 bytes"), "{flaw}");
+            assert!(scanner.buffer.len() < 3 << 20);
+        }
     }
 
     proptest! {

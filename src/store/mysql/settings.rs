@@ -193,5 +193,7 @@ async fn hold(
             .hint("is there a proxy in between, which shares or resets sessions? connect to the server directly"));
         }
     }
-    Ok(usize::try_from(row.number(0)?).unwrap_or(usize::MAX))
+    // What a server's may be, whatever this one says.
+    let packet = usize::try_from(row.number(0)?).unwrap_or(usize::MAX);
+    Ok(packet.clamp(1024, 1 << 30))
 }

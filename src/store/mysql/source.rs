@@ -15,7 +15,9 @@ use super::lexer::Dialect;
 use super::objects::{self, ObjectKind};
 use super::pool::{Lent, Pool};
 use super::version::Version;
-use super::{catalogue, census, fitness, mark, point, reading, schemas, select, split, summing};
+use super::{
+    catalogue, census, fitness, mark, point, reading, schemas, select, split, summing, vetting,
+};
 use crate::config::job::{Definer, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -180,6 +182,7 @@ impl store::Source for Source {
         if let Some(restored) = &self.restored {
             restored.complete(&mut definitions);
         }
+        vetting::check(&definitions, first.version())?;
         for (name, _) in &definitions.left_out {
             if mark::OWN.contains(&name.as_str()) {
                 tracing::warn!(

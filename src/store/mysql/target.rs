@@ -31,7 +31,7 @@ use super::publish::{self, Publishing};
 use super::source::table;
 use super::staying::Staying;
 use super::version::Flavour;
-use super::{complete, incoming, mark, primary, schemas, select, summing, zones};
+use super::{complete, encryption, incoming, mark, primary, schemas, select, summing, zones};
 use crate::config::is_here;
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
@@ -148,7 +148,6 @@ impl Target {
         }
         self.make_tables(&mut sessions, definitions).await?;
         let local_infile = local_infile(&mut admin).await?;
-        let packet = admin.query_one("SELECT @@max_allowed_packet").await?;
         let keeps_samples = self.has_scripts && derive::keeps_samples(&mut admin).await?;
         if keeps_samples && !local_infile {
             tracing::warn!(
@@ -171,7 +170,7 @@ impl Target {
             pool: Pool::new(sessions),
             definitions: definitions.clone(),
             local_infile,
-            packet: usize::try_from(packet.number(0)?).unwrap_or(usize::MAX),
+            packet: admin.packet(),
             complete: OnceCell::new(),
             steps: StdMutex::default(),
             seen: StdMutex::default(),
@@ -581,6 +580,7 @@ impl store::Target for Target {
             table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
             if let Some(source) = kept.table(&table.name) {
                 primary::without_generated(&mut table.create, &source.create);
+                encryption::without_inherited(&mut table.create, &source.create);
             }
         }
         for object in &mut there.objects {

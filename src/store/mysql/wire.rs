@@ -17,6 +17,9 @@ use crate::store::liveness::{GONE, Keepalive};
 pub(super) const LONGEST: usize = 0xff_ff_ff;
 /// A greeting, or an error instead of one, is much shorter.
 const LONGEST_GREETING: usize = 4096;
+/// The longest packet that has no row in it, in bytes: what a login has, how an answer begins and ends, what columns are called, an
+/// error (a message has 512 bytes).
+const SHORT: usize = 256 * 1024;
 /// How much is read at a time.
 const BLOCK: usize = 256 * 1024;
 /// All that is said in a login fits: what is longer is none, or has a memory to fill.
@@ -71,6 +74,17 @@ impl Link {
         })
     }
 
+    /// A connection over something else than a socket.
+    #[cfg(test)]
+    pub(super) fn over(io: impl Io + 'static) -> Self {
+        Self {
+            io: Box::new(io),
+            inbox: BytesMut::new(),
+            sequence: 0,
+            label: "server".to_owned(),
+        }
+    }
+
     /// From here on everything is encrypted.
     pub(super) async fn encrypt(
         &mut self,
@@ -98,30 +112,59 @@ impl Link {
             self.fill().await?;
         }
         let (length, sequence) = split_header(&self.inbox);
+        if sequence != self.sequence {
+            while self.inbox.len() < 5 && length > 0 {
+                self.fill().await?;
+            }
+            self.look_at_disorder(length)?;
+        }
         self.sequence = sequence.wrapping_add(1);
         self.inbox.advance(4);
         Ok(length)
     }
 
+    /// Packets of an answer are numbered; but an error may come unasked, before a server ends the connection.
+    fn look_at_disorder(&self, length: usize) -> Result<()> {
+        if length > 0 && self.inbox.get(4) == Some(&0xff) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Connection,
+            format!("{}: the server's packets are out of order", self.label),
+        )
+        .hint("is it MySQL or MariaDB that answers there?"))
+    }
+
     /// Takes a packet that lies whole in the inbox, if there is one; not one that goes on in the next.
-    pub(super) fn ready(&mut self) -> Option<BytesMut> {
+    pub(super) fn ready(&mut self) -> Result<Option<BytesMut>> {
         if self.inbox.len() < 4 {
-            return None;
+            return Ok(None);
         }
         let (length, sequence) = split_header(&self.inbox);
         if length == LONGEST || self.inbox.len() < 4 + length {
-            return None;
+            return Ok(None);
+        }
+        if sequence != self.sequence {
+            self.look_at_disorder(length)?;
         }
         self.sequence = sequence.wrapping_add(1);
         self.inbox.advance(4);
-        Some(self.inbox.split_to(length))
+        Ok(Some(self.inbox.split_to(length)))
     }
 
-    /// Reads a whole packet.
+    /// Reads a whole packet that has no row in it.
     pub(super) async fn packet(&mut self) -> Result<Bytes> {
+        self.packet_of(SHORT).await
+    }
+
+    /// Reads a whole packet of at most so many bytes.
+    pub(super) async fn packet_of(&mut self, longest: usize) -> Result<Bytes> {
         let mut whole = BytesMut::new();
         loop {
             let length = self.header().await?;
+            if length > longest.saturating_sub(whole.len()) {
+                return Err(self.too_long(longest));
+            }
             while self.inbox.len() < length {
                 self.fill().await?;
             }
@@ -135,6 +178,18 @@ impl Link {
                 return Ok(whole.freeze());
             }
         }
+    }
+
+    /// What a server sends is longer than anything that it has to say.
+    pub(super) fn too_long(&self, longest: usize) -> Error {
+        Error::new(
+            Kind::Connection,
+            format!(
+                "{}: the server's answer has more than {longest} bytes, which is more than is taken",
+                self.label
+            ),
+        )
+        .hint("is it MySQL or MariaDB that answers there?")
     }
 
     /// Reads the first packet; `None`: something else than such a server speaks, which would have us wait for megabytes.
@@ -167,17 +222,29 @@ impl Link {
 
     /// Sends a packet.
     pub(super) async fn send_packet(&mut self, data: &[u8]) -> Result<()> {
+        self.send(None, data).await
+    }
+
+    /// Sends a command with its data.
+    pub(super) async fn send_command(&mut self, command: u8, data: &[u8]) -> Result<()> {
+        self.send(Some(command), data).await
+    }
+
+    async fn send(&mut self, mut command: Option<u8>, data: &[u8]) -> Result<()> {
         let mut rest = data;
         loop {
-            let length = rest.len().min(LONGEST);
-            let mut header = [0; 4];
+            let ahead = usize::from(command.is_some());
+            let here = rest.len().min(LONGEST - ahead);
+            let length = ahead + here;
+            let mut header = [0; 5];
             header[..3].copy_from_slice(&(length as u32).to_le_bytes()[..3]);
             header[3] = self.sequence;
+            header[4] = command.take().unwrap_or_default();
             self.sequence = self.sequence.wrapping_add(1);
-            let mut both = Buf::chain(&header[..], &rest[..length]);
+            let mut both = Buf::chain(&header[..4 + ahead], &rest[..here]);
             let sent = self.io.write_all_buf(&mut both).await;
             sent.map_err(|error| self.broken(error))?;
-            rest = &rest[length..];
+            rest = &rest[here..];
             if length < LONGEST {
                 break;
             }
@@ -236,6 +303,9 @@ fn split_header(inbox: &[u8]) -> (usize, u8) {
     (length as usize, inbox[3])
 }
 
+/// No server's message is longer, in bytes (MYSQL_ERRMSG_SIZE).
+const LONGEST_MESSAGE: usize = 512;
+
 /// An error packet: 0xff, number, `#` and five characters of SQLSTATE (not before the login), text.
 pub(super) fn server_error(packet: &[u8]) -> (u16, String, String) {
     let code = match packet.get(1..3) {
@@ -247,6 +317,7 @@ pub(super) fn server_error(packet: &[u8]) -> (u16, String, String) {
         Some(b'#') if rest.len() >= 6 => (&rest[1..6], &rest[6..]),
         _ => (&rest[..0], rest),
     };
+    let message = &message[..message.len().min(LONGEST_MESSAGE)];
     (
         code,
         String::from_utf8_lossy(state).into_owned(),

@@ -1,7 +1,8 @@
 //! Who views, routines, triggers and events run as, once they are elsewhere.
 
 use super::Scene;
-use crate::support::mysql::Server;
+use crate::support::job::{Job, toml};
+use crate::support::mysql::{PASSWORD, Server};
 use crate::support::postgres::unique;
 
 /// A view, a routine, a trigger and an event of someone's.
@@ -47,6 +48,36 @@ fn definers_become_the_target_s_owner() {
         scene.live("SELECT note FROM orders ORDER BY id DESC LIMIT 1"),
         "by trigger"
     );
+}
+
+#[test]
+fn what_would_run_as_a_user_who_may_do_more_than_its_database_needs_is_warned_of_by_privilege() {
+    let server = Server::with(&[]);
+    let (scene, _) = scene_of_a_stranger();
+    server.create_db(&scene.to);
+    let give = |place: &str, privileges| super::grant(&server, "modest", place, privileges);
+    give(&format!("{}.*", scene.to), "ALL");
+    give(&format!("`{}\\_%`.*", scene.to.replace('_', "\\_")), "ALL");
+    let target = scene.endpoint(&server.url("modest", &scene.to), Some(PASSWORD));
+    let source = toml(&scene.source.url("root", &scene.from));
+    let file = scene.write(&Job::new("mysql", &source, &target));
+    let said = "runs as the target's user";
+    let outcome = scene.bed.with_file("plan", &file).expect(0);
+    assert!(!outcome.stderr.contains(said), "{}", outcome.stderr);
+    give("*.*", "FILE, PROCESS");
+    give("mysql.*", "SELECT");
+    let told = [said, "FILE", "PROCESS", "SELECT on `mysql`", "procedure p"];
+    scene.bed.with_file("plan", &file).expect(0).says(&told);
+    scene.bed.once(&file).expect(0).says(&told);
+    // Of root, who may do everything.
+    let job = Job::between(
+        "mysql",
+        &scene.source.url("root", &scene.from),
+        &server.url("root", &scene.to),
+    );
+    let file = scene.write(&job);
+    let told = [said, "ALL PRIVILEGES", "all databases"];
+    scene.bed.with_file("plan", &file).expect(0).says(&told);
 }
 
 #[test]

@@ -372,6 +372,82 @@ fn a_pull_s_options_hold_for_a_dump_as_for_a_sync() {
 }
 
 #[test]
+fn a_trigger_of_a_dump_that_needs_what_is_excluded_is_left_out_or_refused_as_in_a_sync() {
+    let scene = Scene::new();
+    scene.source(
+        "DELIMITER //
+         CREATE TABLE banned (id int)//
+         CREATE TABLE log (id int)//
+         CREATE TRIGGER guard BEFORE INSERT ON users FOR EACH ROW BEGIN IF EXISTS (SELECT 1 FROM banned WHERE id = NEW.id) THEN SIGNAL SQLSTATE '45000'; END IF; END//
+         CREATE TRIGGER logs AFTER INSERT ON users FOR EACH ROW INSERT INTO log VALUES (NEW.id)//",
+    );
+    let ignored = ["banned", "log"].map(|table| format!("--ignore-table={}.{table}", scene.from));
+    // With the tables in it, and made without them.
+    for options in [&[][..], &[ignored[0].as_str(), &ignored[1]]] {
+        let dump = dumped(&scene, options);
+        let job = || scene.job().task("exclude = [\"banned\", \"log\"]");
+        let error = refused(run(pull(&scene, &job(), pieces(dump.clone(), 4096)))).to_string();
+        assert!(error.contains("users.guard (`banned`)"), "{error}");
+        scene.live_is_old();
+        let job = job().task("leave_out = [\"users.guard\"]");
+        run(pull(&scene, &job, pieces(dump, 4096))).expect("a pull");
+        scene.live_is_new();
+        scene.live("INSERT INTO users VALUES (9999, 'staging')");
+        scene.live("DROP TABLE orders, users; CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL); INSERT INTO users VALUES (1, 'old');
+             CREATE TABLE only_live (a text); INSERT INTO only_live VALUES ('mine')");
+    }
+}
+
+#[test]
+fn sql_that_hides_in_a_dump_reaches_nothing() {
+    let scene = Scene::new();
+    scene.target.create_db(&format!("{}_other", scene.to));
+    let other = format!("{}_other", scene.to);
+    scene.target.sql(&other, "CREATE TABLE t (a int)");
+    let dump = dumped(&scene, &[]);
+    let reach = format!("DROP TABLE {other}.t");
+    for (hidden, why) in [
+        // In a character set in which a backslash is half of a letter.
+        (b"SET {c} = 'gbk'; SET character_set_client = {c};\nINSERT INTO `users` VALUES (9,'\xbf\\'), (10, '; @ -- ');".to_vec(), "do not set"),
+        (b"SET NAMES gbk;\nINSERT INTO `users` VALUES (9,'\xbf\\'), (10, '; @ -- ');".to_vec(), "character set"),
+        (b"/*!40101 SET character_set_client = 28 */;".to_vec(), "do not set it to"),
+        (b"/*!40101 SET character_set_client = 0x67626B */;".to_vec(), "do not set it to"),
+        (b"SET CHARACTER SET gbk;".to_vec(), "do not set"),
+        (b"SET sql_mode = CONCAT('ANSI', '_QUOTES');".to_vec(), "more than a value"),
+        // Behind another one, or behind a comment that this server does not execute.
+        (b"DELIMITER //\nCREATE TABLE u (a int); @//\nDELIMITER ;".to_vec(), "more than one statement"),
+        (b"DELIMITER //\nCREATE VIEW u AS SELECT 1; @//\nDELIMITER ;".to_vec(), "more than one statement"),
+        (b"/*!99999 CREATE TABLE u (a int) */ @;".to_vec(), "another database"),
+        (b"/*!99999 CREATE PROCEDURE u() */ @;".to_vec(), "another database"),
+        // In what may have statements in it: the server takes one.
+        (b"DELIMITER //\nCREATE PROCEDURE u() SELECT 1; @//\nDELIMITER ;".to_vec(), "1064"),
+    ] {
+        let hidden = String::from_utf8_lossy(&hidden).into_owned();
+        let at = dump
+            .windows(14)
+            .rposition(|text| text == b"UNLOCK TABLES;")
+            .expect("two tables")
+            + 15;
+        // The bytes are what matters: 0xbf is no UTF-8.
+        let bytes: Vec<u8> = hidden
+            .replace('@', &reach)
+            .replace("{c}", "@c")
+            .chars()
+            .flat_map(|letter| if letter == '\u{fffd}' { vec![0xbf] } else { letter.to_string().into_bytes() })
+            .collect();
+        let damaged = [&dump[..at], &bytes, b"\n", &dump[at..]].concat();
+        let error = refused(run(pull(&scene, &scene.job(), pieces(damaged, 4096))));
+        let said = format!("{error:?}");
+        assert!(said.contains(why), "{hidden}: {said}");
+        assert!(said.contains(FILE), "{said}");
+        scene.live_is_old();
+        assert_eq!(scene.target.tables(&other), ["t"], "{hidden}");
+    }
+    scene.target.sql("", &format!("DROP DATABASE {other}"));
+    scene.nothing_is_left();
+}
+
+#[test]
 fn a_dump_of_another_maker_is_refused() {
     let scene = Scene::new();
     let dump = String::from_utf8(dumped(&scene, &[])).expect("text");

@@ -205,3 +205,44 @@ fn what_only_the_target_has_and_cannot_stay_fails_the_run_by_name() {
         assert_eq!(scene.live("SELECT a FROM log"), "3");
     });
 }
+
+#[test]
+fn a_source_without_tables_is_warned_of_where_the_target_has_some() {
+    let scene = Scene::new();
+    scene.source("DROP TABLE orders, users");
+    let said = "the source has no tables, and the target has some: they go";
+    let file = scene.write(&scene.job());
+    scene.bed.with_file("plan", &file).expect(0).says(&[said]);
+    scene.copy(&scene.job()).says(&[said]);
+    assert_eq!(scene.target.tables(&scene.to), Vec::<String>::new());
+    // Now it has none, either.
+    let outcome = scene.copy(&scene.job());
+    assert!(!outcome.stderr.contains(said), "{}", outcome.stderr);
+}
+
+#[test]
+fn tables_are_encrypted_as_the_target_s_rule_says() {
+    // Without a keyring, tables cannot be encrypted: that they are not is what can be seen.
+    let source = Server::builder().of(Version::Oracle).start();
+    let target = Server::builder()
+        .of(Version::Oracle)
+        .set("--default-table-encryption=ON")
+        .start();
+    let scene = Scene::without_databases(&source, &target);
+    source.create_db(&scene.from);
+    scene.source("CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1)");
+    let file = scene.write(&scene.job());
+    let said = "these tables are encrypted on the target, as its rule says";
+    scene
+        .bed
+        .with_file("plan", &file)
+        .expect(0)
+        .says(&[said, "`users`"]);
+    target.sql(
+        "",
+        &format!("CREATE DATABASE {} DEFAULT ENCRYPTION = 'N'", scene.to),
+    );
+    let outcome = scene.bed.once(&file).expect(0);
+    assert!(!outcome.stderr.contains(said), "{}", outcome.stderr);
+    scene.assert_same();
+}

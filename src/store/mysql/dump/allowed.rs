@@ -2,15 +2,16 @@
 //!
 //! What dumps consist of is known, so that is what is allowed; everything else is refused before it is run.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::engines::{self, Engine};
 use super::super::lexer::{self, Dialect, Shape, Token};
 use super::super::objects;
+use super::super::plain::{self, Reading};
 use super::super::rewrite::{self, Schema};
+use super::super::version::Version;
 use super::super::{ddl, names};
-use super::settings::{self, Setting};
+use super::settings::{Setting, Settings};
 use super::statement::{Named, Rest, bytes, letters, moved, readable, telling};
 use super::values::{self, Rows};
 use crate::config::job::Definer;
@@ -19,11 +20,11 @@ use crate::store::{Fate, Selection};
 
 /// What is done with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action<'a> {
+pub(super) enum Action {
     /// It is run.
-    Run(Cow<'a, [u8]>),
-    /// It is run, and strings may end otherwise after it.
-    Mode,
+    Run(Vec<u8>),
+    /// This is run for it; strings may end otherwise after it.
+    Set(String),
     /// It is run at a time at which an event of the past still lies ahead.
     Early(Vec<u8>),
     /// It makes a view, which may have to wait for others.
@@ -38,8 +39,16 @@ pub(super) enum Action<'a> {
     Told(String),
 }
 
+/// No tool writes a longer statement than this, in bytes, of anything but rows: what it takes to understand one is many times
+/// as long.
+const LONGEST: usize = 4 << 20;
+
 /// What a dump said of itself and did so far.
 pub(super) struct Allowed<'a> {
+    /// The server that it is restored on.
+    here: Version,
+    /// What the session is set to.
+    settings: Settings,
     /// The schema that it is restored in.
     staging: String,
     /// The server compares names of schemas and tables without case.
@@ -95,8 +104,12 @@ impl<'a> Allowed<'a> {
         folded: bool,
         definer: Definer,
         selection: &'a Selection,
+        here: Version,
+        settings: Settings,
     ) -> Self {
         Self {
+            here,
+            settings,
             staging: letters(staging.as_bytes()),
             folded,
             definer,
@@ -112,6 +125,11 @@ impl<'a> Allowed<'a> {
             begun: false,
             end: End::Unknown,
         }
+    }
+
+    /// What the session is set to.
+    pub(super) fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 
     /// The dumped server's version, as it printed it.
@@ -159,11 +177,7 @@ impl<'a> Allowed<'a> {
     }
 
     /// Decides on a statement. `Err`: why it is refused.
-    pub(super) fn decide<'b>(
-        &mut self,
-        sql: &'b [u8],
-        dialect: Dialect,
-    ) -> Result<Action<'b>, String> {
+    pub(super) fn decide(&mut self, sql: &[u8], dialect: Dialect) -> Result<Action, String> {
         match self.end {
             // More than one dump in a row.
             End::Remarked => self.end = End::Remark,
@@ -173,18 +187,34 @@ impl<'a> Allowed<'a> {
         if values::begins_rows(sql) {
             return self.rows(sql, dialect);
         }
-        let text = letters(sql);
+        if sql.len() > LONGEST {
+            return Err(format!(
+                "it has {} bytes, and is not of rows: dumps have no such statement of more than {LONGEST}",
+                sql.len()
+            ));
+        }
+        let reading = Reading {
+            dialect,
+            server: &self.here,
+            utf8: self.settings.is_utf8(),
+        };
+        // From here on it is this that is looked at, and that is sent.
+        let sql = plain::plain(sql, reading)?;
+        let text = letters(&sql);
         let tokens = lexer::tokens(&text, dialect);
         let solid = telling(&tokens);
         let Some(first) = solid.first() else {
             return Ok(Action::Skip);
         };
+        if solid.iter().any(|token| token.is_mark(";")) && !has_body(&solid) {
+            return Err("it is more than one statement".to_owned());
+        }
         let mut rest = Rest::new(&solid);
         match first.text.to_ascii_uppercase().as_str() {
-            "SET" => self.set(&solid, sql),
+            "SET" => self.set(&solid),
             "CREATE" => self.create(&text, &solid, dialect),
             "DROP" => self.drop(&text, &solid, dialect),
-            "ALTER" => self.alter(&mut rest, sql),
+            "ALTER" => self.alter(&mut rest, &sql),
             "USE" => {
                 rest.take();
                 let name = rest.named()?;
@@ -204,13 +234,13 @@ impl<'a> Allowed<'a> {
             "START" if solid.get(1).is_some_and(|token| token.is("TRANSACTION")) => {
                 Ok(Action::Skip)
             }
-            "DO" | "SELECT" => self.setval(&mut rest, sql),
+            "DO" | "SELECT" => self.setval(&mut rest, &sql),
             _ => Err("dumps have no such statement".to_owned()),
         }
     }
 
-    fn set<'b>(&mut self, solid: &[&Token<'_>], sql: &'b [u8]) -> Result<Action<'b>, String> {
-        let setting = settings::decide(solid)?;
+    fn set(&mut self, solid: &[&Token<'_>]) -> Result<Action, String> {
+        let setting = self.settings.decide(solid)?;
         if self.end != End::Remark && solid.iter().any(|token| token.is("OLD_SQL_NOTES")) {
             // What a dump without comments begins and ends with.
             self.end = if solid.get(1).is_some_and(|token| token.is_mark("@")) {
@@ -220,13 +250,12 @@ impl<'a> Allowed<'a> {
             };
         }
         Ok(match setting {
-            Setting::Run => Action::Run(Cow::Borrowed(sql)),
-            Setting::Mode => Action::Mode,
+            Setting::Run(sql) => Action::Set(sql),
             Setting::Skip => Action::Skip,
         })
     }
 
-    fn rows<'b>(&mut self, sql: &'b [u8], dialect: Dialect) -> Result<Action<'b>, String> {
+    fn rows(&mut self, sql: &[u8], dialect: Dialect) -> Result<Action, String> {
         let rows = values::read(sql, dialect)?;
         let table = letters(&rows.table);
         let key = self.key(&table);
@@ -287,12 +316,12 @@ impl<'a> Allowed<'a> {
         }
     }
 
-    fn drop<'b>(
+    fn drop(
         &mut self,
         text: &str,
         solid: &[&Token<'_>],
         dialect: Dialect,
-    ) -> Result<Action<'b>, String> {
+    ) -> Result<Action, String> {
         let mut rest = Rest::new(&solid[1..]);
         if rest.words(&["DATABASE"]) || rest.words(&["SCHEMA"]) {
             rest.words(&["IF", "EXISTS"]);
@@ -344,10 +373,10 @@ impl<'a> Allowed<'a> {
             }
         }
         self.begun = true;
-        Ok(Action::Run(Cow::Owned(bytes(&text))))
+        Ok(Action::Run(bytes(&text)))
     }
 
-    fn alter<'b>(&mut self, rest: &mut Rest<'_, '_>, sql: &'b [u8]) -> Result<Action<'b>, String> {
+    fn alter(&mut self, rest: &mut Rest<'_, '_>, sql: &[u8]) -> Result<Action, String> {
         rest.take();
         if rest.words(&["TABLE"]) {
             let name = rest.named()?;
@@ -359,16 +388,14 @@ impl<'a> Allowed<'a> {
             {
                 return Err("dumps alter no table but to put off its keys".to_owned());
             }
-            return Ok(Action::Run(Cow::Borrowed(sql)));
+            return Ok(Action::Run(sql.to_vec()));
         }
         // How some objects were made: under another default of the database.
         if rest.words(&["DATABASE"]) || rest.words(&["SCHEMA"]) {
             let name = rest.named()?;
             self.is_dumped(&name)?;
             return match self.defaults(rest) {
-                Some(defaults) if rest.tokens().is_empty() => {
-                    Ok(Action::Run(Cow::Owned(bytes(&defaults))))
-                }
+                Some(defaults) if rest.tokens().is_empty() => Ok(Action::Run(bytes(&defaults))),
                 _ => Err("dumps alter nothing but a database's character set".to_owned()),
             };
         }
@@ -396,7 +423,7 @@ impl<'a> Allowed<'a> {
     }
 
     /// `DO SETVAL(sequence, 1, 0)`, `SELECT SETVAL(...)`.
-    fn setval<'b>(&mut self, rest: &mut Rest<'_, '_>, sql: &'b [u8]) -> Result<Action<'b>, String> {
+    fn setval(&mut self, rest: &mut Rest<'_, '_>, sql: &[u8]) -> Result<Action, String> {
         let refused = || "dumps ask for nothing but where sequences stand".to_owned();
         rest.take();
         if !rest.words(&["SETVAL"]) || !rest.mark("(") {
@@ -413,18 +440,18 @@ impl<'a> Allowed<'a> {
         }
         let wanted = self.selection.fate(None, &readable(&name.name)) == Fate::Copy;
         Ok(if wanted {
-            Action::Run(Cow::Borrowed(sql))
+            Action::Run(sql.to_vec())
         } else {
             Action::Skip
         })
     }
 
-    fn create<'b>(
+    fn create(
         &mut self,
         text: &str,
         solid: &[&Token<'_>],
         dialect: Dialect,
-    ) -> Result<Action<'b>, String> {
+    ) -> Result<Action, String> {
         let mut rest = Rest::new(&solid[1..]);
         if rest.words(&["DATABASE"]) || rest.words(&["SCHEMA"]) {
             rest.words(&["IF", "NOT", "EXISTS"]);
@@ -435,7 +462,7 @@ impl<'a> Allowed<'a> {
                 "the dump makes and uses its database by name: it is restored in a schema of the run's own instead"
             );
             return Ok(match self.defaults(&mut rest) {
-                Some(defaults) => Action::Run(Cow::Owned(bytes(&defaults))),
+                Some(defaults) => Action::Run(bytes(&defaults)),
                 None => Action::Skip,
             });
         }
@@ -446,7 +473,7 @@ impl<'a> Allowed<'a> {
         }
     }
 
-    fn table<'b>(&mut self, text: &str, dialect: Dialect) -> Result<Action<'b>, String> {
+    fn table(&mut self, text: &str, dialect: Dialect) -> Result<Action, String> {
         let text = moved(text, dialect, |name| self.is_own(name), &self.staging);
         let text = ddl::without_directories(&lexer::tokens(&text, dialect));
         let tokens = lexer::tokens(&text, dialect);
@@ -463,9 +490,25 @@ impl<'a> Allowed<'a> {
             return Err("it makes a table of another one".to_owned());
         }
         let fate = self.selection.fate(None, &label);
+        if !self.is_of_its_own(&solid, &label, fate)? {
+            return Ok(Action::Skip);
+        }
+        self.see(&name, &label)?;
+        let computed = solid
+            .iter()
+            .zip(solid.iter().skip(1))
+            .any(|(token, next)| token.is("GENERATED") || (token.is("AS") && next.is_mark("(")));
+        self.tables.insert(self.key(&name), Made { fate, computed });
+        Ok(Action::Run(bytes(&text)))
+    }
+
+    /// Refuses a table or sequence that takes anything from elsewhere; `false`: it is excluded, and of an engine that is refused.
+    fn is_of_its_own(&self, solid: &[&Token<'_>], label: &str, fate: Fate) -> Result<bool, String> {
         for (at, token) in solid.iter().enumerate() {
             let next = solid.get(at + 1);
-            if token.is("SELECT") || token.is("DIRECTORY") {
+            // A table that is made in a transaction is one of a query's.
+            let is_begun = token.is("START") && next.is_some_and(|next| next.is("TRANSACTION"));
+            if token.is("SELECT") || token.is("DIRECTORY") || is_begun {
                 return Err(format!("it makes a table with {}", token.text));
             }
             let is_dotted = next.is_some_and(|next| next.is_mark("."))
@@ -475,7 +518,7 @@ impl<'a> Allowed<'a> {
             if is_dotted
                 && let Some(schema) = token.name()
                 && schema != self.staging
-                && !solid[at - 1].is("REFERENCES")
+                && !(at > 0 && solid[at - 1].is("REFERENCES"))
             {
                 return Err(format!(
                     "it takes something from another database, `{}`",
@@ -487,19 +530,13 @@ impl<'a> Allowed<'a> {
                 let engine = value.map(|value| value.text).unwrap_or_default();
                 if let Engine::Refused(why) = engines::of(engine, fate) {
                     if fate == Fate::Exclude {
-                        return Ok(Action::Skip);
+                        return Ok(false);
                     }
-                    return Err(engines::refusal(&label, why).to_string());
+                    return Err(engines::refusal(label, why).to_string());
                 }
             }
         }
-        self.see(&name, &label)?;
-        let computed = solid
-            .iter()
-            .zip(solid.iter().skip(1))
-            .any(|(token, next)| token.is("GENERATED") || (token.is("AS") && next.is_mark("(")));
-        self.tables.insert(self.key(&name), Made { fate, computed });
-        Ok(Action::Run(Cow::Owned(bytes(&text))))
+        Ok(true)
     }
 
     /// Something that may be called like the database.
@@ -518,12 +555,7 @@ impl<'a> Allowed<'a> {
     }
 
     /// A sequence, a view, a routine, a trigger or an event.
-    fn object<'b>(
-        &mut self,
-        text: &str,
-        kind: Kind,
-        dialect: Dialect,
-    ) -> Result<Action<'b>, String> {
+    fn object(&mut self, text: &str, kind: Kind, dialect: Dialect) -> Result<Action, String> {
         let text = match self.definer {
             Definer::Map => rewrite::without_definer(text, dialect),
             Definer::Keep => text.to_owned(),
@@ -552,6 +584,7 @@ impl<'a> Allowed<'a> {
         match kind {
             Kind::Table | Kind::Event | Kind::Procedure => {}
             Kind::Sequence => {
+                self.is_of_its_own(&solid, &readable(&name), Fate::Copy)?;
                 self.sequences.insert(self.key(&name));
             }
             Kind::Function => {
@@ -587,7 +620,7 @@ impl<'a> Allowed<'a> {
         if kind == Kind::View {
             return Ok(Action::View(bytes(&text)));
         }
-        Ok(Action::Run(Cow::Owned(bytes(&text))))
+        Ok(Action::Run(bytes(&text)))
     }
 
     /// References to the dumped database point to the staging schema.
@@ -618,6 +651,13 @@ impl<'a> Allowed<'a> {
         self.trusting = Some(redact::statement(&readable(text), redact::Dialect::Mysql));
         Ok(made)
     }
+}
+
+/// Whether there may be statements inside.
+fn has_body(solid: &[&Token<'_>]) -> bool {
+    solid.first().is_some_and(|first| first.is("CREATE"))
+        && Kind::of(&mut Rest::new(&solid[1..]))
+            .is_ok_and(|kind| !matches!(kind, Kind::Table | Kind::Sequence | Kind::View))
 }
 
 /// What a CREATE makes.

@@ -12,14 +12,12 @@ use super::super::lexer::{self, Dialect, Shape, Token};
 use super::super::names::quoted;
 use super::super::scanner::{Scanner, Step};
 use super::super::summing;
+use super::LONGEST;
 use super::statement::{letters, telling};
 use super::values;
 use crate::error::{Error, Kind, Result};
 use crate::store::Part;
 use crate::store::dump::Counted;
-
-/// No server takes a longer statement.
-const LONGEST: usize = 1 << 30;
 
 /// Reads along.
 pub(super) struct Counter {
@@ -56,9 +54,9 @@ impl Counter {
         };
         loop {
             let step = self.scanner.step();
-            self.scanner.take_remarks();
             match step.map_err(|flaw| unreadable(flaw.line, flaw.what))? {
                 Step::More | Step::End => return Ok(()),
+                Step::Remark(_) => {}
                 Step::Statement(line, place) => {
                     let sql = self.scanner.text(place);
                     if values::begins_rows(sql) {

@@ -34,15 +34,23 @@ proptest! {
     #[test]
     fn dump(text in bytes(DUMPS), folded: bool, definer in prop::sample::select(vec![Definer::Map, Definer::Keep])) {
         let selection = Selection::everything();
-        let mut allowed = Allowed::new("app_staging_0123456789ab", folded, definer, &selection);
-        let mut scanner = Scanner::of_stream(1 << 30);
+        let here = Version::parse("10.11.6-MariaDB").expect("a version");
+        let mut allowed = Allowed::new(
+            "app_staging_0123456789ab", folded, definer, &selection, here, settings::tests::fresh(),
+        );
+        let mut scanner = Scanner::of_stream(1 << 30).with_remarks();
         scanner.feed(&text);
         scanner.end();
         let mut rows = 0;
-        while let Ok(Step::Statement(_, place)) = scanner.step() {
-            for remark in scanner.take_remarks() {
-                allowed.remark(&remark);
-            }
+        while let Ok(step) = scanner.step() {
+            let place = match step {
+                Step::Statement(_, place) => place,
+                Step::Remark(place) => {
+                    allowed.remark(scanner.text(place));
+                    continue;
+                }
+                Step::More | Step::End => break,
+            };
             let sql = scanner.text(place).to_vec();
             match allowed.decide(&sql, Dialect::default()) {
                 Ok(Action::Rows(found) | Action::Computed(found)) => {

@@ -3,14 +3,17 @@
 use futures_util::StreamExt;
 
 use super::super::address::Address;
-use super::super::connection::{Done, Session};
+use super::super::connection::Session;
 use super::super::lexer::Dialect;
 use super::super::names::{Names, literal, quoted};
 use super::super::scanner::{Scanner, Step};
+use super::super::settings::MODE;
 use super::super::source::{Restored, Source};
 use super::super::version::{Flavour, Version};
-use super::super::{doubts, errors, mark, primary, schemas, settings};
+use super::super::{doubts, errors, mark, primary, schemas};
+use super::LONGEST;
 use super::allowed::{Action, Allowed};
+use super::settings::Settings;
 use super::values::Rows;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
@@ -102,6 +105,9 @@ struct View {
     error: Error,
 }
 
+/// Views that wait may have so many bytes, all in all.
+const WAITING: usize = 64 << 20;
+
 /// Where a statement is.
 struct Place {
     line: usize,
@@ -129,17 +135,32 @@ impl<'a> Restore<'a> {
         }
         // So that none is hidden behind others; who may not set it has room for some.
         let _ = session.run("SET SESSION max_error_count = 65535").await;
-        let row = session
-            .query_one("SELECT @@max_allowed_packet, @@lower_case_table_names")
-            .await?;
-        let packet = usize::try_from(row.number(0)?).unwrap_or(usize::MAX);
-        let folded = row.number(1)? != 0;
+        let folded = session
+            .query_one("SELECT @@lower_case_table_names")
+            .await?
+            .number(0)?
+            != 0;
+        let mut values = Vec::new();
+        for row in session.query(&Settings::question()).await? {
+            values.push((row.text(0)?, row.text(1)?));
+        }
+        // From here on the server sees of what it gets one statement, or an error.
+        session.take_one_at_a_time().await?;
+        let longest = LONGEST.min(session.packet());
+        let allowed = Allowed::new(
+            &names.staging,
+            folded,
+            task.definer,
+            &context.selection,
+            session.version().clone(),
+            Settings::of(values),
+        );
         Ok(Self {
             session,
-            scanner: Scanner::of_stream(packet),
-            allowed: Allowed::new(&names.staging, folded, task.definer, &context.selection),
+            scanner: Scanner::of_stream(longest).with_remarks(),
+            allowed,
             dialect: Dialect::default(),
-            mode: settings::MODE.to_owned(),
+            mode: MODE.to_owned(),
             takes_rows: false,
             schema: names.staging.clone(),
             file,
@@ -151,15 +172,17 @@ impl<'a> Restore<'a> {
 
     async fn run(mut self, mut dump: Dump) -> Result<Restored> {
         let mut next = step(&mut self.scanner, &mut dump, self.file).await?;
-        while let Some(place) = next {
-            for remark in self.scanner.take_remarks() {
-                self.allowed.remark(&remark);
-            }
-            self.check_server()?;
-            next = self.statement(place, &mut dump).await?;
-        }
-        for remark in self.scanner.take_remarks() {
-            self.allowed.remark(&remark);
+        while let Some(found) = next {
+            next = match found {
+                Found::Remark(remark) => {
+                    self.allowed.remark(&remark);
+                    step(&mut self.scanner, &mut dump, self.file).await?
+                }
+                Found::Statement(place) => {
+                    self.check_server()?;
+                    self.statement(place, &mut dump).await?
+                }
+            };
         }
         self.allowed.whole().map_err(|why| {
             Error::new(
@@ -178,7 +201,7 @@ impl<'a> Restore<'a> {
     }
 
     /// Runs one statement, and cuts the next one.
-    async fn statement(&mut self, place: Place, dump: &mut Dump) -> Result<Option<Place>> {
+    async fn statement(&mut self, place: Place, dump: &mut Dump) -> Result<Option<Found>> {
         let Place { line, range } = place;
         let sql = self.scanner.text(range).to_vec();
         let action = self.allowed.decide(&sql, self.dialect).map_err(|why| {
@@ -223,6 +246,10 @@ impl<'a> Restore<'a> {
                 // No such table, a stand-in that cannot be checked, a view of what is not there.
                 Err(error) if matches!(errors::code(&error), Some(1146 | 1356 | 1368)) => {
                     let settings = self.settings().await?;
+                    let waiting: usize = self.waiting.iter().map(|view| view.text.len()).sum();
+                    if waiting + text.len() > WAITING {
+                        return Err(what(error));
+                    }
                     self.waiting.push(View {
                         line,
                         text,
@@ -246,14 +273,37 @@ impl<'a> Restore<'a> {
                 run(&mut self.session, &text).await.map_err(what)?;
                 self.session.run("SET SESSION timestamp = DEFAULT").await?;
             }
-            Action::Mode => {
-                run(&mut self.session, &sql).await.map_err(what)?;
-                self.mode = self.session.query_one("SELECT @@sql_mode").await?.text(0)?;
-                self.dialect = Dialect::of(&self.mode);
-                self.scanner.set_dialect(self.dialect);
+            Action::Set(text) => {
+                run(&mut self.session, text.as_bytes())
+                    .await
+                    .map_err(what)?;
+                self.hold().await.map_err(what)?;
             }
         }
         step(&mut self.scanner, dump, self.file).await
+    }
+
+    /// Asks back what the session is set to, and reads on as it says.
+    async fn hold(&mut self) -> Result<()> {
+        let row = self.session.query_one(Settings::ASK).await?;
+        let mode = row.text(2)?;
+        self.dialect = Dialect::of(&mode);
+        let settings = self.allowed.settings();
+        let is_so = settings.are(row.text(0)?, row.text(1)?, mode.clone())
+            && self.dialect.no_backslash == self.session.has_no_backslash();
+        if !is_so {
+            return Err(Error::new(
+                Kind::Connection,
+                format!(
+                    "{}: the session's character set or sql_mode is not what it was set to",
+                    self.session.label()
+                ),
+            )
+            .hint("is there a proxy in between, which shares or resets sessions? connect to the server directly"));
+        }
+        self.mode = mode;
+        self.scanner.set_dialect(self.dialect);
+        Ok(())
     }
 
     /// Values are taken as they are from here on, dates that no calendar has and ids of 0 among them; strings end as before.
@@ -263,7 +313,7 @@ impl<'a> Restore<'a> {
         }
         let kept = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"];
         let words = self.mode.split(',').filter(|word| kept.contains(word));
-        let mode = words.chain([settings::MODE]).collect::<Vec<_>>().join(",");
+        let mode = words.chain([MODE]).collect::<Vec<_>>().join(",");
         self.set_mode(&mode).await
     }
 
@@ -359,11 +409,22 @@ impl<'a> Restore<'a> {
     }
 }
 
-/// Cuts the next statement.
-async fn step(scanner: &mut Scanner, dump: &mut Dump, file: &str) -> Result<Option<Place>> {
+/// What a dump has next.
+enum Found {
+    Remark(Vec<u8>),
+    Statement(Place),
+}
+
+/// Cuts the next statement or remark.
+async fn step(scanner: &mut Scanner, dump: &mut Dump, file: &str) -> Result<Option<Found>> {
     loop {
         match scanner.step().map_err(|flaw| broken(file, &flaw))? {
-            Step::Statement(line, range) => return Ok(Some(Place { line, range })),
+            Step::Statement(line, range) => {
+                return Ok(Some(Found::Statement(Place { line, range })));
+            }
+            Step::Remark(range) => {
+                return Ok(Some(Found::Remark(scanner.text(range).to_vec())));
+            }
             Step::More => match dump.next().await {
                 Some(piece) => {
                     scanner.feed(&piece.map_err(|error| error.within(file.to_owned()))?);
@@ -400,7 +461,7 @@ fn head(sql: &[u8]) -> String {
 }
 
 async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {
-    match session.execute_bytes(sql).await {
+    match session.execute_one(sql).await {
         Ok(_) => Ok(()),
         // A comment that is nothing to this server.
         Err(error) if errors::code(&error) == Some(1065) => Ok(()),
@@ -410,7 +471,7 @@ async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {
             if loosened.is_err() {
                 return Err(error);
             }
-            let made = session.execute_bytes(sql).await;
+            let made = session.execute_one(sql).await;
             session
                 .run("SET SESSION innodb_strict_mode = DEFAULT")
                 .await?;
@@ -428,12 +489,7 @@ async fn take_rows(
     count: u64,
     schema: &str,
 ) -> Result<()> {
-    let all = session.execute_bytes(sql).await?;
-    let done = all.last().copied().unwrap_or(Done {
-        rows: 0,
-        warnings: 0,
-        more: false,
-    });
+    let done = session.execute_one(sql).await?;
     let table = String::from_utf8_lossy(&rows.table);
     doubts::settle_dumped(session, done, schema, &table).await?;
     if done.rows != count && !rows.inexact {

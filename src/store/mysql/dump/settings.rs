@@ -1,232 +1,610 @@
-//! The SET statements of a dump: which are for the session, and which are not for us. Pure.
+//! The SET statements of a dump, followed in full: what `mysqldump` and `mariadb-dump` write, with values that are literals, and
+//! nothing else. No text of theirs is run: what they come to is said to the server in words of ours. Pure.
+
+use std::collections::BTreeMap;
 
 use super::super::lexer::{Shape, Token};
+use super::super::names::literal;
+use super::charsets;
 
 /// What is done with one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setting {
-    /// It is run.
-    Run,
-    /// It is run, and strings may end otherwise after it.
-    Mode,
-    /// It is of replication or transactions, which are the target's own, or of the checks of keys, which stay on: without them
-    /// rows that are twice are found late, or never.
+    /// This is run, and asked back.
+    Run(String),
+    /// Nothing: it keeps what the session has; or it is of replication or transactions, which are the target's own, of how the
+    /// server answers, or of the checks of keys, which stay on: without them rows that are twice are found late, or never.
     Skip,
 }
 
 /// What dumps set for the session, all in all.
-const ALLOWED: [&str; 16] = [
-    "character_set_client",
-    "character_set_connection",
-    "character_set_results",
-    "check_constraint_checks",
-    "collation_connection",
+const RUN: [&str; 8] = [
+    CLIENT,
+    COLLATION,
     "foreign_key_checks",
-    "innodb_strict_mode",
     "note_verbosity",
-    "sql_mode",
+    MODE,
     "sql_notes",
-    "sql_quote_show_create",
-    "sql_warnings",
-    "system_versioning_alter_history",
     "system_versioning_insert_history",
     "time_zone",
-    "timestamp",
 ];
 
-/// Character sets whose letters may have a quote or a backslash for their second byte.
-const TREACHEROUS: [&str; 5] = ["big5", "cp932", "gb18030", "gbk", "sjis"];
+const CLIENT: &str = "character_set_client";
+const COLLATION: &str = "collation_connection";
+const MODE: &str = "sql_mode";
 
-/// Decides on a statement's tokens from SET on, without blanks and the marks of comments. `Err`: what is wrong with it.
-pub(super) fn decide(tokens: &[&Token<'_>]) -> Result<Setting, String> {
-    let skipped = ["SQL_LOG_BIN", "GTID_PURGED", "AUTOCOMMIT", "UNIQUE_CHECKS"];
-    if tokens
-        .iter()
-        .any(|token| skipped.iter().any(|name| token.is(name)))
-    {
-        return Ok(Setting::Skip);
+/// What is left as it is.
+const SKIPPED: [&str; 5] = [
+    "autocommit",
+    "character_set_results",
+    "gtid_purged",
+    "sql_log_bin",
+    "unique_checks",
+];
+
+/// Words that a `sql_mode` may have: those of MySQL 5.5 and MariaDB 10.3 up to now.
+const MODES: [&str; 38] = [
+    "ALLOW_INVALID_DATES",
+    "ANSI",
+    "ANSI_QUOTES",
+    "DB2",
+    "EMPTY_STRING_IS_NULL",
+    "ERROR_FOR_DIVISION_BY_ZERO",
+    "HIGH_NOT_PRECEDENCE",
+    "IGNORE_BAD_TABLE_OPTIONS",
+    "IGNORE_SPACE",
+    "MAXDB",
+    "MSSQL",
+    "MYSQL323",
+    "MYSQL40",
+    "NO_AUTO_CREATE_USER",
+    "NO_AUTO_VALUE_ON_ZERO",
+    "NO_BACKSLASH_ESCAPES",
+    "NO_DIR_IN_CREATE",
+    "NO_ENGINE_SUBSTITUTION",
+    "NO_FIELD_OPTIONS",
+    "NO_KEY_OPTIONS",
+    "NO_TABLE_OPTIONS",
+    "NO_UNSIGNED_SUBTRACTION",
+    "NO_ZERO_DATE",
+    "NO_ZERO_IN_DATE",
+    "ONLY_FULL_GROUP_BY",
+    "ORACLE",
+    "PAD_CHAR_TO_FULL_LENGTH",
+    "PIPES_AS_CONCAT",
+    "POSTGRESQL",
+    "REAL_AS_FLOAT",
+    "SIMULTANEOUS_ASSIGNMENT",
+    "STRICT_ALL_TABLES",
+    "STRICT_TRANS_TABLES",
+    "TIME_ROUND_FRACTIONAL",
+    "TIME_TRUNCATE_FRACTIONAL",
+    "TRADITIONAL",
+    "NOT_USED",
+    "",
+];
+
+/// How many variables of its own a dump keeps at the most; the tools have a dozen.
+const KEPT: usize = 64;
+
+/// What a dump's session is set to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settings {
+    /// The values of [`RUN`], as far as the server has them.
+    now: BTreeMap<&'static str, String>,
+    /// The dump's own variables, by their names in lower case: of what they are, and the value that they keep.
+    kept: BTreeMap<String, (&'static str, String)>,
+}
+
+impl Settings {
+    /// Asks for all that dumps set: names and values.
+    pub(super) fn question() -> String {
+        let names: Vec<String> = RUN.iter().map(|name| literal(name)).collect();
+        format!(
+            "SHOW SESSION VARIABLES WHERE Variable_name IN ({})",
+            names.join(", ")
+        )
     }
-    let mut setting = Setting::Run;
-    for item in tokens[1..].split(|token| token.is_mark(",")) {
-        if one(item)? {
-            setting = Setting::Mode;
+
+    /// What the session has before the dump.
+    pub(super) fn of(answer: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut now = BTreeMap::new();
+        for (name, value) in answer {
+            if let Some(name) = known(&RUN, &name) {
+                now.insert(name, value);
+            }
+        }
+        Self {
+            now,
+            kept: BTreeMap::new(),
         }
     }
-    Ok(setting)
-}
 
-/// One assignment; `true`: of `sql_mode`.
-fn one(item: &[&Token<'_>]) -> Result<bool, String> {
-    let unknown = || "it sets what dumps do not set".to_owned();
-    if let Some(rest) = after(item, &["NAMES"]).or_else(|| after(item, &["CHARACTER", "SET"])) {
-        let words = match rest {
-            [set] => [*set, *set],
-            [set, collate, collation] if collate.is("COLLATE") => [*set, *collation],
-            _ => return Err(unknown()),
+    /// What has to be asked back after a statement; [`Settings::are`] takes it.
+    pub(super) const ASK: &str =
+        "SELECT @@SESSION.character_set_client, @@SESSION.collation_connection, @@SESSION.sql_mode";
+
+    /// Takes what the server says that these are now; `false`: it is not what was set.
+    pub(super) fn are(&mut self, client: String, collation: String, mode: String) -> bool {
+        let as_set = charsets::charset(&client).is_ok()
+            && charsets::is_same(self.value(CLIENT), &client)
+            && mode.split(',').all(|word| MODES.contains(&word));
+        self.now.insert(CLIENT, client);
+        self.now.insert(COLLATION, collation);
+        self.now.insert(MODE, mode);
+        as_set
+    }
+
+    /// Whether the session's letters are UTF-8.
+    pub(super) fn is_utf8(&self) -> bool {
+        charsets::is_utf8(self.value(CLIENT))
+    }
+
+    fn value(&self, name: &str) -> &str {
+        self.now.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// Decides on a statement's tokens from SET on, without blanks. `Err`: what is wrong with it.
+    pub(super) fn decide(&mut self, tokens: &[&Token<'_>]) -> Result<Setting, String> {
+        if let Some(setting) = self.names(&tokens[1..])? {
+            return Ok(setting);
+        }
+        let mut set: Vec<(&'static str, String)> = Vec::new();
+        for item in tokens[1..].split(|token| token.is_mark(",")) {
+            set.extend(self.assignment(item)?);
+        }
+        if set.is_empty() {
+            return Ok(Setting::Skip);
+        }
+        let sql: Vec<String> = set
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        Ok(Setting::Run(format!("SET SESSION {}", sql.join(", "))))
+    }
+
+    /// `NAMES utf8mb4`. What the server answers in stays UTF-8.
+    fn names(&mut self, tokens: &[&Token<'_>]) -> Result<Option<Setting>, String> {
+        let (name, collation) = match tokens {
+            [names, name] if names.is("NAMES") => (name, None),
+            [names, name, collate, collation] if names.is("NAMES") && collate.is("COLLATE") => {
+                (name, Some(collation))
+            }
+            _ => return Ok(None),
         };
-        charset(words[0])?;
-        return if words.iter().all(|word| is_simple(word)) {
-            Ok(false)
-        } else {
-            Err(unknown())
+        let charset = charsets::charset(word(name).ok_or_else(unknown)?)?;
+        let connection = match collation {
+            None => format!("character_set_connection = {charset}"),
+            Some(name) => {
+                let name = charsets::collation(word(name).ok_or_else(unknown)?)?;
+                format!("{COLLATION} = {name}")
+            }
         };
+        let sql = format!("SET SESSION {CLIENT} = {charset}, {connection}");
+        self.now.insert(CLIENT, charset);
+        Ok(Some(Setting::Run(sql)))
     }
-    let Some(sign) = item.iter().position(|token| token.is_mark("=")) else {
-        return Err(unknown());
-    };
-    let (mut name, value) = (&item[..sign], &item[sign + 1..]);
-    if let [before @ .., colon] = name
-        && colon.is_mark(":")
-    {
-        name = before;
+
+    /// One assignment: a variable that is to be set, and its value as SQL.
+    fn assignment(
+        &mut self,
+        item: &[&Token<'_>],
+    ) -> Result<Option<(&'static str, String)>, String> {
+        let sign = item.iter().position(|token| token.is_mark("="));
+        let (name, value) = item.split_at(sign.ok_or_else(unknown)?);
+        let value = &value[1..];
+        if let Some(own) = own_variable(name) {
+            self.keep(&own, value)?;
+            return Ok(None);
+        }
+        let (scope, name) = variable(name).ok_or_else(unknown)?;
+        let is_global = scope == Scope::Global;
+        if let Some(name) = known(&SKIPPED, name) {
+            let is_fine = match name {
+                "gtid_purged" => value.iter().all(|token| token.shape == Shape::Text),
+                _ if is_global => false,
+                "character_set_results" => self.charset_results(value),
+                _ => self.is_switch(name, value),
+            };
+            return if is_fine { Ok(None) } else { Err(unknown()) };
+        }
+        let name = known(&RUN, name).filter(|_| !is_global).ok_or_else(|| {
+            let shown: String = name.chars().take(64).collect();
+            format!("it sets `{}`, which dumps do not set", shown.to_lowercase())
+        })?;
+        if !self.now.contains_key(name) {
+            return Err(format!("it sets `{name}`, which this server does not have"));
+        }
+        let value = match value {
+            [at, own] if at.is_mark("@") => self.taken_back(name, own)?,
+            [value] => plain_value(name, value)?,
+            _ => return Err("it sets something to more than a value".to_owned()),
+        };
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let sql = match name {
+            CLIENT | COLLATION => value.clone(),
+            _ if is_number => value.clone(),
+            _ => literal(&value),
+        };
+        self.now.insert(name, value);
+        Ok(Some((name, sql)))
     }
-    if !is_value(value) {
-        return Err("it sets something to more than a value".to_owned());
+
+    /// `@name = @@variable`.
+    fn keep(&mut self, own: &str, value: &[&Token<'_>]) -> Result<(), String> {
+        let [first, second, rest @ ..] = value else {
+            return Err(unknown());
+        };
+        if !first.is_mark("@") || !second.is_mark("@") {
+            return Err(
+                "it gives a variable another value than one that the session has".to_owned(),
+            );
+        }
+        let (scope, name) = scoped(rest).ok_or_else(unknown)?;
+        let name = known(&RUN, name).or_else(|| known(&SKIPPED, name));
+        let name = name
+            .filter(|_| scope == Scope::Session)
+            .ok_or_else(unknown)?;
+        if self.kept.len() >= KEPT {
+            return Err("it keeps more values than dumps do".to_owned());
+        }
+        let now = self.value(name).to_owned();
+        self.kept.insert(own.to_ascii_lowercase(), (name, now));
+        Ok(())
     }
-    // @name: a variable of the session's own.
-    if let [at, variable] = name
-        && at.is_mark("@")
-        && !variable.is_mark("@")
-    {
-        return Ok(false);
+
+    /// `@name`, which has to keep this variable's value.
+    fn taken_back(&self, name: &str, own: &Token<'_>) -> Result<String, String> {
+        let kept = self.kept.get(&own.text.to_ascii_lowercase());
+        match kept {
+            Some((of, value)) if *of == name => Ok(value.clone()),
+            _ => Err(format!("it sets `{name}` to what it has not kept of it")),
+        }
     }
-    let name = session_variable(name).ok_or_else(unknown)?;
-    let lower = name.text.to_ascii_lowercase();
-    if !ALLOWED.contains(&lower.as_str()) {
-        return Err(format!("it sets `{lower}`, which dumps do not set"));
+
+    fn charset_results(&self, value: &[&Token<'_>]) -> bool {
+        match value {
+            [at, own] if at.is_mark("@") => self.taken_back("character_set_results", own).is_ok(),
+            [value] => {
+                value.is("NULL") || word(value).is_some_and(|name| charsets::charset(name).is_ok())
+            }
+            _ => false,
+        }
     }
-    if lower == "character_set_client" {
-        value.iter().try_for_each(|token| charset(token))?;
+
+    fn is_switch(&self, name: &str, value: &[&Token<'_>]) -> bool {
+        match value {
+            [at, own] if at.is_mark("@") => self.taken_back(name, own).is_ok(),
+            [value] => switch(value).is_some(),
+            _ => false,
+        }
     }
-    Ok(lower == "sql_mode")
 }
 
-fn after<'a, 'b, 'c>(item: &'a [&'b Token<'c>], words: &[&str]) -> Option<&'a [&'b Token<'c>]> {
-    let begins =
-        item.len() > words.len() && item.iter().zip(words).all(|(token, word)| token.is(word));
-    begins.then(|| &item[words.len()..])
+fn unknown() -> String {
+    "it sets what dumps do not set".to_owned()
 }
 
-/// `name`, `SESSION name`, `@@name` or `@@SESSION.name`; nothing for those of the whole server.
-fn session_variable<'a, 'b>(name: &[&'a Token<'b>]) -> Option<&'a Token<'b>> {
-    let is_session = |token: &Token<'_>| token.is("SESSION") || token.is("LOCAL");
-    let name = match name {
-        [first, second, rest @ ..] if first.is_mark("@") && second.is_mark("@") => match rest {
-            [scope, dot, rest @ ..] if is_session(scope) && dot.is_mark(".") => rest,
-            rest => rest,
-        },
-        [scope, rest @ ..] if is_session(scope) => rest,
-        name => name,
-    };
+fn known(names: &'static [&'static str], name: &str) -> Option<&'static str> {
+    names
+        .iter()
+        .copied()
+        .find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// A literal of this variable's kind.
+fn plain_value(name: &str, token: &Token<'_>) -> Result<String, String> {
+    let refused = || format!("it sets `{name}` to what dumps do not set it to");
+    let text = text(token);
     match name {
-        [name] if name.shape == Shape::Word => Some(name),
+        CLIENT => charsets::charset(word(token).ok_or_else(refused)?),
+        COLLATION => charsets::collation(word(token).ok_or_else(refused)?),
+        MODE => {
+            let mode = text.ok_or_else(refused)?.to_ascii_uppercase();
+            if mode.split(',').all(|word| MODES.contains(&word)) {
+                Ok(mode)
+            } else {
+                Err(refused())
+            }
+        }
+        "time_zone" => {
+            let zone = text.ok_or_else(refused)?;
+            let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_/+-:".contains(&byte);
+            if !zone.is_empty() && zone.len() <= 64 && zone.bytes().all(is_letter) {
+                Ok(zone.to_owned())
+            } else {
+                Err(refused())
+            }
+        }
+        _ => switch(token).ok_or_else(refused),
+    }
+}
+
+/// `0`, `1`, `ON` or `OFF`.
+fn switch(token: &Token<'_>) -> Option<String> {
+    let is_one = token.text == "1" || token.is("ON");
+    let is_none = token.text == "0" || token.is("OFF");
+    (is_one || is_none).then(|| u8::from(is_one).to_string())
+}
+
+/// What a string says, if it is of nothing but letters that are themselves.
+fn text<'a>(token: &Token<'a>) -> Option<&'a str> {
+    let inner = token.text.get(1..token.text.len().checked_sub(1)?)?;
+    let is_plain = inner
+        .bytes()
+        .all(|byte| (b' '..=b'~').contains(&byte) && !b"'\"\\`".contains(&byte));
+    (token.shape == Shape::Text && is_plain).then_some(inner)
+}
+
+/// A name, quoted as a string or not at all.
+fn word<'a>(token: &Token<'a>) -> Option<&'a str> {
+    match token.shape {
+        Shape::Word => Some(token.text),
+        _ => text(token),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Session,
+    Global,
+}
+
+/// `@name`.
+fn own_variable(name: &[&Token<'_>]) -> Option<String> {
+    match name {
+        [at, own] if at.is_mark("@") && own.shape == Shape::Word => Some(own.text.to_owned()),
         _ => None,
     }
 }
 
-/// A constant, a word, or a variable.
-fn is_value(value: &[&Token<'_>]) -> bool {
-    match value {
-        [one] => is_simple(one),
-        [sign, one] if sign.is_mark("-") || sign.is_mark("@") => is_simple(one),
-        [at, again, rest @ ..] if at.is_mark("@") && again.is_mark("@") => match rest {
-            [one] => one.shape == Shape::Word,
-            [scope, dot, one] => {
-                scope.shape == Shape::Word && dot.is_mark(".") && one.shape == Shape::Word
-            }
-            _ => false,
-        },
-        _ => false,
+/// `name`, `SESSION name`, `@@name` or `@@SESSION.name`, and the same with other scopes.
+fn variable<'a>(name: &[&Token<'a>]) -> Option<(Scope, &'a str)> {
+    match name {
+        [first, second, rest @ ..] if first.is_mark("@") && second.is_mark("@") => scoped(rest),
+        [word, name] if name.shape == Shape::Word => Some((scope(word)?, name.text)),
+        [name] if name.shape == Shape::Word => Some((Scope::Session, name.text)),
+        _ => None,
     }
 }
 
-fn is_simple(token: &Token<'_>) -> bool {
-    matches!(
-        token.shape,
-        Shape::Word | Shape::Text | Shape::Number | Shape::Quoted
-    )
+/// `name` or `session.name`.
+fn scoped<'a>(name: &[&Token<'a>]) -> Option<(Scope, &'a str)> {
+    match name {
+        [name] if name.shape == Shape::Word => Some((Scope::Session, name.text)),
+        [word, dot, name] if dot.is_mark(".") && name.shape == Shape::Word => {
+            Some((scope(word)?, name.text))
+        }
+        _ => None,
+    }
 }
 
-fn charset(token: &Token<'_>) -> Result<(), String> {
-    let name = token
-        .text
-        .trim_matches(['\'', '"', '`'])
-        .to_ascii_lowercase();
-    if TREACHEROUS.contains(&name.as_str()) {
-        return Err(format!(
-            "the dump is in the character set {name}, in whose letters there may be quotes: dump it with --default-character-set=utf8mb4"
-        ));
+fn scope(word: &Token<'_>) -> Option<Scope> {
+    if word.is("SESSION") || word.is("LOCAL") {
+        Some(Scope::Session)
+    } else {
+        word.is("GLOBAL").then_some(Scope::Global)
     }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::super::lexer::{self, Dialect};
     use super::*;
 
-    fn decided(sql: &str) -> Result<Setting, String> {
-        let tokens = lexer::tokens(sql, Dialect::default());
-        let solid: Vec<_> = tokens
-            .iter()
-            .filter(|token| token.shape != Shape::Blank && !token.text.starts_with("/*"))
-            .filter(|token| token.text != "*/")
-            .collect();
-        decide(&solid)
+    /// As a session of ours is on a server that has everything.
+    pub(in super::super) fn fresh() -> Settings {
+        let values = [
+            (CLIENT, "utf8mb4"),
+            (COLLATION, "utf8mb4_general_ci"),
+            ("foreign_key_checks", "0"),
+            ("note_verbosity", "basic"),
+            (MODE, "NO_AUTO_VALUE_ON_ZERO"),
+            ("sql_notes", "1"),
+            ("system_versioning_insert_history", "OFF"),
+            ("time_zone", "+00:00"),
+        ];
+        Settings::of(values.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    }
+
+    /// What becomes of the last of these statements.
+    fn decided(statements: &[&str]) -> Result<Setting, String> {
+        let mut settings = fresh();
+        let mut last = Err("nothing".to_owned());
+        for (at, sql) in statements.iter().enumerate() {
+            let tokens = lexer::tokens(sql, Dialect::default());
+            let solid: Vec<_> = tokens
+                .iter()
+                .filter(|token| token.shape != Shape::Blank)
+                .collect();
+            last = settings.decide(&solid);
+            assert!(
+                last.is_ok() || at + 1 == statements.len(),
+                "{sql}: {last:?}"
+            );
+        }
+        last
     }
 
     #[test]
-    fn what_dumps_set_for_the_session_is_run() {
-        for sql in [
-            "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */",
-            "/*!40101 SET NAMES utf8mb4 */",
-            "SET NAMES 'latin1' COLLATE 'latin1_german1_ci'",
-            "/*!40103 SET TIME_ZONE='+00:00' */",
-            "/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */",
-            "/*!40014 SET FOREIGN_KEY_CHECKS=@OLD_FOREIGN_KEY_CHECKS */",
-            "/*M!100616 SET @OLD_NOTE_VERBOSITY=@@NOTE_VERBOSITY, NOTE_VERBOSITY=0 */",
-            "SET @@SESSION.foreign_key_checks := 0, SESSION sql_notes = ON",
+    fn what_dumps_set_for_the_session_is_said_in_our_own_words() {
+        for (statements, made) in [
+            (
+                &["SET NAMES utf8mb4"][..],
+                "character_set_client = utf8mb4, character_set_connection = utf8mb4",
+            ),
+            (
+                &["SET NAMES 'LATIN1' COLLATE 'latin1_german1_ci'"],
+                "character_set_client = latin1, collation_connection = latin1_german1_ci",
+            ),
+            (&["SET TIME_ZONE='+00:00'"], "time_zone = '+00:00'"),
+            (
+                &["SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0"],
+                "foreign_key_checks = 0",
+            ),
+            (
+                &["SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='ansi_quotes,STRICT_ALL_TABLES'"],
+                "sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES'",
+            ),
+            (
+                &[
+                    "SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='ANSI'",
+                    "SET SQL_MODE=@old_sql_mode",
+                ],
+                "sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
+            ),
+            (
+                &[
+                    "SET @saved_cs_client = @@character_set_client",
+                    "SET character_set_client = latin1",
+                    "SET character_set_client = @saved_cs_client",
+                ],
+                "character_set_client = utf8mb4",
+            ),
+            (&["SET SESSION SQL_MODE=\"\""], "sql_mode = ''"),
+            (
+                &["SET @@SESSION.foreign_key_checks = 1, LOCAL sql_notes = ON"],
+                "foreign_key_checks = 1, sql_notes = 1",
+            ),
+            (
+                &[
+                    "SET @o=@@session.system_versioning_insert_history, @@session.system_versioning_insert_history=1",
+                ],
+                "system_versioning_insert_history = 1",
+            ),
         ] {
-            assert_eq!(decided(sql), Ok(Setting::Run), "{sql}");
-        }
-        for sql in [
-            "/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */",
-            "/*!50003 SET sql_mode              = @saved_sql_mode */",
-        ] {
-            assert_eq!(decided(sql), Ok(Setting::Mode), "{sql}");
+            let made = format!("SET SESSION {made}");
+            assert_eq!(
+                decided(statements),
+                Ok(Setting::Run(made)),
+                "{statements:?}"
+            );
         }
     }
 
     #[test]
-    fn what_is_the_targets_own_is_left_out_and_what_is_the_servers_is_refused() {
-        for sql in [
-            "SET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN",
-            "SET @@SESSION.SQL_LOG_BIN= 0",
-            "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'abc:1-5'",
-            "set autocommit=0",
-            "/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */",
+    fn what_is_the_targets_own_is_left_out() {
+        for statements in [
+            &["SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT"][..],
+            &["SET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN"],
+            &["SET @@SESSION.SQL_LOG_BIN= 0"],
+            &[
+                "SET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN",
+                "SET @@SESSION.SQL_LOG_BIN = @MYSQLDUMP_TEMP_LOG_BIN",
+            ],
+            &["SET @@GLOBAL.GTID_PURGED= '+' 'abc:1-5'"],
+            &["set autocommit=0"],
+            &[
+                "SET @OLD_AUTOCOMMIT=@@AUTOCOMMIT, @@AUTOCOMMIT=0",
+                "SET AUTOCOMMIT=@OLD_AUTOCOMMIT",
+            ],
+            &["SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0"],
+            &["SET character_set_results = utf8mb4"],
         ] {
-            assert_eq!(decided(sql), Ok(Setting::Skip), "{sql}");
+            assert_eq!(decided(statements), Ok(Setting::Skip), "{statements:?}");
         }
-        for sql in [
-            "SET GLOBAL sql_mode = ''",
-            "SET @@GLOBAL.time_zone = 'UTC'",
-            "SET PERSIST time_zone = 'UTC'",
-            "SET @@PERSIST.time_zone = 'UTC'",
-            "SET PASSWORD = 'x'",
-            "SET PASSWORD FOR root = PASSWORD('x')",
-            "SET ROLE admin",
-            "SET DEFAULT ROLE admin FOR root",
-            "SET TRANSACTION READ ONLY",
-            "SET STATEMENT sql_notes = 0 FOR DROP DATABASE app",
-            "SET @a = f()",
-            "SET @a = (SELECT 1)",
-            "SET max_statement_time = 1",
-            "SET NAMES sjis",
-            "SET character_set_client = 'gbk'",
-            "SET sql_notes = 0, GLOBAL sql_notes = 0",
+    }
+
+    #[test]
+    fn every_other_way_to_set_anything_is_refused() {
+        for statements in [
+            &["SET GLOBAL sql_mode = ''"][..],
+            &["SET @@GLOBAL.time_zone = 'UTC'"],
+            &["SET PERSIST time_zone = 'UTC'"],
+            &["SET @@PERSIST.time_zone = 'UTC'"],
+            &["SET PASSWORD = 'x'"],
+            &["SET PASSWORD FOR root = PASSWORD('x')"],
+            &["SET ROLE admin"],
+            &["SET DEFAULT ROLE admin FOR root"],
+            &["SET TRANSACTION READ ONLY"],
+            &["SET STATEMENT sql_notes = 0 FOR DROP DATABASE app"],
+            &["SET @a = f()"],
+            &["SET @a = (SELECT 1)"],
+            &["SET max_statement_time = 1"],
+            &["SET sql_notes = 0, GLOBAL sql_notes = 0"],
+            &["SET autocommit = 0, GLOBAL autocommit = 0"],
+            &["SET sql_log_bin = 0, max_statement_time = 1"],
+            // Character sets in which a quote may be half of a letter, in every way to say so.
+            &["SET NAMES sjis"],
+            &["SET NAMES gbk COLLATE gbk_bin"],
+            &["SET NAMES latin1, character_set_client = gbk"],
+            &["SET NAMES DEFAULT"],
+            &["SET NAMES @@character_set_server"],
+            &["SET CHARACTER SET gbk"],
+            &["SET CHARSET gbk"],
+            &["SET character_set_client = gbk"],
+            &["SET character_set_client = 'gbk'"],
+            &["SET character_set_client = `gbk`"],
+            &["SET character_set_client := gbk"],
+            &["SET SESSION character_set_client = 'GBK'"],
+            &["SET LOCAL character_set_client = 'GBK'"],
+            &["SET @@character_set_client = gbk"],
+            &["SET @@session.character_set_client = gbk"],
+            &["SET @@local.character_set_client = gbk"],
+            &["SET character_set_client = 28"],
+            &["SET character_set_client = 0x67626B"],
+            &["SET character_set_client = x'67626B'"],
+            &["SET character_set_client = _latin1'gbk'"],
+            &["SET character_set_client = N'gbk'"],
+            &["SET character_set_client = 'g' 'bk'"],
+            &["SET character_set_client = DEFAULT"],
+            &["SET character_set_client = @@character_set_server"],
+            &["SET character_set_client = @@GLOBAL.character_set_client"],
+            &["SET @c = 'gbk'"],
+            &["SET @c = 28"],
+            &["SET @c = 0x67626B, character_set_client = @c"],
+            &["SET @c := 'gbk'"],
+            &["SET character_set_client = @c"],
+            &[
+                "SET @saved_cs_client = @@collation_connection",
+                "SET character_set_client = @saved_cs_client",
+            ],
+            &["SET @c = @@version"],
+            &["SET @c = @@GLOBAL.character_set_client"],
+            &["SET @`c` = @@character_set_client, character_set_client = gbk"],
+            &["SET collation_connection = gbk_chinese_ci"],
+            &["SET character_set_connection = gbk"],
+            &["SET character_set_results = gbk"],
+            // The mode, by more than a list of known words.
+            &["SET sql_mode = ANSI_QUOTES"],
+            &["SET sql_mode = 4"],
+            &["SET sql_mode = 0x414E5349"],
+            &["SET sql_mode = CONCAT('ANSI', '_QUOTES')"],
+            &["SET sql_mode = 'ANSI' '_QUOTES'"],
+            &["SET sql_mode = 'ANSI\\_QUOTES'"],
+            &["SET sql_mode = 'NOTHING_KNOWN'"],
+            &["SET sql_mode = @@GLOBAL.sql_mode"],
+            &["SET sql_mode = DEFAULT"],
+            &["SET @m = 'NO_BACKSLASH_ESCAPES'"],
+            &["SET sql_mode = (SELECT 'ANSI')"],
+            &["SET time_zone = 'x; y'"],
+            &["SET time_zone = @@GLOBAL.time_zone"],
+            &["SET foreign_key_checks = 2"],
+            &["SET"],
+            &["SET a"],
+            &["SET ="],
+            &["SET @ = 1"],
+            &["SET @@ = 1"],
+            &["SET @@session. = 1"],
         ] {
-            assert!(decided(sql).is_err(), "{sql}");
+            assert!(decided(statements).is_err(), "{statements:?}");
         }
+    }
+
+    #[test]
+    fn a_dump_keeps_no_more_than_dumps_do() {
+        let all: Vec<String> = (0..100).map(|at| format!("@a{at} = @@sql_mode")).collect();
+        assert!(decided(&[&format!("SET {}", all.join(", "))]).is_err());
+    }
+
+    #[test]
+    fn what_the_server_says_it_is_set_to_has_to_be_what_was_set() {
+        let mut settings = fresh();
+        let mode = || "ANSI_QUOTES".to_owned();
+        assert!(settings.are("utf8mb4".into(), "utf8mb4_bin".into(), mode()));
+        assert!(!settings.are("gbk".into(), "gbk_bin".into(), mode()));
+        let mut settings = fresh();
+        assert!(!settings.are("latin1".into(), "latin1_bin".into(), mode()));
+        assert!(!settings.are("latin1".into(), "latin1_bin".into(), "STRANGE".into()));
     }
 }

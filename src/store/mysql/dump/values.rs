@@ -235,8 +235,9 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Letters beyond ASCII are in quotes: some character set may have a blank among them.
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
 }
 
 /// A number, also a hexadecimal one, a constant, a character set that introduces a string, or the letter before one.

@@ -3,6 +3,7 @@
 pub(crate) mod http;
 pub(crate) mod icinga;
 pub(crate) mod listener;
+pub(crate) mod mysql;
 pub(crate) mod mysql_login;
 pub(crate) mod postgresql;
 pub(crate) mod s3;

@@ -1,16 +1,23 @@
 use super::*;
 
 /// What becomes of each of these statements, the last one at the end; remarks are fed as such.
-fn decided<'a>(statements: &[&'a str]) -> Result<Action<'a>, String> {
+fn decided(statements: &[&str]) -> Result<Action, String> {
     decided_by(Definer::Map, &Selection::everything(), statements)
 }
 
-fn decided_by<'a>(
+/// One for a server of MariaDB's.
+fn fresh(definer: Definer, selection: &Selection) -> Allowed<'_> {
+    let here = Version::parse("10.11.6-MariaDB").expect("a version");
+    let settings = super::super::settings::tests::fresh();
+    Allowed::new("new", false, definer, selection, here, settings)
+}
+
+fn decided_by(
     definer: Definer,
     selection: &Selection,
-    statements: &[&'a str],
-) -> Result<Action<'a>, String> {
-    let mut allowed = Allowed::new("new", false, definer, selection);
+    statements: &[&str],
+) -> Result<Action, String> {
+    let mut allowed = fresh(definer, selection);
     let mut last = Err("nothing".to_owned());
     for (at, statement) in statements.iter().enumerate() {
         if statement.starts_with("--") {
@@ -30,32 +37,50 @@ const HEADER: &str = "-- Host: localhost    Database: app";
 const TABLE: &str = "CREATE TABLE `t` (`a` int DEFAULT NULL) ENGINE=InnoDB";
 
 #[allow(clippy::unnecessary_wraps)] // it stands beside what `decided` says
-fn run(text: &str) -> Result<Action<'static>, String> {
-    Ok(Action::Run(Cow::Owned(text.as_bytes().to_vec())))
+fn run(text: &str) -> Result<Action, String> {
+    Ok(Action::Run(text.into()))
 }
 
 #[test]
 fn what_dumps_consist_of_is_run() {
-    for sql in [
-        "DROP TABLE IF EXISTS `t`",
-        "/*!50001 DROP VIEW IF EXISTS `a ``top`*/",
-        "/*!50003 DROP PROCEDURE IF EXISTS `p` */",
-        "/*!50106 DROP EVENT IF EXISTS `e` */",
-        "DROP SEQUENCE IF EXISTS `s`",
-        "/*!50003 DROP PACKAGE BODY IF EXISTS `k` */",
-        "/*!40000 ALTER TABLE `t` DISABLE KEYS */",
-        "CREATE TABLE `u` (`id` int, `app` int, CONSTRAINT `c` FOREIGN KEY (`id`) REFERENCES `other`.`t` (`a`)) ENGINE=MyISAM",
-        "CREATE SEQUENCE `s` start with -100 minvalue -1000",
-        "CREATE PROCEDURE `p`() DELETE FROM other.t",
-        "CREATE AGGREGATE FUNCTION `f`(x int) RETURNS int RETURN 1",
-        "CREATE PACKAGE BODY `k` AS END",
-        "/*!50003 CREATE*/ /*!50003 TRIGGER z BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1 */",
-        "/*!50003 CREATE TRIGGER z BEFORE INSERT ON `t` FOR EACH ROW SET NEW.a = 1 */",
+    for (sql, sent) in [
+        ("DROP TABLE IF EXISTS `t`", ""),
+        (
+            "/*!50001 DROP VIEW IF EXISTS `a ``top`*/",
+            "DROP VIEW IF EXISTS `a ``top`",
+        ),
+        (
+            "/*!50003 DROP PROCEDURE IF EXISTS `p` */",
+            "DROP PROCEDURE IF EXISTS `p`",
+        ),
+        ("DROP SEQUENCE IF EXISTS `s`", ""),
+        ("DROP PACKAGE BODY IF EXISTS `k`", ""),
+        (
+            "/*!40000 ALTER TABLE `t` DISABLE KEYS */",
+            "ALTER TABLE `t` DISABLE KEYS",
+        ),
+        (
+            "CREATE TABLE `u` (`id` int, `app` int, CONSTRAINT `c` FOREIGN KEY (`id`) REFERENCES `other`.`t` (`a`)) ENGINE=MyISAM",
+            "",
+        ),
+        ("CREATE SEQUENCE `s` start with -100 minvalue -1000", ""),
+        ("CREATE PROCEDURE `p`() DELETE FROM other.t", ""),
+        (
+            "CREATE AGGREGATE FUNCTION `f`(x int) RETURNS int RETURN 1",
+            "",
+        ),
+        ("CREATE PACKAGE BODY `k` AS END", ""),
+        (
+            "/*!50003 CREATE*/ /*!50003 TRIGGER z BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1 */",
+            "CREATE    TRIGGER z BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1",
+        ),
     ] {
-        assert_eq!(decided(&[HEADER, TABLE, sql]), run(sql), "{sql}");
+        let sent = if sent.is_empty() { sql } else { sent };
+        assert_eq!(decided(&[HEADER, TABLE, sql]), run(sent), "{sql}");
     }
     let view = "/*!50001 CREATE VIEW `v` AS SELECT\n NULL AS `a`*/";
-    assert_eq!(decided(&[view]), Ok(Action::View(view.into())));
+    let sent = "CREATE VIEW `v` AS SELECT\n NULL AS `a`";
+    assert_eq!(decided(&[view]), Ok(Action::View(sent.into())));
     for sql in [
         "LOCK TABLES `t` WRITE",
         "UNLOCK TABLES",
@@ -72,7 +97,7 @@ fn what_dumps_consist_of_is_run() {
     ));
     assert_eq!(
         decided(&["CREATE SEQUENCE `s`", "DO SETVAL(`s`, -114, 0)"]),
-        Ok(Action::Run(Cow::Borrowed(b"DO SETVAL(`s`, -114, 0)")))
+        run("DO SETVAL(`s`, -114, 0)")
     );
 }
 
@@ -184,7 +209,7 @@ fn what_names_the_dumped_database_names_the_staging_schema_and_no_other() {
         ),
         (
             "/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER app.z AFTER INSERT ON app . t FOR EACH ROW SET @a = 1 */",
-            "/*!50003 CREATE*/ /*!50017 */ /*!50003 TRIGGER `new`.z AFTER INSERT ON `new` . t FOR EACH ROW SET @a = 1 */",
+            "CREATE    TRIGGER `new`.z AFTER INSERT ON `new` . t FOR EACH ROW SET @a = 1",
         ),
     ] {
         assert_eq!(decided(&[HEADER, TABLE, sql]), run(made), "{sql}");
@@ -206,11 +231,11 @@ fn a_definer_is_kept_where_the_task_says_so() {
 #[test]
 fn events_sleep_and_it_is_known_which_did_not() {
     let selection = Selection::everything();
-    let mut allowed = Allowed::new("new", false, Definer::Map, &selection);
+    let mut allowed = fresh(Definer::Map, &selection);
     for (sql, made) in [
         (
             "/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`%`*/ /*!50106 EVENT `größe` ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 00:00:00' ON COMPLETION NOT PRESERVE ENABLE DO SELECT 'ENABLE' */",
-            Action::Run(Cow::Owned("/*!50106 CREATE*/ /*!50117 */ /*!50106 EVENT `größe` ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 00:00:00' ON COMPLETION NOT PRESERVE DISABLE DO SELECT 'ENABLE' */".into())),
+            Action::Run("CREATE    EVENT `größe` ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 00:00:00' ON COMPLETION NOT PRESERVE DISABLE DO SELECT 'ENABLE'".into()),
         ),
         (
             "CREATE EVENT `b` ON SCHEDULE AT '2001-01-01 00:00:00' ON COMPLETION PRESERVE DISABLE ON SLAVE DO SELECT 1",
@@ -249,7 +274,7 @@ fn rows_come_before_triggers_and_only_where_they_are_wanted() {
 fn a_dump_is_whole_if_it_says_so_at_its_end() {
     let said = |statements: &[&str]| {
         let selection = Selection::everything();
-        let mut allowed = Allowed::new("new", false, Definer::Map, &selection);
+        let mut allowed = fresh(Definer::Map, &selection);
         for statement in statements {
             if statement.starts_with("--") {
                 allowed.remark(statement.as_bytes());
@@ -277,5 +302,219 @@ fn a_dump_is_whole_if_it_says_so_at_its_end() {
         &[],
     ] {
         assert!(said(cut).is_err(), "{cut:?}");
+    }
+}
+
+#[test]
+fn sql_that_hides_is_refused_or_is_not_there() {
+    // What two readers may cut or read differently, each with something behind it that would reach out.
+    for sql in [
+        "CREATE TABLE u (a int); DROP DATABASE live",
+        "CREATE TABLE u (a int) SELECT * FROM live.t",
+        "CREATE TABLE u (a int) ENGINE=\u{b}CONNECT",
+        "CREATE TABLE u (a int) ENGINE='CONNECT'",
+        "CREATE TABLE u (a int) ENGINE /* x */ = CONNECT",
+        "CREATE TABLE u (a int) START TRANSACTION",
+        "CREATE SEQUENCE s ENGINE=CONNECT",
+        "CREATE SEQUENCE live.s",
+        "/*!40000 CREATE TABLE u (a int) /*!40000 */ DROP DATABASE live */",
+        "/*!40000 INSERT INTO `t` VALUES (1) */",
+        "/*!99999 CREATE TABLE u (a int) */ DROP DATABASE live",
+        "/*!99999 CREATE PROCEDURE p() */ DROP DATABASE live",
+        "/*!50701 CREATE PROCEDURE p() */ DROP DATABASE live",
+        "/*!99999 SET sql_notes = 1 */ SET GLOBAL sql_notes = 1",
+        "SET sql_notes = 1 */ GLOBAL sql_notes = 1",
+        "INSERT INTO `t` VALUES (1); DROP DATABASE live",
+        "INSERT INTO `t` VALUES ('\\'), (SLEEP(1), '')",
+        "INSERT INTO `t` VALUES (1) /*!40000 ON DUPLICATE KEY UPDATE a = live.f() */",
+        "INSERT INTO `t` VALUES (1\u{a0})",
+        "INSERT /*+ SET_VAR(sql_mode = 'ANSI_QUOTES') */ INTO `t` VALUES (1)",
+        "DROP TABLE `t` /*!40000 , live.t */",
+        "ALTER TABLE `t` /*!40000 DISABLE KEYS, RENAME TO live.t */",
+        "ALTER DATABASE app CHARACTER SET latin1 /*!40000 READ ONLY = 1 */",
+    ] {
+        let found = decided(&[HEADER, TABLE, sql]);
+        assert!(found.is_err(), "{sql}: {found:?}");
+    }
+    // To this server it is a comment and no more.
+    for sql in [
+        "/*!99999 DROP DATABASE live */",
+        "/*!80016 SET GLOBAL a = 1 */",
+        "/*!999999 SET character_set_client = gbk */",
+    ] {
+        assert_eq!(decided(&[HEADER, TABLE, sql]), Ok(Action::Skip), "{sql}");
+    }
+    // What is over-long is not even read.
+    let long = format!("CREATE TABLE u ({})", "a int, ".repeat(LONGEST / 6));
+    assert!(decided(&[&long]).is_err_and(|why| why.contains("bytes")));
+}
+
+#[test]
+fn outside_of_quotes_there_is_nothing_that_a_character_set_could_make_a_blank_of() {
+    let selection = Selection::everything();
+    for (sql, passes_utf8) in [
+        (&b"CREATE TABLE u (a int) ENGINE\xa0=\xa0CONNECT"[..], false),
+        (b"CREATE PROCEDURE gr\xc3\xb6\xc3\x9fe() SELECT 1", true),
+    ] {
+        let mut allowed = fresh(Definer::Map, &selection);
+        let decided = allowed.decide(sql, Dialect::default());
+        assert_eq!(decided.is_ok(), passes_utf8);
+        let names = allowed.decide(b"SET NAMES latin1", Dialect::default());
+        assert!(matches!(names, Ok(Action::Set(_))));
+        assert!(allowed.decide(sql, Dialect::default()).is_err());
+    }
+}
+
+/// What the server reads, by rules of its own: the statements of a text, and the first word of each. Written down once more, from
+/// the servers' `sql_lex.cc` and `sql_parse.cc`.
+fn as_the_server_reads(sql: &[u8], dialect: Dialect, routine: bool) -> Vec<String> {
+    let mut statements = vec![String::new()];
+    let mut at = 0;
+    while at < sql.len() {
+        let rest = &sql[at..];
+        match sql[at] {
+            quote @ (b'\'' | b'"' | b'`') => {
+                let is_name = quote == b'`' || (quote == b'"' && dialect.ansi_quotes);
+                at += 1;
+                while at < sql.len() && sql[at] != quote {
+                    at += if sql[at] == b'\\' && !is_name && !dialect.no_backslash {
+                        2
+                    } else {
+                        1
+                    };
+                }
+                at += 1;
+                statements.last_mut().expect("one").push('?');
+            }
+            b'/' if rest.starts_with(b"/*!") => panic!("code in a comment: {sql:?}"),
+            b'/' if rest.starts_with(b"/*") => {
+                let end = rest.windows(2).skip(2).position(|two| two == b"*/");
+                at += end.map_or(rest.len(), |end| end + 4);
+            }
+            b'#' => {
+                at += rest
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .unwrap_or(rest.len());
+            }
+            b'-' if rest.starts_with(b"--") && rest.get(2).is_none_or(|byte| *byte <= b' ') => {
+                at += rest
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .unwrap_or(rest.len());
+            }
+            b';' if !routine => {
+                statements.push(String::new());
+                at += 1;
+            }
+            byte => {
+                statements.last_mut().expect("one").push(char::from(byte));
+                at += 1;
+            }
+        }
+    }
+    statements.retain(|text| !text.trim().is_empty());
+    let first = |text: String| {
+        text.split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_uppercase()
+    };
+    statements.into_iter().map(first).collect()
+}
+
+fn soup() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+    use proptest::prelude::*;
+    let piece = prop::sample::select(vec![
+        &b"INSERT INTO `t` VALUES (1,'a'),(2,'b')"[..],
+        &b"CREATE TABLE `u` (`a` int)"[..],
+        &b"CREATE PROCEDURE p() BEGIN SELECT 1; END"[..],
+        &b"/*!50001 CREATE VIEW `v` AS SELECT 1 */"[..],
+        &b"DROP TABLE IF EXISTS `t`"[..],
+        &b"DROP DATABASE live"[..],
+        &b"UPDATE live.t SET a = 1"[..],
+        &b"SET sql_mode = 'ANSI_QUOTES'"[..],
+        &b"SET sql_mode = 'NO_BACKSLASH_ESCAPES'"[..],
+        &b"SET sql_mode = ''"[..],
+        &b"SET NAMES latin1"[..],
+        &b"SET NAMES gbk"[..],
+        &b"SET NAMES utf8mb4"[..],
+        &b"DELIMITER ;;\n"[..],
+        &b"\nDELIMITER ;\n"[..],
+        &b";"[..],
+        &b";\n"[..],
+        &b";;\n"[..],
+        &b"'"[..],
+        &b"\""[..],
+        &b"`"[..],
+        &b"\\"[..],
+        &b"''"[..],
+        &b"\\'"[..],
+        &b"/*!99999 "[..],
+        &b"/*!40000 "[..],
+        &b"/*M!100100 "[..],
+        &b"/*"[..],
+        &b"*/"[..],
+        &b"-- "[..],
+        &b"--"[..],
+        &b"#"[..],
+        &b"\n"[..],
+        &b"\xbf"[..],
+        &b"\xbf\\"[..],
+        &b"\xbf'"[..],
+        &b"\x81\x5c"[..],
+        &b"\xa0"[..],
+        &b"\0"[..],
+        &b"\x0b"[..],
+        &b"("[..],
+        &b")"[..],
+        &b","[..],
+        &b" "[..],
+    ]);
+    prop::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+    /// Whatever bytes a dump has: what is sent is one statement to the server, of the kind that was decided on.
+    #[test]
+    fn the_server_sees_the_statements_that_were_decided_on(soup in soup()) {
+        use super::super::super::scanner::{Scanner, Step};
+        let selection = Selection::everything();
+        let mut allowed = fresh(Definer::Map, &selection);
+        let mut dialect = Dialect::default();
+        let mut scanner = Scanner::of_stream(1 << 20);
+        scanner.feed(b"CREATE TABLE `t` (`a` int, `b` text);\n");
+        scanner.feed(&soup);
+        scanner.end();
+        while let Ok(Step::Statement(_, place)) = scanner.step() {
+            let sql = scanner.text(place).to_vec();
+            let Ok(action) = allowed.decide(&sql, dialect) else { break };
+            let (sent, kinds): (Vec<u8>, &[&str]) = match action {
+                Action::Run(text) => (text, &["CREATE", "DROP", "ALTER", "DO", "SELECT"]),
+                Action::View(text) | Action::Early(text) => (text, &["CREATE"]),
+                Action::Rows(_) | Action::Computed(_) => (sql, &["INSERT", "REPLACE"]),
+                Action::Set(text) => {
+                    // As the server answers.
+                    if let Some((_, mode)) = text.split_once("sql_mode = '") {
+                        dialect = Dialect::of(mode.trim_end_matches('\''));
+                        scanner.set_dialect(dialect);
+                    }
+                    (text.into_bytes(), &["SET"])
+                }
+                Action::Skip | Action::Told(_) => continue,
+            };
+            let words = letters(&sent).to_ascii_uppercase();
+            let is_routine = ["PROCEDURE", "TRIGGER", "FUNCTION", "EVENT", "PACKAGE"]
+                .iter()
+                .any(|kind| words.contains(kind));
+            let read = as_the_server_reads(&sent, dialect, is_routine);
+            proptest::prop_assert!(
+                read.first().is_some_and(|word| kinds.iter().any(|kind| word.starts_with(kind))),
+                "{:?}: {:?}", letters(&sent), read
+            );
+            proptest::prop_assert_eq!(read.len(), 1, "{:?}", letters(&sent));
+            proptest::prop_assert!(!words.starts_with("DROP DATABASE") && !words.starts_with("UPDATE"));
+        }
     }
 }
