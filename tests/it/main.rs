@@ -15,6 +15,7 @@ mod parts;
 mod postgresql;
 mod profiles;
 mod row_content;
+mod sqlite;
 mod support;
 mod together;
 mod verbs;

@@ -19,8 +19,10 @@ mod confirm;
 mod connection;
 mod copy;
 mod cut;
+mod definition;
 mod derive;
 mod finish;
+mod handle;
 mod inserts;
 mod kept;
 mod literals;
@@ -47,6 +49,7 @@ mod target;
 mod tests;
 mod tokens;
 mod unknown;
+mod views;
 
 pub use schema::Definitions;
 

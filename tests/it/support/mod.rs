@@ -5,6 +5,7 @@ pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod dump;
 pub(crate) mod host;
+pub(crate) mod hostile;
 pub(crate) mod icinga;
 pub(crate) mod job;
 pub(crate) mod mysql;

@@ -1,0 +1,3 @@
+//! Neighbours that want more than to be copied.
+
+pub(crate) mod sqlite;
