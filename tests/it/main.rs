@@ -15,6 +15,7 @@ mod parts;
 mod postgresql;
 mod profiles;
 mod row_content;
+mod sqlite;
 mod strangers;
 mod support;
 mod together;

@@ -4,6 +4,7 @@ use super::connection::quoted;
 use super::load;
 use super::schema::{Definitions, Table};
 use super::stored::statistics::written;
+use super::tokens::{Token, placed};
 use crate::store::Fate;
 use crate::store::portable::Script;
 
@@ -22,9 +23,38 @@ pub(super) fn scripts(definitions: &Definitions) -> Vec<Script> {
 /// A statement and its end, which is on a line of its own where it would be part of a comment. (SQLite keeps what stands
 /// before it as the object's definition, line feeds included.)
 pub(super) fn statement(sql: &str) -> String {
-    let last = sql.rsplit('\n').next().unwrap_or(sql);
+    let sql = shielded(alone(sql));
+    let last = sql.rsplit('\n').next().unwrap_or(&sql);
     let feed = if last.contains("--") { "\n" } else { "" };
     format!("{sql}{feed};\n")
+}
+
+/// A definition without a semicolon of its own, after which there are comments at the most.
+fn alone(sql: &str) -> &str {
+    let tokens = placed(sql);
+    let is_end = |token: &Token| *token == Token::Other(';');
+    match tokens.iter().rposition(|(token, _)| !is_end(token)) {
+        Some(last) if last + 1 < tokens.len() => &sql[..tokens[last].1.end],
+        _ => sql,
+    }
+}
+
+/// To the shell a line that has nothing but `go` or `/` ends a statement, as in other makers' clients, and what comes next may be a
+/// command of its own. With an empty comment before it the line is a statement's. (A definition is one statement, so that no
+/// other line begins one.)
+fn shielded(sql: &str) -> String {
+    let tokens = placed(sql);
+    let mut made = sql.to_owned();
+    for (at, (token, place)) in tokens.iter().enumerate().rev() {
+        let ends = token.is("go") || *token == Token::Other('/');
+        let before = sql[..place.start].rsplit('\n').next().unwrap_or_default();
+        let next = tokens.get(at + 1).map_or(sql.len(), |(_, next)| next.start);
+        let is_last = at + 1 == tokens.len() || sql[place.end..next].contains('\n');
+        if ends && is_last && before.trim().is_empty() {
+            made.insert_str(place.start, "/**/");
+        }
+    }
+    made
 }
 
 fn before(definitions: &Definitions) -> Vec<String> {
@@ -100,4 +130,34 @@ fn entered(tables: &[&Table]) -> Vec<String> {
 pub(super) fn literal(text: &str) -> String {
     // Texts always can be written.
     written(&rusqlite::types::Value::Text(text.to_owned())).unwrap_or_else(|| quoted(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_a_definition_is_the_shells_own() {
+        for (sql, expected) in [
+            ("CREATE VIEW v AS SELECT 1", "CREATE VIEW v AS SELECT 1;\n"),
+            (
+                "CREATE VIEW v AS SELECT 1 -- a;",
+                "CREATE VIEW v AS SELECT 1 -- a;\n;\n",
+            ),
+            (
+                "CREATE VIEW v AS SELECT 1 ; /* a */ ;\n-- b\n",
+                "CREATE VIEW v AS SELECT 1;\n",
+            ),
+            (
+                "CREATE VIEW v AS SELECT 8\n / \n2 AS a\n\tGo /* a */\n",
+                "CREATE VIEW v AS SELECT 8\n /**// \n2 AS a\n\t/**/Go /* a */\n;\n",
+            ),
+            (
+                "CREATE VIEW v AS SELECT 8\n/ 2\ngo, 'x\ngo\n/\n', /*\ngo\n*/ 1",
+                "CREATE VIEW v AS SELECT 8\n/ 2\ngo, 'x\ngo\n/\n', /*\ngo\n*/ 1;\n",
+            ),
+        ] {
+            assert_eq!(statement(sql), expected);
+        }
+    }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::connection::{is_busy, on, open_write};
+use super::handle::companion;
 use super::live::Witness;
-use super::place::companion;
 use crate::error::{Error, Kind, Result};
 
 /// How many objects an error names.
@@ -116,7 +116,7 @@ impl Untouched {
 }
 
 fn looks(file: &Path) -> Looks {
-    let found = file.metadata().ok()?;
+    let found = file.symlink_metadata().ok()?;
     Some((found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
 }
 

@@ -4,17 +4,36 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::messages;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, io};
 
 /// How long we wait for someone else's lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a cancelled piece of work is interrupted until it notices.
 const NUDGE: Duration = Duration::from_millis(20);
+
+/// How many steps of SQLite's virtual machine go by until a piece of work looks whether it was told to stop.
+const STEPS: i32 = 100_000;
+
+/// The longest value or row. Rows that go one by one are in memory several times.
+const LONGEST_ROW: i32 = 512 << 20;
+
+/// The longest definition.
+const LONGEST_DEFINITION: i32 = 1 << 20;
+
+/// A thread's stack; only what is used of it takes memory.
+const STACK: usize = 48 << 20;
+
+/// SQLite's own limits, where a statement is the job's.
+const LONGEST_STATEMENT: i32 = 1_000_000_000;
+const MOST_ATTACHED: i32 = 10;
 
 /// Locks a mutex; what it guards stays usable after a panic elsewhere, since SQLite rolls back by itself.
 pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -29,10 +48,26 @@ where
 {
     let stop = cancel.child_token();
     let _stops_when_dropped = stop.clone().drop_guard();
-    joined(tokio::task::spawn_blocking(move || work(&stop)).await)
+    joined(thread(move || work(&stop))?.await)
 }
 
-fn joined<T>(done: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+/// Runs something on a thread that has room for a definition of [`LONGEST_DEFINITION`]: SQLite reads it with a recursion for each
+/// query in a query (some 300 bytes for 14 of text), and where the stack ends the process does.
+pub(super) fn thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("sqlite".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            let _ = sender.send(work());
+        })
+        .map_err(io("cannot start a thread"))?;
+    Ok(receiver)
+}
+
+fn joined<T>(done: std::result::Result<Result<T>, oneshot::error::RecvError>) -> Result<T> {
     done.unwrap_or_else(
         |lost| Err(Error::new(Kind::Internal, "a worker thread died").because(lost)),
     )
@@ -73,11 +108,11 @@ impl Session {
         let _stops_when_dropped = stop.clone().drop_guard();
         let connection = Arc::clone(&self.connection);
         let inside = stop.clone();
-        let mut job = tokio::task::spawn_blocking(move || {
+        let mut job = thread(move || {
             let mut connection = held(&connection);
             stopped(&inside)?;
             work(&mut connection, &inside)
-        });
+        })?;
         loop {
             tokio::select! {
                 done = &mut job => return joined(done),
@@ -112,20 +147,46 @@ pub(super) fn open_write(path: &Path) -> Result<Connection> {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    // Where a link leads that somebody has put there since the path was resolved is not the place that was asked for.
+    let flags = flags | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(on(path))?;
     connection.busy_timeout(PATIENCE).map_err(on(path))?;
+    guard(&connection).map_err(on(path))?;
     // Foreign keys are enforced where a script works, not while rows are loaded in the order of tables. Triggers of
     // the data must not fire while it is copied.
     connection
         .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA cache_size = -8000")
         .map_err(on(path))?;
     connection
-        .set_db_config(
-            rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
-            false,
-        )
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
         .map_err(on(path))?;
     Ok(connection)
+}
+
+/// Keeps a connection from what a file that is not ours may ask of it (<https://sqlite.org/security.html>).
+pub(super) fn guard(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST_ROW)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, LONGEST_DEFINITION)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    // Views over views can be made to grow without end while a statement is prepared, where nothing interrupts it. This is of
+    // the whole process, and cannot be taken back by a pragma.
+    connection.execute_batch("PRAGMA hard_heap_limit = 805306368")
+}
+
+/// Lets a connection to incoming do what building it takes.
+pub(super) fn unguard(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, LONGEST_STATEMENT)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, MOST_ATTACHED)?;
+    Ok(())
+}
+
+/// Ends what a connection does when a piece of work is told to stop; for connections that live no longer than it.
+pub(super) fn watched(connection: &Connection, stop: &CancellationToken) -> rusqlite::Result<()> {
+    let stop = stop.clone();
+    connection.progress_handler(STEPS, Some(move || stop.is_cancelled()))
 }
 
 /// A name as SQL spells it.
@@ -159,6 +220,15 @@ pub(super) fn explain(error: rusqlite::Error, what: &str) -> Error {
                 Kind::Permission,
                 "its last writer died half-way, and we may not roll that back",
                 "let its application open it once, or allow us to write to it",
+            )
+        }
+        Some(ErrorCode::CannotOpen)
+            if extended(&error) == rusqlite::ffi::SQLITE_CANTOPEN_SYMLINK =>
+        {
+            (
+                Kind::Permission,
+                "is a link by now, or lies behind one",
+                "somebody has put it there since the run began: see who can write to that directory",
             )
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => (

@@ -12,10 +12,9 @@ use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::connection::{explain, on, open_read, plain, quoted};
+use super::handle::{self, Made, companion};
 use super::module::{Content, Module};
-use super::place::companion;
-use super::{copy, place};
-use crate::error::{Error, Kind, Result, io};
+use crate::error::{Error, Kind, Result};
 
 /// Ends the name of a file that is being written anew.
 pub(super) const REWRITTEN: &str = ".rewritten";
@@ -134,9 +133,13 @@ fn statistics(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Writes a file anew from the rows that are in it, if need be with another page size. Only who opens it afterwards sees that.
-pub(super) fn rewrite(connection: &Connection, path: &Path, page_size: Option<i64>) -> Result<()> {
+pub(super) fn rewrite(
+    connection: &Connection,
+    path: &Path,
+    page_size: Option<i64>,
+) -> Result<Made> {
     let rewritten = companion(path, REWRITTEN);
-    copy::create(&rewritten)?;
+    let made = Made::create(&rewritten)?;
     let name = ToSqlOutput::Borrowed(ValueRef::Text(std::os::unix::ffi::OsStrExt::as_bytes(
         rewritten.as_os_str(),
     )));
@@ -161,14 +164,14 @@ pub(super) fn rewrite(connection: &Connection, path: &Path, page_size: Option<i6
         )
         .hint("see that its name is UTF-8"));
     }
-    Ok(())
+    made.is_there()?;
+    Ok(made)
 }
 
 /// Puts what [`rewrite`] wrote in the file's place; no connection has the file open.
-pub(super) fn take_place(path: &Path) -> Result<()> {
-    let rewritten = companion(path, REWRITTEN);
-    place::remove(path)?;
-    std::fs::rename(&rewritten, path).map_err(io(format!("cannot rename {}", rewritten.display())))
+pub(super) fn take_place(made: Made, path: &Path) -> Result<Made> {
+    handle::remove(path)?;
+    made.rename(path)
 }
 
 fn explain_rewrite(error: rusqlite::Error, path: &Path) -> Error {

@@ -51,8 +51,8 @@ pub(super) fn complete(
 
 fn make(connection: &Connection, objects: &[&Object], kind: &str) -> Result<()> {
     for object in objects.iter().filter(|object| object.kind == kind) {
-        connection
-            .execute_batch(&object.sql)
+        object
+            .make(connection)
             .map_err(|error| explain(error, &format!("{kind} `{}`", object.name)))?;
     }
     Ok(())

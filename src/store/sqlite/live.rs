@@ -10,12 +10,14 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{PATIENCE, on, open_write, stopped};
 use super::copy::{self, STEP};
+use super::handle::{self, Made};
 use crate::error::{Error, Kind, Result, io};
 
 /// How much is copied at a time.
@@ -37,8 +39,8 @@ pub(super) struct Watch {
 }
 
 fn which(file: &Path) -> Option<(u64, u64)> {
-    let found = file.metadata().ok()?;
-    Some((found.dev(), found.ino()))
+    let found = file.symlink_metadata().ok()?;
+    found.is_file().then(|| (found.dev(), found.ino()))
 }
 
 impl Watch {
@@ -61,7 +63,19 @@ impl Watch {
 
     /// Whether somebody has written to live since; an error if it is another file by now, or gone.
     pub(super) fn is_changed(&self) -> Result<bool> {
-        if self.looked_at.is_none() || which(&self.live) != self.looked_at {
+        self.is_the_same()?;
+        Ok(self.version()? != self.seen)
+    }
+
+    fn is_the_same(&self) -> Result<()> {
+        let is_other = |file: &File| {
+            let found = file.metadata().map(|found| (found.dev(), found.ino()));
+            found.ok() != self.looked_at
+        };
+        if self.file.as_ref().is_some_and(is_other)
+            || self.looked_at.is_none()
+            || which(&self.live) != self.looked_at
+        {
             return Err(Error::new(
                 Kind::Statement,
                 format!(
@@ -71,7 +85,19 @@ impl Watch {
             )
             .hint("let nothing move the target's file while a run is under way; what is there now was left as it is"));
         }
-        Ok(self.version()? != self.seen)
+        Ok(())
+    }
+
+    /// Gives a copy of live its owner and permissions, and makes it durable.
+    fn dress(&self, made: &Made) -> Result<()> {
+        let like = self
+            .live
+            .symlink_metadata()
+            .map_err(io(format!("cannot reach {}", self.live.display())))?;
+        self.is_the_same()?;
+        made.is_there()?;
+        made.dress(&like)?;
+        made.sync()
     }
 }
 
@@ -89,7 +115,9 @@ pub(super) fn snapshot(live: &Path, to: &Path, stop: &CancellationToken) -> Resu
     let file = if is_wal(&connection).map_err(on(live))? {
         None
     } else {
-        Some(File::open(live).map_err(io(format!("cannot read {}", live.display())))?)
+        let file = handle::open(live, OFlag::O_RDONLY)
+            .map_err(io(format!("cannot read {}", live.display())))?;
+        Some(file)
     };
     let mut watch = Watch {
         connection,
@@ -98,6 +126,7 @@ pub(super) fn snapshot(live: &Path, to: &Path, stop: &CancellationToken) -> Resu
         live: live.to_owned(),
         looked_at,
     };
+    watch.is_the_same()?;
     watch
         .connection
         .execute_batch("PRAGMA cache_size = -2000; BEGIN")
@@ -110,13 +139,12 @@ pub(super) fn snapshot(live: &Path, to: &Path, stop: &CancellationToken) -> Resu
     watch.seen = watch.version()?;
     // While we read, nobody can commit to a file with a rollback journal: its bytes are one point in time, and the
     // kernel copies them at less cost than SQLite, which a check of incoming keeps busy meanwhile.
-    match &watch.file {
+    let made = match &watch.file {
         Some(file) => bytes(file, live, to, stop)?,
         None => copy::copy(&watch.connection, to, stop, &mut |_, _| ())?,
-    }
+    };
     watch.connection.execute_batch("COMMIT").map_err(on(live))?;
-    copy::dress(to, live)?;
-    copy::sync(to)?;
+    watch.dress(&made)?;
     Ok(watch)
 }
 
@@ -131,22 +159,21 @@ pub(super) fn snapshot_under_lock(
         return snapshot(live, to, stop).map(drop);
     };
     // No connection but the one with the lock can read it: its bytes can, and no journal belongs to them yet.
-    bytes(file, live, to, stop)?;
-    copy::dress(to, live)?;
-    copy::sync(to)
+    let made = bytes(file, live, to, stop)?;
+    watch.dress(&made)
 }
 
 /// Copies a file's bytes.
-fn bytes(mut file: &File, live: &Path, to: &Path, stop: &CancellationToken) -> Result<()> {
-    copy::create(to)?;
+fn bytes(mut file: &File, live: &Path, to: &Path, stop: &CancellationToken) -> Result<Made> {
+    let made = Made::create(to)?;
     let cannot = || format!("cannot copy {} to {}", live.display(), to.display());
-    let mut out = File::options().write(true).open(to).map_err(io(cannot()))?;
+    let mut out = made.file();
     file.rewind().map_err(io(cannot()))?;
     // Blocks, so that a cancelled run ends at once.
     while std::io::copy(&mut file.take(BLOCK), &mut out).map_err(io(cannot()))? > 0 {
         stopped(stop)?;
     }
-    Ok(())
+    Ok(made)
 }
 
 /// A connection that has written live, and tells whether somebody else has since.

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{explain, on, quoted, stopped};
+use super::handle::Made;
 use super::rows::insert;
 use super::schema::{Definitions, Table};
 use super::{copy, unknown};
@@ -19,9 +20,10 @@ pub(super) fn whole(selection: &Selection) -> bool {
 }
 
 /// Makes an empty incoming with the source's settings and tables.
-pub(super) fn prepare(path: &Path, definitions: &Definitions) -> Result<Connection> {
-    copy::create(path)?;
+pub(super) fn prepare(path: &Path, definitions: &Definitions) -> Result<(Connection, Made)> {
+    let made = Made::create(path)?;
     let connection = copy::open_building(path)?;
+    made.is_there()?;
     let settings = &definitions.settings;
     connection
         .execute_batch(&format!(
@@ -38,12 +40,12 @@ pub(super) fn prepare(path: &Path, definitions: &Definitions) -> Result<Connecti
     for table in &definitions.tables {
         // Those come with their pages, or not at all.
         if is_made_here(table) && !unknown::is_lacking(definitions, &table.name) {
-            connection
-                .execute_batch(&table.sql)
+            table
+                .make(&connection)
                 .map_err(|error| explain(error, &format!("table `{}`", table.name)))?;
         }
     }
-    Ok(connection)
+    Ok((connection, made))
 }
 
 /// A virtual table that is copied gets its shadows as tables, and itself comes last; one whose rows do not come is made

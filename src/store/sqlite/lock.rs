@@ -1,11 +1,14 @@
 //! The target's lock. SQLite knows no lock that outlives a transaction, so it is a file beside the database; the kernel
 //! frees it with our process.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+
+use super::handle;
 use super::marks::foreign;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::Claim;
@@ -29,28 +32,21 @@ impl Lock {
     pub(super) fn take(path: &Path, claim: &Claim) -> Result<Self> {
         let cannot = || format!("cannot lock {}", path.display());
         loop {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                // Where a link leads is somebody else's.
-                .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
-                .open(path)
-                .map_err(|error| {
-                    if is_ours(path) {
-                        io(cannot())(error)
-                    } else {
-                        foreign(path, FOREIGN)
-                    }
-                })?;
+            // Where a link leads is somebody else's.
+            let mut file = handle::open(path, OFlag::O_RDWR | OFlag::O_CREAT).map_err(|error| {
+                if is_ours(path) {
+                    io(cannot())(error)
+                } else {
+                    foreign(path, FOREIGN)
+                }
+            })?;
             if let Err(error) = fs2::FileExt::try_lock_exclusive(&file) {
                 if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() {
                     return Err(io(cannot())(error));
                 }
                 let mut who = String::new();
                 // Who it is is a courtesy; that it is taken is what counts.
-                let _ = file.read_to_string(&mut who);
+                let _ = (&mut file).take(LONGEST).read_to_string(&mut who);
                 let who = who.trim();
                 return Err(Error::new(
                     Kind::Busy,
@@ -66,11 +62,11 @@ impl Lock {
             }
             // Whoever had it may have removed the file between our open and our lock: then we locked a nameless file.
             let ours = file.metadata().map_err(io(cannot()))?;
-            match path.metadata() {
+            match path.symlink_metadata() {
                 Ok(there) if there.ino() == ours.ino() && there.dev() == ours.dev() => {}
                 _ => continue,
             }
-            if !is_ours(path) {
+            if !is_a_locks(&file) {
                 return Err(foreign(path, FOREIGN));
             }
             let text = format!(
@@ -95,15 +91,26 @@ impl Lock {
 
 /// Whether it is a lock's file, or none yet: what a lock would overwrite and remove.
 pub(super) fn is_ours(path: &Path) -> bool {
-    let Ok(found) = path.symlink_metadata() else {
-        return true;
+    match handle::open(path, OFlag::O_RDONLY) {
+        Ok(file) => is_a_locks(&file),
+        // If there is one, it cannot be locked either, and that says why.
+        Err(_) => path
+            .symlink_metadata()
+            .map_or(true, |found| found.is_file()),
+    }
+}
+
+/// Whether a file has what a lock's has, and no second name under which it is somebody else's.
+fn is_a_locks(file: &File) -> bool {
+    let Ok(found) = file.metadata() else {
+        return false;
     };
-    if !found.is_file() || found.size() > LONGEST {
+    if !found.is_file() || found.size() > LONGEST || found.nlink() > 1 {
         return false;
     }
-    match std::fs::read(path) {
-        Ok(text) => text.iter().all(|byte| *byte == 0) || text.starts_with(b"job "),
-        // Then it cannot be locked either, and that says why.
+    let mut text = vec![0; found.size() as usize];
+    match file.read_exact_at(&mut text, 0) {
+        Ok(()) => text.iter().all(|byte| *byte == 0) || text.starts_with(b"job "),
         Err(_) => true,
     }
 }
@@ -111,6 +118,6 @@ pub(super) fn is_ours(path: &Path) -> bool {
 impl Drop for Lock {
     fn drop(&mut self) {
         // While we still hold it, so that nobody else's file is removed.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = handle::unlink(&self.path);
     }
 }

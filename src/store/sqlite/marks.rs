@@ -5,13 +5,15 @@
 //! run; previous is known by its inode, size and time of change, which a rename leaves as they are: it is marked while it is
 //! still the snapshot. So a run can be killed between any two steps, and what is there is known to be ours.
 
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
-use super::place::{COMPANIONS, Place, companion};
+use super::handle::{self, COMPANIONS, companion, remove_one};
+use super::place::Place;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::Claim;
 
@@ -234,12 +236,7 @@ impl Marks {
         }
         self.content.envsyncd_marks = VERSION;
         if self.content.runs.is_empty() && self.content.previous.is_empty() {
-            return match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(io(format!("cannot remove {}", path.display()))(error))
-                }
-                _ => Ok(()),
-            };
+            return remove_one(&path);
         }
         let json = serde_json::to_vec(&self.content).map_err(|error| {
             Error::new(Kind::Internal, "marks cannot be written").because(error)
@@ -254,14 +251,9 @@ impl Marks {
                     "is in the way of what envsyncd writes under that name",
                 ));
             }
-            std::fs::remove_file(&new).map_err(io(cannot()))?;
+            remove_one(&new)?;
         }
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&new)
-            .map_err(io(cannot()))?;
+        let mut file = handle::create(&new, 0o644).map_err(io(cannot()))?;
         file.write_all(&json)
             .and_then(|()| file.sync_all())
             .map_err(io(cannot()))?;
@@ -276,20 +268,25 @@ pub(super) fn foreign(path: &Path, why: &str) -> Error {
 
 /// A file's bytes, but for what no file of ours is: a link, a directory, something long.
 fn read_own(path: &Path) -> Result<Option<Vec<u8>>> {
-    let found = match path.symlink_metadata() {
-        Ok(found) => found,
+    let strange = || foreign(path, "is not a file that envsyncd writes under that name");
+    let cannot = || format!("cannot read {}", path.display());
+    let file = match handle::open(path, OFlag::O_RDONLY) {
+        Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(format!("cannot reach {}", path.display()))(error)),
+        Err(_) if path.symlink_metadata().is_ok_and(|found| !found.is_file()) => {
+            return Err(strange());
+        }
+        Err(error) => return Err(io(cannot())(error)),
     };
+    let found = file.metadata().map_err(io(cannot()))?;
     if !found.is_file() || found.size() > LONGEST {
-        return Err(foreign(
-            path,
-            "is not a file that envsyncd writes under that name",
-        ));
+        return Err(strange());
     }
-    std::fs::read(path)
-        .map(Some)
-        .map_err(io(format!("cannot read {}", path.display())))
+    let mut bytes = Vec::new();
+    file.take(LONGEST)
+        .read_to_end(&mut bytes)
+        .map_err(io(cannot()))?;
+    Ok(Some(bytes))
 }
 
 /// Whether there is nothing in it, as after `touch` or a power cut.

@@ -76,6 +76,7 @@ pub(super) fn told(error: &Error, sql: &str) -> String {
         Error::SqliteFailure(failure, None) | Error::SqlInputError { error: failure, .. } => {
             ffi::code_to_str(failure.extended_code).to_owned()
         }
+        Error::MultipleStatement => "it is more than one statement".to_owned(),
         Error::QueryReturnedNoRows => "no row came where one was expected".to_owned(),
         Error::InvalidColumnType(place, _, found) => {
             format!("column {} of an answer is of type {found}", place + 1)

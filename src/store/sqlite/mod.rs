@@ -19,10 +19,12 @@ mod confirm;
 mod connection;
 mod copy;
 mod cut;
+mod definition;
 mod derive;
 mod finish;
 #[cfg(test)]
 mod fuzz;
+mod handle;
 mod inserts;
 mod kept;
 mod literals;
@@ -49,6 +51,7 @@ mod target;
 mod tests;
 mod tokens;
 mod unknown;
+mod views;
 
 pub use schema::Definitions;
 

@@ -21,6 +21,26 @@ pub(super) enum Content {
     None,
 }
 
+/// Those that reach no file and no other database, whatever their arguments are.
+const HARMLESS: [&str; 9] = [
+    "dbstat",
+    "fts3",
+    "fts3tokenize",
+    "fts4",
+    "fts4aux",
+    "fts5",
+    "fts5vocab",
+    "rtree",
+    "rtree_i32",
+];
+
+/// Whether a module may be called to make a table of somebody else's.
+pub(super) fn is_harmless(module: &str) -> bool {
+    HARMLESS
+        .iter()
+        .any(|name| module.eq_ignore_ascii_case(name))
+}
+
 impl Module {
     /// Reads `CREATE VIRTUAL TABLE name USING module (arguments)`.
     pub(super) fn of(sql: &str) -> Self {
@@ -39,6 +59,18 @@ impl Module {
             name,
             content: content(tokens.get(after + 1..).unwrap_or_default()),
         }
+    }
+
+    /// Whether it keeps rows in a table that is called like its own with this behind it, and an underscore between (`xShadowName` of
+    /// SQLite's modules). To ask SQLite itself, every view of the file would have to be prepared.
+    pub(super) fn keeps(&self, end: &str) -> bool {
+        let ends: &[&str] = match &self.name[..] {
+            "fts3" | "fts4" => &["content", "docsize", "segdir", "segments", "stat"],
+            "fts5" => &["config", "content", "data", "docsize", "idx"],
+            "rtree" | "rtree_i32" => &["node", "parent", "rowid"],
+            _ => &[],
+        };
+        ends.iter().any(|known| end.eq_ignore_ascii_case(known))
     }
 
     /// Whether it is one of SQLite's full-text indexes.

@@ -5,12 +5,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::handle::{self, COMPANIONS, companion};
 use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
-
-/// What SQLite itself puts beside a file.
-pub(super) const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 /// A database's file, symbolic links resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,9 +145,9 @@ impl Place {
         Ok(())
     }
 
-    /// Whether the file is there.
+    /// Whether the file is there; a link that has been put there since counts as one, and cannot be opened.
     pub(super) fn exists(&self) -> bool {
-        self.file.exists()
+        self.file.symlink_metadata().is_ok()
     }
 
     /// `FILE.envsyncd-WHAT`.
@@ -194,8 +192,7 @@ impl Place {
 
     /// Makes renames and new names in the directory durable.
     pub(super) fn sync_directory(&self) -> Result<()> {
-        std::fs::File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
+        handle::sync_directory(&self.directory)
             .map_err(io(format!("cannot sync {}", self.directory.display())))
     }
 
@@ -224,44 +221,6 @@ fn run_of(end: &[u8]) -> Option<&str> {
     (is_whole && run.iter().all(u8::is_ascii_hexdigit))
         .then_some(run)
         .and_then(|run| std::str::from_utf8(run).ok())
-}
-
-/// The file's name with something behind it.
-pub(super) fn companion(file: &Path, end: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
-}
-
-/// Removes a file and what SQLite puts beside it; what is not there is fine.
-pub(super) fn remove(file: &Path) -> Result<()> {
-    remove_one(file)?;
-    remove_companions(file)
-}
-
-/// What of SQLite's stands beside a file.
-pub(super) fn companions(file: &Path) -> Vec<PathBuf> {
-    COMPANIONS
-        .iter()
-        .map(|end| companion(file, end))
-        .filter(|path| path.symlink_metadata().is_ok())
-        .collect()
-}
-
-/// Removes what SQLite puts beside a file.
-pub(super) fn remove_companions(file: &Path) -> Result<()> {
-    COMPANIONS
-        .iter()
-        .try_for_each(|end| remove_one(&companion(file, end)))
-}
-
-fn remove_one(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(io(format!("cannot remove {}", path.display()))(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::needs::{self, Gone};
-use super::schema::Definitions;
-use super::{by_hand, inserts};
+use super::schema::{Definitions, Object};
+use super::{by_hand, definition, inserts, views};
 use crate::config::job::StoreKind;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, Script, TakenOut, Unframe, envelope};
 use crate::store::{self, Catalogue, Fate, Part, Selection};
 
@@ -19,6 +19,57 @@ pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
     let mut definitions = definitions.clone();
     forget_left_out(&mut definitions);
     envelope::seal(StoreKind::Sqlite, VERSION, &definitions)
+}
+
+/// Refuses what no push has written: definitions are run, and settings are put into statements.
+fn is_sound(definitions: &Definitions) -> Result<()> {
+    let strange = |what: String| {
+        Error::new(
+            Kind::Verify,
+            format!("the snapshot's definitions are not as they were written: {what}"),
+        )
+        .hint("see who can write to the archive; `key` on both sides tells when somebody has")
+    };
+    let settings = &definitions.settings;
+    let is_known = ["UTF-8", "UTF-16le", "UTF-16be"].contains(&&settings.encoding[..])
+        && (512..=65536).contains(&settings.page_size)
+        && (0..=2).contains(&settings.auto_vacuum);
+    if !is_known {
+        return Err(strange(
+            "encoding, page size or auto_vacuum are none of SQLite's".to_owned(),
+        ));
+    }
+    for table in &definitions.tables {
+        // Of one that is left out there is the name alone.
+        if table.sql.is_empty() && table.fate == Fate::Exclude {
+            continue;
+        }
+        let object = Object {
+            kind: "table".to_owned(),
+            name: table.name.clone(),
+            table: table.name.clone(),
+            sql: table.sql.clone(),
+        };
+        let flaw = if table.name.to_ascii_lowercase().starts_with("sqlite_") {
+            Some("is of a table of SQLite's own")
+        } else if table.is_virtual != definition::is_virtual_table(&table.sql) {
+            Some("is of another kind of table")
+        } else {
+            object.flaw()
+        };
+        if let Some(flaw) = flaw {
+            return Err(strange(format!("that of {} {flaw}", object.label())));
+        }
+    }
+    for object in &definitions.others {
+        if let Some(flaw) = object.flaw() {
+            return Err(strange(format!("that of {} {flaw}", object.label())));
+        }
+    }
+    match views::overgrown(&definitions.others).first() {
+        Some((object, flaw)) => Err(strange(format!("that of {object} {flaw}"))),
+        None => Ok(()),
+    }
 }
 
 fn forget_left_out(definitions: &mut Definitions) {
@@ -44,6 +95,7 @@ pub(in crate::store) fn take_out(
     selection: &Selection,
 ) -> Result<TakenOut> {
     let mut definitions: Definitions = envelope::open(StoreKind::Sqlite, VERSION, stored)?;
+    is_sound(&definitions)?;
     for table in &mut definitions.tables {
         if table.shadow_of.is_none() {
             table.fate = envelope::combined(table.fate, selection.fate(None, &table.name));

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::confirm::{Published, Shape, Untouched};
-use super::connection::{on, open_write};
+use super::connection::{on, open_write, watched};
+use super::handle::{self, Made, companion};
 use super::kept::Kept;
 use super::live::{self, Watch};
-use super::place::{self, companion};
 use super::schema::Definitions;
 use super::{copy, finish};
 use crate::error::{Error, Kind, Result, io};
@@ -17,6 +17,7 @@ use crate::store::Selection;
 
 /// Incoming becomes a file where there was none.
 pub(super) fn publish_new(
+    made: &Made,
     incoming: &Path,
     live: &Path,
     definitions: &Definitions,
@@ -32,19 +33,30 @@ pub(super) fn publish_new(
         .pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))
         .map_err(on(incoming))?;
     drop(connection);
-    copy::dress_new(incoming, definitions.mode)?;
-    copy::sync(incoming)?;
+    made.is_there()?;
+    made.dress_new(definitions.mode)?;
+    made.sync()?;
     // What a file that was here has left would be taken for this one's, and its rows would be read. SQLite itself removes what
     // stands beside a file with nothing in it.
-    for left in place::companions(live) {
+    for left in handle::companions(live) {
         tracing::warn!(file = %left.display(), "belongs to a database that is gone, and is removed");
     }
-    place::remove_companions(live)?;
+    handle::remove_companions(live)?;
     // Unlike a rename, a link never replaces a file that someone made meanwhile.
-    std::fs::hard_link(incoming, live).map_err(io(format!(
+    handle::link(incoming, live).map_err(io(format!(
         "cannot put incoming in place as {}",
         live.display()
     )))?;
+    if !live.symlink_metadata().is_ok_and(|found| made.is(&found)) {
+        return Err(Error::new(
+            Kind::Verify,
+            format!(
+                "{} is not the file that was put there: somebody has put another in its place",
+                live.display()
+            ),
+        )
+        .hint("see who can write to that directory"));
+    }
     Ok(Published {
         shape,
         untouched: Untouched::new_file(live),
@@ -55,6 +67,7 @@ pub(super) fn publish_new(
 pub(super) struct Publishing {
     pub(super) live: PathBuf,
     pub(super) incoming: PathBuf,
+    pub(super) made: Arc<Made>,
     pub(super) snapshot: PathBuf,
     pub(super) definitions: Arc<Definitions>,
     pub(super) selection: Arc<Selection>,
@@ -69,6 +82,8 @@ impl Publishing {
         stop: &tokio_util::sync::CancellationToken,
     ) -> Result<Published> {
         let incoming = copy::open_building(&self.incoming)?;
+        self.made.is_there()?;
+        watched(&incoming, stop).map_err(on(&self.incoming))?;
         // Each page is read once: mapped, from where it lies in the system's cache.
         incoming
             .pragma_update(None, "cache_size", -2000)
@@ -119,7 +134,7 @@ impl Publishing {
 
 /// Renames, and names both in an error.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(io(format!(
+    handle::rename(from, to).map_err(io(format!(
         "cannot rename {} to {}",
         from.display(),
         to.display()

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::connection::{on, open_write};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{on, open_write, watched};
 use super::kept::Kept;
 use super::schema::Definitions;
 use super::unknown;
@@ -45,8 +47,10 @@ pub(super) fn check_live(
     live: &Path,
     definitions: &Definitions,
     selection: &Selection,
+    stop: &CancellationToken,
 ) -> Result<u64> {
     let connection = open_write(live)?;
+    watched(&connection, stop).map_err(on(live))?;
     if connection.is_readonly("main").map_err(on(live))? {
         return Err(Error::new(
             Kind::Permission,

@@ -7,8 +7,10 @@ use rusqlite::types::Value;
 use serde::{Deserialize, Serialize};
 
 use super::connection::quoted;
+use super::definition;
 use super::module::Module;
 use super::stored;
+use super::tokens::{Token, tokens};
 use super::unknown::Lack;
 use crate::store::catalogue::Catalogue;
 use crate::store::selection::{Fate, Selection};
@@ -23,11 +25,31 @@ pub(super) struct Object {
     pub(super) sql: String,
 }
 
+impl Object {
+    /// `view `v``, for people.
+    pub(super) fn label(&self) -> String {
+        format!("{} `{}`", self.kind, self.name)
+    }
+
+    /// What is wrong with its text.
+    pub(super) fn flaw(&self) -> Option<&'static str> {
+        definition::flaw(&self.kind, &self.name, &self.table, &self.sql)
+    }
+
+    /// Makes it.
+    pub(super) fn make(&self, connection: &Connection) -> rusqlite::Result<()> {
+        definition::run(connection, &self.kind, &self.name, &self.table, &self.sql)
+    }
+}
+
 /// The names that a rowid has, unless a column is called so.
 pub(super) const ALIASES: [Alias; 3] = ["rowid", "_rowid_", "oid"];
 
 /// How many columns a table or an answer of SQLite has at the most (<https://sqlite.org/limits.html>, section 2).
 const MOST_COLUMNS: usize = 2000;
+
+/// More rows of statistics than there are where ANALYZE made them: some two dozen for an index.
+const MOST_STATISTICS: usize = 100_000;
 
 /// One of them.
 pub(super) type Alias = &'static str;
@@ -63,6 +85,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Makes it.
+    pub(super) fn make(&self, connection: &Connection) -> rusqlite::Result<()> {
+        definition::run(connection, "table", &self.name, &self.name, &self.sql)
+    }
+
     /// How many values a row has on its way.
     pub(super) fn values(&self) -> usize {
         self.columns.len() + usize::from(self.rowid.is_some())
@@ -156,7 +183,7 @@ impl Settings {
 
     /// The file's size.
     pub(super) fn bytes(&self) -> u64 {
-        (self.page_size * self.page_count).max(0) as u64
+        self.page_size.saturating_mul(self.page_count).max(0) as u64
     }
 }
 
@@ -180,6 +207,9 @@ pub struct Definitions {
     /// Objects whose definition is not valid UTF-8: the text that is here is not theirs, byte for byte.
     #[serde(skip)]
     pub(super) not_utf8: Vec<String>,
+    /// Objects whose text is not the one definition that it should be, and what is wrong with it.
+    #[serde(skip)]
+    pub(super) flawed: Vec<(String, &'static str)>,
     /// Views that the selection leaves out by name.
     #[serde(skip)]
     pub(super) views: Vec<String>,
@@ -210,6 +240,7 @@ impl Definitions {
         let mut tables: Vec<Table> = Vec::new();
         let mut others = Vec::new();
         let mut not_utf8 = Vec::new();
+        let mut flawed = Vec::new();
         let mut statement = connection.prepare(
             "SELECT type, name, tbl_name, rootpage, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
         )?;
@@ -223,7 +254,10 @@ impl Definitions {
                 sql: String::from_utf8_lossy(sql).into_owned(),
             };
             if object.sql.as_bytes() != sql {
-                not_utf8.push(format!("{} `{}`", object.kind, object.name));
+                not_utf8.push(object.label());
+            }
+            if let Some(flaw) = object.flaw() {
+                flawed.push((object.label(), flaw));
             }
             if object.kind != "table" {
                 others.push(object);
@@ -244,33 +278,32 @@ impl Definitions {
                 });
             }
         }
-        let (shadows, without_rowid) = kinds(connection)?;
         let known = modules(connection)?;
-        let virtuals: Vec<(String, Fate, bool)> = tables
+        let virtuals: Vec<(String, Fate, Option<Module>)> = tables
             .iter()
             .filter(|table| table.is_virtual)
             .map(|table| {
-                let is_known = known.contains(&Module::of(&table.sql).name);
-                (table.name.clone(), table.fate, is_known)
+                let module = Some(Module::of(&table.sql));
+                let module = module.filter(|module| known.contains(&module.name));
+                (table.name.clone(), table.fate, module)
             })
             .collect();
         for table in tables.iter_mut().filter(|table| !table.is_virtual) {
-            shape(connection, table, without_rowid.contains(&table.name))?;
+            shape(connection, table)?;
             // Which tables are a shadow only its module knows: of one that we have not got, all that are called like it.
             let owner = virtuals
                 .iter()
-                .filter(|(name, fate, is_known)| {
-                    let may_be = if *is_known {
-                        shadows.contains(&table.name)
-                    } else {
-                        *fate != Fate::Copy
+                .filter(|(name, fate, module)| {
+                    let Some((start, end)) = table.name.split_at_checked(name.len()) else {
+                        return false;
                     };
-                    may_be
-                        && table
-                            .name
-                            .to_lowercase()
-                            .strip_prefix(&name.to_lowercase())
-                            .is_some_and(|rest| rest.starts_with('_'))
+                    let end = end
+                        .strip_prefix('_')
+                        .filter(|_| start.eq_ignore_ascii_case(name));
+                    end.is_some_and(|end| match module {
+                        Some(module) => module.keeps(end),
+                        None => *fate != Fate::Copy,
+                    })
                 })
                 .max_by_key(|(name, ..)| name.len());
             if let Some((name, fate, _)) = owner {
@@ -287,6 +320,7 @@ impl Definitions {
             statistics: Vec::new(),
             mode: 0o600,
             not_utf8,
+            flawed,
             views: Vec::new(),
             renewed: Vec::new(),
             lacking: Vec::new(),
@@ -385,23 +419,16 @@ impl Definitions {
     }
 }
 
-/// The names of shadow tables, and of tables WITHOUT ROWID.
-fn kinds(connection: &Connection) -> rusqlite::Result<(BTreeSet<String>, BTreeSet<String>)> {
-    let mut shadows = BTreeSet::new();
-    let mut without_rowid = BTreeSet::new();
-    let mut statement =
-        connection.prepare("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
-        if row.get::<_, String>(1)? == "shadow" {
-            shadows.insert(name.clone());
-        }
-        if row.get::<_, bool>(2)? {
-            without_rowid.insert(name);
-        }
-    }
-    Ok((shadows, without_rowid))
+/// Whether a definition's last words make a table WITHOUT ROWID.
+fn is_without_rowid(sql: &str) -> bool {
+    let tokens = tokens(sql);
+    let end = tokens
+        .iter()
+        .rposition(|token| *token == Token::Other(')'))
+        .unwrap_or(0);
+    tokens[end..]
+        .windows(2)
+        .any(|pair| pair[0].is("without") && pair[1].is("rowid"))
 }
 
 /// The modules that our SQLite has, in lower case.
@@ -413,7 +440,7 @@ fn modules(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
 }
 
 /// Fills in a table's columns, and how its rowid is reached.
-fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rusqlite::Result<()> {
+fn shape(connection: &Connection, table: &mut Table) -> rusqlite::Result<()> {
     let mut names = BTreeSet::new();
     let mut keys = Vec::new();
     let mut statement = connection.prepare_cached(
@@ -439,7 +466,7 @@ fn shape(connection: &Connection, table: &mut Table, without_rowid: bool) -> rus
         && !connection
             .prepare_cached("SELECT 1 FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'")?
             .exists([&table.name])?;
-    if !without_rowid {
+    if !is_without_rowid(&table.sql) {
         table.key = ALIASES.into_iter().find(|name| !names.contains(*name));
         table.is_widest = !is_rowid && table.columns.len() + table.computed.len() >= MOST_COLUMNS;
         if !is_rowid && !table.is_widest {
@@ -461,7 +488,10 @@ pub(super) fn sequences(connection: &Connection) -> rusqlite::Result<BTreeMap<St
         return Ok(BTreeMap::new());
     }
     connection
-        .prepare("SELECT name, seq FROM main.sqlite_sequence WHERE typeof(seq) = 'integer' AND typeof(name) = 'text'")?
+        .prepare(
+            "SELECT name, seq FROM main.sqlite_sequence WHERE typeof(seq) = 'integer' AND typeof(name) = 'text' \
+             AND name IN (SELECT name FROM main.sqlite_schema WHERE type = 'table')",
+        )?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
@@ -483,6 +513,13 @@ pub(super) fn statistics(
         let mut found = Vec::new();
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
+            if found.len() >= MOST_STATISTICS {
+                tracing::warn!(
+                    table = name,
+                    "has more rows than ANALYZE makes: the planner's statistics are not copied"
+                );
+                return Ok(Vec::new());
+            }
             // Anybody may write there.
             let Ok(table) = row.get_ref(0)?.as_str().map(str::to_owned) else {
                 continue;

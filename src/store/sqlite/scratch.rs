@@ -1,9 +1,12 @@
 //! A schema tried out in memory, without rows: which of its views, triggers and virtual tables would work.
 
-use rusqlite::Connection;
-use rusqlite::config::DbConfig;
+use std::cell::Cell;
 
-use super::connection::{explain, quoted};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
+
+use super::connection::{explain, guard, quoted};
+use super::messages;
 use super::schema::{Object, Table};
 use super::tokens::placed;
 use crate::error::Result;
@@ -11,8 +14,17 @@ use crate::error::Result;
 /// What SQLite says of one attempt; not for people, since it may quote a definition.
 type Attempt = std::result::Result<(), String>;
 
+/// How much SQLite's virtual machine may do in one scratch, in steps of so many instructions. Without rows a statement is done
+/// after some hundred; what goes on is a view without end that a module reads.
+const STEP: i32 = 10_000;
+const STEPS: u32 = 1_000;
+
 /// A database of definitions alone.
-pub(super) struct Scratch(Connection);
+pub(super) struct Scratch {
+    connection: Connection,
+    /// A statement took more memory than there is. Others might, one after the other.
+    is_spent: Cell<bool>,
+}
 
 impl Scratch {
     /// Makes these tables and views. What cannot be made for want of a module is not there; whoever needs it fails alike in
@@ -23,6 +35,15 @@ impl Scratch {
     ) -> Result<Self> {
         let connection = Connection::open_in_memory()
             .and_then(|connection| {
+                guard(&connection)?;
+                let mut done = 0;
+                connection.progress_handler(
+                    STEP,
+                    Some(move || {
+                        done += 1;
+                        done > STEPS
+                    }),
+                )?;
                 connection.execute_batch("PRAGMA foreign_keys = OFF")?;
                 connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)?;
                 Ok(connection)
@@ -37,19 +58,22 @@ impl Scratch {
             let _ = if table.sql.is_empty() {
                 connection.execute_batch(&format!("CREATE TABLE {} (x)", quoted(&table.name)))
             } else {
-                connection.execute_batch(&table.sql)
+                table.make(&connection)
             };
         }
         for view in others.filter(|object| object.kind == "view") {
-            let _ = connection.execute_batch(&view.sql);
+            let _ = view.make(&connection);
         }
-        Ok(Self(connection))
+        Ok(Self {
+            connection,
+            is_spent: Cell::new(false),
+        })
     }
 
     /// Takes a view or a virtual table out again.
     pub(super) fn remove(&self, kind: &str, name: &str) {
         let _ = self
-            .0
+            .connection
             .execute_batch(&format!("DROP {kind} {}", quoted(name)));
     }
 
@@ -60,15 +84,16 @@ impl Scratch {
 
     /// Whether a virtual table can be opened: only then some look for what they are over.
     pub(super) fn open(&self, table: &str) -> Attempt {
-        self.0
-            .prepare(&format!("SELECT * FROM main.{}", quoted(table)))
-            .and_then(|mut statement| statement.query([])?.next().map(drop))
-            .map_err(|error| error.to_string())
+        self.tried(|| {
+            self.connection
+                .prepare(&format!("SELECT * FROM main.{}", quoted(table)))
+                .and_then(|mut statement| statement.query([])?.next().map(drop))
+        })
     }
 
     /// Whether a trigger, alone, lets its table be written: for an INSERT, an UPDATE and a DELETE.
     pub(super) fn write(&self, trigger: &Object) -> [Attempt; 3] {
-        if let Err(error) = self.0.execute_batch(&trigger.sql) {
+        if let Err(error) = trigger.make(&self.connection) {
             return [(); 3].map(|()| Err(error.to_string()));
         }
         let table = quoted(&trigger.table);
@@ -85,21 +110,28 @@ impl Scratch {
 
     /// Whether an index can be made.
     pub(super) fn index(&self, index: &Object) -> Attempt {
-        self.0
-            .execute_batch(&index.sql)
-            .map_err(|error| error.to_string())
+        self.tried(|| index.make(&self.connection))
     }
 
     fn prepared(&self, sql: &str) -> Attempt {
-        self.0
-            .prepare(sql)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        self.tried(|| self.connection.prepare(sql).map(drop))
+    }
+
+    fn tried(&self, attempt: impl FnOnce() -> rusqlite::Result<()>) -> Attempt {
+        if self.is_spent.get() {
+            return Err("out of memory".to_owned());
+        }
+        attempt().map_err(|error| {
+            if messages::code(&error) == Some(ErrorCode::OutOfMemory) {
+                self.is_spent.set(true);
+            }
+            error.to_string()
+        })
     }
 
     fn update(&self, table: &str) -> rusqlite::Result<String> {
         let columns: Vec<String> = self
-            .0
+            .connection
             .prepare("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0")?
             .query_map([table], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
@@ -117,7 +149,7 @@ impl Scratch {
     /// What a table is but for its foreign keys; and these, each with the table that it points to.
     pub(super) fn shape(&self, table: &str) -> rusqlite::Result<(Vec<String>, Vec<Key>)> {
         let lines = |sql: &str| -> rusqlite::Result<Vec<String>> {
-            self.0
+            self.connection
                 .prepare(sql)?
                 .query_map([table], |row| row.get(0))?
                 .collect()
@@ -130,7 +162,7 @@ impl Scratch {
              FROM pragma_index_list(?1, 'main') l JOIN pragma_index_xinfo(l.name) i",
         )?);
         let mut keys = self
-            .0
+            .connection
             .prepare(
                 "SELECT \"table\", json_array(seq, \"from\", \"to\", on_update, on_delete) \
                  FROM pragma_foreign_key_list(?1, 'main')",

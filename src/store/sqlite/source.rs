@@ -14,12 +14,15 @@ use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::connection::{Session, explain, held, on, open_read, open_write, quoted, stopped};
+use super::connection::{
+    Session, explain, held, on, open_read, open_write, quoted, stopped, thread,
+};
+use super::handle::{companion, remove_one};
 use super::needs::{self, Gone};
-use super::place::{Place, companion};
+use super::place::Place;
 use super::rows::{Packer, Summer};
 use super::schema::{Definitions, Table, broken_keys, statistics};
-use super::unknown;
+use super::{unknown, views};
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
 use crate::store::{
@@ -116,8 +119,8 @@ fn connect(file: &Path) -> Result<(Connection, bool)> {
         // Only an empty log holds nothing of anyone's.
         let log = companion(file, "-wal");
         if log.metadata().is_ok_and(|log| log.len() == 0) {
-            let _ = std::fs::remove_file(&log);
-            let _ = std::fs::remove_file(&shared);
+            let _ = remove_one(&log);
+            let _ = remove_one(&shared);
         }
         return Err(Error::new(
             Kind::Permission,
@@ -146,6 +149,12 @@ fn survey(
     begin().map_err(on(file))?;
     let taken_at = Utc::now();
     let mut definitions = Definitions::read(connection, selection).map_err(on(file))?;
+    definitions
+        .flawed
+        .extend(views::overgrown(&definitions.others));
+    if let Some((object, flaw)) = definitions.flawed.first() {
+        return Err(flawed(file, object, flaw));
+    }
     unknown::stand_in(connection).map_err(on(file))?;
     needs::settle(&mut definitions, selection, is_archive)?
         .iter()
@@ -212,6 +221,17 @@ fn not_utf8(file: &Path, objects: &[String]) -> Error {
         ),
     )
     .hint("copy the whole file: no `exclude`, `schema_only`, `keep` or overlay, and not into an archive; or define it anew")
+}
+
+/// A definition that was not written by SQLite, and that nobody should run.
+fn flawed(file: &Path, object: &str, flaw: &str) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!("{}: the definition of {object} {flaw}", file.display()),
+    )
+    .hint(
+        "SQLite never writes such a definition: find out who wrote to the file, and define it anew",
+    )
 }
 
 /// About how many rows and bytes: the highest rowid, and the first rows' length. Counting would read everything.
@@ -309,23 +329,29 @@ impl Source for SqliteSource {
         // Nothing happens before the first chunk is asked for: a reader that waits for its writer must not hold the connection.
         Ok(stream::once(async move {
             let (sender, receiver) = mpsc::channel::<Result<Chunk>>(2);
-            let worker = tokio::task::spawn_blocking(move || {
+            let refused = sender.clone();
+            let worker = thread(move || {
                 if let Err(error) = stream_rows(&session.lock(), &table, &sender, &stop) {
                     let _ = sender.blocking_send(Err(error));
                 }
             });
-            stream::unfold(
-                (receiver, Some(worker)),
-                |(mut receiver, worker)| async move {
-                    if let Some(chunk) = receiver.recv().await {
-                        return Some((chunk, (receiver, worker)));
-                    }
-                    // A thread that died must not look like the end of the rows.
-                    let lost = worker?.await.err()?;
-                    let error = Error::new(Kind::Internal, "a reading thread died").because(lost);
-                    Some((Err(error), (receiver, None)))
-                },
-            )
+            let worker = match worker {
+                Ok(worker) => Some(worker),
+                Err(error) => {
+                    let _ = refused.try_send(Err(error));
+                    None
+                }
+            };
+            drop(refused);
+            stream::unfold((receiver, worker), |(mut receiver, worker)| async move {
+                if let Some(chunk) = receiver.recv().await {
+                    return Some((chunk, (receiver, worker)));
+                }
+                // A thread that died must not look like the end of the rows.
+                let lost = worker?.await.err()?;
+                let error = Error::new(Kind::Internal, "a reading thread died").because(lost);
+                Some((Err(error), (receiver, None)))
+            })
         })
         .flatten()
         .boxed())
@@ -351,7 +377,7 @@ impl Source for SqliteSource {
         let session = held(&self.session).take();
         let litter = std::mem::take(&mut *held(&self.litter));
         let file = self.place.file.clone();
-        let _ = tokio::task::spawn_blocking(move || {
+        let closing = thread(move || {
             drop(session);
             if litter {
                 // A read-only connection leaves -wal and -shm behind; one that may write takes them along when it is the
@@ -361,8 +387,10 @@ impl Source for SqliteSource {
                         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
                 }
             }
-        })
-        .await;
+        });
+        if let Ok(closing) = closing {
+            let _ = closing.await;
+        }
     }
 }
 

@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::confirm::Published;
 use super::connection::{Session, blocking, held, on, open_read, stopped};
+use super::handle::{self, Made};
 use super::kept::{self, Kept};
 use super::live::{self, Watch};
 use super::lock::{self, Lock};
 use super::marks;
-use super::place::{self, Place};
+use super::place::Place;
 use super::publish::{Publishing, after_publish, publish_new};
 use super::room::{check_live, check_room};
 use super::schema::{Definitions, Table};
@@ -54,6 +55,8 @@ pub(super) struct SqliteTarget {
 #[derive(Default)]
 struct State {
     definitions: Option<Arc<Definitions>>,
+    /// Incoming's file.
+    made: Option<Arc<Made>>,
     /// Incoming is the source, page by page.
     is_adopted: bool,
     /// The snapshot is there, and this tells whether it still is what is live.
@@ -118,11 +121,22 @@ impl SqliteTarget {
     /// Closes incoming and opens it again, so that nothing of its schema or a virtual table is remembered.
     async fn reopen(&self) -> Result<()> {
         drop(held(&self.session).take());
-        let path = self.incoming();
-        let connection =
-            blocking(&self.context.cancel, move |_| copy::open_building(&path)).await?;
+        let (path, made) = (self.incoming(), self.made()?);
+        let connection = blocking(&self.context.cancel, move |_| {
+            let connection = copy::open_building(&path)?;
+            made.is_there()?;
+            Ok(connection)
+        })
+        .await?;
         self.set_session(connection);
         Ok(())
+    }
+
+    fn made(&self) -> Result<Arc<Made>> {
+        held(&self.state)
+            .made
+            .clone()
+            .ok_or_else(|| Error::new(Kind::Internal, "incoming was not made"))
     }
 
     fn definitions(&self) -> Result<Arc<Definitions>> {
@@ -184,6 +198,18 @@ impl SqliteTarget {
             .await?;
         held(&self.state).kept = Some(Arc::new(kept));
         Ok(())
+    }
+
+    /// Rows that are kept are nobody's to change.
+    async fn kept_is_untouched(&self) -> Result<()> {
+        let kept = held(&self.state).kept.clone();
+        let Some(kept) = kept.filter(|kept| !kept.is_empty()) else {
+            return Ok(());
+        };
+        let snapshot = self.snapshot();
+        self.session()?
+            .run(move |connection, _| kept.is_untouched(connection, &snapshot))
+            .await
     }
 
     /// Checks incoming while live is copied: one reads and computes, the other reads and writes. What fails ends the other.
@@ -266,15 +292,17 @@ impl Target for SqliteTarget {
         let place = self.place.clone();
         let has_scripts = self.has_scripts;
         let selection = Arc::clone(&self.context.selection);
-        blocking(&self.context.cancel, move |_| {
+        blocking(&self.context.cancel, move |stop| {
             let incoming = definitions.settings.bytes();
             let needed = if place.exists() {
-                let live = check_live(&place.file, &definitions, &selection)?;
+                let live = check_live(&place.file, &definitions, &selection, stop)?;
                 // Incoming, the snapshot, and the journal of the transaction that publishes.
-                incoming + live + live.max(incoming)
+                incoming
+                    .saturating_add(live)
+                    .saturating_add(live.max(incoming))
             } else if has_scripts {
                 // It is written anew once they have run.
-                2 * incoming
+                incoming.saturating_mul(2)
             } else {
                 incoming
             };
@@ -289,11 +317,12 @@ impl Target for SqliteTarget {
         self.marks()?.begin()?;
         let path = self.incoming();
         let making = Arc::clone(&self.making).read_owned().await;
-        let connection = blocking(&self.context.cancel, move |_| {
+        let (connection, made) = blocking(&self.context.cancel, move |_| {
             let _until_done = making;
             load::prepare(&path, &definitions)
         })
         .await?;
+        held(&self.state).made = Some(Arc::new(made));
         self.set_session(connection);
         Ok(())
     }
@@ -323,8 +352,11 @@ impl Target for SqliteTarget {
             }
         };
         let (copied, ()) = tokio::join!(copying, metering);
-        copied?;
-        held(&self.state).is_adopted = true;
+        {
+            let mut state = held(&self.state);
+            state.made = Some(Arc::new(copied?));
+            state.is_adopted = true;
+        }
         self.reopen().await?;
         let definitions = ours(survey)?;
         let names: Vec<String> = survey.parts.iter().map(|part| part.name.clone()).collect();
@@ -464,6 +496,7 @@ impl Target for SqliteTarget {
 
     async fn derive(&self) -> Result<()> {
         self.reopen().await?;
+        self.kept_is_untouched().await?;
         self.session()?
             .run(|connection, _| derive::renew(connection))
             .await?;
@@ -478,12 +511,10 @@ impl Target for SqliteTarget {
         self.marks()?.spare_previous()?;
         let Some(watch) = held(&self.state).watch.take() else {
             let (incoming, live) = (self.incoming(), self.place.file.clone());
-            let inode = incoming
-                .metadata()
-                .map(|found| found.ino())
-                .unwrap_or_default();
+            let made = self.made()?;
+            let inode = made.inode();
             let published = blocking(&self.context.cancel, move |_| {
-                publish_new(&incoming, &live, &definitions)
+                publish_new(&made, &incoming, &live, &definitions)
             })
             .await?;
             {
@@ -491,7 +522,7 @@ impl Target for SqliteTarget {
                 state.replaced = Some(Replaced::Nothing(inode));
                 state.published = Some(published);
             }
-            return place::remove(&self.incoming())
+            return handle::remove(&self.incoming())
                 .and_then(|()| self.place.sync_directory())
                 .and_then(|()| self.is_cleared())
                 .map_err(after_publish);
@@ -499,6 +530,7 @@ impl Target for SqliteTarget {
         let publishing = Publishing {
             live: self.place.file.clone(),
             incoming: self.incoming(),
+            made: self.made()?,
             snapshot: self.snapshot(),
             definitions,
             selection: Arc::clone(&self.context.selection),
@@ -514,7 +546,7 @@ impl Target for SqliteTarget {
             state.published = Some(published);
         }
         self.becomes_previous()
-            .and_then(|()| place::remove(&self.incoming()))
+            .and_then(|()| handle::remove(&self.incoming()))
             .and_then(|()| self.is_cleared())
             .map_err(after_publish)
     }
@@ -541,7 +573,10 @@ impl Target for SqliteTarget {
             None => Ok(()),
             Some(Replaced::Nothing(inode)) => {
                 let live = &self.place.file;
-                if live.metadata().is_ok_and(|found| found.ino() != inode) {
+                if live
+                    .symlink_metadata()
+                    .is_ok_and(|found| found.ino() != inode)
+                {
                     return Err(Error::new(
                         Kind::Io,
                         format!(
@@ -550,7 +585,7 @@ impl Target for SqliteTarget {
                         ),
                     ));
                 }
-                place::remove(live)?;
+                handle::remove(live)?;
                 self.place.sync_directory()
             }
             Some(Replaced::Previous) => {
@@ -599,6 +634,7 @@ impl Target for SqliteTarget {
             let mut state = held(&self.state);
             state.watch = None;
             state.published = None;
+            state.made = None;
         }
         drop(held(&self.lock).take());
     }

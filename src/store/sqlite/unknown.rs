@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::connection::quoted;
+use super::connection::{guard, quoted};
 use super::messages;
 use super::module::Module;
 use super::schema::{Definitions, Table};
@@ -43,6 +43,7 @@ pub(super) fn lacking(
 ) -> rusqlite::Result<Vec<Lack>> {
     // What a CHECK or a generated column needs is missed where the table is made.
     let empty = Connection::open_in_memory()?;
+    guard(&empty)?;
     let lacks = definitions.tables.iter().filter_map(|table| {
         Some(Lack {
             what: needs(connection, &empty, table)?,
@@ -66,7 +67,7 @@ fn needs(connection: &Connection, empty: &Connection, table: &Table) -> Option<S
     if missed.is_some() || table.is_virtual {
         return missed;
     }
-    let missed = empty.execute_batch(&table.sql).err().and_then(said);
+    let missed = table.make(empty).err().and_then(said);
     let _ = empty.execute_batch(&format!(
         "DROP TABLE IF EXISTS main.{}",
         quoted(&table.name)

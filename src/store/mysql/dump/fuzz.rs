@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::super::lexer::Dialect;
 use super::super::scanner::{Scanner, Step};
+use super::super::version::Version;
 use super::allowed::{Action, Allowed};
 use super::counts::Counter;
-use super::{complaints, values};
+use super::{complaints, settings, values};
 use crate::config::job::Definer;
 use crate::fuzz::{bytes, config, lengths, pieces, texts};
 use crate::store::Selection;

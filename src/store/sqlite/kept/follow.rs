@@ -16,7 +16,7 @@ use crate::store::sqlite::schema::Definitions;
 type Dangling = BTreeMap<(String, String), i64>;
 
 impl Kept {
-    /// Brings what changed on live between two snapshots into incoming, and leaves alone what a script changed there.
+    /// Brings what changed on live between two snapshots into incoming.
     pub(in super::super) fn catch_up(
         &self,
         incoming: &Connection,

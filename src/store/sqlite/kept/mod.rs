@@ -12,6 +12,7 @@ use super::connection::{explain, on, open_read, quoted};
 use super::module::{Content, Module};
 use super::schema::{Definitions, Object, Table};
 use super::scratch::{Scratch, breaks, broken};
+use super::views;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::{Catalogue, first_of};
 use crate::store::{Fate, Selection};
@@ -156,8 +157,8 @@ impl Kept {
             }
             let plain = |table: &&Table| !table.is_virtual;
             for table in self.tables.iter().filter(plain) {
-                incoming
-                    .execute_batch(&table.sql)
+                table
+                    .make(incoming)
                     .map_err(|error| explain(error, &format!("kept table `{}`", table.name)))?;
             }
             for table in self.tables.iter().filter(plain) {
@@ -167,6 +168,22 @@ impl Kept {
                 rows.take(incoming, source, live)?;
             }
             self.sequences(incoming, live)
+        })
+    }
+
+    /// Refuses what a script has done to rows that are kept: it would be there in one run and gone in the next.
+    pub(super) fn is_untouched(&self, incoming: &Connection, snapshot: &Path) -> Result<()> {
+        let own = self
+            .tables
+            .iter()
+            .filter(|table| !table.is_virtual)
+            .map(Rows::own);
+        attached(incoming, &[("live", snapshot)], |incoming| {
+            self.rows
+                .iter()
+                .cloned()
+                .chain(own)
+                .try_for_each(|rows| rows.is_untouched(incoming))
         })
     }
 
@@ -190,8 +207,8 @@ impl Kept {
     /// Makes search indexes anew whose rows are not those that the source's are of; their views are there.
     pub(super) fn renew(&self, incoming: &Connection, source: &Definitions) -> Result<()> {
         for table in &self.renewed {
-            incoming
-                .execute_batch(&table.sql)
+            table
+                .make(incoming)
                 .map_err(|error| explain(error, &format!("kept table `{}`", table.name)))?;
         }
         rebuild(incoming, &self.indexes(source))
@@ -216,6 +233,16 @@ impl Kept {
     pub(super) fn can_stay(&self, source: &Definitions, live: &Definitions) -> Result<()> {
         if self.others.is_empty() && self.renewed.is_empty() && self.tables.is_empty() {
             return Ok(());
+        }
+        let flawed = live.flawed.iter().cloned();
+        if let Some((object, flaw)) = flawed.chain(views::overgrown(&live.others)).next() {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "{object} of the target {flaw}, so nothing that only the target has can be kept"
+                ),
+            )
+            .hint("drop it from the target, or define it anew"));
         }
         let before = Scratch::of(live.tables.iter(), live.others.iter())?;
         let arriving = source

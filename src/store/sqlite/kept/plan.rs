@@ -208,11 +208,20 @@ impl Planning<'_> {
                     .iter()
                     .map(|object| format!("{} `{}`", object.kind, object.name)),
             );
-        match names.find(|name| self.live.not_utf8.contains(name)) {
+        let found = names.find_map(|name| {
+            let flaw = self.live.flawed.iter().find(|(object, _)| *object == name);
+            let why = match flaw {
+                Some((_, flaw)) => flaw,
+                None if self.live.not_utf8.contains(&name) => "is not valid UTF-8",
+                None => return None,
+            };
+            Some((name, why))
+        });
+        match found {
             None => Ok(()),
-            Some(object) => Err(Error::new(
+            Some((object, why)) => Err(Error::new(
                 Kind::Verify,
-                format!("{object} of the target cannot be kept: its definition is not valid UTF-8"),
+                format!("{object} of the target cannot be kept: its definition {why}"),
             )
             .hint("define it anew")),
         }

@@ -7,7 +7,7 @@ use crate::store::Checksum;
 use crate::store::sqlite::connection::{explain, plain, quoted};
 use crate::store::sqlite::messages;
 use crate::store::sqlite::rows::{Summer, encode};
-use crate::store::sqlite::schema::{Alias, Definitions, Table, list};
+use crate::store::sqlite::schema::{Alias, Definitions, Object, Table, list};
 use crate::store::sqlite::tokens::tokens;
 
 /// A table whose rows are live's: as live has it, and as incoming has it.
@@ -47,7 +47,7 @@ impl Rows {
         incoming
             .execute_batch("PRAGMA ignore_check_constraints = OFF; SAVEPOINT envsyncd_kept")
             .map_err(failed)?;
-        let indexes: Vec<&str> = indexes(source, &self.theirs.name).collect();
+        let indexes: Vec<&Object> = indexes(source, &self.theirs.name).collect();
         let fit = self.fill(incoming, &indexes, live)?;
         incoming
             .execute_batch(match fit {
@@ -65,7 +65,7 @@ impl Rows {
         }
         incoming
             .execute_batch(&format!("DROP TABLE main.{}", quoted(&self.theirs.name)))
-            .and_then(|()| incoming.execute_batch(&self.ours.sql))
+            .and_then(|()| self.ours.make(incoming))
             .map_err(failed)?;
         tracing::warn!(
             table = self.ours.name,
@@ -78,7 +78,7 @@ impl Rows {
 
     /// Takes live's rows into a table that is defined as live's is.
     pub(super) fn hold(&self, incoming: &Connection, live: &Definitions) -> Result<()> {
-        let indexes: Vec<&str> = indexes(live, &self.ours.name).collect();
+        let indexes: Vec<&Object> = indexes(live, &self.ours.name).collect();
         match self.fill(incoming, &indexes, live)? {
             Fit::Same => Ok(()),
             Fit::Not(why) => Err(self.lost(&why)),
@@ -100,12 +100,10 @@ impl Rows {
         explain(error, &format!("kept table `{}`", self.ours.name))
     }
 
-    fn fill(&self, incoming: &Connection, indexes: &[&str], live: &Definitions) -> Result<Fit> {
-        let done = self.copy(incoming).and_then(|()| {
-            indexes
-                .iter()
-                .try_for_each(|sql| incoming.execute_batch(sql))
-        });
+    fn fill(&self, incoming: &Connection, indexes: &[&Object], live: &Definitions) -> Result<Fit> {
+        let done = self
+            .copy(incoming)
+            .and_then(|()| indexes.iter().try_for_each(|index| index.make(incoming)));
         if let Err(error) = done {
             return self.refused(error);
         }
@@ -246,8 +244,28 @@ impl Rows {
         )
     }
 
-    /// Brings what changed on live since the snapshot `before` into incoming, and leaves alone what a script changed there.
-    /// Returns whether anything did, and whether a row that others may refer to is gone.
+    /// Whether incoming's rows are still what live's are.
+    pub(super) fn is_untouched(&self, incoming: &Connection) -> Result<()> {
+        let kept = self
+            .sum(incoming, "live", "")
+            .map_err(|error| self.failed(error))?;
+        match self.sum(incoming, "main", "") {
+            Ok(found) if found == kept => return Ok(()),
+            Err(error) if messages::code(&error) != Some(ErrorCode::Unknown) => {
+                return Err(self.failed(error));
+            }
+            // Other rows, or no such table or column any more.
+            _ => {}
+        }
+        let name = self.ours.shadow_of.as_ref().unwrap_or(&self.ours.name);
+        Err(Error::new(
+            Kind::Verify,
+            format!("the rows of {name}, which the target keeps, were changed in the copy"),
+        )
+        .hint("let no script write to a table that is kept"))
+    }
+
+    /// Brings what changed on live since the snapshot `before` into incoming. Returns whether anything did, and whether a row that others may refer to is gone.
     pub(super) fn follow(&self, incoming: &Connection, now: &Definitions) -> Result<Followed> {
         let failed = |error| self.failed(error);
         if !self.counts_on(incoming, now).map_err(failed)? {
@@ -408,12 +426,11 @@ fn qualified(names: &[String]) -> String {
     all.join(", ")
 }
 
-fn indexes<'a>(definitions: &'a Definitions, table: &'a str) -> impl Iterator<Item = &'a str> {
+fn indexes<'a>(definitions: &'a Definitions, table: &'a str) -> impl Iterator<Item = &'a Object> {
     definitions
         .others
         .iter()
         .filter(move |object| object.kind == "index" && object.table.eq_ignore_ascii_case(table))
-        .map(|object| object.sql.as_str())
 }
 
 /// Whether a table counts on where it left off, rows or none.

@@ -1,10 +1,10 @@
 //! What lies beside live: leftovers, marks, previous.
 
-use super::{SqliteTarget, place};
-use crate::error::{Error, Kind, Result, io};
+use super::SqliteTarget;
+use crate::error::{Error, Kind, Result};
 use crate::store::sqlite::connection::{blocking, open_read};
+use crate::store::sqlite::handle::{self, companion};
 use crate::store::sqlite::marks::{Marks, Previous};
-use crate::store::sqlite::place::companion;
 use crate::store::sqlite::publish::rename;
 use crate::store::sqlite::{derive, live};
 
@@ -32,7 +32,7 @@ impl SqliteTarget {
         let mut marks = self.marks()?;
         match marks.previous() {
             Previous::Missing => return Ok(()),
-            Previous::Ours => place::remove(&self.place.previous())?,
+            Previous::Ours => handle::remove(&self.place.previous())?,
             Previous::Foreign(..) => marks.spare_previous()?,
         }
         marks.settle()
@@ -40,9 +40,9 @@ impl SqliteTarget {
 
     pub(super) fn remove_building(&self) -> Result<()> {
         for path in [self.incoming(), self.snapshot()] {
-            place::remove(&path)?;
+            handle::remove(&path)?;
             for end in [derive::REWRITTEN, ".again"] {
-                place::remove(&companion(&path, end))?;
+                handle::remove(&companion(&path, end))?;
             }
         }
         self.is_cleared()
@@ -60,7 +60,7 @@ impl SqliteTarget {
                 );
                 continue;
             }
-            std::fs::remove_file(&path).map_err(io(format!("cannot remove {}", path.display())))?;
+            handle::remove_one(&path)?;
             removed.push(path.display().to_string());
         }
         // We have the lock: none of them runs.
@@ -75,7 +75,7 @@ impl SqliteTarget {
             self.place.previous(),
             self.snapshot(),
         );
-        if !previous.exists() {
+        if previous.symlink_metadata().is_err() {
             return Err(Error::new(
                 Kind::Statement,
                 format!("there is no previous copy of {}", live.display()),
@@ -90,7 +90,7 @@ impl SqliteTarget {
             let from = open_read(&previous)?;
             let mut again = || {
                 if watch.is_changed()? {
-                    place::remove(&snapshot)?;
+                    handle::remove(&snapshot)?;
                     live::snapshot_under_lock(&watch, &live, &snapshot, stop)?;
                 }
                 Ok(())

@@ -1,5 +1,7 @@
 //! Incoming written anew: with other pages, or without what scripts removed.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 
 use super::SqliteTarget;
@@ -44,11 +46,13 @@ impl SqliteTarget {
     pub(super) async fn rewrite(&self, page_size: Option<i64>) -> Result<()> {
         self.reopen().await?;
         let incoming = self.incoming();
-        self.session()?
+        let made = self
+            .session()?
             .run(move |connection, _| derive::rewrite(connection, &incoming, page_size))
             .await?;
         drop(held(&self.session).take());
-        derive::take_place(&self.incoming())?;
+        let made = derive::take_place(made, &self.incoming())?;
+        held(&self.state).made = Some(Arc::new(made));
         self.reopen().await
     }
 }

@@ -274,8 +274,8 @@ async fn a_target_that_is_moved_or_replaced_before_publish_is_refused_and_left_a
             }
             assert!(!bench.live().exists());
             assert_eq!(ask_file(&away, "SELECT a FROM t"), "old");
-            super::super::place::remove(&away).unwrap();
-            super::super::place::remove(&bench.live()).unwrap();
+            super::super::handle::remove(&away).unwrap();
+            super::super::handle::remove(&bench.live()).unwrap();
             assert_eq!(bench.litter(), [""; 0]);
         }
     }

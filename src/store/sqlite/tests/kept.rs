@@ -323,6 +323,61 @@ async fn a_full_text_table_of_another_definition_keeps_its_own() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn a_script_that_changes_kept_rows_fails_the_run_and_names_the_table() {
+    let source = "CREATE TABLE k (id INTEGER PRIMARY KEY, x); INSERT INTO k VALUES (1, 'production');
+        CREATE TABLE t (a); INSERT INTO t VALUES (1); CREATE VIRTUAL TABLE s USING fts5 (x);
+        CREATE TRIGGER tt AFTER UPDATE ON t BEGIN UPDATE k SET x = x; UPDATE k SET x = 'fired' WHERE new.a = 2; END;";
+    let live = "CREATE TABLE k (id INTEGER PRIMARY KEY, x); INSERT INTO k VALUES (5, 'a'), (6, 'b');
+        CREATE TABLE own (x); INSERT INTO own VALUES ('mine'); CREATE VIRTUAL TABLE s USING fts5 (x); INSERT INTO s VALUES ('word');";
+    for (script, changed) in [
+        ("UPDATE k SET x = 'script' WHERE id = 5", "k"),
+        ("UPDATE k SET id = 7 WHERE id = 5", "k"),
+        ("DELETE FROM k WHERE id = 5", "k"),
+        ("INSERT INTO k VALUES (1, 1)", "k"),
+        ("UPDATE t SET a = 2", "k"),
+        ("DROP TRIGGER tt; ALTER TABLE k DROP COLUMN x", "k"),
+        ("DROP TRIGGER tt; ALTER TABLE k RENAME TO other", "k"),
+        ("UPDATE own SET x = NULL", "own"),
+        ("DROP TABLE own", "own"),
+        ("INSERT INTO s VALUES ('script')", "s"),
+        (
+            "UPDATE t SET a = 3; UPDATE k SET x = x; DELETE FROM own WHERE x = 'nobody'",
+            "",
+        ),
+        (
+            "UPDATE k SET x = 'script'; UPDATE k SET x = char(92 + id)",
+            "",
+        ),
+    ] {
+        let mut bench = Bench::new(source);
+        make(&bench.live(), live);
+        let before = std::fs::read(bench.live()).unwrap();
+        bench.task.keep = vec!["k".to_owned(), "s".to_owned()];
+        bench.task.mode = Mode::Overlay;
+        let done = bench.run_with(script).await;
+        if changed.is_empty() {
+            done.unwrap();
+            assert_eq!(
+                ask_file(&bench.live(), "SELECT group_concat(x) FROM k"),
+                "a,b"
+            );
+            continue;
+        }
+        let error = done.unwrap_err();
+        assert_eq!(error.kind(), Kind::Verify);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the rows of {changed}, which the target keeps, were changed in the copy; let no script write to a table that is kept"
+            ),
+            "{script}"
+        );
+        assert!(std::fs::read(bench.live()).unwrap() == before, "{script}");
+        assert_eq!(bench.litter(), [""; 0]);
+    }
+}
+
 /// Publishes after something was written to live meanwhile.
 async fn publishing(source: &str, live: &str, keep: &str, late: &str) -> (Bench, Result<()>) {
     let mut bench = Bench::new(source);

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey, Target};
 
 mod foreign;
+mod hostile;
 mod kept;
 mod left_out;
 mod overlay;

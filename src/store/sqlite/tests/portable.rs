@@ -15,24 +15,24 @@ use crate::store::portable::{self, Script, TakenOut};
 use crate::store::{Catalogue, Checksum, Fate, Part, Server, Survey};
 
 /// A database at rest: what an archive has of it.
-struct Rest {
-    definitions: Vec<u8>,
-    scripts: Vec<Script>,
+pub(super) struct Rest {
+    pub(super) definitions: Vec<u8>,
+    pub(super) scripts: Vec<Script>,
     left_out: Vec<(String, Fate)>,
-    rows: Vec<Plain>,
+    pub(super) rows: Vec<Plain>,
     catalogue: Catalogue,
 }
 
 /// A part as a file.
-struct Plain {
+pub(super) struct Plain {
     part: Part,
     rows: u64,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     checksum: Checksum,
 }
 
 /// As a push reads it.
-async fn push(bench: &Bench) -> Rest {
+pub(super) async fn push(bench: &Bench) -> Rest {
     let context = bench.context();
     let source = super::super::open_source(&bench.task.source, &context)
         .await
@@ -82,7 +82,7 @@ async fn push(bench: &Bench) -> Rest {
 
 impl Rest {
     /// Pulls it into the bench's target, with files that come in pieces of this length.
-    async fn pull(&self, bench: &Bench, cut: usize) -> Result<TakenOut> {
+    pub(super) async fn pull(&self, bench: &Bench, cut: usize) -> Result<TakenOut> {
         let context = bench.context();
         let parts = self.rows.iter().map(|plain| plain.part.clone()).collect();
         let taken = portable::take_out(
@@ -285,10 +285,11 @@ async fn rows_that_are_not_all_there_are_refused() {
 }
 
 /// Feeds a shell, as a person would.
-fn shell(file: &Path, sql: &[u8]) {
+pub(super) fn shell(file: &Path, sql: &[u8]) {
     let mut child = Command::new("sqlite3")
         .arg("-bail")
         .arg(file)
+        .current_dir(file.parent().unwrap())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -301,6 +302,58 @@ fn shell(file: &Path, sql: &[u8]) {
     let _ = writer.join().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && error.is_empty(), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_that_a_database_has_is_a_command_to_whoever_restores_it() {
+    let pwned = "\n.shell touch pwned\n";
+    let name = format!("t; $(touch pwned) `touch pwned` ' \"\" ;{pwned}go\n/\n");
+    let source = format!(
+        "CREATE TABLE \"{name}\" (\"a;{pwned}\" DEFAULT ';{pwned}', b CHECK (b <> '; {pwned}'));
+         INSERT INTO \"{name}\" VALUES (';{pwned}', x'00'), ('$(touch pwned) `touch pwned`', '{quoted}');
+         CREATE VIEW v AS SELECT 8\n/\n2 AS a,\n'\ngo\n/\n{pwned}' AS b, 1\ngo /*{pwned}*/ -- {pwned}.5 AS x
+         ;
+         CREATE INDEX \"i;{pwned}\" ON \"{name}\" (b) WHERE b <> ';{pwned}';
+         CREATE VIRTUAL TABLE \"f;{pwned}\" USING fts5 (\"x;{pwned}\");
+         CREATE TRIGGER \"r;{pwned}\" AFTER INSERT ON \"{name}\" BEGIN SELECT ';{pwned}';\nSELECT 1\n/\n.5; END;",
+        quoted = "''"
+    )
+    .replace(", 1\ngo /*\n.shell touch pwned\n*/ -- \n.shell touch pwned\n.5 AS x", ", 1\ngo /*\n.shell touch pwned\n*/ -- x");
+    let mut bench = Bench::new(&source);
+    let rest = push(&bench).await;
+    let folder = bench.directory.path().join("by hand");
+    std::fs::create_dir(&folder).unwrap();
+    let restored = folder.join("restored.db");
+    let pieces = std::iter::once(rest.scripts[0].text.as_bytes())
+        .chain(rest.rows.iter().map(|plain| &plain.bytes[..]))
+        .chain(std::iter::once(rest.scripts[1].text.as_bytes()));
+    for piece in pieces {
+        shell(&restored, piece);
+    }
+    let names: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["restored.db"]);
+    let there = Connection::open(&restored).unwrap();
+    assert_eq!(
+        ask(&there, "SELECT a || b || go FROM v"),
+        format!("4\ngo\n/\n{pwned}1")
+    );
+    bench.task.source = super::endpoint(&restored);
+    let again = push(&bench).await;
+    let shielded = |catalogue: &Catalogue| -> Vec<(String, String)> {
+        let text = |sql: &String| sql.replace("/**/", "");
+        catalogue
+            .0
+            .iter()
+            .map(|(name, sql)| (name.clone(), text(sql)))
+            .collect()
+    };
+    assert_eq!(shielded(&again.catalogue), shielded(&rest.catalogue));
+    for (one, other) in rest.rows.iter().zip(&again.rows) {
+        assert_eq!(one.checksum, other.checksum);
+    }
 }
 
 #[tokio::test]

@@ -8,3 +8,4 @@ pub(crate) mod mysql_login;
 pub(crate) mod postgresql;
 pub(crate) mod s3;
 pub(crate) mod snapshot;
+pub(crate) mod sqlite;
