@@ -450,10 +450,13 @@ async fn a_file_that_takes_incomings_place_is_refused() {
 
 #[tokio::test]
 async fn views_and_queries_in_one_another_are_refused_before_the_stack_ends() {
-    let chain: String = (1..400)
+    let chain: Vec<String> = (1..400)
         .map(|at| format!("CREATE VIEW v{at} AS SELECT a FROM v{};", at - 1))
         .collect();
-    let views = format!("CREATE TABLE t (a); CREATE VIEW v0 AS SELECT a FROM t; {chain}");
+    let views = format!(
+        "CREATE TABLE t (a); CREATE VIEW v0 AS SELECT a FROM t; {}",
+        chain.concat()
+    );
     let doubling = files::doubling(60);
     let query = format!("{}t{}", "(SELECT*FROM ".repeat(70_000), ")".repeat(70_000));
     let text = format!(
