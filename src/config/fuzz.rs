@@ -220,10 +220,11 @@ fn a_file_of_nothing_but_errors_is_told_in_part() {
         let text = piece.repeat(3_000);
         refused(read_job(text.as_bytes(), &usual()).unwrap_err()).unwrap();
     }
-    let keys: String = (0..3_000).map(|at| format!("key{at} = 1\n")).collect();
+    let lines: Vec<String> = (0..3_000).map(|at| format!("key{at} = 1")).collect();
+    let keys = lines.join("\n");
     refused(read_job(keys.as_bytes(), &usual()).unwrap_err()).unwrap();
-    let one_line: String = (0..2_000).map(|at| format!("k{at} = 1, ")).collect();
-    let text = format!("task = [{{ {one_line} kind = 1 }}]\n");
+    let pairs: Vec<String> = (0..2_000).map(|at| format!("k{at} = 1")).collect();
+    let text = format!("task = [{{ {}, kind = 1 }}]\n", pairs.join(", "));
     refused(read_job(text.as_bytes(), &usual()).unwrap_err()).unwrap();
 }
 

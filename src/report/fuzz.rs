@@ -71,6 +71,6 @@ fn what_turns_the_direction_of_writing_is_not_shown() {
     for c in [
         '\u{61c}', '\u{200e}', '\u{202e}', '\u{2066}', '\u{85}', '\u{9b}',
     ] {
-        assert!(log::steers(c), "{:?}", c);
+        assert!(log::steers(c), "{c:?}");
     }
 }

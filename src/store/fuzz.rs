@@ -7,7 +7,7 @@ use super::portable::{self, Reframe, Unframe};
 use super::redact::{self, Dialect, Names};
 use super::{Encoding, Fate, Part, Selection, selection, statements};
 use crate::config::job::StoreKind;
-use crate::fuzz::{bytes, config, lengths, pieces, steers_no_terminal, texts};
+use crate::fuzz::{bytes, config, lengths, pieces, texts};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgresql, Dialect::Mysql, Dialect::Sqlite];
 
@@ -77,7 +77,9 @@ proptest! {
             prop_assert_eq!(statement.line, 1 + text[..at].matches('\n').count());
             prop_assert!(statement.line <= lines);
             let alone = statements::split(statement.text);
-            prop_assert_eq!(alone.map(|all| all.len()), Ok(1), "{}", statement.text);
+            // A byte order mark is one at the beginning of a file, and a word elsewhere.
+            let is_marked = statement.text.starts_with('\u{feff}');
+            prop_assert!(is_marked || alone.is_ok_and(|all| all.len() == 1), "{}", statement.text);
             prop_assert!(statements::shortened(statement.text).chars().count() <= 203);
         }
     }
@@ -165,7 +167,7 @@ proptest! {
                     let again = portable::put_away(&taken.definitions);
                     prop_assert!(again.is_err() || !again.unwrap().is_empty());
                 }
-                Err(error) => prop_assert!(steers_no_terminal(&error.to_string(), &['\n']) || !stored.is_ascii()),
+                Err(error) => prop_assert!(!error.to_string().contains('\n')),
             }
         }
     }

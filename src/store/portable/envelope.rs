@@ -63,7 +63,10 @@ pub(in crate::store) fn open<T: DeserializeOwned>(
     if head.kind != kind.as_str() {
         return Err(Error::new(
             Kind::Verify,
-            format!("the definitions are of {}, not of {kind}", head.kind),
+            format!(
+                "the definitions are of {}, not of {kind}",
+                head.kind.escape_debug()
+            ),
         ));
     }
     if head.version > version {

@@ -136,10 +136,8 @@ fn foreign_keys_that_lie_in_one_another_are_cut_out_once() {
 
 #[test]
 fn a_text_with_every_stand_in_in_it_is_written_in_one_pass() {
-    let text: String = (0..60_000)
-        .map(|number| format!("\\n{number}"))
-        .collect::<String>()
-        + "\\n\n";
+    let pieces: Vec<String> = (0..60_000).map(|number| number.to_string()).collect();
+    let text = format!("\\n{}\\n\n", pieces.join("\\n"));
     let mut written = BytesMut::new();
     literals::write(ValueRef::Text(text.as_bytes()), &mut written).unwrap();
     let mut rest = &written[..];

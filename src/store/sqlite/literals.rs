@@ -148,7 +148,7 @@ fn marker(text: &[u8], letter: u8) -> Vec<u8> {
             taken.insert(number);
         }
     }
-    if is_there && let Some(number) = (1..).find(|number| !taken.contains(number)) {
+    if is_there && let Some(number) = (1..=u32::MAX).find(|number| !taken.contains(number)) {
         marker.extend_from_slice(number.to_string().as_bytes());
     }
     marker

@@ -257,8 +257,8 @@ pub(super) fn blank(text: &str) -> usize {
         at += rest.len() - trimmed.len();
         let skip = if trimmed.starts_with("--") {
             trimmed.find('\n')
-        } else if trimmed.starts_with("/*") {
-            trimmed[2..].find("*/").map(|end| end + 4)
+        } else if let Some(comment) = trimmed.strip_prefix("/*") {
+            comment.find("*/").map(|end| end + 4)
         } else {
             return at;
         };

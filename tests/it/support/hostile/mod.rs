@@ -1,6 +1,5 @@
 //! Servers and files that want more than to be copied: endless, huge, silent, malformed, lying about lengths. One file a kind.
 
-<<<<<<< ours
 pub(crate) mod http;
 pub(crate) mod icinga;
 pub(crate) mod listener;
@@ -9,7 +8,5 @@ pub(crate) mod mysql_login;
 pub(crate) mod postgresql;
 pub(crate) mod s3;
 pub(crate) mod snapshot;
-=======
-#[allow(dead_code)] // the library's own tests have more of it
->>>>>>> theirs
+#[allow(dead_code)] // the library's own tests take more of it
 pub(crate) mod sqlite;
