@@ -361,9 +361,10 @@ mod tests {
             json!({"part": part, "rows": 0, "bytes": bytes, "files": []})
         };
         let mut good = valid();
-        good["parts"] = json!([part(0, 1), part(1, u64::MAX - 1)]);
+        good["parts"] = json!([part(0, 1), part(1, MOST - 1)]);
         parse(&good).unwrap();
         change(&|value| value["parts"] = json!([part(0, 1), part(0, 1)]));
+        change(&|value| value["parts"] = json!([part(0, 2), part(1, MOST - 1)]));
         change(&|value| value["parts"] = json!([part(0, 2), part(1, u64::MAX - 1)]));
         change(&|value| drop(value.as_object_mut().unwrap().remove("version")));
     }

@@ -5,9 +5,9 @@
 //! time, and a row that is malformed is passed over, with a warning that names it.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -22,7 +22,7 @@ const TEXT: usize = 1 << 20;
 const NAME: usize = 4096;
 /// The last microsecond of the year 9999: later times cannot be written down.
 const LATEST: i64 = 253_402_300_799_999_999;
-/// So many malformed rows are named; of more there is no end.
+/// So many malformed rows of a file are named; of more there is no end.
 const NAMED: usize = 100;
 
 thread_local! {
@@ -30,7 +30,7 @@ thread_local! {
     static PASSED_OVER: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+static SAID: Mutex<BTreeMap<PathBuf, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
 
 /// Reads a row's values by the names of their columns.
 pub(super) struct Strict<'r, 's>(pub(super) &'r Row<'s>);
@@ -289,7 +289,8 @@ pub(super) fn tell(file: &Path) {
     }
     let is_new = |row: &String| {
         let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-        said.len() < NAMED && said.insert(format!("{}: {row}", file.display()))
+        let said = said.entry(file.to_owned()).or_default();
+        said.len() < NAMED && said.insert(row.clone())
     };
     for row in rows.into_iter().filter(is_new) {
         warn(file.display(), &row);

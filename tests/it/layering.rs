@@ -427,3 +427,53 @@ fn character(text: &str) -> usize {
         None => 0,
     }
 }
+
+/// Each threat of the page on security names tests, and these are there.
+#[test]
+fn every_threat_has_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&root.join("src"), &mut files);
+    collect(&root.join("tests"), &mut files);
+    let mut known = std::collections::HashSet::new();
+    for file in files {
+        known.extend(
+            file.file_stem()
+                .map(|name| name.to_string_lossy().into_owned()),
+        );
+        known.extend(
+            file.parent()
+                .and_then(Path::file_name)
+                .map(|name| name.to_string_lossy().into_owned()),
+        );
+        let text = fs::read_to_string(&file).unwrap();
+        let names = text.split("fn ").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        });
+        known.extend(names);
+    }
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let threats = page.split("\n| threat |").skip(1).flat_map(|table| {
+        table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+    });
+    let (mut count, mut wrong) = (0, Vec::new());
+    for threat in threats {
+        count += 1;
+        let tests = threat
+            .trim_end_matches([' ', '|'])
+            .rsplit(" | ")
+            .next()
+            .unwrap_or_default();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let is_test = |name: &&str| known.contains(name.rsplit("::").next().unwrap_or_default());
+        if named.is_empty() || !named.iter().all(is_test) {
+            wrong.push(threat);
+        }
+    }
+    assert!(count > 50, "{count}");
+    assert!(wrong.is_empty(), "no such tests:\n{}", wrong.join("\n"));
+}

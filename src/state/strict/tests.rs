@@ -86,13 +86,11 @@ impl Scene {
             .unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 
-    /// What was warned of, without the file.
+    /// What was warned of.
     fn said(&self) -> Vec<String> {
-        let file = self.state.file().display().to_string();
         let said = SAID.lock().unwrap();
-        said.iter()
-            .filter_map(|row| row.strip_prefix(&format!("{file}: ")).map(str::to_owned))
-            .collect()
+        let said = said.get(self.state.file()).into_iter().flatten();
+        said.cloned().collect()
     }
 
     fn jobs(&self) -> Vec<String> {
