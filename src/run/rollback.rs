@@ -102,7 +102,7 @@ async fn swap(
             for (earlier, board) in targets[..place].iter().zip(&order.board.tasks).rev() {
                 // Swapping twice is where it began.
                 match safely(order, earlier.rollback()).await {
-                    Ok(_) => board.end(RunState::Failed, "undone, since a later task failed"),
+                    Ok(()) => board.end(RunState::Failed, "undone, since a later task failed"),
                     Err(other) => {
                         tracing::error!(error = %other, "an earlier task of the rollback could not be undone");
                     }

@@ -36,8 +36,11 @@ fn dialects() -> impl Iterator<Item = Dialect> {
         })
 }
 
+/// A statement's line and text.
+type Cut = (usize, Vec<u8>);
+
 /// The statements of a text that comes in these pieces, each with its line, and how it ended.
-fn cut(text: &[u8], lengths: &[usize]) -> Result<(Vec<(usize, Vec<u8>)>, String), TestCaseError> {
+fn cut(text: &[u8], lengths: &[usize]) -> Result<(Vec<Cut>, String), TestCaseError> {
     let mut scanner = Scanner::of_stream(1 << 30);
     let (mut found, mut steps) = (Vec::new(), 0);
     let mut step = |scanner: &mut Scanner| -> Result<Option<String>, TestCaseError> {
@@ -47,7 +50,7 @@ fn cut(text: &[u8], lengths: &[usize]) -> Result<(Vec<(usize, Vec<u8>)>, String)
             prop_assert!(steps <= 2 * text.len() + 4);
             match scanner.step() {
                 Ok(Step::Statement(line, place)) => {
-                    found.push((line, scanner.text(place).to_vec()))
+                    found.push((line, scanner.text(place).to_vec()));
                 }
                 Ok(Step::Remark(_)) => return Err(TestCaseError::fail("nobody asked for remarks")),
                 Ok(Step::More) => return Ok(None),
