@@ -139,7 +139,7 @@ fn begins(solid: &[&Token<'_>], kind: ObjectKind) -> bool {
         };
         let is_mark =
             |place: usize, mark: &str| rest.get(place).is_some_and(|token| token.is_mark(mark));
-        at += if is(at, &["AGGREGATE"]) {
+        at += if is(at, &["AGGREGATE", "JSON", "RELATIONAL", "DUALITY"]) {
             1
         } else if (is(at, &["OR"]) && is(at + 1, &["REPLACE"]))
             || (is(at, &["SQL"]) && is(at + 2, &["DEFINER", "INVOKER"]))
@@ -232,6 +232,10 @@ mod tests {
             (
                 View,
                 "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` SQL SECURITY DEFINER VIEW `v` AS select ';' AS `;`",
+            ),
+            (
+                View,
+                "CREATE DEFINER=`root`@`localhost` SQL SECURITY DEFINER JSON RELATIONAL DUALITY VIEW `v` AS SELECT JSON_DUALITY_OBJECT( '_id':`t`.`id`) FROM `t`",
             ),
             (
                 Function,
