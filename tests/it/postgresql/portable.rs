@@ -413,7 +413,7 @@ fn definitions_of_a_newer_format_or_another_store_or_damaged_ones_are_refused() 
     let mut resting = run(push(&task)).expect("pushed");
     let text = String::from_utf8(resting.definitions.clone()).expect("JSON");
     for (from, to, expected) in [
-        ("\"version\":1", "\"version\":2", "upgrade envsyncd"),
+        ("\"version\":2", "\"version\":3", "upgrade envsyncd"),
         (
             "\"kind\":\"postgresql\"",
             "\"kind\":\"mysql\"",

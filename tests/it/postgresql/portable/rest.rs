@@ -61,7 +61,7 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         roles: Roles::Map,
         definer: Definer::Map,
         events: Events::Disabled,
-        trust_source: false,
+        trust_source: true,
         places: std::collections::BTreeMap::new(),
     }
 }
