@@ -335,7 +335,7 @@ impl Bench {
     }
 
     fn job(&self) -> Job {
-        Job::between("postgresql", &self.from(), &self.to())
+        Job::between("postgresql", &self.from(), &self.to()).wary()
     }
 
     fn envsyncd(&self) -> Cost {
