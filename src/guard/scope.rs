@@ -288,14 +288,19 @@ impl Peer {
         let owner = std::fs::metadata(&directory).map(|found| found.uid());
         let is_theirs = owner.is_ok_and(|owner| owner == self.user);
         let process = Process::of(self.pid).filter(|_| is_theirs && runs_us(self.pid));
-        let process = process.ok_or("whoever asks is no envsyncd")?;
+        process.ok_or_else(|| "whoever asks is no envsyncd".to_owned())
+    }
+
+    /// Refuses whom the daemon has not started. Once it is in its scope, that cannot be told any more.
+    fn check_service(&self) -> std::result::Result<(), String> {
         let group = |process: &str| {
-            std::fs::read_to_string(format!("{process}/cgroup")).unwrap_or_default()
+            std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default()
         };
-        if !is_in_service(&group(&directory), &group("/proc/self")) {
-            return Err("whoever asks was not started by envsyncd's daemon".to_owned());
+        if is_in_service(&group(&self.pid.to_string()), &group("self")) {
+            Ok(())
+        } else {
+            Err("whoever asks was not started by envsyncd's daemon".to_owned())
         }
-        Ok(process)
     }
 }
 
@@ -326,6 +331,7 @@ fn is_in_service(theirs: &str, own: &str) -> bool {
 
 fn grant(peer: &Peer, request: &Request) -> std::result::Result<(), String> {
     let process = peer.process()?;
+    peer.check_service()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
