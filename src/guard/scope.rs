@@ -418,7 +418,8 @@ mod tests {
                 user: user + 1,
             },
         ] {
-            assert!(peer.process().is_err(), "{peer:?}");
+            let asked = peer.process().and_then(|_| peer.check_service());
+            assert!(asked.is_err(), "{peer:?}");
         }
     }
 
