@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::tls::der::{self, OID, SEQUENCE};
+use crate::trust;
 
 /// INTEGER and BIT STRING.
 const INTEGER: u8 = 0x02;
@@ -30,13 +31,9 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
         )
         .hint("it is the server's public_key.pem: a line BEGIN PUBLIC KEY, and an RSA key")
     };
-    let length = std::fs::metadata(file)
-        .map_err(|error| failed("cannot be read").because(error))?
-        .len();
-    if length > LONGEST {
-        return Err(failed("is too long for a key"));
-    }
-    let text = std::fs::read(file).map_err(|error| failed("cannot be read").because(error))?;
+    let text = trust::open(file)
+        .and_then(|file| trust::read_all(file, LONGEST))
+        .map_err(|error| failed("cannot be read").because(error))?;
     Ok(find(&text)
         .ok_or_else(|| failed("is no RSA key in PEM"))?
         .to_vec())
