@@ -148,6 +148,14 @@ pub(crate) fn pieces<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]
     found
 }
 
+/// What readers that wait run in.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime of one thread")
+}
+
 /// Whether a text is one that a terminal shows and does not obey, but for these.
 pub(crate) fn steers_no_terminal(text: &str, keep: &[char]) -> bool {
     let bidi = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -7,7 +7,7 @@ use super::portable::{self, Reframe, Unframe};
 use super::redact::{self, Dialect, Names};
 use super::{Encoding, Fate, Part, Selection, selection, statements};
 use crate::config::job::StoreKind;
-use crate::fuzz::{bytes, config, lengths, pieces, texts};
+use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgresql, Dialect::Mysql, Dialect::Sqlite];
 
@@ -156,7 +156,7 @@ proptest! {
 
     #[test]
     fn definitions_of_a_snapshot(stored in bytes(&["tests/corpus/definitions_of_a_snapshot"])) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = runtime();
         let selection = Selection::everything();
         for kind in [StoreKind::Postgresql, StoreKind::Mysql, StoreKind::Sqlite] {
             let left_out = vec![("old".to_owned(), Fate::Exclude)];

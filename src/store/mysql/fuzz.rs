@@ -24,7 +24,7 @@ use super::{
     auth, by_hand, charsets, letters, making, mark, messages, objects, piece, reach, references,
     typed, uses, zones,
 };
-use crate::fuzz::{bytes, config, lengths, pieces, texts};
+use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 use crate::store::redact::{self, Names};
 
 fn dialects() -> impl Iterator<Item = Dialect> {
@@ -69,13 +69,6 @@ fn cut(text: &[u8], lengths: &[usize]) -> Result<(Vec<Cut>, String), TestCaseErr
     let end = step(&mut scanner)?;
     prop_assert!(end.is_some(), "it waits for more than there is");
     Ok((found, end.unwrap_or_default()))
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
 }
 
 proptest! {

@@ -10,16 +10,9 @@ use super::said::Said;
 use super::toc::{Entry, Toc};
 use super::transactions::Transaction;
 use super::{harmless, marks, programs, roles, settings, settled};
-use crate::fuzz::{bytes, config, lengths, pieces, texts};
+use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 use crate::store::portable::{Reframe as _, Unframe as _};
 use crate::store::redact::{Dialect, Names};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-}
 
 proptest! {
     #![proptest_config(config())]
