@@ -107,12 +107,13 @@ fn main() {
     let names: Vec<&str> = contenders.iter().map(|(name, _)| *name).collect();
     let mut costs: Vec<Vec<Cost>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 1..=options.rounds {
-        for ((name, run), costs) in contenders.iter().zip(&mut costs) {
+        for place in contest::order(round, contenders.len()) {
+            let (name, run) = &contenders[place];
             bench.prepare();
             let cost = run(&bench);
             bench.check(name);
             println!("round {round}: {name:9} {:7.1} s", cost.seconds);
-            costs.push(cost);
+            costs[place].push(cost);
         }
     }
     report(&names, &costs);

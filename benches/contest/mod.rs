@@ -87,6 +87,16 @@ pub(crate) fn named(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|name| !name.is_empty())
 }
 
+/// In which order so many contenders run in a round: every other one is the other way round, so that what one leaves to the
+/// next (dirty pages, a log to be written out) is not always the same one's to bear.
+pub(crate) fn order(round: usize, contenders: usize) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..contenders).collect();
+    if round % 2 == 0 {
+        all.reverse();
+    }
+    all
+}
+
 /// Medians of all rounds, and ratios to ours.
 pub(crate) fn report(names: &[&str], costs: &[Vec<Cost>]) {
     let median_of = |costs: &[Cost]| median(costs.iter().map(|cost| cost.seconds).collect());
