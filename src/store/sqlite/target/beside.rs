@@ -2,15 +2,16 @@
 
 use super::SqliteTarget;
 use crate::error::{Error, Kind, Result};
-use crate::store::sqlite::connection::{blocking, open_read};
-use crate::store::sqlite::handle::{self, companion};
-use crate::store::sqlite::marks::{Marks, Previous};
-use crate::store::sqlite::publish::rename;
-use crate::store::sqlite::{derive, live};
+use crate::store::sqlite::connection::files::{self, companion, rename_file};
+use crate::store::sqlite::connection::open::open_read;
+use crate::store::sqlite::connection::session::blocking;
+use crate::store::sqlite::incoming::rewrite;
+use crate::store::sqlite::publish::live;
+use crate::store::sqlite::publish::marks::{Marks, Previous};
 
 impl SqliteTarget {
-    pub(super) fn marks(&self) -> Result<Marks> {
-        Marks::read(&self.place, &self.context.claim)
+    pub(in crate::store::sqlite) fn marks(&self) -> Result<Marks> {
+        Marks::read(&self.location, &self.context.claim)
     }
 
     /// This run has nothing beside live any more but what is previous.
@@ -21,10 +22,10 @@ impl SqliteTarget {
 
     /// The snapshot becomes previous.
     pub(super) fn becomes_previous(&self) -> Result<()> {
-        let (snapshot, previous) = (self.snapshot(), self.place.previous());
+        let (snapshot, previous) = (self.snapshot(), self.location.previous());
         self.marks()?.take_previous(&snapshot)?;
-        rename(&snapshot, &previous)?;
-        self.place.sync_directory()
+        rename_file(&snapshot, &previous)?;
+        self.location.sync_directory()
     }
 
     /// Removes previous, if it is ours.
@@ -32,7 +33,7 @@ impl SqliteTarget {
         let mut marks = self.marks()?;
         match marks.previous() {
             Previous::Missing => return Ok(()),
-            Previous::Ours => handle::remove(&self.place.previous())?,
+            Previous::Ours => files::remove(&self.location.previous())?,
             Previous::Foreign(..) => marks.spare_previous()?,
         }
         marks.settle()
@@ -40,9 +41,9 @@ impl SqliteTarget {
 
     pub(super) fn remove_building(&self) -> Result<()> {
         for path in [self.incoming(), self.snapshot()] {
-            handle::remove(&path)?;
-            for end in [derive::REWRITTEN, ".again"] {
-                handle::remove(&companion(&path, end))?;
+            files::remove(&path)?;
+            for end in [rewrite::REWRITTEN, ".again"] {
+                files::remove(&companion(&path, end))?;
             }
         }
         self.is_cleared()
@@ -52,7 +53,7 @@ impl SqliteTarget {
     pub(super) fn remove_leftovers(&self) -> Result<Vec<String>> {
         let mut marks = self.marks()?;
         let mut removed = Vec::new();
-        for (path, run) in self.place.leftovers()? {
+        for (path, run) in self.location.leftovers()? {
             if !marks.has(&run) {
                 tracing::warn!(
                     file = %path.display(),
@@ -60,7 +61,7 @@ impl SqliteTarget {
                 );
                 continue;
             }
-            handle::remove_one(&path)?;
+            files::remove_one(&path)?;
             removed.push(path.display().to_string());
         }
         // We have the lock: none of them runs.
@@ -71,8 +72,8 @@ impl SqliteTarget {
     /// What is live becomes previous, and previous live.
     pub(super) async fn swap_with_previous(&self) -> Result<()> {
         let (live, previous, snapshot) = (
-            self.place.file.clone(),
-            self.place.previous(),
+            self.location.file.clone(),
+            self.location.previous(),
             self.snapshot(),
         );
         if previous.symlink_metadata().is_err() {
@@ -90,7 +91,7 @@ impl SqliteTarget {
             let from = open_read(&previous)?;
             let mut again = || {
                 if watch.is_changed()? {
-                    handle::remove(&snapshot)?;
+                    files::remove(&snapshot)?;
                     live::snapshot_under_lock(&watch, &live, &snapshot, stop)?;
                 }
                 Ok(())

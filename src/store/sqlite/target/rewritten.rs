@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use super::SqliteTarget;
 use crate::error::Result;
-use crate::store::sqlite::connection::{blocking, held, on, open_write};
-use crate::store::sqlite::{derive, live};
+use crate::store::sqlite::connection::errors::on;
+use crate::store::sqlite::connection::open::{self, open_write, page_size};
+use crate::store::sqlite::connection::session::{blocking, held};
+use crate::store::sqlite::incoming::rewrite;
 
 impl SqliteTarget {
     /// SQLite cannot change the page size of a live file in WAL mode, so incoming follows it.
     pub(super) async fn wanted_page_size(&self) -> Result<Option<i64>> {
-        if !self.place.exists() {
+        if !self.location.exists() {
             return Ok(None);
         }
-        let live = self.place.file.clone();
+        let live = self.location.file.clone();
         blocking(&self.context.cancel, move |_| {
             let theirs = open_write(&live)?;
-            if live::is_wal(&theirs).map_err(on(&live))? {
+            if open::is_wal(&theirs).map_err(on(&live))? {
                 page_size(&theirs).map(Some).map_err(on(&live))
             } else {
                 Ok(None)
@@ -43,20 +43,16 @@ impl SqliteTarget {
     }
 
     /// Writes incoming anew, and opens what was written.
-    pub(super) async fn rewrite(&self, page_size: Option<i64>) -> Result<()> {
+    pub(in crate::store::sqlite) async fn rewrite(&self, page_size: Option<i64>) -> Result<()> {
         self.reopen().await?;
         let incoming = self.incoming();
         let made = self
             .session()?
-            .run(move |connection, _| derive::rewrite(connection, &incoming, page_size))
+            .run(move |connection, _| rewrite::rewrite(connection, &incoming, page_size))
             .await?;
         drop(held(&self.session).take());
-        let made = derive::take_place(made, &self.incoming())?;
+        let made = rewrite::take_place(made, &self.incoming())?;
         held(&self.state).made = Some(Arc::new(made));
         self.reopen().await
     }
-}
-
-fn page_size(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "page_size", |row| row.get(0))
 }

@@ -43,18 +43,24 @@ async fn what_stands_behind_a_definition_is_run_by_nobody_and_refuses_the_source
         for exclude in [Vec::new(), vec!["nothing".to_owned()]] {
             bench.task.exclude = exclude;
             let error = bench.run().await.unwrap_err();
-            let said = error.to_string();
-            assert_eq!(error.kind(), Kind::Verify, "{said}");
+            let message = error.to_string();
+            assert_eq!(error.kind(), Kind::Verify, "{message}");
             assert!(
-                said.contains(label) && said.contains("more than one statement"),
-                "{said}"
+                message.contains(label) && message.contains("more than one statement"),
+                "{message}"
             );
             // `plan` asks the same, and so does a push.
             let source = super::super::open_source(&bench.task.source, &bench.context())
                 .await
                 .unwrap();
-            for server in [super::super::server(), Server::archive(StoreKind::Sqlite)] {
-                assert_eq!(source.survey(&server).await.unwrap_err().to_string(), said);
+            for server in [
+                super::super::connection::library::server(),
+                Server::archive(StoreKind::Sqlite),
+            ] {
+                assert_eq!(
+                    source.survey(&server).await.unwrap_err().to_string(),
+                    message
+                );
             }
             source.close().await;
         }
@@ -182,10 +188,10 @@ async fn what_never_ends_ends_with_its_run() {
     let bench = Bench::new(&files::endless("fts4"));
     let stop = CancellationToken::new();
     for connection in [
-        super::super::connection::open_read(&bench.source()).unwrap(),
-        super::super::copy::open_building(&bench.source()).unwrap(),
+        super::super::connection::open::open_read(&bench.source()).unwrap(),
+        super::super::connection::open::open_building(&bench.source()).unwrap(),
     ] {
-        super::super::connection::watched(&connection, &stop).unwrap();
+        super::super::connection::open::watched(&connection, &stop).unwrap();
         stop.cancel();
         let ended = connection.query_row("SELECT max(body) FROM endless", [], |_| Ok(()));
         assert_eq!(
@@ -194,8 +200,8 @@ async fn what_never_ends_ends_with_its_run() {
         );
     }
     let stop = CancellationToken::new();
-    let session = super::super::connection::Session::new(
-        super::super::connection::open_read(&bench.source()).unwrap(),
+    let session = super::super::connection::session::Session::new(
+        super::super::connection::open::open_read(&bench.source()).unwrap(),
         &stop,
     );
     let (began, begun) = tokio::sync::oneshot::channel();
@@ -203,7 +209,7 @@ async fn what_never_ends_ends_with_its_run() {
         began.send(()).unwrap();
         connection
             .query_row("SELECT max(body) FROM endless", [], |_| Ok(()))
-            .map_err(|error| super::super::connection::explain(error, "a view"))
+            .map_err(|error| super::super::connection::errors::explain(error, "a view"))
     });
     let (ended, ()) = tokio::join!(working, async {
         begun.await.unwrap();
@@ -274,7 +280,7 @@ async fn a_connection_to_a_file_does_not_trust_it() {
     let bench = Bench::new(
         "CREATE TABLE t (a); CREATE VIRTUAL TABLE f USING fts5 (a); CREATE VIEW v AS SELECT * FROM pragma_user_version;",
     );
-    let connection = super::super::connection::open_write(&bench.source()).unwrap();
+    let connection = super::super::connection::open::open_write(&bench.source()).unwrap();
     for refused in [
         "SELECT * FROM v",
         "ATTACH ':memory:' AS other",

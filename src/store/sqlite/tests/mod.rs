@@ -15,11 +15,11 @@ use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey,
 
 mod foreign;
 mod hostile;
-mod kept;
 mod left_out;
 mod overlay;
 mod partial;
 mod portable;
+mod preserved;
 mod publish;
 mod refusals;
 mod remains;

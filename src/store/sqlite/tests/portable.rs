@@ -94,7 +94,7 @@ impl Rest {
         )
         .await?;
         let survey = Survey {
-            server: super::super::server(),
+            server: super::super::connection::library::server(),
             taken_at: chrono::Utc::now(),
             parts: taken.parts.clone().into(),
             left_out: taken.left_out.clone(),

@@ -137,14 +137,14 @@ async fn what_was_published_is_held_against_what_was_verified() {
 
 #[tokio::test]
 async fn a_live_file_that_differs_from_what_was_verified_is_told_by_name() {
-    use super::super::confirm::{Published, Shape, Untouched};
+    use super::super::publish::confirm::{PublishedCopy, Shape, Untouched};
     let bench = Bench::new("CREATE TABLE t (a); CREATE VIEW v AS SELECT 1;");
     let verified = bench.directory.path().join("verified.db");
     make(
         &verified,
         "CREATE TABLE t (a, b); CREATE INDEX i ON t (a); PRAGMA user_version = 3;",
     );
-    let published = Published {
+    let published = PublishedCopy {
         shape: Shape::of(&Connection::open(&verified).unwrap()).unwrap(),
         untouched: Untouched::new_file(&bench.source()),
     };
