@@ -15,7 +15,6 @@ mod driver;
 #[cfg(test)]
 mod fuzz;
 mod incoming;
-pub(super) mod portable;
 mod publish;
 mod rows;
 mod schema;
@@ -25,5 +24,4 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use driver::{open_source, open_target, unable};
-pub use schema::definitions::Definitions;
+pub use driver::DRIVER;

@@ -115,3 +115,13 @@ pub(in crate::store::sqlite) fn page_size(connection: &Connection) -> rusqlite::
 
 /// SQLite maps no more than about 2 GiB of a file (`SQLITE_MAX_MMAP_SIZE`), and reads the rest.
 pub(in crate::store::sqlite) const MAPPED: i64 = 1 << 31;
+
+/// The page size of a file in WAL mode, which SQLite cannot change; `None` of others.
+pub(in crate::store::sqlite) fn fixed_page_size(path: &Path) -> Result<Option<i64>> {
+    let connection = open_write(path)?;
+    if is_wal(&connection).map_err(on(path))? {
+        page_size(&connection).map(Some).map_err(on(path))
+    } else {
+        Ok(None)
+    }
+}

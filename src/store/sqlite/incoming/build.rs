@@ -1,17 +1,38 @@
 //! Builds what comes after the rows: indexes, virtual tables, views, counters, statistics, triggers.
 
+use std::path::Path;
+
 use rusqlite::Connection;
 
-use super::preserve::Preserved;
+use super::preserve::{self, Preserved};
 use super::sequences::set_sequence;
 use crate::error::Result;
-use crate::store::Fate;
 use crate::store::sqlite::connection::errors::explain;
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::objects::{Object, Table};
+use crate::store::{Fate, Selection};
 
-/// Completes an incoming whose rows came one by one.
-pub(in crate::store::sqlite) fn complete(
+/// Completes an incoming whose rows came one by one, with what the target keeps of the live file that `snapshot` is of.
+pub(in crate::store::sqlite) fn complete_over(
+    connection: &Connection,
+    definitions: &Definitions,
+    snapshot: Option<&Path>,
+    selection: &Selection,
+) -> Result<Preserved> {
+    let Some(snapshot) = snapshot else {
+        complete(connection, definitions, &Preserved::none())?;
+        return Ok(Preserved::none());
+    };
+    let live = preserve::read(snapshot, selection)?;
+    let mut preserved = Preserved::plan(definitions, &live, selection)?;
+    preserved.can_stay(definitions, &live)?;
+    preserved.fill(connection, snapshot, definitions, &live)?;
+    complete(connection, definitions, &preserved)?;
+    preserved.serves(definitions, &live, connection, selection)?;
+    Ok(preserved)
+}
+
+fn complete(
     connection: &Connection,
     definitions: &Definitions,
     preserved: &Preserved,

@@ -4,4 +4,6 @@ pub(super) mod confirm;
 pub(super) mod live;
 pub(super) mod lock;
 pub(super) mod marks;
+pub(super) mod rollback;
+pub(super) mod run_files;
 pub(super) mod swap;

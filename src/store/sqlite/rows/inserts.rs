@@ -7,10 +7,37 @@ use rusqlite::types::ValueRef;
 use super::{chunks, values};
 use crate::error::{Error, Kind, Result};
 use crate::limits;
-use crate::store::portable::{Reframe, Unframe};
 use crate::store::sqlite::schema::literals::{self, Literal};
 use crate::store::sqlite::schema::names::{self, quoted};
-use crate::store::{Chunk, Part};
+use crate::store::{Chunk, Codec, Encoding, Part, RowDecoder, RowEncoder};
+
+/// The encoding of rows in chunks.
+pub(in crate::store::sqlite) const ENCODING: Encoding = Encoding::new("rows");
+
+/// Rows as tagged values in chunks, and as INSERT statements in files.
+pub(in crate::store::sqlite) struct RowsCodec;
+
+impl Codec for RowsCodec {
+    fn encoding(&self) -> Encoding {
+        ENCODING
+    }
+
+    fn summary(&self) -> &'static str {
+        "rows"
+    }
+
+    fn file_ending(&self) -> &'static str {
+        "sql"
+    }
+
+    fn encoder(&self, part: &Part) -> Result<Box<dyn RowEncoder>> {
+        Ok(Box::new(InsertEncoder::new(part)))
+    }
+
+    fn decoder(&self, part: &Part) -> Result<Box<dyn RowDecoder>> {
+        Ok(Box::new(InsertDecoder::new(part)))
+    }
+}
 
 const BEGIN: &[u8] = b"BEGIN;\n";
 
@@ -75,7 +102,7 @@ impl InsertEncoder {
     }
 }
 
-impl Unframe for InsertEncoder {
+impl RowEncoder for InsertEncoder {
     fn feed(&mut self, chunk: &Bytes, out: &mut BytesMut) -> Result<()> {
         self.begin(out);
         let broken = || {
@@ -219,7 +246,7 @@ impl InsertDecoder {
     }
 }
 
-impl Reframe for InsertDecoder {
+impl RowDecoder for InsertDecoder {
     fn feed(&mut self, plain: &[u8]) -> Result<Option<Chunk>> {
         self.pending.extend_from_slice(plain);
         self.lines()?;
@@ -246,7 +273,7 @@ impl Reframe for InsertDecoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Encoding;
+    use crate::store::Unit;
 
     fn part(name: &str, columns: &[&str]) -> Part {
         Part {
@@ -254,7 +281,8 @@ mod tests {
             schema: None,
             name: name.to_owned(),
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
-            encoding: Encoding::Rows,
+            unit: Unit::Rows,
+            encoding: ENCODING,
             rows: 0,
             bytes: 0,
             slice: None,

@@ -1,25 +1,26 @@
 //! Definitions that rest in an archive, and what a pull leaves of them.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::definitions::Definitions;
 use super::objects::{Object, Table};
 use super::requirements::{self, LeftOut};
-use super::{definition_text, nested_views};
-use crate::config::job::StoreKind;
+use super::{definition_text, manual_restore, nested_views};
+use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
-use crate::store::portable::{TakenOut, envelope};
-use crate::store::{self, Fate, Part, Selection};
+use crate::store::sqlite::connection::library::KIND;
+use crate::store::{self, Catalogue, Fate, Part, Restored, Script, Selection, Survey, envelope};
 
-/// The version of what [`put_away`] writes.
+/// The version of what [`write`] writes.
 const VERSION: u32 = 1;
 
 /// Everything in a database but rows, as JSON. Of tables that are left out, the name alone.
-pub(in crate::store::sqlite) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
+pub(in crate::store::sqlite) fn write(definitions: &Definitions) -> Result<Vec<u8>> {
     let mut definitions = definitions.clone();
     forget_left_out(&mut definitions);
-    envelope::seal(StoreKind::Sqlite, VERSION, &definitions)
+    envelope::seal(KIND, VERSION, &definitions)
 }
 
 /// Refuses what no push has written: definitions are run, and settings are put into statements.
@@ -89,13 +90,13 @@ fn forget_left_out(definitions: &mut Definitions) {
 }
 
 /// The way back: what `Definitions::read` would have found with the selection of the pull on top of the push's.
-pub(in crate::store::sqlite) fn take_out(
+pub(in crate::store::sqlite) fn read(
     stored: &[u8],
     parts: Vec<Part>,
     left_out: &[(String, Fate)],
     selection: &Selection,
-) -> Result<TakenOut> {
-    let mut definitions: Definitions = envelope::open(StoreKind::Sqlite, VERSION, stored)?;
+) -> Result<Restored> {
+    let mut definitions: Definitions = envelope::open(KIND, VERSION, stored)?;
     is_sound(&definitions)?;
     for table in &mut definitions.tables {
         if table.shadow_of.is_none() {
@@ -143,9 +144,40 @@ pub(in crate::store::sqlite) fn take_out(
         let table = definitions.table(&part.name).filter(is_copied)?;
         Some(table.names() == part.columns)
     })?;
-    Ok(TakenOut {
+    Ok(Restored {
         parts,
         left_out: all,
-        definitions: store::Definitions::Sqlite(Arc::new(definitions)),
+        definitions: Arc::new(definitions),
+    })
+}
+
+impl store::Definitions for Definitions {
+    fn to_json(&self) -> Result<Vec<u8>> {
+        write(self)
+    }
+
+    fn scripts(&self) -> Result<Vec<Script>> {
+        Ok(manual_restore::scripts(self))
+    }
+
+    /// A part's file is statements itself.
+    fn load_statement(&self, _part: &Part) -> Result<String> {
+        Ok(String::new())
+    }
+
+    /// It follows from the definitions.
+    fn catalogue(&self, _stored: Catalogue, _task: &Task) -> Result<Catalogue> {
+        Ok(self.selected())
+    }
+}
+
+/// A survey's definitions, shared. Another store's are an error.
+pub(in crate::store::sqlite) fn of(survey: &Survey) -> Result<Arc<Definitions>> {
+    let any: Arc<dyn Any + Send + Sync> = Arc::<dyn store::Definitions>::clone(&survey.definitions);
+    any.downcast().map_err(|_| {
+        Error::new(
+            Kind::Config,
+            "a database of another kind cannot be copied into SQLite",
+        )
     })
 }

@@ -52,7 +52,7 @@ impl Settings {
 
 /// Everything in a database but its rows, at one point in time.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Definitions {
+pub(in crate::store::sqlite) struct Definitions {
     pub(in crate::store::sqlite) tables: Vec<Table>,
     /// Indexes, views and triggers.
     pub(in crate::store::sqlite) others: Vec<Object>,

@@ -5,8 +5,7 @@ use super::literals::written;
 use super::names::quoted;
 use super::objects::Table;
 use super::tokens::{Token, placed};
-use crate::store::Fate;
-use crate::store::portable::Script;
+use crate::store::{Fate, Script};
 
 /// The definitions: tables, then all that comes after rows.
 pub(in crate::store::sqlite) fn scripts(definitions: &Definitions) -> Vec<Script> {

@@ -3,7 +3,6 @@
 //! A source in WAL mode goes on as if nobody read it. One with a rollback journal lets its readers go on, but its
 //! writers cannot commit until `close`.
 
-use std::any::Any;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +23,9 @@ use crate::store::sqlite::rows::chunks::ChunkBuilder;
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
 use crate::store::sqlite::schema::objects::Table;
-use crate::store::{Catalogue, Checksum, Chunk, Chunks, Context, Part, Server, Source, Survey};
+use crate::store::{
+    Catalogue, Checksum, Chunk, Chunks, Context, Native, Part, Source, Survey, Taker,
+};
 
 mod connect;
 mod survey;
@@ -84,19 +85,15 @@ impl SqliteSource {
 
 #[async_trait]
 impl Source for SqliteSource {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     async fn identity(&self) -> Result<Identity> {
         self.location.identity()
     }
 
-    async fn survey(&self, target: &Server) -> Result<Survey> {
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
         let file = self.location.file.clone();
         let selection = Arc::clone(&self.context.selection);
         // Pages do not go to an archive.
-        let is_archive = target.is_archive();
+        let is_archive = *taker == Taker::Archive;
         let row_by_row = !backup::can_take_all(&selection) || is_archive;
         let (definitions, parts, taken_at) = self
             .session()?
@@ -132,7 +129,7 @@ impl Source for SqliteSource {
             taken_at,
             parts: parts.into(),
             left_out: definitions.left_out(),
-            definitions: crate::store::Definitions::Sqlite(definitions),
+            definitions,
         })
     }
 
@@ -205,6 +202,10 @@ impl Source for SqliteSource {
         if let Ok(closing) = closing {
             let _ = closing.await;
         }
+    }
+
+    fn native(&self) -> Native<'_> {
+        Native::of(self)
     }
 }
 

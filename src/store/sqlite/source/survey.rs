@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::sqlite::connection::errors::on;
+use crate::store::sqlite::rows::inserts;
 use crate::store::sqlite::rows::values::encode;
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::foreign_keys::broken_keys;
@@ -14,7 +15,7 @@ use crate::store::sqlite::schema::names::quoted;
 use crate::store::sqlite::schema::objects::Table;
 use crate::store::sqlite::schema::requirements::{self, LeftOut};
 use crate::store::sqlite::schema::{extensions, nested_views, statistics};
-use crate::store::{Encoding, Fate, Part, Selection};
+use crate::store::{Fate, Part, Selection, Unit};
 
 /// Reads what there is, and about how much, inside the transaction.
 pub(super) fn read(
@@ -72,7 +73,8 @@ fn parts(connection: &Connection, definitions: &Definitions) -> rusqlite::Result
             schema: None,
             name: table.name.clone(),
             columns: table.names(),
-            encoding: Encoding::Rows,
+            unit: Unit::Rows,
+            encoding: inserts::ENCODING,
             rows,
             bytes,
             slice: None,

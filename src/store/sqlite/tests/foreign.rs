@@ -267,7 +267,7 @@ async fn a_target_that_is_moved_or_replaced_before_publish_is_refused_and_left_a
             }
             let error = line.publish().await.unwrap_err();
             assert!(error.to_string().contains("moved or replaced"), "{error}");
-            line.target.discard().await.unwrap();
+            line.discard().await.unwrap();
             line.close().await;
             if other {
                 assert_eq!(ask_file(&bench.live(), "SELECT a FROM theirs"), "theirs");
@@ -315,7 +315,7 @@ async fn a_run_that_is_dropped_half_way_leaves_nothing_once_it_is_discarded() {
             () = tokio::time::sleep(Duration::from_millis(wait * 4)) => {}
         }
         context.cancel.cancel();
-        line.target.discard().await.unwrap();
+        line.discard().await.unwrap();
         line.close().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(bench.litter(), [""; 0], "{wait}");

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use super::portable::push;
 use super::*;
 use crate::error::Kind;
-use crate::store::Server;
+use crate::store::Taker;
 
 #[allow(dead_code)] // the tests of the binary have more of it
 #[path = "../../../../tests/it/support/hostile/sqlite.rs"]
@@ -50,15 +50,16 @@ async fn what_stands_behind_a_definition_is_run_by_nobody_and_refuses_the_source
                 "{message}"
             );
             // `plan` asks the same, and so does a push.
-            let source = super::super::open_source(&bench.task.source, &bench.context())
+            let source = DRIVER
+                .open_source(&bench.task, &bench.context())
                 .await
                 .unwrap();
-            for server in [
-                super::super::connection::library::server(),
-                Server::archive(StoreKind::Sqlite),
+            for taker in [
+                Taker::Server(super::super::connection::library::server()),
+                Taker::Archive,
             ] {
                 assert_eq!(
-                    source.survey(&server).await.unwrap_err().to_string(),
+                    source.survey(&taker).await.unwrap_err().to_string(),
                     message
                 );
             }
@@ -227,7 +228,7 @@ async fn what_never_ends_ends_with_its_run() {
         context.cancel.cancel();
     });
     assert_eq!(ended.unwrap_err().kind(), Kind::Cancelled(15));
-    line.target.discard().await.unwrap();
+    line.discard().await.unwrap();
     line.close().await;
     assert_eq!(bench.litter(), [""; 0]);
 }
@@ -314,14 +315,14 @@ async fn tried(bench: &Bench, script: bool) -> Result<()> {
         line.build().await?;
         if script {
             let text = "UPDATE t SET a = a || '!'";
-            line.target.run_script(Path::new("/x.sql"), text).await?;
-            line.target.derive().await?;
+            line.run_script(Path::new("/x.sql"), text).await?;
+            line.derive().await?;
         }
         line.publish().await
     }
     .await;
     if done.is_err() {
-        let _ = line.target.discard().await;
+        let _ = line.discard().await;
     }
     line.close().await;
     done
@@ -419,12 +420,12 @@ async fn a_file_that_takes_incomings_place_is_refused() {
         } else {
             std::fs::hard_link(&victim, &incoming).unwrap();
         }
-        let error = line.target.publish().await.unwrap_err();
+        let error = line.go_live().await.unwrap_err();
         assert!(
             error.to_string().contains("incoming-000000000001"),
             "{error}"
         );
-        line.target.discard().await.unwrap();
+        line.discard().await.unwrap();
         line.close().await;
         assert!(std::fs::read(&victim).unwrap() == before);
         assert_eq!(victim.metadata().unwrap().mode() & 0o777, 0o600);
@@ -448,8 +449,8 @@ async fn a_file_that_takes_incomings_place_is_refused() {
     let line = bench.ready().await.unwrap();
     std::fs::remove_file(bench.live()).unwrap();
     symlink(&victim, bench.live()).unwrap();
-    line.target.publish().await.unwrap_err();
-    line.target.discard().await.unwrap();
+    line.go_live().await.unwrap_err();
+    line.discard().await.unwrap();
     line.close().await;
     assert!(std::fs::read(&victim).unwrap() == before);
 }

@@ -7,7 +7,7 @@ use crate::error::Kind;
 
 /// What is left out of a source, as it is told.
 fn left_out(bench: &Bench) -> Result<Vec<String>> {
-    let selection = Selection::of(&bench.task)?;
+    let selection = Selection::of(&bench.task, true)?;
     let connection = Connection::open(bench.source()).unwrap();
     let mut definitions = Definitions::read(&connection, &selection).unwrap();
     let told = |gone: &LeftOut| match &gone.why {

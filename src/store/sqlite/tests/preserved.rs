@@ -197,7 +197,7 @@ async fn the_next_row_of_a_kept_table_gets_the_number_that_it_would_have_got() {
             }
             let published = line.publish().await;
             if published.is_err() {
-                line.target.discard().await.unwrap();
+                line.discard().await.unwrap();
             }
             line.close().await;
             // Live as it was counts on as well.
@@ -236,11 +236,7 @@ async fn a_name_that_is_a_table_on_one_side_and_a_view_on_the_other_cannot_be_ke
             bench.task.keep = vec!["k".to_owned()];
             bench.task.mode = mode;
             let line = Line::open(&bench.task, &bench.context()).await.unwrap();
-            let survey = line
-                .source
-                .survey(&line.target.server().await.unwrap())
-                .await
-                .unwrap();
+            let survey = line.survey().await.unwrap();
             let error = line.target.check(&survey).await.unwrap_err();
             line.close().await;
             assert_eq!(error.kind(), Kind::Verify);
@@ -387,7 +383,7 @@ async fn publishing(source: &str, live: &str, keep: &str, late: &str) -> (Bench,
     make(&bench.live(), late);
     let published = line.publish().await;
     if published.is_err() {
-        line.target.discard().await.unwrap();
+        line.discard().await.unwrap();
     }
     line.close().await;
     (bench, published)
