@@ -1,4 +1,4 @@
-//! What may be shown of SQLite's messages. Errors of preparing a statement speak of its text and of the schema alone; those of
+//! Takes values of rows out of SQLite's messages. Errors of preparing a statement speak of its text and of the schema alone; those of
 //! running one may quote values, and a RAISE says what it likes, though always with a code of its own.
 
 use rusqlite::{Error, ErrorCode, ffi};

@@ -1,4 +1,4 @@
-//! Connections on threads of their own, that a cancelled run interrupts.
+//! Sessions: connections whose work runs on threads of its own, and is interrupted when the run is cancelled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What users of live see, held against what was verified and published.
+//! Confirms a publish: compares what users of live see with what was verified and published.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! The live file: a snapshot of it, and other content for it in one transaction.
+//! The live file: takes a snapshot of it, and replaces its content in one transaction.
 //!
 //! POSIX drops all of a process's locks on a file when it closes any descriptor of it
 //! (<https://sqlite.org/howtocorrupt.html>, section 2.2). So the live file is opened outside of SQLite in one place

@@ -44,21 +44,7 @@ impl Lock {
                 if error.raw_os_error() != fs2::lock_contended_error().raw_os_error() {
                     return Err(io(cannot())(error));
                 }
-                let mut who = String::new();
-                // Who it is is a courtesy; that it is taken is what counts.
-                let _ = (&mut file).take(LONGEST).read_to_string(&mut who);
-                let who = who.trim();
-                return Err(Error::new(
-                    Kind::Busy,
-                    format!(
-                        "{} is being written by {}",
-                        path.display()
-                            .to_string()
-                            .trim_end_matches(".envsyncd-lock"),
-                        if who.is_empty() { "another run" } else { who }
-                    ),
-                )
-                .hint("wait until that run has ended"));
+                return Err(is_taken(path, &mut file));
             }
             // Whoever had it may have removed the file between our open and our lock: then we locked a nameless file.
             let ours = file.metadata().map_err(io(cannot()))?;
@@ -69,24 +55,47 @@ impl Lock {
             if !is_a_locks(&file) {
                 return Err(foreign(path, FOREIGN));
             }
-            let text = format!(
-                "job {}, run {}, process {} on {}, since {}\n",
-                claim.job,
-                claim.run,
-                std::process::id(),
-                claim.host,
-                chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            );
-            file.set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| file.write_all(text.as_bytes()))
-                .map_err(io(cannot()))?;
+            write_holder(&mut file, claim).map_err(io(cannot()))?;
             return Ok(Self {
                 _file: file,
                 path: path.to_owned(),
             });
         }
     }
+}
+
+/// The error of a lock that somebody else has.
+fn is_taken(path: &Path, file: &mut File) -> Error {
+    let mut who = String::new();
+    // Who it is is a courtesy; that it is taken is what counts.
+    let _ = file.take(LONGEST).read_to_string(&mut who);
+    let who = who.trim();
+    Error::new(
+        Kind::Busy,
+        format!(
+            "{} is being written by {}",
+            path.display()
+                .to_string()
+                .trim_end_matches(".envsyncd-lock"),
+            if who.is_empty() { "another run" } else { who }
+        ),
+    )
+    .hint("wait until that run has ended")
+}
+
+/// Writes down who has the lock.
+fn write_holder(file: &mut File, claim: &Claim) -> std::io::Result<()> {
+    let text = format!(
+        "job {}, run {}, process {} on {}, since {}\n",
+        claim.job,
+        claim.run,
+        std::process::id(),
+        claim.host,
+        chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+    );
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
 }
 
 /// Whether it is a lock's file, or none yet: what a lock would overwrite and remove.

@@ -1,4 +1,4 @@
-//! Publish, into a file that is there or as one that is new.
+//! Publishes incoming, into the live file or as a new one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Rows at rest: one INSERT a line, in one transaction, as `sqlite3` reads them; and the way back, which takes what we write
-//! and nothing else.
+//! Rows in files: one INSERT a line, in one transaction, as `sqlite3` reads them. The decoder takes what the encoder writes and
+//! nothing else.
 
 use bytes::{Bytes, BytesMut};
 use rusqlite::types::ValueRef;
@@ -81,7 +81,7 @@ impl Line {
     }
 }
 
-/// From tagged values to lines.
+/// Turns tagged values into lines.
 pub(in crate::store::sqlite) struct InsertEncoder {
     line: Line,
     has_begun: bool,
@@ -141,7 +141,7 @@ impl RowEncoder for InsertEncoder {
     }
 }
 
-/// From lines to tagged values.
+/// Turns lines into tagged values.
 pub(in crate::store::sqlite) struct InsertDecoder {
     line: Line,
     /// How many line feeds a row has: those in the table's and the columns' names, and its own.

@@ -1,4 +1,4 @@
-//! Definitions that rest in an archive, and what a pull leaves of them.
+//! Definitions in an archive: written, read back, and reduced to what the selection of a pull leaves.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -98,20 +98,7 @@ pub(in crate::store::sqlite) fn read(
 ) -> Result<Restored> {
     let mut definitions: Definitions = envelope::open(KIND, VERSION, stored)?;
     is_sound(&definitions)?;
-    for table in &mut definitions.tables {
-        if table.shadow_of.is_none() {
-            table.fate = envelope::combined(table.fate, selection.fate(None, &table.name));
-        }
-    }
-    let virtuals: Vec<(String, Fate)> = definitions
-        .tables
-        .iter()
-        .filter(|table| table.is_virtual)
-        .map(|table| (table.name.clone(), table.fate))
-        .collect();
-    for (name, fate) in virtuals {
-        definitions.decide(&name, fate);
-    }
+    narrow(&mut definitions, selection);
     requirements::settle(&mut definitions, selection, false)?
         .iter()
         .for_each(LeftOut::tell);
@@ -149,6 +136,24 @@ pub(in crate::store::sqlite) fn read(
         left_out: all,
         definitions: Arc::new(definitions),
     })
+}
+
+/// Applies the selection of a pull on top of the push's.
+fn narrow(definitions: &mut Definitions, selection: &Selection) {
+    for table in &mut definitions.tables {
+        if table.shadow_of.is_none() {
+            table.fate = envelope::combined(table.fate, selection.fate(None, &table.name));
+        }
+    }
+    let virtuals: Vec<(String, Fate)> = definitions
+        .tables
+        .iter()
+        .filter(|table| table.is_virtual)
+        .map(|table| (table.name.clone(), table.fate))
+        .collect();
+    for (name, fate) in virtuals {
+        definitions.decide(&name, fate);
+    }
 }
 
 impl store::Definitions for Definitions {

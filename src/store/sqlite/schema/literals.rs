@@ -1,4 +1,8 @@
-//! x
+//! Values as SQL that every `sqlite3` reads back as what they were, on one line; and back. Pure.
+//!
+//! A text has no line feed, carriage return or NUL in its literal: the shell takes some of them away. As its own `.dump`
+//! does it, others stand for them, and `replace()` puts them back. A real is written so that it is computed without
+//! rounding, for SQLite reads decimal digits a little wrong at times (https://sqlite.org/floatingpoint.html).
 
 use std::borrow::Cow;
 use std::collections::HashSet;

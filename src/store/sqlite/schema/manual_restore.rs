@@ -1,4 +1,4 @@
-//! Definitions as SQL for people who have nothing but `sqlite3`, and a new file. Pure.
+//! Definitions as SQL scripts, for people who restore by hand with nothing but `sqlite3`. Pure.
 
 use super::definitions::Definitions;
 use super::literals::written;

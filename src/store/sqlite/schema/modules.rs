@@ -1,4 +1,4 @@
-//! What a virtual table's definition says: its module, and where a search index has its text. Pure.
+//! Modules of virtual tables: which one a definition names, and where a search index has its text. Pure.
 
 use super::tokens::{Token, tokens};
 

@@ -1,4 +1,4 @@
-//! Views over views, as SQLite would put them into one another. Pure.
+//! Finds views that are nested too deeply for SQLite. Pure.
 //!
 //! SQLite has no limit on either, prepares a statement without looking whether it was told to stop, and ends the process where its
 //! stack ends.

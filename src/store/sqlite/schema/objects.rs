@@ -66,6 +66,23 @@ pub(in crate::store::sqlite) struct Table {
 }
 
 impl Table {
+    /// One of which only the definition is known yet.
+    pub(super) fn unread(object: Object, fate: Fate, is_virtual: bool) -> Self {
+        Self {
+            name: object.name,
+            sql: object.sql,
+            fate,
+            is_virtual,
+            shadow_of: None,
+            rowid: None,
+            key: None,
+            columns: Vec::new(),
+            computed: Vec::new(),
+            seen: Vec::new(),
+            is_widest: false,
+        }
+    }
+
     /// Creates it.
     pub(in crate::store::sqlite) fn create(&self, connection: &Connection) -> rusqlite::Result<()> {
         create::run(connection, "table", &self.name, &self.name, &self.sql)

@@ -20,10 +20,46 @@ impl Definitions {
         connection: &Connection,
         selection: &Selection,
     ) -> rusqlite::Result<Self> {
-        let mut tables: Vec<Table> = Vec::new();
-        let mut others = Vec::new();
-        let mut not_utf8 = Vec::new();
-        let mut flawed = Vec::new();
+        let mut listed = Listed::read(connection, selection)?;
+        let virtuals = virtual_tables(connection, &listed.tables)?;
+        for table in listed.tables.iter_mut().filter(|table| !table.is_virtual) {
+            shape(connection, table)?;
+            if let Some(owner) = owner(table, &virtuals) {
+                // A virtual table is copied with all that it is made of, or not at all.
+                table.shadow_of = Some(owner.name.clone());
+                table.fate = owner.fate;
+            }
+        }
+        Ok(Self {
+            tables: listed.tables,
+            others: listed.others,
+            settings: Settings::read(connection)?,
+            sequences: sequences(connection)?,
+            statistics: Vec::new(),
+            mode: 0o600,
+            not_utf8: listed.not_utf8,
+            flawed: listed.flawed,
+            views: Vec::new(),
+            renewed: Vec::new(),
+            missing_extensions: Vec::new(),
+            broken_keys: None,
+        })
+    }
+}
+
+/// What `sqlite_schema` lists.
+#[derive(Default)]
+struct Listed {
+    tables: Vec<Table>,
+    /// Indexes, views and triggers.
+    others: Vec<Object>,
+    not_utf8: Vec<String>,
+    flawed: Vec<(String, &'static str)>,
+}
+
+impl Listed {
+    fn read(connection: &Connection, selection: &Selection) -> rusqlite::Result<Self> {
+        let mut listed = Self::default();
         let mut statement = connection.prepare(
             "SELECT type, name, tbl_name, rootpage, sql FROM main.sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
         )?;
@@ -37,79 +73,62 @@ impl Definitions {
                 sql: String::from_utf8_lossy(sql).into_owned(),
             };
             if object.sql.as_bytes() != sql {
-                not_utf8.push(object.label());
+                listed.not_utf8.push(object.label());
             }
             if let Some(flaw) = object.flaw() {
-                flawed.push((object.label(), flaw));
+                listed.flawed.push((object.label(), flaw));
             }
             if object.kind != "table" {
-                others.push(object);
+                listed.others.push(object);
             } else if !object.name.starts_with("sqlite_") {
+                let fate = selection.fate(None, &object.name);
                 let is_virtual = row.get::<_, Option<i64>>(3)?.unwrap_or(0) == 0;
-                tables.push(Table {
-                    fate: selection.fate(None, &object.name),
-                    name: object.name,
-                    sql: object.sql,
-                    is_virtual,
-                    shadow_of: None,
-                    rowid: None,
-                    key: None,
-                    columns: Vec::new(),
-                    computed: Vec::new(),
-                    seen: Vec::new(),
-                    is_widest: false,
-                });
+                listed.tables.push(Table::unread(object, fate, is_virtual));
             }
         }
-        let known = modules(connection)?;
-        let virtuals: Vec<(String, Fate, Option<Module>)> = tables
-            .iter()
-            .filter(|table| table.is_virtual)
-            .map(|table| {
-                let module = Some(Module::of(&table.sql));
-                let module = module.filter(|module| known.contains(&module.name));
-                (table.name.clone(), table.fate, module)
-            })
-            .collect();
-        for table in tables.iter_mut().filter(|table| !table.is_virtual) {
-            shape(connection, table)?;
-            // Which tables are a shadow only its module knows: of one that we have not got, all that are called like it.
-            let owner = virtuals
-                .iter()
-                .filter(|(name, fate, module)| {
-                    let Some((start, end)) = table.name.split_at_checked(name.len()) else {
-                        return false;
-                    };
-                    let end = end
-                        .strip_prefix('_')
-                        .filter(|_| start.eq_ignore_ascii_case(name));
-                    end.is_some_and(|end| match module {
-                        Some(module) => module.keeps(end),
-                        None => *fate != Fate::Copy,
-                    })
-                })
-                .max_by_key(|(name, ..)| name.len());
-            if let Some((name, fate, _)) = owner {
-                // A virtual table is copied with all that it is made of, or not at all.
-                table.shadow_of = Some(name.clone());
-                table.fate = *fate;
-            }
-        }
-        Ok(Self {
-            tables,
-            others,
-            settings: Settings::read(connection)?,
-            sequences: sequences(connection)?,
-            statistics: Vec::new(),
-            mode: 0o600,
-            not_utf8,
-            flawed,
-            views: Vec::new(),
-            renewed: Vec::new(),
-            missing_extensions: Vec::new(),
-            broken_keys: None,
-        })
+        Ok(listed)
     }
+}
+
+/// A virtual table.
+struct Virtual {
+    name: String,
+    fate: Fate,
+    /// `None`: our SQLite has not got it.
+    module: Option<Module>,
+}
+
+fn virtual_tables(connection: &Connection, tables: &[Table]) -> rusqlite::Result<Vec<Virtual>> {
+    let known = modules(connection)?;
+    let all = tables.iter().filter(|table| table.is_virtual);
+    Ok(all
+        .map(|table| Virtual {
+            name: table.name.clone(),
+            fate: table.fate,
+            module: Some(Module::of(&table.sql)).filter(|module| known.contains(&module.name)),
+        })
+        .collect())
+}
+
+/// The virtual table whose shadow a table is. Which tables are a shadow only its module knows: of one that we have not got, all that
+/// are called like it.
+fn owner<'a>(table: &Table, virtuals: &'a [Virtual]) -> Option<&'a Virtual> {
+    let owns = |owner: &&Virtual| {
+        let Some((start, end)) = table.name.split_at_checked(owner.name.len()) else {
+            return false;
+        };
+        let end = end
+            .strip_prefix('_')
+            .filter(|_| start.eq_ignore_ascii_case(&owner.name));
+        end.is_some_and(|end| match &owner.module {
+            Some(module) => module.keeps(end),
+            None => owner.fate != Fate::Copy,
+        })
+    };
+    virtuals
+        .iter()
+        .filter(owns)
+        .max_by_key(|owner| owner.name.len())
 }
 
 /// Whether a definition's last words make a table WITHOUT ROWID.

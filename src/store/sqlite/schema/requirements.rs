@@ -1,4 +1,4 @@
-//! What needs something that is left out: it is left out as well, by name; what would tell of rows that are not copied is
+//! Requirements of objects. What needs something that is left out is left out as well, by name; what would tell of rows that are not copied is
 //! emptied. Found by trying the definitions out, with what is left out and without.
 
 use std::collections::BTreeSet;
@@ -158,70 +158,95 @@ impl Settling {
                 .filter(|table| table.fate == Fate::Copy),
             definitions.others.iter(),
         )?;
-        let mut decided = Vec::new();
-        for table in definitions
+        let virtuals: Vec<Table> = definitions
             .tables
             .iter()
             .filter(|table| table.is_virtual && table.fate != Fate::Exclude)
-        {
+            .cloned()
+            .collect();
+        let mut decided = Vec::new();
+        for table in &virtuals {
             let module = Module::of(&table.sql);
-            if let (true, Content::Of(content)) = (module.is_search(), &module.content) {
-                let is_derived = breaks(&self.full.read(content), &copied.read(content));
-                match definitions.any_case(content).map(|table| table.fate) {
-                    Some(Fate::Exclude) => {
-                        decided.push((table.name.clone(), Fate::Exclude));
-                        self.gone.push(LeftOut::requiring(
-                            "virtual table",
-                            &table.name,
-                            content.clone(),
-                        ));
-                    }
-                    Some(Fate::Copy) if table.fate != Fate::Keep => {}
-                    None if !is_derived && table.fate != Fate::Keep => {}
-                    _ => {
-                        // It is made anew of the rows that are there then.
-                        decided.push((table.name.clone(), Fate::SchemaOnly));
-                        definitions.renewed.push(table.name.clone());
-                    }
+            let fate = match &module.content {
+                Content::Of(content) if module.is_search() => {
+                    let is_derived = breaks(&self.full.read(content), &copied.read(content));
+                    self.index_over(definitions, table, content, is_derived)
                 }
-                continue;
-            }
-            if table.fate != Fate::Copy {
-                continue;
-            }
-            let feeders: Vec<&Object> = definitions
-                .others
-                .iter()
-                .filter(|object| object.kind == "trigger" && feeds(&object.sql, &table.name))
-                .collect();
-            let fed = |fates: &[Fate]| {
-                feeders
-                    .iter()
-                    .filter_map(|trigger| definitions.any_case(&trigger.table))
-                    .find(|table| fates.contains(&table.fate))
-                    .map(|table| table.name.clone())
+                _ if table.fate == Fate::Copy => self.index_of_its_own(definitions, table, &module),
+                _ => None,
             };
-            if let Some(of) = fed(&[Fate::Exclude, Fate::SchemaOnly]) {
-                decided.push((table.name.clone(), Fate::SchemaOnly));
-                self.gone.push(LeftOut {
-                    kind: "virtual table",
-                    name: table.name.clone(),
-                    why: Why::Emptied(of),
-                });
-            } else if fed(&[Fate::Keep]).is_some() {
-                decided.push((table.name.clone(), Fate::Keep));
-            } else if module.is_search() && module.content == Content::None && feeders.is_empty() {
-                self.gone.push(LeftOut {
-                    kind: "virtual table",
-                    name: table.name.clone(),
-                    why: Why::Unknown,
-                });
-            }
+            decided.extend(fate.map(|fate| (table.name.clone(), fate)));
         }
         for (name, fate) in decided {
             definitions.decide(&name, fate);
         }
         Ok(())
+    }
+
+    /// What becomes of a search index over another table's or a view's rows, if it is not copied as it is.
+    fn index_over(
+        &mut self,
+        definitions: &mut Definitions,
+        table: &Table,
+        content: &str,
+        is_derived: bool,
+    ) -> Option<Fate> {
+        match definitions.any_case(content).map(|table| table.fate) {
+            Some(Fate::Exclude) => {
+                self.gone.push(LeftOut::requiring(
+                    "virtual table",
+                    &table.name,
+                    content.to_owned(),
+                ));
+                Some(Fate::Exclude)
+            }
+            Some(Fate::Copy) if table.fate != Fate::Keep => None,
+            None if !is_derived && table.fate != Fate::Keep => None,
+            _ => {
+                // It is made anew of the rows that are there then.
+                definitions.renewed.push(table.name.clone());
+                Some(Fate::SchemaOnly)
+            }
+        }
+    }
+
+    /// What becomes of a virtual table that has rows of its own, which triggers may have put there, if it is not copied as it is.
+    fn index_of_its_own(
+        &mut self,
+        definitions: &Definitions,
+        table: &Table,
+        module: &Module,
+    ) -> Option<Fate> {
+        let feeders: Vec<&Object> = definitions
+            .others
+            .iter()
+            .filter(|object| object.kind == "trigger" && feeds(&object.sql, &table.name))
+            .collect();
+        let fed = |fates: &[Fate]| {
+            feeders
+                .iter()
+                .filter_map(|trigger| definitions.any_case(&trigger.table))
+                .find(|table| fates.contains(&table.fate))
+                .map(|table| table.name.clone())
+        };
+        let mut left_out = |why| {
+            self.gone.push(LeftOut {
+                kind: "virtual table",
+                name: table.name.clone(),
+                why,
+            });
+        };
+        if let Some(of) = fed(&[Fate::Exclude, Fate::SchemaOnly]) {
+            left_out(Why::Emptied(of));
+            return Some(Fate::SchemaOnly);
+        }
+        if fed(&[Fate::Keep]).is_some() {
+            return Some(Fate::Keep);
+        }
+        if module.is_search() && module.content == Content::None && feeders.is_empty() {
+            left_out(Why::Unknown);
+        }
+        None
     }
 
     /// Views and virtual tables over what is missing, and those over them.
@@ -337,22 +362,7 @@ impl Settling {
                 gone.push(LeftOut::requiring("trigger", &trigger.name, required));
             }
         }
-        if let Some((first, required)) = refused.first() {
-            let all: Vec<String> = refused
-                .iter()
-                .map(|(name, _)| format!("`{name}`"))
-                .collect();
-            return Err(Error::new(
-                Kind::Verify,
-                format!(
-                    "triggers that refuse rows need what is left out (`{required}`), and would be lost: {}",
-                    crate::store::catalogue::first_of(&all, NAMED)
-                ),
-            )
-            .hint(format!(
-                "copy `{required}`, or say that they may go: leave_out = [\"{first}\"]"
-            )));
-        }
+        refuse_lost(&refused)?;
         definitions.others.retain(|object| {
             object.kind != "trigger" || !gone.iter().any(|gone| gone.name == object.name)
         });
@@ -397,6 +407,27 @@ impl Settling {
         }
         Ok(())
     }
+}
+
+/// Refuses to lose triggers that refuse rows; each with what it needs.
+fn refuse_lost(triggers: &[(String, String)]) -> Result<()> {
+    let Some((first, required)) = triggers.first() else {
+        return Ok(());
+    };
+    let all: Vec<String> = triggers
+        .iter()
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "triggers that refuse rows need what is left out (`{required}`), and would be lost: {}",
+            crate::store::catalogue::first_of(&all, NAMED)
+        ),
+    )
+    .hint(format!(
+        "copy `{required}`, or say that they may go: leave_out = [\"{first}\"]"
+    )))
 }
 
 type Attempt = std::result::Result<(), String>;

@@ -1,4 +1,4 @@
-//! The job's own SQL on incoming, cut into statements by SQLite itself.
+//! Runs the job's own SQL on incoming, cut into statements by SQLite itself.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Batch, Connection};
+use rusqlite::{Batch, Connection, Statement};
 use tokio_util::sync::CancellationToken;
 
 use super::split;
@@ -177,14 +177,7 @@ fn statements(
 ) -> Result<()> {
     let failed = |at: usize, statement: &str, error: &rusqlite::Error, message: String| {
         let made = failed(file, text, at, statement, error, message);
-        match held(refused).take() {
-            Some(what) => Error::new(
-                made.kind(),
-                format!("{made}: {what} is beyond the copy that a script works on"),
-            )
-            .hint("a script sees its own copy alone: put what it needs into the script itself"),
-            _ => made,
-        }
+        beyond_the_copy(made, refused)
     };
     // Where the statement that is prepared next begins.
     let mut at = 0;
@@ -219,17 +212,31 @@ fn statements(
             .get(at..)
             .and_then(|rest| rest.find(&own))
             .map_or(at, |found| at + found);
-        let outcome = (|| {
-            let mut rows = statement.raw_query();
-            while rows.next()?.is_some() {}
-            Ok(())
-        })();
-        outcome.map_err(|error| {
+        step_through(&mut statement).map_err(|error| {
             let message = messages::told(&error, &own);
             failed(start, &own, &error, message)
         })?;
         at = start + own.len();
     }
+}
+
+/// Adds what the authorizer has refused to the error that came of it.
+fn beyond_the_copy(error: Error, refused: &Refused) -> Error {
+    match held(refused).take() {
+        Some(what) => Error::new(
+            error.kind(),
+            format!("{error}: {what} is beyond the copy that a script works on"),
+        )
+        .hint("a script sees its own copy alone: put what it needs into the script itself"),
+        None => error,
+    }
+}
+
+/// Runs a statement to its end.
+fn step_through(statement: &mut Statement<'_>) -> rusqlite::Result<()> {
+    let mut rows = statement.raw_query();
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 fn failed(

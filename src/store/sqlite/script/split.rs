@@ -1,4 +1,4 @@
-//! Where a script's next statement ends. Pure.
+//! Finds where a script's next statement ends. Pure.
 //!
 //! SQLite copies all the text that it is handed for each statement that it prepares, so that a long script would take time
 //! with the square of its length. This is `sqlite3_complete` (<https://sqlite.org/c3ref/complete.html>); where it and the

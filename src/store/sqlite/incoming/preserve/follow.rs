@@ -1,4 +1,4 @@
-//! What changed on live while the copy was made.
+//! Brings what changed on live while the copy was made into incoming.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -97,29 +97,40 @@ impl Preserved {
             })
             .collect();
         rebuild(incoming, &indexes)?;
-        let mut lost = BTreeSet::new();
-        for table in checked {
-            for ((child, parent), count) in dangling(incoming, &table).map_err(failed)? {
-                let pair = (child, parent);
-                let was_there = before.get(&pair).copied().unwrap_or(0);
-                if count > was_there && !is_broken_on(source, &pair) {
-                    lost.insert(format!("`{}` to `{}`", pair.0, pair.1));
-                }
+        refuse_dangling(incoming, source, &before, checked)
+    }
+}
+
+/// Refuses rows of these tables that refer to rows that are not there, unless they did before or do on the source.
+fn refuse_dangling(
+    incoming: &Connection,
+    source: &Definitions,
+    before: &Dangling,
+    tables: BTreeSet<String>,
+) -> Result<()> {
+    let mut lost = BTreeSet::new();
+    for table in tables {
+        let found = dangling(incoming, &table)
+            .map_err(|error| explain(error, "foreign keys of incoming"))?;
+        for (pair, count) in found {
+            let was_there = before.get(&pair).copied().unwrap_or(0);
+            if count > was_there && !is_broken_on(source, &pair) {
+                lost.insert(format!("`{}` to `{}`", pair.0, pair.1));
             }
         }
-        if lost.is_empty() {
-            return Ok(());
-        }
-        let lost: Vec<String> = lost.into_iter().collect();
-        Err(Error::new(
-            Kind::Verify,
-            format!(
-                "kept rows that were written while the copy was made would refer to rows that are not there: from {}",
-                first_of(&lost, NAMED)
-            ),
-        )
-        .hint("remove such rows from the target, or keep both tables, and run the job again"))
     }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let lost: Vec<String> = lost.into_iter().collect();
+    Err(Error::new(
+        Kind::Verify,
+        format!(
+            "kept rows that were written while the copy was made would refer to rows that are not there: from {}",
+            first_of(&lost, NAMED)
+        ),
+    )
+    .hint("remove such rows from the target, or keep both tables, and run the job again"))
 }
 
 /// Whether the source itself has such rows.

@@ -1,4 +1,4 @@
-//! What stays of live, and what cannot.
+//! Decides what of live is preserved, and refuses what cannot be.
 
 use super::Preserved;
 use super::rows::Rows;
