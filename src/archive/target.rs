@@ -166,7 +166,11 @@ impl Draft {
         Ok(())
     }
 
-    fn manual_restore(&self, survey: &Survey) -> Result<String> {
+    /// The script for people who have nothing but the store's own client, if the store has one.
+    fn manual_restore(&self, survey: &Survey) -> Result<Option<String>> {
+        let Some(client) = self.driver.manual_client() else {
+            return Ok(None);
+        };
         let state = self.state();
         let parts: Vec<(Stored, String)> = survey
             .parts
@@ -178,8 +182,7 @@ impl Draft {
             })
             .collect::<Result<_>>()?;
         let sealed = self.secrets.recipients.is_some();
-        let client = self.driver.manual_client();
-        Ok(manual_restore::script(client, &parts, sealed))
+        Ok(Some(manual_restore::script(client, &parts, sealed)))
     }
 
     fn manifest(&self, survey: &Survey) -> Result<Manifest> {
@@ -472,9 +475,10 @@ impl Incoming for Snapshot {
             let name = format!("{}.sql", script.name);
             draft.put_away(&name, script.text.as_bytes()).await?;
         }
-        let script = draft.manual_restore(&survey)?;
-        let name = manual_restore::NAME;
-        draft.put_away(name, script.as_bytes()).await?;
+        if let Some(script) = draft.manual_restore(&survey)? {
+            let name = manual_restore::NAME;
+            draft.put_away(name, script.as_bytes()).await?;
+        }
         let definitions = survey.definitions.to_json()?;
         draft.put_away(layout::DEFINITIONS, &definitions).await?;
         Ok(Box::new(Whole {

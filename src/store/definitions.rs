@@ -16,11 +16,15 @@ pub trait Definitions: Any + Debug + Send + Sync {
     fn to_json(&self) -> Result<Vec<u8>>;
 
     /// As SQL (or the like), for people who have nothing but the store's own client.
-    fn scripts(&self) -> Result<Vec<Script>>;
+    fn scripts(&self) -> Result<Vec<Script>> {
+        Ok(Vec::new())
+    }
 
     /// The statement with which the store's own client loads a part's file from its standard input; empty, where the file is
     /// statements itself.
-    fn load_statement(&self, part: &Part) -> Result<String>;
+    fn load_statement(&self, _part: &Part) -> Result<String> {
+        Ok(String::new())
+    }
 
     /// Refuses those in which something needs what is excluded, where a pull would have to refuse them: in the words of a
     /// sync.
@@ -58,4 +62,19 @@ pub struct Restored {
     pub parts: Vec<Part>,
     /// What is there and is not copied, or only its structure, or the target's own.
     pub left_out: Vec<(String, Fate)>,
+}
+
+impl Restored {
+    /// These.
+    pub fn new(
+        definitions: std::sync::Arc<dyn Definitions>,
+        parts: Vec<Part>,
+        left_out: Vec<(String, Fate)>,
+    ) -> Self {
+        Self {
+            definitions,
+            parts,
+            left_out,
+        }
+    }
 }

@@ -49,8 +49,10 @@ pub trait Driver: Send + Sync {
     fn refuse_older(&self, _source: &Server, _target: &Taker) -> Result<()> {
         Ok(())
     }
-    /// The client with which people restore an archive's snapshot without envsyncd.
-    fn manual_client(&self) -> ManualClient;
+    /// The client with which people restore an archive's snapshot without envsyncd, if there is one.
+    fn manual_client(&self) -> Option<ManualClient> {
+        None
+    }
 
     /// If the lag of a source's replication can be measured.
     fn lag_probes(&self) -> Option<&dyn OpenLagProbe> {
@@ -69,6 +71,16 @@ pub struct Refusal {
     pub key: &'static str,
     /// What is wrong, and what is allowed.
     pub why: String,
+}
+
+impl Refusal {
+    /// Of this key.
+    pub fn new(key: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            key,
+            why: why.into(),
+        }
+    }
 }
 
 /// The store's own client, as a shell script calls it.

@@ -44,7 +44,7 @@ mod target;
 mod tls;
 
 pub use catalogue::{Catalogue, Digest};
-pub use codec::{Codec, RowDecoder, RowEncoder};
+pub use codec::{Codec, LineDecoder, Lines, RowDecoder, RowEncoder, count_lines};
 pub use context::{Claim, Context, Lookup, Meter, workers};
 pub use definitions::{Definitions, Restored, Script, own};
 pub use driver::{Driver, Dumps, ManualClient, OpenLagProbe, Refusal};

@@ -104,6 +104,21 @@ pub struct Part {
 }
 
 impl Part {
+    /// A whole collection, index or file of so many bytes, in a store that has neither schemas nor columns.
+    pub fn whole(id: usize, name: impl Into<String>, encoding: Encoding, bytes: u64) -> Self {
+        Self {
+            id,
+            schema: None,
+            name: name.into(),
+            columns: Vec::new(),
+            unit: Unit::Documents,
+            encoding,
+            rows: 0,
+            bytes,
+            slice: None,
+        }
+    }
+
     /// `schema.table`, or the name alone; for people.
     pub fn label(&self) -> String {
         match &self.schema {
@@ -170,6 +185,23 @@ pub struct Checksum {
     pub rows: u64,
     /// The store's own sum over them.
     pub sum: String,
+}
+
+impl Checksum {
+    /// Of text with a row a line.
+    pub fn of_lines(text: &[u8]) -> Self {
+        let (mut rows, mut sum) = (0, 0_u128);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let hash: [u8; 32] = blake3::hash(line).into();
+            let half = hash[..16].try_into().expect("sixteen bytes");
+            sum = sum.wrapping_add(u128::from_le_bytes(half));
+            rows += 1;
+        }
+        Self {
+            rows,
+            sum: format!("{sum:032x}"),
+        }
+    }
 }
 
 /// A piece of work on incoming that can start once a part's rows are in: an index, say.

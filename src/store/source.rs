@@ -47,7 +47,7 @@ pub trait Source: Send + Sync {
         std::future::pending().await
     }
     /// Frees sessions and snapshots. Dropping does the same, later.
-    async fn close(&self);
+    async fn close(&self) {}
 
     /// If it reads many small parts in one go.
     fn batches(&self) -> Option<&dyn ReadBatches> {

@@ -26,6 +26,23 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// What a source has now; the biggest parts first.
+    pub fn new(
+        server: Server,
+        mut parts: Vec<Part>,
+        left_out: Vec<(String, Fate)>,
+        definitions: Arc<dyn Definitions>,
+    ) -> Self {
+        parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+        Self {
+            server,
+            taken_at: Utc::now(),
+            parts: parts.into(),
+            left_out,
+            definitions,
+        }
+    }
+
     /// Its parts, but for tables in slices: each of them whole, where its first slice is.
     pub fn whole(&self) -> Vec<Part> {
         joined(self.parts.iter().cloned(), |_| true)
@@ -50,6 +67,17 @@ pub struct Server {
     pub version: String,
     /// Its major version as a number, to compare (PostgreSQL: 15; SQLite: 3).
     pub major: u32,
+}
+
+impl Server {
+    /// One of this version.
+    pub fn of(kind: StoreKind, version: impl Into<String>, major: u32) -> Self {
+        Self {
+            kind,
+            version: version.into(),
+            major,
+        }
+    }
 }
 
 /// Who takes a source's rows: it decides how they are encoded, and what cannot work.

@@ -13,7 +13,7 @@ use super::part::{Batch, Checksum, Chunks, Part, Step};
 use super::room::Room;
 use super::source::Source;
 use super::survey::{Survey, Taker};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 
 /// Where data goes: built beside what is live, then published in one step. Until [`Complete::publish`] returns, nobody who
@@ -43,9 +43,13 @@ pub trait Target: Send + Sync {
     /// Under the lock: removes what dead runs left of their incoming; returns what was removed.
     async fn sweep(&self) -> Result<Vec<String>>;
     /// Refuses, before anything is made, what could never be published. Writes nothing; `plan` calls it too.
-    async fn check(&self, survey: &Survey) -> Result<()>;
+    async fn check(&self, _survey: &Survey) -> Result<()> {
+        Ok(())
+    }
     /// Looks whether a script can be cut into statements, by the rules of [`Complete::run_script`]; runs nothing.
-    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()>;
+    async fn look_at_script(&self, file: &Path, _text: &str) -> Result<()> {
+        Err(no_scripts(file))
+    }
     /// Makes an empty incoming with the tables of the survey.
     async fn prepare(&self, survey: &Survey) -> Result<Arc<dyn Incoming>>;
     /// Drops this run's incoming, whatever state it is in, and if it was never made. Does nothing after it was published.
@@ -56,8 +60,8 @@ pub trait Target: Send + Sync {
     async fn lost(&self) -> Error {
         std::future::pending().await
     }
-    /// Frees the lock and all sessions.
-    async fn close(&self);
+    /// Frees the lock and all sessions. Dropping does the same, later.
+    async fn close(&self) {}
 
     /// If it can take a source's files as they are.
     fn cloning(&self) -> Option<&dyn CloneFiles> {
@@ -176,7 +180,9 @@ pub trait Complete: Send + Sync {
         Ok(())
     }
     /// Runs one of the job's scripts; stops at the first error and names the file, line and statement.
-    async fn run_script(&self, file: &Path, text: &str) -> Result<()>;
+    async fn run_script(&self, file: &Path, _text: &str) -> Result<()> {
+        Err(no_scripts(file))
+    }
     /// After the job's scripts, if it has any: makes anew whatever is computed from rows and could still tell what they were
     /// before the scripts ran (materialized views, statistics, free pages).
     async fn derive(&self) -> Result<()> {
@@ -211,4 +217,12 @@ pub trait Published: Send + Sync {
     async fn settle(&self) -> Result<()> {
         Ok(())
     }
+}
+
+fn no_scripts(file: &Path) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("{} cannot run: this store has no scripts", file.display()),
+    )
+    .hint("leave `scripts` out")
 }
