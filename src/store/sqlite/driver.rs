@@ -68,13 +68,13 @@ impl Driver for SqliteDriver {
         archived::read(stored, parts, &left_out, selection)
     }
 
-    fn manual_client(&self) -> ManualClient {
-        ManualClient {
+    fn manual_client(&self) -> Option<ManualClient> {
+        Some(ManualClient {
             command: "sqlite3 -bail",
             statement: "",
             database: "FILE.db",
             before: "",
-        }
+        })
     }
 }
 

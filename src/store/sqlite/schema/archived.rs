@@ -165,11 +165,6 @@ impl store::Definitions for Definitions {
         Ok(manual_restore::scripts(self))
     }
 
-    /// A part's file is statements itself.
-    fn load_statement(&self, _part: &Part) -> Result<String> {
-        Ok(String::new())
-    }
-
     /// It follows from the definitions.
     fn catalogue(&self, _stored: Catalogue, _task: &Task) -> Result<Catalogue> {
         Ok(self.selected())
