@@ -9,34 +9,47 @@ use std::sync::{Arc, Mutex as StdMutex};
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::address::{Address, Way};
-use super::carry::{self, Carried};
-use super::catalogue::{self, Accepted};
-use super::confirm::{self, Seen};
-use super::connection::Session;
-use super::definitions::{self, Definitions, Table};
-use super::derive::{self, Derived};
-use super::doubts::ErrorValues;
-use super::executing::{self, Ground};
-use super::fitness::{self, Wanted};
-use super::json;
-use super::lexer::Dialect;
-use super::load::{self, Inserts};
-use super::lock::Lock;
-use super::names::Names;
-use super::objects::{self, Object, ObjectKind};
-use super::piece::Piece;
-use super::pool::{Lent, Pool};
-use super::publish::{self, Publishing};
-use super::source::table;
-use super::staying::Staying;
-use super::version::Flavour;
-use super::{complete, encryption, incoming, mark, primary, schemas, select, summing, zones};
 use crate::config::is_here;
 use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::process::host_name;
+use crate::store::mysql::connection::address::{Address, Way};
+use crate::store::mysql::connection::pool::{Lent, Pool};
+use crate::store::mysql::connection::server_identity;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::incoming::complete;
+use crate::store::mysql::incoming::create;
+use crate::store::mysql::incoming::derive::{self, Derived};
+use crate::store::mysql::incoming::overlay::Staying;
+use crate::store::mysql::incoming::preflight;
+use crate::store::mysql::incoming::preserve::{self, Preserved};
+use crate::store::mysql::incoming::wanted::Wanted;
+use crate::store::mysql::incoming::zoned;
+use crate::store::mysql::publish::confirm::{self, Seen};
+use crate::store::mysql::publish::lock::Lock;
+use crate::store::mysql::publish::publication::{self, Publishing};
+use crate::store::mysql::publish::{rollback, sweep};
+use crate::store::mysql::rows::batch;
+use crate::store::mysql::rows::checksum;
+use crate::store::mysql::rows::json;
+use crate::store::mysql::rows::load::{self, Inserts};
+use crate::store::mysql::rows::select;
+use crate::store::mysql::rows::warnings::ErrorValues;
+use crate::store::mysql::schema::catalogue::{self, Accepted};
+use crate::store::mysql::schema::definitions::{Definitions, Table};
+use crate::store::mysql::schema::encryption;
+use crate::store::mysql::schema::objects::{self, Object, ObjectKind};
+use crate::store::mysql::schema::primary_key;
+use crate::store::mysql::schema::reader;
+use crate::store::mysql::schema::zones;
+use crate::store::mysql::script::execution::{self, Ground};
+use crate::store::mysql::sql::lexer::Dialect;
+use crate::store::mysql::sql::names::Names;
+use crate::store::mysql::sql::version::Flavour;
+use crate::store::mysql::workspace::mark;
+use crate::store::mysql::workspace::schema_object::SchemaObject;
+use crate::store::mysql::workspace::schemas;
 use crate::store::room::Room;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Fate, Lot, Part, Selection, Server, Step, Survey,
@@ -92,7 +105,7 @@ struct Complete {
     /// Where it differs from the source, as was told.
     accepted: Accepted,
     /// What is live's own.
-    carried: Carried,
+    preserved: Preserved,
     /// Views that are broken on the source, and could not be made in incoming.
     broken: Vec<Object>,
     /// The server's time then.
@@ -101,7 +114,11 @@ struct Complete {
 
 impl Target {
     /// Connects to the server; the database itself may be missing.
-    pub(super) async fn open(address: Address, task: &Task, context: &Context) -> Result<Self> {
+    pub(in crate::store::mysql) async fn open(
+        address: Address,
+        task: &Task,
+        context: &Context,
+    ) -> Result<Self> {
         let admin = Session::open(&address, None).await?;
         Ok(Self {
             names: Names::new(address.database(), &context.claim),
@@ -141,7 +158,7 @@ impl Target {
     async fn make_incoming(&self, survey: &Survey) -> Result<()> {
         let definitions = surveyed(survey)?;
         let mut admin = self.admin.lock().await;
-        incoming::create_schema(&mut admin, definitions, &self.names).await?;
+        create::create_schema(&mut admin, definitions, &self.names).await?;
         let mut sessions = Vec::with_capacity(self.context.workers);
         for _ in 0..self.context.workers {
             sessions.push(self.loader(definitions).await?);
@@ -181,11 +198,11 @@ impl Target {
     }
 
     /// Which rows and tables of live's are to be in incoming, too.
-    async fn plan_carried(
+    async fn plan_preserved(
         &self,
         session: &mut Session,
         definitions: &Definitions,
-    ) -> Result<Carried> {
+    ) -> Result<Preserved> {
         let selection = &self.context.selection;
         let mut made = HashSet::new();
         let mut kept = Vec::new();
@@ -204,7 +221,7 @@ impl Target {
             .filter(|name| selection.overlay || selection.fate(None, name) == Fate::Keep)
             .collect();
         let numbered = kept.iter().chain(&extra).cloned().collect::<Vec<_>>();
-        for sequence in carry::counted_by(session, &self.names, &numbered).await? {
+        for sequence in preserve::counted_by(session, &self.names, &numbered).await? {
             if !made.contains(sequence.as_str()) && !extra.contains(&sequence) {
                 tracing::info!(
                     sequence,
@@ -213,19 +230,19 @@ impl Target {
                 extra.push(sequence);
             }
         }
-        Carried::plan(session, &self.names, &kept, &extra).await
+        Preserved::plan(session, &self.names, &kept, &extra).await
     }
 
     /// Makes the tables, each session its share of them.
     async fn make_tables(&self, sessions: &mut [Session], definitions: &Definitions) -> Result<()> {
-        incoming::make_sequences(&mut sessions[0], definitions, &self.names.incoming).await?;
+        create::make_sequences(&mut sessions[0], definitions, &self.names.incoming).await?;
         let all: Vec<&Table> = definitions.tables.iter().collect();
         let share = all.len().div_ceil(sessions.len()).max(1);
         let making = sessions
             .iter_mut()
             .zip(all.chunks(share))
             .map(|(session, tables)| {
-                incoming::make_tables(session, definitions, tables, &self.names.incoming)
+                create::make_tables(session, definitions, tables, &self.names.incoming)
             });
         futures_util::future::try_join_all(making).await?;
         Ok(())
@@ -253,14 +270,14 @@ impl Target {
             .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
             .await?;
         if session.version().is_mysql(8, 0) {
-            primary::demand(&mut session).await?;
+            primary_key::demand(&mut session).await?;
         }
         Ok(session)
     }
 
     async fn take_rows(&self, part: &Part, chunks: Chunks) -> Result<u64> {
         let (mut session, made) = self.session().await?;
-        let table = table(&made.definitions, part)?;
+        let table = made.definitions.table_of(part)?;
         let flavour = session.version().flavour;
         let typed = made.definitions.typed.of(&part.name);
         let taken = if made.local_infile && !part.columns.is_empty() && typed.is_empty() {
@@ -288,7 +305,7 @@ impl Target {
         let flavour = session.version().flavour;
         let mut inserts = Vec::with_capacity(parts.len());
         for part in parts {
-            let table = table(&made.definitions, part)?;
+            let table = made.definitions.table_of(part)?;
             inserts.push(Inserts::new(
                 select::insert(table, part),
                 select::texts(table, part, flavour),
@@ -298,7 +315,7 @@ impl Target {
         }
         load::insert_lot(&mut session, inserts, lot)
             .await
-            .map_err(|error| error.within(format!("copying {}", super::lot_label(parts))))
+            .map_err(|error| error.within(format!("copying {}", batch::label(parts))))
     }
 
     /// Neighbours that are small, and of an engine that takes all of a lot or nothing.
@@ -312,7 +329,7 @@ impl Target {
         let fits = |part: &Part| {
             part.slice.is_none()
                 && made.definitions.table(&part.name).is_some_and(|table| {
-                    incoming::is_small(table) && table.transactional && table.bytes < LOT / 8
+                    create::is_small(table) && table.transactional && table.bytes < LOT / 8
                 })
         };
         let mut lots = Vec::new();
@@ -380,15 +397,15 @@ impl Target {
 
     /// What is to be run, in order, when a table's rows are in.
     fn statements_after(&self, made: &Made, table: &Table) -> Vec<String> {
-        let indexes = incoming::index_statements(table, &self.names.incoming);
-        zones::statements(table, &self.names.incoming, &made.zone, indexes)
+        let indexes = create::index_statements(table, &self.names.incoming);
+        zoned::statements(table, &self.names.incoming, &made.zone, indexes)
     }
 
     /// Reads incoming, and remembers what live is to be.
     async fn look(&self) -> Result<Definitions> {
         let mut session = Session::open(&self.address, None).await?;
         let everything = Selection::everything();
-        let mut there = definitions::read(&mut session, &self.names.incoming, &everything).await?;
+        let mut there = reader::read(&mut session, &self.names.incoming, &everything).await?;
         // Incoming's is our mark.
         let made = self.made()?;
         there.comment.clone_from(&made.definitions.comment);
@@ -440,7 +457,7 @@ async fn local_infile(session: &mut Session) -> Result<bool> {
 #[async_trait]
 impl store::Target for Target {
     async fn identity(&self) -> Result<Identity> {
-        super::identity(&mut *self.admin.lock().await, &self.names.live).await
+        server_identity::identity(&mut *self.admin.lock().await, &self.names.live).await
     }
 
     async fn displaced(&self) -> Result<Vec<Identity>> {
@@ -480,7 +497,7 @@ impl store::Target for Target {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        publish::sweep(&self.address, &self.names).await
+        sweep::sweep(&self.address, &self.names).await
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
@@ -494,8 +511,8 @@ impl store::Target for Target {
             selection: &self.context.selection,
         };
         let definitions = surveyed(survey)?;
-        fitness::past(definitions, &survey.parts, admin.version())?;
-        fitness::check(&mut admin, definitions, &wanted).await
+        preflight::past(definitions, &survey.parts, admin.version())?;
+        preflight::check(&mut admin, definitions, &wanted).await
     }
 
     async fn prepare(&self, survey: &Survey) -> Result<()> {
@@ -527,8 +544,8 @@ impl store::Target for Target {
         let (mut session, made) = self.session().await?;
         let (definitions, incoming) = (&made.definitions, &self.names.incoming);
         let mut accepted = complete::tables(&mut session, definitions, incoming).await?;
-        let carried = self.plan_carried(&mut session, definitions).await?;
-        let changed = carried.fill(&mut session, &self.names).await?;
+        let preserved = self.plan_preserved(&mut session, definitions).await?;
+        let changed = preserved.fill(&mut session, &self.names).await?;
         for table in &changed.tables {
             if let Some(table) = definitions.table(table) {
                 accepted.table(table, definitions);
@@ -549,13 +566,13 @@ impl store::Target for Target {
         .await?;
         let stays = Staying {
             definitions,
-            carried: &carried,
+            preserved: &preserved,
             overlay: self.context.selection.overlay,
         };
         stays.check(&mut session, &self.names).await?;
         let complete = Complete {
             accepted,
-            carried,
+            preserved,
             broken,
             at: derive::now(&mut session).await?,
         };
@@ -567,7 +584,7 @@ impl store::Target for Target {
     async fn catalogue(&self) -> Result<Catalogue> {
         let complete = self.complete()?;
         let mut there = self.look().await?;
-        let own: HashSet<&str> = complete.carried.extra().collect();
+        let own: HashSet<&str> = complete.preserved.extra().collect();
         there
             .tables
             .retain(|table| !own.contains(table.name.as_str()));
@@ -579,7 +596,7 @@ impl store::Target for Target {
             // Where the counter of a table stands that the target keeps is the target's own.
             table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
             if let Some(source) = kept.table(&table.name) {
-                primary::without_generated(&mut table.create, &source.create);
+                primary_key::without_generated(&mut table.create, &source.create);
                 encryption::without_inherited(&mut table.create, &source.create);
             }
         }
@@ -604,17 +621,17 @@ impl store::Target for Target {
 
     async fn count(&self, part: &Part) -> Result<u64> {
         let (mut session, made) = self.session().await?;
-        summing::count(&mut session, table(&made.definitions, part)?, part).await
+        checksum::count(&mut session, made.definitions.table_of(part)?, part).await
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, made) = self.session().await?;
         let typed = made.definitions.typed.of(&part.name);
-        summing::checksum(&mut session, table(&made.definitions, part)?, part, &typed).await
+        checksum::checksum(&mut session, made.definitions.table_of(part)?, part, &typed).await
     }
 
     async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {
-        executing::look(&self.address, file, text).await
+        execution::look(&self.address, file, text).await
     }
 
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
@@ -630,9 +647,9 @@ impl store::Target for Target {
             address: &self.address,
             incoming: &self.names.incoming,
             others,
-            is_opaque: executing::is_opaque(&definitions.objects, &definitions.schema, text),
+            is_opaque: execution::is_opaque(&definitions.objects, &definitions.schema, text),
         };
-        executing::run(&ground, file, text).await
+        execution::run(&ground, file, text).await
     }
 
     async fn derive(&self) -> Result<()> {
@@ -671,7 +688,7 @@ impl store::Target for Target {
             .broken
             .iter()
             .map(|view| {
-                Piece::of_source(
+                SchemaObject::of_source(
                     view,
                     &made.definitions.schema,
                     &self.names.live,
@@ -681,13 +698,13 @@ impl store::Target for Target {
             .collect::<Result<Vec<_>>>()?;
         let how = Publishing {
             dangling: &dangling,
-            carried: &complete.carried,
+            preserved: &complete.preserved,
             overlay: self.context.selection.overlay,
             comment: &made.definitions.comment,
             running: &running,
             broken: &broken,
         };
-        let had_live = publish::publish(&self.address, &self.names, &how).await?;
+        let had_live = publication::publish(&self.address, &self.names, &how).await?;
         self.published
             .set(had_live)
             .map_err(|_| Error::new(Kind::Internal, "incoming was published twice"))
@@ -702,14 +719,14 @@ impl store::Target for Target {
 
     async fn revert(&self) -> Result<()> {
         match self.published.get() {
-            Some(had_live) => publish::revert(&self.address, &self.names, *had_live).await,
+            Some(had_live) => rollback::revert(&self.address, &self.names, *had_live).await,
             None => Ok(()),
         }
     }
 
     async fn settle(&self) -> Result<()> {
         let keep = self.previous == KeepPrevious::Keep;
-        publish::settle(&self.address, &self.names, keep).await
+        sweep::settle(&self.address, &self.names, keep).await
     }
 
     async fn discard(&self) -> Result<()> {
@@ -717,11 +734,11 @@ impl store::Target for Target {
             return Ok(());
         }
         self.stop_workers().await?;
-        publish::discard(&self.address, &self.names).await
+        sweep::discard(&self.address, &self.names).await
     }
 
     async fn rollback(&self) -> Result<()> {
-        publish::rollback(&self.address, &self.names).await
+        rollback::rollback(&self.address, &self.names).await
     }
 
     async fn lost(&self) -> Error {
