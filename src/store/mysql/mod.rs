@@ -18,11 +18,11 @@
 
 mod connection;
 mod driver;
-pub(super) mod dump;
+mod dump;
 #[cfg(test)]
 mod fuzz;
 mod incoming;
-pub(super) mod portable;
+mod portable;
 mod publish;
 mod rows;
 mod schema;
@@ -32,7 +32,4 @@ mod sql;
 mod target;
 mod workspace;
 
-pub use self::driver::{open_source, open_target, unable};
-pub use self::schema::definitions::Definitions;
-pub use self::source::Source;
-pub use self::target::Target;
+pub use self::driver::{DRIVER, Mysql};

@@ -1,13 +1,12 @@
 //! The source: a database at one point in time, read by several sessions in transactions of that point.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::config::job::{Definer, StoreKind, Task};
+use crate::config::job::{Definer, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::mysql::connection::address::Address;
@@ -17,6 +16,7 @@ use crate::store::mysql::connection::server_identity;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::rows::batch;
 use crate::store::mysql::rows::checksum;
+use crate::store::mysql::rows::codec::LOAD_DATA;
 use crate::store::mysql::rows::json;
 use crate::store::mysql::rows::reading;
 use crate::store::mysql::rows::select;
@@ -34,11 +34,12 @@ use crate::store::mysql::sql::marks;
 use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::schemas;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Encoding, Fate, Lot, Part, Server, Survey,
+    self, Batch, Catalogue, Checksum, Chunks, Context, Fate, Native, Part, ReadBatches, Survey,
+    Taker, Unit,
 };
 
 /// A database to read from.
-pub struct Source {
+pub(super) struct Source {
     address: Address,
     context: Context,
     definer: Definer,
@@ -149,11 +150,11 @@ impl Source {
 }
 
 /// The version of the server that the rows go to; `None`: they go to an archive.
-fn version_of(target: &Server) -> Result<Option<Version>> {
-    if target.is_archive() {
-        return Ok(None);
-    }
-    Version::parse(&target.version).map(Some)
+fn version_of(taker: &Taker) -> Result<Option<Version>> {
+    let server = taker.server();
+    server
+        .map(|server| Version::parse(&server.version))
+        .transpose()
 }
 
 /// Whether what rows were before comes along: older servers take no rows with a past.
@@ -179,16 +180,12 @@ fn history(definitions: &Definitions, target: Option<&Version>) -> bool {
 
 #[async_trait]
 impl store::Source for Source {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     async fn identity(&self) -> Result<Identity> {
         server_identity::identity(&mut *self.control.lock().await, self.address.database()).await
     }
 
-    async fn survey(&self, target: &Server) -> Result<Survey> {
-        let target = version_of(target)?;
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
+        let target = version_of(taker)?;
         let target = target.as_ref();
         let point =
             snapshot::fix(&self.address, self.context.workers, self.restored.is_some()).await?;
@@ -230,7 +227,8 @@ impl store::Source for Source {
                     })
                     .map(|column| column.name.clone())
                     .collect(),
-                encoding: Encoding::LoadData,
+                unit: Unit::Rows,
+                encoding: LOAD_DATA,
                 rows: table.rows,
                 bytes: table.bytes,
                 slice: None,
@@ -250,7 +248,7 @@ impl store::Source for Source {
                 .run("SET SESSION character_set_results = NULL")
                 .await?;
         }
-        let server = sessions[0].version().clone();
+        let server = sessions[0].version().server();
         let definitions = Arc::new(definitions);
         let surveyed = Surveyed {
             pool: Pool::new(sessions),
@@ -262,19 +260,15 @@ impl store::Source for Source {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
         }
         Ok(Survey {
-            server: Server {
-                kind: StoreKind::Mysql,
-                version: server.text,
-                major: u32::from(server.number.0),
-            },
+            server,
             taken_at,
             parts: parts.into(),
             left_out: definitions.left_out.clone(),
-            definitions: store::Definitions::Mysql(definitions),
+            definitions,
         })
     }
 
-    async fn hold(&self) -> Result<()> {
+    async fn pin(&self) -> Result<()> {
         let surveyed = self.surveyed()?;
         let (pool, definitions) = (&surveyed.pool, &surveyed.definitions);
         let mut typed = json::whole(
@@ -293,19 +287,8 @@ impl store::Source for Source {
     async fn read(&self, part: &Part) -> Result<Chunks> {
         let (session, definitions) = self.session().await?;
         let typed = definitions.typed.of(&part.name);
-        let sql = select::statement(definitions.table_of(part)?, part, &typed);
+        let sql = select::statement(definitions.table_of(part)?, part, &typed)?;
         reading::read(session, &sql, part.columns.len().max(1), part.label()).await
-    }
-
-    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
-        let (session, definitions) = self.session().await?;
-        let mut statements = Vec::with_capacity(parts.len());
-        for part in parts {
-            let typed = definitions.typed.of(&part.name);
-            statements.push(select::statement(definitions.table_of(part)?, part, &typed));
-        }
-        let columns = parts.iter().map(|part| part.columns.len().max(1)).collect();
-        reading::read_many(session, &statements, columns, batch::label(parts)).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -344,5 +327,28 @@ impl store::Source for Source {
                 "a restored dump could not be removed; the next run does it"
             );
         }
+    }
+
+    fn batches(&self) -> Option<&dyn ReadBatches> {
+        Some(self)
+    }
+
+    fn native(&self) -> Native<'_> {
+        Native::of(self)
+    }
+}
+
+#[async_trait]
+impl ReadBatches for Source {
+    async fn read_batch(&self, parts: &[Part]) -> Result<Batch> {
+        let (session, definitions) = self.session().await?;
+        let mut statements = Vec::with_capacity(parts.len());
+        for part in parts {
+            let typed = definitions.typed.of(&part.name);
+            let table = definitions.table_of(part)?;
+            statements.push(select::statement(table, part, &typed)?);
+        }
+        let columns = parts.iter().map(|part| part.columns.len().max(1)).collect();
+        reading::read_many(session, &statements, columns, batch::label(parts)).await
     }
 }

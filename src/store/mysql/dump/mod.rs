@@ -16,13 +16,47 @@ mod tool;
 mod values;
 mod writing;
 
-pub(in crate::store) use self::restore::restore;
-pub(in crate::store) use self::writing::dump;
+use async_trait::async_trait;
 
 use crate::config::job::Task;
-use crate::store::Unable;
+use crate::error::Result;
+use crate::store::dump::{Dump, Dumping};
+use crate::store::{self, Context, Refusal, Survey};
 
-/// What dumps cannot do.
-pub(in crate::store) fn unable(_task: &Task) -> Vec<Unable> {
-    Vec::new()
+/// The tools' dumps, to the rest of the house.
+pub(super) struct Dumps;
+
+#[async_trait]
+impl store::Dumps for Dumps {
+    fn refusals(&self, _task: &Task) -> Vec<Refusal> {
+        Vec::new()
+    }
+
+    fn are_zipped(&self) -> bool {
+        true
+    }
+
+    fn are_of_the_survey(&self) -> bool {
+        false
+    }
+
+    async fn restore(
+        &self,
+        task: &Task,
+        context: &Context,
+        dump: Dump,
+        name: &str,
+    ) -> Result<Box<dyn store::Source>> {
+        restore::restore(task, context, dump, name).await
+    }
+
+    async fn dump(
+        &self,
+        task: &Task,
+        _context: &Context,
+        source: &dyn store::Source,
+        survey: &Survey,
+    ) -> Result<Dumping> {
+        writing::dump(task, source, survey).await
+    }
 }

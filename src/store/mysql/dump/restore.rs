@@ -26,7 +26,7 @@ use crate::store::redact;
 use crate::store::{self, Context};
 
 /// Restores a dump, and opens it as a source.
-pub(in crate::store) async fn restore(
+pub(super) async fn restore(
     task: &Task,
     context: &Context,
     dump: Dump,

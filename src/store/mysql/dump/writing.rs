@@ -30,7 +30,7 @@ use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::source::Source;
 use crate::store::mysql::sql::version::{Flavour, Version};
-use crate::store::{self, Context, Part, Survey};
+use crate::store::{self, Part, Survey};
 
 /// How much is read at a time.
 const BLOCK: usize = 128 * 1024;
@@ -43,13 +43,12 @@ const TAIL: usize = 128;
 const COMPLAINTS: u64 = 64 * 1024;
 
 /// Dumps a surveyed source.
-pub(in crate::store) async fn dump(
+pub(super) async fn dump(
     task: &Task,
-    _context: &Context,
     source: &dyn store::Source,
     survey: &Survey,
 ) -> Result<Dumping> {
-    let source = source.as_any().downcast_ref::<Source>().ok_or_else(|| {
+    let source = source.native().get::<Source>().ok_or_else(|| {
         Error::new(
             Kind::Internal,
             "a dump by its own tool is of a MySQL source only",

@@ -91,6 +91,23 @@ pub(in crate::store::mysql) async fn make_tables(
     Ok(())
 }
 
+/// Makes all sequences and tables, each session its share of them.
+pub(in crate::store::mysql) async fn make_all(
+    sessions: &mut [Session],
+    definitions: &Definitions,
+    incoming: &str,
+) -> Result<()> {
+    make_sequences(&mut sessions[0], definitions, incoming).await?;
+    let all: Vec<&Table> = definitions.tables.iter().collect();
+    let share = all.len().div_ceil(sessions.len()).max(1);
+    let making = sessions
+        .iter_mut()
+        .zip(all.chunks(share))
+        .map(|(session, tables)| make_tables(session, definitions, tables, incoming));
+    futures_util::future::try_join_all(making).await?;
+    Ok(())
+}
+
 /// How many of these are made with one round trip, in a packet of at most so many bytes; one at least.
 fn together(all: &[(&Table, String)], longest: usize) -> usize {
     let mut length = 0;

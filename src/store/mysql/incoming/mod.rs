@@ -3,6 +3,7 @@
 pub(super) mod complete;
 pub(super) mod create;
 pub(super) mod derive;
+pub(super) mod loader;
 pub(super) mod overlay;
 pub(super) mod preflight;
 pub(super) mod preserve;

@@ -9,8 +9,8 @@ mod fill;
 mod fit;
 mod keys;
 mod numbers;
+mod plan;
 mod preserved;
 
 pub(in crate::store::mysql) use self::fit::refuse;
-pub(in crate::store::mysql) use self::numbers::counted_by;
 pub(in crate::store::mysql) use self::preserved::Preserved;

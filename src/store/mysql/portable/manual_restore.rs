@@ -2,6 +2,7 @@
 //! wherever it stands. Pure.
 
 use crate::config::job::{Definer, Events};
+use crate::store::Script;
 use crate::store::mysql::connection::settings;
 use crate::store::mysql::incoming::complete;
 use crate::store::mysql::incoming::create;
@@ -13,7 +14,6 @@ use crate::store::mysql::schema::objects::{Creation, Object, ObjectKind};
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape};
 use crate::store::mysql::sql::names::{literal, quoted};
 use crate::store::mysql::sql::version::Flavour;
-use crate::store::portable::Script;
 use crate::store::{Fate, Part};
 
 /// What stands for the source's schema until it is taken out.

@@ -4,33 +4,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::manual_restore;
-use crate::config::job::{Definer, StoreKind};
+use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
-use crate::store::mysql::rows::codec;
 use crate::store::mysql::schema::catalogue;
 use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::schema::engines::{self, Engine};
 use crate::store::mysql::schema::exclusion;
 use crate::store::mysql::schema::objects::ObjectKind;
-use crate::store::portable::{Reframe, Script, TakenOut, Unframe, envelope};
-use crate::store::{self, Catalogue, Fate, Part, Selection, Slice};
 
-/// The version of what [`put_away`] writes.
+use crate::store::mysql::rows::slices::Rows;
+use crate::store::mysql::sql::version::KIND;
+use crate::store::{self, Catalogue, Fate, Part, Restored, Script, Selection, envelope};
+
+/// The version of what is put away.
 const VERSION: u32 = 1;
 
-/// Everything in a schema but rows, as JSON.
-pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
-    envelope::seal(StoreKind::Mysql, VERSION, definitions)
-}
-
-/// The way back: what `definitions::read` would have found with the selection of the pull on top of the push's.
-pub(in crate::store) fn take_out(
+/// Reads definitions that were put away: what the reader of a schema would have found with the selection of the pull on top of the push's.
+pub(in crate::store::mysql) fn read(
     stored: &[u8],
     parts: Vec<Part>,
     left_out: &[(String, Fate)],
     selection: &Selection,
-) -> Result<TakenOut> {
-    let definitions: Definitions = envelope::open(StoreKind::Mysql, VERSION, stored)?;
+) -> Result<Restored> {
+    let definitions: Definitions = envelope::open(KIND, VERSION, stored)?;
     let definitions = selected(definitions, left_out, selection)?;
     let wanted = definitions
         .tables
@@ -43,10 +39,10 @@ pub(in crate::store) fn take_out(
         (table.fate == Fate::Copy).then(|| part.columns.iter().all(has))
     })?;
     whole_tables(&parts)?;
-    Ok(TakenOut {
+    Ok(Restored {
         parts,
         left_out: definitions.left_out.clone(),
-        definitions: store::Definitions::Mysql(Arc::new(definitions)),
+        definitions: Arc::new(definitions),
     })
 }
 
@@ -56,8 +52,11 @@ fn whole_tables(parts: &[Part]) -> Result<()> {
     let mut slices: BTreeMap<&str, Vec<Range>> = BTreeMap::new();
     for part in parts {
         let range = match &part.slice {
-            Some(Slice::Keys { from, until }) => (*from, *until),
-            _ => (None, None),
+            Some(slice) => {
+                let Rows::Keys { from, until } = slice.read()?;
+                (from, until)
+            }
+            None => (None, None),
         };
         slices.entry(&part.name).or_default().push(range);
     }
@@ -129,43 +128,34 @@ fn selected(
     Ok(definitions)
 }
 
-/// What the source's catalogue is to a target that makes definers like this: it follows from the definitions.
-pub(in crate::store) fn catalogue(definitions: &Definitions, definer: Definer) -> Catalogue {
-    catalogue::of(definitions, definer)
-}
+impl store::Definitions for Definitions {
+    fn to_json(&self) -> Result<Vec<u8>> {
+        envelope::seal(KIND, VERSION, self)
+    }
 
-/// From wire to file.
-pub(in crate::store) fn unframe(part: &Part) -> Box<dyn Unframe> {
-    Box::new(codec::Lines::new(part.label()))
-}
+    fn scripts(&self) -> Result<Vec<Script>> {
+        Ok(manual_restore::scripts(self))
+    }
 
-/// From file to wire.
-pub(in crate::store) fn reframe(part: &Part) -> Box<dyn Reframe> {
-    Box::new(codec::Lines::new(part.label()))
-}
+    fn load_statement(&self, part: &Part) -> Result<String> {
+        Ok(manual_restore::load(self, self.table_of(part)?, part))
+    }
 
-/// Refuses what no pull could make.
-pub(in crate::store) fn refuse_gaps(definitions: &Definitions) -> Result<()> {
-    exclusion::refuse_gaps(definitions)
-}
+    fn refuse_gaps(&self) -> Result<()> {
+        exclusion::refuse_gaps(self)
+    }
 
-/// The definitions as SQL for the store's own client.
-pub(in crate::store) fn scripts(definitions: &Definitions) -> Vec<Script> {
-    manual_restore::scripts(definitions)
-}
-
-/// What lets the client load a part's file from its standard input.
-pub(in crate::store) fn load_statement(definitions: &Definitions, part: &Part) -> Result<String> {
-    let table = definitions
-        .table(&part.name)
-        .ok_or_else(|| Error::new(Kind::Internal, format!("there is no table `{}`", part.name)))?;
-    Ok(manual_restore::load(definitions, table, part))
+    /// It follows from the definitions, and from what becomes of definers.
+    fn catalogue(&self, _stored: Catalogue, task: &Task) -> Result<Catalogue> {
+        Ok(catalogue::of(self, task.definer))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Encoding;
+    use crate::store::mysql::rows::codec::LOAD_DATA;
+    use crate::store::{Slice, Unit};
 
     fn parts(slices: &[Option<Slice>]) -> Vec<Part> {
         slices
@@ -175,7 +165,8 @@ mod tests {
                 schema: None,
                 name: "t".to_owned(),
                 columns: Vec::new(),
-                encoding: Encoding::LoadData,
+                unit: Unit::Rows,
+                encoding: LOAD_DATA,
                 rows: 0,
                 bytes: 0,
                 slice: slice.clone(),
@@ -185,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_table_in_slices_is_whole_or_refused() {
-        let keys = |from, until| Some(Slice::Keys { from, until });
+        let keys = |from, until| Slice::new(&Rows::Keys { from, until }).ok();
         let (first, second, third) = (
             keys(None, Some(5)),
             keys(Some(5), Some(9)),
@@ -211,12 +202,17 @@ mod tests {
 
     #[test]
     fn a_slice_is_json_and_the_same_again() {
-        let slice = Slice::Keys {
+        let rows = Rows::Keys {
             from: Some(i128::from(i64::MIN)),
             until: Some(i128::from(u64::MAX)),
         };
+        let slice = Slice::new(&rows).unwrap();
+        assert_eq!(slice.read::<Rows>().unwrap(), rows);
         let part = parts(&[Some(slice)]).remove(0);
         let json = serde_json::to_string(&part).unwrap();
+        let kept =
+            "\"slice\":{\"keys\":{\"from\":-9223372036854775808,\"until\":18446744073709551615}}";
+        assert!(json.contains(kept), "{json}");
         assert_eq!(serde_json::from_str::<Part>(&json).unwrap(), part);
     }
 }

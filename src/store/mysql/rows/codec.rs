@@ -4,14 +4,42 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::Chunk;
-use crate::store::portable::{Reframe, Unframe};
+use crate::store::{Chunk, Codec, Encoding, Part, RowDecoder, RowEncoder};
+
+/// `LOAD DATA`'s format: fields end with a tab, rows with a line feed, `\` escapes, `\N` is NULL; values are the bytes that the
+/// column's own character set has.
+pub(in crate::store::mysql) const LOAD_DATA: Encoding = Encoding::new("load_data");
+
+/// The codec of [`LOAD_DATA`].
+pub(in crate::store::mysql) struct LoadData;
+
+impl Codec for LoadData {
+    fn encoding(&self) -> Encoding {
+        LOAD_DATA
+    }
+
+    fn summary(&self) -> &'static str {
+        "text"
+    }
+
+    fn file_ending(&self) -> &'static str {
+        "tsv"
+    }
+
+    fn encoder(&self, part: &Part) -> Result<Box<dyn RowEncoder>> {
+        Ok(Box::new(Lines::new(part.label())))
+    }
+
+    fn decoder(&self, part: &Part) -> Result<Box<dyn RowDecoder>> {
+        Ok(Box::new(Lines::new(part.label())))
+    }
+}
 
 /// Chunks are of at least so many bytes, but for the last one.
 const CHUNK: usize = 128 * 1024;
 
 /// One part's rows, on either way.
-pub(in crate::store::mysql) struct Lines {
+struct Lines {
     label: String,
     /// The last byte that was seen.
     last: Option<u8>,
@@ -19,7 +47,7 @@ pub(in crate::store::mysql) struct Lines {
 }
 
 impl Lines {
-    pub(in crate::store::mysql) fn new(label: String) -> Self {
+    fn new(label: String) -> Self {
         Self {
             label,
             last: None,
@@ -51,7 +79,7 @@ impl Lines {
     }
 }
 
-impl Unframe for Lines {
+impl RowEncoder for Lines {
     fn feed(&mut self, chunk: &Bytes, out: &mut BytesMut) -> Result<()> {
         self.see(chunk);
         out.extend_from_slice(chunk);
@@ -63,7 +91,7 @@ impl Unframe for Lines {
     }
 }
 
-impl Reframe for Lines {
+impl RowDecoder for Lines {
     fn feed(&mut self, plain: &[u8]) -> Result<Option<Chunk>> {
         self.see(plain);
         self.pending.extend_from_slice(plain);
@@ -81,14 +109,14 @@ mod tests {
     use super::*;
 
     fn there_and_back(plain: &[u8], cut: usize) -> Result<(u64, Vec<u8>)> {
-        let mut reframe = Lines::new("t".to_owned());
+        let mut decoder = Lines::new("t".to_owned());
         let mut rows = 0;
         let mut data = Vec::new();
         let mut chunks: Vec<Chunk> = Vec::new();
         for piece in plain.chunks(cut) {
-            chunks.extend(Reframe::feed(&mut reframe, piece)?);
+            chunks.extend(RowDecoder::feed(&mut decoder, piece)?);
         }
-        chunks.extend(Reframe::end(&mut reframe)?);
+        chunks.extend(RowDecoder::end(&mut decoder)?);
         for chunk in chunks {
             rows += chunk.rows;
             data.extend_from_slice(&chunk.data);
@@ -114,12 +142,12 @@ mod tests {
         let error = there_and_back(b"1\n2", 1).unwrap_err();
         assert_eq!(error.kind(), Kind::Verify);
         let mut out = BytesMut::new();
-        let mut unframe = Lines::new("t".to_owned());
-        Unframe::feed(&mut unframe, &Bytes::from_static(b"1\n2"), &mut out).unwrap();
-        assert!(Unframe::end(&mut unframe, &mut out).is_err());
-        Unframe::feed(&mut unframe, &Bytes::from_static(b"\n"), &mut out).unwrap();
-        Unframe::feed(&mut unframe, &Bytes::new(), &mut out).unwrap();
-        assert!(Unframe::end(&mut unframe, &mut out).is_ok());
+        let mut encoder = Lines::new("t".to_owned());
+        RowEncoder::feed(&mut encoder, &Bytes::from_static(b"1\n2"), &mut out).unwrap();
+        assert!(RowEncoder::end(&mut encoder, &mut out).is_err());
+        RowEncoder::feed(&mut encoder, &Bytes::from_static(b"\n"), &mut out).unwrap();
+        RowEncoder::feed(&mut encoder, &Bytes::new(), &mut out).unwrap();
+        assert!(RowEncoder::end(&mut encoder, &mut out).is_ok());
         assert_eq!(&out[..], b"1\n2\n");
     }
 }

@@ -9,12 +9,12 @@ use super::warnings::{self, ErrorValues};
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::outcome::Answer;
 use crate::store::mysql::connection::session::Session;
-use crate::store::{Chunks, Lot};
+use crate::store::{Batch, Chunks};
 
 /// A statement of rows is sent when it is about so long, or a quarter of what the server takes.
 const STATEMENT: usize = 512 * 1024;
 
-/// A lot that needs more than this is of tables that are larger than the server thinks.
+/// A batch that needs more than this is of tables that are larger than the server thinks.
 const ROOM: usize = 8 * STATEMENT;
 
 /// Sends a part's rows as LOAD DATA LOCAL's file; returns how many the server took.
@@ -217,10 +217,10 @@ async fn statement_of_rows(session: &mut Session, statement: &Statement) -> Resu
 
 /// Sends the rows of several small tables, many statements at a time, in one transaction; `inserts` has one for each.
 /// Returns how many rows the server took of each.
-pub(in crate::store::mysql) async fn insert_lot(
+pub(in crate::store::mysql) async fn insert_batch(
     session: &mut Session,
     mut inserts: Vec<Inserts>,
-    mut lot: Lot,
+    mut batch: Batch,
 ) -> Result<Vec<u64>> {
     session.run("START TRANSACTION").await?;
     let mut taken = vec![0; inserts.len()];
@@ -228,7 +228,7 @@ pub(in crate::store::mysql) async fn insert_lot(
     let mut at = 0;
     let enough = inserts.first().map_or(STATEMENT, |first| first.enough);
     let written = async {
-        while let Some(chunk) = lot.next().await {
+        while let Some(chunk) = batch.next().await {
             let chunk = chunk?;
             if at < inserts.len() {
                 for (statement, _) in inserts[at].take(&chunk.data) {
@@ -262,9 +262,9 @@ pub(in crate::store::mysql) async fn insert_lot(
     if let Err(error) = written.await {
         if session.is_usable() {
             let _ = session.run("ROLLBACK").await;
-            // The lot's parts are tried one by one then: the source's session, whose point in time no other one has, is
+            // The batch's parts are tried one by one then: the source's session, whose point in time no other one has, is
             // left in the middle of nothing.
-            while let Some(Ok(_)) = lot.next().await {}
+            while let Some(Ok(_)) = batch.next().await {}
         }
         return Err(error);
     }

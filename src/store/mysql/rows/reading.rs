@@ -11,7 +11,7 @@ use crate::store::mysql::connection::outcome::{Answer, Done};
 use crate::store::mysql::connection::pool::Lent;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::connection::wire::LONGEST;
-use crate::store::{Chunk, Chunks, Lot, LotChunk};
+use crate::store::{Batch, BatchChunk, Chunk, Chunks};
 
 /// Rows are sent on in pieces of about this size.
 const CHUNK: usize = 128 * 1024;
@@ -204,7 +204,7 @@ pub(in crate::store::mysql) async fn read_many(
     statements: &[String],
     columns: Vec<usize>,
     label: String,
-) -> Result<Lot> {
+) -> Result<Batch> {
     begin(&mut session, &statements.join(";\n"), columns[0], &label).await?;
     let many = Many {
         session,
@@ -222,7 +222,7 @@ pub(in crate::store::mysql) async fn read_many(
 }
 
 impl Many {
-    async fn next(mut self) -> Result<Option<(LotChunk, Self)>> {
+    async fn next(mut self) -> Result<Option<(BatchChunk, Self)>> {
         if self.ended {
             return Ok(None);
         }
@@ -231,7 +231,7 @@ impl Many {
         Ok(Some((chunk, self)))
     }
 
-    async fn chunk(&mut self) -> Result<LotChunk> {
+    async fn chunk(&mut self) -> Result<BatchChunk> {
         let collected = collect(&mut self.session, &mut self.encoder, &mut self.long).await?;
         let (rows, data) = taken(&mut self.encoder, SMALL);
         self.rows += rows;
@@ -264,7 +264,7 @@ impl Many {
                 }
             }
         }
-        Ok(LotChunk {
+        Ok(BatchChunk {
             ended,
             data: data.freeze(),
         })

@@ -1,11 +1,13 @@
 //! How a table's values are asked for, so that the bytes that `LOAD DATA` is given make the same value. Pure.
 
+use super::slices::Rows;
 use super::typed;
+use crate::error::Result;
+use crate::store::Part;
 use crate::store::mysql::schema::definitions::{Column, Table};
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape};
 use crate::store::mysql::sql::names::{literal, quoted};
 use crate::store::mysql::sql::version::Flavour;
-use crate::store::{Part, Slice};
 
 /// The expression that gives a column's bytes.
 pub(in crate::store::mysql) fn value(column: &Column) -> String {
@@ -54,7 +56,11 @@ pub(in crate::store::mysql) fn error_marks(table: &Table, part: &Part) -> Vec<Op
 }
 
 /// The rows of a part; values of these JSON columns travel with their types.
-pub(in crate::store::mysql) fn statement(table: &Table, part: &Part, typed: &[String]) -> String {
+pub(in crate::store::mysql) fn statement(
+    table: &Table,
+    part: &Part,
+    typed: &[String],
+) -> Result<String> {
     let values: Vec<String> = copied(table, part)
         .map(|column| {
             if typed.contains(&column.name) {
@@ -69,11 +75,11 @@ pub(in crate::store::mysql) fn statement(table: &Table, part: &Part, typed: &[St
     } else {
         values.join(", ")
     };
-    format!(
+    Ok(format!(
         "SELECT {values} FROM {}{}",
         rows_of(table, part),
-        condition(table, part)
-    )
+        condition(table, part)?
+    ))
 }
 
 /// The table, with what its rows were before if that is copied ("System-Versioned Tables", MariaDB's documentation).
@@ -94,10 +100,11 @@ fn copied<'a>(table: &'a Table, part: &'a Part) -> impl Iterator<Item = &'a Colu
     })
 }
 
-fn condition(table: &Table, part: &Part) -> String {
-    let (Some(Slice::Keys { from, until }), Some(key)) = (&part.slice, &table.split_key) else {
-        return String::new();
+fn condition(table: &Table, part: &Part) -> Result<String> {
+    let (Some(slice), Some(key)) = (&part.slice, &table.split_key) else {
+        return Ok(String::new());
     };
+    let Rows::Keys { from, until } = slice.read()?;
     let key = quoted(key);
     let mut parts = Vec::new();
     if let Some(from) = from {
@@ -106,11 +113,11 @@ fn condition(table: &Table, part: &Part) -> String {
     if let Some(until) = until {
         parts.push(format!("{key} < {until}"));
     }
-    if parts.is_empty() {
+    Ok(if parts.is_empty() {
         String::new()
     } else {
         format!(" WHERE {}", parts.join(" AND "))
-    }
+    })
 }
 
 /// The statement that takes a part's rows from a file of this name on the client's side.

@@ -4,6 +4,8 @@
 //! (MariaDB's documentation, "AUTO_INCREMENT Handling in InnoDB"). So slices are for a table that would keep one worker
 //! busy when the others have nothing left to do, and for no other.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::schema::definitions::Definitions;
@@ -13,6 +15,19 @@ use crate::store::{Part, Slice};
 
 /// A slice has at least so many bytes, as stored on the source.
 const SMALLEST: u64 = 64 * 1024 * 1024;
+
+/// Which of a table's rows a slice has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::store::mysql) enum Rows {
+    /// Those whose key is in this range.
+    Keys {
+        /// The first; `None`: whatever comes before.
+        from: Option<i128>,
+        /// The one after the last; `None`: whatever follows.
+        until: Option<i128>,
+    },
+}
 
 /// How many slices a table of so many bytes is worth, among all that is copied: more than workers, as keys may be
 /// spread unevenly; none, if the others keep the other workers busy for as long as it takes.
@@ -76,7 +91,7 @@ pub(in crate::store::mysql) async fn divide(
             };
             divided.push(Part {
                 id,
-                slice: Some(slice),
+                slice: Some(Slice::new(&slice)?),
                 rows: part.rows / count,
                 bytes: part.bytes / count,
                 ..part.clone()
@@ -95,12 +110,12 @@ fn interleaves(target: Option<&Version>, definitions: &Definitions) -> bool {
 }
 
 /// Ranges of the same length; the first has no beginning and the last no end.
-fn ranges(first: i128, last: i128, count: usize) -> Vec<Slice> {
+fn ranges(first: i128, last: i128, count: usize) -> Vec<Rows> {
     let span = last - first + 1;
     let count = span.min(count as i128).max(1);
     let bound = |place: i128| first + span * place / count;
     (0..count)
-        .map(|place| Slice::Keys {
+        .map(|place| Rows::Keys {
             from: (place > 0).then(|| bound(place)),
             until: (place + 1 < count).then(|| bound(place + 1)),
         })
@@ -134,7 +149,7 @@ mod tests {
             let (first, last) = (i128::from(first), i128::from(first) + i128::from(span));
             let ranges = ranges(first, last, count);
             let holding = ranges.iter().filter(|slice| {
-                let Slice::Keys { from, until } = slice else { unreachable!() };
+                let Rows::Keys { from, until } = slice;
                 from.is_none_or(|from| key >= from) && until.is_none_or(|until| key < until)
             });
             prop_assert_eq!(holding.count(), 1);

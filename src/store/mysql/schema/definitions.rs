@@ -15,7 +15,7 @@ use crate::store::{Fate, Part};
 
 /// Everything in a schema but rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Definitions {
+pub(crate) struct Definitions {
     /// The schema's name.
     pub(in crate::store::mysql) schema: String,
     pub(in crate::store::mysql) version: Version,

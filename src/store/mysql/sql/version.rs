@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
+use crate::store::Server;
+
+/// What both lines are to job files.
+pub(in crate::store::mysql) const KIND: StoreKind = StoreKind::Mysql;
 
 /// The two lines of servers that speak this protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +87,15 @@ impl Version {
         let version = words.find(|word| word.contains("-MariaDB"));
         let version = version.and_then(|word| Self::parse(word).ok());
         (Flavour::of(text), version)
+    }
+
+    /// A server of this version, as the rest of the house has it.
+    pub(in crate::store::mysql) fn server(&self) -> Server {
+        Server {
+            kind: KIND,
+            version: self.text.clone(),
+            major: u32::from(self.number.0),
+        }
     }
 
     /// MariaDB of this version or a later one.

@@ -40,7 +40,7 @@ pub(in crate::store::mysql) async fn auto_increment(
 }
 
 /// Sequences of live's own that these tables take numbers from.
-pub(in crate::store::mysql) async fn counted_by(
+pub(super) async fn counted_by(
     session: &mut Session,
     names: &Names,
     tables: &[String],

@@ -53,7 +53,7 @@ pub(super) struct Taken {
 
 impl Preserved {
     /// `kept`: tables of the source whose rows are live's, as far as live has them; `extra`: tables that only live has.
-    pub(in crate::store::mysql) async fn plan(
+    pub(super) async fn plan(
         session: &mut Session,
         names: &Names,
         kept: &[String],
