@@ -1,17 +1,19 @@
 //! Fuzz targets: what a PostgreSQL server and its programs say. See `docs/fuzzing.md`.
 
 use bytes::{Bytes, BytesMut};
-use proptest::prelude::*;
 
-use super::dumped::words;
-use super::framing::{ToLines, ToMessages};
-use super::relay::{Out, Talk, rows_of};
-use super::said::Said;
-use super::toc::{Entry, Toc};
-use super::transactions::Transaction;
-use super::{harmless, marks, programs, roles, settings, settled};
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
-use crate::store::portable::{Reframe as _, Unframe as _};
+use crate::store::portable::Unframe as _;
+use crate::store::postgresql::connection::server_error::Said;
+use crate::store::postgresql::connection::{complaints, harmless, url_options};
+use crate::store::postgresql::databases::marks;
+use crate::store::postgresql::rows::codec::{ToLines, ToMessages};
+use crate::store::postgresql::rows::copy_stream::{Out, Talk, rows_of};
+use crate::store::postgresql::schema::toc::{Entry, Toc};
+use crate::store::postgresql::schema::{named_roles, ownership, search_path};
+use crate::store::postgresql::script::transactions::Transaction;
+use crate::store::postgresql::sql::words::words;
+use crate::store::postgresql::sql::{quoting, setting_values};
 use crate::store::redact::{Dialect, Names};
 
 proptest! {
@@ -25,7 +27,7 @@ proptest! {
         let mut texts = 0;
         for entry in &toc.entries {
             texts += entry.tag().len() + Entry::drop(entry).len() + entry.needs().count();
-            let _ = (entry.label(), roles::names_roles(entry), roles::owner_as_it_was(entry));
+            let _ = (entry.label(), named_roles::names_roles(entry), ownership::owner_as_it_was(entry));
             let mut other = Entry::clone(entry);
             other.redefine("SELECT 1");
             prop_assert_eq!((other.tag(), other.definition(), Entry::drop(&other)), (entry.tag(), "SELECT 1", Entry::drop(entry)));
@@ -100,10 +102,10 @@ proptest! {
 
     #[test]
     fn definition(text in texts(&["tests/corpus/pg_definition", "tests/corpus/script"])) {
-        if let Some((name, rest)) = roles::identifier(&text) {
+        if let Some((name, rest)) = quoting::identifier(&text) {
             prop_assert!(name.len() <= text.len() && text.ends_with(rest));
         }
-        if let Some((from, until)) = roles::policy_roles(&text) {
+        if let Some((from, until)) = named_roles::policy_roles(&text) {
             prop_assert!(from <= until && text.get(from..until).is_some());
         }
         prop_assert!(words(&text).len() <= 8);
@@ -112,17 +114,17 @@ proptest! {
 
     #[test]
     fn setting(stored in texts(&["tests/corpus/pg_setting"])) {
-        if let Some(elements) = settings::elements(&stored) {
+        if let Some(elements) = setting_values::elements(&stored) {
             prop_assert!(elements.iter().map(String::len).sum::<usize>() <= stored.len());
         }
         for name in ["search_path", "DateStyle", "temp_tablespaces"] {
-            let sql = settings::as_sql(name, &stored);
+            let sql = setting_values::as_sql(name, &stored);
             // Strings and commas, and nothing that ends a statement.
             let alone = crate::store::statements::split(&sql);
             prop_assert!(stored.contains('\\') || alone.is_ok_and(|all| all.len() == 1), "{}", sql);
         }
-        let _ = settings::path_of(&stored, Some("owner"));
-        for (name, _) in settled::spoken(&stored) {
+        let _ = search_path::path_of(&stored, Some("owner"));
+        for (name, _) in url_options::spoken(&stored) {
             prop_assert!(!name.contains('-'));
         }
     }
@@ -130,7 +132,7 @@ proptest! {
     #[test]
     fn complaint(line in texts(&["tests/corpus/message"])) {
         let names = Names::of("CREATE TABLE public.users (mail text)", Dialect::Postgresql);
-        let told = programs::complaint(&line, &names).text;
+        let told = complaints::complaint(&line, &names).text;
         prop_assert!(!told.contains('\n') || line.trim().contains('\n'));
     }
 
