@@ -211,3 +211,8 @@ pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
         }
     }
 }
+
+/// The same, of a file.
+pub fn io_at(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+    io(path.display().to_string())
+}

@@ -2,10 +2,9 @@
 //! sync are one engine.
 //!
 //! A snapshot is a folder; `layout` names what is in it, `manifest` says what it is. Rows lie in files that the store's own
-//! tools read (`store::portable`), compressed and hashed block by block (`files`), in a directory or a bucket (`bucket`).
+//! tools read (`store::Codec`), compressed and hashed block by block (`files`), in a directory or a bucket (`bucket`).
 
 pub mod bucket;
-mod by_hand;
 pub mod crypt;
 pub mod files;
 #[cfg(test)]
@@ -14,6 +13,7 @@ pub mod govuk;
 pub mod layout;
 pub mod mac;
 pub mod manifest;
+mod manual_restore;
 pub mod retention;
 pub mod snapshots;
 mod source;
@@ -107,7 +107,7 @@ pub async fn open_target(
         origin,
         archive.retention,
         secrets,
-    );
+    )?;
     Ok(Box::new(target))
 }
 

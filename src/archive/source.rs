@@ -1,6 +1,5 @@
 //! A pull: a snapshot that says of itself what it is, and is believed nothing that is not checked.
 
-use std::any::Any;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
@@ -16,12 +15,12 @@ use super::files;
 use super::layout;
 use super::manifest::{File, Manifest, Stored};
 use super::snapshots::Mark;
-use crate::config::job::{Definer, StoreKind, Task, Verify};
+use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
-use crate::store::portable::{self, Reframe};
 use crate::store::{
-    self, Catalogue, Checksum, Chunk, Chunks, Context, Lot, LotChunk, Part, Server, Survey,
+    self, Batch, BatchChunk, Catalogue, Checksum, Chunk, Chunks, Context, Driver, Part,
+    ReadBatches, RowDecoder, Server, Survey, Taker,
 };
 
 /// So many small tables are fetched at a time, as a bucket may be far away.
@@ -31,9 +30,8 @@ const AHEAD: usize = 16;
 pub struct Source {
     bucket: Bucket,
     context: Context,
-    kind: StoreKind,
-    verify: Verify,
-    definer: Definer,
+    task: Task,
+    driver: &'static dyn Driver,
     manifest: Manifest,
     secrets: Secrets,
     catalogue: OnceCell<Catalogue>,
@@ -98,9 +96,8 @@ impl Source {
         Ok(Self {
             bucket,
             context: context.clone(),
-            kind,
-            verify: task.verify,
-            definer: task.definer,
+            driver: store::driver(kind)?,
+            task: task.clone(),
             manifest,
             secrets,
             catalogue: OnceCell::new(),
@@ -118,7 +115,7 @@ impl Source {
 
     fn server(&self) -> Server {
         Server {
-            kind: self.kind,
+            kind: self.task.kind,
             version: self.manifest.server_version.clone(),
             major: self.manifest.server_major,
         }
@@ -164,7 +161,7 @@ impl Source {
         let files: Vec<File> = stored.iter().flat_map(|one| one.files.clone()).collect();
         let reading = Reading {
             plain: files::read(&self.bucket, &self.manifest.snapshot, self.reader(), &files),
-            reframe: Some(portable::reframe(part)?),
+            decoder: Some(store::codec(self.task.kind, part)?.decoder(part)?),
             rows: 0,
             expected: stored.iter().map(|one| one.rows).sum(),
             left: (stored.iter()).fold(0, |sum, one| sum.saturating_add(one.bytes)),
@@ -183,16 +180,16 @@ impl Source {
     }
 }
 
-/// All rows of a part of a lot, which is small.
-async fn in_lot(place: usize, part: Part, mut chunks: Chunks) -> Result<LotChunk> {
+/// All rows of a part of a batch, which is small, and what ends them there.
+async fn in_batch(place: usize, end: &'static [u8], mut chunks: Chunks) -> Result<BatchChunk> {
     let (mut rows, mut data) = (0, BytesMut::new());
     while let Some(chunk) = chunks.try_next().await? {
         rows += chunk.rows;
         data.extend_from_slice(&chunk.data);
     }
     let bytes = data.len() as u64;
-    data.extend_from_slice(portable::end_in_lot(&part));
-    Ok(LotChunk {
+    data.extend_from_slice(end);
+    Ok(BatchChunk {
         ended: vec![(place, rows, bytes)],
         data: data.freeze(),
     })
@@ -204,10 +201,6 @@ fn table(part: &Part) -> (Option<String>, String) {
 
 #[async_trait]
 impl store::Source for Source {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     async fn identity(&self) -> Result<Identity> {
         Ok(Identity {
             thing: None,
@@ -219,11 +212,11 @@ impl store::Source for Source {
         Ok(Some(self.manifest.origin()))
     }
 
-    async fn survey(&self, target: &Server) -> Result<Survey> {
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
         let server = self.server();
-        portable::refuse_older(&server, target)?;
+        self.driver.refuse_older(&server, taker)?;
         let without = self.slices_without_sums();
-        if self.verify == Verify::Checksum && without {
+        if self.task.verify == Verify::Checksum && without {
             return Err(Error::new(
                 Kind::Config,
                 format!(
@@ -245,20 +238,16 @@ impl store::Source for Source {
             .changes
             .iter()
             .map(|change| (change.name.clone(), change.fate));
-        let taken = portable::take_out(
-            self.kind,
-            &stored,
-            parts.collect(),
-            left_out.collect(),
-            &self.context.selection,
-        )
-        .await
-        .map_err(|error| error.within(format!("the snapshot {}", self.manifest.snapshot)))?;
+        let selection = &self.context.selection;
+        let restored = (self.driver)
+            .read_definitions(&stored, parts.collect(), left_out.collect(), selection)
+            .await
+            .map_err(|error| error.within(format!("the snapshot {}", self.manifest.snapshot)))?;
         let catalogue = self.definition(layout::CATALOGUE).await?;
         let catalogue: Catalogue = serde_json::from_slice(&catalogue).map_err(|error| {
             Error::new(Kind::Verify, "the snapshot's catalogue is damaged").because(error)
         })?;
-        let catalogue = portable::without(catalogue, &taken, self.definer)?;
+        let catalogue = restored.definitions.catalogue(catalogue, &self.task)?;
         if self.catalogue.set(catalogue).is_err() {
             return Err(Error::new(
                 Kind::Internal,
@@ -274,13 +263,15 @@ impl store::Source for Source {
         Ok(Survey {
             server,
             taken_at: self.manifest.taken_at,
-            parts: portable::join(self.kind, taken.parts, self.context.workers).into(),
-            left_out: taken.left_out,
-            definitions: taken.definitions,
+            parts: (self.driver)
+                .join_slices(restored.parts, self.context.workers)
+                .into(),
+            left_out: restored.left_out,
+            definitions: restored.definitions,
         })
     }
 
-    async fn hold(&self) -> Result<()> {
+    async fn pin(&self) -> Result<()> {
         let mut mark = self.mark.lock().await;
         if mark.is_none() {
             let (snapshot, reader) = (&self.manifest.snapshot, &self.context.claim);
@@ -291,18 +282,6 @@ impl store::Source for Source {
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
         self.rows(part)
-    }
-
-    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
-        let readings: Vec<(usize, Part, Chunks)> = parts
-            .iter()
-            .enumerate()
-            .map(|(place, part)| Ok((place, part.clone(), self.rows(part)?)))
-            .collect::<Result<_>>()?;
-        Ok(stream::iter(readings)
-            .map(|(place, part, rows)| in_lot(place, part, rows))
-            .buffered(AHEAD)
-            .boxed())
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
@@ -330,6 +309,28 @@ impl store::Source for Source {
         }
         self.bucket.settle().await;
     }
+
+    fn batches(&self) -> Option<&dyn ReadBatches> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl ReadBatches for Source {
+    async fn read_batch(&self, parts: &[Part]) -> Result<Batch> {
+        let readings: Vec<(usize, &'static [u8], Chunks)> = parts
+            .iter()
+            .enumerate()
+            .map(|(place, part)| {
+                let end = store::codec(self.task.kind, part)?.end_in_batch();
+                Ok((place, end, self.rows(part)?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(stream::iter(readings)
+            .map(|(place, end, rows)| in_batch(place, end, rows))
+            .buffered(AHEAD)
+            .boxed())
+    }
 }
 
 impl Source {
@@ -345,7 +346,7 @@ impl Source {
 struct Reading {
     plain: BoxStream<'static, Result<Bytes>>,
     /// `None` at the end.
-    reframe: Option<Box<dyn Reframe>>,
+    decoder: Option<Box<dyn RowDecoder>>,
     rows: u64,
     expected: u64,
     /// How many bytes may still come, decompressed: what is small by the manifest is taken into memory, and what is a bomb is
@@ -357,7 +358,7 @@ struct Reading {
 impl Reading {
     async fn next(mut self) -> Result<Option<(Chunk, Self)>> {
         loop {
-            let Some(reframe) = &mut self.reframe else {
+            let Some(decoder) = &mut self.decoder else {
                 return Ok(None);
             };
             let chunk = if let Some(bytes) = self.plain.try_next().await? {
@@ -369,15 +370,15 @@ impl Reading {
                     .hint("envsyncd snapshots verify looks at all of a snapshot; pull another one with `snapshot = \"NAME\"`"));
                 };
                 self.left = left;
-                reframe.feed(&bytes)?
+                decoder.feed(&bytes)?
             } else {
-                let last = reframe.end()?;
-                self.reframe = None;
-                self.hold(last.as_ref())?;
+                let last = decoder.end()?;
+                self.decoder = None;
+                self.check(last.as_ref())?;
                 last
             };
             if let Some(chunk) = chunk {
-                if self.reframe.is_some() {
+                if self.decoder.is_some() {
                     self.rows += chunk.rows;
                 }
                 return Ok(Some((chunk, self)));
@@ -386,7 +387,7 @@ impl Reading {
     }
 
     /// At the end: whether all rows were there.
-    fn hold(&self, last: Option<&Chunk>) -> Result<()> {
+    fn check(&self, last: Option<&Chunk>) -> Result<()> {
         let rows = self.rows + last.map_or(0, |chunk| chunk.rows);
         if rows == self.expected {
             return Ok(());

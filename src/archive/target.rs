@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::bucket::Bucket;
-use super::by_hand;
 use super::files::{self, Writer};
 use super::layout::{self, Name};
 use super::manifest::{Change, File, Manifest, Stored, VERSION};
+use super::manual_restore;
 use super::retention::{Reason, Verdict};
 use super::snapshots::{self, Lineage, Pen, Snapshots};
 use super::{Secrets, crypt};
@@ -25,13 +25,19 @@ use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
 use crate::store::room::Room;
-use crate::store::{self, Catalogue, Checksum, Chunks, Context, Part, Server, Survey, portable};
+use crate::store::{
+    self, Catalogue, Checksum, Chunks, Complete, Context, Driver, Incoming, Part, Published,
+    RecordSource, Survey, Taker,
+};
 
 /// An archive that is written.
-pub struct Target {
+pub struct Target(Arc<Draft>);
+
+/// The snapshot that a run writes.
+struct Draft {
     bucket: Bucket,
     context: Context,
-    kind: StoreKind,
+    driver: &'static dyn Driver,
     origin: Environment,
     retention: Retention,
     secrets: Secrets,
@@ -55,14 +61,13 @@ const AT_ONCE: usize = 16;
 /// What there is so far.
 #[derive(Default)]
 struct State {
-    survey: Option<Survey>,
-    taken_at: Option<DateTime<Utc>>,
+    /// Whether anything may have been written.
+    begun: bool,
     /// By the parts' numbers.
     parts: HashMap<usize, Stored>,
     /// The numbers of each table's parts.
     tables: HashMap<(Option<String>, String), Vec<usize>>,
     definitions: Vec<File>,
-    catalogue: Option<Catalogue>,
     /// By the numbers of whole tables' parts.
     sums: HashMap<usize, Checksum>,
     published: bool,
@@ -96,11 +101,11 @@ impl Target {
         origin: &Environment,
         retention: Retention,
         secrets: Secrets,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self(Arc::new(Draft {
             bucket,
             context: context.clone(),
-            kind,
+            driver: store::driver(kind)?,
             origin: origin.clone(),
             retention,
             secrets,
@@ -108,9 +113,11 @@ impl Target {
             state: Mutex::default(),
             small: tokio::sync::Mutex::default(),
             pen: tokio::sync::Mutex::default(),
-        }
+        })))
     }
+}
 
+impl Draft {
     fn name(&self) -> Name {
         Name {
             at: self.began.trunc_subsecs(0),
@@ -129,15 +136,6 @@ impl Target {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no one panics with this lock")
-    }
-
-    fn survey(&self) -> Result<Survey> {
-        self.state().survey.clone().ok_or_else(|| {
-            Error::new(
-                Kind::Internal,
-                "an archive was asked before it was prepared",
-            )
-        })
     }
 
     fn writer(&self, path: impl Fn(usize) -> String + Send + Sync + 'static) -> Writer {
@@ -168,23 +166,26 @@ impl Target {
         Ok(())
     }
 
-    fn by_hand(&self, survey: &Survey) -> Result<String> {
+    /// The script for people who have nothing but the store's own client, if the store has one.
+    fn manual_restore(&self, survey: &Survey) -> Result<Option<String>> {
+        let Some(client) = self.driver.manual_client() else {
+            return Ok(None);
+        };
         let state = self.state();
         let parts: Vec<(Stored, String)> = survey
             .parts
             .iter()
             .filter_map(|part| {
                 let stored = state.parts.get(&part.id)?.clone();
-                let statement = portable::load_statement(&survey.definitions, part);
+                let statement = survey.definitions.load_statement(part);
                 Some(statement.map(|statement| (stored, statement)))
             })
             .collect::<Result<_>>()?;
         let sealed = self.secrets.recipients.is_some();
-        Ok(by_hand::script(self.kind, &parts, sealed))
+        Ok(Some(manual_restore::script(client, &parts, sealed)))
     }
 
-    fn manifest(&self) -> Result<Manifest> {
-        let survey = self.survey()?;
+    fn manifest(&self, survey: &Survey) -> Result<Manifest> {
         let state = self.state();
         let missing = |what: &str| Error::new(Kind::Internal, format!("a snapshot without {what}"));
         let mut parts = Vec::with_capacity(survey.parts.len());
@@ -211,10 +212,10 @@ impl Target {
             host: self.context.claim.host.clone(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             origin: self.origin.to_string(),
-            kind: self.kind,
+            kind: self.driver.kind(),
             server_version: survey.server.version.clone(),
             server_major: survey.server.major,
-            taken_at: state.taken_at.ok_or_else(|| missing("a point in time"))?,
+            taken_at: survey.taken_at,
             finished_at: Utc::now(),
             compression: "zstd".to_owned(),
             encryption: self
@@ -229,7 +230,7 @@ impl Target {
     }
 
     /// Looks whether all that the manifest lists is there: somebody who took this run for dead would have removed it.
-    async fn hold(&self, manifest: &Manifest) -> Result<()> {
+    async fn check_files(&self, manifest: &Manifest) -> Result<()> {
         let (snapshots, name) = (self.snapshots(), self.name());
         let mut missing = snapshots.missing(&name, manifest).await?;
         if !missing.is_empty() {
@@ -266,7 +267,7 @@ impl Target {
         let lineage = Lineage {
             job: self.context.claim.job.clone(),
             origin: self.origin.to_string(),
-            kind: self.kind,
+            kind: self.driver.kind(),
         };
         let plan = snapshots
             .plan(&lineage, &self.retention, Utc::now())
@@ -311,10 +312,11 @@ async fn stored(part: Part, rows: u64, writer: Writer) -> Result<Stored> {
 #[async_trait]
 impl store::Target for Target {
     async fn identity(&self) -> Result<Identity> {
+        let (place, job) = (self.0.bucket.place(), &self.0.context.claim.job);
         Ok(Identity {
             thing: None,
             // Jobs may share an archive: each has snapshots of its own.
-            place: format!("archive {} {}", self.bucket.place(), self.context.claim.job),
+            place: format!("archive {place} {job}"),
         })
     }
 
@@ -322,12 +324,12 @@ impl store::Target for Target {
         Ok(Vec::new())
     }
 
-    async fn server(&self) -> Result<Server> {
-        Ok(Server::archive(self.kind))
+    async fn taker(&self) -> Result<Taker> {
+        Ok(Taker::Archive)
     }
 
     async fn room(&self) -> Option<Room> {
-        self.bucket.room()
+        self.0.bucket.room()
     }
 
     async fn lock(&self) -> Result<()> {
@@ -336,8 +338,8 @@ impl store::Target for Target {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        let claim = &self.context.claim;
-        match self.snapshots().sweep(claim).await {
+        let claim = &self.0.context.claim;
+        match self.0.snapshots().sweep(claim).await {
             // What dead runs left stands in nobody's way.
             Err(error) if error.kind() == Kind::Permission => {
                 tracing::warn!(%error, "what runs that died have left in the archive stays there");
@@ -348,210 +350,46 @@ impl store::Target for Target {
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
-        if survey.server.kind == self.kind {
-            return portable::refuse_gaps(&survey.definitions);
+        let kind = self.0.driver.kind();
+        if survey.server.kind == kind {
+            return survey.definitions.refuse_gaps();
         }
         Err(Error::new(
             Kind::Internal,
-            format!(
-                "{} data for an archive of {}",
-                survey.server.kind, self.kind
-            ),
+            format!("{} data for an archive of {kind}", survey.server.kind),
         ))
     }
 
-    async fn prepare(&self, survey: &Survey) -> Result<()> {
+    async fn look_at_script(&self, file: &Path, _text: &str) -> Result<()> {
+        Err(no_scripts(file))
+    }
+
+    async fn prepare(&self, survey: &Survey) -> Result<Arc<dyn Incoming>> {
+        let draft = &self.0;
         // A run may be prepared twice.
-        self.lay_down_pen().await;
-        let (snapshots, name) = (self.snapshots(), self.name());
-        let pen = snapshots.begin(&name, &self.context.claim, self.began);
-        *self.pen.lock().await = Some(pen.await?);
-        let mut state = self.state();
-        state.survey = Some(survey.clone());
-        state.taken_at = Some(survey.taken_at);
-        Ok(())
-    }
-
-    async fn write(&self, part: &Part, mut chunks: Chunks) -> Result<u64> {
-        let (id, label) = (part.id, part.label());
-        let ending = files::ending(self.secrets.recipients.is_some());
-        let ending = format!("{}.{ending}", portable::ending(part.encoding));
-        let path = {
-            let label = label.clone();
-            move |number| layout::rows(id, &label, number, &ending)
-        };
-        let mut writer = self.writer(path);
-        let mut unframe = portable::unframe(part)?;
-        let mut plain = BytesMut::new();
-        let (mut rows, mut bytes) = (0, 0);
-        while let Some(chunk) = chunks.try_next().await? {
-            rows += chunk.rows;
-            bytes += chunk.data.len() as u64;
-            unframe.feed(&chunk.data, &mut plain)?;
-            writer
-                .write(&plain)
-                .await
-                .map_err(|error| error.within(format!("writing {label}")))?;
-            plain.clear();
-        }
-        unframe.end(&mut plain)?;
-        writer.write(&plain).await?;
-        let stored = stored(part.clone(), rows, writer);
-        if bytes < SMALL {
-            let mut small = self.small.lock().await;
-            while small.len() >= AT_ONCE {
-                self.land(&mut small).await?;
-            }
-            small.spawn(stored.in_current_span());
-        } else {
-            let stored = stored.await?;
-            self.state().add(stored);
-        }
-        Ok(rows)
-    }
-
-    async fn finish(&self) -> Result<()> {
-        let mut small = self.small.lock().await;
-        while !small.is_empty() {
-            self.land(&mut small).await?;
-        }
-        drop(small);
-        let survey = self.survey()?;
-        for script in portable::scripts(&survey.definitions)? {
-            self.put_away(&format!("{}.sql", script.name), script.text.as_bytes())
-                .await?;
-        }
-        let script = self.by_hand(&survey)?;
-        self.put_away(by_hand::NAME, script.as_bytes()).await?;
-        let definitions = portable::put_away(&survey.definitions)?;
-        self.put_away(layout::DEFINITIONS, &definitions).await
-    }
-
-    fn takes_notes(&self) -> bool {
-        true
-    }
-
-    async fn note(&self, catalogue: Catalogue, sums: Vec<(Part, Checksum)>) -> Result<()> {
-        let json = serde_json::to_vec(&catalogue).map_err(|error| {
-            Error::new(Kind::Internal, "the catalogue cannot be written").because(error)
-        })?;
-        self.put_away(layout::CATALOGUE, &json).await?;
-        let mut state = self.state();
-        state.catalogue = Some(catalogue);
-        state.sums = sums.into_iter().map(|(part, sum)| (part.id, sum)).collect();
-        Ok(())
-    }
-
-    async fn count(&self, part: &Part) -> Result<u64> {
-        let state = self.state();
-        Ok(state.of(part).map(|stored| stored.rows).sum())
-    }
-
-    async fn catalogue(&self) -> Result<Catalogue> {
-        Ok(self.state().catalogue.clone().unwrap_or_default())
-    }
-
-    /// What the source said, once all that was written was read back and found as it was sent.
-    async fn checksum(&self, part: &Part) -> Result<Checksum> {
-        let (slices, sum) = {
-            let state = self.state();
-            let slices: Vec<Stored> = state.of(part).cloned().collect();
-            (slices, state.sums.get(&part.id).cloned())
-        };
-        for file in slices.iter().flat_map(|stored| &stored.files) {
-            files::blocks(&self.bucket, &self.folder(), file)
-                .try_for_each(|_| async { Ok(()) })
-                .await?;
-        }
-        sum.ok_or_else(|| {
-            Error::new(
-                Kind::Internal,
-                format!("the source said no checksum of {}", part.label()),
-            )
-        })
-    }
-
-    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {
-        self.run_script(file, text).await
-    }
-
-    async fn run_script(&self, file: &Path, _text: &str) -> Result<()> {
-        Err(Error::new(
-            Kind::Config,
-            format!("{} cannot run on an archive", file.display()),
-        )
-        .hint("give the script to the job that pulls"))
-    }
-
-    async fn derive(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn publish(&self) -> Result<()> {
-        let manifest = self.manifest()?;
-        self.hold(&manifest).await?;
-        let manifest: Bytes = manifest.to_json()?.into();
-        let folder = self.folder();
-        if let Some(key) = &self.secrets.key {
-            let mac = Bytes::from(key.mac(&manifest));
-            self.bucket
-                .put(&format!("{folder}/{}", layout::MAC), mac)
-                .await?;
-        }
-        self.bucket
-            .put(&format!("{folder}/{}", layout::MANIFEST), manifest)
-            .await?;
-        self.state().published = true;
-        tracing::info!(snapshot = folder, "the snapshot is complete");
-        Ok(())
-    }
-
-    async fn confirm(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn revert(&self) -> Result<()> {
-        self.remove().await
-    }
-
-    async fn settle(&self) -> Result<()> {
-        self.lay_down_pen().await;
-        let note = format!("{}/{}", self.folder(), layout::WRITER);
-        let noted = self.bucket.delete(vec![note]).await;
-        // The snapshot is complete: nothing from here on makes it less so.
-        if !self.retention.is_any() {
-            match noted {
-                Ok(()) => {}
-                // Who may only add to an archive.
-                Err(error) if error.kind() == Kind::Permission => {
-                    tracing::info!(%error, "the snapshot's writer.json stays; it does no harm");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the snapshot's writer.json stays; it does no harm");
-                }
-            }
-            return Ok(());
-        }
-        if let Err(error) = self.let_go(noted).await {
-            tracing::warn!(
-                %error,
-                "the snapshot is complete, but older ones that retention lets go could not be removed"
-            );
-        }
-        Ok(())
+        draft.lay_down_pen().await;
+        let (snapshots, name) = (draft.snapshots(), draft.name());
+        let pen = snapshots.begin(&name, &draft.context.claim, draft.began);
+        *draft.pen.lock().await = Some(pen.await?);
+        draft.state().begun = true;
+        Ok(Arc::new(Snapshot {
+            draft: draft.clone(),
+            survey: survey.clone(),
+        }))
     }
 
     async fn discard(&self) -> Result<()> {
+        let draft = &self.0;
         let begun = {
-            let state = self.state();
-            state.survey.is_some() && !state.published
+            let state = draft.state();
+            state.begun && !state.published
         };
         if begun {
-            self.small.lock().await.shutdown().await;
+            draft.small.lock().await.shutdown().await;
             // Workers that were stopped have pieces under way; and one may have been about to begin another.
             for _ in 0..2 {
-                self.bucket.settle().await;
-                self.remove().await?;
+                draft.bucket.settle().await;
+                draft.remove().await?;
             }
         }
         Ok(())
@@ -566,6 +404,208 @@ impl store::Target for Target {
     }
 
     async fn close(&self) {
-        self.bucket.settle().await;
+        self.0.bucket.settle().await;
+    }
+}
+
+fn no_scripts(file: &Path) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("{} cannot run on an archive", file.display()),
+    )
+    .hint("give the script to the job that pulls")
+}
+
+/// A snapshot without its manifest.
+struct Snapshot {
+    draft: Arc<Draft>,
+    survey: Survey,
+}
+
+#[async_trait]
+impl Incoming for Snapshot {
+    async fn write(&self, part: &Part, mut chunks: Chunks) -> Result<u64> {
+        let draft = &self.draft;
+        let codec = store::codec(draft.driver.kind(), part)?;
+        let (id, label) = (part.id, part.label());
+        let ending = files::ending(draft.secrets.recipients.is_some());
+        let ending = format!("{}.{ending}", codec.file_ending());
+        let path = {
+            let label = label.clone();
+            move |number| layout::rows(id, &label, number, &ending)
+        };
+        let mut writer = draft.writer(path);
+        let mut encoder = codec.encoder(part)?;
+        let mut plain = BytesMut::new();
+        let (mut rows, mut bytes) = (0, 0);
+        while let Some(chunk) = chunks.try_next().await? {
+            rows += chunk.rows;
+            bytes += chunk.data.len() as u64;
+            encoder.feed(&chunk.data, &mut plain)?;
+            writer
+                .write(&plain)
+                .await
+                .map_err(|error| error.within(format!("writing {label}")))?;
+            plain.clear();
+        }
+        encoder.end(&mut plain)?;
+        writer.write(&plain).await?;
+        let stored = stored(part.clone(), rows, writer);
+        if bytes < SMALL {
+            let mut small = draft.small.lock().await;
+            while small.len() >= AT_ONCE {
+                draft.land(&mut small).await?;
+            }
+            small.spawn(stored.in_current_span());
+        } else {
+            let stored = stored.await?;
+            draft.state().add(stored);
+        }
+        Ok(rows)
+    }
+
+    async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {
+        let (draft, survey) = (self.draft.clone(), self.survey.clone());
+        let mut small = draft.small.lock().await;
+        while !small.is_empty() {
+            draft.land(&mut small).await?;
+        }
+        drop(small);
+        for script in survey.definitions.scripts()? {
+            let name = format!("{}.sql", script.name);
+            draft.put_away(&name, script.text.as_bytes()).await?;
+        }
+        if let Some(script) = draft.manual_restore(&survey)? {
+            let name = manual_restore::NAME;
+            draft.put_away(name, script.as_bytes()).await?;
+        }
+        let definitions = survey.definitions.to_json()?;
+        draft.put_away(layout::DEFINITIONS, &definitions).await?;
+        Ok(Box::new(Whole {
+            draft,
+            survey,
+            catalogue: OnceLock::new(),
+        }))
+    }
+}
+
+/// A snapshot that lacks nothing but its manifest.
+struct Whole {
+    draft: Arc<Draft>,
+    survey: Survey,
+    /// The source's.
+    catalogue: OnceLock<Catalogue>,
+}
+
+#[async_trait]
+impl Complete for Whole {
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let state = self.draft.state();
+        Ok(state.of(part).map(|stored| stored.rows).sum())
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        Ok(self.catalogue.get().cloned().unwrap_or_default())
+    }
+
+    /// What the source said, once all that was written was read back and found as it was sent.
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let draft = &self.draft;
+        let (slices, sum) = {
+            let state = draft.state();
+            let slices: Vec<Stored> = state.of(part).cloned().collect();
+            (slices, state.sums.get(&part.id).cloned())
+        };
+        for file in slices.iter().flat_map(|stored| &stored.files) {
+            files::blocks(&draft.bucket, &draft.folder(), file)
+                .try_for_each(|_| async { Ok(()) })
+                .await?;
+        }
+        sum.ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                format!("the source said no checksum of {}", part.label()),
+            )
+        })
+    }
+
+    async fn run_script(&self, file: &Path, _text: &str) -> Result<()> {
+        Err(no_scripts(file))
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Box<dyn Published>> {
+        let draft = self.draft;
+        let manifest = draft.manifest(&self.survey)?;
+        draft.check_files(&manifest).await?;
+        let manifest: Bytes = manifest.to_json()?.into();
+        let folder = draft.folder();
+        if let Some(key) = &draft.secrets.key {
+            let mac = Bytes::from(key.mac(&manifest));
+            let path = format!("{folder}/{}", layout::MAC);
+            draft.bucket.put(&path, mac).await?;
+        }
+        let path = format!("{folder}/{}", layout::MANIFEST);
+        draft.bucket.put(&path, manifest).await?;
+        draft.state().published = true;
+        tracing::info!(snapshot = folder, "the snapshot is complete");
+        Ok(Box::new(PublishedSnapshot(draft)))
+    }
+
+    fn records(&self) -> Option<&dyn RecordSource> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl RecordSource for Whole {
+    async fn record(&self, catalogue: Catalogue, sums: Vec<(Part, Checksum)>) -> Result<()> {
+        let json = serde_json::to_vec(&catalogue).map_err(|error| {
+            Error::new(Kind::Internal, "the catalogue cannot be written").because(error)
+        })?;
+        self.draft.put_away(layout::CATALOGUE, &json).await?;
+        let mut state = self.draft.state();
+        state.sums = sums.into_iter().map(|(part, sum)| (part.id, sum)).collect();
+        drop(state);
+        self.catalogue
+            .set(catalogue)
+            .map_err(|_| Error::new(Kind::Internal, "a snapshot was recorded twice"))
+    }
+}
+
+/// A snapshot that has its manifest.
+struct PublishedSnapshot(Arc<Draft>);
+
+#[async_trait]
+impl Published for PublishedSnapshot {
+    async fn revert(&self) -> Result<()> {
+        self.0.remove().await
+    }
+
+    async fn settle(&self) -> Result<()> {
+        let draft = &self.0;
+        draft.lay_down_pen().await;
+        let note = format!("{}/{}", draft.folder(), layout::WRITER);
+        let noted = draft.bucket.delete(vec![note]).await;
+        // The snapshot is complete: nothing from here on makes it less so.
+        if !draft.retention.is_any() {
+            match noted {
+                Ok(()) => {}
+                // Who may only add to an archive.
+                Err(error) if error.kind() == Kind::Permission => {
+                    tracing::info!(%error, "the snapshot's writer.json stays; it does no harm");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the snapshot's writer.json stays; it does no harm");
+                }
+            }
+            return Ok(());
+        }
+        if let Err(error) = draft.let_go(noted).await {
+            tracing::warn!(
+                %error,
+                "the snapshot is complete, but older ones that retention lets go could not be removed"
+            );
+        }
+        Ok(())
     }
 }

@@ -149,7 +149,7 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
     report.due = due::sentence(&times);
     let mut all = warnings;
     for task in &job.tasks {
-        for unable in store::unable(task) {
+        for unable in store::refusals(task) {
             report.valid = false;
             all.push(config::refuse(&job, task, unable.key, unable.why));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::Order;
+use super::context::Order;
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::panics;
 

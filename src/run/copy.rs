@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::Site;
+use super::task_run::TaskRun;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Meter, Part, Step, Survey};
+use crate::store::{Incoming, Meter, Part, Step, Survey, WriteBatches};
 
 /// What is left to do.
 struct Work {
@@ -23,7 +23,7 @@ struct Work {
 }
 
 struct Queue {
-    /// Places in the survey's list; more than one is a lot.
+    /// Places in the survey's list; more than one is a batch.
     parts: VecDeque<Range<usize>>,
     steps: Vec<Step>,
     busy: usize,
@@ -89,24 +89,49 @@ impl Work {
     }
 }
 
+/// Where rows come from, and where they go.
+#[derive(Clone)]
+struct Copying {
+    run: Arc<TaskRun>,
+    incoming: Arc<dyn Incoming>,
+}
+
+impl Copying {
+    /// What takes batches, if the source gives them.
+    fn batches(&self) -> Option<&dyn WriteBatches> {
+        self.run.source.batches()?;
+        self.incoming.batches()
+    }
+
+    fn steps_after(&self, part: &Part) -> Vec<Step> {
+        self.incoming.steps_after(part)
+    }
+}
+
 /// Moves all parts of a survey.
-pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
-    site.board
+pub(super) async fn copy(
+    run: &Arc<TaskRun>,
+    incoming: &Arc<dyn Incoming>,
+    survey: &Survey,
+) -> Result<()> {
+    run.board
         .expect(survey.parts.iter().map(|part| part.bytes).sum());
     // What the servers copy by themselves keeps to no pace.
-    if site.pace.is_free()
-        && site
-            .target
-            .adopt(&*site.source, survey, &*site.board)
-            .await?
+    if run.pace.is_free()
+        && let Some(means) = incoming.transfer()
+        && means.transfer(&*run.source, survey, &*run.board).await?
     {
         return Ok(());
     }
-    let lots = site.target.lots(&survey.parts);
-    site.board.expect_steps(lots.len());
+    let copying = Copying {
+        run: run.clone(),
+        incoming: incoming.clone(),
+    };
+    let batches = (copying.batches()).map_or_else(Vec::new, |taker| taker.batches(&survey.parts));
+    run.board.expect_steps(batches.len());
     let work = Arc::new(Work {
         queue: Mutex::new(Queue {
-            parts: pieces(survey.parts.len(), lots),
+            parts: pieces(survey.parts.len(), batches),
             steps: Vec::new(),
             busy: 0,
             sliced: sliced(survey),
@@ -115,11 +140,11 @@ pub(super) async fn copy(site: &Arc<Site>, survey: &Survey) -> Result<()> {
     });
     // Dropped, the set ends its workers: a failed or cancelled copy leaves nobody writing.
     let mut workers = JoinSet::new();
-    for _ in 0..site.context.workers {
-        let (site, work, parts) = (site.clone(), work.clone(), survey.parts.clone());
-        workers.spawn(worker(site, work, parts).in_current_span());
+    for _ in 0..run.context.workers {
+        let (copying, work, parts) = (copying.clone(), work.clone(), survey.parts.clone());
+        workers.spawn(worker(copying, work, parts).in_current_span());
     }
-    let watch = site.pace.watch();
+    let watch = run.pace.watch();
     tokio::pin!(watch);
     loop {
         let ended = tokio::select! {
@@ -154,41 +179,42 @@ fn sliced(survey: &Survey) -> HashMap<String, (usize, Part)> {
 }
 
 /// The survey's list in pieces of work, in its order.
-fn pieces(parts: usize, lots: Vec<Range<usize>>) -> VecDeque<Range<usize>> {
+fn pieces(parts: usize, batches: Vec<Range<usize>>) -> VecDeque<Range<usize>> {
     let mut pieces = VecDeque::new();
     let mut next = 0;
-    for lot in lots {
-        pieces.extend((next..lot.start).map(|place| place..place + 1));
-        next = lot.end;
-        pieces.push_back(lot);
+    for batch in batches {
+        pieces.extend((next..batch.start).map(|place| place..place + 1));
+        next = batch.end;
+        pieces.push_back(batch);
     }
     pieces.extend((next..parts).map(|place| place..place + 1));
     pieces
 }
 
-async fn worker(site: Arc<Site>, work: Arc<Work>, parts: Arc<[Part]>) -> Result<()> {
+async fn worker(copying: Copying, work: Arc<Work>, parts: Arc<[Part]>) -> Result<()> {
+    let run = &copying.run;
     while let Some(piece) = work.next().await {
         match piece {
             Piece::Parts(places) if places.len() > 1 => {
-                let steps = transfer_lot(&site, &parts[places]).await?;
-                site.board.expect_steps(steps.len());
+                let steps = transfer_batch(&copying, &parts[places]).await?;
+                run.board.expect_steps(steps.len());
                 work.done(steps);
             }
             Piece::Parts(places) => {
                 let part = &parts[places.start];
-                move_alone(&site, part).await?;
+                move_alone(&copying, part).await?;
                 let steps = work
                     .whole(part)
-                    .map_or_else(Vec::new, |whole| site.target.steps_after(&whole));
-                site.board.expect_steps(steps.len());
+                    .map_or_else(Vec::new, |whole| copying.steps_after(&whole));
+                run.board.expect_steps(steps.len());
                 work.done(steps);
             }
             Piece::Step(step) => {
-                site.board.enter(step.label.clone(), 0);
-                let steps = site.target.build(&step).await?;
-                site.board.leave(&step.label, None);
+                run.board.enter(step.label.clone(), 0);
+                let steps = copying.incoming.build(&step).await?;
+                run.board.leave(&step.label, None);
                 tracing::debug!(step = step.label, "built");
-                site.board.expect_steps(steps.len());
+                run.board.expect_steps(steps.len());
                 work.done(steps);
             }
         }
@@ -198,14 +224,14 @@ async fn worker(site: Arc<Site>, work: Arc<Work>, parts: Arc<[Part]>) -> Result<
 
 /// Lets chunks go on as the task's pace has it. A source whose rows are not taken stops sending.
 fn paced<T: Send + 'static>(
-    site: &Arc<Site>,
+    run: &Arc<TaskRun>,
     chunks: BoxStream<'static, Result<T>>,
     length: fn(&T) -> usize,
 ) -> BoxStream<'static, Result<T>> {
-    if site.pace.is_free() {
+    if run.pace.is_free() {
         return chunks;
     }
-    let pace = site.pace.clone();
+    let pace = run.pace.clone();
     chunks
         .then(move |chunk| {
             let pace = pace.clone();
@@ -220,50 +246,56 @@ fn paced<T: Send + 'static>(
 }
 
 /// Moves one part.
-async fn move_alone(site: &Arc<Site>, part: &Part) -> Result<()> {
-    site.board.enter_part(part);
-    transfer(site, part).await?;
-    site.board.leave(&part.label(), Some(part));
+async fn move_alone(copying: &Copying, part: &Part) -> Result<()> {
+    let run = &copying.run;
+    run.board.enter_part(part);
+    transfer(copying, part).await?;
+    run.board.leave(&part.label(), Some(part));
     Ok(())
 }
 
-/// Moves a lot with all that stands on it; if that fails, its parts one by one, so that the error is of the one that
+/// Moves a batch with all that stands on it; if that fails, its parts one by one, so that the error is of the one that
 /// failed.
-async fn transfer_lot(site: &Arc<Site>, parts: &[Part]) -> Result<Vec<Step>> {
+async fn transfer_batch(copying: &Copying, parts: &[Part]) -> Result<Vec<Step>> {
+    let run = &copying.run;
     let label = format!("{} and {} more", parts[0].label(), parts.len() - 1);
-    site.board
+    run.board
         .enter(label.clone(), parts.iter().map(|part| part.bytes).sum());
-    let moved = move_lot(site, parts).await;
-    site.board.leave(&label, None);
+    let moved = move_batch(copying, parts).await;
+    run.board.leave(&label, None);
     let mut steps = Vec::new();
     match moved {
         Ok(moved) => {
             for (part, (rows, bytes)) in parts.iter().zip(moved) {
-                site.board.add(part, rows, bytes);
-                site.board.leave(&label, Some(part));
+                run.board.add(part, rows, bytes);
+                run.board.leave(&label, Some(part));
             }
-            tracing::debug!(lot = label, "copied");
+            tracing::debug!(batch = label, "copied");
         }
         // Nobody is there to ask again.
         Err(error) if matches!(error.kind(), Kind::Connection | Kind::Verify) => return Err(error),
         Err(error) => {
-            tracing::debug!(%error, lot = label, "copying them one by one");
+            tracing::debug!(%error, batch = label, "copying them one by one");
             for part in parts {
-                move_alone(site, part).await?;
-                steps.extend(site.target.steps_after(part));
+                move_alone(copying, part).await?;
+                steps.extend(copying.steps_after(part));
             }
         }
     }
     Ok(steps)
 }
 
-/// Moves a lot, and holds what the source sent of each part against what the target took; returns rows and bytes.
-async fn move_lot(site: &Arc<Site>, parts: &[Part]) -> Result<Vec<(u64, u64)>> {
+/// Moves a batch, and holds what the source sent of each part against what the target took; returns rows and bytes.
+async fn move_batch(copying: &Copying, parts: &[Part]) -> Result<Vec<(u64, u64)>> {
+    let run = &copying.run;
+    let (Some(source), Some(target)) = (run.source.batches(), copying.batches()) else {
+        return Err(Error::new(Kind::Internal, "a batch that nobody takes"));
+    };
     let sent = Arc::new(Mutex::new(vec![(0, 0); parts.len()]));
-    let lot = {
+    let batch = {
         let sent = sent.clone();
-        site.source
-            .read_lot(parts)
+        source
+            .read_batch(parts)
             .await?
             .inspect(move |chunk| {
                 let mut sent = sent.lock().expect("no one panics with this lock");
@@ -273,18 +305,18 @@ async fn move_lot(site: &Arc<Site>, parts: &[Part]) -> Result<Vec<(u64, u64)>> {
             })
             .boxed()
     };
-    let lot = paced(site, lot, |chunk| chunk.data.len());
-    let taken = site.target.write_lot(parts, lot).await?;
+    let batch = paced(run, batch, |chunk| chunk.data.len());
+    let taken = target.write_batch(parts, batch).await?;
     let sent = std::mem::take(&mut *sent.lock().expect("no one panics with this lock"));
     for ((part, (sent, _)), taken) in parts.iter().zip(&sent).zip(taken) {
-        hold(site, part, *sent, taken)?;
+        compare(run, part, *sent, taken)?;
     }
     Ok(sent)
 }
 
 /// Holds what the source sent against what the target took.
-fn hold(site: &Site, part: &Part, sent: u64, taken: u64) -> Result<()> {
-    if site.task.verify != Verify::None && taken != sent {
+fn compare(run: &TaskRun, part: &Part, sent: u64, taken: u64) -> Result<()> {
+    if run.task.verify != Verify::None && taken != sent {
         return Err(Error::new(
             Kind::Verify,
             format!(
@@ -297,25 +329,26 @@ fn hold(site: &Site, part: &Part, sent: u64, taken: u64) -> Result<()> {
 }
 
 /// Moves one part, and holds what the source sent against what the target took.
-async fn transfer(site: &Arc<Site>, part: &Part) -> Result<()> {
+async fn transfer(copying: &Copying, part: &Part) -> Result<()> {
+    let run = &copying.run;
     let sent = Arc::new(Mutex::new(0_u64));
     let chunks = {
-        let (site, sent, part) = (site.clone(), sent.clone(), part.clone());
-        site.source
+        let (run, sent, part) = (run.clone(), sent.clone(), part.clone());
+        run.source
             .read(&part)
             .await?
             .inspect(move |chunk| {
                 if let Ok(chunk) = chunk {
                     *sent.lock().expect("no one panics with this lock") += chunk.rows;
-                    site.board.add(&part, chunk.rows, chunk.data.len() as u64);
+                    run.board.add(&part, chunk.rows, chunk.data.len() as u64);
                 }
             })
             .boxed()
     };
-    let chunks = paced(site, chunks, |chunk| chunk.data.len());
-    let taken = site.target.write(part, chunks).await?;
+    let chunks = paced(run, chunks, |chunk| chunk.data.len());
+    let taken = copying.incoming.write(part, chunks).await?;
     let sent = *sent.lock().expect("no one panics with this lock");
-    hold(site, part, sent, taken)?;
+    compare(run, part, sent, taken)?;
     tracing::debug!(part = part.label(), rows = taken, "copied");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::Order;
+use super::context::Order;
 use crate::config::job::Hook;
 use crate::error::{Error, Result};
 use crate::guard::command;

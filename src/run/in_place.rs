@@ -1,6 +1,6 @@
 //! In place: a copy into a target without room for two. All that can fail while live is whole is done before it is
 //! emptied: policy, locks, survey, checks, scripts read, definitions made on incoming. From then on a failure means that
-//! live is broken until a run succeeds; it says so, and leaves maintenance on: behind it is the best place for such a site.
+//! live is broken until a run succeeds; it says so, and leaves maintenance on: behind it is the best place for such a run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +8,17 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::bugs::safely;
+use super::build::fill;
+use super::context::Order;
 use super::hooks::Maintenance;
-use super::{Order, Site, either_lost, failing, fill, span};
-use crate::config::job::{Publish, Task};
+use super::task_run::{TaskRun, failing, span};
+use crate::config::job::Publish;
 use crate::error::{Error, Kind, Result};
 use crate::state::IN_PLACE;
+use crate::store::Incoming;
 
 /// How long a failed run asks the server whether live was emptied.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A step's name in a run of this task.
-pub(super) fn step(task: &Task, step: &'static str) -> &'static str {
-    match (task.publish, step) {
-        (Publish::InPlace, "copy") => "in place: copy",
-        (Publish::InPlace, "finish") => "in place: finish",
-        (Publish::InPlace, "verify") => "in place: verify",
-        (Publish::InPlace, "scripts") => "in place: scripts",
-        (Publish::InPlace, "derive") => "in place: derive",
-        _ => step,
-    }
-}
 
 /// Whether live may be broken while a run is in this step, and after it ended there.
 pub fn is_step(step: &str) -> bool {
@@ -54,20 +45,20 @@ pub(super) fn refuse_a_part_of_what_is_broken(order: &Order) -> Result<()> {
 /// Empties and loads every task that is published in place, in the job's order, each published as soon as it is whole.
 pub(super) async fn load_all(
     order: &Arc<Order>,
-    sites: &[Arc<Site>],
+    prepared: Vec<(Arc<TaskRun>, Arc<dyn Incoming>)>,
     maintenance: &mut Maintenance<'_>,
 ) -> Result<()> {
-    let mut loaded: Vec<&str> = Vec::new();
-    for site in sites.iter().filter(|site| site.in_place()) {
-        let loading = safely(order, load(order, site));
-        let outcome = loading.instrument(span(&site.task)).await;
+    let mut loaded: Vec<String> = Vec::new();
+    for (run, incoming) in prepared {
+        let loading = safely(order, load(order, &run, incoming));
+        let outcome = loading.instrument(span(&run.task)).await;
         let Err(error) = outcome else {
-            tracing::info!(task = site.task.name, "published in place");
-            loaded.push(&site.task.name);
+            tracing::info!(task = run.task.name, "published in place");
+            loaded.push(run.task.name.clone());
             continue;
         };
         // Whoever does not answer in time is taken to be broken: that is the worse mistake to make the other way round.
-        let asked = tokio::time::timeout(PATIENCE, site.target.broken()).await;
+        let asked = tokio::time::timeout(PATIENCE, run.is_broken()).await;
         let broken = !matches!(asked, Ok(Ok(false)));
         let mut error = order.cause(error);
         if broken {
@@ -89,7 +80,7 @@ pub(super) async fn load_all(
             // The history's word for a live target that is whole.
             order.step("maintenance");
         }
-        let error = failing::<()>(&site.board, Err(error)).expect_err("it is one");
+        let error = failing::<()>(&run.board, Err(error)).expect_err("it is one");
         let error = maintenance.off_after(error).await;
         return Err(if loaded.is_empty() {
             error
@@ -101,32 +92,36 @@ pub(super) async fn load_all(
     Ok(())
 }
 
-async fn load(order: &Arc<Order>, site: &Arc<Site>) -> Result<()> {
+async fn load(order: &Arc<Order>, run: &Arc<TaskRun>, incoming: Arc<dyn Incoming>) -> Result<()> {
     if order.cancel.is_cancelled() {
         return Err(order.cancelled().await);
     }
     // The last look at the source: maintenance_on may have taken its time.
-    site.source
+    run.source
         .identity()
         .await
         .map_err(|error| error.within("before live was emptied"))?;
     order.commit("in place: empty").await?;
+    let Some(target) = run.target.in_place() else {
+        let why = "this store does not publish in place";
+        return Err(Error::new(Kind::Internal, why));
+    };
     // Not cut short, so that what it left is known.
-    site.target.empty().await?;
-    let survey = site.survey()?;
-    tokio::select! {
-        filled = fill(order, site, survey) => filled?,
-        error = either_lost(site) => return Err(error),
+    target.empty().await?;
+    let survey = run.survey()?;
+    let complete = tokio::select! {
+        filled = fill(order, run, incoming, survey) => filled?,
+        error = run.lost() => return Err(error),
         error = order.cancelled() => return Err(error),
-    }
+    };
     order.step("in place: publish");
-    site.target.publish().await?;
-    site.target.confirm().await.map_err(|error| {
+    let published = complete.publish().await?;
+    published.confirm().await.map_err(|error| {
         error
             .within("the new data IS live, but")
             .with_kind(Kind::AfterPublish)
     })?;
-    if let Err(error) = site.target.settle().await {
+    if let Err(error) = published.settle().await {
         tracing::warn!(%error, "what was live before could not be cleared up; the next run does it");
     }
     Ok(())

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use super::{Order, Site};
+use super::context::Order;
+use super::task_run::{TaskRun, span};
 use crate::error::{Error, Kind, Result};
 use crate::guard::logind::{self, Inhibitor};
 use crate::guard::process::Process;
@@ -13,7 +14,7 @@ use crate::guard::reboot_lock::RebootLock;
 use crate::guard::target_lock::{Owner, TargetLock};
 use crate::state::Verb;
 
-/// Everything that is held until the run has ended. Dropped, it is free.
+/// Everything that is locked until the run has ended. Dropped, it is free.
 #[derive(Default)]
 pub(super) struct Held {
     targets: Vec<TargetLock>,
@@ -44,26 +45,23 @@ pub(super) fn owner(order: &Order, verb: Verb) -> Owner {
 }
 
 /// Takes the locks on every task's target, then the reboot lock.
-pub(super) async fn take(order: &Arc<Order>, held: &mut Held, sites: &[Arc<Site>]) -> Result<()> {
+pub(super) async fn take(order: &Arc<Order>, held: &mut Held, runs: &[Arc<TaskRun>]) -> Result<()> {
     let mut places = HashSet::new();
-    for site in sites {
-        let place = site.target.identity().await?.place;
+    for run in runs {
+        let place = run.target.identity().await?.place;
         if !places.insert(place.clone()) {
             return Err(Error::new(
                 Kind::Policy,
                 format!(
                     "two tasks of the job write one target (the second is `{}`)",
-                    site.task.name
+                    run.task.name
                 ),
             )
             .hint("give each task a target of its own"));
         }
-        let lock = TargetLock::take(super::lock_dir(order), &place, &owner(order, Verb::Run))?;
+        let lock = TargetLock::take(order.lock_dir(), &place, &owner(order, Verb::Run))?;
         held.targets.push(lock);
-        site.target
-            .lock()
-            .instrument(super::span(&site.task))
-            .await?;
+        run.target.lock().instrument(span(&run.task)).await?;
     }
     reboot(order, held).await
 }

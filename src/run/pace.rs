@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::config::job::Task;
 use crate::error::{Error, Result};
-use crate::store::{self, Context, Gauge};
+use crate::store::{self, Context, LagProbe};
 
 /// How often the lag is measured.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(super) struct Pace {
 }
 
 struct Limit {
-    gauge: Box<dyn Gauge>,
+    probe: Box<dyn LagProbe>,
     most: Duration,
     /// Whether rows may flow.
     open: watch::Sender<bool>,
@@ -35,7 +35,7 @@ impl Pace {
     pub(super) async fn open(task: &Task, context: &Context) -> Result<Self> {
         let limit = match task.max_replication_lag {
             Some(most) => Some(Limit {
-                gauge: store::open_gauge(task, context).await?,
+                probe: store::open_lag_probe(task, context).await?,
                 most,
                 open: watch::Sender::new(true),
             }),
@@ -56,7 +56,7 @@ impl Pace {
     /// Refuses what cannot be measured.
     pub(super) async fn check(&self) -> Result<()> {
         if let Some(limit) = &self.limit {
-            limit.gauge.lag().await?;
+            limit.probe.lag().await?;
         }
         Ok(())
     }
@@ -114,12 +114,12 @@ impl Pace {
 
 impl Limit {
     async fn measured(&self) -> Result<Duration> {
-        let lag = self.gauge.lag().await?;
+        let lag = self.probe.lag().await?;
         if lag <= self.most {
             return Ok(lag);
         }
         tokio::time::sleep(AGAIN).await;
-        self.gauge.lag().await
+        self.probe.lag().await
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Order, Site, capabilities, open_all, span};
+use super::context::Order;
+use super::task_run::{TaskRun, capabilities, open_all, span};
 use crate::config::job::Publish;
 use crate::error::Result;
 use crate::policy;
-use crate::store::{Encoding, Fate, Prospect, Selection, Survey};
+use crate::store::{self, Codec, Fate, Prospect, Selection, Survey};
 use tracing::Instrument;
 
 /// What a run would do.
@@ -99,14 +100,14 @@ pub async fn plan(order: Arc<Order>) -> Result<Plan> {
     policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
     capabilities(&order.job)?;
     super::hooks::look(&order)?;
-    let mut sites = Vec::new();
+    let mut runs = Vec::new();
     let planned = tokio::select! {
-        planned = all(&order, &mut sites) => planned,
+        planned = all(&order, &mut runs) => planned,
         error = order.cancelled() => Err(error),
     };
-    for site in &sites {
-        site.source.close().await;
-        site.target.close().await;
+    for run in &runs {
+        run.source.close().await;
+        run.target.close().await;
     }
     let tasks = planned?;
     Ok(Plan {
@@ -118,22 +119,22 @@ pub async fn plan(order: Arc<Order>) -> Result<Plan> {
     })
 }
 
-async fn all(order: &Order, sites: &mut Vec<Arc<Site>>) -> Result<Vec<TaskPlan>> {
-    open_all(order, sites).await?;
+async fn all(order: &Order, runs: &mut Vec<Arc<TaskRun>>) -> Result<Vec<TaskPlan>> {
+    open_all(order, runs).await?;
     let mut tasks = Vec::new();
     // Targets may share a file system.
     let mut needed: HashMap<PathBuf, u64> = HashMap::new();
-    for site in sites {
-        let planned = of(site).instrument(span(&site.task)).await;
+    for run in runs {
+        let planned = of(run).instrument(span(&run.task)).await;
         let mut planned =
-            planned.map_err(|error| error.within(format!("task {}", site.task.name)))?;
-        if let Some(room) = site.target.room().await {
+            planned.map_err(|error| error.within(format!("task {}", run.task.name)))?;
+        if let Some(room) = run.target.room().await {
             let needed = needed.entry(room.place.clone()).or_default();
             *needed += planned.bytes;
             // In place, the room of what is live is there, too.
-            if site.task.publish == Publish::Swap && room.is_short_of(*needed) {
+            if run.task.publish == Publish::Swap && room.is_short_of(*needed) {
                 tracing::warn!(
-                    task = site.task.name,
+                    task = run.task.name,
                     place = %room.place.display(),
                     free = room.free,
                     needed = *needed,
@@ -150,16 +151,16 @@ async fn all(order: &Order, sites: &mut Vec<Arc<Site>>) -> Result<Vec<TaskPlan>>
     Ok(tasks)
 }
 
-async fn of(site: &Site) -> Result<TaskPlan> {
-    site.pace.check().await?;
-    let server = site.target.server().await?;
-    if let Some(prospect) = site.source.prospect().await? {
-        return planned_of(site, server.version, &prospect).await;
+async fn of(run: &TaskRun) -> Result<TaskPlan> {
+    run.pace.check().await?;
+    let taker = run.target.taker().await?;
+    if let Some(source) = run.source.deferred() {
+        return planned_of(run, taker.to_string(), &source.prospect()).await;
     }
-    let survey = site.source.survey(&server).await?;
-    warn_unmatched(&site.context.selection, &survey);
-    site.target.check(&survey).await?;
-    super::scripts::look(site).await?;
+    let survey = run.source.survey(&taker).await?;
+    warn_unmatched(&run.context.selection, &survey);
+    run.target.check(&survey).await?;
+    super::scripts::look(run).await?;
     Ok(TaskPlan {
         source_version: survey.server.version.clone(),
         bytes: survey.parts.iter().map(|part| part.bytes).sum(),
@@ -171,12 +172,7 @@ async fn of(site: &Site) -> Result<TaskPlan> {
                 name: part.label(),
                 rows: part.rows,
                 bytes: part.bytes,
-                encoding: match part.encoding {
-                    Encoding::CopyText | Encoding::LoadData => "text",
-                    Encoding::CopyBinary => "binary",
-                    Encoding::LargeObjects => "objects",
-                    Encoding::Rows => "rows",
-                },
+                encoding: store::codec(run.task.kind, part).map_or("", Codec::summary),
             })
             .collect(),
         left_out: survey
@@ -192,13 +188,13 @@ async fn of(site: &Site) -> Result<TaskPlan> {
                 },
             })
             .collect(),
-        ..bare(site, server.version).await?
+        ..bare(run, taker.to_string()).await?
     })
 }
 
 /// Of a source that is not there yet: the file that it is made of.
-async fn planned_of(site: &Site, version: String, prospect: &Prospect) -> Result<TaskPlan> {
-    super::scripts::look(site).await?;
+async fn planned_of(run: &TaskRun, version: String, prospect: &Prospect) -> Result<TaskPlan> {
+    super::scripts::look(run).await?;
     Ok(TaskPlan {
         source_version: "dump".to_owned(),
         bytes: prospect.bytes,
@@ -208,30 +204,30 @@ async fn planned_of(site: &Site, version: String, prospect: &Prospect) -> Result
             bytes: prospect.bytes,
             encoding: "dump",
         }],
-        ..bare(site, version).await?
+        ..bare(run, version).await?
     })
 }
 
 /// What is known without the source.
-async fn bare(site: &Site, target_version: String) -> Result<TaskPlan> {
+async fn bare(run: &TaskRun, target_version: String) -> Result<TaskPlan> {
     Ok(TaskPlan {
-        name: site.task.name.clone(),
-        kind: site.task.kind.to_string(),
+        name: run.task.name.clone(),
+        kind: run.task.kind.to_string(),
         source_version: String::new(),
         target_version,
-        jobs: site.context.workers,
+        jobs: run.context.workers,
         bytes: 0,
         rows: 0,
         parts: Vec::new(),
         left_out: Vec::new(),
-        publish: match site.task.publish {
+        publish: match run.task.publish {
             Publish::Swap => "swap",
             Publish::InPlace => "in_place",
         },
-        broken: site.target.broken().await?,
-        throttle: site.task.throttle,
-        max_replication_lag_seconds: site.task.max_replication_lag.map(|lag| lag.as_secs_f64()),
-        scripts: site
+        broken: run.is_broken().await?,
+        throttle: run.task.throttle,
+        max_replication_lag_seconds: run.task.max_replication_lag.map(|lag| lag.as_secs_f64()),
+        scripts: run
             .task
             .scripts
             .iter()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 
-use super::Order;
+use super::context::Order;
 use crate::config::job::{Job, JobName, Settings};
 use crate::error::{Ending, Error, Kind, Result};
 use crate::guard::lease::Lease;
@@ -18,9 +18,6 @@ use crate::state::{Beat, Outcome, Run, RunState, State, TaskProgress, Trigger, V
 
 /// How often progress is written down.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// By then a history that has lost a run has it again.
-pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 /// The state of a run that ended with this kind of error.
 pub(super) fn state_of(kind: Kind) -> RunState {
@@ -50,8 +47,16 @@ struct Life {
     said: AtomicBool,
 }
 
+/// Records that a run has begun, and goes on recording.
+pub(super) fn begin(order: &Arc<Order>, verb: Verb) -> Result<Recorder> {
+    // Before anybody can look for it.
+    let lease = lease(order);
+    order.record_begin(verb, None)?;
+    Recorder::start(order.clone(), verb, lease)
+}
+
 /// What shows on this machine that an order's run lives, as long as it is held.
-pub(super) fn lease(order: &Order) -> Option<Lease> {
+fn lease(order: &Order) -> Option<Lease> {
     // One that is in memory is nobody else's business.
     let directory = (order.state.file().parent()).filter(|path| !path.as_os_str().is_empty())?;
     Lease::take(directory, &presence::lease_of_run(&order.id))
@@ -91,7 +96,7 @@ impl Drop for Recorder {
 
 impl Recorder {
     /// Writes the status file once, to see that it can be written, and goes on by itself.
-    pub(super) fn start(order: Arc<Order>, verb: Verb, lease: Option<Lease>) -> Result<Self> {
+    fn start(order: Arc<Order>, verb: Verb, lease: Option<Lease>) -> Result<Self> {
         let ended = Arc::new(Mutex::new(false));
         let life = Arc::new(Life {
             verb,

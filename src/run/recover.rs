@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bugs::safely;
-use super::{Order, hooks, in_place, locks, record};
+use super::context::Order;
+use super::task_run::is_broken;
+use super::{hooks, in_place, locks, record};
 use crate::archive;
 use crate::config::job::Settings;
 use crate::error::Result;
@@ -139,7 +141,7 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
             let target = archive::open_target(task, &order.job.from, &order.context(task)?).await?;
             let place = target.identity().await?.place;
             locked.push(TargetLock::take(
-                super::lock_dir(order),
+                order.lock_dir(),
                 &place,
                 &locks::owner(order, Verb::Run),
             )?);
@@ -147,7 +149,7 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
             for leftover in target.sweep().await? {
                 tracing::warn!(leftover, "removed what a dead run had left");
             }
-            let is_broken = target.broken().await;
+            let is_broken = is_broken(&*target).await;
             target.close().await;
             is_broken
         };

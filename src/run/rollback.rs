@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::bugs::safely;
+use super::context::Order;
 use super::hooks::{self, Maintenance};
-use super::{Order, locks, record, span};
+use super::task_run::span;
+use super::{locks, record};
 use crate::archive;
 use crate::config::job::Publish;
 use crate::error::{Error, Kind, Result};
@@ -18,7 +20,7 @@ use crate::store::Target;
 /// Publishes previous again, for every task of the job; recorded as a run of its own.
 pub async fn rollback(order: Order) -> Result<()> {
     let order = Arc::new(order);
-    let recorder = order.begin(Verb::Rollback)?;
+    let recorder = record::begin(&order, Verb::Rollback)?;
     tracing::info!(to = %order.job.to, "rollback started");
     let mut targets = Vec::new();
     let mut maintenance = Maintenance::new(&order);
@@ -78,7 +80,7 @@ async fn swap(
             let target = archive::open_target(task, &order.job.from, &order.context(task)?).await?;
             let place = target.identity().await?.place;
             host_locks.push(TargetLock::take(
-                super::lock_dir(order),
+                order.lock_dir(),
                 &place,
                 &locks::owner(order, Verb::Rollback),
             )?);

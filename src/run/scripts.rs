@@ -1,10 +1,10 @@
 //! Scripts: the job's own statements, on incoming, before anyone sees it.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use super::Site;
+use super::task_run::TaskRun;
 use crate::error::{Result, io};
+use crate::store::Complete;
 use crate::trust;
 
 /// As a whole it is in memory while it runs.
@@ -22,19 +22,19 @@ async fn read(file: &Path) -> Result<String> {
 }
 
 /// Looks whether a task's scripts can be read and cut into statements; runs nothing.
-pub(super) async fn look(site: &Site) -> Result<()> {
-    for file in &site.task.scripts {
+pub(super) async fn look(run: &TaskRun) -> Result<()> {
+    for file in &run.task.scripts {
         let text = read(file).await?;
-        site.target.look_at_script(file, &text).await?;
+        run.target.look_at_script(file, &text).await?;
     }
     Ok(())
 }
 
 /// Runs a task's scripts in their order.
-pub(super) async fn run(site: &Arc<Site>) -> Result<()> {
-    for file in &site.task.scripts {
+pub(super) async fn run(run: &TaskRun, complete: &dyn Complete) -> Result<()> {
+    for file in &run.task.scripts {
         let text = read(file).await?;
-        site.target.run_script(file, &text).await?;
+        complete.run_script(file, &text).await?;
         tracing::info!(script = %file.display(), "script ran on incoming");
     }
     Ok(())

@@ -2,29 +2,27 @@
 //!
 //! Scripts come afterwards: they change rows and may change structure, and what they changed can be held against nothing.
 
-use std::sync::Arc;
-
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::Site;
+use super::task_run::TaskRun;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::{Difference, first_of};
-use crate::store::{Part, Survey};
+use crate::store::{Complete, Part, RecordSource, Survey};
 
 /// How many differences an error names.
 const NAMED: usize = 3;
 
 /// Compares catalogues, and with `verify = "checksum"` every row.
-pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
-    if site.target.takes_notes() {
-        note(site, survey).await?;
+pub(super) async fn verify(run: &TaskRun, complete: &dyn Complete, survey: &Survey) -> Result<()> {
+    if let Some(recorder) = complete.records() {
+        record(run, recorder, survey).await?;
     }
-    if site.task.verify == Verify::None {
+    if run.task.verify == Verify::None {
         tracing::warn!("the copy is published without having been verified, as the job says");
         return Ok(());
     }
-    let differences = differences(site, survey).await?;
+    let differences = differences(run, complete, survey).await?;
     if !differences.is_empty() {
         let told: Vec<String> = differences.iter().map(shortened).collect();
         for difference in &told {
@@ -39,47 +37,52 @@ pub(super) async fn verify(site: &Arc<Site>, survey: &Survey) -> Result<()> {
         )
         .hint("the run's log names every difference"));
     }
-    if site.task.verify == Verify::Checksum {
+    if run.task.verify == Verify::Checksum {
         let parts = survey.whole();
         let parts = &parts;
-        stream::iter((0..parts.len()).map(|place| compare(site, &parts[place])))
-            .buffer_unordered(site.context.workers)
+        stream::iter((0..parts.len()).map(|place| compare(run, complete, &parts[place])))
+            .buffer_unordered(run.context.workers)
             .try_collect::<()>()
             .await?;
-        site.target.compare_computed(&*site.source, parts).await?;
+        complete.compare_computed(&*run.source, parts).await?;
     }
     Ok(())
 }
 
 /// Tells the target what a pull will want to know of the source.
-async fn note(site: &Arc<Site>, survey: &Survey) -> Result<()> {
+async fn record(run: &TaskRun, recorder: &dyn RecordSource, survey: &Survey) -> Result<()> {
     let mut sums = Vec::new();
-    if site.task.verify == Verify::Checksum {
+    if run.task.verify == Verify::Checksum {
         let parts = survey.whole();
         let parts = &parts;
         sums = stream::iter((0..parts.len()).map(|place| async move {
             let part = parts[place].clone();
-            let sum = site.source.checksum(&part).await?;
+            let sum = run.source.checksum(&part).await?;
             Ok::<_, Error>((part, sum))
         }))
-        .buffer_unordered(site.context.workers)
+        .buffer_unordered(run.context.workers)
         .try_collect()
         .await?;
     }
-    let catalogue = site.source.catalogue().await?;
-    site.target.note(catalogue, sums).await
+    let catalogue = run.source.catalogue().await?;
+    recorder.record(catalogue, sums).await
 }
 
 /// What is not the same on both sides, but for what each version has its own words for.
-pub(super) async fn differences(site: &Arc<Site>, survey: &Survey) -> Result<Vec<Difference>> {
-    let (source, target) = tokio::try_join!(site.source.digest(), site.target.digest())?;
+pub(super) async fn differences(
+    run: &TaskRun,
+    complete: &dyn Complete,
+    survey: &Survey,
+) -> Result<Vec<Difference>> {
+    complete.check_ownership().await?;
+    let (source, target) = tokio::try_join!(run.source.digest(), complete.digest())?;
     if source == target {
         return Ok(Vec::new());
     }
-    let (source, target) = tokio::try_join!(site.source.catalogue(), site.target.catalogue())?;
+    let (source, target) = tokio::try_join!(run.source.catalogue(), complete.catalogue())?;
     let mut differences = source.differences(&target);
-    differences.retain(|difference| !site.target.has_its_own(difference.object()));
-    if survey.server.major == site.target.server().await?.major {
+    differences.retain(|difference| !complete.has_its_own(difference.object()));
+    if run.target.taker().await?.is_of(survey.server.major) {
         return Ok(differences);
     }
     let (changed, rest) = differences
@@ -108,9 +111,8 @@ pub(super) fn shortened(difference: &Difference) -> String {
 }
 
 /// Compares a part's checksums.
-pub(super) async fn compare(site: &Arc<Site>, part: &Part) -> Result<()> {
-    let (source, target) =
-        tokio::try_join!(site.source.checksum(part), site.target.checksum(part))?;
+pub(super) async fn compare(run: &TaskRun, complete: &dyn Complete, part: &Part) -> Result<()> {
+    let (source, target) = tokio::try_join!(run.source.checksum(part), complete.checksum(part))?;
     if source == target {
         return Ok(());
     }

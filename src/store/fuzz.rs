@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
-use super::portable::{self, Reframe, Unframe};
 use super::redact::{self, Dialect, Names};
-use super::{Encoding, Fate, Part, Selection, selection, statements};
-use crate::config::job::StoreKind;
+use super::{
+    Codec, Fate, Part, RowDecoder, RowEncoder, Selection, Unit, drivers, selection, statements,
+};
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgresql, Dialect::Mysql, Dialect::Sqlite];
@@ -22,13 +22,14 @@ const TEMPLATES: &[&str] = &[
     "{*} {*} {*} {*}",
 ];
 
-fn part(encoding: Encoding) -> Part {
+fn part(codec: &dyn Codec) -> Part {
     Part {
         id: 0,
         schema: None,
         name: "t\nu".to_owned(),
         columns: vec!["a".to_owned(), "b".to_owned()],
-        encoding,
+        unit: Unit::Rows,
+        encoding: codec.encoding(),
         rows: 0,
         bytes: 0,
         slice: None,
@@ -36,27 +37,31 @@ fn part(encoding: Encoding) -> Part {
 }
 
 /// What a file is on the wire; `None`: it is refused.
-fn to_wire(reframe: &mut dyn Reframe, file: &[u8], lengths: &[usize]) -> Option<(u64, Vec<Bytes>)> {
+fn to_wire(
+    decoder: &mut dyn RowDecoder,
+    file: &[u8],
+    lengths: &[usize],
+) -> Option<(u64, Vec<Bytes>)> {
     let (mut rows, mut made) = (0, Vec::new());
     for piece in pieces(file, lengths) {
-        if let Some(chunk) = reframe.feed(piece).ok()? {
+        if let Some(chunk) = decoder.feed(piece).ok()? {
             rows += chunk.rows;
             made.push(chunk.data);
         }
     }
-    if let Some(chunk) = reframe.end().ok()? {
+    if let Some(chunk) = decoder.end().ok()? {
         rows += chunk.rows;
         made.push(chunk.data);
     }
     Some((rows, made))
 }
 
-fn to_file(unframe: &mut dyn Unframe, wire: &[Bytes]) -> Option<Vec<u8>> {
+fn to_file(encoder: &mut dyn RowEncoder, wire: &[Bytes]) -> Option<Vec<u8>> {
     let mut file = BytesMut::new();
     for chunk in wire {
-        unframe.feed(chunk, &mut file).ok()?;
+        encoder.feed(chunk, &mut file).ok()?;
     }
-    unframe.end(&mut file).ok()?;
+    encoder.end(&mut file).ok()?;
     Some(file.to_vec())
 }
 
@@ -125,29 +130,29 @@ proptest! {
 
     #[test]
     fn rows_of_a_snapshot(file in bytes(&["tests/corpus/rows_of_a_snapshot"]), lengths in lengths()) {
-        for encoding in [Encoding::CopyText, Encoding::LargeObjects, Encoding::LoadData, Encoding::Rows] {
-            let part = part(encoding);
-            let Ok(mut reframe) = portable::reframe(&part) else { continue };
-            let read = to_wire(&mut *reframe, &file, &lengths);
+        for codec in drivers().flat_map(|driver| driver.codecs()) {
+            let part = part(*codec);
+            let encoding = codec.encoding();
+            let Ok(mut decoder) = codec.decoder(&part) else { continue };
+            let read = to_wire(&mut *decoder, &file, &lengths);
             // Wherever it is cut, it is the same.
-            let whole = to_wire(&mut *portable::reframe(&part).unwrap(), &file, &[usize::MAX]);
+            let whole = to_wire(&mut *codec.decoder(&part).unwrap(), &file, &[usize::MAX]);
             prop_assert_eq!(read.is_some(), whole.is_some(), "{:?}", encoding);
             let (Some((rows, wire)), Some((as_whole, _))) = (read, whole) else { continue };
             prop_assert_eq!(rows, as_whole);
             prop_assert!(wire.iter().map(Bytes::len).sum::<usize>() <= 16 * file.len());
-            let again = to_file(&mut *portable::unframe(&part).unwrap(), &wire).unwrap();
-            let once_more = to_wire(&mut *portable::reframe(&part).unwrap(), &again, &[usize::MAX]);
+            let again = to_file(&mut *codec.encoder(&part).unwrap(), &wire).unwrap();
+            let once_more = to_wire(&mut *codec.decoder(&part).unwrap(), &again, &[usize::MAX]);
             prop_assert_eq!(once_more.map(|(rows, _)| rows), Some(rows), "{:?}", encoding);
         }
     }
 
     #[test]
     fn rows_on_the_wire(wire in bytes(&["tests/corpus/rows_on_the_wire"]), lengths in lengths()) {
-        for encoding in [Encoding::CopyText, Encoding::LargeObjects, Encoding::LoadData, Encoding::Rows] {
-            let part = part(encoding);
-            let Ok(mut unframe) = portable::unframe(&part) else { continue };
+        for codec in drivers().flat_map(|driver| driver.codecs()) {
+            let Ok(mut encoder) = codec.encoder(&part(*codec)) else { continue };
             let chunks: Vec<Bytes> = pieces(&wire, &lengths).into_iter().map(Bytes::copy_from_slice).collect();
-            if let Some(file) = to_file(&mut *unframe, &chunks) {
+            if let Some(file) = to_file(&mut *encoder, &chunks) {
                 // A value of one byte has a line of names around it.
                 prop_assert!(file.len() <= 100 * (wire.len() + 1));
             }
@@ -158,13 +163,13 @@ proptest! {
     fn definitions_of_a_snapshot(stored in bytes(&["tests/corpus/definitions_of_a_snapshot"])) {
         let runtime = runtime();
         let selection = Selection::everything();
-        for kind in [StoreKind::Postgresql, StoreKind::Mysql, StoreKind::Sqlite] {
+        for driver in drivers() {
             let left_out = vec![("old".to_owned(), Fate::Exclude)];
-            match runtime.block_on(portable::take_out(kind, &stored, Vec::new(), left_out, &selection)) {
-                Ok(taken) => {
-                    let _ = portable::scripts(&taken.definitions);
-                    let _ = portable::refuse_gaps(&taken.definitions);
-                    let again = portable::put_away(&taken.definitions);
+            match runtime.block_on(driver.read_definitions(&stored, Vec::new(), left_out, &selection)) {
+                Ok(restored) => {
+                    let _ = restored.definitions.scripts();
+                    let _ = restored.definitions.refuse_gaps();
+                    let again = restored.definitions.to_json();
                     prop_assert!(again.is_err() || !again.unwrap().is_empty());
                 }
                 Err(error) => prop_assert!(!error.to_string().contains('\n')),

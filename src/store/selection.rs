@@ -75,8 +75,8 @@ impl Selection {
     }
 
     /// The selection of a task; its globs were found well-formed by validation, and one that is not is an error here.
-    pub fn of(task: &Task) -> crate::error::Result<Self> {
-        let ignores_case = super::ignores_case(task.kind);
+    /// `ignores_case`: whether the store's names are the same whatever their case.
+    pub fn of(task: &Task, ignores_case: bool) -> crate::error::Result<Self> {
         let compile = |key: &str, globs: &[String]| {
             globs
                 .iter()

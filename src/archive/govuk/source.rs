@@ -1,6 +1,5 @@
 //! A pull: the dump that is wanted, restored by the store's own tool on the target's server, and then a source like any.
 
-use std::any::Any;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -17,7 +16,8 @@ use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Prospect, Server, Survey,
+    self, Catalogue, Checksum, Chunks, Context, Deferred, Digest, Native, Part, Prospect,
+    ReadBatches, Survey, Taker,
 };
 
 /// How often it is said how far it is.
@@ -68,13 +68,6 @@ impl Source {
 
 #[async_trait]
 impl store::Source for Source {
-    fn as_any(&self) -> &dyn Any {
-        match self.restored.get() {
-            Some(restored) => restored.as_any(),
-            None => self,
-        }
-    }
-
     async fn identity(&self) -> Result<Identity> {
         Ok(Identity {
             thing: None,
@@ -82,40 +75,16 @@ impl store::Source for Source {
         })
     }
 
-    async fn prospect(&self) -> Result<Option<Prospect>> {
-        Ok(Some(Prospect {
-            name: self.dump.name.clone(),
-            bytes: self.dump.size,
-        }))
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
+        self.restored()?.survey(taker).await
     }
 
-    async fn begin(&self) -> Result<()> {
-        tracing::info!(
-            dump = self.dump.name,
-            taken_at = %self.dump.at,
-            bytes = self.dump.size,
-            "pulling; the dump does not say what environment it is of: the job's `from` is believed"
-        );
-        let file = self.dumps.read(&self.dump).await?;
-        let plain = gzip::unzipped(told(file, &self.dump), &self.dump.name).await?;
-        let restored =
-            store::dump::restore(&self.task, &self.context, plain, &self.dump.name).await?;
-        if self.restored.set(restored).is_err() {
-            return Err(Error::new(Kind::Internal, "a dump was restored twice"));
-        }
-        Ok(())
-    }
-
-    async fn survey(&self, target: &Server) -> Result<Survey> {
-        self.restored()?.survey(target).await
+    async fn pin(&self) -> Result<()> {
+        self.restored()?.pin().await
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
         self.restored()?.read(part).await
-    }
-
-    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
-        self.restored()?.read_lot(parts).await
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
@@ -148,6 +117,49 @@ impl store::Source for Source {
             restored.close().await;
         }
         self.bucket.settle().await;
+    }
+
+    fn batches(&self) -> Option<&dyn ReadBatches> {
+        self.restored.get()?.batches()
+    }
+
+    fn deferred(&self) -> Option<&dyn Deferred> {
+        Some(self)
+    }
+
+    fn native(&self) -> Native<'_> {
+        match self.restored.get() {
+            Some(restored) => restored.native(),
+            None => Native::none(),
+        }
+    }
+}
+
+#[async_trait]
+impl Deferred for Source {
+    fn prospect(&self) -> Prospect {
+        Prospect {
+            name: self.dump.name.clone(),
+            bytes: self.dump.size,
+        }
+    }
+
+    async fn begin(&self) -> Result<()> {
+        tracing::info!(
+            dump = self.dump.name,
+            taken_at = %self.dump.at,
+            bytes = self.dump.size,
+            "pulling; the dump does not say what environment it is of: the job's `from` is believed"
+        );
+        let file = self.dumps.read(&self.dump).await?;
+        let plain = gzip::unzipped(told(file, &self.dump), &self.dump.name).await?;
+        let restored = store::dumps(self.task.kind)?
+            .restore(&self.task, &self.context, plain, &self.dump.name)
+            .await?;
+        if self.restored.set(restored).is_err() {
+            return Err(Error::new(Kind::Internal, "a dump was restored twice"));
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,16 +19,21 @@ use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Encoding, Meter, Part, Server, Survey, dump,
+    self, Catalogue, Checksum, Chunks, Complete, Context, Dumps, Incoming, Meter, Part, Published,
+    RecordSource, Survey, Taker, Transfer, dump,
 };
 
 /// What an interrupted upload leaves in a bucket is another host's, perhaps, for so long.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
 
 /// An archive of dumps that is written.
-pub(in crate::archive) struct Target {
+pub(in crate::archive) struct Target(Arc<Draft>);
+
+/// The dump that a run writes.
+struct Draft {
     bucket: Bucket,
     task: Task,
+    dumps: &'static dyn Dumps,
     context: Context,
     database: String,
     began: DateTime<Utc>,
@@ -40,15 +45,7 @@ pub(in crate::archive) struct Target {
 struct State {
     /// The dump, all of it, before it has its name.
     upload: Option<Upload>,
-    catalogue: Option<Catalogue>,
     rows: HashMap<usize, u64>,
-    published: Option<Published>,
-}
-
-/// What a publish has changed.
-struct Published {
-    /// What was pointed at before.
-    pointer: Option<Bytes>,
 }
 
 impl Target {
@@ -59,16 +56,19 @@ impl Target {
         task: &Task,
         context: &Context,
     ) -> Result<Self> {
-        Ok(Self {
+        Ok(Self(Arc::new(Draft {
             database: super::database(archive, &task.source)?,
+            dumps: store::dumps(task.kind)?,
             bucket,
             task: task.clone(),
             context: context.clone(),
             began: Utc::now(),
             state: Mutex::default(),
-        })
+        })))
     }
+}
 
+impl Draft {
     fn file(&self) -> String {
         Name::new(self.began, &self.database).to_string()
     }
@@ -89,7 +89,7 @@ impl Target {
 
     /// Streams a dump into the archive.
     async fn send(&self, bytes: dump::Dump) -> Result<()> {
-        let mut bytes = if dump::is_zipped(self.task.kind) {
+        let mut bytes = if self.dumps.are_zipped() {
             gzip::zipped(bytes)
         } else {
             bytes
@@ -109,7 +109,7 @@ impl Target {
 
     /// The source's own rows of each part.
     async fn counts(&self, source: &dyn store::Source, parts: &[Part]) -> Result<Vec<u64>> {
-        if self.task.verify == Verify::None || !dump::is_of_the_survey(self.task.kind) {
+        if self.task.verify == Verify::None || !self.dumps.are_of_the_survey() {
             return Ok(Vec::new());
         }
         stream::iter((0..parts.len()).map(|place| source.count(&parts[place])))
@@ -118,9 +118,10 @@ impl Target {
             .await
     }
 
-    async fn remove(&self, published: &Published) -> Result<()> {
+    /// Removes the dump, and points at what was pointed at before.
+    async fn remove(&self, pointed_at: Option<&Bytes>) -> Result<()> {
         let pointer = name::pointer(&self.database);
-        match &published.pointer {
+        match pointed_at {
             Some(before) => self.bucket.put(&pointer, before.clone()).await?,
             None => self.bucket.delete(vec![pointer]).await?,
         }
@@ -131,10 +132,11 @@ impl Target {
 #[async_trait]
 impl store::Target for Target {
     async fn identity(&self) -> Result<Identity> {
+        let (place, database) = (self.0.bucket.place(), &self.0.database);
         Ok(Identity {
             thing: None,
             // Databases may share an archive.
-            place: format!("archive {} {}", self.bucket.place(), self.database),
+            place: format!("archive {place} {database}"),
         })
     }
 
@@ -142,8 +144,8 @@ impl store::Target for Target {
         Ok(Vec::new())
     }
 
-    async fn server(&self) -> Result<Server> {
-        Ok(Server::archive(self.task.kind))
+    async fn taker(&self) -> Result<Taker> {
+        Ok(Taker::Archive)
     }
 
     async fn lock(&self) -> Result<()> {
@@ -152,9 +154,10 @@ impl store::Target for Target {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        let database = self.database.clone();
+        let database = self.0.database.clone();
         let before = Utc::now() - ABANDONED;
-        self.bucket
+        self.0
+            .bucket
             .clear_interrupted(&move |file, is_here| {
                 Name::parse(file).is_some_and(|name| {
                     // In a directory, a lock says whether somebody is at it.
@@ -165,153 +168,37 @@ impl store::Target for Target {
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
-        if survey.server.kind == self.task.kind {
+        let kind = self.0.task.kind;
+        if survey.server.kind == kind {
             return Ok(());
         }
         Err(Error::new(
             Kind::Internal,
-            format!(
-                "{} data for dumps of {}",
-                survey.server.kind, self.task.kind
-            ),
+            format!("{} data for dumps of {kind}", survey.server.kind),
         ))
     }
 
-    async fn prepare(&self, _survey: &Survey) -> Result<()> {
-        let file = self.file();
-        if self
-            .bucket
-            .files()
-            .await?
-            .iter()
-            .any(|object| object.path == file)
-        {
+    async fn look_at_script(&self, file: &Path, _text: &str) -> Result<()> {
+        Err(no_scripts(file))
+    }
+
+    async fn prepare(&self, _survey: &Survey) -> Result<Arc<dyn Incoming>> {
+        let draft = &self.0;
+        let (file, files) = (draft.file(), draft.bucket.files().await?);
+        if files.iter().any(|object| object.path == file) {
             return Err(Error::new(
                 Kind::Busy,
-                format!("there is a {file} in {} already", self.bucket.place()),
+                format!("there is a {file} in {} already", draft.bucket.place()),
             )
             .hint("somebody else dumps this database at the same time: leave it to one of you"));
         }
-        Ok(())
-    }
-
-    async fn adopt(
-        &self,
-        source: &dyn store::Source,
-        survey: &Survey,
-        meter: &dyn Meter,
-    ) -> Result<bool> {
-        let dumping = dump::dump(&self.task, &self.context, source, survey).await?;
-        let rows = dumping.rows.clone();
-        let parts = survey.whole();
-        let ((), counts) = tokio::try_join!(self.send(dumping.bytes), self.counts(source, &parts))?;
-        let rows = rows.lock().expect("no one panics with this lock").clone();
-        hold(&parts, &counts, &rows)?;
-        for part in &parts {
-            let counted = rows.get(&part.label()).copied().unwrap_or(part.rows);
-            meter.add(part, counted, part.bytes);
-            self.state().rows.insert(part.id, counted);
-        }
-        Ok(true)
-    }
-
-    async fn write(&self, part: &Part, _chunks: Chunks) -> Result<u64> {
-        Err(Error::new(
-            Kind::Internal,
-            format!("a dump takes no rows of {} alone", part.label()),
-        ))
-    }
-
-    async fn finish(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn takes_notes(&self) -> bool {
-        true
-    }
-
-    /// What is in a dump is the tool's own affair: only its rows are counted.
-    async fn note(&self, catalogue: Catalogue, _sums: Vec<(Part, Checksum)>) -> Result<()> {
-        self.state().catalogue = Some(catalogue);
-        Ok(())
-    }
-
-    async fn count(&self, part: &Part) -> Result<u64> {
-        Ok(self.state().rows.get(&part.id).copied().unwrap_or_default())
-    }
-
-    async fn catalogue(&self) -> Result<Catalogue> {
-        Ok(self.state().catalogue.clone().unwrap_or_default())
-    }
-
-    async fn checksum(&self, part: &Part) -> Result<Checksum> {
-        Err(Error::new(
-            Kind::Internal,
-            format!("a dump has no checksum of {}", part.label()),
-        ))
-    }
-
-    async fn look_at_script(&self, file: &Path, text: &str) -> Result<()> {
-        self.run_script(file, text).await
-    }
-
-    async fn run_script(&self, file: &Path, _text: &str) -> Result<()> {
-        Err(Error::new(
-            Kind::Config,
-            format!("{} cannot run on a dump", file.display()),
-        )
-        .hint("give the script to the job that pulls"))
-    }
-
-    async fn derive(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn publish(&self) -> Result<()> {
-        let pointer = name::pointer(&self.database);
-        let before = self.bucket.get(&pointer, LONGEST_POINTER).await?;
-        let upload = self.state().upload.take();
-        let upload =
-            upload.ok_or_else(|| Error::new(Kind::Internal, "there is no dump to publish"))?;
-        let bytes = upload.finish().await?;
-        let published = Published { pointer: before };
-        let pointed = self.bucket.put(&pointer, self.pointing().into()).await;
-        if let Err(error) = pointed {
-            let error = error.within(format!("{pointer} cannot be written"));
-            // Who looks for the newest would find a dump that the run says it has not made.
-            return Err(match self.remove(&published).await {
-                Ok(()) => error,
-                Err(other) => Error::new(
-                    Kind::AfterPublish,
-                    format!("{error}; and {} is there: {other}", self.file()),
-                ),
-            });
-        }
-        self.state().published = Some(published);
-        tracing::info!(dump = self.file(), bytes, "the dump is complete");
-        Ok(())
-    }
-
-    async fn confirm(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn revert(&self) -> Result<()> {
-        let published = self.state().published.take();
-        match published {
-            Some(published) => self.remove(&published).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn settle(&self) -> Result<()> {
-        Ok(())
+        Ok(Arc::new(IncomingDump(draft.clone())))
     }
 
     async fn discard(&self) -> Result<()> {
-        let upload = self.state().upload.take();
+        let upload = self.0.state().upload.take();
         drop(upload);
-        self.bucket.settle().await;
+        self.0.bucket.settle().await;
         Ok(())
     }
 
@@ -324,12 +211,162 @@ impl store::Target for Target {
     }
 
     async fn close(&self) {
-        self.bucket.settle().await;
+        self.0.bucket.settle().await;
     }
 }
 
-/// Holds what is in the dump against what is in the source.
-fn hold(parts: &[Part], counts: &[u64], rows: &HashMap<String, u64>) -> Result<()> {
+fn no_scripts(file: &Path) -> Error {
+    Error::new(
+        Kind::Config,
+        format!("{} cannot run on a dump", file.display()),
+    )
+    .hint("give the script to the job that pulls")
+}
+
+/// A dump that the store's own tool is to write.
+struct IncomingDump(Arc<Draft>);
+
+#[async_trait]
+impl Incoming for IncomingDump {
+    async fn write(&self, part: &Part, _chunks: Chunks) -> Result<u64> {
+        Err(Error::new(
+            Kind::Internal,
+            format!("a dump takes no rows of {} alone", part.label()),
+        ))
+    }
+
+    async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {
+        Ok(Box::new(CompleteDump {
+            draft: self.0.clone(),
+            catalogue: OnceLock::new(),
+        }))
+    }
+
+    fn transfer(&self) -> Option<&dyn Transfer> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Transfer for IncomingDump {
+    async fn transfer(
+        &self,
+        source: &dyn store::Source,
+        survey: &Survey,
+        meter: &dyn Meter,
+    ) -> Result<bool> {
+        let draft = &self.0;
+        let dumping = draft
+            .dumps
+            .dump(&draft.task, &draft.context, source, survey)
+            .await?;
+        let rows = dumping.rows.clone();
+        let parts = survey.whole();
+        let ((), counts) =
+            tokio::try_join!(draft.send(dumping.bytes), draft.counts(source, &parts))?;
+        let rows = rows.lock().expect("no one panics with this lock").clone();
+        compare(draft.dumps, &parts, &counts, &rows)?;
+        for part in &parts {
+            let counted = rows.get(&part.label()).copied().unwrap_or(part.rows);
+            meter.add(part, counted, part.bytes);
+            draft.state().rows.insert(part.id, counted);
+        }
+        Ok(true)
+    }
+}
+
+/// A dump that is whole, and has no name yet.
+struct CompleteDump {
+    draft: Arc<Draft>,
+    /// The source's.
+    catalogue: OnceLock<Catalogue>,
+}
+
+#[async_trait]
+impl Complete for CompleteDump {
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let state = self.draft.state();
+        Ok(state.rows.get(&part.id).copied().unwrap_or_default())
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        Ok(self.catalogue.get().cloned().unwrap_or_default())
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        Err(Error::new(
+            Kind::Internal,
+            format!("a dump has no checksum of {}", part.label()),
+        ))
+    }
+
+    async fn run_script(&self, file: &Path, _text: &str) -> Result<()> {
+        Err(no_scripts(file))
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Box<dyn Published>> {
+        let draft = self.draft;
+        let pointer = name::pointer(&draft.database);
+        let before = draft.bucket.get(&pointer, LONGEST_POINTER).await?;
+        let upload = draft.state().upload.take();
+        let upload =
+            upload.ok_or_else(|| Error::new(Kind::Internal, "there is no dump to publish"))?;
+        let bytes = upload.finish().await?;
+        let pointed = draft.bucket.put(&pointer, draft.pointing().into()).await;
+        if let Err(error) = pointed {
+            let error = error.within(format!("{pointer} cannot be written"));
+            // Who looks for the newest would find a dump that the run says it has not made.
+            return Err(match draft.remove(before.as_ref()).await {
+                Ok(()) => error,
+                Err(other) => Error::new(
+                    Kind::AfterPublish,
+                    format!("{error}; and {} is there: {other}", draft.file()),
+                ),
+            });
+        }
+        tracing::info!(dump = draft.file(), bytes, "the dump is complete");
+        Ok(Box::new(PublishedDump {
+            draft,
+            pointed_at: before,
+        }))
+    }
+
+    fn records(&self) -> Option<&dyn RecordSource> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl RecordSource for CompleteDump {
+    /// What is in a dump is the tool's own affair: only its rows are counted.
+    async fn record(&self, catalogue: Catalogue, _sums: Vec<(Part, Checksum)>) -> Result<()> {
+        self.catalogue
+            .set(catalogue)
+            .map_err(|_| Error::new(Kind::Internal, "a dump was recorded twice"))
+    }
+}
+
+/// A dump that is there, and pointed at.
+struct PublishedDump {
+    draft: Arc<Draft>,
+    /// What was pointed at before.
+    pointed_at: Option<Bytes>,
+}
+
+#[async_trait]
+impl Published for PublishedDump {
+    async fn revert(&self) -> Result<()> {
+        self.draft.remove(self.pointed_at.as_ref()).await
+    }
+}
+
+/// Compares what is in the dump with what is in the source.
+fn compare(
+    dumps: &dyn Dumps,
+    parts: &[Part],
+    counts: &[u64],
+    rows: &HashMap<String, u64>,
+) -> Result<()> {
     let mut uncounted = 0;
     for (part, count) in parts.iter().zip(counts) {
         match rows.get(&part.label()) {
@@ -343,7 +380,7 @@ fn hold(parts: &[Part], counts: &[u64], rows: &HashMap<String, u64>) -> Result<(
                     ),
                 ));
             }
-            None if part.encoding == Encoding::LargeObjects => {}
+            None if !dumps.counts(part) => {}
             None => uncounted += 1,
         }
     }

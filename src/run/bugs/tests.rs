@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -17,9 +16,14 @@ use crate::guard::signals::Signals;
 use crate::policy::Identity;
 use crate::report::log::Counts;
 use crate::report::status_file;
-use crate::run::{Site, build, end, pace::Pace};
+use crate::run::build::{Built, build};
+use crate::run::task_run::TaskRun;
+use crate::run::{end, pace::Pace, record};
 use crate::state::{RunState, State, Trigger, Verb};
-use crate::store::{Catalogue, Checksum, Chunks, Part, Server, Source, Survey, Target};
+use crate::store::{
+    Catalogue, Checksum, Chunks, Complete, Incoming, Part, Published, Server, Source, Survey,
+    Taker, Target,
+};
 
 /// A side of a copy that notes what it is asked for, and panics where it is told to.
 #[derive(Clone)]
@@ -49,13 +53,10 @@ impl Side {
 
 #[async_trait]
 impl Source for Side {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
     async fn identity(&self) -> Result<Identity> {
         Ok(Side::identity(self))
     }
-    async fn survey(&self, _: &Server) -> Result<Survey> {
+    async fn survey(&self, _: &Taker) -> Result<Survey> {
         unreachable!("it is surveyed already")
     }
     async fn read(&self, _: &Part) -> Result<Chunks> {
@@ -80,8 +81,8 @@ impl Target for Side {
     async fn displaced(&self) -> Result<Vec<Identity>> {
         Ok(Vec::new())
     }
-    async fn server(&self) -> Result<Server> {
-        Ok(server(StoreKind::Sqlite))
+    async fn taker(&self) -> Result<Taker> {
+        Ok(taker(StoreKind::Sqlite))
     }
     async fn lock(&self) -> Result<()> {
         self.asked("lock", ())
@@ -92,41 +93,11 @@ impl Target for Side {
     async fn check(&self, _: &Survey) -> Result<()> {
         self.asked("check", ())
     }
-    async fn prepare(&self, _: &Survey) -> Result<()> {
-        self.asked("prepare", ())
-    }
-    async fn write(&self, _: &Part, _: Chunks) -> Result<u64> {
-        self.asked("write", 0)
-    }
-    async fn finish(&self) -> Result<()> {
-        self.asked("finish", ())
-    }
-    async fn catalogue(&self) -> Result<Catalogue> {
-        self.asked("catalogue", Catalogue::default())
-    }
-    async fn checksum(&self, _: &Part) -> Result<Checksum> {
-        unreachable!("there are no parts")
-    }
-    async fn run_script(&self, _: &Path, _: &str) -> Result<()> {
-        self.asked("script", ())
-    }
     async fn look_at_script(&self, _: &Path, _: &str) -> Result<()> {
         self.asked("look at script", ())
     }
-    async fn derive(&self) -> Result<()> {
-        self.asked("derive", ())
-    }
-    async fn publish(&self) -> Result<()> {
-        self.asked("publish", ())
-    }
-    async fn confirm(&self) -> Result<()> {
-        self.asked("confirm", ())
-    }
-    async fn revert(&self) -> Result<()> {
-        self.asked("revert", ())
-    }
-    async fn settle(&self) -> Result<()> {
-        self.asked("settle", ())
+    async fn prepare(&self, _: &Survey) -> Result<Arc<dyn Incoming>> {
+        self.asked("prepare", Arc::new(self.clone()) as Arc<dyn Incoming>)
     }
     async fn discard(&self) -> Result<()> {
         self.asked("discard", ())
@@ -139,12 +110,60 @@ impl Target for Side {
     }
 }
 
-fn server(kind: StoreKind) -> Server {
-    Server {
+#[async_trait]
+impl Incoming for Side {
+    async fn write(&self, _: &Part, _: Chunks) -> Result<u64> {
+        self.asked("write", 0)
+    }
+    async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {
+        self.asked(
+            "complete",
+            Box::new(Side::clone(&self)) as Box<dyn Complete>,
+        )
+    }
+}
+
+#[async_trait]
+impl Complete for Side {
+    async fn catalogue(&self) -> Result<Catalogue> {
+        self.asked("catalogue", Catalogue::default())
+    }
+    async fn checksum(&self, _: &Part) -> Result<Checksum> {
+        unreachable!("there are no parts")
+    }
+    async fn run_script(&self, _: &Path, _: &str) -> Result<()> {
+        self.asked("script", ())
+    }
+    async fn derive(&self) -> Result<()> {
+        self.asked("derive", ())
+    }
+    async fn publish(self: Box<Self>) -> Result<Box<dyn Published>> {
+        self.asked(
+            "publish",
+            Box::new(Side::clone(&self)) as Box<dyn Published>,
+        )
+    }
+}
+
+#[async_trait]
+impl Published for Side {
+    async fn confirm(&self) -> Result<()> {
+        self.asked("confirm", ())
+    }
+    async fn revert(&self) -> Result<()> {
+        self.asked("revert", ())
+    }
+    async fn settle(&self) -> Result<()> {
+        self.asked("settle", ())
+    }
+}
+
+fn taker(kind: StoreKind) -> Taker {
+    Taker::Server(Server {
         kind,
         version: "3".to_owned(),
         major: 3,
-    }
+    })
 }
 
 struct Scene {
@@ -213,8 +232,8 @@ impl Scene {
     }
 
     /// The job's tasks, the second of which panics when it is asked for this.
-    async fn sites(&self, panics_in: &'static str) -> Vec<Arc<Site>> {
-        let mut sites = Vec::new();
+    async fn runs(&self, panics_in: &'static str) -> Vec<Arc<TaskRun>> {
+        let mut runs = Vec::new();
         for (task, board) in self.order.job.tasks.iter().zip(&self.order.board.tasks) {
             let side = Side {
                 name: task.name.clone(),
@@ -223,9 +242,9 @@ impl Scene {
             };
             let context = self.order.context(task).unwrap();
             let source = archive::open_source(task, &context).await.unwrap();
-            let survey = source.survey(&server(task.kind)).await.unwrap();
+            let survey = source.survey(&taker(task.kind)).await.unwrap();
             source.close().await;
-            sites.push(Arc::new(Site {
+            runs.push(Arc::new(TaskRun {
                 pace: Arc::new(Pace::open(task, &context).await.unwrap()),
                 task: task.clone(),
                 context,
@@ -235,7 +254,7 @@ impl Scene {
                 survey: OnceCell::new_with(Some(survey)),
             }));
         }
-        sites
+        runs
     }
 
     fn calls(&self) -> Vec<String> {
@@ -247,7 +266,7 @@ impl Scene {
 async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
     for (moment, live) in [
         ("prepare", ""),
-        ("finish", ""),
+        ("complete", ""),
         ("catalogue", ""),
         ("publish", "the target is whole"),
         ("confirm", "the target is whole"),
@@ -255,21 +274,25 @@ async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
     ] {
         let scene = Scene::new();
         let order = &scene.order;
-        let recorder = order.begin(Verb::Run).unwrap();
-        let sites = scene.sites(moment).await;
-        let mut built = Ok(());
-        for site in &sites {
-            let done = safely(order, build(order, site)).await;
-            built = built.and(done.map_err(|error| error.within(&site.task.name)));
+        let recorder = record::begin(order, Verb::Run).unwrap();
+        let runs = scene.runs(moment).await;
+        let mut built = Ok(Built::default());
+        for run in &runs {
+            let done = safely(order, build(order, run)).await;
+            built = built.and_then(|mut built| {
+                let complete = done.map_err(|error| error.within(&run.task.name))?;
+                built.beside.push((run.clone(), complete));
+                Ok(built)
+            });
         }
-        let outcome = safely(order, end(order, &sites, built)).await;
+        let outcome = safely(order, end(order, &runs, built)).await;
         let _ = recorder.end(&outcome);
         let calls = scene.calls();
         let called = |call: &str| calls.iter().any(|one| one == call);
-        for site in ["one", "two"] {
-            assert!(called(&format!("{site} close")), "{moment}: {calls:?}");
+        for name in ["one", "two"] {
+            assert!(called(&format!("{name} close")), "{moment}: {calls:?}");
             assert!(
-                called(&format!("{site} close source")),
+                called(&format!("{name} close source")),
                 "{moment}: {calls:?}"
             );
         }
@@ -303,8 +326,8 @@ async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
             "{}",
             run.message
         );
-        for site in ["one", "two"] {
-            assert!(called(&format!("{site} discard")), "{moment}: {calls:?}");
+        for name in ["one", "two"] {
+            assert!(called(&format!("{name} discard")), "{moment}: {calls:?}");
         }
         let reverted = matches!(moment, "publish" | "confirm");
         assert_eq!(called("one revert"), reverted, "{moment}: {calls:?}");
@@ -315,11 +338,11 @@ async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
 async fn clearing_up_that_panics_keeps_nothing_else_from_being_cleared_up() {
     for moment in ["discard", "close", "close source"] {
         let scene = Scene::new();
-        let sites = scene.sites(moment).await;
+        let runs = scene.runs(moment).await;
         let failed = Error::new(Kind::Verify, "the copy is not what the source is");
         let outcome = end(
             &scene.order,
-            &[sites[1].clone(), sites[0].clone()],
+            &[runs[1].clone(), runs[0].clone()],
             Err(failed),
         )
         .await;

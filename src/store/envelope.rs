@@ -4,9 +4,10 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::part::Part;
+use super::selection::Fate;
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Fate, Part};
 
 #[derive(Serialize)]
 struct Sealed<'a, T> {
@@ -27,11 +28,7 @@ struct Opened<T> {
 }
 
 /// Definitions as JSON, in this version of their store's format. The same ones make the same bytes.
-pub(in crate::store) fn seal<T: Serialize>(
-    kind: StoreKind,
-    version: u32,
-    definitions: &T,
-) -> Result<Vec<u8>> {
+pub fn seal<T: Serialize>(kind: StoreKind, version: u32, definitions: &T) -> Result<Vec<u8>> {
     let sealed = Sealed {
         version,
         kind,
@@ -43,11 +40,7 @@ pub(in crate::store) fn seal<T: Serialize>(
 }
 
 /// The way back. Another store's are refused, and those of a format that is newer than `version`.
-pub(in crate::store) fn open<T: DeserializeOwned>(
-    kind: StoreKind,
-    version: u32,
-    stored: &[u8],
-) -> Result<T> {
+pub fn open<T: DeserializeOwned>(kind: StoreKind, version: u32, stored: &[u8]) -> Result<T> {
     // What the JSON parser says of damaged ones may quote them.
     let damaged = |error: serde_json::Error| {
         Error::new(
@@ -84,7 +77,7 @@ pub(in crate::store) fn open<T: DeserializeOwned>(
 }
 
 /// What becomes of a table: what was not pushed cannot be pulled.
-pub(in crate::store) fn combined(pushed: Fate, pulled: Fate) -> Fate {
+pub fn combined(pushed: Fate, pulled: Fate) -> Fate {
     match (pushed, pulled) {
         (Fate::Exclude, _) => Fate::Exclude,
         (pushed, Fate::Copy) => pushed,
@@ -94,7 +87,7 @@ pub(in crate::store) fn combined(pushed: Fate, pulled: Fate) -> Fate {
 
 /// The parts of these tables, of which each has to be there: `columns` answers for a table whose rows are wanted with the
 /// columns that it has, `wanted` are their names.
-pub(in crate::store) fn wanted_parts<'a>(
+pub fn wanted_parts<'a>(
     parts: Vec<Part>,
     wanted: impl Iterator<Item = &'a str>,
     has_columns: impl Fn(&Part) -> Option<bool>,

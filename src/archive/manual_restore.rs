@@ -1,19 +1,14 @@
 //! For people who have a snapshot and no envsyncd: a shell script that loads the rows with `zstd` and the store's own client.
 
 use super::manifest::Stored;
-use crate::config::job::StoreKind;
+use crate::store::ManualClient;
 
 /// The script's name among the definitions: between what comes before rows and what comes after.
 pub(super) const NAME: &str = "2-rows.sh";
 
 /// The script for these parts; each with the statement that loads it from standard input, or an empty one if its files
 /// are statements themselves. Encrypted files need `age`, and the identity's file in the variable `IDENTITY`, which is asked for at once.
-pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: bool) -> String {
-    let (client, how) = match kind {
-        StoreKind::Postgresql => ("psql -X -q -v ON_ERROR_STOP=1", "-c"),
-        StoreKind::Mysql => ("${CLIENT:-mariadb} --local-infile=1", "-e"),
-        StoreKind::Sqlite => ("sqlite3 -bail", ""),
-    };
+pub(super) fn script(client: ManualClient, parts: &[(Stored, String)], encrypted: bool) -> String {
     let unpack = if encrypted {
         "age -d -i \"$IDENTITY\" \"$file\" | zstd -dcq"
     } else {
@@ -32,27 +27,20 @@ pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: boo
         } else {
             ""
         },
-        match kind {
-            StoreKind::Postgresql => "-h HOST -U USER -d DATABASE",
-            StoreKind::Mysql => "-h HOST -u USER DATABASE",
-            StoreKind::Sqlite => "FILE.db",
-        },
+        client.database,
         if encrypted {
             ": \"${IDENTITY:?is not set: it has to be the name of the file with the age identity that reads this snapshot}\"\n"
         } else {
             ""
         },
     );
-    if kind == StoreKind::Postgresql {
-        // Names in the statements are in UTF-8, whatever the database is; rows say their own encoding.
-        text.push_str("export PGCLIENTENCODING=UTF8\n");
-    }
+    text.push_str(client.before);
     for (stored, statement) in parts {
         let files: Vec<&str> = stored.files.iter().map(|file| file.path.as_str()).collect();
         let files = files.join(" ");
-        text.push_str(&format!("unpacked {files} | {client} \"$@\""));
+        text.push_str(&format!("unpacked {files} | {} \"$@\"", client.command));
         if !statement.is_empty() {
-            text.push_str(&format!(" {how} {}", quoted(statement)));
+            text.push_str(&format!(" {} {}", client.statement, quoted(statement)));
         }
         text.push('\n');
     }

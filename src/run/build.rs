@@ -1,0 +1,212 @@
+//! Build: everything up to where a copy can be published.
+
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use super::bugs::safely;
+use super::context::Order;
+use super::task_run::{TaskRun, any_source_lost, failing, open_all, span};
+use super::{clone_files, copy, locks, plan, scripts, verify};
+use crate::config::job::{PointInTime, Publish, Task};
+use crate::error::{Error, Kind, Result};
+use crate::store::{Complete, Incoming, Survey};
+
+/// What is ready to be published, each kind in the job's order.
+#[derive(Default)]
+pub(super) struct Built {
+    /// Built beside live, and verified.
+    pub(super) beside: Vec<(Arc<TaskRun>, Box<dyn Complete>)>,
+    /// Prepared: live is emptied and loaded in maintenance.
+    pub(super) in_place: Vec<(Arc<TaskRun>, Arc<dyn Incoming>)>,
+}
+
+/// Opens, locks, builds and verifies every task. What was opened is in `runs` even if it fails.
+pub(super) async fn build_all(
+    order: &Arc<Order>,
+    held: &mut locks::Held,
+    runs: &mut Vec<Arc<TaskRun>>,
+) -> Result<Built> {
+    locks::before(order)?;
+    open_all(order, runs).await?;
+    order.step("locks");
+    locks::take(order, held, runs).await?;
+    // Those first that are built beside live.
+    let (last, first): (Vec<_>, Vec<_>) = runs.iter().partition(|run| run.in_place());
+    let together = order.job.point_in_time == PointInTime::Job && first.len() > 1;
+    if together {
+        survey_together(order, &first).await?;
+    }
+    let mut built = Built::default();
+    for (place, run) in first.iter().enumerate() {
+        let waiting = if together { &first[place + 1..] } else { &[] };
+        let complete = tokio::select! {
+            complete = safely(order, build(order, run)).instrument(span(&run.task)) => complete,
+            error = run.lost() => Err(error),
+            (other, error) = any_source_lost(waiting) => return failing(&other.board, Err(error)),
+        };
+        let complete = failing(&run.board, complete)?;
+        built.beside.push(((*run).clone(), complete));
+    }
+    // A target that is emptied has its source surveyed as late as can be.
+    for run in last {
+        let prepared = tokio::select! {
+            prepared = safely(order, prepare(order, run)).instrument(span(&run.task)) => prepared,
+            error = run.lost() => Err(error),
+        };
+        let incoming = failing(&run.board, prepared)?;
+        built.in_place.push((run.clone(), incoming));
+    }
+    Ok(built)
+}
+
+/// Surveys tasks at once, so that their points in time lie as near to each other as can be. What has to be made before
+/// it can be surveyed is made before any is.
+async fn survey_together(order: &Order, runs: &[&Arc<TaskRun>]) -> Result<()> {
+    for run in runs {
+        run.board.start();
+        let ready = tokio::select! {
+            ready = ready(order, run).instrument(span(&run.task)) => ready,
+            error = run.lost() => Err(error),
+        };
+        failing(&run.board, ready)?;
+        run.board.wait();
+    }
+    order.step("survey");
+    let all = runs.iter().map(|run| async move {
+        run.board.start();
+        let surveyed = tokio::select! {
+            surveyed = survey(run).instrument(span(&run.task)) => surveyed,
+            error = run.lost() => Err(error),
+        };
+        run.board.wait();
+        failing(&run.board, surveyed)
+    });
+    futures_util::future::try_join_all(all).await?;
+    let apart = crate::state::apart(runs.iter().filter_map(|run| run.board.surveyed_at()));
+    tracing::info!(
+        tasks = runs.len(),
+        milliseconds = apart.unwrap_or_default().as_millis() as u64,
+        "all tasks are surveyed, so far apart"
+    );
+    Ok(())
+}
+
+/// What comes before a task's survey.
+async fn ready(order: &Order, run: &TaskRun) -> Result<()> {
+    for leftover in run.target.sweep().await? {
+        tracing::warn!(leftover, "removed what a dead run had left");
+    }
+    run.pace.check().await?;
+    if let Some(source) = run.source.deferred() {
+        order.step("restore");
+        source.begin().await?;
+    }
+    Ok(())
+}
+
+/// Fixes a task's point in time, and refuses what could not be published.
+async fn survey(run: &TaskRun) -> Result<()> {
+    let taker = run.target.taker().await?;
+    let survey = run.source.survey(&taker).await?;
+    run.board.surveyed(survey.taken_at);
+    plan::warn_unmatched(&run.context.selection, &survey);
+    tracing::info!(
+        parts = survey.parts.len(),
+        bytes = survey.parts.iter().map(|part| part.bytes).sum::<u64>(),
+        "surveyed"
+    );
+    run.target.check(&survey).await?;
+    run.source.pin().await?;
+    run.survey
+        .set(survey)
+        .map_err(|_| Error::new(Kind::Internal, "a task was surveyed twice"))
+}
+
+/// Prepares a task that is published in place, up to where live has to be emptied.
+async fn prepare(order: &Order, run: &TaskRun) -> Result<Arc<dyn Incoming>> {
+    run.board.start();
+    if run.survey.get().is_none() {
+        ready(order, run).await?;
+        order.step("survey");
+        survey(run).await?;
+    }
+    scripts::look(run).await?;
+    order.step("prepare");
+    let incoming = run.target.prepare(run.survey()?).await?;
+    tracing::info!("everything is prepared; the rows come once live is emptied");
+    Ok(incoming)
+}
+
+/// Builds one task's incoming beside live, up to where it can be published.
+pub(super) async fn build(order: &Order, run: &Arc<TaskRun>) -> Result<Box<dyn Complete>> {
+    run.board.start();
+    let mut cloned = None;
+    if run.survey.get().is_none() {
+        ready(order, run).await?;
+        order.step("survey");
+        // A server copies files in its own time: a copy that has to be of one moment with others is made of rows.
+        cloned = clone_files::clone_files(run).await?;
+        survey(run).await?;
+    }
+    let survey = run.survey()?;
+    order.step("prepare");
+    if let Some(cloned) = cloned {
+        let complete = cloned.complete(survey).await?;
+        order.step("verify");
+        if clone_files::is_accepted(run, &*complete, survey).await? {
+            return finish(order, run, complete).await;
+        }
+        order.step("prepare");
+    }
+    let incoming = run.target.prepare(survey).await?;
+    fill(order, run, incoming, survey).await
+}
+
+/// Fills an incoming that was prepared.
+pub(super) async fn fill(
+    order: &Order,
+    run: &Arc<TaskRun>,
+    incoming: Arc<dyn Incoming>,
+    survey: &Survey,
+) -> Result<Box<dyn Complete>> {
+    let step = |name| order.step(step_of(&run.task, name));
+    step("copy");
+    copy::copy(run, &incoming, survey).await?;
+    tracing::info!(rows = run.board.rows(), bytes = run.board.bytes(), "copied");
+    step("finish");
+    let complete = incoming.complete().await?;
+    step("verify");
+    verify::verify(run, &*complete, survey).await?;
+    finish(order, run, complete).await
+}
+
+/// What comes once incoming is what the source is.
+async fn finish(
+    order: &Order,
+    run: &TaskRun,
+    complete: Box<dyn Complete>,
+) -> Result<Box<dyn Complete>> {
+    run.source.close().await;
+    order.step(step_of(&run.task, "scripts"));
+    if !run.task.scripts.is_empty() {
+        scripts::run(run, &*complete).await?;
+        order.step(step_of(&run.task, "derive"));
+        complete.derive().await?;
+    }
+    run.board.built();
+    tracing::info!("incoming is complete");
+    Ok(complete)
+}
+
+/// A step's name in a run of this task: in place it says that live is empty.
+fn step_of(task: &Task, step: &'static str) -> &'static str {
+    match (task.publish, step) {
+        (Publish::InPlace, "copy") => "in place: copy",
+        (Publish::InPlace, "finish") => "in place: finish",
+        (Publish::InPlace, "verify") => "in place: verify",
+        (Publish::InPlace, "scripts") => "in place: scripts",
+        (Publish::InPlace, "derive") => "in place: derive",
+        _ => step,
+    }
+}

@@ -1,0 +1,187 @@
+//! One task of a run with both of its sides open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tracing::Instrument;
+
+use super::context::Order;
+use super::pace::Pace;
+use super::progress::TaskBoard;
+use super::record;
+use crate::archive;
+use crate::config::job::{Job, Publish, Task};
+use crate::error::{Error, Kind, Result};
+use crate::guard::process::panics;
+use crate::policy::{self, Identity};
+use crate::store::{self, Context, Survey};
+
+/// One task with both of its sides open.
+pub(super) struct TaskRun {
+    pub(super) task: Task,
+    pub(super) context: Context,
+    pub(super) source: Box<dyn store::Source>,
+    pub(super) target: Box<dyn store::Target>,
+    pub(super) board: Arc<TaskBoard>,
+    pub(super) pace: Arc<Pace>,
+    pub(super) survey: OnceCell<Survey>,
+}
+
+impl TaskRun {
+    pub(super) fn in_place(&self) -> bool {
+        self.task.publish == Publish::InPlace
+    }
+
+    pub(super) fn survey(&self) -> Result<&Survey> {
+        self.survey
+            .get()
+            .ok_or_else(|| Error::new(Kind::Internal, "a task was not surveyed"))
+    }
+
+    /// Whether a run in place has emptied live, and none has loaded it since.
+    pub(super) async fn is_broken(&self) -> Result<bool> {
+        is_broken(&*self.target).await
+    }
+
+    /// Drops the task's incoming; a failure here is told, and the next run tries again.
+    pub(super) async fn discard(&self) {
+        let limit = Duration::from_secs(60);
+        let discarding = panics::caught_in(self.target.discard());
+        let problem = match tokio::time::timeout(limit, discarding).await {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error)) | Err(error)) => error.to_string(),
+            Err(_) => "the server did not answer".to_owned(),
+        };
+        tracing::warn!(
+            task = self.task.name,
+            problem,
+            "incoming could not be removed; the next run does it"
+        );
+    }
+
+    /// Closes both sides.
+    pub(super) async fn close(&self) {
+        for closed in [
+            panics::caught_in(self.source.close()).await,
+            panics::caught_in(self.target.close()).await,
+        ] {
+            if let Err(bug) = closed {
+                tracing::error!(task = self.task.name, %bug, "a session may be left open");
+            }
+        }
+    }
+
+    /// Ends when a server is gone.
+    pub(super) async fn lost(&self) -> Error {
+        let error = tokio::select! {
+            error = self.source.lost() => error,
+            error = self.target.lost() => error,
+        };
+        // Unless that is how its own work ended, in words that say more.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        error
+    }
+}
+
+/// Whether a run in place has emptied this target, and none has loaded it since.
+pub(super) async fn is_broken(target: &dyn store::Target) -> Result<bool> {
+    match target.in_place() {
+        Some(target) => target.is_broken().await,
+        None => Ok(false),
+    }
+}
+
+/// Opens both sides of every task. What was opened is in `runs` even if it fails.
+pub(super) async fn open_all(order: &Order, runs: &mut Vec<Arc<TaskRun>>) -> Result<()> {
+    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
+        let opened = open(order, task, board.clone())
+            .instrument(span(task))
+            .await;
+        let run = failing(board, opened)?;
+        runs.push(Arc::new(run));
+    }
+    // What one task reads, no other one writes. (An archive is read and written at once without harm.)
+    for reader in runs.iter().filter(|run| !run.task.pulls()) {
+        let source = reader.source.identity().await?;
+        for writer in runs.iter().filter(|run| !Arc::ptr_eq(run, reader)) {
+            let found = unwritten(&source, writer).await.map_err(|error| {
+                error.within(format!("what it reads, task {} writes", writer.task.name))
+            });
+            failing(&reader.board, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a source that this task's run writes, replaces or drops.
+async fn unwritten(source: &Identity, writer: &TaskRun) -> Result<()> {
+    policy::distinct(source, &writer.target.identity().await?)?;
+    for displaced in writer.target.displaced().await? {
+        policy::spared(source, &displaced)?;
+    }
+    Ok(())
+}
+
+/// Ends when the source of a task that waits for its turn is gone, with the task.
+pub(super) async fn any_source_lost<'a>(runs: &[&'a Arc<TaskRun>]) -> (&'a Arc<TaskRun>, Error) {
+    if runs.is_empty() {
+        return std::future::pending().await;
+    }
+    let lost = runs
+        .iter()
+        .map(|run| Box::pin(async move { (*run, run.source.lost().await) }));
+    futures_util::future::select_all(lost).await.0
+}
+
+pub(super) fn span(task: &Task) -> tracing::Span {
+    crate::report::log::task_span(&task.name)
+}
+
+/// Puts a task's failure on its board.
+pub(super) fn failing<T>(board: &TaskBoard, outcome: Result<T>) -> Result<T> {
+    if let Err(error) = &outcome {
+        board.end(record::state_of(error.kind()), &error.to_string());
+    }
+    outcome.map_err(|error| error.within(format!("task {}", board.name)))
+}
+
+async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<TaskRun> {
+    let context = order.context(task)?;
+    let target = archive::open_target(task, &order.job.from, &context).await?;
+    let source = archive::open_source(task, &context).await?;
+    if let Some(origin) = source.origin().await? {
+        let job = &order.job;
+        policy::of_origin(&job.environments, &origin, &job.from, &job.to)?;
+    }
+    let pace = Arc::new(Pace::open(task, &context).await?);
+    let run = TaskRun {
+        task: task.clone(),
+        context,
+        source,
+        target,
+        board,
+        pace,
+        survey: OnceCell::new(),
+    };
+    unwritten(&run.source.identity().await?, &run).await?;
+    run.target.refuse_strangers().await?;
+    Ok(run)
+}
+
+/// What a store cannot do is refused by `validate`; and here, for who does not call it.
+pub(super) fn capabilities(job: &Job) -> Result<()> {
+    for task in &job.tasks {
+        if let Some(refusal) = store::refusals(task).into_iter().next() {
+            return Err(Error::new(
+                Kind::Config,
+                format!(
+                    "task `{}`, key `{}`: {}",
+                    task.name, refusal.key, refusal.why
+                ),
+            )
+            .hint("envsyncd validate -f shows the place"));
+        }
+    }
+    Ok(())
+}

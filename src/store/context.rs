@@ -1,0 +1,60 @@
+//! What both sides of a task need to know of the run around them.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::part::Part;
+use super::selection::Selection;
+use crate::config::job::Task;
+
+/// Who is asking: stands in locks, session names and the names of incoming.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The job's name.
+    pub job: String,
+    /// The run's id, a UUID.
+    pub run: String,
+    /// This machine's name.
+    pub host: String,
+}
+
+impl Claim {
+    /// The last 12 hexadecimal digits of the run's id (a version 7 UUID's random part).
+    pub fn short(&self) -> &str {
+        &self.run[self.run.len().saturating_sub(12)..]
+    }
+}
+
+/// What both sides need to know of the run around them.
+#[derive(Clone)]
+pub struct Context {
+    /// Who is asking.
+    pub claim: Claim,
+    /// Ends everything when it is cancelled.
+    pub cancel: CancellationToken,
+    /// Which tables are copied, and how.
+    pub selection: Arc<Selection>,
+    /// Workers for this task.
+    pub workers: usize,
+    /// Finds a variable for secrets: the process's environment with `env_dir` over it.
+    pub lookup: Lookup,
+}
+
+/// Finds an environment variable.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Where rows and bytes are counted while they flow.
+pub trait Meter: Send + Sync {
+    /// These rows and bytes of the part have reached the target.
+    fn add(&self, part: &Part, rows: u64, bytes: u64);
+}
+
+/// How many workers a task gets: what it says, else the machine's cores, 4 at the most.
+pub fn workers(task: &Task) -> usize {
+    task.jobs.unwrap_or_else(|| {
+        std::thread::available_parallelism()
+            .map_or(1, std::num::NonZero::get)
+            .min(4)
+    })
+}

@@ -1,0 +1,142 @@
+//! What a store is to the rest of the house: the only thing that the registry knows of it.
+
+use async_trait::async_trait;
+
+use super::codec::Codec;
+use super::context::Context;
+use super::definitions::Restored;
+use super::dump::{Dump, Dumping};
+use super::part::Part;
+use super::selection::{Fate, Selection};
+use super::source::{LagProbe, Source};
+use super::survey::{Server, Survey, Taker};
+use super::target::Target;
+use crate::config::job::{StoreKind, Task};
+use crate::error::Result;
+
+/// A kind of store.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// As job files spell it.
+    fn kind(&self) -> StoreKind;
+    /// What a task asks of the store that it cannot do; for `validate`, and before every run.
+    fn refusals(&self, task: &Task) -> Vec<Refusal>;
+    /// Whether names of its tables are the same whatever their case: of ASCII letters.
+    fn ignores_case(&self) -> bool {
+        false
+    }
+    /// Opens a task's source. Nothing is asked of the server yet but a connection.
+    async fn open_source(&self, task: &Task, context: &Context) -> Result<Box<dyn Source>>;
+    /// Opens a task's target. Nothing is changed yet.
+    async fn open_target(&self, task: &Task, context: &Context) -> Result<Box<dyn Target>>;
+
+    /// One for each of its encodings.
+    fn codecs(&self) -> &'static [&'static dyn Codec];
+    /// Reads definitions that [`super::Definitions::to_json`] wrote, with `parts` and `left_out` as the survey had them, and
+    /// leaves out what the selection does.
+    async fn read_definitions(
+        &self,
+        stored: &[u8],
+        parts: Vec<Part>,
+        left_out: Vec<(String, Fate)>,
+        selection: &Selection,
+    ) -> Result<Restored>;
+    /// Parts out of an archive, for so many workers: slices of a table are one again where a target does better with it.
+    fn join_slices(&self, parts: Vec<Part>, _workers: usize) -> Vec<Part> {
+        parts
+    }
+    /// Refuses a target that is too old for the server that an archive's data is of; in the words of a sync.
+    fn refuse_older(&self, _source: &Server, _target: &Taker) -> Result<()> {
+        Ok(())
+    }
+    /// The client with which people restore an archive's snapshot without envsyncd, if there is one.
+    fn manual_client(&self) -> Option<ManualClient> {
+        None
+    }
+
+    /// If the lag of a source's replication can be measured.
+    fn lag_probes(&self) -> Option<&dyn OpenLagProbe> {
+        None
+    }
+    /// If dumps of the store's own tools can be restored and written.
+    fn dumps(&self) -> Option<&dyn Dumps> {
+        None
+    }
+}
+
+/// A task's option that its store cannot do: the key, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The key in `[[task]]`.
+    pub key: &'static str,
+    /// What is wrong, and what is allowed.
+    pub why: String,
+}
+
+impl Refusal {
+    /// Of this key.
+    pub fn new(key: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            key,
+            why: why.into(),
+        }
+    }
+}
+
+/// The store's own client, as a shell script calls it.
+#[derive(Debug, Clone, Copy)]
+pub struct ManualClient {
+    /// The command with its options, up to where the database is named.
+    pub command: &'static str,
+    /// The option behind which a statement stands; empty, if files are statements themselves.
+    pub statement: &'static str,
+    /// How the database is named, for the script's comment.
+    pub database: &'static str,
+    /// Lines of shell that come before: whole ones, or none.
+    pub before: &'static str,
+}
+
+/// A store whose sources may have replicas.
+#[async_trait]
+pub trait OpenLagProbe: Send + Sync {
+    /// Opens what measures the lag of a task's source.
+    async fn open_lag_probe(&self, task: &Task, context: &Context) -> Result<Box<dyn LagProbe>>;
+}
+
+/// A store whose own tools write dumps of a whole database (`pg_dump`, `mariadb-dump`).
+#[async_trait]
+pub trait Dumps: Send + Sync {
+    /// What a task asks of a dump that the tools cannot do, beyond what no store's can.
+    fn refusals(&self, task: &Task) -> Vec<Refusal>;
+    /// Whether a dump's file has gzip around it. (PostgreSQL's custom format is compressed in itself.)
+    fn are_zipped(&self) -> bool;
+    /// Whether a dump is of the survey's very point in time, so that its rows are the survey's. (MySQL's tools have one of
+    /// their own, and hold their rows against the survey's by themselves.)
+    fn are_of_the_survey(&self) -> bool;
+    /// Whether rows of a part can be counted in a dump.
+    fn counts(&self, _part: &Part) -> bool {
+        true
+    }
+    /// Restores a dump into a staging thing on the target's server, and opens that as a source; `name` is the file's, for
+    /// errors. It is called under the target's lock, after its sweep. The whole dump is read; whatever in it fails, is missing
+    /// at its end or reaches out of the staging thing is an error with `name` and the statement or object.
+    ///
+    /// The staging thing is named by the run, like incoming: the source drops it in `close`, which may be called twice;
+    /// [`Target::discard`] drops it where this was ended half-way; and [`Target::sweep`] what dead runs left.
+    async fn restore(
+        &self,
+        task: &Task,
+        context: &Context,
+        dump: Dump,
+        name: &str,
+    ) -> Result<Box<dyn Source>>;
+    /// Dumps a surveyed source, at the survey's point in time, without what the survey's `left_out` has. An error before the
+    /// first byte is this one's, a later one is the stream's. Dropped, it ends the tool.
+    async fn dump(
+        &self,
+        task: &Task,
+        context: &Context,
+        source: &dyn Source,
+        survey: &Survey,
+    ) -> Result<Dumping>;
+}

@@ -1,0 +1,153 @@
+//! The stores that this envsyncd has: the one place that knows them by name.
+
+use std::sync::OnceLock;
+
+use super::codec::Codec;
+use super::context::Context;
+use super::driver::{Driver, Dumps, Refusal};
+use super::part::Part;
+use super::source::{LagProbe, Source};
+use super::target::Target;
+use crate::config::job::{StoreKind, Task, Verify};
+use crate::error::{Error, Kind, Result};
+
+/// Those that are built in, a line each.
+static BUILT_IN: &[&dyn Driver] = &[
+    #[cfg(feature = "mysql")]
+    &super::mysql::DRIVER,
+    #[cfg(feature = "postgresql")]
+    &super::postgresql::DRIVER,
+    #[cfg(feature = "sqlite")]
+    &super::sqlite::DRIVER,
+];
+
+static MORE: OnceLock<&'static [&'static dyn Driver]> = OnceLock::new();
+
+/// Adds stores to those that are built in, for a program that brings its own: once, before anything else is called.
+pub fn register(more: &'static [&'static dyn Driver]) {
+    let _ = MORE.set(more);
+}
+
+/// All of them.
+pub fn drivers() -> impl Iterator<Item = &'static dyn Driver> {
+    let more = MORE.get().copied().unwrap_or_default();
+    BUILT_IN.iter().chain(more).copied()
+}
+
+/// The store of this kind. One that was left out of the build is an error.
+pub fn driver(kind: StoreKind) -> Result<&'static dyn Driver> {
+    drivers()
+        .find(|driver| driver.kind() == kind)
+        .ok_or_else(|| {
+            Error::new(
+                Kind::Config,
+                format!("this envsyncd was built without {kind}"),
+            )
+        })
+}
+
+/// Opens a task's source.
+pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Source>> {
+    driver(task.kind)?.open_source(task, context).await
+}
+
+/// Opens a task's target.
+pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Target>> {
+    driver(task.kind)?.open_target(task, context).await
+}
+
+/// Opens what measures the lag of a task's source.
+pub async fn open_lag_probe(task: &Task, context: &Context) -> Result<Box<dyn LagProbe>> {
+    let kind = task.kind;
+    let Some(probes) = driver(kind)?.lag_probes() else {
+        return Err(Error::new(
+            Kind::Config,
+            format!("{kind} has no replication whose lag could be measured"),
+        ));
+    };
+    probes.open_lag_probe(task, context).await
+}
+
+/// The codec of a part's encoding.
+pub fn codec(kind: StoreKind, part: &Part) -> Result<&'static dyn Codec> {
+    let mut codecs = driver(kind)?.codecs().iter();
+    let codec = codecs.find(|codec| codec.encoding() == part.encoding);
+    codec.copied().ok_or_else(|| {
+        Error::new(
+            Kind::Verify,
+            format!(
+                "{} is in an encoding that this envsyncd cannot keep in a file: {}",
+                part.label(),
+                part.encoding.as_str().escape_debug()
+            ),
+        )
+    })
+}
+
+/// The store's own dumps.
+pub fn dumps(kind: StoreKind) -> Result<&'static dyn Dumps> {
+    driver(kind)?.dumps().ok_or_else(|| {
+        Error::new(Kind::Config, format!("{kind} has no dumps")).hint("take format = \"envsyncd\"")
+    })
+}
+
+/// What a task asks of its store that the store cannot do (for `validate`, and before every run).
+pub fn refusals(task: &Task) -> Vec<Refusal> {
+    let mut all = match driver(task.kind) {
+        Ok(driver) => driver.refusals(task),
+        Err(error) => vec![Refusal {
+            key: "kind",
+            why: error.to_string(),
+        }],
+    };
+    if task.dumps() {
+        all.extend(refusals_of_dumps(task));
+    }
+    all
+}
+
+/// What a task asks of a dump that is restored (a pull) or written (a push) and that the store's own tools cannot do; for
+/// `validate`, and before every run.
+fn refusals_of_dumps(task: &Task) -> Vec<Refusal> {
+    let mut all = Vec::new();
+    if task.throttle.is_some() {
+        all.push(Refusal {
+            key: "throttle",
+            why: "with format = \"govuk\" the store's own tool moves the rows, and keeps to no pace; leave `throttle` out"
+                .to_owned(),
+        });
+    }
+    if task.max_replication_lag.is_some() {
+        all.push(Refusal {
+            key: "max_replication_lag",
+            why: "with format = \"govuk\" the store's own tool reads the rows, and does not pause; leave `max_replication_lag` out"
+                .to_owned(),
+        });
+    }
+    if task.pushes() && task.verify == Verify::Checksum {
+        all.push(Refusal {
+            key: "verify",
+            why: "a dump is not read back: rows are counted while it is written; take verify = \"rows\""
+                .to_owned(),
+        });
+    }
+    match driver(task.kind).map(Driver::dumps) {
+        Ok(Some(dumps)) => all.extend(dumps.refusals(task)),
+        Ok(None) => {
+            let (kind, those) = (task.kind, with_dumps().join(" and "));
+            all.push(Refusal {
+                key: "kind",
+                why: format!("{kind} has no dumps: format = \"govuk\" is for {those}"),
+            });
+        }
+        // That is said of the task already.
+        Err(_) => {}
+    }
+    all
+}
+
+/// The stores that have dumps.
+fn with_dumps() -> Vec<&'static str> {
+    let those = drivers().filter(|driver| driver.dumps().is_some());
+    those.map(|driver| driver.kind().as_str()).collect()
+}
