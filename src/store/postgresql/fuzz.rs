@@ -3,12 +3,12 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
-use crate::store::portable::Unframe as _;
-use crate::store::postgresql::connection::server_error::Said;
+use crate::store::RowEncoder as _;
+use crate::store::postgresql::connection::server_error::ServerError;
 use crate::store::postgresql::connection::{complaints, harmless, url_options};
 use crate::store::postgresql::databases::marks;
-use crate::store::postgresql::rows::codec::{ToLines, ToMessages};
-use crate::store::postgresql::rows::copy_stream::{Out, Talk, rows_of};
+use crate::store::postgresql::rows::codec::{TextDecoder, TextEncoder};
+use crate::store::postgresql::rows::copy_stream::{CopyStream, Out, rows_of};
 use crate::store::postgresql::schema::toc::{Entry, Toc};
 use crate::store::postgresql::schema::{named_roles, ownership, search_path};
 use crate::store::postgresql::script::transactions::Transaction;
@@ -42,7 +42,7 @@ proptest! {
 
     #[test]
     fn server_message(body in bytes(&["tests/corpus/pg_message"]), sql in texts(&["tests/corpus/script"])) {
-        let said = Said::parse(&body);
+        let said = ServerError::parse(&body);
         let (told, _) = said.told(&sql);
         prop_assert!(!told.is_empty());
         let error = said.explain("source").to_string();
@@ -70,7 +70,7 @@ proptest! {
                 prop_assert!(!chunk.data.is_empty());
             }
             prop_assert!(came <= said.len() && rows <= said.len() as u64);
-            let mut talk = Talk::that_says(&said).unwrap();
+            let mut talk = CopyStream::that_says(&said).unwrap();
             let mut came = 0;
             while let Ok((_, body)) = talk.message().await {
                 came += body.len() + 5;
@@ -83,7 +83,7 @@ proptest! {
     #[test]
     fn copy_framing(wire in bytes(&["tests/corpus/pg_copy_out", "tests/corpus/rows_on_the_wire"]), lengths in lengths()) {
         let lines = |lengths: &[usize]| {
-            let (mut unframe, mut out) = (ToLines::default(), BytesMut::new());
+            let (mut unframe, mut out) = (TextEncoder::default(), BytesMut::new());
             for piece in pieces(&wire, lengths) {
                 unframe.feed(&Bytes::copy_from_slice(piece), &mut out).ok()?;
             }
@@ -94,7 +94,7 @@ proptest! {
         prop_assert_eq!(&found, &lines(&[usize::MAX]));
         if let Some(found) = found {
             prop_assert!(found.len() <= wire.len());
-            let chunk = ToMessages::default().feed(&found).unwrap();
+            let chunk = TextDecoder::default().feed(&found).unwrap();
             let rows = memchr::memchr_iter(b'\n', &found).count() as u64;
             prop_assert_eq!(chunk.map_or(0, |chunk| chunk.rows), rows);
         }
@@ -124,7 +124,7 @@ proptest! {
             prop_assert!(stored.contains('\\') || alone.is_ok_and(|all| all.len() == 1), "{}", sql);
         }
         let _ = search_path::path_of(&stored, Some("owner"));
-        for (name, _) in url_options::spoken(&stored) {
+        for (name, _) in url_options::settings_of_url(&stored) {
             prop_assert!(!name.contains('-'));
         }
     }

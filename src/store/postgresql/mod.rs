@@ -21,11 +21,12 @@
 mod connection;
 mod databases;
 mod driver;
-pub(super) mod dump;
+mod dump;
 #[cfg(test)]
 mod fuzz;
 mod incoming;
-pub(super) mod portable;
+mod kind;
+mod portable;
 mod preflight;
 mod publish;
 mod rows;
@@ -35,6 +36,5 @@ mod source;
 mod sql;
 mod target;
 
-pub(super) use self::driver::{open_gauge, open_source, open_target, unable};
-pub(super) use self::dump as dumped;
-pub(super) use self::schema::definitions::Definitions;
+/// The store, for the registry.
+pub(super) static DRIVER: driver::Driver = driver::Driver;

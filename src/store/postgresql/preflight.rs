@@ -6,6 +6,7 @@ use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
 use crate::store::Fate;
 use crate::store::catalogue::first_of;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::databases::{attributes, user};
 use crate::store::postgresql::incoming::publications;
@@ -34,7 +35,7 @@ impl Destination {
         collations::check(
             &self.admin,
             number,
-            &definitions.traits,
+            &definitions.properties,
             &definitions.collations,
         )
         .await?;
@@ -56,8 +57,8 @@ impl Destination {
             .await
             .map_err(self.admin.explain())?
             .iter()
-            .map(|row| row.get(0))
-            .collect();
+            .map(|row| row.read(0))
+            .collect::<Result<_>>()?;
         requirements::refuse_bound(wanted.iter().map(String::as_str))?;
         if !missing.is_empty() {
             return Err(Error::new(
@@ -69,7 +70,7 @@ impl Destination {
             )
             .hint("install their packages on the target's host"));
         }
-        definitions.needs.check(&self.admin).await
+        definitions.requirements.check(&self.admin).await
     }
 
     /// Warns of a source without tables, where live has some that would go: it may be the wrong one.
@@ -151,7 +152,7 @@ impl Destination {
         };
         for row in rows {
             let (schema, name, kind): (String, String, String) =
-                (row.get(0), row.get(1), row.get(2));
+                (row.read(0)?, row.read(1)?, row.read(2)?);
             let here = kind_of(&kind);
             let is_table = matches!(kind.as_str(), "r" | "p");
             let is_kept = selection.fate(Some(&schema), &name) == Fate::Keep;
@@ -224,7 +225,7 @@ impl Destination {
             .filter(|entry| !definitions.gone.contains(&entry.object));
         if !self.trusts_source {
             let found: Vec<String> = if let Some(code) = &definitions.code {
-                let writes = self.has_scripts() || !definitions.kept.is_empty();
+                let writes = self.has_scripts() || !definitions.preserved.is_empty();
                 let runs: BTreeSet<String> = code
                     .iter()
                     .filter(|code| match &code.runs {

@@ -71,90 +71,34 @@ impl Address {
                 .map_or_else(|| error.to_string(), ToString::to_string);
             wrong(&cause)
         })?;
-        let mode_is_default = !own.iter().any(|(name, _)| name == "sslmode");
-        let (mut trust, mut mode, mut word) = if tls_is_required(url) {
-            (tls::Trust::Anybody, SslMode::Require, "require".to_owned())
-        } else {
-            (tls::Trust::Anybody, SslMode::Prefer, "prefer".to_owned())
-        };
-        let (mut root, mut certificate, mut key, mut methods) = (None, None, None, None);
-        for (name, value) in own {
-            match name.as_str() {
-                "sslmode" => {
-                    (mode, trust) = match value.as_str() {
-                        "disable" => (SslMode::Disable, tls::Trust::Anybody),
-                        "prefer" | "allow" => (SslMode::Prefer, tls::Trust::Anybody),
-                        "require" => (SslMode::Require, tls::Trust::Anybody),
-                        "verify-ca" => (SslMode::Require, tls::Trust::Authority),
-                        "verify-full" => (SslMode::Require, tls::Trust::Host),
-                        other => {
-                            return Err(wrong(&format!("sslmode={other}")).hint(
-                                "sslmode is disable, prefer, require, verify-ca or verify-full",
-                            ));
-                        }
-                    };
-                    word = value;
-                }
-                "sslrootcert" if value == "system" => {}
-                "sslrootcert" => root = Some(PathBuf::from(value)),
-                "sslcert" => certificate = Some(PathBuf::from(value)),
-                "require_auth" => {
-                    methods = Some(
-                        AuthMethods::parse(&value)
-                            .ok_or_else(|| wrong(&format!("require_auth={value}")))?,
-                    );
-                }
-                _ => key = Some(PathBuf::from(value)),
-            }
-        }
-        // libpq: with a root certificate at hand, `require` verifies as `verify-ca` does.
-        if mode == SslMode::Require && trust == tls::Trust::Anybody && root.is_some() {
-            trust = tls::Trust::Authority;
-        }
+        let ssl = Ssl::read(own, tls_is_required(url), wrong)?;
         if config.get_dbname().is_none_or(str::is_empty) {
             return Err(wrong(&"it names no database").hint("postgresql://user@host/DATABASE"));
         }
         if config.get_user().is_none_or(str::is_empty) {
             return Err(wrong(&"it names no user").hint("postgresql://USER@host/database"));
         }
-        if config.get_hosts().is_empty() {
-            let addresses = config.get_hostaddrs().to_vec();
-            for address in &addresses {
-                config.host(address.to_string());
-            }
-            if addresses.is_empty() {
-                config.host_path("/var/run/postgresql");
-            }
-        }
+        fill_in_hosts(&mut config);
         let patience = config.get_connect_timeout().copied().unwrap_or(PATIENCE);
         let keepalive = keepalive(&config);
         config.application_name(application);
         if let Some(password) = &password {
             config.password(password.expose_secret());
         }
-        let client = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            _ => return Err(wrong(&"sslcert and sslkey go together")),
-        };
         Ok(Self {
             config,
             approach: Approach {
-                mode,
-                mode_is_default,
-                tls: tls::Settings {
-                    trust,
-                    root,
-                    client,
-                },
+                mode: ssl.mode,
+                mode_is_default: ssl.mode_is_default,
+                tls: ssl.tls,
                 patience,
                 keepalive,
-                methods,
+                methods: ssl.methods,
                 warned: Arc::default(),
                 encrypted: Arc::default(),
                 pulse: Pulse::default(),
             },
-            ssl_mode: word,
+            ssl_mode: ssl.word,
             password,
             application: application.to_owned(),
             side,
@@ -183,8 +127,8 @@ impl Address {
     }
 
     /// What the URL's own `options` set.
-    pub(in crate::store::postgresql) fn spoken(&self) -> Vec<(String, String)> {
-        url_options::spoken(self.config.get_options().unwrap_or_default())
+    pub(in crate::store::postgresql) fn settings_of_url(&self) -> Vec<(String, String)> {
+        url_options::settings_of_url(self.config.get_options().unwrap_or_default())
     }
 
     /// Notes that sessions in a database come through a pooler; whether that is news.
@@ -237,6 +181,100 @@ impl Address {
             format!("{}: {GONE}", self.place(self.database())),
         )
         .hint("see the server's log, and run the job again")
+    }
+}
+
+/// What a URL says of encryption, and of how the server may ask for the password.
+struct Ssl {
+    mode: SslMode,
+    mode_is_default: bool,
+    /// libpq's word for the mode.
+    word: String,
+    tls: tls::Settings,
+    methods: Option<AuthMethods>,
+}
+
+impl Ssl {
+    /// Reads libpq's parameters, which [`cut_own`] has cut out of a URL.
+    fn read(
+        own: Vec<(String, String)>,
+        is_required: bool,
+        wrong: impl Fn(&dyn std::fmt::Display) -> Error,
+    ) -> Result<Self> {
+        let (mode, word) = if is_required {
+            (SslMode::Require, "require")
+        } else {
+            (SslMode::Prefer, "prefer")
+        };
+        let mut found = Self {
+            mode,
+            mode_is_default: true,
+            word: word.to_owned(),
+            tls: tls::Settings {
+                trust: tls::Trust::Anybody,
+                root: None,
+                client: None,
+            },
+            methods: None,
+        };
+        let (mut certificate, mut key) = (None, None);
+        for (name, value) in own {
+            match name.as_str() {
+                "sslmode" => {
+                    (found.mode, found.tls.trust) = mode_of(&value).ok_or_else(|| {
+                        wrong(&format!("sslmode={value}"))
+                            .hint("sslmode is disable, prefer, require, verify-ca or verify-full")
+                    })?;
+                    (found.word, found.mode_is_default) = (value, false);
+                }
+                "sslrootcert" if value == "system" => {}
+                "sslrootcert" => found.tls.root = Some(PathBuf::from(value)),
+                "sslcert" => certificate = Some(PathBuf::from(value)),
+                "require_auth" => {
+                    let methods = AuthMethods::parse(&value);
+                    let wrong = || wrong(&format!("require_auth={value}"));
+                    found.methods = Some(methods.ok_or_else(wrong)?);
+                }
+                _ => key = Some(PathBuf::from(value)),
+            }
+        }
+        // libpq: with a root certificate at hand, `require` verifies as `verify-ca` does.
+        let anybody = found.tls.trust == tls::Trust::Anybody;
+        if found.mode == SslMode::Require && anybody && found.tls.root.is_some() {
+            found.tls.trust = tls::Trust::Authority;
+        }
+        found.tls.client = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err(wrong(&"sslcert and sslkey go together")),
+        };
+        Ok(found)
+    }
+}
+
+/// What `sslmode` asks for; `None`: it knows no such word.
+fn mode_of(word: &str) -> Option<(SslMode, tls::Trust)> {
+    Some(match word {
+        "disable" => (SslMode::Disable, tls::Trust::Anybody),
+        "prefer" | "allow" => (SslMode::Prefer, tls::Trust::Anybody),
+        "require" => (SslMode::Require, tls::Trust::Anybody),
+        "verify-ca" => (SslMode::Require, tls::Trust::Authority),
+        "verify-full" => (SslMode::Require, tls::Trust::Host),
+        _ => return None,
+    })
+}
+
+/// A URL without a host names an address, or means the server on this machine.
+fn fill_in_hosts(config: &mut Config) {
+    if !config.get_hosts().is_empty() {
+        return;
+    }
+    let addresses = config.get_hostaddrs().to_vec();
+    for address in &addresses {
+        config.host(address.to_string());
+    }
+    if addresses.is_empty() {
+        config.host_path("/var/run/postgresql");
     }
 }
 

@@ -125,7 +125,7 @@ enum At {
 }
 
 /// Looks at what a server says, as it comes (PostgreSQL manual, "Message Formats").
-pub(in crate::store::postgresql) struct Gate {
+pub(in crate::store::postgresql) struct Inspector {
     rules: Rules,
     at: At,
     /// It has asked for something.
@@ -138,7 +138,7 @@ pub(in crate::store::postgresql) struct Gate {
     parameters: usize,
 }
 
-impl Gate {
+impl Inspector {
     /// For a stream on which nobody answers.
     pub(in crate::store::postgresql) fn open() -> Self {
         Self::new(Rules {
@@ -290,8 +290,8 @@ mod tests {
         message(b'R', &number.to_be_bytes())
     }
 
-    fn gate(road: Road, methods: &str) -> Gate {
-        Gate::new(Rules {
+    fn gate(road: Road, methods: &str) -> Inspector {
+        Inspector::new(Rules {
             road,
             methods: AuthMethods::parse(methods),
             warned: Arc::default(),

@@ -9,10 +9,11 @@ use super::address::Address;
 use super::connect::READING;
 use super::session::Session;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::sql::quoting;
 
 /// A session of its own: one in a transaction sees the statistics of its beginning.
-pub(in crate::store::postgresql) struct Gauge {
+pub(in crate::store::postgresql) struct LagProbe {
     address: Address,
     session: Mutex<Option<Session>>,
 }
@@ -32,7 +33,7 @@ const OF_PRIMARY: &str =
 /// Without this privilege, what concerns others is NULL.
 const MAY_SEE: &str = "SELECT pg_is_in_recovery(), pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), current_user::text";
 
-impl Gauge {
+impl LagProbe {
     pub(in crate::store::postgresql) fn new(address: Address) -> Self {
         Self {
             address,
@@ -45,7 +46,7 @@ impl Gauge {
             .query_one(MAY_SEE, &[])
             .await
             .map_err(session.explain())?;
-        let (standby, may, me): (bool, bool, String) = (row.get(0), row.get(1), row.get(2));
+        let (standby, may, me): (bool, bool, String) = (row.read(0)?, row.read(1)?, row.read(2)?);
         if !may {
             return Err(Error::new(
                 Kind::Permission,
@@ -61,13 +62,13 @@ impl Gauge {
             .query_one(query, &[])
             .await
             .map_err(session.explain())?
-            .get(0);
+            .read(0)?;
         Ok(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
     }
 }
 
 #[async_trait]
-impl crate::store::Gauge for Gauge {
+impl crate::store::LagProbe for LagProbe {
     async fn lag(&self) -> Result<Duration> {
         let mut kept = self.session.lock().await;
         let session = match kept.take() {

@@ -53,18 +53,8 @@ impl Address {
                 Host::Unix(path) => path.to_string_lossy().into_owned(),
             })
             .collect();
-        let ports: Vec<String> = self
-            .config
-            .get_ports()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let addresses: Vec<String> = self
-            .config
-            .get_hostaddrs()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let ports = listed(self.config.get_ports());
+        let addresses = listed(self.config.get_hostaddrs());
         let mut all = vec![
             ("PGHOST", hosts.join(",")),
             (
@@ -72,7 +62,7 @@ impl Address {
                 if ports.is_empty() {
                     "5432".into()
                 } else {
-                    ports.join(",")
+                    ports
                 },
             ),
             ("PGUSER", self.user().to_owned()),
@@ -125,8 +115,15 @@ impl Address {
             all.push(("PGOPTIONS", options));
         }
         if !addresses.is_empty() {
-            all.push(("PGHOSTADDR", addresses.join(",")));
+            all.push(("PGHOSTADDR", addresses));
         }
+        all.extend(self.secrets());
+        all
+    }
+
+    /// Certificates' files, and the password.
+    fn secrets(&self) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
         if let Some(root) = &self.approach.tls.root {
             all.push(("PGSSLROOTCERT", root.to_string_lossy().into_owned()));
         } else if self.approach.tls.trust != tls::Trust::Anybody {
@@ -141,6 +138,12 @@ impl Address {
         }
         all
     }
+}
+
+/// With commas between them.
+fn listed(all: &[impl ToString]) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    all.join(",")
 }
 
 #[cfg(test)]

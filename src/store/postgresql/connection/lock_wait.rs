@@ -5,6 +5,7 @@ use super::address::Address;
 use super::connect::ADMIN;
 use super::session::Session;
 use crate::error::{Error, Result};
+use crate::store::postgresql::connection::cells::Cells;
 
 const AGAIN: &str = "someone is altering a table; run the job again when they are done";
 
@@ -54,9 +55,10 @@ async fn look(session: &Session) -> Result<Option<String>> {
     let Some(row) = row else {
         return Ok(None);
     };
-    let (schema, table, pid): (String, String, i32) = (row.get(0), row.get(1), row.get(2));
-    let (user, application, since): (String, String, String) = (row.get(3), row.get(4), row.get(5));
-    let behind: Option<String> = row.get(6);
+    let (schema, table, pid): (String, String, i32) = (row.read(0)?, row.read(1)?, row.read(2)?);
+    let (user, application, since): (String, String, String) =
+        (row.read(3)?, row.read(4)?, row.read(5)?);
+    let behind: Option<String> = row.read(6)?;
     let application = match application.as_str() {
         "" => String::new(),
         name => format!(", `{name}`"),

@@ -21,12 +21,13 @@ use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_rustls::TlsConnector;
 
 use super::approach::Approach;
-use super::inspector::{Gate, Refusal, Road, Rules};
-use super::server_error::{Said, explain, explain_start};
+use super::inspector::{Inspector, Refusal, Road, Rules};
+use super::server_error::{ServerError, explain, explain_start};
 use super::wire::{Holder, Through, Wire};
 use super::{advice, channel_binding};
 use crate::config::is_here;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::tls;
 
 /// Moves a connection's bytes; the server's notices are its own affair.
@@ -40,7 +41,7 @@ pub(in crate::store::postgresql) async fn drive<S, T>(
     while let Some(message) = messages.next().await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => {
-                let (notice, _) = Said::of(&notice).told("");
+                let (notice, _) = ServerError::of(&notice).told("");
                 tracing::debug!(notice, "the server remarks");
             }
             Ok(_) => {}
@@ -207,7 +208,7 @@ impl Attempt<'_> {
             }
             Door::Tcp(host, address) => self.encrypted(host, *address).await?,
         };
-        let gate = Gate::new(Rules {
+        let gate = Inspector::new(Rules {
             road,
             methods: self.approach.methods.clone(),
             warned: self.approach.warned.clone(),
@@ -333,7 +334,7 @@ impl Attempt<'_> {
             .query_one("SELECT current_setting('transaction_read_only')", &[])
             .await
             .map_err(|error| explain(&error, self.place))?;
-        if row.get::<_, &str>(0) == wanted {
+        if row.read::<&str>(0)? == wanted {
             return Ok(());
         }
         Err(Error::new(

@@ -49,7 +49,7 @@ pub(in crate::store::postgresql) fn explain_of(
             _ => made.hint("check that the server is up and can be reached from here"),
         };
     };
-    Said::of(said).explain_of(place, sql)
+    ServerError::of(said).explain_of(place, sql)
 }
 
 /// What an error at the start of a session means. Nothing of a row can be in it yet.
@@ -72,7 +72,7 @@ pub(in crate::store::postgresql) fn about(error: Error, sql: &str) -> Error {
 }
 
 /// An error or a notice of a server.
-pub(in crate::store::postgresql) struct Said {
+pub(in crate::store::postgresql) struct ServerError {
     code: SqlState,
     message: String,
     context: Option<String>,
@@ -84,7 +84,7 @@ pub(in crate::store::postgresql) struct Said {
     objects: Vec<(&'static str, String)>,
 }
 
-impl Said {
+impl ServerError {
     /// Takes what the library has read.
     pub(in crate::store::postgresql) fn of(said: &tokio_postgres::error::DbError) -> Self {
         let table = said.table().map(|table| match said.schema() {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio_postgres::tls::ChannelBinding;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::address::Address;
-use super::inspector::Gate;
+use super::cells::Cells;
+use super::inspector::Inspector;
 use super::session::Session;
 use super::wire::{Holder, Through};
 use crate::error::{Error, Kind, Result};
@@ -75,6 +76,11 @@ fn asking(settings: &[(&str, &str)]) -> String {
     )
 }
 
+/// A column's text; of a column that is not there, none.
+fn cell(row: &SimpleQueryRow, place: usize) -> Option<&str> {
+    row.try_get(place).ok().flatten()
+}
+
 fn read(messages: &[SimpleQueryMessage]) -> Asked {
     let mut asked = Asked {
         process: String::new(),
@@ -84,9 +90,9 @@ fn read(messages: &[SimpleQueryMessage]) -> Asked {
         let SimpleQueryMessage::Row(row) = message else {
             continue;
         };
-        let name = row.get(0).unwrap_or_default().to_owned();
-        asked.values.insert(name, row.get(1).map(str::to_owned));
-        row.get(2)
+        let name = cell(row, 0).unwrap_or_default().to_owned();
+        asked.values.insert(name, cell(row, 1).map(str::to_owned));
+        cell(row, 2)
             .unwrap_or_default()
             .clone_into(&mut asked.process);
     }
@@ -111,12 +117,12 @@ pub(in crate::store::postgresql) async fn settle(
     settings: &[(&str, &str)],
 ) -> Result<()> {
     let own = uuid::Uuid::now_v7().to_string();
-    let spoken = address.spoken();
-    let spoken = spoken
+    let of_url = address.settings_of_url();
+    let of_url = of_url
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     let all = distinct(
-        spoken
+        of_url
             .chain(settings.iter().copied())
             .chain([(OWN, own.as_str())]),
     );
@@ -201,7 +207,7 @@ async fn refuse_shared(
 async fn told(client: &Client) -> Option<i32> {
     let (mut here, there) = tokio::io::duplex(64);
     let sending = client.cancel_token();
-    let tap = Holder::default().tap(Box::new(there), ChannelBinding::none(), Gate::open());
+    let tap = Holder::default().tap(Box::new(there), ChannelBinding::none(), Inspector::open());
     sending
         .cancel_query_raw(tokio::io::empty(), Through(tap))
         .await
@@ -236,7 +242,7 @@ pub(in crate::store::postgresql) async fn refuse_other_words(
     let Some(row) = row else {
         return Ok(());
     };
-    let (name, value): (String, String) = (row.get(0), row.get(1));
+    let (name, value): (String, String) = (row.read(0)?, row.read(1)?);
     Err(Error::new(
         Kind::Config,
         format!(

@@ -1,7 +1,7 @@
 //! Settings in a URL's `options`.
 
 /// What an URL's `options` set: `-c name=value` and `--name=value`, where a backslash keeps the next character.
-pub(in crate::store::postgresql) fn spoken(options: &str) -> Vec<(String, String)> {
+pub(in crate::store::postgresql) fn settings_of_url(options: &str) -> Vec<(String, String)> {
     let mut words: Vec<String> = vec![String::new()];
     let mut characters = options.chars();
     while let Some(character) = characters.next() {
@@ -46,7 +46,7 @@ mod tests {
             ("DateStyle", "ISO"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(spoken(words), expected);
-        assert_eq!(spoken(""), []);
+        assert_eq!(settings_of_url(words), expected);
+        assert_eq!(settings_of_url(""), []);
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-use super::inspector::Gate;
+use super::inspector::Inspector;
 
 /// What bytes go through, whatever is below.
 pub(in crate::store::postgresql) trait Duplex:
@@ -45,7 +45,7 @@ impl Holder {
         &self,
         wire: Wire,
         binding: ChannelBinding,
-        gate: Gate,
+        gate: Inspector,
     ) -> Tap {
         let mut slot = self.slot();
         slot.wire = Some(wire);
@@ -121,7 +121,7 @@ pub(in crate::store::postgresql) struct Tap {
     /// Asked for once, while the session is opened.
     binding: Mutex<Option<ChannelBinding>>,
     /// Looks at what the server says.
-    gate: Gate,
+    gate: Inspector,
 }
 
 impl Tap {

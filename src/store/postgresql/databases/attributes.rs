@@ -1,6 +1,7 @@
 //! Databases beside each other: their names and their properties.
 
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::postgresql::sql::setting_values;
@@ -33,7 +34,7 @@ pub(in crate::store::postgresql) async fn settings_of(
         .map_err(admin.explain())?;
     for row in rows {
         let (role, name, value): (Option<String>, String, String) =
-            (row.get(0), row.get(1), row.get(2));
+            (row.read(0)?, row.read(1)?, row.read(2)?);
         let value = setting_values::as_sql(&name, &value);
         let name: Vec<String> = name.split('.').map(quoted).collect();
         let whom = match role {
@@ -60,7 +61,7 @@ pub(in crate::store::postgresql) async fn rights_of(
         .await
         .map_err(admin.explain())?;
     let (owner, limit, default_grants, mine): (String, i32, bool, bool) =
-        (row.get(0), row.get(1), row.get(2), row.get(3));
+        (row.read(0)?, row.read(1)?, row.read(2)?, row.read(3)?);
     let mut statements = Vec::new();
     let name = quoted(to);
     if default_grants {
@@ -80,8 +81,12 @@ pub(in crate::store::postgresql) async fn rights_of(
             .await
             .map_err(admin.explain())?;
         for grant in grants {
-            let (privilege, grantable, role, public): (String, bool, Option<String>, bool) =
-                (grant.get(0), grant.get(1), grant.get(2), grant.get(3));
+            let (privilege, grantable, role, public): (String, bool, Option<String>, bool) = (
+                grant.read(0)?,
+                grant.read(1)?,
+                grant.read(2)?,
+                grant.read(3)?,
+            );
             let whom = match role {
                 Some(role) => quoted(&role),
                 None if public => "PUBLIC".to_owned(),
@@ -130,7 +135,7 @@ pub(in crate::store::postgresql) async fn opened(
         )
         .await
         .map_err(admin.explain())?;
-    let open: bool = row.get(0);
+    let open: bool = row.read(0)?;
     Ok((!open).then(|| format!("GRANT CONNECT ON DATABASE {} TO PUBLIC", quoted(database))))
 }
 
@@ -150,7 +155,7 @@ pub(in crate::store::postgresql) async fn untouchable(
         )
         .await
         .map_err(admin.explain())?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    rows.iter().map(|row| row.read(0)).collect()
 }
 
 /// What keeps a database from ever being dropped once it is previous.
@@ -175,7 +180,7 @@ pub(in crate::store::postgresql) async fn refuse_if_bound(
     .iter()
     .enumerate()
     {
-        let count: i64 = row.get(place);
+        let count: i64 = row.read(place)?;
         if count > 0 {
             return Err(Error::new(
                 Kind::Verify,

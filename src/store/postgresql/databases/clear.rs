@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::attributes::exists;
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 
@@ -75,8 +76,8 @@ pub(in crate::store::postgresql) async fn end_sessions(
                 .hint("make the target's user a member of pg_signal_backend and of the roles that are connected, or let maintenance_on disconnect them")
         })?;
     Ok(Seen {
-        sessions: row.get(0),
-        logins: row.get(1),
+        sessions: row.read(0)?,
+        logins: row.read(1)?,
     })
 }
 
@@ -91,7 +92,7 @@ pub(in crate::store::postgresql) async fn oids(
         )
         .await
         .map_err(admin.explain())?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    rows.iter().map(|row| row.read(0)).collect()
 }
 
 /// Ends sessions until there are none, for as long as `patience`. Whoever is left will be told by the server's own error.

@@ -98,7 +98,7 @@ impl Destination {
     }
 
     /// Ends with an error once the run was cancelled.
-    pub(in crate::store::postgresql) fn go_on(&self) -> Result<()> {
+    pub(in crate::store::postgresql) fn refuse_cancelled(&self) -> Result<()> {
         if self.context.cancel.is_cancelled() {
             return Err(Error::new(Kind::Internal, "cancelled"));
         }

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::policy::Identity;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// The server's identity, and the database's in it, if it is there.
@@ -16,10 +17,10 @@ pub(in crate::store::postgresql) async fn identity(
         )
         .await
         .map_err(session.explain())?;
-    let system: String = row.get(0);
+    let system: String = row.read(0)?;
     Ok(Identity {
         thing: row
-            .get::<_, Option<u32>>(1)
+            .read::<Option<u32>>(1)?
             .map(|oid| format!("{system}/{oid}")),
         place: format!("postgresql {system}/{database}"),
     })

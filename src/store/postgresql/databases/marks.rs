@@ -9,6 +9,7 @@
 use super::names::Names;
 use crate::error::{Error, Kind, Result};
 use crate::store::Claim;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
 
@@ -97,7 +98,7 @@ pub(in crate::store::postgresql) async fn own_comment_of(
         )
         .await
         .map_err(admin.explain())?;
-    let comment: Option<String> = row.and_then(|row| row.get(0));
+    let comment: Option<String> = row.map(|row| row.read(0)).transpose()?.flatten();
     Ok(comment.and_then(own_comment))
 }
 
@@ -153,17 +154,19 @@ pub(in crate::store::postgresql) async fn beside(
         )
         .await
         .map_err(admin.explain())?;
-    let all = rows.iter().map(|row| {
-        let comment: Option<String> = row.get(1);
-        Beside {
-            name: row.get(0),
+    let mut found = Vec::new();
+    for row in &rows {
+        let comment: Option<String> = row.read(1)?;
+        let one = Beside {
+            name: row.read(0)?,
             is_ours: comment.is_some_and(|comment| is_marked(&comment))
-                || row.get::<_, i32>(2) == NEWBORN,
+                || row.read::<i32>(2)? == NEWBORN,
+        };
+        if one.name == names.previous || names.is_leftover(&one.name) {
+            found.push(one);
         }
-    });
-    Ok(all
-        .filter(|one| one.name == names.previous || names.is_leftover(&one.name))
-        .collect())
+    }
+    Ok(found)
 }
 
 /// Refuses what stands where a run would put something, and bears no mark.

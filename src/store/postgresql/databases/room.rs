@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::store::postgresql::connection::address::Address;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::room::Room;
 
@@ -25,7 +26,7 @@ pub(in crate::store::postgresql) async fn of(
         .await
         .ok()?;
     let (data, started, place): (String, i64, Option<String>) =
-        (row.get(0), row.get(1), row.get(2));
+        (row.read(0).ok()?, row.read(1).ok()?, row.read(2).ok()?);
     let data = PathBuf::from(data);
     if !is_of(&data, started) {
         return None;
@@ -39,5 +40,5 @@ fn is_of(data: &Path, started: i64) -> bool {
     std::fs::read_to_string(data.join("postmaster.pid"))
         .ok()
         .and_then(|text| text.lines().nth(2)?.trim().parse::<i64>().ok())
-        .is_some_and(|written| (written - started).abs() <= 2)
+        .is_some_and(|written| written.abs_diff(started) <= 2)
 }

@@ -1,6 +1,7 @@
 //! The target's user: whether it may do what a run has to.
 
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 
@@ -27,9 +28,10 @@ pub(in crate::store::postgresql) async fn refuse_unfit_user(
         )
         .await
         .map_err(admin.explain())?;
-    let (may, me, owner): (bool, String, Option<String>) = (row.get(0), row.get(1), row.get(2));
+    let (may, me, owner): (bool, String, Option<String>) =
+        (row.read(0)?, row.read(1)?, row.read(2)?);
     let (member, fit, template): (Option<bool>, Option<bool>, Option<bool>) =
-        (row.get(3), row.get(4), row.get(5));
+        (row.read(3)?, row.read(4)?, row.read(5)?);
     if !may {
         return Err(Error::new(
             Kind::Permission,

@@ -13,5 +13,3 @@ pub(in crate::store::postgresql) mod restore;
 pub(in crate::store::postgresql) mod staging;
 pub(in crate::store::postgresql) mod within;
 pub(in crate::store::postgresql) mod writing;
-
-pub(in crate::store) use self::restore::{dump, restore, unable};

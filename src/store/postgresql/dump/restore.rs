@@ -10,29 +10,22 @@ use super::fitting::{self, Left};
 use super::head::{Head, Trouble, shown};
 use super::pg_restore::PgRestore;
 use super::staging::{self, Staged};
-use super::writing;
 use crate::config::job::{Roles as Wanted, Task};
 use crate::error::{Error, Kind, Result};
-use crate::store::dump::{Dump, Dumping};
+use crate::store::dump::Dump;
 use crate::store::postgresql::connection::address::Address;
 use crate::store::postgresql::databases::names::Names;
 use crate::store::postgresql::databases::{destination, user};
 use crate::store::postgresql::schema::roles::Roles;
 use crate::store::postgresql::schema::{code, requirements, survey};
-use crate::store::postgresql::source::Source as Postgresql;
-use crate::store::{Context, Definitions, Server, Source, Survey, Unable};
+use crate::store::{Context, Server, Source, Taker};
 
 /// Bytes of the longest head that is gathered: a schema of 100,000 tables has some 100 MB, and what is read of it takes several
 /// times as much memory.
 const LONGEST_HEAD: usize = 128 << 20;
 
-/// What dumps cannot do: nothing but what no dump can.
-pub(in crate::store) fn unable(_task: &Task) -> Vec<Unable> {
-    Vec::new()
-}
-
 /// Restores a dump in `pg_dump`'s custom format.
-pub(in crate::store) async fn restore(
+pub(in crate::store::postgresql) async fn restore(
     task: &Task,
     context: &Context,
     dump: Dump,
@@ -44,13 +37,10 @@ pub(in crate::store) async fn restore(
     let (mut head, rest) = cut(dump, name).await?;
     let within = |error: Error| error.within(name);
     let (number, version) = survey::version(&admin).await?;
-    let server = Server {
-        kind: task.kind,
-        version,
-        major: number / 10_000,
-    };
+    let server = Server::of(task.kind, version, number / 10_000);
+    let taker = Taker::Server(server.clone());
     if let Some(major) = head.server_major() {
-        survey::refuse_older(major, &shown(&head.server), &server).map_err(within)?;
+        survey::refuse_older(major, &shown(&head.server), &taker).map_err(within)?;
     }
     let program = PgRestore::find(&head, server.major).await.map_err(within)?;
     user::refuse_unfit_user(&admin, &names.live, number).await?;
@@ -174,24 +164,4 @@ fn what_it_is(bytes: &[u8]) -> Option<&'static str> {
         return Some(what);
     }
     (bytes.get(257..262) == Some(b"ustar")).then_some("it is a tar archive")
-}
-
-/// Dumps a source.
-pub(in crate::store) async fn dump(
-    _task: &Task,
-    _context: &Context,
-    source: &dyn Source,
-    survey: &Survey,
-) -> Result<Dumping> {
-    let source = source.as_any().downcast_ref::<Postgresql>();
-    match (source, &survey.definitions) {
-        (Some(source), Definitions::Postgresql(definitions)) => {
-            writing::start(source.snapshot(), definitions, &survey.parts).await
-        }
-        #[allow(unreachable_patterns)]
-        _ => Err(Error::new(
-            Kind::Internal,
-            "the source is no PostgreSQL database",
-        )),
-    }
 }

@@ -1,6 +1,5 @@
 //! The database that a dump is restored into, beside incoming; it is dropped as soon as it was read.
 
-use std::any::Any;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -10,6 +9,7 @@ use super::head::{Head, shown};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::postgresql::connection::address::Address;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::marks::{self, Standing};
 use crate::store::postgresql::databases::names::Names;
@@ -17,7 +17,7 @@ use crate::store::postgresql::databases::{attributes, clear};
 use crate::store::postgresql::source::Source;
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Claim, Context, Digest, Lot, Part, Server, Survey,
+    self, Catalogue, Checksum, Chunks, Claim, Context, Digest, Part, Survey, Taker,
 };
 
 /// The first version whose databases have a provider of locales.
@@ -81,7 +81,7 @@ pub(super) async fn settle(admin: &Session, names: &Names) -> Result<()> {
             )
             .await
             .map_err(admin.explain())?;
-        if row.get::<_, i64>(0) == 0 {
+        if row.read::<i64>(0)? == 0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -164,24 +164,16 @@ impl Staged {
 
 #[async_trait]
 impl store::Source for Staged {
-    fn as_any(&self) -> &dyn Any {
-        self.inner.as_any()
-    }
-
     async fn identity(&self) -> Result<Identity> {
         self.inner.identity().await
     }
 
-    async fn survey(&self, target: &Server) -> Result<Survey> {
-        self.inner.survey(target).await
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
+        self.inner.survey(taker).await
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
         self.inner.read(part).await
-    }
-
-    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
-        self.inner.read_lot(parts).await
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
@@ -202,6 +194,14 @@ impl store::Source for Staged {
 
     async fn lost(&self) -> Error {
         self.inner.lost().await
+    }
+
+    fn batches(&self) -> Option<&dyn store::ReadBatches> {
+        self.inner.batches()
+    }
+
+    fn native(&self) -> store::Native<'_> {
+        self.inner.native()
     }
 
     async fn close(&self) {

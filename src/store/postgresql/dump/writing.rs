@@ -22,9 +22,10 @@ use crate::store::postgresql::connection::complaints::{self, ELSEWHERE};
 use crate::store::postgresql::connection::lock_wait;
 use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::schema::definitions::Definitions;
+use crate::store::postgresql::schema::row_encodings::LARGE_OBJECTS;
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::redact::Names;
-use crate::store::{Encoding, Fate, Part};
+use crate::store::{Fate, Part};
 
 /// What is read at once.
 const PIECE: usize = 256 * 1024;
@@ -34,7 +35,7 @@ const PIECE: usize = 256 * 1024;
 const LONGEST_HEAD: usize = 128 << 20;
 
 /// Starts it.
-pub(super) async fn start(
+pub(in crate::store::postgresql) async fn start(
     source: &Snapshot,
     definitions: &Arc<Definitions>,
     parts: &[Part],
@@ -251,7 +252,7 @@ fn refuse_gaps(head: &Head, parts: &[Part]) -> Result<()> {
     let tables: HashSet<String> = head.tables().map(|(_, label)| label).collect();
     let missing = parts
         .iter()
-        .find(|part| part.encoding != Encoding::LargeObjects && !tables.contains(&part.label()));
+        .find(|part| part.encoding != LARGE_OBJECTS && !tables.contains(&part.label()));
     match missing {
         None => Ok(()),
         Some(part) => Err(Error::new(

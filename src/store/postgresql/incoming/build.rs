@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::error::SqlState;
 
-use super::build_graph::Link;
+use super::build_graph::Node;
 use super::create_one;
 use super::database::Incoming;
 use super::owner::Writing;
@@ -26,17 +26,17 @@ impl Incoming {
         let Some(table) = self.table_of(part) else {
             return Vec::new();
         };
-        self.steps(self.chain.after_rows(table, part.bytes, &indexes))
+        self.steps(self.graph.after_rows(table, part.bytes, &indexes))
     }
 
     /// Does a step; returns what can be done then.
-    pub(in crate::store::postgresql) async fn do_step(&self, step: &Step) -> Result<Vec<Step>> {
-        let link = self.links.lock().expect("no one panics with this lock")[step.id];
-        match link {
-            Link::Index(place) => self.build_index(place).await?,
+    pub(in crate::store::postgresql) async fn build_step(&self, step: &Step) -> Result<Vec<Step>> {
+        let node = self.nodes.lock().expect("no one panics with this lock")[step.id];
+        match node {
+            Node::Index(place) => self.build_index(place).await?,
             // Scripts come first: see `derive`.
-            Link::Statistics(_) if self.to.has_scripts() => {}
-            Link::Statistics(table) => {
+            Node::Statistics(_) if self.to.has_scripts() => {}
+            Node::Statistics(table) => {
                 let Some(name) = self.tables.iter().find(|(_, id)| **id == table) else {
                     return Ok(Vec::new());
                 };
@@ -44,34 +44,34 @@ impl Incoming {
                 treat(&session, ANALYZE, &[name.0]).await?;
                 self.rest(session);
             }
-            Link::Key(place) => {
+            Node::Key(place) => {
                 let key = &self.sorted.foreign_keys[place];
                 self.several(std::slice::from_ref(key)).await?;
             }
         }
-        Ok(self.steps(self.chain.after(link)))
+        Ok(self.steps(self.graph.after(node)))
     }
 
-    fn steps(&self, links: Vec<Link>) -> Vec<Step> {
-        let mut all = self.links.lock().expect("no one panics with this lock");
-        let step = |link: Link| {
-            let bytes = self.chain.bytes(link);
-            let (label, cost) = match link {
-                Link::Index(place) => {
+    fn steps(&self, nodes: Vec<Node>) -> Vec<Step> {
+        let mut all = self.nodes.lock().expect("no one panics with this lock");
+        let step = |node: Node| {
+            let bytes = self.graph.bytes(node);
+            let (label, cost) = match node {
+                Node::Index(place) => {
                     let entry = &self.sorted.indexes[place];
                     (entry.label(), bytes * restore_order::weight(entry))
                 }
-                Link::Statistics(_) => ("statistics".to_owned(), bytes),
-                Link::Key(place) => (self.sorted.foreign_keys[place].label(), bytes),
+                Node::Statistics(_) => ("statistics".to_owned(), bytes),
+                Node::Key(place) => (self.sorted.foreign_keys[place].label(), bytes),
             };
-            all.push(link);
+            all.push(node);
             Step {
                 label,
                 id: all.len() - 1,
                 cost,
             }
         };
-        links.into_iter().map(step).collect()
+        nodes.into_iter().map(step).collect()
     }
 
     /// Builds an index that waits, and after the last one of its table the constraints that wait for it.
@@ -88,10 +88,10 @@ impl Incoming {
         let index = &self.sorted.indexes[place];
         let written = Writing::Definition(index.definition());
         let changed = self.compute(&session, &written).await?;
-        create_one::make(&session, index).await?;
+        create_one::create(&session, index).await?;
         self.read_again(&session, changed).await?;
         for constraint in self.on_top.after(place) {
-            create_one::make(&session, &constraint).await?;
+            create_one::create(&session, &constraint).await?;
         }
         self.rest(session);
         Ok(())
@@ -111,7 +111,7 @@ impl Incoming {
                         tries += 1;
                     }
                     Err(_) => {
-                        create_one::make(&session, entry).await?;
+                        create_one::create(&session, entry).await?;
                         break;
                     }
                     Ok(()) => break,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::store::postgresql) enum Link {
+pub(in crate::store::postgresql) enum Node {
     /// The index or constraint of this place.
     Index(usize),
     /// Statistics of the table with this entry.
@@ -16,7 +16,7 @@ pub(in crate::store::postgresql) enum Link {
 }
 
 /// How far tables are.
-pub(in crate::store::postgresql) struct Chain(Mutex<State>);
+pub(in crate::store::postgresql) struct BuildGraph(Mutex<State>);
 
 struct State {
     open: HashSet<i64>,
@@ -38,7 +38,7 @@ struct Key {
     begun: bool,
 }
 
-impl Chain {
+impl BuildGraph {
     /// `keys`: of each foreign key the tables that it needs. `open`: tables that are not done with their own part's rows,
     /// or not visible to all yet; only their indexes are built now.
     pub(in crate::store::postgresql) fn new(keys: Vec<Vec<i64>>, open: HashSet<i64>) -> Self {
@@ -69,7 +69,7 @@ impl Chain {
         table: i64,
         bytes: u64,
         indexes: &[usize],
-    ) -> Vec<Link> {
+    ) -> Vec<Node> {
         let mut state = self.state();
         if indexes.is_empty() {
             state.waiting.insert(table, (HashSet::new(), bytes));
@@ -80,7 +80,7 @@ impl Chain {
         }
         let missing = indexes.iter().copied().collect();
         state.waiting.insert(table, (missing, bytes));
-        indexes.iter().copied().map(Link::Index).collect()
+        indexes.iter().copied().map(Node::Index).collect()
     }
 
     /// Small tables are ready, statistics included.
@@ -93,10 +93,10 @@ impl Chain {
     }
 
     /// What can be done now that this is.
-    pub(in crate::store::postgresql) fn after(&self, link: Link) -> Vec<Link> {
+    pub(in crate::store::postgresql) fn after(&self, node: Node) -> Vec<Node> {
         let mut state = self.state();
-        match link {
-            Link::Index(place) => {
+        match node {
+            Node::Index(place) => {
                 let Some(table) = state.table_of.get(&place).copied() else {
                     return Vec::new();
                 };
@@ -110,11 +110,11 @@ impl Chain {
                     Vec::new()
                 };
             }
-            Link::Statistics(table) => {
+            Node::Statistics(table) => {
                 let (_, bytes) = state.waiting.remove(&table).unwrap_or_default();
                 state.analyzed.insert(table, bytes);
             }
-            Link::Key(place) => {
+            Node::Key(place) => {
                 let tables = std::mem::take(&mut state.keys[place].tables);
                 for table in &tables {
                     state.busy.remove(table);
@@ -125,17 +125,17 @@ impl Chain {
     }
 
     /// About how many bytes have to be read for it.
-    pub(in crate::store::postgresql) fn bytes(&self, link: Link) -> u64 {
+    pub(in crate::store::postgresql) fn bytes(&self, node: Node) -> u64 {
         let state = self.state();
         let of = |table: &i64| {
             let waiting = state.waiting.get(table).map(|(_, bytes)| *bytes);
             waiting.or_else(|| state.analyzed.get(table).copied())
         };
-        match link {
-            Link::Index(place) => state.table_of.get(&place).and_then(of).unwrap_or(0),
+        match node {
+            Node::Index(place) => state.table_of.get(&place).and_then(of).unwrap_or(0),
             // A sample.
-            Link::Statistics(table) => of(&table).unwrap_or(0) / 8,
-            Link::Key(place) => state.keys[place].tables.iter().filter_map(of).sum(),
+            Node::Statistics(table) => of(&table).unwrap_or(0) / 8,
+            Node::Key(place) => state.keys[place].tables.iter().filter_map(of).sum(),
         }
     }
 
@@ -159,16 +159,16 @@ impl Chain {
 }
 
 impl State {
-    fn statistics(&self, table: i64) -> Vec<Link> {
+    fn statistics(&self, table: i64) -> Vec<Node> {
         if self.open.contains(&table) {
             Vec::new()
         } else {
-            vec![Link::Statistics(table)]
+            vec![Node::Statistics(table)]
         }
     }
 
     /// The foreign keys that can be made now. Small ones go many at a time, later.
-    fn free_keys(&mut self) -> Vec<Link> {
+    fn free_keys(&mut self) -> Vec<Node> {
         let mut free = Vec::new();
         for (place, key) in self.keys.iter_mut().enumerate() {
             let ready = !key.begun
@@ -181,7 +181,7 @@ impl State {
             if ready {
                 key.begun = true;
                 self.busy.extend(&key.tables);
-                free.push(Link::Key(place));
+                free.push(Node::Key(place));
             }
         }
         free
@@ -198,59 +198,59 @@ mod tests {
 
     #[test]
     fn statistics_come_after_the_last_index_and_foreign_keys_after_both_tables_statistics() {
-        let chain = Chain::new(vec![vec![ORDERS, USERS]], HashSet::new());
+        let graph = BuildGraph::new(vec![vec![ORDERS, USERS]], HashSet::new());
         assert_eq!(
-            chain.after_rows(USERS, 10, &[0, 1]),
-            [Link::Index(0), Link::Index(1)]
+            graph.after_rows(USERS, 10, &[0, 1]),
+            [Node::Index(0), Node::Index(1)]
         );
-        assert_eq!(chain.after(Link::Index(1)), []);
-        assert_eq!(chain.after(Link::Index(0)), [Link::Statistics(USERS)]);
-        assert_eq!(chain.after(Link::Statistics(USERS)), []);
+        assert_eq!(graph.after(Node::Index(1)), []);
+        assert_eq!(graph.after(Node::Index(0)), [Node::Statistics(USERS)]);
+        assert_eq!(graph.after(Node::Statistics(USERS)), []);
         assert_eq!(
-            chain.after_rows(ORDERS, 20, &[]),
-            [Link::Statistics(ORDERS)]
+            graph.after_rows(ORDERS, 20, &[]),
+            [Node::Statistics(ORDERS)]
         );
-        assert_eq!(chain.after(Link::Statistics(ORDERS)), [Link::Key(0)]);
-        assert_eq!(chain.bytes(Link::Key(0)), 30);
-        assert_eq!(chain.after(Link::Key(0)), []);
-        assert!(chain.keys_left().is_empty());
+        assert_eq!(graph.after(Node::Statistics(ORDERS)), [Node::Key(0)]);
+        assert_eq!(graph.bytes(Node::Key(0)), 30);
+        assert_eq!(graph.after(Node::Key(0)), []);
+        assert!(graph.keys_left().is_empty());
     }
 
     #[test]
     fn two_foreign_keys_on_one_table_do_not_wait_for_each_other_s_locks() {
-        let chain = Chain::new(
+        let graph = BuildGraph::new(
             vec![vec![ORDERS, USERS], vec![USERS], vec![ORDERS]],
             HashSet::new(),
         );
         for table in [USERS, ORDERS] {
-            chain.after_rows(table, 1, &[]);
+            graph.after_rows(table, 1, &[]);
         }
-        assert_eq!(chain.after(Link::Statistics(ORDERS)), [Link::Key(2)]);
-        assert_eq!(chain.after(Link::Statistics(USERS)), [Link::Key(1)]);
-        assert_eq!(chain.after(Link::Key(1)), []);
-        assert_eq!(chain.after(Link::Key(2)), [Link::Key(0)]);
+        assert_eq!(graph.after(Node::Statistics(ORDERS)), [Node::Key(2)]);
+        assert_eq!(graph.after(Node::Statistics(USERS)), [Node::Key(1)]);
+        assert_eq!(graph.after(Node::Key(1)), []);
+        assert_eq!(graph.after(Node::Key(2)), [Node::Key(0)]);
     }
 
     #[test]
     fn a_table_that_is_open_has_its_indexes_and_no_more() {
-        let chain = Chain::new(vec![vec![USERS, ORDERS]], HashSet::from([USERS]));
-        assert_eq!(chain.after_rows(USERS, 1, &[7]), [Link::Index(7)]);
-        assert_eq!(chain.after(Link::Index(7)), []);
-        chain.after_rows(ORDERS, 1, &[]);
-        assert_eq!(chain.after(Link::Statistics(ORDERS)), []);
-        assert_eq!(chain.keys_left(), [0]);
+        let graph = BuildGraph::new(vec![vec![USERS, ORDERS]], HashSet::from([USERS]));
+        assert_eq!(graph.after_rows(USERS, 1, &[7]), [Node::Index(7)]);
+        assert_eq!(graph.after(Node::Index(7)), []);
+        graph.after_rows(ORDERS, 1, &[]);
+        assert_eq!(graph.after(Node::Statistics(ORDERS)), []);
+        assert_eq!(graph.keys_left(), [0]);
     }
 
     #[test]
     fn keys_of_tables_that_nobody_waits_for_or_that_are_small_are_left() {
-        let chain = Chain::new(
+        let graph = BuildGraph::new(
             vec![vec![ORDERS, 9], vec![COUNTRIES], vec![ORDERS, COUNTRIES]],
             HashSet::new(),
         );
-        chain.are_ready([COUNTRIES].into_iter());
-        chain.after_rows(ORDERS, 1, &[]);
-        assert_eq!(chain.after(Link::Statistics(ORDERS)), [Link::Key(2)]);
-        assert_eq!(chain.keys_left(), [0, 1]);
-        assert!(chain.is_small(COUNTRIES) && !chain.is_small(ORDERS) && chain.is_analyzed(ORDERS));
+        graph.are_ready([COUNTRIES].into_iter());
+        graph.after_rows(ORDERS, 1, &[]);
+        assert_eq!(graph.after(Node::Statistics(ORDERS)), [Node::Key(2)]);
+        assert_eq!(graph.keys_left(), [0, 1]);
+        assert!(graph.is_small(COUNTRIES) && !graph.is_small(ORDERS) && graph.is_analyzed(ORDERS));
     }
 }

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 
-use super::build_graph::Chain;
+use super::build_graph::BuildGraph;
 use super::create_many;
 use super::database::Incoming;
-use super::preserved::Carried;
+use super::preserved::Preserved;
 use super::waiting_constraints::Waiting;
 use crate::config::job::Roles as Wanted;
 use crate::error::{Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::databases::marks;
@@ -108,10 +109,10 @@ impl Destination {
         let here = here.map_err(keeper.explain())?;
         let there = self.admin.query_one(WHICH, &[]).await;
         let there = there.map_err(self.admin.explain())?;
-        let which = |row: &tokio_postgres::Row| -> (String, i64, bool) {
-            (row.get(0), row.get(1), row.get(2))
+        let which = |row: &tokio_postgres::Row| -> Result<(String, i64, bool)> {
+            Ok((row.read(0)?, row.read(1)?, row.read(2)?))
         };
-        if which(&here) != which(&there) {
+        if which(&here)? != which(&there)? {
             return Ok(Err("source and target are on different servers"));
         }
         if let Some(name) = self.computes_otherwise(source.database()).await? {
@@ -125,8 +126,44 @@ impl Destination {
         if number < SINCE {
             return Ok(Err("the server is too old"));
         }
-        let own: i32 = here.get(3);
-        let (database, live) = (source.database(), &self.names.live);
+        let own: i32 = here.read(3)?;
+        let database = source.database();
+        if let Some(why) = self.obstacle(database, own).await? {
+            return Ok(Err(why));
+        }
+        if somebody(&self.admin, database, own).await? {
+            return Ok(Err("somebody is in the source"));
+        }
+        let row = keeper
+            .query_one(
+                "SELECT EXISTS (SELECT FROM pg_publication), pg_database_size(current_database()), \
+                        EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND atthasmissing)",
+                &[],
+            )
+            .await
+            .map_err(keeper.explain())?;
+        if row.read(0)? {
+            return Ok(Err("the source has publications"));
+        }
+        if self.has_scripts() && row.read(2)? {
+            return Ok(Err(
+                "the source's catalogue has values of rows, which scripts do not reach",
+            ));
+        }
+        if row.read::<i64>(1)? > LARGEST && !source.is_staged() {
+            return Ok(Err("the source is too large for its logins to wait"));
+        }
+        if !self.keeps_rights(keeper, number).await? {
+            return Ok(Err(
+                "the target's user may not have all owners and grants as they are",
+            ));
+        }
+        Ok(Ok(own))
+    }
+
+    /// What keeps the server from copying the source as a template, if anything.
+    async fn obstacle(&self, database: &str, own: i32) -> Result<Option<&'static str>> {
+        let live = &self.names.live;
         let row = self
             .admin
             .query_one(
@@ -153,38 +190,11 @@ impl Destination {
             "the target's user may not ask for the source's size",
         ];
         for (place, why) in obstacles.into_iter().enumerate() {
-            if !row.get::<_, bool>(place + 1) {
-                return Ok(Err(why));
+            if !row.read::<bool>(place + 1)? {
+                return Ok(Some(why));
             }
         }
-        if somebody(&self.admin, database, own).await? {
-            return Ok(Err("somebody is in the source"));
-        }
-        let row = keeper
-            .query_one(
-                "SELECT EXISTS (SELECT FROM pg_publication), pg_database_size(current_database()), \
-                        EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND atthasmissing)",
-                &[],
-            )
-            .await
-            .map_err(keeper.explain())?;
-        if row.get(0) {
-            return Ok(Err("the source has publications"));
-        }
-        if self.has_scripts() && row.get(2) {
-            return Ok(Err(
-                "the source's catalogue has values of rows, which scripts do not reach",
-            ));
-        }
-        if row.get::<_, i64>(1) > LARGEST && !source.is_staged() {
-            return Ok(Err("the source is too large for its logins to wait"));
-        }
-        if !self.keeps_rights(keeper, number).await? {
-            return Ok(Err(
-                "the target's user may not have all owners and grants as they are",
-            ));
-        }
-        Ok(Ok(own))
+        Ok(None)
     }
 
     /// Whether a copy by rows would have the source's owners and grants as they are.
@@ -274,7 +284,7 @@ impl Destination {
             definitions: Arc::clone(definitions),
             roles: Roles::load(&self.admin, number, owner.as_deref(), self.roles).await?,
             sorted: Sorted::default(),
-            carried: Carried::default(),
+            preserved: Preserved::default(),
             waiting: Mutex::default(),
             on_top: Waiting::default(),
             objects: HashMap::new(),
@@ -282,11 +292,11 @@ impl Destination {
             indexes_of: HashMap::new(),
             sliced: HashSet::new(),
             materialized: HashSet::new(),
-            chain: Chain::new(Vec::new(), HashSet::new()),
-            links: Mutex::default(),
+            graph: BuildGraph::new(Vec::new(), HashSet::new()),
+            nodes: Mutex::default(),
             thawed: Mutex::default(),
             locks: create_many::locks(&self.admin, self.context.workers).await?,
-            is_adopted: true,
+            is_cloned: true,
             places: HashMap::new(),
             excused: Mutex::default(),
         };
@@ -318,7 +328,7 @@ async fn somebody(admin: &Session, database: &str, but: i32) -> Result<bool> {
         )
         .await
         .map_err(admin.explain())?;
-    Ok(row.get(0))
+    row.read(0)
 }
 
 /// Cancels what the admin session is at when somebody is in the source, when it takes too long, and when nobody waits for
@@ -336,7 +346,7 @@ impl Watch {
     ) -> Result<Self> {
         let admin = &target.admin;
         let row = admin.query_one("SELECT pg_backend_pid()", &[]).await;
-        let busy: i32 = row.map_err(admin.explain())?.get(0);
+        let busy: i32 = row.map_err(admin.explain())?.read(0)?;
         let helper = target.another_admin().await?;
         let (ended, mut end) = oneshot::channel();
         let database = database.to_owned();

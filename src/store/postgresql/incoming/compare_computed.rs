@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::checksum::sum;
 use crate::store::postgresql::rows::relation::{column_list, rows_of};
@@ -97,10 +98,10 @@ async fn generated(session: &Session) -> Result<Columns> {
         .map_err(session.explain())?;
     let mut found = Columns::new();
     for row in rows {
-        let table = (row.get(0), row.get(1));
+        let table = (row.read(0)?, row.read(1)?);
         found.entry(table).or_default().push(Generated {
-            name: row.get(2),
-            expression: row.get(3),
+            name: row.read(2)?,
+            expression: row.read(3)?,
         });
     }
     Ok(found)
@@ -145,18 +146,23 @@ async fn views(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .map(|row| View {
-            oid: row.get(0),
-            schema: row.get(1),
-            name: row.get(2),
-            columns: row.get(3),
-            query: row.get(4),
-            views: row.get(5),
+    rows.iter()
+        .map(|row| {
+            Ok(View {
+                oid: row.read(0)?,
+                schema: row.read(1)?,
+                name: row.read(2)?,
+                columns: row.read(3)?,
+                query: row.read(4)?,
+                views: row.read(5)?,
+            })
         })
-        .filter(|view| populated.contains(&(view.schema.clone(), view.name.clone())))
-        .collect())
+        .filter(|view: &Result<View>| {
+            view.as_ref().map_or(true, |view| {
+                populated.contains(&(view.schema.clone(), view.name.clone()))
+            })
+        })
+        .collect()
 }
 
 /// Why a view's query need not give the same twice, or on two servers, if there is a reason.
@@ -191,7 +197,7 @@ async fn whim(session: &Session, view: &View) -> Result<Option<String>> {
         )
         .await
         .map_err(session.explain())?;
-    Ok(row.get(0))
+    row.read(0)
 }
 
 /// How many rows have something else in a column than its expression gives.
@@ -209,7 +215,7 @@ async fn stale(source: &Snapshot, from: &str, column: &Generated) -> Result<u64>
         )
         .await
         .map_err(session.explain())?;
-    Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+    Ok(u64::try_from(row.read::<i64>(0)?).unwrap_or_default())
 }
 
 impl Incoming {
@@ -219,7 +225,7 @@ impl Incoming {
         source: &Snapshot,
         parts: &[Part],
     ) -> Result<()> {
-        if self.is_adopted || source.is_staged() {
+        if self.is_cloned || source.is_staged() {
             return Ok(());
         }
         let session = source.session().await?;
@@ -377,7 +383,7 @@ impl Incoming {
         };
         // Values are written on this side as they are there.
         let ours = self.comparing_session().await?;
-        let shown: Vec<String> = shown.get(0);
+        let shown: Vec<String> = shown.read(0)?;
         let all = SHOWN.iter().zip(&shown).map(|(name, value)| {
             format!(
                 "SELECT pg_catalog.set_config({}, {}, false)",

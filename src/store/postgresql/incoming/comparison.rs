@@ -17,19 +17,19 @@ impl Incoming {
             found.0.insert(object.to_owned(), definition.to_owned());
         })
         .await?;
-        self.compare_own_rights().await?;
         Ok(found)
     }
 
     /// The same in a few numbers.
     pub(in crate::store::postgresql) async fn own_digest(&self) -> Result<Digest> {
         let mut digest = Digest::default();
-        let each = self.each_own(|_, object, definition| digest.add(object, definition));
-        tokio::try_join!(each, self.compare_own_rights())?;
+        self.each_own(|_, object, definition| digest.add(object, definition))
+            .await?;
         Ok(digest)
     }
 
-    async fn compare_own_rights(&self) -> Result<()> {
+    /// Refuses a copy in which something is not whose it should be, granted to whom it should be, or where it should lie.
+    pub(in crate::store::postgresql) async fn check_ownership(&self) -> Result<()> {
         let session = self.comparing_session().await?;
         self.compare_rights(&session).await?;
         self.compare_places(&session).await?;
@@ -39,7 +39,7 @@ impl Incoming {
 
     async fn each_own(&self, mut show: impl FnMut((u32, u32), &str, &str)) -> Result<()> {
         let session = self.comparing_session().await?;
-        let words = &self.carried.words;
+        let words = &self.preserved.words;
         let mut missing: HashSet<&str> = words.keys().map(String::as_str).collect();
         let mut changed: Vec<String> = Vec::new();
         catalogue::each(&session, &HashSet::new(), |id, object, definition| {

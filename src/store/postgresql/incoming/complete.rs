@@ -15,7 +15,7 @@ impl Incoming {
     /// Everything after the rows.
     pub(in crate::store::postgresql) async fn complete(&self) -> Result<()> {
         let session = self.session().await?;
-        self.bring_rows().await?;
+        self.copy_preserved_rows().await?;
         self.set_sequences().await?;
         self.number_rows().await?;
         let on_views = |place: &usize| {
@@ -37,7 +37,7 @@ impl Incoming {
             .await?;
         self.on_top.refuse_rest()?;
         let mut mapped = Mapped::default();
-        self.make_in_order(&session, &self.sorted.attach, &mut mapped)
+        self.create_in_order(&session, &self.sorted.attach, &mut mapped)
             .await?;
         // A materialized view is filled by its owner, who may need to be granted what it reads.
         let after: HashSet<i64> = self.sorted.after.iter().map(|entry| entry.id).collect();
@@ -52,18 +52,18 @@ impl Incoming {
             self.build_index(place).await?;
         }
         let left: Vec<Arc<Entry>> = self
-            .chain
+            .graph
             .keys_left()
             .into_iter()
             .map(|place| self.sorted.foreign_keys[place].clone())
             .collect();
         let tables: HashSet<i64> = self.tables.values().copied().collect();
-        self.make_several(&left, |key| {
+        self.create_several(&left, |key| {
             let mut tables = key.needs().filter(|need| tables.contains(need));
-            !tables.all(|table| self.chain.is_small(table))
+            !tables.all(|table| self.graph.is_small(table))
         })
         .await?;
-        self.make_in_order(&session, &self.sorted.after, &mut mapped)
+        self.create_in_order(&session, &self.sorted.after, &mut mapped)
             .await?;
         self.analyze_extended().await?;
         self.grant(&session, &late, &mut mapped).await?;
@@ -83,7 +83,7 @@ impl Incoming {
             .await?;
         }
         self.publish_as_before().await?;
-        self.make_in_order(&session, &self.sorted.event_triggers, &mut mapped)
+        self.create_in_order(&session, &self.sorted.event_triggers, &mut mapped)
             .await?;
         self.tell(mapped);
         self.rest(session);

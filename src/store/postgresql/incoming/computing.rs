@@ -3,6 +3,7 @@
 use super::database::Incoming;
 use super::owner::{Own, PLAIN, WRITTEN, Writing};
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::connection::session_settings;
 use crate::store::postgresql::schema::owner_settings::{Sides, Stored};
@@ -72,15 +73,19 @@ impl Incoming {
             .await
             .map_err(session.explain())?;
         for ((name, written), row) in WRITTEN.iter().zip(&rows) {
-            let value: String = row.get(0);
+            let value: String = row.read(0)?;
             let plain = *name == "lc_monetary" && PLAIN.contains(&value.as_str());
             if value != *written && !plain {
                 own.others.push((name, value));
             }
         }
-        let path: String = rows.last().map(|row| row.get(0)).unwrap_or_default();
+        let path: String = rows
+            .last()
+            .map(|row| row.read(0))
+            .transpose()?
+            .unwrap_or_default();
         let path = path_of(&path, (me != owner).then_some(owner));
-        let source = &self.definitions.traits.search_path;
+        let source = &self.definitions.properties.search_path;
         let says = live && owners.contains_key("search_path");
         own.path = if says || source == DEFAULT_PATH {
             path.clone()

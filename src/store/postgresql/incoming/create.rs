@@ -31,7 +31,7 @@ impl Destination {
         let theirs = self
             .look_at_live(definitions, created.owner.is_some())
             .await?;
-        let kept: HashSet<Name> = definitions.kept.iter().cloned().collect();
+        let kept: HashSet<Name> = definitions.preserved.iter().cloned().collect();
         let doubtful = match &theirs {
             Some(theirs) => picked::unlike(&toc, theirs, &kept),
             None => HashSet::new(),
@@ -84,7 +84,7 @@ impl Destination {
         self.admin
             .run(&format!(
                 "CREATE DATABASE {incoming} TEMPLATE template0 {}{tablespace}{}",
-                definitions.traits.clause(),
+                definitions.properties.clause(),
                 marks::birth(owner.as_deref())
             ))
             .await
@@ -124,7 +124,7 @@ impl Destination {
 
     /// Live's definitions, where something of it stays.
     async fn look_at_live(&self, definitions: &Definitions, live: bool) -> Result<Option<Toc>> {
-        if !live && !definitions.kept.is_empty() {
+        if !live && !definitions.preserved.is_empty() {
             tracing::warn!("there is no live database yet: tables in `keep` start empty");
         }
         let shell = self.live_is_shell().await?;
@@ -145,7 +145,7 @@ impl Destination {
                 &self.address,
                 None,
                 &[],
-                definitions.traits.spoken(),
+                definitions.properties.client_encoding(),
                 selection.overlay,
             )
             .await?;

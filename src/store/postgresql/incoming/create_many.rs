@@ -10,6 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::create_one;
 use super::database::Incoming;
 use crate::error::{Error, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::ownership::{self, Mapped};
 use crate::store::postgresql::schema::toc::Entry;
@@ -57,7 +58,7 @@ pub(in crate::store::postgresql) async fn locks(admin: &Session, workers: usize)
         )
         .await
         .map_err(admin.explain())?;
-    let room = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+    let room = usize::try_from(row.read::<i64>(0)?).unwrap_or_default();
     Ok((room / 4 / workers.max(1)).min(LOCKS))
 }
 
@@ -131,7 +132,7 @@ fn apart(entries: &[Arc<Entry>], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
 
 impl Incoming {
     /// Makes entries one after the other, and gives each to its owner.
-    pub(in crate::store::postgresql) async fn make_in_order(
+    pub(in crate::store::postgresql) async fn create_in_order(
         &self,
         session: &Session,
         entries: &[Arc<Entry>],
@@ -139,21 +140,21 @@ impl Incoming {
     ) -> Result<()> {
         let entries: Vec<&Entry> = entries.iter().map(|entry| &**entry).collect();
         for batch in cut(&entries, self.locks) {
-            self.to.go_on()?;
+            self.to.refuse_cancelled()?;
             let batch = &entries[batch];
-            if self.make_together(session, batch).await {
+            if self.create_together(session, batch).await {
                 self.note(batch, mapped);
                 continue;
             }
             for entry in batch {
-                self.make_one(session, entry, mapped).await?;
+                self.create_entry(session, entry, mapped).await?;
             }
         }
         Ok(())
     }
 
     /// Makes everything that comes before rows, by several sessions where much can be made side by side.
-    pub(in crate::store::postgresql) async fn make_before(
+    pub(in crate::store::postgresql) async fn create_before(
         &self,
         mapped: &mut Mapped,
     ) -> Result<()> {
@@ -163,9 +164,9 @@ impl Incoming {
         for stretch in entries.chunk_by(|one, next| is_apart(one) == is_apart(next)) {
             let several = self.to.context.workers > 1 && stretch.len() >= WORTH_SEVERAL;
             if several && is_apart(&stretch[0]) {
-                self.make_apart(&session, stretch, mapped).await?;
+                self.create_apart(&session, stretch, mapped).await?;
             } else {
-                self.make_in_order(&session, stretch, mapped).await?;
+                self.create_in_order(&session, stretch, mapped).await?;
             }
         }
         self.rest(session);
@@ -174,7 +175,7 @@ impl Incoming {
 
     /// Makes entries by several sessions. What fails is made again afterwards, in order: it may have needed something of
     /// which the dump does not know.
-    async fn make_apart(
+    async fn create_apart(
         &self,
         session: &Session,
         entries: &[Arc<Entry>],
@@ -191,9 +192,9 @@ impl Incoming {
                 let session = self.session().await?;
                 let mut made = 0;
                 for batch in cut(&here, locks) {
-                    self.to.go_on()?;
+                    self.to.refuse_cancelled()?;
                     let end = batch.end;
-                    if !self.make_together(&session, &here[batch]).await {
+                    if !self.create_together(&session, &here[batch]).await {
                         break;
                     }
                     made = end;
@@ -218,12 +219,12 @@ impl Incoming {
             .into_iter()
             .map(|place| entries[place as usize].clone())
             .collect();
-        self.make_in_order(session, &left, mapped).await
+        self.create_in_order(session, &left, mapped).await
     }
 
     /// Makes entries, several at a time; those that are not `large` many in one go. Who shares a table does not meet its
     /// like in another session: they would wait for each other.
-    pub(in crate::store::postgresql) async fn make_several(
+    pub(in crate::store::postgresql) async fn create_several(
         &self,
         entries: &[Arc<Entry>],
         large: impl Fn(&Entry) -> bool,
@@ -238,11 +239,11 @@ impl Incoming {
             let here: Vec<&Entry> = group.iter().map(|place| &*small[*place as usize]).collect();
             let session = self.session().await?;
             for batch in cut(&here, locks) {
-                self.to.go_on()?;
+                self.to.refuse_cancelled()?;
                 let batch = &here[batch];
-                if !self.make_together(&session, batch).await {
+                if !self.create_together(&session, batch).await {
                     for entry in batch {
-                        create_one::make(&session, entry).await?;
+                        create_one::create(&session, entry).await?;
                     }
                 }
             }
@@ -255,7 +256,7 @@ impl Incoming {
     }
 
     /// Whether all of these could be made in one go. If not, none of them was.
-    pub(in crate::store::postgresql) async fn make_together(
+    pub(in crate::store::postgresql) async fn create_together(
         &self,
         session: &Session,
         entries: &[&Entry],
@@ -285,14 +286,19 @@ impl Incoming {
         made.is_ok()
     }
 
-    async fn make_one(&self, session: &Session, entry: &Entry, mapped: &mut Mapped) -> Result<()> {
-        self.to.go_on()?;
+    async fn create_entry(
+        &self,
+        session: &Session,
+        entry: &Entry,
+        mapped: &mut Mapped,
+    ) -> Result<()> {
+        self.to.refuse_cancelled()?;
         if let Some(statement) = ownership::extension_of_owner(entry, &self.roles)
             && session.batch_execute(&statement).await.is_ok()
         {
             return Ok(());
         }
-        if create_one::make(session, entry).await? {
+        if create_one::create(session, entry).await? {
             ownership::own(session, entry, &self.roles, mapped).await
         } else {
             let about = entry.needs().find_map(|need| self.objects.get(&need));

@@ -8,7 +8,7 @@ use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::toc::Entry;
 
 /// Makes one entry. `false`: it is a comment that the target's user may not make.
-pub(in crate::store::postgresql) async fn make(session: &Session, entry: &Entry) -> Result<bool> {
+pub(in crate::store::postgresql) async fn create(session: &Session, entry: &Entry) -> Result<bool> {
     if entry.definition().trim().is_empty() {
         return Ok(true);
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
-use super::build_graph::{Chain, Link};
+use super::build_graph::{BuildGraph, Node};
 use super::owner::Own;
 use super::{preserved, waiting_constraints};
 use crate::store::Part;
@@ -27,7 +27,7 @@ pub(in crate::store::postgresql) struct Incoming {
     pub(in crate::store::postgresql) definitions: Arc<Definitions>,
     pub(in crate::store::postgresql) roles: Roles,
     pub(in crate::store::postgresql) sorted: Sorted,
-    pub(in crate::store::postgresql) carried: preserved::Carried,
+    pub(in crate::store::postgresql) preserved: preserved::Preserved,
     /// Indexes and constraints that wait, by their place in `sorted.indexes`.
     pub(in crate::store::postgresql) waiting: Mutex<BTreeSet<usize>>,
     /// Constraints that come when their tables' indexes are built.
@@ -44,13 +44,13 @@ pub(in crate::store::postgresql) struct Incoming {
     pub(in crate::store::postgresql) thawed: Mutex<HashSet<i64>>,
     pub(in crate::store::postgresql) materialized: HashSet<i64>,
     /// How far tables are.
-    pub(in crate::store::postgresql) chain: Chain,
+    pub(in crate::store::postgresql) graph: BuildGraph,
     /// What a step stands for, by its number.
-    pub(in crate::store::postgresql) links: Mutex<Vec<Link>>,
+    pub(in crate::store::postgresql) nodes: Mutex<Vec<Node>>,
     /// How many locks one session may hold at a time.
     pub(in crate::store::postgresql) locks: usize,
     /// It is a copy of the source's files: nothing of it was made, and nothing has to be.
-    pub(in crate::store::postgresql) is_adopted: bool,
+    pub(in crate::store::postgresql) is_cloned: bool,
     /// What is in a tablespace of its own.
     pub(in crate::store::postgresql) places: Places,
     /// Objects of the source that the target's user may not treat as they are there.

@@ -13,6 +13,7 @@ use super::database::Incoming;
 use super::owner::Writing;
 use super::vacuum::{ANALYZE, FREEZE_AND_ANALYZE, freeze, treat};
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::{OURS, version};
 use crate::store::postgresql::sql::quoting::quoted;
@@ -47,14 +48,15 @@ async fn relations(session: &Session) -> Result<Vec<Relation>> {
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .map(|row| Relation {
-            oid: row.get(0),
-            name: (row.get(1), row.get(2)),
-            is_view: row.get(3),
+    rows.iter()
+        .map(|row| {
+            Ok(Relation {
+                oid: row.read(0)?,
+                name: (row.read(1)?, row.read(2)?),
+                is_view: row.read(3)?,
+            })
         })
-        .collect())
+        .collect()
 }
 
 fn qualified((schema, name): &(String, String)) -> String {
@@ -132,15 +134,15 @@ impl Incoming {
         let statements: Vec<String> = rows
             .iter()
             .map(|row| {
-                let kind = if row.get(2) {
+                let kind = if row.read(2)? {
                     "MATERIALIZED VIEW"
                 } else {
                     "TABLE"
                 };
-                let name = qualified(&(row.get(0), row.get(1)));
-                format!("ALTER {kind} {name} {how}")
+                let name = qualified(&(row.read(0)?, row.read(1)?));
+                Ok(format!("ALTER {kind} {name} {how}"))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         for some in statements.chunks(AT_ONCE) {
             session.run(&some.join("; ")).await?;
         }
@@ -269,7 +271,7 @@ impl Incoming {
             Kind::Verify,
             format!(
                 "statistics of {} still tell of rows that the scripts removed, and only a superuser can remove them",
-                row.get::<_, String>(0)
+                row.read::<String>(0)?
             ),
         )
         .hint("leave ANALYZE out of the scripts: it is done after them; or let the target's user be a superuser"))

@@ -7,6 +7,7 @@ use tokio_postgres::error::SqlState;
 
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::ownership::{self, Mapped};
 use crate::store::postgresql::schema::roles::DATABASE_OWNER;
@@ -25,7 +26,7 @@ impl Incoming {
         mapped: &mut Mapped,
     ) -> Result<()> {
         for some in entries.chunks(GRANTS) {
-            self.to.go_on()?;
+            self.to.refuse_cancelled()?;
             let all: Vec<String> = some
                 .iter()
                 .flat_map(|entry| ownership::grants(entry, &self.roles))
@@ -69,13 +70,13 @@ impl Incoming {
             exact,
         );
         found.extend(rights::differences(
-            &self.carried.rights,
+            &self.preserved.rights,
             &target,
             &self.roles,
             &HashSet::new(),
             true,
         ));
-        for difference in found.iter().filter(|_| !self.is_adopted) {
+        for difference in found.iter().filter(|_| !self.is_cloned) {
             tracing::error!(
                 difference = difference.as_str(),
                 "not the same on both sides"
@@ -114,7 +115,7 @@ impl Incoming {
             )
             .await
             .map_err(session.explain())?;
-        let Some(now) = row.map(|row| row.get::<_, String>(0)) else {
+        let Some(now) = row.map(|row| row.read::<String>(0)).transpose()? else {
             self.rest(session);
             return Ok(());
         };

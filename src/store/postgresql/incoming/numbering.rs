@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::search_path;
 use crate::store::postgresql::schema::sequences::{self, Sequence};
@@ -73,18 +74,19 @@ async fn of(session: &Session, tables: &[Name]) -> Result<Vec<Numbered>> {
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .map(|row| Numbered {
-            table: (row.get(0), row.get(1)),
-            column: row.get(2),
-            sequence: (row.get(3), row.get(4)),
-            increment: row.get(5),
-            bounds: (row.get(6), row.get(7)),
-            is_owned: row.get(8),
-            is_number: row.get(9),
+    rows.iter()
+        .map(|row| {
+            Ok(Numbered {
+                table: (row.read(0)?, row.read(1)?),
+                column: row.read(2)?,
+                sequence: (row.read(3)?, row.read(4)?),
+                increment: row.read(5)?,
+                bounds: (row.read(6)?, row.read(7)?),
+                is_owned: row.read(8)?,
+                is_number: row.read(9)?,
+            })
         })
-        .collect())
+        .collect()
 }
 
 /// The values that sequences of kept tables get: of a column's own sequence live's; of one that others use, too, whichever
@@ -172,7 +174,7 @@ async fn furthest(session: &Session, one: &Numbered) -> Result<Option<i64>> {
         quoted(&one.table.1)
     );
     let row = search_path::query_one(session, &query).await?;
-    Ok(row.get(0))
+    row.read(0)
 }
 
 /// The statement that sets a sequence.

@@ -38,7 +38,10 @@ impl Incoming {
                 "SELECT what FROM ({TEXTS}) AS texts (what, said) WHERE strpos(said, $1) > 0 LIMIT 1"
             );
             let row = session.query_opt(&query, &[&name]).await;
-            found = row.map_err(session.explain())?.map(|row| row.get(0));
+            found = row
+                .map_err(session.explain())?
+                .map(|row| row.read(0))
+                .transpose()?;
         }
         match found {
             Some(object) => Err(self.speaks_of_incoming(&object)),

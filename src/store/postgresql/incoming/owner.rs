@@ -1,6 +1,7 @@
 //! What sessions of live's owner have otherwise than ours, and what definitions and rows are written for.
 
 use crate::store::Encoding;
+use crate::store::postgresql::schema::row_encodings::COPY_TEXT;
 
 /// What definitions and rows are written for, and what has to be so where they are read: `pg_dump` has written them so,
 /// places of things are in what it writes, and rows come as they travel.
@@ -26,7 +27,7 @@ pub(in crate::store::postgresql) const PLAIN: [&str; 4] = ["C", "POSIX", "C.UTF-
 
 /// What a step on incoming is written in, as far as it is read under a setting.
 pub(in crate::store::postgresql) enum Writing<'a> {
-    Rows(Encoding),
+    Rows(&'a Encoding),
     Definition(&'a str),
     /// Nothing but names.
     Names,
@@ -36,7 +37,7 @@ impl Writing<'_> {
     /// Whether a setting has to be as it was written for.
     pub(in crate::store::postgresql) fn needs(&self, name: &str) -> bool {
         match self {
-            Self::Rows(Encoding::CopyText) => {
+            Self::Rows(encoding) if **encoding == COPY_TEXT => {
                 matches!(name, "array_nulls" | "xmloption" | "lc_monetary")
             }
             Self::Rows(_) | Self::Names => false,
@@ -74,12 +75,13 @@ impl Own {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::postgresql::schema::row_encodings::COPY_BINARY;
 
     #[test]
     fn rows_in_binary_need_nothing_and_text_what_it_is_read_under() {
-        let text = Writing::Rows(Encoding::CopyText);
+        let text = Writing::Rows(&COPY_TEXT);
         assert!(text.needs("lc_monetary") && !text.needs("standard_conforming_strings"));
-        assert!(!Writing::Rows(Encoding::CopyBinary).needs("lc_monetary"));
+        assert!(!Writing::Rows(&COPY_BINARY).needs("lc_monetary"));
         let plain = Writing::Definition("CREATE INDEX i ON t (f(a))");
         assert!(WRITTEN.iter().all(|(name, _)| !plain.needs(name)));
         assert!(Writing::Definition("a = '\\'").needs("standard_conforming_strings"));

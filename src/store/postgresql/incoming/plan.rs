@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
-use super::build_graph::Chain;
+use super::build_graph::BuildGraph;
 use super::database::Incoming;
-use super::preserved::{self, Carried};
+use super::preserved::{self, Preserved};
 use super::waiting_constraints::Waiting;
 use super::{create_many, publications};
 use crate::error::Result;
@@ -44,7 +44,7 @@ impl Plan<'_> {
     pub(super) async fn create_all(self, toc: Toc, created: &Created) -> Result<Incoming> {
         let (incoming, mut mapped) = self.sort_out(toc, created).await?;
         incoming.own_public(&mut mapped).await?;
-        incoming.make_before(&mut mapped).await?;
+        incoming.create_before(&mut mapped).await?;
         incoming.keep_quiet().await?;
         incoming.tell(mapped);
         Ok(incoming)
@@ -52,11 +52,11 @@ impl Plan<'_> {
 
     async fn sort_out(&self, mut toc: Toc, created: &Created) -> Result<(Incoming, Mapped)> {
         let (to, definitions) = (self.to, self.definitions);
-        let carried = self.preserved(&mut toc).await?;
+        let preserved = self.preserved(&mut toc).await?;
         let number = survey::version(&to.admin).await?.0;
         let roles = Roles::load(&to.admin, number, created.owner.as_deref(), to.roles).await?;
         let mut mapped = Mapped::default();
-        let mut sorted = self.sorted(&toc, &carried, &roles, &mut mapped);
+        let mut sorted = self.sorted(&toc, &preserved, &roles, &mut mapped);
         let tables = tables_of(&sorted);
         let on_top = Waiting::divide(&mut sorted.indexes, &tables, &definitions.in_two);
         let places = to.place_files(&mut sorted).await?;
@@ -70,9 +70,9 @@ impl Plan<'_> {
         let objects = spoken_of(&toc);
         drop(toc);
         let indexes_of = indexes_of(&sorted);
-        let chain = self.graph(&sorted, &carried, &tables, &indexes_of);
+        let graph = self.graph(&sorted, &preserved, &tables, &indexes_of);
         let locks = create_many::locks(&to.admin, to.context.workers).await?;
-        let gave_way = carried.taken_out.iter();
+        let gave_way = preserved.taken_out.iter();
         let gave_way = gave_way.map(|out| out.entry.object).collect();
         let sliced = self.survey.parts.iter().filter(|part| part.slice.is_some());
         let incoming = Incoming {
@@ -85,16 +85,16 @@ impl Plan<'_> {
             roles,
             sorted,
             on_top,
-            carried,
+            preserved,
             tables,
             indexes_of,
             sliced: sliced.map(name_of).collect(),
             thawed: Mutex::default(),
             materialized,
-            chain,
-            links: Mutex::default(),
+            graph,
+            nodes: Mutex::default(),
             locks,
-            is_adopted: false,
+            is_cloned: false,
             places,
             excused: Mutex::new(gave_way),
         };
@@ -102,10 +102,10 @@ impl Plan<'_> {
     }
 
     /// What comes from live; what gives way to it is taken out of the source's definitions.
-    async fn preserved(&self, toc: &mut Toc) -> Result<Carried> {
+    async fn preserved(&self, toc: &mut Toc) -> Result<Preserved> {
         let (to, definitions) = (self.to, self.definitions);
         let taken_out = picked::take_out(toc, &self.own);
-        let mut carried = Carried::default();
+        let mut preserved = Preserved::default();
         if let Some(theirs) = self.live {
             let made = Toc {
                 entries: toc
@@ -115,25 +115,31 @@ impl Plan<'_> {
                     .cloned()
                     .collect(),
             };
-            carried = preserved::plan(
+            preserved = preserved::plan(
                 &to.live_session().await?,
                 &to.context.selection,
                 &made,
-                &definitions.kept,
+                &definitions.preserved,
                 theirs,
                 &self.own,
             )
             .await?;
         }
         if let (Some(theirs), true) = (self.live, to.context.selection.overlay) {
-            carried.publications = renumbered(publications::picked(theirs));
+            preserved.publications = renumbered(publications::picked(theirs));
         }
-        carried.taken_out = taken_out;
-        Ok(carried)
+        preserved.taken_out = taken_out;
+        Ok(preserved)
     }
 
     /// All that is made, in the order in which it is made.
-    fn sorted(&self, toc: &Toc, carried: &Carried, roles: &Roles, mapped: &mut Mapped) -> Sorted {
+    fn sorted(
+        &self,
+        toc: &Toc,
+        preserved: &Preserved,
+        roles: &Roles,
+        mapped: &mut Mapped,
+    ) -> Sorted {
         let mut sorted = restore_order::sort(toc, &self.definitions.gone);
         for entries in [&mut sorted.before, &mut sorted.after] {
             let fitting = std::mem::take(entries).into_iter();
@@ -144,7 +150,7 @@ impl Plan<'_> {
         if !roles.are_copied() {
             sorted.grants.clear();
         }
-        let theirs = restore_order::sort(&carried.toc, &HashSet::new());
+        let theirs = restore_order::sort(&preserved.toc, &HashSet::new());
         // Numbers of live's entries must not meet the source's.
         sorted.before.extend(renumbered(theirs.before));
         sorted.indexes.extend(renumbered(theirs.indexes));
@@ -162,14 +168,14 @@ impl Plan<'_> {
     fn graph(
         &self,
         sorted: &Sorted,
-        carried: &Carried,
+        preserved: &Preserved,
         tables: &HashMap<Name, i64>,
         indexes_of: &HashMap<i64, Vec<u32>>,
-    ) -> Chain {
+    ) -> BuildGraph {
         // A key names the table that it is on, and what makes the other one's rows unique.
         let mut tables_of: HashMap<i64, i64> = tables.values().map(|id| (*id, *id)).collect();
         // What gave way to live's own is waited for in its place.
-        let gave_way = carried.taken_out.iter();
+        let gave_way = preserved.taken_out.iter();
         tables_of.extend(gave_way.filter_map(|out| Some((out.entry.id, *tables.get(&out.table)?))));
         for table in tables.values() {
             let places = indexes_of.get(table).into_iter().flatten();
@@ -192,7 +198,7 @@ impl Plan<'_> {
             .filter(|part| part.slice.is_some() || by_root.contains_key(&part.id))
             .filter_map(|part| tables.get(&name_of(part)).copied())
             .collect();
-        Chain::new(keys.collect(), open)
+        BuildGraph::new(keys.collect(), open)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::catalogue;
 use crate::store::postgresql::schema::picked::{self, TakenOut};
@@ -14,7 +15,7 @@ use crate::store::{Checksum, Fate, Part, Selection};
 
 /// What comes from live.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct Carried {
+pub(in crate::store::postgresql) struct Preserved {
     /// Live was asked for what it contributes.
     pub(in crate::store::postgresql) is_of_live: bool,
     /// Tables whose rows are taken from live.
@@ -43,7 +44,7 @@ pub(in crate::store::postgresql) struct Carried {
     pub(in crate::store::postgresql) taken_out: Vec<TakenOut>,
 }
 
-impl Carried {
+impl Preserved {
     /// The tables whose rows are taken from live.
     pub(in crate::store::postgresql) fn tables(&self) -> Vec<Name> {
         self.parts.iter().map(name_of).collect()
@@ -89,7 +90,7 @@ pub(in crate::store::postgresql) async fn plan(
     kept: &[Name],
     theirs: &Toc,
     own: &HashSet<Name>,
-) -> Result<Carried> {
+) -> Result<Preserved> {
     let tables = survey::tables(live, selection).await?;
     let made: HashSet<(&str, &str)> = source
         .entries
@@ -141,7 +142,7 @@ pub(in crate::store::postgresql) async fn plan(
         .filter(|table| extra.contains(&table.oid))
         .map(|table| (table.schema.clone(), table.name.clone()))
         .collect();
-    let mut carried = Carried {
+    let mut preserved = Preserved {
         is_of_live: true,
         columns: parts
             .iter()
@@ -149,15 +150,15 @@ pub(in crate::store::postgresql) async fn plan(
             .collect(),
         oids: parts.iter().map(|(oid, _)| *oid).collect(),
         parts: parts.into_iter().map(|(_, part)| part).collect(),
-        ..Carried::default()
+        ..Preserved::default()
     };
     if !names.is_empty() || selection.overlay {
-        carried.toc = picked::pick(theirs, source, &names, selection.overlay);
+        preserved.toc = picked::pick(theirs, source, &names, selection.overlay);
     }
-    if !carried.toc.entries.is_empty() {
-        carried.describe(live).await?;
+    if !preserved.toc.entries.is_empty() {
+        preserved.describe(live).await?;
     }
-    Ok(carried)
+    Ok(preserved)
 }
 
 /// All columns of each table.
@@ -173,10 +174,12 @@ async fn all_columns(session: &Session) -> Result<HashMap<u32, Vec<String>>> {
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, row.read(1)?)))
+        .collect()
 }
 
-impl Carried {
+impl Preserved {
     /// Asks live for what its definitions make, all that is a part of it included.
     async fn describe(&mut self, live: &Session) -> Result<()> {
         let (classes, oids): (Vec<u32>, Vec<u32>) = self
@@ -198,7 +201,10 @@ impl Carried {
             )
             .await
             .map_err(live.explain())?;
-        let own: HashSet<(u32, u32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let own: HashSet<(u32, u32)> = rows
+            .iter()
+            .map(|row| Ok((row.read(0)?, row.read(1)?)))
+            .collect::<Result<_>>()?;
         let mut words = HashMap::new();
         catalogue::each(live, &HashSet::new(), |id, object, definition| {
             if own.contains(&id) {

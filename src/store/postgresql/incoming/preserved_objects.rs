@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::large_object_rows;
 use crate::store::postgresql::schema::large_objects::{self, Described};
@@ -20,14 +21,16 @@ async fn sums(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, String>> 
         .await
         .map_err(session.explain())
         .map_err(|error| error.within("reading large objects that the target keeps"))?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, row.read(1)?)))
+        .collect()
 }
 
 impl Incoming {
     /// Refuses scripts that changed large objects that are the target's own.
     pub(in crate::store::postgresql) async fn refuse_touched_objects(&self) -> Result<()> {
         let before = {
-            let objects = &self.carried.objects;
+            let objects = &self.preserved.objects;
             objects
                 .lock()
                 .expect("no one panics with this lock")
@@ -52,7 +55,7 @@ impl Incoming {
 
     /// Brings the large objects that kept rows refer to, and with overlay all that only the target has; again, if they have
     /// changed since. `live` is in the transaction in which the rows are read.
-    pub(in crate::store::postgresql) async fn bring_objects(
+    pub(in crate::store::postgresql) async fn copy_preserved_objects(
         &self,
         live: &Session,
         tables: &[u32],
@@ -94,21 +97,13 @@ impl Incoming {
             .filter(|oid| ours.contains_key(*oid))
             .copied()
             .collect();
-        if !again.is_empty() {
-            session
-                .execute(
-                    "SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t (oid)",
-                    &[&again],
-                )
-                .await
-                .map_err(session.explain())?;
-        }
+        unlink(&session, &again).await?;
         let missing: Vec<Described> = all
             .into_iter()
             .filter(|one| unlike.contains(&one.filed().1))
             .collect();
         let remember = |sums: BTreeMap<u32, String>| {
-            let objects = &self.carried.objects;
+            let objects = &self.preserved.objects;
             *objects.lock().expect("no one panics with this lock") = sums;
         };
         if missing.is_empty() {
@@ -120,19 +115,7 @@ impl Incoming {
         large_object_rows::write(&session, large_object_rows::read(reader, missing.clone()))
             .await
             .map_err(|error| error.within("keeping large objects"))?;
-        let mut mapped = ownership::Mapped::default();
-        for (object, statement) in large_objects::statements(&missing, &self.roles) {
-            ownership::grant_one(
-                &session,
-                &statement,
-                "large objects",
-                object,
-                &self.roles,
-                &mut mapped,
-            )
-            .await?;
-        }
-        self.tell(mapped);
+        self.describe_objects(&session, &missing).await?;
         let ours = sums(&session, &oids).await?;
         if ours != theirs {
             return Err(Error::new(
@@ -149,4 +132,37 @@ impl Incoming {
         self.rest(session);
         Ok(())
     }
+
+    /// Gives large objects their owners, grants and comments.
+    async fn describe_objects(&self, session: &Session, objects: &[Described]) -> Result<()> {
+        let mut mapped = ownership::Mapped::default();
+        for (object, statement) in large_objects::statements(objects, &self.roles) {
+            ownership::grant_one(
+                session,
+                &statement,
+                "large objects",
+                object,
+                &self.roles,
+                &mut mapped,
+            )
+            .await?;
+        }
+        self.tell(mapped);
+        Ok(())
+    }
+}
+
+/// Removes those that are not what they are on live.
+async fn unlink(session: &Session, oids: &[u32]) -> Result<()> {
+    if oids.is_empty() {
+        return Ok(());
+    }
+    session
+        .execute(
+            "SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t (oid)",
+            &[&oids],
+        )
+        .await
+        .map_err(session.explain())?;
+    Ok(())
 }

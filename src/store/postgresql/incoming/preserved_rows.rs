@@ -5,23 +5,25 @@ use std::collections::HashSet;
 
 use super::database::Incoming;
 use super::owner::Writing;
-use super::preserved::{self, Carried};
+use super::preserved::{self, Preserved};
 use super::{create_one, numbering};
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::checksum::sum;
 use crate::store::postgresql::rows::copy_stream;
 use crate::store::postgresql::rows::relation::{column_list, table_name};
+use crate::store::postgresql::schema::row_encodings::COPY_TEXT;
 use crate::store::postgresql::schema::sequences;
 use crate::store::postgresql::schema::survey::Name;
-use crate::store::{Checksum, Encoding, Part};
+use crate::store::{Checksum, Part};
 
 /// A transaction that sees one moment of live.
 const ONE_MOMENT: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Copies a part's rows from live into incoming; the columns are live's, and incoming must have them all.
 async fn copy(live: &Session, incoming: &Session, part: &Part) -> Result<u64> {
-    debug_assert_eq!(part.encoding, Encoding::CopyText);
+    debug_assert_eq!(part.encoding, COPY_TEXT);
     let have: HashSet<String> = incoming
         .query(
             "SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -31,8 +33,8 @@ async fn copy(live: &Session, incoming: &Session, part: &Part) -> Result<u64> {
         .await
         .map_err(incoming.explain())?
         .iter()
-        .map(|row| row.get(0))
-        .collect();
+        .map(|row| row.read(0))
+        .collect::<Result<_>>()?;
     let lost: Vec<&str> = part
         .columns
         .iter()
@@ -69,8 +71,8 @@ async fn copy(live: &Session, incoming: &Session, part: &Part) -> Result<u64> {
 }
 
 /// Rows, and a hash over all columns, in the words of a session for what is compared.
-async fn summed(session: &Session, carried: &Carried, part: &Part) -> Result<Checksum> {
-    let columns = carried.columns.get(&part.id).unwrap_or(&part.columns);
+async fn summed(session: &Session, preserved: &Preserved, part: &Part) -> Result<Checksum> {
+    let columns = preserved.columns.get(&part.id).unwrap_or(&part.columns);
     let from = format!("ONLY {}", table_name(part));
     sum(session, &part.label(), columns, &from).await
 }
@@ -108,7 +110,7 @@ impl Incoming {
         tables: &HashSet<Name>,
     ) -> Result<HashSet<Name>> {
         let mut failing = HashSet::new();
-        for part in &self.carried.parts {
+        for part in &self.preserved.parts {
             let name = preserved::name_of(part);
             if !tables.contains(&name) {
                 continue;
@@ -130,13 +132,12 @@ impl Incoming {
         let live = self.to.live_session().await?;
         live.run(ONE_MOMENT).await?;
         let session = self.fresh_session().await?;
-        self.compute(&session, &Writing::Rows(Encoding::CopyText))
-            .await?;
+        self.compute(&session, &Writing::Rows(&COPY_TEXT)).await?;
         copy(&live, &session, part).await?;
         let comparing = self.comparing_session().await?;
-        let ours = summed(&comparing, &self.carried, part).await;
+        let ours = summed(&comparing, &self.preserved, part).await;
         self.rest(comparing);
-        if ours? != summed(&live, &self.carried, part).await? {
+        if ours? != summed(&live, &self.preserved, part).await? {
             return Err(unlike(part));
         }
         session.run("BEGIN").await?;
@@ -144,7 +145,7 @@ impl Incoming {
             let index = &self.sorted.indexes[*place as usize];
             let unique = index.definition().starts_with("CREATE UNIQUE ");
             if index.kind == "CONSTRAINT" || unique {
-                create_one::make(&session, index).await?;
+                create_one::create(&session, index).await?;
             }
         }
         session
@@ -153,57 +154,56 @@ impl Incoming {
     }
 
     /// Brings all rows that are the target's own.
-    pub(in crate::store::postgresql) async fn bring_rows(&self) -> Result<()> {
-        if !self.carried.parts.is_empty() {
+    pub(in crate::store::postgresql) async fn copy_preserved_rows(&self) -> Result<()> {
+        if !self.preserved.parts.is_empty() {
             let live = self.to.live_session().await?;
             let session = self.session().await?;
             live.run(ONE_MOMENT).await?;
-            self.bring_objects(&live, &self.carried.oids).await?;
-            let changed = self
-                .compute(&session, &Writing::Rows(Encoding::CopyText))
+            self.copy_preserved_objects(&live, &self.preserved.oids)
                 .await?;
-            for part in &self.carried.parts {
-                self.to.go_on()?;
+            let changed = self.compute(&session, &Writing::Rows(&COPY_TEXT)).await?;
+            for part in &self.preserved.parts {
+                self.to.refuse_cancelled()?;
                 let rows = copy(&live, &session, part).await?;
                 self.refuse_unlike(&live, part).await?;
                 tracing::info!(table = part.label(), rows, "kept the target's own rows");
             }
             self.read_again(&session, changed).await?;
-            self.thaw(&self.carried.parts);
+            self.thaw(&self.preserved.parts);
             self.rest(session);
-        } else if self.to.context.selection.overlay && self.carried.is_of_live {
+        } else if self.to.context.selection.overlay && self.preserved.is_of_live {
             let live = self.to.live_session().await?;
             live.run(ONE_MOMENT).await?;
-            self.bring_objects(&live, &[]).await?;
+            self.copy_preserved_objects(&live, &[]).await?;
         }
         Ok(())
     }
 
     /// Holds a part's rows against live's, and remembers them: nobody is to change them in incoming.
     async fn refuse_unlike(&self, live: &Session, part: &Part) -> Result<()> {
-        let carried = &self.carried;
+        let preserved = &self.preserved;
         let comparing = self.comparing_session().await?;
-        let ours = summed(&comparing, carried, part).await?;
+        let ours = summed(&comparing, preserved, part).await?;
         self.rest(comparing);
-        if ours != summed(live, carried, part).await? {
+        if ours != summed(live, preserved, part).await? {
             return Err(unlike(part));
         }
-        let mut sums = carried.sums.lock().expect("no one panics with this lock");
+        let mut sums = preserved.sums.lock().expect("no one panics with this lock");
         sums.insert(part.id, ours);
         Ok(())
     }
 
     /// A part's rows in incoming, which have to be those that were brought from live.
     async fn untouched(&self, part: &Part) -> Result<Checksum> {
-        let carried = &self.carried;
+        let preserved = &self.preserved;
         let comparing = self.comparing_session().await?;
-        let ours = match summed(&comparing, carried, part).await {
+        let ours = match summed(&comparing, preserved, part).await {
             // The table is gone, or a column of it.
             Err(error) if Self::tells_of_rows(&error) => return Err(touched(&part.label())),
             ours => ours?,
         };
         self.rest(comparing);
-        let sums = carried.sums.lock().expect("no one panics with this lock");
+        let sums = preserved.sums.lock().expect("no one panics with this lock");
         match sums.get(&part.id) {
             Some(before) if *before != ours => Err(touched(&part.label())),
             _ => Ok(ours),
@@ -212,8 +212,8 @@ impl Incoming {
 
     /// Refuses scripts that changed what is kept: rows, and the large objects that they refer to.
     pub(in crate::store::postgresql) async fn refuse_touched(&self) -> Result<()> {
-        for part in &self.carried.parts {
-            self.to.go_on()?;
+        for part in &self.preserved.parts {
+            self.to.refuse_cancelled()?;
             self.untouched(part).await?;
         }
         self.refuse_touched_objects().await
@@ -221,13 +221,13 @@ impl Incoming {
 
     /// Sets the sequences that are live's own, and those that number rows that are kept.
     pub(in crate::store::postgresql) async fn number_rows(&self) -> Result<()> {
-        let tables = self.carried.tables();
-        if tables.is_empty() && self.carried.sequences.is_empty() {
+        let tables = self.preserved.tables();
+        if tables.is_empty() && self.preserved.sequences.is_empty() {
             return Ok(());
         }
         let live = self.to.live_session().await?;
         let session = self.session().await?;
-        let own = sequences::values(&live, &self.carried.sequences).await?;
+        let own = sequences::values(&live, &self.preserved.sequences).await?;
         let all: Vec<String> = own.iter().map(numbering::setting).collect();
         session.run(&all.join(";")).await?;
         let past = numbering::past(&live, &session, &tables).await?;
@@ -241,18 +241,18 @@ impl Incoming {
     }
 
     /// Takes rows again that changed on live since they were copied, all in one transaction, and holds them against live.
-    pub(in crate::store::postgresql) async fn take_again(&self) -> Result<()> {
-        let carried = &self.carried;
+    pub(in crate::store::postgresql) async fn copy_changed_again(&self) -> Result<()> {
+        let preserved = &self.preserved;
         let live = self.to.live_session().await?;
         live.run(ONE_MOMENT).await?;
-        if carried.is_of_live {
+        if preserved.is_of_live {
             self.refuse_touched_objects().await?;
-            self.bring_objects(&live, &carried.oids).await?;
+            self.copy_preserved_objects(&live, &preserved.oids).await?;
         }
         let mut changed = Vec::new();
-        for part in &carried.parts {
+        for part in &preserved.parts {
             let ours = self.untouched(part).await?;
-            if ours != summed(&live, carried, part).await? {
+            if ours != summed(&live, preserved, part).await? {
                 changed.push(part);
             }
         }
@@ -281,8 +281,7 @@ impl Incoming {
     /// rules, row-level security.
     async fn replace_rows(&self, live: &Session, parts: &[&Part]) -> Result<()> {
         let incoming = self.fresh_session().await?;
-        self.compute(&incoming, &Writing::Rows(Encoding::CopyText))
-            .await?;
+        self.compute(&incoming, &Writing::Rows(&COPY_TEXT)).await?;
         // Event triggers are a superuser's, who may do this; whoever may not, has none.
         let quiet = "SET session_replication_role = replica";
         let _ = incoming.batch_execute(quiet).await;
@@ -291,8 +290,12 @@ impl Incoming {
             .query(TAKEN_OFF, &[&names])
             .await
             .map_err(incoming.explain())?;
-        let off: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let on: Vec<String> = rows.iter().rev().map(|row| row.get(1)).collect();
+        let off: Vec<String> = rows.iter().map(|row| row.read(0)).collect::<Result<_>>()?;
+        let on: Vec<String> = rows
+            .iter()
+            .rev()
+            .map(|row| row.read(1))
+            .collect::<Result<_>>()?;
         incoming.run("BEGIN").await?;
         incoming.run(&off.join(";")).await?;
         let only: Vec<String> = names.iter().map(|name| format!("ONLY {name}")).collect();

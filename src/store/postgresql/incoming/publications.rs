@@ -9,6 +9,7 @@ use super::create_one;
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::version;
 use crate::store::postgresql::schema::toc::{Entry, Toc};
@@ -60,7 +61,7 @@ async fn read(session: &Session) -> Result<Vec<String>> {
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    rows.iter().map(|row| row.read(0)).collect()
 }
 
 /// Refuses publications that only a superuser can make again.
@@ -85,7 +86,7 @@ pub(in crate::store::postgresql) async fn refuse_out_of_reach(
         )
         .await
         .map_err(live.explain())?;
-    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let names: Vec<String> = rows.iter().map(|row| row.read(0)).collect::<Result<_>>()?;
     if names.is_empty() {
         return Ok(());
     }
@@ -102,13 +103,13 @@ pub(in crate::store::postgresql) async fn refuse_out_of_reach(
 impl Incoming {
     /// Makes the target's own publications again, and holds them against live's.
     pub(in crate::store::postgresql) async fn publish_as_before(&self) -> Result<()> {
-        let entries = &self.carried.publications;
+        let entries = &self.preserved.publications;
         if entries.is_empty() {
             return Ok(());
         }
         let session = self.session().await?;
         for entry in entries {
-            create_one::make(&session, entry).await?;
+            create_one::create(&session, entry).await?;
             if entry.kind == "PUBLICATION" {
                 self.give_publication(&session, entry).await?;
             }

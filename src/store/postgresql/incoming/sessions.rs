@@ -33,13 +33,16 @@ impl Incoming {
     /// were written.
     pub(in crate::store::postgresql) async fn loading_session(&self) -> Result<Session> {
         let own = self.own().await?;
-        let spoken = self.definitions.traits.spoken();
+        let client_encoding = self.definitions.properties.client_encoding();
         let settings: Vec<(&str, &str)> = own
             .on_top()
             .chain(LOADING.iter().copied())
             .chain(WRITTEN)
             .chain(PLACED.iter().copied())
-            .chain([("client_encoding", spoken), ("search_path", &own.path)])
+            .chain([
+                ("client_encoding", client_encoding),
+                ("search_path", &own.path),
+            ])
             .collect();
         self.to
             .address
@@ -77,8 +80,8 @@ impl Incoming {
         if let Some(session) = idle {
             return Ok(session);
         }
-        let spoken = self.definitions.traits.spoken();
-        let settings = [READING, &[("client_encoding", spoken)]].concat();
+        let client_encoding = self.definitions.properties.client_encoding();
+        let settings = [READING, &[("client_encoding", client_encoding)]].concat();
         let mut session = self
             .to
             .address

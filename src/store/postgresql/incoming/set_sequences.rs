@@ -15,7 +15,7 @@ const SEQUENCES: usize = 100;
 impl Incoming {
     pub(in crate::store::postgresql) async fn set_sequences(&self) -> Result<()> {
         let gone: HashSet<(&str, &str)> = self
-            .carried
+            .preserved
             .taken_out
             .iter()
             .filter(|out| out.entry.kind == "SEQUENCE")

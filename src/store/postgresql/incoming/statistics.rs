@@ -26,7 +26,7 @@ impl Incoming {
         {
             let thawed = self.thawed.lock().expect("no one panics with this lock");
             for (name, id) in &self.tables {
-                let what = match (thawed.contains(id), self.chain.is_analyzed(*id)) {
+                let what = match (thawed.contains(id), self.graph.is_analyzed(*id)) {
                     (true, true) => FREEZE,
                     (true, false) if self.to.has_scripts() => FREEZE,
                     (true, false) => FREEZE_AND_ANALYZE,
@@ -109,7 +109,7 @@ impl Incoming {
         {
             let schema = entry.schema.as_deref().unwrap_or_default().to_owned();
             let populated = if entry.id < 0 {
-                &self.carried.populated
+                &self.preserved.populated
             } else {
                 &self.definitions.populated
             };

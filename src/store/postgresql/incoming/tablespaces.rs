@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::database::{Incoming, Places};
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::schema::restore_order::Sorted;
@@ -26,8 +27,8 @@ impl Destination {
             .await
             .map_err(self.admin.explain())?
             .iter()
-            .map(|row| row.get(0))
-            .collect();
+            .map(|row| row.read(0))
+            .collect::<Result<_>>()?;
         let mut elsewhere = BTreeMap::<String, usize>::new();
         let mut places = Places::new();
         for entries in [&mut sorted.before, &mut sorted.indexes, &mut sorted.after] {
@@ -76,7 +77,7 @@ impl Incoming {
         &self,
         session: &Session,
     ) -> Result<()> {
-        if self.is_adopted {
+        if self.is_cloned {
             return Ok(());
         }
         let rows = session
@@ -97,8 +98,8 @@ impl Incoming {
         let own = self.to.place_and_owner_of(&self.to.names.incoming).await?;
         let own = own.map(|(place, _)| place);
         for row in rows {
-            let object: (String, String) = (row.get(0), row.get(1));
-            let is = row.get::<_, Option<String>>(2).or_else(|| own.clone());
+            let object: (String, String) = (row.read(0)?, row.read(1)?);
+            let is = row.read::<Option<String>>(2)?.or_else(|| own.clone());
             let should = self.places.get(&object).cloned().or_else(|| own.clone());
             if is != should {
                 let (schema, name) = object;

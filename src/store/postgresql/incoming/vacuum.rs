@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::foreign;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
@@ -87,14 +88,12 @@ async fn thawed<'a>(
         all.join(", ")
     );
     let rows = session.query(&sql, &[]).await.map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| {
-            names
-                .get(usize::try_from(row.get::<_, i64>(0)).ok()? - 1)
-                .copied()
-        })
-        .collect())
+    let mut found = Vec::new();
+    for row in &rows {
+        let place = usize::try_from(row.read::<i64>(0)?).ok();
+        found.extend(place.and_then(|place| names.get(place.checked_sub(1)?)));
+    }
+    Ok(found)
 }
 
 /// Does something with tables; if that fails, with one by one, so that the error names the table.

@@ -24,7 +24,7 @@ impl Incoming {
     }
 
     /// Takes a part's rows in one transaction.
-    pub(in crate::store::postgresql) async fn take_rows(
+    pub(in crate::store::postgresql) async fn write_part(
         &self,
         part: &Part,
         chunks: Chunks,
@@ -53,8 +53,8 @@ impl Incoming {
         let shared =
             root.is_some() || definitions.conditions.contains_key(&part.id) || part.slice.is_some();
         let mut options: Vec<String> = definitions
-            .traits
-            .copy_option(part.encoding)
+            .properties
+            .copy_option(&part.encoding)
             .into_iter()
             .collect();
         let frozen = !shared && part.bytes > SMALL;
@@ -73,7 +73,7 @@ impl Incoming {
         };
         let within = |error: Error| error.within(format!("writing {}", part.label()));
         let changed = self
-            .compute(&session, &Writing::Rows(part.encoding))
+            .compute(&session, &Writing::Rows(&part.encoding))
             .await?;
         let mut copy =
             copy_stream::In::start(&session, &format!("COPY {name}{columns} FROM STDIN{with}"))

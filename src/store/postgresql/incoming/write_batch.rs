@@ -11,8 +11,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::batch::{label, take};
 use crate::store::postgresql::rows::relation::{rows_in, table_name};
+use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
 use crate::store::postgresql::schema::{foreign, large_objects};
-use crate::store::{Encoding, Lot, Part};
+use crate::store::{Batch, Part};
 
 /// A lot has at most so many bytes of rows, as stored on the source, so that workers finish at about the same time.
 const BYTES: u64 = 4 * 1024 * 1024;
@@ -53,16 +54,16 @@ impl Incoming {
     }
 
     /// Takes a lot's rows, and builds what stands on them.
-    pub(in crate::store::postgresql) async fn take_batch(
+    pub(in crate::store::postgresql) async fn write_batch(
         &self,
         parts: &[Part],
-        lot: Lot,
+        lot: Batch,
     ) -> Result<Vec<u64>> {
         let session = self.session().await?;
         let mut script: Vec<String> = parts
             .iter()
             .map(|part| {
-                let options = self.definitions.traits.copy_options(part.encoding);
+                let options = self.definitions.properties.copy_options(&part.encoding);
                 format!("COPY {} FROM STDIN{options}", rows_in(part))
             })
             .collect();
@@ -79,11 +80,9 @@ impl Incoming {
             script.push(self.sorted.indexes[*place].definition().to_owned());
         }
         // Text is read under the same settings, whoever it is that needs them.
-        let text = parts
-            .iter()
-            .find(|part| part.encoding == Encoding::CopyText);
-        let encoding = text.map_or(Encoding::CopyBinary, |part| part.encoding);
-        let writing = Writing::Rows(encoding);
+        let text = parts.iter().find(|part| part.encoding == COPY_TEXT);
+        let encoding = text.map_or(COPY_BINARY, |part| part.encoding.clone());
+        let writing = Writing::Rows(&encoding);
         let is_plain = !indexes.iter().any(|place| {
             let written = Writing::Definition(self.sorted.indexes[*place].definition());
             self.is_written_for(&written)
@@ -128,7 +127,7 @@ impl Incoming {
         let analyze = format!("ANALYZE {}", names.join(", "));
         // With scripts, it is done after them.
         if self.to.has_scripts() || session.batch_execute(&analyze).await.is_ok() {
-            self.chain
+            self.graph
                 .are_ready(parts.iter().filter_map(|part| self.table_of(part)));
         }
         // If not, it is done again when everything is there, and then has to succeed.

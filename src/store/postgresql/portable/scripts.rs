@@ -5,8 +5,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::store::Part;
-use crate::store::portable::Script;
 use crate::store::postgresql::rows::relation::{column_list, table_name};
 use crate::store::postgresql::schema::definitions::Definitions;
 use crate::store::postgresql::schema::properties::DEFAULT_PATH;
@@ -15,10 +13,11 @@ use crate::store::postgresql::schema::toc::{self, Entry};
 use crate::store::postgresql::schema::{large_objects, named_roles, ownership};
 use crate::store::postgresql::sql::quoting::{literal, quoted};
 use crate::store::postgresql::sql::setting_values;
+use crate::store::{Part, Script};
 
 /// The statement that loads a part's rows from standard input, for a client that speaks UTF-8 (`PGCLIENTENCODING`), as
 /// names may need it; an empty one if its file is of statements itself.
-pub(in crate::store) fn load_statement(definitions: &Definitions, part: &Part) -> String {
+pub(super) fn load_statement(definitions: &Definitions, part: &Part) -> String {
     if large_objects::is(part) {
         return String::new();
     }
@@ -32,12 +31,12 @@ pub(in crate::store) fn load_statement(definitions: &Definitions, part: &Part) -
         format!(" ({})", column_list(&part.columns))
     };
     // The rows are as they are stored, whatever the client speaks.
-    let encoding = literal(&definitions.traits.encoding);
+    let encoding = literal(&definitions.properties.encoding);
     format!("COPY {table}{columns} FROM STDIN WITH (ENCODING {encoding})")
 }
 
 /// The definitions as SQL.
-pub(in crate::store) fn scripts(definitions: &Definitions) -> Result<Vec<Script>> {
+pub(super) fn scripts(definitions: &Definitions) -> Result<Vec<Script>> {
     let sorted = {
         let toc = definitions.toc();
         toc::refuse_taken(&toc)?;
@@ -74,11 +73,11 @@ fn before_rows(
     is_of_roles: impl Fn(&Arc<Entry>) -> bool,
 ) -> Script {
     let mut script = begun(definitions, "1-before-rows");
-    if definitions.traits.search_path != DEFAULT_PATH {
+    if definitions.properties.search_path != DEFAULT_PATH {
         // Functions in generated columns and constraints may count on it while rows are loaded.
         script.text.push_str(&format!(
             "ALTER DATABASE :\"DBNAME\" SET search_path = {};\n\n",
-            setting_values::as_sql("search_path", &definitions.traits.search_path)
+            setting_values::as_sql("search_path", &definitions.properties.search_path)
         ));
     }
     for entry in sorted.before.iter().filter(|entry| !is_of_roles(entry)) {
@@ -191,14 +190,14 @@ fn of_large_objects(definitions: &Definitions) -> impl Iterator<Item = (String, 
 
 /// A script with its head: the session has to be as the one that a run makes definitions with.
 fn begun(definitions: &Definitions, name: &str) -> Script {
-    let traits = &definitions.traits;
-    let rows = if traits.binary_is_raw() {
+    let properties = &definitions.properties;
+    let rows = if properties.binary_is_raw() {
         String::new()
     } else {
         format!(
             "-- The rows are in {}, as they are stored there; definitions are in {}.\n",
-            one_line(&traits.encoding),
-            traits.spoken()
+            one_line(&properties.encoding),
+            properties.client_encoding()
         )
     };
     let text = format!(
@@ -218,9 +217,9 @@ fn begun(definitions: &Definitions, name: &str) -> Script {
          SET row_security = off;\n\
          SET default_table_access_method = heap;\n\n",
         definitions.major,
-        one_line(&traits.clause()),
-        traits.spoken(),
-        setting_values::as_sql("search_path", &traits.search_path),
+        one_line(&properties.clause()),
+        properties.client_encoding(),
+        setting_values::as_sql("search_path", &properties.search_path),
     );
     Script {
         name: name.to_owned(),

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::config::job::StoreKind;
+use super::scripts;
+use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
-use crate::store::portable::{TakenOut, envelope};
+use crate::store::postgresql::kind::KIND;
 use crate::store::postgresql::schema::definitions::Definitions;
 use crate::store::postgresql::schema::dependencies::{self, Selected};
 use crate::store::postgresql::schema::pg_dump::PgDump;
@@ -15,34 +16,54 @@ use crate::store::postgresql::schema::{
     constraints, large_objects, left_out, picked, restore_order,
 };
 use crate::store::postgresql::sql::scope;
-use crate::store::{self, Catalogue, Fate, Part, Selection, statements};
+use crate::store::{
+    self, Catalogue, Fate, Part, Restored, Script, Selection, envelope, statements,
+};
 
 /// The format that is written, and the newest that is read. 2: what restricts tables is in it, and what can be cut out of
 /// definitions.
 const VERSION: u32 = 2;
 
+impl store::Definitions for Arc<Definitions> {
+    fn to_json(&self) -> Result<Vec<u8>> {
+        put_away(self)
+    }
+
+    fn scripts(&self) -> Result<Vec<Script>> {
+        scripts::scripts(self)
+    }
+
+    fn load_statement(&self, part: &Part) -> Result<String> {
+        Ok(scripts::load_statement(self, part))
+    }
+
+    fn catalogue(&self, stored: Catalogue, _task: &Task) -> Result<Catalogue> {
+        Ok(without(stored, self))
+    }
+}
+
 /// As JSON.
-pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
+fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
     refuse_taken(&definitions.toc())?;
-    if definitions.lineage.is_none() {
+    if definitions.dependencies.is_none() {
         return Err(Error::new(
             Kind::Internal,
             "the definitions of this survey are not for an archive",
         ));
     }
-    envelope::seal(StoreKind::Postgresql, VERSION, definitions)
+    envelope::seal(KIND, VERSION, definitions)
 }
 
 /// From JSON, without what the selection leaves out.
-pub(in crate::store) async fn take_out(
+pub(in crate::store::postgresql) async fn take_out(
     stored: &[u8],
     parts: Vec<Part>,
     left_out: Vec<(String, Fate)>,
     selection: &Selection,
-) -> Result<TakenOut> {
-    let mut definitions: Definitions = envelope::open(StoreKind::Postgresql, VERSION, stored)?;
-    let lineage = definitions
-        .lineage
+) -> Result<Restored> {
+    let mut definitions: Definitions = envelope::open(KIND, VERSION, stored)?;
+    let dependencies = definitions
+        .dependencies
         .take()
         .ok_or_else(|| Error::new(Kind::Verify, "the stored definitions say nothing of tables"))?;
     let toc = definitions
@@ -50,7 +71,7 @@ pub(in crate::store) async fn take_out(
         .get_mut()
         .expect("no one panics with this lock");
     refuse_outside(toc, &definitions.in_two, &definitions.conditions)?;
-    let selected = lineage.select(selection, &toc.entries)?;
+    let selected = dependencies.select(selection, &toc.entries)?;
     left_out::refuse(&selected.restrictions, selection)?;
     if selected.objects > 0 {
         return Err(Error::new(
@@ -76,11 +97,8 @@ pub(in crate::store) async fn take_out(
     let parts = wanted(parts, &definitions, &selected, selection)?;
     let without_rows = told(left_out, &selected.tables);
     reduce(&mut definitions, selected, &removed);
-    Ok(TakenOut {
-        definitions: store::Definitions::Postgresql(Arc::new(definitions)),
-        parts,
-        left_out: without_rows,
-    })
+    let definitions = Arc::new(Arc::new(definitions));
+    Ok(Restored::new(definitions, parts, without_rows))
 }
 
 /// Refuses definitions that would do more than make what is in a database: somebody else may have written them.
@@ -251,7 +269,7 @@ fn reduce(definitions: &mut Definitions, selected: Selected, removed: &[Arc<Entr
     } = selected;
     let with_fate = |fate: Fate| tables.iter().filter(move |table| table.fate == fate);
     let name = |table: &Table| (table.schema.clone(), table.name.clone());
-    definitions.kept = with_fate(Fate::Keep)
+    definitions.preserved = with_fate(Fate::Keep)
         .filter(|table| !table.partitioned)
         .map(name)
         .collect();
@@ -274,7 +292,7 @@ fn reduce(definitions: &mut Definitions, selected: Selected, removed: &[Arc<Entr
         .collations
         .retain(|one| !one.of_server || collations.contains(&one.oid));
     let copied: HashSet<u32> = with_fate(Fate::Copy).map(|table| table.oid).collect();
-    definitions.needs.keep(
+    definitions.requirements.keep(
         |relation| copied.contains(&relation),
         |relation| !gone.contains(&(CLASS, relation)),
     );
@@ -284,7 +302,7 @@ fn reduce(definitions: &mut Definitions, selected: Selected, removed: &[Arc<Entr
 }
 
 /// A stored catalogue without what was left out when the definitions were taken out.
-pub(in crate::store) fn without(mut catalogue: Catalogue, definitions: &Definitions) -> Catalogue {
+fn without(mut catalogue: Catalogue, definitions: &Definitions) -> Catalogue {
     let gone = &definitions.uncatalogued;
     if gone.is_empty() {
         return catalogue;
@@ -353,8 +371,8 @@ mod tests {
     #[test]
     fn definitions_say_which_envsyncd_they_need() {
         // What older ones do not know is in them: they say so, and not that they are damaged.
-        let newer = envelope::seal(StoreKind::Postgresql, VERSION, &1).unwrap();
-        let error = envelope::open::<u32>(StoreKind::Postgresql, 1, &newer).unwrap_err();
+        let newer = envelope::seal(KIND, VERSION, &1).unwrap();
+        let error = envelope::open::<u32>(KIND, 1, &newer).unwrap_err();
         assert!(error.to_string().contains("format is 2"), "{error}");
         assert!(
             error

@@ -7,6 +7,7 @@
 
 use super::swap;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::connect::ADMIN;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
@@ -24,7 +25,7 @@ async fn tablespace(admin: &Session, database: &str) -> Result<String> {
         )
         .await
         .map_err(admin.explain())?
-        .get(0);
+.read(0)?;
     Ok(if name == "pg_default" {
         String::new()
     } else {
@@ -41,7 +42,7 @@ impl Destination {
         if !attributes::exists(admin, live).await? || is_shell(admin, live).await? {
             return Ok(());
         }
-        let made = self.make_shell().await;
+        let made = self.create_shell().await;
         if let Err(error) = made {
             let _ = clear::drop_database(admin, shell).await;
             return Err(error.within("live was not emptied"));
@@ -76,7 +77,7 @@ impl Destination {
         Ok(())
     }
 
-    async fn make_shell(&self) -> Result<()> {
+    async fn create_shell(&self) -> Result<()> {
         let (admin, names) = (&self.admin, &self.names);
         let (live, shell) = (names.live.as_str(), names.emptied.as_str());
         let place = tablespace(admin, live).await?;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::clear::{clear_out, end_sessions, oids};
 use crate::store::postgresql::sql::quoting::quoted;
@@ -167,7 +168,7 @@ async fn may_close_door(admin: &Session) -> Result<bool> {
         )
         .await
         .map_err(admin.explain())?;
-    Ok(row.get(0))
+    row.read(0)
 }
 
 /// Lets logins wait, unless somebody has read the list of databases in a transaction that goes on.

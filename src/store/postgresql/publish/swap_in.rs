@@ -16,8 +16,8 @@ use crate::store::postgresql::sql::quoting::quoted;
 impl Incoming {
     /// Makes it live.
     pub(in crate::store::postgresql) async fn swap_in(&self) -> Result<Published> {
-        if self.carried.is_of_live {
-            self.take_again().await?;
+        if self.preserved.is_of_live {
+            self.copy_changed_again().await?;
         }
         let named = self.views_with_a_name().await?;
         let to = &self.to;

@@ -4,13 +4,14 @@
 use bytes::{BufMut, BytesMut};
 use futures_util::{StreamExt, stream};
 
-use super::copy_stream::{COPY_DATA, COPY_DONE, COPY_ENDS, Talk, rows_of};
+use super::copy_stream::{COPY_DATA, COPY_DONE, COPY_ENDS, CopyStream, rows_of};
 use super::relation::rows_in;
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::pool::Pool;
 use crate::store::postgresql::connection::session::Session;
-use crate::store::postgresql::schema::properties::Traits;
-use crate::store::{Encoding, Lot, LotChunk, Part};
+use crate::store::postgresql::schema::properties::Properties;
+use crate::store::postgresql::schema::row_encodings::COPY_BINARY;
+use crate::store::{Batch, BatchChunk, Part};
 
 /// A lot is sent on in pieces of about this size: so both servers are at it at the same time.
 const CHUNK: usize = 32 * 1024;
@@ -28,7 +29,7 @@ pub(in crate::store::postgresql) fn label(parts: &[Part]) -> String {
 pub(in crate::store::postgresql) struct Out {
     session: Session,
     pool: Pool,
-    talk: Option<Talk>,
+    stream: Option<CopyStream>,
     /// Of each part: whether a COPY of it has one message more than rows.
     binary: Vec<bool>,
     /// The part that is coming.
@@ -46,26 +47,26 @@ impl Out {
         session: Session,
         pool: Pool,
         parts: &[Part],
-        traits: &Traits,
-    ) -> Result<Lot> {
+        properties: &Properties,
+    ) -> Result<Batch> {
         let sql: Vec<String> = parts
             .iter()
             .map(|part| {
-                let options = traits.copy_options(part.encoding);
+                let options = properties.copy_options(&part.encoding);
                 format!("COPY {} TO STDOUT{options}", rows_in(part))
             })
             .collect();
         let label = label(parts);
-        let talk = Talk::start(&session, &sql.join(";"), b'H')
+        let stream = CopyStream::start(&session, &sql.join(";"), b'H')
             .await
             .map_err(|error| error.within(format!("reading {label}")))?;
         let out = Self {
             session,
             pool,
-            talk: Some(talk),
+            stream: Some(stream),
             binary: parts
                 .iter()
-                .map(|part| part.encoding == Encoding::CopyBinary)
+                .map(|part| part.encoding == COPY_BINARY)
                 .collect(),
             at: 0,
             messages: 0,
@@ -76,7 +77,7 @@ impl Out {
         Ok(stream::try_unfold(out, Self::next).boxed())
     }
 
-    async fn next(mut self) -> Result<Option<(LotChunk, Self)>> {
+    async fn next(mut self) -> Result<Option<(BatchChunk, Self)>> {
         let chunk = self
             .chunk()
             .await
@@ -88,33 +89,35 @@ impl Out {
         Ok(Some((chunk, self)))
     }
 
-    async fn chunk(&mut self) -> Result<Option<LotChunk>> {
+    async fn chunk(&mut self) -> Result<Option<BatchChunk>> {
         let mut data = BytesMut::new();
         let mut ended = Vec::new();
         while data.len() < CHUNK {
-            let Some(talk) = &mut self.talk else { break };
+            let Some(stream) = &mut self.stream else {
+                break;
+            };
             if self.rest == 0
-                && let Some((COPY_DATA, length)) = talk.header(0)?
+                && let Some((COPY_DATA, length)) = stream.header(0)?
             {
                 self.rest = length + 1;
                 self.messages += 1;
             }
             if self.rest > 0 {
-                let here = self.rest.min(talk.read.len());
-                data.put(talk.read.split_to(here));
+                let here = self.rest.min(stream.read.len());
+                data.put(stream.read.split_to(here));
                 self.rest -= here;
                 self.bytes += here as u64;
                 if self.rest > 0 {
-                    talk.fill().await?;
+                    stream.fill().await?;
                 }
                 continue;
             }
-            let Some((tag, body)) = talk.take_message()? else {
-                talk.fill().await?;
+            let Some((tag, body)) = stream.take_message()? else {
+                stream.fill().await?;
                 continue;
             };
             match tag {
-                b'E' => return Err(talk.said(&body)),
+                b'E' => return Err(stream.said(&body)),
                 b'H' => {}
                 // Ends the COPY on the other side as well.
                 COPY_DONE => data.put_slice(COPY_ENDS),
@@ -132,17 +135,17 @@ impl Out {
                     (self.messages, self.bytes) = (0, 0);
                 }
                 b'Z' => {
-                    if let Some(talk) = self.talk.take() {
-                        talk.finish()?;
+                    if let Some(stream) = self.stream.take() {
+                        stream.finish()?;
                     }
                 }
-                _ => talk.aside(tag, &body)?,
+                _ => stream.aside(tag, &body)?,
             }
         }
         if data.is_empty() && ended.is_empty() {
             return Ok(None);
         }
-        Ok(Some(LotChunk {
+        Ok(Some(BatchChunk {
             ended,
             data: data.freeze(),
         }))
@@ -153,25 +156,25 @@ impl Out {
 pub(in crate::store::postgresql) async fn take(
     session: &Session,
     sql: &str,
-    mut lot: Lot,
+    mut lot: Batch,
 ) -> Result<Vec<u64>> {
-    let mut talk = Talk::start(session, sql, b'G').await?;
+    let mut stream = CopyStream::start(session, sql, b'G').await?;
     while let Some(chunk) = lot.next().await {
         // An error here leaves a COPY unfinished: the server undoes all when the session goes.
-        talk.write(chunk?.data).await?;
+        stream.write(chunk?.data).await?;
     }
     let mut taken = Vec::new();
     loop {
-        match talk.message().await? {
-            (b'E', body) => return Err(talk.end_with(&body).await),
+        match stream.message().await? {
+            (b'E', body) => return Err(stream.end_with(&body).await),
             // Only a COPY ends with a number of rows and nothing else.
             (b'C', body) => taken.extend(rows_of(&body)),
             (b'Z', _) => {
-                talk.finish()?;
+                stream.finish()?;
                 return Ok(taken);
             }
             (b'G', _) => {}
-            (tag, body) => talk.aside(tag, &body)?,
+            (tag, body) => stream.aside(tag, &body)?,
         }
     }
 }

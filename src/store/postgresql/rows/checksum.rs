@@ -3,6 +3,7 @@
 use super::large_object_rows;
 use super::relation::{column_list, rows_of, table_name};
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::{large_objects, search_path};
 use crate::store::{Checksum, Part};
@@ -24,7 +25,7 @@ pub(in crate::store::postgresql) async fn count(
     let row = search_path::query_one(session, &query)
         .await
         .map_err(|error| error.within(format!("counting the rows of {}", part.label())))?;
-    Ok(row.get::<_, i64>(0) as u64)
+    Ok(row.read::<i64>(0)? as u64)
 }
 
 /// Rows and the sum of their hashes; two sums of halves, as one of whole hashes could overflow.
@@ -65,7 +66,7 @@ pub(in crate::store::postgresql) async fn sum(
         .await
         .map_err(|error| error.within(format!("checksum of {label}")))?;
     Ok(Checksum {
-        rows: row.get::<_, i64>(0) as u64,
-        sum: row.get(1),
+        rows: row.read::<i64>(0)? as u64,
+        sum: row.read(1)?,
     })
 }

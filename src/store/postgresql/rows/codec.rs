@@ -6,36 +6,105 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::copy_stream::COPY_DATA;
-use super::large_objects_as_sql::{ToPieces, ToSql};
+use super::copy_stream::{COPY_DATA, COPY_ENDS};
+use super::large_objects_as_sql::{LargeObjectDecoder, LargeObjectEncoder};
 use crate::error::{Error, Kind, Result};
-use crate::store::portable::{Reframe, Unframe};
-use crate::store::{Chunk, Encoding, Part};
+use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT, LARGE_OBJECTS};
+use crate::store::{Chunk, Codec, Encoding, Part, RowDecoder, RowEncoder};
 
-/// From wire to file.
-pub(in crate::store) fn unframe(part: &Part) -> Result<Box<dyn Unframe>> {
-    match part.encoding {
-        Encoding::CopyText => Ok(Box::new(ToLines::default())),
-        Encoding::LargeObjects => Ok(Box::new(ToSql)),
-        other => Err(no_file(part, other)),
+/// One for each of the encodings.
+pub(in crate::store::postgresql) const CODECS: &[&dyn Codec] = &[&Text, &Binary, &LargeObjects];
+
+/// COPY's text format.
+struct Text;
+
+impl Codec for Text {
+    fn encoding(&self) -> Encoding {
+        COPY_TEXT
+    }
+
+    fn summary(&self) -> &'static str {
+        "text"
+    }
+
+    fn file_ending(&self) -> &'static str {
+        "copy"
+    }
+
+    fn encoder(&self, _part: &Part) -> Result<Box<dyn RowEncoder>> {
+        Ok(Box::new(TextEncoder::default()))
+    }
+
+    fn decoder(&self, _part: &Part) -> Result<Box<dyn RowDecoder>> {
+        Ok(Box::new(TextDecoder::default()))
+    }
+
+    fn end_in_batch(&self) -> &'static [u8] {
+        COPY_ENDS
     }
 }
 
-/// From file to wire.
-pub(in crate::store) fn reframe(part: &Part) -> Result<Box<dyn Reframe>> {
-    match part.encoding {
-        Encoding::CopyText => Ok(Box::new(ToMessages::default())),
-        Encoding::LargeObjects => Ok(Box::new(ToPieces::default())),
-        other => Err(no_file(part, other)),
+/// COPY's binary format, which is for a server of the same version: no file has it.
+struct Binary;
+
+impl Binary {
+    fn no_file(&self, part: &Part) -> Error {
+        Error::new(
+            Kind::Internal,
+            format!("{}: rows as {} have no file", part.label(), self.encoding()),
+        )
     }
 }
 
-/// Binary rows are only for a server of the same version, and an archive is none.
-fn no_file(part: &Part, encoding: Encoding) -> Error {
-    Error::new(
-        Kind::Internal,
-        format!("{}: rows as {encoding:?} have no file", part.label()),
-    )
+impl Codec for Binary {
+    fn encoding(&self) -> Encoding {
+        COPY_BINARY
+    }
+
+    fn summary(&self) -> &'static str {
+        "binary"
+    }
+
+    fn file_ending(&self) -> &'static str {
+        "copybin"
+    }
+
+    fn encoder(&self, part: &Part) -> Result<Box<dyn RowEncoder>> {
+        Err(self.no_file(part))
+    }
+
+    fn decoder(&self, part: &Part) -> Result<Box<dyn RowDecoder>> {
+        Err(self.no_file(part))
+    }
+
+    fn end_in_batch(&self) -> &'static [u8] {
+        COPY_ENDS
+    }
+}
+
+/// Large objects, as statements for `psql`.
+struct LargeObjects;
+
+impl Codec for LargeObjects {
+    fn encoding(&self) -> Encoding {
+        LARGE_OBJECTS
+    }
+
+    fn summary(&self) -> &'static str {
+        "objects"
+    }
+
+    fn file_ending(&self) -> &'static str {
+        "sql"
+    }
+
+    fn encoder(&self, _part: &Part) -> Result<Box<dyn RowEncoder>> {
+        Ok(Box::new(LargeObjectEncoder))
+    }
+
+    fn decoder(&self, _part: &Part) -> Result<Box<dyn RowDecoder>> {
+        Ok(Box::new(LargeObjectDecoder::default()))
+    }
 }
 
 /// A message's type and its length, which counts itself.
@@ -50,7 +119,7 @@ fn cut() -> Error {
 
 /// From messages to lines.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct ToLines {
+pub(in crate::store::postgresql) struct TextEncoder {
     /// The header of the message that comes next, as far as it is there.
     header: [u8; HEADER],
     here: usize,
@@ -60,7 +129,7 @@ pub(in crate::store::postgresql) struct ToLines {
     last: Option<u8>,
 }
 
-impl Unframe for ToLines {
+impl RowEncoder for TextEncoder {
     fn feed(&mut self, chunk: &Bytes, out: &mut BytesMut) -> Result<()> {
         let mut from = &chunk[..];
         out.reserve(from.len());
@@ -102,11 +171,11 @@ impl Unframe for ToLines {
 
 /// From lines to messages.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct ToMessages {
+pub(in crate::store::postgresql) struct TextDecoder {
     last: Option<u8>,
 }
 
-impl Reframe for ToMessages {
+impl RowDecoder for TextDecoder {
     fn feed(&mut self, plain: &[u8]) -> Result<Option<Chunk>> {
         let Some(last) = plain.last() else {
             return Ok(None);
@@ -151,7 +220,7 @@ mod tests {
 
     /// Feeds it in pieces of these lengths, over and over.
     fn lines(wire: &[u8], lengths: &[usize]) -> Result<Vec<u8>> {
-        let mut unframe = ToLines::default();
+        let mut unframe = TextEncoder::default();
         let mut out = BytesMut::new();
         for piece in pieces(wire, lengths) {
             unframe.feed(&Bytes::copy_from_slice(piece), &mut out)?;
@@ -183,7 +252,7 @@ mod tests {
                 .collect();
             let file = lines(&messages(&rows), &lengths).unwrap();
             prop_assert_eq!(&file, &rows.concat());
-            let mut reframe = ToMessages::default();
+            let mut reframe = TextDecoder::default();
             let (mut count, mut wire) = (0, Vec::new());
             for piece in pieces(&file, &lengths) {
                 let chunk = reframe.feed(piece).unwrap().unwrap();
@@ -204,16 +273,16 @@ mod tests {
         }
         assert!(lines(&messages(&[b"1\ta".to_vec()]), &[100]).is_err());
         assert!(lines(b"c\0\0\0\x04", &[100]).is_err());
-        let mut reframe = ToMessages::default();
+        let mut reframe = TextDecoder::default();
         reframe.feed(b"1\ta\n2\t").unwrap();
         assert!(reframe.end().is_err());
-        assert!(ToMessages::default().end().unwrap().is_none());
+        assert!(TextDecoder::default().end().unwrap().is_none());
     }
 
     #[test]
     fn no_message_is_longer_than_what_one_may_have() {
         let file = vec![b'\n'; 2 * MESSAGE + 1];
-        let chunk = ToMessages::default().feed(&file).unwrap().unwrap();
+        let chunk = TextDecoder::default().feed(&file).unwrap().unwrap();
         assert_eq!(chunk.rows, file.len() as u64);
         assert_eq!(chunk.data.len(), file.len() + 3 * HEADER);
     }

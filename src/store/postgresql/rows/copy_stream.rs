@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::error::{Error, Kind, Result};
 use crate::store::Chunk;
-use crate::store::postgresql::connection::server_error::Said;
+use crate::store::postgresql::connection::server_error::ServerError;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::connection::wire::Borrowed;
 
@@ -37,16 +37,16 @@ pub(in crate::store::postgresql) const COPY_DATA: u8 = b'd';
 pub(in crate::store::postgresql) const COPY_DONE: u8 = b'c';
 
 /// That message as a whole.
-pub(in crate::store) const COPY_ENDS: &[u8] = &[COPY_DONE, 0, 0, 0, 4];
+pub(in crate::store::postgresql) const COPY_ENDS: &[u8] = &[COPY_DONE, 0, 0, 0, 4];
 
 /// A session's stream, and what was read from it.
-pub(in crate::store::postgresql) struct Talk {
+pub(in crate::store::postgresql) struct CopyStream {
     stream: Borrowed,
     pub(in crate::store::postgresql) read: BytesMut,
     place: String,
 }
 
-impl Talk {
+impl CopyStream {
     /// Borrows a session's stream and starts a statement on it, which has to be a COPY: `begun` is how the server
     /// says that it is.
     pub(in crate::store::postgresql) async fn start(
@@ -56,7 +56,7 @@ impl Talk {
     ) -> Result<Self> {
         // When this is answered, so is all that came before it.
         session.run("").await?;
-        let mut talk = Self {
+        let mut stream = Self {
             stream: session.borrow()?,
             read: BytesMut::new(),
             place: session.place().to_owned(),
@@ -66,12 +66,12 @@ impl Talk {
         query.put_u32(sql.len() as u32 + HEADER as u32);
         query.put_slice(sql.as_bytes());
         query.put_u8(0);
-        talk.write(query.freeze()).await?;
+        stream.write(query.freeze()).await?;
         loop {
-            match talk.message().await? {
-                (b'E', body) => return Err(talk.end_with(&body).await),
-                (tag, _) if tag == begun => return Ok(talk),
-                (tag, body) => talk.aside(tag, &body)?,
+            match stream.message().await? {
+                (b'E', body) => return Err(stream.end_with(&body).await),
+                (tag, _) if tag == begun => return Ok(stream),
+                (tag, body) => stream.aside(tag, &body)?,
             }
         }
     }
@@ -92,7 +92,7 @@ impl Talk {
     }
 
     pub(in crate::store::postgresql) fn said(&self, body: &[u8]) -> Error {
-        Said::parse(body).explain(&self.place)
+        ServerError::parse(body).explain(&self.place)
     }
 
     fn broken(&self, error: &io::Error) -> Error {
@@ -106,7 +106,7 @@ impl Talk {
         .hint("check that the server is up and can be reached from here")
     }
 
-    fn lost_place(&self) -> Error {
+    fn out_of_step(&self) -> Error {
         Error::new(
             Kind::Internal,
             format!(
@@ -120,13 +120,13 @@ impl Talk {
     pub(in crate::store::postgresql) fn aside(&self, tag: u8, body: &[u8]) -> Result<()> {
         match tag {
             b'N' => {
-                let (notice, _) = Said::parse(body).told("");
+                let (notice, _) = ServerError::parse(body).told("");
                 tracing::debug!(notice, "the server remarks");
                 Ok(())
             }
             // Parameters and notifications; and the end of a COPY's rows.
             b'S' | b'A' | COPY_DONE => Ok(()),
-            _ => Err(self.lost_place()),
+            _ => Err(self.out_of_step()),
         }
     }
 
@@ -161,7 +161,7 @@ impl Talk {
         };
         let (tag, length) = (head.get_u8(), head.get_u32() as usize);
         if length < 4 || (tag != COPY_DATA && length > LONGEST) {
-            return Err(self.lost_place());
+            return Err(self.out_of_step());
         }
         Ok(Some((tag, length)))
     }
@@ -251,7 +251,7 @@ impl Talk {
     /// Gives the stream back, after the server has said that it waits.
     pub(in crate::store::postgresql) fn finish(self) -> Result<()> {
         if !self.read.is_empty() {
-            return Err(self.lost_place());
+            return Err(self.out_of_step());
         }
         self.stream.give_back();
         Ok(())
@@ -259,14 +259,14 @@ impl Talk {
 }
 
 #[cfg(test)]
-impl Talk {
+impl CopyStream {
     /// One with a server that says this, whatever it is told.
     pub(in crate::store::postgresql) fn that_says(said: &[u8]) -> Option<Self> {
         let said = io::Cursor::new(said.to_vec());
         let wire = Box::new(tokio::io::join(said, tokio::io::sink()));
         let holder = wire::Holder::default();
         let binding = tokio_postgres::tls::ChannelBinding::none();
-        let tap = holder.tap(wire, binding, inspector::Gate::open());
+        let tap = holder.tap(wire, binding, inspector::Inspector::open());
         let stream = holder.borrow()?;
         drop(tap);
         Some(Self {
@@ -282,7 +282,7 @@ impl Out {
     /// One of a COPY that has begun.
     pub(in crate::store::postgresql) fn that_says(said: &[u8], binary: bool) -> Option<Self> {
         Some(Self {
-            talk: Some(Talk::that_says(said)?),
+            stream: Some(CopyStream::that_says(said)?),
             rest: 0,
             extra: u64::from(binary),
             rows: 0,
@@ -300,7 +300,7 @@ pub(in crate::store::postgresql) fn rows_of(tag: &[u8]) -> Option<u64> {
 /// A `COPY ... TO STDOUT` under way.
 pub(in crate::store::postgresql) struct Out {
     /// `None` once it has ended.
-    talk: Option<Talk>,
+    stream: Option<CopyStream>,
     /// How much of the message that we are in is still to come.
     rest: usize,
     /// What is not a row's message: a binary COPY ends with one more than it has rows.
@@ -317,7 +317,7 @@ impl Out {
         binary: bool,
     ) -> Result<Self> {
         Ok(Self {
-            talk: Some(Talk::start(session, sql, b'H').await?),
+            stream: Some(CopyStream::start(session, sql, b'H').await?),
             rest: 0,
             extra: u64::from(binary),
             rows: 0,
@@ -329,18 +329,18 @@ impl Out {
     pub(in crate::store::postgresql) async fn next(&mut self) -> Result<Option<Chunk>> {
         let mut at = 0;
         let mut messages = 0;
-        if let Some(talk) = &mut self.talk {
+        if let Some(stream) = &mut self.stream {
             // When the last chunk has been written, this is the same memory again, still warm. Nothing is read ahead:
             // the sockets' own buffers keep both servers busy.
-            talk.read.reserve(BLOCK);
+            stream.read.reserve(BLOCK);
         }
         loop {
-            let Some(talk) = &mut self.talk else {
+            let Some(stream) = &mut self.stream else {
                 return Ok(None);
             };
             // Over all that was read: in big steps, most of it is never touched.
             loop {
-                let here = talk.read.len() - at;
+                let here = stream.read.len() - at;
                 if self.rest > 0 {
                     let step = self.rest.min(here);
                     at += step;
@@ -350,7 +350,7 @@ impl Out {
                     }
                     messages += 1;
                 }
-                match talk.header(at)? {
+                match stream.header(at)? {
                     Some((COPY_DATA, length)) => self.rest = length + 1,
                     Some(_) => {
                         if at > 0 {
@@ -367,18 +367,18 @@ impl Out {
             // A row's message is never taken as a whole.
             if at == 0
                 && self.rest == 0
-                && let Some((tag, body)) = talk.take_message()?
+                && let Some((tag, body)) = stream.take_message()?
             {
                 self.hear(tag, &body)?;
                 continue;
             }
-            talk.fill().await?;
+            stream.fill().await?;
         }
     }
 
     fn chunk(&mut self, at: usize, messages: u64) -> Chunk {
-        let talk = self.talk.as_mut().expect("it has not ended");
-        let data = talk.read.split_to(at).freeze();
+        let stream = self.stream.as_mut().expect("it has not ended");
+        let data = stream.read.split_to(at).freeze();
         // The first message of a binary COPY has its header and its first row, or its end.
         let skipped = self.extra.min(messages);
         self.extra -= skipped;
@@ -388,12 +388,12 @@ impl Out {
     }
 
     fn hear(&mut self, tag: u8, body: &[u8]) -> Result<()> {
-        let talk = self.talk.as_mut().expect("it has not ended");
+        let stream = self.stream.as_mut().expect("it has not ended");
         match tag {
             b'E' => {
-                let error = talk.said(body);
+                let error = stream.said(body);
                 // Whatever else comes, nobody waits for it.
-                self.talk = None;
+                self.stream = None;
                 Err(error)
             }
             b'C' => {
@@ -403,7 +403,7 @@ impl Out {
                         Kind::Verify,
                         format!(
                             "{}: the server says that it sent {} rows, and {} came",
-                            talk.place,
+                            stream.place,
                             said.unwrap_or_default(),
                             self.rows
                         ),
@@ -412,19 +412,19 @@ impl Out {
                 self.done = true;
                 Ok(())
             }
-            b'Z' if self.done => self.talk.take().map_or(Ok(()), Talk::finish),
-            _ => talk.aside(tag, body),
+            b'Z' if self.done => self.stream.take().map_or(Ok(()), CopyStream::finish),
+            _ => stream.aside(tag, body),
         }
     }
 }
 
 /// A `COPY ... FROM STDIN` under way. Dropped before its end, it closes the connection, and the server undoes it.
-pub(in crate::store::postgresql) struct In(Talk);
+pub(in crate::store::postgresql) struct In(CopyStream);
 
 impl In {
     /// Starts it. The session must not be used again before `finish`.
     pub(in crate::store::postgresql) async fn start(session: &Session, sql: &str) -> Result<Self> {
-        Talk::start(session, sql, b'G').await.map(Self)
+        CopyStream::start(session, sql, b'G').await.map(Self)
     }
 
     /// Sends CopyData messages, or pieces of some.
@@ -434,19 +434,19 @@ impl In {
 
     /// Ends it; returns how many rows the server took. The session can be used again, even after an error.
     pub(in crate::store::postgresql) async fn finish(self) -> Result<u64> {
-        let mut talk = self.0;
-        talk.write(Bytes::from_static(COPY_ENDS)).await?;
+        let mut stream = self.0;
+        stream.write(Bytes::from_static(COPY_ENDS)).await?;
         let mut rows = None;
         loop {
-            match talk.message().await? {
-                (b'E', body) => return Err(talk.end_with(&body).await),
+            match stream.message().await? {
+                (b'E', body) => return Err(stream.end_with(&body).await),
                 (b'C', body) => rows = rows_of(&body),
                 (b'Z', _) => {
-                    let lost = talk.lost_place();
-                    talk.finish()?;
+                    let lost = stream.out_of_step();
+                    stream.finish()?;
                     return rows.ok_or(lost);
                 }
-                (tag, body) => talk.aside(tag, &body)?,
+                (tag, body) => stream.aside(tag, &body)?,
             }
         }
     }

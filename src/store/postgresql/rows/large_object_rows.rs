@@ -4,6 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::large_objects::Described;
 use crate::store::{Chunk, Chunks};
@@ -35,7 +36,7 @@ pub(in crate::store::postgresql) fn read(session: Session, objects: Vec<Describe
                     .within(format!("reading large object {oid}"))
                     .hint("grant SELECT ON LARGE OBJECT to the source's user")
             })?;
-        let piece: &[u8] = row.get(0);
+        let piece: &[u8] = row.read(0)?;
         let mut data = BytesMut::with_capacity(piece.len() + HEAD);
         data.put_u32_le(oid);
         data.put_i64_le(offset);
@@ -104,7 +105,7 @@ pub(in crate::store::postgresql) async fn count(session: &Session, oids: &[u32])
         )
         .await
         .map_err(session.explain())?;
-    Ok(row.get::<_, i64>(0) as u64)
+    Ok(row.read::<i64>(0)? as u64)
 }
 
 /// Count and sum of hashes over these, page by page.
@@ -120,5 +121,5 @@ pub(in crate::store::postgresql) async fn checksum(
         )
         .await
         .map_err(session.explain())?;
-    Ok((row.get::<_, i64>(0) as u64, row.get(1)))
+    Ok((row.read::<i64>(0)? as u64, row.read(1)?))
 }

@@ -7,8 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::large_object_rows::HEAD;
 use crate::error::{Error, Kind, Result};
-use crate::store::Chunk;
-use crate::store::portable::{Reframe, Unframe};
+use crate::store::{Chunk, RowDecoder, RowEncoder};
 
 const FIRST: &str = "SELECT pg_catalog.lo_from_bytea('";
 
@@ -25,9 +24,9 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// From pieces to lines.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct ToSql;
+pub(in crate::store::postgresql) struct LargeObjectEncoder;
 
-impl Unframe for ToSql {
+impl RowEncoder for LargeObjectEncoder {
     fn feed(&mut self, chunk: &Bytes, out: &mut BytesMut) -> Result<()> {
         let mut from = &chunk[..];
         while !from.is_empty() {
@@ -66,12 +65,12 @@ fn cut() -> Error {
 
 /// From lines to pieces.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct ToPieces {
+pub(in crate::store::postgresql) struct LargeObjectDecoder {
     /// A line that goes on.
     begun: Vec<u8>,
 }
 
-impl Reframe for ToPieces {
+impl RowDecoder for LargeObjectDecoder {
     fn feed(&mut self, mut plain: &[u8]) -> Result<Option<Chunk>> {
         let mut data = BytesMut::new();
         let mut rows = 0;
@@ -165,9 +164,11 @@ mod tests {
             (4_294_967_295, 0, b""),
         ];
         let mut sql = BytesMut::new();
-        ToSql.feed(&wire(pieces), &mut sql).unwrap();
+        LargeObjectEncoder.feed(&wire(pieces), &mut sql).unwrap();
         // An object whose last piece was full is asked for one more.
-        ToSql.feed(&wire(&[(16_400, 8, b"")]), &mut sql).unwrap();
+        LargeObjectEncoder
+            .feed(&wire(&[(16_400, 8, b"")]), &mut sql)
+            .unwrap();
         assert_eq!(
             std::str::from_utf8(&sql).unwrap(),
             "SELECT pg_catalog.lo_from_bytea('16400', '\\x00ff275c');\n\
@@ -175,7 +176,7 @@ mod tests {
              SELECT pg_catalog.lo_from_bytea('4294967295', '\\x');\n"
         );
         for length in [1, 7, 40, 1000] {
-            let mut reframe = ToPieces::default();
+            let mut reframe = LargeObjectDecoder::default();
             let (mut rows, mut data) = (0, Vec::new());
             for some in sql.chunks(length) {
                 if let Some(chunk) = reframe.feed(some).unwrap() {
@@ -200,14 +201,17 @@ mod tests {
             "SELECT pg_catalog.lo_put('1', -1, '\\x00');\n",
             "SELECT pg_catalog.lo_unlink('1');\n",
         ] {
-            assert!(ToPieces::default().feed(line.as_bytes()).is_err(), "{line}");
+            assert!(
+                LargeObjectDecoder::default().feed(line.as_bytes()).is_err(),
+                "{line}"
+            );
         }
-        let mut cut = ToPieces::default();
+        let mut cut = LargeObjectDecoder::default();
         cut.feed(b"SELECT pg_catalog.lo_from_bytea('1', '\\x00')")
             .unwrap();
         assert!(cut.end().is_err());
         assert!(
-            ToSql
+            LargeObjectEncoder
                 .feed(&wire(&[(1, 0, b"abc")]).slice(..18), &mut BytesMut::new())
                 .is_err()
         );

@@ -7,9 +7,13 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
-use crate::store::{self, Encoding, Part, Slice};
+use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
+use crate::store::{self, Part, Slice, Taker};
 
 /// A slice has at least so many bytes, as stored on the source.
 const SMALLEST: u64 = 64 * 1024 * 1024;
@@ -17,13 +21,17 @@ const SMALLEST: u64 = 64 * 1024 * 1024;
 /// The version that reads a run of blocks without looking at all others (TID range scans).
 const SINCE: u32 = 140_000;
 
-/// Who takes the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::postgresql) enum Taker {
-    /// A server: a table in slices costs it something.
-    Server,
-    /// An archive, to which slices are as good as a whole; so no worker need idle at the end.
-    Archive,
+/// Which of a table's rows a slice has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Own {
+    /// Those that lie in these blocks.
+    Blocks {
+        /// The first.
+        from: u32,
+        /// The one after the last; `None`: whatever follows.
+        until: Option<u32>,
+    },
 }
 
 /// How many slices a table of so many bytes is worth on its way to an archive: no slice keeps a worker busy for more than a
@@ -43,8 +51,8 @@ fn even(bytes: u64, all: u64, workers: usize) -> usize {
 /// a server with `wal_level = minimal` would not write. The others' bytes count twice, as their indexes are built, too.
 fn slices(bytes: u64, all: u64, workers: usize) -> usize {
     let workers = workers as u64;
-    let others = all.saturating_sub(bytes) * 2;
-    if workers < 2 || bytes < 2 * SMALLEST || bytes * (3 * workers - 4) / 4 <= others {
+    let others = all.saturating_sub(bytes).saturating_mul(2);
+    if workers < 2 || bytes < 2 * SMALLEST || bytes.saturating_mul(3 * workers - 4) / 4 <= others {
         return 1;
     }
     usize::try_from((bytes / SMALLEST).min(workers)).unwrap_or(1)
@@ -55,20 +63,21 @@ pub(in crate::store::postgresql) async fn divide(
     session: &Session,
     version: u32,
     workers: usize,
-    taker: Taker,
+    taker: &Taker,
     parts: &mut Vec<(u32, Part)>,
     whole: impl Fn(usize) -> bool,
 ) -> Result<()> {
-    let all: u64 = parts.iter().map(|(_, part)| part.bytes).sum();
+    let bytes = parts.iter().map(|(_, part)| part.bytes);
+    let all = bytes.fold(0, u64::saturating_add);
     let worth: HashMap<u32, usize> = parts
         .iter()
         .filter(|(oid, part)| {
-            let rows = matches!(part.encoding, Encoding::CopyBinary | Encoding::CopyText);
+            let rows = [COPY_BINARY, COPY_TEXT].contains(&part.encoding);
             version >= SINCE && rows && *oid != 0 && !part.columns.is_empty() && !whole(part.id)
         })
         .map(|(oid, part)| {
             let count = match taker {
-                Taker::Server => slices(part.bytes, all, workers),
+                Taker::Server(_) => slices(part.bytes, all, workers),
                 Taker::Archive => even(part.bytes, all, workers),
             };
             (*oid, count)
@@ -79,17 +88,20 @@ pub(in crate::store::postgresql) async fn divide(
         return Ok(());
     }
     let oids: Vec<u32> = worth.keys().copied().collect();
-    let blocks: HashMap<u32, u32> = session
+    let rows = session
         .query(
             "SELECT c.oid, pg_relation_size(c.oid) / current_setting('block_size')::int8 \
              FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'heap' AND c.oid = ANY($1)",
             &[&oids],
         )
         .await
-        .map_err(session.explain())?
-        .iter()
-        .filter_map(|row| Some((row.get(0), u32::try_from(row.get::<_, i64>(1)).ok()?)))
-        .collect();
+        .map_err(session.explain())?;
+    let mut blocks: HashMap<u32, u32> = HashMap::new();
+    for row in &rows {
+        if let Ok(count) = u32::try_from(row.read::<i64>(1)?) {
+            blocks.insert(row.read(0)?, count);
+        }
+    }
     let mut next = parts.len();
     let mut divided = Vec::with_capacity(parts.len());
     for (oid, part) in parts.drain(..) {
@@ -111,7 +123,7 @@ pub(in crate::store::postgresql) async fn divide(
             };
             let piece = Part {
                 id,
-                slice: Some(slice),
+                slice: Some(Slice::new(&slice)?),
                 rows: part.rows / count,
                 bytes: part.bytes / count,
                 ..part.clone()
@@ -126,8 +138,9 @@ pub(in crate::store::postgresql) async fn divide(
 
 /// Tables whose slices lie in an archive, in slices only where a server wants them: the others as a whole, with the number of
 /// the first slice. Biggest first.
-pub(in crate::store) fn join(parts: Vec<Part>, workers: usize) -> Vec<Part> {
-    let all: u64 = parts.iter().map(|part| part.bytes).sum();
+pub(in crate::store::postgresql) fn join(parts: Vec<Part>, workers: usize) -> Vec<Part> {
+    let bytes = parts.iter().map(|part| part.bytes);
+    let all = bytes.fold(0, u64::saturating_add);
     let mut tables: HashMap<String, u64> = HashMap::new();
     for part in parts.iter().filter(|part| part.slice.is_some()) {
         *tables.entry(part.label()).or_default() += part.bytes;
@@ -142,12 +155,12 @@ pub(in crate::store) fn join(parts: Vec<Part>, workers: usize) -> Vec<Part> {
 }
 
 /// Bounds of slices of the same length. The last one has no end: rows may lie behind what was the end a moment ago.
-fn bounds(blocks: u32, count: usize) -> Vec<Slice> {
+fn bounds(blocks: u32, count: usize) -> Vec<Own> {
     let count = u32::try_from(count).unwrap_or(1).min(blocks).max(1);
     let bound = |place: u32| u32::try_from(u64::from(blocks) * u64::from(place) / u64::from(count));
     (0..count)
         .filter_map(|place| {
-            Some(Slice::Blocks {
+            Some(Own::Blocks {
                 from: bound(place).ok()?,
                 until: if place + 1 < count {
                     Some(bound(place + 1).ok()?)
@@ -160,17 +173,16 @@ fn bounds(blocks: u32, count: usize) -> Vec<Slice> {
 }
 
 /// The condition on the rows of a slice.
-pub(in crate::store::postgresql) fn condition(slice: &Slice) -> String {
-    let Slice::Blocks { from, until } = slice else {
-        unreachable!("a PostgreSQL table's slices are of blocks");
-    };
+pub(in crate::store::postgresql) fn condition(slice: &Slice) -> Result<String> {
+    let Own::Blocks { from, until } = slice.read()?;
     let until = until.map_or_else(String::new, |block| format!(" AND ctid < '({block},0)'"));
-    format!("WHERE ctid >= '({from},0)'{until}")
+    Ok(format!("WHERE ctid >= '({from},0)'{until}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Unit;
     use proptest::prelude::*;
 
     const GB: u64 = 1024 * 1024 * 1024;
@@ -219,10 +231,11 @@ mod tests {
             schema: Some("public".to_owned()),
             name: name.to_owned(),
             columns: Vec::new(),
-            encoding: Encoding::CopyText,
+            unit: Unit::Rows,
+            encoding: COPY_TEXT,
             rows: bytes / 100,
             bytes,
-            slice: slice.map(|(from, until)| Slice::Blocks { from, until }),
+            slice: slice.map(|(from, until)| Slice::new(&Own::Blocks { from, until }).unwrap()),
         }
     }
 
@@ -249,7 +262,11 @@ mod tests {
             let mut next = 0;
             let bounds = bounds(blocks, count);
             for (place, slice) in bounds.iter().enumerate() {
-                let Slice::Blocks { from, until } = slice else { unreachable!() };
+                let Own::Blocks { from, until } = slice;
+                // As it stands in snapshots' manifests.
+                let stored = Slice::new(slice).unwrap();
+                prop_assert_eq!(serde_json::to_value(&stored).unwrap(), serde_json::json!({"blocks": {"from": from, "until": until}}));
+                prop_assert_eq!(&stored.read::<Own>().unwrap(), slice);
                 prop_assert_eq!(*from, next);
                 prop_assert_eq!(until.is_none(), place + 1 == bounds.len());
                 if let Some(until) = until {

@@ -14,7 +14,7 @@ use crate::store::postgresql::connection::connect::READING;
 use crate::store::postgresql::connection::pool::Pool;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::owner_settings;
-use crate::store::postgresql::schema::properties::Traits;
+use crate::store::postgresql::schema::properties::Properties;
 use crate::store::postgresql::sql::quoting::literal;
 
 /// A database that is read, and its snapshot once that is taken.
@@ -37,7 +37,7 @@ pub(in crate::store::postgresql) struct Taken {
     /// When it was taken, or a little before; and how old it may get before the server throws away what it needs.
     pub(in crate::store::postgresql) since: Instant,
     pub(in crate::store::postgresql) threshold: Option<Duration>,
-    pub(in crate::store::postgresql) traits: Traits,
+    pub(in crate::store::postgresql) properties: Properties,
     /// Tables of which not all is copied.
     pub(in crate::store::postgresql) left_out: Vec<(String, String, Fate)>,
 }
@@ -131,7 +131,7 @@ impl Snapshot {
         session
             .run(&format!(
                 "SET client_encoding = {}; BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
-                taken.traits.spoken(),
+                taken.properties.client_encoding(),
                 taken.id
             ))
             .await?;
@@ -152,10 +152,10 @@ impl Snapshot {
             }
         }
         // Whatever an owner has: nothing is written here.
-        let spoken = taken.traits.spoken();
+        let client_encoding = taken.properties.client_encoding();
         session
             .run(&format!(
-                "SET client_encoding = {spoken}; SET row_security = off; \
+                "SET client_encoding = {client_encoding}; SET row_security = off; \
                  BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
                 taken.id
             ))

@@ -8,6 +8,7 @@ use futures_util::TryStreamExt;
 use super::survey::{DEFAULT, OURS, version};
 use crate::error::Result;
 use crate::store::Catalogue;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// Each query yields catalogue, oid, the object in words, its definition; that of columns also the oid and text of its default. `OURS` and `FREE` are filled in.
@@ -210,21 +211,19 @@ pub(in crate::store::postgresql) async fn each(
             .map_err(session.explain())?;
         let mut rows = pin!(rows);
         while let Some(row) = rows.try_next().await.map_err(session.explain())? {
-            let id = (row.get(0), row.get(1));
+            let id = (row.read(0)?, row.read(1)?);
             if gone.contains(&id) {
                 continue;
             }
-            let definition: &str = row.get::<_, Option<_>>(3).unwrap_or_default();
-            let default = (row.len() > 4)
-                .then(|| row.get::<_, Option<u32>>(4))
-                .flatten();
+            let definition: &str = row.read::<Option<_>>(3)?.unwrap_or_default();
+            let default: Option<u32> = if row.len() > 4 { row.read(4)? } else { None };
             match default {
                 // The column is there, its default is not.
                 Some(oid) if gone.contains(&(DEFAULT, oid)) => {
-                    let text = format!(" {}", row.get::<_, &str>(5));
-                    show(id, row.get(2), &definition.replacen(&text, "", 1));
+                    let text = format!(" {}", row.read::<&str>(5)?);
+                    show(id, row.read(2)?, &definition.replacen(&text, "", 1));
                 }
-                _ => show(id, row.get(2), definition),
+                _ => show(id, row.read(2)?, definition),
             }
         }
     }

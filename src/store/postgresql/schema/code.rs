@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::calls::of_statement;
 use crate::store::statements;
@@ -122,12 +123,12 @@ pub(in crate::store::postgresql) async fn read(session: &Session) -> Result<Vec<
     let mut found = Vec::new();
     for row in rows {
         let (words, catalogue, kind): (Option<String>, &str, &str) =
-            (row.get(0), row.get(1), row.get(2));
+            (row.read(0)?, row.read(1)?, row.read(2)?);
         let runs = match (catalogue, kind) {
             ("pg_class", "v" | "f") => continue,
-            ("pg_class", "m") | ("pg_statistic_ext", _) => Runs::As(row.get(4)),
+            ("pg_class", "m") | ("pg_statistic_ext", _) => Runs::As(row.read(4)?),
             ("pg_trigger" | "pg_rewrite", _) => Runs::Writing,
-            ("pg_attrdef", _) if row.get(3) => Runs::Writing,
+            ("pg_attrdef", _) if row.read(3)? => Runs::Writing,
             _ => Runs::Filling,
         };
         // What was dropped since the snapshot has no words any more.
@@ -138,12 +139,12 @@ pub(in crate::store::postgresql) async fn read(session: &Session) -> Result<Vec<
         .await
         .map_err(session.explain())?;
     for row in rows {
-        let runs = match row.get(1) {
+        let runs = match row.read(1)? {
             "filling" => Runs::Filling,
             "writing" => Runs::Writing,
-            _ => Runs::As(row.get(2)),
+            _ => Runs::As(row.read(2)?),
         };
-        let words: Option<String> = row.get(0);
+        let words: Option<String> = row.read(0)?;
         found.extend(words.map(|words| Code { words, runs }));
     }
     Ok(found)
@@ -159,7 +160,7 @@ async fn dear(session: &Session) -> Result<HashSet<String>> {
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    rows.iter().map(|row| row.read(0)).collect()
 }
 
 /// The same of many; each with what has it.
@@ -200,11 +201,12 @@ pub(in crate::store::postgresql) async fn might(
         "may write files on the server",
         "may read files on the server",
     ];
-    let can = what
-        .into_iter()
-        .enumerate()
-        .find(|(place, _)| row.get(place + 1));
-    Ok(can.map(|(_, what)| (row.get(0), what)))
+    for (place, what) in what.into_iter().enumerate() {
+        if row.read(place + 1)? {
+            return Ok(Some((row.read(0)?, what)));
+        }
+    }
+    Ok(None)
 }
 
 /// Refuses code.

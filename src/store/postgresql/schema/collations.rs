@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::properties::Traits;
+use super::properties::Properties;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 
@@ -57,18 +58,19 @@ pub(in crate::store::postgresql) async fn used(
         .query(&query, &[&without])
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .map(|row| Collation {
-            label: row.get(0),
-            name: row.get(1),
-            of_server: row.get(2),
-            provider: row.get(3),
-            locale: row.get(4),
-            version: row.get(5),
-            oid: row.get(6),
+    rows.iter()
+        .map(|row| {
+            Ok(Collation {
+                label: row.read(0)?,
+                name: row.read(1)?,
+                of_server: row.read(2)?,
+                provider: row.read(3)?,
+                locale: row.read(4)?,
+                version: row.read(5)?,
+                oid: row.read(6)?,
+            })
         })
-        .collect())
+        .collect()
 }
 
 /// What a server's own collations are.
@@ -96,11 +98,11 @@ impl Known {
             names: HashMap::new(),
         };
         for row in rows {
-            let version: Option<String> = row.get(3);
-            if let Some(name) = row.get(0) {
+            let version: Option<String> = row.read(3)?;
+            if let Some(name) = row.read(0)? {
                 known.names.insert(name, version.clone());
             }
-            let key = (row.get(1), same(row.get(2)));
+            let key = (row.read(1)?, same(row.read(2)?));
             known.versions.entry(key).or_insert(version);
         }
         Ok(known)
@@ -133,21 +135,21 @@ fn same(locale: &str) -> String {
 pub(in crate::store::postgresql) async fn check(
     target: &Session,
     version: u32,
-    traits: &Traits,
+    properties: &Properties,
     used: &[Collation],
 ) -> Result<()> {
     let known = Known::of(target, version).await?;
-    if traits.provider == "c" && !known.has("c", &traits.collate) {
+    if properties.provider == "c" && !known.has("c", &properties.collate) {
         return Err(Error::new(
             Kind::Verify,
             format!(
                 "the target's server lacks the source's locale {}",
-                traits.collate
+                properties.collate
             ),
         )
         .hint("install the locale on the target's host and restart its server"));
     }
-    if traits.provider == "i" && !known.has("i", "") {
+    if properties.provider == "i" && !known.has("i", "") {
         return Err(Error::new(
             Kind::Verify,
             "the source's locales are ICU's, and the target's server was built without ICU",
@@ -172,9 +174,9 @@ pub(in crate::store::postgresql) async fn check(
         )
         .hint("install their locales on the target's host and run SELECT pg_import_system_collations('pg_catalog') in template1"));
     }
-    let (provider, locale) = match (&traits.locale, traits.provider.as_str()) {
+    let (provider, locale) = match (&properties.locale, properties.provider.as_str()) {
         (Some(locale), "i") => ("i", locale.as_str()),
-        _ => ("c", traits.collate.as_str()),
+        _ => ("c", properties.collate.as_str()),
     };
     let database = Collation {
         oid: 0,
@@ -183,7 +185,7 @@ pub(in crate::store::postgresql) async fn check(
         of_server: false,
         provider: provider.to_owned(),
         locale: locale.to_owned(),
-        version: traits.collation_version.clone(),
+        version: properties.collation_version.clone(),
     };
     for one in used.iter().chain([&database]) {
         let theirs = if one.of_server {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::survey::Table;
 use crate::error::Result;
 use crate::store::Fate;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// From this size on: a smaller table's indexes are built in less time than a second statement takes.
@@ -69,15 +70,14 @@ pub(in crate::store::postgresql) async fn read(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
+    rows.iter()
         .map(|row| {
             let in_two = InTwo {
-                index: row.get(1),
-                constraint: row.get(2),
-                table: (row.get(3), row.get(4)),
+                index: row.read(1)?,
+                constraint: row.read(2)?,
+                table: (row.read(3)?, row.read(4)?),
             };
-            (row.get(0), in_two)
+            Ok((row.read(0)?, in_two))
         })
-        .collect())
+        .collect()
 }

@@ -20,7 +20,8 @@ pub struct Definitions {
     pub(in crate::store::postgresql) dump: Option<pg_dump::PgDump>,
     /// The source's major version.
     pub(in crate::store::postgresql) major: u32,
-    pub(in crate::store::postgresql) traits: properties::Traits,
+    #[serde(rename = "traits")]
+    pub(in crate::store::postgresql) properties: properties::Properties,
     pub(in crate::store::postgresql) sequences: Vec<sequences::Sequence>,
     /// Materialized views that have rows.
     #[serde(serialize_with = "toc_json::in_order")]
@@ -29,7 +30,8 @@ pub struct Definitions {
     #[serde(serialize_with = "toc_json::in_order")]
     pub(in crate::store::postgresql) gone: HashSet<(u32, u32)>,
     /// Tables whose rows are the target's own.
-    pub(in crate::store::postgresql) kept: Vec<(String, String)>,
+    #[serde(rename = "kept")]
+    pub(in crate::store::postgresql) preserved: Vec<(String, String)>,
     /// Parts that are an extension's table, with the condition on their rows: it may have others from its script.
     #[serde(serialize_with = "toc_json::by_key")]
     pub(in crate::store::postgresql) conditions: HashMap<usize, String>,
@@ -46,10 +48,12 @@ pub struct Definitions {
     /// Owners and grants.
     pub(in crate::store::postgresql) rights: Vec<rights::Right>,
     pub(in crate::store::postgresql) collations: Vec<collations::Collation>,
-    pub(in crate::store::postgresql) needs: requirements::Needs,
+    #[serde(rename = "needs")]
+    pub(in crate::store::postgresql) requirements: requirements::Requirements,
     /// What stands on what: for who leaves something out when the source cannot be asked any more. Only surveys for
     /// archives have it.
-    pub(in crate::store::postgresql) lineage: Option<dependencies::Lineage>,
+    #[serde(rename = "lineage")]
+    pub(in crate::store::postgresql) dependencies: Option<dependencies::Dependencies>,
     /// What of the source's catalogue was left out so, in its words.
     #[serde(skip)]
     pub(in crate::store::postgresql) uncatalogued: HashSet<String>,

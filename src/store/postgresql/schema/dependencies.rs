@@ -11,13 +11,14 @@ use super::survey::{self, CLASS, DEFAULT, Object, Table};
 use super::toc::Entry;
 use super::{catalogue, object_references};
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::{Fate, Selection};
 
 /// What is known of the source for who leaves something out later.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::store::postgresql) struct Lineage {
+pub(in crate::store::postgresql) struct Dependencies {
     /// Tables that belong to no extension, but for those that were left out already.
     tables: Vec<Table>,
     /// What goes with what: first what is needed, then what needs it; catalogue and oid of both.
@@ -77,7 +78,7 @@ const COLLATIONS: &str = "WITH own(oid) AS (
     WHERE NOT a.attisdropped AND a.attrelid >= 16384
     ORDER BY 1, 2, 3";
 
-impl Lineage {
+impl Dependencies {
     /// Asks the source, but for what is `gone` already.
     pub(in crate::store::postgresql) async fn read(
         session: &Session,
@@ -116,12 +117,12 @@ impl Lineage {
                 .collect(),
             needed: needed
                 .iter()
-                .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
-                .collect(),
+                .map(|row| Ok((row.read(0)?, row.read(1)?, row.read(2)?, row.read(3)?)))
+                .collect::<Result<_>>()?,
             collations: collations
                 .iter()
-                .map(|row| (row.get(0), row.get(1), row.get(2)))
-                .collect(),
+                .map(|row| Ok((row.read(0)?, row.read(1)?, row.read(2)?)))
+                .collect::<Result<_>>()?,
             names,
         })
     }

@@ -3,6 +3,7 @@
 
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// What may have any bytes in it: what it is, and the text.
@@ -39,13 +40,17 @@ pub(in crate::store::postgresql) async fn refuse_unspeakable(session: &Session) 
         .query(&query, &[])
         .await
         .map_err(session.explain())?;
-    let Some(row) = rows
-        .iter()
-        .find(|row| std::str::from_utf8(row.get::<_, &[u8]>(1)).is_err())
-    else {
+    let mut found = None;
+    for row in &rows {
+        if std::str::from_utf8(row.read::<&[u8]>(1)?).is_err() {
+            found = Some(row.read::<&[u8]>(0)?);
+            break;
+        }
+    }
+    let Some(what) = found else {
         return Ok(());
     };
-    let what = String::from_utf8_lossy(row.get::<_, &[u8]>(0)).into_owned();
+    let what = String::from_utf8_lossy(what).into_owned();
     Err(Error::new(
         Kind::Verify,
         format!(

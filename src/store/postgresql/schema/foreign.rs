@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// Schema and name of every table that has a foreign table below it.
@@ -21,7 +22,9 @@ pub(in crate::store::postgresql) async fn parents(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, row.read(1)?)))
+        .collect()
 }
 
 /// Refuses tables whose rows have to be sorted out anew, and might land in a foreign table.

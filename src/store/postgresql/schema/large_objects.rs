@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::roles::Roles;
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
+use crate::store::postgresql::schema::row_encodings::LARGE_OBJECTS;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
-use crate::store::{Encoding, Part};
+use crate::store::{Part, Unit};
 
 /// The name of the part; no table can be called so, as it is in the system's schema.
 const SCHEMA: &str = "pg_catalog";
@@ -66,15 +68,17 @@ pub(in crate::store::postgresql) async fn describe(session: &Session) -> Result<
         .map_err(session.explain())?;
     let mut found: Vec<Described> = rows
         .iter()
-        .map(|row| Described {
-            oid: row.get(0),
-            owner: row.get(1),
-            grants: Vec::new(),
-            revoked: Vec::new(),
-            comment: row.get(2),
-            labels: Vec::new(),
+        .map(|row| {
+            Ok(Described {
+                oid: row.read(0)?,
+                owner: row.read(1)?,
+                grants: Vec::new(),
+                revoked: Vec::new(),
+                comment: row.read(2)?,
+                labels: Vec::new(),
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let grants = session
         .query(
             // A list of grants has whoever passes something on before those who have it from them.
@@ -88,13 +92,13 @@ pub(in crate::store::postgresql) async fn describe(session: &Session) -> Result<
         .await
         .map_err(session.explain())?;
     for row in grants {
-        let oid: u32 = row.get(0);
+        let oid: u32 = row.read(0)?;
         if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
             found[place].grants.push(Grant {
-                privilege: row.get(1),
-                to: row.get(2),
-                grantable: row.get(3),
-                by: row.get(4),
+                privilege: row.read(1)?,
+                to: row.read(2)?,
+                grantable: row.read(3)?,
+                by: row.read(4)?,
             });
         }
     }
@@ -108,9 +112,9 @@ pub(in crate::store::postgresql) async fn describe(session: &Session) -> Result<
         .await
         .map_err(session.explain())?;
     for row in revoked {
-        let oid: u32 = row.get(0);
+        let oid: u32 = row.read(0)?;
         if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
-            found[place].revoked.push(row.get(1));
+            found[place].revoked.push(row.read(1)?);
         }
     }
     let labels = session
@@ -121,9 +125,9 @@ pub(in crate::store::postgresql) async fn describe(session: &Session) -> Result<
         .await
         .map_err(session.explain())?;
     for row in labels {
-        let oid: u32 = row.get(0);
+        let oid: u32 = row.read(0)?;
         if let Ok(place) = found.binary_search_by_key(&oid, |one| one.oid) {
-            found[place].labels.push((row.get(1), row.get(2)));
+            found[place].labels.push((row.read(1)?, row.read(2)?));
         }
     }
     Ok(found)
@@ -136,7 +140,8 @@ pub(in crate::store::postgresql) fn part(id: usize, count: usize) -> Part {
         schema: Some(SCHEMA.to_owned()),
         name: NAME.to_owned(),
         columns: Vec::new(),
-        encoding: Encoding::LargeObjects,
+        unit: Unit::Rows,
+        encoding: LARGE_OBJECTS,
         rows: count as u64,
         bytes: 0,
         slice: None,

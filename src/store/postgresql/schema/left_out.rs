@@ -11,6 +11,7 @@ use super::toc::Toc;
 use crate::error::{Error, Kind, Result};
 use crate::store::Selection;
 use crate::store::catalogue::first_of;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting;
 
@@ -139,12 +140,12 @@ impl LeftOut {
             .map_err(session.explain())?;
         let mut named = HashSet::new();
         for row in &rows {
-            found.gone.insert((row.get(0), row.get(1)));
-            if row.get::<_, Option<bool>>(2) != Some(true) {
+            found.gone.insert((row.read(0)?, row.read(1)?));
+            if row.read::<Option<bool>>(2)? != Some(true) {
                 continue;
             }
-            named.insert((row.get::<_, u32>(0), row.get::<_, u32>(1)));
-            found.named.extend(row.get::<_, Option<String>>(3));
+            named.insert((row.read::<u32>(0)?, row.read::<u32>(1)?));
+            found.named.extend(row.read::<Option<String>>(3)?);
         }
         found.named.sort();
         found.restrictions = restrictions(session).await?;
@@ -189,7 +190,7 @@ impl LeftOut {
             .map_err(session.explain())?;
         for row in rows {
             tracing::warn!(
-                table = row.get::<_, &str>(0),
+                table = row.read::<&str>(0)?,
                 "no policy is left that lets anybody see its rows: it is closed to all but its owner"
             );
         }
@@ -210,8 +211,8 @@ impl LeftOut {
             .map_err(session.explain())?;
         for row in rows {
             tracing::warn!(
-                routine = row.get::<_, &str>(0),
-                tables = row.get::<_, &str>(1),
+                routine = row.read::<&str>(0)?,
+                tables = row.read::<&str>(1)?,
                 "it seems to speak of an excluded table: what calls it may fail on the target"
             );
         }
@@ -234,16 +235,18 @@ pub(in crate::store::postgresql) fn cut(cuts: &[Cut], toc: &mut Toc) {
 /// All that can be cut out of definitions.
 pub(in crate::store::postgresql) async fn cuts(session: &Session) -> Result<Vec<Cut>> {
     let rows = session.query(CUTS, &[]).await.map_err(session.explain())?;
-    let found = rows.iter().map(|row| Cut {
-        object: (row.get(0), row.get(1)),
-        on: (row.get(2), row.get(3)),
-        schema: row.get(4),
-        name: row.get(5),
-        column: row.get(6),
-        text: row.get(7),
-        generates: row.get(8),
+    let found = rows.iter().map(|row| {
+        Ok(Cut {
+            object: (row.read(0)?, row.read(1)?),
+            on: (row.read(2)?, row.read(3)?),
+            schema: row.read(4)?,
+            name: row.read(5)?,
+            column: row.read(6)?,
+            text: row.read(7)?,
+            generates: row.read(8)?,
+        })
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// What of it goes while what it stands in stays. What generates a column cannot.
@@ -337,23 +340,23 @@ pub(in crate::store::postgresql) async fn restrictions(
         .await
         .map_err(session.explain())?;
     let found = rows.iter().map(|row| {
-        let on: Object = (row.get(2), row.get(3));
-        let (schema, table): (String, String) = (row.get(4), row.get(5));
-        let mut words: String = row.get::<_, Option<_>>(7).unwrap_or_default();
+        let on: Object = (row.read(2)?, row.read(3)?);
+        let (schema, table): (String, String) = (row.read(4)?, row.read(5)?);
+        let mut words: String = row.read::<Option<_>>(7)?.unwrap_or_default();
         if on.0 != CLASS {
             // The server does not say whose it is.
             words = format!("{words} of domain {schema}.{table}");
         }
-        Restriction {
-            object: (row.get(0), row.get(1)),
+        Ok(Restriction {
+            object: (row.read(0)?, row.read(1)?),
             on,
             schema,
             table,
-            name: row.get(6),
+            name: row.read(6)?,
             words,
-        }
+        })
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// Refuses restrictions that would be lost and that the job does not name.

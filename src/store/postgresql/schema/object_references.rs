@@ -8,6 +8,7 @@ use super::search_path;
 use super::survey::Table;
 use crate::error::Result;
 use crate::store::Fate;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// Queries for what is in these tables' columns of type `oid`, of domains over it (the extension lo's), and of lists of those;
@@ -30,7 +31,9 @@ async fn columns(session: &Session, tables: &[u32]) -> Result<Vec<(u32, String)>
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, row.read(1)?)))
+        .collect()
 }
 
 /// The large objects that are there and that these queries yield.
@@ -46,7 +49,7 @@ async fn yielded(session: &Session, queries: &[&str]) -> Result<HashSet<u32>> {
     let row = search_path::query_one(session, &query)
         .await
         .map_err(|error| error.within("looking for what rows say of large objects"))?;
-    Ok(row.get::<_, Vec<u32>>(0).into_iter().collect())
+    Ok(row.read::<Vec<u32>>(0)?.into_iter().collect())
 }
 
 /// The large objects that these tables' rows refer to.
@@ -98,7 +101,7 @@ pub(in crate::store::postgresql) async fn left_out(
         .query("SELECT oid FROM pg_catalog.pg_largeobject_metadata", &[])
         .await
         .map_err(session.explain())?;
-    let all: HashSet<u32> = rows.iter().map(|row| row.get(0)).collect();
+    let all: HashSet<u32> = rows.iter().map(|row| row.read(0)).collect::<Result<_>>()?;
     if all.is_empty() {
         return Ok(all);
     }
@@ -130,7 +133,10 @@ pub(in crate::store::postgresql) async fn left_out(
         let others = yielded(session, &of_others).await?;
         left.extend(others.difference(&wanted));
     } else {
-        let names: Vec<&str> = unread.iter().map(|row| row.get(0)).collect();
+        let names: Vec<&str> = unread
+            .iter()
+            .map(|row| row.read(0))
+            .collect::<Result<_>>()?;
         tracing::warn!(
             tables = names.join(", "),
             "tables that are not copied cannot be read, so nobody knows which large objects are theirs: only those are copied \

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::search_path::path_of;
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 
@@ -73,7 +74,7 @@ impl Sides {
             .await
             .map_err(session.explain())?;
         let (me, superuser, there): (String, bool, Option<String>) =
-            (row.get(0), row.get(1), row.get(2));
+            (row.read(0)?, row.read(1)?, row.read(2)?);
         let owner = there.clone().unwrap_or_else(|| me.clone());
         let rows = session
             .query(
@@ -90,8 +91,9 @@ impl Sides {
             .map_err(session.explain())?;
         let (mut owners, mut mine) = (Stored::new(), Stored::new());
         for row in rows {
-            let (name, value, rank): (String, String, i32) = (row.get(0), row.get(1), row.get(2));
-            let may = match row.get::<_, Option<&str>>(5) {
+            let (name, value, rank): (String, String, i32) =
+                (row.read(0)?, row.read(1)?, row.read(2)?);
+            let may = match row.read::<Option<&str>>(5)? {
                 Some("user") => true,
                 Some("superuser") => superuser,
                 Some(_) => false,
@@ -102,10 +104,10 @@ impl Sides {
                 continue;
             }
             let rank = u8::try_from(rank).unwrap_or_default();
-            if row.get(3) {
+            if row.read(3)? {
                 note(&mut owners, &name, rank, &value);
             }
-            if row.get(4) {
+            if row.read(4)? {
                 note(&mut mine, &name, rank, &value);
             }
         }
@@ -145,18 +147,24 @@ impl Sides {
 
 /// What these are where no role sets them, as far as our user may see that.
 async fn without_role(session: &Session, names: &[&String], owner: &str) -> Vec<(String, String)> {
-    let asked = session
-        .query(
+    let asked = async {
+        let rows = session
+            .query(
             "SELECT lower(p.name), coalesce((SELECT f.setting FROM pg_file_settings f WHERE lower(f.name) = lower(p.name) \
                     AND f.applied ORDER BY f.seqno DESC LIMIT 1), p.boot_val, '') \
              FROM pg_settings p WHERE lower(p.name) = ANY($1)",
             &[&names],
         )
-        .await;
-    match asked {
-        Ok(rows) => rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        .await
+            .map_err(session.explain())?;
+        rows.iter()
+            .map(|row| Ok((row.read(0)?, row.read(1)?)))
+            .collect::<Result<_>>()
+    };
+    match asked.await {
+        Ok(found) => found,
         Err(error) => {
-            tracing::debug!(error = %session.explain()(error), "the server's own settings are not told");
+            tracing::debug!(%error, "the server's own settings are not told");
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
             tracing::warn!(
                 settings = names.join(", "),
@@ -180,7 +188,7 @@ pub(in crate::store::postgresql) async fn of_owner(
         .query_one("SELECT pg_catalog.current_setting('search_path')", &[])
         .await
         .map_err(session.explain())?
-        .get(0);
+        .read(0)?;
     let place = found.iter().position(|(name, _)| name == "search_path");
     let path: String = place.map_or(path, |place| found.swap_remove(place).1);
     let owner = (sides.me != sides.owner).then_some(sides.owner.as_str());
@@ -214,9 +222,9 @@ impl Destination {
             .map_err(self.admin.explain())?;
         let (mut here, mut there) = (Stored::new(), Stored::new());
         for row in rows {
-            let side = if row.get(0) { &mut here } else { &mut there };
-            let (name, value): (&str, &str) = (row.get(1), row.get(2));
-            let rank = u8::try_from(row.get::<_, i32>(3)).unwrap_or_default();
+            let side = if row.read(0)? { &mut here } else { &mut there };
+            let (name, value): (&str, &str) = (row.read(1)?, row.read(2)?);
+            let rank = u8::try_from(row.read::<i32>(3)?).unwrap_or_default();
             if !is_of_no_matter(name) {
                 note(side, name, rank, value);
             }

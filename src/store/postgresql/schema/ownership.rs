@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 use super::roles::Roles;
 use super::toc::{BY_DROP, Entry};
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::server_error::{self, Said};
+use crate::store::postgresql::connection::server_error::{self, ServerError};
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 
@@ -318,7 +318,7 @@ pub(in crate::store::postgresql) async fn grant_one(
         {
             error
                 .as_db_error()
-                .map_or_else(String::new, |said| Said::of(said).told(statement).0)
+                .map_or_else(String::new, |said| ServerError::of(said).told(statement).0)
         }
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             mapped.excuse(object, roles, &format!("grant {label}"))?;

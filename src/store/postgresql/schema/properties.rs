@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::store::Encoding;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
+use crate::store::postgresql::schema::row_encodings::COPY_BINARY;
 use crate::store::postgresql::sql::quoting::literal;
 
 /// The search path where nobody has set one.
@@ -12,7 +14,7 @@ pub(in crate::store::postgresql) const DEFAULT_PATH: &str = "\"$user\", public";
 
 /// How a database was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::store::postgresql) struct Traits {
+pub(in crate::store::postgresql) struct Properties {
     pub(in crate::store::postgresql) encoding: String,
     pub(in crate::store::postgresql) collate: String,
     pub(in crate::store::postgresql) ctype: String,
@@ -27,7 +29,10 @@ pub(in crate::store::postgresql) struct Traits {
 }
 
 /// The database's traits.
-pub(in crate::store::postgresql) async fn read(session: &Session, version: u32) -> Result<Traits> {
+pub(in crate::store::postgresql) async fn read(
+    session: &Session,
+    version: u32,
+) -> Result<Properties> {
     let (locale, rules) = match version / 10_000 {
         17.. => ("datlocale", "daticurules"),
         16 => ("daticulocale", "daticurules"),
@@ -52,24 +57,24 @@ pub(in crate::store::postgresql) async fn read(session: &Session, version: u32) 
         )
         .await
         .map_err(session.explain())?;
-    Ok(Traits {
-        encoding: row.get(0),
-        collate: row.get(1),
-        ctype: row.get(2),
-        provider: row.get(3),
-        locale: row.get(4),
-        icu_rules: row.get(5),
-        collation_version: row.get(6),
+    Ok(Properties {
+        encoding: row.read(0)?,
+        collate: row.read(1)?,
+        ctype: row.read(2)?,
+        provider: row.read(3)?,
+        locale: row.read(4)?,
+        icu_rules: row.read(5)?,
+        collation_version: row.read(6)?,
         search_path: row
-            .get::<_, Option<String>>(7)
+            .read::<Option<String>>(7)?
             .filter(|path| !path.is_empty())
             .unwrap_or_else(|| DEFAULT_PATH.to_owned()),
     })
 }
 
-impl Traits {
+impl Properties {
     /// What sessions speak: UTF-8, which has every name; a database without an encoding has bytes alone.
-    pub(in crate::store::postgresql) fn spoken(&self) -> &'static str {
+    pub(in crate::store::postgresql) fn client_encoding(&self) -> &'static str {
         if self.encoding == "SQL_ASCII" {
             "SQL_ASCII"
         } else {
@@ -80,19 +85,19 @@ impl Traits {
     /// Whether rows in binary come as they are stored. If not, text does, for COPY can be told: not every character of
     /// every encoding has a counterpart in UTF-8.
     pub(in crate::store::postgresql) fn binary_is_raw(&self) -> bool {
-        self.encoding == self.spoken()
+        self.encoding == self.client_encoding()
     }
 
     /// What COPY is told for rows that come as they are stored, if anything.
-    pub(in crate::store::postgresql) fn copy_option(&self, encoding: Encoding) -> Option<String> {
-        if encoding == Encoding::CopyBinary {
+    pub(in crate::store::postgresql) fn copy_option(&self, encoding: &Encoding) -> Option<String> {
+        if *encoding == COPY_BINARY {
             return Some("FORMAT binary".to_owned());
         }
         (!self.binary_is_raw()).then(|| format!("ENCODING {}", literal(&self.encoding)))
     }
 
     /// The same, as it stands behind `FROM STDIN` or `TO STDOUT`.
-    pub(in crate::store::postgresql) fn copy_options(&self, encoding: Encoding) -> String {
+    pub(in crate::store::postgresql) fn copy_options(&self, encoding: &Encoding) -> String {
         self.copy_option(encoding)
             .map_or_else(String::new, |option| format!(" WITH ({option})"))
     }

@@ -1,12 +1,13 @@
 //! What a database needs of its server beyond the server's version: libraries that one is built with or without, and
 //! extensions of a certain age.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 
@@ -20,7 +21,7 @@ struct Column {
 
 /// What the source's database needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::store::postgresql) struct Needs {
+pub(in crate::store::postgresql) struct Requirements {
     /// Columns of tables with rows that hold `xml`: its values are read by libxml.
     xml: Vec<Column>,
     /// Columns that compress with lz4.
@@ -29,7 +30,7 @@ pub(in crate::store::postgresql) struct Needs {
     extensions: Vec<(String, String)>,
 }
 
-impl Needs {
+impl Requirements {
     /// Asks the source; `copied` are the tables whose rows are copied, `gone` is what is not made at all.
     pub(in crate::store::postgresql) async fn of(
         session: &Session,
@@ -77,12 +78,12 @@ impl Needs {
             .await
             .map_err(session.explain())?;
         Ok(Self {
-            xml: xml.iter().map(column).collect(),
-            lz4: lz4.iter().map(column).collect(),
+            xml: xml.iter().map(column).collect::<Result<_>>()?,
+            lz4: lz4.iter().map(column).collect::<Result<_>>()?,
             extensions: extensions
                 .iter()
-                .map(|row| (row.get(0), row.get(1)))
-                .collect(),
+                .map(|row| Ok((row.read(0)?, row.read(1)?)))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -119,7 +120,7 @@ impl Needs {
                 )
                 .await
                 .map_err(target.explain())?;
-            if !row.get::<_, bool>(0) {
+            if !row.read::<bool>(0)? {
                 return Err(lacks(
                     "was built without lz4, which compresses",
                     &labels(&self.lz4),
@@ -139,13 +140,13 @@ impl Needs {
             )
             .await
             .map_err(target.explain())?;
+        let there: HashMap<&str, Option<&str>> = rows
+            .iter()
+            .map(|row| Ok((row.read(0)?, row.read(1)?)))
+            .collect::<Result<_>>()?;
         let mut older = Vec::new();
         for (name, ours) in &self.extensions {
-            let theirs = rows
-                .iter()
-                .find(|row| row.get::<_, &str>(0) == name)
-                .and_then(|row| row.get::<_, Option<&str>>(1));
-            if let Some(theirs) = theirs
+            if let Some(theirs) = there.get(name.as_str()).copied().flatten()
                 && is_older(theirs, ours)
             {
                 older.push(format!("{name} {theirs} (the source has {ours})"));
@@ -188,11 +189,11 @@ pub(in crate::store::postgresql) fn refuse_bound<'a>(
     }
 }
 
-fn column(row: &Row) -> Column {
-    Column {
-        relation: row.get(0),
-        label: row.get(1),
-    }
+fn column(row: &Row) -> Result<Column> {
+    Ok(Column {
+        relation: row.read(0)?,
+        label: row.read(1)?,
+    })
 }
 
 fn labels(columns: &[Column]) -> Vec<String> {

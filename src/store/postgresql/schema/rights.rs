@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::roles::{DATABASE_OWNER, Roles};
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// One privilege of one role. `PUBLIC` is the empty name.
@@ -128,20 +129,20 @@ pub(in crate::store::postgresql) async fn read(
         .map_err(session.explain())?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let object = (row.get(0), row.get(1));
+        let object = (row.read(0)?, row.read(1)?);
         // What was dropped since the snapshot has no words any more.
-        let name: Option<String> = row.get(2);
+        let name: Option<String> = row.read(2)?;
         let (false, Some(name)) = (gone.contains(&object), name) else {
             continue;
         };
         if name.contains(" pg_temp_") {
             continue;
         }
-        let whom: Option<Vec<String>> = row.get(5);
+        let whom: Option<Vec<String>> = row.read(5)?;
+        let by: Vec<String> = row.read::<Option<_>>(6)?.unwrap_or_default();
+        let privileges: Vec<String> = row.read::<Option<_>>(7)?.unwrap_or_default();
+        let grantable: Vec<bool> = row.read::<Option<_>>(8)?.unwrap_or_default();
         let grants = whom.map(|whom| {
-            let by: Vec<String> = row.get::<_, Option<_>>(6).unwrap_or_default();
-            let privileges: Vec<String> = row.get::<_, Option<_>>(7).unwrap_or_default();
-            let grantable: Vec<bool> = row.get::<_, Option<_>>(8).unwrap_or_default();
             whom.into_iter()
                 .zip(by)
                 .zip(privileges)
@@ -157,10 +158,10 @@ pub(in crate::store::postgresql) async fn read(
         found.push(Right {
             object,
             name,
-            bound: row.get(3),
-            owner: row.get(4),
+            bound: row.read(3)?,
+            owner: row.read(4)?,
             grants,
-            definition: row.get(9),
+            definition: row.read(9)?,
         });
     }
     Ok(found)

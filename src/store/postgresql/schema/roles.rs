@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::config::job::Roles as Wanted;
 use crate::error::Result;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// Whoever owns the database: every server since 14 has it, and nobody can be made a member.
@@ -56,17 +57,17 @@ impl Roles {
             fallback: String::new(),
         };
         for row in rows {
-            if row.get(1) {
-                roles.me = row.get(0);
-                roles.superuser = row.get(2);
+            if row.read(1)? {
+                roles.me = row.read(0)?;
+                roles.superuser = row.read(2)?;
             }
-            if row.get(4) {
-                roles.mighty.insert(row.get(0));
+            if row.read(4)? {
+                roles.mighty.insert(row.read(0)?);
             }
-            if row.get(3) {
-                roles.usable.insert(row.get(0));
+            if row.read(3)? {
+                roles.usable.insert(row.read(0)?);
             }
-            roles.known.insert(row.get(0));
+            roles.known.insert(row.read(0)?);
         }
         roles.fallback = live_owner
             .filter(|owner| roles.usable.contains(*owner))

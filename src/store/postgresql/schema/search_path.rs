@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::Part;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
 
@@ -34,7 +35,7 @@ async fn path(session: &Session) -> Result<String> {
         )
         .await
         .map_err(session.explain())?;
-    let (path, owner): (String, String) = (row.get(0), row.get(1));
+    let (path, owner): (String, String) = (row.read(0)?, row.read(1)?);
     Ok(path_of(&path, Some(&owner)))
 }
 

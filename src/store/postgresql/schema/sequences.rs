@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 
 use super::survey::{class_oid, unreadable_error};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 use crate::store::postgresql::sql::quoting::quoted;
@@ -40,23 +40,23 @@ pub(in crate::store::postgresql) async fn all(
         .await
         .map_err(session.explain())?;
     let class = class_oid(session).await?;
-    let wanted: Vec<&Row> = rows
-        .iter()
-        .filter(|row| !without.contains(&(class, row.get(0))))
-        .collect();
-    let unreadable: Vec<String> = wanted
-        .iter()
-        .filter(|row| !row.get::<_, bool>(3))
-        .map(|row| format!("{}.{}", row.get::<_, &str>(1), row.get::<_, &str>(2)))
-        .collect();
+    let (mut wanted, mut unreadable): (Vec<(String, String)>, Vec<String>) = Default::default();
+    for row in &rows {
+        if without.contains(&(class, row.read(0)?)) {
+            continue;
+        }
+        let name: (String, String) = (row.read(1)?, row.read(2)?);
+        if !row.read::<bool>(3)? {
+            unreadable.push(format!("{}.{}", name.0, name.1));
+        }
+        wanted.push(name);
+    }
     if !unreadable.is_empty() {
         return Err(unreadable_error("sequences", &unreadable));
     }
     let mut found = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(200) {
-        let names: Vec<(String, String)> =
-            some.iter().map(|row| (row.get(1), row.get(2))).collect();
-        found.extend(values(session, &names).await?);
+        found.extend(values(session, some).await?);
     }
     Ok(found)
 }
@@ -82,7 +82,9 @@ pub(in crate::store::postgresql) async fn values(
         .map_err(session.explain())?;
     let mut called: Vec<Option<i64>> = vec![None; names.len()];
     for row in rows {
-        called[row.get::<_, i64>(0) as usize - 1] = row.get(1);
+        let place = usize::try_from(row.read::<i64>(0)?).ok();
+        let value = place.and_then(|place| called.get_mut(place.checked_sub(1)?));
+        *value.ok_or_else(unasked)? = row.read(1)?;
     }
     let mut found = Vec::with_capacity(names.len());
     let mut uncalled = Vec::new();
@@ -103,6 +105,14 @@ pub(in crate::store::postgresql) async fn values(
     Ok(found)
 }
 
+/// The error of an answer about a sequence that was not asked for.
+fn unasked() -> Error {
+    Error::new(
+        Kind::Connection,
+        "the server answered with a sequence that was not asked for",
+    )
+}
+
 /// Reads sequences as the tables of one row that they are.
 async fn read_sequences(session: &Session, names: &[(&String, &String)]) -> Result<Vec<Sequence>> {
     let query: Vec<String> = names
@@ -120,16 +130,18 @@ async fn read_sequences(session: &Session, names: &[(&String, &String)]) -> Resu
         .query(&query.join(" UNION ALL "), &[])
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
+    rows.iter()
         .map(|row| {
-            let (schema, name) = names[row.get::<_, i32>(0) as usize];
-            Sequence {
-                schema: schema.clone(),
-                name: name.clone(),
-                last_value: row.get(1),
-                is_called: row.get(2),
-            }
+            let place = usize::try_from(row.read::<i32>(0)?).ok();
+            let (schema, name) = place
+                .and_then(|place| names.get(place))
+                .ok_or_else(unasked)?;
+            Ok(Sequence {
+                schema: (*schema).clone(),
+                name: (*name).clone(),
+                last_value: row.read(1)?,
+                is_called: row.read(2)?,
+            })
         })
-        .collect())
+        .collect()
 }

@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
-use crate::store::{Encoding, Fate, Part, Selection, Server};
+use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
+use crate::store::{Fate, Part, Selection, Taker, Unit};
 
 /// A table, partitioned or not, that belongs to no extension.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,36 +52,36 @@ pub(in crate::store::postgresql) async fn version(session: &Session) -> Result<(
         )
         .await
         .map_err(session.explain())?;
-    let number = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
+    let number = u32::try_from(row.read::<i32>(0)?).unwrap_or_default();
     if number < 120_000 {
         return Err(Error::new(
             Kind::Config,
-            format!("PostgreSQL {} is not supported", row.get::<_, String>(1)),
+            format!("PostgreSQL {} is not supported", row.read::<String>(1)?),
         )
         .hint("version 12 is the oldest that works"));
     }
-    Ok((number, row.get(1)))
+    Ok((number, row.read(1)?))
 }
 
 /// Refuses a target that is older than the data's server.
 pub(in crate::store::postgresql) fn refuse_older(
     major: u32,
     version: &str,
-    target: &Server,
+    target: &Taker,
 ) -> Result<()> {
-    if major <= target.major {
-        return Ok(());
+    match target.server() {
+        Some(server) if major > server.major => Err(Error::new(
+            Kind::Verify,
+            format!(
+                "the target's PostgreSQL {} is older than the source's {version}",
+                server.version
+            ),
+        )
+        .hint(
+            "upgrade the target first: what the newer version has cannot be copied into the older one",
+        )),
+        _ => Ok(()),
     }
-    Err(Error::new(
-        Kind::Verify,
-        format!(
-            "the target's PostgreSQL {} is older than the source's {version}",
-            target.version
-        ),
-    )
-    .hint(
-        "upgrade the target first: what the newer version has cannot be copied into the older one",
-    ))
 }
 
 /// All tables, with what the selection makes of them. What is said of a partitioned table holds for its partitions.
@@ -107,19 +109,19 @@ pub(in crate::store::postgresql) async fn tables(
     let mut tables: Vec<Table> = rows
         .iter()
         .map(|row| {
-            let (schema, name): (String, String) = (row.get(1), row.get(2));
-            Table {
-                oid: row.get(0),
+            let (schema, name): (String, String) = (row.read(1)?, row.read(2)?);
+            Ok(Table {
+                oid: row.read(0)?,
                 fate: selection.fate(Some(&schema), &name),
                 schema,
                 name,
-                partitioned: row.get(3),
-                parent: row.get(4),
-                rows: row.get::<_, f64>(5) as u64,
-                bytes: row.get::<_, i64>(6) as u64,
-            }
+                partitioned: row.read(3)?,
+                parent: row.read(4)?,
+                rows: row.read::<f64>(5)? as u64,
+                bytes: row.read::<i64>(6)? as u64,
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     inherit(&mut tables);
     Ok(tables)
 }
@@ -156,7 +158,9 @@ pub(in crate::store::postgresql) async fn invalid_indexes(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, row.read(1)?)))
+        .collect()
 }
 
 /// Materialized views that have rows.
@@ -171,7 +175,9 @@ pub(in crate::store::postgresql) async fn populated(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, row.read(1)?)))
+        .collect()
 }
 
 /// Columns that a COPY moves, of each table, and whether all of their types read the same in binary on another server.
@@ -194,10 +200,10 @@ pub(in crate::store::postgresql) async fn columns(
     let mut found: HashMap<u32, (Vec<String>, bool)> = HashMap::new();
     for row in rows {
         let (columns, binary) = found
-            .entry(row.get(0))
+            .entry(row.read(0)?)
             .or_insert_with(|| (Vec::new(), true));
-        columns.push(row.get(1));
-        *binary &= types.same_everywhere(row.get(2));
+        columns.push(row.read(1)?);
+        *binary &= types.same_everywhere(row.read(2)?);
     }
     Ok(found)
 }
@@ -232,20 +238,20 @@ impl Types {
             )
             .await
             .map_err(session.explain())?;
-        Ok(Self(
-            rows.iter()
-                .map(|row| {
-                    let of = Type {
-                        kind: row.get(1),
-                        base: row.get(2),
-                        element: row.get(3),
-                        category: row.get(4),
-                        sends: row.get(5),
-                    };
-                    (row.get(0), of)
-                })
-                .collect(),
-        ))
+        let all: Result<_> = rows
+            .iter()
+            .map(|row| {
+                let of = Type {
+                    kind: row.read(1)?,
+                    base: row.read(2)?,
+                    element: row.read(3)?,
+                    category: row.read(4)?,
+                    sends: row.read(5)?,
+                };
+                Ok((row.read(0)?, of))
+            })
+            .collect();
+        all.map(Self)
     }
 
     fn same_everywhere(&self, oid: u32) -> bool {
@@ -281,10 +287,17 @@ pub(in crate::store::postgresql) async fn extension_data(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)))
-        .collect())
+    rows.iter()
+        .map(|row| {
+            Ok((
+                row.read(0)?,
+                row.read(1)?,
+                row.read(2)?,
+                row.read(3)?,
+                row.read(4)?,
+            ))
+        })
+        .collect()
 }
 
 /// Tables of extensions that the selection wants without rows: the extension makes them all the same.
@@ -304,15 +317,15 @@ pub(in crate::store::postgresql) async fn of_extensions(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| {
-            let (schema, name): (String, String) = (row.get(0), row.get(1));
-            let fate = selection.fate(Some(&schema), &name);
-            matches!(fate, Fate::Exclude | Fate::SchemaOnly)
-                .then(|| (format!("{schema}.{name}"), Fate::SchemaOnly))
-        })
-        .collect())
+    let mut found = Vec::new();
+    for row in &rows {
+        let (schema, name): (String, String) = (row.read(0)?, row.read(1)?);
+        let fate = selection.fate(Some(&schema), &name);
+        if matches!(fate, Fate::Exclude | Fate::SchemaOnly) {
+            found.push((format!("{schema}.{name}"), Fate::SchemaOnly));
+        }
+    }
+    Ok(found)
 }
 
 /// The oid of `pg_class` itself.
@@ -321,7 +334,7 @@ pub(in crate::store::postgresql) async fn class_oid(session: &Session) -> Result
         .query_one("SELECT 'pg_class'::regclass::oid", &[])
         .await
         .map_err(session.explain())?;
-    Ok(row.get(0))
+    row.read(0)
 }
 
 pub(in crate::store::postgresql) fn unreadable_error(what: &str, names: &[String]) -> Error {
@@ -361,11 +374,12 @@ pub(in crate::store::postgresql) async fn readable(
         )
         .await
         .map_err(session.explain())?;
-    let unreadable: Vec<String> = rows
-        .iter()
-        .filter(|r| !r.get::<_, bool>(1))
-        .map(|r| r.get(0))
-        .collect();
+    let mut unreadable: Vec<String> = Vec::new();
+    for row in &rows {
+        if !row.read::<bool>(1)? {
+            unreadable.push(row.read(0)?);
+        }
+    }
     if !unreadable.is_empty() {
         return Err(unreadable_error("tables", &unreadable));
     }
@@ -374,7 +388,7 @@ pub(in crate::store::postgresql) async fn readable(
             Kind::Permission,
             format!(
                 "row-level security would hide rows of {} from the source's user",
-                row.get::<_, &str>(0)
+                row.read::<&str>(0)?
             ),
         )
         .hint("read as the table's owner or as a role with BYPASSRLS"));
@@ -395,15 +409,16 @@ pub(in crate::store::postgresql) fn parts(
         .map(|table| {
             let (columns, same) = columns.get(&table.oid).cloned().unwrap_or_default();
             let encoding = if binary && same && !columns.is_empty() {
-                Encoding::CopyBinary
+                COPY_BINARY
             } else {
-                Encoding::CopyText
+                COPY_TEXT
             };
             let part = Part {
                 id: 0,
                 schema: Some(table.schema.clone()),
                 name: table.name.clone(),
                 columns,
+                unit: Unit::Rows,
                 encoding,
                 rows: table.rows,
                 bytes: table.bytes,
@@ -442,10 +457,9 @@ pub(in crate::store::postgresql) async fn by_root(
         )
         .await
         .map_err(session.explain())?;
-    Ok(rows
-        .iter()
-        .map(|row| (row.get(0), (row.get(1), row.get(2))))
-        .collect())
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, (row.read(1)?, row.read(2)?))))
+        .collect()
 }
 
 /// Schema and name of a relation.

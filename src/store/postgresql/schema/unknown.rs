@@ -4,6 +4,7 @@
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 
@@ -44,7 +45,7 @@ pub(in crate::store::postgresql) async fn refuse(session: &Session) -> Result<()
         .query(&kinds, &[])
         .await
         .map_err(session.explain())?;
-    let mut found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut found: Vec<String> = rows.iter().map(|row| row.read(0)).collect::<Result<_>>()?;
     let known: Vec<&str> = CATALOGUES.split_whitespace().collect();
     let new = session
         .query(
@@ -56,7 +57,7 @@ pub(in crate::store::postgresql) async fn refuse(session: &Session) -> Result<()
         .await
         .map_err(session.explain())?;
     for row in new {
-        let (catalogue, has_oid): (String, bool) = (row.get(0), row.get(1));
+        let (catalogue, has_oid): (String, bool) = (row.read(0)?, row.read(1)?);
         // What the server itself came with is below (`FirstNormalObjectId` in its `transam.h`).
         let ours = if has_oid { " WHERE oid >= 16384" } else { "" };
         let sql = format!(
@@ -67,7 +68,7 @@ pub(in crate::store::postgresql) async fn refuse(session: &Session) -> Result<()
             .query_one(&sql, &[])
             .await
             .map_err(session.explain())?;
-        if row.get(0) {
+        if row.read(0)? {
             found.push(format!("what is in the catalogue {catalogue}"));
         }
     }

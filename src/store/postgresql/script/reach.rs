@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result, io};
+use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::sql::words::{after_comment, after_line, dollar_quote, words};
@@ -136,14 +137,15 @@ impl Outside {
             "its settings",
             "what was live before it",
         ];
-        let fact = |place: usize| row.as_ref().and_then(|row| row.get(place));
-        Ok(Self {
-            facts: words
-                .iter()
-                .enumerate()
-                .map(|(at, word)| (*word, fact(at)))
-                .collect(),
-        })
+        let mut facts = Vec::with_capacity(words.len());
+        for (at, word) in words.iter().enumerate() {
+            let fact = match &row {
+                Some(row) => row.read(at)?,
+                None => None,
+            };
+            facts.push((*word, fact));
+        }
+        Ok(Self { facts })
     }
 }
 

@@ -3,8 +3,6 @@
 mod reading;
 mod survey;
 
-use std::any::Any;
-
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
@@ -19,7 +17,9 @@ use crate::store::postgresql::rows::large_object_rows;
 use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::schema::catalogue;
 use crate::store::postgresql::schema::large_objects;
-use crate::store::{self, Catalogue, Checksum, Chunks, Context, Digest, Lot, Part, Server, Survey};
+use crate::store::{
+    self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Part, Survey, Taker,
+};
 
 /// A PostgreSQL database that is read.
 pub(in crate::store::postgresql) struct Source {
@@ -67,16 +67,12 @@ impl Source {
 
 #[async_trait]
 impl store::Source for Source {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     async fn identity(&self) -> Result<Identity> {
         identity(&*self.snapshot.keeper()?, self.snapshot.database()).await
     }
 
-    async fn survey(&self, target: &Server) -> Result<Survey> {
-        let (survey, surveyed) = survey::survey(&self.snapshot, &self.context, target).await?;
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
+        let (survey, surveyed) = survey::survey(&self.snapshot, &self.context, taker).await?;
         if self.surveyed.set(surveyed).is_err() {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
         }
@@ -91,12 +87,6 @@ impl store::Source for Source {
         }
         let condition = surveyed.conditions.get(&part.id);
         reading::start(&self.snapshot, part, condition.map(String::as_str)).await
-    }
-
-    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
-        let session = self.snapshot.session().await?;
-        let pool = self.snapshot.pool().clone();
-        batch::Out::start(session, pool, parts, &self.snapshot.taken()?.traits).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -150,5 +140,22 @@ impl store::Source for Source {
 
     async fn close(&self) {
         self.snapshot.close().await;
+    }
+
+    fn batches(&self) -> Option<&dyn store::ReadBatches> {
+        Some(self)
+    }
+
+    fn native(&self) -> store::Native<'_> {
+        store::Native::of(&self.snapshot)
+    }
+}
+
+#[async_trait]
+impl store::ReadBatches for Source {
+    async fn read_batch(&self, parts: &[Part]) -> Result<Batch> {
+        let session = self.snapshot.session().await?;
+        let pool = self.snapshot.pool().clone();
+        batch::Out::start(session, pool, parts, &self.snapshot.taken()?.properties).await
     }
 }

@@ -8,8 +8,9 @@ use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::relation::{column_list, table_name};
 use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::rows::{copy_stream, slices};
+use crate::store::postgresql::schema::row_encodings::COPY_BINARY;
 use crate::store::postgresql::schema::search_path;
-use crate::store::{Chunk, Chunks, Encoding, Part};
+use crate::store::{Chunk, Chunks, Part};
 
 /// Starts it; `condition` is on the rows of an extension's table.
 pub(super) async fn start(
@@ -33,7 +34,7 @@ pub(super) async fn start(
                 "(SELECT {} FROM ONLY {} {})",
                 column_list(&part.columns),
                 table_name(part),
-                slices::condition(slice)
+                slices::condition(slice)?
             )
         }
         None if part.columns.is_empty() => table_name(part),
@@ -44,8 +45,8 @@ pub(super) async fn start(
         let query = &rows[1..rows.len() - 1];
         search_path::make_ready(&session, part, query).await?;
     }
-    let binary = part.encoding == Encoding::CopyBinary;
-    let format = snapshot.taken()?.traits.copy_options(part.encoding);
+    let binary = part.encoding == COPY_BINARY;
+    let format = snapshot.taken()?.properties.copy_options(&part.encoding);
     let label = part.label();
     let statement = format!("COPY {rows} TO STDOUT{format}");
     let copy = copy_stream::Out::start(&session, &statement, binary)

@@ -7,29 +7,30 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use tokio_postgres::error::SqlState;
 
-use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::connection::{lock_wait, session_settings};
-use crate::store::postgresql::rows::slices::{self, Taker};
+use crate::store::postgresql::kind::KIND;
+use crate::store::postgresql::rows::slices;
 use crate::store::postgresql::rows::snapshot::{self, Snapshot, Taken};
 use crate::store::postgresql::schema::collations::{self, Collation};
 use crate::store::postgresql::schema::constraints::{self, InTwo};
 use crate::store::postgresql::schema::definitions::Definitions;
-use crate::store::postgresql::schema::dependencies::Lineage;
+use crate::store::postgresql::schema::dependencies::Dependencies;
 use crate::store::postgresql::schema::large_objects::{self, Described};
 use crate::store::postgresql::schema::left_out::{self, LeftOut};
 use crate::store::postgresql::schema::pg_dump::PgDump;
-use crate::store::postgresql::schema::requirements::Needs;
+use crate::store::postgresql::schema::requirements::Requirements;
 use crate::store::postgresql::schema::rights::{self, Right};
+use crate::store::postgresql::schema::row_encodings::COPY_TEXT;
 use crate::store::postgresql::schema::sequences::{self, Sequence};
 use crate::store::postgresql::schema::survey::{self, Object, Table};
 use crate::store::postgresql::schema::{
     code, encoding, foreign, object_references, properties, unknown,
 };
 use crate::store::postgresql::sql::quoting::quoted;
-use crate::store::{self, Context, Encoding, Fate, Part, Server, Survey};
+use crate::store::{Context, Fate, Part, Server, Survey, Taker, Unit};
 
 /// What a source has to know of its survey.
 pub(super) struct Surveyed {
@@ -64,8 +65,8 @@ struct Asked {
     in_two: HashMap<u32, InTwo>,
     rights: Vec<Right>,
     collations: Vec<Collation>,
-    needs: Needs,
-    lineage: Option<Lineage>,
+    requirements: Requirements,
+    dependencies: Option<Dependencies>,
 }
 
 /// What is copied.
@@ -80,27 +81,27 @@ struct Parts {
 pub(super) async fn survey(
     snapshot: &Snapshot,
     context: &Context,
-    target: &Server,
+    taker: &Taker,
 ) -> Result<(Survey, Surveyed)> {
     let keeper = &*snapshot.keeper()?;
     let (number, text) = survey::version(keeper).await?;
-    survey::refuse_older(number / 10_000, &text, target)?;
+    survey::refuse_older(number / 10_000, &text, taker)?;
     let surveyor = Surveyor {
         snapshot,
         context,
         keeper,
         number,
     };
-    surveyor.survey(text, target).await
+    surveyor.survey(text, taker).await
 }
 
 impl Surveyor<'_> {
-    async fn survey(&self, text: String, target: &Server) -> Result<(Survey, Surveyed)> {
+    async fn survey(&self, text: String, taker: &Taker) -> Result<(Survey, Surveyed)> {
         let (keeper, snapshot) = (self.keeper, self.snapshot);
         let major = self.number / 10_000;
         let dump = PgDump::find(major).await?;
-        let traits = properties::read(keeper, self.number).await?;
-        if traits.spoken() == "SQL_ASCII" {
+        let properties = properties::read(keeper, self.number).await?;
+        if properties.client_encoding() == "SQL_ASCII" {
             encoding::refuse_unspeakable(keeper).await?;
         }
         let since = Instant::now();
@@ -111,12 +112,7 @@ impl Surveyor<'_> {
         let mut tables = fixed.tables;
         unknown::refuse(keeper).await?;
         let (gone, cuts) = self.leave_out(&mut tables).await?;
-        let binary = major == target.major && traits.binary_is_raw();
-        let taker = if target.is_archive() {
-            Taker::Archive
-        } else {
-            Taker::Server
-        };
+        let binary = taker.is_of(major) && properties.binary_is_raw();
         session_settings::refuse_other_words(snapshot.address(), keeper).await?;
         // What a dump has was looked at before it was restored.
         let code = if snapshot.is_staged() {
@@ -131,7 +127,7 @@ impl Surveyor<'_> {
                 snapshot.address(),
                 Some(&fixed.id),
                 &without,
-                traits.spoken(),
+                properties.client_encoding(),
                 false
             ),
             self.ask(binary, taker, &tables, &gone)
@@ -147,7 +143,7 @@ impl Surveyor<'_> {
             standby: standby.read(0)?,
             since,
             threshold: snapshot::threshold(keeper).await?,
-            traits: traits.clone(),
+            properties: properties.clone(),
             left_out: tables
                 .iter()
                 .filter(|table| table.fate != Fate::Copy)
@@ -162,11 +158,11 @@ impl Surveyor<'_> {
         };
         let definitions = Definitions {
             dump: Some(dump),
-            kept: with_fate(&tables, |table| {
+            preserved: with_fate(&tables, |table| {
                 table.fate == Fate::Keep && !table.partitioned
             }),
             conditions: asked.parts.conditions,
-            traits,
+            properties,
             sequences: asked.sequences,
             populated: asked.populated,
             gone,
@@ -176,23 +172,19 @@ impl Surveyor<'_> {
             toc: Mutex::new(toc),
             rights: asked.rights,
             collations: asked.collations,
-            needs: asked.needs,
-            lineage: asked.lineage,
+            requirements: asked.requirements,
+            dependencies: asked.dependencies,
             uncatalogued: HashSet::new(),
             cuts,
             code: Some(code),
             major,
         };
         let survey = Survey {
-            server: Server {
-                kind: StoreKind::Postgresql,
-                version: text,
-                major,
-            },
+            server: Server::of(KIND, text, major),
             taken_at: fixed.taken_at,
             parts: asked.parts.all.into_iter().map(|(_, part)| part).collect(),
             left_out,
-            definitions: store::Definitions::Postgresql(Arc::new(definitions)),
+            definitions: Arc::new(Arc::new(definitions)),
         };
         Ok((survey, surveyed))
     }
@@ -295,7 +287,7 @@ impl Surveyor<'_> {
     async fn ask(
         &self,
         binary: bool,
-        taker: Taker,
+        taker: &Taker,
         tables: &[Table],
         gone: &HashSet<Object>,
     ) -> Result<Asked> {
@@ -313,9 +305,9 @@ impl Surveyor<'_> {
             in_two: constraints::read(keeper, tables).await?,
             rights: rights::read(keeper, gone).await?,
             collations: collations::used(keeper, number, gone).await?,
-            needs: Needs::of(keeper, number, &copied, gone).await?,
-            lineage: if taker == Taker::Archive {
-                Some(Lineage::read(keeper, tables, gone).await?)
+            requirements: Requirements::of(keeper, number, &copied, gone).await?,
+            dependencies: if *taker == Taker::Archive {
+                Some(Dependencies::read(keeper, tables, gone).await?)
             } else {
                 None
             },
@@ -325,7 +317,7 @@ impl Surveyor<'_> {
     async fn parts(
         &self,
         binary: bool,
-        taker: Taker,
+        taker: &Taker,
         tables: &[Table],
         gone: &HashSet<Object>,
     ) -> Result<Parts> {
@@ -346,7 +338,8 @@ impl Surveyor<'_> {
                 schema: Some(schema),
                 name,
                 columns,
-                encoding: Encoding::CopyText,
+                unit: Unit::Rows,
+                encoding: COPY_TEXT,
                 rows: 0,
                 bytes: 0,
                 slice: None,
