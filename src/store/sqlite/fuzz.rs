@@ -5,19 +5,22 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use super::literals::{self, Read};
-use super::module::Module;
-use super::tokens::{placed, tokens};
-use super::{by_hand, cut, marks, needs, references, rows, script};
+use super::publish::marks;
+use super::rows::values;
+use super::schema::literals::{self, Literal};
+use super::schema::modules::Module;
+use super::schema::tokens::{placed, tokens};
+use super::schema::{foreign_keys, manual_restore, requirements};
+use super::script::{run, split};
 use crate::fuzz::{bytes, config, texts};
 
-fn as_value<'a>(read: &'a Read<'_>) -> ValueRef<'a> {
+fn as_value<'a>(read: &'a Literal<'_>) -> ValueRef<'a> {
     match read {
-        Read::Null => ValueRef::Null,
-        Read::Integer(value) => ValueRef::Integer(*value),
-        Read::Real(value) => ValueRef::Real(*value),
-        Read::Text(value) => ValueRef::Text(value),
-        Read::Blob(value) => ValueRef::Blob(value),
+        Literal::Null => ValueRef::Null,
+        Literal::Integer(value) => ValueRef::Integer(*value),
+        Literal::Real(value) => ValueRef::Real(*value),
+        Literal::Text(value) => ValueRef::Text(value),
+        Literal::Blob(value) => ValueRef::Blob(value),
     }
 }
 
@@ -32,11 +35,11 @@ proptest! {
             from = place.end;
         }
         prop_assert_eq!(tokens(&sql).len(), placed(&sql).len());
-        if let Some(without) = references::without(&sql, |name| name.eq_ignore_ascii_case("a")) {
+        if let Some(without) = foreign_keys::without(&sql, |name| name.eq_ignore_ascii_case("a")) {
             prop_assert!(without.len() < sql.len());
         }
-        let _ = (Module::of(&sql), needs::feeds(&sql, "t"), needs::refuses(&sql));
-        prop_assert!(by_hand::statement(&sql).ends_with(";\n"));
+        let _ = (Module::of(&sql), requirements::feeds(&sql, "t"), requirements::refuses(&sql));
+        prop_assert!(manual_restore::statement(&sql).ends_with(";\n"));
     }
 
     #[test]
@@ -46,13 +49,13 @@ proptest! {
         while !rest.is_empty() {
             count += 1;
             prop_assert!(count <= text.len());
-            let length = cut::first(rest);
+            let length = split::first(rest);
             prop_assert!(length > 0 && length <= rest.len() && rest.is_char_boundary(length));
-            let skipped = script::blank(&rest[..length]);
+            let skipped = run::blank(&rest[..length]);
             prop_assert!(rest.is_char_boundary(skipped) && skipped <= length);
             rest = &rest[length..];
         }
-        if let Some((at, what)) = script::flaw(&text) {
+        if let Some((at, what)) = run::flaw(&text) {
             prop_assert!(text.is_char_boundary(at) && !what.is_empty());
         }
     }
@@ -90,7 +93,7 @@ proptest! {
             prop_assert_eq!(read.as_ref().map(as_value), Some(value));
             prop_assert!(rest.is_empty());
         }
-        let written = by_hand::literal(&String::from_utf8_lossy(&text));
+        let written = manual_restore::literal(&String::from_utf8_lossy(&text));
         let shown = Connection::open_in_memory().unwrap().query_row(&format!("SELECT {written}"), [], |row| row.get::<_, String>(0));
         prop_assert_eq!(shown.unwrap(), String::from_utf8_lossy(&text));
     }
@@ -99,8 +102,8 @@ proptest! {
     fn tagged_values(wire in bytes(&["tests/corpus/rows_on_the_wire"])) {
         let mut rest = &wire[..];
         let mut again = Vec::new();
-        while let Some(value) = rows::decode(&mut rest) {
-            rows::put(value, &mut again);
+        while let Some(value) = values::decode(&mut rest) {
+            values::put(value, &mut again);
         }
         prop_assert!(wire.starts_with(&again));
         let _ = Bytes::from(again);
@@ -118,7 +121,7 @@ proptest! {
 #[test]
 fn a_comment_that_only_looks_closed_is_open() {
     assert_eq!(tokens("/*/ a */ b"), tokens("b"));
-    assert_eq!(script::blank("/*/ a */b"), 8);
+    assert_eq!(run::blank("/*/ a */b"), 8);
     assert!(tokens("/*/").is_empty());
 }
 
@@ -129,7 +132,7 @@ fn foreign_keys_that_lie_in_one_another_are_cut_out_once() {
         "CREATE TABLE b (x REFERENCES a MATCH REFERENCES a ON DELETE REFERENCES a é)",
         "CREATE TABLE b (FOREIGN KEY (REFERENCES a) REFERENCES a)",
     ] {
-        let made = references::without(sql, |name| name == "a").unwrap();
+        let made = foreign_keys::without(sql, |name| name == "a").unwrap();
         assert!(made.len() < sql.len(), "{made}");
     }
 }

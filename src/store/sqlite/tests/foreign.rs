@@ -118,10 +118,11 @@ async fn what_needs_an_applications_collation_is_refused_by_name_where_it_would_
         (emptied, "copy the whole file"),
         (scripted, "without `scripts`"),
     ] {
-        let said = refused(bench).await;
+        let message = refused(bench).await;
         assert!(
-            said.contains("`decks` (no such collation sequence: unicase)") && said.contains(hint),
-            "{said}"
+            message.contains("`decks` (no such collation sequence: unicase)")
+                && message.contains(hint),
+            "{message}"
         );
     }
     let mut without = foreign();
@@ -266,7 +267,7 @@ async fn a_target_that_is_moved_or_replaced_before_publish_is_refused_and_left_a
             }
             let error = line.publish().await.unwrap_err();
             assert!(error.to_string().contains("moved or replaced"), "{error}");
-            line.target.discard().await.unwrap();
+            line.discard().await.unwrap();
             line.close().await;
             if other {
                 assert_eq!(ask_file(&bench.live(), "SELECT a FROM theirs"), "theirs");
@@ -274,8 +275,8 @@ async fn a_target_that_is_moved_or_replaced_before_publish_is_refused_and_left_a
             }
             assert!(!bench.live().exists());
             assert_eq!(ask_file(&away, "SELECT a FROM t"), "old");
-            super::super::handle::remove(&away).unwrap();
-            super::super::handle::remove(&bench.live()).unwrap();
+            super::super::connection::files::remove(&away).unwrap();
+            super::super::connection::files::remove(&bench.live()).unwrap();
             assert_eq!(bench.litter(), [""; 0]);
         }
     }
@@ -314,7 +315,7 @@ async fn a_run_that_is_dropped_half_way_leaves_nothing_once_it_is_discarded() {
             () = tokio::time::sleep(Duration::from_millis(wait * 4)) => {}
         }
         context.cancel.cancel();
-        line.target.discard().await.unwrap();
+        line.discard().await.unwrap();
         line.close().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(bench.litter(), [""; 0], "{wait}");

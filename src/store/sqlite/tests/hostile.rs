@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use super::portable::push;
 use super::*;
 use crate::error::Kind;
-use crate::store::Server;
+use crate::store::Taker;
 
 #[allow(dead_code)] // the tests of the binary have more of it
 #[path = "../../../../tests/it/support/hostile/sqlite.rs"]
@@ -43,18 +43,25 @@ async fn what_stands_behind_a_definition_is_run_by_nobody_and_refuses_the_source
         for exclude in [Vec::new(), vec!["nothing".to_owned()]] {
             bench.task.exclude = exclude;
             let error = bench.run().await.unwrap_err();
-            let said = error.to_string();
-            assert_eq!(error.kind(), Kind::Verify, "{said}");
+            let message = error.to_string();
+            assert_eq!(error.kind(), Kind::Verify, "{message}");
             assert!(
-                said.contains(label) && said.contains("more than one statement"),
-                "{said}"
+                message.contains(label) && message.contains("more than one statement"),
+                "{message}"
             );
             // `plan` asks the same, and so does a push.
-            let source = super::super::open_source(&bench.task.source, &bench.context())
+            let source = DRIVER
+                .open_source(&bench.task, &bench.context())
                 .await
                 .unwrap();
-            for server in [super::super::server(), Server::archive(StoreKind::Sqlite)] {
-                assert_eq!(source.survey(&server).await.unwrap_err().to_string(), said);
+            for taker in [
+                Taker::Server(super::super::connection::library::server()),
+                Taker::Archive,
+            ] {
+                assert_eq!(
+                    source.survey(&taker).await.unwrap_err().to_string(),
+                    message
+                );
             }
             source.close().await;
         }
@@ -182,10 +189,10 @@ async fn what_never_ends_ends_with_its_run() {
     let bench = Bench::new(&files::endless("fts4"));
     let stop = CancellationToken::new();
     for connection in [
-        super::super::connection::open_read(&bench.source()).unwrap(),
-        super::super::copy::open_building(&bench.source()).unwrap(),
+        super::super::connection::open::open_read(&bench.source()).unwrap(),
+        super::super::connection::open::open_building(&bench.source()).unwrap(),
     ] {
-        super::super::connection::watched(&connection, &stop).unwrap();
+        super::super::connection::open::watched(&connection, &stop).unwrap();
         stop.cancel();
         let ended = connection.query_row("SELECT max(body) FROM endless", [], |_| Ok(()));
         assert_eq!(
@@ -194,8 +201,8 @@ async fn what_never_ends_ends_with_its_run() {
         );
     }
     let stop = CancellationToken::new();
-    let session = super::super::connection::Session::new(
-        super::super::connection::open_read(&bench.source()).unwrap(),
+    let session = super::super::connection::session::Session::new(
+        super::super::connection::open::open_read(&bench.source()).unwrap(),
         &stop,
     );
     let (began, begun) = tokio::sync::oneshot::channel();
@@ -203,7 +210,7 @@ async fn what_never_ends_ends_with_its_run() {
         began.send(()).unwrap();
         connection
             .query_row("SELECT max(body) FROM endless", [], |_| Ok(()))
-            .map_err(|error| super::super::connection::explain(error, "a view"))
+            .map_err(|error| super::super::connection::errors::explain(error, "a view"))
     });
     let (ended, ()) = tokio::join!(working, async {
         begun.await.unwrap();
@@ -221,7 +228,7 @@ async fn what_never_ends_ends_with_its_run() {
         context.cancel.cancel();
     });
     assert_eq!(ended.unwrap_err().kind(), Kind::Cancelled(15));
-    line.target.discard().await.unwrap();
+    line.discard().await.unwrap();
     line.close().await;
     assert_eq!(bench.litter(), [""; 0]);
 }
@@ -274,7 +281,7 @@ async fn a_connection_to_a_file_does_not_trust_it() {
     let bench = Bench::new(
         "CREATE TABLE t (a); CREATE VIRTUAL TABLE f USING fts5 (a); CREATE VIEW v AS SELECT * FROM pragma_user_version;",
     );
-    let connection = super::super::connection::open_write(&bench.source()).unwrap();
+    let connection = super::super::connection::open::open_write(&bench.source()).unwrap();
     for refused in [
         "SELECT * FROM v",
         "ATTACH ':memory:' AS other",
@@ -308,14 +315,14 @@ async fn tried(bench: &Bench, script: bool) -> Result<()> {
         line.build().await?;
         if script {
             let text = "UPDATE t SET a = a || '!'";
-            line.target.run_script(Path::new("/x.sql"), text).await?;
-            line.target.derive().await?;
+            line.run_script(Path::new("/x.sql"), text).await?;
+            line.derive().await?;
         }
         line.publish().await
     }
     .await;
     if done.is_err() {
-        let _ = line.target.discard().await;
+        let _ = line.discard().await;
     }
     line.close().await;
     done
@@ -413,12 +420,12 @@ async fn a_file_that_takes_incomings_place_is_refused() {
         } else {
             std::fs::hard_link(&victim, &incoming).unwrap();
         }
-        let error = line.target.publish().await.unwrap_err();
+        let error = line.go_live().await.unwrap_err();
         assert!(
             error.to_string().contains("incoming-000000000001"),
             "{error}"
         );
-        line.target.discard().await.unwrap();
+        line.discard().await.unwrap();
         line.close().await;
         assert!(std::fs::read(&victim).unwrap() == before);
         assert_eq!(victim.metadata().unwrap().mode() & 0o777, 0o600);
@@ -442,8 +449,8 @@ async fn a_file_that_takes_incomings_place_is_refused() {
     let line = bench.ready().await.unwrap();
     std::fs::remove_file(bench.live()).unwrap();
     symlink(&victim, bench.live()).unwrap();
-    line.target.publish().await.unwrap_err();
-    line.target.discard().await.unwrap();
+    line.go_live().await.unwrap_err();
+    line.discard().await.unwrap();
     line.close().await;
     assert!(std::fs::read(&victim).unwrap() == before);
 }

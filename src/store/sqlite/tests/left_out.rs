@@ -1,21 +1,21 @@
 //! What needs something that is left out goes with it, by name; and no word of rows that are not copied arrives.
 
-use super::super::needs::{self, Gone, Why};
-use super::super::schema::Definitions;
+use super::super::schema::definitions::Definitions;
+use super::super::schema::requirements::{self, LeftOut, Why};
 use super::*;
 use crate::error::Kind;
 
 /// What is left out of a source, as it is told.
 fn left_out(bench: &Bench) -> Result<Vec<String>> {
-    let selection = Selection::of(&bench.task)?;
+    let selection = Selection::of(&bench.task, true)?;
     let connection = Connection::open(bench.source()).unwrap();
     let mut definitions = Definitions::read(&connection, &selection).unwrap();
-    let told = |gone: &Gone| match &gone.why {
-        Why::Needs(needs) => format!("{} {}: {needs}", gone.kind, gone.name),
+    let told = |gone: &LeftOut| match &gone.why {
+        Why::Requires(needs) => format!("{} {}: {needs}", gone.kind, gone.name),
         Why::Emptied(of) => format!("{} {} empty: {of}", gone.kind, gone.name),
         Why::Unknown => format!("{} {} unknown", gone.kind, gone.name),
     };
-    let mut all: Vec<String> = needs::settle(&mut definitions, &selection, false)?
+    let mut all: Vec<String> = requirements::settle(&mut definitions, &selection, false)?
         .iter()
         .map(told)
         .collect();

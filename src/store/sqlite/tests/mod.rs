@@ -7,19 +7,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::driver::DRIVER;
 use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task, Verify};
 use crate::error::Result;
-use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey, Target};
+use crate::store::{
+    Claim, Complete, Context, Driver, Fate, Incoming, Meter, Part, Published, Selection, Source,
+    Survey, Target,
+};
 
 mod foreign;
 mod hostile;
-mod kept;
 mod left_out;
 mod overlay;
 mod partial;
 mod portable;
+mod preserved;
 mod publish;
 mod refusals;
 mod remains;
@@ -106,7 +111,7 @@ impl Bench {
                 host: "here".to_owned(),
             },
             cancel: CancellationToken::new(),
-            selection: Arc::new(Selection::of(&self.task).unwrap()),
+            selection: Arc::new(Selection::of(&self.task, true).unwrap()),
             workers: 1,
             lookup: std::sync::Arc::new(|_| None),
         }
@@ -130,15 +135,13 @@ impl Bench {
     pub(super) async fn run_with(&self, script: &str) -> Result<()> {
         let line = self.ready().await?;
         let done = async {
-            line.target
-                .run_script(Path::new("/etc/after.sql"), script)
-                .await?;
-            line.target.derive().await?;
+            line.run_script(Path::new("/etc/after.sql"), script).await?;
+            line.derive().await?;
             line.publish().await
         }
         .await;
         if done.is_err() {
-            line.target.discard().await?;
+            line.discard().await?;
         }
         line.close().await;
         done
@@ -150,7 +153,7 @@ impl Bench {
         match line.build().await {
             Ok(()) => Ok(line),
             Err(error) => {
-                line.target.discard().await.unwrap();
+                line.discard().await.unwrap();
                 line.close().await;
                 Err(error)
             }
@@ -162,7 +165,7 @@ impl Bench {
         let line = self.ready().await?;
         let done = line.publish().await;
         if done.is_err() {
-            line.target.discard().await?;
+            line.discard().await?;
         }
         line.close().await;
         done
@@ -173,6 +176,8 @@ impl Bench {
 pub(super) struct Line {
     pub(super) source: Box<dyn Source>,
     pub(super) target: Box<dyn Target>,
+    complete: Mutex<Option<Box<dyn Complete>>>,
+    published: Mutex<Option<Box<dyn Published>>>,
 }
 
 #[derive(Default)]
@@ -191,8 +196,10 @@ impl Meter for Counter {
 impl Line {
     pub(super) async fn open(task: &Task, context: &Context) -> Result<Self> {
         Ok(Self {
-            source: super::open_source(&task.source, context).await?,
-            target: super::open_target(task, context).await?,
+            source: DRIVER.open_source(task, context).await?,
+            target: DRIVER.open_target(task, context).await?,
+            complete: Mutex::new(None),
+            published: Mutex::new(None),
         })
     }
 
@@ -207,16 +214,13 @@ impl Line {
         }
         self.target.lock().await?;
         self.target.sweep().await?;
-        let survey = self.source.survey(&self.target.server().await?).await?;
+        let survey = self.survey().await?;
         self.target.check(&survey).await?;
-        self.target.prepare(&survey).await?;
+        let incoming = self.target.prepare(&survey).await?;
         let counter = Counter::default();
-        if !self.target.adopt(&*self.source, &survey, &counter).await? {
+        if !self.transfer(&*incoming, &survey, &counter).await? {
             for part in survey.parts.iter() {
-                let taken = self
-                    .target
-                    .write(part, self.source.read(part).await?)
-                    .await?;
+                let taken = incoming.write(part, self.source.read(part).await?).await?;
                 assert_eq!(
                     taken,
                     self.source.checksum(part).await?.rows,
@@ -225,30 +229,80 @@ impl Line {
                 );
             }
         }
-        self.target.finish().await?;
-        self.compare(&survey).await;
+        let complete = incoming.complete().await?;
+        self.compare(&survey, &*complete).await;
+        *self.complete.lock().await = Some(complete);
         Ok(())
+    }
+
+    /// What the source has, for this target.
+    pub(super) async fn survey(&self) -> Result<Survey> {
+        self.source.survey(&self.target.taker().await?).await
+    }
+
+    /// Takes the whole source by SQLite's own means, if that can be.
+    pub(super) async fn transfer(
+        &self,
+        incoming: &dyn Incoming,
+        survey: &Survey,
+        meter: &dyn Meter,
+    ) -> Result<bool> {
+        let transfer = incoming.transfer().unwrap();
+        transfer.transfer(&*self.source, survey, meter).await
+    }
+
+    pub(super) async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
+        let complete = self.complete.lock().await;
+        complete.as_ref().unwrap().run_script(file, text).await
+    }
+
+    pub(super) async fn derive(&self) -> Result<()> {
+        self.complete.lock().await.as_ref().unwrap().derive().await
+    }
+
+    /// Publishes, and nothing that comes after.
+    pub(super) async fn go_live(&self) -> Result<()> {
+        let complete = self.complete.lock().await.take().unwrap();
+        *self.published.lock().await = Some(complete.publish().await?);
+        Ok(())
+    }
+
+    pub(super) async fn confirm(&self) -> Result<()> {
+        let published = self.published.lock().await;
+        published.as_ref().unwrap().confirm().await
+    }
+
+    pub(super) async fn revert(&self) -> Result<()> {
+        self.published.lock().await.as_ref().unwrap().revert().await
+    }
+
+    pub(super) async fn settle(&self) -> Result<()> {
+        self.published.lock().await.as_ref().unwrap().settle().await
+    }
+
+    pub(super) async fn discard(&self) -> Result<()> {
+        self.target.discard().await
     }
 
     /// Everything from publish on.
     pub(super) async fn publish(&self) -> Result<()> {
-        self.target.publish().await?;
-        self.target.confirm().await?;
-        self.target.settle().await
+        self.go_live().await?;
+        self.confirm().await?;
+        self.settle().await
     }
 
-    async fn compare(&self, survey: &Survey) {
+    async fn compare(&self, survey: &Survey, complete: &dyn Complete) {
         let differences = self
             .source
             .catalogue()
             .await
             .unwrap()
-            .differences(&self.target.catalogue().await.unwrap());
+            .differences(&complete.catalogue().await.unwrap());
         assert!(differences.is_empty(), "{differences:?}");
         for part in survey.parts.iter() {
             assert_eq!(
                 self.source.checksum(part).await.unwrap(),
-                self.target.checksum(part).await.unwrap(),
+                complete.checksum(part).await.unwrap(),
                 "{}",
                 part.name
             );

@@ -44,7 +44,7 @@ async fn rows_that_are_left_out_never_reach_the_targets_disk() {
     for path in &incoming {
         assert!(!contains(path, "SECRET"), "{}", path.display());
     }
-    line.target.publish().await.unwrap();
+    line.go_live().await.unwrap();
     line.close().await;
     let live = Connection::open(bench.live()).unwrap();
     assert_eq!(
@@ -215,16 +215,15 @@ async fn kept_rows_that_change_before_publish_are_not_lost() {
         );
         bench.task.keep = ["hooks", "own", "own_log"].map(str::to_owned).to_vec();
         let line = bench.ready().await.unwrap();
-        line.target
-            .run_script(Path::new("/x.sql"), "UPDATE t SET new = 7;")
+        line.run_script(Path::new("/x.sql"), "UPDATE t SET new = 7;")
             .await
             .unwrap();
-        line.target.derive().await.unwrap();
+        line.derive().await.unwrap();
         make(
             &bench.live(),
             "INSERT INTO hooks VALUES (12, 'late'); UPDATE hooks SET url = 'STAGING' WHERE id = 10; DELETE FROM own;",
         );
-        line.target.publish().await.unwrap();
+        line.go_live().await.unwrap();
         line.close().await;
         let live = Connection::open(bench.live()).unwrap();
         assert_eq!(
@@ -249,9 +248,9 @@ async fn a_target_table_altered_during_the_run_is_an_error_and_not_a_loss() {
     bench.task.keep = vec!["own*".to_owned()];
     let line = bench.ready().await.unwrap();
     make(&bench.live(), "ALTER TABLE own ADD COLUMN b");
-    let error = line.target.publish().await.unwrap_err();
+    let error = line.go_live().await.unwrap_err();
     assert!(error.to_string().contains("altered"), "{error}");
-    line.target.discard().await.unwrap();
+    line.discard().await.unwrap();
     line.close().await;
     assert_eq!(
         ask_file(

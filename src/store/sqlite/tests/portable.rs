@@ -8,11 +8,13 @@ use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rusqlite::Connection;
 
+use super::super::connection::library::{KIND, server};
+use super::super::driver::DRIVER;
 use super::{Bench, ZOO, ask, ask_file, filler, make};
-use crate::config::job::{Definer, StoreKind};
 use crate::error::Result;
-use crate::store::portable::{self, Script, TakenOut};
-use crate::store::{Catalogue, Checksum, Fate, Part, Server, Survey};
+use crate::store::{
+    Catalogue, Checksum, Driver, Fate, Part, Restored, Script, Survey, Taker, codec,
+};
 
 /// A database at rest: what an archive has of it.
 pub(super) struct Rest {
@@ -34,28 +36,21 @@ pub(super) struct Plain {
 /// As a push reads it.
 pub(super) async fn push(bench: &Bench) -> Rest {
     let context = bench.context();
-    let source = super::super::open_source(&bench.task.source, &context)
-        .await
-        .unwrap();
-    let survey = source
-        .survey(&Server::archive(StoreKind::Sqlite))
-        .await
-        .unwrap();
+    let source = DRIVER.open_source(&bench.task, &context).await.unwrap();
+    let survey = source.survey(&Taker::Archive).await.unwrap();
     let mut rows = Vec::new();
     for part in survey.parts.iter() {
-        assert_eq!(portable::ending(part.encoding), "sql");
-        assert_eq!(
-            portable::load_statement(&survey.definitions, part).unwrap(),
-            ""
-        );
-        let mut unframe = portable::unframe(part).unwrap();
+        let codec = codec(KIND, part).unwrap();
+        assert_eq!(codec.file_ending(), "sql");
+        assert_eq!(survey.definitions.load_statement(part).unwrap(), "");
+        let mut encoder = codec.encoder(part).unwrap();
         let mut chunks = source.read(part).await.unwrap();
         let (mut bytes, mut count) = (BytesMut::new(), 0);
         while let Some(chunk) = chunks.try_next().await.unwrap() {
-            unframe.feed(&chunk.data, &mut bytes).unwrap();
+            encoder.feed(&chunk.data, &mut bytes).unwrap();
             count += chunk.rows;
         }
-        unframe.end(&mut bytes).unwrap();
+        encoder.end(&mut bytes).unwrap();
         drop(chunks);
         rows.push(Plain {
             part: part.clone(),
@@ -64,14 +59,11 @@ pub(super) async fn push(bench: &Bench) -> Rest {
             checksum: source.checksum(part).await.unwrap(),
         });
     }
-    let definitions = portable::put_away(&survey.definitions).unwrap();
-    assert_eq!(
-        definitions,
-        portable::put_away(&survey.definitions).unwrap()
-    );
+    let definitions = survey.definitions.to_json().unwrap();
+    assert_eq!(definitions, survey.definitions.to_json().unwrap());
     let rest = Rest {
         definitions,
-        scripts: portable::scripts(&survey.definitions).unwrap(),
+        scripts: survey.definitions.scripts().unwrap(),
         left_out: survey.left_out.clone(),
         rows,
         catalogue: source.catalogue().await.unwrap(),
@@ -82,52 +74,48 @@ pub(super) async fn push(bench: &Bench) -> Rest {
 
 impl Rest {
     /// Pulls it into the bench's target, with files that come in pieces of this length.
-    pub(super) async fn pull(&self, bench: &Bench, cut: usize) -> Result<TakenOut> {
+    pub(super) async fn pull(&self, bench: &Bench, cut: usize) -> Result<Restored> {
         let context = bench.context();
         let parts = self.rows.iter().map(|plain| plain.part.clone()).collect();
-        let taken = portable::take_out(
-            StoreKind::Sqlite,
-            &self.definitions,
-            parts,
-            self.left_out.clone(),
-            &context.selection,
-        )
-        .await?;
+        let left_out = self.left_out.clone();
+        let taken = DRIVER
+            .read_definitions(&self.definitions, parts, left_out, &context.selection)
+            .await?;
         let survey = Survey {
-            server: super::super::server(),
+            server: server(),
             taken_at: chrono::Utc::now(),
             parts: taken.parts.clone().into(),
             left_out: taken.left_out.clone(),
             definitions: taken.definitions.clone(),
         };
-        let target = super::super::open_target(&bench.task, &context).await?;
+        let target = DRIVER.open_target(&bench.task, &context).await?;
         target.lock().await?;
         target.sweep().await?;
         target.check(&survey).await?;
-        target.prepare(&survey).await?;
+        let incoming = target.prepare(&survey).await?;
         let wanted = |plain: &&Plain| taken.parts.contains(&plain.part);
         for plain in self.rows.iter().filter(wanted) {
-            let mut reframe = portable::reframe(&plain.part)?;
+            let mut decoder = codec(KIND, &plain.part)?.decoder(&plain.part)?;
             let mut chunks = Vec::new();
             for piece in plain.bytes.chunks(cut) {
-                chunks.extend(reframe.feed(piece)?);
+                chunks.extend(decoder.feed(piece)?);
             }
-            chunks.extend(reframe.end()?);
+            chunks.extend(decoder.end()?);
             let rows: u64 = chunks.iter().map(|chunk| chunk.rows).sum();
             assert_eq!(rows, plain.rows, "{}", plain.part.name);
             let chunks = stream::iter(chunks.into_iter().map(Ok)).boxed();
-            assert_eq!(target.write(&plain.part, chunks).await?, rows);
+            assert_eq!(incoming.write(&plain.part, chunks).await?, rows);
         }
-        target.finish().await?;
-        let catalogue = portable::without(self.catalogue.clone(), &taken, Definer::Map)?;
-        let differences = catalogue.differences(&target.catalogue().await?);
+        let complete = incoming.complete().await?;
+        let definitions = &taken.definitions;
+        let catalogue = definitions.catalogue(self.catalogue.clone(), &bench.task)?;
+        let differences = catalogue.differences(&complete.catalogue().await?);
         assert!(differences.is_empty(), "{differences:?}");
         for plain in self.rows.iter().filter(wanted) {
-            let sum = target.checksum(&plain.part).await?;
+            let sum = complete.checksum(&plain.part).await?;
             assert_eq!(sum, plain.checksum, "{}", plain.part.name);
         }
-        target.publish().await?;
-        target.settle().await?;
+        complete.publish().await?.settle().await?;
         target.close().await;
         Ok(taken)
     }

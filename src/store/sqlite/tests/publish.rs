@@ -28,9 +28,9 @@ async fn an_application_with_the_file_open_sees_the_new_content_at_its_next_tran
             assert_eq!(see(), "old");
             let line = bench.ready().await.unwrap();
             assert_eq!(see(), "old");
-            line.target.publish().await.unwrap();
+            line.go_live().await.unwrap();
             assert_eq!(see(), "new");
-            line.target.settle().await.unwrap();
+            line.settle().await.unwrap();
             line.close().await;
             application
                 .execute_batch("INSERT INTO t VALUES ('more', 2)")
@@ -111,22 +111,22 @@ async fn revert_makes_live_what_it_was_and_removes_a_file_that_was_new() {
     let bench = Bench::new(NEW);
     make(&bench.live(), &old("WAL"));
     let line = bench.ready().await.unwrap();
-    line.target.publish().await.unwrap();
-    line.target.discard().await.unwrap();
+    line.go_live().await.unwrap();
+    line.discard().await.unwrap();
     assert_eq!(
         ask_file(&bench.live(), "SELECT v FROM t"),
         "new",
         "discard does nothing after publish"
     );
-    line.target.revert().await.unwrap();
+    line.revert().await.unwrap();
     line.close().await;
     assert_eq!(ask_file(&bench.live(), "SELECT v FROM t"), "old");
     assert_eq!(bench.litter(), [""; 0]);
 
     std::fs::remove_file(bench.live()).unwrap();
     let line = bench.ready().await.unwrap();
-    line.target.publish().await.unwrap();
-    line.target.revert().await.unwrap();
+    line.go_live().await.unwrap();
+    line.revert().await.unwrap();
     line.close().await;
     assert!(!bench.live().exists());
     assert_eq!(bench.litter(), [""; 0]);
@@ -139,7 +139,8 @@ async fn rollback_swaps_live_and_previous_both_ways() {
         make(&bench.live(), &old(mode));
         bench.run().await.unwrap();
         for (live, previous) in [("old", "new"), ("new", "old")] {
-            let target = super::super::open_target(&bench.task, &bench.context())
+            let target = DRIVER
+                .open_target(&bench.task, &bench.context())
                 .await
                 .unwrap();
             target.lock().await.unwrap();
@@ -162,7 +163,8 @@ async fn rollback_without_a_previous_says_so_and_settle_drops_one_if_asked() {
     bench.task.previous = KeepPrevious::Drop;
     bench.run().await.unwrap();
     assert_eq!(bench.litter(), [""; 0]);
-    let target = super::super::open_target(&bench.task, &bench.context())
+    let target = DRIVER
+        .open_target(&bench.task, &bench.context())
         .await
         .unwrap();
     let error = target.rollback().await.unwrap_err();
@@ -175,8 +177,8 @@ async fn a_file_that_appears_during_a_first_copy_is_not_replaced() {
     let bench = Bench::new(NEW);
     let line = bench.ready().await.unwrap();
     make(&bench.live(), &old("DELETE"));
-    line.target.publish().await.unwrap_err();
-    line.target.discard().await.unwrap();
+    line.go_live().await.unwrap_err();
+    line.discard().await.unwrap();
     line.close().await;
     assert_eq!(ask_file(&bench.live(), "SELECT v FROM t"), "old");
     assert_eq!(bench.litter(), [""; 0]);
@@ -195,12 +197,12 @@ async fn a_writer_that_does_not_let_go_stops_publish_and_a_cancelled_one_ends_at
             .execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES ('mine')")
             .unwrap();
         let cancel = context.cancel.clone();
-        let (published, ()) = tokio::join!(line.target.publish(), async {
+        let (published, ()) = tokio::join!(line.go_live(), async {
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
             cancel.cancel();
         });
         published.unwrap_err();
-        line.target.discard().await.unwrap();
+        line.discard().await.unwrap();
         line.close().await;
         application.execute_batch("COMMIT").unwrap();
         assert_eq!(
@@ -249,7 +251,7 @@ async fn a_publish_into_a_big_file_ends_well() {
     if let Some(directory) = &given {
         std::fs::write(directory.join("ready"), "").unwrap();
     }
-    line.target.publish().await.unwrap();
+    line.go_live().await.unwrap();
     if let Some(directory) = &given {
         std::fs::write(directory.join("done"), "").unwrap();
         std::thread::sleep(std::time::Duration::from_secs(60));

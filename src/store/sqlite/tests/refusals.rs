@@ -75,7 +75,8 @@ async fn sweep_removes_dead_runs_files_of_this_target_and_no_others() {
     }
     let marks = r#"{"envsyncd_marks":1,"runs":[{"job":"nightly","run":"01990000-0000-7000-8000-0123456789ab","at":"2026-01-01T00:00:00Z"}]}"#;
     std::fs::write(bench.beside("marks"), marks).unwrap();
-    let target = super::super::open_target(&bench.task, &bench.context())
+    let target = DRIVER
+        .open_target(&bench.task, &bench.context())
         .await
         .unwrap();
     target.lock().await.unwrap();
@@ -97,7 +98,7 @@ async fn a_failing_script_names_file_line_and_statement_and_nothing_is_live() {
         "CREATE TABLE t (a); CREATE TABLE log (x); CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO log VALUES (1); END;",
     );
     let line = bench.ready().await.unwrap();
-    let run = |text: &'static str| line.target.run_script(Path::new("/etc/after.sql"), text);
+    let run = |text: &'static str| line.run_script(Path::new("/etc/after.sql"), text);
     run("-- nothing here\n;;\nINSERT INTO t VALUES (';');\nSELECT * FROM t;\nCREATE TRIGGER h AFTER DELETE ON t BEGIN SELECT 1; SELECT 2; END;\nBEGIN; DELETE FROM t; COMMIT; -- end")
         .await
         .unwrap();
@@ -129,7 +130,7 @@ async fn a_failing_script_names_file_line_and_statement_and_nothing_is_live() {
         error.to_string().contains("leaves a transaction open"),
         "{error}"
     );
-    line.target.publish().await.unwrap();
+    line.go_live().await.unwrap();
     line.close().await;
     assert_eq!(
         ask_file(&bench.live(), "SELECT count(*) FROM t"),
@@ -163,12 +164,8 @@ async fn a_cancelled_copy_ends_and_leaves_nothing() {
         };
         let context = bench.context();
         let line = Line::open(&bench.task, &context).await.unwrap();
-        let survey = line
-            .source
-            .survey(&line.target.server().await.unwrap())
-            .await
-            .unwrap();
-        line.target.prepare(&survey).await.unwrap();
+        let survey = line.survey().await.unwrap();
+        let incoming = line.target.prepare(&survey).await.unwrap();
         if rows {
             use futures_util::StreamExt;
             let cancel = context.cancel.clone();
@@ -179,17 +176,13 @@ async fn a_cancelled_copy_ends_and_leaves_nothing() {
                 .unwrap()
                 .inspect(move |_| cancel.cancel())
                 .boxed();
-            line.target
-                .write(&survey.parts[0], chunks)
-                .await
-                .unwrap_err();
+            incoming.write(&survey.parts[0], chunks).await.unwrap_err();
         } else {
-            line.target
-                .adopt(&*line.source, &survey, &Cancels(context.cancel.clone()))
+            line.transfer(&*incoming, &survey, &Cancels(context.cancel.clone()))
                 .await
                 .unwrap_err();
         }
-        line.target.discard().await.unwrap();
+        line.discard().await.unwrap();
         line.close().await;
         assert_eq!(bench.litter(), [""; 0]);
         assert!(!bench.live().exists());
@@ -204,15 +197,12 @@ async fn a_long_statement_of_a_script_is_interrupted() {
     line.build().await.unwrap();
     let endless =
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;";
-    let (done, ()) = tokio::join!(
-        line.target.run_script(Path::new("/x.sql"), endless),
-        async {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            context.cancel.cancel();
-        }
-    );
+    let (done, ()) = tokio::join!(line.run_script(Path::new("/x.sql"), endless), async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        context.cancel.cancel();
+    });
     done.unwrap_err();
-    line.target.discard().await.unwrap();
+    line.discard().await.unwrap();
     line.close().await;
 }
 
@@ -231,13 +221,16 @@ async fn a_target_of_another_encoding_is_refused_before_anything_is_made() {
 #[test]
 fn more_than_one_worker_is_refused() {
     let mut bench = Bench::new("CREATE TABLE t (a);");
-    assert_eq!(crate::store::unable(&bench.task), []);
+    assert_eq!(crate::store::refusals(&bench.task), []);
     bench.task.jobs = Some(1);
-    assert_eq!(crate::store::unable(&bench.task), []);
+    assert_eq!(crate::store::refusals(&bench.task), []);
     bench.task.jobs = Some(2);
-    let unable = crate::store::unable(&bench.task);
+    let refusals = crate::store::refusals(&bench.task);
     assert_eq!(
-        unable.iter().map(|unable| unable.key).collect::<Vec<_>>(),
+        refusals
+            .iter()
+            .map(|refusal| refusal.key)
+            .collect::<Vec<_>>(),
         ["jobs"]
     );
 }
@@ -249,11 +242,7 @@ async fn fates_are_listed_and_shadows_go_with_their_table() {
     bench.task.schema_only = vec!["posts".to_owned()];
     bench.task.keep = vec!["users".to_owned()];
     let line = Line::open(&bench.task, &bench.context()).await.unwrap();
-    let survey = line
-        .source
-        .survey(&line.target.server().await.unwrap())
-        .await
-        .unwrap();
+    let survey = line.survey().await.unwrap();
     let mut left_out = survey.left_out.clone();
     left_out.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(
@@ -280,9 +269,10 @@ fn what_needs_a_server_is_refused_by_the_name_of_its_key() {
     bench.task.publish = Publish::InPlace;
     bench.task.throttle = Some(1_000_000);
     bench.task.max_replication_lag = Some(std::time::Duration::from_secs(30));
-    let keys: Vec<&str> = super::super::unable(&bench.task)
+    let keys: Vec<&str> = DRIVER
+        .refusals(&bench.task)
         .iter()
-        .map(|unable| unable.key)
+        .map(|refusal| refusal.key)
         .collect();
     assert_eq!(keys, ["publish", "throttle", "max_replication_lag"]);
 }

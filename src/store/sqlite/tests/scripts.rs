@@ -50,8 +50,8 @@ async fn nothing_of_a_scripts_session_is_there_for_the_next_script_or_for_the_co
     );
     let line = bench.ready().await.unwrap();
     let run = |text: String| {
-        let target = &line.target;
-        async move { target.run_script(Path::new("/x.sql"), &text).await }
+        let line = &line;
+        async move { line.run_script(Path::new("/x.sql"), &text).await }
     };
     run("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; \
          PRAGMA case_sensitive_like = ON; PRAGMA recursive_triggers = ON; PRAGMA locking_mode = EXCLUSIVE; \
@@ -73,7 +73,7 @@ async fn nothing_of_a_scripts_session_is_there_for_the_next_script_or_for_the_co
     run("UPDATE c SET p = 2 WHERE 'ABC' NOT LIKE 'abc'; INSERT INTO p VALUES (5);".to_owned())
         .await
         .unwrap();
-    line.target.derive().await.unwrap();
+    line.derive().await.unwrap();
     line.publish().await.unwrap();
     line.close().await;
     let live = Connection::open(bench.live()).unwrap();
@@ -108,16 +108,13 @@ async fn what_was_published_is_held_against_what_was_verified() {
     // The first run of this bench is called so.
     let naming = "CREATE VIEW v AS SELECT 'live.db.envsyncd-incoming-000000000001' AS a;";
     let line = bench.ready().await.unwrap();
-    line.target
-        .run_script(Path::new("/x.sql"), naming)
-        .await
-        .unwrap();
-    line.target.derive().await.unwrap();
-    line.target.publish().await.unwrap();
-    let error = line.target.confirm().await.unwrap_err();
+    line.run_script(Path::new("/x.sql"), naming).await.unwrap();
+    line.derive().await.unwrap();
+    line.go_live().await.unwrap();
+    let error = line.confirm().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Verify);
     assert!(error.to_string().contains("view `v`"), "{error}");
-    line.target.revert().await.unwrap();
+    line.revert().await.unwrap();
     line.close().await;
     assert_eq!(ask_file(&bench.live(), "SELECT a FROM t"), "old");
     assert_eq!(bench.litter(), [""; 0]);
@@ -125,9 +122,9 @@ async fn what_was_published_is_held_against_what_was_verified() {
     // An application that goes on at once, and changes what it wants, is no error.
     for exists in [true, false] {
         let line = bench.ready().await.unwrap();
-        line.target.publish().await.unwrap();
+        line.go_live().await.unwrap();
         make(&bench.live(), "CREATE TABLE migrated (a)");
-        line.target.confirm().await.unwrap();
+        line.confirm().await.unwrap();
         line.close().await;
         if exists {
             std::fs::remove_file(bench.live()).unwrap();
@@ -137,14 +134,14 @@ async fn what_was_published_is_held_against_what_was_verified() {
 
 #[tokio::test]
 async fn a_live_file_that_differs_from_what_was_verified_is_told_by_name() {
-    use super::super::confirm::{Published, Shape, Untouched};
+    use super::super::publish::confirm::{PublishedCopy, Shape, Untouched};
     let bench = Bench::new("CREATE TABLE t (a); CREATE VIEW v AS SELECT 1;");
     let verified = bench.directory.path().join("verified.db");
     make(
         &verified,
         "CREATE TABLE t (a, b); CREATE INDEX i ON t (a); PRAGMA user_version = 3;",
     );
-    let published = Published {
+    let published = PublishedCopy {
         shape: Shape::of(&Connection::open(&verified).unwrap()).unwrap(),
         untouched: Untouched::new_file(&bench.source()),
     };

@@ -6,7 +6,7 @@ const OLD: &str = "CREATE TABLE t (v); INSERT INTO t VALUES ('old');";
 const THEIRS: &str = "CREATE TABLE t (v); INSERT INTO t VALUES ('theirs');";
 
 async fn rollback(bench: &Bench) -> Result<()> {
-    let target = super::super::open_target(&bench.task, &bench.context()).await?;
+    let target = DRIVER.open_target(&bench.task, &bench.context()).await?;
     target.lock().await?;
     let done = target.rollback().await;
     target.close().await;
@@ -52,11 +52,7 @@ async fn a_previous_that_envsyncd_never_made_is_refused_by_plan_run_and_rollback
         let before = std::fs::read(bench.beside("previous")).unwrap();
         // What `plan` asks for.
         let line = Line::open(&bench.task, &bench.context()).await.unwrap();
-        let survey = line
-            .source
-            .survey(&line.target.server().await.unwrap())
-            .await
-            .unwrap();
+        let survey = line.survey().await.unwrap();
         let planned = line.target.check(&survey).await.unwrap_err();
         line.close().await;
         for error in [

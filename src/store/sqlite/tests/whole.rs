@@ -123,29 +123,21 @@ async fn the_point_in_time_holds_while_the_source_goes_on() {
     ));
     let context = bench.context();
     let line = Line::open(&bench.task, &context).await.unwrap();
-    let survey = line
-        .source
-        .survey(&line.target.server().await.unwrap())
-        .await
-        .unwrap();
+    let survey = line.survey().await.unwrap();
     make(
         &bench.source(),
         "DELETE FROM t WHERE id > 10; INSERT INTO t VALUES (-1, 'late')",
     );
-    line.target.prepare(&survey).await.unwrap();
+    let incoming = line.target.prepare(&survey).await.unwrap();
     let counter = Counter::default();
-    assert!(
-        line.target
-            .adopt(&*line.source, &survey, &counter)
-            .await
-            .unwrap()
-    );
-    let sum = line.target.checksum(&survey.parts[0]).await.unwrap();
+    assert!(line.transfer(&*incoming, &survey, &counter).await.unwrap());
+    let complete = incoming.complete().await.unwrap();
+    let sum = complete.checksum(&survey.parts[0]).await.unwrap();
     assert_eq!(sum, line.source.checksum(&survey.parts[0]).await.unwrap());
     assert_eq!(sum.rows, 20_000);
     assert_eq!(counter.rows.into_inner(), 20_000);
     assert_eq!(counter.bytes.into_inner(), survey.parts[0].bytes);
-    line.target.discard().await.unwrap();
+    line.discard().await.unwrap();
     line.close().await;
     assert_eq!(
         ask_file(&bench.source(), "SELECT count(*) FROM t"),
@@ -160,11 +152,7 @@ async fn chunks_are_whole_rows_of_a_modest_size() {
     use futures_util::StreamExt;
     let bench = Bench::new(&filler("t", 10_000, "x"));
     let line = Line::open(&bench.task, &bench.context()).await.unwrap();
-    let survey = line
-        .source
-        .survey(&line.target.server().await.unwrap())
-        .await
-        .unwrap();
+    let survey = line.survey().await.unwrap();
     let chunks: Vec<_> = line
         .source
         .read(&survey.parts[0])
@@ -188,21 +176,17 @@ async fn two_parts_can_be_written_at_once() {
     ));
     bench.task.exclude = vec!["nothing".to_owned()];
     let line = Line::open(&bench.task, &bench.context()).await.unwrap();
-    let survey = line
-        .source
-        .survey(&line.target.server().await.unwrap())
-        .await
-        .unwrap();
-    line.target.prepare(&survey).await.unwrap();
+    let survey = line.survey().await.unwrap();
+    let incoming = line.target.prepare(&survey).await.unwrap();
     let (a, b) = (&survey.parts[0], &survey.parts[1]);
     // Both readers are there before either writer.
     let (from_a, from_b) = (
         line.source.read(a).await.unwrap(),
         line.source.read(b).await.unwrap(),
     );
-    let (a, b) = tokio::join!(line.target.write(a, from_a), line.target.write(b, from_b));
+    let (a, b) = tokio::join!(incoming.write(a, from_a), incoming.write(b, from_b));
     assert_eq!((a.unwrap(), b.unwrap()), (5_000, 5_000));
-    line.target.discard().await.unwrap();
+    line.discard().await.unwrap();
     line.close().await;
 }
 
@@ -212,12 +196,8 @@ async fn a_part_whose_rows_end_in_an_error_leaves_none_behind() {
     let mut bench = Bench::new(&filler("t", 10_000, "x"));
     bench.task.exclude = vec!["nothing".to_owned()];
     let line = Line::open(&bench.task, &bench.context()).await.unwrap();
-    let survey = line
-        .source
-        .survey(&line.target.server().await.unwrap())
-        .await
-        .unwrap();
-    line.target.prepare(&survey).await.unwrap();
+    let survey = line.survey().await.unwrap();
+    let incoming = line.target.prepare(&survey).await.unwrap();
     let part = &survey.parts[0];
     let cut = line
         .source
@@ -231,10 +211,11 @@ async fn a_part_whose_rows_end_in_an_error_leaves_none_behind() {
                 "gone",
             ))
         }));
-    let error = line.target.write(part, cut.boxed()).await.unwrap_err();
+    let error = incoming.write(part, cut.boxed()).await.unwrap_err();
     assert_eq!(error.to_string(), "gone");
-    assert_eq!(line.target.checksum(part).await.unwrap().rows, 0);
-    line.target.discard().await.unwrap();
+    let complete = incoming.complete().await.unwrap();
+    assert_eq!(complete.checksum(part).await.unwrap().rows, 0);
+    line.discard().await.unwrap();
     line.close().await;
     assert_eq!(bench.litter(), [""; 0]);
 }
@@ -345,21 +326,18 @@ async fn a_checksum_holds_stored_columns_against_what_the_source_has_computed() 
     assert_eq!(ask_file(&bench.live(), "SELECT b FROM t"), "X");
     bench.task.exclude = vec!["nothing".to_owned()];
     let line = Line::open(&bench.task, &bench.context()).await.unwrap();
-    let survey = line
-        .source
-        .survey(&line.target.server().await.unwrap())
-        .await
-        .unwrap();
-    line.target.prepare(&survey).await.unwrap();
+    let survey = line.survey().await.unwrap();
+    let incoming = line.target.prepare(&survey).await.unwrap();
     let part = &survey.parts[0];
-    line.target
+    incoming
         .write(part, line.source.read(part).await.unwrap())
         .await
         .unwrap();
+    let complete = incoming.complete().await.unwrap();
     assert_ne!(
         line.source.checksum(part).await.unwrap(),
-        line.target.checksum(part).await.unwrap()
+        complete.checksum(part).await.unwrap()
     );
-    line.target.discard().await.unwrap();
+    line.discard().await.unwrap();
     line.close().await;
 }

@@ -1,0 +1,16 @@
+//! The SQLite library that is built in.
+
+use crate::config::job::StoreKind;
+use crate::store::Server;
+
+/// The store's kind.
+pub(in crate::store::sqlite) const KIND: StoreKind = StoreKind::Sqlite;
+
+/// What it is, in a server's place: a file has none, and no version that matters.
+pub(in crate::store::sqlite) fn server() -> Server {
+    Server {
+        kind: KIND,
+        version: rusqlite::version().to_owned(),
+        major: 3,
+    }
+}

@@ -1,0 +1,4 @@
+//! The job's own scripts.
+
+pub(super) mod run;
+pub(super) mod split;

@@ -1,0 +1,235 @@
+//! The source: one read transaction, from `survey` to `close`, is the point in time.
+//!
+//! A source in WAL mode goes on as if nobody read it. One with a rollback journal lets its readers go on, but its
+//! writers cannot commit until `close`.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Kind, Result, io};
+use crate::policy::Identity;
+use crate::store::sqlite::connection::errors::{explain, on};
+use crate::store::sqlite::connection::location::Location;
+use crate::store::sqlite::connection::open::{open_read, open_write};
+use crate::store::sqlite::connection::session::{Session, blocking, held, stopped, thread};
+use crate::store::sqlite::connection::{backup, library};
+use crate::store::sqlite::rows::checksum::sum;
+use crate::store::sqlite::rows::chunks::ChunkBuilder;
+use crate::store::sqlite::schema::definitions::Definitions;
+use crate::store::sqlite::schema::extensions;
+use crate::store::sqlite::schema::objects::Table;
+use crate::store::{
+    Catalogue, Checksum, Chunk, Chunks, Context, Native, Part, Source, Survey, Taker,
+};
+
+mod connect;
+mod survey;
+
+/// A database file to read from.
+pub(in crate::store::sqlite) struct SqliteSource {
+    location: Location,
+    context: Context,
+    session: Mutex<Option<Session>>,
+    definitions: Mutex<Option<Arc<Definitions>>>,
+    /// Whether our reading made SQLite put its -wal and -shm beside the file.
+    litter: Mutex<bool>,
+}
+
+impl SqliteSource {
+    pub(in crate::store::sqlite) async fn open(
+        location: Location,
+        context: &Context,
+    ) -> Result<Self> {
+        let file = location.file.clone();
+        let (connection, litter) =
+            blocking(&context.cancel, move |_| connect::connect(&file)).await?;
+        Ok(Self {
+            session: Mutex::new(Some(Session::new(connection, &context.cancel))),
+            location,
+            context: context.clone(),
+            definitions: Mutex::new(None),
+            litter: Mutex::new(litter),
+        })
+    }
+
+    /// The connection that holds the point in time.
+    pub(in crate::store::sqlite) fn session(&self) -> Result<Session> {
+        held(&self.session)
+            .clone()
+            .ok_or_else(|| Error::new(Kind::Internal, "the source is closed"))
+    }
+
+    fn definitions(&self) -> Result<Arc<Definitions>> {
+        held(&self.definitions)
+            .clone()
+            .ok_or_else(|| Error::new(Kind::Internal, "the source was not surveyed"))
+    }
+
+    fn table(&self, part: &Part) -> Result<Table> {
+        self.definitions()?
+            .table(&part.name)
+            .cloned()
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Internal,
+                    format!("the source has no table `{}`", part.name),
+                )
+            })
+    }
+}
+
+#[async_trait]
+impl Source for SqliteSource {
+    async fn identity(&self) -> Result<Identity> {
+        self.location.identity()
+    }
+
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
+        let file = self.location.file.clone();
+        let selection = Arc::clone(&self.context.selection);
+        // Pages do not go to an archive.
+        let is_archive = *taker == Taker::Archive;
+        let row_by_row = !backup::can_take_all(&selection) || is_archive;
+        let (definitions, parts, taken_at) = self
+            .session()?
+            .run(move |connection, _| {
+                let (mut definitions, parts, taken_at) =
+                    survey::read(connection, &selection, row_by_row, is_archive, &file)?;
+                definitions.missing_extensions =
+                    extensions::missing(&open_read(&file)?, &definitions).map_err(on(&file))?;
+                if row_by_row && !definitions.not_utf8.is_empty() {
+                    return Err(survey::not_utf8(&file, &definitions.not_utf8));
+                }
+                if row_by_row {
+                    extensions::refuse_rows(&definitions)?;
+                    survey::warn_of_widest(&definitions);
+                }
+                if is_archive {
+                    // As those that lie in archives already have been summed up.
+                    for table in &mut definitions.tables {
+                        table.computed.clear();
+                    }
+                }
+                definitions.mode = file
+                    .metadata()
+                    .map_err(io(format!("cannot reach {}", file.display())))?
+                    .mode()
+                    & 0o777;
+                Ok((Arc::new(definitions), parts, taken_at))
+            })
+            .await?;
+        *held(&self.definitions) = Some(Arc::clone(&definitions));
+        Ok(Survey {
+            server: library::server(),
+            taken_at,
+            parts: parts.into(),
+            left_out: definitions.left_out(),
+            definitions,
+        })
+    }
+
+    async fn read(&self, part: &Part) -> Result<Chunks> {
+        let table = self.table(part)?;
+        let session = self.session()?;
+        let stop = self.context.cancel.clone();
+        // Nothing happens before the first chunk is asked for: a reader that waits for its writer must not hold the connection.
+        Ok(stream::once(async move {
+            let (sender, receiver) = mpsc::channel::<Result<Chunk>>(2);
+            let refused = sender.clone();
+            let worker = thread(move || {
+                if let Err(error) = stream_rows(&session.lock(), &table, &sender, &stop) {
+                    let _ = sender.blocking_send(Err(error));
+                }
+            });
+            let worker = match worker {
+                Ok(worker) => Some(worker),
+                Err(error) => {
+                    let _ = refused.try_send(Err(error));
+                    None
+                }
+            };
+            drop(refused);
+            stream::unfold((receiver, worker), |(mut receiver, worker)| async move {
+                if let Some(chunk) = receiver.recv().await {
+                    return Some((chunk, (receiver, worker)));
+                }
+                // A thread that died must not look like the end of the rows.
+                let lost = worker?.await.err()?;
+                let error = Error::new(Kind::Internal, "a reading thread died").because(lost);
+                Some((Err(error), (receiver, None)))
+            })
+        })
+        .flatten()
+        .boxed())
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        Ok(self.definitions()?.selected())
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let table = self.table(part)?;
+        self.session()?
+            .run(move |connection, stop| {
+                sum(connection, &table)
+                    .map_err(|error| explain(error, &format!("source table `{}`", table.name)))
+                    .and_then(|sum| stopped(stop).map(|()| sum))
+            })
+            .await
+    }
+
+    async fn close(&self) {
+        // Work that is still running holds the connection, and frees it when it is done.
+        let session = held(&self.session).take();
+        let litter = std::mem::take(&mut *held(&self.litter));
+        let file = self.location.file.clone();
+        let closing = thread(move || {
+            drop(session);
+            if litter {
+                // A read-only connection leaves -wal and -shm behind; one that may write takes them along when it is the
+                // last to close. It reads one page and writes nothing.
+                if let Ok(connection) = open_write(&file) {
+                    let _ =
+                        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+                }
+            }
+        });
+        if let Ok(closing) = closing {
+            let _ = closing.await;
+        }
+    }
+
+    fn native(&self) -> Native<'_> {
+        Native::of(self)
+    }
+}
+
+fn stream_rows(
+    connection: &Connection,
+    table: &Table,
+    sender: &mpsc::Sender<Result<Chunk>>,
+    stop: &tokio_util::sync::CancellationToken,
+) -> Result<()> {
+    let failed = |error| explain(error, &format!("source table `{}`", table.name));
+    let mut statement = connection.prepare(&table.select()).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut packer = ChunkBuilder::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        if let Some(chunk) = packer.add(row, table.values(), &table.name)? {
+            stopped(stop)?;
+            if sender.blocking_send(Ok(chunk)).is_err() {
+                // Nobody listens any more.
+                return Ok(());
+            }
+        }
+    }
+    if let Some(chunk) = packer.take() {
+        let _ = sender.blocking_send(Ok(chunk));
+    }
+    Ok(())
+}
