@@ -9,10 +9,10 @@ pub(super) const NAME: &str = "2-rows.sh";
 /// The script for these parts; each with the statement that loads it from standard input, or an empty one if its files
 /// are statements themselves. Encrypted files need `age`, and the identity's file in the variable `IDENTITY`, which is asked for at once.
 pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: bool) -> String {
-    let (client, how) = match kind {
-        StoreKind::Postgresql => ("psql -X -q -v ON_ERROR_STOP=1", "-c"),
-        StoreKind::Mysql => ("${CLIENT:-mariadb} --local-infile=1", "-e"),
-        StoreKind::Sqlite => ("sqlite3 -bail", ""),
+    let (client, how) = match kind.as_str() {
+        "postgresql" => ("psql -X -q -v ON_ERROR_STOP=1", "-c"),
+        "mysql" => ("${CLIENT:-mariadb} --local-infile=1", "-e"),
+        _ => ("sqlite3 -bail", ""),
     };
     let unpack = if encrypted {
         "age -d -i \"$IDENTITY\" \"$file\" | zstd -dcq"
@@ -32,10 +32,10 @@ pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: boo
         } else {
             ""
         },
-        match kind {
-            StoreKind::Postgresql => "-h HOST -U USER -d DATABASE",
-            StoreKind::Mysql => "-h HOST -u USER DATABASE",
-            StoreKind::Sqlite => "FILE.db",
+        match kind.as_str() {
+            "postgresql" => "-h HOST -U USER -d DATABASE",
+            "mysql" => "-h HOST -u USER DATABASE",
+            _ => "FILE.db",
         },
         if encrypted {
             ": \"${IDENTITY:?is not set: it has to be the name of the file with the age identity that reads this snapshot}\"\n"
@@ -43,7 +43,7 @@ pub(super) fn script(kind: StoreKind, parts: &[(Stored, String)], encrypted: boo
             ""
         },
     );
-    if kind == StoreKind::Postgresql {
+    if kind.as_str() == "postgresql" {
         // Names in the statements are in UTF-8, whatever the database is; rows say their own encoding.
         text.push_str("export PGCLIENTENCODING=UTF8\n");
     }

@@ -39,7 +39,7 @@ use self::pace::Pace;
 use self::progress::{Board, TaskBoard};
 use crate::archive;
 use crate::config::job::{Job, PointInTime, Publish, Settings, Task};
-use crate::config::{Risk, Variables, risk};
+use crate::config::{Risk, Variables};
 use crate::error::{Error, Kind, Result};
 use crate::guard::memory::Watch;
 use crate::guard::process::{Process, host_name, panics};
@@ -259,7 +259,7 @@ pub async fn execute(order: Order) -> Result<()> {
 fn warn_of_risks(job: &Job) {
     for task in &job.tasks {
         for (side, endpoint) in [("source", &task.source), ("target", &task.target)] {
-            if let Some(Risk { what, help }) = risk(&endpoint.url) {
+            if let Some(Risk { what, help }) = endpoint.url.risk() {
                 tracing::warn!(task = task.name, side, what, help, "the URL gives up TLS");
             }
         }

@@ -59,9 +59,9 @@ pub fn unable(task: &Task) -> Vec<Unable> {
     }
     all.extend(match task.kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::dump::unable(task),
+        mysql::KIND => mysql::dump::unable(task),
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::dumped::unable(task),
+        postgresql::KIND => postgresql::dumped::unable(task),
         #[allow(unreachable_patterns)]
         kind => vec![Unable {
             key: "kind",
@@ -73,13 +73,13 @@ pub fn unable(task: &Task) -> Vec<Unable> {
 
 /// Whether a dump's file has gzip around it. (PostgreSQL's custom format is compressed in itself.)
 pub fn is_zipped(kind: StoreKind) -> bool {
-    kind != StoreKind::Postgresql
+    kind.as_str() != "postgresql"
 }
 
 /// Whether a dump is of the survey's very point in time, so that its rows are the survey's. (MySQL's tools have one of their
 /// own, and hold their rows against the survey's by themselves.)
 pub fn is_of_the_survey(kind: StoreKind) -> bool {
-    kind == StoreKind::Postgresql
+    kind.as_str() == "postgresql"
 }
 
 /// Restores a dump into a staging thing on the target's server, and opens that as a source; `name` is the file's, for
@@ -96,9 +96,9 @@ pub async fn restore(
 ) -> Result<Box<dyn Source>> {
     match task.kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::dump::restore(task, context, dump, name).await,
+        mysql::KIND => mysql::dump::restore(task, context, dump, name).await,
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::dumped::restore(task, context, dump, name).await,
+        postgresql::KIND => postgresql::dumped::restore(task, context, dump, name).await,
         #[allow(unreachable_patterns)]
         kind => Err(without(kind)),
     }
@@ -114,9 +114,9 @@ pub async fn dump(
 ) -> Result<Dumping> {
     match task.kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::dump::dump(task, context, source, survey).await,
+        mysql::KIND => mysql::dump::dump(task, context, source, survey).await,
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::dumped::dump(task, context, source, survey).await,
+        postgresql::KIND => postgresql::dumped::dump(task, context, source, survey).await,
         #[allow(unreachable_patterns)]
         kind => Err(without(kind)),
     }

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use super::portable::{self, Reframe, Unframe};
 use super::redact::{self, Dialect, Names};
 use super::{Encoding, Fate, Part, Selection, selection, statements};
-use crate::config::job::StoreKind;
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgresql, Dialect::Mysql, Dialect::Sqlite];
@@ -158,7 +157,7 @@ proptest! {
     fn definitions_of_a_snapshot(stored in bytes(&["tests/corpus/definitions_of_a_snapshot"])) {
         let runtime = runtime();
         let selection = Selection::everything();
-        for kind in [StoreKind::Postgresql, StoreKind::Mysql, StoreKind::Sqlite] {
+        for kind in [crate::store::postgresql::KIND, crate::store::mysql::KIND, crate::store::sqlite::KIND] {
             let left_out = vec![("old".to_owned(), Fate::Exclude)];
             match runtime.block_on(portable::take_out(kind, &stored, Vec::new(), left_out, &selection)) {
                 Ok(taken) => {

@@ -20,6 +20,7 @@ use crate::policy::{Environment, Identity};
 
 pub mod catalogue;
 pub mod dump;
+pub mod formats;
 #[cfg(test)]
 mod fuzz;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
@@ -37,8 +38,11 @@ pub mod sqlite;
 pub mod statements;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod tls;
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod url;
 
 pub use catalogue::{Catalogue, Digest};
+pub use formats::formats;
 pub use selection::{Fate, Selection};
 
 /// How a part's chunks are encoded.
@@ -181,6 +185,7 @@ pub struct Prospect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Which store.
+    #[serde(deserialize_with = "formats::read_kind")]
     pub kind: StoreKind,
     /// Its version as it prints it.
     pub version: String,
@@ -512,11 +517,11 @@ pub struct Unable {
 pub fn unable(task: &Task) -> Vec<Unable> {
     let mut all = match task.kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::unable(task),
+        mysql::KIND => mysql::unable(task),
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::unable(task),
+        postgresql::KIND => postgresql::unable(task),
         #[cfg(feature = "sqlite")]
-        StoreKind::Sqlite => sqlite::unable(task),
+        sqlite::KIND => sqlite::unable(task),
         #[allow(unreachable_patterns)]
         kind => vec![Unable {
             key: "kind",
@@ -531,7 +536,7 @@ pub fn unable(task: &Task) -> Vec<Unable> {
 
 /// Whether names of a store's tables are the same whatever their case: of ASCII letters.
 pub(crate) fn ignores_case(kind: StoreKind) -> bool {
-    matches!(kind, StoreKind::Sqlite)
+    kind.as_str() == "sqlite"
 }
 
 /// How many workers a task gets: what it says, else the machine's cores, 4 at the most.
@@ -547,11 +552,11 @@ pub fn workers(task: &Task) -> usize {
 pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Source>> {
     match task.kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::open_source(task, context).await,
+        mysql::KIND => mysql::open_source(task, context).await,
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::open_source(&task.source, context).await,
+        postgresql::KIND => postgresql::open_source(&task.source, context).await,
         #[cfg(feature = "sqlite")]
-        StoreKind::Sqlite => sqlite::open_source(&task.source, context).await,
+        sqlite::KIND => sqlite::open_source(&task.source, context).await,
         #[allow(unreachable_patterns)]
         kind => Err(without(kind)),
     }
@@ -561,7 +566,7 @@ pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Sourc
 pub async fn open_gauge(task: &Task, context: &Context) -> Result<Box<dyn Gauge>> {
     match task.kind {
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::open_gauge(&task.source, context).await,
+        postgresql::KIND => postgresql::open_gauge(&task.source, context).await,
         kind => Err(Error::new(
             Kind::Config,
             format!("{kind} has no replication whose lag could be measured"),
@@ -573,11 +578,11 @@ pub async fn open_gauge(task: &Task, context: &Context) -> Result<Box<dyn Gauge>
 pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Target>> {
     match task.kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::open_target(task, context).await,
+        mysql::KIND => mysql::open_target(task, context).await,
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::open_target(task, context).await,
+        postgresql::KIND => postgresql::open_target(task, context).await,
         #[cfg(feature = "sqlite")]
-        StoreKind::Sqlite => sqlite::open_target(task, context).await,
+        sqlite::KIND => sqlite::open_target(task, context).await,
         #[allow(unreachable_patterns)]
         kind => Err(without(kind)),
     }

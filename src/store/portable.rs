@@ -134,13 +134,13 @@ pub async fn take_out(
 ) -> Result<TakenOut> {
     match kind {
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => mysql::portable::take_out(stored, parts, &left_out, selection),
+        mysql::KIND => mysql::portable::take_out(stored, parts, &left_out, selection),
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => {
+        postgresql::KIND => {
             postgresql::portable::take_out(stored, parts, left_out, selection).await
         }
         #[cfg(feature = "sqlite")]
-        StoreKind::Sqlite => sqlite::portable::take_out(stored, parts, &left_out, selection),
+        sqlite::KIND => sqlite::portable::take_out(stored, parts, &left_out, selection),
         #[allow(unreachable_patterns)]
         kind => Err(super::without(kind)),
     }
@@ -151,7 +151,7 @@ pub async fn take_out(
 pub fn join(kind: StoreKind, parts: Vec<Part>, workers: usize) -> Vec<Part> {
     match kind {
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::portable::join(parts, workers),
+        postgresql::KIND => postgresql::portable::join(parts, workers),
         _ => parts,
     }
 }
@@ -177,9 +177,9 @@ pub fn without(catalogue: Catalogue, taken: &TakenOut, definer: Definer) -> Resu
 pub fn refuse_older(source: &Server, target: &Server) -> Result<()> {
     match source.kind {
         // The target compares versions when it is asked to check the survey; a file of SQLite has none.
-        StoreKind::Mysql | StoreKind::Sqlite => Ok(()),
+        kind if matches!(kind.as_str(), "mysql" | "sqlite") => Ok(()),
         #[cfg(feature = "postgresql")]
-        StoreKind::Postgresql => postgresql::portable::refuse_older(source, target),
+        postgresql::KIND => postgresql::portable::refuse_older(source, target),
         #[allow(unreachable_patterns)]
         kind => Err(super::without(kind)),
     }

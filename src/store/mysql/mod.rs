@@ -70,6 +70,7 @@ mod summing;
 mod swap;
 mod target;
 mod typed;
+pub(super) mod url;
 mod uses;
 mod version;
 mod vetting;
@@ -93,6 +94,7 @@ use crate::policy::Identity;
 pub use self::definitions::Definitions;
 pub use self::source::Source;
 pub use self::target::Target;
+pub use self::url::KIND;
 
 /// What a task asks that MySQL cannot do.
 pub fn unable(task: &Task) -> Vec<Unable> {
@@ -140,7 +142,8 @@ async fn address(endpoint: &Endpoint, context: &Context, side: &'static str) -> 
         None => None,
     };
     let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);
-    Address::parse(&endpoint.url, password, side, &application)
+    let url = endpoint.url.address()?;
+    Ok(Address::new(url, password, side, &application))
 }
 
 /// The server's identity, and the database's in it, if it is there. A server is known by what it was given at its

@@ -7,7 +7,7 @@ use super::definitions::Definitions;
 use super::engines::{self, Engine};
 use super::objects::ObjectKind;
 use super::{by_hand, catalogue, exclusion, fitness, lines};
-use crate::config::job::{Definer, StoreKind};
+use crate::config::job::Definer;
 use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, Script, TakenOut, Unframe, envelope};
 use crate::store::{self, Catalogue, Fate, Part, Selection, Slice};
@@ -17,7 +17,7 @@ const VERSION: u32 = 1;
 
 /// Everything in a schema but rows, as JSON.
 pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
-    envelope::seal(StoreKind::Mysql, VERSION, definitions)
+    envelope::seal(crate::store::mysql::KIND, VERSION, definitions)
 }
 
 /// The way back: what `definitions::read` would have found with the selection of the pull on top of the push's.
@@ -27,7 +27,7 @@ pub(in crate::store) fn take_out(
     left_out: &[(String, Fate)],
     selection: &Selection,
 ) -> Result<TakenOut> {
-    let definitions: Definitions = envelope::open(StoreKind::Mysql, VERSION, stored)?;
+    let definitions: Definitions = envelope::open(crate::store::mysql::KIND, VERSION, stored)?;
     let definitions = selected(definitions, left_out, selection)?;
     let wanted = definitions
         .tables

@@ -18,7 +18,7 @@ use super::version::Version;
 use super::{
     catalogue, census, fitness, mark, point, reading, schemas, select, split, summing, vetting,
 };
-use crate::config::job::{Definer, StoreKind, Task};
+use crate::config::job::{Definer, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
@@ -243,7 +243,7 @@ impl store::Source for Source {
         }
         Ok(Survey {
             server: Server {
-                kind: StoreKind::Mysql,
+                kind: crate::store::mysql::KIND,
                 version: server.text,
                 major: u32::from(server.number.0),
             },

@@ -33,7 +33,7 @@ use super::staying::Staying;
 use super::version::Flavour;
 use super::{complete, encryption, incoming, mark, primary, schemas, select, summing, zones};
 use crate::config::is_here;
-use crate::config::job::{Definer, Events, KeepPrevious, StoreKind, Task};
+use crate::config::job::{Definer, Events, KeepPrevious, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::process::host_name;
@@ -451,7 +451,7 @@ impl store::Target for Target {
         let admin = self.admin.lock().await;
         let version = admin.version();
         Ok(Server {
-            kind: StoreKind::Mysql,
+            kind: crate::store::mysql::KIND,
             version: version.text.clone(),
             major: u32::from(version.number.0),
         })

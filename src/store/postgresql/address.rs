@@ -1,9 +1,7 @@
-//! Where a server is and who we are there: an endpoint's URL, taken apart, for our own sessions and for `pg_dump`'s.
+//! Where a server is and who we are there, for our own sessions and for `pg_dump`'s.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,12 +11,12 @@ use tokio_postgres::config::{self, Host, SslMode, SslNegotiation, TargetSessionA
 
 use super::login::Approach;
 use super::settled;
-use crate::config::{AuthMethods, is_here, percent_decoded, tls_is_required};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::store::liveness::{GONE, Keepalive, Pulse};
+use crate::store::postgresql::url::{PostgresqlUrl, is_on_this_machine};
 use crate::store::tls;
 
-/// How to reach a database: the endpoint's URL, taken apart.
+/// How to reach a database.
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) config: Config,
@@ -39,114 +37,39 @@ const DUMPING: &str = "-c standard_conforming_strings=on -c quote_all_identifier
      -c default_transaction_read_only=off";
 
 impl Address {
-    /// Takes a URL apart. `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are libpq's.
-    pub(super) fn parse(
-        url: &str,
+    /// What a URL says, and who is asking.
+    pub(super) fn new(
+        url: &PostgresqlUrl,
         password: Option<SecretString>,
         side: &'static str,
         application: &str,
-    ) -> Result<Self> {
-        let (bare, own) = cut_own(url);
-        let wrong = |error: &dyn std::fmt::Display| {
-            Error::new(
-                Kind::Config,
-                format!("{side}: not a PostgreSQL URL: {error}"),
-            )
-        };
-        let mut config = Config::from_str(&bare).map_err(|error| {
-            let cause = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string);
-            wrong(&cause)
-        })?;
-        let mode_is_default = !own.iter().any(|(name, _)| name == "sslmode");
-        let (mut trust, mut mode, mut word) = if tls_is_required(url) {
-            (tls::Trust::Anybody, SslMode::Require, "require".to_owned())
-        } else {
-            (tls::Trust::Anybody, SslMode::Prefer, "prefer".to_owned())
-        };
-        let (mut root, mut certificate, mut key, mut methods) = (None, None, None, None);
-        for (name, value) in own {
-            match name.as_str() {
-                "sslmode" => {
-                    (mode, trust) = match value.as_str() {
-                        "disable" => (SslMode::Disable, tls::Trust::Anybody),
-                        "prefer" | "allow" => (SslMode::Prefer, tls::Trust::Anybody),
-                        "require" => (SslMode::Require, tls::Trust::Anybody),
-                        "verify-ca" => (SslMode::Require, tls::Trust::Authority),
-                        "verify-full" => (SslMode::Require, tls::Trust::Host),
-                        other => {
-                            return Err(wrong(&format!("sslmode={other}")).hint(
-                                "sslmode is disable, prefer, require, verify-ca or verify-full",
-                            ));
-                        }
-                    };
-                    word = value;
-                }
-                "sslrootcert" if value == "system" => {}
-                "sslrootcert" => root = Some(PathBuf::from(value)),
-                "sslcert" => certificate = Some(PathBuf::from(value)),
-                "require_auth" => {
-                    methods = Some(
-                        AuthMethods::parse(&value)
-                            .ok_or_else(|| wrong(&format!("require_auth={value}")))?,
-                    );
-                }
-                _ => key = Some(PathBuf::from(value)),
-            }
-        }
-        // libpq: with a root certificate at hand, `require` verifies as `verify-ca` does.
-        if mode == SslMode::Require && trust == tls::Trust::Anybody && root.is_some() {
-            trust = tls::Trust::Authority;
-        }
-        if config.get_dbname().is_none_or(str::is_empty) {
-            return Err(wrong(&"it names no database").hint("postgresql://user@host/DATABASE"));
-        }
-        if config.get_user().is_none_or(str::is_empty) {
-            return Err(wrong(&"it names no user").hint("postgresql://USER@host/database"));
-        }
-        if config.get_hosts().is_empty() {
-            let addresses = config.get_hostaddrs().to_vec();
-            for address in &addresses {
-                config.host(address.to_string());
-            }
-            if addresses.is_empty() {
-                config.host_path("/var/run/postgresql");
-            }
-        }
+    ) -> Self {
+        let mut config = url.config.clone();
         let patience = config.get_connect_timeout().copied().unwrap_or(PATIENCE);
         let keepalive = keepalive(&config);
         config.application_name(application);
         if let Some(password) = &password {
             config.password(password.expose_secret());
         }
-        let client = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            _ => return Err(wrong(&"sslcert and sslkey go together")),
-        };
-        Ok(Self {
+        Self {
             config,
             approach: Approach {
-                mode,
-                mode_is_default,
-                tls: tls::Settings {
-                    trust,
-                    root,
-                    client,
-                },
+                mode: url.mode,
+                mode_is_default: url.mode_is_default,
+                tls: url.tls.clone(),
                 patience,
                 keepalive,
-                methods,
+                methods: url.methods.clone(),
                 warned: Arc::default(),
                 encrypted: Arc::default(),
                 pulse: Pulse::default(),
             },
-            ssl_mode: word,
+            ssl_mode: url.ssl_mode.clone(),
             password,
             application: application.to_owned(),
             side,
             pooled: Arc::default(),
-        })
+        }
     }
 
     /// Another database on the same server, called `side` in messages.
@@ -188,16 +111,7 @@ impl Address {
 
     /// Whether the server is reached on this machine.
     pub(super) fn is_here(&self) -> bool {
-        let addresses = self.config.get_hostaddrs();
-        if !addresses.is_empty() {
-            return addresses
-                .iter()
-                .all(|address| is_here(&address.to_string()));
-        }
-        self.config.get_hosts().iter().all(|host| match host {
-            Host::Tcp(host) => is_here(host),
-            Host::Unix(_) => true,
-        })
+        is_on_this_machine(&self.config)
     }
 
     /// libpq's words for how the server may ask for the password. A program that comes after us is held to what we have found:
@@ -380,73 +294,24 @@ fn keepalive(config: &Config) -> Keepalive {
     }
 }
 
-/// Splits those of libpq's parameters from a URL that tokio-postgres knows only in part, or not at all.
-fn cut_own(url: &str) -> (String, Vec<(String, String)>) {
-    let Some((head, query)) = url.split_once('?') else {
-        return (url.to_owned(), Vec::new());
-    };
-    let (mut rest, mut ssl) = (Vec::new(), Vec::new());
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if matches!(
-            name,
-            "sslmode" | "sslrootcert" | "sslcert" | "sslkey" | "require_auth"
-        ) {
-            let value = percent_decoded(value).and_then(|bytes| String::from_utf8(bytes).ok());
-            ssl.push((name.to_owned(), value.unwrap_or_default()));
-        } else {
-            rest.push(pair);
-        }
-    }
-    let url = if rest.is_empty() {
-        head.to_owned()
-    } else {
-        format!("{head}?{}", rest.join("&"))
-    };
-    (url, ssl)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::read_url;
+    use crate::store::formats;
 
-    #[test]
-    fn ssl_parameters_are_cut_out_and_decoded() {
-        let (url, ssl) = cut_own(
-            "postgresql://u@h/d?sslmode=verify-full&application_name=x&sslrootcert=%2Fetc%2Fca.pem",
-        );
-        assert_eq!(url, "postgresql://u@h/d?application_name=x");
-        assert_eq!(ssl[1], ("sslrootcert".into(), "/etc/ca.pem".into()));
-    }
-
-    #[test]
-    fn a_url_without_database_or_user_is_refused() {
-        for url in [
-            "postgresql://u@h",
-            "postgresql://h/d",
-            "postgresql://u@h/d?sslmode=maybe",
-        ] {
-            assert!(
-                Address::parse(url, None, "source", "test").is_err(),
-                "{url}"
-            );
-        }
-        assert!(
-            Address::parse(
-                "postgresql://u%40x@h:1/d%20b?sslmode=require",
-                None,
-                "source",
-                "test"
-            )
-            .is_ok()
-        );
+    fn at(url: &str) -> Address {
+        let (url, _) = read_url(url, Path::new("/"), formats()).unwrap();
+        Address::new(url.address().unwrap(), None, "source", "test")
     }
 
     #[test]
     fn what_a_url_says_of_the_connection_is_followed() {
         let of = |query: &str| {
             let url = format!("postgresql://u@db1/d?{query}");
-            Address::parse(&url, None, "source", "test").unwrap()
+            at(&url)
         };
         let own = of("");
         assert_eq!(own.approach.keepalive, Keepalive::default());
@@ -470,7 +335,7 @@ mod tests {
     #[test]
     fn a_program_is_told_what_the_url_says() {
         let told = |url: &str, name: &str| {
-            let address = Address::parse(url, None, "source", "test").unwrap();
+            let address = at(url);
             let all = address.environment();
             let found = all.into_iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| value)
@@ -511,7 +376,7 @@ mod tests {
             assert_eq!(value.as_deref(), expected, "{url} {name}");
         }
         // Who has been seen to have TLS has it for a program, too.
-        let address = Address::parse("postgresql://u@localhost/d", None, "source", "test").unwrap();
+        let address = at("postgresql://u@localhost/d");
         address
             .approach
             .encrypted

@@ -23,9 +23,10 @@ use super::gate::{Gate, Refusal, Road, Rules};
 use super::said::{explain, explain_start};
 use super::wire::{Holder, Through, Wire};
 use super::{advice, binding};
-use crate::config::{AuthMethods, is_here};
+use crate::config::is_here;
 use crate::error::{Error, Kind, Result};
 use crate::store::liveness::{Keepalive, Pulse};
+use crate::store::postgresql::url::AuthMethods;
 use crate::store::tls;
 
 /// How an endpoint's server is reached, apart from where it is and who we are.

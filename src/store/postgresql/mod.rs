@@ -72,6 +72,7 @@ mod toc;
 mod traits;
 mod transactions;
 mod unknown;
+pub(super) mod url;
 mod waited;
 mod wire;
 
@@ -88,6 +89,7 @@ use crate::policy::Identity;
 
 pub use self::source::Source;
 pub use self::target::Target;
+pub use self::url::KIND;
 
 /// Everything but rows that a copy of a database needs.
 #[derive(Debug, Serialize, Deserialize)]
@@ -181,7 +183,8 @@ async fn address(endpoint: &Endpoint, context: &Context, side: &'static str) -> 
         None => None,
     };
     let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);
-    Address::parse(&endpoint.url, password, side, &application)
+    let url = endpoint.url.address()?;
+    Ok(Address::new(url, password, side, &application))
 }
 
 /// The server's identity, and the database's in it, if it is there.

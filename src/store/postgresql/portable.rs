@@ -11,7 +11,6 @@ use super::roles::BY_DROP;
 use super::survey::{self, CLASS, Table};
 use super::toc::{Entry, Toc};
 use super::{Definitions, constraints, dumped, large, left_out, picked, restore};
-use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, TakenOut, Unframe, envelope};
 use crate::store::{self, Catalogue, Encoding, Fate, Part, Selection, Server, statements};
@@ -69,7 +68,7 @@ pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
             "the definitions of this survey are not for an archive",
         ));
     }
-    envelope::seal(StoreKind::Postgresql, VERSION, definitions)
+    envelope::seal(crate::store::postgresql::KIND, VERSION, definitions)
 }
 
 /// From JSON, without what the selection leaves out.
@@ -79,7 +78,8 @@ pub(in crate::store) async fn take_out(
     left_out: Vec<(String, Fate)>,
     selection: &Selection,
 ) -> Result<TakenOut> {
-    let mut definitions: Definitions = envelope::open(StoreKind::Postgresql, VERSION, stored)?;
+    let mut definitions: Definitions =
+        envelope::open(crate::store::postgresql::KIND, VERSION, stored)?;
     let lineage = definitions
         .lineage
         .take()
@@ -403,8 +403,8 @@ mod tests {
     #[test]
     fn definitions_say_which_envsyncd_they_need() {
         // What older ones do not know is in them: they say so, and not that they are damaged.
-        let newer = envelope::seal(StoreKind::Postgresql, VERSION, &1).unwrap();
-        let error = envelope::open::<u32>(StoreKind::Postgresql, 1, &newer).unwrap_err();
+        let newer = envelope::seal(crate::store::postgresql::KIND, VERSION, &1).unwrap();
+        let error = envelope::open::<u32>(crate::store::postgresql::KIND, 1, &newer).unwrap_err();
         assert!(error.to_string().contains("format is 2"), "{error}");
         assert!(
             error

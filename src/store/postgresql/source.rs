@@ -455,7 +455,7 @@ impl store::Source for Source {
         };
         let survey = Survey {
             server: Server {
-                kind: crate::config::job::StoreKind::Postgresql,
+                kind: crate::store::postgresql::KIND,
                 version: text,
                 major,
             },

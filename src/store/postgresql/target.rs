@@ -16,7 +16,7 @@ use super::settings::Own;
 use super::source::Source;
 use super::transactions::Transaction;
 use super::{checksum, said, survey, swap};
-use crate::config::job::{KeepPrevious, Publish, Roles, StoreKind, Task};
+use crate::config::job::{KeepPrevious, Publish, Roles, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::room::Room;
@@ -137,7 +137,7 @@ impl store::Target for Target {
     async fn server(&self) -> Result<Server> {
         let (number, version) = survey::version(&self.admin).await?;
         Ok(Server {
-            kind: StoreKind::Postgresql,
+            kind: crate::store::postgresql::KIND,
             version,
             major: number / 10_000,
         })

@@ -299,6 +299,7 @@ fn is_blank(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sqlite::url::SqliteUrl;
 
     fn claim(run: u32) -> Claim {
         Claim {
@@ -309,7 +310,8 @@ mod tests {
     }
 
     fn place(directory: &tempfile::TempDir) -> Place {
-        Place::of(&format!("sqlite://{}/live.db", directory.path().display())).unwrap()
+        let file = directory.path().join("live.db");
+        Place::of(&SqliteUrl { file }).unwrap()
     }
 
     #[test]

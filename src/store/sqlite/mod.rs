@@ -11,7 +11,7 @@
 //! and incoming.
 
 use super::{Context, Server, Source, Target, Unable};
-use crate::config::job::{Endpoint, Publish, StoreKind, Task};
+use crate::config::job::{Endpoint, Publish, Task};
 use crate::error::{Error, Kind, Result};
 
 mod by_hand;
@@ -51,9 +51,11 @@ mod target;
 mod tests;
 mod tokens;
 mod unknown;
+pub(super) mod url;
 mod views;
 
 pub use schema::Definitions;
+pub use url::KIND;
 
 /// What a task asks that SQLite cannot do.
 pub fn unable(task: &Task) -> Vec<Unable> {
@@ -94,7 +96,7 @@ pub fn unable(task: &Task) -> Vec<Unable> {
 
 /// Opens a source. The file has to be there and to be a database.
 pub async fn open_source(endpoint: &Endpoint, context: &Context) -> Result<Box<dyn Source>> {
-    let place = place::Place::of(&endpoint.url)?;
+    let place = place::Place::of(endpoint.url.address()?)?;
     if !place.exists() {
         return Err(Error::new(
             Kind::Connection,
@@ -108,7 +110,7 @@ pub async fn open_source(endpoint: &Endpoint, context: &Context) -> Result<Box<d
 /// Opens a target. The file may be missing; its directory may not.
 #[allow(clippy::unused_async)] // every store's is
 pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Target>> {
-    let place = place::Place::of(&task.target.url)?;
+    let place = place::Place::of(task.target.url.address()?)?;
     place.refuse_companion()?;
     Ok(Box::new(target::SqliteTarget::new(place, task, context)))
 }
@@ -116,7 +118,7 @@ pub async fn open_target(task: &Task, context: &Context) -> Result<Box<dyn Targe
 /// The SQLite that we bring along: a file has no server, and no version that matters.
 fn server() -> Server {
     Server {
-        kind: StoreKind::Sqlite,
+        kind: KIND,
         version: rusqlite::version().to_owned(),
         major: 3,
     }

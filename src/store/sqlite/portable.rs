@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::needs::{self, Gone};
 use super::schema::{Definitions, Object};
 use super::{by_hand, definition, inserts, views};
-use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::store::portable::{Reframe, Script, TakenOut, Unframe, envelope};
 use crate::store::{self, Catalogue, Fate, Part, Selection};
@@ -18,7 +17,7 @@ const VERSION: u32 = 1;
 pub(in crate::store) fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
     let mut definitions = definitions.clone();
     forget_left_out(&mut definitions);
-    envelope::seal(StoreKind::Sqlite, VERSION, &definitions)
+    envelope::seal(crate::store::sqlite::KIND, VERSION, &definitions)
 }
 
 /// Refuses what no push has written: definitions are run, and settings are put into statements.
@@ -94,7 +93,7 @@ pub(in crate::store) fn take_out(
     left_out: &[(String, Fate)],
     selection: &Selection,
 ) -> Result<TakenOut> {
-    let mut definitions: Definitions = envelope::open(StoreKind::Sqlite, VERSION, stored)?;
+    let mut definitions: Definitions = envelope::open(crate::store::sqlite::KIND, VERSION, stored)?;
     is_sound(&definitions)?;
     for table in &mut definitions.tables {
         if table.shadow_of.is_none() {

@@ -53,7 +53,10 @@ async fn what_stands_behind_a_definition_is_run_by_nobody_and_refuses_the_source
             let source = super::super::open_source(&bench.task.source, &bench.context())
                 .await
                 .unwrap();
-            for server in [super::super::server(), Server::archive(StoreKind::Sqlite)] {
+            for server in [
+                super::super::server(),
+                Server::archive(crate::store::sqlite::KIND),
+            ] {
                 assert_eq!(source.survey(&server).await.unwrap_err().to_string(), said);
             }
             source.close().await;

@@ -9,8 +9,10 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task, Verify};
+use crate::config::endpoint_at;
+use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, Task, Verify};
 use crate::error::Result;
+use crate::store::formats;
 use crate::store::{Claim, Context, Fate, Meter, Part, Selection, Source, Survey, Target};
 
 mod foreign;
@@ -35,12 +37,7 @@ pub(super) struct Bench {
 }
 
 fn endpoint(path: &Path) -> Endpoint {
-    Endpoint {
-        name: None,
-        url: format!("sqlite://{}", path.display()),
-        password: None,
-        archive: None,
-    }
+    endpoint_at(&format!("sqlite://{}", path.display()), formats()).unwrap()
 }
 
 impl Bench {
@@ -57,7 +54,7 @@ impl Bench {
         Self {
             task: Task {
                 name: "database".to_owned(),
-                kind: StoreKind::Sqlite,
+                kind: crate::store::sqlite::KIND,
                 source: endpoint(&source),
                 target: endpoint(&target),
                 mode: Mode::Replace,

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rusqlite::Connection;
 
 use super::{Bench, ZOO, ask, ask_file, filler, make};
-use crate::config::job::{Definer, StoreKind};
+use crate::config::job::Definer;
 use crate::error::Result;
 use crate::store::portable::{self, Script, TakenOut};
 use crate::store::{Catalogue, Checksum, Fate, Part, Server, Survey};
@@ -38,7 +38,7 @@ pub(super) async fn push(bench: &Bench) -> Rest {
         .await
         .unwrap();
     let survey = source
-        .survey(&Server::archive(StoreKind::Sqlite))
+        .survey(&Server::archive(crate::store::sqlite::KIND))
         .await
         .unwrap();
     let mut rows = Vec::new();
@@ -86,7 +86,7 @@ impl Rest {
         let context = bench.context();
         let parts = self.rows.iter().map(|plain| plain.part.clone()).collect();
         let taken = portable::take_out(
-            StoreKind::Sqlite,
+            crate::store::sqlite::KIND,
             &self.definitions,
             parts,
             self.left_out.clone(),
