@@ -3,4 +3,4 @@
 use crate::config::job::StoreKind;
 
 /// As job files spell it.
-pub(in crate::store::postgresql) const KIND: StoreKind = StoreKind::Postgresql;
+pub(super) const KIND: StoreKind = StoreKind::Postgresql;
