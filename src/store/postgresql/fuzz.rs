@@ -1,9 +1,11 @@
 //! Fuzz targets: what a PostgreSQL server and its programs say. See `docs/fuzzing.md`.
 
+use proptest::prelude::*;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
-use crate::store::RowEncoder as _;
+use crate::store::{RowDecoder as _, RowEncoder as _};
 use crate::store::postgresql::connection::server_error::ServerError;
 use crate::store::postgresql::connection::{complaints, harmless, url_options};
 use crate::store::postgresql::databases::marks;

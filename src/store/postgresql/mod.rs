@@ -36,5 +36,7 @@ mod sql;
 mod target;
 mod url;
 
+pub use self::url::KIND;
+
 /// The store, for the registry.
 pub(super) static DRIVER: driver::Driver = driver::Driver;

@@ -18,10 +18,7 @@ use crate::store::postgresql::schema::{collations, constraints, requirements, to
 
 impl Destination {
     /// Refuses what could never be published, and warns of what may not be.
-    pub(in crate::store::postgresql) async fn refuse_unfit(
-        &self,
-        definitions: &Definitions,
-    ) -> Result<()> {
+    pub(super) async fn refuse_unfit(&self, definitions: &Definitions) -> Result<()> {
         let number = survey::version(&self.admin).await?.0;
         user::refuse_unfit_user(&self.admin, &self.names.live, number).await?;
         attributes::refuse_if_bound(&self.admin, &self.names.live).await?;
@@ -206,10 +203,7 @@ fn kind_of_entry(kind: &str, definition: &str) -> Option<&'static str> {
 impl Destination {
     /// Refuses code of the source that would run with the rights of a target's user who can do more than its databases need;
     /// and warns of what would have them afterwards.
-    pub(in crate::store::postgresql) async fn refuse_code(
-        &self,
-        definitions: &Definitions,
-    ) -> Result<()> {
+    pub(super) async fn refuse_code(&self, definitions: &Definitions) -> Result<()> {
         let Some(might) = might(&self.admin).await? else {
             return Ok(());
         };

@@ -25,11 +25,11 @@ use crate::store::{
 };
 
 /// A PostgreSQL database that is replaced.
-pub(in crate::store::postgresql) struct Target(Arc<Destination>);
+pub(super) struct Target(Arc<Destination>);
 
 impl Target {
     /// Replaces the database that this leads to.
-    pub(in crate::store::postgresql) fn new(to: Destination) -> Self {
+    pub(super) fn new(to: Destination) -> Self {
         Self(Arc::new(to))
     }
 }

@@ -21,15 +21,15 @@ use crate::store::postgresql::url::{PostgresqlUrl, is_on_this_machine};
 #[derive(Clone)]
 pub(in crate::store::postgresql) struct Address {
     pub(in crate::store::postgresql) config: Config,
-    pub(in crate::store::postgresql) approach: Approach,
+    pub(super) approach: Approach,
     /// libpq's word for how to encrypt, for `pg_dump`.
-    pub(in crate::store::postgresql) ssl_mode: String,
-    pub(in crate::store::postgresql) password: Option<SecretString>,
-    pub(in crate::store::postgresql) application: String,
+    pub(super) ssl_mode: String,
+    pub(super) password: Option<SecretString>,
+    pub(super) application: String,
     /// Which side it is, for messages: `source` or `target`.
     pub(in crate::store::postgresql) side: &'static str,
     /// Databases whose sessions turned out to come through a pooler.
-    pub(in crate::store::postgresql) pooled: Arc<Mutex<HashSet<String>>>,
+    pub(super) pooled: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Address {
@@ -112,13 +112,13 @@ impl Address {
     }
 
     /// Notes that sessions in a database come through a pooler; whether that is news.
-    pub(in crate::store::postgresql) fn note_pooler(&self, database: &str) -> bool {
+    pub(super) fn note_pooler(&self, database: &str) -> bool {
         let mut pooled = self.pooled.lock().expect("no one panics with this lock");
         pooled.insert(database.to_owned())
     }
 
     /// Whether any session came through a pooler.
-    pub(in crate::store::postgresql) fn is_through_a_pooler(&self) -> bool {
+    pub(super) fn is_through_a_pooler(&self) -> bool {
         let pooled = self.pooled.lock().expect("no one panics with this lock");
         !pooled.is_empty()
     }

@@ -20,7 +20,7 @@ pub(in crate::store::postgresql) const STARTUP: &str = "a pooler stands in betwe
      ignore_startup_parameters";
 
 /// For a server that is not of the kind that the URL asks for.
-pub(in crate::store::postgresql) const SESSION_ATTRS: &str = "the URL's target_session_attrs wants another kind of server than the one that answered: a standby \
+pub(super) const SESSION_ATTRS: &str = "the URL's target_session_attrs wants another kind of server than the one that answered: a standby \
      takes no read-write; take it out of a source's URL, or name the primary";
 
 /// Advice on an SQLSTATE whose message says more than its code. A standby's conflicts have the code of a serialization

@@ -40,14 +40,14 @@ const TEMPLATES: &[&str] = &[
 ];
 
 /// What stands for all that may not be told.
-pub(in crate::store::postgresql) const REFUSED: &str = "the server refused it";
+pub(super) const REFUSED: &str = "the server refused it";
 
 /// Where the rest is to be read: servers log what is an error, unless `log_min_messages` is above it.
 pub(in crate::store::postgresql) const ELSEWHERE: &str =
     "what the server said may quote a row's content: it is in the server's log, and nowhere here";
 
 /// A complaint, without the program's name before it. `names` are those of what it works on.
-pub(in crate::store::postgresql) struct Complaint {
+pub(super) struct Complaint {
     /// What may be told.
     pub(in crate::store::postgresql) text: String,
     /// That is all of it.
@@ -99,7 +99,7 @@ fn of_server(said: &str, names: &Names) -> Complaint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redact::Dialect;
+    use crate::store::redact::Dialect;
 
     #[test]
     fn names_are_told_and_values_are_not() {

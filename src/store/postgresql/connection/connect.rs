@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::store::postgresql::connection::address::Address;
 
 /// Settings of every session: nothing that a database or a role has for applications ends it early.
-pub(in crate::store::postgresql) const PATIENT: &[(&str, &str)] = &[
+pub(super) const PATIENT: &[(&str, &str)] = &[
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),

@@ -43,6 +43,7 @@ pub(in crate::store::postgresql) fn told(message: &Message<'_>, names: &Names) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::redact::Dialect;
 
     fn of(code: &str, file: &str, text: &str) -> Option<String> {
         let names = Names::of("GRANT SELECT ON users TO reader", Dialect::Postgresql);

@@ -1,7 +1,7 @@
 //! The vocabulary of the server's messages: words of its own, which can be no value of a row.
 
 /// These speak of the session, the server's resources and rights, and name what there is.
-pub(in crate::store::postgresql) const WHOLE: &[&str] = &[
+pub(super) const WHOLE: &[&str] = &[
     "aclchk.c",
     "aset.c",
     "auth.c",
@@ -47,7 +47,7 @@ pub(in crate::store::postgresql) const WHOLE: &[&str] = &[
 ];
 
 /// Constraints that rows break: their messages have names alone, and the rows are in DETAIL.
-pub(in crate::store::postgresql) const CONSTRAINTS: &[&str] = &[
+pub(super) const CONSTRAINTS: &[&str] = &[
     "execExprInterp.c",
     "execIndexing.c",
     "execMain.c",
@@ -62,7 +62,7 @@ pub(in crate::store::postgresql) const CONSTRAINTS: &[&str] = &[
 ];
 
 /// Limits of types, told without the value unless it is in quotes or behind a colon.
-pub(in crate::store::postgresql) const LIMITS: &[&str] = &[
+pub(super) const LIMITS: &[&str] = &[
     "float.c",
     "int.c",
     "int8.c",
@@ -74,7 +74,7 @@ pub(in crate::store::postgresql) const LIMITS: &[&str] = &[
 ];
 
 /// These look at statements and make what they define.
-pub(in crate::store::postgresql) const WORDS: &[&str] = &[
+pub(super) const WORDS: &[&str] = &[
     "acl.c",
     "aggregatecmds.c",
     "alter.c",
@@ -149,7 +149,7 @@ pub(in crate::store::postgresql) const WORDS: &[&str] = &[
 ];
 
 /// The server's own words in messages of those files, and its types.
-pub(in crate::store::postgresql) const VOCABULARY: &[&str] = &[
+pub(super) const VOCABULARY: &[&str] = &[
     "a",
     "access",
     "accessed",

@@ -20,7 +20,7 @@ const MESSAGE: usize = 0x3fff_ffff;
 
 /// How bytes get to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::postgresql) enum Road {
+pub(super) enum Road {
     /// Through a Unix socket.
     Socket,
     /// Encrypted.
@@ -33,12 +33,12 @@ pub(in crate::store::postgresql) enum Road {
 
 /// What one server may ask for.
 #[derive(Debug, Clone)]
-pub(in crate::store::postgresql) struct Rules {
-    pub(in crate::store::postgresql) road: Road,
+pub(super) struct Rules {
+    pub(super) road: Road,
     /// The URL's `require_auth`.
-    pub(in crate::store::postgresql) methods: Option<AuthMethods>,
+    pub(super) methods: Option<AuthMethods>,
     /// Whether it was said already that MD5 is weak.
-    pub(in crate::store::postgresql) warned: Arc<AtomicBool>,
+    pub(super) warned: Arc<AtomicBool>,
 }
 
 /// Why a server is not talked to any longer.
@@ -80,7 +80,7 @@ impl StdError for Refusal {}
 
 impl Refusal {
     /// The one that an error of tokio-postgres comes from.
-    pub(in crate::store::postgresql) fn in_error(error: &tokio_postgres::Error) -> Option<Self> {
+    pub(super) fn in_error(error: &tokio_postgres::Error) -> Option<Self> {
         StdError::source(error)?
             .downcast_ref::<io::Error>()?
             .get_ref()?

@@ -43,7 +43,7 @@ impl Address {
     }
 
     /// The same address for a libpq program, by its environment: nothing of it can be seen in a list of processes.
-    pub(in crate::store::postgresql) fn environment(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         let hosts: Vec<String> = self
             .config
             .get_hosts()

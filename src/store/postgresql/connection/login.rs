@@ -31,9 +31,8 @@ use crate::store::postgresql::connection::cells::Cells;
 use crate::store::tls;
 
 /// Moves a connection's bytes; the server's notices are its own affair.
-pub(in crate::store::postgresql) async fn drive<S, T>(
-    mut connection: tokio_postgres::Connection<S, T>,
-) where
+pub(super) async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>)
+where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -54,7 +53,7 @@ pub(in crate::store::postgresql) async fn drive<S, T>(
 }
 
 /// A session that has just begun.
-pub(in crate::store::postgresql) struct Begun {
+pub(super) struct Begun {
     pub(in crate::store::postgresql) client: Client,
     pub(in crate::store::postgresql) connection: JoinHandle<()>,
     /// Until when it has to be ready.
@@ -122,7 +121,7 @@ impl Spot {
 }
 
 /// Opens a session at the first place that lets us in; `place` is what messages call the server.
-pub(in crate::store::postgresql) async fn enter(
+pub(super) async fn enter(
     config: &Config,
     approach: &Approach,
     wire: &Holder,
@@ -166,7 +165,7 @@ pub(in crate::store::postgresql) async fn enter(
 }
 
 /// For a server that has not made a session ready in time.
-pub(in crate::store::postgresql) fn silent(place: &str, patience: Duration) -> Error {
+pub(super) fn silent(place: &str, patience: Duration) -> Error {
     Error::new(
         Kind::Connection,
         format!(

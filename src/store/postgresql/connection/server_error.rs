@@ -53,10 +53,7 @@ pub(in crate::store::postgresql) fn explain_of(
 }
 
 /// What an error at the start of a session means. Nothing of a row can be in it yet.
-pub(in crate::store::postgresql) fn explain_start(
-    error: &tokio_postgres::Error,
-    place: &str,
-) -> Error {
+pub(super) fn explain_start(error: &tokio_postgres::Error, place: &str) -> Error {
     let said = error
         .as_db_error()
         .map(tokio_postgres::error::DbError::message);

@@ -22,7 +22,7 @@ pub(in crate::store::postgresql) struct Session {
     pub(in crate::store::postgresql) wire: Holder,
     /// Until when it has to be ready.
     pub(in crate::store::postgresql) until: Instant,
-    pub(in crate::store::postgresql) pulse: Pulse,
+    pub(super) pulse: Pulse,
     pub(in crate::store::postgresql) database: String,
     /// Where it leads, for messages.
     pub(in crate::store::postgresql) place: String,
@@ -111,7 +111,7 @@ impl Session {
 
 impl Address {
     /// A session as it is when nothing was set yet.
-    pub(in crate::store::postgresql) async fn log_in(&self, database: &str) -> Result<Session> {
+    pub(super) async fn log_in(&self, database: &str) -> Result<Session> {
         let mut config = self.config.clone();
         config.dbname(database);
         let place = self.place(database);

@@ -30,7 +30,7 @@ const ROUNDS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What is to be done where sessions are shared.
-pub(in crate::store::postgresql) const DIRECTLY: &str =
+pub(super) const DIRECTLY: &str =
     "connect directly to the server, or through a pool with pool_mode = session";
 
 /// What a session says of itself.

@@ -30,7 +30,7 @@ pub(in crate::store::postgresql) async fn drop_database(
 const LOGIN: Duration = Duration::from_secs(2);
 
 /// Who is in some databases.
-pub(in crate::store::postgresql) struct Seen {
+pub(super) struct Seen {
     /// Sessions, those included that were ended just now.
     sessions: i64,
     /// Logins that have found their database and are not done.

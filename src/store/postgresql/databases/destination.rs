@@ -73,7 +73,7 @@ impl Destination {
     }
 
     /// The database that the admin session is in.
-    pub(in crate::store::postgresql) fn admin_database(&self) -> &str {
+    pub(super) fn admin_database(&self) -> &str {
         self.admin.database()
     }
 

@@ -136,10 +136,10 @@ pub(in crate::store::postgresql) fn christened(
 }
 
 /// A database whose name is one that a run uses beside live.
-pub(in crate::store::postgresql) struct Beside {
+pub(super) struct Beside {
     pub(in crate::store::postgresql) name: String,
     /// It bears a mark.
-    pub(in crate::store::postgresql) is_ours: bool,
+    pub(super) is_ours: bool,
 }
 
 /// All of them.

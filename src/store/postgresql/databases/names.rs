@@ -33,7 +33,7 @@ impl Names {
     }
 
     /// Whether a database is what a dead run of this target has left.
-    pub(in crate::store::postgresql) fn is_leftover(&self, database: &str) -> bool {
+    pub(super) fn is_leftover(&self, database: &str) -> bool {
         ["_incoming_", "_discarded_", "_emptied_", "_staging_"]
             .iter()
             .any(|middle| {

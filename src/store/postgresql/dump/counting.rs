@@ -19,7 +19,7 @@ const DATA: u8 = 1;
 const LARGE: u8 = 3;
 
 /// Counts.
-pub(in crate::store::postgresql) struct Counter {
+pub(super) struct Counter {
     /// Tables whose rows are counted, by their entry.
     tables: HashMap<i64, String>,
     counts: HashMap<String, u64>,

@@ -31,7 +31,7 @@ const OWNED_PUBLIC: u32 = 15;
 
 /// What was not restored as it is in the dump, and is no reason to fail; for a warning each.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::store::postgresql) struct Left {
+pub(super) struct Left {
     /// Objects that get another owner than in the dump, by that owner.
     pub(super) owners: BTreeMap<String, usize>,
     /// Roles that the target lacks, and how many grants were for them.

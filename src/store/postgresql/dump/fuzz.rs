@@ -1,5 +1,7 @@
 //! Fuzz targets: dumps in `pg_dump`'s custom format. See `docs/fuzzing.md`.
 
+use proptest::prelude::*;
+
 use super::counting::Counter;
 use super::head::{Head, Trouble};
 use super::{fitting, within};

@@ -52,7 +52,7 @@ pub(in crate::store::postgresql) struct Entry {
 
 /// Why a head cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store::postgresql) enum Trouble {
+pub(super) enum Trouble {
     /// It goes on.
     Short,
     /// It is none.

@@ -8,7 +8,7 @@ pub(in crate::store::postgresql) mod fitting;
 #[cfg(test)]
 pub(in crate::store::postgresql) mod fuzz;
 pub(in crate::store::postgresql) mod head;
-pub(in crate::store::postgresql) mod pg_restore;
+mod pg_restore;
 pub(in crate::store::postgresql) mod restore;
 pub(in crate::store::postgresql) mod staging;
 pub(in crate::store::postgresql) mod within;

@@ -22,7 +22,7 @@ const TIMEOUTS: u32 = 17;
 const TIMEOUT: &str = "SET transaction_timeout = 0;";
 
 /// `pg_restore`.
-pub(in crate::store::postgresql) struct PgRestore {
+pub(super) struct PgRestore {
     program: PathBuf,
     major: u32,
 }

@@ -138,7 +138,7 @@ fn clause(definition: &str, major: u32) -> String {
 }
 
 /// A dump that was restored. Closed, it is gone.
-pub(in crate::store::postgresql) struct Staged {
+pub(super) struct Staged {
     pub(super) inner: Source,
     /// In a database that is never renamed; `None` once it is dropped.
     admin: Mutex<Option<Session>>,

@@ -75,7 +75,7 @@ impl Incoming {
     }
 
     /// Builds an index that waits, and after the last one of its table the constraints that wait for it.
-    pub(in crate::store::postgresql) async fn build_index(&self, place: usize) -> Result<()> {
+    pub(super) async fn build_index(&self, place: usize) -> Result<()> {
         if !self
             .waiting
             .lock()
@@ -98,7 +98,7 @@ impl Incoming {
     }
 
     /// Makes entries, several at a time. Two foreign keys that cross each other can deadlock: then again, later.
-    pub(in crate::store::postgresql) async fn several(&self, entries: &[Arc<Entry>]) -> Result<()> {
+    pub(super) async fn several(&self, entries: &[Arc<Entry>]) -> Result<()> {
         stream::iter((0..entries.len()).map(|place| async move {
             let entry = &entries[place];
             let session = self.session().await?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::store::postgresql) enum Node {
+pub(super) enum Node {
     /// The index or constraint of this place.
     Index(usize),
     /// Statistics of the table with this entry.
@@ -16,7 +16,7 @@ pub(in crate::store::postgresql) enum Node {
 }
 
 /// How far tables are.
-pub(in crate::store::postgresql) struct BuildGraph(Mutex<State>);
+pub(super) struct BuildGraph(Mutex<State>);
 
 struct State {
     open: HashSet<i64>,
@@ -84,7 +84,7 @@ impl BuildGraph {
     }
 
     /// Small tables are ready, statistics included.
-    pub(in crate::store::postgresql) fn are_ready(&self, tables: impl Iterator<Item = i64>) {
+    pub(super) fn are_ready(&self, tables: impl Iterator<Item = i64>) {
         let mut state = self.state();
         for table in tables {
             state.analyzed.insert(table, 0);
@@ -140,17 +140,17 @@ impl BuildGraph {
     }
 
     /// Whether a table's statistics are there.
-    pub(in crate::store::postgresql) fn is_analyzed(&self, table: i64) -> bool {
+    pub(super) fn is_analyzed(&self, table: i64) -> bool {
         self.state().analyzed.contains_key(&table)
     }
 
     /// Whether a table is small, and ready.
-    pub(in crate::store::postgresql) fn is_small(&self, table: i64) -> bool {
+    pub(super) fn is_small(&self, table: i64) -> bool {
         self.state().small.contains(&table)
     }
 
     /// The foreign keys that nobody has begun.
-    pub(in crate::store::postgresql) fn keys_left(&self) -> Vec<usize> {
+    pub(super) fn keys_left(&self) -> Vec<usize> {
         let state = self.state();
         (0..state.keys.len())
             .filter(|place| !state.keys[*place].begun)

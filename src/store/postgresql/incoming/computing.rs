@@ -98,11 +98,7 @@ impl Incoming {
 
     /// For a step that computes: what else the owner's sessions have, but for what the step was written for. Whether there
     /// is anything to take back afterwards.
-    pub(in crate::store::postgresql) async fn compute(
-        &self,
-        session: &Session,
-        writing: &Writing<'_>,
-    ) -> Result<bool> {
+    pub(super) async fn compute(&self, session: &Session, writing: &Writing<'_>) -> Result<bool> {
         let own = self.own().await?;
         let others = own.others.iter();
         let script: Vec<String> = others
@@ -117,17 +113,13 @@ impl Incoming {
     }
 
     /// Whether a step is written for a setting that the owner's sessions have otherwise.
-    pub(in crate::store::postgresql) fn is_written_for(&self, writing: &Writing<'_>) -> bool {
+    pub(super) fn is_written_for(&self, writing: &Writing<'_>) -> bool {
         let own = self.own.get();
         own.is_some_and(|own| own.others.iter().any(|(name, _)| writing.needs(name)))
     }
 
     /// Takes that back.
-    pub(in crate::store::postgresql) async fn read_again(
-        &self,
-        session: &Session,
-        is_changed: bool,
-    ) -> Result<()> {
+    pub(super) async fn read_again(&self, session: &Session, is_changed: bool) -> Result<()> {
         if !is_changed {
             return Ok(());
         }

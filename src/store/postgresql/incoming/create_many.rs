@@ -22,7 +22,7 @@ const TEXT: usize = 64 * 1024;
 const LOCKS: usize = 600;
 
 /// About how many locks writing a table takes: on it, its TOAST table and that one's index, and on sequences.
-pub(in crate::store::postgresql) const LOCKS_OF_A_TABLE: usize = 4;
+pub(super) const LOCKS_OF_A_TABLE: usize = 4;
 
 /// Fewer definitions than this are not worth more than one session.
 const WORTH_SEVERAL: usize = 64;
@@ -49,7 +49,7 @@ fn locks_of(entry: &Entry) -> usize {
 }
 
 /// How many locks the transactions of one session may hold: together, all of ours leave most of the server's to others.
-pub(in crate::store::postgresql) async fn locks(admin: &Session, workers: usize) -> Result<usize> {
+pub(super) async fn locks(admin: &Session, workers: usize) -> Result<usize> {
     let row = admin
         .query_one(
             "SELECT current_setting('max_locks_per_transaction')::int8 * \
@@ -132,7 +132,7 @@ fn apart(entries: &[Arc<Entry>], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
 
 impl Incoming {
     /// Makes entries one after the other, and gives each to its owner.
-    pub(in crate::store::postgresql) async fn create_in_order(
+    pub(super) async fn create_in_order(
         &self,
         session: &Session,
         entries: &[Arc<Entry>],
@@ -154,10 +154,7 @@ impl Incoming {
     }
 
     /// Makes everything that comes before rows, by several sessions where much can be made side by side.
-    pub(in crate::store::postgresql) async fn create_before(
-        &self,
-        mapped: &mut Mapped,
-    ) -> Result<()> {
+    pub(super) async fn create_before(&self, mapped: &mut Mapped) -> Result<()> {
         let entries = &self.sorted.before;
         let session = self.session().await?;
         let is_apart = |entry: &Arc<Entry>| APART.contains(&entry.kind.as_str());
@@ -224,7 +221,7 @@ impl Incoming {
 
     /// Makes entries, several at a time; those that are not `large` many in one go. Who shares a table does not meet its
     /// like in another session: they would wait for each other.
-    pub(in crate::store::postgresql) async fn create_several(
+    pub(super) async fn create_several(
         &self,
         entries: &[Arc<Entry>],
         large: impl Fn(&Entry) -> bool,
@@ -256,11 +253,7 @@ impl Incoming {
     }
 
     /// Whether all of these could be made in one go. If not, none of them was.
-    pub(in crate::store::postgresql) async fn create_together(
-        &self,
-        session: &Session,
-        entries: &[&Entry],
-    ) -> bool {
+    pub(super) async fn create_together(&self, session: &Session, entries: &[&Entry]) -> bool {
         if entries.len() < 2 {
             return false;
         }

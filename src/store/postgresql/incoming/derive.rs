@@ -104,7 +104,7 @@ async fn forget(session: &Session, version: u32, some: &[&Relation], lock: bool)
 
 impl Incoming {
     /// Keeps autovacuum away from incoming's tables, if what it finds out could not be removed.
-    pub(in crate::store::postgresql) async fn keep_quiet(&self) -> Result<()> {
+    pub(super) async fn keep_quiet(&self) -> Result<()> {
         if !self.to.has_scripts() || self.roles.is_superuser() {
             return Ok(());
         }

@@ -51,10 +51,7 @@ impl Incoming {
     }
 
     /// Compares owners and grants, as far as they are copied.
-    pub(in crate::store::postgresql) async fn compare_rights(
-        &self,
-        session: &Session,
-    ) -> Result<()> {
+    pub(super) async fn compare_rights(&self, session: &Session) -> Result<()> {
         let target = rights::read(session, &HashSet::new()).await?;
         let exact = self.definitions.major == survey::version(session).await?.0 / 10_000;
         let excused = self
@@ -102,7 +99,7 @@ impl Incoming {
 
     /// Gives `public` to its owner on the source. It is in every new database, where it belongs to whoever owns the
     /// database (before version 15, to the server's first superuser).
-    pub(in crate::store::postgresql) async fn own_public(&self, mapped: &mut Mapped) -> Result<()> {
+    pub(super) async fn own_public(&self, mapped: &mut Mapped) -> Result<()> {
         let Some((object, owner)) = rights::owner_of(&self.definitions.rights, "schema public")
         else {
             return Ok(());

@@ -91,7 +91,7 @@ async fn of(session: &Session, tables: &[Name]) -> Result<Vec<Numbered>> {
 
 /// The values that sequences of kept tables get: of a column's own sequence live's; of one that others use, too, whichever
 /// is further; and where live numbers the column by none, past the rows. `incoming` has the rows.
-pub(in crate::store::postgresql) async fn past(
+pub(super) async fn past(
     live: &Session,
     incoming: &Session,
     tables: &[Name],

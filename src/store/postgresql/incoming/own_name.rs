@@ -22,7 +22,7 @@ const TEXTS: &str = "
 
 impl Incoming {
     /// Refuses an incoming in which something is called by incoming's own name, or speaks of it.
-    pub(in crate::store::postgresql) async fn refuse_own_name(&self) -> Result<()> {
+    pub(super) async fn refuse_own_name(&self) -> Result<()> {
         let name = self.to.names.incoming.as_str();
         let session = self.fresh_session().await?;
         session.run("SET search_path = ''").await?;
@@ -50,7 +50,7 @@ impl Incoming {
     }
 
     /// The error of something that would go live with incoming's name in it.
-    pub(in crate::store::postgresql) fn speaks_of_incoming(&self, object: &str) -> Error {
+    pub(super) fn speaks_of_incoming(&self, object: &str) -> Error {
         Error::new(
             Kind::Verify,
             format!(

@@ -5,7 +5,7 @@ use crate::store::postgresql::schema::row_encodings::COPY_TEXT;
 
 /// What definitions and rows are written for, and what has to be so where they are read: `pg_dump` has written them so,
 /// places of things are in what it writes, and rows come as they travel.
-pub(in crate::store::postgresql) const WRITTEN: [(&str, &str); 5] = [
+pub(super) const WRITTEN: [(&str, &str); 5] = [
     ("standard_conforming_strings", "on"),
     ("array_nulls", "on"),
     ("transform_null_equals", "off"),
@@ -14,7 +14,7 @@ pub(in crate::store::postgresql) const WRITTEN: [(&str, &str); 5] = [
 ];
 
 /// The same, for what computes nothing.
-pub(in crate::store::postgresql) const PLACED: &[(&str, &str)] = &[
+pub(super) const PLACED: &[(&str, &str)] = &[
     ("default_tablespace", ""),
     ("default_table_access_method", "heap"),
     ("check_function_bodies", "off"),
@@ -23,7 +23,7 @@ pub(in crate::store::postgresql) const PLACED: &[(&str, &str)] = &[
 ];
 
 /// Locales in which money is written alike.
-pub(in crate::store::postgresql) const PLAIN: [&str; 4] = ["C", "POSIX", "C.UTF-8", "C.utf8"];
+pub(super) const PLAIN: [&str; 4] = ["C", "POSIX", "C.UTF-8", "C.utf8"];
 
 /// What a step on incoming is written in, as far as it is read under a setting.
 pub(in crate::store::postgresql) enum Writing<'a> {
@@ -60,7 +60,7 @@ pub(in crate::store::postgresql) struct Own {
     /// Its search path, or the source's where live says nothing of it: functions in indexes may count on it.
     pub(in crate::store::postgresql) path: String,
     /// The same for scripts, which count on what live has.
-    pub(in crate::store::postgresql) path_of_scripts: String,
+    pub(super) path_of_scripts: String,
     /// What it has of [`WRITTEN`], where that is something else.
     pub(in crate::store::postgresql) others: Vec<(&'static str, String)>,
 }

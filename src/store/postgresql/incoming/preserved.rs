@@ -15,7 +15,7 @@ use crate::store::{Checksum, Fate, Part, Selection};
 
 /// What comes from live.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct Preserved {
+pub(super) struct Preserved {
     /// Live was asked for what it contributes.
     pub(in crate::store::postgresql) is_of_live: bool,
     /// Tables whose rows are taken from live.
@@ -25,7 +25,7 @@ pub(in crate::store::postgresql) struct Preserved {
     /// Their oids in live.
     pub(in crate::store::postgresql) oids: Vec<u32>,
     /// The rows of parts as they were brought, by the part's number.
-    pub(in crate::store::postgresql) sums: Mutex<HashMap<usize, Checksum>>,
+    pub(super) sums: Mutex<HashMap<usize, Checksum>>,
     /// The large objects that were brought, with hashes of their bytes.
     pub(in crate::store::postgresql) objects: Mutex<BTreeMap<u32, String>>,
     /// Definitions of what only live has, and of kept tables that cannot be as on the source.
@@ -41,7 +41,7 @@ pub(in crate::store::postgresql) struct Preserved {
     /// What makes publications.
     pub(in crate::store::postgresql) publications: Vec<Arc<Entry>>,
     /// What of the source's definitions gave way to it.
-    pub(in crate::store::postgresql) taken_out: Vec<TakenOut>,
+    pub(super) taken_out: Vec<TakenOut>,
 }
 
 impl Preserved {
@@ -77,7 +77,7 @@ impl Preserved {
     }
 }
 
-pub(in crate::store::postgresql) fn name_of(part: &Part) -> Name {
+pub(super) fn name_of(part: &Part) -> Name {
     (part.schema.clone().unwrap_or_default(), part.name.clone())
 }
 

@@ -28,7 +28,7 @@ async fn sums(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, String>> 
 
 impl Incoming {
     /// Refuses scripts that changed large objects that are the target's own.
-    pub(in crate::store::postgresql) async fn refuse_touched_objects(&self) -> Result<()> {
+    pub(super) async fn refuse_touched_objects(&self) -> Result<()> {
         let before = {
             let objects = &self.preserved.objects;
             objects
@@ -55,7 +55,7 @@ impl Incoming {
 
     /// Brings the large objects that kept rows refer to, and with overlay all that only the target has; again, if they have
     /// changed since. `live` is in the transaction in which the rows are read.
-    pub(in crate::store::postgresql) async fn copy_preserved_objects(
+    pub(super) async fn copy_preserved_objects(
         &self,
         live: &Session,
         tables: &[u32],

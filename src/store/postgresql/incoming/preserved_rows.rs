@@ -105,10 +105,7 @@ impl Incoming {
 
     /// Tries whether tables of incoming hold live's rows as they are, with what has to be unique; returns those that do not.
     /// They are empty afterwards.
-    pub(in crate::store::postgresql) async fn try_rows(
-        &self,
-        tables: &HashSet<Name>,
-    ) -> Result<HashSet<Name>> {
+    pub(super) async fn try_rows(&self, tables: &HashSet<Name>) -> Result<HashSet<Name>> {
         let mut failing = HashSet::new();
         for part in &self.preserved.parts {
             let name = preserved::name_of(part);
@@ -154,7 +151,7 @@ impl Incoming {
     }
 
     /// Brings all rows that are the target's own.
-    pub(in crate::store::postgresql) async fn copy_preserved_rows(&self) -> Result<()> {
+    pub(super) async fn copy_preserved_rows(&self) -> Result<()> {
         if !self.preserved.parts.is_empty() {
             let live = self.to.live_session().await?;
             let session = self.session().await?;
@@ -211,7 +208,7 @@ impl Incoming {
     }
 
     /// Refuses scripts that changed what is kept: rows, and the large objects that they refer to.
-    pub(in crate::store::postgresql) async fn refuse_touched(&self) -> Result<()> {
+    pub(super) async fn refuse_touched(&self) -> Result<()> {
         for part in &self.preserved.parts {
             self.to.refuse_cancelled()?;
             self.untouched(part).await?;
@@ -220,7 +217,7 @@ impl Incoming {
     }
 
     /// Sets the sequences that are live's own, and those that number rows that are kept.
-    pub(in crate::store::postgresql) async fn number_rows(&self) -> Result<()> {
+    pub(super) async fn number_rows(&self) -> Result<()> {
         let tables = self.preserved.tables();
         if tables.is_empty() && self.preserved.sequences.is_empty() {
             return Ok(());

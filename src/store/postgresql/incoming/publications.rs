@@ -102,7 +102,7 @@ pub(in crate::store::postgresql) async fn refuse_out_of_reach(
 
 impl Incoming {
     /// Makes the target's own publications again, and holds them against live's.
-    pub(in crate::store::postgresql) async fn publish_as_before(&self) -> Result<()> {
+    pub(super) async fn publish_as_before(&self) -> Result<()> {
         let entries = &self.preserved.publications;
         if entries.is_empty() {
             return Ok(());

@@ -16,7 +16,7 @@ impl Incoming {
         }
     }
 
-    pub(in crate::store::postgresql) async fn fresh_session(&self) -> Result<Session> {
+    pub(super) async fn fresh_session(&self) -> Result<Session> {
         let session = self.loading_session().await?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let settings =
@@ -31,7 +31,7 @@ impl Incoming {
 
     /// A new session in incoming that computes what a session of live's owner would, and reads definitions and rows as they
     /// were written.
-    pub(in crate::store::postgresql) async fn loading_session(&self) -> Result<Session> {
+    pub(super) async fn loading_session(&self) -> Result<Session> {
         let own = self.own().await?;
         let client_encoding = self.definitions.properties.client_encoding();
         let settings: Vec<(&str, &str)> = own
@@ -75,7 +75,7 @@ impl Incoming {
     }
 
     /// A session in incoming for what is compared with the source.
-    pub(in crate::store::postgresql) async fn comparing_session(&self) -> Result<Session> {
+    pub(super) async fn comparing_session(&self) -> Result<Session> {
         let idle = self.to.pool.take_or_close_one(|session| session.compares);
         if let Some(session) = idle {
             return Ok(session);

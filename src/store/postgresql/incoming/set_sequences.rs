@@ -13,7 +13,7 @@ use crate::store::postgresql::schema::sequences;
 const SEQUENCES: usize = 100;
 
 impl Incoming {
-    pub(in crate::store::postgresql) async fn set_sequences(&self) -> Result<()> {
+    pub(super) async fn set_sequences(&self) -> Result<()> {
         let gone: HashSet<(&str, &str)> = self
             .preserved
             .taken_out

@@ -20,7 +20,7 @@ impl Incoming {
     /// Statistics of every table that has none yet, and rows that are frozen and marked as visible to all where they were
     /// not loaded so: the first queries on the published database need both. Now no transaction of ours is left that is
     /// older than the rows, and would stand in the way of that.
-    pub(in crate::store::postgresql) async fn analyze(&self) -> Result<()> {
+    pub(super) async fn analyze(&self) -> Result<()> {
         let mut groups: BTreeMap<&str, Vec<&(String, String)>> = BTreeMap::new();
         let mut lists = Vec::new();
         {
@@ -68,7 +68,7 @@ impl Incoming {
     }
 
     /// Statistics that are defined by themselves are made after their tables' own.
-    pub(in crate::store::postgresql) async fn analyze_extended(&self) -> Result<()> {
+    pub(super) async fn analyze_extended(&self) -> Result<()> {
         if self.to.has_scripts() {
             return Ok(());
         }
@@ -91,10 +91,7 @@ impl Incoming {
         Ok(())
     }
 
-    pub(in crate::store::postgresql) async fn refresh_views(
-        &self,
-        made_in: &[Arc<Entry>],
-    ) -> Result<()> {
+    pub(super) async fn refresh_views(&self, made_in: &[Arc<Entry>]) -> Result<()> {
         let session = self.session().await?;
         let changed = self.compute(&session, &Writing::Names).await?;
         let vain = AtomicU32::new(0);

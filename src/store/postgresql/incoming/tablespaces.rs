@@ -14,10 +14,7 @@ use crate::store::postgresql::sql::quoting::quoted;
 
 impl Destination {
     /// What has a tablespace of its own on the source gets it on the target, if there is one of that name.
-    pub(in crate::store::postgresql) async fn place_files(
-        &self,
-        sorted: &mut Sorted,
-    ) -> Result<Places> {
+    pub(super) async fn place_files(&self, sorted: &mut Sorted) -> Result<Places> {
         let there: HashSet<String> = self
             .admin
             .query(
@@ -73,10 +70,7 @@ impl Destination {
 
 impl Incoming {
     /// Compares where the files of tables, indexes and materialized views are with where they should be.
-    pub(in crate::store::postgresql) async fn compare_places(
-        &self,
-        session: &Session,
-    ) -> Result<()> {
+    pub(super) async fn compare_places(&self, session: &Session) -> Result<()> {
         if self.is_cloned {
             return Ok(());
         }

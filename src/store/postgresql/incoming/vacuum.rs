@@ -9,12 +9,11 @@ use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::foreign;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
 
-pub(in crate::store::postgresql) const ANALYZE: &str = "ANALYZE";
+pub(super) const ANALYZE: &str = "ANALYZE";
 
-pub(in crate::store::postgresql) const FREEZE: &str =
-    "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false)";
+pub(super) const FREEZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false)";
 
-pub(in crate::store::postgresql) const FREEZE_AND_ANALYZE: &str =
+pub(super) const FREEZE_AND_ANALYZE: &str =
     "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
 
 /// Before it freezes what is left, again.
@@ -30,7 +29,7 @@ const VAIN: u32 = 4;
 /// Statements after which VACUUM takes all rows for committed that are: one whose commit is not on disk yet is none to it
 /// (`SetHintBits` in PostgreSQL's source). The server remembers how far that is for 32 transactions together, so those to
 /// come must not be among those that were; and a commit waits for the disk only if its transaction has written.
-pub(in crate::store::postgresql) fn settled() -> String {
+pub(super) fn settled() -> String {
     let mut script = "BEGIN; SELECT txid_current(); COMMIT; ".repeat(32);
     script.push_str("BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'envsyncd', ''); COMMIT");
     script
@@ -97,7 +96,7 @@ async fn thawed<'a>(
 }
 
 /// Does something with tables; if that fails, with one by one, so that the error names the table.
-pub(in crate::store::postgresql) async fn treat(
+pub(super) async fn treat(
     session: &Session,
     what: &str,
     names: &[&(String, String)],

@@ -10,7 +10,7 @@ use crate::store::statements;
 
 /// The second statements, until their time comes.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct Waiting(Mutex<HashMap<i64, OnTable>>);
+pub(super) struct Waiting(Mutex<HashMap<i64, OnTable>>);
 
 /// What waits on one table.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Waiting {
     }
 
     /// Once all indexes are built nothing waits any more: a constraint that does would be lost without a word.
-    pub(in crate::store::postgresql) fn refuse_rest(&self) -> Result<()> {
+    pub(super) fn refuse_rest(&self) -> Result<()> {
         let tables = self.0.lock().expect("no one panics with this lock");
         match tables.values().flat_map(|on| &on.constraints).next() {
             None => Ok(()),

@@ -14,11 +14,11 @@ use crate::store::{Chunks, Part};
 /// Tables of at most so many bytes are not worth a TRUNCATE: it gives them a new file, and removing the old one makes
 /// the commit wait for the disk, `synchronous_commit = off` or not (`RecordTransactionCommit` in PostgreSQL's source).
 /// They are frozen at the end, many at a time.
-pub(in crate::store::postgresql) const SMALL: u64 = 256 * 1024;
+pub(super) const SMALL: u64 = 256 * 1024;
 
 impl Incoming {
     /// Notes that these tables' rows are not frozen.
-    pub(in crate::store::postgresql) fn thaw(&self, parts: &[Part]) {
+    pub(super) fn thaw(&self, parts: &[Part]) {
         let mut thawed = self.thawed.lock().expect("no one panics with this lock");
         thawed.extend(parts.iter().filter_map(|part| self.table_of(part)));
     }

@@ -30,7 +30,7 @@ const DOOR_TRIES: u32 = 20;
 
 /// Renames databases in one transaction, after `first` has run in it. `helper` is a second session, which ends the
 /// sessions of whoever is there while the first one has the locks.
-pub(in crate::store::postgresql) async fn change_names(
+pub(super) async fn change_names(
     admin: &Session,
     helper: &Session,
     first: &[String],

@@ -32,12 +32,12 @@ const HEADER: usize = 5;
 /// No message other than a row is longer; if one seems to be, we have lost our place.
 const LONGEST: usize = 64 * 1024 * 1024;
 
-pub(in crate::store::postgresql) const COPY_DATA: u8 = b'd';
+pub(super) const COPY_DATA: u8 = b'd';
 
-pub(in crate::store::postgresql) const COPY_DONE: u8 = b'c';
+pub(super) const COPY_DONE: u8 = b'c';
 
 /// That message as a whole.
-pub(in crate::store::postgresql) const COPY_ENDS: &[u8] = &[COPY_DONE, 0, 0, 0, 4];
+pub(super) const COPY_ENDS: &[u8] = &[COPY_DONE, 0, 0, 0, 4];
 
 /// A session's stream, and what was read from it.
 pub(in crate::store::postgresql) struct CopyStream {
@@ -77,7 +77,7 @@ impl CopyStream {
     }
 
     /// The server refused and goes on: so can the session.
-    pub(in crate::store::postgresql) async fn end_with(mut self, body: &[u8]) -> Error {
+    pub(super) async fn end_with(mut self, body: &[u8]) -> Error {
         let error = self.said(body);
         loop {
             match self.message().await {
@@ -117,7 +117,7 @@ impl CopyStream {
     }
 
     /// What a server may say at any time.
-    pub(in crate::store::postgresql) fn aside(&self, tag: u8, body: &[u8]) -> Result<()> {
+    pub(super) fn aside(&self, tag: u8, body: &[u8]) -> Result<()> {
         match tag {
             b'N' => {
                 let (notice, _) = ServerError::parse(body).told("");
@@ -167,7 +167,7 @@ impl CopyStream {
     }
 
     /// The next message, if all of it has been read.
-    pub(in crate::store::postgresql) fn take_message(&mut self) -> Result<Option<(u8, Bytes)>> {
+    pub(super) fn take_message(&mut self) -> Result<Option<(u8, Bytes)>> {
         let Some((tag, length)) = self.header(0)? else {
             return Ok(None);
         };
@@ -264,9 +264,13 @@ impl CopyStream {
     pub(in crate::store::postgresql) fn that_says(said: &[u8]) -> Option<Self> {
         let said = io::Cursor::new(said.to_vec());
         let wire = Box::new(tokio::io::join(said, tokio::io::sink()));
-        let holder = wire::Holder::default();
+        let holder = crate::store::postgresql::connection::wire::Holder::default();
         let binding = tokio_postgres::tls::ChannelBinding::none();
-        let tap = holder.tap(wire, binding, inspector::Inspector::open());
+        let tap = holder.tap(
+            wire,
+            binding,
+            crate::store::postgresql::connection::inspector::Inspector::open(),
+        );
         let stream = holder.borrow()?;
         drop(tap);
         Some(Self {

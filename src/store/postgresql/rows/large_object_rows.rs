@@ -10,7 +10,7 @@ use crate::store::postgresql::schema::large_objects::Described;
 use crate::store::{Chunk, Chunks};
 
 /// What a piece has in front of its bytes.
-pub(in crate::store::postgresql) const HEAD: usize = 16;
+pub(super) const HEAD: usize = 16;
 
 /// So many bytes are read and written at once.
 const PIECE: i32 = 1024 * 1024;

@@ -352,7 +352,7 @@ mod tests {
                 r#"[{{"id":1,"object":[{},{}],"kind":"{kind}","section":"after","owner":"o","tag":"x","definition":"CREATE UNIQUE INDEX x","needs":[]}}]"#,
                 object.0, object.1
             );
-            serde_json::from_str::<crate::store::toc::Toc>(&json)
+            serde_json::from_str::<crate::store::postgresql::schema::toc::Toc>(&json)
                 .unwrap()
                 .entries
         };

@@ -18,7 +18,7 @@ use crate::store::postgresql::sql::quoting;
 /// Something that restricts a table, or a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::store::postgresql) struct Restriction {
+pub(super) struct Restriction {
     /// Itself, and what it restricts, as catalogue and oid.
     pub(in crate::store::postgresql) object: Object,
     pub(in crate::store::postgresql) on: Object,
@@ -396,7 +396,7 @@ pub(in crate::store::postgresql) fn refuse(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::survey::DEFAULT;
+    use crate::store::postgresql::schema::survey::DEFAULT;
 
     fn cut(column: Option<&str>, text: &str) -> Cut {
         Cut {

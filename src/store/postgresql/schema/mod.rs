@@ -26,6 +26,6 @@ pub(in crate::store::postgresql) mod search_path;
 pub(in crate::store::postgresql) mod sequences;
 pub(in crate::store::postgresql) mod survey;
 pub(in crate::store::postgresql) mod toc;
-pub(in crate::store::postgresql) mod toc_json;
+mod toc_json;
 pub(in crate::store::postgresql) mod toc_reader;
 pub(in crate::store::postgresql) mod unknown;

@@ -63,10 +63,7 @@ pub(in crate::store::postgresql) async fn referred_to(
 }
 
 /// Large objects with the tables whose rows refer to them.
-pub(in crate::store::postgresql) async fn references(
-    session: &Session,
-    tables: &[u32],
-) -> Result<Vec<(u32, u32)>> {
+pub(super) async fn references(session: &Session, tables: &[u32]) -> Result<Vec<(u32, u32)>> {
     let none = session
         .query_opt(
             "SELECT FROM pg_catalog.pg_largeobject_metadata LIMIT 1",

@@ -29,7 +29,7 @@ pub(in crate::store::postgresql) fn extension_of_owner(
 }
 
 /// Gives a thing in a schema to a role that may not make anything there: for the moment of it, it may. `false`: not even so.
-pub(in crate::store::postgresql) async fn give_where_nothing_may_be_made(
+pub(super) async fn give_where_nothing_may_be_made(
     session: &Session,
     schema: &str,
     heir: &str,
@@ -122,7 +122,7 @@ impl Mapped {
 
 /// What becomes of an entry's object: whose it will be.
 #[derive(Default)]
-pub(in crate::store::postgresql) struct Inheritance {
+pub(super) struct Inheritance {
     /// What hands it over; `None`: it is whose it should be.
     pub(in crate::store::postgresql) statement: Option<String>,
     heir: String,

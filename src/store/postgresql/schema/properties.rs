@@ -16,13 +16,13 @@ pub(in crate::store::postgresql) const DEFAULT_PATH: &str = "\"$user\", public";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store::postgresql) struct Properties {
     pub(in crate::store::postgresql) encoding: String,
-    pub(in crate::store::postgresql) collate: String,
-    pub(in crate::store::postgresql) ctype: String,
+    pub(super) collate: String,
+    pub(super) ctype: String,
     /// `c`: the C library, `i`: ICU, `b`: built in.
-    pub(in crate::store::postgresql) provider: String,
-    pub(in crate::store::postgresql) locale: Option<String>,
-    pub(in crate::store::postgresql) icu_rules: Option<String>,
-    pub(in crate::store::postgresql) collation_version: Option<String>,
+    pub(super) provider: String,
+    pub(super) locale: Option<String>,
+    pub(super) icu_rules: Option<String>,
+    pub(super) collation_version: Option<String>,
     /// The search path that the database or its owner is given, as it is stored: functions in indexes and constraints may
     /// count on it.
     pub(in crate::store::postgresql) search_path: String,

@@ -226,12 +226,12 @@ impl Right {
 }
 
 /// Owners and roles with a privilege of any kind, in order.
-pub(in crate::store::postgresql) fn roles_in(rights: &[Right]) -> BTreeSet<&str> {
+pub(super) fn roles_in(rights: &[Right]) -> BTreeSet<&str> {
     rights.iter().flat_map(Right::roles).collect()
 }
 
 /// The owners among them.
-pub(in crate::store::postgresql) fn owners_in(rights: &[Right]) -> BTreeSet<&str> {
+pub(super) fn owners_in(rights: &[Right]) -> BTreeSet<&str> {
     rights
         .iter()
         .filter_map(|right| right.owner.as_deref())
@@ -328,6 +328,7 @@ pub(in crate::store::postgresql) fn differences(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::job::Roles as Wanted;
 
     fn grant(to: &str, by: &str) -> Grant {
         Grant {

@@ -97,17 +97,17 @@ impl Roles {
     }
 
     /// With `roles = "fail"`: what cannot be as it is on the source is an error.
-    pub(in crate::store::postgresql) fn is_strict(&self) -> bool {
+    pub(super) fn is_strict(&self) -> bool {
         self.wanted == Wanted::Fail
     }
 
     /// Whether the target's user may hand things to this role.
-    pub(in crate::store::postgresql) fn may_give_to(&self, role: &str) -> bool {
+    pub(super) fn may_give_to(&self, role: &str) -> bool {
         self.usable.contains(role)
     }
 
     /// Who gets what belongs to a role that things cannot be handed to.
-    pub(in crate::store::postgresql) fn fallback(&self) -> &str {
+    pub(super) fn fallback(&self) -> &str {
         &self.fallback
     }
 
@@ -127,7 +127,7 @@ impl Roles {
     }
 
     /// Who is to own extensions, where that is not the target's user.
-    pub(in crate::store::postgresql) fn owner_of_extensions(&self) -> Option<&str> {
+    pub(super) fn owner_of_extensions(&self) -> Option<&str> {
         // A superuser's are as `pg_restore` makes them.
         let differs = self.fallback != self.me && (!self.superuser || !self.are_copied());
         differs.then_some(self.fallback.as_str())

@@ -25,11 +25,11 @@ pub(in crate::store::postgresql) fn refuse_taken(toc: &Toc) -> Result<()> {
 
 /// So many bytes of entries' texts lie together: a large schema is some hundred thousand of them, and each by itself
 /// would take more room around it than in it.
-pub(in crate::store::postgresql) const PAGE: usize = 32 * 1024;
+pub(super) const PAGE: usize = 32 * 1024;
 
 /// A word that many entries share: a kind, a schema, a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::store::postgresql) struct Word(Arc<String>);
+pub(super) struct Word(Arc<String>);
 
 impl Word {
     pub(in crate::store::postgresql) fn as_str(&self) -> &str {

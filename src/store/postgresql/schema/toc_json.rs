@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::toc::{Binder, Entry, Head, Section, Toc, Words};
 
 /// A set as a list.
-pub(in crate::store::postgresql) fn in_order<T: Ord + Serialize, S: Serializer>(
+pub(super) fn in_order<T: Ord + Serialize, S: Serializer>(
     set: &HashSet<T>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
@@ -20,7 +20,7 @@ pub(in crate::store::postgresql) fn in_order<T: Ord + Serialize, S: Serializer>(
 }
 
 /// A map by its keys.
-pub(in crate::store::postgresql) fn by_key<K: Ord + Serialize, V: Serialize, S: Serializer>(
+pub(super) fn by_key<K: Ord + Serialize, V: Serialize, S: Serializer>(
     map: &HashMap<K, V>,
     to: S,
 ) -> Result<S::Ok, S::Error> {

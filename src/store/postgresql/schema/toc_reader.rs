@@ -242,6 +242,7 @@ fn broken(error: std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::postgresql::schema::toc::Entry;
     use proptest::prelude::*;
 
     fn parse(archive: &[u8]) -> Result<Toc> {

@@ -109,7 +109,7 @@ fn refuse(file: &Path, statement: &Statement<'_>) -> Result<()> {
 
 /// What is looked at before and after scripts: live's own entry among the server's databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store::postgresql) struct Outside {
+pub(super) struct Outside {
     /// By the words for it.
     facts: Vec<(&'static str, Option<String>)>,
 }
@@ -164,16 +164,12 @@ impl Destination {
     }
 
     /// What live is before a script.
-    pub(in crate::store::postgresql) async fn look_outside(&self) -> Result<Outside> {
+    pub(super) async fn look_outside(&self) -> Result<Outside> {
         Outside::look(&self.admin, &self.names.live, &self.names.previous).await
     }
 
     /// Holds it against what it is afterwards.
-    pub(in crate::store::postgresql) async fn refuse_reached(
-        &self,
-        before: &Outside,
-        file: &Path,
-    ) -> Result<()> {
+    pub(super) async fn refuse_reached(&self, before: &Outside, file: &Path) -> Result<()> {
         let after = self.look_outside().await?;
         let changed = before
             .facts

@@ -94,11 +94,7 @@ impl Transaction {
 
 impl Incoming {
     /// Refuses what a script has left open in its session, or prepared and not committed.
-    pub(in crate::store::postgresql) async fn refuse_open(
-        &self,
-        session: &Session,
-        file: &Path,
-    ) -> Result<()> {
+    pub(super) async fn refuse_open(&self, session: &Session, file: &Path) -> Result<()> {
         // Outside of a transaction a savepoint is an error, and this one.
         let open = match session.batch_execute("SAVEPOINT envsyncd").await {
             Ok(()) => true,
