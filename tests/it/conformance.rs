@@ -5,16 +5,21 @@ mod archive;
 mod mysql;
 mod postgresql;
 mod sqlite;
+mod toy;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::job::{Bed, Job, Outcome, Running, toml};
+use crate::support::job::{BINARY, Bed, Job, Outcome, Running, toml};
 
 /// A store with a source and a live target in it, which one test has for itself.
 trait Lab {
     /// `kind` in a job file.
     const KIND: &'static str;
+    /// The binary: an envsyncd that has the store.
+    fn program() -> String {
+        BINARY.to_owned()
+    }
     /// A source without tables, and a place for a target that is not there yet.
     fn new() -> Self;
     /// The source's URL.
@@ -95,7 +100,8 @@ impl<L: Lab> Scene<L> {
     /// The target is not there yet.
     fn first() -> Self {
         let lab = L::new();
-        let bed = Bed::of_this_test(lab.environment());
+        let mut bed = Bed::of_this_test(lab.environment());
+        bed.program = L::program();
         let scene = Self { lab, bed };
         scene.lab.source(SOURCE);
         scene

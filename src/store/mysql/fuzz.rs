@@ -7,24 +7,37 @@ use bytes::{Bytes, BytesMut};
 use mysql_common::packets::AuthSwitchRequest;
 use proptest::prelude::*;
 
-use super::address::Address;
-use super::connection::{Row, Session, lenenc};
-use super::ddl::{self, Create};
-use super::doubts::{self, ErrorValues};
-use super::grants::Grants;
-use super::lexer::{self, Dialect};
-use super::names::{self, quoted};
-use super::rewrite::{self, Schema};
-use super::rows::Encoder;
-use super::scanner::{Scanner, Step};
-use super::script::Cutter;
-use super::version::Version;
-use super::wire::{self, Link};
-use super::{
-    auth, by_hand, charsets, letters, making, mark, messages, objects, piece, reach, references,
-    typed, uses, zones,
-};
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
+use crate::store::mysql::connection::address::Address;
+use crate::store::mysql::connection::login;
+use crate::store::mysql::connection::messages;
+use crate::store::mysql::connection::wire::{self, Link};
+use crate::store::mysql::connection::{
+    row::{Row, lenenc},
+    session::Session,
+};
+use crate::store::mysql::portable::manual_restore;
+use crate::store::mysql::rows::result_rows::Encoder;
+use crate::store::mysql::rows::typed;
+use crate::store::mysql::rows::warnings::{self, ErrorValues};
+use crate::store::mysql::schema::charsets;
+use crate::store::mysql::schema::create_table::{self, Create};
+use crate::store::mysql::schema::foreign_keys;
+use crate::store::mysql::schema::grants::Grants;
+use crate::store::mysql::schema::objects;
+use crate::store::mysql::schema::stand_ins;
+use crate::store::mysql::schema::zones;
+use crate::store::mysql::script::cutter::Cutter;
+use crate::store::mysql::script::reach;
+use crate::store::mysql::sql::letters;
+use crate::store::mysql::sql::lexer::{self, Dialect};
+use crate::store::mysql::sql::marks;
+use crate::store::mysql::sql::names::{self, quoted};
+use crate::store::mysql::sql::rewrite::{self, Schema};
+use crate::store::mysql::sql::splitter::{Scanner, Step};
+use crate::store::mysql::sql::uses;
+use crate::store::mysql::sql::version::Version;
+use crate::store::mysql::workspace::schema_object;
 use crate::store::redact::{self, Names};
 
 fn dialects() -> impl Iterator<Item = Dialect> {
@@ -124,8 +137,8 @@ proptest! {
         let _ = (create.split_key(), create.auto_increment(), create.counts(), create.sequences());
         let _ = (create.foreign_keys().count(), create.with_sequences_in("a", "b"));
         for (_, clause) in &create.clauses {
-            let _ = (ddl::takes_sequence(clause), ddl::whole_columns(clause), ddl::has_word(clause, "NOT NULL"));
-            let _ = references::parent_columns(clause);
+            let _ = (create_table::takes_sequence(clause), create_table::whole_columns(clause), create_table::has_word(clause, "NOT NULL"));
+            let _ = foreign_keys::parent_columns(clause);
             let _ = zones::generated(&lexer::tokens(clause, Dialect::default())).is_some();
         }
         // What is put away is read again as what it is.
@@ -153,11 +166,11 @@ proptest! {
             }
             let _ = (rewrite::hides_schema(&text, dialect, "app"), reach::prepared(&text, dialect));
             let _ = (uses::of(&text, dialect), objects::status(&text, dialect), objects::ends(&text, dialect));
-            let _ = (objects::disabled(&text, dialect), piece::or_replace(&text, dialect));
-            let _ = (piece::on_table(&text, dialect, "t"), by_hand::without_here(&text, dialect));
+            let _ = (objects::disabled(&text, dialect), schema_object::or_replace(&text, dialect));
+            let _ = (schema_object::on_table(&text, dialect, "t"), manual_restore::without_here(&text, dialect));
         }
-        let _ = making::mentioned(&text, "app");
-        prop_assert!(!text.contains(&by_hand::delimiter(&text)));
+        let _ = stand_ins::mentioned(&text, "app");
+        prop_assert!(!text.contains(&manual_restore::delimiter(&text)));
     }
 
     #[test]
@@ -190,7 +203,7 @@ proptest! {
         };
         let own = names::Names::new("app", &claim);
         let _ = (own.is_leftover(&text), own.is_own(&text), own.is_staging(&text), own.is_incoming(&text));
-        let _ = (mark::is_mark(&text), mark::is_own("envsyncd_next", &text));
+        let _ = (marks::is_mark(&text), marks::is_own("envsyncd_next", &text));
         for wanted in [names::literal(&text), quoted(&text)] {
             let read = lexer::tokens(&wanted, Dialect::default());
             prop_assert_eq!(read.len(), 1, "{}", wanted);
@@ -207,11 +220,11 @@ proptest! {
         }
         let (_, state, message) = wire::server_error(&packet);
         prop_assert!(state.len() <= 15 && message.len() <= 3 * packet.len());
-        if let Ok(handshake) = auth::handshake(&packet) {
+        if let Ok(handshake) = login::handshake(&packet) {
             let _ = (handshake.nonce(), handshake.auth_plugin(), handshake.capabilities(), handshake.connection_id());
             let _ = Version::parse(&handshake.server_version_str());
         }
-        if let Ok(switch) = auth::parse::<AuthSwitchRequest<'_>>(&packet) {
+        if let Ok(switch) = login::parse::<AuthSwitchRequest<'_>>(&packet) {
             let _ = (switch.plugin_data().to_vec(), switch.auth_plugin().as_bytes().to_vec());
         }
     }
@@ -222,7 +235,7 @@ proptest! {
         let address = Address::parse("mysql://reader@h/d?tls=disable", Some(password), "source", "test").unwrap();
         let mut link = Link::that_says(&said);
         // All that it says comes to an end.
-        let _ = runtime().block_on(auth::log_in(&mut link, &address, Some("d")));
+        let _ = runtime().block_on(login::log_in(&mut link, &address, Some("d")));
         prop_assert!(link.inbox.len() <= said.len());
     }
 
@@ -290,7 +303,7 @@ proptest! {
                 prop_assert!(!told.contains('\n'));
             }
         }
-        let _ = (doubts::column(&message), charsets::unhex(&message));
+        let _ = (warnings::column(&message), charsets::unhex(&message));
     }
 }
 
@@ -315,7 +328,7 @@ fn parentheses_that_close_before_they_open_are_no_reason_to_stop() {
     ];
     let _ = Grants::parse(lines.into_iter()).has("SELECT", "a");
     for clause in ["KEY `a` ) (`b`)", ") (", "UNIQUE KEY ) `a`"] {
-        let _ = ddl::columns(&lexer::tokens(clause, Dialect::default()));
+        let _ = create_table::columns(&lexer::tokens(clause, Dialect::default()));
     }
 }
 
@@ -350,7 +363,7 @@ fn a_server_whose_key_is_none_is_refused() {
     .unwrap();
     let mut link = Link::that_says(&login);
     let error = runtime()
-        .block_on(auth::log_in(&mut link, &address, None))
+        .block_on(login::log_in(&mut link, &address, None))
         .err()
         .unwrap();
     assert_eq!(error.kind(), crate::error::Kind::Permission, "{error}");
@@ -360,10 +373,10 @@ fn a_server_whose_key_is_none_is_refused() {
 fn a_handshake_with_a_scramble_of_a_negative_length_is_refused() {
     let packet = crate::fuzz::seeds("tests/corpus/mysql_packet/handshake.hex").remove(0);
     let at = packet.iter().position(|byte| *byte == 0x15).unwrap();
-    assert!(auth::handshake(&packet).is_ok());
+    assert!(login::handshake(&packet).is_ok());
     for length in [0x80, 0x81, 0x87, 0xff] {
         let mut packet = packet.clone();
         packet[at] = length;
-        assert!(auth::handshake(&packet).is_err(), "{length}");
+        assert!(login::handshake(&packet).is_err(), "{length}");
     }
 }

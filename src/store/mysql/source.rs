@@ -1,32 +1,45 @@
 //! The source: a database at one point in time, read by several sessions in transactions of that point.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::address::Address;
-use super::connection::Session;
-use super::definitions::{self, Definitions, Table};
-use super::json::{self, Place};
-use super::lexer::Dialect;
-use super::objects::{self, ObjectKind};
-use super::pool::{Lent, Pool};
-use super::version::Version;
-use super::{
-    catalogue, census, fitness, mark, point, reading, schemas, select, split, summing, vetting,
-};
-use crate::config::job::{Definer, StoreKind, Task};
+use crate::config::job::{Definer, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
+use crate::store::mysql::connection::address::Address;
+use crate::store::mysql::connection::open;
+use crate::store::mysql::connection::pool::{Lent, Pool};
+use crate::store::mysql::connection::server_identity;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::rows::batch;
+use crate::store::mysql::rows::checksum;
+use crate::store::mysql::rows::codec::LOAD_DATA;
+use crate::store::mysql::rows::json;
+use crate::store::mysql::rows::reading;
+use crate::store::mysql::rows::select;
+use crate::store::mysql::rows::slices;
+use crate::store::mysql::rows::snapshot;
+use crate::store::mysql::schema::catalogue;
+use crate::store::mysql::schema::census;
+use crate::store::mysql::schema::definitions::Definitions;
+use crate::store::mysql::schema::objects::{self, ObjectKind};
+use crate::store::mysql::schema::reader;
+use crate::store::mysql::schema::typed_columns::Place;
+use crate::store::mysql::schema::vetting;
+use crate::store::mysql::sql::lexer::Dialect;
+use crate::store::mysql::sql::marks;
+use crate::store::mysql::sql::version::Version;
+use crate::store::mysql::workspace::schemas;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Encoding, Fate, Lot, Part, Server, Survey,
+    self, Batch, Catalogue, Checksum, Chunks, Context, Fate, Native, Part, ReadBatches, Survey,
+    Taker, Unit,
 };
 
 /// A database to read from.
-pub struct Source {
+pub(super) struct Source {
     address: Address,
     context: Context,
     definer: Definer,
@@ -38,13 +51,13 @@ pub struct Source {
 }
 
 /// What a restored dump has that its schema has not.
-pub(super) struct Restored {
+pub(in crate::store::mysql) struct Restored {
     /// Events that were not just disabled where the dump is from, each with its status.
     awake: BTreeMap<String, String>,
 }
 
 impl Restored {
-    pub(super) fn new(awake: BTreeMap<String, String>) -> Self {
+    pub(in crate::store::mysql) fn new(awake: BTreeMap<String, String>) -> Self {
         Self { awake }
     }
 
@@ -72,7 +85,11 @@ struct Surveyed {
 }
 
 impl Source {
-    pub(super) async fn open(address: Address, task: &Task, context: &Context) -> Result<Self> {
+    pub(in crate::store::mysql) async fn open(
+        address: Address,
+        task: &Task,
+        context: &Context,
+    ) -> Result<Self> {
         let control = Session::open(&address, Some(address.database())).await?;
         Ok(Self {
             address,
@@ -85,7 +102,7 @@ impl Source {
     }
 
     /// A dump that was restored in a schema of the run's own, which is dropped when the source is closed.
-    pub(super) async fn open_restored(
+    pub(in crate::store::mysql) async fn open_restored(
         address: Address,
         task: &Task,
         context: &Context,
@@ -97,7 +114,9 @@ impl Source {
     }
 
     /// What a dump of it needs: where it is, sessions at its point in time, and what there is.
-    pub(super) fn surveyed_for_dump(&self) -> Result<(Address, Pool, Arc<Definitions>)> {
+    pub(in crate::store::mysql) fn surveyed_for_dump(
+        &self,
+    ) -> Result<(Address, Pool, Arc<Definitions>)> {
         let surveyed = self.surveyed()?;
         Ok((
             self.address.clone(),
@@ -130,19 +149,19 @@ impl Source {
     }
 }
 
-/// The definition of a part's table.
-pub(super) fn table<'a>(definitions: &'a Definitions, part: &Part) -> Result<&'a Table> {
-    definitions
-        .table(&part.name)
-        .ok_or_else(|| Error::new(Kind::Internal, format!("there is no table `{}`", part.name)))
+/// The version of the server that the rows go to; `None`: they go to an archive.
+fn version_of(taker: &Taker) -> Result<Option<Version>> {
+    let server = taker.server();
+    server
+        .map(|server| Version::parse(&server.version))
+        .transpose()
 }
 
 /// Whether what rows were before comes along: older servers take no rows with a past.
-fn history(definitions: &Definitions, target: &Server) -> bool {
+fn history(definitions: &Definitions, target: Option<&Version>) -> bool {
     // A server that an archive's rows go to one day is looked at then.
-    let taken = target.is_archive()
-        || Version::parse(&target.version).is_ok_and(|target| fitness::takes_past(&target));
-    let possible = taken && fitness::takes_past(&definitions.version);
+    let taken = target.is_none_or(Version::takes_past);
+    let possible = taken && definitions.version.takes_past();
     for table in &definitions.tables {
         let periods = table.columns.iter().filter(|column| column.is_period);
         let by_time = periods.clone().count() > 0
@@ -161,30 +180,28 @@ fn history(definitions: &Definitions, target: &Server) -> bool {
 
 #[async_trait]
 impl store::Source for Source {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     async fn identity(&self) -> Result<Identity> {
-        super::identity(&mut *self.control.lock().await, self.address.database()).await
+        server_identity::identity(&mut *self.control.lock().await, self.address.database()).await
     }
 
-    async fn survey(&self, target: &Server) -> Result<Survey> {
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
+        let target = version_of(taker)?;
+        let target = target.as_ref();
         let point =
-            point::fix(&self.address, self.context.workers, self.restored.is_some()).await?;
+            snapshot::fix(&self.address, self.context.workers, self.restored.is_some()).await?;
         let taken_at = point.taken_at;
         let mut sessions = point.sessions;
         let workers = sessions.len();
         let first = &mut sessions[0];
         let mut definitions =
-            definitions::read(first, self.address.database(), &self.context.selection).await?;
+            reader::read(first, self.address.database(), &self.context.selection).await?;
         census::warn(first, self.address.database()).await?;
         if let Some(restored) = &self.restored {
             restored.complete(&mut definitions);
         }
         vetting::check(&definitions, first.version())?;
         for (name, _) in &definitions.left_out {
-            if mark::OWN.contains(&name.as_str()) {
+            if marks::OWN.contains(&name.as_str()) {
                 tracing::warn!(
                     table = name,
                     "a table of envsyncd's own is not copied: the source is what a run kept beside a target, or a copy of that"
@@ -210,14 +227,15 @@ impl store::Source for Source {
                     })
                     .map(|column| column.name.clone())
                     .collect(),
-                encoding: Encoding::LoadData,
+                unit: Unit::Rows,
+                encoding: LOAD_DATA,
                 rows: table.rows,
                 bytes: table.bytes,
                 slice: None,
             })
             .collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
-        split::divide(first, &definitions, workers, target, &mut parts).await?;
+        slices::divide(first, &definitions, workers, target, &mut parts).await?;
         let keeps_types = json::are_kept(&definitions.version, target);
         let looked = json::sample(first, &definitions, keeps_types).await?;
         definitions.typed.set(looked.typed);
@@ -230,7 +248,7 @@ impl store::Source for Source {
                 .run("SET SESSION character_set_results = NULL")
                 .await?;
         }
-        let server = sessions[0].version().clone();
+        let server = sessions[0].version().server();
         let definitions = Arc::new(definitions);
         let surveyed = Surveyed {
             pool: Pool::new(sessions),
@@ -242,19 +260,15 @@ impl store::Source for Source {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
         }
         Ok(Survey {
-            server: Server {
-                kind: StoreKind::Mysql,
-                version: server.text,
-                major: u32::from(server.number.0),
-            },
+            server,
             taken_at,
             parts: parts.into(),
             left_out: definitions.left_out.clone(),
-            definitions: store::Definitions::Mysql(definitions),
+            definitions,
         })
     }
 
-    async fn hold(&self) -> Result<()> {
+    async fn pin(&self) -> Result<()> {
         let surveyed = self.surveyed()?;
         let (pool, definitions) = (&surveyed.pool, &surveyed.definitions);
         let mut typed = json::whole(
@@ -273,19 +287,8 @@ impl store::Source for Source {
     async fn read(&self, part: &Part) -> Result<Chunks> {
         let (session, definitions) = self.session().await?;
         let typed = definitions.typed.of(&part.name);
-        let sql = select::statement(table(definitions, part)?, part, &typed);
+        let sql = select::statement(definitions.table_of(part)?, part, &typed)?;
         reading::read(session, &sql, part.columns.len().max(1), part.label()).await
-    }
-
-    async fn read_lot(&self, parts: &[Part]) -> Result<Lot> {
-        let (session, definitions) = self.session().await?;
-        let mut statements = Vec::with_capacity(parts.len());
-        for part in parts {
-            let typed = definitions.typed.of(&part.name);
-            statements.push(select::statement(table(definitions, part)?, part, &typed));
-        }
-        let columns = parts.iter().map(|part| part.columns.len().max(1)).collect();
-        reading::read_many(session, &statements, columns, super::lot_label(parts)).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -294,7 +297,7 @@ impl store::Source for Source {
 
     async fn count(&self, part: &Part) -> Result<u64> {
         let (mut session, definitions) = self.session().await?;
-        let rows = summing::count(&mut session, table(definitions, part)?, part).await;
+        let rows = checksum::count(&mut session, definitions.table_of(part)?, part).await;
         session.run(reading::BEFORE_READING).await?;
         rows
     }
@@ -302,13 +305,13 @@ impl store::Source for Source {
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
         let (mut session, definitions) = self.session().await?;
         let typed = definitions.typed.of(&part.name);
-        let sum = summing::checksum(&mut session, table(definitions, part)?, part, &typed).await;
+        let sum = checksum::checksum(&mut session, definitions.table_of(part)?, part, &typed).await;
         session.run(reading::BEFORE_READING).await?;
         sum
     }
 
     async fn lost(&self) -> Error {
-        super::lost(&self.control).await
+        open::lost(&self.control).await
     }
 
     async fn close(&self) {
@@ -324,5 +327,28 @@ impl store::Source for Source {
                 "a restored dump could not be removed; the next run does it"
             );
         }
+    }
+
+    fn batches(&self) -> Option<&dyn ReadBatches> {
+        Some(self)
+    }
+
+    fn native(&self) -> Native<'_> {
+        Native::of(self)
+    }
+}
+
+#[async_trait]
+impl ReadBatches for Source {
+    async fn read_batch(&self, parts: &[Part]) -> Result<Batch> {
+        let (session, definitions) = self.session().await?;
+        let mut statements = Vec::with_capacity(parts.len());
+        for part in parts {
+            let typed = definitions.typed.of(&part.name);
+            let table = definitions.table_of(part)?;
+            statements.push(select::statement(table, part, &typed)?);
+        }
+        let columns = parts.iter().map(|part| part.columns.len().max(1)).collect();
+        reading::read_many(session, &statements, columns, batch::label(parts)).await
     }
 }

@@ -1,17 +1,19 @@
 //! Fuzz targets: what a PostgreSQL server and its programs say. See `docs/fuzzing.md`.
 
 use bytes::{Bytes, BytesMut};
-use proptest::prelude::*;
 
-use super::dumped::words;
-use super::framing::{ToLines, ToMessages};
-use super::relay::{Out, Talk, rows_of};
-use super::said::Said;
-use super::toc::{Entry, Toc};
-use super::transactions::Transaction;
-use super::{harmless, marks, programs, roles, settings, settled};
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
-use crate::store::portable::{Reframe as _, Unframe as _};
+use crate::store::RowEncoder as _;
+use crate::store::postgresql::connection::server_error::ServerError;
+use crate::store::postgresql::connection::{complaints, harmless, url_options};
+use crate::store::postgresql::databases::marks;
+use crate::store::postgresql::rows::codec::{TextDecoder, TextEncoder};
+use crate::store::postgresql::rows::copy_stream::{CopyStream, Out, rows_of};
+use crate::store::postgresql::schema::toc::{Entry, Toc};
+use crate::store::postgresql::schema::{named_roles, ownership, search_path};
+use crate::store::postgresql::script::transactions::Transaction;
+use crate::store::postgresql::sql::words::words;
+use crate::store::postgresql::sql::{quoting, setting_values};
 use crate::store::redact::{Dialect, Names};
 
 proptest! {
@@ -25,7 +27,7 @@ proptest! {
         let mut texts = 0;
         for entry in &toc.entries {
             texts += entry.tag().len() + Entry::drop(entry).len() + entry.needs().count();
-            let _ = (entry.label(), roles::names_roles(entry), roles::owner_as_it_was(entry));
+            let _ = (entry.label(), named_roles::names_roles(entry), ownership::owner_as_it_was(entry));
             let mut other = Entry::clone(entry);
             other.redefine("SELECT 1");
             prop_assert_eq!((other.tag(), other.definition(), Entry::drop(&other)), (entry.tag(), "SELECT 1", Entry::drop(entry)));
@@ -40,7 +42,7 @@ proptest! {
 
     #[test]
     fn server_message(body in bytes(&["tests/corpus/pg_message"]), sql in texts(&["tests/corpus/script"])) {
-        let said = Said::parse(&body);
+        let said = ServerError::parse(&body);
         let (told, _) = said.told(&sql);
         prop_assert!(!told.is_empty());
         let error = said.explain("source").to_string();
@@ -68,7 +70,7 @@ proptest! {
                 prop_assert!(!chunk.data.is_empty());
             }
             prop_assert!(came <= said.len() && rows <= said.len() as u64);
-            let mut talk = Talk::that_says(&said).unwrap();
+            let mut talk = CopyStream::that_says(&said).unwrap();
             let mut came = 0;
             while let Ok((_, body)) = talk.message().await {
                 came += body.len() + 5;
@@ -81,7 +83,7 @@ proptest! {
     #[test]
     fn copy_framing(wire in bytes(&["tests/corpus/pg_copy_out", "tests/corpus/rows_on_the_wire"]), lengths in lengths()) {
         let lines = |lengths: &[usize]| {
-            let (mut unframe, mut out) = (ToLines::default(), BytesMut::new());
+            let (mut unframe, mut out) = (TextEncoder::default(), BytesMut::new());
             for piece in pieces(&wire, lengths) {
                 unframe.feed(&Bytes::copy_from_slice(piece), &mut out).ok()?;
             }
@@ -92,7 +94,7 @@ proptest! {
         prop_assert_eq!(&found, &lines(&[usize::MAX]));
         if let Some(found) = found {
             prop_assert!(found.len() <= wire.len());
-            let chunk = ToMessages::default().feed(&found).unwrap();
+            let chunk = TextDecoder::default().feed(&found).unwrap();
             let rows = memchr::memchr_iter(b'\n', &found).count() as u64;
             prop_assert_eq!(chunk.map_or(0, |chunk| chunk.rows), rows);
         }
@@ -100,10 +102,10 @@ proptest! {
 
     #[test]
     fn definition(text in texts(&["tests/corpus/pg_definition", "tests/corpus/script"])) {
-        if let Some((name, rest)) = roles::identifier(&text) {
+        if let Some((name, rest)) = quoting::identifier(&text) {
             prop_assert!(name.len() <= text.len() && text.ends_with(rest));
         }
-        if let Some((from, until)) = roles::policy_roles(&text) {
+        if let Some((from, until)) = named_roles::policy_roles(&text) {
             prop_assert!(from <= until && text.get(from..until).is_some());
         }
         prop_assert!(words(&text).len() <= 8);
@@ -112,17 +114,17 @@ proptest! {
 
     #[test]
     fn setting(stored in texts(&["tests/corpus/pg_setting"])) {
-        if let Some(elements) = settings::elements(&stored) {
+        if let Some(elements) = setting_values::elements(&stored) {
             prop_assert!(elements.iter().map(String::len).sum::<usize>() <= stored.len());
         }
         for name in ["search_path", "DateStyle", "temp_tablespaces"] {
-            let sql = settings::as_sql(name, &stored);
+            let sql = setting_values::as_sql(name, &stored);
             // Strings and commas, and nothing that ends a statement.
             let alone = crate::store::statements::split(&sql);
             prop_assert!(stored.contains('\\') || alone.is_ok_and(|all| all.len() == 1), "{}", sql);
         }
-        let _ = settings::path_of(&stored, Some("owner"));
-        for (name, _) in settled::spoken(&stored) {
+        let _ = search_path::path_of(&stored, Some("owner"));
+        for (name, _) in url_options::settings_of_url(&stored) {
             prop_assert!(!name.contains('-'));
         }
     }
@@ -130,7 +132,7 @@ proptest! {
     #[test]
     fn complaint(line in texts(&["tests/corpus/message"])) {
         let names = Names::of("CREATE TABLE public.users (mail text)", Dialect::Postgresql);
-        let told = programs::complaint(&line, &names).text;
+        let told = complaints::complaint(&line, &names).text;
         prop_assert!(!told.contains('\n') || line.trim().contains('\n'));
     }
 

@@ -31,20 +31,25 @@ impl Sqlite {
         connection
             .busy_timeout(std::time::Duration::from_secs(20))
             .expect("a timeout");
-        let mut lines = Vec::new();
-        let mut batch = rusqlite::Batch::new(&connection, sql);
-        while let Some(mut statement) = batch.next().expect("our own SQL") {
-            let columns = statement.column_count();
-            let mut rows = statement.query([]).expect("our own SQL");
-            while let Some(row) = rows.next().expect("our own SQL") {
-                let values: Vec<String> = (0..columns)
-                    .map(|column| show(row.get_ref(column).expect("a column")))
-                    .collect();
-                lines.push(values.join("|"));
-            }
-        }
-        lines.join("\n")
+        rows_of(&connection, sql)
     }
+}
+
+/// Runs statements; rows as lines, columns between `|`.
+pub(super) fn rows_of(connection: &Connection, sql: &str) -> String {
+    let mut lines = Vec::new();
+    let mut batch = rusqlite::Batch::new(connection, sql);
+    while let Some(mut statement) = batch.next().expect("our own SQL") {
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).expect("our own SQL");
+        while let Some(row) = rows.next().expect("our own SQL") {
+            let values: Vec<String> = (0..columns)
+                .map(|column| show(row.get_ref(column).expect("a column")))
+                .collect();
+            lines.push(values.join("|"));
+        }
+    }
+    lines.join("\n")
 }
 
 fn show(value: ValueRef<'_>) -> String {

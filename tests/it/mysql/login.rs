@@ -299,7 +299,7 @@ fn mysql_users_of_every_way_to_log_in_are_let_in() {
             .expect(1)
             .says(&["nobody vouches for", "tls=require", "server_public_key"]);
         let other = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("src/store/mysql/server_key/example.pem");
+            .join("src/store/mysql/connection/server_key/example.pem");
         scene
             .plan(&scene.job_from(&with(&other), Some(&password)))
             .expect(1)

@@ -11,8 +11,8 @@ use super::Scene;
 use super::equality::{REGRESSION_ROLES, ROLES, regression_database};
 use crate::support::dump::assert_equal;
 use crate::support::postgres::{Cluster, Must, quote, shared, tools, unique};
-use envsyncd::config::job::{Roles, Task};
-use envsyncd::store::portable;
+use envsyncd::config::job::{Roles, StoreKind, Task};
+use envsyncd::store::Script;
 
 const FIXTURE_ROLES: &str = "DO $$BEGIN CREATE ROLE fixture_reader;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END$$;
@@ -79,7 +79,9 @@ fn by_hand(scene: &Scene<'_>, resting: &Resting) -> String {
         if script.name.as_str() > "2" && script.name.as_str() < "4" {
             for part in &resting.parts {
                 let statement = &resting.load[&part.id];
-                let ending = portable::ending(part.encoding);
+                let ending = envsyncd::store::codec(StoreKind::Postgresql, part)
+                    .expect("a codec")
+                    .file_ending();
                 let file = scene.bed.path(&format!("{}.{ending}", part.id));
                 fs::write(&file, &resting.files[&part.id].1).expect("a file");
                 psql(&file, statement);
@@ -246,7 +248,7 @@ fn postgresql_s_own_regression_database_arrives_as_a_sync_would_bring_it() {
 }
 
 /// Definitions in an order that does not depend on the dump that they are from.
-fn paragraphs(scripts: &[portable::Script]) -> BTreeSet<String> {
+fn paragraphs(scripts: &[Script]) -> BTreeSet<String> {
     scripts
         .iter()
         .flat_map(|script| {
@@ -267,7 +269,7 @@ fn leaves_out_what_a_sync_would(scene: &Scene<'_>, resting: &Resting, globs: &[&
     task.leave_out = vec!["*".to_owned()];
     let (scripts, mut left_out, mut parts, catalogue) = run(async {
         let (source, survey) = survey(&task).await?;
-        let scripts = portable::scripts(&survey.definitions)?;
+        let scripts = survey.definitions.scripts()?;
         let catalogue = source.catalogue().await?;
         let labels: Vec<String> = survey
             .parts
@@ -279,7 +281,7 @@ fn leaves_out_what_a_sync_would(scene: &Scene<'_>, resting: &Resting, globs: &[&
     })
     .expect("surveyed");
     let taken = run(resting.take_out(&task)).expect("taken out");
-    let there = portable::scripts(&taken.definitions).expect("scripts");
+    let there = taken.definitions.scripts().expect("scripts");
     let (here, there) = (paragraphs(&scripts), paragraphs(&there));
     let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
         one.difference(other)
@@ -293,7 +295,7 @@ fn leaves_out_what_a_sync_would(scene: &Scene<'_>, resting: &Resting, globs: &[&
         only(&here, &there),
         only(&there, &here)
     );
-    let differences = catalogue.differences(&resting.catalogue(&taken).expect("catalogue"));
+    let differences = catalogue.differences(&resting.catalogue(&taken, &task).expect("catalogue"));
     assert_eq!(differences, [], "without {globs:?}");
     let mut pulled: Vec<String> = taken
         .parts

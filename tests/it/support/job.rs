@@ -16,6 +16,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_envsyncd");
 pub(crate) struct Bed {
     directory: tempfile::TempDir,
     host: &'static Host,
+    /// The binary that is run.
+    pub(crate) program: String,
     variables: Vec<(String, String)>,
 }
 
@@ -147,6 +149,7 @@ impl Bed {
         Self {
             directory,
             host: Host::plain(),
+            program: BINARY.to_owned(),
             variables: Vec::new(),
         }
     }
@@ -179,7 +182,7 @@ impl Bed {
 
     /// The binary with its directories set.
     pub(crate) fn command(&self) -> Command {
-        let mut command = self.host.command(BINARY);
+        let mut command = self.host.command(&self.program);
         for (key, _) in std::env::vars_os() {
             if key
                 .to_str()

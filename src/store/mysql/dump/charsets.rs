@@ -1,5 +1,7 @@
 //! The character sets that a dump's session may have. Pure.
 
+use crate::store::mysql::sql::lexical::is_plain_name;
+
 /// Those in which a byte below 0x80 is ASCII, wherever it stands, and every letter and blank of ASCII is that byte. In all others
 /// (big5, cp932, euckr, gb18030, gbk, sjis, swe7; ucs2, utf16 and utf32 are no client's) a quote may be half of a letter.
 const ALLOWED: [&str; 31] = [
@@ -24,11 +26,8 @@ pub(super) fn charset(name: &str) -> Result<String, String> {
 /// A collation's name as we send it.
 pub(super) fn collation(name: &str) -> Result<String, String> {
     let lower = name.to_ascii_lowercase();
-    let is_name = lower
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let (set, _) = lower.split_once('_').unwrap_or((&lower, ""));
-    if is_name && ALLOWED.contains(&set) {
+    if is_plain_name(&lower) && ALLOWED.contains(&set) {
         return Ok(lower);
     }
     Err(format!(

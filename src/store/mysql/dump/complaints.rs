@@ -2,8 +2,9 @@
 //!
 //! It repeats a server's message in three ways (`DB_error` and `maybe_die` in its source); all else are words of its own.
 
-use super::super::super::redact::{self, Dialect, Names};
-use super::super::messages;
+use crate::store::mysql::connection::messages;
+use crate::store::redact;
+use crate::store::redact::{Dialect, Names};
 
 /// A line that may be told.
 pub(super) fn told(line: &str) -> String {

@@ -6,18 +6,17 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
-use super::super::connection::Session;
-use super::super::definitions::Table;
-use super::super::lexer::{self, Dialect, Shape, Token};
-use super::super::names::quoted;
-use super::super::scanner::{Scanner, Step};
-use super::super::summing;
-use super::LONGEST;
-use super::statement::{letters, telling};
+use super::statement::{LONGEST, letters, telling};
 use super::values;
 use crate::error::{Error, Kind, Result};
 use crate::store::Part;
 use crate::store::dump::Counted;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::rows::checksum;
+use crate::store::mysql::schema::definitions::Table;
+use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
+use crate::store::mysql::sql::names::quoted;
+use crate::store::mysql::sql::splitter::{Scanner, Step};
 
 /// Reads along.
 pub(super) struct Counter {
@@ -152,8 +151,8 @@ pub(super) async fn compare(
     if had == dumped {
         return Ok(());
     }
-    let before = summing::checksum(then, table, part, &[]).await?;
-    let after = summing::checksum(now, table, part, &[]).await?;
+    let before = checksum::checksum(then, table, part, &[]).await?;
+    let after = checksum::checksum(now, table, part, &[]).await?;
     if before == after {
         return Err(Error::new(
             Kind::Verify,

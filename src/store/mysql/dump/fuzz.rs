@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use super::super::lexer::Dialect;
-use super::super::scanner::{Scanner, Step};
-use super::super::version::Version;
 use super::allowed::{Action, Allowed};
+use super::complaints;
 use super::counts::Counter;
-use super::{complaints, settings, values};
+use super::settings;
+use super::values;
 use crate::config::job::Definer;
 use crate::fuzz::{bytes, config, lengths, pieces, texts};
 use crate::store::Selection;
+use crate::store::mysql::sql::lexer::Dialect;
+use crate::store::mysql::sql::splitter::{Scanner, Step};
+use crate::store::mysql::sql::version::Version;
 
 const DUMPS: &[&str] = &["tests/corpus/mysql_dump"];
 
@@ -55,9 +57,9 @@ proptest! {
             let sql = scanner.text(place).to_vec();
             match allowed.decide(&sql, Dialect::default()) {
                 Ok(Action::Rows(found) | Action::Computed(found)) => {
-                    let lots: Vec<_> = found.in_lots(&sql).collect();
-                    prop_assert_eq!(lots.iter().map(|(_, rows)| *rows).sum::<u64>(), found.count);
-                    prop_assert!(lots.iter().all(|(text, _)| text.len() <= sql.len() + 1));
+                    let batches: Vec<_> = found.in_batches(&sql).collect();
+                    prop_assert_eq!(batches.iter().map(|(_, rows)| *rows).sum::<u64>(), found.count);
+                    prop_assert!(batches.iter().all(|(text, _)| text.len() <= sql.len() + 1));
                     rows += found.count;
                 }
                 Ok(Action::Run(sql)) => prop_assert!(!sql.is_empty()),
@@ -80,9 +82,9 @@ proptest! {
         };
         prop_assert!(rows.count > 0 && rows.count <= text.len() as u64);
         let mut again = 0;
-        for (sql, count) in rows.in_lots(&text) {
-            let lot = values::read(&sql, dialect);
-            prop_assert_eq!(lot.map(|lot| (lot.count, lot.table)), Ok((count, rows.table.clone())));
+        for (sql, count) in rows.in_batches(&text) {
+            let batch = values::read(&sql, dialect);
+            prop_assert_eq!(batch.map(|batch| (batch.count, batch.table)), Ok((count, rows.table.clone())));
             again += count;
         }
         prop_assert_eq!(again, rows.count);

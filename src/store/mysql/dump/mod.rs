@@ -7,23 +7,56 @@ mod complaints;
 mod counts;
 #[cfg(test)]
 mod fuzz;
+mod kind;
 mod restore;
 mod settings;
 mod statement;
+mod stream;
 mod tool;
 mod values;
+mod writing;
 
-pub(in crate::store) use self::restore::restore;
-pub(in crate::store) use self::tool::dump;
+use async_trait::async_trait;
 
 use crate::config::job::Task;
-use crate::store::Unable;
+use crate::error::Result;
+use crate::store::dump::{Dump, Dumping};
+use crate::store::{self, Context, Refusal, Survey};
 
-/// The longest statement that is taken of a dump, in bytes: one is held whole, and the next one while the server is at it. The tools
-/// end an INSERT at a megabyte, or after one row if that is longer.
-const LONGEST: usize = 256 << 20;
+/// The tools' dumps, to the rest of the house.
+pub(super) struct Dumps;
 
-/// What dumps cannot do.
-pub(in crate::store) fn unable(_task: &Task) -> Vec<Unable> {
-    Vec::new()
+#[async_trait]
+impl store::Dumps for Dumps {
+    fn refusals(&self, _task: &Task) -> Vec<Refusal> {
+        Vec::new()
+    }
+
+    fn are_zipped(&self) -> bool {
+        true
+    }
+
+    fn are_of_the_survey(&self) -> bool {
+        false
+    }
+
+    async fn restore(
+        &self,
+        task: &Task,
+        context: &Context,
+        dump: Dump,
+        name: &str,
+    ) -> Result<Box<dyn store::Source>> {
+        restore::restore(task, context, dump, name).await
+    }
+
+    async fn dump(
+        &self,
+        task: &Task,
+        _context: &Context,
+        source: &dyn store::Source,
+        survey: &Survey,
+    ) -> Result<Dumping> {
+        writing::dump(task, source, survey).await
+    }
 }

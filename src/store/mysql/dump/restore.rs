@@ -1,35 +1,38 @@
 //! A dump is restored: statement by statement, as it comes, in a schema of the run's own on the target's server.
 
-use futures_util::StreamExt;
-
-use super::super::address::Address;
-use super::super::connection::Session;
-use super::super::lexer::Dialect;
-use super::super::names::{Names, literal, quoted};
-use super::super::scanner::{Scanner, Step};
-use super::super::settings::MODE;
-use super::super::source::{Restored, Source};
-use super::super::version::{Flavour, Version};
-use super::super::{doubts, errors, mark, primary, schemas};
-use super::LONGEST;
 use super::allowed::{Action, Allowed};
 use super::settings::Settings;
+use super::statement::LONGEST;
+use super::stream::{Found, Place, step};
+use super::values;
 use super::values::Rows;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::dump::Dump;
+use crate::store::mysql::connection::address::Address;
+use crate::store::mysql::connection::server_error;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::connection::settings::MODE;
+use crate::store::mysql::rows::warnings;
+use crate::store::mysql::schema::primary_key;
+use crate::store::mysql::source::{Restored, Source};
+use crate::store::mysql::sql::lexer::Dialect;
+use crate::store::mysql::sql::names::{Names, literal, quoted};
+use crate::store::mysql::sql::splitter::Scanner;
+use crate::store::mysql::sql::version::{Flavour, Version};
+use crate::store::mysql::workspace::mark;
+use crate::store::mysql::workspace::schemas;
 use crate::store::redact;
-use crate::store::statements::Flaw;
 use crate::store::{self, Context};
 
 /// Restores a dump, and opens it as a source.
-pub(in crate::store) async fn restore(
+pub(super) async fn restore(
     task: &Task,
     context: &Context,
     dump: Dump,
     name: &str,
 ) -> Result<Box<dyn store::Source>> {
-    let address = super::super::address(&task.target, context, "target").await?;
+    let address = Address::of(&task.target, context, "target").await?;
     let names = Names::new(address.database(), &context.claim);
     let mut session = Session::open(&address, None).await?;
     make_schema(&mut session, &names).await?;
@@ -108,12 +111,6 @@ struct View {
 /// Views that wait may have so many bytes, all in all.
 const WAITING: usize = 64 << 20;
 
-/// Where a statement is.
-struct Place {
-    line: usize,
-    range: std::ops::Range<usize>,
-}
-
 impl<'a> Restore<'a> {
     async fn begin(
         mut session: Session,
@@ -131,7 +128,7 @@ impl<'a> Restore<'a> {
             .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
             .await?;
         if session.version().is_mysql(8, 0) {
-            primary::demand(&mut session).await?;
+            primary_key::demand(&mut session).await?;
         }
         // So that none is hidden behind others; who may not set it has room for some.
         let _ = session.run("SET SESSION max_error_count = 65535").await;
@@ -234,8 +231,8 @@ impl<'a> Restore<'a> {
                 return next;
             }
             Action::Computed(rows) => {
-                for (lot, count) in rows.in_lots(&sql) {
-                    take_rows(&mut self.session, &lot, &rows, count, &self.schema)
+                for (batch, count) in rows.in_batches(&sql) {
+                    take_rows(&mut self.session, &batch, &rows, count, &self.schema)
                         .await
                         .map_err(what)?;
                 }
@@ -244,7 +241,7 @@ impl<'a> Restore<'a> {
             Action::View(text) => match run(&mut self.session, &text).await {
                 Ok(()) => {}
                 // No such table, a stand-in that cannot be checked, a view of what is not there.
-                Err(error) if matches!(errors::code(&error), Some(1146 | 1356 | 1368)) => {
+                Err(error) if matches!(server_error::code(&error), Some(1146 | 1356 | 1368)) => {
                     let settings = self.settings().await?;
                     let waiting: usize = self.waiting.iter().map(|view| view.text.len()).sum();
                     if waiting + text.len() > WAITING {
@@ -262,7 +259,7 @@ impl<'a> Restore<'a> {
             Action::Run(text) => match run(&mut self.session, &text).await {
                 Ok(()) => {}
                 // A default that is a date which no calendar has.
-                Err(error) if errors::code(&error) == Some(1067) => {
+                Err(error) if server_error::code(&error) == Some(1067) => {
                     self.for_rows().await?;
                     run(&mut self.session, &text).await.map_err(what)?;
                 }
@@ -277,14 +274,14 @@ impl<'a> Restore<'a> {
                 run(&mut self.session, text.as_bytes())
                     .await
                     .map_err(what)?;
-                self.hold().await.map_err(what)?;
+                self.ask_back().await.map_err(what)?;
             }
         }
         step(&mut self.scanner, dump, self.file).await
     }
 
     /// Asks back what the session is set to, and reads on as it says.
-    async fn hold(&mut self) -> Result<()> {
+    async fn ask_back(&mut self) -> Result<()> {
         let row = self.session.query_one(Settings::ASK).await?;
         let mode = row.text(2)?;
         self.dialect = Dialect::of(&mode);
@@ -409,41 +406,6 @@ impl<'a> Restore<'a> {
     }
 }
 
-/// What a dump has next.
-enum Found {
-    Remark(Vec<u8>),
-    Statement(Place),
-}
-
-/// Cuts the next statement or remark.
-async fn step(scanner: &mut Scanner, dump: &mut Dump, file: &str) -> Result<Option<Found>> {
-    loop {
-        match scanner.step().map_err(|flaw| broken(file, &flaw))? {
-            Step::Statement(line, range) => {
-                return Ok(Some(Found::Statement(Place { line, range })));
-            }
-            Step::Remark(range) => {
-                return Ok(Some(Found::Remark(scanner.text(range).to_vec())));
-            }
-            Step::More => match dump.next().await {
-                Some(piece) => {
-                    scanner.feed(&piece.map_err(|error| error.within(file.to_owned()))?);
-                }
-                None => scanner.end(),
-            },
-            Step::End => return Ok(None),
-        }
-    }
-}
-
-fn broken(file: &str, flaw: &Flaw) -> Error {
-    Error::new(
-        Kind::Verify,
-        format!("{file}:{} cannot be read: {}", flaw.line, flaw.what),
-    )
-    .hint("the dump is cut off or damaged; take another one")
-}
-
 /// A statement for an error. Rows are nobody's business.
 fn told(sql: &[u8]) -> String {
     redact::statement(&head(sql), redact::Dialect::Mysql)
@@ -453,7 +415,7 @@ fn told(sql: &[u8]) -> String {
 /// is.
 fn head(sql: &[u8]) -> String {
     let text = String::from_utf8_lossy(&sql[..sql.len().min(4000)]).into_owned();
-    if !super::values::begins_rows(sql) {
+    if !values::begins_rows(sql) {
         return text;
     }
     let end = text.to_ascii_uppercase().find("VALUE");
@@ -464,9 +426,9 @@ async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {
     match session.execute_one(sql).await {
         Ok(_) => Ok(()),
         // A comment that is nothing to this server.
-        Err(error) if errors::code(&error) == Some(1065) => Ok(()),
+        Err(error) if server_error::code(&error) == Some(1065) => Ok(()),
         // Options or rows that InnoDB's strict mode refuses, which the source's did not.
-        Err(error) if matches!(errors::code(&error), Some(1005 | 1031 | 1118 | 1478)) => {
+        Err(error) if matches!(server_error::code(&error), Some(1005 | 1031 | 1118 | 1478)) => {
             let loosened = session.run("SET SESSION innodb_strict_mode = OFF").await;
             if loosened.is_err() {
                 return Err(error);
@@ -491,7 +453,7 @@ async fn take_rows(
 ) -> Result<()> {
     let done = session.execute_one(sql).await?;
     let table = String::from_utf8_lossy(&rows.table);
-    doubts::settle_dumped(session, done, schema, &table).await?;
+    warnings::settle_dumped(session, done, schema, &table).await?;
     if done.rows != count && !rows.inexact {
         return Err(Error::new(
             Kind::Verify,

@@ -1,7 +1,11 @@
 //! A statement of a dump in tokens, whatever its character set: each byte is taken for a letter, and put back as it was.
 
-use super::super::lexer::{self, Dialect, Shape, Token};
-use super::super::names::quoted;
+use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
+use crate::store::mysql::sql::names::quoted;
+
+/// The longest statement that is taken of a dump, in bytes: one is held whole, and the next one while the server is at it. The tools
+/// end an INSERT at a megabyte, or after one row if that is longer.
+pub(super) const LONGEST: usize = 256 << 20;
 
 /// Bytes as a text in which each is one letter. All that SQL consists of is ASCII.
 pub(super) fn letters(bytes: &[u8]) -> String {

@@ -2,31 +2,31 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
-use super::super::lexer::Dialect;
+use crate::store::mysql::sql::lexical::{Dialect, is_word};
 
 /// An INSERT or REPLACE of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Rows {
+pub(in crate::store::mysql) struct Rows {
     /// The table's name, as its bytes are.
-    pub(in super::super) table: Vec<u8>,
-    pub(in super::super) count: u64,
+    pub(in crate::store::mysql) table: Vec<u8>,
+    pub(in crate::store::mysql) count: u64,
     /// It replaces rows, or leaves out those that are there: the server may take another number of them.
-    pub(in super::super) inexact: bool,
+    pub(in crate::store::mysql) inexact: bool,
     /// What stands before the rows.
     head: Range<usize>,
     /// Where some rows in a row stand, and how many they are.
-    lots: Vec<(Range<usize>, u64)>,
+    batches: Vec<(Range<usize>, u64)>,
 }
 
 /// The warnings about so many rows are all kept by a server.
-const LOT: u64 = 500;
+const BATCH: u64 = 500;
 
 impl Rows {
     /// The same in several statements of fewer rows.
-    pub(super) fn in_lots(&self, sql: &[u8]) -> impl Iterator<Item = (Vec<u8>, u64)> {
-        self.lots.iter().map(|(place, rows)| {
+    pub(super) fn in_batches(&self, sql: &[u8]) -> impl Iterator<Item = (Vec<u8>, u64)> {
+        self.batches.iter().map(|(place, rows)| {
             let text = [&sql[self.head.clone()], b" ", &sql[place.clone()]].concat();
             (text, *rows)
         })
@@ -34,7 +34,7 @@ impl Rows {
 }
 
 /// Whether a statement may be one of rows.
-pub(in super::super) fn begins_rows(sql: &[u8]) -> bool {
+pub(in crate::store::mysql) fn begins_rows(sql: &[u8]) -> bool {
     let word = sql.split(|byte| !byte.is_ascii_alphabetic()).next();
     word.is_some_and(|word| {
         word.eq_ignore_ascii_case(b"INSERT") || word.eq_ignore_ascii_case(b"REPLACE")
@@ -42,7 +42,7 @@ pub(in super::super) fn begins_rows(sql: &[u8]) -> bool {
 }
 
 /// Reads such a statement to its end. `Err`: what there is in it beside values, which could do anything.
-pub(in super::super) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows, String> {
+pub(in crate::store::mysql) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows, String> {
     let mut reader = Reader {
         sql,
         at: 0,
@@ -77,18 +77,18 @@ pub(in super::super) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows, Strin
     }
     let head = 0..reader.at;
     let mut rows = 0;
-    let mut lots: Vec<(Range<usize>, u64)> = Vec::new();
+    let mut batches: Vec<(Range<usize>, u64)> = Vec::new();
     loop {
         reader.blanks();
         let start = reader.at;
         reader.row()?;
         rows += 1;
-        match lots.last_mut() {
-            Some((place, count)) if *count < LOT => {
+        match batches.last_mut() {
+            Some((place, count)) if *count < BATCH => {
                 place.end = reader.at;
                 *count += 1;
             }
-            _ => lots.push((start..reader.at, 1)),
+            _ => batches.push((start..reader.at, 1)),
         }
         reader.blanks();
         match reader.peek() {
@@ -102,7 +102,7 @@ pub(in super::super) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows, Strin
         count: rows,
         inexact,
         head,
-        lots,
+        batches,
     })
 }
 
@@ -123,6 +123,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A word of ASCII: letters beyond it are in quotes, since some character set may have a blank among them.
     fn word(&mut self) -> &'a [u8] {
         let rest = &self.sql[self.at..];
         let length = rest
@@ -195,8 +196,8 @@ impl<'a> Reader<'a> {
                     return Ok(());
                 }
                 b',' | b'+' | b'-' | b'.' => self.at += 1,
-                b'\'' => self.string(byte)?,
-                b'"' if !self.dialect.ansi_quotes => self.string(byte)?,
+                b'\'' => self.string()?,
+                b'"' if !self.dialect.ansi_quotes => self.string()?,
                 _ if byte.is_ascii_whitespace() => self.at += 1,
                 _ if is_word(byte) => {
                     let word = self.word();
@@ -213,31 +214,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn string(&mut self, quote: u8) -> Result<(), String> {
-        self.at += 1;
-        loop {
-            let rest = self.sql.get(self.at..).unwrap_or_default();
-            let found = if self.dialect.no_backslash {
-                memchr(quote, rest)
-            } else {
-                memchr2(quote, b'\\', rest)
-            };
-            match found {
-                // One that is doubled opens the next string, which comes to the same.
-                Some(place) if rest[place] == quote => {
-                    self.at += place + 1;
-                    return Ok(());
-                }
-                Some(place) => self.at += place + 2,
-                None => return Err("a string that does not end".to_owned()),
-            }
-        }
+    fn string(&mut self) -> Result<(), String> {
+        let length = self.dialect.quoted(&self.sql[self.at..]);
+        self.at += length.ok_or_else(|| "a string that does not end".to_owned())?;
+        Ok(())
     }
-}
-
-/// Letters beyond ASCII are in quotes: some character set may have a blank among them.
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
 }
 
 /// A number, also a hexadecimal one, a constant, a character set that introduces a string, or the letter before one.
@@ -279,15 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_in_lots_are_the_same_rows() {
+    fn rows_in_batches_are_the_same_rows() {
         let values: Vec<String> = (0..1234).map(|at| format!("({at},'),(')")).collect();
         let sql = format!("INSERT INTO `t` (`a`, `b`) VALUES\n{}", values.join(",\n"));
         let all = rows(sql.as_bytes()).unwrap();
-        let lots: Vec<_> = all.in_lots(sql.as_bytes()).collect();
-        let counts: Vec<u64> = lots.iter().map(|(_, rows)| *rows).collect();
+        let batches: Vec<_> = all.in_batches(sql.as_bytes()).collect();
+        let counts: Vec<u64> = batches.iter().map(|(_, rows)| *rows).collect();
         assert_eq!(counts, [500, 500, 234]);
         let mut again = Vec::new();
-        for (text, _) in lots {
+        for (text, _) in batches {
             let text = String::from_utf8(text).unwrap();
             let values = text
                 .strip_prefix("INSERT INTO `t` (`a`, `b`) VALUES ")

@@ -8,10 +8,9 @@ use envsyncd::config::job::{
     Definer, Endpoint, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Verify,
 };
 use envsyncd::error::Result;
-use envsyncd::store::portable::{self, Script, TakenOut};
 use envsyncd::store::{
-    self, Catalogue, Checksum, Chunk, Claim, Context, Fate, Part, Selection, Server, Source,
-    Survey, Target,
+    self, Catalogue, Checksum, Chunk, Claim, Context, Fate, Part, Restored, Script, Selection,
+    Server, Source, Survey, Taker, Target,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +77,7 @@ fn context(task: &Task) -> Context {
             host: "here".to_owned(),
         },
         cancel: CancellationToken::new(),
-        selection: Arc::new(Selection::of(task).expect("globs")),
+        selection: Arc::new(Selection::of(task, false).expect("globs")),
         workers: 2,
         lookup: Arc::new(|_| None),
     }
@@ -94,7 +93,7 @@ pub(super) fn run<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
 /// What a source says to an archive, without rows.
 pub(super) async fn survey(task: &Task) -> Result<(Box<dyn Source>, Survey)> {
     let source = store::open_source(task, &context(task)).await?;
-    let survey = source.survey(&Server::archive(task.kind)).await?;
+    let survey = source.survey(&Taker::Archive).await?;
     Ok((source, survey))
 }
 
@@ -105,18 +104,15 @@ pub(super) async fn push(task: &Task) -> Result<Resting> {
     let mut load = HashMap::new();
     for part in survey.parts.iter() {
         let mut chunks = source.read(part).await?;
-        let mut unframe = portable::unframe(part)?;
+        let mut encoder = store::codec(task.kind, part)?.encoder(part)?;
         let (mut rows, mut file) = (0, BytesMut::new());
         while let Some(chunk) = chunks.try_next().await? {
             rows += chunk.rows;
-            unframe.feed(&chunk.data, &mut file)?;
+            encoder.feed(&chunk.data, &mut file)?;
         }
-        unframe.end(&mut file)?;
+        encoder.end(&mut file)?;
         files.insert(part.id, (rows, file.to_vec()));
-        load.insert(
-            part.id,
-            portable::load_statement(&survey.definitions, part)?,
-        );
+        load.insert(part.id, survey.definitions.load_statement(part)?);
     }
     let mut sums = HashMap::new();
     for part in survey.whole() {
@@ -124,11 +120,11 @@ pub(super) async fn push(task: &Task) -> Result<Resting> {
     }
     let resting = Resting {
         server: survey.server.clone(),
-        definitions: portable::put_away(&survey.definitions)?,
+        definitions: survey.definitions.to_json()?,
         parts: survey.parts.to_vec(),
         left_out: survey.left_out.clone(),
         catalogue: source.catalogue().await?,
-        scripts: portable::scripts(&survey.definitions)?,
+        scripts: survey.definitions.scripts()?,
         files,
         sums,
         load,
@@ -139,20 +135,21 @@ pub(super) async fn push(task: &Task) -> Result<Resting> {
 
 impl Resting {
     /// What is taken out of it for a task.
-    pub(super) async fn take_out(&self, task: &Task) -> Result<TakenOut> {
-        portable::take_out(
-            task.kind,
+    pub(super) async fn take_out(&self, task: &Task) -> Result<Restored> {
+        let driver = store::driver(task.kind)?;
+        let selection = Selection::of(task, driver.ignores_case())?;
+        let read = driver.read_definitions(
             &self.definitions,
             self.parts.clone(),
             self.left_out.clone(),
-            &Selection::of(task)?,
-        )
-        .await
+            &selection,
+        );
+        read.await
     }
 
     /// The catalogue that goes with it.
-    pub(super) fn catalogue(&self, taken: &TakenOut) -> Result<Catalogue> {
-        portable::without(self.catalogue.clone(), taken, Definer::Map)
+    pub(super) fn catalogue(&self, taken: &Restored, task: &Task) -> Result<Catalogue> {
+        taken.definitions.catalogue(self.catalogue.clone(), task)
     }
 
     /// A pull, as a run does it, up to and with publish.
@@ -168,9 +165,10 @@ impl Resting {
     }
 
     async fn pull_into(&self, task: &Task, target: &dyn Target) -> Result<()> {
-        portable::refuse_older(&self.server, &target.server().await?)?;
+        let driver = store::driver(task.kind)?;
+        driver.refuse_older(&self.server, &target.taker().await?)?;
         let taken = self.take_out(task).await?;
-        let catalogue = self.catalogue(&taken)?;
+        let catalogue = self.catalogue(&taken, task)?;
         let survey = Survey {
             server: self.server.clone(),
             taken_at: chrono::Utc::now(),
@@ -179,42 +177,42 @@ impl Resting {
             definitions: taken.definitions,
         };
         target.check(&survey).await?;
-        target.prepare(&survey).await?;
+        let incoming = target.prepare(&survey).await?;
         for part in survey.parts.iter() {
             let (rows, file) = &self.files[&part.id];
-            let chunks = reframed(part, file)?;
+            let chunks = decoded(task, part, file)?;
             let sent: u64 = chunks.iter().map(|chunk| chunk.rows).sum();
             assert_eq!(sent, *rows, "of {}", part.label());
             let chunks = stream::iter(chunks.into_iter().map(Ok)).boxed();
-            let taken = target.write(part, chunks).await?;
+            let taken = incoming.write(part, chunks).await?;
             assert_eq!(taken, *rows, "of {}", part.label());
         }
         let mut steps = Vec::new();
         for part in survey.whole() {
-            steps.extend(target.steps_after(&part));
+            steps.extend(incoming.steps_after(&part));
         }
         while let Some(step) = steps.pop() {
-            steps.extend(target.build(&step).await?);
+            steps.extend(incoming.build(&step).await?);
         }
-        target.finish().await?;
-        let there = target.catalogue().await?;
+        let complete = incoming.complete().await?;
+        let there = complete.catalogue().await?;
         assert_eq!(catalogue.differences(&there), [], "catalogues differ");
         for part in survey.whole() {
-            let sum = target.checksum(&part).await?;
+            let sum = complete.checksum(&part).await?;
             assert_eq!(sum, self.sums[&part.label()], "of {}", part.label());
         }
-        target.publish().await?;
-        target.settle().await
+        complete.check_ownership().await?;
+        complete.publish().await?.settle().await
     }
 }
 
 /// A file's chunks; it is cut where no row ends.
-fn reframed(part: &Part, file: &[u8]) -> Result<Vec<Chunk>> {
-    let mut reframe = portable::reframe(part)?;
+fn decoded(task: &Task, part: &Part, file: &[u8]) -> Result<Vec<Chunk>> {
+    let mut decoder = store::codec(task.kind, part)?.decoder(part)?;
     let mut chunks = Vec::new();
     for piece in file.chunks(100_003) {
-        chunks.extend(reframe.feed(piece)?);
+        chunks.extend(decoder.feed(piece)?);
     }
-    chunks.extend(reframe.end()?);
+    chunks.extend(decoder.end()?);
     Ok(chunks)
 }

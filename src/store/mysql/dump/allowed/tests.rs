@@ -8,7 +8,7 @@ fn decided(statements: &[&str]) -> Result<Action, String> {
 /// One for a server of MariaDB's.
 fn fresh(definer: Definer, selection: &Selection) -> Allowed<'_> {
     let here = Version::parse("10.11.6-MariaDB").expect("a version");
-    let settings = super::super::settings::tests::fresh();
+    let settings = settings::tests::fresh();
     Allowed::new("new", false, definer, selection, here, settings)
 }
 
@@ -479,7 +479,7 @@ proptest::proptest! {
     /// Whatever bytes a dump has: what is sent is one statement to the server, of the kind that was decided on.
     #[test]
     fn the_server_sees_the_statements_that_were_decided_on(soup in soup()) {
-        use super::super::super::scanner::{Scanner, Step};
+        use crate::store::mysql::sql::splitter::{Scanner, Step};
         let selection = Selection::everything();
         let mut allowed = fresh(Definer::Map, &selection);
         let mut dialect = Dialect::default();
@@ -518,3 +518,4 @@ proptest::proptest! {
         }
     }
 }
+use crate::store::mysql::dump::settings;

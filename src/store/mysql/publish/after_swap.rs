@@ -1,0 +1,281 @@
+//! What comes after a swap, or after one that did not come: live is made whole, new or old.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::store::mysql::connection::address::Address;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::schema::charsets;
+use crate::store::mysql::schema::stand_ins;
+use crate::store::mysql::sql::marks::NEXT;
+use crate::store::mysql::sql::names::{Names, literal, quoted, within};
+use crate::store::mysql::workspace::journal::{Journal, Way};
+use crate::store::mysql::workspace::schema_object::{self, SchemaObject};
+use crate::store::mysql::workspace::schemas::{
+    self, Move, drop_any, exists, one, rename, tables, unshelve,
+};
+
+/// Where live's tables go in the end, and with them the journal.
+pub(in crate::store::mysql) fn aside<'a>(names: &'a Names, journal: &'a Journal) -> &'a str {
+    if journal.way == Way::Revert || !journal.had_live {
+        &journal.incoming
+    } else {
+        &names.previous
+    }
+}
+
+/// Gives live the triggers back that it had. The session is in live.
+pub(in crate::store::mysql) async fn restore(
+    session: &mut Session,
+    live: &str,
+    journal: &Journal,
+) -> Result<()> {
+    let staged: BTreeSet<&str> = journal
+        .staged
+        .iter()
+        .map(|(_, staged)| staged.as_str())
+        .collect();
+    let mut there: BTreeSet<String> = BTreeSet::new();
+    for row in session
+        .query(&format!(
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {}",
+            literal(live)
+        ))
+        .await?
+    {
+        let (name, table) = (row.text(0)?, row.text(1)?);
+        if staged.contains(table.as_str()) {
+            session
+                .run(&format!("DROP TRIGGER IF EXISTS {}", within(live, &name)))
+                .await?;
+        } else {
+            there.insert(name);
+        }
+    }
+    let old: Vec<&SchemaObject> = journal
+        .old
+        .iter()
+        .filter(|piece| piece.is_trigger())
+        .collect();
+    // Those of one table fire in the order in which they were made.
+    let broken: BTreeSet<&Option<String>> = old
+        .iter()
+        .filter(|piece| !there.contains(&piece.name))
+        .map(|piece| &piece.table)
+        .collect();
+    for piece in old.iter().filter(|piece| broken.contains(&piece.table)) {
+        piece.remove(session, live).await?;
+    }
+    for piece in old.iter().filter(|piece| broken.contains(&piece.table)) {
+        piece.make(session, live, None).await?;
+    }
+    Ok(())
+}
+
+/// The tables have not changed places: everything is as it was when this returns, but for incoming's triggers.
+pub(in crate::store::mysql) async fn undo(
+    session: &mut Session,
+    names: &Names,
+    journal: &Journal,
+) -> Result<()> {
+    let live = &names.live;
+    session
+        .run("SET SESSION foreign_key_checks = 1, lock_wait_timeout = 60")
+        .await?;
+    if !exists(session, live).await? {
+        return Ok(());
+    }
+    session.run(&format!("USE {}", quoted(live))).await?;
+    stand_ins::remove_stand_ins(session, live).await?;
+    charsets::Default::of(session, live, journal.collation.as_deref())
+        .await?
+        .be(session, None)
+        .await?;
+    restore(session, live, journal).await?;
+    let there = schema_object::read(session, live, live, &BTreeMap::new()).await?;
+    for view in journal.new.iter().filter(|piece| piece.broken) {
+        let is_new = !journal.old.iter().any(|old| old.is_same(view));
+        if is_new && there.iter().any(|other| other.is_same(view)) {
+            view.remove(session, live).await?;
+        }
+    }
+    for piece in &journal.old {
+        if !there.iter().any(|other| other.is_same(piece)) {
+            piece.make(session, live, None).await?;
+        }
+    }
+    let in_live: BTreeSet<String> = tables(session, live).await?.into_iter().collect();
+    let back: Vec<Move> = journal
+        .staged
+        .iter()
+        .filter(|(_, staged)| in_live.contains(staged))
+        .map(|(table, staged)| one((live, staged), (&journal.source, table)))
+        .collect();
+    rename(session, &back).await?;
+    if journal.way != Way::Publish {
+        name_keys(session, &journal.source, journal, true).await?;
+    }
+    if journal.way == Way::Publish && journal.had_live {
+        unshelve(session, names, &journal.discarded).await?;
+    }
+    if !journal.had_live && tables(session, live).await?.is_empty() {
+        drop_any(session, live).await?;
+    }
+    session
+        .run(&format!(
+            "DROP TABLE IF EXISTS {}",
+            within(&journal.incoming, NEXT)
+        ))
+        .await
+        .map(drop)
+}
+
+/// Gives the foreign keys of the journal their own names (`back`), or those that they have meanwhile. One to a table that is
+/// not there points into the schema that it is made in, which it would not follow. The keys hold all
+/// the time: each is exchanged in one statement that looks at no row.
+pub(in crate::store::mysql) async fn name_keys(
+    session: &mut Session,
+    schema: &str,
+    journal: &Journal,
+    back: bool,
+) -> Result<()> {
+    if journal.keys.is_empty() {
+        return Ok(());
+    }
+    let there: BTreeSet<String> = session
+        .query(&format!(
+            "SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {}",
+            literal(schema)
+        ))
+        .await?
+        .iter()
+        .map(|row| row.text(0))
+        .collect::<Result<_>>()?;
+    session.run(&format!("USE {}", quoted(schema))).await?;
+    session.run("SET SESSION foreign_key_checks = 0").await?;
+    let tables: BTreeSet<&String> = journal.keys.iter().map(|key| &key.table).collect();
+    for table in tables {
+        let clauses: Vec<String> = journal
+            .keys
+            .iter()
+            .filter(|key| key.table == **table)
+            .map(|key| {
+                let (from, to) = if back {
+                    (&key.meanwhile, &key.name)
+                } else {
+                    (&key.name, &key.meanwhile)
+                };
+                (from, to, &key.rest)
+            })
+            .filter(|(from, _, _)| there.contains(*from))
+            .map(|(from, to, rest)| {
+                format!(
+                    "DROP FOREIGN KEY {}, ADD CONSTRAINT {}{rest}",
+                    quoted(from),
+                    quoted(to)
+                )
+            })
+            .collect();
+        if !clauses.is_empty() {
+            session
+                .run(&format!(
+                    "ALTER TABLE {} {}",
+                    quoted(table),
+                    clauses.join(", ")
+                ))
+                .await?;
+        }
+    }
+    session
+        .run("SET SESSION foreign_key_checks = 1")
+        .await
+        .map(drop)
+}
+
+/// The tables have changed places: what follows them is made, what live is not to have any more is removed. Can be done
+/// again after it was cut short. The session is in live.
+pub(in crate::store::mysql) async fn finish(
+    session: &mut Session,
+    names: &Names,
+    journal: &Journal,
+) -> Result<usize> {
+    let live = &names.live;
+    session.run("SET SESSION lock_wait_timeout = 60").await?;
+    let mut collation = journal.collation.as_deref();
+    if let Some(options) = &journal.defaults {
+        schemas::set_options(session, live, options).await?;
+        collation = None;
+    }
+    name_keys(session, live, journal, true).await?;
+    stand_ins::remove_stand_ins(session, live).await?;
+    let mut default = charsets::Default::of(session, live, collation).await?;
+    let made = objects(session, live, journal, &mut default).await;
+    if session.is_usable() {
+        default.be(session, None).await?;
+    }
+    let changed = made?;
+    Journal::done(session, aside(names, journal)).await?;
+    Ok(changed)
+}
+
+/// What belongs to the tables follows them.
+pub(in crate::store::mysql) async fn follow(
+    address: &Address,
+    names: &Names,
+    journal: &Journal,
+) -> Result<usize> {
+    let mut session = Session::open(address, Some(&names.live)).await?;
+    finish(&mut session, names, journal).await
+}
+
+/// Views, routines and events.
+async fn objects(
+    session: &mut Session,
+    live: &str,
+    journal: &Journal,
+    default: &mut charsets::Default<'_>,
+) -> Result<usize> {
+    default.be(session, None).await?;
+    let mut changed = 0;
+    let there = schema_object::read(session, live, live, &BTreeMap::new()).await?;
+    let others = |piece: &&SchemaObject| !piece.is_trigger();
+    for piece in there.iter().filter(others) {
+        if !journal.new.iter().any(|new| new.is_same(piece)) {
+            piece.remove(session, live).await?;
+            changed += 1;
+        }
+    }
+    // Their order is that of names; a circle of names may need a second round.
+    let (broken, mut waiting): (Vec<&SchemaObject>, Vec<&SchemaObject>) = journal
+        .new
+        .iter()
+        .filter(others)
+        .filter(|piece| !there.contains(piece))
+        .filter(|piece| !there.iter().any(|other| piece.is_alike(other)))
+        .partition(|piece| piece.broken);
+    changed += waiting.len() + broken.len();
+    while !waiting.is_empty() {
+        let mut failed = Vec::new();
+        let mut problem = None;
+        for piece in &waiting {
+            default
+                .be(session, piece.database_collation.as_deref())
+                .await?;
+            if let Err(error) = piece.make(session, live, None).await {
+                failed.push(*piece);
+                problem = Some(error);
+            }
+        }
+        if failed.len() == waiting.len()
+            && let Some(error) = problem
+        {
+            return Err(error);
+        }
+        waiting = failed;
+    }
+    // Those on top of others first: what they are over is not there yet, and something can stand in for it.
+    for piece in broken.into_iter().rev() {
+        piece.make(session, live, None).await?;
+    }
+    Ok(changed)
+}

@@ -1,0 +1,158 @@
+//! Large tables in slices: ranges of their key that several workers copy at a time.
+//!
+//! InnoDB lets one LOAD DATA at a time into a table with an AUTO_INCREMENT column, unless innodb_autoinc_lock_mode is 2
+//! (MariaDB's documentation, "AUTO_INCREMENT Handling in InnoDB"). So slices are for a table that would keep one worker
+//! busy when the others have nothing left to do, and for no other.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::schema::definitions::Definitions;
+use crate::store::mysql::sql::names::quoted;
+use crate::store::mysql::sql::version::Version;
+use crate::store::{Part, Slice};
+
+/// A slice has at least so many bytes, as stored on the source.
+const SMALLEST: u64 = 64 * 1024 * 1024;
+
+/// Which of a table's rows a slice has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::store::mysql) enum Rows {
+    /// Those whose key is in this range.
+    Keys {
+        /// The first; `None`: whatever comes before.
+        from: Option<i128>,
+        /// The one after the last; `None`: whatever follows.
+        until: Option<i128>,
+    },
+}
+
+/// How many slices a table of so many bytes is worth, among all that is copied: more than workers, as keys may be
+/// spread unevenly; none, if the others keep the other workers busy for as long as it takes.
+fn slices(bytes: u64, all: u64, workers: usize) -> usize {
+    let workers = workers as u64;
+    if workers < 2 || bytes < 2 * SMALLEST || bytes <= all / workers {
+        return 1;
+    }
+    usize::try_from((bytes / SMALLEST).min(2 * workers)).unwrap_or(1)
+}
+
+/// Puts slices in the place of parts that are worth it; biggest first.
+pub(in crate::store::mysql) async fn divide(
+    session: &mut Session,
+    definitions: &Definitions,
+    workers: usize,
+    target: Option<&Version>,
+    parts: &mut Vec<Part>,
+) -> Result<()> {
+    let all: u64 = parts.iter().map(|part| part.bytes).sum();
+    let mut next = parts.len();
+    let mut divided = Vec::with_capacity(parts.len());
+    for part in parts.drain(..) {
+        let count = slices(part.bytes, all, workers);
+        let key = match definitions.table(&part.name) {
+            Some(table)
+                if count > 1
+                    && (table.auto_increment.is_none() || interleaves(target, definitions)) =>
+            {
+                table.split_key.as_deref()
+            }
+            _ => None,
+        };
+        let Some(key) = key else {
+            divided.push(part);
+            continue;
+        };
+        let key = quoted(key);
+        let row = session
+            .query_one(&format!(
+                "SELECT MIN({key}), MAX({key}) FROM {}",
+                quoted(&part.name)
+            ))
+            .await?;
+        let bound = |text: Option<String>| text.and_then(|text| text.parse::<i128>().ok());
+        let ranges = match (bound(row.maybe(0)?), bound(row.maybe(1)?)) {
+            (Some(first), Some(last)) => ranges(first, last, count),
+            _ => Vec::new(),
+        };
+        if ranges.len() < 2 {
+            divided.push(part);
+            continue;
+        }
+        let count = ranges.len() as u64;
+        for (place, slice) in ranges.into_iter().enumerate() {
+            let id = if place == 0 {
+                part.id
+            } else {
+                next += 1;
+                next - 1
+            };
+            divided.push(Part {
+                id,
+                slice: Some(Slice::new(&slice)?),
+                rows: part.rows / count,
+                bytes: part.bytes / count,
+                ..part.clone()
+            });
+        }
+    }
+    divided.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+    *parts = divided;
+    Ok(())
+}
+
+/// Whether the server by its own default takes rows with AUTO_INCREMENT from several statements at a time. What goes to an
+/// archive will go to a server like the source's.
+fn interleaves(target: Option<&Version>, definitions: &Definitions) -> bool {
+    target.unwrap_or(&definitions.version).is_mysql(8, 0)
+}
+
+/// Ranges of the same length; the first has no beginning and the last no end.
+fn ranges(first: i128, last: i128, count: usize) -> Vec<Rows> {
+    let span = last - first + 1;
+    let count = span.min(count as i128).max(1);
+    let bound = |place: i128| first + span * place / count;
+    (0..count)
+        .map(|place| Rows::Keys {
+            from: (place > 0).then(|| bound(place)),
+            until: (place + 1 < count).then(|| bound(place + 1)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GB: u64 = 1024 * 1024 * 1024;
+
+    #[test]
+    fn only_a_table_that_would_outlast_all_others_is_sliced() {
+        for (bytes, all, workers, expected) in [
+            (GB, GB, 1, 1),
+            (GB, GB, 2, 4),
+            (GB, 3 * GB, 2, 1),
+            (2 * SMALLEST, 2 * SMALLEST, 4, 2),
+            (SMALLEST, SMALLEST, 4, 1),
+        ] {
+            let found = slices(bytes, all, workers);
+            assert_eq!(found, expected, "{bytes} of {all}, {workers}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_is_in_one_range(first in any::<i64>(), span in 0..u64::MAX, count in 1_usize..64, key in any::<i128>()) {
+            let (first, last) = (i128::from(first), i128::from(first) + i128::from(span));
+            let ranges = ranges(first, last, count);
+            let holding = ranges.iter().filter(|slice| {
+                let Rows::Keys { from, until } = slice;
+                from.is_none_or(|from| key >= from) && until.is_none_or(|until| key < until)
+            });
+            prop_assert_eq!(holding.count(), 1);
+        }
+    }
+}

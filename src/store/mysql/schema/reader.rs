@@ -1,0 +1,305 @@
+//! Reads what a schema consists of from its server.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::create_table::Create;
+use super::definitions::{Column, Definitions, Table, versioning};
+use super::engines::{self, Engine};
+use super::grants::Grants;
+use super::objects::{self, ObjectKind};
+use super::typed_columns::Typed;
+use super::{exclusion, sequences, zones};
+use crate::error::{Error, Kind, Result};
+use crate::store::mysql::connection::server_error;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::sql::marks;
+use crate::store::mysql::sql::names::{literal, quoted};
+use crate::store::mysql::sql::version::Flavour;
+use crate::store::{Fate, Selection};
+
+/// A table as the list of tables has it.
+struct Listed {
+    name: String,
+    kind: String,
+    engine: Option<String>,
+    rows: u64,
+    bytes: u64,
+    comment: String,
+}
+
+/// Reads a schema, in the session's snapshot if it has one. The session is left in the schema.
+pub(in crate::store::mysql) async fn read(
+    session: &mut Session,
+    schema: &str,
+    selection: &Selection,
+) -> Result<Definitions> {
+    let version = session.version().clone();
+    let comment = if version.is_mariadb(10, 5) {
+        "SCHEMA_COMMENT"
+    } else {
+        "''"
+    };
+    let row = session
+        .query_opt(&format!(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names, {} \
+             FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            zones::OF_SERVER,
+            literal(schema)
+        ))
+        .await?
+        .ok_or_else(|| {
+            Error::new(Kind::Absent, format!("there is no database `{schema}`"))
+                .hint("check the database's name in the URL, and that the endpoint's user may use it")
+        })?;
+    refuse_hidden(session, schema).await?;
+    session.run(&format!("USE {}", quoted(schema))).await?;
+    if version.is_mysql(8, 0) {
+        // A primary key that the server made is a key like any other. Unknown to servers that make none (1193).
+        let shown = session
+            .run("SET SESSION show_gipk_in_create_table_and_information_schema = 1")
+            .await;
+        if let Err(error) = shown
+            && server_error::code(&error) != Some(1193)
+        {
+            return Err(error);
+        }
+    }
+    let mut found = Definitions {
+        schema: schema.to_owned(),
+        version,
+        charset: row.text(0)?,
+        collation: row.text(1)?,
+        // Of a schema that a run made, ours.
+        comment: row
+            .maybe(2)?
+            .filter(|comment| !marks::is_mark(comment))
+            .unwrap_or_default(),
+        folding: row.number(3)?,
+        zone: row.text(4)?,
+        tables: Vec::new(),
+        sequences: Vec::new(),
+        objects: Vec::new(),
+        left_out: Vec::new(),
+        excluded: BTreeSet::new(),
+        typed: Typed::default(),
+    };
+    let listed = list(session, schema).await?;
+    let transactional = engines::transactional(session).await?;
+    let mut columns = columns(session, schema).await?;
+    let mut sequences = Vec::new();
+    let mut homonym = false;
+    for listed in listed {
+        homonym |= listed.name.eq_ignore_ascii_case(schema);
+        if listed.kind == "VIEW" || listed.kind == "SYSTEM VIEW" {
+            continue;
+        }
+        if listed.kind == "TEMPORARY" {
+            continue;
+        }
+        if marks::is_own(&listed.name, &listed.comment) {
+            found.left_out.push((listed.name, Fate::Exclude));
+            continue;
+        }
+        let mut fate = selection.fate(None, &listed.name);
+        if fate == Fate::Exclude {
+            found.left_out.push((listed.name.clone(), fate));
+            found.excluded.insert(listed.name);
+            continue;
+        }
+        if listed.kind == "SEQUENCE" {
+            sequences.push((listed.name, fate));
+            continue;
+        }
+        if !["BASE TABLE", "SYSTEM VERSIONED"].contains(&listed.kind.as_str()) {
+            let why = format!(
+                "what the server calls a {} is not known to envsyncd",
+                listed.kind
+            );
+            return Err(engines::refusal(&listed.name, &why));
+        }
+        let engine = listed.engine.ok_or_else(|| unreadable(&listed.name))?;
+        match engines::of(&engine, fate) {
+            Engine::Empty if fate == Fate::Copy => fate = Fate::SchemaOnly,
+            Engine::Copied | Engine::Empty => {}
+            Engine::Refused(why) => return Err(engines::refusal(&listed.name, why)),
+        }
+        if fate != Fate::Copy {
+            found.left_out.push((listed.name.clone(), fate));
+        }
+        let text = session
+            .query_one(&format!("SHOW CREATE TABLE {}", quoted(&listed.name)))
+            .await
+            .map_err(|error| error.within(format!("table `{}`", listed.name)))?
+            .definition(1)?;
+        let create = Create::parse(&text)?;
+        let mut columns = columns.remove(&listed.name).unwrap_or_default();
+        let versioning = versioning(&create);
+        if let Some((start, end)) = &versioning
+            && !columns.iter().any(|column| column.is_period)
+        {
+            // Nobody named them, and information_schema does not list them.
+            columns.extend([period(start), period(end)]);
+        }
+        found.tables.push(Table {
+            auto_increment: create.auto_increment(),
+            versioning,
+            split_key: create.split_key(),
+            columns,
+            transactional: transactional.contains(&engine.to_ascii_lowercase()),
+            name: listed.name,
+            create,
+            engine,
+            rows: listed.rows,
+            bytes: listed.bytes,
+            fate,
+        });
+    }
+    found.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sequences = sequences::read(session, sequences).await?;
+    found.objects = objects::read(session, schema).await?;
+    for view in &found.objects {
+        if view.kind == ObjectKind::View && selection.fate(None, &view.name) == Fate::Exclude {
+            found.left_out.push((view.name.clone(), Fate::Exclude));
+            found.excluded.insert(view.name.clone());
+        }
+    }
+    found.retain_objects();
+    exclusion::leave_out(&mut found, selection)?;
+    homonym |= found.objects.iter().any(|object| {
+        matches!(object.kind, ObjectKind::View | ObjectKind::Package)
+            && object.name.eq_ignore_ascii_case(schema)
+    });
+    for object in &mut found.objects {
+        object.homonym = homonym;
+    }
+    Ok(found)
+}
+
+fn unreadable(table: &str) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!("table `{table}` cannot be opened by the server"),
+    )
+    .hint("see what CHECK TABLE says of it, repair or drop it, or put it into the task's `exclude`")
+}
+
+/// All tables, views and sequences.
+async fn list(session: &mut Session, schema: &str) -> Result<Vec<Listed>> {
+    let rows = session
+        .query(&format!(
+            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_COMMENT FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
+            literal(schema)
+        ))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let number = |at| -> Result<u64> {
+                Ok(row
+                    .maybe(at)?
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(0))
+            };
+            Ok(Listed {
+                name: row.text(0)?,
+                kind: row.text(1)?.to_ascii_uppercase(),
+                engine: row.maybe(2)?,
+                rows: number(3)?,
+                bytes: number(4)?,
+                comment: row.maybe(5)?.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// The columns of all tables.
+async fn columns(session: &mut Session, schema: &str) -> Result<HashMap<String, Vec<Column>>> {
+    let rows = session
+        .query(&format!(
+            "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, \
+                    GENERATION_EXPRESSION, EXTRA \
+             FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+            literal(schema)
+        ))
+        .await?;
+    let mut found: HashMap<String, Vec<Column>> = HashMap::new();
+    for row in &rows {
+        let expression = row.maybe(6)?.unwrap_or_default();
+        // Not DEFAULT_GENERATED, which is MySQL's word for a default that is an expression.
+        let extra = row.maybe(7)?.unwrap_or_default().to_ascii_uppercase();
+        let is_period = matches!(expression.as_str(), "ROW START" | "ROW END");
+        let generated = extra.contains("VIRTUAL GENERATED")
+            || extra.contains("STORED GENERATED")
+            || extra.contains("PERSISTENT");
+        found.entry(row.text(0)?).or_default().push(Column {
+            name: row.text(1)?,
+            data_type: row.text(2)?.to_ascii_lowercase(),
+            column_type: row.text(3)?,
+            charset: row.maybe(4)?,
+            collation: row.maybe(5)?,
+            generated: generated || is_period,
+            is_period,
+        });
+    }
+    Ok(found)
+}
+
+fn period(name: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type: "timestamp".to_owned(),
+        column_type: "timestamp(6)".to_owned(),
+        charset: None,
+        collation: None,
+        generated: true,
+        is_period: true,
+    }
+}
+
+/// Without some privileges the server answers as if things were not there: those are asked for, since a copy would lack
+/// what nobody saw.
+async fn refuse_hidden(session: &mut Session, schema: &str) -> Result<()> {
+    let grants = Grants::read(session).await?;
+    let mut missing: Vec<&str> = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"]
+        .into_iter()
+        .filter(|privilege| !grants.has(privilege, schema))
+        .collect();
+    let (reveals, hint) = match session.version() {
+        version if version.is_mysql(8, 0) => ("SHOW_ROUTINE", "SHOW_ROUTINE ON *.*"),
+        version if version.is_mariadb(11, 3) => {
+            ("SHOW CREATE ROUTINE", "SHOW CREATE ROUTINE ON the schema")
+        }
+        _ => ("EXECUTE", "EXECUTE ON the schema and SELECT ON mysql.proc"),
+    };
+    let sees_routines = grants.has(reveals, schema)
+        || ["EXECUTE", "ALTER ROUTINE", "CREATE ROUTINE"]
+            .iter()
+            .any(|privilege| grants.has(privilege, schema))
+        || (session.version().flavour == Flavour::MariaDb
+            && grants.has_on("SELECT", "mysql", "proc"))
+        || grants.has_everywhere("SELECT");
+    if !sees_routines {
+        missing.push(reveals);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut hint = format!(
+        "GRANT {} ON {}.* TO the endpoint's user",
+        missing.join(", "),
+        quoted(schema)
+    ) + if sees_routines {
+        ""
+    } else {
+        "; for routines: "
+    } + if sees_routines { "" } else { hint };
+    hint.push_str(" (without them the server hides what is there)");
+    Err(Error::new(
+        Kind::Permission,
+        format!(
+            "the user lacks {} on the database `{schema}`",
+            missing.join(", ")
+        ),
+    )
+    .hint(hint))
+}

@@ -1,0 +1,249 @@
+//! SQL of a MySQL or MariaDB server in tokens: as much as it takes to find names, clauses and accounts in statements that
+//! the server itself printed. Pure.
+//!
+//! The rules are those of the server's `sql_lex.cc`: strings, quoted names, the three kinds of comments, and comments
+//! that are code (`/*! */`, `/*M! */`).
+
+use super::lexical;
+pub(in crate::store::mysql) use super::lexical::Dialect;
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::mysql) enum Shape {
+    /// A word without quotes: a keyword or a name.
+    Word,
+    /// A name in backticks, or in double quotes where `ANSI_QUOTES` is on.
+    Quoted,
+    /// A string.
+    Text,
+    /// A number, or a word that starts with a digit.
+    Number,
+    /// Blanks, and comments that are no code.
+    Blank,
+    /// One character of anything else; the start (`/*!50100`) and the end (`*/`) of a comment that is code.
+    Mark,
+}
+
+/// A piece of a statement. All tokens of a statement in a row are the statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::mysql) struct Token<'a> {
+    pub(in crate::store::mysql) shape: Shape,
+    pub(in crate::store::mysql) text: &'a str,
+}
+
+impl Token<'_> {
+    /// Whether it is this keyword.
+    pub(in crate::store::mysql) fn is(&self, word: &str) -> bool {
+        self.shape == Shape::Word && self.text.eq_ignore_ascii_case(word)
+    }
+
+    /// Whether it is this mark.
+    pub(in crate::store::mysql) fn is_mark(&self, mark: &str) -> bool {
+        self.shape == Shape::Mark && self.text == mark
+    }
+
+    /// The name that it is, without its quotes.
+    pub(in crate::store::mysql) fn name(&self) -> Option<String> {
+        match self.shape {
+            Shape::Word => Some(self.text.to_owned()),
+            Shape::Quoted => {
+                let quote = &self.text[..1];
+                let inner = self.text.strip_prefix(quote)?.strip_suffix(quote)?;
+                Some(inner.replace(&quote.repeat(2), quote))
+            }
+            // `1a` is a name, as long as it is not all digits.
+            Shape::Number => self
+                .text
+                .bytes()
+                .any(|byte| !byte.is_ascii_digit())
+                .then(|| self.text.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Cuts a statement into tokens. What is opened and never closed goes on to the end.
+pub(in crate::store::mysql) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<'_>> {
+    let bytes = sql.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    // How many comments that are code are open; their ends are marks.
+    let mut code = 0_usize;
+    while at < bytes.len() {
+        let (shape, end) = next(sql, at, dialect, &mut code);
+        found.push(Token {
+            shape,
+            text: &sql[at..end],
+        });
+        at = end;
+    }
+    found
+}
+
+/// The token that starts at `at`: what it is, and where it ends.
+fn next(sql: &str, at: usize, dialect: Dialect, code: &mut usize) -> (Shape, usize) {
+    let bytes = sql.as_bytes();
+    let rest = &bytes[at..];
+    match bytes[at] {
+        quote @ (b'\'' | b'"' | b'`') => {
+            let shape = if dialect.quotes_names(quote) {
+                Shape::Quoted
+            } else {
+                Shape::Text
+            };
+            (shape, at + quoted(rest, dialect))
+        }
+        b'/' if rest.starts_with(b"/*") => match lexical::executed_comment(rest) {
+            Some(executed) => {
+                *code += 1;
+                (Shape::Mark, at + executed.sign + executed.digits)
+            }
+            None => {
+                let length = lexical::block_comment(rest).unwrap_or(rest.len());
+                (Shape::Blank, at + length)
+            }
+        },
+        b'*' if *code > 0 && rest.starts_with(b"*/") => {
+            *code -= 1;
+            (Shape::Mark, at + 2)
+        }
+        b'#' | b'-' if lexical::opens_line_comment(rest) => {
+            (Shape::Blank, run(bytes, at, |byte| byte != b'\n'))
+        }
+        byte if byte.is_ascii_whitespace() => (
+            Shape::Blank,
+            run(bytes, at, |byte| byte.is_ascii_whitespace()),
+        ),
+        byte if is_word(byte) => {
+            let end = run(bytes, at, is_word);
+            let shape = if byte.is_ascii_digit() {
+                Shape::Number
+            } else {
+                Shape::Word
+            };
+            (shape, end)
+        }
+        _ => (Shape::Mark, at + 1),
+    }
+}
+
+/// Words are of everything beyond ASCII, too.
+fn is_word(byte: u8) -> bool {
+    lexical::is_word(byte) || byte >= 0x80
+}
+
+fn run(bytes: &[u8], from: usize, is_in: impl Fn(u8) -> bool) -> usize {
+    bytes[from..]
+        .iter()
+        .position(|byte| !is_in(*byte))
+        .map_or(bytes.len(), |length| from + length)
+}
+
+/// The length of the quoted thing that the text begins with. A quote that is doubled stands for itself.
+fn quoted(text: &[u8], dialect: Dialect) -> usize {
+    let mut length = 0;
+    while let Some(more) = dialect.quoted(&text[length..]) {
+        length += more;
+        if text.get(length) != Some(&text[0]) {
+            return length;
+        }
+    }
+    text.len()
+}
+
+/// The next token from `at` on that is no blank, and its place.
+pub(in crate::store::mysql) fn solid<'a, 'b>(
+    tokens: &'b [Token<'a>],
+    at: usize,
+) -> Option<(usize, &'b Token<'a>)> {
+    tokens
+        .iter()
+        .enumerate()
+        .skip(at)
+        .find(|(_, token)| token.shape != Shape::Blank)
+}
+
+/// The last token before `at` that is no blank, and its place.
+pub(in crate::store::mysql) fn before<'a, 'b>(
+    tokens: &'b [Token<'a>],
+    at: usize,
+) -> Option<(usize, &'b Token<'a>)> {
+    tokens[..at]
+        .iter()
+        .enumerate()
+        .rev()
+        .find(|(_, token)| token.shape != Shape::Blank)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn solids(sql: &str, dialect: Dialect) -> Vec<(Shape, &str)> {
+        tokens(sql, dialect)
+            .into_iter()
+            .filter(|token| token.shape != Shape::Blank)
+            .map(|token| (token.shape, token.text))
+            .collect()
+    }
+
+    #[test]
+    fn strings_names_and_comments_end_where_the_server_ends_them() {
+        use Shape::{Mark, Number, Quoted, Text, Word};
+        assert_eq!(
+            solids(
+                "a.`b``c` 'it''s \\' `' \"x\" -- `\n# '\n/* ' */ 1--1 /*!50100 k*/é9",
+                Dialect::default()
+            ),
+            vec![
+                (Word, "a"),
+                (Mark, "."),
+                (Quoted, "`b``c`"),
+                (Text, "'it''s \\' `'"),
+                (Text, "\"x\""),
+                (Number, "1"),
+                (Mark, "-"),
+                (Mark, "-"),
+                (Number, "1"),
+                (Mark, "/*!50100"),
+                (Word, "k"),
+                (Mark, "*/"),
+                (Word, "é9"),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_sql_mode_decides_what_double_quotes_and_backslashes_are() {
+        let dialect = Dialect::of("PIPES_AS_CONCAT,ANSI_QUOTES,NO_BACKSLASH_ESCAPES");
+        assert_eq!(
+            solids("\"a\" 'b\\' c", dialect),
+            vec![
+                (Shape::Quoted, "\"a\""),
+                (Shape::Text, "'b\\'"),
+                (Shape::Word, "c"),
+            ]
+        );
+        assert_eq!(Dialect::of("ANSI"), Dialect::default());
+    }
+
+    #[test]
+    fn a_quoted_name_is_its_text_without_the_quotes() {
+        let name = |sql| tokens(sql, Dialect::default())[0].name();
+        assert_eq!(name("`a``b`").as_deref(), Some("a`b"));
+        assert_eq!(name("1a").as_deref(), Some("1a"));
+        assert_eq!(name("12"), None);
+        assert_eq!(name("'a'"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn all_tokens_in_a_row_are_the_statement(sql in "[ a`'\"\\\\/*!#\n.é0-]{0,40}", ansi: bool, plain: bool) {
+            let dialect = Dialect { ansi_quotes: ansi, no_backslash: plain };
+            let joined: String = tokens(&sql, dialect).iter().map(|token| token.text).collect();
+            prop_assert_eq!(joined, sql);
+        }
+    }
+}

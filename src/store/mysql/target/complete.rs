@@ -1,0 +1,218 @@
+//! A copy that has everything: it is verified, scripts run on it, and it is published.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::published::Published;
+use super::shared::Shared;
+use crate::config::job::Events;
+use crate::error::Result;
+use crate::store::mysql::connection::pool::Pool;
+use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::incoming::derive::{self, Derived};
+use crate::store::mysql::incoming::preserve::Preserved;
+use crate::store::mysql::publish::confirm::Seen;
+use crate::store::mysql::publish::publication::{self, Publishing};
+use crate::store::mysql::rows::checksum;
+use crate::store::mysql::schema::catalogue::{self, Accepted};
+use crate::store::mysql::schema::definitions::Definitions;
+use crate::store::mysql::schema::objects::{self, Object, ObjectKind};
+use crate::store::mysql::schema::{encryption, primary_key, reader};
+use crate::store::mysql::script::execution::{self, Ground};
+use crate::store::mysql::sql::lexical::Dialect;
+use crate::store::mysql::workspace::schema_object::SchemaObject;
+use crate::store::{self, Catalogue, Checksum, Fate, Part, Selection};
+
+/// Incoming with all its rows, indexes, foreign keys and objects.
+pub(super) struct Complete {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pool: Pool,
+    /// The source's definitions.
+    pub(super) definitions: Arc<Definitions>,
+    /// Where it differs from the source, as was told.
+    pub(super) accepted: Accepted,
+    /// What is live's own.
+    pub(super) preserved: Preserved,
+    /// Views that are broken on the source, and could not be made in incoming.
+    pub(super) broken: Vec<Object>,
+    /// The server's time when it was complete.
+    pub(super) at: String,
+    /// One of the scripts may make statistics.
+    pub(super) analyzes: AtomicBool,
+    /// Incoming as it was when it was looked at last.
+    pub(super) seen: Mutex<Option<Seen>>,
+}
+
+impl Complete {
+    /// Reads incoming, and remembers what live is to be.
+    async fn look(&self) -> Result<Definitions> {
+        let Shared {
+            address,
+            names,
+            definer,
+            ..
+        } = &*self.shared;
+        let mut session = Session::open(address, None).await?;
+        let everything = Selection::everything();
+        let mut there = reader::read(&mut session, &names.incoming, &everything).await?;
+        // Incoming's is our mark.
+        there.comment.clone_from(&self.definitions.comment);
+        let seen = Seen::new(&there, &self.definitions, *definer);
+        *self.seen.lock().expect("nobody panics with it") = Some(seen);
+        Ok(there)
+    }
+
+    /// What live is to be: as it was when it was looked at last, or else as it is now.
+    async fn seen(&self) -> Result<Seen> {
+        let seen = {
+            let seen = self.seen.lock().expect("nobody panics with it");
+            seen.clone()
+        };
+        match seen {
+            Some(seen) => Ok(seen),
+            None => {
+                let there = self.look().await?;
+                Ok(Seen::new(&there, &self.definitions, self.shared.definer))
+            }
+        }
+    }
+
+    /// Lets what is read of incoming be compared with the source: without what is the target's own, or the server's.
+    fn compared(&self, mut there: Definitions) -> Definitions {
+        let own: HashSet<&str> = self.preserved.extra().collect();
+        there
+            .tables
+            .retain(|table| !own.contains(table.name.as_str()));
+        there
+            .sequences
+            .retain(|sequence| !own.contains(sequence.name.as_str()));
+        let kept = &self.definitions;
+        for table in &mut there.tables {
+            // Where the counter of a table stands that the target keeps is the target's own.
+            table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
+            if let Some(source) = kept.table(&table.name) {
+                primary_key::without_generated(&mut table.create, &source.create);
+                encryption::without_inherited(&mut table.create, &source.create);
+            }
+        }
+        for object in &mut there.objects {
+            let source = kept
+                .objects
+                .iter()
+                .find(|kept| kept.kind == object.kind && kept.name == object.name);
+            if source.is_some_and(|source| source.database_collation.is_none()) {
+                object.database_collation = None;
+            }
+        }
+        for sequence in &mut there.sequences {
+            let source = kept
+                .sequences
+                .iter()
+                .find(|kept| kept.name == sequence.name);
+            sequence.fate = source.map_or(Fate::Copy, |kept| kept.fate);
+        }
+        there
+    }
+
+    /// Events that are not to stay disabled, each with its status.
+    fn running(&self) -> BTreeMap<String, String> {
+        self.definitions
+            .objects
+            .iter()
+            .filter(|object| object.kind == ObjectKind::Event)
+            .filter(|_| self.shared.events == Events::Keep)
+            .filter_map(|event| {
+                let status = objects::status(&event.definition, Dialect::of(&event.sql_mode))?;
+                Some((event.name.clone(), status))
+            })
+            .collect()
+    }
+
+    /// Broken views that incoming does not have, as live is to have them.
+    fn broken(&self) -> Result<Vec<SchemaObject>> {
+        let (from, to) = (&self.definitions.schema, &self.shared.names.live);
+        self.broken
+            .iter()
+            .map(|view| SchemaObject::of_source(view, from, to, self.shared.definer))
+            .collect()
+    }
+}
+
+#[async_trait]
+impl store::Complete for Complete {
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let mut session = self.pool.take().await?;
+        checksum::count(&mut session, self.definitions.table_of(part)?, part).await
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        let there = self.compared(self.look().await?);
+        let catalogue = catalogue::of(&there, self.shared.definer);
+        Ok(self.accepted.apply(catalogue))
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let mut session = self.pool.take().await?;
+        let typed = self.definitions.typed.of(&part.name);
+        let table = self.definitions.table_of(part)?;
+        checksum::checksum(&mut session, table, part, &typed).await
+    }
+
+    async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
+        if derive::may_analyze([text].into_iter()) {
+            self.analyzes.store(true, Ordering::Relaxed);
+        }
+        let (definitions, names) = (&self.definitions, &self.shared.names);
+        let mut others = vec![names.live.as_str()];
+        if definitions.schema != names.live {
+            others.push(&definitions.schema);
+        }
+        let ground = Ground {
+            address: &self.shared.address,
+            incoming: &names.incoming,
+            others,
+            is_opaque: execution::is_opaque(&definitions.objects, &definitions.schema, text),
+        };
+        execution::run(&ground, file, text).await
+    }
+
+    async fn derive(&self) -> Result<()> {
+        let mut session = self.pool.take().await?;
+        let routines = self.definitions.objects.iter();
+        let routines = routines.map(|object| object.definition.as_str());
+        let derived = Derived {
+            schema: &self.shared.names.incoming,
+            since: &self.at,
+            may_be_analyzed: self.analyzes.load(Ordering::Relaxed) || derive::may_analyze(routines),
+        };
+        derived.make(&mut session).await?;
+        // What is published is what scripts have made of it.
+        self.look().await.map(drop)
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Box<dyn store::Published>> {
+        // Nobody else works in incoming any more, and what it holds open is let go.
+        self.pool.close();
+        let seen = self.seen().await?;
+        let how = Publishing {
+            dangling: &seen.dangling,
+            preserved: &self.preserved,
+            overlay: self.shared.context.selection.overlay,
+            comment: &self.definitions.comment,
+            running: &self.running(),
+            broken: &self.broken()?,
+        };
+        let shared = &self.shared;
+        let had_live = publication::publish(&shared.address, &shared.names, &how).await?;
+        shared.is_published.store(true, Ordering::Release);
+        Ok(Box::new(Published {
+            shared: self.shared.clone(),
+            had_live,
+            seen,
+        }))
+    }
+}

@@ -1,0 +1,38 @@
+//! How an endpoint's server is reached, apart from where it is and who we are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio_postgres::config::SslMode;
+
+use crate::config::AuthMethods;
+use crate::store::liveness::{Keepalive, Pulse};
+use crate::store::tls;
+
+/// How an endpoint's server is reached, apart from where it is and who we are.
+#[derive(Clone)]
+pub(in crate::store::postgresql) struct Approach {
+    /// Whether a connection by the network is encrypted.
+    pub(in crate::store::postgresql) mode: SslMode,
+    /// The URL says nothing of it.
+    pub(in crate::store::postgresql) mode_is_default: bool,
+    pub(in crate::store::postgresql) tls: tls::Settings,
+    /// How long it may take until a session is ready, for each of the server's addresses.
+    pub(in crate::store::postgresql) patience: Duration,
+    pub(in crate::store::postgresql) keepalive: Keepalive,
+    /// How the server may ask for the password.
+    pub(in crate::store::postgresql) methods: Option<AuthMethods>,
+    /// It was said that MD5 is weak.
+    pub(in crate::store::postgresql) warned: Arc<AtomicBool>,
+    /// TLS has been seen.
+    pub(in crate::store::postgresql) encrypted: Arc<AtomicBool>,
+    pub(in crate::store::postgresql) pulse: Pulse,
+}
+
+impl Approach {
+    /// Whether the server was seen to have TLS.
+    pub(in crate::store::postgresql) fn has_been_encrypted(&self) -> bool {
+        self.encrypted.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,62 @@
+//! Fuzz targets: dumps in `pg_dump`'s custom format. See `docs/fuzzing.md`.
+
+use super::counting::Counter;
+use super::head::{Head, Trouble};
+use super::{fitting, within};
+use crate::config::job::Roles as Wanted;
+use crate::fuzz::{bytes, config, lengths, pieces};
+use crate::store::postgresql::schema::roles::Roles;
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn head(dump in bytes(&["tests/corpus/pg_archive"])) {
+        match Head::parse(&dump) {
+            Ok((mut head, length)) => {
+                prop_assert!(length <= dump.len() && head.entries.len() <= dump.len());
+                let _ = (head.server_major(), head.tables().count(), head.extensions().count());
+                for entry in &head.entries {
+                    let _ = (entry.object(), entry.needs().count(), entry.label());
+                    if let Err(error) = within::stay(entry) {
+                        prop_assert!(!error.to_string().contains('\n'));
+                    }
+                }
+                // What is written is read again, and written as the same.
+                let written = head.to_bytes();
+                let again = Head::parse(&written);
+                prop_assert!(again.is_ok());
+                let (again, whole) = again.unwrap();
+                prop_assert_eq!(whole, written.len());
+                prop_assert_eq!(again.to_bytes(), written);
+                for wanted in [Wanted::Map, Wanted::Skip, Wanted::Fail] {
+                    let roles = Roles::of(&["postgres", "owner"], "owner", wanted);
+                    let count = head.entries.len();
+                    let _ = fitting::refuse_missing(&head, &roles, "dump");
+                    if fitting::fit(&mut head, &roles, 15).is_ok() {
+                        prop_assert!(head.entries.len() <= count);
+                        prop_assert!(Head::parse(&head.to_bytes()).is_ok());
+                    }
+                }
+            }
+            // It may go on, but not for less than there is.
+            Err(Trouble::Short) => {}
+            Err(Trouble::Wrong(why)) => prop_assert!(!why.is_empty()),
+        }
+    }
+
+    #[test]
+    fn rows_that_pass(dump in bytes(&["tests/corpus/pg_archive"]), lengths in lengths()) {
+        let Ok((head, length)) = Head::parse(&dump) else {
+            return Ok(());
+        };
+        let counted = |lengths: &[usize]| {
+            let mut counter = Counter::new(&head)?;
+            for piece in pieces(&dump[length..], lengths) {
+                counter.feed(piece);
+            }
+            counter.counts()
+        };
+        prop_assert_eq!(counted(&lengths), counted(&[usize::MAX]));
+    }
+}

@@ -1,0 +1,73 @@
+//! The database that is being built, beside live: what is known of it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::OnceCell;
+
+use super::build_graph::{BuildGraph, Node};
+use super::owner::Own;
+use super::{preserved, waiting_constraints};
+use crate::store::Part;
+use crate::store::postgresql::databases::destination::Destination;
+use crate::store::postgresql::schema::definitions::Definitions;
+use crate::store::postgresql::schema::restore_order::Sorted;
+use crate::store::postgresql::schema::roles::Roles;
+
+/// Where things are that are not in the database's own tablespace, by schema and name.
+pub(in crate::store::postgresql) type Places = HashMap<(String, String), String>;
+
+/// What is known once incoming is made.
+pub(in crate::store::postgresql) struct Incoming {
+    pub(in crate::store::postgresql) to: Arc<Destination>,
+    /// Its oid.
+    pub(in crate::store::postgresql) oid: Option<u32>,
+    /// What sessions of live's owner have; asked for once.
+    pub(in crate::store::postgresql) own: OnceCell<Own>,
+    pub(in crate::store::postgresql) definitions: Arc<Definitions>,
+    pub(in crate::store::postgresql) roles: Roles,
+    pub(in crate::store::postgresql) sorted: Sorted,
+    pub(in crate::store::postgresql) preserved: preserved::Preserved,
+    /// Indexes and constraints that wait, by their place in `sorted.indexes`.
+    pub(in crate::store::postgresql) waiting: Mutex<BTreeSet<usize>>,
+    /// Constraints that come when their tables' indexes are built.
+    pub(in crate::store::postgresql) on_top: waiting_constraints::Waiting,
+    /// What an entry makes, as (catalogue, oid) of the source.
+    pub(in crate::store::postgresql) objects: HashMap<i64, (u32, u32)>,
+    /// A table's entry, by its name.
+    pub(in crate::store::postgresql) tables: HashMap<(String, String), i64>,
+    /// Places in `sorted.indexes` of what stands on a table, by its entry.
+    pub(in crate::store::postgresql) indexes_of: HashMap<i64, Vec<u32>>,
+    /// Tables whose rows come in slices.
+    pub(in crate::store::postgresql) sliced: HashSet<(String, String)>,
+    /// Tables whose rows were not frozen when they were loaded.
+    pub(in crate::store::postgresql) thawed: Mutex<HashSet<i64>>,
+    pub(in crate::store::postgresql) materialized: HashSet<i64>,
+    /// How far tables are.
+    pub(in crate::store::postgresql) graph: BuildGraph,
+    /// What a step stands for, by its number.
+    pub(in crate::store::postgresql) nodes: Mutex<Vec<Node>>,
+    /// How many locks one session may hold at a time.
+    pub(in crate::store::postgresql) locks: usize,
+    /// It is a copy of the source's files: nothing of it was made, and nothing has to be.
+    pub(in crate::store::postgresql) is_cloned: bool,
+    /// What is in a tablespace of its own.
+    pub(in crate::store::postgresql) places: Places,
+    /// Objects of the source that the target's user may not treat as they are there.
+    pub(in crate::store::postgresql) excused: Mutex<HashSet<(u32, u32)>>,
+}
+
+impl Incoming {
+    /// The entry of a part's table.
+    pub(in crate::store::postgresql) fn table_of(&self, part: &Part) -> Option<i64> {
+        let key = (part.schema.clone().unwrap_or_default(), part.name.clone());
+        self.tables.get(&key).copied()
+    }
+
+    /// Places in `sorted.indexes` of what stands on a part's table.
+    pub(in crate::store::postgresql) fn indexes_on(&self, part: &Part) -> &[u32] {
+        self.table_of(part)
+            .and_then(|table| self.indexes_of.get(&table))
+            .map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,11 @@
+//! Rows on their way: COPY, codecs, slices, batches, checksums.
+
+pub(in crate::store::postgresql) mod batch;
+pub(in crate::store::postgresql) mod checksum;
+pub(in crate::store::postgresql) mod codec;
+pub(in crate::store::postgresql) mod copy_stream;
+pub(in crate::store::postgresql) mod large_object_rows;
+pub(in crate::store::postgresql) mod large_objects_as_sql;
+pub(in crate::store::postgresql) mod relation;
+pub(in crate::store::postgresql) mod slices;
+pub(in crate::store::postgresql) mod snapshot;

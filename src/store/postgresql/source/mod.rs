@@ -1,0 +1,161 @@
+//! The source: a database as of one snapshot, read by as many sessions as there are workers.
+
+mod reading;
+mod survey;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
+use self::survey::Surveyed;
+use crate::error::{Error, Kind, Result};
+use crate::policy::Identity;
+use crate::store::postgresql::connection::address::Address;
+use crate::store::postgresql::databases::identity::identity;
+use crate::store::postgresql::rows::batch;
+use crate::store::postgresql::rows::checksum::{checksum, count};
+use crate::store::postgresql::rows::large_object_rows;
+use crate::store::postgresql::rows::snapshot::Snapshot;
+use crate::store::postgresql::schema::catalogue;
+use crate::store::postgresql::schema::large_objects;
+use crate::store::{
+    self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Part, Survey, Taker,
+};
+
+/// A PostgreSQL database that is read.
+pub(in crate::store::postgresql) struct Source {
+    snapshot: Snapshot,
+    context: Context,
+    surveyed: OnceCell<Surveyed>,
+}
+
+impl Source {
+    /// Connects.
+    pub(in crate::store::postgresql) async fn open(
+        address: Address,
+        context: &Context,
+    ) -> Result<Self> {
+        Ok(Self::of(Snapshot::open(address, false).await?, context))
+    }
+
+    /// The same for a database that a dump was restored into.
+    pub(in crate::store::postgresql) async fn open_staged(
+        address: Address,
+        context: &Context,
+    ) -> Result<Self> {
+        Ok(Self::of(Snapshot::open(address, true).await?, context))
+    }
+
+    fn of(snapshot: Snapshot, context: &Context) -> Self {
+        Self {
+            snapshot,
+            context: context.clone(),
+            surveyed: OnceCell::new(),
+        }
+    }
+
+    /// The database as this store's own target knows it.
+    pub(in crate::store::postgresql) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    fn surveyed(&self) -> Result<&Surveyed> {
+        self.surveyed
+            .get()
+            .ok_or_else(|| Error::new(Kind::Internal, "the source was not surveyed yet"))
+    }
+}
+
+#[async_trait]
+impl store::Source for Source {
+    async fn identity(&self) -> Result<Identity> {
+        identity(&*self.snapshot.keeper()?, self.snapshot.database()).await
+    }
+
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
+        let (survey, surveyed) = survey::survey(&self.snapshot, &self.context, taker).await?;
+        if self.surveyed.set(surveyed).is_err() {
+            return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
+        }
+        Ok(survey)
+    }
+
+    async fn read(&self, part: &Part) -> Result<Chunks> {
+        let surveyed = self.surveyed()?;
+        if large_objects::is(part) {
+            let session = self.snapshot.session().await?;
+            return Ok(large_object_rows::read(session, surveyed.large.clone()));
+        }
+        let condition = surveyed.conditions.get(&part.id);
+        reading::start(&self.snapshot, part, condition.map(String::as_str)).await
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        let session = self.snapshot.session().await?;
+        let found = catalogue::read(&session, &self.surveyed()?.gone).await?;
+        self.snapshot.rest(session);
+        Ok(found)
+    }
+
+    async fn digest(&self) -> Result<Digest> {
+        let session = self.snapshot.session().await?;
+        let mut digest = Digest::default();
+        let gone = &self.surveyed()?.gone;
+        catalogue::each(&session, gone, |_, object, definition| {
+            digest.add(object, definition);
+        })
+        .await?;
+        self.snapshot.rest(session);
+        Ok(digest)
+    }
+
+    async fn count(&self, part: &Part) -> Result<u64> {
+        let session = self.snapshot.session().await?;
+        let surveyed = self.surveyed()?;
+        let condition = surveyed.conditions.get(&part.id);
+        let condition = condition.map_or("", String::as_str);
+        let rows = count(&session, part, condition, &surveyed.large).await?;
+        self.snapshot.rest(session);
+        Ok(rows)
+    }
+
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let session = self.snapshot.session().await?;
+        let surveyed = self.surveyed()?;
+        let condition = surveyed.conditions.get(&part.id);
+        let sum = checksum(
+            &session,
+            part,
+            condition.map_or("", String::as_str),
+            surveyed.by_root.get(&part.id),
+            &surveyed.large,
+        )
+        .await?;
+        self.snapshot.rest(session);
+        Ok(sum)
+    }
+
+    async fn lost(&self) -> Error {
+        self.snapshot.lost().await
+    }
+
+    async fn close(&self) {
+        self.snapshot.close().await;
+    }
+
+    fn batches(&self) -> Option<&dyn store::ReadBatches> {
+        Some(self)
+    }
+
+    fn native(&self) -> store::Native<'_> {
+        store::Native::of(&self.snapshot)
+    }
+}
+
+#[async_trait]
+impl store::ReadBatches for Source {
+    async fn read_batch(&self, parts: &[Part]) -> Result<Batch> {
+        let session = self.snapshot.session().await?;
+        let pool = self.snapshot.pool().clone();
+        batch::Out::start(session, pool, parts, &self.snapshot.taken()?.properties).await
+    }
+}

@@ -1,0 +1,395 @@
+//! The survey of a source: the snapshot is taken, and all that is in it but rows is asked for.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::error::SqlState;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::session::Session;
+use crate::store::postgresql::connection::{lock_wait, session_settings};
+use crate::store::postgresql::kind::KIND;
+use crate::store::postgresql::rows::slices;
+use crate::store::postgresql::rows::snapshot::{self, Snapshot, Taken};
+use crate::store::postgresql::schema::collations::{self, Collation};
+use crate::store::postgresql::schema::constraints::{self, InTwo};
+use crate::store::postgresql::schema::definitions::Definitions;
+use crate::store::postgresql::schema::dependencies::Dependencies;
+use crate::store::postgresql::schema::large_objects::{self, Described};
+use crate::store::postgresql::schema::left_out::{self, LeftOut};
+use crate::store::postgresql::schema::pg_dump::PgDump;
+use crate::store::postgresql::schema::requirements::Requirements;
+use crate::store::postgresql::schema::rights::{self, Right};
+use crate::store::postgresql::schema::row_encodings::COPY_TEXT;
+use crate::store::postgresql::schema::sequences::{self, Sequence};
+use crate::store::postgresql::schema::survey::{self, Object, Table};
+use crate::store::postgresql::schema::{
+    code, encoding, foreign, object_references, properties, unknown,
+};
+use crate::store::postgresql::sql::quoting::quoted;
+use crate::store::{Context, Fate, Part, Server, Survey, Taker, Unit};
+
+/// What a source has to know of its survey.
+pub(super) struct Surveyed {
+    pub(super) gone: HashSet<Object>,
+    /// Conditions on the rows of extensions' tables, by part.
+    pub(super) conditions: HashMap<usize, String>,
+    pub(super) large: Vec<Described>,
+    pub(super) by_root: HashMap<usize, (String, String)>,
+}
+
+/// A survey that is being made.
+struct Surveyor<'a> {
+    snapshot: &'a Snapshot,
+    context: &'a Context,
+    keeper: &'a Session,
+    /// The server's version as a number: 150018.
+    number: u32,
+}
+
+/// The snapshot's name, when it was taken, and the tables in it.
+struct Fixed {
+    id: String,
+    taken_at: DateTime<Utc>,
+    tables: Vec<Table>,
+}
+
+/// What the survey asks of the snapshot beside the definitions.
+struct Asked {
+    parts: Parts,
+    sequences: Vec<Sequence>,
+    populated: HashSet<(String, String)>,
+    in_two: HashMap<u32, InTwo>,
+    rights: Vec<Right>,
+    collations: Vec<Collation>,
+    requirements: Requirements,
+    dependencies: Option<Dependencies>,
+}
+
+/// What is copied.
+struct Parts {
+    all: Vec<(u32, Part)>,
+    conditions: HashMap<usize, String>,
+    large: Vec<Described>,
+    by_root: HashMap<usize, (String, String)>,
+}
+
+/// Makes the survey, for who takes the rows.
+pub(super) async fn survey(
+    snapshot: &Snapshot,
+    context: &Context,
+    taker: &Taker,
+) -> Result<(Survey, Surveyed)> {
+    let keeper = &*snapshot.keeper()?;
+    let (number, text) = survey::version(keeper).await?;
+    survey::refuse_older(number / 10_000, &text, taker)?;
+    let surveyor = Surveyor {
+        snapshot,
+        context,
+        keeper,
+        number,
+    };
+    surveyor.survey(text, taker).await
+}
+
+impl Surveyor<'_> {
+    async fn survey(&self, text: String, taker: &Taker) -> Result<(Survey, Surveyed)> {
+        let (keeper, snapshot) = (self.keeper, self.snapshot);
+        let major = self.number / 10_000;
+        let dump = PgDump::find(major).await?;
+        let properties = properties::read(keeper, self.number).await?;
+        if properties.client_encoding() == "SQL_ASCII" {
+            encoding::refuse_unspeakable(keeper).await?;
+        }
+        let since = Instant::now();
+        let fixed = match self.fix().await {
+            Ok(fixed) => fixed,
+            Err(error) => return Err(lock_wait::if_so(snapshot.address(), error).await),
+        };
+        let mut tables = fixed.tables;
+        unknown::refuse(keeper).await?;
+        let (gone, cuts) = self.leave_out(&mut tables).await?;
+        let binary = taker.is_of(major) && properties.binary_is_raw();
+        session_settings::refuse_other_words(snapshot.address(), keeper).await?;
+        // What a dump has was looked at before it was restored.
+        let code = if snapshot.is_staged() {
+            Vec::new()
+        } else {
+            code::read(keeper).await?
+        };
+        let without = with_fate(&tables, |table| table.fate == Fate::Exclude);
+        // pg_dump takes its time, and not all of the server.
+        let (mut toc, asked) = tokio::try_join!(
+            dump.definitions(
+                snapshot.address(),
+                Some(&fixed.id),
+                &without,
+                properties.client_encoding(),
+                false
+            ),
+            self.ask(binary, taker, &tables, &gone)
+        )?;
+        left_out::cut(&cuts, &mut toc);
+        let left_out = self.without_rows(&tables).await?;
+        let standby = keeper
+            .query_one("SELECT pg_is_in_recovery()", &[])
+            .await
+            .map_err(keeper.explain())?;
+        snapshot.set(Taken {
+            id: fixed.id,
+            standby: standby.read(0)?,
+            since,
+            threshold: snapshot::threshold(keeper).await?,
+            properties: properties.clone(),
+            left_out: tables
+                .iter()
+                .filter(|table| table.fate != Fate::Copy)
+                .map(|table| (table.schema.clone(), table.name.clone(), table.fate))
+                .collect(),
+        })?;
+        let surveyed = Surveyed {
+            gone: gone.clone(),
+            conditions: asked.parts.conditions.clone(),
+            large: asked.parts.large.clone(),
+            by_root: asked.parts.by_root.clone(),
+        };
+        let definitions = Definitions {
+            dump: Some(dump),
+            preserved: with_fate(&tables, |table| {
+                table.fate == Fate::Keep && !table.partitioned
+            }),
+            conditions: asked.parts.conditions,
+            properties,
+            sequences: asked.sequences,
+            populated: asked.populated,
+            gone,
+            large: asked.parts.large,
+            by_root: asked.parts.by_root,
+            in_two: asked.in_two,
+            toc: Mutex::new(toc),
+            rights: asked.rights,
+            collations: asked.collations,
+            requirements: asked.requirements,
+            dependencies: asked.dependencies,
+            uncatalogued: HashSet::new(),
+            cuts,
+            code: Some(code),
+            major,
+        };
+        let survey = Survey {
+            server: Server::of(KIND, text, major),
+            taken_at: fixed.taken_at,
+            parts: asked.parts.all.into_iter().map(|(_, part)| part).collect(),
+            left_out,
+            definitions: Arc::new(Arc::new(definitions)),
+        };
+        Ok((survey, surveyed))
+    }
+
+    /// Locks every table that is not excluded, then takes the snapshot: so nothing can be truncated or rewritten, which
+    /// old snapshots do not see, in the moment between the two. (`pg_dump` has it the other way round.)
+    async fn fix(&self) -> Result<Fixed> {
+        let (keeper, selection) = (self.keeper, &self.context.selection);
+        for _ in 0..5 {
+            let before = survey::tables(keeper, selection).await?;
+            survey::readable(keeper, &before).await?;
+            keeper
+                .run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                .await?;
+            if self.lock(&before).await? {
+                let row = keeper
+                    .query_one("SELECT pg_export_snapshot()", &[])
+                    .await
+                    .map_err(keeper.explain())?;
+                let taken_at = Utc::now();
+                let tables = survey::tables(keeper, selection).await?;
+                let copied = |tables: &[Table]| -> HashSet<u32> {
+                    tables
+                        .iter()
+                        .filter(|t| t.fate == Fate::Copy)
+                        .map(|t| t.oid)
+                        .collect()
+                };
+                if copied(&tables).is_subset(&copied(&before)) {
+                    return Ok(Fixed {
+                        id: row.read(0)?,
+                        taken_at,
+                        tables,
+                    });
+                }
+            }
+            tracing::debug!("tables came and went during the survey; once more");
+            keeper.run("ROLLBACK").await?;
+        }
+        Err(Error::new(
+            Kind::Statement,
+            "the source's tables keep changing: no point in time could be fixed",
+        )
+        .hint("run the job when nobody creates or drops tables"))
+    }
+
+    /// Locks the tables that are copied; `false`: one of them is not there any more.
+    async fn lock(&self, tables: &[Table]) -> Result<bool> {
+        let names: Vec<String> = tables
+            .iter()
+            .filter(|table| matches!(table.fate, Fate::Copy))
+            .map(|table| format!("ONLY {}.{}", quoted(&table.schema), quoted(&table.name)))
+            .collect();
+        for some in names.chunks(500) {
+            let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", some.join(", "));
+            match self.keeper.batch_execute(&lock).await {
+                Ok(()) => {}
+                Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(self.keeper.explain()(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What goes with excluded tables and with rows that are not copied, and what is cut out of definitions for it.
+    async fn leave_out(
+        &self,
+        tables: &mut [Table],
+    ) -> Result<(HashSet<Object>, Vec<left_out::Cut>)> {
+        let keeper = self.keeper;
+        let excluded: Vec<u32> = tables
+            .iter()
+            .filter(|t| t.fate == Fate::Exclude)
+            .map(|t| t.oid)
+            .collect();
+        let with_excluded = LeftOut::read(keeper, &excluded).await?;
+        with_excluded.tell(&self.context.selection)?;
+        with_excluded.warn_of_rest(keeper, &excluded).await?;
+        let mut gone = with_excluded.gone.clone();
+        for (schema, name) in survey::invalid_indexes(keeper).await? {
+            tracing::warn!(
+                index = format!("{schema}.{name}"),
+                "left out, because it is not valid on the source: nobody finished building it, or somebody is at it"
+            );
+        }
+        let class = survey::class_oid(keeper).await?;
+        for table in &mut *tables {
+            if gone.contains(&(class, table.oid)) {
+                table.fate = Fate::Exclude;
+            }
+        }
+        let objects = object_references::left_out(keeper, tables).await?;
+        gone.extend(object_references::filed(&objects));
+        Ok((gone, with_excluded.cuts))
+    }
+
+    /// All that is in the snapshot but for the definitions.
+    async fn ask(
+        &self,
+        binary: bool,
+        taker: &Taker,
+        tables: &[Table],
+        gone: &HashSet<Object>,
+    ) -> Result<Asked> {
+        let (keeper, number) = (self.keeper, self.number);
+        let parts = self.parts(binary, taker, tables, gone).await?;
+        let copied: Vec<u32> = tables
+            .iter()
+            .filter(|table| table.fate == Fate::Copy)
+            .map(|table| table.oid)
+            .collect();
+        Ok(Asked {
+            parts,
+            sequences: sequences::all(keeper, gone).await?,
+            populated: survey::populated(keeper).await?,
+            in_two: constraints::read(keeper, tables).await?,
+            rights: rights::read(keeper, gone).await?,
+            collations: collations::used(keeper, number, gone).await?,
+            requirements: Requirements::of(keeper, number, &copied, gone).await?,
+            dependencies: if *taker == Taker::Archive {
+                Some(Dependencies::read(keeper, tables, gone).await?)
+            } else {
+                None
+            },
+        })
+    }
+
+    async fn parts(
+        &self,
+        binary: bool,
+        taker: &Taker,
+        tables: &[Table],
+        gone: &HashSet<Object>,
+    ) -> Result<Parts> {
+        let keeper = self.keeper;
+        let columns = survey::columns(keeper).await?;
+        let mut all = survey::parts(tables, &columns, binary, Fate::Copy);
+        let mut conditions = HashMap::new();
+        for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
+            let fate = self.context.selection.fate(Some(&schema), &name);
+            if is_sequence || fate != Fate::Copy {
+                continue;
+            }
+            let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
+            let id = all.len();
+            conditions.insert(id, condition);
+            let part = Part {
+                id,
+                schema: Some(schema),
+                name,
+                columns,
+                unit: Unit::Rows,
+                encoding: COPY_TEXT,
+                rows: 0,
+                bytes: 0,
+                slice: None,
+            };
+            all.push((oid, part));
+        }
+        let mut large = large_objects::describe(keeper).await?;
+        large.retain(|one| !gone.contains(&one.filed()));
+        if !large.is_empty() {
+            let id = all.len();
+            all.push((0, large_objects::part(id, large.len())));
+        }
+        let roots = survey::by_root(keeper).await?;
+        if !roots.is_empty() {
+            foreign::refuse_roots(keeper, roots.values()).await?;
+        }
+        let by_root: HashMap<usize, (String, String)> = all
+            .iter()
+            .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
+            .collect();
+        let workers = self.context.workers;
+        slices::divide(keeper, self.number, workers, taker, &mut all, |id| {
+            by_root.contains_key(&id) || conditions.contains_key(&id)
+        })
+        .await?;
+        Ok(Parts {
+            all,
+            conditions,
+            large,
+            by_root,
+        })
+    }
+
+    /// What is not copied, or only its structure, or the target's own.
+    async fn without_rows(&self, tables: &[Table]) -> Result<Vec<(String, Fate)>> {
+        let mut found: Vec<(String, Fate)> = tables
+            .iter()
+            .filter(|table| table.fate != Fate::Copy)
+            .map(|table| (format!("{}.{}", table.schema, table.name), table.fate))
+            .collect();
+        found.extend(survey::of_extensions(self.keeper, &self.context.selection).await?);
+        Ok(found)
+    }
+}
+
+/// The names of such tables.
+fn with_fate(tables: &[Table], is_one: impl Fn(&Table) -> bool) -> Vec<(String, String)> {
+    tables
+        .iter()
+        .filter(|table| is_one(table))
+        .map(|table| (table.schema.clone(), table.name.clone()))
+        .collect()
+}
