@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use envsyncd::config::endpoint_at;
 use envsyncd::config::job::{KeepPrevious, Mode, Publish, Task, Verify};
-use envsyncd::store::{self, Claim, Context, Meter, Part, Selection, sqlite};
+use envsyncd::store::{Claim, Context, Meter, Part, Selection, open_source, open_target, sqlite};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -148,7 +148,7 @@ fn line(source: &Path, live: &Path) -> f64 {
             host: "here".to_owned(),
         },
         cancel: CancellationToken::new(),
-        selection: Arc::new(Selection::of(&task).expect("no globs")),
+        selection: Arc::new(Selection::of(&task, true).expect("no globs")),
         workers: 1,
         lookup: std::sync::Arc::new(|_| None),
     };
@@ -158,25 +158,25 @@ fn line(source: &Path, live: &Path) -> f64 {
         .build()
         .expect("a runtime")
         .block_on(async {
-            let source = sqlite::open_source(&task.source, &context).await?;
-            let target = sqlite::open_target(&task, &context).await?;
+            let source = open_source(&task, &context).await?;
+            let target = open_target(&task, &context).await?;
             target.lock().await?;
             target.sweep().await?;
-            let survey = source.survey(&target.server().await?).await?;
+            let survey = source.survey(&target.taker().await?).await?;
             target.check(&survey).await?;
-            target.prepare(&survey).await?;
-            assert!(target.adopt(&*source, &survey, &Silent).await?);
-            target.finish().await?;
+            let incoming = target.prepare(&survey).await?;
+            let transfer = incoming.transfer().expect("pages can be copied");
+            assert!(transfer.transfer(&*source, &survey, &Silent).await?);
+            let complete = incoming.complete().await?;
             assert!(
                 source
                     .catalogue()
                     .await?
-                    .differences(&target.catalogue().await?)
+                    .differences(&complete.catalogue().await?)
                     .is_empty()
             );
             source.close().await;
-            target.publish().await?;
-            target.settle().await?;
+            complete.publish().await?.settle().await?;
             target.close().await;
             Ok::<(), envsyncd::error::Error>(())
         })

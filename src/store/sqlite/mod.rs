@@ -9,6 +9,19 @@
 //!
 //! At its peak the target's disk holds live, previous, a snapshot, incoming, and a journal as big as the larger of live
 //! and incoming.
+//!
+//! A room imports only from those above it:
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `connection/` | files and connections: where a database is, how it is opened and worked with, SQLite's errors |
+//! | `schema/` | definitions: read, checked, created, stored in archives |
+//! | `rows/` | rows: encodings, chunks, checksums |
+//! | `script/` | the job's own scripts |
+//! | `incoming/` | the copy that is being built beside live |
+//! | `publish/` | publishing, locks, marks, rollback |
+//! | `source/`, `target/` | the store's two sides, as the engine calls them |
+//! | `driver.rs` | what the registry knows |
 
 mod connection;
 mod driver;

@@ -10,7 +10,7 @@ use envsyncd::archive::manifest::{Change, File, Manifest, Stored, VERSION};
 use envsyncd::archive::snapshots::WriterNote;
 use envsyncd::config::job::StoreKind;
 use envsyncd::guard::process::{Process, host_name};
-use envsyncd::store::{Encoding, Fate, Part};
+use envsyncd::store::{Encoding, Fate, Part, Unit};
 use secrecy::SecretString;
 
 use crate::support::job::{Bed, Job, Outcome, toml};
@@ -154,7 +154,8 @@ impl Shelf {
                     schema: None,
                     name: table.clone(),
                     columns: vec!["id".to_owned(), "name".to_owned()],
-                    encoding: Encoding::Rows,
+                    unit: Unit::Rows,
+                    encoding: Encoding::new("rows"),
                     rows: 20,
                     bytes: 1000,
                     slice: None,

@@ -16,7 +16,7 @@ const NUDGE: Duration = Duration::from_millis(20);
 const STACK: usize = 48 << 20;
 
 /// Locks a mutex; what it guards stays usable after a panic elsewhere, since SQLite rolls back by itself.
-pub(in crate::store::sqlite) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(in crate::store::sqlite) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -95,7 +95,7 @@ impl Session {
         let connection = Arc::clone(&self.connection);
         let inside = stop.clone();
         let mut job = thread(move || {
-            let mut connection = held(&connection);
+            let mut connection = locked(&connection);
             stopped(&inside)?;
             work(&mut connection, &inside)
         })?;
@@ -112,6 +112,6 @@ impl Session {
 
     /// The connection itself, for work that is on a blocking thread already.
     pub(in crate::store::sqlite) fn lock(&self) -> MutexGuard<'_, Connection> {
-        held(&self.connection)
+        locked(&self.connection)
     }
 }

@@ -17,7 +17,7 @@ use crate::store::sqlite::schema::definitions::Definitions;
 
 /// Incoming becomes a file where there was none.
 pub(in crate::store::sqlite) fn publish_new(
-    made: &CreatedFile,
+    file: &CreatedFile,
     incoming: &Path,
     live: &Path,
     definitions: &Definitions,
@@ -33,9 +33,9 @@ pub(in crate::store::sqlite) fn publish_new(
         .pragma_update_and_check(None, "journal_mode", mode, |_| Ok(()))
         .map_err(on(incoming))?;
     drop(connection);
-    made.is_there()?;
-    made.dress_new(definitions.mode)?;
-    made.sync()?;
+    file.is_there()?;
+    file.dress_new(definitions.mode)?;
+    file.sync()?;
     // What a file that was here has left would be taken for this one's, and its rows would be read. SQLite itself removes what
     // stands beside a file with nothing in it.
     for left in files::companions(live) {
@@ -47,7 +47,7 @@ pub(in crate::store::sqlite) fn publish_new(
         "cannot put incoming in place as {}",
         live.display()
     )))?;
-    if !live.symlink_metadata().is_ok_and(|found| made.is(&found)) {
+    if !live.symlink_metadata().is_ok_and(|found| file.is(&found)) {
         return Err(Error::new(
             Kind::Verify,
             format!(
@@ -67,7 +67,7 @@ pub(in crate::store::sqlite) fn publish_new(
 pub(in crate::store::sqlite) struct Publishing {
     pub(in crate::store::sqlite) live: PathBuf,
     pub(in crate::store::sqlite) incoming: PathBuf,
-    pub(in crate::store::sqlite) made: Arc<CreatedFile>,
+    pub(in crate::store::sqlite) file: Arc<CreatedFile>,
     pub(in crate::store::sqlite) snapshot: PathBuf,
     pub(in crate::store::sqlite) definitions: Arc<Definitions>,
     pub(in crate::store::sqlite) selection: Arc<Selection>,
@@ -82,7 +82,7 @@ impl Publishing {
         stop: &tokio_util::sync::CancellationToken,
     ) -> Result<PublishedCopy> {
         let incoming = open::open_building(&self.incoming)?;
-        self.made.is_there()?;
+        self.file.is_there()?;
         watched(&incoming, stop).map_err(on(&self.incoming))?;
         // Each page is read once: mapped, from where it lies in the system's cache.
         incoming

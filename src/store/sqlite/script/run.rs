@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::redact::{self, Dialect};
 use crate::store::sqlite::connection::errors::{explain, on};
 use crate::store::sqlite::connection::messages;
-use crate::store::sqlite::connection::session::{held, stopped};
+use crate::store::sqlite::connection::session::{locked, stopped};
 
 /// Runs a script with foreign keys and triggers at work, as an application would.
 pub(in crate::store::sqlite) fn run(
@@ -122,7 +122,7 @@ fn keep_in(connection: &Connection) -> rusqlite::Result<Refused> {
     connection.authorizer(Some(move |context: AuthContext<'_>| {
         match reaching(&context.action) {
             Some(what) => {
-                *held(&noted) = Some(what);
+                *locked(&noted) = Some(what);
                 Authorization::Deny
             }
             None => Authorization::Allow,
@@ -195,7 +195,7 @@ fn statements(
                 continue;
             }
             // A statement may end elsewhere than it seemed.
-            Err(_) if end < text.len() && held(refused).is_none() => {
+            Err(_) if end < text.len() && locked(refused).is_none() => {
                 end = text.len();
                 batch = Batch::new(connection, &text[at..]);
                 continue;
@@ -222,7 +222,7 @@ fn statements(
 
 /// Adds what the authorizer has refused to the error that came of it.
 fn beyond_the_copy(error: Error, refused: &Refused) -> Error {
-    match held(refused).take() {
+    match locked(refused).take() {
         Some(what) => Error::new(
             error.kind(),
             format!("{error}: {what} is beyond the copy that a script works on"),

@@ -16,7 +16,7 @@ use crate::policy::Identity;
 use crate::store::sqlite::connection::errors::{explain, on};
 use crate::store::sqlite::connection::location::Location;
 use crate::store::sqlite::connection::open::{open_read, open_write};
-use crate::store::sqlite::connection::session::{Session, blocking, held, stopped, thread};
+use crate::store::sqlite::connection::session::{Session, blocking, locked, stopped, thread};
 use crate::store::sqlite::connection::{backup, library};
 use crate::store::sqlite::rows::checksum::sum;
 use crate::store::sqlite::rows::chunks::ChunkBuilder;
@@ -59,13 +59,13 @@ impl SqliteSource {
 
     /// The connection that holds the point in time.
     pub(in crate::store::sqlite) fn session(&self) -> Result<Session> {
-        held(&self.session)
+        locked(&self.session)
             .clone()
             .ok_or_else(|| Error::new(Kind::Internal, "the source is closed"))
     }
 
     fn definitions(&self) -> Result<Arc<Definitions>> {
-        held(&self.definitions)
+        locked(&self.definitions)
             .clone()
             .ok_or_else(|| Error::new(Kind::Internal, "the source was not surveyed"))
     }
@@ -123,7 +123,7 @@ impl Source for SqliteSource {
                 Ok((Arc::new(definitions), parts, taken_at))
             })
             .await?;
-        *held(&self.definitions) = Some(Arc::clone(&definitions));
+        *locked(&self.definitions) = Some(Arc::clone(&definitions));
         Ok(Survey {
             server: library::server(),
             taken_at,
@@ -185,8 +185,8 @@ impl Source for SqliteSource {
 
     async fn close(&self) {
         // Work that is still running holds the connection, and frees it when it is done.
-        let session = held(&self.session).take();
-        let litter = std::mem::take(&mut *held(&self.litter));
+        let session = locked(&self.session).take();
+        let litter = std::mem::take(&mut *locked(&self.litter));
         let file = self.location.file.clone();
         let closing = thread(move || {
             drop(session);

@@ -11,7 +11,7 @@ use super::workspace::{Workspace, table};
 use crate::error::Result;
 use crate::store::sqlite::connection::errors::{explain, on};
 use crate::store::sqlite::connection::files::{self, CreatedFile};
-use crate::store::sqlite::connection::session::{blocking, held, stopped};
+use crate::store::sqlite::connection::session::{blocking, locked, stopped};
 use crate::store::sqlite::incoming::derive;
 use crate::store::sqlite::incoming::preserve::Preserved;
 use crate::store::sqlite::publish::live::Watch;
@@ -48,7 +48,7 @@ impl SqliteComplete {
     }
 
     fn file(&self) -> Arc<CreatedFile> {
-        Arc::clone(&held(&self.file))
+        Arc::clone(&locked(&self.file))
     }
 
     /// Refuses what a script has done to rows that the target keeps.
@@ -92,7 +92,7 @@ impl SqliteComplete {
         let publishing = Publishing {
             live: files.live(),
             incoming: files.incoming(),
-            made: self.file(),
+            file: self.file(),
             snapshot: files.snapshot(),
             definitions: Arc::clone(&self.definitions),
             selection: Arc::clone(&self.workspace.context.selection),
@@ -173,7 +173,7 @@ impl Complete for SqliteComplete {
         // A script may have changed the page size.
         let wanted = self.workspace.wanted_page_size().await?;
         let file = self.workspace.rewrite(&self.file(), wanted).await?;
-        *held(&self.file) = file;
+        *locked(&self.file) = file;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::config::job::Verify;
 use crate::error::Result;
 use crate::store::sqlite::connection::files::CreatedFile;
 use crate::store::sqlite::connection::open::open_read;
-use crate::store::sqlite::connection::session::{Session, blocking, held};
+use crate::store::sqlite::connection::session::{Session, blocking, locked};
 use crate::store::sqlite::incoming::preserve::Preserved;
 use crate::store::sqlite::incoming::{build, check, create, load};
 use crate::store::sqlite::publish::live;
@@ -65,7 +65,7 @@ impl SqliteIncoming {
 
     /// Notes that incoming is the source now, page by page.
     pub(super) fn set_page_copy(&self, file: Arc<CreatedFile>) {
-        *held(&self.content) = Content {
+        *locked(&self.content) = Content {
             file,
             is_page_copy: true,
         };
@@ -109,7 +109,7 @@ impl SqliteIncoming {
         let failed = Mutex::new(None);
         let ended = |done: Result<()>| {
             if let Err(error) = done {
-                held(&failed).get_or_insert(error);
+                locked(&failed).get_or_insert(error);
                 stop.cancel();
             }
         };
@@ -162,7 +162,7 @@ impl Incoming for SqliteIncoming {
     }
 
     async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {
-        let Content { file, is_page_copy } = held(&self.content).clone();
+        let Content { file, is_page_copy } = locked(&self.content).clone();
         let preserved = if is_page_copy {
             None
         } else {

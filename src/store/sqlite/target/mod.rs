@@ -11,7 +11,7 @@ use crate::policy::Identity;
 use crate::store::room::Room;
 use crate::store::sqlite::connection::library;
 use crate::store::sqlite::connection::location::Location;
-use crate::store::sqlite::connection::session::{blocking, held};
+use crate::store::sqlite::connection::session::{blocking, locked};
 use crate::store::sqlite::incoming::preflight::{check_live, check_room};
 use crate::store::sqlite::publish::lock::{self, Lock};
 use crate::store::sqlite::publish::{marks, rollback};
@@ -72,7 +72,7 @@ impl Target for SqliteTarget {
     async fn lock(&self) -> Result<()> {
         let path = self.location().beside("lock");
         let lock = Lock::take(&path, &self.workspace.files.claim)?;
-        *held(&self.lock) = Some(lock);
+        *locked(&self.lock) = Some(lock);
         Ok(())
     }
 
@@ -132,6 +132,6 @@ impl Target for SqliteTarget {
 
     async fn close(&self) {
         self.workspace.close();
-        drop(held(&self.lock).take());
+        drop(locked(&self.lock).take());
     }
 }

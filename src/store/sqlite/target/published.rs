@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Published;
 use crate::store::sqlite::connection::files;
 use crate::store::sqlite::connection::open::open_read;
-use crate::store::sqlite::connection::session::{blocking, held};
+use crate::store::sqlite::connection::session::{blocking, locked};
 use crate::store::sqlite::publish::confirm::PublishedCopy;
 use crate::store::sqlite::publish::live;
 
@@ -65,7 +65,7 @@ impl SqlitePublished {
 #[async_trait]
 impl Published for SqlitePublished {
     async fn confirm(&self) -> Result<()> {
-        let Some(copy) = held(&self.copy).take() else {
+        let Some(copy) = locked(&self.copy).take() else {
             return Ok(());
         };
         let files = &self.workspace.files;
@@ -77,7 +77,7 @@ impl Published for SqlitePublished {
     }
 
     async fn revert(&self) -> Result<()> {
-        drop(held(&self.copy).take());
+        drop(locked(&self.copy).take());
         let files = &self.workspace.files;
         match self.replaced {
             Replaced::Nothing(inode) => self.remove_new(inode),
@@ -96,7 +96,7 @@ impl Published for SqlitePublished {
     }
 
     async fn settle(&self) -> Result<()> {
-        drop(held(&self.copy).take());
+        drop(locked(&self.copy).take());
         if self.workspace.previous == KeepPrevious::Drop {
             self.workspace.files.drop_previous()?;
         }

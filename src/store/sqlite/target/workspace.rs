@@ -15,7 +15,7 @@ use crate::store::sqlite::connection::location::Location;
 use crate::store::sqlite::connection::open::{
     fixed_page_size, open_building, open_read, page_size,
 };
-use crate::store::sqlite::connection::session::{Session, blocking, held};
+use crate::store::sqlite::connection::session::{Session, blocking, locked};
 use crate::store::sqlite::incoming::rewrite;
 use crate::store::sqlite::publish::live::Watch;
 use crate::store::sqlite::publish::run_files::RunFiles;
@@ -64,13 +64,13 @@ impl Workspace {
 
     /// The connection to incoming.
     pub(super) fn session(&self) -> Result<Session> {
-        held(&self.session)
+        locked(&self.session)
             .clone()
             .ok_or_else(|| Error::new(Kind::Internal, "incoming is not open"))
     }
 
     pub(super) fn set_session(&self, connection: Connection) {
-        *held(&self.session) = Some(Session::new(connection, &self.context.cancel));
+        *locked(&self.session) = Some(Session::new(connection, &self.context.cancel));
     }
 
     /// Lets go of incoming and of live.
@@ -81,21 +81,21 @@ impl Workspace {
 
     /// Watches live from its snapshot on.
     pub(super) fn set_watch(&self, watch: Watch) {
-        *held(&self.watch) = Some(watch);
+        *locked(&self.watch) = Some(watch);
     }
 
     /// What watches live; `None`: there is no live.
     pub(super) fn take_watch(&self) -> Option<Watch> {
-        held(&self.watch).take()
+        locked(&self.watch).take()
     }
 
     /// Whether there is a snapshot of live.
     pub(super) fn has_snapshot(&self) -> bool {
-        held(&self.watch).is_some()
+        locked(&self.watch).is_some()
     }
 
     pub(super) fn close_session(&self) {
-        drop(held(&self.session).take());
+        drop(locked(&self.session).take());
     }
 
     /// Incoming for reading alone, which goes without what its application brings along.
@@ -175,7 +175,7 @@ impl Workspace {
 
     /// Removes what is being built, unless it was published.
     pub(super) async fn discard(&self) -> Result<()> {
-        let session = held(&self.session).take();
+        let session = locked(&self.session).take();
         if self.is_published.load(Ordering::Relaxed) {
             return Ok(());
         }

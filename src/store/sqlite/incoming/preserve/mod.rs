@@ -170,7 +170,7 @@ impl Preserved {
                     .map_err(|error| explain(error, &format!("kept table `{}`", table.name)))?;
             }
             for table in self.tables.iter().filter(plain) {
-                Rows::own(table).hold(incoming, live)?;
+                Rows::own(table).take_unchanged(incoming, live)?;
             }
             for rows in &mut self.rows {
                 rows.take(incoming, source, live)?;

@@ -77,11 +77,11 @@ impl Rows {
             "is kept with the target's own definition: the source's cannot hold its rows"
         );
         *self = Self::own(&self.ours);
-        self.hold(incoming, live)
+        self.take_unchanged(incoming, live)
     }
 
     /// Takes live's rows into a table that is defined as live's is.
-    pub(in crate::store::sqlite) fn hold(
+    pub(in crate::store::sqlite) fn take_unchanged(
         &self,
         incoming: &Connection,
         live: &Definitions,
@@ -198,18 +198,18 @@ impl Rows {
         if self.ours.rowid.is_some() && self.theirs.key.is_none() {
             return Ok(Fit::Not("its rows have no rowid there".to_owned()));
         }
-        let kept = self
+        let expected = self
             .sum(incoming, "live", "")
             .map_err(|error| self.failed(error))?;
         match self.sum(incoming, "main", "") {
             Err(error) => self.refused(error),
-            Ok(arrived) if arrived == kept => Ok(Fit::Same),
-            Ok(arrived) if arrived.rows == kept.rows => {
+            Ok(arrived) if arrived == expected => Ok(Fit::Same),
+            Ok(arrived) if arrived.rows == expected.rows => {
                 Ok(Fit::Not("values would be changed".to_owned()))
             }
             Ok(arrived) => Ok(Fit::Not(format!(
                 "{} of {} rows would arrive",
-                arrived.rows, kept.rows
+                arrived.rows, expected.rows
             ))),
         }
     }
@@ -254,11 +254,11 @@ impl Rows {
 
     /// Whether incoming's rows are still what live's are.
     pub(in crate::store::sqlite) fn is_untouched(&self, incoming: &Connection) -> Result<()> {
-        let kept = self
+        let expected = self
             .sum(incoming, "live", "")
             .map_err(|error| self.failed(error))?;
         match self.sum(incoming, "main", "") {
-            Ok(found) if found == kept => return Ok(()),
+            Ok(found) if found == expected => return Ok(()),
             Err(error) if messages::code(&error) != Some(ErrorCode::Unknown) => {
                 return Err(self.failed(error));
             }
@@ -319,8 +319,8 @@ impl Rows {
 
     fn is_same(&self, incoming: &Connection, ours: &str, theirs: &str) -> Result<()> {
         let failed = |error| self.failed(error);
-        let kept = self.sum(incoming, "live", ours).map_err(failed)?;
-        if self.sum(incoming, "main", theirs).map_err(failed)? == kept {
+        let expected = self.sum(incoming, "live", ours).map_err(failed)?;
+        if self.sum(incoming, "main", theirs).map_err(failed)? == expected {
             return Ok(());
         }
         Err(self.changed_too_much())
