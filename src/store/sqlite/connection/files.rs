@@ -231,6 +231,15 @@ impl CreatedFile {
     }
 }
 
+/// Renames, and names both in an error.
+pub(in crate::store::sqlite) fn rename_file(from: &Path, to: &Path) -> Result<()> {
+    rename(from, to).map_err(io(format!(
+        "cannot rename {} to {}",
+        from.display(),
+        to.display()
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,13 +287,4 @@ mod tests {
         unlink(&at("last")).unwrap();
         assert_eq!(std::fs::read(at("victim")).unwrap(), b"secret");
     }
-}
-
-/// Renames, and names both in an error.
-pub(in crate::store::sqlite) fn rename_file(from: &Path, to: &Path) -> Result<()> {
-    rename(from, to).map_err(io(format!(
-        "cannot rename {} to {}",
-        from.display(),
-        to.display()
-    )))
 }

@@ -113,9 +113,9 @@ impl SqliteIncoming {
                 stop.cancel();
             }
         };
-        tokio::join!(async { ended(self.check_integrity(&stop).await) }, async {
-            ended(self.take_snapshot(&stop).await)
-        },);
+        let checked = async { ended(self.check_integrity(&stop).await) };
+        let copied = async { ended(self.take_snapshot(&stop).await) };
+        tokio::join!(checked, copied);
         failed
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
