@@ -244,7 +244,7 @@ pub(crate) fn nearest<'c>(
 }
 
 /// `did you mean` for a near miss.
-pub(crate) fn did_you_mean<'c>(
+pub fn did_you_mean<'c>(
     given: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {

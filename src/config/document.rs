@@ -147,7 +147,7 @@ impl Document {
 }
 
 /// A text that came from a file, short and without a password, to be quoted in a message.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let (masked, _) = mask_ranges(text, secret_ranges(text));
     let line: String = masked
         .chars()
@@ -255,24 +255,7 @@ fn secret_ranges(line: &str) -> Vec<Range<usize>> {
             if value.is_empty() || value.starts_with(['{', '[']) {
                 continue;
             }
-            let from = line.len() - value.len();
-            // Quoted: up to the line's last quote. In a URL's query: up to the next parameter.
-            let (from, to) = match value.chars().next() {
-                Some(quote @ ('"' | '\'')) => {
-                    let inside = from + 1;
-                    let close = line[inside..]
-                        .rfind(quote)
-                        .map_or(line.len(), |at| inside + at);
-                    (inside, close)
-                }
-                _ => (
-                    from,
-                    line[from..]
-                        .find('&')
-                        .or_else(|| line[from..].rfind(['"', '\'']))
-                        .map_or(line.len(), |at| from + at),
-                ),
-            };
+            let (from, to) = assigned_range(line, line.len() - value.len());
             if from < to {
                 found.push(from..to);
                 looked = to;
@@ -280,6 +263,22 @@ fn secret_ranges(line: &str) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// Where an assigned value that begins at `from` stands without quotes. Quoted, it goes up to the line's last quote; in a
+/// URL's query, up to the next parameter.
+fn assigned_range(line: &str, from: usize) -> (usize, usize) {
+    if let Some(quote @ ('"' | '\'')) = line[from..].chars().next() {
+        let inside = from + 1;
+        let close = line[inside..]
+            .rfind(quote)
+            .map_or(line.len(), |at| inside + at);
+        return (inside, close);
+    }
+    let end = line[from..]
+        .find('&')
+        .or_else(|| line[from..].rfind(['"', '\'']));
+    (from, end.map_or(line.len(), |at| from + at))
 }
 
 #[cfg(test)]

@@ -73,107 +73,121 @@ fn combine(
     host: &Environments,
     findings: &Findings<'_>,
 ) -> Environments {
-    let report = |span: &Range<usize>, key: String, message: String, help: Option<String>| {
-        let mut diagnostic: Diagnostic = findings.document.at(span.clone(), message);
-        diagnostic.key = Some(key);
-        findings.push(span, diagnostic.maybe_help(help));
+    let report = |finding: Finding<'_>| {
+        let mut diagnostic: Diagnostic =
+            findings.document.at(finding.span.clone(), finding.message);
+        diagnostic.key = Some(finding.key);
+        findings.push(finding.span, diagnostic.maybe_help(finding.help));
     };
     let mut all: BTreeMap<Environment, Rules> = host
         .names()
         .filter_map(|name| Some((name.clone(), host.get(name)?.clone())))
         .collect();
     for (name, entry) in entries {
-        let Some(known) = all.get(name) else {
+        let Some(known) = all.get_mut(name) else {
             all.insert(name.clone(), entry.rules.clone());
             continue;
         };
-        if known.parent != entry.rules.parent {
-            let named = |parent: &Option<Environment>| match parent {
-                Some(parent) => format!("the parent {}", quote(parent.as_str())),
-                None => "no parent".to_owned(),
-            };
-            report(
-                &entry.parent_span,
-                format!("environments.{name}.parent"),
-                format!(
-                    "`{name}` has two parents: {} here, {} in envsyncd.toml",
-                    named(&entry.rules.parent),
-                    named(&known.parent)
-                ),
-                Some("a job cannot change the host's environments: leave this one out".to_owned()),
-            );
-        }
-        if known.require_masks && entry.says_masks && !entry.rules.require_masks {
-            report(
-                &entry.masks_span,
-                format!("environments.{name}.require_masks"),
-                format!("`{name}` requires masks in envsyncd.toml, and a job cannot turn that off"),
-                Some("leave `require_masks` out".to_owned()),
-            );
-        }
-        if let Some(known) = all.get_mut(name) {
-            known.require_masks |= entry.rules.require_masks;
-        }
+        differences(name, entry, known)
+            .into_iter()
+            .for_each(&report);
+        known.require_masks |= entry.rules.require_masks;
     }
     let names: Vec<String> = all.keys().map(ToString::to_string).collect();
     match Environments::new(all) {
         Ok(environments) => environments,
         Err(flaws) => {
-            for flaw in flaws {
-                match flaw {
-                    Flaw::UnknownParent { child, parent } => {
-                        let Some(entry) = entries.get(&child) else {
-                            continue;
-                        };
-                        let others = names.iter().map(String::as_str);
-                        report(
-                            &entry.parent_span,
-                            format!("environments.{child}.parent"),
-                            format!("environment {} is not defined", quote(parent.as_str())),
-                            did_you_mean(
-                                parent.as_str(),
-                                others.filter(|name| *name != child.as_str()),
-                            )
-                            .or(Some("define it as [environments.NAME]".to_owned())),
-                        );
-                    }
-                    Flaw::Reserved(name) => {
-                        let Some(entry) = entries.get(&name) else {
-                            continue;
-                        };
-                        report(
-                            &entry.name_span,
-                            format!("environments.{name}"),
-                            format!(
-                                "`{name}` cannot be an environment's name: it stands for what is pushed into archives"
-                            ),
-                            Some("call it otherwise".to_owned()),
-                        );
-                    }
-                    Flaw::Cycle(path) => {
-                        // The first member that this file defines; the host's own forest has no cycle.
-                        let Some((name, entry)) =
-                            path.iter().find_map(|name| entries.get_key_value(name))
-                        else {
-                            continue;
-                        };
-                        let mut round: Vec<&str> = path.iter().map(Environment::as_str).collect();
-                        round.extend(round.first().copied());
-                        let span = if entry.rules.parent.is_some() {
-                            &entry.parent_span
-                        } else {
-                            &entry.name_span
-                        };
-                        report(
-                            span,
-                            format!("environments.{name}.parent"),
-                            format!("the parents go in a circle: {}", round.join(" -> ")),
-                            Some("one of them has to be a root, without a parent".to_owned()),
-                        );
-                    }
-                }
-            }
+            let told = flaws.iter().filter_map(|flaw| told(flaw, entries, &names));
+            told.for_each(report);
             host.clone()
         }
     }
+}
+
+/// What is wrong with an environment, and where.
+struct Finding<'e> {
+    span: &'e Range<usize>,
+    key: String,
+    message: String,
+    help: Option<String>,
+}
+
+/// Where a job's environment is not as the host's.
+fn differences<'e>(name: &Environment, entry: &'e Entry, known: &Rules) -> Vec<Finding<'e>> {
+    let mut found = Vec::new();
+    if known.parent != entry.rules.parent {
+        let named = |parent: &Option<Environment>| match parent {
+            Some(parent) => format!("the parent {}", quote(parent.as_str())),
+            None => "no parent".to_owned(),
+        };
+        found.push(Finding {
+            span: &entry.parent_span,
+            key: format!("environments.{name}.parent"),
+            message: format!(
+                "`{name}` has two parents: {} here, {} in envsyncd.toml",
+                named(&entry.rules.parent),
+                named(&known.parent)
+            ),
+            help: Some(
+                "a job cannot change the host's environments: leave this one out".to_owned(),
+            ),
+        });
+    }
+    if known.require_masks && entry.says_masks && !entry.rules.require_masks {
+        found.push(Finding {
+            span: &entry.masks_span,
+            key: format!("environments.{name}.require_masks"),
+            message: format!(
+                "`{name}` requires masks in envsyncd.toml, and a job cannot turn that off"
+            ),
+            help: Some("leave `require_masks` out".to_owned()),
+        });
+    }
+    found
+}
+
+/// A flaw of the forest at the entry that it is of; `names` are those of all environments.
+fn told<'e>(
+    flaw: &Flaw,
+    entries: &'e BTreeMap<Environment, Entry>,
+    names: &[String],
+) -> Option<Finding<'e>> {
+    Some(match flaw {
+        Flaw::UnknownParent { child, parent } => {
+            let others = names.iter().map(String::as_str);
+            let others = others.filter(|name| *name != child.as_str());
+            Finding {
+                span: &entries.get(child)?.parent_span,
+                key: format!("environments.{child}.parent"),
+                message: format!("environment {} is not defined", quote(parent.as_str())),
+                help: did_you_mean(parent.as_str(), others)
+                    .or(Some("define it as [environments.NAME]".to_owned())),
+            }
+        }
+        Flaw::Reserved(name) => Finding {
+            span: &entries.get(name)?.name_span,
+            key: format!("environments.{name}"),
+            message: format!(
+                "`{name}` cannot be an environment's name: it stands for what is pushed into archives"
+            ),
+            help: Some("call it otherwise".to_owned()),
+        },
+        Flaw::Cycle(path) => {
+            // The first member that this file defines; the host's own forest has no cycle.
+            let (name, entry) = path.iter().find_map(|name| entries.get_key_value(name))?;
+            let mut round: Vec<&str> = path.iter().map(Environment::as_str).collect();
+            round.extend(round.first().copied());
+            let span = if entry.rules.parent.is_some() {
+                &entry.parent_span
+            } else {
+                &entry.name_span
+            };
+            Finding {
+                span,
+                key: format!("environments.{name}.parent"),
+                message: format!("the parents go in a circle: {}", round.join(" -> ")),
+                help: Some("one of them has to be a root, without a parent".to_owned()),
+            }
+        }
+    })
 }

@@ -139,63 +139,8 @@ fn read(
     let pushes = root.get("task").map_or(Pushes::None, |value| {
         task::pushes(&value, &side(Way::To, None))
     });
-    let to = match pushes {
-        Pushes::All if !root.has("to") => {
-            root.get("to");
-            Some(Environment::archive())
-        }
-        Pushes::Some => root
-            .required(
-                "to",
-                "the environment that data goes to, as not every task's target is an archive",
-            )
-            .and_then(|value| end(&value, &environments, usable)),
-        _ => root
-            .required("to", "the environment that data goes to")
-            .and_then(|value| end(&value, &environments, usable)),
-    };
-
-    let schedule = root.get("schedule").and_then(|value| {
-        let text = value.text()?;
-        match Schedule::parse(text) {
-            Ok(schedule) => Some(schedule),
-            Err(why) => {
-                // A password that went astray is not repeated.
-                let why = if has_secret(text) {
-                    "this is not a schedule".to_owned()
-                } else {
-                    why
-                };
-                value.report(value.wrong(why).allowed(
-                    "5 fields (minute hour day month weekday), 6 with seconds in front, or hourly | daily | weekly",
-                ));
-                None
-            }
-        }
-    });
-    let timeout = root.get("timeout").and_then(|value| value.duration());
-    let unscheduled = |value: &Value<'_>| {
-        if schedule.is_none() && !root.has("schedule") {
-            value.report(
-                value
-                    .wrong("this has no effect without a `schedule`")
-                    .warning(),
-            );
-        }
-    };
-    let timezone = root.get("timezone").and_then(|value| {
-        unscheduled(&value);
-        value.time_zone()
-    });
-    let jitter = root.get("jitter").and_then(|value| {
-        unscheduled(&value);
-        let jitter = value.duration()?;
-        check_jitter(&value, jitter, schedule.as_ref()).then_some(jitter)
-    });
-    let catch_up = root.get("catch_up").and_then(|value| {
-        unscheduled(&value);
-        value.boolean()
-    });
+    let to = read_to(&root, pushes, |value| end(value, &environments, usable));
+    let times = Times::read(&root);
     let point_in_time = root.get("point_in_time").and_then(|value| {
         value.choice(
             &[("job", PointInTime::Job), ("task", PointInTime::Task)],
@@ -221,16 +166,99 @@ fn read(
         from: from?,
         to: to?,
         environments,
-        schedule,
-        timezone,
-        timeout,
-        jitter,
-        catch_up: catch_up.unwrap_or(false),
+        schedule: times.schedule,
+        timezone: times.timezone,
+        timeout: times.timeout,
+        jitter: times.jitter,
+        catch_up: times.catch_up,
         point_in_time: point_in_time.unwrap_or(PointInTime::Job),
         tasks: tasks?,
         left_out: Vec::new(),
         hooks,
     })
+}
+
+/// The environment that data goes to, which a job that pushes alone need not name.
+fn read_to(
+    root: &Table<'_>,
+    pushes: Pushes,
+    read: impl Fn(&Value<'_>) -> Option<Environment>,
+) -> Option<Environment> {
+    let what = match pushes {
+        Pushes::All if !root.has("to") => {
+            root.get("to");
+            return Some(Environment::archive());
+        }
+        Pushes::Some => {
+            "the environment that data goes to, as not every task's target is an archive"
+        }
+        _ => "the environment that data goes to",
+    };
+    root.required("to", what).and_then(|value| read(&value))
+}
+
+/// When a job runs by itself, and how long it may take.
+struct Times {
+    schedule: Option<Schedule>,
+    timezone: Option<chrono_tz::Tz>,
+    timeout: Option<Duration>,
+    jitter: Option<Duration>,
+    catch_up: bool,
+}
+
+impl Times {
+    fn read(root: &Table<'_>) -> Self {
+        let schedule = root.get("schedule").and_then(|value| read_schedule(&value));
+        let timeout = root.get("timeout").and_then(|value| value.duration());
+        let unscheduled = |value: &Value<'_>| {
+            if schedule.is_none() && !root.has("schedule") {
+                value.report(
+                    value
+                        .wrong("this has no effect without a `schedule`")
+                        .warning(),
+                );
+            }
+        };
+        let timezone = root.get("timezone").and_then(|value| {
+            unscheduled(&value);
+            value.time_zone()
+        });
+        let jitter = root.get("jitter").and_then(|value| {
+            unscheduled(&value);
+            let jitter = value.duration()?;
+            check_jitter(&value, jitter, schedule.as_ref()).then_some(jitter)
+        });
+        let catch_up = root.get("catch_up").and_then(|value| {
+            unscheduled(&value);
+            value.boolean()
+        });
+        Self {
+            schedule,
+            timezone,
+            timeout,
+            jitter,
+            catch_up: catch_up.unwrap_or(false),
+        }
+    }
+}
+
+fn read_schedule(value: &Value<'_>) -> Option<Schedule> {
+    let text = value.text()?;
+    match Schedule::parse(text) {
+        Ok(schedule) => Some(schedule),
+        Err(why) => {
+            // A password that went astray is not repeated.
+            let why = if has_secret(text) {
+                "this is not a schedule".to_owned()
+            } else {
+                why
+            };
+            value.report(value.wrong(why).allowed(
+                "5 fields (minute hour day month weekday), 6 with seconds in front, or hourly | daily | weekly",
+            ));
+            None
+        }
+    }
 }
 
 /// Whether a jitter is possible. One that moves nothing, or past the schedule's next time, is a warning.

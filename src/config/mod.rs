@@ -13,7 +13,8 @@ mod env_dir;
 mod environments;
 mod findings;
 mod flaw;
-#[cfg(test)]
+// Their files name all stores.
+#[cfg(all(test, feature = "mysql", feature = "postgresql", feature = "sqlite"))]
 mod fuzz;
 mod here;
 pub mod job;
@@ -29,24 +30,22 @@ mod settings;
 mod side;
 mod stores;
 mod task;
-#[cfg(test)]
+#[cfg(all(test, feature = "mysql", feature = "postgresql", feature = "sqlite"))]
 mod tests;
 mod typed;
 mod url;
 mod value;
 mod way;
 
-pub(crate) use diagnostics::did_you_mean;
-pub use diagnostics::{Diagnostic, Diagnostics, Severity};
-pub use document::contents;
-pub(crate) use document::quote;
+pub use diagnostics::{Diagnostic, Diagnostics, Severity, did_you_mean};
+pub use document::{contents, quote};
 pub use env_dir::Variables;
 pub use flaw::Flaw;
 pub use here::is_here;
 pub use job_file::{load_job, load_job_as, refuse, refuse_hook};
 pub use percent::{percent_decoded, percent_decoded_text, percent_encoded};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
-pub use stores::{Absence, Absent, Files, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};
+pub use stores::{Absence, Absent, Files, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};
 pub use typed::{archive_at, archive_in, endpoint_at};
 pub use url::{ArchiveUrl, EndpointUrl, read_url};
 

@@ -212,33 +212,7 @@ fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, 
         );
     }
     if let Some(table) = root.get("scheduler").and_then(|value| value.table()) {
-        if let Some(zone) = table.get("timezone").and_then(|value| value.time_zone()) {
-            settings.timezone = zone;
-        }
-        if let Some(runs) = table
-            .get("max_concurrent_runs")
-            .and_then(|value| value.integer(1..=1024))
-        {
-            settings.max_concurrent_runs = usize::try_from(runs).unwrap_or(1);
-        }
-        let choices = [("leave", OnStop::Leave), ("cancel", OnStop::Cancel)];
-        if let Some(choice) = table.choice("on_stop", &choices, OnStop::Leave) {
-            settings.on_stop = choice;
-        }
-        if let Some(value) = table.get("stop_timeout") {
-            settings.stop_timeout = value.duration().unwrap_or(STOP_TIMEOUT);
-            if settings.on_stop == OnStop::Leave {
-                value.report(
-                    value
-                        .wrong("this has no effect without `on_stop = \"cancel\"`")
-                        .warning(),
-                );
-            }
-        }
-        if let Some(length) = table.get("kill_after").and_then(|value| value.duration()) {
-            settings.kill_after = length;
-        }
-        table.finish();
+        read_scheduler(table, &mut settings);
     }
     if let Some(table) = root.get("priority").and_then(|value| value.table()) {
         settings.priority = read_priority(table);
@@ -259,6 +233,36 @@ fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, 
     settings.monitoring = monitoring::read(&root);
     root.finish();
     (settings, scalars)
+}
+
+fn read_scheduler(table: Table<'_>, settings: &mut Settings) {
+    if let Some(zone) = table.get("timezone").and_then(|value| value.time_zone()) {
+        settings.timezone = zone;
+    }
+    if let Some(runs) = table
+        .get("max_concurrent_runs")
+        .and_then(|value| value.integer(1..=1024))
+    {
+        settings.max_concurrent_runs = usize::try_from(runs).unwrap_or(1);
+    }
+    let choices = [("leave", OnStop::Leave), ("cancel", OnStop::Cancel)];
+    if let Some(choice) = table.choice("on_stop", &choices, OnStop::Leave) {
+        settings.on_stop = choice;
+    }
+    if let Some(value) = table.get("stop_timeout") {
+        settings.stop_timeout = value.duration().unwrap_or(STOP_TIMEOUT);
+        if settings.on_stop == OnStop::Leave {
+            value.report(
+                value
+                    .wrong("this has no effect without `on_stop = \"cancel\"`")
+                    .warning(),
+            );
+        }
+    }
+    if let Some(length) = table.get("kill_after").and_then(|value| value.duration()) {
+        settings.kill_after = length;
+    }
+    table.finish();
 }
 
 /// Keys of job files that people put here.
@@ -417,18 +421,7 @@ fn apply(
     settings.env_dir = match variables.env_dir.or(file.env_dir) {
         Some(chosen) => {
             if !chosen.is_dir() {
-                let origin = settings
-                    .file
-                    .as_ref()
-                    .map_or_else(|| "environment".to_owned(), |f| f.display().to_string());
-                warnings.push(
-                    Diagnostic::error(
-                        origin,
-                        format!("env_dir {} is not a directory", chosen.display()),
-                    )
-                    .warning()
-                    .help("no variables are read from it"),
-                );
+                warnings.push(missing_env_dir(settings.file.as_deref(), &chosen));
             }
             Some(chosen)
         }
@@ -436,4 +429,12 @@ fn apply(
         None => Some(PathBuf::from(ENV_DIR)).filter(|dir| dir.is_dir()),
     };
     Ok(())
+}
+
+fn missing_env_dir(file: Option<&Path>, chosen: &Path) -> Diagnostic {
+    let origin = file.map_or_else(|| "environment".to_owned(), |f| f.display().to_string());
+    let what = format!("env_dir {} is not a directory", chosen.display());
+    Diagnostic::error(origin, what)
+        .warning()
+        .help("no variables are read from it")
 }

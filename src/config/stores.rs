@@ -46,13 +46,22 @@ pub trait StoreFormat: Send + Sync {
     fn read_url(&self, scheme: &str, rest: &str, directory: &Path) -> Result<ParsedUrl, Flaw>;
 
     /// The keys of `[[task]]` that are for this store alone.
-    fn own_keys(&self) -> &'static [&'static str] {
+    fn own_keys(&self) -> &'static [OwnKey] {
         &[]
     }
     /// If it is a store of files.
     fn files(&self) -> Option<Files> {
         None
     }
+}
+
+/// A key of `[[task]]` that is for one store alone.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnKey {
+    /// Its name.
+    pub name: &'static str,
+    /// Why a push has no use for it.
+    pub not_in_a_push: &'static str,
 }
 
 /// A store whose databases are files: its URLs need no `//`, and have no password.

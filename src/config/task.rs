@@ -151,7 +151,7 @@ fn read_task(
         value.is_some_and(|value| side.means_archive(&value))
     };
     let is_push = meant(target);
-    refuse_with_archives(&table, meant(source), is_push);
+    refuse_with_archives(&table, meant(source), is_push, stores);
 
     let objects = Objects::read(&table);
     let words = Words::read(&table);

@@ -2,7 +2,7 @@
 
 use crate::config::job::{KeepPrevious, Mode, StoreKind};
 use crate::config::reader::Table;
-use crate::config::stores::Stores;
+use crate::config::stores::{StoreFormat, Stores};
 
 /// Refuses the keys that are another store's own.
 pub(super) fn refuse_of_others(table: &Table<'_>, kind: StoreKind, stores: Stores) {
@@ -10,26 +10,47 @@ pub(super) fn refuse_of_others(table: &Table<'_>, kind: StoreKind, stores: Store
         .of_kind(kind)
         .map_or(&[][..], |store| store.own_keys());
     for store in stores.all() {
-        for key in store.own_keys().iter().copied() {
-            if own.contains(&key) {
+        for key in store.own_keys().iter().map(|key| key.name) {
+            if own.iter().any(|own| own.name == key) {
                 continue;
             }
             if let Some(value) = table.get(key) {
                 let of = store.kind();
-                value.report(
-                    value
-                        .wrong(format!(
-                            "`{key}` is for kind {of}, and this task's is {kind}"
-                        ))
-                        .help(format!("leave `{key}` out")),
-                );
+                let what = format!("`{key}` is for kind {of}, and this task's is {kind}");
+                value.report(value.wrong(what).help(format!("leave `{key}` out")));
             }
         }
     }
 }
 
+/// Keys of a task that a push has no use for, with the reason.
+const NOT_IN_A_PUSH: [(&str, &str); 5] = [
+    ("keep", "a snapshot has no rows of its own that could stay"),
+    (
+        "leave_out",
+        "what a table needs is looked at where it is restored",
+    ),
+    (
+        "scripts",
+        "there is no server that could run them on a snapshot",
+    ),
+    (
+        "previous",
+        "a push replaces nothing: how many snapshots are kept is said beside the archive's `url`",
+    ),
+    (
+        "roles",
+        "whom things belong to is decided where they are restored",
+    ),
+];
+
 /// What a push or a pull cannot do.
-pub(super) fn refuse_with_archives(table: &Table<'_>, from_archive: bool, to_archive: bool) {
+pub(super) fn refuse_with_archives(
+    table: &Table<'_>,
+    from_archive: bool,
+    to_archive: bool,
+    stores: Stores,
+) {
     let refuse = |key, why: &str, help: &str| {
         if let Some(value) = table.get(key) {
             value.report(value.wrong(why).help(help));
@@ -73,37 +94,9 @@ pub(super) fn refuse_with_archives(table: &Table<'_>, from_archive: bool, to_arc
             "leave `publish` out, or put it into the job that pulls",
         );
     }
-    for (key, why) in [
-        ("keep", "a snapshot has no rows of its own that could stay"),
-        (
-            "leave_out",
-            "what a table needs is looked at where it is restored",
-        ),
-        (
-            "scripts",
-            "there is no server that could run them on a snapshot",
-        ),
-        (
-            "previous",
-            "a push replaces nothing: how many snapshots are kept is said beside the archive's `url`",
-        ),
-        (
-            "roles",
-            "whom things belong to is decided where they are restored",
-        ),
-        (
-            "definer",
-            "as whom views and routines run is decided where they are restored",
-        ),
-        (
-            "events",
-            "whether events run is decided where they are restored",
-        ),
-        (
-            "trust_source",
-            "whose code runs with which rights is decided where it is restored",
-        ),
-    ] {
+    let own = stores.all().flat_map(StoreFormat::own_keys);
+    let own = own.map(|key| (key.name, key.not_in_a_push));
+    for (key, why) in NOT_IN_A_PUSH.into_iter().chain(own) {
         let help = match key {
             "previous" => "leave `previous` out; keep_last, keep_daily, keep_weekly and max_age keep snapshots".to_owned(),
             _ => format!("leave `{key}` out, or put it into the job that pulls"),

@@ -31,12 +31,16 @@ target = "sqlite:b.db"
 "#;
 
 mod archive;
+mod archive_jobs;
+mod endpoints;
 mod examples;
 mod job;
 mod monitoring;
 mod passwords;
 mod reporting;
 mod settings;
+mod tasks;
+mod times;
 
 /// A directory with configuration files in it.
 struct Files(tempfile::TempDir);

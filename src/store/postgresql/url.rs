@@ -15,7 +15,9 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use self::parameters::check;
-use crate::config::{Flaw, ParsedUrl, Risk, StoreFormat, StoreKind, is_here, percent_decoded_text};
+use crate::config::{
+    Flaw, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, is_here, percent_decoded_text,
+};
 use crate::store::tls;
 use crate::store::url::{ENCODE, risk_without_tls};
 
@@ -42,8 +44,11 @@ impl StoreFormat for Format {
         &[FORM]
     }
 
-    fn own_keys(&self) -> &'static [&'static str] {
-        &["trust_source"]
+    fn own_keys(&self) -> &'static [OwnKey] {
+        &[OwnKey {
+            name: "trust_source",
+            not_in_a_push: "whose code runs with which rights is decided where it is restored",
+        }]
     }
 
     fn read_url(&self, _scheme: &str, rest: &str, _directory: &Path) -> Result<ParsedUrl, Flaw> {
@@ -246,41 +251,12 @@ fn read(rest: &str) -> Result<ParsedUrl, Flaw> {
         Some((user, hosts)) => (Some(user), hosts),
         None => (None, authority),
     };
-    for host in hosts.split(',') {
-        let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
-        if let Some((_, port)) = after.split_once(':')
-            && port.parse::<u16>().is_err()
-        {
-            return Err(Flaw::with_help("the URL's port is not a number", ENCODE));
-        }
-    }
+    check_ports(hosts)?;
     let (user, mut password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
         Some((user, password)) => (Some(user), (!password.is_empty()).then_some(password)),
         None => (None, None),
     };
-    let mut parameters = Vec::new();
-    for parameter in query.split('&').filter(|p| !p.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match name {
-            "password" if password.is_some() => {
-                return Err(Flaw::with_help(
-                    "the URL has two passwords",
-                    "keep one of them",
-                ));
-            }
-            "password" => password = Some(value),
-            "sslpassword" | "passfile" => {
-                return Err(Flaw::with_help(
-                    format!("`{name}` is not supported in a URL"),
-                    "give the password as `password = { file = \"PATH\" }` beside `url`",
-                ));
-            }
-            _ => {
-                check(name, value)?;
-                parameters.push(parameter);
-            }
-        }
-    }
+    let parameters = read_parameters(query, &mut password)?;
     let mut url = "postgresql://".to_owned();
     if let Some(user) = user {
         url.push_str(user);
@@ -299,16 +275,15 @@ fn read(rest: &str) -> Result<ParsedUrl, Flaw> {
         ));
     }
     whole(user, hosts, path, &parameters)?;
-    let password = match password.filter(|p| !p.is_empty()) {
-        Some(password) => Some(
-            percent_decoded_text(password)
-                .map(SecretString::from)
-                .ok_or_else(|| {
-                    Flaw::with_help("the URL's password is not well percent-encoded", ENCODE)
-                })?,
-        ),
-        None => None,
-    };
+    let password = password.filter(|p| !p.is_empty());
+    let password = password.map(|password| {
+        percent_decoded_text(password)
+            .map(SecretString::from)
+            .ok_or_else(|| {
+                Flaw::with_help("the URL's password is not well percent-encoded", ENCODE)
+            })
+    });
+    let password = password.transpose()?;
     let address = PostgresqlUrl::of(&url)?;
     Ok(ParsedUrl {
         place: place(&url),
@@ -318,6 +293,49 @@ fn read(rest: &str) -> Result<ParsedUrl, Flaw> {
         text: url,
         password,
     })
+}
+
+fn check_ports(hosts: &str) -> Result<(), Flaw> {
+    for host in hosts.split(',') {
+        let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
+        if let Some((_, port)) = after.split_once(':')
+            && port.parse::<u16>().is_err()
+        {
+            return Err(Flaw::with_help("the URL's port is not a number", ENCODE));
+        }
+    }
+    Ok(())
+}
+
+/// The parameters that are kept. A password among them is taken out.
+fn read_parameters<'u>(
+    query: &'u str,
+    password: &mut Option<&'u str>,
+) -> Result<Vec<&'u str>, Flaw> {
+    let mut parameters = Vec::new();
+    for parameter in query.split('&').filter(|p| !p.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match name {
+            "password" if password.is_some() => {
+                return Err(Flaw::with_help(
+                    "the URL has two passwords",
+                    "keep one of them",
+                ));
+            }
+            "password" => *password = Some(value),
+            "sslpassword" | "passfile" => {
+                return Err(Flaw::with_help(
+                    format!("`{name}` is not supported in a URL"),
+                    "give the password as `password = { file = \"PATH\" }` beside `url`",
+                ));
+            }
+            _ => {
+                check(name, value)?;
+                parameters.push(parameter);
+            }
+        }
+    }
+    Ok(parameters)
 }
 
 /// The URL without user and parameters, as all that lead to the same database have it.

@@ -1,7 +1,7 @@
 //! A bucket's server, and who asks it.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::archive::{Archive, BucketChecksum, Sse};
 use crate::config::diagnostics::Diagnostic;
@@ -18,22 +18,9 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
             c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
         })
     });
-    let path_style = table.get("path_style").map(|value| {
-        let in_path = value.boolean()?;
-        let host = table.get("endpoint").and_then(|endpoint| {
-            let url = reqwest::Url::parse(endpoint.content.as_str()?).ok()?;
-            url.host_str().map(str::to_owned)
-        });
-        if !in_path && host.as_deref().and_then(address).is_some() {
-            value.report(
-                value
-                    .wrong("a bucket's name cannot stand before an IP address")
-                    .help("leave `path_style` out, or give the endpoint a name"),
-            );
-            return None;
-        }
-        Some(in_path)
-    });
+    let path_style = table
+        .get("path_style")
+        .map(|value| read_path_style(table, &value));
     let checksums = [
         ("sha256", BucketChecksum::Sha256),
         ("crc64nvme", BucketChecksum::Crc64nvme),
@@ -45,23 +32,53 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
     let sse = table
         .get("sse")
         .map(|value| value.choice(&encryptions, &[]));
-    let ca = table.get("ca").map(|value| {
-        let path = directory.join(value.text()?);
-        let insecure = table
-            .get("endpoint")?
-            .content
-            .as_str()?
-            .starts_with("http:");
-        if insecure {
-            value.report(
-                value
-                    .wrong("`ca` is of no use: the endpoint is reached without TLS")
-                    .help("take endpoint = \"https://HOST\", or leave `ca` out"),
-            );
-            return None;
-        }
-        Some(path)
+    let ca = table
+        .get("ca")
+        .map(|value| read_ca(table, &value, directory));
+    read_login(table, directory, archive)?;
+    archive.endpoint = optional(endpoint)?;
+    archive.region = optional(region)?;
+    archive.path_style = optional(path_style)?;
+    archive.ca = optional(ca)?;
+    archive.checksum = optional(checksum)?;
+    archive.sse = optional(sse)?;
+    Some(())
+}
+
+fn read_path_style(table: &Table<'_>, value: &Value<'_>) -> Option<bool> {
+    let in_path = value.boolean()?;
+    let host = table.get("endpoint").and_then(|endpoint| {
+        let url = reqwest::Url::parse(endpoint.content.as_str()?).ok()?;
+        url.host_str().map(str::to_owned)
     });
+    if !in_path && host.as_deref().and_then(address).is_some() {
+        value.report(
+            value
+                .wrong("a bucket's name cannot stand before an IP address")
+                .help("leave `path_style` out, or give the endpoint a name"),
+        );
+        return None;
+    }
+    Some(in_path)
+}
+
+/// The file with the server's authorities. Without an endpoint, or with one that is wrong, there is no saying whether it is of use.
+fn read_ca(table: &Table<'_>, value: &Value<'_>, directory: &Path) -> Option<PathBuf> {
+    let path = directory.join(value.text()?);
+    let endpoint = table.get("endpoint")?;
+    if endpoint.content.as_str()?.starts_with("http:") {
+        value.report(
+            value
+                .wrong("`ca` is of no use: the endpoint is reached without TLS")
+                .help("take endpoint = \"https://HOST\", or leave `ca` out"),
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// Who asks: an access key with its secret, a profile, or nothing.
+fn read_login(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
     let id = table.get("access_key_id").map(|value| {
         word(&value, "an access key's id", |c| {
             c.is_ascii_graphic() && !matches!(c, '/' | ',')
@@ -96,12 +113,6 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
                 .allowed("`access_key_id` and `secret_access_key` | `profile`"),
         );
     }
-    archive.endpoint = optional(endpoint)?;
-    archive.region = optional(region)?;
-    archive.path_style = optional(path_style)?;
-    archive.ca = optional(ca)?;
-    archive.checksum = optional(checksum)?;
-    archive.sse = optional(sse)?;
     archive.access_key_id = optional(id)?;
     archive.secret_access_key = optional(secret)?;
     archive.profile = optional(profile)?;

@@ -263,3 +263,18 @@ fn a_url_without_database_or_user_is_refused() {
     assert_eq!(url.config.get_user(), Some("u@x"));
     assert_eq!(url.config.get_dbname(), Some("d b"));
 }
+
+#[test]
+fn what_only_a_connection_would_find_out_is_refused_with_the_file() {
+    for (url, why) in [
+        ("postgresql://u@[::1]x/d", "not a PostgreSQL URL"),
+        (
+            "postgresql://u@h/d?application_name",
+            "not a PostgreSQL URL",
+        ),
+        ("postgresql:///d?user=u&options=a@b", "it names no database"),
+    ] {
+        let message = refused(url);
+        assert!(message.contains(why), "{url}: {message}");
+    }
+}

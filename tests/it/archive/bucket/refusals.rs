@@ -250,7 +250,7 @@ async fn what_makes_no_archive_is_refused_before_anything_is_asked() {
         ("file://p", "on this machine"),
     ] {
         let refused = archive_at(url, envsyncd::store::formats());
-        let error = refused.err().expect("it is refused").to_string();
+        let error = refused.expect_err("it is refused").to_string();
         assert!(error.contains(why), "{error}");
     }
     let error = refuse(|endpoint| {
