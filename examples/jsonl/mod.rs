@@ -223,7 +223,8 @@ impl Target for Places {
         let paths = beside.flatten().map(|entry| entry.path());
         let names = paths.map(|path| path.display().to_string());
         let dead = names.filter(|name| name.starts_with(&ours));
-        dead.map(|name| remove(Path::new(&name)).map(|()| name)).collect()
+        dead.map(|name| remove(Path::new(&name)).map(|()| name))
+            .collect()
     }
     async fn prepare(&self, survey: &Survey) -> Result<Arc<dyn Incoming>> {
         fs::create_dir(&self.incoming).map_err(io_at(&self.incoming))?;

@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use bytes::{Bytes, BytesMut};
 
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
-use crate::store::{RowDecoder as _, RowEncoder as _};
 use crate::store::postgresql::connection::server_error::ServerError;
 use crate::store::postgresql::connection::{complaints, harmless, url_options};
 use crate::store::postgresql::databases::marks;
@@ -17,6 +16,7 @@ use crate::store::postgresql::script::transactions::Transaction;
 use crate::store::postgresql::sql::words::words;
 use crate::store::postgresql::sql::{quoting, setting_values};
 use crate::store::redact::{Dialect, Names};
+use crate::store::{RowDecoder as _, RowEncoder as _};
 
 proptest! {
     #![proptest_config(config())]

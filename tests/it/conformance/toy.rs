@@ -17,7 +17,8 @@ struct Toy {
     directory: tempfile::TempDir,
 }
 
-const VIEW: &str = "CREATE VIEW buyers AS SELECT users.email FROM orders JOIN users ON users.id = orders.buyer";
+const VIEW: &str =
+    "CREATE VIEW buyers AS SELECT users.email FROM orders JOIN users ON users.id = orders.buyer";
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -32,7 +33,12 @@ fn load(directory: &Path) -> Connection {
             .collect();
         let columns = rows.first().map_or_else(
             || "a".to_owned(),
-            |row| row.keys().map(|key| quoted(key)).collect::<Vec<_>>().join(", "),
+            |row| {
+                row.keys()
+                    .map(|key| quoted(key))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            },
         );
         let table = quoted(&name);
         let made = format!("CREATE TABLE {table} ({columns})");
@@ -66,7 +72,10 @@ fn cell(value: &Value) -> Cell {
 fn store(connection: &Connection, directory: &Path) {
     let _ = fs::remove_dir_all(directory);
     fs::create_dir(directory).expect("a directory");
-    let tables = rows_of(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'");
+    let tables = rows_of(
+        connection,
+        "SELECT name FROM sqlite_schema WHERE type = 'table'",
+    );
     for name in tables.lines() {
         let all = format!("SELECT * FROM {}", quoted(name));
         let mut statement = connection.prepare(&all).expect("a table");
@@ -86,7 +95,9 @@ fn store(connection: &Connection, directory: &Path) {
             });
             cells.collect::<rusqlite::Result<Map<_, _>>>()
         });
-        let lines = rows.expect("rows").map(|row| format!("{}\n", Value::Object(row.expect("a row"))));
+        let lines = rows
+            .expect("rows")
+            .map(|row| format!("{}\n", Value::Object(row.expect("a row"))));
         let file = directory.join(format!("{name}.jsonl"));
         fs::write(file, lines.collect::<String>()).expect("a file");
     }
@@ -159,9 +170,13 @@ impl Lab for Toy {
     }
 
     fn beside(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.directory.path()).expect("a directory").flatten();
+        let entries = fs::read_dir(self.directory.path())
+            .expect("a directory")
+            .flatten();
         let names = entries.map(|entry| entry.file_name().into_string().expect("text"));
-        names.filter(|name| name != "source" && name != "live").collect()
+        names
+            .filter(|name| name != "source" && name != "live")
+            .collect()
     }
 
     fn tables(&self) -> Vec<String> {
@@ -225,7 +240,9 @@ fn what_the_store_cannot_do_is_refused_with_its_line() {
     let scene = Scene::<Toy>::new();
     let job = scene.write(&scene.job().task("keep = [\"users\"]"));
     scene.once(&job).expect(2).says(&["keep", "JSON lines"]);
-    let shown = scene.bed.run(&["validate", "-f", job.to_str().expect("text")]);
+    let shown = scene
+        .bed
+        .run(&["validate", "-f", job.to_str().expect("text")]);
     shown.expect(2).says(&["app.toml:", "keep"]);
     scene.live_is_old();
 }
@@ -236,7 +253,11 @@ fn the_page_on_new_stores_quotes_the_toy_as_it_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/developing/a-new-store.md")).expect("the page");
     let toy = fs::read_to_string(root.join("examples/jsonl/mod.rs")).expect("the toy");
-    assert!(toy.lines().count() <= 300, "it is an example: {}", toy.lines().count());
+    assert!(
+        toy.lines().count() <= 300,
+        "it is an example: {}",
+        toy.lines().count()
+    );
     let mut quotes = 0;
     for block in page.split("```rust\n").skip(1) {
         let (code, _) = block.split_once("```").expect("an end");

@@ -41,7 +41,7 @@ pub(super) struct Left {
 }
 
 /// Makes a dump's head fit for a database on a target with these roles, whose server has this major version.
-pub(in crate::store::postgresql) fn fit(
+pub(super) fn fit(
     head: &mut Head,
     roles: &Roles,
     major: u32,
