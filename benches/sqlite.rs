@@ -10,8 +10,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use envsyncd::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task, Verify};
-use envsyncd::store::{Claim, Context, Meter, Part, Selection, sqlite};
+use envsyncd::config::endpoint_at;
+use envsyncd::config::job::{KeepPrevious, Mode, Publish, Task, Verify};
+use envsyncd::store::{self, Claim, Context, Meter, Part, Selection, sqlite};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -113,15 +114,13 @@ fn copy_and_check(source: &Path, to: &Path) -> f64 {
 
 /// All that a run does with the two files.
 fn line(source: &Path, live: &Path) -> f64 {
-    let endpoint = |path: &Path| Endpoint {
-        name: None,
-        url: format!("sqlite://{}", path.display()),
-        password: None,
-        archive: None,
+    let endpoint = |path: &Path| {
+        let url = format!("sqlite://{}", path.display());
+        endpoint_at(&url, store::formats()).expect("a URL")
     };
     let task = Task {
         name: "bench".to_owned(),
-        kind: StoreKind::Sqlite,
+        kind: envsyncd::store::sqlite::KIND,
         source: endpoint(source),
         target: endpoint(live),
         mode: Mode::Replace,

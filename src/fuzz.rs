@@ -23,6 +23,11 @@ const CASES: u32 = 300;
 /// The same inputs in each run of the tests, so that none fails by chance. `script/fuzz` takes others each time.
 const SEED: u64 = 20_260_101;
 
+/// All stores, for whoever reads configuration files below them.
+pub(crate) fn stores() -> crate::config::Stores {
+    crate::store::formats()
+}
+
 /// How a target is run.
 pub(crate) fn config() -> ProptestConfig {
     let set = |name| std::env::var_os(name).is_some();

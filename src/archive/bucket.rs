@@ -24,6 +24,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
+use crate::config::ArchiveUrl;
 use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
@@ -77,15 +78,17 @@ impl Bucket {
         patience: Patience,
     ) -> Result<Self> {
         let url = &endpoint.url;
-        let place = if url.starts_with("file:") {
-            Place::Directory(Directory::new(url)?)
-        } else if url.starts_with("s3:") {
-            Place::S3(Arc::new(S3::open(endpoint, lookup, patience).await?))
-        } else {
-            let what = format!("`{url}` is not the URL of an archive");
-            return Err(
-                Error::new(Kind::Config, what).hint("file:///DIRECTORY | s3://BUCKET/PREFIX")
-            );
+        let place = match url.archive() {
+            Some(ArchiveUrl::Directory(path)) => Place::Directory(Directory::new(path, url.text())),
+            Some(ArchiveUrl::Bucket { bucket, prefix }) => Place::S3(Arc::new(
+                S3::open(endpoint, bucket, prefix, lookup, patience).await?,
+            )),
+            None => {
+                let what = format!("`{url}` is not the URL of an archive");
+                return Err(
+                    Error::new(Kind::Config, what).hint("file:///DIRECTORY | s3://BUCKET/PREFIX")
+                );
+            }
         };
         Ok(Self(Arc::new(place)))
     }

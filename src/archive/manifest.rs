@@ -40,6 +40,7 @@ pub struct Manifest {
     /// The environment that the data is of.
     pub origin: String,
     /// The store.
+    #[serde(deserialize_with = "crate::store::registry::read_kind")]
     pub kind: StoreKind,
     /// The server's version as it prints it.
     pub server_version: String,

@@ -81,8 +81,11 @@ fn fish() -> String {
 
 /// What is wrong with files is none of a completion's business.
 pub(super) fn names(options: &Options, args: &NamesArgs) -> Result<u8> {
-    let Ok((settings, _)) = config::load_settings(options.config.as_deref(), config::environment())
-    else {
+    let Ok((settings, _)) = config::load_settings(
+        options.config.as_deref(),
+        config::environment(),
+        crate::store::formats(),
+    ) else {
         return Ok(0);
     };
     let state = State::open_if_there(&settings.state_dir).unwrap_or_default();

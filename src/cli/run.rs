@@ -113,8 +113,12 @@ fn in_foreground(
     let settings = match &supervised.last_good_settings {
         None => super::settings(options)?,
         Some(copy) => {
-            let loaded =
-                config::load_settings_as(options.config.as_deref(), copy, config::environment());
+            let loaded = config::load_settings_as(
+                options.config.as_deref(),
+                copy,
+                config::environment(),
+                crate::store::formats(),
+            );
             loaded.map_err(super::wrong)?.0
         }
     };

@@ -147,7 +147,7 @@ impl Document {
 }
 
 /// A text that came from a file, short and without a password, to be quoted in a message.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let (masked, _) = mask_ranges(text, secret_ranges(text));
     let line: String = masked
         .chars()

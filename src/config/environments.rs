@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::diagnostics::{Diagnostic, did_you_mean};
 use super::document::quote;
-use super::reader::{Findings, Table};
+use super::findings::Findings;
+use super::reader::Table;
 use crate::policy::{Environment, Environments, Flaw, Rules};
 
 /// What one file says of one environment.

@@ -9,11 +9,9 @@ use secrecy::ExposeSecret;
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::document::{Document, MOST, quote};
 use super::job::{Job, JobName, Settings};
-use super::url::{self, ArchiveUrl, MysqlUrl};
-use super::{database_of, env_dir, job_file, percent_decoded, settings, value};
-use crate::config::archive_at;
+use super::{archive_at, env_dir, job_file, percent_decoded, read_url, settings, value};
 use crate::error::Error;
-use crate::fuzz::{bytes, config, texts};
+use crate::fuzz::{bytes, config, stores, texts};
 use crate::schedule::{Schedule, Timetable};
 
 const PLACE: &str = "/nowhere/job.toml";
@@ -51,7 +49,7 @@ fn warned(list: &[Diagnostic]) -> Result<(), TestCaseError> {
 fn read_settings(text: &[u8]) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
     let (over, warnings) = settings::overrides(std::iter::empty())?;
     let document = Document::of_bytes(Path::new("/nowhere/envsyncd.toml"), text.to_vec())?;
-    settings::understand(document, over, warnings)
+    settings::understand(document, over, warnings, stores())
 }
 
 fn read_job(text: &[u8], settings: &Settings) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
@@ -121,24 +119,25 @@ proptest! {
     fn url(text in texts(&["tests/corpus/url"])) {
         let directory = Path::new("/etc/envsyncd/config.d");
         // What is asked of a text before it is known to be a URL.
-        let _ = (database_of(&text), percent_decoded(&text), url::found(&text), url::place(&text));
-        let _ = (ArchiveUrl::parse(&text), MysqlUrl::parse(&text), archive_at(&text));
-        let Ok(location) = url::parse(&text, directory) else {
+        let _ = (percent_decoded(&text), archive_at(&text, stores()));
+        let Ok((url, password)) = read_url(&text, directory, stores()) else {
             return Ok(());
         };
         // What is kept is read again as the same, and without the password.
-        let again = url::parse(&location.url, directory);
-        prop_assert!(again.is_ok(), "{}", location.url);
-        if let Ok(again) = again {
-            prop_assert_eq!(&again.url, &location.url);
-            prop_assert_eq!(again.found, location.found);
-            prop_assert!(again.password.is_none());
+        let again = read_url(url.text(), directory, stores());
+        prop_assert!(again.is_ok(), "{}", url);
+        if let Ok((again, password)) = again {
+            prop_assert_eq!(again.text(), url.text());
+            prop_assert_eq!(again.place(), url.place());
+            prop_assert_eq!(again.kind(), url.kind());
+            prop_assert_eq!(again.database(), url.database());
+            prop_assert_eq!(again.archive(), url.archive());
+            prop_assert!(password.is_none());
         }
-        if let Some(password) = location.password {
+        if let Some(password) = password {
             prop_assert!(!password.expose_secret().is_empty());
         }
-        let _ = (database_of(&location.url), url::place(&location.url));
-        prop_assert_eq!(url::found(&location.url), location.found);
+        prop_assert_eq!(url.kind().is_some(), url.archive().is_none());
     }
 
     #[test]
@@ -210,7 +209,10 @@ fn a_file_of_one_letter_and_a_carriage_return_is_wrong_and_no_more() {
 #[test]
 fn a_url_that_is_nothing_but_its_scheme_is_refused() {
     for scheme in ["sqlite", "file", "s3", "mysql", "postgresql", ""] {
-        assert!(url::parse(scheme, Path::new("/")).is_err(), "{scheme}");
+        assert!(
+            read_url(scheme, Path::new("/"), stores()).is_err(),
+            "{scheme}"
+        );
     }
 }
 

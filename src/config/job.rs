@@ -1,103 +1,57 @@
 //! A job and the settings around it after validation: nothing in here has to be looked at twice.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use super::archive::{Archive, Format};
 use super::monitoring::Monitoring;
+use super::reporting::{Metrics, Retention};
+use super::stores::Stores;
+use super::url::EndpointUrl;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::policy::{Environment, Environments};
 use crate::schedule::{Schedule, Timetable};
 use crate::secret::Secret;
 
-/// A job's name: its file's name without `.toml`. Letters, digits, `.`, `_`, `-`; it names files.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JobName(String);
-
-impl JobName {
-    /// Checks a name.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        let first = name.chars().next();
-        let fine = first.is_some_and(|c| c.is_ascii_alphanumeric())
-            && name.len() <= 128
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-        if fine {
-            Ok(Self(name.to_owned()))
-        } else {
-            Err(format!(
-                "`{name}` cannot be a job's name: it starts with a letter or digit and has letters, digits, `.`, `_`, `-`"
-            ))
-        }
-    }
-
-    /// The name of the job in this file.
-    pub fn of_file(file: &Path) -> Result<Self, String> {
-        let stem = file
-            .file_stem()
-            .and_then(|s| s.to_str())
-            .unwrap_or_default();
-        Self::parse(stem)
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for JobName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The kinds of store there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StoreKind {
-    /// MySQL and MariaDB.
-    Mysql,
-    /// PostgreSQL.
-    Postgresql,
-    /// SQLite.
-    Sqlite,
-}
-
-impl StoreKind {
-    /// As job files spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mysql => "mysql",
-            Self::Postgresql => "postgresql",
-            Self::Sqlite => "sqlite",
-        }
-    }
-}
-
-impl fmt::Display for StoreKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use super::job_name::JobName;
+pub use super::stores::StoreKind;
 
 /// One store in one environment.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// Its name in `[endpoints.NAME]`, if it has one.
     pub name: Option<String>,
-    /// The URL without a password.
-    pub url: String,
+    /// Its URL, without a password.
+    pub url: EndpointUrl,
     /// Where the password comes from.
     pub password: Option<Secret>,
     /// It is no server but an archive, with these options.
     pub archive: Option<Box<Archive>>,
+}
+
+impl Endpoint {
+    /// What a URL alone says.
+    pub fn of(url: EndpointUrl) -> Self {
+        let archive = url.archive().map(|_| Box::<Archive>::default());
+        Self {
+            name: None,
+            url,
+            password: None,
+            archive,
+        }
+    }
+
+    /// Its place in one spelling, to see whether two of them are one.
+    pub fn place(&self) -> String {
+        let server = self.archive.as_ref().and_then(|a| a.endpoint.as_deref());
+        match server {
+            // Buckets of two servers may have one name.
+            Some(server) => format!("{server} {}", self.url),
+            None => self.url.place().to_owned(),
+        }
+    }
 }
 
 /// What happens to tables that only the target has.
@@ -406,6 +360,8 @@ pub enum OnStop {
 pub struct Settings {
     /// The file it came from, if there is one.
     pub file: Option<PathBuf>,
+    /// The stores that jobs may have.
+    pub stores: Stores,
     /// Where job files are.
     pub job_dir: PathBuf,
     /// One file a variable.
@@ -437,9 +393,9 @@ pub struct Settings {
     /// Reboot lock.
     pub reboot_lock: RebootLock,
     /// How long the history is kept.
-    pub history: super::reporting::Retention,
+    pub history: Retention,
     /// What Prometheus reads.
-    pub metrics: super::reporting::Metrics,
+    pub metrics: Metrics,
     /// Who is told how runs end.
     pub monitoring: Monitoring,
 }

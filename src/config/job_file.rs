@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::document::{Document, has_secret};
-use super::endpoints::{self, Side, Way};
+use super::endpoints;
 use super::environments;
+use super::findings::{Findings, secret_spans};
 use super::job::{Hook, Hooks, Job, JobName, PointInTime, Settings, Task};
-use super::reader::{Findings, Table, secret_spans};
-use super::settings::{warn_if_readable, warn_if_writable};
+use super::permissions::{warn_if_readable, warn_if_writable};
+use super::reader::{Table, Value};
+use super::side::Side;
 use super::task::{self, Pushes};
-use super::value::Value;
+use super::way::Way;
 use crate::policy::{Environment, Environments};
 use crate::schedule::Schedule;
 
@@ -120,7 +122,8 @@ fn read(
     if let Some(table) = own
         && usable
     {
-        let own = endpoints::read_named(&table, directory, &environments, &settings.endpoints);
+        let taken = &settings.endpoints;
+        let own = endpoints::read_named(&table, directory, &environments, taken, settings.stores);
         named.extend(own);
     }
 
@@ -131,6 +134,7 @@ fn read(
         environment,
         named: &named,
         directory: directory.to_owned(),
+        stores: settings.stores,
     };
     let pushes = root.get("task").map_or(Pushes::None, |value| {
         task::pushes(&value, &side(Way::To, None))

@@ -2,7 +2,8 @@
 //!
 //! `settings` and `job_file` read the two kinds of file (format version 1) with the typed readers of `reader`, which
 //! collect everything that is wrong; `document` shows it where it stands, without passwords. What comes out is in
-//! [`job`], and nobody looks at a file again.
+//! [`job`], and nobody looks at a file again. What is a store's own, its URLs above all, is read by the store
+//! ([`StoreFormat`]): no store is known here by name.
 
 pub mod archive;
 pub mod diagnostics;
@@ -10,29 +11,44 @@ mod document;
 mod endpoints;
 mod env_dir;
 mod environments;
+mod findings;
+mod flaw;
 #[cfg(test)]
 mod fuzz;
+mod here;
 pub mod job;
 mod job_file;
+mod job_name;
 pub mod monitoring;
+mod percent;
+mod permissions;
 mod reader;
 pub mod reporting;
+mod secrets;
 mod settings;
+mod side;
+mod stores;
 mod task;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod url;
 mod value;
+mod way;
 
+pub(crate) use diagnostics::did_you_mean;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::contents;
+pub(crate) use document::quote;
 pub use env_dir::Variables;
+pub use flaw::Flaw;
+pub use here::is_here;
 pub use job_file::{load_job, load_job_as, refuse, refuse_hook};
+pub use percent::{percent_decoded, percent_decoded_text, percent_encoded};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
-pub use url::{
-    ArchiveUrl, AuthMethods, MysqlTls, MysqlUrl, Risk, archive_at, archive_in, database_of,
-    is_here, percent_decoded, risk, tls_is_required,
-};
+pub use stores::{Absence, Absent, Files, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};
+pub use typed::{archive_at, archive_in, endpoint_at};
+pub use url::{ArchiveUrl, EndpointUrl, read_url};
 
 use std::path::PathBuf;
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::diagnostics::Diagnostic;
 use super::document::quote;
-use super::endpoints::read_secret;
-use super::reader::{Table, optional};
-use super::value::Value;
+use super::reader::{Table, Value, optional};
+use super::secrets::read_secret;
 use crate::secret::Secret;
 
 /// The port of Icinga 2's API.
@@ -220,7 +220,7 @@ fn read_nsca(table: Table<'_>) -> Option<Nsca> {
 fn read_url(value: &Value<'_>) -> Option<String> {
     const FORM: &str = "https://HOST or https://HOST:PORT";
     let text = value.text()?;
-    let report = |diagnostic: super::Diagnostic| {
+    let report = |diagnostic: Diagnostic| {
         value.report(diagnostic.allowed(FORM));
         None
     };

@@ -6,9 +6,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
-use super::document::{Document, MOST, SECRET_WORDS, quote};
-use super::value::Value;
+use super::diagnostics::{Diagnostic, did_you_mean, nearest};
+use super::document::quote;
+use super::findings::Findings;
 
 /// Keys and tables whose feature comes later. They are refused wherever a key is unknown, never ignored.
 const LATER: &[&str] = &[
@@ -24,53 +24,6 @@ const LATER: &[&str] = &[
     "retention",
     "roles",
 ];
-
-/// What is wrong with one file, gathered while it is read.
-pub(super) struct Findings<'d> {
-    pub(super) document: &'d Document,
-    list: RefCell<Vec<(usize, Diagnostic)>>,
-    /// Lines with syntax errors: what else seems wrong there follows from them.
-    pub(super) broken: Vec<usize>,
-}
-
-impl<'d> Findings<'d> {
-    /// Parses a file; syntax errors are findings too.
-    pub(super) fn parse(document: &'d Document) -> (Self, Spanned<DeTable<'d>>) {
-        let (table, errors) = DeTable::parse_recoverable(&document.text);
-        let mut findings = Self {
-            document,
-            list: RefCell::default(),
-            broken: Vec::new(),
-        };
-        for error in errors.into_iter().take(MOST) {
-            let span = error.span().unwrap_or(0..0);
-            findings.broken.push(document.line_of(span.start));
-            // Its text may name a key by its own words: "duplicate key"; it never repeats the file's.
-            findings.push(&span, document.at(span.clone(), error.message()));
-        }
-        (findings, table)
-    }
-
-    pub(super) fn push(&self, span: &Range<usize>, diagnostic: Diagnostic) {
-        let mut list = self.list.borrow_mut();
-        let alike = |(_, other): &&(usize, Diagnostic)| other.severity == diagnostic.severity;
-        if list.iter().filter(alike).count() < MOST {
-            list.push((span.start, diagnostic));
-        }
-    }
-
-    /// About the file as a whole.
-    pub(super) fn push_whole(&self, diagnostic: Diagnostic) {
-        self.push(&(0..0), diagnostic);
-    }
-
-    /// `Err` if one of them is an error, otherwise the warnings; in the file's order.
-    pub(super) fn settle(self) -> Result<Vec<Diagnostic>, Diagnostics> {
-        let mut list = self.list.into_inner();
-        list.sort_by_key(|(at, _)| *at);
-        Diagnostics::settle(list.into_iter().map(|(_, diagnostic)| diagnostic).collect())
-    }
-}
 
 /// A table being read. Keys that nobody asked for are unknown: call [`Table::finish`].
 pub(super) struct Table<'a> {
@@ -155,25 +108,12 @@ impl<'a> Table<'a> {
             diagnostic.key = Some(self.path_of(key));
             let near = self.keys.keys().map(|k| k.get_ref().as_ref());
             let unasked = near.filter(|k| !self.known.borrow().contains(k));
-            if let Some(other) = super::diagnostics::nearest(key, unasked) {
+            if let Some(other) = nearest(key, unasked) {
                 diagnostic = diagnostic.help(format!("there is `{other}`: is it meant?"));
             }
             self.findings.push(&self.span, diagnostic);
         }
         value
-    }
-
-    /// A key with one of a few words; `default` if it is missing, `None` if it is wrong.
-    pub(super) fn choice<T: Copy>(
-        &self,
-        key: &'static str,
-        all: &[(&str, T)],
-        default: T,
-    ) -> Option<T> {
-        match self.get(key) {
-            Some(value) => value.choice(all, &[]),
-            None => Some(default),
-        }
     }
 
     /// All keys of a table whose keys are names.
@@ -230,6 +170,131 @@ impl<'a> Table<'a> {
     }
 }
 
+/// A value being read.
+#[derive(Clone)]
+pub(super) struct Value<'a> {
+    pub(super) findings: &'a Findings<'a>,
+    pub(super) content: &'a DeValue<'a>,
+    pub(super) span: Range<usize>,
+    pub(super) path: String,
+}
+
+impl<'a> Value<'a> {
+    /// Where it stands.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// A diagnostic about it, to be given to [`Value::report`].
+    pub(super) fn wrong(&self, message: impl Into<String>) -> Diagnostic {
+        let mut diagnostic = self.findings.document.at(self.span.clone(), message);
+        diagnostic.key = Some(self.path.clone());
+        diagnostic
+    }
+
+    /// Adds a diagnostic to the file's.
+    pub(super) fn report(&self, diagnostic: Diagnostic) {
+        let line = self.findings.document.line_of(self.span.start);
+        if !self.findings.broken.contains(&line) {
+            self.findings.push(&self.span, diagnostic);
+        }
+    }
+
+    pub(super) fn wrong_type(&self, wanted: &str, help: Option<String>) {
+        let found = match self.content {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.report(
+            self.wrong(format!("expected {wanted}, found {found}"))
+                .maybe_help(help),
+        );
+    }
+
+    /// Whether it is a string, without complaint.
+    pub(super) fn is_string(&self) -> bool {
+        self.content.is_str()
+    }
+
+    /// Whether it is a list, without complaint.
+    pub(super) fn is_list(&self) -> bool {
+        self.content.is_array()
+    }
+
+    /// Any string.
+    pub(super) fn string(&self) -> Option<&'a str> {
+        let text = self.content.as_str();
+        if text.is_none() {
+            self.wrong_type("a string", None);
+        }
+        text
+    }
+
+    /// A string with something in it.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        let text = self.string()?;
+        if text.trim().is_empty() {
+            self.report(self.wrong("must not be empty"));
+            return None;
+        }
+        if text.contains('\0') {
+            self.report(self.wrong("must not contain a NUL character"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The members of a list.
+    pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
+        let Some(array) = self.content.as_array() else {
+            let help = self
+                .content
+                .as_str()
+                .map(|_| "write it in brackets: [\"...\"]".to_owned());
+            self.wrong_type("a list", help);
+            return None;
+        };
+        Some(
+            array
+                .iter()
+                .enumerate()
+                .map(|(number, member)| Value {
+                    findings: self.findings,
+                    content: member.get_ref(),
+                    span: member.span(),
+                    path: format!("{}[{number}]", self.path),
+                })
+                .collect(),
+        )
+    }
+
+    /// A table.
+    pub(super) fn table(&self) -> Option<Table<'a>> {
+        let table = self.table_or_nothing();
+        if table.is_none() {
+            self.wrong_type("a table", None);
+        }
+        table
+    }
+
+    /// A table, without complaint.
+    pub(super) fn table_or_nothing(&self) -> Option<Table<'a>> {
+        self.content.as_table().map(|table| Table {
+            findings: self.findings,
+            keys: table,
+            path: self.path.clone(),
+            span: self.span.clone(),
+            known: RefCell::default(),
+            elsewhere: &[],
+        })
+    }
+}
+
 /// What a key says that may be missing; `None` if it was there and wrong, which was said.
 #[allow(clippy::option_option)]
 pub(super) fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
@@ -238,42 +303,4 @@ pub(super) fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
         Some(value) => Some(value),
         None => Some(None),
     }
-}
-
-/// Where values stand that must never be shown: passwords written as such, and URLs with escapes or over several lines, which
-/// the line-wise masks of [`Document`] would miss.
-pub(super) fn secret_spans(text: &str) -> Vec<Range<usize>> {
-    fn visit(key: &str, value: &Spanned<DeValue<'_>>, text: &str, found: &mut Vec<Range<usize>>) {
-        match value.get_ref() {
-            DeValue::String(content) => {
-                let span = value.span();
-                // What escapes hide from the masks, too.
-                let odd = text
-                    .get(span.clone())
-                    .is_some_and(|raw| raw.contains(['\n', '\\']));
-                let key = key.to_ascii_lowercase();
-                let named = key == "key" || SECRET_WORDS.iter().any(|word| key.starts_with(word));
-                if named || (odd && (content.contains('@') || content.contains("pass"))) {
-                    found.push(span);
-                }
-            }
-            DeValue::Array(members) => {
-                for member in members {
-                    visit(key, member, text, found);
-                }
-            }
-            DeValue::Table(table) => {
-                for (inner, value) in table {
-                    visit(inner.get_ref(), value, text, found);
-                }
-            }
-            _ => {}
-        }
-    }
-    let (table, _) = DeTable::parse_recoverable(text);
-    let mut found = Vec::new();
-    for (key, value) in table.get_ref() {
-        visit(key.get_ref(), value, text, &mut found);
-    }
-    found
 }

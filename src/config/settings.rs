@@ -1,7 +1,6 @@
 //! envsyncd.toml, the defaults where it is silent, and the environment variables that override it.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,14 +10,15 @@ use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean, nearest};
 use super::document::{Document, quote};
 use super::endpoints::{self, Named};
 use super::environments;
+use super::findings::{Findings, secret_spans};
 use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
 use super::monitoring::{self, Monitoring};
-use super::reader::{Findings, Table, secret_spans};
+use super::permissions::{warn_if_readable, warn_if_writable};
+use super::reader::Table;
 use super::reporting::{self, Metrics, Retention};
+use super::stores::Stores;
 use crate::limits;
 use crate::policy::{Environment, Environments};
-use crate::secret::Secret;
-use crate::trust;
 
 /// Where envsyncd.toml is unless somebody says otherwise.
 pub const SETTINGS_FILE: &str = "/etc/envsyncd/envsyncd.toml";
@@ -73,12 +73,14 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 
 /// Reads envsyncd.toml and the environment's overrides. Without a path, [`SETTINGS_FILE`] if it is there, otherwise
 /// the defaults alone; they are the same for every user, and a run says what to do where it may not write to them.
-/// A relative path starts at the file's directory, in a variable at the working directory. Also returns warnings.
+/// A relative path starts at the file's directory, in a variable at the working directory. `stores` are those that endpoints
+/// and tasks may have. Also returns warnings.
 pub fn load_settings(
     path: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
+    stores: Stores,
 ) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
-    load_settings_or(path, None, Path::new(SETTINGS_FILE), env)
+    load_settings_or(path, None, Path::new(SETTINGS_FILE), env, stores)
 }
 
 /// Reads a copy of envsyncd.toml as if it stood in the file's place.
@@ -86,8 +88,9 @@ pub fn load_settings_as(
     path: Option<&Path>,
     copy: &Path,
     env: impl Iterator<Item = (String, String)>,
+    stores: Stores,
 ) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
-    load_settings_or(path, Some(copy), Path::new(SETTINGS_FILE), env)
+    load_settings_or(path, Some(copy), Path::new(SETTINGS_FILE), env, stores)
 }
 
 fn load_settings_or(
@@ -95,6 +98,7 @@ fn load_settings_or(
     copy: Option<&Path>,
     default: &Path,
     env: impl Iterator<Item = (String, String)>,
+    stores: Stores,
 ) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
     let (over, mut warnings) = overrides(env)?;
     let file = match path {
@@ -106,7 +110,7 @@ fn load_settings_or(
         },
     };
     let Some(file) = file else {
-        let mut settings = defaults();
+        let mut settings = defaults(stores);
         apply(&mut settings, Scalars::default(), over, &mut warnings)?;
         return Ok((settings, warnings));
     };
@@ -114,6 +118,7 @@ fn load_settings_or(
         Document::read_as(file, copy.unwrap_or(file))?,
         over,
         warnings,
+        stores,
     )
 }
 
@@ -122,12 +127,16 @@ pub(super) fn understand(
     mut document: Document,
     over: Scalars,
     mut warnings: Vec<Diagnostic>,
+    stores: Stores,
 ) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
     let hidden = secret_spans(&document.text);
     document.hide(hidden);
     let (findings, root) = Findings::parse(&document);
-    let (mut settings, scalars) =
-        read(Table::root(&findings, &root).elsewhere(JOB_KEYS), &findings);
+    let (mut settings, scalars) = read(
+        Table::root(&findings, &root).elsewhere(JOB_KEYS),
+        &findings,
+        stores,
+    );
     warn_if_readable(
         &findings,
         settings.endpoints.values().map(|(_, endpoint)| endpoint),
@@ -139,9 +148,10 @@ pub(super) fn understand(
     Ok((settings, warnings))
 }
 
-fn defaults() -> Settings {
+fn defaults(stores: Stores) -> Settings {
     Settings {
         file: None,
+        stores,
         job_dir: JOB_DIR.into(),
         env_dir: None,
         state_dir: STATE_DIR.into(),
@@ -166,8 +176,8 @@ fn defaults() -> Settings {
     }
 }
 
-fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
-    let mut settings = defaults();
+fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, Scalars) {
+    let mut settings = defaults(stores);
     let path = |key| root.get(key).and_then(|value| value.path());
     let mut scalars = Scalars {
         job_dir: path("job_dir"),
@@ -198,6 +208,7 @@ fn read(root: Table<'_>, findings: &Findings<'_>) -> (Settings, Scalars) {
             findings.document.directory(),
             &settings.environments,
             &Named::new(),
+            stores,
         );
     }
     if let Some(table) = root.get("scheduler").and_then(|value| value.table()) {
@@ -425,71 +436,4 @@ fn apply(
         None => Some(PathBuf::from(ENV_DIR)).filter(|dir| dir.is_dir()),
     };
     Ok(())
-}
-
-/// Warns of a file that holds a password and that everybody can read.
-pub(super) fn warn_if_readable<'e>(
-    findings: &Findings<'_>,
-    mut endpoints: impl Iterator<Item = &'e super::job::Endpoint>,
-) {
-    let file = &findings.document.file;
-    let inline = endpoints.any(|endpoint| matches!(endpoint.password, Some(Secret::Inline(_))));
-    let open = std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o004 != 0);
-    if inline && open {
-        findings.push_whole(
-            Diagnostic::of_file(file, "the file holds a password, and others can read it")
-                .warning()
-                .help(format!("run: chmod o-rwx {}", file.display())),
-        );
-    }
-}
-
-/// Warns of a file that somebody else can change: what it says (hooks, secrets' commands) is done by whoever reads it. Root
-/// does not read such a file at all ([`trust`]), and one of which others can write the directory is an error.
-pub(super) fn warn_if_writable(findings: &Findings<'_>) {
-    let file = &findings.document.file;
-    let own = nix::unistd::geteuid();
-    let Ok(found) = std::fs::metadata(file) else {
-        return;
-    };
-    let warn = |what: String, help: String| {
-        findings.push_whole(Diagnostic::of_file(file, what).warning().help(help));
-    };
-    if found.mode() & 0o002 != 0 {
-        let what = "others can write the file, and have this user run what they like";
-        warn(
-            what.to_owned(),
-            format!("run: chmod o-w {}", file.display()),
-        );
-    } else if found.uid() != 0 && found.uid() != own.as_raw() {
-        let what = "the file belongs to another user, who can have this one run what they like";
-        warn(
-            what.to_owned(),
-            format!("run: chown root {}", file.display()),
-        );
-    }
-    let Some((directory, found)) = file
-        .parent()
-        .and_then(|directory| Some((directory, std::fs::metadata(directory).ok()?)))
-    else {
-        return;
-    };
-    if let Some(doubt) = trust::of_surroundings(directory) {
-        let what = format!(
-            "the directory {} {}, and root does not go by what is in it",
-            directory.display(),
-            doubt.what
-        );
-        let help = format!("run: {}", doubt.advice);
-        findings.push_whole(Diagnostic::of_file(file, what).help(help));
-        return;
-    }
-    // In one with the sticky bit nobody replaces the files of others.
-    if found.mode() & 0o1002 == 0o002 {
-        let what = format!(
-            "others can write the directory {}, and put another file in this one's place",
-            directory.display()
-        );
-        warn(what, format!("run: chmod o-w {}", directory.display()));
-    }
 }

@@ -1,24 +1,20 @@
 //! A job's tasks.
 
+mod refusals;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use self::refusals::{refuse_of_others, refuse_with_archives, refuse_with_in_place};
 use super::document::quote;
-use super::endpoints::{self, Side};
-use super::job::{
-    Definer, Events, JobName, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Verify,
-};
-use super::reader::Table;
-use super::value::Value;
+use super::job::{Definer, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Verify};
+use super::job_name::JobName;
+use super::reader::{Table, Value};
+use super::side::Side;
+use super::stores::{Absence, Absent, Stores};
 use crate::trust;
-
-const KINDS: &[(&str, StoreKind)] = &[
-    ("postgresql", StoreKind::Postgresql),
-    ("mysql", StoreKind::Mysql),
-    ("sqlite", StoreKind::Sqlite),
-];
-const LATER_KINDS: &[&str] = &["files", "mongodb", "opensearch"];
 
 /// What belongs into the table of an archive, or to the job itself.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -109,7 +105,7 @@ pub(super) fn read(value: &Value<'_>, source: &Side<'_>, target: &Side<'_>) -> O
             complete = false;
             continue;
         };
-        if let Some(other) = places.insert(endpoints::place(&task.target), task.name.clone()) {
+        if let Some(other) = places.insert(task.target.place(), task.name.clone()) {
             let help = if task.pushes() {
                 "give each task a prefix or a directory of its own: s3://BUCKET/PREFIX/TASK"
             } else {
@@ -136,37 +132,11 @@ fn read_task(
     target: &Side<'_>,
     names: &mut BTreeMap<String, usize>,
 ) -> Option<Task> {
+    let stores = target.stores;
     let kind = table
         .required("kind", "which kind of store it copies")
-        .and_then(|value| value.choice(KINDS, LATER_KINDS));
-
-    let name_value = table.get("name");
-    let name = match &name_value {
-        Some(value) => value.text().and_then(|text| {
-            if JobName::parse(text).is_ok() {
-                return Some(text.to_owned());
-            }
-            value.report(
-                value
-                    .wrong(format!("{} cannot be a task's name", quote(text)))
-                    .allowed("a letter or digit, then letters, digits, `.`, `_`, `-`"),
-            );
-            None
-        }),
-        None => kind.map(|kind| kind.as_str().to_owned()),
-    };
-    if let Some(name) = &name {
-        let here = names.len();
-        if let Some(other) = names.insert(name.clone(), here) {
-            let at = name_value.as_ref().unwrap_or(member);
-            at.report(
-                at.wrong(format!("two tasks are called `{name}`"))
-                    .help(format!(
-                        "task[{other}] is the first; without `name`, a task is called as its kind"
-                    )),
-            );
-        }
-    }
+        .and_then(|value| read_kind(&value, stores));
+    let name = read_name(member, table.get("name"), kind, names);
 
     let table = table.elsewhere(ELSEWHERE);
     let read_end = |side: &Side<'_>, what| {
@@ -180,92 +150,20 @@ fn read_task(
         let value = table.get(side.way.key());
         value.is_some_and(|value| side.means_archive(&value))
     };
-    refuse_with_archives(&table, meant(source), meant(target));
+    let is_push = meant(target);
+    refuse_with_archives(&table, meant(source), is_push);
 
-    let modes = [("replace", Mode::Replace), ("overlay", Mode::Overlay)];
-    let mode = table.choice("mode", &modes, Mode::Replace);
-    let jobs = table
-        .get("jobs")
-        .and_then(|value| value.integer(1..=64))
-        .and_then(|jobs| usize::try_from(jobs).ok());
-    let globs = |key| {
-        table
-            .get(key)
-            .and_then(|value| read_globs(&value))
-            .unwrap_or_default()
-    };
-    let exclude = globs("exclude");
-    let schema_only = globs("schema_only");
-    let keep = globs("keep");
-    let leave_out = globs("leave_out");
-    let scripts = table
-        .get("scripts")
-        .and_then(|value| read_scripts(&value))
-        .unwrap_or_default();
-    let publishes = [("swap", Publish::Swap), ("in_place", Publish::InPlace)];
-    let publish = table.choice("publish", &publishes, Publish::Swap);
-    let verifies = [
-        ("rows", Verify::Rows),
-        ("checksum", Verify::Checksum),
-        ("none", Verify::None),
-    ];
-    let verify = table.choice("verify", &verifies, Verify::Rows);
-    let previous = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
-    let roles = [
-        ("map", Roles::Map),
-        ("skip", Roles::Skip),
-        ("fail", Roles::Fail),
-    ];
-    let roles = table.choice("roles", &roles, Roles::Map);
-    let definers = [("map", Definer::Map), ("keep", Definer::Keep)];
-    let definer = table.choice("definer", &definers, Definer::Map);
-    let events = [("disabled", Events::Disabled), ("keep", Events::Keep)];
-    let events = table.choice("events", &events, Events::Disabled);
+    let objects = Objects::read(&table);
+    let words = Words::read(&table);
     if let Some(kind) = kind
-        && kind != StoreKind::Mysql
-        && !meant(target)
+        && !is_push
     {
-        for key in ["definer", "events"] {
-            if let Some(value) = table.get(key) {
-                value.report(
-                    value
-                        .wrong(format!(
-                            "`{key}` is for kind mysql, and this task's is {kind}"
-                        ))
-                        .help(format!("leave `{key}` out")),
-                );
-            }
-        }
+        refuse_of_others(&table, kind, stores);
     }
-    let trust = table.get("trust_source");
-    let trust_source = match &trust {
-        Some(value) => value.boolean()?,
-        None => false,
-    };
-    if let (Some(kind), Some(value)) = (kind, &trust)
-        && kind != StoreKind::Postgresql
-        && !meant(target)
-    {
-        value.report(
-            value
-                .wrong(format!(
-                    "`trust_source` is for kind postgresql, and this task's is {kind}"
-                ))
-                .help("leave `trust_source` out"),
-        );
+    if words.publish == Some(Publish::InPlace) && !is_push {
+        refuse_with_in_place(&table, words.mode, words.previous, &objects.keep);
     }
-    let by_default = match publish {
-        Some(Publish::InPlace) => KeepPrevious::Drop,
-        _ => KeepPrevious::Keep,
-    };
-    let previous = table.choice("previous", &previous, by_default);
-    if publish == Some(Publish::InPlace) && !meant(target) {
-        refuse_with_in_place(&table, mode, previous, &keep);
-    }
-    let throttle = table.get("throttle").and_then(|value| value.rate());
-    let max_replication_lag = table
-        .get("max_replication_lag")
-        .and_then(|value| value.duration());
+    let pace = Pace::read(&table);
     let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
     // For what concerns the whole task.
     places.insert(String::new(), table.span());
@@ -276,143 +174,175 @@ fn read_task(
         kind: kind?,
         source: from?,
         target: to?,
-        mode: mode?,
-        jobs,
-        exclude,
-        schema_only,
-        leave_out,
-        keep,
-        scripts,
-        publish: publish?,
-        verify: verify?,
-        throttle,
-        max_replication_lag,
-        previous: previous?,
-        roles: roles?,
-        definer: definer?,
-        events: events?,
-        trust_source,
+        mode: words.mode?,
+        jobs: pace.jobs,
+        exclude: objects.exclude,
+        schema_only: objects.schema_only,
+        leave_out: objects.leave_out,
+        keep: objects.keep,
+        scripts: objects.scripts,
+        publish: words.publish?,
+        verify: words.verify?,
+        throttle: pace.throttle,
+        max_replication_lag: pace.max_replication_lag,
+        previous: words.previous?,
+        roles: words.roles?,
+        definer: words.definer?,
+        events: words.events?,
+        trust_source: words.trust_source?,
         places,
     })
 }
 
-/// What a push or a pull cannot do.
-fn refuse_with_archives(table: &Table<'_>, from_archive: bool, to_archive: bool) {
-    let refuse = |key, why: &str, help: &str| {
-        if let Some(value) = table.get(key) {
-            value.report(value.wrong(why).help(help));
+fn read_kind(value: &Value<'_>, stores: Stores) -> Option<StoreKind> {
+    let left_out = |absent: &&Absent| value.content.as_str() == Some(absent.kind);
+    if let Some(absent) = stores.absent(Absence::LeftOut).find(left_out) {
+        value.report(value.wrong(format!("this envsyncd was built without {}", absent.kind)));
+        return None;
+    }
+    let kinds: Vec<(&str, StoreKind)> = stores
+        .all()
+        .map(|store| (store.kind().as_str(), store.kind()))
+        .collect();
+    let later: Vec<&str> = stores
+        .absent(Absence::Later)
+        .map(|absent| absent.kind)
+        .collect();
+    value.choice(&kinds, &later)
+}
+
+/// A task's name, which no other task of the job has; without `name`, that of its kind.
+fn read_name(
+    member: &Value<'_>,
+    value: Option<Value<'_>>,
+    kind: Option<StoreKind>,
+    names: &mut BTreeMap<String, usize>,
+) -> Option<String> {
+    let name = match &value {
+        Some(value) => {
+            let text = value.text()?;
+            if JobName::parse(text).is_err() {
+                value.report(
+                    value
+                        .wrong(format!("{} cannot be a task's name", quote(text)))
+                        .allowed("a letter or digit, then letters, digits, `.`, `_`, `-`"),
+                );
+                return None;
+            }
+            text.to_owned()
         }
+        None => kind?.as_str().to_owned(),
     };
-    if from_archive && to_archive {
-        refuse(
-            "target",
-            "source and target are both archives",
-            "a task reads from a store or writes to one; a snapshot is a folder, and any tool copies it as it is",
-        );
-        return;
-    }
-    if from_archive {
-        refuse(
-            "max_replication_lag",
-            "an archive has no replication that could lag",
-            "leave `max_replication_lag` out, or put it into the job that pushes",
+    let here = names.len();
+    if let Some(other) = names.insert(name.clone(), here) {
+        let at = value.as_ref().unwrap_or(member);
+        at.report(
+            at.wrong(format!("two tasks are called `{name}`"))
+                .help(format!(
+                    "task[{other}] is the first; without `name`, a task is called as its kind"
+                )),
         );
     }
-    if !to_archive {
-        return;
-    }
-    let said = |key: &str| {
-        table
-            .keys
-            .get(key)
-            .and_then(|value| value.get_ref().as_str())
-    };
-    if said("mode") == Some("overlay") {
-        refuse(
-            "mode",
-            "a snapshot is written anew, and there is nothing in it that could stay",
-            "leave `mode` out, or put it into the job that pulls",
-        );
-    }
-    if said("publish") == Some("in_place") {
-        refuse(
-            "publish",
-            "a snapshot is there as a whole once its manifest is, and there is nothing to empty",
-            "leave `publish` out, or put it into the job that pulls",
-        );
-    }
-    for (key, why) in [
-        ("keep", "a snapshot has no rows of its own that could stay"),
-        (
-            "leave_out",
-            "what a table needs is looked at where it is restored",
-        ),
-        (
-            "scripts",
-            "there is no server that could run them on a snapshot",
-        ),
-        (
-            "previous",
-            "a push replaces nothing: how many snapshots are kept is said beside the archive's `url`",
-        ),
-        (
-            "roles",
-            "whom things belong to is decided where they are restored",
-        ),
-        (
-            "definer",
-            "as whom views and routines run is decided where they are restored",
-        ),
-        (
-            "events",
-            "whether events run is decided where they are restored",
-        ),
-        (
-            "trust_source",
-            "whose code runs with which rights is decided where it is restored",
-        ),
-    ] {
-        let help = match key {
-            "previous" => "leave `previous` out; keep_last, keep_daily, keep_weekly and max_age keep snapshots".to_owned(),
-            _ => format!("leave `{key}` out, or put it into the job that pulls"),
+    Some(name)
+}
+
+/// Which objects are copied, and what runs on them. What is wrong with one of these leaves it empty.
+struct Objects {
+    exclude: Vec<String>,
+    schema_only: Vec<String>,
+    keep: Vec<String>,
+    leave_out: Vec<String>,
+    scripts: Vec<PathBuf>,
+}
+
+impl Objects {
+    fn read(table: &Table<'_>) -> Self {
+        let globs = |key| {
+            let value = table.get(key);
+            value
+                .and_then(|value| read_globs(&value))
+                .unwrap_or_default()
         };
-        refuse(key, why, &help);
+        Self {
+            exclude: globs("exclude"),
+            schema_only: globs("schema_only"),
+            keep: globs("keep"),
+            leave_out: globs("leave_out"),
+            scripts: table
+                .get("scripts")
+                .and_then(|value| read_scripts(&value))
+                .unwrap_or_default(),
+        }
     }
 }
 
-/// What needs live beside the copy, while there is only one of them.
-fn refuse_with_in_place(
-    table: &Table<'_>,
+/// What is said in a word; `None`: it is wrong.
+struct Words {
     mode: Option<Mode>,
+    publish: Option<Publish>,
+    verify: Option<Verify>,
     previous: Option<KeepPrevious>,
-    keep: &[String],
-) {
-    let refuse = |key, why: &str, instead: &str| {
-        if let Some(value) = table.get(key) {
-            let why = format!("this is not possible with publish = \"in_place\": {why}");
-            value.report(value.wrong(why).help(instead));
+    roles: Option<Roles>,
+    definer: Option<Definer>,
+    events: Option<Events>,
+    trust_source: Option<bool>,
+}
+
+impl Words {
+    fn read(table: &Table<'_>) -> Self {
+        let modes = [("replace", Mode::Replace), ("overlay", Mode::Overlay)];
+        let publishes = [("swap", Publish::Swap), ("in_place", Publish::InPlace)];
+        let verifies = [
+            ("rows", Verify::Rows),
+            ("checksum", Verify::Checksum),
+            ("none", Verify::None),
+        ];
+        let previous = [("keep", KeepPrevious::Keep), ("drop", KeepPrevious::Drop)];
+        let roles = [
+            ("map", Roles::Map),
+            ("skip", Roles::Skip),
+            ("fail", Roles::Fail),
+        ];
+        let definers = [("map", Definer::Map), ("keep", Definer::Keep)];
+        let events = [("disabled", Events::Disabled), ("keep", Events::Keep)];
+        let publish = table.choice("publish", &publishes, Publish::Swap);
+        let by_default = match publish {
+            Some(Publish::InPlace) => KeepPrevious::Drop,
+            _ => KeepPrevious::Keep,
+        };
+        Self {
+            mode: table.choice("mode", &modes, Mode::Replace),
+            publish,
+            verify: table.choice("verify", &verifies, Verify::Rows),
+            previous: table.choice("previous", &previous, by_default),
+            roles: table.choice("roles", &roles, Roles::Map),
+            definer: table.choice("definer", &definers, Definer::Map),
+            events: table.choice("events", &events, Events::Disabled),
+            trust_source: match table.get("trust_source") {
+                Some(value) => value.boolean(),
+                None => Some(false),
+            },
         }
-    };
-    if mode == Some(Mode::Overlay) {
-        refuse(
-            "mode",
-            "live is emptied before the copy is loaded, and nothing in it can stay",
-            "take mode = \"replace\", or publish = \"swap\"",
-        );
     }
-    if !keep.is_empty() {
-        refuse(
-            "keep",
-            "live is emptied before the copy is loaded, and no rows of its own can stay",
-            "leave `keep` out, or take publish = \"swap\"",
-        );
-    }
-    if previous == Some(KeepPrevious::Keep) {
-        refuse(
-            "previous",
-            "live is emptied, and there is nothing to go back to",
-            "leave `previous` out, or take publish = \"swap\"",
-        );
+}
+
+/// How fast it is copied. What is wrong with one of these leaves it out.
+struct Pace {
+    jobs: Option<usize>,
+    throttle: Option<u64>,
+    max_replication_lag: Option<Duration>,
+}
+
+impl Pace {
+    fn read(table: &Table<'_>) -> Self {
+        let jobs = table.get("jobs").and_then(|value| value.integer(1..=64));
+        Self {
+            jobs: jobs.and_then(|jobs| usize::try_from(jobs).ok()),
+            throttle: table.get("throttle").and_then(|value| value.rate()),
+            max_replication_lag: table
+                .get("max_replication_lag")
+                .and_then(|value| value.duration()),
+        }
     }
 }
 

@@ -1,98 +1,31 @@
-//! Typed readers of single values, see `reader`.
+//! Typed readers of single values.
 
-use std::cell::RefCell;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toml::de::DeValue;
-
-use super::diagnostics::{Diagnostic, did_you_mean};
+use super::diagnostics::did_you_mean;
 use super::document::{has_secret, quote};
-use super::reader::{Findings, Table};
+use super::reader::{Table, Value};
 
 /// No duration is longer.
 const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
 
-/// A value being read.
-#[derive(Clone)]
-pub(super) struct Value<'a> {
-    pub(super) findings: &'a Findings<'a>,
-    pub(super) content: &'a DeValue<'a>,
-    pub(super) span: Range<usize>,
-    pub(super) path: String,
+impl Table<'_> {
+    /// A key with one of a few words; `default` if it is missing, `None` if it is wrong.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &'static str,
+        all: &[(&str, T)],
+        default: T,
+    ) -> Option<T> {
+        match self.get(key) {
+            Some(value) => value.choice(all, &[]),
+            None => Some(default),
+        }
+    }
 }
 
 impl<'a> Value<'a> {
-    /// Where it stands.
-    pub(super) fn span(&self) -> Range<usize> {
-        self.span.clone()
-    }
-
-    /// A diagnostic about it, to be given to [`Value::report`].
-    pub(super) fn wrong(&self, message: impl Into<String>) -> Diagnostic {
-        let mut diagnostic = self.findings.document.at(self.span.clone(), message);
-        diagnostic.key = Some(self.path.clone());
-        diagnostic
-    }
-
-    /// Adds a diagnostic to the file's.
-    pub(super) fn report(&self, diagnostic: Diagnostic) {
-        let line = self.findings.document.line_of(self.span.start);
-        if !self.findings.broken.contains(&line) {
-            self.findings.push(&self.span, diagnostic);
-        }
-    }
-
-    fn wrong_type(&self, wanted: &str, help: Option<String>) {
-        let found = match self.content {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "an integer",
-            DeValue::Float(_) => "a float",
-            DeValue::Boolean(_) => "a boolean",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
-        };
-        self.report(
-            self.wrong(format!("expected {wanted}, found {found}"))
-                .maybe_help(help),
-        );
-    }
-
-    /// Whether it is a string, without complaint.
-    pub(super) fn is_string(&self) -> bool {
-        self.content.is_str()
-    }
-
-    /// Whether it is a list, without complaint.
-    pub(super) fn is_list(&self) -> bool {
-        self.content.is_array()
-    }
-
-    /// Any string.
-    pub(super) fn string(&self) -> Option<&'a str> {
-        let text = self.content.as_str();
-        if text.is_none() {
-            self.wrong_type("a string", None);
-        }
-        text
-    }
-
-    /// A string with something in it.
-    pub(super) fn text(&self) -> Option<&'a str> {
-        let text = self.string()?;
-        if text.trim().is_empty() {
-            self.report(self.wrong("must not be empty"));
-            return None;
-        }
-        if text.contains('\0') {
-            self.report(self.wrong("must not contain a NUL character"));
-            return None;
-        }
-        Some(text)
-    }
-
     pub(super) fn boolean(&self) -> Option<bool> {
         let value = self.content.as_bool();
         if value.is_none() {
@@ -255,30 +188,6 @@ impl<'a> Value<'a> {
         Some(self.findings.document.directory().join(Path::new(text)))
     }
 
-    /// The members of a list.
-    pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
-        let Some(array) = self.content.as_array() else {
-            let help = self
-                .content
-                .as_str()
-                .map(|_| "write it in brackets: [\"...\"]".to_owned());
-            self.wrong_type("a list", help);
-            return None;
-        };
-        Some(
-            array
-                .iter()
-                .enumerate()
-                .map(|(number, member)| Value {
-                    findings: self.findings,
-                    content: member.get_ref(),
-                    span: member.span(),
-                    path: format!("{}[{number}]", self.path),
-                })
-                .collect(),
-        )
-    }
-
     /// A list of strings, none of them empty, with the place of each. `None` if one of them is wrong.
     pub(super) fn texts(&self) -> Option<Vec<(Value<'a>, &'a str)>> {
         let members: Vec<Option<_>> = self
@@ -330,27 +239,6 @@ impl<'a> Value<'a> {
         argv.into_iter()
             .map(|word| word.map(str::to_owned))
             .collect()
-    }
-
-    /// A table.
-    pub(super) fn table(&self) -> Option<Table<'a>> {
-        let table = self.table_or_nothing();
-        if table.is_none() {
-            self.wrong_type("a table", None);
-        }
-        table
-    }
-
-    /// A table, without complaint.
-    pub(super) fn table_or_nothing(&self) -> Option<Table<'a>> {
-        self.content.as_table().map(|table| Table {
-            findings: self.findings,
-            keys: table,
-            path: self.path.clone(),
-            span: self.span.clone(),
-            known: RefCell::default(),
-            elsewhere: &[],
-        })
     }
 }
 

@@ -59,7 +59,11 @@ impl Daemon {
         let loaded = match gone {
             Some(file) => Err(format!("{} is not there any more", file.display())),
             None => panics::caught(|| {
-                config::load_settings(self.config.as_deref(), config::environment())
+                config::load_settings(
+                    self.config.as_deref(),
+                    config::environment(),
+                    self.settings.stores,
+                )
             })
             .map_err(|bug| bug.to_string())
             .and_then(|loaded| loaded.map_err(jobs::one_line)),

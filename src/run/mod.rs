@@ -33,8 +33,8 @@ use std::sync::atomic::Ordering;
 use self::bugs::safely;
 use self::build::{Built, build_all};
 use self::task_run::{TaskRun, capabilities};
+use crate::config::Risk;
 use crate::config::job::Job;
-use crate::config::{Risk, risk};
 use crate::error::Result;
 use crate::policy;
 use crate::state::Verb;
@@ -62,7 +62,7 @@ pub async fn execute(order: Order) -> Result<()> {
 fn warn_of_risks(job: &Job) {
     for task in &job.tasks {
         for (side, endpoint) in [("source", &task.source), ("target", &task.target)] {
-            if let Some(Risk { what, help }) = risk(&endpoint.url) {
+            if let Some(Risk { what, help }) = endpoint.url.risk() {
                 tracing::warn!(task = task.name, side, what, help, "the URL gives up TLS");
             }
         }

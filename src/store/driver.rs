@@ -11,14 +11,19 @@ use super::selection::{Fate, Selection};
 use super::source::{LagProbe, Source};
 use super::survey::{Server, Survey, Taker};
 use super::target::Target;
-use crate::config::job::{StoreKind, Task};
+use crate::config::job::Task;
+use crate::config::{StoreFormat, StoreKind};
 use crate::error::Result;
 
 /// A kind of store.
 #[async_trait]
 pub trait Driver: Send + Sync {
+    /// What configuration files have to know of it: its name, its URLs, its own keys.
+    fn format(&self) -> &'static dyn StoreFormat;
     /// As job files spell it.
-    fn kind(&self) -> StoreKind;
+    fn kind(&self) -> StoreKind {
+        self.format().kind()
+    }
     /// What a task asks of the store that it cannot do; for `validate`, and before every run.
     fn refusals(&self, task: &Task) -> Vec<Refusal>;
     /// Whether names of its tables are the same whatever their case: of ASCII letters.

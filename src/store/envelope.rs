@@ -125,13 +125,13 @@ mod tests {
 
     #[test]
     fn what_another_store_or_a_newer_version_wrote_is_refused() {
-        let stored = seal(StoreKind::Mysql, 2, &vec!["a", "b"]).unwrap();
+        let stored = seal(StoreKind::new("mysql"), 2, &vec!["a", "b"]).unwrap();
         let open = |kind, version| open::<Vec<String>>(kind, version, &stored);
-        assert_eq!(open(StoreKind::Mysql, 2).unwrap(), ["a", "b"]);
-        assert_eq!(open(StoreKind::Mysql, 3).unwrap(), ["a", "b"]);
-        let newer = open(StoreKind::Mysql, 1).unwrap_err();
+        assert_eq!(open(StoreKind::new("mysql"), 2).unwrap(), ["a", "b"]);
+        assert_eq!(open(StoreKind::new("mysql"), 3).unwrap(), ["a", "b"]);
+        let newer = open(StoreKind::new("mysql"), 1).unwrap_err();
         assert!(newer.to_string().contains("format is 2"), "{newer}");
-        let other = open(StoreKind::Sqlite, 2).unwrap_err();
+        let other = open(StoreKind::new("sqlite"), 2).unwrap_err();
         assert!(other.to_string().contains("of mysql"), "{other}");
     }
 
@@ -139,14 +139,14 @@ mod tests {
     fn the_order_of_what_stands_around_them_does_not_matter() {
         // PostgreSQL's were written so.
         let stored = br#"{"kind":"postgresql","version":1,"definitions":["a"]}"#;
-        let opened = open::<Vec<String>>(StoreKind::Postgresql, 1, stored);
+        let opened = open::<Vec<String>>(StoreKind::new("postgresql"), 1, stored);
         assert_eq!(opened.unwrap(), ["a"]);
     }
 
     #[test]
     fn damaged_definitions_are_not_quoted() {
         let stored = br#"{"version": 1, "kind": "mysql", "definitions": ["s3cret"]}"#;
-        let error = open::<Vec<u8>>(StoreKind::Mysql, 1, stored).unwrap_err();
+        let error = open::<Vec<u8>>(StoreKind::new("mysql"), 1, stored).unwrap_err();
         assert_eq!(error.kind(), Kind::Verify);
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     }

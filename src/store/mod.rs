@@ -42,6 +42,8 @@ mod survey;
 mod target;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod tls;
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod url;
 
 pub use catalogue::{Catalogue, Digest};
 pub use codec::{Codec, LineDecoder, Lines, RowDecoder, RowEncoder, count_lines};
@@ -52,7 +54,7 @@ pub use part::{
     Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, Slice, Step, Unit, joined,
 };
 pub use registry::{
-    codec, driver, drivers, dumps, open_lag_probe, open_source, open_target, refusals,
+    codec, driver, drivers, dumps, formats, open_lag_probe, open_source, open_target, refusals,
 };
 pub use selection::{Fate, Selection};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};

@@ -1,6 +1,8 @@
 //! The stores that this envsyncd has: the one place that knows them by name.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
+
+use serde::{Deserialize, Deserializer};
 
 use super::codec::Codec;
 use super::context::Context;
@@ -8,24 +10,57 @@ use super::driver::{Driver, Dumps, Refusal};
 use super::part::Part;
 use super::source::{LagProbe, Source};
 use super::target::Target;
-use crate::config::job::{StoreKind, Task, Verify};
+use crate::config::job::{Task, Verify};
+use crate::config::{Absence, Absent, StoreFormat, StoreKind, Stores};
 use crate::error::{Error, Kind, Result};
 
-/// Those that are built in, a line each.
-static BUILT_IN: &[&dyn Driver] = &[
-    #[cfg(feature = "mysql")]
-    &super::mysql::DRIVER,
-    #[cfg(feature = "postgresql")]
-    &super::postgresql::DRIVER,
-    #[cfg(feature = "sqlite")]
-    &super::sqlite::DRIVER,
-];
+/// A line for each store: its cargo feature, its module, its kind in job files and the schemes of its URLs, by which it is known
+/// where it is left out of a build.
+macro_rules! stores {
+    ($($feature:literal $module:ident $kind:literal $schemes:expr;)*) => {
+        /// In the order in which people are told of them.
+        static BUILT_IN: &[&dyn Driver] = &[$(#[cfg(feature = $feature)] &super::$module::DRIVER,)*];
+
+        static ABSENT: &[Absent] = &[
+            $(#[cfg(not(feature = $feature))] absent($kind, &$schemes, Absence::LeftOut),)*
+            absent("files", &[], Absence::Later),
+            absent("mongodb", &["mongodb", "mongodb+srv"], Absence::Later),
+            absent("opensearch", &["http", "https", "opensearch"], Absence::Later),
+        ];
+    };
+}
+
+stores! {
+    "postgresql" postgresql "postgresql" ["postgresql", "postgres"];
+    "mysql" mysql "mysql" ["mysql", "mariadb"];
+    "sqlite" sqlite "sqlite" ["sqlite"];
+}
+
+const fn absent(kind: &'static str, schemes: &'static [&'static str], why: Absence) -> Absent {
+    Absent { kind, schemes, why }
+}
 
 static MORE: OnceLock<&'static [&'static dyn Driver]> = OnceLock::new();
 
 /// Adds stores to those that are built in, for a program that brings its own: once, before anything else is called.
 pub fn register(more: &'static [&'static dyn Driver]) {
     let _ = MORE.set(more);
+}
+
+/// All of them, as the configuration knows them.
+pub fn formats() -> Stores {
+    static FORMATS: LazyLock<Vec<&'static dyn StoreFormat>> =
+        LazyLock::new(|| drivers().map(Driver::format).collect());
+    Stores::new(&FORMATS, ABSENT)
+}
+
+/// Reads a kind out of what was stored, for `#[serde(deserialize_with = "...")]`: one that is not known is an error.
+pub fn read_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StoreKind, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    formats().kind_named(&name).ok_or_else(|| {
+        let name = name.escape_debug();
+        serde::de::Error::custom(format!("there is no store of the kind `{name}`"))
+    })
 }
 
 /// All of them.

@@ -1,11 +1,8 @@
 //! An archive in a directory. A file is written under another name, synced, and renamed.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -20,7 +17,6 @@ use tokio::sync::RwLock;
 
 use super::tree::Root;
 use super::{Names, Object};
-use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result, io};
 
 /// Ends the name of a file that is being written.
@@ -41,32 +37,13 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Understands the URL; the directory need not be there.
-    pub(super) fn new(url: &str) -> Result<Self> {
-        let bad = |why: &str| {
-            let what = format!("`{url}` cannot be used: {why}");
-            Error::new(Kind::Config, what).hint("file:///DIRECTORY")
-        };
-        let path = url
-            .strip_prefix("file://")
-            .filter(|path| path.starts_with('/'))
-            .ok_or_else(|| bad("the path is not absolute"))?;
-        if path.contains(['?', '#']) {
-            return Err(bad(
-                "options are not supported (write %3F for a question mark, %23 for #)",
-            ));
-        }
-        let path = percent_decoded(path).ok_or_else(|| {
-            bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)")
-        })?;
-        if path.contains(&0) {
-            return Err(bad("there is a zero byte in the path"));
-        }
-        Ok(Self {
-            root: Arc::new(Root(PathBuf::from(OsString::from_vec(path)))),
+    /// The directory need not be there. `place` is its URL.
+    pub(super) fn new(path: &std::path::Path, place: &str) -> Self {
+        Self {
+            root: Arc::new(Root(path.to_owned())),
             working: Working::default(),
-            place: url.to_owned(),
-        })
+            place: place.to_owned(),
+        }
     }
 
     /// Where it is.

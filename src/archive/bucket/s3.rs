@@ -20,8 +20,8 @@ use super::refusal::{Doing, Refusal, Whom};
 use super::transport::{Failed, Patience, Transport};
 use super::{listing, reading, upload};
 use crate::config::archive::{Archive, BucketChecksum, Sse};
+use crate::config::is_here;
 use crate::config::job::Endpoint;
-use crate::config::{is_here, percent_decoded};
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
 
@@ -56,13 +56,15 @@ pub(super) struct S3 {
 impl S3 {
     pub(super) async fn open(
         endpoint: &Endpoint,
+        bucket: &str,
+        prefix: &str,
         lookup: &Lookup,
         patience: Patience,
     ) -> Result<Self> {
         let nothing = Archive::default();
         let archive = endpoint.archive.as_deref().unwrap_or(&nothing);
-        let (bucket, prefix) = address(&endpoint.url)?;
-        let means = Means::find(archive, &endpoint.url, lookup).await?;
+        let prefix = below(prefix, endpoint.url.text())?;
+        let means = Means::find(archive, endpoint.url.text(), lookup).await?;
         let region = means.region.clone();
         let server = match (&archive.endpoint, &means.endpoint) {
             (Some(server), _) => Some(origin(server)?),
@@ -74,7 +76,7 @@ impl S3 {
         };
         let place = match &server {
             Some(server) => format!("{} ({server})", endpoint.url),
-            None => endpoint.url.clone(),
+            None => endpoint.url.text().to_owned(),
         };
         if let (None, Some(server)) = (&archive.endpoint, &server)
             && server.starts_with("http:")
@@ -108,7 +110,7 @@ impl S3 {
         let origin = means.origin.clone();
         // The library takes an endpoint without the bucket in its host and puts it into the path, or one with it in the host.
         let builder = AmazonS3Builder::new()
-            .with_bucket_name(&bucket)
+            .with_bucket_name(bucket)
             .with_region(&region)
             .with_endpoint(if in_path { &server } else { &bucket_url })
             .with_virtual_hosted_style_request(!in_path)
@@ -134,7 +136,7 @@ impl S3 {
             transport,
             region,
             bucket_url,
-            bucket,
+            bucket: bucket.to_owned(),
             prefix,
             place,
             endpoint: server,
@@ -421,35 +423,17 @@ fn is_local(server: &str) -> bool {
     host(server).is_some_and(|host| is_here(&host))
 }
 
-/// Bucket and prefix of a URL.
-fn address(url: &str) -> Result<(String, String)> {
-    let bad = |why: &str| {
-        let what = format!("`{url}` cannot be used: {why}");
-        Error::new(Kind::Config, what).hint("s3://BUCKET/PREFIX")
-    };
-    let rest = url
-        .strip_prefix("s3://")
-        .ok_or_else(|| bad("`//` is missing behind the scheme"))?;
-    if rest.contains(['?', '#']) {
-        return Err(bad(
-            "options are not supported (write %3F for a question mark, %23 for #)",
-        ));
-    }
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if bucket.is_empty() || !bucket.chars().all(plain) {
-        return Err(bad("it names no bucket"));
-    }
-    let prefix = percent_decoded(prefix).ok_or_else(|| {
-        bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)")
-    })?;
-    let prefix = String::from_utf8(prefix).map_err(|_| bad("the prefix is not UTF-8"))?;
+/// What all keys below a prefix begin with.
+fn below(prefix: &str, url: &str) -> Result<String> {
     let prefix = prefix.trim_end_matches('/');
     if prefix.is_empty() {
-        return Ok((bucket.to_owned(), String::new()));
+        return Ok(String::new());
     }
-    super::check(prefix).map_err(|_| bad("a part of its prefix is empty, `.`, or `..`"))?;
-    Ok((bucket.to_owned(), format!("{prefix}/")))
+    super::check(prefix).map_err(|_| {
+        let what = format!("`{url}` cannot be used: a part of its prefix is empty, `.`, or `..`");
+        Error::new(Kind::Config, what).hint("s3://BUCKET/PREFIX")
+    })?;
+    Ok(format!("{prefix}/"))
 }
 
 /// Scheme, host and port of an `endpoint`.
@@ -481,30 +465,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_bucket_and_prefix() {
-        for (url, bucket, prefix) in [
-            ("s3://b", "b", ""),
-            ("s3://b/", "b", ""),
-            ("s3://my.bucket-1/a/b/", "my.bucket-1", "a/b/"),
-            ("s3://b/a%20b/%C3%A4%25", "b", "a b/ä%/"),
+    fn keys_below_a_prefix_begin_with_it_and_a_slash() {
+        for (prefix, expected) in [
+            ("", ""),
+            ("a/b", "a/b/"),
+            ("a/b/", "a/b/"),
+            ("a b/ä%", "a b/ä%/"),
         ] {
-            let read = address(url).unwrap();
-            assert_eq!(read, (bucket.to_owned(), prefix.to_owned()), "{url}");
+            assert_eq!(below(prefix, "s3://b").unwrap(), expected, "{prefix}");
         }
-        for url in [
-            "s3:b",
-            "s3://",
-            "s3:///a",
-            "s3://u:p@b/a",
-            "s3://b/a//b",
-            "s3://b/../a",
-            "s3://b//a",
-            "s3://b/%2",
-            "s3://b/%ff",
-            "s3://b?x=y",
-            "s3://b/a#b",
-        ] {
-            assert_eq!(address(url).unwrap_err().kind(), Kind::Config, "{url}");
+        for prefix in ["a//b", "../a", "/a", "a/."] {
+            let error = below(prefix, "s3://b").unwrap_err();
+            assert_eq!(error.kind(), Kind::Config, "{prefix}");
         }
     }
 

@@ -16,7 +16,6 @@ pub(super) use self::source::Source;
 pub(super) use self::target::Target;
 
 use crate::config::archive::{Archive, Format};
-use crate::config::database_of;
 use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result};
 
@@ -26,7 +25,7 @@ fn database(archive: &Archive, other: &Endpoint) -> Result<String> {
         Format::Govuk(govuk) => govuk.database.clone(),
         Format::Envsyncd => None,
     };
-    let database = said.or_else(|| database_of(&other.url));
+    let database = said.or_else(|| other.url.database().map(str::to_owned));
     database
         .filter(|name| name::can_stand(name))
         .ok_or_else(|| {

@@ -79,7 +79,7 @@ impl Draft {
 
     /// As others write it: the file's path in the bucket.
     fn pointing(&self) -> String {
-        match ArchiveUrl::parse(&self.task.target.url) {
+        match self.task.target.url.archive() {
             Some(ArchiveUrl::Bucket { prefix, .. }) if !prefix.is_empty() => {
                 format!("{prefix}/{}", self.file())
             }

@@ -204,17 +204,11 @@ impl Snapshots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::job::Endpoint;
 
     #[tokio::test]
     async fn what_is_kept_fresh_is_written_anew_until_that_is_ended() {
         let directory = tempfile::tempdir().unwrap();
-        let endpoint = Endpoint {
-            name: None,
-            url: format!("file://{}", directory.path().display()),
-            password: None,
-            archive: None,
-        };
+        let endpoint = crate::config::archive_in(directory.path()).unwrap();
         let lookup: crate::store::Lookup = std::sync::Arc::new(|_| None);
         let bucket = Bucket::open(&endpoint, &lookup).await.unwrap();
         let how = Keeping {

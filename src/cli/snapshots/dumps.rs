@@ -15,8 +15,8 @@ use crate::archive::govuk::{Dump, Dumps, Name};
 use crate::archive::snapshots::Watch;
 use crate::cli::{Options, terminal};
 use crate::config::archive::{Format, Wanted};
+use crate::config::archive_in;
 use crate::config::job::{Endpoint, Task};
-use crate::config::{archive_in, database_of};
 use crate::error::{Error, Kind, Result};
 use crate::guard::signals;
 use crate::store::Lookup;
@@ -88,7 +88,7 @@ impl Site {
         let other = task.and_then(|task| {
             let sides = [&task.source, &task.target];
             let store = sides.into_iter().find(|side| side.archive.is_none())?;
-            database_of(&store.url)
+            store.url.database().map(str::to_owned)
         });
         Ok(Self {
             dumps: Dumps::open(endpoint, &lookup).await?,

@@ -1,16 +1,19 @@
 //! The keys that stand beside an archive's `url`: in `[endpoints.NAME]`, and in a task's `source` and `target`.
 
 mod format;
+mod refuse;
 mod server;
 mod sides;
 
 use std::path::Path;
 
-use super::Archive;
-use crate::config::endpoints::{Way, read_secret};
+use self::refuse::refuse;
+use crate::config::archive::Archive;
 use crate::config::reader::{Table, optional};
-use crate::config::url::Found;
-use crate::secret::Secret;
+use crate::config::secrets::read_key;
+use crate::config::stores::StoreKind;
+use crate::config::url::ArchiveUrl;
+use crate::config::way::Way;
 
 const SERVER: [&str; 9] = [
     "access_key_id",
@@ -37,11 +40,11 @@ const BOTH: [&str; 3] = ["database", "format", "key"];
 /// archive of this place and side has is read; whatever else is there is reported.
 pub(in crate::config) fn read(
     table: &Table<'_>,
-    found: Found,
+    url: &ArchiveUrl,
     way: Option<Way>,
     directory: &Path,
 ) -> Option<Archive> {
-    if found != Found::Bucket {
+    if !url.is_bucket() {
         refuse(table, &SERVER, |key| {
             (
                 format!("`{key}` is for a bucket, and this is a directory"),
@@ -66,21 +69,22 @@ pub(in crate::config) fn read(
         });
     }
     if let Some(value) = table.get("password") {
-        let (what, help) = match found {
-            Found::Bucket => (
+        let (what, help) = if url.is_bucket() {
+            (
                 "a bucket has no password",
                 "write access_key_id = \"...\" and secret_access_key = { file = \"PATH\" }",
-            ),
-            _ => ("a directory has no password", "leave `password` out"),
+            )
+        } else {
+            ("a directory has no password", "leave `password` out")
         };
         value.report(value.wrong(what).help(help));
     }
     let mut archive = Archive {
         format: format::read(table)?,
-        key: optional(secret(table, "key", directory))?,
+        key: optional(read_key(table, "key", directory))?,
         ..Archive::default()
     };
-    if found == Found::Bucket {
+    if url.is_bucket() {
         server::read(table, directory, &mut archive)?;
     }
     if way != Some(Way::To) {
@@ -92,12 +96,12 @@ pub(in crate::config) fn read(
     Some(archive)
 }
 
-/// Refuses an archive's keys beside the URL of something else.
-pub(in crate::config) fn refuse_all(table: &Table<'_>, found: Found) {
+/// Refuses an archive's keys beside a store's URL.
+pub(in crate::config) fn refuse_all(table: &Table<'_>, kind: StoreKind) {
     let refused = |keys: &[&'static str], help| {
         refuse(table, keys, |key| {
             (
-                format!("`{key}` is for an archive, and this is a {found} URL"),
+                format!("`{key}` is for an archive, and this is a {kind} URL"),
                 help,
             )
         });
@@ -113,19 +117,4 @@ pub(in crate::config) fn pass_over(table: &Table<'_>) {
     for key in [&SERVER[..], &SOURCE[..], &TARGET[..], &BOTH[..]].concat() {
         table.get(key);
     }
-}
-
-/// Reports those of the keys that are there.
-fn refuse(table: &Table<'_>, keys: &[&'static str], why: impl Fn(&str) -> (String, &'static str)) {
-    for key in keys.iter().copied().filter(|key| table.has(key)) {
-        if let Some(value) = table.get(key) {
-            let (why, help) = why(key);
-            value.report(value.wrong(why).help(help));
-        }
-    }
-}
-
-#[allow(clippy::option_option)]
-fn secret(table: &Table<'_>, key: &'static str, directory: &Path) -> Option<Option<Secret>> {
-    table.get(key).map(|value| read_secret(&value, directory))
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::config::job::JobName;
+use crate::config::job_name::JobName;
 
 /// RFC 3339's basic form, which has no characters that a file's name should not have.
 const TIME: &str = "%Y%m%dT%H%M%SZ";

@@ -61,7 +61,7 @@ fn a_url_alone_is_an_archive_with_the_usual_of_everything() {
         let job = right(&job(&format!("\"{url}\""), STORE, ""));
         let task = &job.tasks[0];
         assert!(task.pulls() && !task.pushes());
-        assert_eq!(task.kind, StoreKind::Postgresql);
+        assert_eq!(task.kind, StoreKind::new("postgresql"));
         let archive = task.source.archive.as_ref().unwrap();
         assert_eq!(archive.snapshot, Wanted::Newest);
         assert!(archive.endpoint.is_none() && archive.key.is_none());
@@ -69,7 +69,10 @@ fn a_url_alone_is_an_archive_with_the_usual_of_everything() {
     }
     let job = right(&job(STORE, "\"s3://backups/publishing-api/\"", ""));
     assert!(job.tasks[0].pushes() && !job.tasks[0].pulls());
-    assert_eq!(job.tasks[0].target.url, "s3://backups/publishing-api");
+    assert_eq!(
+        job.tasks[0].target.url.text(),
+        "s3://backups/publishing-api"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ fn every_example_is_valid_and_warns_of_nothing() {
     let (settings, warnings) = load_settings(
         Some(&repository().join("docs/envsyncd.toml")),
         std::iter::empty(),
+        stores(),
     )
     .unwrap_or_else(|all| panic!("{all}"));
     assert_eq!(warnings, []);

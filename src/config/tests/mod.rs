@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::job::{
-    Definer, Events, IoClass, Job, KeepPrevious, Mode, Publish, Settings, StoreKind, Verify,
-};
+use super::job::{Definer, Events, IoClass, Job, KeepPrevious, Mode, Publish, Settings, Verify};
 use super::*;
 use crate::error::{Error, Kind};
+use crate::fuzz::stores;
 use crate::policy::Environment;
 use crate::secret::Secret;
 
@@ -56,7 +55,7 @@ impl Files {
 
     fn settings(&self, text: &str) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
         let file = self.put("envsyncd.toml", text);
-        load_settings(Some(&file), std::iter::empty())
+        load_settings(Some(&file), std::iter::empty(), stores())
     }
 
     fn job(&self, settings: &str, text: &str) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {

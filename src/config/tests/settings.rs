@@ -43,7 +43,7 @@ inhibit = false
     assert_eq!(settings.host_environment, Some(Environment::new("staging")));
     let (environment, endpoint) = &settings.endpoints["db"];
     assert_eq!(environment, &Some(Environment::new("production")));
-    assert_eq!(endpoint.url, "postgresql://reader@db1/x");
+    assert_eq!(endpoint.url.text(), "postgresql://reader@db1/x");
     assert_eq!(endpoint.name.as_deref(), Some("db"));
     assert!(matches!(&endpoint.password, Some(Secret::Command(argv)) if argv.len() == 3));
     assert_eq!(settings.timezone, chrono_tz::Europe::London);
@@ -135,7 +135,7 @@ fn a_variable_wins_over_the_file_and_a_misspelt_one_is_a_warning() {
             .iter()
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
             .collect();
-        load_settings(Some(&file), variables.into_iter())
+        load_settings(Some(&file), variables.into_iter(), stores())
     };
     let (settings, warnings) = load(&[
         ("ENVSYNCD_STATE_DIR", "/variable"),
@@ -178,6 +178,7 @@ fn settings_that_are_named_must_be_there() {
     let text = load_settings(
         Some(Path::new("/nonexistent/envsyncd.toml")),
         std::iter::empty(),
+        stores(),
     )
     .unwrap_err()
     .to_string();

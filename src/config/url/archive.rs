@@ -1,9 +1,16 @@
 //! URLs of archives: `file:///DIRECTORY` and `s3://BUCKET[/PREFIX]`, each in one spelling.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use super::{Flaw, Found, Location, decode, flaw};
 use crate::config::document::quote;
+use crate::config::flaw::Flaw;
+use crate::config::percent::{percent_decoded_text, percent_encoded};
+
+/// The schemes of their URLs.
+pub(super) const SCHEMES: [&str; 2] = ["file", "s3"];
+/// What their URLs look like, for people.
+pub(super) const FORMS: [&str; 2] = ["file:///DIRECTORY", "s3://BUCKET/PREFIX"];
 
 const DIRECTORY: &str = "file:///ABSOLUTE/DIRECTORY";
 const BUCKET: &str = "s3://BUCKET or s3://BUCKET/PREFIX";
@@ -32,31 +39,52 @@ pub enum ArchiveUrl {
 }
 
 impl ArchiveUrl {
-    /// Reads a validated URL; `None`: it is not an archive's.
-    pub fn parse(url: &str) -> Option<Self> {
-        if let Some(path) = url.strip_prefix("file://") {
-            return Some(Self::Directory(PathBuf::from(decode(path)?)));
-        }
-        let (bucket, prefix) = bucket_and_prefix(url.strip_prefix("s3://")?);
-        Some(Self::Bucket {
+    /// The archive in a directory; what no URL can say is refused.
+    pub fn of_path(path: &str) -> Result<Self, Flaw> {
+        directory(&format!("//{}", encode(path)))
+    }
+
+    /// The archive in a bucket, below a prefix; empty: in all of it.
+    pub fn bucket(bucket: &str, prefix: &str) -> Self {
+        Self::Bucket {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
-        })
+        }
+    }
+
+    /// Whether it is in a bucket.
+    pub fn is_bucket(&self) -> bool {
+        matches!(self, Self::Bucket { .. })
+    }
+}
+
+impl fmt::Display for ArchiveUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "file://{}", encode(&path.to_string_lossy())),
+            Self::Bucket { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{}", encode(prefix)),
+        }
+    }
+}
+
+/// Reads what stands behind `SCHEME:`; `None`: it is no archive's scheme.
+pub(super) fn read(scheme: &str, rest: &str) -> Option<Result<ArchiveUrl, Flaw>> {
+    match scheme {
+        "file" => Some(directory(rest)),
+        "s3" => Some(bucket(rest)),
+        _ => None,
     }
 }
 
 /// Reads what stands behind `file:`.
-pub(super) fn directory(rest: &str) -> Result<Location, Flaw> {
-    let misshapen = |message: &str| Flaw {
-        message: message.to_owned(),
-        allowed: Some(DIRECTORY),
-        help: None,
-    };
+fn directory(rest: &str) -> Result<ArchiveUrl, Flaw> {
+    let misshapen = |message: &str| Flaw::new(message).allowed(DIRECTORY);
     let Some(path) = rest.strip_prefix("//") else {
         return Err(misshapen("`//` is missing behind the scheme"));
     };
     if path.contains(['?', '#']) {
-        return Err(flaw(
+        return Err(Flaw::with_help(
             "a directory's URL has no parameters",
             "write `?` and `#` in a directory's name as %3F and %23",
         ));
@@ -66,8 +94,8 @@ pub(super) fn directory(rest: &str) -> Result<Location, Flaw> {
             "the URL names a host, and an archive's directory is on this machine",
         ));
     }
-    let Some(path) = decode(path) else {
-        return Err(flaw(
+    let Some(path) = percent_decoded_text(path) else {
+        return Err(Flaw::with_help(
             "the URL is not well percent-encoded",
             "write `%` in a directory's name as %25",
         ));
@@ -77,7 +105,7 @@ pub(super) fn directory(rest: &str) -> Result<Location, Flaw> {
         .filter(|part| !part.is_empty() && *part != ".")
         .collect();
     if parts.contains(&"..") {
-        return Err(flaw(
+        return Err(Flaw::with_help(
             "the URL goes upwards by `..`",
             "write the directory's own path",
         ));
@@ -85,50 +113,37 @@ pub(super) fn directory(rest: &str) -> Result<Location, Flaw> {
     if parts.is_empty() {
         return Err(misshapen("the URL names no directory"));
     }
-    Ok(Location {
-        found: Found::Directory,
-        url: format!("file:///{}", encode(&parts.join("/"))),
-        password: None,
-    })
+    Ok(ArchiveUrl::Directory(
+        format!("/{}", parts.join("/")).into(),
+    ))
 }
 
 /// What would end the path or be an escape, and what nobody sees.
-pub(super) fn encode(path: &str) -> String {
-    super::percent_encoded(path, &[' ', '%', '?', '#'])
+fn encode(path: &str) -> String {
+    percent_encoded(path, &[' ', '%', '?', '#'])
 }
 
 /// Reads what stands behind `s3:`.
-pub(super) fn bucket(rest: &str) -> Result<Location, Flaw> {
+fn bucket(rest: &str) -> Result<ArchiveUrl, Flaw> {
     let Some(rest) = rest.strip_prefix("//") else {
-        return Err(Flaw {
-            message: "`//` is missing behind the scheme".to_owned(),
-            allowed: Some(BUCKET),
-            help: None,
-        });
+        return Err(Flaw::new("`//` is missing behind the scheme").allowed(BUCKET));
     };
     let (bucket, prefix) = bucket_and_prefix(rest);
     if rest.contains('@') {
-        return Err(flaw(
+        return Err(Flaw::with_help(
             "a bucket's URL has no user in it",
             "write access_key_id = \"...\" and secret_access_key = { file = \"PATH\" } beside `url`",
         ));
     }
     if rest.contains(['?', '#']) {
-        return Err(flaw("a bucket's URL has no parameters", BESIDE));
+        return Err(Flaw::with_help("a bucket's URL has no parameters", BESIDE));
     }
     if bucket.contains(':') {
-        return Err(flaw("a bucket's URL has no port in it", BESIDE));
+        return Err(Flaw::with_help("a bucket's URL has no port in it", BESIDE));
     }
     check_bucket(bucket)?;
     check_prefix(prefix)?;
-    Ok(Location {
-        found: Found::Bucket,
-        url: match prefix {
-            "" => format!("s3://{bucket}"),
-            prefix => format!("s3://{bucket}/{prefix}"),
-        },
-        password: None,
-    })
+    Ok(ArchiveUrl::bucket(bucket, prefix))
 }
 
 fn bucket_and_prefix(rest: &str) -> (&str, &str) {
@@ -140,18 +155,10 @@ fn check_bucket(name: &str) -> Result<(), Flaw> {
     const RULES: &str =
         "3 to 63 lower-case letters, digits, `.` and `-`, a letter or digit at each end";
     let wrong = |why: &str| {
-        Err(Flaw {
-            message: format!("{} cannot be a bucket's name{why}", quote(name)),
-            allowed: Some(RULES),
-            help: None,
-        })
+        Err(Flaw::new(format!("{} cannot be a bucket's name{why}", quote(name))).allowed(RULES))
     };
     if name.is_empty() {
-        return Err(Flaw {
-            message: "the URL names no bucket".to_owned(),
-            allowed: Some(BUCKET),
-            help: None,
-        });
+        return Err(Flaw::new("the URL names no bucket").allowed(BUCKET));
     }
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if !(3..=63).contains(&name.len())
@@ -181,14 +188,14 @@ fn check_prefix(prefix: &str) -> Result<(), Flaw> {
         return Ok(());
     }
     if prefix.len() > LONGEST_PREFIX {
-        return Err(flaw(
+        return Err(Flaw::with_help(
             "the prefix is too long",
             "up to 600 characters, so that what is below it has names of at most 1024",
         ));
     }
     for part in prefix.split('/') {
         if matches!(part, "" | "." | "..") {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "the prefix has an empty part, or `.` or `..` as one",
                 "a prefix is a path without a slash at its start: s3://BUCKET/team/database",
             ));
@@ -202,25 +209,33 @@ fn check_prefix(prefix: &str) -> Result<(), Flaw> {
             )
     };
     match prefix.chars().find(|c| !fine(*c)) {
-        Some(c) => Err(Flaw {
-            message: format!("the prefix has a character that not everybody writes alike: {c:?}"),
-            allowed: Some("letters, digits, and / - _ . ! ' ( ) = + ,"),
-            help: None,
-        }),
+        Some(c) => Err(Flaw::new(format!(
+            "the prefix has a character that not everybody writes alike: {c:?}"
+        ))
+        .allowed("letters, digits, and / - _ . ! ' ( ) = + ,")),
         None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::refused;
     use super::*;
     use proptest::prelude::*;
-    use std::path::Path;
+
+    fn parsed(text: &str) -> Option<Result<ArchiveUrl, Flaw>> {
+        let (scheme, rest) = text.split_once(':')?;
+        super::read(scheme, rest)
+    }
 
     fn read(text: &str) -> Option<String> {
-        let location = super::super::parse(text, Path::new("/etc/jobs")).ok()?;
-        Some(location.url)
+        Some(parsed(text)?.ok()?.to_string())
+    }
+
+    fn refused(text: &str) -> String {
+        match parsed(text).unwrap() {
+            Ok(url) => panic!("{text} became {url}"),
+            Err(flaw) => flaw.message,
+        }
     }
 
     #[test]
@@ -244,24 +259,21 @@ mod tests {
     #[test]
     fn what_the_url_says_comes_out_decoded() {
         assert_eq!(
-            ArchiveUrl::parse("file:///srv/a%20b%25"),
-            Some(ArchiveUrl::Directory("/srv/a b%".into()))
+            parsed("file:///srv/a%20b%25"),
+            Some(Ok(ArchiveUrl::Directory("/srv/a b%".into())))
         );
-        let bucket = |bucket: &str, prefix: &str| {
-            Some(ArchiveUrl::Bucket {
-                bucket: bucket.to_owned(),
-                prefix: prefix.to_owned(),
-            })
-        };
-        assert_eq!(ArchiveUrl::parse("s3://abc"), bucket("abc", ""));
-        assert_eq!(ArchiveUrl::parse("s3://abc/d/e"), bucket("abc", "d/e"));
-        assert_eq!(ArchiveUrl::parse("postgresql://h/d"), None);
+        let bucket = |bucket: &str, prefix: &str| Some(Ok(ArchiveUrl::bucket(bucket, prefix)));
+        assert_eq!(parsed("s3://abc"), bucket("abc", ""));
+        assert_eq!(parsed("s3://abc/d/e"), bucket("abc", "d/e"));
+        assert_eq!(parsed("postgresql://h/d"), None);
     }
 
     #[test]
     fn what_no_bucket_and_no_directory_is_called_is_refused() {
         for (url, why) in [
             ("s3://", "names no bucket"),
+            ("s3:///a", "names no bucket"),
+            ("s3://abc/%2", "'%'"),
             ("s3:bucket", "`//` is missing"),
             ("s3://ab", "cannot be a bucket's name"),
             ("s3://Backups", "cannot be a bucket's name"),
@@ -311,16 +323,16 @@ mod tests {
         fn a_spelling_is_its_own_spelling(text in "(file://|s3://abc)(/|\\.|%2[05eEfF]|[a-z ]|é|%){0,12}") {
             if let Some(url) = read(&text) {
                 prop_assert_eq!(read(&url), Some(url.clone()));
-                match ArchiveUrl::parse(&url) {
-                    Some(ArchiveUrl::Directory(path)) => {
+                match parsed(&url) {
+                    Some(Ok(ArchiveUrl::Directory(path))) => {
                         prop_assert!(path.is_absolute());
                         prop_assert!(!path.to_string_lossy().split('/').any(|part| part == ".."));
                     }
-                    Some(ArchiveUrl::Bucket { bucket, prefix }) => {
+                    Some(Ok(ArchiveUrl::Bucket { bucket, prefix })) => {
                         prop_assert!(bucket.starts_with("abc") && !bucket.contains('/'));
                         prop_assert!(!prefix.starts_with('/') && !prefix.ends_with('/'));
                     }
-                    None => prop_assert!(false, "{} is no archive", url),
+                    _ => prop_assert!(false, "{} is no archive", url),
                 }
             }
         }

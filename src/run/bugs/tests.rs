@@ -82,7 +82,7 @@ impl Target for Side {
         Ok(Vec::new())
     }
     async fn taker(&self) -> Result<Taker> {
-        Ok(taker(StoreKind::Sqlite))
+        Ok(taker(crate::store::sqlite::KIND))
     }
     async fn lock(&self) -> Result<()> {
         self.asked("lock", ())

@@ -7,9 +7,10 @@ use super::dump::Dumps;
 use super::portable::stored;
 use super::rows::codec::LoadData;
 use super::source::Source;
-use super::sql::version::KIND;
 use super::target::Target;
-use crate::config::job::{Publish, StoreKind, Task};
+use super::url::Format;
+use crate::config::StoreFormat;
+use crate::config::job::{Publish, Task};
 use crate::error::Result;
 use crate::store::{self, Codec, Context, Fate, ManualClient, Part, Refusal, Restored, Selection};
 
@@ -21,8 +22,8 @@ pub struct Mysql;
 
 #[async_trait]
 impl store::Driver for Mysql {
-    fn kind(&self) -> StoreKind {
-        KIND
+    fn format(&self) -> &'static dyn StoreFormat {
+        &Format
     }
 
     fn refusals(&self, task: &Task) -> Vec<Refusal> {

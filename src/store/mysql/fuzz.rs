@@ -84,6 +84,14 @@ fn cut(text: &[u8], lengths: &[usize]) -> Result<(Vec<Cut>, String), TestCaseErr
     Ok((found, end.unwrap_or_default()))
 }
 
+/// A server that is reached without TLS.
+fn reader(password: secrecy::SecretString) -> Address {
+    let url = "mysql://reader@h/d?tls=disable";
+    let read = crate::config::read_url(url, std::path::Path::new("/"), crate::fuzz::stores());
+    let (url, _) = read.unwrap();
+    Address::new(url.address().unwrap(), Some(password), "source", "test")
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -232,7 +240,7 @@ proptest! {
     #[test]
     fn login(said in bytes(&["tests/corpus/mysql_login"]), password in "[ -~]{0,40}") {
         let password = secrecy::SecretString::from(password);
-        let address = Address::parse("mysql://reader@h/d?tls=disable", Some(password), "source", "test").unwrap();
+        let address = reader(password);
         let mut link = Link::that_says(&said);
         // All that it says comes to an end.
         let _ = runtime().block_on(login::log_in(&mut link, &address, Some("d")));
@@ -354,13 +362,7 @@ fn a_definition_with_a_comment_of_a_line_is_refused() {
 fn a_server_whose_key_is_none_is_refused() {
     let login = crate::fuzz::seeds("tests/corpus/mysql_login/full.hex").remove(0);
     let password = secrecy::SecretString::from("hunter2");
-    let address = Address::parse(
-        "mysql://reader@h/d?tls=disable",
-        Some(password),
-        "source",
-        "test",
-    )
-    .unwrap();
+    let address = reader(password);
     let mut link = Link::that_says(&login);
     let error = runtime()
         .block_on(login::log_in(&mut link, &address, None))

@@ -30,6 +30,8 @@ mod script;
 mod source;
 mod sql;
 mod target;
+mod url;
 mod workspace;
 
 pub use self::driver::{DRIVER, Mysql};
+pub use url::KIND;

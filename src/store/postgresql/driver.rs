@@ -8,7 +8,6 @@ use super::connection::address::Address;
 use super::connection::lag;
 use super::databases::destination::Destination;
 use super::dump;
-use super::kind::KIND;
 use super::portable::stored;
 use super::rows::codec::CODECS;
 use super::rows::slices;
@@ -17,7 +16,9 @@ use super::schema::definitions::Definitions;
 use super::schema::survey;
 use super::source::Source;
 use super::target::Target;
-use crate::config::job::{StoreKind, Task};
+use super::url::Format;
+use crate::config::StoreFormat;
+use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::dump::{Dump, Dumping};
 use crate::store::{
@@ -30,8 +31,8 @@ pub(in crate::store) struct Driver;
 
 #[async_trait]
 impl store::Driver for Driver {
-    fn kind(&self) -> StoreKind {
-        KIND
+    fn format(&self) -> &'static dyn StoreFormat {
+        &Format
     }
 
     fn refusals(&self, _task: &Task) -> Vec<Refusal> {

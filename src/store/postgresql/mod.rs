@@ -25,7 +25,6 @@ mod dump;
 #[cfg(test)]
 mod fuzz;
 mod incoming;
-mod kind;
 mod portable;
 mod preflight;
 mod publish;
@@ -35,6 +34,9 @@ mod script;
 mod source;
 mod sql;
 mod target;
+mod url;
+
+pub use self::url::KIND;
 
 /// The store, for the registry.
 pub(super) static DRIVER: driver::Driver = driver::Driver;

@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 
-use crate::config::job::{Publish, StoreKind, Task};
+use crate::config::StoreFormat;
+use crate::config::job::{Publish, Task};
 use crate::error::{Error, Kind, Result};
-use crate::store::sqlite::connection::library::KIND;
 use crate::store::sqlite::connection::location::Location;
 use crate::store::sqlite::rows::inserts::RowsCodec;
 use crate::store::sqlite::schema::archived;
 use crate::store::sqlite::source::SqliteSource;
 use crate::store::sqlite::target::SqliteTarget;
+use crate::store::sqlite::url::Format;
 use crate::store::{
     Codec, Context, Driver, Fate, ManualClient, Part, Refusal, Restored, Selection, Source, Target,
 };
@@ -22,8 +23,8 @@ pub struct SqliteDriver;
 
 #[async_trait]
 impl Driver for SqliteDriver {
-    fn kind(&self) -> StoreKind {
-        KIND
+    fn format(&self) -> &'static dyn StoreFormat {
+        &Format
     }
 
     fn refusals(&self, task: &Task) -> Vec<Refusal> {
@@ -36,7 +37,7 @@ impl Driver for SqliteDriver {
 
     /// The file has to be there and to be a database.
     async fn open_source(&self, task: &Task, context: &Context) -> Result<Box<dyn Source>> {
-        let location = Location::of(&task.source.url)?;
+        let location = Location::of(task.source.url.address()?)?;
         if !location.exists() {
             return Err(Error::new(
                 Kind::Connection,
@@ -49,7 +50,7 @@ impl Driver for SqliteDriver {
 
     /// The file may be missing; its directory may not.
     async fn open_target(&self, task: &Task, context: &Context) -> Result<Box<dyn Target>> {
-        let location = Location::of(&task.target.url)?;
+        let location = Location::of(task.target.url.address()?)?;
         location.refuse_companion()?;
         Ok(Box::new(SqliteTarget::new(location, task, context)))
     }

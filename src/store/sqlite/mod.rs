@@ -23,5 +23,7 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
+mod url;
 
 pub use driver::DRIVER;
+pub use url::KIND;

@@ -53,12 +53,8 @@ async fn open_at(name: &str, endpoint: &str) -> Bucket {
 async fn both() -> [Place; 2] {
     let directory = tempfile::tempdir().expect("a directory");
     let files = directory.path().join("the archive");
-    let endpoint = Endpoint {
-        name: None,
-        url: format!("file://{}/the%20archive", directory.path().display()),
-        password: None,
-        archive: Some(Box::default()),
-    };
+    let url = format!("file://{}/the%20archive", directory.path().display());
+    let endpoint = crate::support::endpoint(&url);
     let local = Place {
         bucket: open(&endpoint).await,
         files,
@@ -265,10 +261,8 @@ async fn names_with_odd_characters_are_the_same_in_and_out() {
     let remote = open(&endpoint).await;
     std::fs::create_dir_all(directory.path().join(odd).parent().expect("a parent"))
         .expect("folders");
-    let local = Endpoint {
-        url: format!("file://{}/{encoded}", directory.path().display()),
-        ..endpoint.clone()
-    };
+    let local = format!("file://{}/{encoded}", directory.path().display());
+    let local = crate::support::endpoint(&local);
     for (bucket, files) in [
         (remote, folder.join(odd)),
         (open(&local).await, directory.path().join(odd)),

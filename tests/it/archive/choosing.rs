@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use envsyncd::archive::mac::Key;
 use envsyncd::archive::snapshots::{Chosen, Snapshots, Which};
-use envsyncd::config::archive::{Archive, Wanted};
-use envsyncd::config::job::{Endpoint, StoreKind};
+use envsyncd::config::archive::Wanted;
 use envsyncd::error::{Error, Kind};
 use secrecy::SecretString;
 
@@ -14,7 +13,7 @@ use super::shelf::{Draft, KEY, Shelf, flip};
 const MINE: Which<'_> = Which {
     job: Some("push"),
     origin: None,
-    kind: Some(StoreKind::Sqlite),
+    kind: Some(envsyncd::store::sqlite::KIND),
 };
 
 fn choose(
@@ -28,12 +27,7 @@ fn choose(
         .build()
         .unwrap();
     runtime.block_on(async {
-        let endpoint = Endpoint {
-            name: None,
-            url: shelf.url(),
-            password: None,
-            archive: Some(Box::<Archive>::default()),
-        };
+        let endpoint = crate::support::endpoint(&shelf.url());
         let bucket =
             envsyncd::archive::bucket::Bucket::open(&endpoint, &(Arc::new(|_: &str| None) as _))
                 .await?;
@@ -182,7 +176,7 @@ fn jobs_environments_and_stores_are_told_apart() {
         Kind::Absent
     );
     // One job, and still two things.
-    let mysql = shelf.put(Draft::new("2026-01-03T00:00:00Z").kind(StoreKind::Mysql));
+    let mysql = shelf.put(Draft::new("2026-01-03T00:00:00Z").kind(envsyncd::store::mysql::KIND));
     let error = newest(&shelf, &of("push")).unwrap_err().to_string();
     assert!(
         error.contains("sqlite") && error.contains("mysql"),
@@ -201,7 +195,7 @@ fn jobs_environments_and_stores_are_told_apart() {
     let error = choose(&shelf, None, &named, &MINE).unwrap_err();
     assert!(error.to_string().contains("mysql"), "{error}");
     let postgresql = Which {
-        kind: Some(StoreKind::Postgresql),
+        kind: Some(envsyncd::store::postgresql::KIND),
         ..any
     };
     let error = newest(&shelf, &postgresql).unwrap_err();

@@ -262,12 +262,7 @@ fn definitions_without_end_are_refused() {
 async fn a_manifest_without_end_and_one_that_is_all_commas_are_damaged_and_nothing_more() {
     let shop = tokio::task::spawn_blocking(Shop::new).await.unwrap();
     let snapshot = Snapshot::of(&shop.archive());
-    let endpoint = envsyncd::config::job::Endpoint {
-        name: None,
-        url: shop.archive_url(),
-        password: None,
-        archive: None,
-    };
+    let endpoint = crate::support::endpoint(&shop.archive_url());
     let nothing: Lookup = Arc::new(|_| None);
     let bucket = Bucket::open(&endpoint, &nothing).await;
     let snapshots = Snapshots::new(bucket.unwrap(), None);

@@ -48,7 +48,7 @@ impl Draft {
             at: at.parse().expect("a time"),
             job: "push".to_owned(),
             origin: "production".to_owned(),
-            kind: StoreKind::Sqlite,
+            kind: envsyncd::store::sqlite::KIND,
             key: None,
             files: ["alpha", "beta", "gamma"]
                 .map(|table| (table.to_owned(), String::into_bytes(rows(table)), BLOCK))

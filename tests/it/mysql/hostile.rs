@@ -19,7 +19,9 @@ fn met(server: &Hostile) -> Error {
     );
     let file = bed.job("app", &job);
     let nothing = std::iter::empty::<(String, String)>;
-    let (settings, _) = envsyncd::config::load_settings(None, nothing()).expect("defaults");
+    let (settings, _) =
+        envsyncd::config::load_settings(None, nothing(), envsyncd::store::formats())
+            .expect("defaults");
     let (job, _) = envsyncd::config::load_job(&file, &settings).expect("a job");
     let task = job.tasks.into_iter().next().expect("a task");
     let context = Context {

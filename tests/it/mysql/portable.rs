@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use envsyncd::config::job::{StoreKind, Task};
+use envsyncd::config::job::Task;
 use envsyncd::error::{Error, Result};
 use envsyncd::store::portable::{self, Script};
 use envsyncd::store::{self, Checksum, Chunk, Claim, Context, Fate, Part, Selection, Survey};
@@ -68,7 +68,8 @@ struct Plain {
 /// The only task of a job, and what it runs in.
 pub(super) fn order(scene: &Scene<'_>, name: &str, job: &Job) -> (Task, Context) {
     let nothing = std::iter::empty::<(String, String)>;
-    let (settings, _) = envsyncd::config::load_settings(None, nothing()).expect("defaults");
+    let (settings, _) =
+        envsyncd::config::load_settings(None, nothing(), store::formats()).expect("defaults");
     let file = scene.bed.job(name, job);
     let (job, _) = envsyncd::config::load_job(&file, &settings).expect("a job");
     let task = job.tasks.into_iter().next().expect("a task");
@@ -91,7 +92,7 @@ async fn push(scene: &Scene<'_>, job: &Job) -> Result<Rest> {
     let (task, context) = order(scene, "push", job);
     let source = store::open_source(&task, &context).await?;
     let survey = source
-        .survey(&store::Server::archive(StoreKind::Mysql))
+        .survey(&store::Server::archive(envsyncd::store::mysql::KIND))
         .await?;
     let mut rows = Vec::new();
     for part in survey.parts.iter() {
@@ -143,7 +144,7 @@ impl Rest {
     /// What a pull finds.
     async fn survey(&self, context: &Context) -> Result<Survey> {
         let taken = portable::take_out(
-            StoreKind::Mysql,
+            envsyncd::store::mysql::KIND,
             &self.definitions,
             self.rows.iter().map(|plain| plain.part.clone()).collect(),
             self.left_out.clone(),

@@ -20,6 +20,11 @@ pub(crate) mod told;
 
 use std::time::{Duration, Instant};
 
+/// What a URL alone says.
+pub(crate) fn endpoint(url: &str) -> envsyncd::config::job::Endpoint {
+    envsyncd::config::endpoint_at(url, envsyncd::store::formats()).expect("it is a URL")
+}
+
 /// Waits for something that is going to happen; far longer than it can take, so that only a bug ends in a panic.
 pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use envsyncd::config::archive::Archive;
 use envsyncd::config::job::Endpoint;
+use envsyncd::config::{ArchiveUrl, percent_decoded_text};
 use envsyncd::secret::Secret;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpRequest, HttpRequestBody};
@@ -299,16 +300,18 @@ fn program() -> PathBuf {
 
 /// An archive at this URL (`s3://bucket/prefix`) of a server, with a key.
 pub(crate) fn archive(url: &str, server: &str, id: &str, secret: &str) -> Endpoint {
+    let rest = url.strip_prefix("s3://").expect("a bucket's URL");
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    // Servers know prefixes that no file may have.
+    let prefix = percent_decoded_text(prefix).expect("it is well encoded");
     Endpoint {
-        name: None,
-        url: url.to_owned(),
-        password: None,
         archive: Some(Box::new(Archive {
             endpoint: Some(server.to_owned()),
             access_key_id: Some(id.to_owned()),
             secret_access_key: Some(Secret::Inline(secret.to_owned().into())),
             ..Archive::default()
         })),
+        ..Endpoint::of(ArchiveUrl::bucket(bucket, &prefix).into())
     }
 }
 

@@ -1,10 +1,9 @@
 //! What lies in an archive, and what does not go with dumps of others.
 
-use super::refuse;
+use super::refuse::refuse;
 use crate::config::archive::{Format, Govuk};
 use crate::config::document::quote;
-use crate::config::reader::{Table, optional};
-use crate::config::value::Value;
+use crate::config::reader::{Table, Value, optional};
 
 /// The formats there are.
 #[derive(Clone, Copy, PartialEq, Eq)]

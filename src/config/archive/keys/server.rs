@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::secret;
-use crate::config::Diagnostic;
 use crate::config::archive::{Archive, BucketChecksum, Sse};
+use crate::config::diagnostics::Diagnostic;
 use crate::config::document::quote;
-use crate::config::is_here;
-use crate::config::reader::{Table, optional};
-use crate::config::value::Value;
+use crate::config::here::is_here;
+use crate::config::reader::{Table, Value, optional};
+use crate::config::secrets::read_key;
 
 /// Reads what a bucket's URL does not say of its server.
 pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
@@ -68,7 +67,7 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
             c.is_ascii_graphic() && !matches!(c, '/' | ',')
         })
     });
-    let secret = secret(table, "secret_access_key", directory);
+    let secret = read_key(table, "secret_access_key", directory);
     let profile = table.get("profile").map(|value| {
         word(&value, "a profile's name", |c| {
             !c.is_control() && !matches!(c, '[' | ']')

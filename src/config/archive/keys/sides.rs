@@ -6,12 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use toml::de::DeValue;
 
-use super::secret;
 use crate::config::archive::{Archive, Name, Retention, Wanted};
 use crate::config::document::quote;
-use crate::config::job::JobName;
-use crate::config::reader::{Table, optional};
-use crate::config::value::Value;
+use crate::config::job_name::JobName;
+use crate::config::reader::{Table, Value, optional};
+use crate::config::secrets::read_key;
 
 /// More snapshots than anybody has.
 const MOST_KEPT: i64 = 100_000;
@@ -59,7 +58,7 @@ pub(super) fn read_source(
         }
         Some(text.to_owned())
     });
-    let identity = secret(table, "identity", directory);
+    let identity = read_key(table, "identity", directory);
     archive.snapshot = match (named?, optional(at)?) {
         (Some((name, _)), _) => Wanted::Named(name),
         (None, Some(time)) => Wanted::At(time),

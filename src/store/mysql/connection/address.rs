@@ -8,10 +8,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::config::job::Endpoint;
-use crate::config::{MysqlTls, MysqlUrl};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::Context;
 use crate::store::liveness::Pulse;
+use crate::store::mysql::url::{MysqlTls, MysqlUrl};
 use crate::store::tls;
 
 /// How a server is reached.
@@ -73,20 +73,18 @@ impl Address {
             None => None,
         };
         let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);
-        Self::parse(&endpoint.url, password, side, &application)
+        let url = endpoint.url.address()?;
+        Ok(Self::new(url, password, side, &application))
     }
 
-    /// Reads an endpoint's URL.
-    pub(in crate::store::mysql) fn parse(
-        url: &str,
+    /// What a URL says, and who is asking.
+    pub(in crate::store::mysql) fn new(
+        url: &MysqlUrl,
         password: Option<SecretString>,
         side: &'static str,
         application: &str,
-    ) -> Result<Self> {
-        let url = MysqlUrl::parse(url).ok_or_else(|| {
-            Error::new(Kind::Config, format!("the {side}'s URL cannot be read"))
-                .hint("write mysql://USER@HOST/DATABASE")
-        })?;
+    ) -> Self {
+        let url = url.clone();
         let (encryption, trust) = match url.tls {
             MysqlTls::Disable => (Encryption::Off, tls::Trust::Anybody),
             MysqlTls::Prefer => (Encryption::Preferred, tls::Trust::Anybody),
@@ -99,7 +97,7 @@ impl Address {
             Some(socket) => (Way::Socket(socket), Encryption::Off),
             None => (Way::Tcp(url.host, url.port), encryption),
         };
-        Ok(Self {
+        Self {
             side,
             way,
             user: url.user,
@@ -117,7 +115,7 @@ impl Address {
                 client: url.tls_client,
             },
             application: application.to_owned(),
-        })
+        }
     }
 
     /// The same for another schema of the server.
@@ -161,10 +159,15 @@ impl Address {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::read_url;
+    use crate::store::formats;
 
     fn parsed(url: &str) -> Address {
-        Address::parse(url, None, "source", "envsyncd job run").expect(url)
+        let (url, _) = read_url(url, Path::new("/"), formats()).unwrap();
+        Address::new(url.address().unwrap(), None, "source", "envsyncd job run")
     }
 
     #[test]

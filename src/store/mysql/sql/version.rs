@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::store::Server;
 
 /// What both lines are to job files.
-pub(in crate::store::mysql) const KIND: StoreKind = StoreKind::Mysql;
+pub(in crate::store::mysql) use crate::store::mysql::url::KIND;
 
 /// The two lines of servers that speak this protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio_postgres::config::SslMode;
 
-use crate::config::AuthMethods;
 use crate::store::liveness::{Keepalive, Pulse};
+use crate::store::postgresql::url::AuthMethods;
 use crate::store::tls;
 
 /// How an endpoint's server is reached, apart from where it is and who we are.

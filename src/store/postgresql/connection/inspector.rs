@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, io};
 
-use crate::config::AuthMethods;
 use crate::error::{Error, Kind};
+use crate::store::postgresql::url::AuthMethods;
 
 /// All that a server may say until a session is ready: a few hundred bytes are usual.
 const BEFORE: usize = 256 * 1024;

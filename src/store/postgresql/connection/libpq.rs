@@ -148,12 +148,21 @@ fn listed(all: &[impl ToString]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::read_url;
+    use crate::store::formats;
+
+    fn at(url: &str) -> Address {
+        let (url, _) = read_url(url, Path::new("/"), formats()).unwrap();
+        Address::new(url.address().unwrap(), None, "source", "test")
+    }
 
     #[test]
     fn a_program_is_told_what_the_url_says() {
         let told = |url: &str, name: &str| {
-            let address = Address::parse(url, None, "source", "test").unwrap();
+            let address = at(url);
             let all = address.environment();
             let found = all.into_iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| value)
@@ -194,7 +203,7 @@ mod tests {
             assert_eq!(value.as_deref(), expected, "{url} {name}");
         }
         // Who has been seen to have TLS has it for a program, too.
-        let address = Address::parse("postgresql://u@localhost/d", None, "source", "test").unwrap();
+        let address = at("postgresql://u@localhost/d");
         address
             .approach
             .encrypted

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::scripts;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::kind::KIND;
 use crate::store::postgresql::schema::definitions::Definitions;
 use crate::store::postgresql::schema::dependencies::{self, Selected};
 use crate::store::postgresql::schema::pg_dump::PgDump;
@@ -16,6 +15,7 @@ use crate::store::postgresql::schema::{
     constraints, large_objects, left_out, picked, restore_order,
 };
 use crate::store::postgresql::sql::scope;
+use crate::store::postgresql::url::KIND;
 use crate::store::{
     self, Catalogue, Fate, Part, Restored, Script, Selection, envelope, statements,
 };

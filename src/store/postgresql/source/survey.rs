@@ -11,7 +11,6 @@ use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::connection::{lock_wait, session_settings};
-use crate::store::postgresql::kind::KIND;
 use crate::store::postgresql::rows::slices;
 use crate::store::postgresql::rows::snapshot::{self, Snapshot, Taken};
 use crate::store::postgresql::schema::collations::{self, Collation};
@@ -30,6 +29,7 @@ use crate::store::postgresql::schema::{
     code, encoding, foreign, object_references, properties, unknown,
 };
 use crate::store::postgresql::sql::quoting::quoted;
+use crate::store::postgresql::url::KIND;
 use crate::store::{Context, Fate, Part, Server, Survey, Taker, Unit};
 
 /// What a source has to know of its survey.

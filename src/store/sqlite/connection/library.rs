@@ -1,10 +1,9 @@
 //! The SQLite library that is built in.
 
-use crate::config::job::StoreKind;
 use crate::store::Server;
 
 /// The store's kind.
-pub(in crate::store::sqlite) const KIND: StoreKind = StoreKind::Sqlite;
+pub(in crate::store::sqlite) use crate::store::sqlite::url::KIND;
 
 /// What it is, in a server's place: a file has none, and no version that matters.
 pub(in crate::store::sqlite) fn server() -> Server {

@@ -1,14 +1,14 @@
 //! Where a database is: its URL, its file, and the names of everything that we put beside it.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, COMPANIONS, companion};
-use crate::config::percent_decoded;
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
+use crate::store::sqlite::url::SqliteUrl;
 
 /// A database's file, symbolic links resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,26 +21,8 @@ pub(in crate::store::sqlite) struct Location {
 
 impl Location {
     /// The place that a URL names. Its directory has to be there.
-    pub(in crate::store::sqlite) fn of(url: &str) -> Result<Self> {
-        let bad = |why: &str| {
-            Error::new(Kind::Config, format!("`{url}`: {why}"))
-                .hint("write sqlite:///absolute/path/of/the/file")
-        };
-        let path = url
-            .strip_prefix("sqlite://")
-            .ok_or_else(|| bad("not a URL of an SQLite database"))?;
-        if !path.starts_with('/') {
-            return Err(bad("the path is not absolute"));
-        }
-        if path.contains(['?', '#']) {
-            return Err(bad(
-                "options are not supported (write %3F for a question mark, %23 for #)",
-            ));
-        }
-        let path = PathBuf::from(OsString::from_vec(percent_decoded(path).ok_or_else(
-            || bad("a % is not followed by two hexadecimal digits (write %25 for a percent sign)"),
-        )?));
-        Self::resolve(&path)
+    pub(in crate::store::sqlite) fn of(url: &SqliteUrl) -> Result<Self> {
+        Self::resolve(&url.file)
     }
 
     fn resolve(path: &Path) -> Result<Self> {
@@ -250,20 +232,6 @@ mod tests {
             "x.envsyncd-incoming-0123456789ab",
         ] {
             assert!(run_of(other.as_bytes()).is_none(), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_url_is_decoded_and_a_broken_one_is_refused() {
-        assert_eq!(percent_decoded("/a%20b%25").as_deref(), Some(&b"/a b%"[..]));
-        assert_eq!(percent_decoded("/a%2"), None);
-        for bad in [
-            "sqlite://relative",
-            "postgresql:///x",
-            "sqlite:///tmp/a?mode=rw",
-            "sqlite:///tmp/%zz",
-        ] {
-            assert_eq!(Location::of(bad).unwrap_err().kind(), Kind::Config, "{bad}");
         }
     }
 }

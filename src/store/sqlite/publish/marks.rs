@@ -301,6 +301,7 @@ fn is_blank(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sqlite::url::SqliteUrl;
 
     fn claim(run: u32) -> Claim {
         Claim {
@@ -311,7 +312,8 @@ mod tests {
     }
 
     fn place(directory: &tempfile::TempDir) -> Location {
-        Location::of(&format!("sqlite://{}/live.db", directory.path().display())).unwrap()
+        let file = directory.path().join("live.db");
+        Location::of(&SqliteUrl { file }).unwrap()
     }
 
     #[test]

@@ -40,12 +40,7 @@ pub(super) struct Bench {
 }
 
 fn endpoint(path: &Path) -> Endpoint {
-    Endpoint {
-        name: None,
-        url: format!("sqlite://{}", path.display()),
-        password: None,
-        archive: None,
-    }
+    endpoint_at(&format!("sqlite://{}", path.display()), formats()).unwrap()
 }
 
 impl Bench {
@@ -62,7 +57,7 @@ impl Bench {
         Self {
             task: Task {
                 name: "database".to_owned(),
-                kind: StoreKind::Sqlite,
+                kind: crate::store::sqlite::KIND,
                 source: endpoint(&source),
                 target: endpoint(&target),
                 mode: Mode::Replace,

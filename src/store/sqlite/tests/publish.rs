@@ -219,11 +219,11 @@ async fn a_link_leads_to_the_file_behind_it() {
     make(&bench.live(), &old("DELETE"));
     let link = bench.directory.path().join("a link%");
     std::os::unix::fs::symlink("live.db", &link).unwrap();
-    bench.task.target.url = format!("sqlite://{}/a%20link%25", bench.directory.path().display());
+    bench.task.target = endpoint(&bench.directory.path().join("a%20link%25"));
     bench.run().await.unwrap();
     assert!(link.is_symlink());
     assert_eq!(ask_file(&bench.live(), "SELECT v FROM t"), "new");
-    bench.task.source.url = bench.task.target.url.clone();
+    bench.task.source = bench.task.target.clone();
     bench.task.target = endpoint(&bench.live());
     assert_eq!(
         bench.run().await.unwrap_err().kind(),

@@ -6,20 +6,14 @@ use std::path::Path;
 use std::process::Command;
 
 use envsyncd::archive::bucket::{Bucket, PIECE};
-use envsyncd::config::job::Endpoint;
 use envsyncd::error::Kind;
 
 use super::{content, open, paths, read, upload};
 use crate::support::postgres::Must as _;
 
 async fn at(path: &Path) -> Bucket {
-    open(&Endpoint {
-        name: None,
-        url: format!("file://{}", path.display()),
-        password: None,
-        archive: Some(Box::default()),
-    })
-    .await
+    let endpoint = crate::support::endpoint(&format!("file://{}", path.display()));
+    open(&endpoint).await
 }
 
 fn mode(path: &Path) -> u32 {

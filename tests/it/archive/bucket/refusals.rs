@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use envsyncd::archive::bucket::{Bucket, PIECE};
+use envsyncd::config::archive_at;
 use envsyncd::config::job::Endpoint;
 use envsyncd::error::{Error, Kind};
 
@@ -240,12 +241,18 @@ async fn what_makes_no_archive_is_refused_before_anything_is_asked() {
         assert_eq!(error.kind(), Kind::Config, "{error}");
         error.to_string()
     };
-    let error = refuse(|endpoint| endpoint.url = "s3:///p".to_owned()).await;
-    assert!(error.contains("names no bucket"), "{error}");
-    let error = refuse(|endpoint| endpoint.url = "http://b/p".to_owned()).await;
+    let store = |endpoint: &mut Endpoint| *endpoint = crate::support::endpoint("sqlite:///p");
+    let error = refuse(store).await;
     assert!(error.contains("not the URL of an archive"), "{error}");
-    let error = refuse(|endpoint| endpoint.url = "file://p".to_owned()).await;
-    assert!(error.contains("not absolute"), "{error}");
+    for (url, why) in [
+        ("s3:///p", "names no bucket"),
+        ("http://b/p", "not supported"),
+        ("file://p", "on this machine"),
+    ] {
+        let refused = archive_at(url, envsyncd::store::formats());
+        let error = refused.err().expect("it is refused").to_string();
+        assert!(error.contains(why), "{error}");
+    }
     let error = refuse(|endpoint| {
         if let Some(archive) = &mut endpoint.archive {
             archive.endpoint = Some("https://u:hunter2@h".to_owned());

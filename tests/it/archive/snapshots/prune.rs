@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use envsyncd::config::job::StoreKind;
 use envsyncd::guard::process::{Process, host_name};
 use serde_json::Value;
 
@@ -20,7 +19,7 @@ fn a_prune_takes_what_the_target_does_not_keep_and_nothing_else() {
         .into();
     let others = [
         shelf.put(Draft::hours_ago(200).job("push-2")),
-        shelf.put(Draft::hours_ago(200).kind(StoreKind::Mysql)),
+        shelf.put(Draft::hours_ago(200).kind(envsyncd::store::mysql::KIND)),
         shelf.put(Draft::hours_ago(200).origin("staging")),
     ];
     let damaged = shelf.put(Draft::hours_ago(5));

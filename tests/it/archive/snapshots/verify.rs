@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use envsyncd::config::job::StoreKind;
-
 use super::json;
 use crate::archive::shelf::{BLOCK, Draft, Shelf, flip};
 
@@ -24,7 +22,7 @@ fn what_was_written_is_verified_as_good() {
     let shelf = Shelf::new();
     let old = shelf.put(
         Draft::hours_ago(20)
-            .kind(StoreKind::Mysql)
+            .kind(envsyncd::store::mysql::KIND)
             .file("empty", Vec::new()),
     );
     let new = shelf.put(Draft::hours_ago(2));

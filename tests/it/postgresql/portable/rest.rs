@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use envsyncd::config::job::{
-    Definer, Endpoint, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Verify,
-};
+use envsyncd::config::job::{Definer, Events, KeepPrevious, Mode, Publish, Roles, Task, Verify};
 use envsyncd::error::Result;
 use envsyncd::store::{
     self, Catalogue, Checksum, Chunk, Claim, Context, Fate, Part, Restored, Script, Selection,
@@ -34,15 +32,10 @@ pub(super) struct Resting {
 
 /// A task between two URLs.
 pub(super) fn task(source: &str, target: &str) -> Task {
-    let endpoint = |url: &str| Endpoint {
-        name: None,
-        url: url.to_owned(),
-        password: None,
-        archive: None,
-    };
+    let endpoint = crate::support::endpoint;
     Task {
         name: "database".to_owned(),
-        kind: StoreKind::Postgresql,
+        kind: envsyncd::store::postgresql::KIND,
         source: endpoint(source),
         target: endpoint(target),
         mode: Mode::Replace,

@@ -5,14 +5,19 @@ mod tests;
 
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{ENCODE, Flaw, Found, Location, decode, flaw, is_here};
-use crate::config::diagnostics::did_you_mean;
-use crate::config::document::quote;
-use crate::config::job::StoreKind;
+use crate::config::{
+    Flaw, ParsedUrl, Risk, StoreFormat, StoreKind, did_you_mean, is_here, percent_decoded_text,
+    percent_encoded, quote,
+};
+use crate::store::url::{ENCODE, risk_without_tls};
+
+/// The store's kind.
+pub const KIND: StoreKind = StoreKind::new("mysql");
 
 const FORM: &str =
     "mysql://USER@HOST[:PORT]/DATABASE, or mysql://USER@localhost/DATABASE?socket=/PATH";
@@ -42,9 +47,42 @@ const DEFAULT_PORT: u16 = 3306;
 /// In seconds.
 const DEFAULT_PATIENCE: u32 = 30;
 
+/// MySQL and MariaDB as configuration files have them.
+pub(in crate::store) struct Format;
+
+impl StoreFormat for Format {
+    fn kind(&self) -> StoreKind {
+        KIND
+    }
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["mysql", "mariadb"]
+    }
+
+    fn forms(&self) -> &'static [&'static str] {
+        &["mysql://USER@HOST/DATABASE", "mariadb://USER@HOST/DATABASE"]
+    }
+
+    fn own_keys(&self) -> &'static [&'static str] {
+        &["definer", "events"]
+    }
+
+    fn read_url(&self, scheme: &str, rest: &str, directory: &Path) -> Result<ParsedUrl, Flaw> {
+        let parsed = parse(rest, directory)?;
+        Ok(ParsedUrl {
+            text: format!("{scheme}://{}", parsed.rest),
+            password: parsed.password,
+            place: parsed.url.place(),
+            database: Some(parsed.url.database.clone()),
+            risk: parsed.url.risk(),
+            address: Arc::new(parsed.url),
+        })
+    }
+}
+
 /// Whether a connection is encrypted, and what the server has to prove. A Unix socket is never encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MysqlTls {
+pub(super) enum MysqlTls {
     /// Never.
     Disable,
     /// If the server can; the default on this machine.
@@ -59,45 +97,49 @@ pub enum MysqlTls {
 
 /// What a URL of MySQL or MariaDB says, percent-decoded. Its password is kept apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MysqlUrl {
+pub(super) struct MysqlUrl {
     /// Who logs in.
-    pub user: String,
+    pub(super) user: String,
     /// A name, an IPv4 address, or an IPv6 address without brackets. `localhost` is reached by TCP like any other.
-    pub host: String,
+    pub(super) host: String,
     /// The TCP port.
-    pub port: u16,
+    pub(super) port: u16,
     /// The Unix socket's absolute path: then host and port say nothing.
-    pub socket: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
     /// The database.
-    pub database: String,
+    pub(super) database: String,
     /// Encryption.
-    pub tls: MysqlTls,
+    pub(super) tls: MysqlTls,
     /// The URL does not say so: it is the default.
-    pub tls_is_default: bool,
+    pub(super) tls_is_default: bool,
     /// Certificate authorities in PEM; `None`: the machine's own.
-    pub tls_ca: Option<PathBuf>,
+    pub(super) tls_ca: Option<PathBuf>,
     /// The client's certificate chain and its key, both in PEM.
-    pub tls_client: Option<(PathBuf, PathBuf)>,
+    pub(super) tls_client: Option<(PathBuf, PathBuf)>,
     /// The key, in PEM, that a password is encrypted with where there is no TLS.
-    pub server_public_key: Option<PathBuf>,
+    pub(super) server_public_key: Option<PathBuf>,
     /// How long it may take until a session is ready.
-    pub connect_timeout: Duration,
+    pub(super) connect_timeout: Duration,
 }
 
 impl MysqlUrl {
-    /// Reads an endpoint's URL; `None` for one that no validated job has.
-    pub fn parse(url: &str) -> Option<Self> {
-        let rest = after_scheme(url)?;
-        parse(rest, Path::new("/")).ok().map(|parsed| parsed.url)
-    }
-
     /// Whether the server is reached without leaving this machine.
-    pub fn is_here(&self) -> bool {
+    fn is_here(&self) -> bool {
         self.socket.is_some() || is_here(&self.host)
     }
 
+    /// What is at risk because it gives up TLS.
+    fn risk(&self) -> Option<Risk> {
+        let word = match self.tls {
+            MysqlTls::Disable => "disable",
+            MysqlTls::Prefer => "prefer",
+            _ => return None,
+        };
+        (!self.is_here()).then(|| risk_without_tls("tls", word))
+    }
+
     /// What identifies the database, whoever asks for it and however.
-    pub(super) fn place(&self) -> String {
+    fn place(&self) -> String {
         let database = &self.database;
         if let Some(socket) = &self.socket {
             return format!("mysql://{}?{database}", socket.display());
@@ -108,22 +150,6 @@ impl MysqlUrl {
             .map_or(host, |address| address.to_string());
         format!("mysql://{host} {}/{database}", self.port)
     }
-}
-
-/// What stands behind `mysql://` or `mariadb://`.
-pub(super) fn after_scheme(url: &str) -> Option<&str> {
-    url.strip_prefix("mysql://")
-        .or_else(|| url.strip_prefix("mariadb://"))
-}
-
-/// Reads what stands behind `SCHEME://`; its files are made absolute, and the rest is kept as it was written.
-pub(super) fn read(scheme: &str, rest: &str, directory: &Path) -> Result<Location, Flaw> {
-    let parsed = parse(rest, directory)?;
-    Ok(Location {
-        found: Found::Store(StoreKind::Mysql),
-        url: format!("{scheme}://{}", parsed.rest),
-        password: parsed.password,
-    })
 }
 
 struct Parsed {
@@ -138,7 +164,10 @@ fn parse(rest: &str, directory: &Path) -> Result<Parsed, Flaw> {
     let (authority, tail) = rest.split_at(end);
     let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
     if tail.contains(['#', '@']) || path.matches('/').count() > 1 {
-        return Err(flaw("the URL has a character that splits it oddly", ENCODE));
+        return Err(Flaw::with_help(
+            "the URL has a character that splits it oddly",
+            ENCODE,
+        ));
     }
     // From here on nothing but the user's part can hold a password.
     let Some((login, address)) = authority.rsplit_once('@') else {
@@ -146,9 +175,9 @@ fn parse(rest: &str, directory: &Path) -> Result<Parsed, Flaw> {
     };
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
     let well = |text: &str, what: &str| {
-        decode(text).ok_or_else(|| {
-            flaw(
-                &format!("the URL's {what} is not well percent-encoded"),
+        percent_decoded_text(text).ok_or_else(|| {
+            Flaw::with_help(
+                format!("the URL's {what} is not well percent-encoded"),
                 ENCODE,
             )
         })
@@ -166,7 +195,7 @@ fn parse(rest: &str, directory: &Path) -> Result<Parsed, Flaw> {
     let parameters = Parameters::read(query, directory, &host)?;
     if parameters.socket.is_some() {
         if !(host.is_empty() || host.eq_ignore_ascii_case("localhost")) || port.is_some() {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "the URL names a host and a socket",
                 "with `socket`, the host is `localhost`, without a port",
             ));
@@ -200,11 +229,7 @@ fn parse(rest: &str, directory: &Path) -> Result<Parsed, Flaw> {
 }
 
 fn form(message: &str) -> Flaw {
-    Flaw {
-        message: message.to_owned(),
-        allowed: Some(FORM),
-        help: None,
-    }
+    Flaw::new(message).allowed(FORM)
 }
 
 fn check_database(name: &str) -> Result<(), Flaw> {
@@ -212,13 +237,13 @@ fn check_database(name: &str) -> Result<(), Flaw> {
         return Err(form("the URL names no database"));
     }
     if SYSTEM.iter().any(|one| one.eq_ignore_ascii_case(name)) {
-        return Err(flaw(
-            &format!("{} is the server's own database", quote(name)),
+        return Err(Flaw::with_help(
+            format!("{} is the server's own database", quote(name)),
             "users, grants and the server's settings are not copied: name the application's database",
         ));
     }
     if name.chars().count() > LONGEST_DATABASE || name.ends_with(' ') {
-        return Err(flaw(
+        return Err(Flaw::with_help(
             "no database can have this name",
             "it has at most 64 characters, and no blank at its end",
         ));
@@ -236,7 +261,7 @@ fn read_address(text: &str) -> Result<(String, Option<u16>), Flaw> {
             .split_once(']')
             .ok_or_else(|| form("the URL's `[` is never closed"))?;
         // A link-local address may name its interface: [fe80::1%25eth0].
-        let host = decode(inside).unwrap_or_default();
+        let host = percent_decoded_text(inside).unwrap_or_default();
         let (address, zone) = host.split_once('%').unwrap_or((&host, "-"));
         if address.parse::<Ipv6Addr>().is_err() || zone.is_empty() {
             return Err(form("what the URL has in brackets is not an IPv6 address"));
@@ -249,7 +274,7 @@ fn read_address(text: &str) -> Result<(String, Option<u16>), Flaw> {
         (host, port)
     } else {
         if text.matches(':').count() > 1 {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "the URL's host has more than one colon",
                 "write an IPv6 address in brackets: [::1], and `:` in a user's name or password as %3A",
             ));
@@ -272,7 +297,7 @@ fn read_address(text: &str) -> Result<(String, Option<u16>), Flaw> {
         Some(port) => match port.parse::<u16>() {
             Ok(number) if number > 0 && !port.starts_with('+') => Some(number),
             _ => {
-                return Err(flaw(
+                return Err(Flaw::with_help(
                     "the URL's port is not a number from 1 to 65535",
                     ENCODE,
                 ));
@@ -314,8 +339,8 @@ impl Parameters {
         for parameter in query.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             if seen.contains(&name) {
-                return Err(flaw(
-                    &format!("the URL says {} twice", quote(name)),
+                return Err(Flaw::with_help(
+                    format!("the URL says {} twice", quote(name)),
                     "keep one of them",
                 ));
             }
@@ -324,7 +349,7 @@ impl Parameters {
                 "socket" => {
                     let path = value_of(name, value)?;
                     if !path.starts_with('/') {
-                        return Err(flaw(
+                        return Err(Flaw::with_help(
                             "`socket` is not an absolute path",
                             "write it as socket=/run/mysqld/mysqld.sock",
                         ));
@@ -364,7 +389,7 @@ impl Parameters {
             self.written.push(format!("{name}={value}"));
         } else {
             let text = absolute.to_str().ok_or_else(|| {
-                flaw(
+                Flaw::with_help(
                     "a relative file cannot be reached from a directory whose name is not UTF-8",
                     "write the file's absolute path",
                 )
@@ -378,37 +403,37 @@ impl Parameters {
         let files = self.ca.is_some() || self.certificate.is_some() || self.key.is_some();
         let plain = matches!(self.tls, MysqlTls::Disable | MysqlTls::Prefer);
         if self.socket.is_some() && self.server_key.is_some() {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "`server_public_key` is of no use through a socket",
                 "what goes through a Unix socket never leaves the machine: leave it out",
             ));
         }
         if self.server_key.is_some() && !plain {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "`server_public_key` is for a connection without TLS, and TLS is required",
                 "leave it out, or write tls=prefer or tls=disable beside it",
             ));
         }
         if self.socket.is_some() && (files || !plain) {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "the URL asks for TLS through a socket",
                 "what goes through a Unix socket never leaves the machine: leave `tls` and its files out",
             ));
         }
         if self.ca.is_some() && !matches!(self.tls, MysqlTls::VerifyCa | MysqlTls::VerifyFull) {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "`tls_ca` says whom to trust, but `tls` trusts anybody",
                 "add tls=verify-full, or tls=verify-ca",
             ));
         }
         if self.certificate.is_some() != self.key.is_some() {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "`tls_cert` and `tls_key` belong together",
                 "give both of them, or none",
             ));
         }
         if self.certificate.is_some() && plain {
-            return Err(flaw(
+            return Err(Flaw::with_help(
                 "`tls_cert` would not always be shown to the server",
                 "add tls=verify-full, tls=verify-ca or tls=require",
             ));
@@ -418,16 +443,16 @@ impl Parameters {
 }
 
 fn value_of(name: &str, value: &str) -> Result<String, Flaw> {
-    let text = decode(value).ok_or_else(|| {
-        flaw(
-            &format!("`{name}` in the URL is not well percent-encoded"),
+    let text = percent_decoded_text(value).ok_or_else(|| {
+        Flaw::with_help(
+            format!("`{name}` in the URL is not well percent-encoded"),
             ENCODE,
         )
     })?;
     if text.is_empty() || text.ends_with('/') {
-        return Err(flaw(
-            &format!("`{name}` in the URL names no file"),
-            &format!("write it as {name}=/PATH/TO/FILE"),
+        return Err(Flaw::with_help(
+            format!("`{name}` in the URL names no file"),
+            format!("write it as {name}=/PATH/TO/FILE"),
         ));
     }
     Ok(text)
@@ -437,17 +462,17 @@ fn read_tls(value: &str) -> Result<MysqlTls, Flaw> {
     TLS.iter()
         .find(|(word, _)| *word == value)
         .map(|(_, tls)| *tls)
-        .ok_or_else(|| Flaw {
-            message: format!("tls={} is not possible in a URL", quote(value)),
-            allowed: Some("disable | prefer | require | verify-ca | verify-full"),
-            help: did_you_mean(value, TLS.map(|(word, _)| word)),
+        .ok_or_else(|| {
+            Flaw::new(format!("tls={} is not possible in a URL", quote(value)))
+                .allowed("disable | prefer | require | verify-ca | verify-full")
+                .maybe_help(did_you_mean(value, TLS.map(|(word, _)| word)))
         })
 }
 
 fn read_seconds(value: &str) -> Result<u32, Flaw> {
     match value.parse() {
         Ok(seconds) if seconds > 0 && !value.starts_with('+') => Ok(seconds),
-        _ => Err(flaw(
+        _ => Err(Flaw::with_help(
             "`connect_timeout` is not a number of seconds",
             "write it as connect_timeout=30",
         )),
@@ -463,14 +488,12 @@ fn unknown(name: &str) -> Flaw {
     } else {
         did_you_mean(name, PARAMETERS)
     };
-    Flaw {
-        message: format!("{} is not a parameter of a MySQL URL", quote(name)),
-        allowed: Some(ALL_PARAMETERS),
-        help,
-    }
+    Flaw::new(format!("{} is not a parameter of a MySQL URL", quote(name)))
+        .allowed(ALL_PARAMETERS)
+        .maybe_help(help)
 }
 
 /// A path as a parameter's value.
 fn encode(path: &str) -> String {
-    super::percent_encoded(path, &['%', '&', '?', '#', '@', ' '])
+    percent_encoded(path, &['%', '&', '?', '#', '@', ' '])
 }

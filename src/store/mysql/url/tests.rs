@@ -1,31 +1,34 @@
 //! URLs of MySQL and MariaDB, right and wrong.
 
-use super::*;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
-fn read_one(url: &str) -> Result<Location, Flaw> {
-    super::super::parse(url, Path::new("/etc/jobs & more"))
+use super::*;
+use crate::config::{EndpointUrl, read_url};
+use crate::store::formats;
+
+fn read_one(url: &str) -> Result<(EndpointUrl, Option<SecretString>), Flaw> {
+    read_url(url, Path::new("/etc/jobs & more"), formats())
 }
 
 fn read_right(url: &str) -> (String, Option<String>) {
     match read_one(url) {
-        Ok(location) => (
-            location.url,
-            location.password.map(|p| p.expose_secret().to_owned()),
+        Ok((url, password)) => (
+            url.text().to_owned(),
+            password.map(|p| p.expose_secret().to_owned()),
         ),
         Err(flaw) => panic!("{url}: {}", flaw.message),
     }
 }
 
 fn understood(url: &str) -> MysqlUrl {
-    let (url, _) = read_right(url);
-    MysqlUrl::parse(&url).unwrap_or_else(|| panic!("{url}"))
+    let (url, _) = read_one(url).unwrap_or_else(|flaw| panic!("{url}: {flaw:?}"));
+    url.address::<MysqlUrl>().unwrap().clone()
 }
 
 fn refused(url: &str) -> String {
     match read_one(url) {
-        Ok(location) => panic!("{url} became {}", location.url),
+        Ok((url, _)) => panic!("it became {url}"),
         Err(flaw) => format!(
             "{} ({}; {})",
             flaw.message,
@@ -239,7 +242,7 @@ fn a_url_that_would_be_split_in_the_wrong_place_is_refused_without_being_quoted(
 
 #[test]
 fn two_spellings_of_one_database_are_one_place() {
-    let place = |url: &str| super::super::place(&read_right(url).0);
+    let place = |url: &str| read_one(url).unwrap().0.place().to_owned();
     let same = |a: &str, b: &str| place(a) == place(b);
     assert!(same("mysql://a@H/d", "mariadb://b@h:3306/%64?tls=require"));
     assert!(same("mysql://a@[0::1]/d", "mysql://a@[::1]:3306/d"));
@@ -274,12 +277,12 @@ proptest! {
     ) {
         let inner = pieces.concat();
         let url = if frame { format!("{scheme}://u@h/d?{inner}") } else { format!("{scheme}://{inner}") };
-        if let Ok(first) = read_one(&url) {
-            let again = read_one(&first.url).ok().map(|location| location.url);
-            prop_assert_eq!(again.as_ref(), Some(&first.url));
-            prop_assert!(MysqlUrl::parse(&first.url).is_some());
-            prop_assert!(super::super::place(&first.url) != first.url);
-            prop_assert_eq!(super::super::found(&first.url), super::super::Found::Store(StoreKind::Mysql));
+        if let Ok((first, _)) = read_one(&url) {
+            let again = read_one(first.text()).ok().map(|(url, _)| url.text().to_owned());
+            prop_assert_eq!(again.as_deref(), Some(first.text()));
+            prop_assert!(first.address::<MysqlUrl>().is_ok());
+            prop_assert!(first.place() != first.text());
+            prop_assert_eq!(first.kind(), Some(KIND));
         }
     }
 
@@ -288,8 +291,29 @@ proptest! {
         let all = |text: &str| text.bytes().fold(String::new(), |done, byte| format!("{done}%{byte:02x}"));
         prop_assume!(!database.ends_with(' ') && !SYSTEM.contains(&database.to_ascii_lowercase().as_str()));
         let url = format!("mysql://{}:{}@h/{}", all(&user), all(&password), all(&database));
-        let (left, found) = read_right(&url);
-        let parsed = MysqlUrl::parse(&left).unwrap();
+        let (_, found) = read_right(&url);
+        let parsed = understood(&url);
         prop_assert_eq!((parsed.user, parsed.database, found), (user, database, Some(password)));
+    }
+}
+
+#[test]
+fn tls_that_is_given_up_on_the_network_is_a_risk_and_on_this_machine_none() {
+    for (url, key) in [
+        ("mysql://u@db1/d?tls=prefer", "tls=prefer"),
+        ("mariadb://u@10.0.0.1/d?tls=disable", "tls=disable"),
+    ] {
+        let (read, _) = read_one(url).unwrap();
+        let found = read.risk().unwrap_or_else(|| panic!("{url}"));
+        assert!(found.what.contains(key), "{url}: {found:?}");
+    }
+    for url in [
+        "mysql://u@db1/d",
+        "mysql://u@db1/d?tls=require",
+        "mysql://u@127.0.0.1/d?tls=disable",
+        "mysql://u@localhost/d?socket=/run/x&tls=disable",
+    ] {
+        let (read, _) = read_one(url).unwrap();
+        assert_eq!(read.risk(), None, "{url}");
     }
 }

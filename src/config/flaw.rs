@@ -1,0 +1,51 @@
+//! What is wrong with a URL, before it is known where the URL stands.
+
+use std::borrow::Cow;
+
+/// What is wrong with a URL. It never repeats what may be a part of a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// One sentence.
+    pub message: String,
+    /// What there could be instead.
+    pub allowed: Option<Cow<'static, str>>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Flaw {
+    /// A flaw with a sentence alone.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            allowed: None,
+            help: None,
+        }
+    }
+
+    /// A flaw with what to do.
+    pub fn with_help(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(message).help(help)
+    }
+
+    /// Adds what there could be instead.
+    #[must_use]
+    pub fn allowed(mut self, allowed: impl Into<Cow<'static, str>>) -> Self {
+        self.allowed = Some(allowed.into());
+        self
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what to do, if something can be done.
+    #[must_use]
+    pub fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+}
