@@ -4,6 +4,7 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
+//! | `url` | what URLs say, read once |
 //! | `sql` | names, strings and words of SQL |
 //! | `connection` | the wire, logins, sessions, settings of sessions, and errors of servers |
 //! | `databases` | the databases of a target's server: their names, marks and attributes |

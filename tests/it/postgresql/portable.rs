@@ -11,7 +11,7 @@ use super::Scene;
 use super::equality::{REGRESSION_ROLES, ROLES, regression_database};
 use crate::support::dump::assert_equal;
 use crate::support::postgres::{Cluster, Must, quote, shared, tools, unique};
-use envsyncd::config::job::{Roles, StoreKind, Task};
+use envsyncd::config::job::{Roles, Task};
 use envsyncd::store::Script;
 
 const FIXTURE_ROLES: &str = "DO $$BEGIN CREATE ROLE fixture_reader;
@@ -79,7 +79,7 @@ fn by_hand(scene: &Scene<'_>, resting: &Resting) -> String {
         if script.name.as_str() > "2" && script.name.as_str() < "4" {
             for part in &resting.parts {
                 let statement = &resting.load[&part.id];
-                let ending = envsyncd::store::codec(StoreKind::Postgresql, part)
+                let ending = envsyncd::store::codec(envsyncd::store::postgresql::KIND, part)
                     .expect("a codec")
                     .file_ending();
                 let file = scene.bed.path(&format!("{}.{ending}", part.id));

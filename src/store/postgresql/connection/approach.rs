@@ -12,7 +12,7 @@ use crate::store::tls;
 
 /// How an endpoint's server is reached, apart from where it is and who we are.
 #[derive(Clone)]
-pub(super) struct Approach {
+pub(in crate::store::postgresql) struct Approach {
     /// Whether a connection by the network is encrypted.
     pub(super) mode: SslMode,
     /// The URL says nothing of it.

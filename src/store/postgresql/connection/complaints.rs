@@ -47,7 +47,7 @@ pub(in crate::store::postgresql) const ELSEWHERE: &str =
     "what the server said may quote a row's content: it is in the server's log, and nowhere here";
 
 /// A complaint, without the program's name before it. `names` are those of what it works on.
-pub(super) struct Complaint {
+pub(in crate::store::postgresql) struct Complaint {
     /// What may be told.
     pub(in crate::store::postgresql) text: String,
     /// That is all of it.

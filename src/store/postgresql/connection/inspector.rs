@@ -20,7 +20,7 @@ const MESSAGE: usize = 0x3fff_ffff;
 
 /// How bytes get to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Road {
+pub(in crate::store::postgresql) enum Road {
     /// Through a Unix socket.
     Socket,
     /// Encrypted.
@@ -33,7 +33,7 @@ pub(super) enum Road {
 
 /// What one server may ask for.
 #[derive(Debug, Clone)]
-pub(super) struct Rules {
+pub(in crate::store::postgresql) struct Rules {
     pub(super) road: Road,
     /// The URL's `require_auth`.
     pub(super) methods: Option<AuthMethods>,
@@ -148,6 +148,7 @@ impl Inspector {
         })
     }
 
+    /// One for a server that may ask for what these rules allow.
     pub(in crate::store::postgresql) fn new(rules: Rules) -> Self {
         Self {
             rules,

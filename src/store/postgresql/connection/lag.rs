@@ -34,6 +34,7 @@ const OF_PRIMARY: &str =
 const MAY_SEE: &str = "SELECT pg_is_in_recovery(), pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), current_user::text";
 
 impl LagProbe {
+    /// For the server at this address; it is asked later.
     pub(in crate::store::postgresql) fn new(address: Address) -> Self {
         Self {
             address,

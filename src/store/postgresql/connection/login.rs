@@ -53,7 +53,7 @@ where
 }
 
 /// A session that has just begun.
-pub(super) struct Begun {
+pub(in crate::store::postgresql) struct Begun {
     pub(in crate::store::postgresql) client: Client,
     pub(in crate::store::postgresql) connection: JoinHandle<()>,
     /// Until when it has to be ready.

@@ -12,12 +12,15 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use super::inspector::Inspector;
 
 /// What bytes go through, whatever is below.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(in crate::store::postgresql) trait Duplex:
+    AsyncRead + AsyncWrite + Send + Unpin
+{
+}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// A connected stream: TCP, a Unix socket, or TLS on top.
-pub(super) type Wire = Box<dyn Duplex>;
+pub(in crate::store::postgresql) type Wire = Box<dyn Duplex>;
 
 /// Where a session's stream is at the moment.
 #[derive(Clone, Default)]
@@ -113,7 +116,7 @@ impl Drop for Borrowed {
 }
 
 /// What tokio-postgres reads from and writes to. While the stream is lent, it just waits.
-pub(super) struct Tap {
+pub(in crate::store::postgresql) struct Tap {
     holder: Holder,
     /// Asked for once, while the session is opened.
     binding: Mutex<Option<ChannelBinding>>,
@@ -198,7 +201,7 @@ impl TlsStream for Tap {
 }
 
 /// Hands tokio-postgres a stream that is encrypted already, if it is to be; what it would have encrypted leads nowhere.
-pub(super) struct Through(pub(super) Tap);
+pub(in crate::store::postgresql) struct Through(pub(super) Tap);
 
 impl<S> TlsConnect<S> for Through {
     type Stream = Tap;

@@ -30,7 +30,7 @@ pub(in crate::store::postgresql) async fn drop_database(
 const LOGIN: Duration = Duration::from_secs(2);
 
 /// Who is in some databases.
-pub(super) struct Seen {
+pub(in crate::store::postgresql) struct Seen {
     /// Sessions, those included that were ended just now.
     sessions: i64,
     /// Logins that have found their database and are not done.
@@ -81,6 +81,7 @@ pub(in crate::store::postgresql) async fn end_sessions(
     })
 }
 
+/// The oids of databases.
 pub(in crate::store::postgresql) async fn oids(
     admin: &Session,
     databases: &[&str],

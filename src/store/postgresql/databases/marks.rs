@@ -136,7 +136,7 @@ pub(in crate::store::postgresql) fn christened(
 }
 
 /// A database whose name is one that a run uses beside live.
-pub(super) struct Beside {
+pub(in crate::store::postgresql) struct Beside {
     pub(in crate::store::postgresql) name: String,
     /// It bears a mark.
     pub(super) is_ours: bool,

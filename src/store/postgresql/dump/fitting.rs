@@ -41,11 +41,7 @@ pub(super) struct Left {
 }
 
 /// Makes a dump's head fit for a database on a target with these roles, whose server has this major version.
-pub(in crate::store::postgresql) fn fit(
-    head: &mut Head,
-    roles: &Roles,
-    major: u32,
-) -> Result<Left> {
+pub(super) fn fit(head: &mut Head, roles: &Roles, major: u32) -> Result<Left> {
     for entry in head.entries.iter().filter(|entry| !is_never(entry)) {
         within::stay(entry)?;
     }

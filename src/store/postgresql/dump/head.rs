@@ -104,6 +104,7 @@ impl Head {
         made.filter_map(|entry| std::str::from_utf8(entry.tag.as_deref()?).ok())
     }
 
+    /// Reads a head; returns its length, too. Bytes that end too early are [`Trouble::Short`].
     pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), Trouble> {
         let mut from = Reader {
             bytes,

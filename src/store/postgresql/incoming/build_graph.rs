@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Node {
+pub(in crate::store::postgresql) enum Node {
     /// The index or constraint of this place.
     Index(usize),
     /// Statistics of the table with this entry.
@@ -16,7 +16,7 @@ pub(super) enum Node {
 }
 
 /// How far tables are.
-pub(super) struct BuildGraph(Mutex<State>);
+pub(in crate::store::postgresql) struct BuildGraph(Mutex<State>);
 
 struct State {
     open: HashSet<i64>,

@@ -146,23 +146,21 @@ async fn views(
         )
         .await
         .map_err(session.explain())?;
-    rows.iter()
-        .map(|row| {
-            Ok(View {
-                oid: row.read(0)?,
-                schema: row.read(1)?,
-                name: row.read(2)?,
-                columns: row.read(3)?,
-                query: row.read(4)?,
-                views: row.read(5)?,
-            })
-        })
-        .filter(|view: &Result<View>| {
-            view.as_ref().map_or(true, |view| {
-                populated.contains(&(view.schema.clone(), view.name.clone()))
-            })
-        })
-        .collect()
+    let mut found = Vec::new();
+    for row in &rows {
+        let view = View {
+            oid: row.read(0)?,
+            schema: row.read(1)?,
+            name: row.read(2)?,
+            columns: row.read(3)?,
+            query: row.read(4)?,
+            views: row.read(5)?,
+        };
+        if populated.contains(&(view.schema.clone(), view.name.clone())) {
+            found.push(view);
+        }
+    }
+    Ok(found)
 }
 
 /// Why a view's query need not give the same twice, or on two servers, if there is a reason.

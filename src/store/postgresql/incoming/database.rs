@@ -15,7 +15,7 @@ use crate::store::postgresql::schema::restore_order::Sorted;
 use crate::store::postgresql::schema::roles::Roles;
 
 /// Where things are that are not in the database's own tablespace, by schema and name.
-pub(super) type Places = HashMap<(String, String), String>;
+pub(in crate::store::postgresql) type Places = HashMap<(String, String), String>;
 
 /// What is known once incoming is made.
 pub(in crate::store::postgresql) struct Incoming {

@@ -19,6 +19,7 @@ use crate::store::postgresql::sql::quoting::quoted;
 const GRANTS: usize = 100;
 
 impl Incoming {
+    /// Runs entries' grants, many in one go; where that fails, one by one.
     pub(in crate::store::postgresql) async fn grant(
         &self,
         session: &Session,
@@ -42,6 +43,7 @@ impl Incoming {
         session.run("RESET SESSION AUTHORIZATION").await
     }
 
+    /// Tells what was mapped or skipped, and remembers what is excused for it.
     pub(in crate::store::postgresql) fn tell(&self, mapped: Mapped) {
         mapped.tell();
         self.excused

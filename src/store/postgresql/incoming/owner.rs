@@ -66,6 +66,7 @@ pub(in crate::store::postgresql) struct Own {
 }
 
 impl Own {
+    /// Names and values of what it has besides.
     pub(in crate::store::postgresql) fn on_top(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.on_top.iter();
         all.map(|(name, value)| (name.as_str(), value.as_str()))

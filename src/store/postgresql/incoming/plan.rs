@@ -22,14 +22,14 @@ use crate::store::postgresql::schema::toc::{Entry, Toc};
 use crate::store::{Part, Survey};
 
 /// A database that was just created.
-pub(super) struct Created {
+pub(in crate::store::postgresql) struct Created {
     pub(super) oid: Option<u32>,
     /// Live's owner, if there is a live.
     pub(super) owner: Option<String>,
 }
 
 /// What an incoming is made of.
-pub(super) struct Plan<'a> {
+pub(in crate::store::postgresql) struct Plan<'a> {
     pub(super) to: &'a Arc<Destination>,
     pub(super) survey: &'a Survey,
     pub(super) definitions: &'a Arc<Definitions>,

@@ -15,7 +15,7 @@ use crate::store::{Checksum, Fate, Part, Selection};
 
 /// What comes from live.
 #[derive(Default)]
-pub(super) struct Preserved {
+pub(in crate::store::postgresql) struct Preserved {
     /// Live was asked for what it contributes.
     pub(in crate::store::postgresql) is_of_live: bool,
     /// Tables whose rows are taken from live.
@@ -77,6 +77,7 @@ impl Preserved {
     }
 }
 
+/// Schema and name of a part's table.
 pub(super) fn name_of(part: &Part) -> Name {
     (part.schema.clone().unwrap_or_default(), part.name.clone())
 }

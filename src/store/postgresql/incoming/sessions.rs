@@ -16,6 +16,7 @@ impl Incoming {
         }
     }
 
+    /// A new session in incoming that loads and builds.
     pub(super) async fn fresh_session(&self) -> Result<Session> {
         let session = self.loading_session().await?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -25,6 +26,7 @@ impl Incoming {
         Ok(session)
     }
 
+    /// Takes a session back for its next use.
     pub(in crate::store::postgresql) fn rest(&self, session: Session) {
         self.to.pool.rest(session);
     }

@@ -13,6 +13,7 @@ use crate::store::postgresql::schema::sequences;
 const SEQUENCES: usize = 100;
 
 impl Incoming {
+    /// Sets all sequences that the copy has from the source, and asks for their values back.
     pub(super) async fn set_sequences(&self) -> Result<()> {
         let gone: HashSet<(&str, &str)> = self
             .preserved
@@ -27,10 +28,10 @@ impl Incoming {
             .iter()
             .filter(|s| !gone.contains(&(s.schema.as_str(), s.name.as_str())))
             .collect();
-        let lots = all.len().div_ceil(SEQUENCES);
+        let batches = all.len().div_ceil(SEQUENCES);
         let all = &all;
-        stream::iter((0..lots).map(|lot| async move {
-            let rest = &all[lot * SEQUENCES..];
+        stream::iter((0..batches).map(|batch| async move {
+            let rest = &all[batch * SEQUENCES..];
             self.set_some(&rest[..rest.len().min(SEQUENCES)]).await
         }))
         .buffer_unordered(self.to.context.workers)

@@ -91,6 +91,7 @@ impl Incoming {
         Ok(())
     }
 
+    /// Fills those materialized views among these entries that have rows.
     pub(super) async fn refresh_views(&self, made_in: &[Arc<Entry>]) -> Result<()> {
         let session = self.session().await?;
         let changed = self.compute(&session, &Writing::Names).await?;

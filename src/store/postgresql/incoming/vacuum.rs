@@ -9,10 +9,13 @@ use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::foreign;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
 
+/// Gathers statistics.
 pub(super) const ANALYZE: &str = "ANALYZE";
 
+/// Freezes rows and marks them as visible to all.
 pub(super) const FREEZE: &str = "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false)";
 
+/// Both.
 pub(super) const FREEZE_AND_ANALYZE: &str =
     "VACUUM (FREEZE, INDEX_CLEANUP false, TRUNCATE false, ANALYZE)";
 

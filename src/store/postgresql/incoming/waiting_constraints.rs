@@ -10,7 +10,7 @@ use crate::store::statements;
 
 /// The second statements, until their time comes.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<HashMap<i64, OnTable>>);
+pub(in crate::store::postgresql) struct Waiting(Mutex<HashMap<i64, OnTable>>);
 
 /// What waits on one table.
 #[derive(Default)]

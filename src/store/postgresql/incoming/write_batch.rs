@@ -15,7 +15,7 @@ use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
 use crate::store::postgresql::schema::{foreign, large_objects};
 use crate::store::{Batch, Part};
 
-/// A lot has at most so many bytes of rows, as stored on the source, so that workers finish at about the same time.
+/// A batch has at most so many bytes of rows, as stored on the source, so that workers finish at about the same time.
 const BYTES: u64 = 4 * 1024 * 1024;
 
 impl Incoming {
@@ -28,7 +28,7 @@ impl Incoming {
                 || definitions.by_root.contains_key(&part.id)
                 || definitions.conditions.contains_key(&part.id)
         };
-        let mut lots = Vec::new();
+        let mut batches = Vec::new();
         let (mut start, mut bytes, mut locks) = (0, 0, 0);
         for (place, part) in parts.iter().enumerate() {
             let indexes = self.indexes_on(part).len();
@@ -36,7 +36,7 @@ impl Incoming {
             let alone = alone(part);
             if alone || bytes + part.bytes > BYTES || locks + more > self.locks / 2 {
                 if place > start + 1 {
-                    lots.push(start..place);
+                    batches.push(start..place);
                 }
                 start = if alone { place + 1 } else { place };
                 (bytes, locks) = (0, 0);
@@ -48,16 +48,16 @@ impl Incoming {
             locks += more;
         }
         if parts.len() > start + 1 {
-            lots.push(start..parts.len());
+            batches.push(start..parts.len());
         }
-        lots
+        batches
     }
 
-    /// Takes a lot's rows, and builds what stands on them.
+    /// Takes a batch's rows, and builds what stands on them.
     pub(in crate::store::postgresql) async fn write_batch(
         &self,
         parts: &[Part],
-        lot: Batch,
+        batch: Batch,
     ) -> Result<Vec<u64>> {
         let session = self.session().await?;
         let mut script: Vec<String> = parts
@@ -88,7 +88,7 @@ impl Incoming {
             self.is_written_for(&written)
         });
         let changed = is_plain && self.compute(&session, &writing).await?;
-        let taken = match take(&session, &script.join("\n;\n"), lot).await {
+        let taken = match take(&session, &script.join("\n;\n"), batch).await {
             Ok(taken) => taken,
             Err(error) => {
                 let mut waiting = self.waiting.lock().expect("no one panics with this lock");

@@ -13,7 +13,7 @@ use crate::store::postgresql::schema::properties::Properties;
 use crate::store::postgresql::schema::row_encodings::COPY_BINARY;
 use crate::store::{Batch, BatchChunk, Part};
 
-/// A lot is sent on in pieces of about this size: so both servers are at it at the same time.
+/// A batch is sent on in pieces of about this size: so both servers are at it at the same time.
 const CHUNK: usize = 32 * 1024;
 
 /// `public.small and 9 more tables`.
@@ -152,14 +152,14 @@ impl Out {
     }
 }
 
-/// Sends a lot's rows to a statement of many COPYs; returns how many rows the server took of each.
+/// Sends a batch's rows to a statement of many COPYs; returns how many rows the server took of each.
 pub(in crate::store::postgresql) async fn take(
     session: &Session,
     sql: &str,
-    mut lot: Batch,
+    mut batch: Batch,
 ) -> Result<Vec<u64>> {
     let mut stream = CopyStream::start(session, sql, b'G').await?;
-    while let Some(chunk) = lot.next().await {
+    while let Some(chunk) = batch.next().await {
         // An error here leaves a COPY unfinished: the server undoes all when the session goes.
         stream.write(chunk?.data).await?;
     }

@@ -32,8 +32,10 @@ const HEADER: usize = 5;
 /// No message other than a row is longer; if one seems to be, we have lost our place.
 const LONGEST: usize = 64 * 1024 * 1024;
 
+/// The tag of a message with rows.
 pub(super) const COPY_DATA: u8 = b'd';
 
+/// The tag of the message that ends them.
 pub(super) const COPY_DONE: u8 = b'c';
 
 /// That message as a whole.
@@ -91,6 +93,7 @@ impl CopyStream {
         }
     }
 
+    /// The error that the server reports.
     pub(in crate::store::postgresql) fn said(&self, body: &[u8]) -> Error {
         ServerError::parse(body).explain(&self.place)
     }
@@ -148,6 +151,7 @@ impl CopyStream {
         })
     }
 
+    /// Reads more.
     pub(in crate::store::postgresql) async fn fill(&mut self) -> Result<()> {
         poll_fn(|cx| self.poll_fill(cx))
             .await
@@ -179,6 +183,7 @@ impl CopyStream {
         Ok(Some((tag, message)))
     }
 
+    /// The next message, with its tag.
     pub(in crate::store::postgresql) async fn message(&mut self) -> Result<(u8, Bytes)> {
         loop {
             if let Some(message) = self.take_message()? {

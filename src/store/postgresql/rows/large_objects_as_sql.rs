@@ -24,7 +24,7 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// From pieces to lines.
 #[derive(Default)]
-pub(super) struct LargeObjectEncoder;
+pub(in crate::store::postgresql) struct LargeObjectEncoder;
 
 impl RowEncoder for LargeObjectEncoder {
     fn feed(&mut self, chunk: &Bytes, out: &mut BytesMut) -> Result<()> {
@@ -65,7 +65,7 @@ fn cut() -> Error {
 
 /// From lines to pieces.
 #[derive(Default)]
-pub(super) struct LargeObjectDecoder {
+pub(in crate::store::postgresql) struct LargeObjectDecoder {
     /// A line that goes on.
     begun: Vec<u8>,
 }

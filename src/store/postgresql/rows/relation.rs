@@ -3,6 +3,7 @@
 use crate::store::Part;
 use crate::store::postgresql::sql::quoting::quoted;
 
+/// A part's table, quoted.
 pub(in crate::store::postgresql) fn table_name(part: &Part) -> String {
     match &part.schema {
         Some(schema) => format!("{}.{}", quoted(schema), quoted(&part.name)),
@@ -10,6 +11,7 @@ pub(in crate::store::postgresql) fn table_name(part: &Part) -> String {
     }
 }
 
+/// Columns, quoted, with commas between them.
 pub(in crate::store::postgresql) fn column_list(columns: &[String]) -> String {
     columns
         .iter()

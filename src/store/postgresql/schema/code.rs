@@ -15,7 +15,7 @@ use crate::store::statements;
 
 /// Code of somebody who is no superuser on the source.
 #[derive(Debug, Clone)]
-pub(super) struct Code {
+pub(in crate::store::postgresql) struct Code {
     /// What runs it.
     pub(in crate::store::postgresql) words: String,
     pub(in crate::store::postgresql) runs: Runs,

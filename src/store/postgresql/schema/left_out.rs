@@ -18,7 +18,7 @@ use crate::store::postgresql::sql::quoting;
 /// Something that restricts a table, or a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Restriction {
+pub(in crate::store::postgresql) struct Restriction {
     /// Itself, and what it restricts, as catalogue and oid.
     pub(in crate::store::postgresql) object: Object,
     pub(in crate::store::postgresql) on: Object,

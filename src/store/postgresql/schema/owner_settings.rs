@@ -61,6 +61,7 @@ pub(in crate::store::postgresql) struct Sides {
 }
 
 impl Sides {
+    /// Asks the server.
     pub(in crate::store::postgresql) async fn ask(
         session: &Session,
         database: &str,

@@ -122,7 +122,7 @@ impl Mapped {
 
 /// What becomes of an entry's object: whose it will be.
 #[derive(Default)]
-pub(super) struct Inheritance {
+pub(in crate::store::postgresql) struct Inheritance {
     /// What hands it over; `None`: it is whose it should be.
     pub(in crate::store::postgresql) statement: Option<String>,
     heir: String,

@@ -28,7 +28,7 @@ pub(in crate::store::postgresql) struct Properties {
     pub(in crate::store::postgresql) search_path: String,
 }
 
-/// The database's traits.
+/// The database's properties.
 pub(in crate::store::postgresql) async fn read(
     session: &Session,
     version: u32,

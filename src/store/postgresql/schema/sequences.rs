@@ -40,7 +40,7 @@ pub(in crate::store::postgresql) async fn all(
         .await
         .map_err(session.explain())?;
     let class = class_oid(session).await?;
-    let (mut wanted, mut unreadable): (Vec<(String, String)>, Vec<String>) = Default::default();
+    let (mut wanted, mut unreadable) = (Vec::new(), Vec::new());
     for row in &rows {
         if without.contains(&(class, row.read(0)?)) {
             continue;

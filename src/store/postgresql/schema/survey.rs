@@ -19,7 +19,7 @@ pub(in crate::store::postgresql) struct Table {
     /// A partitioned table has no rows of its own.
     pub(in crate::store::postgresql) partitioned: bool,
     /// The table it is a partition of.
-    pub(super) parent: Option<u32>,
+    pub(in crate::store::postgresql) parent: Option<u32>,
     pub(in crate::store::postgresql) rows: u64,
     pub(in crate::store::postgresql) bytes: u64,
     pub(in crate::store::postgresql) fate: Fate,
@@ -337,6 +337,7 @@ pub(in crate::store::postgresql) async fn class_oid(session: &Session) -> Result
     row.read(0)
 }
 
+/// The error of tables or sequences that the source's user may not read.
 pub(super) fn unreadable_error(what: &str, names: &[String]) -> Error {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(5);

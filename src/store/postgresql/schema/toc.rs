@@ -29,9 +29,10 @@ pub(super) const PAGE: usize = 32 * 1024;
 
 /// A word that many entries share: a kind, a schema, a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Word(Arc<String>);
+pub(in crate::store::postgresql) struct Word(Arc<String>);
 
 impl Word {
+    /// The word itself.
     pub(in crate::store::postgresql) fn as_str(&self) -> &str {
         &self.0
     }

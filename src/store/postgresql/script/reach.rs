@@ -109,7 +109,7 @@ fn refuse(file: &Path, statement: &Statement<'_>) -> Result<()> {
 
 /// What is looked at before and after scripts: live's own entry among the server's databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outside {
+pub(in crate::store::postgresql) struct Outside {
     /// By the words for it.
     facts: Vec<(&'static str, Option<String>)>,
 }

@@ -55,6 +55,7 @@ impl Transaction {
         }
     }
 
+    /// Goes on by one statement; what is wrong with it, if anything.
     pub(in crate::store::postgresql) fn step(&mut self, statement: &str) -> Option<Wrong> {
         let all = words(statement);
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
