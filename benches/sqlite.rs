@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use envsyncd::config::endpoint_at;
 use envsyncd::config::job::{KeepPrevious, Mode, Publish, Task, Verify};
-use envsyncd::store::{Claim, Context, Meter, Part, Selection, open_source, open_target, sqlite};
+use envsyncd::store::{
+    Claim, Context, Meter, Part, Selection, formats, open_source, open_target, sqlite,
+};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -116,7 +118,7 @@ fn copy_and_check(source: &Path, to: &Path) -> f64 {
 fn line(source: &Path, live: &Path) -> f64 {
     let endpoint = |path: &Path| {
         let url = format!("sqlite://{}", path.display());
-        endpoint_at(&url, store::formats()).expect("a URL")
+        endpoint_at(&url, formats()).expect("a URL")
     };
     let task = Task {
         name: "bench".to_owned(),

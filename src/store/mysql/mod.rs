@@ -14,7 +14,8 @@
 //! | `portable` | definitions in an archive, and as scripts for people |
 //! | `dump` | dumps of `mariadb-dump` and `mysqldump` |
 //!
-//! Imports go up this list, and from it to `source`, `target` and `driver` only the other way round.
+//! A room imports from those above it in this list. `source.rs` and `target.rs` stand on all of them but `dump/`, which stands on the
+//! source, and `driver.rs` on everything.
 
 mod connection;
 mod driver;

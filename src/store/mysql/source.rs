@@ -178,6 +178,49 @@ fn history(definitions: &Definitions, target: Option<&Version>) -> bool {
     possible
 }
 
+/// Tells of tables that a run of ours has made.
+fn warn_of_own(definitions: &Definitions) {
+    for (name, _) in &definitions.left_out {
+        if marks::OWN.contains(&name.as_str()) {
+            tracing::warn!(
+                table = name,
+                "a table of envsyncd's own is not copied: the source is what a run kept beside a target, or a copy of that"
+            );
+        }
+    }
+}
+
+/// A part for each table that is copied, biggest first; `history`: with what its rows were before.
+fn parts(definitions: &Definitions, history: bool) -> Vec<Part> {
+    let mut parts: Vec<Part> = definitions
+        .tables
+        .iter()
+        .filter(|table| table.fate == Fate::Copy)
+        .enumerate()
+        .map(|(id, table)| Part {
+            id,
+            schema: None,
+            name: table.name.clone(),
+            columns: table
+                .columns
+                .iter()
+                .filter(|column| {
+                    let past = history && column.is_period && column.data_type == "timestamp";
+                    !column.generated || past
+                })
+                .map(|column| column.name.clone())
+                .collect(),
+            unit: Unit::Rows,
+            encoding: LOAD_DATA,
+            rows: table.rows,
+            bytes: table.bytes,
+            slice: None,
+        })
+        .collect();
+    parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+    parts
+}
+
 #[async_trait]
 impl store::Source for Source {
     async fn identity(&self) -> Result<Identity> {
@@ -187,10 +230,10 @@ impl store::Source for Source {
     async fn survey(&self, taker: &Taker) -> Result<Survey> {
         let target = version_of(taker)?;
         let target = target.as_ref();
-        let point =
+        let snapshot =
             snapshot::fix(&self.address, self.context.workers, self.restored.is_some()).await?;
-        let taken_at = point.taken_at;
-        let mut sessions = point.sessions;
+        let taken_at = snapshot.taken_at;
+        let mut sessions = snapshot.sessions;
         let workers = sessions.len();
         let first = &mut sessions[0];
         let mut definitions =
@@ -200,48 +243,16 @@ impl store::Source for Source {
             restored.complete(&mut definitions);
         }
         vetting::check(&definitions, first.version())?;
-        for (name, _) in &definitions.left_out {
-            if marks::OWN.contains(&name.as_str()) {
-                tracing::warn!(
-                    table = name,
-                    "a table of envsyncd's own is not copied: the source is what a run kept beside a target, or a copy of that"
-                );
-            }
-        }
+        warn_of_own(&definitions);
         let history = history(&definitions, target);
-        let mut parts: Vec<Part> = definitions
-            .tables
-            .iter()
-            .filter(|table| table.fate == Fate::Copy)
-            .enumerate()
-            .map(|(id, table)| Part {
-                id,
-                schema: None,
-                name: table.name.clone(),
-                columns: table
-                    .columns
-                    .iter()
-                    .filter(|column| {
-                        let past = history && column.is_period && column.data_type == "timestamp";
-                        !column.generated || past
-                    })
-                    .map(|column| column.name.clone())
-                    .collect(),
-                unit: Unit::Rows,
-                encoding: LOAD_DATA,
-                rows: table.rows,
-                bytes: table.bytes,
-                slice: None,
-            })
-            .collect();
-        parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
+        let mut parts = parts(&definitions, history);
         slices::divide(first, &definitions, workers, target, &mut parts).await?;
         let keeps_types = json::are_kept(&definitions.version, target);
         let looked = json::sample(first, &definitions, keeps_types).await?;
         definitions.typed.set(looked.typed);
         first.run(reading::BEFORE_READING).await?;
         // From here on whoever alters a table waits for nobody; this server may be the target's, too.
-        drop(point.guard);
+        drop(snapshot.guard);
         for session in &mut sessions {
             // From here on values come as they are stored.
             session

@@ -36,6 +36,7 @@ use crate::store::mysql::sql::names::Names;
 use crate::store::mysql::workspace::{mark, schemas};
 use crate::store::room::Room;
 use crate::store::{self, Context, Survey, Taker};
+use crate::sync;
 
 /// A database that is replaced.
 pub(super) struct Target {
@@ -62,7 +63,7 @@ impl Target {
             definer: task.definer,
             events: task.events,
             has_scripts: !task.scripts.is_empty(),
-            pool: std::sync::Mutex::default(),
+            pool: sync::Mutex::default(),
             is_published: false.into(),
         };
         Ok(Self {
@@ -98,7 +99,7 @@ impl Target {
             definitions,
             local_infile,
             packet: admin.packet(),
-            steps: std::sync::Mutex::default(),
+            steps: sync::Mutex::default(),
         })
     }
 }

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use bytes::Bytes;
 use envsyncd::error::{Error, Result};
-use envsyncd::store::dump::{self, Dump};
-use envsyncd::store::{self, Source, Target};
+use envsyncd::store::dump::Dump;
+use envsyncd::store::{self, Complete, Source, Taker, Target, dumps};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Scene;
@@ -51,14 +51,15 @@ async fn pull(scene: &Scene<'_>, job: &Job, dump: Dump) -> Result<()> {
     target.lock().await?;
     target.sweep().await?;
     let pulled = async {
-        let source = dump::restore(&task, &context, dump, FILE).await?;
+        let source = dumps(task.kind)?
+            .restore(&task, &context, dump, FILE)
+            .await?;
         let copied = copy(&*source, &*target).await;
         source.close().await;
-        copied?;
+        let complete = copied?;
         // It is asked whether it is lost, and closed again.
         source.close().await;
-        target.publish().await?;
-        target.settle().await
+        complete.publish().await?.settle().await
     }
     .await;
     if pulled.is_err() {
@@ -68,41 +69,43 @@ async fn pull(scene: &Scene<'_>, job: &Job, dump: Dump) -> Result<()> {
     pulled
 }
 
-async fn copy(source: &dyn Source, target: &dyn Target) -> Result<()> {
-    let survey = source.survey(&target.server().await?).await?;
+async fn copy(source: &dyn Source, target: &dyn Target) -> Result<Box<dyn Complete>> {
+    let survey = source.survey(&target.taker().await?).await?;
     target.check(&survey).await?;
-    target.prepare(&survey).await?;
+    let incoming = target.prepare(&survey).await?;
     for part in survey.parts.iter() {
-        target.write(part, source.read(part).await?).await?;
+        incoming.write(part, source.read(part).await?).await?;
     }
     for part in survey.whole() {
-        for step in target.steps_after(&part) {
-            target.build(&step).await?;
+        for step in incoming.steps_after(&part) {
+            incoming.build(&step).await?;
         }
     }
-    target.finish().await?;
+    let complete = incoming.complete().await?;
     let differences = source
         .catalogue()
         .await?
-        .differences(&target.catalogue().await?);
+        .differences(&complete.catalogue().await?);
     assert!(differences.is_empty(), "{differences:?}");
     for part in survey.whole() {
         assert_eq!(
             source.checksum(&part).await?,
-            target.checksum(&part).await?,
+            complete.checksum(&part).await?,
             "{}",
             part.label()
         );
     }
-    Ok(())
+    Ok(complete)
 }
 
 /// What the store's own tool writes for us of production.
 async fn push(scene: &Scene<'_>, job: &Job) -> Result<(Vec<u8>, u64)> {
     let (task, context) = order(scene, "push", job);
     let source = store::open_source(&task, &context).await?;
-    let survey = source.survey(&store::Server::archive(task.kind)).await?;
-    let dumping = dump::dump(&task, &context, &*source, &survey).await?;
+    let survey = source.survey(&Taker::Archive).await?;
+    let dumping = dumps(task.kind)?
+        .dump(&task, &context, &*source, &survey)
+        .await?;
     let bytes: Vec<Bytes> = dumping.bytes.try_collect().await?;
     source.close().await;
     let rows = dumping.rows.lock().expect("no panic").values().sum();
@@ -307,7 +310,8 @@ fn what_a_killed_run_had_restored_is_swept_by_the_next_one() {
         let target = store::open_target(&task, &context).await.expect("a target");
         target.lock().await.expect("the lock");
         let endless = stream::iter([Ok(half.clone())]).chain(stream::pending());
-        let restoring = dump::restore(&task, &context, endless.boxed(), FILE);
+        let dumps = dumps(task.kind).expect("dumps");
+        let restoring = dumps.restore(&task, &context, endless.boxed(), FILE);
         let soon = std::time::Duration::from_secs(2);
         assert!(tokio::time::timeout(soon, restoring).await.is_err());
         assert_eq!(scene.beside_live().len(), 1);
@@ -315,7 +319,7 @@ fn what_a_killed_run_had_restored_is_swept_by_the_next_one() {
         target.discard().await.expect("nothing to keep it");
         assert_eq!(scene.beside_live(), Vec::<String>::new());
         let endless = stream::iter([Ok(half)]).chain(stream::pending());
-        let restoring = dump::restore(&task, &context, endless.boxed(), FILE);
+        let restoring = dumps.restore(&task, &context, endless.boxed(), FILE);
         assert!(tokio::time::timeout(soon, restoring).await.is_err());
         target.close().await;
     });
@@ -559,11 +563,10 @@ fn a_tool_that_loses_the_server_in_mid_dump_makes_no_dump() {
     run(async {
         let (task, context) = order(&scene, "push", &scene.job());
         let source = store::open_source(&task, &context).await.expect("a source");
-        let survey = source
-            .survey(&store::Server::archive(task.kind))
-            .await
-            .expect("a survey");
-        let dumping = dump::dump(&task, &context, &*source, &survey)
+        let survey = source.survey(&Taker::Archive).await.expect("a survey");
+        let dumping = dumps(task.kind)
+            .expect("dumps")
+            .dump(&task, &context, &*source, &survey)
             .await
             .expect("it starts");
         let mut bytes = dumping.bytes;
@@ -588,13 +591,12 @@ fn rows_that_come_between_the_survey_and_the_dump_are_no_error() {
     run(async {
         let (task, context) = order(&scene, "push", &scene.job());
         let source = store::open_source(&task, &context).await.expect("a source");
-        let survey = source
-            .survey(&store::Server::archive(task.kind))
-            .await
-            .expect("a survey");
+        let survey = source.survey(&Taker::Archive).await.expect("a survey");
         // Between the survey's point in time and the tool's.
         scene.source("INSERT INTO users VALUES (201, 'new'); DELETE FROM orders WHERE id = 1");
-        let dumping = dump::dump(&task, &context, &*source, &survey)
+        let dumping = dumps(task.kind)
+            .expect("dumps")
+            .dump(&task, &context, &*source, &survey)
             .await
             .expect("it starts");
         let all: Result<Vec<Bytes>> = dumping.bytes.try_collect().await;

@@ -31,7 +31,7 @@ fn met(server: &Hostile) -> Error {
             host: "here".to_owned(),
         },
         cancel: tokio_util::sync::CancellationToken::new(),
-        selection: Arc::new(Selection::of(&task).expect("globs")),
+        selection: Arc::new(Selection::of(&task, false).expect("globs")),
         workers: 1,
         lookup: Arc::new(|_| None),
     };

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use envsyncd::config::job::Task;
 use envsyncd::error::{Error, Result};
-use envsyncd::store::portable::{self, Script};
-use envsyncd::store::{self, Checksum, Chunk, Claim, Context, Fate, Part, Selection, Survey};
+use envsyncd::store::{
+    self, Checksum, Chunk, Claim, Context, Fate, Part, Script, Selection, Survey, Taker,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Scene;
@@ -49,6 +50,7 @@ DELIMITER ;
 
 /// A database at rest: what an archive has of it.
 struct Rest {
+    kind: envsyncd::config::job::StoreKind,
     server: store::Server,
     definitions: Vec<u8>,
     scripts: Vec<Script>,
@@ -80,7 +82,7 @@ pub(super) fn order(scene: &Scene<'_>, name: &str, job: &Job) -> (Task, Context)
             host: "here".to_owned(),
         },
         cancel: tokio_util::sync::CancellationToken::new(),
-        selection: Arc::new(Selection::of(&task).expect("globs")),
+        selection: Arc::new(Selection::of(&task, false).expect("globs")),
         workers: 4,
         lookup: Arc::new(|_| None),
     };
@@ -91,34 +93,34 @@ pub(super) fn order(scene: &Scene<'_>, name: &str, job: &Job) -> (Task, Context)
 async fn push(scene: &Scene<'_>, job: &Job) -> Result<Rest> {
     let (task, context) = order(scene, "push", job);
     let source = store::open_source(&task, &context).await?;
-    let survey = source
-        .survey(&store::Server::archive(envsyncd::store::mysql::KIND))
-        .await?;
+    let survey = source.survey(&Taker::Archive).await?;
     let mut rows = Vec::new();
     for part in survey.parts.iter() {
-        let mut unframe = portable::unframe(part)?;
-        assert_eq!(portable::ending(part.encoding), "tsv");
+        let codec = store::codec(task.kind, part)?;
+        let mut encoder = codec.encoder(part)?;
+        assert_eq!(codec.file_ending(), "tsv");
         let mut chunks = source.read(part).await?;
         let (mut bytes, mut count) = (BytesMut::new(), 0);
         while let Some(chunk) = chunks.try_next().await? {
-            unframe.feed(&chunk.data, &mut bytes)?;
+            encoder.feed(&chunk.data, &mut bytes)?;
             count += chunk.rows;
         }
-        unframe.end(&mut bytes)?;
+        encoder.end(&mut bytes)?;
         drop(chunks);
         rows.push(Plain {
             rows: count,
             bytes: bytes.to_vec(),
-            statement: portable::load_statement(&survey.definitions, part)?,
+            statement: survey.definitions.load_statement(part)?,
             checksum: source.checksum(part).await?,
             part: part.clone(),
         });
     }
-    let definitions = portable::put_away(&survey.definitions)?;
-    assert_eq!(definitions, portable::put_away(&survey.definitions)?);
+    let definitions = survey.definitions.to_json()?;
+    assert_eq!(definitions, survey.definitions.to_json()?);
     let rest = Rest {
+        kind: task.kind,
         server: survey.server.clone(),
-        scripts: portable::scripts(&survey.definitions)?,
+        scripts: survey.definitions.scripts()?,
         left_out: survey.left_out.clone(),
         definitions,
         rows,
@@ -128,13 +130,14 @@ async fn push(scene: &Scene<'_>, job: &Job) -> Result<Rest> {
 }
 
 /// What a source that was pulled from has a part's rows from: its file, cut into pieces of this length.
-fn chunks(plain: &Plain, cut: usize) -> Result<Vec<Result<Chunk>>> {
-    let mut reframe = portable::reframe(&plain.part)?;
+fn chunks(survey: &Survey, plain: &Plain, cut: usize) -> Result<Vec<Result<Chunk>>> {
+    let codec = store::codec(survey.server.kind, &plain.part)?;
+    let mut decoder = codec.decoder(&plain.part)?;
     let mut chunks = Vec::new();
     for piece in plain.bytes.chunks(cut) {
-        chunks.extend(reframe.feed(piece)?);
+        chunks.extend(decoder.feed(piece)?);
     }
-    chunks.extend(reframe.end()?);
+    chunks.extend(decoder.end()?);
     let rows: u64 = chunks.iter().map(|chunk| chunk.rows).sum();
     assert_eq!(rows, plain.rows, "{}", plain.part.label());
     Ok(chunks.into_iter().map(Ok).collect())
@@ -143,14 +146,11 @@ fn chunks(plain: &Plain, cut: usize) -> Result<Vec<Result<Chunk>>> {
 impl Rest {
     /// What a pull finds.
     async fn survey(&self, context: &Context) -> Result<Survey> {
-        let taken = portable::take_out(
-            envsyncd::store::mysql::KIND,
-            &self.definitions,
-            self.rows.iter().map(|plain| plain.part.clone()).collect(),
-            self.left_out.clone(),
-            &context.selection,
-        )
-        .await?;
+        let parts = self.rows.iter().map(|plain| plain.part.clone()).collect();
+        let left_out = self.left_out.clone();
+        let taken = store::driver(self.kind)?
+            .read_definitions(&self.definitions, parts, left_out, &context.selection)
+            .await?;
         Ok(Survey {
             server: self.server.clone(),
             taken_at: chrono::Utc::now(),
@@ -169,37 +169,32 @@ impl Rest {
         target.sweep().await?;
         let pulled = async {
             target.check(&survey).await?;
-            target.prepare(&survey).await?;
+            let incoming = target.prepare(&survey).await?;
             for plain in &self.rows {
                 let Some(part) = survey.parts.iter().find(|part| part.id == plain.part.id) else {
                     continue;
                 };
-                let chunks = stream::iter(chunks(plain, cut)?).boxed();
-                let taken = target.write(part, chunks).await?;
+                let chunks = stream::iter(chunks(&survey, plain, cut)?).boxed();
+                let taken = incoming.write(part, chunks).await?;
                 assert_eq!(taken, plain.rows, "{}", part.label());
             }
             for part in survey.whole() {
-                for step in target.steps_after(&part) {
-                    target.build(&step).await?;
+                for step in incoming.steps_after(&part) {
+                    incoming.build(&step).await?;
                 }
             }
-            target.finish().await?;
-            let taken = portable::TakenOut {
-                definitions: survey.definitions.clone(),
-                parts: survey.parts.to_vec(),
-                left_out: survey.left_out.clone(),
-            };
-            let catalogue = portable::without(store::Catalogue::default(), &taken, task.definer)?;
-            let differences = catalogue.differences(&target.catalogue().await?);
+            let complete = incoming.complete().await?;
+            let nothing = store::Catalogue::default();
+            let catalogue = survey.definitions.catalogue(nothing, &task)?;
+            let differences = catalogue.differences(&complete.catalogue().await?);
             assert!(differences.is_empty(), "{differences:?}");
             for plain in &self.rows {
                 if let Some(part) = survey.parts.iter().find(|part| part.id == plain.part.id) {
-                    let sum = target.checksum(part).await?;
+                    let sum = complete.checksum(part).await?;
                     assert_eq!(sum, plain.checksum, "{}", part.label());
                 }
             }
-            target.publish().await?;
-            target.settle().await
+            complete.publish().await?.settle().await
         }
         .await;
         if pulled.is_err() {

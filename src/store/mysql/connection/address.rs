@@ -45,12 +45,12 @@ pub(in crate::store::mysql) struct Address {
     database: String,
     pub(in crate::store::mysql) encryption: Encryption,
     /// The URL does not say when.
-    pub(in crate::store::mysql) encryption_is_default: bool,
+    pub(super) encryption_is_default: bool,
     pub(in crate::store::mysql) tls: tls::Settings,
     /// The server's own key, where its password is encrypted with that.
     pub(in crate::store::mysql) server_key: Option<PathBuf>,
     /// How long it may take until a session is ready.
-    pub(in crate::store::mysql) patience: Duration,
+    pub(super) patience: Duration,
     /// TLS has been seen.
     encrypted: Arc<AtomicBool>,
     pub(in crate::store::mysql) pulse: Pulse,
@@ -135,7 +135,7 @@ impl Address {
     }
 
     /// Notes that the server has TLS: who comes after us by another program need not do without.
-    pub(in crate::store::mysql) fn note_encrypted(&self) {
+    pub(super) fn note_encrypted(&self) {
         self.encrypted.store(true, Ordering::Relaxed);
     }
 

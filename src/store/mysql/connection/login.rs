@@ -36,6 +36,21 @@ const WHOLE_PASSWORD: u8 = 4;
 /// utf8mb4_general_ci (servers' `information_schema.COLLATIONS`).
 const UTF8MB4: u8 = 45;
 
+/// What we can, and a server has to.
+const NEEDED: CapabilityFlags = CapabilityFlags::CLIENT_PROTOCOL_41
+    .union(CapabilityFlags::CLIENT_SECURE_CONNECTION)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH);
+
+/// All that we can.
+const WANTED: CapabilityFlags = NEEDED
+    .union(CapabilityFlags::CLIENT_LONG_PASSWORD)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(CapabilityFlags::CLIENT_CONNECT_ATTRS)
+    .union(CapabilityFlags::CLIENT_TRANSACTIONS)
+    .union(CapabilityFlags::CLIENT_MULTI_STATEMENTS)
+    .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_LOCAL_FILES);
+
 /// Logs in on a fresh connection.
 pub(in crate::store::mysql) async fn log_in(
     link: &mut Link,
@@ -49,26 +64,13 @@ pub(in crate::store::mysql) async fn log_in(
     }
     let greeting = handshake(&greeting).map_err(|error| foreign(address).because(error))?;
     let version = Version::parse(&greeting.server_version_str())?;
-    let mut wanted = CapabilityFlags::CLIENT_LONG_PASSWORD
-        | CapabilityFlags::CLIENT_PROTOCOL_41
-        | CapabilityFlags::CLIENT_SECURE_CONNECTION
-        | CapabilityFlags::CLIENT_PLUGIN_AUTH
-        | CapabilityFlags::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
-        | CapabilityFlags::CLIENT_CONNECT_ATTRS
-        | CapabilityFlags::CLIENT_TRANSACTIONS
-        | CapabilityFlags::CLIENT_MULTI_STATEMENTS
-        | CapabilityFlags::CLIENT_MULTI_RESULTS
-        | CapabilityFlags::CLIENT_LOCAL_FILES;
-    let needed = CapabilityFlags::CLIENT_PROTOCOL_41
-        | CapabilityFlags::CLIENT_SECURE_CONNECTION
-        | CapabilityFlags::CLIENT_PLUGIN_AUTH;
-    if !greeting.capabilities().contains(needed) {
+    if !greeting.capabilities().contains(NEEDED) {
         return Err(foreign(address));
     }
     let can_encrypt = greeting
         .capabilities()
         .contains(CapabilityFlags::CLIENT_SSL);
-    wanted &= greeting.capabilities() | CapabilityFlags::CLIENT_LONG_PASSWORD;
+    let mut wanted = WANTED & (greeting.capabilities() | CapabilityFlags::CLIENT_LONG_PASSWORD);
     let encrypt = match address.encryption {
         Encryption::Off => false,
         Encryption::Preferred => can_encrypt,
@@ -103,7 +105,7 @@ pub(in crate::store::mysql) async fn log_in(
         },
     };
     // What the server names first may not be the user's way, or none of ours: it then asks for another.
-    let (mut proof, first) = match proof(&plugin, &mut secret, address) {
+    let (proof, first) = match proof(&plugin, &mut secret, address) {
         Ok((proof, first)) => (Some(proof), first),
         Err(_) => (None, Vec::new()),
     };
@@ -123,12 +125,26 @@ pub(in crate::store::mysql) async fn log_in(
         MAX_PACKET,
     );
     link.send_packet(&serialized(&response)).await?;
+    prove(link, address, secret, proof).await?;
+    Ok(Welcome {
+        id: greeting.connection_id(),
+        version,
+    })
+}
+
+/// Goes on until the server lets us in, or does not. `proof`: the way that it asked for first, if that is one of ours.
+async fn prove(
+    link: &mut Link,
+    address: &Address,
+    mut secret: Secret,
+    mut proof: Option<AuthProc>,
+) -> Result<()> {
     loop {
         let packet = link.login_packet().await?;
         let packet = packet.ok_or_else(|| foreign(address))?;
         match packet.first() {
-            Some(0x00) => break,
-            Some(0xff) => return Err(refused(link.refusal(&packet), address, encrypt)),
+            Some(0x00) => return Ok(()),
+            Some(0xff) => return Err(refused(link.refusal(&packet), address, secret.encrypted)),
             Some(0xfe) if packet.len() > 1 => {
                 let switch: AuthSwitchRequest<'_> =
                     parse(&packet).map_err(|error| foreign(address).because(error))?;
@@ -138,32 +154,8 @@ pub(in crate::store::mysql) async fn log_in(
                 link.send_packet(&answer).await?;
             }
             Some(0x01) => {
-                let Some(proof) = &mut proof else {
-                    return Err(foreign(address));
-                };
-                if matches!(proof, AuthProc::CachingSha2Password(_))
-                    && packet[1..] == [WHOLE_PASSWORD]
-                    && secret.is_for_a_stranger()
-                {
-                    return Err(stranger(address));
-                }
-                // Through a socket, the server's own key is asked for, and may be anything.
-                let is_key = match proof {
-                    AuthProc::Sha256Password(_) => true,
-                    AuthProc::CachingSha2Password(_) => packet.len() > 2,
-                    _ => false,
-                };
-                let said = if is_key {
-                    server_key::find(&packet[1..]).ok_or_else(|| {
-                        unproven(address)
-                            .hint("its RSA key is none: see the server's configuration")
-                    })?
-                } else {
-                    &packet[1..]
-                };
-                let response = proof
-                    .run(&secret, said)
-                    .map_err(|error| unproven(address).because(error))?;
+                let proof = proof.as_mut().ok_or_else(|| foreign(address))?;
+                let response = answer(proof, &packet, &secret, address)?;
                 if let Some(data) = response.data() {
                     link.send_packet(data).await?;
                 }
@@ -171,10 +163,37 @@ pub(in crate::store::mysql) async fn log_in(
             _ => return Err(foreign(address)),
         }
     }
-    Ok(Welcome {
-        id: greeting.connection_id(),
-        version,
-    })
+}
+
+/// What is sent for a packet of the server's that goes on with a proof.
+fn answer(
+    proof: &mut AuthProc,
+    packet: &[u8],
+    secret: &Secret,
+    address: &Address,
+) -> Result<Response> {
+    if matches!(proof, AuthProc::CachingSha2Password(_))
+        && packet[1..] == [WHOLE_PASSWORD]
+        && secret.is_for_a_stranger()
+    {
+        return Err(stranger(address));
+    }
+    // Through a socket, the server's own key is asked for, and may be anything.
+    let is_key = match proof {
+        AuthProc::Sha256Password(_) => true,
+        AuthProc::CachingSha2Password(_) => packet.len() > 2,
+        _ => false,
+    };
+    let said = if is_key {
+        server_key::find(&packet[1..]).ok_or_else(|| {
+            unproven(address).hint("its RSA key is none: see the server's configuration")
+        })?
+    } else {
+        &packet[1..]
+    };
+    proof
+        .run(secret, said)
+        .map_err(|error| unproven(address).because(error))
 }
 
 /// Starts a way to prove the password; returns what to send first.

@@ -1,12 +1,13 @@
 //! Sessions that wait for work, and go back when it is done.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::session::Session;
 use crate::error::{Error, Kind, Result};
+use crate::sync::Mutex;
 
 /// So many sessions, and no more.
 #[derive(Clone)]
@@ -55,7 +56,7 @@ impl Pool {
 }
 
 fn held(idle: &Mutex<Vec<Session>>) -> MutexGuard<'_, Vec<Session>> {
-    idle.lock().expect("nobody panics with it")
+    idle.lock()
 }
 
 /// A session out of a pool. One that was dropped in the middle of a statement is closed instead of returned.
@@ -89,7 +90,7 @@ impl Drop for Lent {
             if let Some(permit) = self.permit.take() {
                 permit.forget();
             }
-            let mut lost = self.pool.lost.lock().expect("nobody panics with it");
+            let mut lost = self.pool.lost.lock();
             *lost += 1;
             if *lost == self.pool.size {
                 self.pool.free.close();

@@ -1,11 +1,12 @@
-//! What a server's error means to an operator. Numbers: MySQL's and MariaDB's server error references.
+//! Errors that a MySQL or MariaDB server reports, with the advice for each. Numbers are from both servers' error references.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use super::messages;
 use crate::error::{Error, Kind};
 use crate::store::redact::Names;
+use crate::sync::Mutex;
 
 /// An error that a server sent. Of its message only what cannot be a row's value is shown.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(in crate::store::mysql) struct ServerError {
 
 impl ServerError {
     /// One of a server that has not let us in yet: there are no rows in it.
-    pub(in crate::store::mysql) fn greeting(code: u16, state: String, message: String) -> Self {
+    pub(super) fn greeting(code: u16, state: String, message: String) -> Self {
         Self {
             is_greeting: true,
             ..Self::of(code, state, message, Names::default())
@@ -44,7 +45,7 @@ impl ServerError {
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.names.lock()
     }
 
     /// What may be told of its message.
@@ -103,7 +104,7 @@ pub(in crate::store::mysql) fn code(error: &Error) -> Option<u16> {
 }
 
 /// Where a message is that may not be told.
-pub(in crate::store::mysql) const ELSEWHERE: &str = "what the server said may quote a row's content, and no log has it unless MariaDB's plugin SQL_ERROR_LOG is on: \
+pub(super) const ELSEWHERE: &str = "what the server said may quote a row's content, and no log has it unless MariaDB's plugin SQL_ERROR_LOG is on: \
      run the statement by hand to read it";
 
 /// Somebody else's lock was in the way, for too long or crosswise.
@@ -112,7 +113,7 @@ pub(in crate::store::mysql) fn is_locked_out(error: &Error) -> bool {
 }
 
 /// `label` is the side and the server: `source db1:3306/app`.
-pub(in crate::store::mysql) fn explain(label: &str, error: ServerError) -> Error {
+pub(super) fn explain(label: &str, error: ServerError) -> Error {
     let (kind, hint) = meaning(&error);
     let hint = hint.or(error.told().is_none().then_some(ELSEWHERE));
     let made = Error::new(kind, label).because(error);

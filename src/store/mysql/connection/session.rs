@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// What the server calls us: `user@host`, twice.
-    pub(in crate::store::mysql) fn is_called(&mut self, users: [Option<String>; 2]) {
+    pub(super) fn is_called(&mut self, users: [Option<String>; 2]) {
         for user in users.iter().flatten() {
             let (name, host) = user.rsplit_once('@').unwrap_or((user, ""));
             self.own.extend([name.to_owned(), host.to_owned()]);
@@ -278,7 +278,7 @@ impl Session {
     }
 
     /// Whether the server still answers.
-    pub(in crate::store::mysql) async fn ping(&mut self) -> Result<()> {
+    pub(super) async fn ping(&mut self) -> Result<()> {
         self.begin(PING, &[]).await?;
         self.answer().await?;
         self.busy = false;

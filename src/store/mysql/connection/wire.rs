@@ -161,7 +161,7 @@ impl Link {
     }
 
     /// Reads a whole packet of at most so many bytes.
-    pub(in crate::store::mysql) async fn packet_of(&mut self, longest: usize) -> Result<Bytes> {
+    pub(super) async fn packet_of(&mut self, longest: usize) -> Result<Bytes> {
         let mut whole = BytesMut::new();
         loop {
             let length = self.header().await?;
@@ -184,7 +184,7 @@ impl Link {
     }
 
     /// What a server sends is longer than anything that it has to say.
-    pub(in crate::store::mysql) fn too_long(&self, longest: usize) -> Error {
+    pub(super) fn too_long(&self, longest: usize) -> Error {
         Error::new(
             Kind::Connection,
             format!(
@@ -196,7 +196,7 @@ impl Link {
     }
 
     /// Reads the first packet; `None`: something else than such a server speaks, which would have us wait for megabytes.
-    pub(in crate::store::mysql) async fn greeting(&mut self) -> Result<Option<Bytes>> {
+    pub(super) async fn greeting(&mut self) -> Result<Option<Bytes>> {
         while self.inbox.len() < 4 {
             self.fill().await?;
         }
@@ -208,7 +208,7 @@ impl Link {
     }
 
     /// Reads a packet of a login; `None`: it is longer than any such packet.
-    pub(in crate::store::mysql) async fn login_packet(&mut self) -> Result<Option<Bytes>> {
+    pub(super) async fn login_packet(&mut self) -> Result<Option<Bytes>> {
         while self.inbox.len() < 4 {
             self.fill().await?;
         }
@@ -219,7 +219,7 @@ impl Link {
     }
 
     /// A new command begins.
-    pub(in crate::store::mysql) fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.sequence = 0;
     }
 
@@ -229,11 +229,7 @@ impl Link {
     }
 
     /// Sends a command with its data.
-    pub(in crate::store::mysql) async fn send_command(
-        &mut self,
-        command: u8,
-        data: &[u8],
-    ) -> Result<()> {
+    pub(super) async fn send_command(&mut self, command: u8, data: &[u8]) -> Result<()> {
         self.send(Some(command), data).await
     }
 
@@ -267,7 +263,7 @@ impl Link {
     }
 
     /// The error in a packet that refuses a statement with these names.
-    pub(in crate::store::mysql) fn refusal_of(&self, packet: &[u8], names: Names) -> Error {
+    pub(super) fn refusal_of(&self, packet: &[u8], names: Names) -> Error {
         let (code, state, message) = server_error(packet);
         server_error::explain(&self.label, ServerError::of(code, state, message, names))
     }

@@ -13,7 +13,7 @@ pub(in crate::store::mysql) struct Rows {
     pub(in crate::store::mysql) table: Vec<u8>,
     pub(in crate::store::mysql) count: u64,
     /// It replaces rows, or leaves out those that are there: the server may take another number of them.
-    pub(in crate::store::mysql) inexact: bool,
+    pub(super) inexact: bool,
     /// What stands before the rows.
     head: Range<usize>,
     /// Where some rows in a row stand, and how many they are.
@@ -34,7 +34,7 @@ impl Rows {
 }
 
 /// Whether a statement may be one of rows.
-pub(in crate::store::mysql) fn begins_rows(sql: &[u8]) -> bool {
+pub(super) fn begins_rows(sql: &[u8]) -> bool {
     let word = sql.split(|byte| !byte.is_ascii_alphabetic()).next();
     word.is_some_and(|word| {
         word.eq_ignore_ascii_case(b"INSERT") || word.eq_ignore_ascii_case(b"REPLACE")

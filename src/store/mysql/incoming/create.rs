@@ -36,7 +36,7 @@ pub(in crate::store::mysql) fn is_small(table: &Table) -> bool {
 }
 
 /// Makes all sequences; before tables, whose columns may take their defaults from them.
-pub(in crate::store::mysql) async fn make_sequences(
+pub(super) async fn make_sequences(
     session: &mut Session,
     definitions: &Definitions,
     incoming: &str,
@@ -53,7 +53,7 @@ pub(in crate::store::mysql) async fn make_sequences(
 
 /// Makes these tables; the large ones without foreign keys and without what [`index_statements`] adds. Several sessions may
 /// each make some of them.
-pub(in crate::store::mysql) async fn make_tables(
+pub(super) async fn make_tables(
     session: &mut Session,
     definitions: &Definitions,
     tables: &[&Table],
@@ -166,7 +166,7 @@ fn create_statement(table: &Table, definitions: &Definitions, incoming: &str) ->
 
 /// Whether a foreign key is made with its table: an ALTER TABLE for each of thousands of small tables takes longer than
 /// all of their rows. That needs the other table's keys to be there from the start, and nothing that has to be looked at.
-pub(in crate::store::mysql) fn is_made_with(
+pub(super) fn is_made_with(
     definitions: &Definitions,
     table: &Table,
     reference: &Reference,

@@ -1,4 +1,4 @@
-//! What comes after a swap, or after one that did not come: live is made whole, new or old.
+//! After the swap: views, routines and events follow the tables. Where it failed, live is made as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::store::mysql::workspace::schemas::{
 };
 
 /// Where live's tables go in the end, and with them the journal.
-pub(in crate::store::mysql) fn aside<'a>(names: &'a Names, journal: &'a Journal) -> &'a str {
+pub(super) fn aside<'a>(names: &'a Names, journal: &'a Journal) -> &'a str {
     if journal.way == Way::Revert || !journal.had_live {
         &journal.incoming
     } else {
@@ -55,19 +55,19 @@ pub(in crate::store::mysql) async fn restore(
     let old: Vec<&SchemaObject> = journal
         .old
         .iter()
-        .filter(|piece| piece.is_trigger())
+        .filter(|object| object.is_trigger())
         .collect();
     // Those of one table fire in the order in which they were made.
     let broken: BTreeSet<&Option<String>> = old
         .iter()
-        .filter(|piece| !there.contains(&piece.name))
-        .map(|piece| &piece.table)
+        .filter(|object| !there.contains(&object.name))
+        .map(|object| &object.table)
         .collect();
-    for piece in old.iter().filter(|piece| broken.contains(&piece.table)) {
-        piece.remove(session, live).await?;
+    for object in old.iter().filter(|object| broken.contains(&object.table)) {
+        object.remove(session, live).await?;
     }
-    for piece in old.iter().filter(|piece| broken.contains(&piece.table)) {
-        piece.make(session, live, None).await?;
+    for object in old.iter().filter(|object| broken.contains(&object.table)) {
+        object.make(session, live, None).await?;
     }
     Ok(())
 }
@@ -93,15 +93,15 @@ pub(in crate::store::mysql) async fn undo(
         .await?;
     restore(session, live, journal).await?;
     let there = schema_object::read(session, live, live, &BTreeMap::new()).await?;
-    for view in journal.new.iter().filter(|piece| piece.broken) {
+    for view in journal.new.iter().filter(|object| object.broken) {
         let is_new = !journal.old.iter().any(|old| old.is_same(view));
         if is_new && there.iter().any(|other| other.is_same(view)) {
             view.remove(session, live).await?;
         }
     }
-    for piece in &journal.old {
-        if !there.iter().any(|other| other.is_same(piece)) {
-            piece.make(session, live, None).await?;
+    for object in &journal.old {
+        if !there.iter().any(|other| other.is_same(object)) {
+            object.make(session, live, None).await?;
         }
     }
     let in_live: BTreeSet<String> = tables(session, live).await?.into_iter().collect();
@@ -133,7 +133,7 @@ pub(in crate::store::mysql) async fn undo(
 /// Gives the foreign keys of the journal their own names (`back`), or those that they have meanwhile. One to a table that is
 /// not there points into the schema that it is made in, which it would not follow. The keys hold all
 /// the time: each is exchanged in one statement that looks at no row.
-pub(in crate::store::mysql) async fn name_keys(
+pub(super) async fn name_keys(
     session: &mut Session,
     schema: &str,
     journal: &Journal,
@@ -238,10 +238,10 @@ async fn objects(
     default.be(session, None).await?;
     let mut changed = 0;
     let there = schema_object::read(session, live, live, &BTreeMap::new()).await?;
-    let others = |piece: &&SchemaObject| !piece.is_trigger();
-    for piece in there.iter().filter(others) {
-        if !journal.new.iter().any(|new| new.is_same(piece)) {
-            piece.remove(session, live).await?;
+    let others = |object: &&SchemaObject| !object.is_trigger();
+    for object in there.iter().filter(others) {
+        if !journal.new.iter().any(|new| new.is_same(object)) {
+            object.remove(session, live).await?;
             changed += 1;
         }
     }
@@ -250,19 +250,19 @@ async fn objects(
         .new
         .iter()
         .filter(others)
-        .filter(|piece| !there.contains(piece))
-        .filter(|piece| !there.iter().any(|other| piece.is_alike(other)))
-        .partition(|piece| piece.broken);
+        .filter(|object| !there.contains(object))
+        .filter(|object| !there.iter().any(|other| object.is_alike(other)))
+        .partition(|object| object.broken);
     changed += waiting.len() + broken.len();
     while !waiting.is_empty() {
         let mut failed = Vec::new();
         let mut problem = None;
-        for piece in &waiting {
+        for object in &waiting {
             default
-                .be(session, piece.database_collation.as_deref())
+                .be(session, object.database_collation.as_deref())
                 .await?;
-            if let Err(error) = piece.make(session, live, None).await {
-                failed.push(*piece);
+            if let Err(error) = object.make(session, live, None).await {
+                failed.push(*object);
                 problem = Some(error);
             }
         }
@@ -274,8 +274,8 @@ async fn objects(
         waiting = failed;
     }
     // Those on top of others first: what they are over is not there yet, and something can stand in for it.
-    for piece in broken.into_iter().rev() {
-        piece.make(session, live, None).await?;
+    for object in broken.into_iter().rev() {
+        object.make(session, live, None).await?;
     }
     Ok(changed)
 }

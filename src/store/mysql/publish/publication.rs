@@ -1,7 +1,7 @@
 //! Publish, and the ways back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::swap::Swap;
 use super::{after_swap, rollback};
@@ -39,25 +39,7 @@ pub(in crate::store::mysql) async fn publish(
     let begin = Instant::now();
     let mut control = Session::open(address, None).await?;
     let had_live = exists(&mut control, &names.live).await?;
-    let mut journal = Journal::new(
-        Way::Publish,
-        &names.incoming,
-        &names.discarded,
-        &names.incoming,
-    );
-    journal.had_live = had_live;
-    let none = BTreeMap::new();
-    if had_live {
-        journal.collation = Some(schemas::defaults(&mut control, &names.live).await?.1);
-        journal.before = Some(schemas::options(&mut control, &names.live).await?);
-        journal.old = schema_object::read(&mut control, &names.live, &names.live, &none).await?;
-    }
-    journal.new =
-        schema_object::read(&mut control, &names.incoming, &names.live, how.running).await?;
-    journal.new.extend(how.broken.iter().cloned());
-    stay(&mut journal, how);
-    journal.defaults =
-        Some(schemas::options_like(&mut control, &names.incoming, how.comment).await?);
+    let journal = planned(&mut control, names, how, had_live).await?;
     let coming = tables(&mut control, &names.incoming).await?;
     let leaving = if had_live {
         tables(&mut control, &names.live).await?
@@ -102,19 +84,7 @@ pub(in crate::store::mysql) async fn publish(
             return Err(error.within("publish was undone"));
         }
     };
-    tracing::info!(
-        tables = swap.coming.len(),
-        triggers = swap
-            .journal
-            .new
-            .iter()
-            .filter(|piece| piece.is_trigger())
-            .count(),
-        changed,
-        milliseconds = swapped.as_millis() as u64,
-        following_milliseconds = begin.elapsed().saturating_sub(swapped).as_millis() as u64,
-        "tables changed places; views, routines and events that are not as before followed them"
-    );
+    tell(&swap, changed, swapped, begin.elapsed());
     if had_live {
         let mut session = Session::open(address, None).await?;
         drop_schema(&mut session, &names.incoming).await?;
@@ -122,12 +92,55 @@ pub(in crate::store::mysql) async fn publish(
     Ok(had_live)
 }
 
+/// What a publish is about to do, as it is written down before it begins.
+async fn planned(
+    control: &mut Session,
+    names: &Names,
+    how: &Publishing<'_>,
+    had_live: bool,
+) -> Result<Journal> {
+    let mut journal = Journal::new(
+        Way::Publish,
+        &names.incoming,
+        &names.discarded,
+        &names.incoming,
+    );
+    journal.had_live = had_live;
+    let none = BTreeMap::new();
+    if had_live {
+        journal.collation = Some(schemas::defaults(control, &names.live).await?.1);
+        journal.before = Some(schemas::options(control, &names.live).await?);
+        journal.old = schema_object::read(control, &names.live, &names.live, &none).await?;
+    }
+    journal.new = schema_object::read(control, &names.incoming, &names.live, how.running).await?;
+    journal.new.extend(how.broken.iter().cloned());
+    stay(&mut journal, how);
+    journal.defaults = Some(schemas::options_like(control, &names.incoming, how.comment).await?);
+    Ok(journal)
+}
+
+fn tell(swap: &Swap<'_>, changed: usize, swapped: Duration, all: Duration) {
+    tracing::info!(
+        tables = swap.coming.len(),
+        triggers = swap
+            .journal
+            .new
+            .iter()
+            .filter(|object| object.is_trigger())
+            .count(),
+        changed,
+        milliseconds = swapped.as_millis() as u64,
+        following_milliseconds = all.saturating_sub(swapped).as_millis() as u64,
+        "tables changed places; views, routines and events that are not as before followed them"
+    );
+}
+
 /// What of live's stays: all that belongs to tables that stay, and with overlay whatever has no table.
 fn stay(journal: &mut Journal, how: &Publishing<'_>) {
     let extra: BTreeSet<&str> = how.preserved.extra().collect();
-    let stays = |piece: &&SchemaObject| {
-        if piece.is_trigger() {
-            piece
+    let stays = |object: &&SchemaObject| {
+        if object.is_trigger() {
+            object
                 .table
                 .as_deref()
                 .is_some_and(|table| extra.contains(table))
@@ -139,7 +152,7 @@ fn stay(journal: &mut Journal, how: &Publishing<'_>) {
         .old
         .iter()
         .filter(stays)
-        .filter(|piece| !journal.new.iter().any(|new| new.is_same(piece)))
+        .filter(|object| !journal.new.iter().any(|new| new.is_same(object)))
         .cloned()
         .collect();
     journal.new.extend(staying);
@@ -149,7 +162,7 @@ fn stay(journal: &mut Journal, how: &Publishing<'_>) {
 /// that cannot be made now is tried again afterwards.
 async fn early(control: &mut Session, names: &Names, journal: &Journal) {
     // Those on top of others first: while these are not there, something can stand in for them, too.
-    for view in journal.new.iter().rev().filter(|piece| piece.broken) {
+    for view in journal.new.iter().rev().filter(|object| object.broken) {
         if journal.old.iter().any(|old| old.is_same(view)) {
             continue;
         }

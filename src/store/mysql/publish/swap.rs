@@ -74,15 +74,15 @@ impl Swap<'_> {
             .journal
             .new
             .iter()
-            .filter(|piece| piece.is_trigger())
-            .filter_map(|piece| piece.table.as_deref())
+            .filter(|object| object.is_trigger())
+            .filter_map(|object| object.table.as_deref())
             .collect();
         let old = self.journal.old.iter().chain(&self.journal.new);
         let mut taken: BTreeSet<String> = self
             .leaving
             .iter()
             .chain(&self.coming)
-            .chain(old.map(|piece| &piece.name))
+            .chain(old.map(|object| &object.name))
             .map(|name| name.to_lowercase())
             .collect();
         self.journal.staged = self
@@ -221,40 +221,20 @@ impl Swap<'_> {
             .iter()
             .map(|(table, staged)| one((&self.journal.source, table), (live, staged)))
             .collect();
-        for piece in self.journal.new.iter().filter(|piece| piece.is_trigger()) {
-            piece.remove(control, &self.journal.source).await?;
+        for object in self.journal.new.iter().filter(|object| object.is_trigger()) {
+            object.remove(control, &self.journal.source).await?;
         }
         name_keys(control, &self.journal.source, &self.journal, false).await?;
         rename(control, &staging).await?;
         // A view stands where a table is to be.
-        for view in self.journal.old.iter().filter(|piece| piece.is_view()) {
+        for view in self.journal.old.iter().filter(|object| object.is_view()) {
             if self.coming.contains(&view.name) {
                 view.remove(control, live).await?;
             }
         }
         self.collate(control).await?;
-        let mut guard = if self.needs_guard() {
-            let mut guard = Session::open(self.address, Some(live)).await?;
-            guard
-                .run(&format!(
-                    "SET SESSION lock_wait_timeout = {ATTEMPT}, foreign_key_checks = 1"
-                ))
-                .await?;
-            Some(guard)
-        } else {
-            None
-        };
-        let mut renamer = Session::open(self.address, None).await?;
-        // MariaDB writes the table's new name into its triggers' definitions, as the session quotes names.
-        let mut triggers = self.journal.new.iter().filter(|piece| piece.is_trigger());
-        let quote = u8::from(!triggers.all(SchemaObject::names_table_plainly));
-        // Behind our own guard it waits for nobody else.
-        let wait = if guard.is_some() { GUARDED } else { ATTEMPT };
-        renamer
-            .run(&format!(
-                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {wait}, sql_quote_show_create = {quote}"
-            ))
-            .await?;
+        let mut guard = self.open_guard().await?;
+        let mut renamer = self.open_renamer(guard.is_some()).await?;
         let mut ours = vec![renamer.id()];
         ours.extend(guard.as_ref().map(Session::id));
         let statement = statement(&self.moves());
@@ -302,13 +282,43 @@ impl Swap<'_> {
         }
     }
 
+    /// The session that keeps everybody else out of live's tables while they change places, where that takes one.
+    async fn open_guard(&self) -> Result<Option<Session>> {
+        if !self.needs_guard() {
+            return Ok(None);
+        }
+        let mut guard = Session::open(self.address, Some(&self.names.live)).await?;
+        guard
+            .run(&format!(
+                "SET SESSION lock_wait_timeout = {ATTEMPT}, foreign_key_checks = 1"
+            ))
+            .await?;
+        Ok(Some(guard))
+    }
+
+    /// The session that renames the tables.
+    async fn open_renamer(&self, is_guarded: bool) -> Result<Session> {
+        let mut renamer = Session::open(self.address, None).await?;
+        // MariaDB writes the table's new name into its triggers' definitions, as the session quotes names.
+        let mut triggers = self.journal.new.iter().filter(|object| object.is_trigger());
+        let quote = u8::from(!triggers.all(SchemaObject::names_table_plainly));
+        // Behind our own guard it waits for nobody else.
+        let wait = if is_guarded { GUARDED } else { ATTEMPT };
+        renamer
+            .run(&format!(
+                "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {wait}, sql_quote_show_create = {quote}"
+            ))
+            .await?;
+        Ok(renamer)
+    }
+
     /// Lets live's default collation be what its new triggers were made under; it is its own again once the tables have
     /// changed places, or have not.
     async fn collate(&self, control: &mut Session) -> Result<()> {
         let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for piece in self.journal.new.iter().filter(|piece| piece.is_trigger()) {
-            if let Some(collation) = piece.database_collation.as_deref() {
-                wanted.entry(collation).or_default().push(&piece.name);
+        for object in self.journal.new.iter().filter(|object| object.is_trigger()) {
+            if let Some(collation) = object.database_collation.as_deref() {
+                wanted.entry(collation).or_default().push(&object.name);
             }
         }
         let most = wanted.iter().max_by_key(|(_, triggers)| triggers.len());
@@ -386,12 +396,12 @@ impl Swap<'_> {
                 .catch_up_locked(guard, self.names, &self.journal.staged)
                 .await?;
         }
-        for piece in self.journal.old.iter().filter(|piece| piece.is_trigger()) {
-            piece.remove(guard, live).await?;
+        for object in self.journal.old.iter().filter(|object| object.is_trigger()) {
+            object.remove(guard, live).await?;
         }
-        for piece in self.journal.new.iter().filter(|piece| piece.is_trigger()) {
-            let staged = piece.table.as_deref().and_then(|table| self.staged(table));
-            piece.make(guard, live, staged).await?;
+        for object in self.journal.new.iter().filter(|object| object.is_trigger()) {
+            let staged = object.table.as_deref().and_then(|table| self.staged(table));
+            object.make(guard, live, staged).await?;
         }
         // The statement waits for our locks, in front of all others, and gets them when we let go.
         let id = renamer.id();

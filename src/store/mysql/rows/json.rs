@@ -28,7 +28,7 @@ const PATIENCE: u32 = 20_000;
 const TYPES: &str = "'DECIMAL', 'DATETIME', 'TIMESTAMP', 'DATE', 'TIME', 'BLOB', 'BIT', 'OPAQUE'";
 
 /// A column's document as a copy has it.
-pub(in crate::store::mysql) fn as_copied(name: &str) -> String {
+pub(super) fn as_copied(name: &str) -> String {
     format!("CAST(CONVERT({name} USING utf8mb4) AS JSON)")
 }
 

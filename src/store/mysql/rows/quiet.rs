@@ -1,4 +1,4 @@
-//! Snapshots that are one because nobody committed anything while they were taken.
+//! A snapshot for all workers without any lock: nobody committed anything while their transactions began.
 //!
 //! InnoDB gives every transaction that writes a number when it begins to, and another one when it commits, from one counter; the
 //! first one stays in the list of active ones until others see what was written ("SHOW ENGINE INNODB STATUS", MySQL's
@@ -35,7 +35,7 @@ pub(in crate::store::mysql) async fn begin(sessions: &mut [Session]) -> Result<(
 }
 
 /// The same in such a moment. `false`: the server's user may not look (PROCESS), or there was none.
-pub(in crate::store::mysql) async fn begin_unnoticed(sessions: &mut [Session]) -> Result<bool> {
+pub(super) async fn begin_unnoticed(sessions: &mut [Session]) -> Result<bool> {
     let started = Instant::now();
     let Some(mut before) = look(&mut sessions[0]).await? else {
         return Ok(false);

@@ -154,5 +154,20 @@ mod tests {
             });
             prop_assert_eq!(holding.count(), 1);
         }
+
+        #[test]
+        fn slices_of_all_whole_numbers_that_columns_have_are_the_same_as_json(
+            signed: (i64, i64), unsigned: (u64, u64), count in 1_usize..64,
+        ) {
+            let ordered = |a: i128, b: i128| (a.min(b), a.max(b));
+            let signed = ordered(signed.0.into(), signed.1.into());
+            let unsigned = ordered(unsigned.0.into(), unsigned.1.into());
+            for (first, last) in [signed, unsigned] {
+                for rows in ranges(first, last, count) {
+                    let slice = Slice::new(&rows).expect("JSON has it");
+                    prop_assert_eq!(slice.read::<Rows>().expect("the same"), rows);
+                }
+            }
+        }
     }
 }

@@ -25,9 +25,9 @@ const TRIES: usize = 2;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The workers' sessions, each in a transaction at the same point in time.
-pub(in crate::store::mysql) struct Point {
+pub(in crate::store::mysql) struct Snapshot {
     pub(in crate::store::mysql) sessions: Vec<Session>,
-    /// When that point was.
+    /// When that was.
     pub(in crate::store::mysql) taken_at: DateTime<Utc>,
     /// Keeps others from altering tables until their definitions are read, where the server has such a lock.
     pub(in crate::store::mysql) guard: Option<Session>,
@@ -66,13 +66,13 @@ enum Asked {
     No(Error),
 }
 
-/// Connects `workers` sessions and brings them to one point. `still`: to a schema in which nothing changes, so that nobody
+/// Connects `workers` sessions and brings them to one point in time. `still`: to a schema in which nothing changes, so that nobody
 /// has to be kept out.
 pub(in crate::store::mysql) async fn fix(
     address: &Address,
     workers: usize,
     still: bool,
-) -> Result<Point> {
+) -> Result<Snapshot> {
     let database = Some(address.database());
     let mut sessions = Vec::with_capacity(workers);
     for _ in 0..workers {
@@ -80,7 +80,7 @@ pub(in crate::store::mysql) async fn fix(
     }
     if still {
         quiet::begin(&mut sessions).await?;
-        return Ok(Point {
+        return Ok(Snapshot {
             sessions,
             taken_at: Utc::now(),
             guard: None,
@@ -94,7 +94,7 @@ pub(in crate::store::mysql) async fn fix(
     let taken_at = Utc::now();
     tracing::info!(%way, workers = sessions.len(), "the point in time is fixed");
     let guard = keep_definitions(locker).await;
-    Ok(Point {
+    Ok(Snapshot {
         sessions,
         taken_at,
         guard,
@@ -232,7 +232,7 @@ async fn keep_definitions(mut locker: Session) -> Option<Session> {
 }
 
 /// The error of a copy that someone's ALTER made impossible, in words of what happened.
-pub(in crate::store::mysql) fn altered(error: Error) -> Error {
+pub(super) fn altered(error: Error) -> Error {
     match server_error::code(&error) {
         Some(1412 | 1146 | 1054) => error.hint(
             "someone altered the source's tables while they were copied; run the job again when they are done",

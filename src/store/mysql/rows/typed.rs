@@ -12,7 +12,7 @@ const MARK: u8 = 1;
 const DIGITS: (usize, usize) = (65, 30);
 
 /// Whether values of a type of JSON's can be made by SQL again.
-pub(in crate::store::mysql) fn can_be_made(kind: &str) -> bool {
+pub(super) fn can_be_made(kind: &str) -> bool {
     kind != "OPAQUE"
 }
 

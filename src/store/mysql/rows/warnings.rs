@@ -1,5 +1,5 @@
-//! What a server says of rows that it took. A value that it had to change is no copy: every warning is accounted for, or the run
-//! fails. Of a warning's text nothing is told but the column: there may be a value in it.
+//! Warnings of a server about rows that it took. A value that it had to change is no copy: every warning is accounted for, or the
+//! run fails. Of a warning's text nothing is told but the column: there may be a value in it.
 //!
 //! One kind is expected: an ENUM's error value, which is '' and has the number 0, is stored with a warning each time it is
 //! stored, which is how it can be stored. How many there are is counted on their way, so that no other warning
@@ -134,10 +134,7 @@ pub(in crate::store::mysql) async fn settle_dumped(
 }
 
 /// What a server warned of while rows were read from it: nothing of it may be another value.
-pub(in crate::store::mysql) async fn settle_read(
-    session: &mut Session,
-    warnings: u16,
-) -> Result<()> {
+pub(super) async fn settle_read(session: &mut Session, warnings: u16) -> Result<()> {
     if warnings == 0 {
         return Ok(());
     }

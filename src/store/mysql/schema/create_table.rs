@@ -27,7 +27,7 @@ pub(in crate::store::mysql) struct Create {
     /// What stands between the parentheses.
     pub(in crate::store::mysql) clauses: Vec<(Clause, String)>,
     /// Everything after the parentheses: options, partitions.
-    pub(in crate::store::mysql) tail: String,
+    pub(super) tail: String,
 }
 
 /// What a table can be made of.
@@ -227,7 +227,7 @@ impl Create {
             && self.is_never_null(key)
     }
 
-    pub(in crate::store::mysql) fn is_never_null(&self, key: &Key) -> bool {
+    pub(super) fn is_never_null(&self, key: &Key) -> bool {
         key.columns.iter().all(|column| {
             self.clauses.iter().any(|(clause, text)| {
                 matches!(clause, Clause::Column(name) if name == column)

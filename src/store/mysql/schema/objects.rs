@@ -244,7 +244,7 @@ pub(in crate::store::mysql) fn ends(sql: &str, dialect: Dialect) -> bool {
 
 /// An order in which they can be made: functions before views that call them, views before views on them, triggers of one
 /// table in the order in which they fire.
-pub(in crate::store::mysql) fn in_order(objects: &mut Vec<Object>) {
+pub(super) fn in_order(objects: &mut Vec<Object>) {
     objects.sort_by(|a, b| {
         (a.kind, &a.table, a.order, &a.name).cmp(&(b.kind, &b.table, b.order, &b.name))
     });

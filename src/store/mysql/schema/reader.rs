@@ -33,56 +33,10 @@ pub(in crate::store::mysql) async fn read(
     schema: &str,
     selection: &Selection,
 ) -> Result<Definitions> {
-    let version = session.version().clone();
-    let comment = if version.is_mariadb(10, 5) {
-        "SCHEMA_COMMENT"
-    } else {
-        "''"
-    };
-    let row = session
-        .query_opt(&format!(
-            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names, {} \
-             FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-            zones::OF_SERVER,
-            literal(schema)
-        ))
-        .await?
-        .ok_or_else(|| {
-            Error::new(Kind::Absent, format!("there is no database `{schema}`"))
-                .hint("check the database's name in the URL, and that the endpoint's user may use it")
-        })?;
+    let mut found = settings(session, schema).await?;
     refuse_hidden(session, schema).await?;
     session.run(&format!("USE {}", quoted(schema))).await?;
-    if version.is_mysql(8, 0) {
-        // A primary key that the server made is a key like any other. Unknown to servers that make none (1193).
-        let shown = session
-            .run("SET SESSION show_gipk_in_create_table_and_information_schema = 1")
-            .await;
-        if let Err(error) = shown
-            && server_error::code(&error) != Some(1193)
-        {
-            return Err(error);
-        }
-    }
-    let mut found = Definitions {
-        schema: schema.to_owned(),
-        version,
-        charset: row.text(0)?,
-        collation: row.text(1)?,
-        // Of a schema that a run made, ours.
-        comment: row
-            .maybe(2)?
-            .filter(|comment| !marks::is_mark(comment))
-            .unwrap_or_default(),
-        folding: row.number(3)?,
-        zone: row.text(4)?,
-        tables: Vec::new(),
-        sequences: Vec::new(),
-        objects: Vec::new(),
-        left_out: Vec::new(),
-        excluded: BTreeSet::new(),
-        typed: Typed::default(),
-    };
+    show_generated_keys(session).await?;
     let listed = list(session, schema).await?;
     let transactional = engines::transactional(session).await?;
     let mut columns = columns(session, schema).await?;
@@ -90,68 +44,25 @@ pub(in crate::store::mysql) async fn read(
     let mut homonym = false;
     for listed in listed {
         homonym |= listed.name.eq_ignore_ascii_case(schema);
-        if listed.kind == "VIEW" || listed.kind == "SYSTEM VIEW" {
+        let Some(fate) = wanted(&listed, selection, &mut found) else {
             continue;
-        }
-        if listed.kind == "TEMPORARY" {
-            continue;
-        }
-        if marks::is_own(&listed.name, &listed.comment) {
-            found.left_out.push((listed.name, Fate::Exclude));
-            continue;
-        }
-        let mut fate = selection.fate(None, &listed.name);
-        if fate == Fate::Exclude {
-            found.left_out.push((listed.name.clone(), fate));
-            found.excluded.insert(listed.name);
-            continue;
-        }
+        };
         if listed.kind == "SEQUENCE" {
             sequences.push((listed.name, fate));
             continue;
         }
-        if !["BASE TABLE", "SYSTEM VERSIONED"].contains(&listed.kind.as_str()) {
-            let why = format!(
-                "what the server calls a {} is not known to envsyncd",
-                listed.kind
-            );
-            return Err(engines::refusal(&listed.name, &why));
-        }
-        let engine = listed.engine.ok_or_else(|| unreadable(&listed.name))?;
-        match engines::of(&engine, fate) {
-            Engine::Empty if fate == Fate::Copy => fate = Fate::SchemaOnly,
-            Engine::Copied | Engine::Empty => {}
-            Engine::Refused(why) => return Err(engines::refusal(&listed.name, why)),
-        }
+        let (engine, fate) = engine(&listed, fate)?;
         if fate != Fate::Copy {
             found.left_out.push((listed.name.clone(), fate));
         }
-        let text = session
-            .query_one(&format!("SHOW CREATE TABLE {}", quoted(&listed.name)))
-            .await
-            .map_err(|error| error.within(format!("table `{}`", listed.name)))?
-            .definition(1)?;
-        let create = Create::parse(&text)?;
-        let mut columns = columns.remove(&listed.name).unwrap_or_default();
-        let versioning = versioning(&create);
-        if let Some((start, end)) = &versioning
-            && !columns.iter().any(|column| column.is_period)
-        {
-            // Nobody named them, and information_schema does not list them.
-            columns.extend([period(start), period(end)]);
-        }
+        let is_transactional = transactional.contains(&engine.to_ascii_lowercase());
+        let columns = columns.remove(&listed.name).unwrap_or_default();
+        let table = table(session, listed, columns).await?;
         found.tables.push(Table {
-            auto_increment: create.auto_increment(),
-            versioning,
-            split_key: create.split_key(),
-            columns,
-            transactional: transactional.contains(&engine.to_ascii_lowercase()),
-            name: listed.name,
-            create,
+            transactional: is_transactional,
             engine,
-            rows: listed.rows,
-            bytes: listed.bytes,
             fate,
+            ..table
         });
     }
     found.tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -173,6 +84,129 @@ pub(in crate::store::mysql) async fn read(
         object.homonym = homonym;
     }
     Ok(found)
+}
+
+/// What a schema itself is set to, with nothing in it.
+async fn settings(session: &mut Session, schema: &str) -> Result<Definitions> {
+    let version = session.version().clone();
+    let comment = if version.is_mariadb(10, 5) {
+        "SCHEMA_COMMENT"
+    } else {
+        "''"
+    };
+    let row = session
+        .query_opt(&format!(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment}, @@lower_case_table_names, {} \
+             FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            zones::OF_SERVER,
+            literal(schema)
+        ))
+        .await?
+        .ok_or_else(|| {
+            Error::new(Kind::Absent, format!("there is no database `{schema}`"))
+                .hint("check the database's name in the URL, and that the endpoint's user may use it")
+        })?;
+    Ok(Definitions {
+        schema: schema.to_owned(),
+        version,
+        charset: row.text(0)?,
+        collation: row.text(1)?,
+        // Of a schema that a run made, ours.
+        comment: row
+            .maybe(2)?
+            .filter(|comment| !marks::is_mark(comment))
+            .unwrap_or_default(),
+        folding: row.number(3)?,
+        zone: row.text(4)?,
+        tables: Vec::new(),
+        sequences: Vec::new(),
+        objects: Vec::new(),
+        left_out: Vec::new(),
+        excluded: BTreeSet::new(),
+        typed: Typed::default(),
+    })
+}
+
+/// A primary key that the server made is a key like any other.
+async fn show_generated_keys(session: &mut Session) -> Result<()> {
+    if !session.version().is_mysql(8, 0) {
+        return Ok(());
+    }
+    let shown = session
+        .run("SET SESSION show_gipk_in_create_table_and_information_schema = 1")
+        .await;
+    match shown {
+        // Unknown to servers that make none (1193).
+        Err(error) if server_error::code(&error) != Some(1193) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What becomes of a table or sequence; `None`: it is neither, or is left out.
+fn wanted(listed: &Listed, selection: &Selection, found: &mut Definitions) -> Option<Fate> {
+    if ["VIEW", "SYSTEM VIEW", "TEMPORARY"].contains(&listed.kind.as_str()) {
+        return None;
+    }
+    if marks::is_own(&listed.name, &listed.comment) {
+        found.left_out.push((listed.name.clone(), Fate::Exclude));
+        return None;
+    }
+    let fate = selection.fate(None, &listed.name);
+    if fate == Fate::Exclude {
+        found.left_out.push((listed.name.clone(), fate));
+        found.excluded.insert(listed.name.clone());
+        return None;
+    }
+    Some(fate)
+}
+
+/// A table's engine, and what becomes of the table where that has no rows to copy. One that cannot be copied is refused.
+fn engine(listed: &Listed, fate: Fate) -> Result<(String, Fate)> {
+    if !["BASE TABLE", "SYSTEM VERSIONED"].contains(&listed.kind.as_str()) {
+        let why = format!(
+            "what the server calls a {} is not known to envsyncd",
+            listed.kind
+        );
+        return Err(engines::refusal(&listed.name, &why));
+    }
+    let engine = listed.engine.clone();
+    let engine = engine.ok_or_else(|| unreadable(&listed.name))?;
+    let fate = match engines::of(&engine, fate) {
+        Engine::Empty if fate == Fate::Copy => Fate::SchemaOnly,
+        Engine::Copied | Engine::Empty => fate,
+        Engine::Refused(why) => return Err(engines::refusal(&listed.name, why)),
+    };
+    Ok((engine, fate))
+}
+
+/// Reads a table's definition; what it is stored in, and what becomes of it, is for the caller to say.
+async fn table(session: &mut Session, listed: Listed, mut columns: Vec<Column>) -> Result<Table> {
+    let text = session
+        .query_one(&format!("SHOW CREATE TABLE {}", quoted(&listed.name)))
+        .await
+        .map_err(|error| error.within(format!("table `{}`", listed.name)))?
+        .definition(1)?;
+    let create = Create::parse(&text)?;
+    let versioning = versioning(&create);
+    if let Some((start, end)) = &versioning
+        && !columns.iter().any(|column| column.is_period)
+    {
+        // Nobody named them, and information_schema does not list them.
+        columns.extend([period(start), period(end)]);
+    }
+    Ok(Table {
+        auto_increment: create.auto_increment(),
+        versioning,
+        split_key: create.split_key(),
+        columns,
+        transactional: false,
+        name: listed.name,
+        create,
+        engine: String::new(),
+        rows: listed.rows,
+        bytes: listed.bytes,
+        fate: Fate::Copy,
+    })
 }
 
 fn unreadable(table: &str) -> Error {

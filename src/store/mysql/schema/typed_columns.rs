@@ -1,7 +1,8 @@
 //! JSON columns of MySQL's whose documents travel with the types of their values.
 
+use crate::sync::Mutex;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A table and its column.
 pub(in crate::store::mysql) type Place = (String, String);
@@ -18,11 +19,11 @@ impl Clone for Typed {
 
 impl Typed {
     pub(in crate::store::mysql) fn set(&self, columns: BTreeSet<Place>) {
-        *self.0.lock().expect("nobody panics with it") = Arc::new(columns);
+        *self.0.lock() = Arc::new(columns);
     }
 
     pub(in crate::store::mysql) fn all(&self) -> Arc<BTreeSet<Place>> {
-        self.0.lock().expect("nobody panics with it").clone()
+        self.0.lock().clone()
     }
 
     /// Those of a table, in order.

@@ -96,7 +96,7 @@ pub(in crate::store::mysql) const ORDINARY: &str = "SET SESSION time_zone = @@GL
 pub(in crate::store::mysql) const TRAVELLING: &str = "SET SESSION time_zone = '+00:00'";
 
 /// The zone that a server's sessions have: `SYSTEM` is its machine's.
-pub(in crate::store::mysql) const OF_SERVER: &str =
+pub(super) const OF_SERVER: &str =
     "IF(@@GLOBAL.time_zone = 'SYSTEM', @@system_time_zone, @@GLOBAL.time_zone)";
 
 /// Asks for it.

@@ -46,11 +46,7 @@ impl Footprint {
     }
 
     /// Fails if one of them looks otherwise now.
-    pub(in crate::store::mysql) async fn is_as_before(
-        &self,
-        session: &mut Session,
-        script: &str,
-    ) -> Result<()> {
+    pub(super) async fn is_as_before(&self, session: &mut Session, script: &str) -> Result<()> {
         let mut wrong = Vec::new();
         for (schema, before) in &self.schemas {
             let now = look(session, schema, self.with_rows).await?;

@@ -25,7 +25,7 @@ impl Dialect {
     }
 
     /// Whether this quote is a name's.
-    pub(in crate::store::mysql) fn quotes_names(self, quote: u8) -> bool {
+    pub(super) fn quotes_names(self, quote: u8) -> bool {
         quote == b'`' || (quote == b'"' && self.ansi_quotes)
     }
 
@@ -52,7 +52,7 @@ impl Dialect {
 
 /// Whether a comment begins that goes on to the end of its line. Two dashes are one if a blank or a control character follows,
 /// or nothing; else they are two signs.
-pub(in crate::store::mysql) fn opens_line_comment(text: &[u8]) -> bool {
+pub(super) fn opens_line_comment(text: &[u8]) -> bool {
     text.starts_with(b"#")
         || text.strip_prefix(b"--").is_some_and(|after| {
             let next = after.first();
@@ -70,7 +70,7 @@ pub(in crate::store::mysql) fn block_comment(text: &[u8]) -> Option<usize> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::mysql) struct Executed {
     /// It is MariaDB's own (`/*M!`), and a comment like any to MySQL.
-    pub(in crate::store::mysql) is_mariadbs: bool,
+    pub(super) is_mariadbs: bool,
     /// The length of `/*!` or `/*M!`, and that of the digits of the version behind it.
     pub(in crate::store::mysql) sign: usize,
     pub(in crate::store::mysql) digits: usize,

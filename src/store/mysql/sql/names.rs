@@ -43,7 +43,7 @@ pub(in crate::store::mysql) struct Names {
 }
 
 /// How every mark begins.
-pub(in crate::store::mysql) const SIGN: &str = "envsyncd: ";
+pub(super) const SIGN: &str = "envsyncd: ";
 
 /// What says of things that a run makes who made them, when, and for what.
 fn mark(claim: &Claim, live: &str) -> String {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -26,6 +26,7 @@ use crate::store::mysql::script::execution::{self, Ground};
 use crate::store::mysql::sql::lexical::Dialect;
 use crate::store::mysql::workspace::schema_object::SchemaObject;
 use crate::store::{self, Catalogue, Checksum, Fate, Part, Selection};
+use crate::sync::Mutex;
 
 /// Incoming with all its rows, indexes, foreign keys and objects.
 pub(super) struct Complete {
@@ -62,14 +63,14 @@ impl Complete {
         // Incoming's is our mark.
         there.comment.clone_from(&self.definitions.comment);
         let seen = Seen::new(&there, &self.definitions, *definer);
-        *self.seen.lock().expect("nobody panics with it") = Some(seen);
+        *self.seen.lock() = Some(seen);
         Ok(there)
     }
 
     /// What live is to be: as it was when it was looked at last, or else as it is now.
     async fn seen(&self) -> Result<Seen> {
         let seen = {
-            let seen = self.seen.lock().expect("nobody panics with it");
+            let seen = self.seen.lock();
             seen.clone()
         };
         match seen {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -20,6 +20,7 @@ use crate::store::mysql::rows::{batch, select};
 use crate::store::mysql::schema::definitions::{Definitions, Table};
 use crate::store::mysql::sql::version::Flavour;
 use crate::store::{self, Batch, Chunks, Part, Step, WriteBatches};
+use crate::sync::Mutex;
 
 /// The schema that is to become live, with sessions in it.
 pub(super) struct Incoming {
@@ -86,7 +87,7 @@ impl store::Incoming for Incoming {
         if self.statements_after(table).is_empty() {
             return Vec::new();
         }
-        let mut steps = self.steps.lock().expect("nobody panics with it");
+        let mut steps = self.steps.lock();
         let id = steps.len();
         steps.insert(id, table.name.clone());
         vec![Step {
@@ -99,7 +100,7 @@ impl store::Incoming for Incoming {
     async fn build(&self, step: &Step) -> Result<Vec<Step>> {
         let mut session = self.pool.take().await?;
         let name = {
-            let steps = self.steps.lock().expect("nobody panics with it");
+            let steps = self.steps.lock();
             steps.get(&step.id).cloned()
         };
         let table = name.and_then(|name| self.definitions.table(&name));

@@ -1,6 +1,5 @@
 //! What a target and its copy know of each other, from the lock to the publish.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::job::{Definer, Events, KeepPrevious};
@@ -11,6 +10,7 @@ use crate::store::mysql::connection::pool::Pool;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::sql::names::Names;
 use crate::store::mysql::workspace::schemas;
+use crate::sync::Mutex;
 
 /// Where the copy goes, and how the task wants it.
 pub(super) struct Shared {
@@ -31,12 +31,12 @@ pub(super) struct Shared {
 impl Shared {
     /// Remembers the sessions that work in incoming.
     pub(super) fn has_sessions(&self, pool: &Pool) {
-        *self.pool.lock().expect("nobody panics with it") = Some(pool.clone());
+        *self.pool.lock() = Some(pool.clone());
     }
 
     /// Lets go of them, whoever has one.
     pub(super) fn close_sessions(&self) {
-        let pool = self.pool.lock().expect("nobody panics with it");
+        let pool = self.pool.lock();
         if let Some(pool) = pool.as_ref() {
             pool.close();
         }

@@ -194,7 +194,7 @@ impl Journal {
 }
 
 /// Whether this is the name of a run's incoming.
-pub(in crate::store::mysql) fn is_of_a_run(schema: &str) -> bool {
+pub(super) fn is_of_a_run(schema: &str) -> bool {
     schema.rsplit_once("_incoming_").is_some_and(|(_, digits)| {
         digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
     })

@@ -136,7 +136,7 @@ pub(in crate::store::mysql) async fn create(
 }
 
 /// The same where one of ours may be there already; somebody else's is refused.
-pub(in crate::store::mysql) async fn ensure(
+pub(super) async fn ensure(
     session: &mut Session,
     names: &Names,
     schema: &str,

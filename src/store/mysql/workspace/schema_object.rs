@@ -1,4 +1,4 @@
-//! What follows the tables when they change places: views, routines, triggers and events, as live is to have them.
+//! Views, routines, triggers and events as live is to have them: they follow the tables when these change places.
 
 use std::collections::BTreeMap;
 

@@ -307,7 +307,7 @@ impl Preserved {
                 continue;
             }
             let is_bound = {
-                let bound = self.bound.lock().expect("no one panics with this lock");
+                let bound = self.bound.lock();
                 bound.contains(&table.name)
             };
             if is_bound {

@@ -33,7 +33,7 @@ struct Described {
 
 /// How rows go from one table to another, and how they are compared.
 #[derive(Debug, Clone)]
-pub(in crate::store::mysql) struct Fit {
+pub(super) struct Fit {
     /// What is copied, in quotes.
     list: String,
     /// A row as one text, the same on both sides.

@@ -10,7 +10,7 @@ use crate::store::mysql::sql::names::{Names, literal, quoted, within};
 
 impl Preserved {
     /// Foreign keys from and to what was kept hold.
-    pub(in crate::store::mysql) async fn check_keys(
+    pub(super) async fn check_keys(
         &self,
         session: &mut Session,
         names: &Names,
@@ -142,7 +142,7 @@ impl Preserved {
                 });
             }
         }
-        *self.bound.lock().expect("no one panics with this lock") = bound;
+        *self.bound.lock() = bound;
         Ok(keys)
     }
 }

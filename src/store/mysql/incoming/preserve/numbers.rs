@@ -78,11 +78,7 @@ pub(super) async fn counted_by(
 
 impl Preserved {
     /// Finds the sequences that kept tables take numbers from, wherever these are from.
-    pub(in crate::store::mysql) async fn find_counters(
-        &self,
-        session: &mut Session,
-        names: &Names,
-    ) -> Result<()> {
+    pub(super) async fn find_counters(&self, session: &mut Session, names: &Names) -> Result<()> {
         let mut found = Vec::new();
         for table in self.tables.iter().filter(|table| !table.is_sequence) {
             let create = session
@@ -105,7 +101,7 @@ impl Preserved {
                 }
             }
         }
-        *self.taken.lock().expect("no one panics with this lock") = found;
+        *self.taken.lock() = found;
         Ok(())
     }
 
@@ -117,7 +113,7 @@ impl Preserved {
         staged: &[(String, String)],
     ) -> Result<()> {
         let taken = {
-            let taken = self.taken.lock().expect("no one panics with this lock");
+            let taken = self.taken.lock();
             taken.clone()
         };
         for Taken {

@@ -1,12 +1,12 @@
 //! Which tables' rows come from live, and what is known of each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use super::fit::Fit;
 use crate::error::Result;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::sql::names::{Names, literal};
+use crate::sync::Mutex;
 
 /// A table whose rows come from live.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Preserved {
 
     /// Sequences that are moved, beside those that are preserved themselves.
     pub(in crate::store::mysql) fn counters(&self) -> BTreeSet<String> {
-        let taken = self.taken.lock().expect("no one panics with this lock");
+        let taken = self.taken.lock();
         taken
             .iter()
             .map(|taken| taken.sequence.clone())
@@ -113,7 +113,7 @@ impl Preserved {
 
     /// What is known of a table, looked at or changed.
     pub(super) fn state<T>(&self, table: &Table, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut states = self.states.lock().expect("no one panics with this lock");
+        let mut states = self.states.lock();
         change(states.entry(table.name.clone()).or_default())
     }
 }
