@@ -88,6 +88,10 @@ pub fn is_of_the_survey(kind: StoreKind) -> bool {
 ///
 /// The staging thing is named by the run, like incoming: the source drops it in `close`, which may be called twice;
 /// [`super::Target::discard`] drops it where this was ended half-way; and [`super::Target::sweep`] what dead runs left.
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgresql")),
+    allow(unused_variables, clippy::unused_async)
+)]
 pub async fn restore(
     task: &Task,
     context: &Context,
@@ -106,6 +110,10 @@ pub async fn restore(
 
 /// Dumps a surveyed source by the store's own tool, at the survey's point in time, without what the survey's `left_out`
 /// has. An error before the first byte is this one's, a later one is the stream's. Dropped, it ends the tool.
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgresql")),
+    allow(unused_variables, clippy::unused_async)
+)]
 pub async fn dump(
     task: &Task,
     context: &Context,

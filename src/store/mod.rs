@@ -526,6 +526,12 @@ pub fn unable(task: &Task) -> Vec<Unable> {
     if task.dumps() {
         all.extend(dump::unable(task));
     }
+    if cfg!(not(feature = "archive")) && (task.pushes() || task.pulls()) {
+        all.push(Unable {
+            key: if task.pushes() { "target" } else { "source" },
+            why: "this envsyncd was built without archives".to_owned(),
+        });
+    }
     all
 }
 
@@ -558,6 +564,10 @@ pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn Sourc
 }
 
 /// Opens what measures the lag of a task's source.
+#[cfg_attr(
+    not(feature = "postgresql"),
+    allow(unused_variables, clippy::unused_async)
+)]
 pub async fn open_gauge(task: &Task, context: &Context) -> Result<Box<dyn Gauge>> {
     match task.kind {
         #[cfg(feature = "postgresql")]

@@ -125,6 +125,7 @@ pub fn put_away(definitions: &Definitions) -> Result<Vec<u8>> {
 
 /// Takes definitions out again that [`put_away`] made, with `parts` and `left_out` as the survey had them, and leaves out
 /// what the selection does.
+#[cfg_attr(not(feature = "postgresql"), allow(clippy::unused_async))]
 pub async fn take_out(
     kind: StoreKind,
     stored: &[u8],
