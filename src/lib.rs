@@ -20,6 +20,9 @@
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
 //! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `sync` and `error` |
 //!
+//! Stores, archives, the daemon and the like are features (`Cargo.toml`). In place of what is left out of a build stands a
+//! `without.rs` that says so.
+//!
 //! # What always holds
 //!
 //! 1. **Never uphill.** [`policy::permit`] is asked before a server is; a thing is never copied onto itself, whatever its
@@ -36,9 +39,17 @@
 //! 6. **Parsed once.** A file, a validated [`config::job::Job`] and a running [`run::Order`] are three types; after
 //!    validation no option is looked at twice.
 
+#[cfg(feature = "archive")]
+pub mod archive;
+#[cfg(not(feature = "archive"))]
+#[path = "archive/without.rs"]
 pub mod archive;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "daemon")]
+pub mod daemon;
+#[cfg(not(feature = "daemon"))]
+#[path = "daemon/without.rs"]
 pub mod daemon;
 pub mod error;
 #[cfg(test)]

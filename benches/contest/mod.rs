@@ -91,7 +91,7 @@ pub(crate) fn named(variable: &str) -> Option<String> {
 /// next (dirty pages, a log to be written out) is not always the same one's to bear.
 pub(crate) fn order(round: usize, contenders: usize) -> Vec<usize> {
     let mut all: Vec<usize> = (0..contenders).collect();
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         all.reverse();
     }
     all

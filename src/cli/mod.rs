@@ -21,6 +21,10 @@ mod release;
 mod run;
 mod scope;
 mod show;
+#[cfg(feature = "archive")]
+mod snapshots;
+#[cfg(not(feature = "archive"))]
+#[path = "snapshots/without.rs"]
 mod snapshots;
 mod status;
 mod table;

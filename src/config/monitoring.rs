@@ -103,6 +103,15 @@ impl ServiceName {
 /// Reads both tables.
 pub(super) fn read(root: &Table<'_>) -> Monitoring {
     let table = |key| root.get(key).and_then(|value| value.table());
+    if cfg!(not(feature = "icinga"))
+        && let Some(value) = root.get("icinga2")
+    {
+        value.report(
+            value
+                .wrong("this envsyncd was built without Icinga 2's API: nobody there is told")
+                .warning(),
+        );
+    }
     Monitoring {
         icinga2: table("icinga2").and_then(read_icinga2),
         nsca: table("nsca").and_then(read_nsca),
@@ -224,7 +233,7 @@ fn read_url(value: &Value<'_>) -> Option<String> {
         value.report(diagnostic.allowed(FORM));
         None
     };
-    let Ok(url) = reqwest::Url::parse(text.trim()) else {
+    let Ok(url) = url::Url::parse(text.trim()) else {
         return report(value.wrong("this is not a URL"));
     };
     if !url.username().is_empty() || url.password().is_some() {

@@ -1,34 +1,19 @@
 //! systemd-logind, where it runs: it is asked not to shut the machine down, and whether it is about to.
 //!
 //! Where there is no bus or no logind, that is not an error; and a bus that does not answer costs two seconds, no more.
-//! The interface is `org.freedesktop.login1.Manager`, see org.freedesktop.login1(5).
+//! What is asked of the bus stands in `bus`.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
-use zbus::zvariant::OwnedFd;
 
+use super::bus::{self, Failure, Shutdown};
 use crate::error::{Error, Kind, Result};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 const SCHEDULED: &str = "/run/systemd/shutdown/scheduled";
-
-#[zbus::proxy(
-    interface = "org.freedesktop.login1.Manager",
-    default_service = "org.freedesktop.login1",
-    default_path = "/org/freedesktop/login1",
-    gen_blocking = false
-)]
-trait Manager {
-    fn inhibit(&self, what: &str, who: &str, why: &str, mode: &str) -> zbus::Result<OwnedFd>;
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn scheduled_shutdown(&self) -> zbus::Result<(String, u64)>;
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn preparing_for_shutdown(&self) -> zbus::Result<bool>;
-}
 
 /// While this lives, logind shuts down only for those who insist.
 #[derive(Debug)]
@@ -38,25 +23,17 @@ pub struct Inhibitor {
 
 /// Asks logind not to shut down while the returned value lives; `what_for` is shown by `systemd-inhibit --list`.
 pub async fn inhibit(what_for: &str) -> Option<Inhibitor> {
-    let held = patiently(async {
-        manager()
-            .await?
-            .inhibit("shutdown", "envsyncd", what_for, "block")
-            .await
-    })
-    .await?;
+    let held = patiently(bus::inhibit_shutdown(what_for)).await?;
     Some(Inhibitor { _held: held })
 }
 
 /// The shutdown that is scheduled or under way, as a person would say it: `a reboot is scheduled for 2026-..`.
 pub async fn scheduled_shutdown() -> Option<String> {
     let asked = patiently(async {
-        let manager = manager().await?;
-        if manager.preparing_for_shutdown().await? {
-            return Ok(Some("the machine is shutting down".to_owned()));
-        }
-        let (mode, at) = manager.scheduled_shutdown().await?;
-        Ok(describe(&mode, at))
+        Ok(match bus::coming_shutdown().await? {
+            Shutdown::Now => Some("the machine is shutting down".to_owned()),
+            Shutdown::At { mode, at } => describe(&mode, at),
+        })
     })
     .await;
     asked.unwrap_or_else(|| in_file(Path::new(SCHEDULED)))
@@ -71,23 +48,17 @@ pub async fn refuse_if_rebooting() -> Result<()> {
     }
 }
 
-async fn manager() -> zbus::Result<ManagerProxy<'static>> {
-    let bus = zbus::Connection::system().await?;
-    // Asked once and dropped: a cache would only add a round trip and a signal subscription.
-    ManagerProxy::builder(&bus)
-        .cache_properties(zbus::proxy::CacheProperties::No)
-        .build()
-        .await
-}
-
-async fn patiently<T>(asking: impl Future<Output = zbus::Result<T>>) -> Option<T> {
+async fn patiently<T>(asking: impl Future<Output = std::result::Result<T, Failure>>) -> Option<T> {
     match tokio::time::timeout(PATIENCE, asking).await {
         Ok(Ok(answer)) => Some(answer),
-        Ok(Err(error)) if is_refusal(&error) => {
-            tracing::warn!(%error, "systemd-logind does not let this user do that (a polkit rule may)");
+        Ok(Err(Failure::Refused(error))) => {
+            tracing::warn!(
+                %error,
+                "systemd-logind does not let this user do that (a polkit rule may)"
+            );
             None
         }
-        Ok(Err(error)) => {
+        Ok(Err(Failure::NobodyThere(error))) => {
             tracing::debug!(%error, "no systemd-logind here");
             None
         }
@@ -96,12 +67,6 @@ async fn patiently<T>(asking: impl Future<Output = zbus::Result<T>>) -> Option<T
             None
         }
     }
-}
-
-/// Whether logind is there, but says no: the operator expects a protection that is not in place.
-fn is_refusal(error: &zbus::Error) -> bool {
-    matches!(error, zbus::Error::MethodError(name, _, _)
-        if name.ends_with(".AccessDenied") || name.ends_with(".InteractiveAuthorizationRequired"))
 }
 
 /// `at` is in microseconds since 1970.

@@ -1,5 +1,10 @@
 //! What keeps a run from treading on others: locks, the reboot lock, priority, signals, and the programs it calls.
 
+#[cfg(feature = "systemd")]
+mod bus;
+#[cfg(not(feature = "systemd"))]
+#[path = "bus/without.rs"]
+mod bus;
 pub mod command;
 pub mod daemon_lock;
 pub mod descriptors;

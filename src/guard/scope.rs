@@ -3,8 +3,7 @@
 //!
 //! Only root may ask systemd for that. A daemon that is not root asks the small root service behind [`SOCKET`]
 //! ([`serve`]), which moves nobody but the process that asks, and under properties that are not the caller's to choose.
-//! The call is `StartTransientUnit`, see org.freedesktop.systemd1(5); a process that is moved keeps its sandbox, priority
-//! and environment.
+//! A process that is moved keeps its sandbox, priority and environment.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -16,8 +15,8 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
-use zbus::zvariant::{OwnedObjectPath, Value};
 
+use super::bus::{self, Scope};
 use super::process::{Process, runs_us};
 use crate::config::job::JobName;
 use crate::error::{Error, Kind, Result};
@@ -138,50 +137,17 @@ pub(super) fn has_unit(text: &str, unit: &str) -> bool {
         .any(|line| line.rsplit('/').next() == Some(unit))
 }
 
-#[zbus::proxy(
-    interface = "org.freedesktop.systemd1.Manager",
-    default_service = "org.freedesktop.systemd1",
-    default_path = "/org/freedesktop/systemd1",
-    gen_blocking = false
-)]
-trait Manager {
-    fn start_transient_unit(
-        &self,
-        name: &str,
-        mode: &str,
-        properties: &[(&str, Value<'_>)],
-        others: &[(&str, Vec<(&str, Value<'_>)>)],
-    ) -> zbus::Result<OwnedObjectPath>;
-}
-
 /// Has systemd make the scope with this one process, and waits until it is in it.
 async fn start(pid: u32, job: &str, run: &str) -> std::result::Result<(), String> {
     let name = unit(run);
-    let after: Vec<&str> = AFTER.to_vec();
-    let stop = u64::try_from(STOP_TIMEOUT.as_micros()).unwrap_or(u64::MAX);
-    // Processor, memory and tasks are accounted for anyway. Not I/O: the controller would be switched on for all
-    // services, and then a scheduler that weighs groups (BFQ) no longer holds our low priority against theirs.
-    let properties = [
-        (
-            "Description",
-            Value::from(format!("envsyncd job {job}, run {run}")),
-        ),
-        ("PIDs", Value::from(vec![pid])),
-        ("Slice", Value::from(SLICE)),
-        ("CollectMode", Value::from("inactive-or-failed")),
-        ("TimeoutStopUSec", Value::from(stop)),
-        ("After", Value::from(after)),
-    ];
-    let asked = async {
-        let bus = zbus::Connection::system().await?;
-        ManagerProxy::builder(&bus)
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await?
-            .start_transient_unit(&name, "fail", &properties, &[])
-            .await
+    let scope = Scope {
+        description: format!("envsyncd job {job}, run {run}"),
+        pid,
+        slice: SLICE,
+        stop_timeout: STOP_TIMEOUT,
+        after: &AFTER,
     };
-    asked
+    bus::start_scope(&name, scope)
         .await
         .map_err(|error| format!("systemd does not make {name}: {error}"))?;
     // The answer only means that the job is queued; the caller has the timeout.

@@ -135,6 +135,12 @@ pub fn refusals(task: &Task) -> Vec<Refusal> {
             why: error.to_string(),
         }],
     };
+    if cfg!(not(feature = "archive")) && (task.pushes() || task.pulls()) {
+        all.push(Refusal {
+            key: if task.pushes() { "target" } else { "source" },
+            why: "this envsyncd was built without archives".to_owned(),
+        });
+    }
     if task.dumps() {
         all.extend(refusals_of_dumps(task));
     }

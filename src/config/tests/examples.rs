@@ -10,7 +10,10 @@ fn every_example_is_valid_and_warns_of_nothing() {
         stores(),
     )
     .unwrap_or_else(|all| panic!("{all}"));
-    assert_eq!(warnings, []);
+    // They have every receiver.
+    if cfg!(feature = "icinga") {
+        assert_eq!(warnings, []);
+    }
     let settings = Settings {
         job_dir: repository().join("config.d"),
         ..settings

@@ -35,6 +35,7 @@ mod archive_jobs;
 mod endpoints;
 mod examples;
 mod job;
+#[cfg(feature = "icinga")]
 mod monitoring;
 mod passwords;
 mod reporting;
@@ -89,4 +90,14 @@ fn job_with(top: &str, task: &str) -> String {
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[cfg(not(feature = "icinga"))]
+#[test]
+fn a_receiver_that_this_build_has_not_is_warned_of() {
+    let (_, warnings) = Files::new()
+        .settings("[icinga2]\nurl = \"https://icinga.example\"\nuser = \"a\"\npassword = { env = \"B\" }\n")
+        .unwrap_or_else(|all| panic!("{all}"));
+    let said = warnings[0].to_string();
+    assert!(said.contains("built without Icinga 2's API"), "{said}");
 }

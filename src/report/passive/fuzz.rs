@@ -2,12 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::{icinga2, parts};
+#[cfg(feature = "icinga")]
+use super::icinga2;
+use super::parts;
 use crate::fuzz::{config, texts};
 
 proptest! {
     #![proptest_config(config())]
 
+    #[cfg(feature = "icinga")]
     #[test]
     fn answer(http in 100_u16..600, body in texts(&["tests/corpus/icinga_answer"])) {
         match icinga2::answer(http, &body, "envsyncd app") {

@@ -5,8 +5,10 @@
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(feature = "icinga")]
 mod icinga2;
 mod nsca;
+#[cfg(feature = "icinga")]
 mod tls;
 
 use std::time::Duration;
@@ -57,6 +59,7 @@ pub async fn send(settings: &Settings, lookup: Lookup<'_>, status: &StatusFile) 
     tokio::join!(icinga2, nsca);
 }
 
+#[cfg(feature = "icinga")]
 async fn to_icinga2(
     receiver: &monitoring::Icinga2,
     lookup: Lookup<'_>,
@@ -65,6 +68,20 @@ async fn to_icinga2(
 ) -> Result<(), Error> {
     let client = icinga2::Client::new(receiver, lookup, status).await?;
     tries(|| client.post(message)).await
+}
+
+#[cfg(not(feature = "icinga"))]
+#[allow(clippy::unused_async)]
+async fn to_icinga2(
+    _: &monitoring::Icinga2,
+    _: Lookup<'_>,
+    _: &StatusFile,
+    _: &Message,
+) -> Result<(), Error> {
+    Err(Error::new(
+        Kind::Config,
+        "this envsyncd was built without Icinga 2's API",
+    ))
 }
 
 async fn to_nsca(receiver: &monitoring::Nsca, message: &Message) -> Result<(), Error> {

@@ -18,6 +18,8 @@ pub(crate) mod s3;
 pub(crate) mod sqlite;
 pub(crate) mod told;
 
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What a URL alone says.
@@ -44,4 +46,42 @@ pub(crate) fn kills(all: u32) -> u32 {
 /// of 37.
 pub(crate) fn moments(count: u32, all: Duration) -> impl Iterator<Item = Duration> {
     (0..count).map(move |n| all * (n * 37 % count) / count)
+}
+
+/// Where private servers have their directories: in memory, if there is room for them, since most of what a test would wait
+/// for is a disk. What they are tested for is what a process leaves when it is killed, and that is the same. Benchmarks stay
+/// on the disk. The path is short: a socket's has a limit of 107 bytes.
+pub(crate) fn servers_home() -> &'static Path {
+    static HOME: OnceLock<&Path> = OnceLock::new();
+    HOME.get_or_init(|| {
+        let memory = Path::new("/dev/shm");
+        if cfg!(test) && has_room(memory) {
+            memory
+        } else {
+            Path::new("/tmp")
+        }
+    })
+}
+
+/// For all servers that a test run has at a time, and whether programs may be started there.
+fn has_room(place: &Path) -> bool {
+    const ALL: u64 = 6 * 1024 * 1024 * 1024;
+    let Ok(found) = nix::sys::statvfs::statvfs(place) else {
+        return false;
+    };
+    let free = found.blocks_available() * found.fragment_size();
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory.lines().find_map(|line| {
+        let kibibytes = line
+            .strip_prefix("MemAvailable:")?
+            .trim()
+            .strip_suffix(" kB")?;
+        Some(kibibytes.parse::<u64>().ok()? * 1024)
+    });
+    // What lies there is memory that the servers themselves have no more.
+    free >= ALL
+        && available.is_some_and(|available| available >= 2 * ALL)
+        && !found
+            .flags()
+            .contains(nix::sys::statvfs::FsFlags::ST_NOEXEC)
 }

@@ -235,7 +235,7 @@ impl Cluster {
         Builder::default()
     }
 
-    /// A fresh directory under /tmp (a socket's path has a limit of 107 bytes) and its watcher.
+    /// A fresh directory and its watcher.
     fn empty_place(tcp: bool) -> Self {
         let account = nix::unistd::geteuid().is_root().then(|| {
             ["postgres", "nobody"]
@@ -249,8 +249,8 @@ impl Cluster {
         });
         let root = tempfile::Builder::new()
             .prefix("envsyncd-pg-")
-            .tempdir_in("/tmp")
-            .expect("a directory in /tmp")
+            .tempdir_in(super::servers_home())
+            .expect("a directory")
             .keep();
         let watcher = Command::new("sh")
             .args(["-c", WATCHER, "watcher"])

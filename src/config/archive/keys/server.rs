@@ -48,7 +48,7 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
 fn read_path_style(table: &Table<'_>, value: &Value<'_>) -> Option<bool> {
     let in_path = value.boolean()?;
     let host = table.get("endpoint").and_then(|endpoint| {
-        let url = reqwest::Url::parse(endpoint.content.as_str()?).ok()?;
+        let url = url::Url::parse(endpoint.content.as_str()?).ok()?;
         url.host_str().map(str::to_owned)
     });
     if !in_path && host.as_deref().and_then(address).is_some() {
@@ -127,7 +127,7 @@ fn read_endpoint(value: &Value<'_>) -> Option<String> {
         value.report(diagnostic.allowed(FORM));
         None
     };
-    let Ok(url) = reqwest::Url::parse(text) else {
+    let Ok(url) = url::Url::parse(text) else {
         return report(value.wrong("this is not a URL"));
     };
     if !matches!(url.scheme(), "http" | "https") {

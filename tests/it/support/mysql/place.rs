@@ -23,7 +23,7 @@ if mountpoint -q "$1/data"; then umount "$1/data"; fi
 rm -rf "$1"
 "#;
 
-/// A directory under /tmp (a socket's path has a limit of 107 bytes) and its watcher.
+/// A directory and its watcher.
 pub(super) struct Place {
     pub(super) root: PathBuf,
     /// A server refuses to run as root, so there it runs as someone else.
@@ -42,8 +42,8 @@ impl Place {
         });
         let root = tempfile::Builder::new()
             .prefix("envsyncd-my-")
-            .tempdir_in("/tmp")
-            .expect("a directory in /tmp")
+            .tempdir_in(super::super::servers_home())
+            .expect("a directory")
             .keep();
         let watcher = Command::new("sh")
             .args(["-c", WATCHER, "watcher"])

@@ -1,5 +1,5 @@
-//! Makes a production and a staging database and a job between them, to try envsyncd on with nothing installed:
-//! `cargo run --example demo [DIRECTORY]` (default: `demo`). What an earlier call made there is made anew.
+//! Makes a production and a staging database and a job between them, to try envsyncd on with nothing installed: `demo
+//! [DIRECTORY]` (default: `demo`), which `script/demo` builds and calls. What an earlier call made there is made anew.
 
 use std::error::Error;
 use std::fs;
@@ -91,8 +91,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "Made {place}/production.db (5000 customers, 20000 orders) and {place}/staging.db (40 and 100). Now:"
     );
-    println!("  cargo run -- --config {place}/envsyncd.toml --once -f {place}/app.toml");
-    println!("  cargo run -- --config {place}/envsyncd.toml status");
+    println!("  envsyncd --config {place}/envsyncd.toml --once -f {place}/app.toml");
+    println!("  envsyncd --config {place}/envsyncd.toml status");
     Ok(())
 }
 

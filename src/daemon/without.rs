@@ -1,0 +1,28 @@
+//! In place of the daemon, in a build without the feature `daemon`.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::job::{Job, Settings};
+use crate::error::{Error, Kind, Result};
+
+/// What the daemon would be started with.
+pub struct Options {
+    /// The settings' file, as it was given.
+    pub config: Option<PathBuf>,
+    /// What it says.
+    pub settings: Settings,
+}
+
+/// Says that there is no daemon in this build.
+#[allow(clippy::unused_async)]
+pub async fn serve(_: Options) -> Result<()> {
+    Err(Error::new(
+        Kind::Config,
+        "this envsyncd was built without the daemon",
+    ))
+}
+
+/// A daemon keeps the last good version of each job's file; without one there is none.
+pub fn last_good(_: &Settings, _: &str, _: &Path) -> Option<Job> {
+    None
+}
