@@ -43,7 +43,9 @@ mod tests {
     #[test]
     fn a_push_and_a_pull_are_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = config::load_settings(None, std::iter::empty(), store::formats()).unwrap().0;
+        let settings = config::load_settings(None, std::iter::empty(), store::formats())
+            .unwrap()
+            .0;
         let archive = "file:///srv/archive";
         for (key, source, target) in [
             ("source", archive, "sqlite:b.db"),
