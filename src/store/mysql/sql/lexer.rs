@@ -93,16 +93,15 @@ fn next(sql: &str, at: usize, dialect: Dialect, code: &mut usize) -> (Shape, usi
             };
             (shape, at + quoted(rest, dialect))
         }
-        b'/' if rest.starts_with(b"/*") => match lexical::executed_comment(rest) {
-            Some(executed) => {
+        b'/' if rest.starts_with(b"/*") => {
+            if let Some(executed) = lexical::executed_comment(rest) {
                 *code += 1;
                 (Shape::Mark, at + executed.sign + executed.digits)
-            }
-            None => {
+            } else {
                 let length = lexical::block_comment(rest).unwrap_or(rest.len());
                 (Shape::Blank, at + length)
             }
-        },
+        }
         b'*' if *code > 0 && rest.starts_with(b"*/") => {
             *code -= 1;
             (Shape::Mark, at + 2)

@@ -133,9 +133,9 @@ mod tests {
     fn what_is_quoted_ends_at_its_quote_and_at_no_escaped_one() {
         let plain = Dialect::default();
         let own = Dialect::of("ANSI_QUOTES,NO_BACKSLASH_ESCAPES");
-        assert_eq!(plain.quoted(br"'a\'b' c"), Some(7 - 1));
-        assert_eq!(own.quoted(br"'a\'b' c"), Some(5));
-        assert_eq!(plain.quoted(br"`a\`b"), Some(5));
+        assert_eq!(plain.quoted(b"'a\\'b' c"), Some(6));
+        assert_eq!(own.quoted(b"'a\\'b' c"), Some(4));
+        assert_eq!(plain.quoted(b"`a\\`b"), Some(4));
         assert_eq!(plain.quoted(b"'a"), None);
         assert_eq!(plain.quoted(br"'a\"), None);
         assert_eq!(plain.quoted(b""), None);

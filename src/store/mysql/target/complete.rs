@@ -73,13 +73,11 @@ impl Complete {
             let seen = self.seen.lock();
             seen.clone()
         };
-        match seen {
-            Some(seen) => Ok(seen),
-            None => {
-                let there = self.look().await?;
-                Ok(Seen::new(&there, &self.definitions, self.shared.definer))
-            }
+        if let Some(seen) = seen {
+            return Ok(seen);
         }
+        let there = self.look().await?;
+        Ok(Seen::new(&there, &self.definitions, self.shared.definer))
     }
 
     /// Lets what is read of incoming be compared with the source: without what is the target's own, or the server's.
