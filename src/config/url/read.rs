@@ -129,6 +129,7 @@ fn unknown(text: &str, scheme: &str, stores: Stores) -> Flaw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::stores::{Absent, StoreKind};
     use crate::fuzz::stores;
 
     fn refused(text: &str) -> String {
@@ -157,5 +158,21 @@ mod tests {
             help.starts_with("a directory with snapshots is file:///srv/a"),
             "{help}"
         );
+    }
+
+    #[test]
+    fn a_store_that_was_left_out_of_the_build_is_told_by_its_name() {
+        static ABSENT: [Absent; 1] = [Absent {
+            kind: "mysql",
+            schemes: &["mysql", "mariadb"],
+            why: Absence::LeftOut,
+        }];
+        let stores = Stores::new(&[], &ABSENT);
+        let read = read_url("mariadb://u:hunter2@h/d", Path::new("/"), stores);
+        let flaw = read.err().unwrap();
+        assert_eq!(flaw.message, "this envsyncd was built without mysql");
+        // A snapshot of it can be listed all the same.
+        assert_eq!(stores.kind_named("mysql"), Some(StoreKind::new("mysql")));
+        assert_eq!(stores.kind_named("mariadb"), None);
     }
 }
