@@ -18,7 +18,7 @@
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
-//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], [`error`] | leaves, which import nothing of ours but `process` and `error` |
+//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `sync` and `error` |
 //!
 //! # What always holds
 //!
@@ -53,4 +53,5 @@ pub mod schedule;
 pub mod secret;
 pub mod state;
 pub mod store;
+pub mod sync;
 pub mod trust;

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -20,6 +20,7 @@ use crate::config::job::Hook;
 use crate::error::{Error, Kind, Result};
 use crate::process::program;
 use crate::secret::redaction::Redaction;
+use crate::sync::Mutex;
 use crate::trust;
 
 /// Between SIGTERM and SIGKILL.
@@ -80,7 +81,7 @@ impl Drop for Group {
 }
 
 fn lock() -> std::sync::MutexGuard<'static, BTreeSet<i32>> {
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+    GROUPS.lock()
 }
 
 /// Kills every program that runs now, for an exit without clean-up.
@@ -150,7 +151,7 @@ pub async fn run(
     for reader in [stdout, stderr] {
         reader.finish().await;
     }
-    let last = said.lock().unwrap_or_else(PoisonError::into_inner).end();
+    let last = said.lock().end();
     let failed = |how: &str| {
         let how = if last.is_empty() {
             how.to_owned()
@@ -225,7 +226,7 @@ impl Reader {
         use tracing::Instrument as _;
         let said = Arc::clone(said);
         let log = move |line: &str| {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut said = said.lock();
             said.line(line, is_stderr);
         };
         let reading = async move {
@@ -589,7 +590,7 @@ mod tests {
                 }
                 let mut text = Text(String::new());
                 event.record(&mut text);
-                self.0.lock().unwrap().push(text.0);
+                self.0.lock().push(text.0);
             }
         }
         let lines = Lines::default();
@@ -597,7 +598,7 @@ mod tests {
         let guard = tracing::subscriber::set_default(subscriber);
         sh(script, None).await.unwrap();
         drop(guard);
-        lines.0.lock().unwrap().clone()
+        lines.0.lock().clone()
     }
 
     #[tokio::test]

@@ -388,7 +388,7 @@ pub fn spelt_out(text: &str, keep: impl Fn(char) -> bool) -> std::borrow::Cow<'_
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use crate::sync::Mutex;
 
     type Seen<T> = Arc<Mutex<Vec<T>>>;
 
@@ -398,18 +398,18 @@ mod tests {
         let recorded: Seen<Line> = Arc::default();
         let (to_print, to_record) = (Arc::clone(&printed), Arc::clone(&recorded));
         options.sink = Some(Arc::new(move |line| {
-            to_record.lock().unwrap().push(line);
+            to_record.lock().push(line);
         }));
         let printer: Printer = Arc::new(move |line| {
             let (at, rest) = line.split_once(' ').unwrap();
             at.parse::<DateTime<Utc>>().unwrap();
-            to_print.lock().unwrap().push(rest.to_owned());
+            to_print.lock().push(rest.to_owned());
         });
         let (subscriber, counts) =
             subscriber(&options, Some(printer), false, System::none()).unwrap();
         tracing::subscriber::with_default(subscriber, say);
-        let printed = printed.lock().unwrap().clone();
-        let recorded = recorded.lock().unwrap().clone();
+        let printed = printed.lock().clone();
+        let recorded = recorded.lock().clone();
         (printed, recorded, counts)
     }
 

@@ -23,7 +23,7 @@ mod strict;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -39,6 +39,7 @@ pub use queue::{Entry, Queued};
 pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb, apart};
 
 use crate::error::{Error, Kind, Result};
+use crate::sync::Mutex;
 use crate::trust::{self, Rights};
 
 /// What the steps of a run begin with in which its live target is emptied and not loaded yet.
@@ -161,11 +162,8 @@ impl State {
     }
 
     fn connection(&self) -> MutexGuard<'_, Store> {
-        // A panic elsewhere rolled its transaction back: the connection itself is sound.
-        self.inner
-            .store
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        // A panic elsewhere with the lock rolled its transaction back: the connection itself is sound.
+        self.inner.store.lock()
     }
 
     fn read<T>(

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -24,6 +24,7 @@ use crate::config::job::Endpoint;
 use crate::config::{is_here, percent_decoded};
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
+use crate::sync::Mutex;
 
 /// Bytes of a key (S3's user guide, "Naming Amazon S3 objects"). Manifests name objects, too, and the library panics at a
 /// URL that is longer than 64 KiB.
@@ -336,14 +337,13 @@ impl S3 {
             work.await;
             drop(own);
         };
-        let mut cleaning = self.cleaning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cleaning = self.cleaning.lock();
         cleaning.spawn_on(work, &runtime);
     }
 
     pub(super) async fn settle(&self) {
         loop {
-            let mut cleaning =
-                std::mem::take(&mut *self.cleaning.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut cleaning = std::mem::take(&mut *self.cleaning.lock());
             if cleaning.is_empty() {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::policy::Identity;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Context, Encoding, Meter, Part, Server, Survey, dump,
 };
+use crate::sync::Mutex;
 
 /// What an interrupted upload leaves in a bucket is another host's, perhaps, for so long.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
@@ -74,7 +75,7 @@ impl Target {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no one panics with this lock")
+        self.state.lock()
     }
 
     /// As others write it: the file's path in the bucket.

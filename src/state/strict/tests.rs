@@ -88,7 +88,7 @@ impl Scene {
 
     /// What was warned of.
     fn said(&self) -> Vec<String> {
-        let said = SAID.lock().unwrap();
+        let said = SAID.lock();
         let said = said.get(self.state.file()).into_iter().flatten();
         said.cloned().collect()
     }

@@ -1,0 +1,50 @@
+//! A mutex whose lock is simply there.
+
+use std::sync::{self, MutexGuard, PoisonError};
+
+/// [`std::sync::Mutex`] without poisoning. A thread that panics while it holds the lock ends its run as failed, and what
+/// the run holds is freed by guards that take the same lock: they must get it, and a second panic there would end the
+/// process. Nobody publishes what a panic left half done.
+#[derive(Debug, Default)]
+pub struct Mutex<T: ?Sized>(sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// A mutex that nobody has.
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex(sync::Mutex::new(value))
+    }
+
+    /// What it guards, once nobody shares it.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Waits for the lock. As with the standard library's, the thread that has it already must not ask again.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::Mutex;
+
+    #[test]
+    fn a_panic_with_the_lock_leaves_it_usable() {
+        let mutex = Arc::new(Mutex::new(1));
+        let theirs = mutex.clone();
+        let ended = thread::spawn(move || {
+            let mut value = theirs.lock();
+            *value = 2;
+            panic!("with the lock");
+        })
+        .join();
+        assert!(ended.is_err());
+        assert_eq!(*mutex.lock(), 2);
+    }
+}
