@@ -1,24 +1,29 @@
-//! TLS to database servers, with the levels of trust that libpq's `sslmode` has (PostgreSQL manual, "SSL Support" in the
-//! libpq chapter) and MySQL's clients' `--ssl-mode`, too.
+//! TLS: which servers are trusted, and the certificate that is shown to them.
+//!
+//! Database servers have the levels of trust that libpq's `sslmode` has (PostgreSQL manual, "SSL Support" in the libpq
+//! chapter) and MySQL's clients' `--ssl-mode`, too; all others have to prove that they are the host that was asked.
 
-pub(super) mod der;
+pub(crate) mod der;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
+};
 
 use crate::error::{Error, Kind, Result};
 
 /// How much of the server's certificate has to be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Encrypt; believe anybody (`prefer`, `require` without a root certificate).
     Anybody,
     /// The certificate is signed by a known authority (`verify-ca`).
@@ -29,20 +34,76 @@ pub(super) enum Trust {
 
 /// The TLS side of an endpoint's URL.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) trust: Trust,
+pub(crate) struct Settings {
+    pub(crate) trust: Trust,
     /// `sslrootcert`; `None`: the machine's own authorities.
-    pub(super) root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
     /// `sslcert` and `sslkey`.
-    pub(super) client: Option<(PathBuf, PathBuf)>,
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
 }
 
-/// What a connection needs to be encrypted.
-pub(super) fn config(settings: &Settings) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
+/// Why a file's certificates, or its key, cannot be used.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It cannot be read as PEM.
+    Unreadable(pem::Error),
+    /// A certificate in it is none.
+    Malformed(rustls::Error),
+    /// There is none in it.
+    Empty,
+}
+
+impl Fault {
+    /// As the cause of an error that says which file it is.
+    pub(crate) fn because_of(self, error: Error) -> Error {
+        match self {
+            Self::Unreadable(cause) => error.because(cause),
+            Self::Malformed(cause) => error.because(cause),
+            Self::Empty => error,
+        }
+    }
+}
+
+/// The authorities in a file; without one, those that this machine trusts, which may be none.
+pub(crate) fn authorities(file: Option<&Path>) -> Result<RootCertStore, Fault> {
+    let mut store = RootCertStore::empty();
+    let Some(file) = file else {
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(store);
+    };
+    for certificate in certificates(file)? {
+        store.add(certificate).map_err(Fault::Malformed)?;
+    }
+    Ok(store)
+}
+
+/// The certificates in a file.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let found =
+        CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = found.map_err(Fault::Unreadable)?;
+    if found.is_empty() {
+        return Err(Fault::Empty);
+    }
+    Ok(found)
+}
+
+/// The private key in a file.
+pub(crate) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    PrivateKeyDer::from_pem_file(file).map_err(Fault::Unreadable)
+}
+
+/// Begins the set-up of a client.
+pub(crate) fn client() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::new(Kind::Internal, "TLS cannot be set up").because(error))?;
+        .map_err(|error| Error::new(Kind::Internal, "TLS cannot be set up").because(error))
+}
+
+/// The set-up of a connection to a database server.
+pub(crate) fn config(settings: &Settings) -> Result<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = client()?;
     let builder = match settings.trust {
         Trust::Anybody => builder
             .dangerous()
@@ -68,72 +129,37 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig> {
             builder.with_webpki_verifier(verifier)
         }
     };
-    let config = match &settings.client {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-                Error::new(
-                    Kind::Config,
-                    format!("client key {} cannot be read", key.display()),
-                )
-                .because(error)
-            })?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| {
-                Error::new(
-                    Kind::Config,
-                    format!(
-                        "client certificate {} and its key do not fit",
-                        certificate.display()
-                    ),
-                )
-                .because(error)
-            })?
-        }
+    let Some((certificate, key_file)) = &settings.client else {
+        return Ok(builder.with_no_client_auth());
     };
-    Ok(config)
+    let chain = certificates(certificate).map_err(|fault| unusable(certificate, fault))?;
+    let key = key(key_file).map_err(|fault| {
+        let what = format!("client key {} cannot be read", key_file.display());
+        fault.because_of(Error::new(Kind::Config, what))
+    })?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| {
+        let what = format!(
+            "client certificate {} and its key do not fit",
+            certificate.display()
+        );
+        Error::new(Kind::Config, what).because(error)
+    })
 }
 
-fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>> {
-    let unreadable = |error| {
-        Error::new(
-            Kind::Config,
-            format!("certificate {} cannot be read", file.display()),
-        )
-        .because(error)
-    };
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .map_err(unreadable)?
-        .collect::<std::result::Result<_, _>>()
-        .map_err(unreadable)?;
-    if found.is_empty() {
-        return Err(Error::new(
-            Kind::Config,
-            format!("{} holds no certificate in PEM", file.display()),
-        ));
-    }
-    Ok(found)
-}
-
+/// The authorities that an endpoint's URL names.
 fn roots(settings: &Settings) -> Result<RootCertStore> {
-    let mut store = RootCertStore::empty();
-    match &settings.root {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                store.add(certificate).map_err(|error| {
-                    Error::new(
-                        Kind::Config,
-                        format!("{} holds a certificate that is none", file.display()),
-                    )
-                    .because(error)
-                })?;
-            }
-        }
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(store)
+    let file = settings.root.as_deref();
+    authorities(file).map_err(|fault| unusable(file.unwrap_or(Path::new("")), fault))
+}
+
+fn unusable(file: &Path, fault: Fault) -> Error {
+    let file = file.display();
+    let what = match fault {
+        Fault::Unreadable(_) => format!("certificate {file} cannot be read"),
+        Fault::Malformed(_) => format!("{file} holds a certificate that is none"),
+        Fault::Empty => format!("{file} holds no certificate in PEM"),
+    };
+    fault.because_of(Error::new(Kind::Config, what))
 }
 
 /// Encrypts without asking for whom the certificate is; asks who signed it if there are roots.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::job::{StoreKind, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
+use crate::tls;
 
 pub mod catalogue;
 pub mod dump;
@@ -36,8 +37,6 @@ pub mod selection;
 pub mod sqlite;
 pub mod statements;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
-mod tls;
-
 pub use catalogue::{Catalogue, Digest};
 pub use selection::{Fate, Selection};
 

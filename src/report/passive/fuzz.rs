@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{icinga2, parts};
+use super::icinga2;
+use super::message::parts;
 use crate::fuzz::{config, texts};
 
 proptest! {
