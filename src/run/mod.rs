@@ -12,7 +12,9 @@ mod adopt;
 mod bugs;
 mod copy;
 pub mod hooks;
+pub mod housekeeping;
 pub mod in_place;
+pub mod last_good;
 mod locks;
 mod pace;
 pub mod plan;
@@ -21,6 +23,7 @@ pub mod record;
 pub mod recover;
 pub mod rollback;
 mod scripts;
+pub mod start;
 mod verify;
 
 use std::path::Path;

@@ -61,7 +61,7 @@ impl Target {
         context: &Context,
     ) -> Result<Self> {
         Ok(Self {
-            database: super::database(archive, &task.source)?,
+            database: name::database(archive, &task.source)?,
             bucket,
             task: task.clone(),
             context: context.clone(),
