@@ -11,14 +11,14 @@
 //! | `main.rs` | parses the command line and maps the outcome to an exit code |
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
 //! | [`daemon`] | keeps schedules, and starts and supervises runs; [`daemon::planner`] says what is due |
-//! | [`run`] | one run in one straight line: a file a step, and one that walks them |
+//! | [`run`] | one way to start a run ([`run::start`]), then one straight line: a file a step, and one that walks them |
 //! | [`report`] | what others read: logs, status files, metrics, the monitoring plugin; and who is told |
 //! | [`state`] | history and its totals, progress, logs, the queue, pauses and holds, in SQLite |
 //! | [`guard`] | locks, the reboot lock, priority, memory, signals, and the programs that a run calls |
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | the two traits, the one place that chooses, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
-//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `sync` and `error` |
+//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], `tls`, [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `sync` and `error` |
 //!
 //! Stores, archives, the daemon and the like are features (`Cargo.toml`). In place of what is left out of a build stands a
 //! `without.rs` that says so.
@@ -65,4 +65,5 @@ pub mod secret;
 pub mod state;
 pub mod store;
 pub mod sync;
+mod tls;
 pub mod trust;

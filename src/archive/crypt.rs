@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use age::stream::StreamWriter;
 use age::{Decryptor, Encryptor, x25519};
@@ -14,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Error, Kind, Result};
+use crate::sync::Mutex;
 
 /// As the manifest names it.
 pub const NAME: &str = "age";
@@ -199,13 +200,13 @@ struct Shared(Arc<Mutex<Vec<u8>>>);
 
 impl Shared {
     fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().expect("no one panics with this lock"))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut out = self.0.lock().expect("no one panics with this lock");
+        let mut out = self.0.lock();
         out.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -15,13 +15,13 @@ pub mod mac;
 pub mod manifest;
 mod manual_restore;
 pub mod retention;
+mod secrets;
 pub mod snapshots;
 mod source;
 mod target;
 
 use self::bucket::Bucket;
-use self::crypt::{Identity, Recipients};
-use self::mac::Key;
+pub use self::secrets::Secrets;
 use self::snapshots::{Snapshots, Which};
 pub use self::source::Source;
 pub use self::target::Target;
@@ -29,36 +29,7 @@ use crate::config::archive::{Archive, Format};
 use crate::config::job::{Endpoint, Task};
 use crate::error::Result;
 use crate::policy::Environment;
-use crate::store::{self, Context, Lookup};
-
-/// What makes a snapshot authentic, and who can read it.
-#[derive(Clone, Default)]
-pub struct Secrets {
-    /// Authenticates manifests.
-    pub key: Option<Key>,
-    /// Who can read what is written.
-    pub recipients: Option<Recipients>,
-    /// Who reads.
-    pub identity: Option<Identity>,
-}
-
-impl Secrets {
-    /// Fetches an archive's.
-    pub async fn of(archive: &Archive, lookup: &Lookup) -> Result<Self> {
-        let identity = match &archive.identity {
-            Some(secret) => {
-                let secret = secret.resolve("the archive's `identity`", &**lookup);
-                Some(Identity::parse(&secret.await?)?)
-            }
-            None => None,
-        };
-        Ok(Self {
-            key: Key::of(archive, lookup).await?,
-            recipients: Recipients::parse(&archive.recipients)?,
-            identity,
-        })
-    }
-}
+use crate::store::{self, Context};
 
 /// Opens a task's source: an archive, or a store's.
 pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn store::Source>> {

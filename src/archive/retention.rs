@@ -1,4 +1,4 @@
-//! Which snapshots of a lineage survive. Pure: no clock, no archive.
+//! Which snapshots of a series survive. Pure: no clock, no archive.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -100,7 +100,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Says what becomes of each snapshot of one lineage (one job, origin and kind of store), in the order that they are given
+/// Says what becomes of each snapshot of one series (one job, origin and kind of store), in the order that they are given
 /// in. A snapshot stays if any of the rules `keep_*` wants it, and goes once it is older than `max_age` whatever they want;
 /// if `max_age` is all there is, the younger ones stay. What is not good, or of the future, stays and is not counted; so
 /// does, and is, the newest good one.

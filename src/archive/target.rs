@@ -18,7 +18,7 @@ use super::layout::{self, Name};
 use super::manifest::{Change, File, Manifest, Stored, VERSION};
 use super::manual_restore;
 use super::retention::{Reason, Verdict};
-use super::snapshots::{self, Lineage, Pen, Snapshots};
+use super::snapshots::{self, Pen, Series, Snapshots};
 use super::{Secrets, crypt};
 use crate::config::archive::Retention;
 use crate::config::job::StoreKind;
@@ -264,14 +264,12 @@ impl Draft {
     async fn let_go(&self, noted: Result<()>) -> Result<()> {
         noted?;
         let snapshots = self.snapshots();
-        let lineage = Lineage {
+        let series = Series {
             job: self.context.claim.job.clone(),
             origin: self.origin.to_string(),
             kind: self.driver.kind(),
         };
-        let plan = snapshots
-            .plan(&lineage, &self.retention, Utc::now())
-            .await?;
+        let plan = snapshots.plan(&series, &self.retention, Utc::now()).await?;
         for (snapshot, verdict) in &plan.snapshots {
             if *verdict == Verdict::Stays(vec![Reason::Read]) {
                 tracing::info!(snapshot = %snapshot.name, "an old snapshot stays for now: somebody is reading it");

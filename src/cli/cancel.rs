@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Options, asker, has_daemon, jobs, settings, terminal};
+use super::options::{Options, asker, settings};
+use super::{jobs, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Sight;
 use crate::state::{Run, RunState, State};
@@ -25,7 +26,7 @@ pub(super) struct Args {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = super::state_to_steer(&settings)?;
+    let state = super::state::state_to_steer(&settings)?;
     let of_job = state
         .unfinished()?
         .into_iter()
@@ -52,7 +53,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         return Ok(0);
     }
     // A daemon tells it, once: a second SIGTERM would keep it from ending cleanly.
-    if run.state == RunState::Running && !has_daemon(&state)? {
+    if run.state == RunState::Running && !state.has_daemon()? {
         let process = run
             .process
             .as_ref()
@@ -96,7 +97,7 @@ fn wait(state: &State, run: &Run, patience: Duration) -> Result<()> {
             return Ok(());
         };
         // Where there is a daemon, it is about to say how a dead one died.
-        if run.finished_at.is_some() || (run.is_dead() && !has_daemon(state)?) {
+        if run.finished_at.is_some() || (run.is_dead() && !state.has_daemon()?) {
             return Ok(());
         }
         if since.elapsed() > patience {

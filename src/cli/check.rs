@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use chrono::Utc;
 
-use super::{Options, settings, terminal};
+use super::options::{Options, settings};
+use super::terminal;
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Process;
 use crate::report::check::{self, Thresholds, Verdict};

@@ -1,9 +1,10 @@
 //! `completions SHELL`, and the names that it completes
 
-use clap::{CommandFactory, ValueEnum};
+use clap::{Command, ValueEnum};
 use clap_complete::Shell;
 
-use super::{Cli, Options, jobs, terminal};
+use super::options::Options;
+use super::{jobs, terminal};
 use crate::config;
 use crate::error::Result;
 use crate::state::State;
@@ -11,7 +12,7 @@ use crate::state::State;
 /// Prints a shell's completions for this command
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish\n\nbash and fish also complete the names of jobs and environments"
+    after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish\n\nbash, fish and zsh also complete the names of jobs and environments"
 )]
 pub(super) struct Args {
     /// The shell
@@ -36,13 +37,15 @@ enum Named {
 const OF_JOBS: &str = "status history show logs check trigger cancel pause resume";
 const OF_ENVIRONMENTS: &str = "hold release";
 
-pub(super) fn main(args: &Args) -> Result<u8> {
+/// `command` is this whole command line.
+pub(super) fn main(args: &Args, mut command: Command) -> Result<u8> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "envsyncd", &mut text);
+    clap_complete::generate(args.shell, &mut command, "envsyncd", &mut text);
     let mut text = String::from_utf8_lossy(&text).into_owned();
     match args.shell {
         Shell::Bash => text.push_str(&bash()),
         Shell::Fish => text.push_str(&fish()),
+        Shell::Zsh => text = zsh(&text),
         _ => {}
     }
     terminal::print(&text)?;
@@ -79,6 +82,44 @@ fn fish() -> String {
     line(OF_JOBS, "jobs") + &line(OF_ENVIRONMENTS, "environments")
 }
 
+/// In what clap writes, an argument that it knows nothing of is completed by `_default`: a line such as
+/// `':job -- The job:_default'`.
+fn zsh(generated: &str) -> String {
+    const LISTER: &str = r#"_envsyncd_names() {
+    local expl
+    local -a names
+    names=(${(f)"$(envsyncd names $1 2>/dev/null)"})
+    _wanted names expl $1 compadd -a names
+}
+
+"#;
+    let mut text = String::with_capacity(generated.len() + LISTER.len());
+    for line in generated.lines() {
+        // All functions stand before it.
+        if line.starts_with("if [ \"$funcstack[1]\"") {
+            text.push_str(LISTER);
+        }
+        let argument = line
+            .trim_start_matches(['\'', ':', '*'])
+            .split(" -- ")
+            .next();
+        let names = match argument {
+            Some("job" | "jobs" | "run") => "jobs",
+            Some("environment") => "environments",
+            _ => "",
+        };
+        match line.rsplit_once(":_default'") {
+            // A blank in front: the words are called as they stand.
+            Some((before, after)) if !names.is_empty() => {
+                text.push_str(&format!("{before}: _envsyncd_names {names}'{after}"));
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// What is wrong with files is none of a completion's business.
 pub(super) fn names(options: &Options, args: &NamesArgs) -> Result<u8> {
     let Ok((settings, _)) = config::load_settings(
@@ -90,7 +131,7 @@ pub(super) fn names(options: &Options, args: &NamesArgs) -> Result<u8> {
     };
     let state = State::open_if_there(&settings.state_dir).unwrap_or_default();
     let mut names = match args.of {
-        Named::Jobs => jobs::known(&settings, state.as_ref())?,
+        Named::Jobs => jobs::known_jobs(&settings, state.as_ref())?,
         Named::Environments => {
             let mut names: Vec<String> = (settings.environments.names())
                 .map(|name| name.as_str().to_owned())

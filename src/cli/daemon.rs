@@ -1,6 +1,7 @@
 //! `daemon`
 
-use super::{Options, settings};
+use super::options::{Options, settings};
+use super::runtime::runtime;
 use crate::daemon;
 use crate::error::Result;
 use crate::report::log;
@@ -15,7 +16,7 @@ pub(super) struct Args {}
 pub(super) fn main(options: &Options, _: &Args) -> Result<u8> {
     let settings = settings(options)?;
     log::init(&options.log())?;
-    let runtime = super::run::runtime(1)?;
+    let runtime = runtime(1)?;
     let served = runtime.block_on(daemon::serve(daemon::Options {
         config: options.config.clone(),
         settings,

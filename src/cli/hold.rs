@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::{Options, asker, jobs, settings, terminal};
+use super::options::{Options, asker, settings};
+use super::{jobs, terminal};
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::guard::lease::Lease;
@@ -58,7 +59,7 @@ pub(super) fn reason(text: &str) -> Result<String, String> {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = super::state_to_steer(&settings)?;
+    let state = super::state::state_to_steer(&settings)?;
     let environment = &args.environment;
     let unheard_of = check_name(environment, &settings, Some(&state))?;
     let hold = Hold {
@@ -123,7 +124,7 @@ fn keeper(options: &Options, environment: &str, pid: u32) -> std::io::Result<()>
 /// Gives signs of life of a hold until its command has ended, and ends the hold then.
 pub(super) fn keep(options: &Options, args: &KeepArgs) -> Result<u8> {
     let settings = settings(options)?;
-    let state = super::state_to_steer(&settings)?;
+    let state = super::state::state_to_steer(&settings)?;
     let environment = &args.environment;
     let is_its = |hold: &Hold| (hold.process.as_ref()).is_some_and(|it| it.pid == args.pid);
     let Some(hold) = state.hold_on(environment)?.filter(is_its) else {

@@ -1,46 +1,13 @@
 //! Which jobs and runs a person may mean.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
-use crate::config::job::{JobName, Settings};
+use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
+pub(super) use crate::run::housekeeping::known_jobs;
 use crate::state::{Run, State};
-
-/// The names of all jobs that have a file or a history, sorted.
-pub(super) fn known(settings: &Settings, state: Option<&State>) -> Result<Vec<String>> {
-    let mut names: BTreeSet<String> = match state {
-        Some(state) => state.jobs()?.into_iter().collect(),
-        None => BTreeSet::new(),
-    };
-    names.extend(with_file(&settings.job_dir)?);
-    Ok(names.into_iter().collect())
-}
-
-fn with_file(dir: &Path) -> Result<Vec<String>> {
-    let failed = || crate::error::io(format!("cannot read the jobs in {}", dir.display()));
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed()(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let file = entry.map_err(failed())?.path();
-        if file
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-            && let Ok(name) = JobName::of_file(&file)
-        {
-            names.push(name.as_str().to_owned());
-        }
-    }
-    Ok(names)
-}
 
 /// An error, with near names, if there is no such job.
 pub(super) fn find(name: &str, settings: &Settings, state: Option<&State>) -> Result<()> {
-    let known = known(settings, state)?;
+    let known = known_jobs(settings, state)?;
     if known.iter().any(|job| job == name) {
         return Ok(());
     }
@@ -69,7 +36,7 @@ pub(super) fn find_run(what: &str, settings: &Settings, state: Option<&State>) -
             return Ok(run);
         }
     }
-    if known(settings, state)?.iter().any(|job| job == what) {
+    if known_jobs(settings, state)?.iter().any(|job| job == what) {
         return Err(
             Error::new(Kind::Usage, format!("job `{what}` has not run yet"))
                 .hint(format!("`envsyncd status {what}` says when it will")),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chrono::{Local, SecondsFormat};
 
-use super::{Options, jobs, json, settings, state_to_read, terminal};
+use super::options::{Options, settings};
+use super::state::state_to_read;
+use super::{jobs, json, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::state::{LogLine, Run};
 

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
+use clap::Command;
 
-use super::Cli;
 use crate::error::{Result, io};
 
 /// Writes this command's manual pages into a directory
@@ -19,11 +18,12 @@ pub(super) struct Args {
     directory: PathBuf,
 }
 
-pub(super) fn main(args: &Args) -> Result<u8> {
+/// `command` is this whole command line.
+pub(super) fn main(args: &Args, command: Command) -> Result<u8> {
     let what = format!(
         "manual pages cannot be written to {}",
         args.directory.display()
     );
-    clap_mangen::generate_to(Cli::command(), &args.directory).map_err(io(what))?;
+    clap_mangen::generate_to(command, &args.directory).map_err(io(what))?;
     Ok(0)
 }

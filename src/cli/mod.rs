@@ -15,10 +15,12 @@ mod jobs;
 mod json;
 mod logs;
 mod man;
+mod options;
 mod pause;
 mod plan;
 mod release;
 mod run;
+mod runtime;
 mod scope;
 mod show;
 #[cfg(feature = "archive")]
@@ -26,26 +28,25 @@ mod snapshots;
 #[cfg(not(feature = "archive"))]
 #[path = "snapshots/without.rs"]
 mod snapshots;
+mod state;
 mod status;
 mod table;
 mod terminal;
+mod text;
 mod trigger;
 mod validate;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::config::job::{Job, Settings};
-use crate::config::{Diagnostic, Diagnostics};
+pub use self::options::{Options, asker};
 use crate::error::{Error, Kind, Result};
 use crate::guard::descriptors;
 use crate::process::panics;
 use crate::report::log;
-use crate::run::recover;
-use crate::state::State;
 
 const EXAMPLES: &str = "Examples:
   envsyncd --once -f publishing-api.toml    run one job now, in the foreground
@@ -87,28 +88,6 @@ pub struct Cli {
     supervised: run::Supervised,
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-/// What every verb takes.
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    /// The settings' file [default: /etc/envsyncd/envsyncd.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "ENVSYNCD_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// Says more (twice: everything)
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
-    pub verbose: u8,
-    /// Says less (twice: errors only)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub quiet: u8,
-}
-
-impl Options {
-    /// 0 as it comes; above: more; below: less.
-    pub fn verbosity(&self) -> i8 {
-        let count = |n: u8| i8::try_from(n).unwrap_or(i8::MAX);
-        count(self.verbose) - count(self.quiet)
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -229,9 +208,9 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Rollback(args) => run::rollback(options, &args),
         Command::Snapshots(args) => snapshots::main(options, &args),
         Command::Import(args) => import::main(options, &args),
-        Command::Completions(args) => completions::main(&args),
+        Command::Completions(args) => completions::main(&args, Cli::command()),
         Command::Names(args) => completions::names(options, &args),
-        Command::Man(args) => man::main(&args),
+        Command::Man(args) => man::main(&args, Cli::command()),
         Command::Scope(scope::Args {}) => scope::main(options),
         Command::Clear(args) => run::clear(options, &args),
         Command::KeepHold(args) => hold::keep(options, &args),
@@ -255,103 +234,6 @@ fn is_check(args: &[OsString]) -> bool {
         }
     }
     false
-}
-
-/// Who asks for something: the person behind `sudo`, else the user of this process.
-pub fn asker() -> String {
-    let user = nix::unistd::geteuid();
-    if user.is_root()
-        && let Some(name) = std::env::var("SUDO_USER").ok().filter(|n| !n.is_empty())
-    {
-        return name;
-    }
-    nix::unistd::User::from_uid(user)
-        .ok()
-        .flatten()
-        .map_or_else(|| user.to_string(), |user| user.name)
-}
-
-impl Options {
-    /// Logging as far as this process's command line and environment say.
-    fn log(&self) -> log::Options {
-        log::Options {
-            verbosity: self.verbosity(),
-            filter: std::env::var("ENVSYNCD_LOG")
-                .ok()
-                .filter(|text| !text.is_empty()),
-            ..log::Options::default()
-        }
-    }
-
-    fn warn(&self, warnings: &[Diagnostic]) {
-        if self.verbosity() >= 0 {
-            for warning in warnings {
-                terminal::note(&format!("{warning}\n"));
-            }
-        }
-    }
-}
-
-/// The settings that a verb works with; warnings go to stderr.
-fn settings(options: &Options) -> Result<Settings> {
-    let (settings, warnings) = crate::config::load_settings(
-        options.config.as_deref(),
-        crate::config::environment(),
-        crate::store::formats(),
-    )
-    .map_err(wrong)?;
-    options.warn(&warnings);
-    Ok(settings)
-}
-
-/// A job's file; warnings go to stderr.
-fn job(options: &Options, file: &Path, settings: &Settings) -> Result<Job> {
-    let (job, warnings) = crate::config::load_job(file, settings).map_err(wrong)?;
-    options.warn(&warnings);
-    Ok(job)
-}
-
-/// Shows all that is wrong with a file, and makes one error of it.
-fn wrong(found: Diagnostics) -> Error {
-    terminal::note(&format!("{found}\n"));
-    found.into()
-}
-
-/// The state store for a verb that reads. Dead runs found there are recorded as failed, and what they left is cleared,
-/// first; whoever may only read the history still can.
-fn state_to_read(options: &Options, settings: &Settings) -> Result<Option<State>> {
-    let Some(state) = State::open_if_there(&settings.state_dir)? else {
-        return Ok(None);
-    };
-    // What is malformed in there is warned of, and passed over.
-    let _ = log::init(&options.log());
-    // The daemon knows how its children ended, and is about to say so itself.
-    if !has_daemon(&state)? {
-        for dead in recover::bury(&state, settings).unwrap_or_default() {
-            run::clear_after(options, settings, &state, &dead);
-        }
-    }
-    Ok(Some(state))
-}
-
-/// The state store for a verb that says what runs may do: only the one that they all read is of any use.
-fn state_to_steer(settings: &Settings) -> Result<State> {
-    State::open(&settings.state_dir).map_err(for_operators)
-}
-
-/// An error of the state store, for a verb that a state store of one's own would not help.
-fn for_operators(error: Error) -> Error {
-    match error.kind() {
-        Kind::State if error.advice().is_some_and(|advice| advice.starts_with("make it writable")) => error.hint(
-            "run this as root, or as the user that envsyncd runs as: no run looks into another state_dir",
-        ),
-        _ => error,
-    }
-}
-
-/// Whether a daemon works on this state store.
-fn has_daemon(state: &State) -> Result<bool> {
-    Ok(state.daemon()?.is_some_and(|daemon| daemon.is_alive()))
 }
 
 #[cfg(test)]

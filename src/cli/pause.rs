@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Options, asker, jobs, settings, terminal};
+use super::options::{Options, asker, settings};
+use super::{jobs, terminal};
 use crate::error::Result;
 use crate::state::Pause;
 
@@ -49,7 +50,7 @@ fn ahead(text: &str) -> Result<DateTime<Utc>, String> {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = super::state_to_steer(&settings)?;
+    let state = super::state::state_to_steer(&settings)?;
     jobs::find(&args.job, &settings, Some(&state))?;
     let since = Utc::now();
     let length = args
@@ -71,7 +72,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
 
 pub(super) fn resume(options: &Options, args: &ResumeArgs) -> Result<u8> {
     let settings = settings(options)?;
-    let state = super::state_to_steer(&settings)?;
+    let state = super::state::state_to_steer(&settings)?;
     jobs::find(&args.job, &settings, Some(&state))?;
     match state.resume(&args.job)? {
         Some(before) => {

@@ -6,22 +6,29 @@ use std::sync::Arc;
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Options, due, job, run, settings, state_to_read, terminal};
+use super::options::{Options, asker, job, settings};
+use super::runtime::runtime;
+use super::state::state_to_read;
+use super::{due, terminal};
 use crate::error::Result;
 use crate::guard::memory;
 use crate::report::log;
 use crate::run::plan::Plan;
+use crate::run::start;
 use crate::state::State;
 
 /// Shows what a run would do, with sizes; changes nothing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd plan -f config.d/publishing-api.toml\n  envsyncd plan -f config.d/publishing-api.toml --json\n\nExit codes: 0 it would run, 1 a server says no, 2 usage or configuration, 3 refused by policy"
+    after_help = "Examples:\n  envsyncd plan -f config.d/publishing-api.toml\n  envsyncd plan -f config.d/publishing-api.toml --only search\n  envsyncd plan -f config.d/publishing-api.toml --json\n\nExit codes: 0 it would run, 1 a server says no, 2 usage or configuration, 3 refused by policy"
 )]
 pub(super) struct Args {
     /// The job's file
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
+    /// Plans a run of this task alone (may be given more than once)
+    #[arg(long, value_name = "TASK")]
+    only: Vec<String>,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -29,20 +36,22 @@ pub(super) struct Args {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let job = job(options, &args.file, &settings)?;
+    let job = job(options, &args.file, &settings)?.only(&args.only)?;
+    let only = job.part();
     let counts = log::init(&options.log()).unwrap_or_default();
     state_to_read(options, &settings)?;
     let times = due::next(&job, &settings, Utc::now());
     memory::bound(settings.priority.memory_max);
     // A plan records nothing: its order has a state store that goes with it.
     let scratch = State::in_memory()?;
-    let runtime = run::runtime(2)?;
+    let runtime = runtime(2)?;
     let plan = runtime.block_on(async {
-        let order = run::order(
+        let order = start::context(
             job,
             settings,
             scratch,
             uuid::Uuid::now_v7().to_string(),
+            asker(),
             counts,
         )?;
         crate::run::plan::plan(Arc::new(order)).await
@@ -52,11 +61,12 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     if args.json {
         terminal::print_json(&Document {
             plan: &plan,
+            only: &only,
             next_runs: due::rfc3339(&times),
         })?;
     } else {
         let due = due::sentence(&times).map_or_else(String::new, |due| format!("\n{due}\n"));
-        terminal::print(&(for_people(&plan) + &due))?;
+        terminal::print(&(for_people(&plan, &only) + &due))?;
     }
     Ok(0)
 }
@@ -66,12 +76,18 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
 struct Document<'a> {
     #[serde(flatten)]
     plan: &'a Plan,
+    /// The tasks that it is of, where they are a part of the job's.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    only: &'a [String],
     /// The next times at which its schedule is due; none without one.
     next_runs: Vec<String>,
 }
 
-fn for_people(plan: &Plan) -> String {
+fn for_people(plan: &Plan, only: &[String]) -> String {
     let mut text = format!("job {}: {} -> {}\n", plan.job, plan.from, plan.to);
+    if !only.is_empty() {
+        text.push_str(&format!("only {}\n", only.join(", ")));
+    }
     for task in &plan.tasks {
         text.push_str(&format!(
             "\ntask {}: {} {} -> {}, {} in about {}, {}\n",

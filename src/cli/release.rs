@@ -1,6 +1,7 @@
 //! `release ENV`
 
-use super::{Options, hold, settings, terminal};
+use super::options::{Options, settings};
+use super::{hold, terminal};
 use crate::error::Result;
 use crate::state::State;
 
@@ -20,7 +21,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let state = State::open_if_there(&settings.state_dir)?;
     let environment = &args.environment;
     let released = match &state {
-        Some(state) => state.release(environment).map_err(super::for_operators)?,
+        Some(state) => state
+            .release(environment)
+            .map_err(super::state::for_operators)?,
         None => None,
     };
     match released {

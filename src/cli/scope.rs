@@ -1,6 +1,6 @@
 //! `scope`: what `envsyncd-scope@.service` starts.
 
-use super::Options;
+use super::options::Options;
 use crate::error::Result;
 use crate::guard::scope;
 use crate::report::log;

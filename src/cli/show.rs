@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::options::{Options, settings};
+use super::state::state_to_read;
 use super::table::{Table, Tone, column, less};
 use super::terminal::Screen;
-use super::{Options, history, jobs, json, settings, state_to_read, terminal};
+use super::{history, jobs, json, terminal};
 use crate::error::Result;
 use crate::state::{Run, RunState, TaskRow};
 

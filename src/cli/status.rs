@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::options::{Options, settings};
+use super::state::state_to_read;
 use super::table::{Cell, Table, Tone, column, less};
 use super::terminal::Screen;
-use super::{Options, history, jobs, json, settings, state_to_read, terminal};
+use super::{history, jobs, json, terminal};
 use crate::config::job::Settings;
 use crate::error::Result;
 use crate::state::{Daemon, Hold, KnownJob, Pause, Run, RunState, State};
@@ -198,7 +200,7 @@ fn add(view: &View, screen: &mut Screen) {
 }
 
 fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Result<View> {
-    let mut names = jobs::known(settings, state)?;
+    let mut names = jobs::known_jobs(settings, state)?;
     names.retain(|name| only.is_none_or(|only| only == name));
     let (mut histories, mut known, mut pauses) =
         (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());

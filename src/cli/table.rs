@@ -1,8 +1,10 @@
 //! Tables. On a terminal a row is one line: what does not fit is said shorter, then left out, and the message is cut.
 
+use std::io::{self, IsTerminal as _};
+
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 
-use super::terminal::{Screen, one_line, printable};
+use super::text::{one_line, printable};
 
 /// How much of a message is worth a place on its row's line; with less it gets a line of its own.
 const MESSAGE: usize = 24;
@@ -167,6 +169,15 @@ fn cut(text: &str, room: usize) -> String {
     text + "…"
 }
 
+/// How wide the terminal is, if it is one.
+pub(super) fn width() -> Option<usize> {
+    let size = io::stdout()
+        .is_terminal()
+        .then(terminal_size::terminal_size)
+        .flatten();
+    size.map(|(width, _)| usize::from(width.0))
+}
+
 /// A table of plain text, for who puts it together with more: as wide as the terminal at the most, if it is one.
 pub(super) fn table(head: &[&'static str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let columns: Vec<Column> = head.iter().map(|head| column(head)).collect();
@@ -174,7 +185,7 @@ pub(super) fn table(head: &[&'static str], rows: impl IntoIterator<Item = Vec<St
     for row in rows {
         table.row(Tone::Plain, row.into_iter().map(Cell::from).collect());
     }
-    let lines = table.lines(Screen::width()).into_iter();
+    let lines = table.lines(width()).into_iter();
     lines
         .map(|(line, _)| printable(&line).into_owned() + "\n")
         .collect()

@@ -1,26 +1,16 @@
 //! What people see: text, times and sizes. All that others wrote (tables' names, servers' words, reasons) passes through
 //! here, and no terminal obeys it.
 
-use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, Local, Utc};
 
 pub(super) use super::table::table;
-use super::table::{Table, Tone};
+use super::table::{Table, Tone, width};
+pub(super) use super::text::{one_line, printable};
 use crate::error::{self, Result};
 use crate::report::log;
-
-/// Text of several lines as a terminal may show it: what else would steer it is spelt out.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    log::spelt_out(text, |c| matches!(c, '\n' | '\t'))
-}
-
-/// The same in one line.
-pub(super) fn one_line(text: &str) -> Cow<'_, str> {
-    log::spelt_out(text, |_| false)
-}
 
 /// Writes to standard output. False: whoever read it has gone, and nothing more need be written.
 pub(super) fn print(text: &str) -> Result<bool> {
@@ -90,22 +80,13 @@ impl Screen {
         }
     }
 
-    /// How wide the terminal is, if it is one.
-    pub(super) fn width() -> Option<usize> {
-        let size = io::stdout()
-            .is_terminal()
-            .then(terminal_size::terminal_size)
-            .flatten();
-        size.map(|(width, _)| usize::from(width.0))
-    }
-
     /// Adds a line, or several.
     pub(super) fn line(&mut self, text: &str) {
         self.toned(text, Tone::Plain);
     }
 
     pub(super) fn table(&mut self, table: &Table) {
-        for (line, tone) in table.lines(Self::width()) {
+        for (line, tone) in table.lines(width()) {
             self.toned(&line, tone);
         }
     }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Options, asker, has_daemon, jobs, settings, terminal};
-use crate::daemon;
+use super::options::{Options, asker, settings};
+use super::{jobs, terminal};
 use crate::error::{Error, Kind, Result};
+use crate::run::last_good;
 use crate::state::{Queued, Run, RunState, State, Trigger};
 
 /// How long the daemon may take to look at a new file.
@@ -28,10 +29,10 @@ pub(super) struct Args {
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
-    let state = super::state_to_steer(&settings)?;
+    let state = super::state::state_to_steer(&settings)?;
     jobs::find(&args.job, &settings, Some(&state))?;
     let file = settings.job_dir.join(format!("{}.toml", args.job));
-    if !has_daemon(&state)? {
+    if !state.has_daemon()? {
         return Err(Error::new(
             Kind::State,
             format!(
@@ -61,8 +62,8 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         }
         Err(broken) => {
             // As for its schedule.
-            let Some(job) = daemon::last_good(&settings, &args.job, &file) else {
-                return Err(super::wrong(broken));
+            let Some(job) = last_good::load(&settings, &args.job, &file) else {
+                return Err(super::options::wrong(broken));
             };
             terminal::note("the job's file is broken; its last good version runs");
             job
@@ -99,7 +100,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
 /// The daemon says within seconds whether the file is one of its own.
 fn until_known(state: &State, id: &str, job: &str) -> Result<()> {
     let since = Instant::now();
-    while since.elapsed() < UNTIL_KNOWN && has_daemon(state)? {
+    while since.elapsed() < UNTIL_KNOWN && state.has_daemon()? {
         if state.known_job(job)?.is_some() {
             return Ok(());
         }
@@ -125,7 +126,7 @@ fn wait(state: &State, id: &str) -> Result<Run> {
             return Ok(run);
         }
         // A daemon that is there is about to say how it died.
-        if (run.process.is_none() || run.is_dead()) && !has_daemon(state)? {
+        if (run.process.is_none() || run.is_dead()) && !state.has_daemon()? {
             return Err(Error::new(
                 Kind::State,
                 format!("the daemon is gone, and run {id} is {}", run.state),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Options, due, settings, terminal};
+use super::options::{Options, settings};
+use super::{due, terminal};
 use crate::config::job::{Job, Settings};
 use crate::config::{self, Variables};
 use crate::error::{Kind, Result};

@@ -13,19 +13,8 @@ use crate::config::job::{Job, JobName, Settings};
 use crate::config::{self, Diagnostic, Diagnostics};
 use crate::error::{Error, Result, io};
 use crate::guard::process::panics;
+use crate::run::last_good;
 use crate::state::KnownJob;
-
-/// A job as its file said when it was last good, for who finds the file broken; `None`: no such version is known.
-pub fn last_good(settings: &Settings, job: &str, file: &Path) -> Option<Job> {
-    let copy = directory(settings).join(format!("{job}.toml"));
-    let read = panics::caught(|| config::load_job_as(file, &copy, settings));
-    let (job, _) = read.ok()?.ok()?;
-    Some(job)
-}
-
-fn directory(settings: &Settings) -> PathBuf {
-    settings.state_dir.join("last-good")
-}
 
 /// What tells that a file was changed, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +128,7 @@ impl Jobs {
     pub(super) fn new(settings: &Settings, host: &str) -> Result<Self> {
         let jobs = Self {
             entries: BTreeMap::new(),
-            copies: directory(settings),
+            copies: last_good::directory(settings),
             problem: String::new(),
             unsettled: false,
             host: host.to_owned(),
@@ -323,7 +312,7 @@ impl Jobs {
             Err(broken) => {
                 let problem = one_line(broken);
                 // What it said last may have become wrong by what envsyncd.toml says now.
-                let job = last_good(settings, name.as_str(), &entry.file);
+                let job = last_good::load(settings, name.as_str(), &entry.file);
                 if entry.problem != problem {
                     let what = if job.is_some() {
                         "its last good version stays in force"

@@ -25,6 +25,7 @@ mod reload;
 mod renewal;
 mod supervisor;
 mod upkeep;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,8 +33,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-pub use self::jobs::last_good;
 
 use self::heartbeat::{Beat, Heartbeat};
 use self::jobs::{Jobs, Look, Signature};

@@ -5,12 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::task::Poll;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind};
+use crate::sync::Mutex;
 
 thread_local! {
     /// How many callers on this thread wait for a panic.
@@ -47,10 +48,7 @@ fn note(place: String) {
         PLACE.set(Some(place));
         return;
     }
-    STRAY
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get_or_insert(place);
+    STRAY.lock().get_or_insert(place);
     STRAYED.cancel();
 }
 
@@ -88,7 +86,7 @@ pub fn caught_in<T>(work: impl Future<Output = T>) -> impl Future<Output = Resul
 
 /// The panic that nobody waited for, if there was one.
 pub fn stray() -> Option<Error> {
-    let place = STRAY.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = STRAY.lock();
     place.as_deref().map(|place| at(Some(place)))
 }
 

@@ -3,6 +3,7 @@
 pub mod check;
 #[cfg(test)]
 mod fuzz;
+mod line;
 pub mod log;
 pub mod metrics;
 pub mod passive;

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter as _;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::log::{Line, Lines, RunTag, line};
+use super::line::{Line, Lines, RunTag, line};
 
 const IDENTIFIER: &str = "envsyncd";
 

@@ -14,7 +14,9 @@ mod clone_files;
 mod context;
 mod copy;
 pub mod hooks;
+pub mod housekeeping;
 pub mod in_place;
+pub mod last_good;
 mod locks;
 mod pace;
 pub mod plan;
@@ -24,6 +26,7 @@ pub mod record;
 pub mod recover;
 pub mod rollback;
 mod scripts;
+pub mod start;
 mod task_run;
 mod verify;
 

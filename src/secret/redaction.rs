@@ -7,7 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+
+use crate::sync::Mutex;
 
 /// Shorter ones are not struck out: `1`, `on` and `app` are in every second line.
 pub const SHORTEST: usize = 4;
@@ -22,7 +23,7 @@ static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// From now on this value is struck out of what programs print. Of several lines, each is.
 pub fn know(value: &str) {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.lock();
     for line in value.lines().map(str::trim) {
         if line.len() >= SHORTEST {
             known.insert(line.to_owned());
@@ -45,7 +46,7 @@ pub struct Redaction {
 impl Redaction {
     /// With all that is known now.
     pub fn known() -> Self {
-        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = KNOWN.lock();
         Self::of(known.iter().map(String::as_str))
     }
 

@@ -61,6 +61,11 @@ pub struct KnownJob {
 }
 
 impl State {
+    /// Whether a daemon works on this state store.
+    pub fn has_daemon(&self) -> Result<bool> {
+        Ok(self.daemon()?.is_some_and(|daemon| daemon.is_alive()))
+    }
+
     /// Records the daemon that runs, or that it has stopped.
     pub fn set_daemon(&self, daemon: &Daemon) -> Result<()> {
         self.write("cannot record the daemon", Durable::Process, |t| {

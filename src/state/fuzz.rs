@@ -1,12 +1,11 @@
 //! Fuzz targets: rows of a `state.db` that somebody else has written. See `docs/fuzzing.md`.
 
-use std::path::Path;
-
 use chrono::Utc;
 use proptest::prelude::*;
 use rusqlite::types::Value;
 
-use super::{Hold, KnownJob, LogLine, NewRun, Pause, State, Trigger, Verb};
+use super::example::new_run;
+use super::{Hold, KnownJob, LogLine, NewRun, Pause, State};
 use crate::config::reporting::Retention;
 use crate::fuzz::{config, texts};
 use crate::guard::process::Process;
@@ -124,13 +123,7 @@ fn fill(state: &State) {
         ("0199d3a4-7c21-7000-8000-0123456789ac", "other"),
     ] {
         let run = NewRun {
-            id,
             job,
-            file: Path::new("/etc/envsyncd/config.d/app.toml"),
-            verb: Verb::Run,
-            from: "production",
-            to: "staging",
-            trigger: Trigger::Manual,
             by: "ada",
             host: "db1",
             process: &process,
@@ -139,7 +132,7 @@ fn fill(state: &State) {
                 ("database".into(), "postgresql".into()),
                 ("files".into(), "sqlite".into()),
             ],
-            only: &[],
+            ..new_run(id)
         };
         state.begin(&run).unwrap();
         let line = LogLine {

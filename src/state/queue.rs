@@ -152,6 +152,7 @@ mod tests {
 
     use super::*;
     use crate::guard::process::Process;
+    use crate::state::example::new_run;
     use crate::state::{NewRun, Pause, Run};
 
     fn queued<'a>(id: &'a str, job: &'a str) -> Queued<'a> {
@@ -169,19 +170,10 @@ mod tests {
 
     fn begin(state: &State, id: &str, job: &str) -> Result<()> {
         state.begin(&NewRun {
-            id,
             job,
-            file: Path::new("/etc/envsyncd/config.d/app.toml"),
-            verb: Verb::Run,
-            from: "production",
-            to: "staging",
-            trigger: Trigger::Manual,
             by: "alice",
-            host: &host_name(),
-            process: &Process::own(),
-            timeout: None,
             tasks: &[("db".to_owned(), "sqlite".to_owned())],
-            only: &[],
+            ..new_run(id)
         })
     }
 

@@ -8,13 +8,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, Type, ValueRef};
 use rusqlite::{Row, Rows};
 
 use crate::config::job::JobName;
+use crate::sync::Mutex;
 
 /// More than any line that we write.
 const TEXT: usize = 1 << 20;
@@ -288,7 +288,7 @@ pub(super) fn tell(file: &Path) {
         return;
     }
     let is_new = |row: &String| {
-        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = SAID.lock();
         let said = said.entry(file.to_owned()).or_default();
         said.len() < NAMED && said.insert(row.clone())
     };

@@ -1,13 +1,18 @@
 //! Against real files and real processes.
 
+mod file;
+mod holds;
+
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Barrier;
 use std::time::Duration;
 
 use chrono::Utc;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::example::new_run;
 use super::*;
 use crate::error::Kind;
 use crate::guard::lease::Lease;
@@ -22,22 +27,15 @@ fn store() -> (TempDir, State) {
 fn begin(state: &State, id: &str, job: &str, process: &Process) {
     state
         .begin(&NewRun {
-            id,
             job,
-            file: Path::new("/etc/envsyncd/config.d/app.toml"),
-            verb: Verb::Run,
-            from: "production",
-            to: "staging",
-            trigger: Trigger::Manual,
             by: "ada",
-            host: &host_name(),
             process,
             timeout: Some(Duration::from_secs(60)),
             tasks: &[
                 ("database".into(), "postgresql".into()),
                 ("files".into(), "sqlite".into()),
             ],
-            only: &[],
+            ..new_run(id)
         })
         .unwrap();
 }
@@ -233,22 +231,10 @@ fn failures_count_since_the_last_success_and_neither_busy_nor_cancelled_resets_t
 fn a_rollback_is_neither_a_success_nor_a_failure_of_the_copy() {
     let (_dir, state) = store();
     for (id, how) in [("a", RunState::Succeeded), ("b", RunState::Failed)] {
-        let own = Process::own();
         state
             .begin(&NewRun {
-                id,
-                job: "app",
-                file: Path::new("/app.toml"),
                 verb: Verb::Rollback,
-                from: "production",
-                to: "staging",
-                trigger: Trigger::Manual,
-                by: "",
-                host: &host_name(),
-                process: &own,
-                timeout: None,
-                tasks: &[],
-                only: &[],
+                ..new_run(id)
             })
             .unwrap();
         end(&state, id, how);
@@ -266,22 +252,11 @@ fn a_run_whose_process_was_killed_is_dead_and_one_that_lives_here_or_elsewhere_i
     begin(&state, "killed", "app", &process);
     state
         .begin(&NewRun {
-            id: "elsewhere",
-            job: "app",
-            file: Path::new("/app.toml"),
-            verb: Verb::Run,
-            from: "production",
-            to: "staging",
-            trigger: Trigger::Manual,
-            by: "",
-            host: &host_name(),
             process: &Process {
                 namespace: 1,
                 ..process.clone()
             },
-            timeout: None,
-            tasks: &[],
-            only: &[],
+            ..new_run("elsewhere")
         })
         .unwrap();
     let dead = || -> Vec<String> {
@@ -331,269 +306,6 @@ fn a_run_that_was_taken_for_dead_records_its_own_end_all_the_same() {
     let run = state.run("0199-a").unwrap().unwrap();
     assert_eq!((run.state, run.message.as_str()), (RunState::Succeeded, ""));
     assert_eq!(state.beat("0199-b").unwrap(), Beat::Unknown);
-}
-
-#[test]
-fn a_store_that_is_taken_away_is_made_anew_by_who_works_and_missed_by_who_looks() {
-    for what in ["state.db", "state.db*", "directory"] {
-        let (dir, state) = store();
-        begin(&state, "0199-a", "app", &Process::own());
-        let reader = State::open_if_there(dir.path()).unwrap().unwrap();
-        assert_eq!(reader.unfinished().unwrap().len(), 1);
-        match what {
-            "directory" => std::fs::remove_dir_all(dir.path()).unwrap(),
-            "state.db" => std::fs::remove_file(dir.path().join("state.db")).unwrap(),
-            _ => ["", "-wal", "-shm"].iter().for_each(|ending| {
-                std::fs::remove_file(dir.path().join(format!("state.db{ending}"))).unwrap();
-            }),
-        }
-        let error = reader.unfinished().unwrap_err();
-        assert!(error.to_string().contains("removed"), "{error}");
-        assert_eq!(state.renewed(), 0);
-        assert_eq!(state.beat("0199-a").unwrap(), Beat::Unknown, "{what}");
-        assert_eq!(state.renewed(), 1);
-        begin(&state, "0199-a", "app", &Process::own());
-        // It is where others find it, and whole.
-        let other = State::open(dir.path()).unwrap();
-        assert_eq!(other.beat("0199-a").unwrap(), Beat::Taken, "{what}");
-        drop(reader);
-        assert!(end(&other, "0199-a", RunState::Succeeded));
-        let run = state.run("0199-a").unwrap().unwrap();
-        assert_eq!(run.state, RunState::Succeeded, "{what}");
-        let whole: String = state
-            .connection()
-            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(whole, "ok");
-        assert_eq!(state.renewed(), 1);
-    }
-}
-
-#[test]
-fn a_store_that_is_replaced_by_another_is_that_one_without_the_log_of_the_first() {
-    let (dir, state) = store();
-    begin(&state, "0199-a", "app", &Process::own());
-    let (kept, other) = store();
-    begin(&other, "0199-b", "web", &Process::own());
-    drop(other);
-    std::fs::rename(kept.path().join("state.db"), dir.path().join("state.db")).unwrap();
-    let jobs: Vec<String> = state
-        .unfinished()
-        .unwrap()
-        .into_iter()
-        .map(|run| run.job)
-        .collect();
-    assert_eq!(jobs, ["web"]);
-    assert_eq!(State::open(dir.path()).unwrap().jobs().unwrap(), ["web"]);
-}
-
-#[test]
-fn an_environment_is_held_once_until_it_is_released() {
-    let (_dir, state) = store();
-    let first = hold("staging", None);
-    state.hold(&first).unwrap();
-    let error = state.hold(&hold("staging", None)).unwrap_err();
-    assert_eq!(error.kind(), Kind::Busy);
-    let said = error.to_string();
-    assert!(
-        said.contains("deploy") && said.contains("release 42"),
-        "{said}"
-    );
-    state.hold(&hold("integration", None)).unwrap();
-    assert_eq!(state.hold_on("staging").unwrap().as_ref(), Some(&first));
-    assert_eq!(state.hold_on("production").unwrap(), None);
-    assert_eq!(state.holds().unwrap().len(), 2);
-    assert_eq!(state.release("staging").unwrap(), Some(first));
-    assert_eq!(state.release("staging").unwrap(), None);
-    state.hold(&hold("staging", None)).unwrap();
-}
-
-#[test]
-fn a_hold_dies_with_its_process_and_leaves_the_next_one_alone() {
-    let (_dir, state) = store();
-    let (child, process) = sleeper();
-    state.hold(&hold("staging", Some(process.clone()))).unwrap();
-    state.hold(&hold("qa", Some(process.clone()))).unwrap();
-    state.hold(&hold("load", Some(process.clone()))).unwrap();
-    assert!(state.hold_on("staging").unwrap().is_some());
-    end_process(child);
-    assert_eq!(state.hold_on("staging").unwrap(), None);
-    assert_eq!(state.release("load").unwrap(), None);
-    let own = Process::own();
-    state.hold(&hold("qa", Some(own.clone()))).unwrap();
-    assert!(!state.release_own("qa", &process).unwrap());
-    assert_eq!(state.holds().unwrap().len(), 1);
-    assert!(state.release_own("qa", &own).unwrap());
-    assert_eq!(state.holds().unwrap(), []);
-}
-
-#[test]
-fn an_environment_that_a_run_is_writing_into_cannot_be_held() {
-    let (_dir, state) = store();
-    let (child, process) = sleeper();
-    begin(&state, "a", "app", &process);
-    let error = state.hold(&hold("staging", None)).unwrap_err();
-    assert_eq!(error.kind(), Kind::Busy);
-    assert!(error.to_string().contains("job `app`"), "{error}");
-    state.hold(&hold("production", None)).unwrap();
-    // The run of a process that is gone writes nothing.
-    end_process(child);
-    state.hold(&hold("staging", None)).unwrap();
-}
-
-#[test]
-fn of_many_that_open_a_new_store_and_claim_at_once_one_gets_the_hold_and_no_line_is_lost() {
-    let dir = TempDir::new().unwrap();
-    let barrier = Barrier::new(8);
-    let won: usize = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..8)
-            .map(|worker| {
-                let (dir, barrier) = (dir.path(), &barrier);
-                scope.spawn(move || {
-                    barrier.wait();
-                    let state = State::open(dir).unwrap();
-                    let id = format!("run-{worker}");
-                    let own = Process::own();
-                    state
-                        .begin(&NewRun {
-                            id: &id,
-                            job: "app",
-                            file: Path::new("/app.toml"),
-                            verb: Verb::Run,
-                            from: "production",
-                            to: "integration",
-                            trigger: Trigger::Manual,
-                            by: "",
-                            host: &host_name(),
-                            process: &own,
-                            timeout: None,
-                            tasks: &[],
-                            only: &[],
-                        })
-                        .unwrap();
-                    for number in 0..20 {
-                        state.add_logs(&id, &[line(&number.to_string())]).unwrap();
-                    }
-                    usize::from(state.hold(&hold("staging", None)).is_ok())
-                })
-            })
-            .collect();
-        workers.into_iter().map(|w| w.join().unwrap()).sum()
-    });
-    assert_eq!(won, 1);
-    let state = State::open(dir.path()).unwrap();
-    assert_eq!(state.runs(None, 100).unwrap().len(), 8);
-    for worker in 0..8 {
-        assert_eq!(state.last_log(&format!("run-{worker}")).unwrap(), 20);
-    }
-}
-
-#[test]
-fn a_store_of_a_newer_version_is_refused_and_left_as_it_was() {
-    let (dir, state) = store();
-    let newer = 1 + state
-        .connection()
-        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
-        .unwrap();
-    state
-        .connection()
-        .pragma_update(None, "user_version", newer)
-        .unwrap();
-    drop(state);
-    for error in [
-        State::open(dir.path()).err().unwrap(),
-        State::open_if_there(dir.path()).err().unwrap(),
-    ] {
-        assert_eq!(error.kind(), Kind::State);
-        assert!(error.to_string().contains("newer envsyncd"), "{error}");
-    }
-    let found = Connection::open(dir.path().join("state.db"))
-        .unwrap()
-        .pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
-        .unwrap();
-    assert_eq!(found, newer);
-}
-
-#[test]
-fn a_database_of_someone_else_is_refused() {
-    let dir = TempDir::new().unwrap();
-    Connection::open(dir.path().join("state.db"))
-        .unwrap()
-        .execute_batch("CREATE TABLE runs (a)")
-        .unwrap();
-    let error = State::open(dir.path()).err().unwrap();
-    assert_eq!(error.kind(), Kind::State);
-    assert!(error.to_string().contains("ENVSYNCD_STATE_DIR"), "{error}");
-    std::fs::write(
-        dir.path().join("state.db"),
-        "not a database at all".repeat(99),
-    )
-    .unwrap();
-    let error = State::open(dir.path()).err().unwrap();
-    assert!(error.to_string().contains("move it away"), "{error}");
-}
-
-#[test]
-fn looking_at_a_store_that_is_not_there_makes_nothing() {
-    let dir = TempDir::new().unwrap();
-    let inside = dir.path().join("state");
-    assert!(State::open_if_there(&inside).unwrap().is_none());
-    assert!(!inside.exists());
-    State::open(&inside).unwrap();
-    assert!(State::open_if_there(&inside).unwrap().is_some());
-}
-
-#[test]
-fn the_store_and_its_directory_are_closed_to_others() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = TempDir::new().unwrap();
-    let inside = dir.path().join("made/state");
-    let state = State::open(&inside).unwrap();
-    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o007;
-    for path in [
-        inside.clone(),
-        inside.join("state.db"),
-        inside.join("state.db-wal"),
-    ] {
-        assert_eq!(mode(&path), 0, "{}", path.display());
-    }
-    drop(state);
-}
-
-#[test]
-fn a_directory_that_cannot_be_made_is_named_with_what_to_do() {
-    let dir = TempDir::new().unwrap();
-    let file = dir.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    let error = State::open(&file.join("state")).err().unwrap();
-    assert_eq!(error.kind(), Kind::State);
-    let said = error.to_string();
-    assert!(
-        said.contains("/file/state") && said.contains("ENVSYNCD_STATE_DIR"),
-        "{said}"
-    );
-}
-
-#[test]
-fn a_store_that_cannot_grow_says_that_the_disk_is_full_and_keeps_what_it_had() {
-    let (_dir, state) = store();
-    begin(&state, "a", "app", &Process::own());
-    {
-        // SQLite's own answer to a file that may not grow is its answer to a full disk.
-        let connection = state.connection();
-        let pages: u32 = connection
-            .pragma_query_value(None, "page_count", |row| row.get(0))
-            .unwrap();
-        connection
-            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-            .unwrap();
-    }
-    let error = state
-        .add_logs("a", &[line(&"x".repeat(100_000))])
-        .unwrap_err();
-    assert_eq!(error.kind(), Kind::Full, "{error}");
-    assert_eq!(state.last_log("a").unwrap(), 0);
-    assert!(end(&state, "a", RunState::Failed));
 }
 
 #[test]

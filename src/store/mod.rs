@@ -41,10 +41,8 @@ pub mod statements;
 mod survey;
 mod target;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
-mod tls;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod url;
-
 pub use catalogue::{Catalogue, Digest};
 pub use codec::{Codec, LineDecoder, Lines, RowDecoder, RowEncoder, count_lines};
 pub use context::{Claim, Context, Lookup, Meter, workers};

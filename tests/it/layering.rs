@@ -1,7 +1,13 @@
 //! Imports point one way. The order stands in `src/lib.rs`.
 
+mod circles;
+mod imports;
+mod rooms;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use imports::{code_only, collect, module_of, paths};
 
 /// A module may name those of its own row and of the rows below; the leaves, only `process`, `sync` and `error`.
 const ORDER: [&str; 11] = [
@@ -9,8 +15,8 @@ const ORDER: [&str; 11] = [
     "config",
 ];
 
-const LEAVES: [&str; 8] = [
-    "policy", "schedule", "secret", "trust", "process", "limits", "sync", "error",
+const LEAVES: [&str; 9] = [
+    "policy", "schedule", "secret", "trust", "process", "limits", "tls", "sync", "error",
 ];
 
 /// What tests alone see, in every module: it makes their inputs.
@@ -164,30 +170,6 @@ fn programs_are_started_in_one_place() {
     );
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-}
-
-/// `store/sqlite/mod.rs` is `store::sqlite`.
-fn module_of(file: &Path) -> Vec<String> {
-    let mut module: Vec<String> = file
-        .with_extension("")
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
-    if module.last().is_some_and(|last| last == "mod") {
-        module.pop();
-    }
-    module
-}
-
 /// The lines of a module that name what it may not see, each with the reason.
 fn violations(module: &[String], text: &str) -> Vec<(usize, String)> {
     let Some(own) = module
@@ -201,8 +183,18 @@ fn violations(module: &[String], text: &str) -> Vec<(usize, String)> {
     if rank(own).is_none() {
         found.push((1, format!("`{own}` has no place in the order")));
     }
-    for (at, path) in paths(module, &text) {
-        let line = 1 + text[..at].matches('\n').count();
+    for found_path in paths(module, &text) {
+        let path = found_path.names;
+        // What `super` reaches is looked at where it is one of the modules that have rules; `self` stays.
+        let is_seen = match found_path.anchor.as_str() {
+            "crate" => true,
+            "super" => is_module(&path),
+            _ => false,
+        };
+        if !is_seen {
+            continue;
+        }
+        let line = 1 + text[..found_path.at].matches('\n').count();
         if path.first().is_some_and(|other| other == OF_TESTS) {
             continue;
         }
@@ -248,183 +240,12 @@ fn rank(module: &str) -> Option<usize> {
         .or_else(|| LEAVES.contains(&module).then_some(ORDER.len()))
 }
 
-/// All paths that begin with `crate::` or with enough `super::` to leave the module's folder, from the crate's root.
-fn paths(module: &[String], text: &str) -> Vec<(usize, Vec<String>)> {
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some((at, first)) = next_anchor(text, from) {
-        from = at + first.len();
-        let mut rest = &text[from..];
-        let mut root: Vec<String> = Vec::new();
-        if first == "super" {
-            root = module.to_vec();
-            root.pop();
-            while let Some(after) = after_colons(rest).and_then(|rest| rest.strip_prefix("super")) {
-                root.pop();
-                rest = after;
-            }
-            from = text.len() - rest.len();
-            // Modules in a file go up to the file first (`mod tests`): where that leads is not told apart from here, and a
-            // `super::super` that lands on no module of ours is one of them.
-        }
-        if let Some(rest) = after_colons(rest) {
-            let mut leaves = Vec::new();
-            expand(rest, &root, &mut leaves);
-            found.extend(
-                leaves
-                    .into_iter()
-                    .filter(|path| first == "crate" || is_module(path))
-                    .map(|path| (at, path)),
-            );
-        }
-    }
-    found
-}
-
 /// Whether a path that was reached by `super` is one of the modules that have rules.
 fn is_module(path: &[String]) -> bool {
     match path {
         [] => false,
         [first, second, ..] if first == "store" => STORES.contains(&second.as_str()),
         [first, ..] => rank(first).is_some(),
-    }
-}
-
-/// The next `crate` or `super` that begins a path.
-fn next_anchor(text: &str, from: usize) -> Option<(usize, &'static str)> {
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut at = from;
-    loop {
-        let (next, anchor) = ["crate", "super"]
-            .into_iter()
-            .filter_map(|anchor| text[at..].find(anchor).map(|found| (at + found, anchor)))
-            .min()?;
-        let before = text[..next].chars().next_back();
-        let after = text[next + anchor.len()..].chars().next();
-        let whole =
-            !before.is_some_and(|c| word(c) || c == '$' || c == ':') && !after.is_some_and(word);
-        if whole {
-            return Some((next, anchor));
-        }
-        at = next + anchor.len();
-    }
-}
-
-fn after_colons(text: &str) -> Option<&str> {
-    text.trim_start().strip_prefix("::").map(str::trim_start)
-}
-
-/// Follows a path and the braces in it to its ends; what is left of the text after it is returned.
-fn expand<'a>(text: &'a str, root: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
-    if let Some(mut rest) = text.strip_prefix('{') {
-        loop {
-            rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
-            match rest.chars().next() {
-                Some('}') => return &rest[1..],
-                None => return rest,
-                Some(_) => {
-                    let before = rest.len();
-                    rest = expand(rest, root, found);
-                    if rest.len() == before {
-                        return rest;
-                    }
-                }
-            }
-        }
-    }
-    let end = text
-        .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '#' || c == '*'))
-        .unwrap_or(text.len());
-    let mut path = root.to_vec();
-    if end > 0 {
-        path.push(text[..end].trim_start_matches("r#").to_owned());
-    }
-    let rest = &text[end..];
-    if let Some(inner) = after_colons(rest) {
-        return expand(inner, &path, found);
-    }
-    found.push(path);
-    // `as name`
-    match rest.trim_start().strip_prefix("as ") {
-        Some(alias) => {
-            alias.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_' || c == ' ')
-        }
-        None => rest,
-    }
-}
-
-/// Comments and the insides of literals as blanks; lines stay lines.
-fn code_only(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    let blank = |out: &mut String, piece: &str| {
-        out.extend(piece.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-    };
-    while let Some(c) = rest.chars().next() {
-        let length = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let Some(raw) = raw_string(rest) {
-            raw
-        } else if c == '"' {
-            string(rest)
-        } else if c == '\'' {
-            character(rest)
-        } else {
-            0
-        };
-        if length > 0 {
-            blank(&mut out, &rest[..length]);
-            rest = &rest[length..];
-        } else {
-            out.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    out
-}
-
-fn raw_string(text: &str) -> Option<usize> {
-    let after = text.strip_prefix('r')?;
-    let hashes = after.len() - after.trim_start_matches('#').len();
-    after[hashes..].strip_prefix('"')?;
-    let end = format!("\"{}", "#".repeat(hashes));
-    let begin = 2 + hashes;
-    Some(
-        text[begin..]
-            .find(&end)
-            .map_or(text.len(), |at| begin + at + end.len()),
-    )
-}
-
-fn string(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// A character literal's length; 0 for a lifetime.
-fn character(text: &str) -> usize {
-    let mut chars = text.char_indices().skip(1);
-    match chars.next() {
-        Some((_, '\\')) => text[2..]
-            .char_indices()
-            .skip(1)
-            .find(|(_, c)| *c == '\'')
-            .map_or(0, |(at, _)| at + 3),
-        Some(_) => match chars.next() {
-            Some((at, '\'')) => at + 1,
-            _ => 0,
-        },
-        None => 0,
     }
 }
 

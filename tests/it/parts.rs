@@ -106,6 +106,38 @@ fn a_part_of_a_job_leaves_its_other_tasks_alone_and_says_so() {
 }
 
 #[test]
+fn a_plan_of_a_part_is_of_its_tasks_alone() {
+    let scene = Scene::new();
+    std::fs::remove_file(scene.bed.path("first-source.db")).unwrap();
+    let plan = ["plan", "-f", scene.job.to_str().unwrap()];
+    let part = [&plan[..], &["--only", "third", "--only", "second"]].concat();
+    let planned = scene.bed.run(&part).expect(0);
+    assert!(
+        planned.stdout.contains("only second, third\n"),
+        "{}",
+        planned.stdout
+    );
+    assert!(!planned.stdout.contains("first"), "{}", planned.stdout);
+    let document = scene.json(&part);
+    assert_eq!(document["only"], json!(["second", "third"]));
+    let names: Vec<&Value> = document["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| &task["name"])
+        .collect();
+    assert_eq!(names, ["second", "third"]);
+    // The whole job has a task whose source is gone.
+    scene.bed.run(&plan).expect(1);
+    scene
+        .bed
+        .run(&[&plan[..], &["--only", "fourth"]].concat())
+        .expect(2)
+        .says(&["no task `fourth`"]);
+    assert_eq!(scene.live(), ["old", "old", "old"]);
+}
+
+#[test]
 fn a_name_that_no_task_has_is_answered_with_those_that_there_are() {
     let scene = Scene::new();
     let said = scene.run(&["--only", "first", "--only", "forth"]).expect(2);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
 use secrecy::ExposeSecret as _;
 
@@ -21,7 +20,7 @@ use crate::store::Lookup;
 const REGION: &str = "us-east-1";
 
 /// Who asks.
-pub(super) struct Means {
+pub(super) struct Credentials {
     how: How,
     /// The region of the bucket.
     pub(super) region: String,
@@ -30,12 +29,12 @@ pub(super) struct Means {
     /// The server that stands beside the keys, as Amazon's own tools have it, and who says so: `AWS_ENDPOINT_URL`.
     pub(super) endpoint: Option<(String, String)>,
     /// Who is asked for keys, so that its failures are not taken for the server's.
-    pub(super) giver: Option<Giver>,
+    pub(super) provider: Option<CredentialProvider>,
 }
 
 /// Who gives keys.
 #[derive(Debug, Clone)]
-pub(super) struct Giver {
+pub(super) struct CredentialProvider {
     /// With the port.
     pub(super) host: String,
     /// It is of this machine: no proxy stands between, and where there is none nobody answers.
@@ -75,7 +74,7 @@ const NEIGHBOURS: &[&str] = &[
     "[fd00:ec2::23]",
 ];
 
-impl Means {
+impl Credentials {
     /// Finds out. Asks nobody over the network.
     pub(super) async fn find(archive: &Archive, place: &str, lookup: &Lookup) -> Result<Self> {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
@@ -123,13 +122,13 @@ impl Means {
             ));
         }
         how.refuse_unsendable(&origin)?;
-        let giver = how.giver(&region);
+        let provider = how.provider(&region);
         Ok(Self {
             how,
             region,
             origin,
             endpoint,
-            giver,
+            provider,
         })
     }
 
@@ -231,21 +230,21 @@ fn refuse_unaskable(variable: &str, url: &str) -> Result<()> {
 /// service. They are held to what the configuration's keys are held to.
 #[derive(Debug)]
 pub(super) struct Checked {
-    giver: AwsCredentialProvider,
+    provider: AwsCredentialProvider,
     origin: String,
 }
 
 impl Checked {
-    pub(super) fn new(giver: AwsCredentialProvider, origin: &str) -> Self {
+    pub(super) fn new(provider: AwsCredentialProvider, origin: &str) -> Self {
         Self {
-            giver,
+            provider,
             origin: origin.to_owned(),
         }
     }
 }
 
 #[async_trait]
-impl CredentialProvider for Checked {
+impl object_store::CredentialProvider for Checked {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
@@ -256,7 +255,7 @@ impl CredentialProvider for Checked {
             })
         };
         // The library panics at a token or a role's name that cannot stand in a header or a URL.
-        let asked = AssertUnwindSafe(self.giver.get_credential()).catch_unwind();
+        let asked = AssertUnwindSafe(self.provider.get_credential()).catch_unwind();
         let Ok(given) = asked.await else {
             let why = format!("{} gives what no request can be made with", self.origin);
             return unusable(why.into());
@@ -306,7 +305,7 @@ impl How {
         }
     }
 
-    fn giver(&self, region: &str) -> Option<Giver> {
+    fn provider(&self, region: &str) -> Option<CredentialProvider> {
         let host = |url: &str| {
             let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
             rest.split('/').next().unwrap_or_default().to_owned()
@@ -323,7 +322,7 @@ impl How {
                 .map_or_else(|| "169.254.169.254".to_owned(), host),
         };
         let neighbour = !matches!(self, Self::WebIdentity { .. });
-        Some(Giver { host, neighbour })
+        Some(CredentialProvider { host, neighbour })
     }
 }
 
@@ -454,79 +453,4 @@ fn files(variable: &dyn Fn(&str) -> Option<String>) -> Files {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    struct Gives(Option<AwsCredential>);
-
-    #[async_trait]
-    impl CredentialProvider for Gives {
-        type Credential = AwsCredential;
-
-        async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-            let keys = self.0.as_ref().expect("as the library does");
-            Ok(Arc::new(AwsCredential {
-                key_id: keys.key_id.clone(),
-                secret_key: keys.secret_key.clone(),
-                token: keys.token.clone(),
-            }))
-        }
-    }
-
-    async fn given(keys: Option<AwsCredential>) -> object_store::Result<Arc<AwsCredential>> {
-        let checked = Checked::new(Arc::new(Gives(keys)), "the machine's role");
-        checked.get_credential().await
-    }
-
-    #[tokio::test]
-    async fn keys_that_no_request_can_be_made_with_are_an_error_whoever_gives_them() {
-        let keys = |id: &str, token: &str| AwsCredential {
-            key_id: id.to_owned(),
-            secret_key: "any\nthing".to_owned(),
-            token: Some(token.to_owned()),
-        };
-        given(Some(keys("ID", "to+ken/=="))).await.unwrap();
-        for bad in [
-            keys("ID\n", "token"),
-            keys("I D", "token"),
-            keys("ID", "tok\r\nen"),
-            keys("ID", "tökén"),
-            keys("ID", "\u{0}"),
-        ] {
-            let error = given(Some(bad)).await.unwrap_err().to_string();
-            assert!(error.contains("from the machine's role has"), "{error}");
-        }
-        let error = given(None).await.unwrap_err().to_string();
-        assert!(error.contains("no request can be made with"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_region_or_a_url_of_keys_that_no_request_can_be_made_with_is_named() {
-        for (name, value) in [
-            ("AWS_REGION", "eu/west"),
-            ("AWS_REGION", "eu-west-1\n"),
-            ("AWS_DEFAULT_REGION", "eu%west"),
-            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x\ny"),
-            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", ":x"),
-            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://["),
-            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "file:///etc/passwd"),
-            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "localhost"),
-            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://a b/"),
-            ("AWS_ENDPOINT_URL_STS", "no url"),
-        ] {
-            let lookup: Lookup = Arc::new(move |asked| match asked {
-                asked if asked == name => Some(value.to_owned()),
-                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" => Some("/nonexistent".to_owned()),
-                "AWS_WEB_IDENTITY_TOKEN_FILE" | "AWS_ROLE_ARN" if name.ends_with("STS") => {
-                    Some("/nonexistent".to_owned())
-                }
-                _ => None,
-            });
-            let found = Means::find(&Archive::default(), "s3://b", &lookup).await;
-            let error = found.err().expect(name);
-            assert_eq!(error.kind(), Kind::Config);
-            assert!(error.to_string().contains(name), "{name}: {error}");
-        }
-    }
-}
+mod tests;

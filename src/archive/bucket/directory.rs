@@ -15,8 +15,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 use tokio::sync::RwLock;
 
+use super::object::{Names, Object};
 use super::tree::Root;
-use super::{Names, Object};
 use crate::error::{Error, Kind, Result, io};
 
 /// Ends the name of a file that is being written.

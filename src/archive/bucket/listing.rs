@@ -7,29 +7,31 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpError, HttpRequest, HttpRequestBody, HttpResponse};
+use object_store::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::refusal::Doing;
-use super::s3::S3;
-use super::transport::{Failed, Trouble};
-use super::{Names, Object, endless};
+use super::explain::Doing;
+use super::failure::{Failed, Trouble};
+use super::object::{Names, Object, endless};
+use super::s3::{LONGEST_KEY, S3};
+use super::upload::LONGEST_ID;
 use crate::config::percent_decoded;
 use crate::error::Result;
 
 /// What is below a prefix.
 #[derive(Default)]
-pub(super) struct Listed {
+struct Listed {
     /// With the whole keys for paths.
-    pub(super) objects: Vec<Object>,
+    objects: Vec<Object>,
     /// Prefixes up to the next slash.
-    pub(super) folders: Vec<String>,
+    folders: Vec<String>,
 }
 
 /// An upload that was begun and not ended.
-pub(super) struct Interrupted {
-    pub(super) key: String,
-    pub(super) id: String,
+struct Interrupted {
+    key: String,
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -76,8 +78,105 @@ pub(super) struct Begun {
     upload_id: String,
 }
 
+/// What an archive asks for by lists.
+impl S3 {
+    /// The time that the server says it is.
+    pub(super) async fn now(&self) -> Result<DateTime<Utc>> {
+        let said = date(self, &self.prefix).await;
+        let said = said.map_err(|failed| self.whom().failed(&Doing::List, &failed))?;
+        Ok(said.unwrap_or_else(Utc::now))
+    }
+
+    pub(super) async fn folders(&self) -> Result<Vec<String>> {
+        let listed = list(self, &self.prefix, true).await?;
+        Ok(listed
+            .folders
+            .iter()
+            .filter_map(|folder| folder.strip_prefix(&self.prefix)?.strip_suffix('/'))
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
+        let folder = format!("{}{folder}/", self.prefix);
+        let listed = list(self, &folder, false).await?;
+        let ours = |mut object: Object| {
+            let path = object.path.strip_prefix(&self.prefix)?;
+            // Some programs put objects there that stand for folders.
+            let path = (!path.ends_with('/')).then(|| path.to_owned())?;
+            object.path = path;
+            Some(object)
+        };
+        Ok(listed.objects.into_iter().filter_map(ours).collect())
+    }
+
+    pub(super) async fn files(&self) -> Result<Vec<Object>> {
+        let listed = list(self, &self.prefix, true).await?;
+        let ours = |mut object: Object| {
+            let path = object.path.strip_prefix(&self.prefix)?;
+            let is_file = !path.is_empty() && !path.contains('/');
+            object.path = is_file.then(|| path.to_owned())?;
+            Some(object)
+        };
+        Ok(listed.objects.into_iter().filter_map(ours).collect())
+    }
+
+    pub(super) async fn clear_interrupted(
+        &self,
+        is_ours: &(dyn Fn(&str, bool) -> bool + Send + Sync),
+    ) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for upload in self.interrupted(&self.prefix).await? {
+            let name = upload.key.strip_prefix(&self.prefix);
+            let Some(name) = name.filter(|name| !name.contains('/') && is_ours(name, false)) else {
+                continue;
+            };
+            removed.push(format!("interrupted upload of {name}"));
+            self.abort(&upload).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Uploads that were begun and not ended, as far as we may see them.
+    async fn interrupted(&self, prefix: &str) -> Result<Vec<Interrupted>> {
+        match uploads(self, prefix).await {
+            Ok(found) => Ok(found),
+            Err(failed) if failed.refusal().is_some_and(|refusal| !refusal.may_pass()) => {
+                tracing::debug!(place = self.place(), %failed, "interrupted uploads cannot be seen");
+                Ok(Vec::new())
+            }
+            Err(failed) => Err(self.whom().failed(&Doing::List, &failed)),
+        }
+    }
+
+    async fn abort(&self, upload: &Interrupted) -> Result<()> {
+        use object_store::multipart::MultipartStore as _;
+        // What no request can be made of is left there.
+        let fits = upload.key.len() <= LONGEST_KEY && upload.id.len() <= LONGEST_ID;
+        let Some(key) = Path::parse(&upload.key).ok().filter(|_| fits) else {
+            return Ok(());
+        };
+        if let Err(error) = self.store.abort_multipart(&key, &upload.id).await {
+            let refusal = Failed::of(&error).and_then(Failed::refusal);
+            if refusal.is_none_or(|refusal| refusal.code != "NoSuchUpload") {
+                return Err(self.explain(&Doing::Write(upload.key.clone()), error));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn clear_uploads(&self, folder: &str) -> Result<()> {
+        let prefix = format!("{}{folder}/", self.prefix);
+        for upload in self.interrupted(&prefix).await? {
+            self.abort(&upload).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Objects whose keys begin so; of those with a further slash only the part up to it, if `shallow`.
-pub(super) async fn list(s3: &S3, prefix: &str, shallow: bool) -> Result<Listed> {
+async fn list(s3: &S3, prefix: &str, shallow: bool) -> Result<Listed> {
     let mut listed = Listed::default();
     let mut names = Names::default();
     let mut pages = Pages::default();
@@ -148,7 +247,7 @@ impl Pages {
 }
 
 /// Uploads of keys that begin so.
-pub(super) async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, Failed> {
+async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, Failed> {
     let mut found = Vec::new();
     let (mut names, mut pages) = (Names::default(), Pages::default());
     let (mut key, mut id) = (None::<String>, None::<String>);
@@ -188,7 +287,7 @@ pub(super) async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, F
 }
 
 /// When the server says that it has answered, by its own clock (RFC 9110, 6.6.1); `None`: it does not say so.
-pub(super) async fn date(s3: &S3, prefix: &str) -> Result<Option<DateTime<Utc>>, Failed> {
+async fn date(s3: &S3, prefix: &str) -> Result<Option<DateTime<Utc>>, Failed> {
     let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", prefix)];
     let response = send(s3, &query).await?;
     let said = response.headers().get(http::header::DATE);

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore as _};
+use object_store::{GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _};
 
-use super::refusal::Doing;
+use super::explain::Doing;
+use super::failure::Failed;
 use super::s3::S3;
-use super::transport::{Failed, jitter};
+use super::transport::jitter;
 use crate::error::{Error, Kind, Result};
 
 /// Where reading is.
@@ -29,6 +30,22 @@ struct Reader {
     /// When there was a byte for the last time.
     moved: Instant,
     pause: std::time::Duration,
+}
+
+impl S3 {
+    /// No more than what passes `most` is read.
+    pub(super) async fn get(self: &Arc<Self>, path: &str, most: usize) -> Result<Option<Bytes>> {
+        let Some(mut chunks) = open(Arc::clone(self), path, 0).await? else {
+            return Ok(None);
+        };
+        let mut content = BytesMut::new();
+        while content.len() <= most
+            && let Some(chunk) = chunks.try_next().await?
+        {
+            content.extend_from_slice(&chunk);
+        }
+        Ok(Some(content.freeze()))
+    }
 }
 
 type Chunks = BoxStream<'static, Result<Bytes>>;
@@ -61,6 +78,18 @@ pub(super) async fn open(s3: Arc<S3>, path: &str, from: u64) -> Result<Option<Ch
         Ok(chunk.map(|chunk| (chunk, reader)))
     });
     Ok(Some(chunks.boxed()))
+}
+
+/// Whether there is such an object. Nothing of it is sent.
+pub(super) async fn has(s3: &Arc<S3>, path: &str) -> Result<bool> {
+    let Err(error) = s3.store.head(&s3.key(path)?).await else {
+        return Ok(true);
+    };
+    if Failed::of(&error).and_then(Failed::refusal).is_none() {
+        return Err(s3.explain(&Doing::Read(path.to_owned()), error));
+    }
+    // The answer to a HEAD has no body, which is where a server says whether it is the object or the bucket that is missing.
+    Ok(open(Arc::clone(s3), path, 0).await?.is_some())
 }
 
 /// The first pause before a connection is made again.

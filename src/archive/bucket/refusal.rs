@@ -1,15 +1,10 @@
-//! What an S3 server says when it says no (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>), and
-//! what that means to an operator.
+//! Errors that an S3 server answers with (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>).
 
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-
-use super::credentials::NONE;
-use super::transport::{Failed, Trouble};
-use crate::error::{Error, Kind};
 
 /// How much of what a server says is repeated.
 const SAID: usize = 200;
@@ -22,31 +17,10 @@ pub(super) struct Refusal {
     pub(super) code: String,
     pub(super) message: String,
     /// Where the bucket is, if it is not where we asked.
-    region: Option<String>,
+    pub(super) region: Option<String>,
     /// The server's clock.
     date: Option<DateTime<Utc>>,
     pub(super) retry_after: Option<Duration>,
-}
-
-/// What was to be done when it was refused.
-#[derive(Debug, Clone)]
-pub(super) enum Doing {
-    List,
-    Read(String),
-    Write(String),
-    Delete,
-}
-
-/// Whom an error is about.
-pub(super) struct Whom<'w> {
-    /// The archive.
-    pub(super) place: &'w str,
-    pub(super) bucket: &'w str,
-    pub(super) region: &'w str,
-    /// The server's URL.
-    pub(super) endpoint: &'w str,
-    /// Where the keys come from.
-    pub(super) origin: &'w str,
 }
 
 impl Refusal {
@@ -104,7 +78,7 @@ impl Refusal {
             || PASSING.contains(&self.code.as_str())
     }
 
-    fn is_throttling(&self) -> bool {
+    pub(super) fn is_throttling(&self) -> bool {
         self.status == 429
             || self.code == "SlowDown"
             || self.code.starts_with("Throttling")
@@ -112,7 +86,7 @@ impl Refusal {
     }
 
     /// Whether there is no room: servers say so with one code or another, and some with the status of a missing right.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         const FULL: &[&str] = &["EntityTooLarge", "InsufficientStorage", "NoSpaceLeft"];
         let code = self.code.as_str();
         let says = |words: &[&str], text: &str| words.iter().any(|word| text.contains(word));
@@ -123,7 +97,7 @@ impl Refusal {
     }
 
     /// Whether an object has to come with a checksum of its content.
-    fn wants_checksum(&self) -> bool {
+    pub(super) fn wants_checksum(&self) -> bool {
         self.message.contains("Content-MD5") || self.code == "MissingContentMD5"
     }
 
@@ -146,7 +120,7 @@ impl Refusal {
     }
 
     /// How far our clock is from the server's, if it said.
-    fn skew(&self) -> Option<TimeDelta> {
+    pub(super) fn skew(&self) -> Option<TimeDelta> {
         self.date.map(|date| Utc::now() - date)
     }
 }
@@ -179,268 +153,5 @@ impl fmt::Display for Refusal {
             write!(f, ": {}", self.message.trim_end_matches('.'))?;
         }
         Ok(())
-    }
-}
-
-impl Doing {
-    /// The right that it takes, as policies call it.
-    fn right(&self) -> &'static str {
-        match self {
-            Self::List => "s3:ListBucket",
-            Self::Read(_) => "s3:GetObject",
-            Self::Write(_) => "s3:PutObject",
-            Self::Delete => "s3:DeleteObject",
-        }
-    }
-}
-
-impl fmt::Display for Doing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::List => f.write_str("list"),
-            Self::Read(path) => write!(f, "read {path} in"),
-            Self::Write(path) => write!(f, "write {path} to"),
-            Self::Delete => f.write_str("delete from"),
-        }
-    }
-}
-
-impl Whom<'_> {
-    /// An error of the library as an operator understands it.
-    pub(super) fn explain(
-        &self,
-        doing: &Doing,
-        error: &(dyn std::error::Error + 'static),
-    ) -> Error {
-        match Failed::of(error) {
-            Some(failed) => self.failed(doing, failed),
-            None => Error::new(Kind::Connection, format!("cannot {doing} {}", self.place))
-                .because(error.to_string()),
-        }
-    }
-
-    pub(super) fn failed(&self, doing: &Doing, failed: &Failed) -> Error {
-        let Self {
-            place,
-            endpoint,
-            origin,
-            ..
-        } = self;
-        let error = |kind, what: String| Error::new(kind, what).because(failed.clone());
-        if failed.for_keys {
-            let what = format!("there are no credentials for {place}: {origin} gave none");
-            return error(Kind::Permission, what).hint(NONE);
-        }
-        match &failed.trouble {
-            Trouble::Refused(refusal) => self.refused(doing, failed, refusal),
-            Trouble::Away(_) => error(
-                Kind::Connection,
-                format!("{} cannot be reached", self.server()),
-            )
-            .hint("see the archive's `endpoint` and `region`, and that the server runs"),
-            Trouble::Plain(_) => error(
-                Kind::Connection,
-                format!("{} does not speak TLS", self.server()),
-            )
-            .hint("see the archive's `endpoint`: the port, and whether it is http://"),
-            Trouble::Untrusted(_) => error(
-                Kind::Connection,
-                format!("{} cannot be trusted", self.server()),
-            )
-            .hint("`ca` has to be the authority that signed its certificate, and the endpoint's host a name in it"),
-            Trouble::Cut(_) | Trouble::Still(_) => error(
-                Kind::Connection,
-                format!("cannot {doing} {place}: the connection to {endpoint} broke again and again"),
-            )
-            .hint("see the network between, and the archive's `endpoint`: http or https, host, port"),
-            Trouble::Impossible(_) => error(Kind::Connection, format!("cannot {doing} {place}")),
-        }
-    }
-
-    /// The server, with its URL once.
-    fn server(&self) -> String {
-        let Self {
-            place, endpoint, ..
-        } = self;
-        if place.contains(endpoint) {
-            format!("the server of {place}")
-        } else {
-            format!("{endpoint}, the server of {place},")
-        }
-    }
-
-    fn refused(&self, doing: &Doing, failed: &Failed, refusal: &Refusal) -> Error {
-        let Self {
-            place,
-            bucket,
-            region,
-            endpoint,
-            origin,
-        } = self;
-        let error = |kind, what: String| Error::new(kind, what).because(failed.clone());
-        let from_where = if *origin == "the configuration" {
-            "see access_key_id and secret_access_key".to_owned()
-        } else {
-            format!("see the keys, which come from {origin}")
-        };
-        match (refusal.code.as_str(), refusal.status) {
-            ("InvalidAccessKeyId", _) => {
-                error(Kind::Permission, format!("the server of {place} does not know the access key"))
-                    .hint(from_where)
-            }
-            ("SignatureDoesNotMatch", _) => {
-                error(Kind::Permission, format!("the secret access key for {place} is wrong")).hint(from_where)
-            }
-            ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) => {
-                error(Kind::Permission, format!("the session's token for {place} is not valid any more"))
-                    .hint(format!("get a new one; {from_where}"))
-            }
-            ("RequestTimeTooSkewed" | "RequestExpired", _) => {
-                let off = refusal.skew().map(|skew| {
-                    let length = Duration::from_secs(skew.num_seconds().unsigned_abs());
-                    let side = if skew < TimeDelta::zero() { "behind" } else { "ahead of" };
-                    format!(": it is {} {side} the server's", humantime::format_duration(length))
-                });
-                let off = off.unwrap_or_default();
-                error(Kind::Permission, format!("{endpoint} refuses us because this machine's clock is wrong{off}"))
-                    .hint("set the clock, and keep it set by NTP")
-            }
-            ("NoSuchBucket", _) => error(Kind::Absent, format!("there is no bucket `{bucket}`"))
-                .hint(format!("make it, or see the URL {place} and the archive's `endpoint`")),
-            ("NoSuchKey", _) => match doing {
-                Doing::Read(path) => error(Kind::Absent, format!("there is no {path} in {place}")),
-                _ => error(Kind::Absent, format!("cannot {doing} {place}")),
-            },
-            ("NoSuchUpload", _) => error(
-                Kind::Connection,
-                format!("cannot {doing} {place}: what was sent of it was removed meanwhile"),
-            )
-            .hint("see whether somebody, or a rule of the bucket, aborts uploads that go on"),
-            ("PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
-            | (_, 300..=399) => {
-                let what = match &refusal.region {
-                    Some(there) => format!("bucket `{bucket}` is not in region {region} but in {there}"),
-                    None => format!("bucket `{bucket}` is not in region {region}"),
-                };
-                error(Kind::Config, what).hint("set the archive's `region`")
-            }
-            _ if refusal.is_full() => {
-                error(Kind::Full, format!("cannot {doing} {place}: the server has no room"))
-                    .hint("free space there, or raise the bucket's quota, and run the job again")
-            }
-            ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "InvalidObjectState", _) | (_, 401 | 403) => {
-                let advice = format!("allow {}; {from_where}", doing.right());
-                let unsure = match doing {
-                    Doing::Read(_) => " (or it is not there: without permission to list, that looks the same)",
-                    _ => "",
-                };
-                error(Kind::Permission, format!("no permission to {doing} {place}{unsure}")).hint(advice)
-            }
-            _ if refusal.wants_checksum() => {
-                error(Kind::Config, format!("cannot {doing} {place}: its server wants a checksum with each object (Object Lock)"))
-                    .hint("set checksum = \"sha256\" beside the archive's `url`")
-            }
-            ("PreconditionFailed", _) | (_, 412) => error(
-                Kind::Verify,
-                format!("cannot {doing} {place}: it was written anew while it was read"),
-            ),
-            _ if refusal.is_throttling() => error(
-                Kind::Connection,
-                format!("cannot {doing} {place}: the server asks for fewer requests, for too long"),
-            )
-            .hint("run the job at a quieter time, or with fewer `jobs`"),
-            _ if refusal.may_pass() => error(
-                Kind::Connection,
-                format!("cannot {doing} {place}: its server has trouble"),
-            )
-            .hint("see the server's log"),
-            ("", _) => error(
-                Kind::Connection,
-                format!("cannot {doing} {place}: what answers at {endpoint} does not seem to be an S3 server"),
-            )
-            .hint("see the archive's `endpoint` (http or https, host, port) and `path_style`"),
-            _ => error(Kind::Connection, format!("cannot {doing} {place}: its server refuses it")),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(status: u16, code: &str, message: &str) -> Refusal {
-        let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
-        Refusal::read(status, &HeaderMap::new(), body.as_bytes())
-    }
-
-    fn said(refusal: Refusal) -> Error {
-        let whom = Whom {
-            place: "s3://b/p",
-            bucket: "b",
-            region: "eu-west-1",
-            endpoint: "https://s3.example",
-            origin: "the configuration",
-        };
-        let failed = Failed {
-            trouble: Trouble::Refused(refusal),
-            tries: 1,
-            waited: Duration::ZERO,
-            for_keys: false,
-        };
-        whom.failed(&Doing::Write("x".to_owned()), &failed)
-    }
-
-    #[test]
-    fn a_server_without_room_is_told_from_one_that_forbids_it() {
-        for (status, code, message) in [
-            (403, "QuotaExceeded", "Bucket quota exceeded"),
-            (507, "XMinioStorageFull", ""),
-            (400, "XMinioAdminBucketQuotaExceeded", ""),
-            (
-                403,
-                "AccessDenied",
-                "Cannot upload files, storage cap exceeded.",
-            ),
-            (507, "", ""),
-        ] {
-            let error = said(refusal(status, code, message));
-            assert_eq!(error.kind(), Kind::Full, "{error}");
-        }
-        let error = said(refusal(403, "AccessDenied", "Access Denied"));
-        assert_eq!(error.kind(), Kind::Permission);
-    }
-
-    #[test]
-    fn a_bucket_with_object_lock_asks_for_a_checksum() {
-        let error = said(refusal(
-            400,
-            "InvalidRequest",
-            "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
-        ));
-        let hint = error.advice().unwrap_or_default();
-        assert!(hint.contains("checksum = \"sha256\""), "{error}");
-    }
-
-    #[test]
-    fn a_wrong_key_is_no_reason_to_delete_one_by_one() {
-        for (status, code) in [
-            (400, "InvalidArgument"),
-            (501, "NotImplemented"),
-            (405, ""),
-            (404, ""),
-        ] {
-            assert!(refusal(status, code, "").takes_no_list(), "{status} {code}");
-        }
-        for (status, code) in [
-            (400, "ExpiredToken"),
-            (403, "AccessDenied"),
-            (404, "NoSuchBucket"),
-            (503, "SlowDown"),
-        ] {
-            assert!(
-                !refusal(status, code, "").takes_no_list(),
-                "{status} {code}"
-            );
-        }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use chrono::{DateTime, Utc};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::path::Path;
@@ -14,20 +13,25 @@ use object_store::{ObjectStore as _, ObjectStoreExt as _, RetryConfig};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Object;
-use super::credentials::{Checked, Means, is_sendable};
-use super::refusal::{Doing, Refusal, Whom};
-use super::transport::{Failed, Patience, Transport};
-use super::{listing, reading, upload};
+use super::credentials::{Checked, Credentials, is_sendable};
+use super::explain::{Doing, Whom};
+use super::failure::Failed;
+use super::object::check;
+use super::refusal::Refusal;
+use super::transport::{Patience, Transport};
 use crate::config::archive::{Archive, BucketChecksum, Sse};
 use crate::config::is_here;
 use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::store::Lookup;
+use crate::sync::Mutex;
 
 /// Bytes of a key (S3's user guide, "Naming Amazon S3 objects"). Manifests name objects, too, and the library panics at a
 /// URL that is longer than 64 KiB.
-const LONGEST_KEY: usize = 1024;
+pub(super) const LONGEST_KEY: usize = 1024;
+
+/// How many pieces of uploads of one process are on their way at once.
+const ALL_IN_FLIGHT: usize = 4;
 
 /// An archive in a bucket.
 pub(super) struct S3 {
@@ -43,7 +47,7 @@ pub(super) struct S3 {
     pub(super) bucket_url: String,
     bucket: String,
     /// With a slash at its end, unless it is empty.
-    prefix: String,
+    pub(super) prefix: String,
     place: String,
     endpoint: String,
     origin: String,
@@ -64,9 +68,9 @@ impl S3 {
         let nothing = Archive::default();
         let archive = endpoint.archive.as_deref().unwrap_or(&nothing);
         let prefix = below(prefix, endpoint.url.text())?;
-        let means = Means::find(archive, endpoint.url.text(), lookup).await?;
-        let region = means.region.clone();
-        let server = match (&archive.endpoint, &means.endpoint) {
+        let credentials = Credentials::find(archive, endpoint.url.text(), lookup).await?;
+        let region = credentials.region.clone();
+        let server = match (&archive.endpoint, &credentials.endpoint) {
             (Some(server), _) => Some(origin(server)?),
             (None, Some((server, whose))) => Some(
                 origin(server)
@@ -106,8 +110,12 @@ impl S3 {
             return Err(Error::new(Kind::Config, what)
                 .hint("see the archive's `endpoint`, `region` and `path_style`"));
         }
-        let transport = Transport::new(archive.ca.as_deref(), means.giver.clone(), patience)?;
-        let origin = means.origin.clone();
+        let transport = Transport::new(
+            archive.ca.as_deref(),
+            credentials.provider.clone(),
+            patience,
+        )?;
+        let origin = credentials.origin.clone();
         // The library takes an endpoint without the bucket in its host and puts it into the path, or one with it in the host.
         let builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -119,14 +127,14 @@ impl S3 {
                 max_retries: 0,
                 ..RetryConfig::default()
             });
-        let builder = asked_for(means.apply(builder), archive);
+        let builder = asked_for(credentials.apply(builder), archive);
         let build = |builder: AmazonS3Builder| {
             builder.build().map_err(|error| {
                 Error::new(Kind::Config, format!("{place} cannot be used")).because(error)
             })
         };
-        let giver = Arc::clone(build(builder.clone())?.credentials());
-        let builder = builder.with_credentials(Arc::new(Checked::new(giver, &origin)));
+        let provider = Arc::clone(build(builder.clone())?.credentials());
+        let builder = builder.with_credentials(Arc::new(Checked::new(provider, &origin)));
         let one_by_one = build(builder.clone().with_disable_bulk_delete(true))?;
         let store = build(builder)?;
         Ok(Self {
@@ -141,7 +149,7 @@ impl S3 {
             place,
             endpoint: server,
             origin,
-            flight: Arc::new(Semaphore::new(upload::ALL_IN_FLIGHT)),
+            flight: Arc::new(Semaphore::new(ALL_IN_FLIGHT)),
             cleaning: Mutex::default(),
         })
     }
@@ -153,13 +161,6 @@ impl S3 {
     /// Its prefix.
     pub(super) fn path(&self) -> String {
         self.prefix.clone()
-    }
-
-    /// The time that the server says it is.
-    pub(super) async fn now(&self) -> Result<DateTime<Utc>> {
-        let said = listing::date(self, &self.prefix).await;
-        let said = said.map_err(|failed| self.whom().failed(&Doing::List, &failed))?;
-        Ok(said.unwrap_or_else(Utc::now))
     }
 
     /// The key of what has this path.
@@ -193,99 +194,6 @@ impl S3 {
 
     pub(super) fn explain(&self, doing: &Doing, error: object_store::Error) -> Error {
         self.whom().explain(doing, &error)
-    }
-
-    pub(super) async fn folders(&self) -> Result<Vec<String>> {
-        let listed = listing::list(self, &self.prefix, true).await?;
-        Ok(listed
-            .folders
-            .iter()
-            .filter_map(|folder| folder.strip_prefix(&self.prefix)?.strip_suffix('/'))
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect())
-    }
-
-    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
-        let folder = format!("{}{folder}/", self.prefix);
-        let listed = listing::list(self, &folder, false).await?;
-        let ours = |mut object: Object| {
-            let path = object.path.strip_prefix(&self.prefix)?;
-            // Some programs put objects there that stand for folders.
-            let path = (!path.ends_with('/')).then(|| path.to_owned())?;
-            object.path = path;
-            Some(object)
-        };
-        Ok(listed.objects.into_iter().filter_map(ours).collect())
-    }
-
-    pub(super) async fn files(&self) -> Result<Vec<Object>> {
-        let listed = listing::list(self, &self.prefix, true).await?;
-        let ours = |mut object: Object| {
-            let path = object.path.strip_prefix(&self.prefix)?;
-            let is_file = !path.is_empty() && !path.contains('/');
-            object.path = is_file.then(|| path.to_owned())?;
-            Some(object)
-        };
-        Ok(listed.objects.into_iter().filter_map(ours).collect())
-    }
-
-    pub(super) async fn clear_interrupted(
-        &self,
-        is_ours: &(dyn Fn(&str, bool) -> bool + Send + Sync),
-    ) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
-        for upload in self.interrupted(&self.prefix).await? {
-            let name = upload.key.strip_prefix(&self.prefix);
-            let Some(name) = name.filter(|name| !name.contains('/') && is_ours(name, false)) else {
-                continue;
-            };
-            removed.push(format!("interrupted upload of {name}"));
-            self.abort(&upload).await?;
-        }
-        Ok(removed)
-    }
-
-    /// Uploads that were begun and not ended, as far as we may see them.
-    async fn interrupted(&self, prefix: &str) -> Result<Vec<listing::Interrupted>> {
-        match listing::uploads(self, prefix).await {
-            Ok(uploads) => Ok(uploads),
-            Err(failed) if failed.refusal().is_some_and(|refusal| !refusal.may_pass()) => {
-                tracing::debug!(place = self.place, %failed, "interrupted uploads cannot be seen");
-                Ok(Vec::new())
-            }
-            Err(failed) => Err(self.whom().failed(&Doing::List, &failed)),
-        }
-    }
-
-    async fn abort(&self, upload: &listing::Interrupted) -> Result<()> {
-        use object_store::multipart::MultipartStore as _;
-        // What no request can be made of is left there.
-        let fits = upload.key.len() <= LONGEST_KEY && upload.id.len() <= upload::LONGEST_ID;
-        let Some(key) = Path::parse(&upload.key).ok().filter(|_| fits) else {
-            return Ok(());
-        };
-        if let Err(error) = self.store.abort_multipart(&key, &upload.id).await {
-            let refusal = Failed::of(&error).and_then(Failed::refusal);
-            if refusal.is_none_or(|refusal| refusal.code != "NoSuchUpload") {
-                return Err(self.explain(&Doing::Write(upload.key.clone()), error));
-            }
-        }
-        Ok(())
-    }
-
-    /// No more than what passes `most` is read.
-    pub(super) async fn get(self: &Arc<Self>, path: &str, most: usize) -> Result<Option<Bytes>> {
-        let Some(mut chunks) = reading::open(Arc::clone(self), path, 0).await? else {
-            return Ok(None);
-        };
-        let mut content = BytesMut::new();
-        while content.len() <= most
-            && let Some(chunk) = chunks.try_next().await?
-        {
-            content.extend_from_slice(&chunk);
-        }
-        Ok(Some(content.freeze()))
     }
 
     pub(super) async fn put(&self, path: &str, content: Bytes) -> Result<()> {
@@ -338,27 +246,18 @@ impl S3 {
             work.await;
             drop(own);
         };
-        let mut cleaning = self.cleaning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cleaning = self.cleaning.lock();
         cleaning.spawn_on(work, &runtime);
     }
 
     pub(super) async fn settle(&self) {
         loop {
-            let mut cleaning =
-                std::mem::take(&mut *self.cleaning.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut cleaning = std::mem::take(&mut *self.cleaning.lock());
             if cleaning.is_empty() {
                 return;
             }
             while cleaning.join_next().await.is_some() {}
         }
-    }
-
-    pub(super) async fn clear_uploads(&self, folder: &str) -> Result<()> {
-        let prefix = format!("{}{folder}/", self.prefix);
-        for upload in self.interrupted(&prefix).await? {
-            self.abort(&upload).await?;
-        }
-        Ok(())
     }
 }
 
@@ -429,7 +328,7 @@ fn below(prefix: &str, url: &str) -> Result<String> {
     if prefix.is_empty() {
         return Ok(String::new());
     }
-    super::check(prefix).map_err(|_| {
+    check(prefix).map_err(|_| {
         let what = format!("`{url}` cannot be used: a part of its prefix is empty, `.`, or `..`");
         Error::new(Kind::Config, what).hint("s3://BUCKET/PREFIX")
     })?;

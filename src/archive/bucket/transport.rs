@@ -1,8 +1,6 @@
 //! HTTP to an S3 server and to those that give keys for it: how long to wait, what to try again, and what an answer that
 //! is no success says. The library above signs and understands; it tries nothing again itself.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,11 +16,12 @@ use object_store::client::{
     HttpResponseBody, HttpService,
 };
 
-use super::credentials::Giver;
+use super::credentials::CredentialProvider;
+use super::failure::{Failed, Trouble};
 use super::refusal::Refusal;
-use super::tls;
 use super::watched::{Moved, Watched};
 use crate::error::{Error, Kind, Result};
+use crate::tls;
 
 /// The first pause before another try; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -69,58 +68,33 @@ pub(super) struct Transport(Arc<Shared>);
 struct Shared {
     http: reqwest::Client,
     /// Who gives keys, if anybody has to be asked, and how: `ca` is not for it.
-    giver: Option<(Giver, reqwest::Client)>,
+    provider: Option<(CredentialProvider, reqwest::Client)>,
     patience: Patience,
     reached: AtomicBool,
 }
 
-/// Why a request failed, in the end.
-#[derive(Debug, Clone)]
-pub(super) struct Failed {
-    pub(super) trouble: Trouble,
-    pub(super) tries: u32,
-    pub(super) waited: Duration,
-    /// It was not the S3 server that was asked, but who gives keys.
-    pub(super) for_keys: bool,
-}
-
-/// Why a try failed.
-#[derive(Debug, Clone)]
-pub(super) enum Trouble {
-    /// No connection.
-    Away(String),
-    /// What answered does not speak TLS.
-    Plain(String),
-    /// Whoever answered could not prove to be the server.
-    Untrusted(String),
-    /// The connection broke.
-    Cut(String),
-    /// It stood still.
-    Still(Duration),
-    /// The server said no.
-    Refused(Refusal),
-    /// The request could not be made at all.
-    Impossible(String),
-}
-
 impl Transport {
-    pub(super) fn new(ca: Option<&Path>, giver: Option<Giver>, patience: Patience) -> Result<Self> {
-        let giver = match giver {
+    pub(super) fn new(
+        ca: Option<&Path>,
+        provider: Option<CredentialProvider>,
+        patience: Patience,
+    ) -> Result<Self> {
+        let provider = match provider {
             None => None,
-            Some(giver) => {
+            Some(provider) => {
                 let builder = reqwest::Client::builder();
-                let builder = if giver.neighbour {
+                let builder = if provider.neighbour {
                     builder.no_proxy()
                 } else {
                     builder
                 };
                 let client = client(builder, None, patience.connect.min(NEIGHBOUR))?;
-                Some((giver, client))
+                Some((provider, client))
             }
         };
         Ok(Self(Arc::new(Shared {
             http: client(reqwest::Client::builder(), ca, patience.connect)?,
-            giver,
+            provider,
             patience,
             reached: AtomicBool::new(false),
         })))
@@ -133,11 +107,11 @@ impl Transport {
     /// Asks until there is an answer that says yes, or one that will not change, or the time is over.
     pub(super) async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, Failed> {
         let host = request.uri().authority().map(ToString::to_string);
-        let giver = self.0.giver.as_ref();
-        let giver = giver.filter(|(giver, _)| Some(&giver.host) == host.as_ref());
-        let for_keys = giver.is_some();
-        let near = giver.is_some_and(|(giver, _)| giver.neighbour);
-        let client = giver.map_or(&self.0.http, |(_, client)| client);
+        let provider = self.0.provider.as_ref();
+        let provider = provider.filter(|(provider, _)| Some(&provider.host) == host.as_ref());
+        let for_keys = provider.is_some();
+        let near = provider.is_some_and(|(provider, _)| provider.neighbour);
+        let client = provider.map_or(&self.0.http, |(_, client)| client);
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut tries = 0;
@@ -266,13 +240,28 @@ fn client(
     connect: Duration,
 ) -> Result<reqwest::Client> {
     builder
-        .use_preconfigured_tls(tls::config(ca)?)
+        .use_preconfigured_tls(trusting(ca)?)
         .connect_timeout(connect)
         .tcp_keepalive(Duration::from_secs(30))
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("envsyncd/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Error::new(Kind::Internal, "an HTTP client cannot be made").because(error))
+}
+
+/// TLS that trusts the authorities in `ca`, or else the machine's.
+fn trusting(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
+    let roots = tls::authorities(ca).map_err(|fault| {
+        let file = ca.unwrap_or(Path::new("")).display();
+        let what = match fault {
+            tls::Fault::Empty => format!("`ca`, {file}, holds no certificate in PEM"),
+            _ => format!("`ca`, {file}, cannot be read as PEM"),
+        };
+        fault.because_of(Error::new(Kind::Config, what))
+    })?;
+    Ok(tls::client()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 impl HttpConnector for Transport {
@@ -288,112 +277,6 @@ impl HttpService for Transport {
             .await
             // Of a kind that the library does not try again.
             .map_err(|failed| HttpError::new(HttpErrorKind::Unknown, failed))
-    }
-}
-
-impl Trouble {
-    /// From what reqwest says, without the URL, which may have a token.
-    pub(super) fn of(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut deepest: &(dyn StdError + 'static) = &error;
-        while let Some(inner) = deepest.source() {
-            deepest = inner;
-        }
-        let text = deepest.to_string();
-        if text.contains("InvalidContentType") {
-            Self::Plain(text)
-        } else if is_untrusted(&error) {
-            Self::Untrusted(text)
-        } else if error.is_connect() {
-            Self::Away(text)
-        } else if error.is_builder() {
-            Self::Impossible(text)
-        } else {
-            Self::Cut(text)
-        }
-    }
-
-    /// Whether another try may end otherwise.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            Self::Away(_) | Self::Cut(_) | Self::Still(_) => true,
-            Self::Plain(_) | Self::Untrusted(_) | Self::Impossible(_) => false,
-            Self::Refused(refusal) => refusal.may_pass(),
-        }
-    }
-
-    fn asks_for(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(refusal) => refusal.retry_after,
-            _ => None,
-        }
-    }
-}
-
-/// Whether a certificate is at the bottom of it. What an I/O error wraps is not among its sources.
-fn is_untrusted(error: &(dyn StdError + 'static)) -> bool {
-    let wrapped = error.downcast_ref::<std::io::Error>();
-    matches!(
-        error.downcast_ref(),
-        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
-    ) || wrapped
-        .and_then(std::io::Error::get_ref)
-        .is_some_and(|inner| is_untrusted(inner))
-        || error.source().is_some_and(is_untrusted)
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Away(text)
-            | Self::Plain(text)
-            | Self::Untrusted(text)
-            | Self::Cut(text)
-            | Self::Impossible(text) => f.write_str(text),
-            Self::Still(time) => {
-                write!(f, "nothing came for {}", humantime::format_duration(*time))
-            }
-            Self::Refused(refusal) => refusal.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.trouble.fmt(f)?;
-        if self.tries > 1 {
-            write!(
-                f,
-                " (tried {} times in {} s)",
-                self.tries,
-                self.waited.as_secs()
-            )?;
-        }
-        Ok(())
-    }
-}
-
-impl StdError for Failed {}
-
-impl Failed {
-    /// The one that an error of the library is about.
-    pub(super) fn of<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Self> {
-        let mut cause = Some(error);
-        while let Some(inner) = cause {
-            if let Some(failed) = inner.downcast_ref() {
-                return Some(failed);
-            }
-            cause = inner.source();
-        }
-        None
-    }
-
-    /// What the server said, if it said anything.
-    pub(super) fn refusal(&self) -> Option<&Refusal> {
-        match &self.trouble {
-            Trouble::Refused(refusal) if !self.for_keys => Some(refusal),
-            _ => None,
-        }
     }
 }
 

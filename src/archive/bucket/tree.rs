@@ -12,7 +12,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use nix::unistd::{fsync, mkdir};
 
-use super::Names;
+use super::object::Names;
 use crate::error::{Error, Kind, Result, io};
 
 /// Rows of people lie there: nobody else's business.

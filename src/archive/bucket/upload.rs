@@ -9,19 +9,17 @@ use object_store::path::Path;
 use object_store::{MultipartId, ObjectStoreExt as _, PutPayload};
 use tokio::task::JoinSet;
 
-use super::refusal::Doing;
+use super::explain::Doing;
+use super::failure::Failed;
 use super::s3::S3;
-use super::transport::Failed;
 use crate::error::{Error, Kind, Result};
 
 /// A piece's length. An upload has at most 10000 of them, so an object has less than 80 GiB
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>).
 pub const PIECE: usize = 8 * 1024 * 1024;
 const MOST_PIECES: usize = 10_000;
-/// How many pieces are on their way, beside the one that is gathered: of an upload,
+/// How many pieces of an upload are on their way, beside the one that is gathered.
 const IN_FLIGHT: usize = 2;
-/// and of all of a process.
-pub(super) const ALL_IN_FLIGHT: usize = 4;
 
 /// Bytes of an upload's id, which a server makes up; Amazon's have some hundred. It stands in the URL of every piece, and
 /// the library panics at one of more than 64 KiB.

@@ -1,13 +1,15 @@
 //! A request's body that one can see move: a slow line is waited for, a dead one is not.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use object_store::client::{HttpError, HttpRequestBody};
+
+use crate::sync::Mutex;
 
 /// It is handed on in such pieces.
 const FRAME: usize = 64 * 1024;
@@ -24,11 +26,11 @@ impl Default for Moved {
 
 impl Moved {
     pub(super) fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 }
 

@@ -4,6 +4,11 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 
+use crate::config::archive::{Archive, Format};
+use crate::config::database_of;
+use crate::config::job::Endpoint;
+use crate::error::{Error, Kind, Result};
+
 /// The ending of every dump, whatever is in it.
 const ENDING: &str = ".gz";
 /// The chart's times, in UTC.
@@ -67,6 +72,25 @@ pub(in crate::archive) fn can_stand(database: &str) -> bool {
         && database.len() <= 200
         && !database.contains('/')
         && !database.chars().any(char::is_control)
+}
+
+/// The database in the files' names: what the archive's `database` says, or else the one of the task's other side.
+pub(super) fn database(archive: &Archive, other: &Endpoint) -> Result<String> {
+    let said = match &archive.format {
+        Format::Govuk(govuk) => govuk.database.clone(),
+        Format::Envsyncd => None,
+    };
+    let database = said.or_else(|| database_of(&other.url));
+    database.filter(|name| can_stand(name)).ok_or_else(|| {
+        Error::new(
+            Kind::Config,
+            format!(
+                "it is not known what database the dumps beside {} are called by",
+                other.url
+            ),
+        )
+        .hint("write database = \"NAME\" beside the archive's `url`")
+    })
 }
 
 /// The file that says which dump of a database is the last good one.

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::choose::{Dump, Dumps};
 use super::gzip;
+use super::name;
 use crate::archive::bucket::Bucket;
 use crate::config::archive::Archive;
 use crate::config::job::Task;
@@ -42,7 +43,7 @@ impl Source {
         task: &Task,
         context: &Context,
     ) -> Result<Self> {
-        let database = super::database(archive, &task.target)?;
+        let database = name::database(archive, &task.target)?;
         let dumps = Dumps::new(bucket.clone());
         let dump = dumps.choose(&archive.snapshot, &database).await?;
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use crate::store::{
     self, Catalogue, Checksum, Chunks, Complete, Context, Dumps, Incoming, Meter, Part, Published,
     RecordSource, Survey, Taker, Transfer, dump,
 };
+use crate::sync::Mutex;
 
 /// What an interrupted upload leaves in a bucket is another host's, perhaps, for so long.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
@@ -57,7 +58,7 @@ impl Target {
         context: &Context,
     ) -> Result<Self> {
         Ok(Self(Arc::new(Draft {
-            database: super::database(archive, &task.source)?,
+            database: name::database(archive, &task.source)?,
             dumps: store::dumps(task.kind)?,
             bucket,
             task: task.clone(),
@@ -74,7 +75,7 @@ impl Draft {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no one panics with this lock")
+        self.state.lock()
     }
 
     /// As others write it: the file's path in the bucket.

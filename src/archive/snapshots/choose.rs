@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Flaw, Folder, Lineage, Snapshots};
+use super::{Flaw, Folder, Series, Snapshots};
 use crate::archive::layout::Name;
 use crate::archive::manifest::Manifest;
 use crate::config::archive::Wanted;
@@ -41,9 +41,9 @@ struct Walk {
     chosen: Option<Chosen>,
     passed_over: Vec<(Name, Flaw)>,
     /// Those that would do.
-    fitting: Vec<Lineage>,
+    fitting: Vec<Series>,
     /// Those that are not what is asked for.
-    others: Vec<Lineage>,
+    others: Vec<Series>,
 }
 
 impl Which<'_> {
@@ -147,7 +147,7 @@ impl Snapshots {
                 Kind::Verify,
                 format!(
                     "snapshot {name} is one of {}, and not one{which}",
-                    Lineage::of(&manifest)
+                    Series::of(&manifest)
                 ),
             )
             .hint("name another snapshot, or none: then it is the newest that fits")),
@@ -227,16 +227,16 @@ impl Snapshots {
             if until.is_some_and(|until| manifest.taken_at > until) {
                 continue;
             }
-            let lineage = Lineage::of(&manifest);
+            let series = Series::of(&manifest);
             if !which.fits(&manifest) {
-                if !found.others.contains(&lineage) {
-                    found.others.push(lineage);
+                if !found.others.contains(&series) {
+                    found.others.push(series);
                 }
                 continue;
             }
             second.get_or_insert(name.at);
-            if !found.fitting.contains(&lineage) {
-                found.fitting.push(lineage);
+            if !found.fitting.contains(&series) {
+                found.fitting.push(series);
             }
             let newer = |chosen: &Chosen| {
                 chosen.name.job == name.job
@@ -306,7 +306,7 @@ impl Snapshots {
     }
 }
 
-fn listed(lineages: &[Lineage]) -> String {
-    let all: Vec<String> = lineages.iter().map(ToString::to_string).collect();
+fn listed(all: &[Series]) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
     all.join(" and of ")
 }

@@ -89,7 +89,7 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Whose snapshot it is.
-    pub lineage: Lineage,
+    pub series: Series,
     /// The run that made it, a UUID.
     pub run: String,
     /// The machine that made it.
@@ -118,7 +118,7 @@ pub struct Summary {
 
 /// Snapshots that follow each other: of one job, one environment and one kind of store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lineage {
+pub struct Series {
     /// The job that makes them.
     pub job: String,
     /// The environment that their data is of.
@@ -326,7 +326,7 @@ impl Snapshots {
     }
 }
 
-impl Lineage {
+impl Series {
     /// A manifest's.
     pub fn of(manifest: &Manifest) -> Self {
         Self {
@@ -337,7 +337,7 @@ impl Lineage {
     }
 }
 
-impl fmt::Display for Lineage {
+impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, {})", self.job, self.origin, self.kind)
     }
@@ -347,7 +347,7 @@ impl Summary {
     /// What a manifest says.
     pub fn new(manifest: &Manifest, authentic: bool) -> Self {
         Self {
-            lineage: Lineage::of(manifest),
+            series: Series::of(manifest),
             run: manifest.run.clone(),
             host: manifest.host.clone(),
             tool_version: manifest.tool_version.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Lineage, Listing, Snapshot, Snapshots, State, Unfinished};
+use super::{Listing, Series, Snapshot, Snapshots, State, Unfinished};
 use crate::archive::layout::{MAC, MANIFEST, Name, WRITER, is_own};
 use crate::archive::retention::{Candidate, Reason, Verdict, judge};
 use crate::config::archive::Retention;
@@ -28,7 +28,7 @@ const FIRST: Duration = Duration::from_secs(2);
 /// What a prune would do.
 #[derive(Debug)]
 pub struct Plan {
-    /// The lineage's snapshots, and those of its job that are flawed, newest first.
+    /// The snapshots of the series, and those of its job that are flawed, newest first.
     pub snapshots: Vec<(Snapshot, Verdict)>,
     /// The job's folders without a manifest; `None`: it stays, because somebody may be writing it.
     pub unfinished: Vec<(Unfinished, Option<Abandoned>)>,
@@ -67,16 +67,16 @@ impl std::fmt::Display for Abandoned {
 }
 
 impl Snapshots {
-    /// Says what of a lineage goes by `retention`, and what of its job's folders nobody writes any more.
+    /// Says what of a series goes by `retention`, and what of its job's folders nobody writes any more.
     pub async fn plan(
         &self,
-        lineage: &Lineage,
+        series: &Series,
         retention: &Retention,
         now: DateTime<Utc>,
     ) -> Result<Plan> {
         let listing = self.list().await?;
         let clock = self.clock(&listing.unfinished).await?;
-        let mut plan = decide(listing, lineage, retention, now, clock);
+        let mut plan = decide(listing, series, retention, now, clock);
         let read = self.marks().await?.fresh;
         for (snapshot, verdict) in &mut plan.snapshots {
             if verdict.goes() && read.contains(&snapshot.name) {
@@ -215,7 +215,7 @@ impl Snapshots {
 /// The same, without an archive.
 fn decide(
     listing: Listing,
-    lineage: &Lineage,
+    series: &Series,
     retention: &Retention,
     now: DateTime<Utc>,
     clock: DateTime<Utc>,
@@ -224,8 +224,8 @@ fn decide(
         .snapshots
         .into_iter()
         .filter(|snapshot| match &snapshot.state {
-            State::Good(summary) => summary.lineage == *lineage,
-            State::Flawed(_) => snapshot.name.job == lineage.job,
+            State::Good(summary) => summary.series == *series,
+            State::Flawed(_) => snapshot.name.job == series.job,
         })
         .collect();
     let candidates: Vec<Candidate> = snapshots
@@ -246,7 +246,7 @@ fn decide(
     let unfinished = listing
         .unfinished
         .into_iter()
-        .filter(|folder| folder.name.job == lineage.job)
+        .filter(|folder| folder.name.job == series.job)
         .map(|folder| {
             let abandoned = abandoned(&folder, clock);
             (folder, abandoned)

@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Options, settings, terminal};
+use super::options::{Options, settings};
+use super::terminal;
 use crate::config::job::{JobName, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Environment;

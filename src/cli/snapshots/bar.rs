@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::archive::snapshots::Watch;
-use crate::cli::Options;
+use crate::cli::options::Options;
 
 /// A bar that grows with what is read; without a terminal there is none.
 pub(super) struct Bar(ProgressBar);

@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::json::time;
 use super::bar::Bar;
-use super::{NEWEST, json};
+use super::json;
+use super::words::NEWEST;
 use crate::archive::bucket::Bucket;
 use crate::archive::govuk::{Dump, Dumps, Name};
 use crate::archive::snapshots::Watch;
-use crate::cli::{Options, terminal};
+use crate::cli::options::Options;
+use crate::cli::terminal;
 use crate::config::archive::{Format, Wanted};
 use crate::config::archive_in;
 use crate::config::job::{Endpoint, Task};

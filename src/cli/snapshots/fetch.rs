@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::bar::Bar;
-use super::{Found, Place, json, words};
+use super::json;
+use super::place::{Found, Place};
+use super::words::words;
 use crate::archive::bucket::Bucket;
-use crate::cli::{Options, terminal};
+use crate::cli::options::Options;
+use crate::cli::terminal;
 use crate::config;
 use crate::error::{Kind, Result, io};
 use crate::guard::process::host_name;

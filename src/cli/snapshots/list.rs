@@ -2,9 +2,11 @@
 
 use chrono::Utc;
 
-use super::{Found, Place, dumps, json};
+use super::place::{Found, Place};
+use super::{dumps, json};
 use crate::archive::snapshots::{Listing, Snapshot, State, Unfinished};
-use crate::cli::{Options, terminal};
+use crate::cli::options::Options;
+use crate::cli::terminal;
 use crate::error::Result;
 
 /// Lists an archive's snapshots, newest first
@@ -98,8 +100,8 @@ fn row(snapshot: &Snapshot) -> Vec<String> {
         State::Good(summary) => vec![
             name.to_string(),
             name.job.clone(),
-            summary.lineage.origin.clone(),
-            format!("{} {}", summary.lineage.kind, summary.server_version),
+            summary.series.origin.clone(),
+            format!("{} {}", summary.series.kind, summary.server_version),
             terminal::relative(summary.taken_at, now),
             terminal::number(summary.rows),
             terminal::bytes(summary.size),

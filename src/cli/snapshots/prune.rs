@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use chrono::Utc;
 
-use super::{archived, json, lookup};
-use crate::archive::snapshots::{Lineage, Plan, Snapshots, State};
-use crate::cli::{Options, terminal};
+use super::json;
+use super::place::{archived, lookup};
+use crate::archive::snapshots::{Plan, Series, Snapshots, State};
+use crate::cli::options::Options;
+use crate::cli::terminal;
 use crate::error::{Error, Kind, Result};
 
 /// Removes the snapshots that a job's target does not keep, and what runs that died have left
@@ -30,8 +32,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
-    let settings = crate::cli::settings(options)?;
-    let job = crate::cli::job(options, &args.file, &settings)?;
+    let settings = crate::cli::options::settings(options)?;
+    let job = crate::cli::options::job(options, &args.file, &settings)?;
     let task = archived(&job, args.task.as_deref())?;
     if task.dumps() {
         return Err(super::dumps::refused("prune"));
@@ -57,13 +59,13 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
         .hint("say in its target what is kept: keep_last, keep_daily, keep_weekly, max_age"));
     }
     let snapshots = Snapshots::open(&task.target, &lookup(&settings)?).await?;
-    let lineage = Lineage {
+    let series = Series {
         job: job.name.to_string(),
         origin: job.from.to_string(),
         kind: task.kind,
     };
     let plan = snapshots
-        .plan(&lineage, &archive.retention, Utc::now())
+        .plan(&series, &archive.retention, Utc::now())
         .await?;
     let pruned = if args.dry_run {
         None

@@ -4,10 +4,13 @@ use std::fmt::Write;
 
 use chrono::Utc;
 
-use super::{Place, Site, json, words};
+use super::json;
+use super::place::{Place, Site};
+use super::words::words;
 use crate::archive::manifest::Manifest;
 use crate::archive::snapshots::{Snapshot, State, Summary};
-use crate::cli::{Options, terminal};
+use crate::cli::options::Options;
+use crate::cli::terminal;
 use crate::error::Result;
 use crate::store::Fate;
 

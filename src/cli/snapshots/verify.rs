@@ -1,9 +1,12 @@
 //! `snapshots verify [NAME | --all]`
 
 use super::bar::Bar;
-use super::{NEWEST, Place, Site, json, words};
+use super::json;
+use super::place::{Place, Site};
+use super::words::{NEWEST, words};
 use crate::archive::snapshots::{Problem, Report};
-use crate::cli::{Options, terminal};
+use crate::cli::options::Options;
+use crate::cli::terminal;
 use crate::config::archive::Wanted;
 use crate::error::{Error, Kind, Result};
 

@@ -1,5 +1,7 @@
 //! The plugin's verdicts.
 
+use chrono::Duration;
+
 use super::*;
 use crate::report::status_file::{Paused, TaskStatus, VERSION};
 

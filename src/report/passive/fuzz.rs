@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 #[cfg(feature = "icinga")]
 use super::icinga2;
-use super::parts;
+use super::message::parts;
 use crate::fuzz::{config, texts};
 
 proptest! {

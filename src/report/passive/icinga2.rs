@@ -1,5 +1,6 @@
 //! Icinga 2's API: `POST /v1/actions/process-check-result` (Icinga 2's manual, chapter "API", "process-check-result").
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,11 +8,12 @@ use reqwest::header::ACCEPT;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Lookup, Message, TRY, tls};
+use super::message::{Failure, Lookup, Message, TRY};
 use crate::config::monitoring::{Icinga2, Login};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::host_name;
 use crate::report::status_file::StatusFile;
+use crate::tls;
 
 /// Later than it should is not yet too late: jitter, a queue of other runs.
 const SLACK: Duration = Duration::from_secs(3600);
@@ -69,7 +71,7 @@ impl Client {
             }
         };
         let http = reqwest::Client::builder()
-            .use_preconfigured_tls(tls::config(receiver.ca.as_deref(), certificate)?)
+            .use_preconfigured_tls(tls_config(receiver.ca.as_deref(), certificate)?)
             // A monitoring system is of the house; what proxies are set is for the world outside.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -291,6 +293,51 @@ fn said(text: &str) -> String {
         return "nothing was said".to_owned();
     }
     line.trim_end_matches('.').to_owned()
+}
+
+/// Trusts the authorities in `ca`, or else the machine's, and shows `client` (certificate and key) to whoever asks.
+fn tls_config(ca: Option<&Path>, client: Option<(&Path, &Path)>) -> Result<rustls::ClientConfig> {
+    let unreadable = |name: &'static str, file: &Path, fault: tls::Fault| {
+        let what = format!("{} cannot be read as PEM", file.display());
+        fault
+            .because_of(Error::new(Kind::Config, what))
+            .hint(format!("see `{name}` in [icinga2]"))
+    };
+    let roots = match (tls::authorities(ca), ca) {
+        (Ok(roots), _) if !roots.is_empty() => Ok(roots),
+        (Err(fault @ (tls::Fault::Unreadable(_) | tls::Fault::Malformed(_))), Some(file)) => {
+            Err(unreadable("ca", file, fault))
+        }
+        (_, Some(file)) => Err(nobody(format!("{} is empty", file.display()))),
+        (_, None) => Err(nobody(
+            "this machine trusts no certificate authority".to_owned(),
+        )),
+    }?;
+    let builder = tls::client()?.with_root_certificates(roots);
+    let Some((certificate, key)) = client else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = match tls::certificates(certificate) {
+        Ok(chain) => chain,
+        // Its key does not fit it, then.
+        Err(tls::Fault::Empty) => Vec::new(),
+        Err(fault) => return Err(unreadable("certificate", certificate, fault)),
+    };
+    let private = tls::key(key).map_err(|fault| unreadable("key", key, fault))?;
+    builder
+        .with_client_auth_cert(chain, private)
+        .map_err(|error| {
+            let what = format!(
+                "certificate {} and key {} do not fit",
+                certificate.display(),
+                key.display()
+            );
+            Error::new(Kind::Config, what).because(error)
+        })
+}
+
+fn nobody(what: String) -> Error {
+    Error::new(Kind::Config, what).hint("name the authority's PEM file with `ca` in [icinga2]")
 }
 
 #[cfg(test)]

@@ -7,32 +7,25 @@
 mod fuzz;
 #[cfg(feature = "icinga")]
 mod icinga2;
+mod message;
 mod nsca;
-#[cfg(feature = "icinga")]
-mod tls;
 
 use std::time::Duration;
 
-use chrono::Utc;
-
-use super::check::{self, Thresholds};
+use self::message::{Failure, Message, TRY};
 use super::status_file::StatusFile;
 use crate::config::job::Settings;
 use crate::config::monitoring;
 use crate::error::{Error, Kind};
-use crate::guard::process::Process;
+
+pub use self::message::Lookup;
 
 /// How often a receiver is tried.
 const TRIES: usize = 3;
-/// How long one try may take.
-const TRY: Duration = Duration::from_secs(8);
 /// Before the second and the third try.
 const PAUSES: [Duration; TRIES - 1] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// All tries, and fetching the password before them.
 const ALL: Duration = Duration::from_secs(30);
-
-/// Where passwords' variables are looked up.
-pub type Lookup<'l> = &'l (dyn Fn(&str) -> Option<String> + Sync);
 
 /// Tells every configured receiver what a job's status file says. Returns when all have been told or given up.
 pub async fn send(settings: &Settings, lookup: Lookup<'_>, status: &StatusFile) {
@@ -106,26 +99,6 @@ async fn told(
     }
 }
 
-/// Why a try failed, and whether another one may go better.
-#[derive(Debug)]
-struct Failure {
-    error: Error,
-    again: bool,
-}
-
-impl Failure {
-    fn for_now(error: Error) -> Self {
-        Self { error, again: true }
-    }
-
-    fn for_good(error: Error) -> Self {
-        Self {
-            error,
-            again: false,
-        }
-    }
-}
-
 async fn tries<F>(attempt: impl Fn() -> F) -> Result<(), Error>
 where
     F: Future<Output = Result<(), Failure>>,
@@ -151,57 +124,6 @@ fn no_answer(limit: Duration) -> Error {
         format!("there was no answer within {} seconds", limit.as_secs()),
     )
     .hint("see that it runs, and that no firewall stands between")
-}
-
-/// What a monitoring plugin would have said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Message {
-    job: String,
-    exit_code: u8,
-    /// All lines, without performance data.
-    output: String,
-    /// `'label'=value;warn;crit;min`, each by itself.
-    perfdata: Vec<String>,
-}
-
-impl Message {
-    fn of(status: &StatusFile) -> Self {
-        let verdict = check::check(
-            &[(status.job.clone(), Ok(status.clone()))],
-            &Thresholds::default(),
-            Utc::now(),
-            &Process::look,
-        );
-        let (output, perfdata) = parts(&verdict.text);
-        Self {
-            job: status.job.clone(),
-            exit_code: verdict.exit_code(),
-            output,
-            perfdata,
-        }
-    }
-}
-
-/// Parts a plugin's text into what people read and what graphs are made of. Labels in quotes may have spaces in them
-/// (Monitoring Plugins guidelines, "Performance data"); nothing else in our text has a `|`.
-fn parts(text: &str) -> (String, Vec<String>) {
-    let (first, details) = text.split_once('\n').unwrap_or((text, ""));
-    let (summary, data) = first.split_once(" | ").unwrap_or((first, ""));
-    let mut output = summary.to_owned();
-    if !details.is_empty() {
-        output.push('\n');
-        output.push_str(details);
-    }
-    let mut quoted = false;
-    let perfdata = data
-        .split(|c| {
-            quoted ^= c == '\'';
-            c == ' ' && !quoted
-        })
-        .filter(|item| !item.is_empty())
-        .map(str::to_owned)
-        .collect();
-    (output, perfdata)
 }
 
 #[cfg(test)]

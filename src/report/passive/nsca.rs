@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Failure, Message, TRY};
+use super::message::{Failure, Message, TRY};
 use crate::config::monitoring::Nsca;
 use crate::error::{Error, Kind};
 use crate::guard::process::{host_name, program};

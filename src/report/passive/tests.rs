@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::message::parts;
 use super::*;
 
 fn status(json: &str) -> StatusFile {

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::reporting::Retention;
-use crate::guard::process::{Process, host_name};
-use crate::state::{LogLine, NewRun, Outcome, RunState, Trigger, Verb};
+use crate::state::example::new_run;
+use crate::state::schema::{APPLICATION, VERSION, version};
+use crate::state::{LogLine, NewRun, Outcome, RunState, State};
 
 #[test]
 fn a_store_of_the_first_version_is_brought_up_to_date_with_all_that_it_has() {
@@ -88,19 +89,8 @@ fn write_forever(dir: &Path) -> ! {
         let id = format!("{}-{number}", std::process::id());
         state
             .begin(&NewRun {
-                id: &id,
-                job: "app",
-                file: Path::new("/app.toml"),
-                verb: Verb::Run,
-                from: "production",
-                to: "staging",
-                trigger: Trigger::Manual,
-                by: "",
-                host: &host_name(),
-                process: &Process::own(),
-                timeout: None,
                 tasks: &[("database".into(), "sqlite".into())],
-                only: &[],
+                ..new_run(&id)
             })
             .unwrap();
         say("began", &id);

@@ -1,32 +1,22 @@
-use std::path::Path;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::reporting::Retention;
-use crate::guard::process::{Process, host_name};
+use crate::state::example::new_run;
 use crate::state::{NewRun, Outcome, TaskProgress, Trigger};
 
 /// A run of a job that ended so, or has not ended.
 fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
     state
         .begin(&NewRun {
-            id,
             job,
-            file: Path::new("/app.toml"),
             verb,
-            from: "production",
-            to: "staging",
             trigger: Trigger::Schedule,
-            by: "",
-            host: &host_name(),
-            process: &Process::own(),
-            timeout: None,
             tasks: &[
                 ("database".into(), "sqlite".into()),
                 ("files".into(), "sqlite".into()),
             ],
-            only: &[],
+            ..new_run(id)
         })
         .unwrap();
     for task in ["database", "files"] {

@@ -1,12 +1,10 @@
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::guard::process::{Process, host_name};
-use crate::state::Verb;
+use crate::state::example::new_run;
 use crate::state::{LogLine, NewRun, Outcome, Run, RunState, Trigger};
 
 const HOUR: i64 = 3_600_000_000;
@@ -274,19 +272,10 @@ fn the_file_does_not_grow_where_as_much_goes_as_comes() {
 fn begin(state: &State, id: &str) {
     state
         .begin(&NewRun {
-            id,
             job: "busy",
-            file: Path::new("/busy.toml"),
-            verb: Verb::Run,
-            from: "production",
-            to: "staging",
             trigger: Trigger::Schedule,
-            by: "",
-            host: &host_name(),
-            process: &Process::own(),
-            timeout: None,
             tasks: &[("database".into(), "sqlite".into())],
-            only: &[],
+            ..new_run(id)
         })
         .unwrap();
 }

@@ -6,10 +6,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::reporting::Retention;
-use crate::guard::process::{Process, host_name};
-use crate::state::{
-    Hold, KnownJob, LogLine, NewRun, Outcome, Pause, RunState, State, Trigger, Verb,
-};
+use crate::guard::process::host_name;
+use crate::state::example::new_run;
+use crate::state::{Hold, KnownJob, LogLine, NewRun, Outcome, Pause, RunState, State};
 
 /// A store with two runs, `app` and `web`, and one of everything else for each.
 struct Scene {
@@ -24,19 +23,12 @@ impl Scene {
         for (id, job) in [("0199-a", "app"), ("0199-b", "web")] {
             state
                 .begin(&NewRun {
-                    id,
                     job,
-                    file: Path::new("/etc/envsyncd/config.d/app.toml"),
-                    verb: Verb::Run,
-                    from: "production",
                     to: job,
-                    trigger: Trigger::Manual,
                     by: "ada",
-                    host: &host_name(),
-                    process: &Process::own(),
                     timeout: Some(Duration::from_secs(60)),
                     tasks: &[("database".into(), "sqlite".into())],
-                    only: &[],
+                    ..new_run(id)
                 })
                 .unwrap();
             let line = LogLine {
@@ -88,7 +80,7 @@ impl Scene {
 
     /// What was warned of.
     fn said(&self) -> Vec<String> {
-        let said = SAID.lock().unwrap();
+        let said = SAID.lock();
         let said = said.get(self.state.file()).into_iter().flatten();
         said.cloned().collect()
     }

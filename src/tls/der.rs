@@ -2,12 +2,12 @@
 //! (ITU-T X.690, section 10).
 
 /// SEQUENCE.
-pub(in crate::store) const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// OBJECT IDENTIFIER.
-pub(in crate::store) const OID: u8 = 0x06;
+pub(crate) const OID: u8 = 0x06;
 
 /// The content of the value that begins here, and what follows it; `None`: it has another tag, or is cut short.
-pub(in crate::store) fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = der.split_first()?;
     if *first != tag {
         return None;

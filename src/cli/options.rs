@@ -1,0 +1,90 @@
+//! What every verb takes, and the files that it reads first.
+
+use std::path::{Path, PathBuf};
+
+use clap::ArgAction;
+
+use super::terminal;
+use crate::config::job::{Job, Settings};
+use crate::config::{Diagnostic, Diagnostics};
+use crate::error::{Error, Result};
+use crate::report::log;
+
+/// What every verb takes.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The settings' file [default: /etc/envsyncd/envsyncd.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "ENVSYNCD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Says more (twice: everything)
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Says less (twice: errors only)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub quiet: u8,
+}
+
+impl Options {
+    /// 0 as it comes; above: more; below: less.
+    pub fn verbosity(&self) -> i8 {
+        let count = |n: u8| i8::try_from(n).unwrap_or(i8::MAX);
+        count(self.verbose) - count(self.quiet)
+    }
+}
+
+/// Who asks for something: the person behind `sudo`, else the user of this process.
+pub fn asker() -> String {
+    let user = nix::unistd::geteuid();
+    if user.is_root()
+        && let Some(name) = std::env::var("SUDO_USER").ok().filter(|n| !n.is_empty())
+    {
+        return name;
+    }
+    nix::unistd::User::from_uid(user)
+        .ok()
+        .flatten()
+        .map_or_else(|| user.to_string(), |user| user.name)
+}
+
+impl Options {
+    /// Logging as far as this process's command line and environment say.
+    pub(super) fn log(&self) -> log::Options {
+        log::Options {
+            verbosity: self.verbosity(),
+            filter: std::env::var("ENVSYNCD_LOG")
+                .ok()
+                .filter(|text| !text.is_empty()),
+            ..log::Options::default()
+        }
+    }
+
+    pub(super) fn warn(&self, warnings: &[Diagnostic]) {
+        if self.verbosity() >= 0 {
+            for warning in warnings {
+                terminal::note(&format!("{warning}\n"));
+            }
+        }
+    }
+}
+
+/// The settings that a verb works with; warnings go to stderr.
+pub(super) fn settings(options: &Options) -> Result<Settings> {
+    let (settings, warnings) =
+        crate::config::load_settings(options.config.as_deref(), crate::config::environment())
+            .map_err(wrong)?;
+    options.warn(&warnings);
+    Ok(settings)
+}
+
+/// A job's file; warnings go to stderr.
+pub(super) fn job(options: &Options, file: &Path, settings: &Settings) -> Result<Job> {
+    let (job, warnings) = crate::config::load_job(file, settings).map_err(wrong)?;
+    options.warn(&warnings);
+    Ok(job)
+}
+
+/// Shows all that is wrong with a file, and makes one error of it.
+pub(super) fn wrong(found: Diagnostics) -> Error {
+    terminal::note(&format!("{found}\n"));
+    found.into()
+}
