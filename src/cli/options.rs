@@ -69,9 +69,12 @@ impl Options {
 
 /// The settings that a verb works with; warnings go to stderr.
 pub(super) fn settings(options: &Options) -> Result<Settings> {
-    let (settings, warnings) =
-        crate::config::load_settings(options.config.as_deref(), crate::config::environment())
-            .map_err(wrong)?;
+    let (settings, warnings) = crate::config::load_settings(
+        options.config.as_deref(),
+        crate::config::environment(),
+        crate::store::formats(),
+    )
+    .map_err(wrong)?;
     options.warn(&warnings);
     Ok(settings)
 }

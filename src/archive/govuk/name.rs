@@ -5,7 +5,6 @@ use std::fmt;
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 
 use crate::config::archive::{Archive, Format};
-use crate::config::database_of;
 use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result};
 
@@ -80,7 +79,7 @@ pub(super) fn database(archive: &Archive, other: &Endpoint) -> Result<String> {
         Format::Govuk(govuk) => govuk.database.clone(),
         Format::Envsyncd => None,
     };
-    let database = said.or_else(|| database_of(&other.url));
+    let database = said.or_else(|| other.url.database().map(str::to_owned));
     database.filter(|name| can_stand(name)).ok_or_else(|| {
         Error::new(
             Kind::Config,

@@ -236,7 +236,7 @@ fn named(text: &str, settings: &Settings) -> Result<Endpoint> {
                 .hint("an archive's URL is s3://BUCKET/PREFIX or file:///DIRECTORY"),
         );
     }
-    if let Some(endpoint) = config::archive_at(text)? {
+    if let Some(endpoint) = config::archive_at(text, settings.stores)? {
         return Ok(endpoint);
     }
     let archives = settings.endpoints.iter();

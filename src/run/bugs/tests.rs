@@ -205,7 +205,11 @@ impl Scene {
             let source = rusqlite::Connection::open(path(name)).unwrap();
             source.pragma_update(None, "user_version", 1).unwrap();
         }
-        let settings = config::load_settings(Some(&path("envsyncd.toml")), std::iter::empty());
+        let settings = config::load_settings(
+            Some(&path("envsyncd.toml")),
+            std::iter::empty(),
+            crate::store::formats(),
+        );
         let (settings, _) = settings.unwrap();
         let (job, _) = config::load_job(&path("app.toml"), &settings).unwrap();
         let order = Order {

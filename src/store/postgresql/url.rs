@@ -18,8 +18,8 @@ use self::parameters::check;
 use crate::config::{
     Flaw, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, is_here, percent_decoded_text,
 };
-use crate::store::tls;
 use crate::store::url::{ENCODE, risk_without_tls};
+use crate::tls;
 
 pub(super) use self::auth_methods::AuthMethods;
 

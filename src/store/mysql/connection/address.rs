@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::store::Context;
 use crate::store::liveness::Pulse;
 use crate::store::mysql::url::{MysqlTls, MysqlUrl};
-use crate::store::tls;
+use crate::tls;
 
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use super::server_key;
 use super::wire::Link;
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::sql::version::Version;
-use crate::store::tls;
+use crate::tls;
 
 /// What the server said when it let us in.
 pub(in crate::store::mysql) struct Welcome {

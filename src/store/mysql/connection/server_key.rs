@@ -7,7 +7,7 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::error::{Error, Kind, Result};
-use crate::store::tls::der::{self, OID, SEQUENCE};
+use crate::tls::der::{self, OID, SEQUENCE};
 use crate::trust;
 
 /// INTEGER and BIT STRING.

@@ -9,11 +9,12 @@ use secrecy::ExposeSecret;
 
 use crate::error::{Error, Kind, Result};
 use crate::process::program;
+use crate::store::Fate;
 use crate::store::mysql::connection::address::{Address, Encryption, Way};
 use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::schema::objects::ObjectKind;
 use crate::store::mysql::sql::version::{Flavour, Version};
-use crate::store::{Fate, tls};
+use crate::tls;
 
 /// One of the tools.
 pub(super) struct Tool {

@@ -8,7 +8,7 @@ use tokio_postgres::config::SslMode;
 
 use crate::store::liveness::{Keepalive, Pulse};
 use crate::store::postgresql::url::AuthMethods;
-use crate::store::tls;
+use crate::tls;
 
 /// How an endpoint's server is reached, apart from where it is and who we are.
 #[derive(Clone)]

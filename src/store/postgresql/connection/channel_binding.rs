@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use tokio_postgres::tls::ChannelBinding;
 
-use crate::store::tls::der::{self, OID, SEQUENCE};
+use crate::tls::der::{self, OID, SEQUENCE};
 
 /// A hash function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 use tokio_postgres::config::{self, Host, SslMode, SslNegotiation, TargetSessionAttrs};
 
 use super::address::Address;
-use crate::store::tls;
+use crate::tls;
 
 /// The same for `pg_dump` and `pg_restore`: the one writes as the database has it, for a restore that knows, and says itself
 /// that it only reads; the other one writes.

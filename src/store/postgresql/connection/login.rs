@@ -28,7 +28,7 @@ use super::{advice, channel_binding};
 use crate::config::is_here;
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::cells::Cells;
-use crate::store::tls;
+use crate::tls;
 
 /// Moves a connection's bytes; the server's notices are its own affair.
 pub(super) async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>)
