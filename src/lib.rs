@@ -39,6 +39,9 @@
 //! 6. **Parsed once.** A file, a validated [`config::job::Job`] and a running [`run::Order`] are three types; after
 //!    validation no option is looked at twice.
 
+// What a store alone has no use for; the whole build tells what nobody uses.
+#![cfg_attr(not(feature = "all"), allow(dead_code, irrefutable_let_patterns))]
+
 #[cfg(feature = "archive")]
 pub mod archive;
 #[cfg(not(feature = "archive"))]
