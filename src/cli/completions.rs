@@ -8,21 +8,21 @@ use crate::config;
 use crate::error::Result;
 use crate::state::State;
 
-/// Prints a shell's completions for this command
+/// Print completions for a shell
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish\n\nbash and fish also complete the names of jobs and environments"
+    after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish\n\nIn bash and fish, names of jobs and environments are completed, too"
 )]
 pub(super) struct Args {
     /// The shell
     shell: Shell,
 }
 
-/// Prints names, a line each, for completions
+/// Print names, one per line, for completions
 #[derive(Debug, clap::Args)]
 #[command(hide = true, after_help = "Examples:\n  envsyncd names jobs")]
 pub(super) struct NamesArgs {
-    /// Of what
+    /// Which names to print
     of: Named,
 }
 

@@ -20,27 +20,27 @@ use crate::report::{metrics, passive};
 use crate::run::{Order, record, recover};
 use crate::state::{LogLine, Run, RunState, State, Trigger};
 
-/// Runs one job now, in the foreground
+/// Run one job now, in the foreground
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd run -f config.d/publishing-api.toml\n  envsyncd --once -f config.d/publishing-api.toml\n  envsyncd run -f config.d/publishing-api.toml --only search\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
 )]
 pub(super) struct Args {
-    /// The job's file
+    /// The job file
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// Runs this task alone (may be given more than once): the job's other tasks are neither read nor published
+    /// Run only this task (can be repeated); other tasks are neither read nor published
     #[arg(long, value_name = "TASK")]
     pub(super) only: Vec<String>,
 }
 
-/// Publishes again what was live before a job's last run
+/// Bring back what was live before a job's last run
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd rollback -f config.d/publishing-api.toml\n\nExit codes: 0 succeeded, 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
 )]
 pub(super) struct RollbackArgs {
-    /// The job's file
+    /// The job file
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: PathBuf,
 }
@@ -59,7 +59,7 @@ pub(super) struct Supervised {
     last_good_settings: Option<PathBuf>,
 }
 
-/// Clears what a dead run left
+/// Clean up what a dead run left
 #[derive(Debug, clap::Args)]
 pub(super) struct ClearArgs {
     /// The run's id
@@ -325,7 +325,7 @@ fn for_dead(settings: &Settings, state: &State, dead: &Run) -> Result<Order> {
     )
 }
 
-/// The job's file is wrong: there is no run, and no log of one.
+/// The job file is wrong: there is no run, and no log of one.
 fn tell_refused(options: &Options, settings: &Settings, status: &StatusFile) {
     if settings.monitoring.is_none() || log::init(&options.log()).is_err() {
         return;
@@ -348,7 +348,7 @@ async fn clear_now(settings: &Settings, state: &State, dead: &Run) {
     }
 }
 
-/// Clears what a dead run left, for a verb that is no run itself.
+/// Clean up what a dead run left, for a verb that is no run itself.
 pub(super) fn clear_after(options: &Options, settings: &Settings, state: &State, dead: &Run) {
     // A run's own log is set up already; other verbs warn on stderr.
     let _ = log::init(&options.log());

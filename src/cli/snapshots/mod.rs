@@ -26,10 +26,10 @@ use crate::store::Lookup;
 /// What a person calls the newest snapshot.
 const NEWEST: &str = "newest";
 
-/// Lists, shows, verifies, prunes and fetches what lies in an archive
+/// List, show, verify, prune and fetch snapshots in an archive
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd snapshots list -f config.d/publishing-api-push.toml\n  envsyncd snapshots list s3://backups/publishing-api\n  envsyncd snapshots show -f config.d/publishing-api-push.toml newest\n  envsyncd snapshots verify backups --all\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml --dry-run\n  envsyncd snapshots fetch s3://backups/publishing-api newest /srv/restore\n\nAn archive is that of a job's task (-f), with its credentials and key, or ARCHIVE: a named endpoint or a URL. A NAME is a snapshot's whole name, enough of its beginning or end to tell it from all others, or `newest`"
+    after_help = "Examples:\n  envsyncd snapshots list -f config.d/publishing-api-push.toml\n  envsyncd snapshots list s3://backups/publishing-api\n  envsyncd snapshots show -f config.d/publishing-api-push.toml newest\n  envsyncd snapshots verify backups --all\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml --dry-run\n  envsyncd snapshots fetch s3://backups/publishing-api newest /srv/restore\n\nName the archive by a job file (-f), which also has its credentials and key, or as ARCHIVE: an endpoint's name or a URL. NAME is a snapshot's name, enough of its beginning or end to be unique, or `newest`"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -48,16 +48,16 @@ enum Verb {
 /// Which archive, whose snapshots in it, and for whom the answer is.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// A job's file: the archive of its task
+    /// Use the archive of this job file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The task, where the job has several with an archive
+    /// Use the archive of this task, if the job has several
     #[arg(long, value_name = "NAME", requires = "file")]
     task: Option<String>,
-    /// Snapshots of this job only
+    /// Look only at snapshots of this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
