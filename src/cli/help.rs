@@ -65,7 +65,7 @@ mod tests {
             let about = verb.get_about().expect("a description").to_string();
             let line = format!("  {:<11}  {about}\n", verb.get_name());
             assert_eq!(help.contains(&line), !verb.is_hide_set(), "{line}{help}");
-            assert!(line.len() <= 100, "{line}");
+            assert!(verb.is_hide_set() || line.len() <= 100, "{line}");
         }
         for (heading, _) in GROUPS {
             assert!(help.contains(&format!("\n{heading}:\n")), "{help}");
