@@ -279,3 +279,52 @@ fn the_reference_has_every_command() {
         assert!(named, "{verb} is not on the page of commands");
     }
 }
+
+/// The literal parts of a message: what varies is `...`, or a word in capitals.
+fn literal_parts(message: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    for piece in message.replace("...", ";").split([';', '`', '(', ')', ',']) {
+        let mut words: Vec<&str> = Vec::new();
+        for word in piece.split_whitespace().chain(["END"]) {
+            let varies = word.chars().all(|c| c.is_ascii_uppercase());
+            if varies {
+                parts.push(words.join(" "));
+                words.clear();
+            } else {
+                words.push(word);
+            }
+        }
+    }
+    parts.retain(|part| part.len() > 9);
+    parts
+}
+
+#[test]
+fn the_page_of_errors_has_no_message_that_is_said_nowhere() {
+    let mut said = String::new();
+    for file in files_below("src") {
+        if has_ending(&file, "rs") {
+            said.push_str(&fs::read_to_string(root().join(&file)).unwrap());
+        }
+    }
+    // Literals that go on in another line.
+    let mut lines = said.split("\\\n");
+    let mut joined = lines.next().unwrap_or_default().to_owned();
+    lines.for_each(|rest| joined.push_str(rest.trim_start()));
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let (mut count, mut wrong) = (0, Vec::new());
+    for table in page.split("\n| message | ").skip(1) {
+        let rows = table.lines().skip(2);
+        for row in rows.take_while(|row| row.starts_with('|')) {
+            let message = row.trim_start_matches("| ").split(" | ").next().unwrap();
+            for part in literal_parts(message) {
+                count += 1;
+                if !joined.contains(&part) {
+                    wrong.push(format!("{message}: {part}"));
+                }
+            }
+        }
+    }
+    assert!(count > 100, "{count}");
+    assert!(wrong.is_empty(), "said nowhere:\n{}", wrong.join("\n"));
+}
