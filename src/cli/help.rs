@@ -24,12 +24,14 @@ pub(super) fn template() -> String {
     let (header, literal) = (styles.get_header(), styles.get_literal());
     let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n");
     for (group, names) in GROUPS {
-        text.push_str(&format!("\n{header}{group}:{header:#}\n"));
-        for name in names {
-            let verb = verbs.find_subcommand(name);
-            let about = verb.and_then(clap::Command::get_about);
-            let about = about.map(ToString::to_string).unwrap_or_default();
-            text.push_str(&format!("  {literal}{name:<11}{literal:#}  {about}\n"));
+        // A build without some features has not all of them.
+        let mut lines = names.iter().filter_map(|name| {
+            let about = verbs.find_subcommand(name)?.get_about()?;
+            Some(format!("  {literal}{name:<11}{literal:#}  {about}\n"))
+        });
+        if let Some(first) = lines.next() {
+            text.push_str(&format!("\n{header}{group}:{header:#}\n{first}"));
+            text.extend(lines);
         }
     }
     text.push_str(&format!(
@@ -58,7 +60,11 @@ mod tests {
         let names: BTreeSet<&str> = grouped.iter().copied().collect();
         assert_eq!(names.len(), grouped.len(), "{grouped:?}");
         let shown = cli.get_subcommands().filter(|verb| !verb.is_hide_set());
-        assert_eq!(names, shown.map(clap::Command::get_name).collect());
+        let missing: Vec<&str> = shown
+            .map(clap::Command::get_name)
+            .filter(|name| !names.contains(name))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
 
         let help = Cli::command().render_help().to_string();
         for verb in cli.get_subcommands() {
@@ -67,7 +73,7 @@ mod tests {
             assert_eq!(help.contains(&line), !verb.is_hide_set(), "{line}{help}");
             assert!(verb.is_hide_set() || line.len() <= 100, "{line}");
         }
-        for (heading, _) in GROUPS {
+        for heading in ["Run", "Observe", "Control", "Set-up"] {
             assert!(help.contains(&format!("\n{heading}:\n")), "{help}");
         }
         assert!(
@@ -89,6 +95,6 @@ mod tests {
             assert!(!first.ends_with('s'), "{about}");
             number += 1;
         }
-        assert!(number > 20, "{number}");
+        assert!(number > 15, "{number}");
     }
 }
