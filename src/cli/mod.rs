@@ -53,8 +53,9 @@ const EXAMPLES: &str = "Examples:
   envsyncd check -w 28h -c 52h              check for Icinga or Nagios
   envsyncd snapshots list s3://backups/api  list what is in an archive
   envsyncd hold staging --reason 'release 42' -- ./deploy.sh
+  envsyncd help trigger                     explain one command
 
-Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy,
+Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, \
 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM";
 
 /// The whole command line.
