@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
@@ -331,4 +332,46 @@ fn the_page_of_errors_has_no_message_that_is_said_nowhere() {
     }
     assert!(count > 100, "{count}");
     assert!(wrong.is_empty(), "said nowhere:\n{}", wrong.join("\n"));
+}
+
+/// What the jobs on our pages take for granted.
+const SETTINGS: &str = "state_dir = \"state\"\n[environments.production]\n[environments.staging]\nparent = \"production\"\n\
+    [endpoints.accounts-production]\nenvironment = \"production\"\nurl = \"postgresql://reader@localhost/accounts\"\n\
+    [endpoints.accounts-staging]\nenvironment = \"staging\"\nurl = \"postgresql://accounts@localhost/accounts_staging\"\n";
+
+#[test]
+fn every_job_on_a_page_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("envsyncd.toml"), SETTINGS).unwrap();
+    fs::create_dir(at("bin")).unwrap();
+    fs::write(at("bin/drush"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(at("bin/drush"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(at("sql")).unwrap();
+    let mut count = 0;
+    for (page, text) in pages() {
+        for block in text.split("```toml\n").skip(1) {
+            let job = block.split("```").next().unwrap();
+            if !job.contains("[[task]]") {
+                continue;
+            }
+            count += 1;
+            for script in job.split('"').filter(|word| word.starts_with("sql/")) {
+                fs::write(at(script), "SELECT 1;\n").unwrap();
+            }
+            fs::write(at("job.toml"), job).unwrap();
+            let path = std::env::var("PATH").unwrap_or_default();
+            let output = Command::new(env!("CARGO_BIN_EXE_envsyncd"))
+                .arg("--config")
+                .arg(at("envsyncd.toml"))
+                .args(["validate", "-f"])
+                .arg(at("job.toml"))
+                .env("PATH", format!("{}:{path}", at("bin").display()))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{page}:\n{job}\n{said}");
+        }
+    }
+    assert!(count > 5, "{count}");
 }
