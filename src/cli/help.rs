@@ -19,7 +19,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 
 /// Clap's template for the help text, with each verb's own short description.
 pub(super) fn template() -> String {
-    let verbs = Command::augment_subcommands(clap::Command::new("envsyncd"));
+    let verbs = Command::augment_subcommands(clap::Command::default());
     let styles = Styles::styled();
     let (header, literal) = (styles.get_header(), styles.get_literal());
     let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n");
