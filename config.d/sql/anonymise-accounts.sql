@@ -1,4 +1,4 @@
--- Runs on the copy, in the target's database server, before it is published: nobody sees the rows as they were.
+-- Runs on the copy, on the target's server, before it is published: nobody sees the original rows.
 UPDATE users
    SET email = 'user' || id || '@example.invalid',
        name  = 'User ' || id,

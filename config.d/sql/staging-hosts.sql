@@ -1,4 +1,4 @@
--- Links on staging lead to staging: REPLACE leaves what has none of these names, and NULL, as it is.
+-- Links on staging lead to staging. REPLACE leaves values without these names, and NULL, as they are.
 UPDATE oauth_applications
    SET home_uri     = REPLACE(home_uri, 'publishing.service.example', 'staging.publishing.service.example'),
        redirect_uri = REPLACE(redirect_uri, 'publishing.service.example', 'staging.publishing.service.example');

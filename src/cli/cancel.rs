@@ -11,15 +11,15 @@ use crate::error::{Error, Kind, Result};
 use crate::guard::process::Sight;
 use crate::state::{Run, RunState, State};
 
-/// Ends a run: one that waits at once, one that runs cleanly (its target stays as it was)
+/// End a run cleanly, or take it out of the queue; its target stays as it was
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd cancel 0199f3c2\n  envsyncd cancel publishing-api\n  envsyncd cancel publishing-api --wait\n\nExit codes: 0 it is told to end, 1 it could not be told, 2 there is no such run, or it has ended"
+    after_help = "Examples:\n  envsyncd cancel 0199f3c2\n  envsyncd cancel publishing-api\n  envsyncd cancel publishing-api --wait\n\nExit codes: 0 the run was told to end, 1 it could not be told, 2 no such run, or it has ended"
 )]
 pub(super) struct Args {
-    /// The run's id or the beginning of it; or a job, for the run that it has now
+    /// A run's id or the beginning of it; or a job, for its current run
     run: String,
-    /// Waits until it has ended
+    /// Wait until it has ended
     #[arg(short, long)]
     wait: bool,
 }

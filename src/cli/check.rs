@@ -11,16 +11,16 @@ use crate::guard::process::Process;
 use crate::report::check::{self, Thresholds, Verdict};
 use crate::report::range::Range;
 
-/// A monitoring plugin over the status files (Icinga, Nagios); needs no daemon
+/// Check the jobs as a monitoring plugin (Icinga, Nagios); needs no daemon
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd check\n  envsyncd check publishing-api -w 28h -c 52h\n\nExit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (bad arguments, or a status file that is missing or unreadable)"
 )]
 pub(super) struct Args {
-    /// These jobs only
+    /// Check only these jobs
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
-    /// Age of the last success above which a job is WARNING: a range of the Monitoring Plugins guidelines in seconds, or a length such as 28h
+    /// WARNING if the last success is older: a duration such as 28h, or a range of the Monitoring Plugins guidelines in seconds
     #[arg(
         short,
         long,
@@ -29,7 +29,7 @@ pub(super) struct Args {
         allow_hyphen_values = true
     )]
     warning: String,
-    /// Age of the last success above which a job is CRITICAL
+    /// CRITICAL if the last success is older
     #[arg(
         short,
         long,

@@ -9,7 +9,7 @@ use crate::config;
 use crate::error::Result;
 use crate::state::State;
 
-/// Prints a shell's completions for this command
+/// Print completions for a shell
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd completions bash > /etc/bash_completion.d/envsyncd\n  envsyncd completions fish > ~/.config/fish/completions/envsyncd.fish\n\nbash, fish and zsh also complete the names of jobs and environments"
@@ -19,11 +19,11 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-/// Prints names, a line each, for completions
+/// Print names, one per line, for completions
 #[derive(Debug, clap::Args)]
 #[command(hide = true, after_help = "Examples:\n  envsyncd names jobs")]
 pub(super) struct NamesArgs {
-    /// Of what
+    /// Which names to print
     of: Named,
 }
 

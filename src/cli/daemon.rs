@@ -6,10 +6,10 @@ use crate::daemon;
 use crate::error::Result;
 use crate::report::log;
 
-/// Keeps the schedules of all jobs in job_dir, and starts each run as a process of its own
+/// Run all jobs in job_dir by their schedules, each run as a process of its own
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd daemon\n  envsyncd --config /srv/envsyncd/envsyncd.toml daemon\n\nSIGHUP reads all files again (changed ones are seen within seconds anyway). SIGTERM stops: runs go on and are found\nagain by the next daemon, or are told to end with `on_stop = \"cancel\"` under [scheduler].\n\nExit codes: 0 stopped by a signal, 2 usage or configuration, 75 another daemon works on the state directory"
+    after_help = "Examples:\n  envsyncd daemon\n  envsyncd --config /srv/envsyncd/envsyncd.toml daemon\n\nSIGHUP: read all files again (changes are noticed within seconds anyway). SIGTERM: stop; runs continue, and the next daemon finds them, unless `on_stop = \"cancel\"` under [scheduler] ends them.\n\nExit codes: 0 stopped by a signal, 2 usage or configuration, 75 another daemon works on the state directory"
 )]
 pub(super) struct Args {}
 

@@ -10,18 +10,18 @@ use super::{jobs, json, terminal};
 use crate::error::Result;
 use crate::state::{Run, RunState, Verb};
 
-/// Lists the newest runs
+/// List the newest runs
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd history\n  envsyncd history publishing-api --limit 5\n  envsyncd history --json"
 )]
 pub(super) struct Args {
-    /// The runs of this job only
+    /// List only runs of this job
     job: Option<String>,
-    /// How many runs at the most
+    /// List at most this many runs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

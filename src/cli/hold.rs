@@ -20,24 +20,24 @@ use crate::state::{Hold, State, presence};
 const LOOK: Duration = Duration::from_secs(1);
 const RENEW: Duration = Duration::from_secs(15);
 
-/// Keeps runs out of an environment, for the length of COMMAND if there is one, else until `release`
+/// Keep runs out of an environment while COMMAND runs, or until `release`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd hold staging --reason 'release 42' -- ./deploy.sh --all\n  envsyncd hold staging --reason 'load test until Friday'\n  envsyncd release staging\n\nExit codes: COMMAND's own; without one 0. 75: the environment is held already, or a run is writing into it. 126: COMMAND cannot be started. 127: there is no such COMMAND"
+    after_help = "Examples:\n  envsyncd hold staging --reason 'release 42' -- ./deploy.sh --all\n  envsyncd hold staging --reason 'load test until Friday'\n  envsyncd release staging\n\nExit codes: that of COMMAND, or 0 without one; 75 the environment is already held, or a run is writing into it; 126 COMMAND cannot be started; 127 there is no such COMMAND"
 )]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
     environment: String,
-    /// Why, for those who wait
+    /// Say why, for those who have to wait
     #[arg(short, long, value_name = "TEXT", value_parser = reason)]
     reason: String,
-    /// A program and its arguments
+    /// Run this program, and release the environment when it ends
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
-/// Shows that a hold's command lives to who cannot see it
+/// Show others that a hold's command is alive
 #[derive(Debug, clap::Args)]
 pub(super) struct KeepArgs {
     /// The environment

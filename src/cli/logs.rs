@@ -18,19 +18,19 @@ const PAGE: usize = 1000;
 /// How often `--follow` looks for new lines.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Prints the log of one run, or of a job's last
+/// Print the log of a run, or of a job's last run
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd logs 0199d3a4-7c21\n  envsyncd logs publishing-api --follow\n  envsyncd logs 0199d3a4-7c21 --json > run.jsonl"
 )]
 pub(super) struct Args {
-    /// Its id, or enough of its beginning (or end) to tell it from all others; or a job, for its last run
+    /// A run's id, or enough of its beginning or end to be unique; or a job, for its last run
     #[arg(value_name = "RUN or JOB")]
     run: String,
-    /// Goes on until the run ends
+    /// Keep printing until the run ends
     #[arg(short, long)]
     follow: bool,
-    /// Prints one JSON document a line
+    /// Print one JSON document per line
     #[arg(long)]
     json: bool,
 }

@@ -6,14 +6,14 @@ use clap::Command;
 
 use crate::error::{Result, io};
 
-/// Writes this command's manual pages into a directory
+/// Write the manual pages into a directory
 #[derive(Debug, clap::Args)]
 #[command(
     hide = true,
     after_help = "Examples:\n  envsyncd man /usr/local/share/man/man1"
 )]
 pub(super) struct Args {
-    /// A directory that is there
+    /// An existing directory
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 }

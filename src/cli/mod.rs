@@ -8,6 +8,7 @@ mod daemon;
 mod due;
 #[cfg(test)]
 mod fuzz;
+mod help;
 mod history;
 mod hold;
 mod import;
@@ -50,15 +51,16 @@ use crate::report::log;
 
 const EXAMPLES: &str = "Examples:
   envsyncd --once -f publishing-api.toml    run one job now, in the foreground
-  envsyncd plan -f publishing-api.toml      what that would do, with sizes; changes nothing
+  envsyncd plan -f publishing-api.toml      show what that would do, with sizes
   envsyncd daemon                           keep the schedules of all jobs
-  envsyncd trigger publishing-api           have the daemon run one job now
-  envsyncd status --watch                   every job, live
-  envsyncd check -w 28h -c 52h              for Icinga or Nagios
-  envsyncd snapshots list s3://backups/api  what lies in an archive
+  envsyncd trigger publishing-api           have the daemon run it now
+  envsyncd status --watch                   show every job, live
+  envsyncd check -w 28h -c 52h              check for Icinga or Nagios
+  envsyncd snapshots list s3://backups/api  list what is in an archive
   envsyncd hold staging --reason 'release 42' -- ./deploy.sh
+  envsyncd help trigger                     explain one command
 
-Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy,
+Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, \
 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM";
 
 /// The whole command line.
@@ -68,19 +70,20 @@ Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or confi
     version,
     about = "Copies an environment's databases into the environment below it: verified, published in one step, never uphill",
     after_help = EXAMPLES,
+    help_template = help::template(),
     arg_required_else_help = true
 )]
 pub struct Cli {
     /// What every verb takes.
     #[command(flatten)]
     pub options: Options,
-    /// Runs one job now, in the foreground; the same as `run`
+    /// Run one job now, in the foreground; the same as `run`
     #[arg(long, requires = "file")]
     once: bool,
-    /// The job's file, with --once
+    /// The job file, with --once
     #[arg(short, long, value_name = "FILE", requires = "once")]
     file: Option<PathBuf>,
-    /// Runs this task alone, with --once (may be given more than once)
+    /// Run only this task, with --once (can be repeated)
     #[arg(long, value_name = "TASK", requires = "once")]
     only: Vec<String>,
     /// How the daemon starts a run.

@@ -9,29 +9,29 @@ use super::{jobs, terminal};
 use crate::error::Result;
 use crate::state::Pause;
 
-/// Keeps a job's schedule from starting it, until `resume` or for a time
+/// Stop a job from being started, until `resume` or for some time
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd pause publishing-api --reason 'load test'\n  envsyncd pause publishing-api --reason 'release freeze' --for 2days\n  envsyncd pause publishing-api --reason 'until the audit' --until 2026-12-01T06:00:00Z\n  envsyncd resume publishing-api\n\nA run that is under way goes on; `envsyncd cancel` ends it. `envsyncd --once -f FILE` runs a paused job by hand."
+    after_help = "Examples:\n  envsyncd pause publishing-api --reason 'load test'\n  envsyncd pause publishing-api --reason 'release freeze' --for 2days\n  envsyncd pause publishing-api --reason 'until the audit' --until 2026-12-01T06:00:00Z\n  envsyncd resume publishing-api\n\nA run that is under way continues; `envsyncd cancel` ends it. `envsyncd --once -f FILE` runs a paused job by hand."
 )]
 pub(super) struct Args {
     /// The job
     job: String,
-    /// Why, for those who wonder
+    /// Say why, for others
     #[arg(short, long, value_name = "TEXT", value_parser = super::hold::reason)]
     reason: String,
-    /// For how long: "90m", "2days"
+    /// Pause it for this long: "90m", "2days"
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "until")]
     length: Option<Duration>,
-    /// Until when, RFC 3339
+    /// Pause it until this time (RFC 3339)
     #[arg(long, value_name = "WHEN", value_parser = ahead)]
     until: Option<DateTime<Utc>>,
 }
 
-/// Lets a paused job's schedule start it again
+/// End the pause of a job
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd resume publishing-api\n\nWhat was due meanwhile is not made up for; `envsyncd trigger` runs the job now."
+    after_help = "Examples:\n  envsyncd resume publishing-api\n\nTimes that were due meanwhile are not made up for; `envsyncd trigger` runs the job now."
 )]
 pub(super) struct ResumeArgs {
     /// The job

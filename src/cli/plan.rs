@@ -17,19 +17,19 @@ use crate::run::plan::Plan;
 use crate::run::start;
 use crate::state::State;
 
-/// Shows what a run would do, with sizes; changes nothing
+/// Show what a run would do, with sizes; change nothing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd plan -f config.d/publishing-api.toml\n  envsyncd plan -f config.d/publishing-api.toml --only search\n  envsyncd plan -f config.d/publishing-api.toml --json\n\nExit codes: 0 it would run, 1 a server says no, 2 usage or configuration, 3 refused by policy"
+    after_help = "Examples:\n  envsyncd plan -f config.d/publishing-api.toml\n  envsyncd plan -f config.d/publishing-api.toml --only search\n  envsyncd plan -f config.d/publishing-api.toml --json\n\nExit codes: 0 it would run, 1 a server refuses, 2 usage or configuration, 3 refused by policy"
 )]
 pub(super) struct Args {
-    /// The job's file
+    /// The job file
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Plans a run of this task alone (may be given more than once)
+    /// Plan a run of this task alone (may be given more than once)
     #[arg(long, value_name = "TASK")]
     only: Vec<String>,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -5,10 +5,10 @@ use super::{hold, terminal};
 use crate::error::Result;
 use crate::state::State;
 
-/// Lets runs into an environment again, whoever holds it
+/// Let runs into an environment again, whoever holds it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd release staging\n\nExit codes: 0 also if nobody holds it, 2 there is no such environment"
+    after_help = "Examples:\n  envsyncd release staging\n\nExit codes: 0 nobody holds it any more, 2 there is no such environment"
 )]
 pub(super) struct Args {
     /// The environment

@@ -16,27 +16,27 @@ use crate::run::record;
 use crate::run::start::{self, Start, What};
 use crate::state::State;
 
-/// Runs one job now, in the foreground
+/// Run one job now, in the foreground
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd run -f config.d/publishing-api.toml\n  envsyncd --once -f config.d/publishing-api.toml\n  envsyncd run -f config.d/publishing-api.toml --only search\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
 )]
 pub(super) struct Args {
-    /// The job's file
+    /// The job file
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// Runs this task alone (may be given more than once): the job's other tasks are neither read nor published
+    /// Run only this task (can be repeated); other tasks are neither read nor published
     #[arg(long, value_name = "TASK")]
     pub(super) only: Vec<String>,
 }
 
-/// Publishes again what was live before a job's last run
+/// Bring back what was live before a job's last run
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd rollback -f config.d/publishing-api.toml\n\nExit codes: 0 succeeded, 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
 )]
 pub(super) struct RollbackArgs {
-    /// The job's file
+    /// The job file
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: PathBuf,
 }
@@ -55,7 +55,7 @@ pub(super) struct Supervised {
     last_good_settings: Option<PathBuf>,
 }
 
-/// Clears what a dead run left
+/// Clean up what a dead run left
 #[derive(Debug, clap::Args)]
 pub(super) struct ClearArgs {
     /// The run's id

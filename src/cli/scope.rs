@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::guard::scope;
 use crate::report::log;
 
-/// Has systemd make a scope for the run that asks for it on standard input, a socket; started by systemd
+/// Have systemd create a scope for the run that asks for it on standard input, a socket; started by systemd
 #[derive(Debug, clap::Args)]
 #[command(hide = true, after_help = "Examples:\n  envsyncd scope")]
 pub(super) struct Args {}

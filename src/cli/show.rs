@@ -10,16 +10,16 @@ use super::{history, jobs, json, terminal};
 use crate::error::Result;
 use crate::state::{Run, RunState, TaskRow};
 
-/// Shows one run, or a job's last: its tasks, how far it is or how it ended
+/// Show a run, or a job's last run: its tasks, its progress or how it ended
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd show 0199d3a4-7c21\n  envsyncd show publishing-api\n  envsyncd show 0199d3a4-7c21 --json"
 )]
 pub(super) struct Args {
-    /// Its id, or enough of its beginning (or end) to tell it from all others; or a job, for its last run
+    /// A run's id, or enough of its beginning or end to be unique; or a job, for its last run
     #[arg(value_name = "RUN or JOB")]
     run: String,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -13,18 +13,18 @@ use crate::config::job::Settings;
 use crate::error::Result;
 use crate::state::{Daemon, Hold, KnownJob, Pause, Run, RunState, State};
 
-/// Shows how every job, or one, is doing
+/// Show the state of every job, or of one
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd status\n  envsyncd status publishing-api\n  envsyncd status --watch\n  envsyncd status --json"
 )]
 pub(super) struct Args {
-    /// This job only
+    /// Show only this job
     job: Option<String>,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Shows it anew every second, until Ctrl-C
+    /// Refresh every second, until Ctrl-C
     #[arg(short, long, conflicts_with = "json")]
     watch: bool,
 }

@@ -11,18 +11,18 @@ use crate::state::{Queued, Run, RunState, State, Trigger};
 /// How long the daemon may take to look at a new file.
 const UNTIL_KNOWN: Duration = Duration::from_secs(5);
 
-/// Has the daemon run a job now
+/// Have the daemon run a job now
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd trigger publishing-api\n  envsyncd trigger publishing-api --wait\n  envsyncd trigger publishing-api --only database --only search\n\nExit codes: 0 it waits for its turn (with --wait: the run's own exit code), 1 no daemon runs, 75 the job runs already or is paused"
+    after_help = "Examples:\n  envsyncd trigger publishing-api\n  envsyncd trigger publishing-api --wait\n  envsyncd trigger publishing-api --only database --only search\n\nExit codes: 0 the run is queued (with --wait: the run's own exit code), 1 no daemon is running, 75 the job is already running, or paused"
 )]
 pub(super) struct Args {
     /// The job
     job: String,
-    /// Runs this task alone (may be given more than once): the job's other tasks are neither read nor published
+    /// Run only this task (can be repeated); other tasks are neither read nor published
     #[arg(long, value_name = "TASK")]
     only: Vec<String>,
-    /// Waits for the run's end
+    /// Wait until the run has ended
     #[arg(short, long)]
     wait: bool,
 }

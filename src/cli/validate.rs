@@ -13,16 +13,16 @@ use crate::error::{Kind, Result};
 use crate::guard::command;
 use crate::{policy, store};
 
-/// Checks one job file, or the settings and all job files
+/// Check one job file, or the settings and all job files
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd validate\n  envsyncd validate -f config.d/publishing-api.toml\n  envsyncd validate --json\n\nExit codes: 0 all is well (warnings included), 2 something is wrong, 3 policy forbids a job"
+    after_help = "Examples:\n  envsyncd validate\n  envsyncd validate -f config.d/publishing-api.toml\n  envsyncd validate --json\n\nExit codes: 0 no errors (maybe warnings), 2 something is wrong, 3 policy forbids a job"
 )]
 pub(super) struct Args {
-    /// This job's file only
+    /// Check only this job file
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -4,6 +4,7 @@
 mod archive;
 mod conformance;
 mod daemon;
+mod docs;
 mod files;
 mod hooks;
 mod import;

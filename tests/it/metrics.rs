@@ -389,7 +389,7 @@ fn rules_and_reference_name_no_metric_that_is_not_written_and_the_reference_name
     for name in named(&rules) {
         assert!(written.contains(name.as_str()), "{name}");
     }
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/metrics.md");
     let reference = named(&fs::read_to_string(reference).unwrap());
     assert_eq!(
         reference

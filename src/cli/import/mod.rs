@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::Environment;
 use crate::{config, policy, store};
 
-/// Turns other tools' files into jobs
+/// Turn other tools' files into jobs
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd import govuk /etc/govuk_env_sync/pull_publishing_api_production_daily.cfg",
@@ -34,35 +34,35 @@ enum Tool {
     Govuk(Govuk),
 }
 
-/// Turns .cfg files of alphagov's govuk_env_sync.sh into jobs
+/// Turn .cfg files of alphagov's govuk_env_sync.sh into jobs
 ///
-/// A push or pull of a PostgreSQL or MySQL database by s3 becomes a job of the file's name, which is validated before it is
-/// written. What has no counterpart is said, and of such a file nothing is written. The files are read and never run: one
-/// with a variable or a command in a value is refused.
+/// A push or pull of a PostgreSQL or MySQL database through S3 becomes a job with the file's name, which is validated before
+/// it is written. If something in a file has no counterpart, the reason is printed and nothing is written for that file. The
+/// files are read and never executed: a variable or a command in a value is refused.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd import govuk /etc/govuk_env_sync/pull_publishing_api_production_daily.cfg\n  envsyncd import govuk --from production --to staging --output /etc/envsyncd/config.d pull_signon.cfg pull_release.cfg\n  envsyncd import govuk --from staging --user backup push_whitehall_staging.cfg\n\nExit codes: 0 all files were turned, 1 some were not, 2 usage or configuration"
+    after_help = "Examples:\n  envsyncd import govuk /etc/govuk_env_sync/pull_publishing_api_production_daily.cfg\n  envsyncd import govuk --from production --to staging --output /etc/envsyncd/config.d pull_signon.cfg pull_release.cfg\n  envsyncd import govuk --from staging --user backup push_whitehall_staging.cfg\n\nExit codes: 0 all files were converted, 1 some were not, 2 usage or configuration"
 )]
 struct Govuk {
-    /// The files
+    /// Files of govuk_env_sync
     #[arg(value_name = "FILE.cfg", required = true)]
     files: Vec<PathBuf>,
-    /// The environment that data comes from [default: of a push, this host's; of a pull, the one that the bucket's name has]
+    /// Environment that data comes from [default: for a push, this host's; for a pull, the one in the bucket's name]
     #[arg(long, value_name = "ENV")]
     from: Option<String>,
-    /// The environment that data goes to [default: of a pull, this host's; of a push, none]
+    /// Environment that data goes to [default: for a pull, this host's; for a push, none]
     #[arg(long, value_name = "ENV")]
     to: Option<String>,
-    /// What the jobs write to the buckets and read from them: the script's own dumps, or snapshots
+    /// Store the script's own dumps in the bucket, or snapshots
     #[arg(long, value_enum, default_value = "govuk")]
     format: govuk::Format,
-    /// As whom the database servers are reached
+    /// Connect to the database servers as this user
     #[arg(long, value_name = "NAME", default_value = govuk::USER)]
     user: String,
-    /// Where the jobs are written [default: the settings' job_dir]
+    /// Write the jobs into this directory [default: job_dir of the settings]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Overwrites jobs that are there
+    /// Overwrite existing jobs
     #[arg(long)]
     force: bool,
 }

@@ -17,14 +17,14 @@ use crate::guard::process::host_name;
 use crate::guard::signals;
 use crate::store::Claim;
 
-/// Downloads a snapshot into a directory, where it is the same snapshot
+/// Download a snapshot into a directory
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd snapshots fetch -f config.d/publishing-api-pull.toml newest /srv/restore\n  envsyncd snapshots fetch s3://backups/publishing-api 20260102T001800Z /srv/restore\n\nThe snapshot becomes the folder DIRECTORY/NAME, and file:///DIRECTORY an archive that can be pulled from; every block is held against the manifest while it is written, and the manifest is written last",
+    after_help = "Examples:\n  envsyncd snapshots fetch -f config.d/publishing-api-pull.toml newest /srv/restore\n  envsyncd snapshots fetch s3://backups/publishing-api 20260102T001800Z /srv/restore\n\nThe snapshot becomes the folder DIRECTORY/NAME, and file:///DIRECTORY an archive that can be pulled from. Every block is checked against the manifest on the way, and the manifest is written last",
     override_usage = "envsyncd snapshots fetch [OPTIONS] -f <FILE> <NAME> <DIRECTORY>\n       envsyncd snapshots fetch [OPTIONS] <ARCHIVE> <NAME> <DIRECTORY>"
 )]
 pub(super) struct Args {
-    /// A named endpoint or a URL, without -f; the snapshot's name, or `newest`; and where to
+    /// Without -f, an endpoint's name or a URL; then the snapshot's name, or `newest`; then the directory
     #[arg(value_name = "[ARCHIVE] NAME DIRECTORY", required = true, num_args = 2..=3)]
     words: Vec<String>,
     #[command(flatten)]

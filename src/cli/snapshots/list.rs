@@ -9,13 +9,13 @@ use crate::cli::options::Options;
 use crate::cli::terminal;
 use crate::error::Result;
 
-/// Lists an archive's snapshots, newest first
+/// List an archive's snapshots, newest first
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd snapshots list -f config.d/publishing-api-push.toml\n  envsyncd snapshots list s3://backups/publishing-api\n  envsyncd snapshots list file:///srv/backups --job publishing-api-push --json\n\n`complete` says that the manifest is there and good; `snapshots verify` reads all the files"
+    after_help = "Examples:\n  envsyncd snapshots list -f config.d/publishing-api-push.toml\n  envsyncd snapshots list s3://backups/publishing-api\n  envsyncd snapshots list file:///srv/backups --job publishing-api-push --json\n\n`complete` means that the manifest is good; `snapshots verify` reads all the files"
 )]
 pub(super) struct Args {
-    /// A named endpoint or a URL, without -f
+    /// An endpoint's name or a URL, without -f
     #[arg(value_name = "ARCHIVE", conflicts_with = "file")]
     archive: Option<String>,
     #[command(flatten)]

@@ -16,10 +16,10 @@ use super::runtime::runtime;
 use crate::error::Result;
 use crate::report::log;
 
-/// Lists, shows, verifies, prunes and fetches what lies in an archive
+/// List, show, verify, prune and fetch snapshots in an archive
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd snapshots list -f config.d/publishing-api-push.toml\n  envsyncd snapshots list s3://backups/publishing-api\n  envsyncd snapshots show -f config.d/publishing-api-push.toml newest\n  envsyncd snapshots verify backups --all\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml --dry-run\n  envsyncd snapshots fetch s3://backups/publishing-api newest /srv/restore\n\nAn archive is that of a job's task (-f), with its credentials and key, or ARCHIVE: a named endpoint or a URL. A NAME is a snapshot's whole name, enough of its beginning or end to tell it from all others, or `newest`"
+    after_help = "Examples:\n  envsyncd snapshots list -f config.d/publishing-api-push.toml\n  envsyncd snapshots list s3://backups/publishing-api\n  envsyncd snapshots show -f config.d/publishing-api-push.toml newest\n  envsyncd snapshots verify backups --all\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml --dry-run\n  envsyncd snapshots fetch s3://backups/publishing-api newest /srv/restore\n\nName the archive by a job file (-f), which also has its credentials and key, or as ARCHIVE: an endpoint's name or a URL. NAME is a snapshot's name, enough of its beginning or end to be unique, or `newest`"
 )]
 pub(super) struct Args {
     #[command(subcommand)]

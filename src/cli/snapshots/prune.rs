@@ -11,22 +11,22 @@ use crate::cli::options::Options;
 use crate::cli::terminal;
 use crate::error::{Error, Kind, Result};
 
-/// Removes the snapshots that a job's target does not keep, and what runs that died have left
+/// Remove the snapshots that a job's target does not keep, and what dead runs left
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml --dry-run\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml\n\nThe job's target says what is kept: keep_last, keep_daily, keep_weekly, max_age. The newest good snapshot always is, and so is what cannot be read. A push does the same at its end"
+    after_help = "Examples:\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml --dry-run\n  envsyncd snapshots prune -f config.d/publishing-api-push.toml\n\nThe job's target says what to keep: keep_last, keep_daily, keep_weekly, max_age. The newest good snapshot is always kept, and so is what cannot be read. A push does the same at its end"
 )]
 pub(super) struct Args {
-    /// The job's file
+    /// The job file
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// The task, where the job has several with an archive
+    /// Use the archive of this task, if the job has several
     #[arg(long, value_name = "NAME")]
     task: Option<String>,
-    /// Says which would go and why the others stay; changes nothing
+    /// Say which would be removed, and why the others stay; change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

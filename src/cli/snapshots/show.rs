@@ -14,14 +14,14 @@ use crate::cli::terminal;
 use crate::error::Result;
 use crate::store::Fate;
 
-/// Shows one snapshot: where it comes from, its tables, and what was changed on the way
+/// Show one snapshot: where it comes from, its tables, and what was left out
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  envsyncd snapshots show -f config.d/publishing-api-push.toml newest\n  envsyncd snapshots show s3://backups/publishing-api 20260102T001800Z --json",
     override_usage = "envsyncd snapshots show [OPTIONS] -f <FILE> <NAME>\n       envsyncd snapshots show [OPTIONS] <ARCHIVE> <NAME>"
 )]
 pub(super) struct Args {
-    /// A named endpoint or a URL, without -f; and the snapshot's name, or `newest`
+    /// Without -f, an endpoint's name or a URL; then the snapshot's name, or `newest`
     #[arg(value_name = "[ARCHIVE] NAME", required = true, num_args = 1..=2)]
     words: Vec<String>,
     #[command(flatten)]

@@ -10,19 +10,19 @@ use crate::cli::terminal;
 use crate::config::archive::Wanted;
 use crate::error::{Error, Kind, Result};
 
-/// Reads all of a snapshot and says what is wrong with it
+/// Read all of a snapshot and report what is wrong with it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd snapshots verify -f config.d/publishing-api-push.toml\n  envsyncd snapshots verify -f config.d/publishing-api-push.toml --all\n  envsyncd snapshots verify s3://backups/publishing-api 20260102T001800Z\n\nExit codes: 0 all that was looked at is good, 1 something is not, or the archive cannot be read, 2 usage or configuration",
+    after_help = "Examples:\n  envsyncd snapshots verify -f config.d/publishing-api-push.toml\n  envsyncd snapshots verify -f config.d/publishing-api-push.toml --all\n  envsyncd snapshots verify s3://backups/publishing-api 20260102T001800Z\n\nExit codes: 0 everything is good, 1 something is not, or the archive cannot be read, 2 usage or configuration",
     override_usage = "envsyncd snapshots verify [OPTIONS] -f <FILE> [NAME]\n       envsyncd snapshots verify [OPTIONS] <ARCHIVE> [NAME]"
 )]
 pub(super) struct Args {
-    /// A named endpoint or a URL, without -f; and the snapshot's name [default: newest]
+    /// Without -f, an endpoint's name or a URL; then the snapshot's name [default: newest]
     #[arg(value_name = "[ARCHIVE] NAME", num_args = 0..=2)]
     words: Vec<String>,
     #[command(flatten)]
     place: Place,
-    /// All snapshots; with --job those of that job
+    /// Verify all snapshots; with --job, those of that job
     #[arg(long)]
     all: bool,
 }
