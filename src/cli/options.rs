@@ -13,13 +13,13 @@ use crate::report::log;
 /// What every verb takes.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The settings' file [default: /etc/envsyncd/envsyncd.toml, if it is there]
+    /// Read the settings from this file [default: /etc/envsyncd/envsyncd.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "ENVSYNCD_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Says more (twice: everything)
+    /// Log more; -vv logs everything
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Says less (twice: errors only)
+    /// Log less; -qq logs errors only
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub quiet: u8,
 }

@@ -259,16 +259,16 @@ fn named(text: &str, settings: &Settings) -> Result<Endpoint> {
 /// Which archive, whose snapshots in it, and for whom the answer is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
-    /// A job's file: the archive of its task
+    /// Use the archive of this job file
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
-    /// The task, where the job has several with an archive
+    /// Use the archive of this task, if the job has several
     #[arg(long, value_name = "NAME", requires = "file")]
     pub(super) task: Option<String>,
-    /// Snapshots of this job only
+    /// Look only at snapshots of this job
     #[arg(long, value_name = "JOB")]
     pub(super) job: Option<String>,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
 }
