@@ -13,18 +13,17 @@ use envsyncd::config::job::{KeepPrevious, Mode, Task};
 use envsyncd::config::{Flaw, ParsedUrl, StoreFormat, StoreKind};
 use envsyncd::error::{Error, Kind, Result, io_at};
 use envsyncd::policy::Identity;
+#[allow(clippy::wildcard_imports)] // all that a store is made of
 use envsyncd::store::*;
 use futures_util::TryStreamExt;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
-pub static DRIVER: Jsonl = Jsonl;
+pub(crate) static DRIVER: Jsonl = Jsonl;
 const KIND: StoreKind = StoreKind::new("jsonl");
-static LINES: Lines = Lines {
-    encoding: Encoding::new("json_lines"),
-    file_ending: "jsonl",
-};
+static LINES: Lines = Lines::new("json_lines", "jsonl");
+static CODECS: [&dyn Codec; 1] = [&LINES];
 
-pub struct Jsonl;
+pub(crate) struct Jsonl;
 
 impl StoreFormat for Jsonl {
     fn kind(&self) -> StoreKind {
@@ -47,6 +46,9 @@ impl StoreFormat for Jsonl {
 
 #[async_trait]
 impl Driver for Jsonl {
+    fn format(&self) -> &'static dyn StoreFormat {
+        &Self
+    }
     fn refusals(&self, task: &Task) -> Vec<Refusal> {
         if task.keep.is_empty() && task.mode == Mode::Replace {
             return Vec::new();
@@ -72,7 +74,7 @@ impl Driver for Jsonl {
         }))
     }
     fn codecs(&self) -> &'static [&'static dyn Codec] {
-        &[&LINES]
+        &CODECS
     }
     async fn read_definitions(
         &self,
@@ -153,13 +155,18 @@ impl Source for Directory {
     async fn survey(&self, _: &Taker) -> Result<Survey> {
         let mut tables = Tables::of(&self.0)?;
         let left_out = tables.select(&self.1);
-        let is_copied = |name: &str| self.1.fate(None, name) == Fate::Copy;
-        let copied = tables.0.iter().filter(|(name, _)| is_copied(name));
-        let numbered = copied.enumerate();
-        let parts =
-            numbered.map(|(id, (name, size))| Part::whole(id, name, LINES.encoding(), *size));
-        let (parts, server) = (parts.collect(), Server::of(KIND, "1", 1));
-        Ok(Survey::new(server, parts, left_out, Arc::new(tables)))
+        let mut parts = Vec::new();
+        for (name, size) in &tables.0 {
+            if self.1.fate(None, name) == Fate::Copy {
+                parts.push(Part::whole(parts.len(), name, LINES.encoding(), *size));
+            }
+        }
+        Ok(Survey::new(
+            Server::of(KIND, "1", 1),
+            parts,
+            left_out,
+            Arc::new(tables),
+        ))
     }
     async fn read(&self, part: &Part) -> Result<Chunks> {
         let file = file_of(&self.0, &part.name);
@@ -220,8 +227,7 @@ impl Target for Places {
     async fn sweep(&self) -> Result<Vec<String>> {
         let ours = format!("{}.envsyncd-incoming-", self.live.display());
         let beside = fs::read_dir(self.live.with_file_name("")).map_err(io_at(&self.live))?;
-        let paths = beside.flatten().map(|entry| entry.path());
-        let names = paths.map(|path| path.display().to_string());
+        let names = beside.flatten().map(|e| e.path().display().to_string());
         let dead = names.filter(|name| name.starts_with(&ours));
         dead.map(|name| remove(Path::new(&name)).map(|()| name))
             .collect()
@@ -238,9 +244,6 @@ impl Target for Places {
         remove(&self.incoming)
     }
     async fn rollback(&self) -> Result<()> {
-        if !self.previous.exists() {
-            return Err(Error::new(Kind::Config, "there is no previous"));
-        }
         self.swap(&self.previous)
     }
 }
@@ -252,8 +255,7 @@ struct Built(Places);
 impl Incoming for Built {
     async fn write(&self, part: &Part, mut chunks: Chunks) -> Result<u64> {
         let path = file_of(&self.0.incoming, &part.name);
-        let mut file = File::create(&path).map_err(io_at(&path))?;
-        let mut rows = 0;
+        let (mut file, mut rows) = (File::create(&path).map_err(io_at(&path))?, 0);
         while let Some(chunk) = chunks.try_next().await? {
             file.write_all(&chunk.data).map_err(io_at(&path))?;
             rows += count_lines(&chunk.data);

@@ -89,6 +89,20 @@ pub struct ParsedUrl {
     pub address: Arc<dyn Any + Send + Sync>,
 }
 
+impl ParsedUrl {
+    /// One without a password, whose spelling is the only one that leads there.
+    pub fn new(text: String, address: Arc<dyn Any + Send + Sync>) -> Self {
+        Self {
+            place: text.clone(),
+            text,
+            password: None,
+            database: None,
+            risk: None,
+            address,
+        }
+    }
+}
+
 /// What is at risk because a server's URL gives up TLS on the network: what, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Risk {

@@ -130,7 +130,7 @@ proptest! {
 
     #[test]
     fn rows_of_a_snapshot(file in bytes(&["tests/corpus/rows_of_a_snapshot"]), lengths in lengths()) {
-        for codec in drivers().flat_map(|driver| driver.codecs()) {
+        for codec in drivers().flat_map(crate::store::Driver::codecs) {
             let part = part(*codec);
             let encoding = codec.encoding();
             let Ok(mut decoder) = codec.decoder(&part) else { continue };
@@ -149,7 +149,7 @@ proptest! {
 
     #[test]
     fn rows_on_the_wire(wire in bytes(&["tests/corpus/rows_on_the_wire"]), lengths in lengths()) {
-        for codec in drivers().flat_map(|driver| driver.codecs()) {
+        for codec in drivers().flat_map(crate::store::Driver::codecs) {
             let Ok(mut encoder) = codec.encoder(&part(*codec)) else { continue };
             let chunks: Vec<Bytes> = pieces(&wire, &lengths).into_iter().map(Bytes::copy_from_slice).collect();
             if let Some(file) = to_file(&mut *encoder, &chunks) {

@@ -325,6 +325,42 @@ pub(in crate::store::postgresql) fn differences(
     found
 }
 
+impl Roles {
+    /// With `roles = "fail"`: refuses what some role would be missing for, and names them all.
+    pub(in crate::store::postgresql) fn refuse_missing(&self, source: &[Right]) -> Result<()> {
+        if !self.is_strict() {
+            return Ok(());
+        }
+        let missing: Vec<&str> = roles_in(source)
+            .into_iter()
+            .filter(|role| !self.has(role))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Error::new(
+                Kind::Verify,
+                format!("the target's server lacks the roles {}", missing.join(", ")),
+            )
+            .hint("create them there, or set roles = \"map\" or \"skip\""));
+        }
+        let out_of_reach: Vec<&str> = owners_in(source)
+            .into_iter()
+            .filter(|role| self.heir(role) != *role)
+            .collect();
+        if !out_of_reach.is_empty() {
+            return Err(Error::new(
+                Kind::Permission,
+                format!(
+                    "the target's user {} may not give objects to {}",
+                    self.me(),
+                    out_of_reach.join(", ")
+                ),
+            )
+            .hint("make it a member of these roles, or set roles = \"map\" or \"skip\""));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,41 +448,5 @@ mod tests {
             found(policy(&["r"], "x"), Some(policy(&["r"], "y")), &["r"]),
             1
         );
-    }
-}
-
-impl Roles {
-    /// With `roles = "fail"`: refuses what some role would be missing for, and names them all.
-    pub(in crate::store::postgresql) fn refuse_missing(&self, source: &[Right]) -> Result<()> {
-        if !self.is_strict() {
-            return Ok(());
-        }
-        let missing: Vec<&str> = roles_in(source)
-            .into_iter()
-            .filter(|role| !self.has(role))
-            .collect();
-        if !missing.is_empty() {
-            return Err(Error::new(
-                Kind::Verify,
-                format!("the target's server lacks the roles {}", missing.join(", ")),
-            )
-            .hint("create them there, or set roles = \"map\" or \"skip\""));
-        }
-        let out_of_reach: Vec<&str> = owners_in(source)
-            .into_iter()
-            .filter(|role| self.heir(role) != *role)
-            .collect();
-        if !out_of_reach.is_empty() {
-            return Err(Error::new(
-                Kind::Permission,
-                format!(
-                    "the target's user {} may not give objects to {}",
-                    self.me(),
-                    out_of_reach.join(", ")
-                ),
-            )
-            .hint("make it a member of these roles, or set roles = \"map\" or \"skip\""));
-        }
-        Ok(())
     }
 }

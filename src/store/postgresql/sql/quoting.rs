@@ -15,18 +15,6 @@ pub(in crate::store::postgresql) fn literal(text: &str) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_strings_are_quoted() {
-        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
-        assert_eq!(literal("it's"), "'it''s'");
-        assert_eq!(literal("a\\b"), " E'a\\\\b'");
-    }
-}
-
 /// An identifier at the start of a text, and what follows it.
 pub(in crate::store::postgresql) fn identifier(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
@@ -47,5 +35,17 @@ pub(in crate::store::postgresql) fn identifier(text: &str) -> Option<(String, &s
             }
             None => return Some((name, tail)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_strings_are_quoted() {
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\b"), " E'a\\\\b'");
     }
 }

@@ -11,11 +11,12 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::DRIVER;
-use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, StoreKind, Task, Verify};
+use crate::config::endpoint_at;
+use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, Task, Verify};
 use crate::error::Result;
 use crate::store::{
     Claim, Complete, Context, Driver, Fate, Incoming, Meter, Part, Published, Selection, Source,
-    Survey, Target,
+    Survey, Target, formats,
 };
 
 mod foreign;
