@@ -39,8 +39,8 @@ impl StoreFormat for Jsonl {
         if !rest.starts_with('/') {
             return Err(Flaw::new("the directory is not absolute").allowed("jsonl:///DIRECTORY"));
         }
-        let text = format!("jsonl://{rest}");
-        Ok(ParsedUrl::new(text, Arc::new(PathBuf::from(rest))))
+        let address = Arc::new(PathBuf::from(rest));
+        Ok(ParsedUrl::new(format!("jsonl://{rest}"), address))
     }
 }
 
@@ -161,12 +161,8 @@ impl Source for Directory {
                 parts.push(Part::whole(parts.len(), name, LINES.encoding(), *size));
             }
         }
-        Ok(Survey::new(
-            Server::of(KIND, "1", 1),
-            parts,
-            left_out,
-            Arc::new(tables),
-        ))
+        let server = Server::of(KIND, "1", 1);
+        Ok(Survey::new(server, parts, left_out, Arc::new(tables)))
     }
     async fn read(&self, part: &Part) -> Result<Chunks> {
         let file = file_of(&self.0, &part.name);
@@ -220,9 +216,8 @@ impl Target for Places {
     async fn taker(&self) -> Result<Taker> {
         Ok(Taker::Server(Server::of(KIND, "1", 1)))
     }
-    /// Nobody but this host writes its directories, and the host has a lock of its own.
     async fn lock(&self) -> Result<()> {
-        Ok(())
+        Ok(()) // nobody but this host writes it, and the host has a lock of its own
     }
     async fn sweep(&self) -> Result<Vec<String>> {
         let ours = format!("{}.envsyncd-incoming-", self.live.display());

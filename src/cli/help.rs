@@ -1,9 +1,7 @@
 //! The text of `envsyncd --help`, with the verbs in groups: clap has headings for options, but none for verbs.
 
-use clap::Subcommand as _;
 use clap::builder::Styles;
 
-use super::Command;
 
 /// Every verb that is not hidden stands in one of these groups.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -18,8 +16,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Clap's template for the help text, with each verb's own short description.
-pub(super) fn template() -> String {
-    let verbs = Command::augment_subcommands(clap::Command::default());
+pub(super) fn template(verbs: &clap::Command) -> String {
     let styles = Styles::styled();
     let (header, literal) = (styles.get_header(), styles.get_literal());
     let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n");

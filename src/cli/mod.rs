@@ -70,7 +70,7 @@ Exit codes of a run: 0 succeeded (warnings included), 1 failed, 2 usage or confi
     version,
     about = "Copies an environment's databases into the environment below it: verified, published in one step, never uphill",
     after_help = EXAMPLES,
-    help_template = help::template(),
+    help_template = help::template(&Command::augment_subcommands(clap::Command::default())),
     arg_required_else_help = true
 )]
 pub struct Cli {

@@ -17,9 +17,9 @@ use crate::error::{Error, Kind, Result};
 /// A line for each store: its cargo feature, its module, its kind in job files and the schemes of its URLs, by which it is known
 /// where it is left out of a build.
 macro_rules! stores {
-    ($($feature:literal $module:ident $kind:literal $schemes:expr;)*) => {
+    ($($feature:literal $driver:path, $kind:literal $schemes:expr;)*) => {
         /// In the order in which people are told of them.
-        static BUILT_IN: &[&dyn Driver] = &[$(#[cfg(feature = $feature)] &super::$module::DRIVER,)*];
+        static BUILT_IN: &[&dyn Driver] = &[$(#[cfg(feature = $feature)] &$driver,)*];
 
         static ABSENT: &[Absent] = &[
             $(#[cfg(not(feature = $feature))] absent($kind, &$schemes, Absence::LeftOut),)*
@@ -31,9 +31,9 @@ macro_rules! stores {
 }
 
 stores! {
-    "postgresql" postgresql "postgresql" ["postgresql", "postgres"];
-    "mysql" mysql "mysql" ["mysql", "mariadb"];
-    "sqlite" sqlite "sqlite" ["sqlite"];
+    "postgresql" super::postgresql::DRIVER, "postgresql" ["postgresql", "postgres"];
+    "mysql" super::mysql::DRIVER, "mysql" ["mysql", "mariadb"];
+    "sqlite" super::sqlite::DRIVER, "sqlite" ["sqlite"];
 }
 
 const fn absent(kind: &'static str, schemes: &'static [&'static str], why: Absence) -> Absent {
