@@ -36,7 +36,7 @@
 //!    job's own scripts change it, and both come before anyone can see it.
 //! 5. **Everything held is freed.** Locks, children, sessions and maintenance belong to guards that free them when
 //!    dropped, and to locks that die with their process.
-//! 6. **Parsed once.** A file, a validated [`config::job::Job`] and a running [`run::Order`] are three types; after
+//! 6. **Parsed once.** A file, a validated [`config::job::Job`] and a running [`run::RunContext`] are three types; after
 //!    validation no option is looked at twice.
 
 // What a store alone has no use for; the whole build tells what nobody uses.

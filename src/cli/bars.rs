@@ -10,7 +10,7 @@ use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, Prog
 
 use super::terminal;
 use crate::error::Error;
-use crate::run::progress::Board;
+use crate::run::progress::Progress;
 use crate::state::RunState;
 
 /// How often bars are drawn.
@@ -21,7 +21,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Watches a board until it is ended.
 pub(super) struct Bars {
-    board: Arc<Board>,
+    progress: Arc<Progress>,
     screen: Option<MultiProgress>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -30,10 +30,10 @@ pub(super) struct Bars {
 
 impl Bars {
     /// Bars for a terminal, if there is one to draw on. Nothing is drawn before `start`.
-    pub(super) fn new(board: Arc<Board>, quiet: bool) -> Self {
+    pub(super) fn new(progress: Arc<Progress>, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && !quiet;
         Self {
-            board,
+            progress,
             screen: terminal
                 .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10))),
             stop: Arc::new(AtomicBool::new(false)),
@@ -44,15 +44,15 @@ impl Bars {
 
     /// Starts drawing, in a thread of its own.
     pub(super) fn start(&mut self) {
-        let (board, screen, stop, quiet) = (
-            self.board.clone(),
+        let (progress, screen, stop, quiet) = (
+            self.progress.clone(),
             self.screen.clone(),
             self.stop.clone(),
             self.quiet,
         );
         self.thread = Some(std::thread::spawn(move || match screen {
-            Some(screen) => draw(&board, &screen, &stop),
-            None if !quiet => say(&board, &stop),
+            Some(screen) => draw(&progress, &screen, &stop),
+            None if !quiet => say(&progress, &stop),
             None => {}
         }));
     }
@@ -83,7 +83,7 @@ impl Bars {
         if self.quiet || error.is_some() {
             return;
         }
-        for task in &self.board.tasks {
+        for task in &self.progress.tasks {
             let done = match task.message() {
                 message if message.is_empty() || task.rows() > 0 => format!(
                     "{}, {}",
@@ -103,11 +103,11 @@ impl Bars {
     }
 }
 
-fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
+fn draw(progress: &Progress, screen: &MultiProgress, stop: &AtomicBool) {
     let style = ProgressStyle::with_template("{prefix:>12} {bar:30} {percent:>3}%  {msg}")
         .expect("the template is well-formed");
     let parts = ProgressStyle::with_template("{msg}").expect("the template is well-formed");
-    let bars: Vec<(ProgressBar, ProgressBar)> = board
+    let bars: Vec<(ProgressBar, ProgressBar)> = progress
         .tasks
         .iter()
         .map(|task| {
@@ -121,7 +121,7 @@ fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
         })
         .collect();
     while !stop.load(Ordering::SeqCst) {
-        for (task, (bar, below)) in board.tasks.iter().zip(&bars) {
+        for (task, (bar, below)) in progress.tasks.iter().zip(&bars) {
             bar.set_position((task.percent() * 10.0) as u64);
             let seconds = task.seconds();
             let rate = if seconds > 0.0 {
@@ -130,7 +130,7 @@ fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
                 0.0
             };
             let step = if task.state() == RunState::Running {
-                board.step()
+                progress.step()
             } else {
                 task.state().as_str()
             };
@@ -160,13 +160,13 @@ fn draw(board: &Board, screen: &MultiProgress, stop: &AtomicBool) {
     }
 }
 
-fn say(board: &Board, stop: &AtomicBool) {
+fn say(progress: &Progress, stop: &AtomicBool) {
     loop {
         std::thread::park_timeout(PLAIN_EVERY);
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        for task in board
+        for task in progress
             .tasks
             .iter()
             .filter(|task| task.state() == RunState::Running)
@@ -175,7 +175,7 @@ fn say(board: &Board, stop: &AtomicBool) {
                 std::io::stderr(),
                 "{}: {} {:.0} %, {}, {}",
                 task.name,
-                board.step(),
+                progress.step(),
                 task.percent(),
                 terminal::count(task.rows(), "row"),
                 HumanBytes(task.bytes())

@@ -2,7 +2,6 @@
 
 use clap::builder::Styles;
 
-
 /// Every verb that is not hidden stands in one of these groups.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Run", &["run", "plan", "rollback", "daemon"]),

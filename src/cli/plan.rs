@@ -46,7 +46,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let scratch = State::in_memory()?;
     let runtime = runtime(2)?;
     let plan = runtime.block_on(async {
-        let order = start::context(
+        let context = start::run_context(
             job,
             settings,
             scratch,
@@ -54,7 +54,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             asker(),
             counts,
         )?;
-        crate::run::plan::plan(Arc::new(order)).await
+        crate::run::plan::plan(Arc::new(context)).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     let plan = plan?;

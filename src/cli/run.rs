@@ -140,7 +140,7 @@ fn in_foreground(
             start.job().part().join(", ")
         ));
     }
-    let mut bars = bars::Bars::new(start.board(), options.verbosity() < 0);
+    let mut bars = bars::Bars::new(start.progress(), options.verbosity() < 0);
     let mut log_options = options.log();
     log_options.printer = Some(bars.printer());
     start.record_log(&mut log_options);

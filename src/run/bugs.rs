@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::context::Order;
+use super::context::RunContext;
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::panics;
 
-impl Order {
+impl RunContext {
     /// A bug, with what the run was doing.
     pub(super) fn during(&self, bug: Error) -> Error {
-        let step = self.board.step();
+        let step = self.progress.step();
         let bug = bug.within(format!("during {step}"));
         if step == "publish" {
             return bug
@@ -23,24 +23,24 @@ impl Order {
 
 /// Does a step of a run; a panic in it is an error of the run, which is cleared up after like any other.
 pub(super) fn safely<T>(
-    order: &Order,
+    context: &RunContext,
     step: impl Future<Output = Result<T>>,
 ) -> impl Future<Output = Result<T>> {
     let step = panics::caught_in(step);
     async move {
         match step.await {
             Ok(done) => done,
-            Err(bug) => Err(order.during(bug)),
+            Err(bug) => Err(context.during(bug)),
         }
     }
 }
 
 /// Has a panic in one of the run's own tasks or threads end the run, whether or not anybody waits for them.
-pub(super) fn ends(order: &Arc<Order>) -> JoinHandle<()> {
-    let order = order.clone();
+pub(super) fn ends(context: &Arc<RunContext>) -> JoinHandle<()> {
+    let context = context.clone();
     tokio::spawn(async move {
         panics::strayed().await;
-        order.cancel.cancel();
+        context.cancel.cancel();
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::bugs::safely;
-use super::context::Order;
+use super::context::RunContext;
 use super::task_run::{TaskRun, any_source_lost, failing, open_all, span};
 use super::{clone_files, copy, locks, plan, scripts, verify};
 use crate::config::job::{PointInTime, Publish, Task};
@@ -23,38 +23,38 @@ pub(super) struct Built {
 
 /// Opens, locks, builds and verifies every task. What was opened is in `runs` even if it fails.
 pub(super) async fn build_all(
-    order: &Arc<Order>,
+    context: &Arc<RunContext>,
     held: &mut locks::Held,
     runs: &mut Vec<Arc<TaskRun>>,
 ) -> Result<Built> {
-    locks::before(order)?;
-    open_all(order, runs).await?;
-    order.step("locks");
-    locks::take(order, held, runs).await?;
+    locks::before(context)?;
+    open_all(context, runs).await?;
+    context.step("locks");
+    locks::take(context, held, runs).await?;
     // Those first that are built beside live.
     let (last, first): (Vec<_>, Vec<_>) = runs.iter().partition(|run| run.in_place());
-    let together = order.job.point_in_time == PointInTime::Job && first.len() > 1;
+    let together = context.job.point_in_time == PointInTime::Job && first.len() > 1;
     if together {
-        survey_together(order, &first).await?;
+        survey_together(context, &first).await?;
     }
     let mut built = Built::default();
     for (place, run) in first.iter().enumerate() {
         let waiting = if together { &first[place + 1..] } else { &[] };
         let complete = tokio::select! {
-            complete = safely(order, build(order, run)).instrument(span(&run.task)) => complete,
+            complete = safely(context, build(context, run)).instrument(span(&run.task)) => complete,
             error = run.lost() => Err(error),
-            (other, error) = any_source_lost(waiting) => return failing(&other.board, Err(error)),
+            (other, error) = any_source_lost(waiting) => return failing(&other.progress, Err(error)),
         };
-        let complete = failing(&run.board, complete)?;
+        let complete = failing(&run.progress, complete)?;
         built.beside.push(((*run).clone(), complete));
     }
     // A target that is emptied has its source surveyed as late as can be.
     for run in last {
         let prepared = tokio::select! {
-            prepared = safely(order, prepare(order, run)).instrument(span(&run.task)) => prepared,
+            prepared = safely(context, prepare(context, run)).instrument(span(&run.task)) => prepared,
             error = run.lost() => Err(error),
         };
-        let incoming = failing(&run.board, prepared)?;
+        let incoming = failing(&run.progress, prepared)?;
         built.in_place.push((run.clone(), incoming));
     }
     Ok(built)
@@ -62,28 +62,28 @@ pub(super) async fn build_all(
 
 /// Surveys tasks at once, so that their points in time lie as near to each other as can be. What has to be made before
 /// it can be surveyed is made before any is.
-async fn survey_together(order: &Order, runs: &[&Arc<TaskRun>]) -> Result<()> {
+async fn survey_together(context: &RunContext, runs: &[&Arc<TaskRun>]) -> Result<()> {
     for run in runs {
-        run.board.start();
+        run.progress.start();
         let ready = tokio::select! {
-            ready = ready(order, run).instrument(span(&run.task)) => ready,
+            ready = ready(context, run).instrument(span(&run.task)) => ready,
             error = run.lost() => Err(error),
         };
-        failing(&run.board, ready)?;
-        run.board.wait();
+        failing(&run.progress, ready)?;
+        run.progress.wait();
     }
-    order.step("survey");
+    context.step("survey");
     let all = runs.iter().map(|run| async move {
-        run.board.start();
+        run.progress.start();
         let surveyed = tokio::select! {
             surveyed = survey(run).instrument(span(&run.task)) => surveyed,
             error = run.lost() => Err(error),
         };
-        run.board.wait();
-        failing(&run.board, surveyed)
+        run.progress.wait();
+        failing(&run.progress, surveyed)
     });
     futures_util::future::try_join_all(all).await?;
-    let apart = crate::state::apart(runs.iter().filter_map(|run| run.board.surveyed_at()));
+    let apart = crate::state::apart(runs.iter().filter_map(|run| run.progress.surveyed_at()));
     tracing::info!(
         tasks = runs.len(),
         milliseconds = apart.unwrap_or_default().as_millis() as u64,
@@ -93,13 +93,13 @@ async fn survey_together(order: &Order, runs: &[&Arc<TaskRun>]) -> Result<()> {
 }
 
 /// What comes before a task's survey.
-async fn ready(order: &Order, run: &TaskRun) -> Result<()> {
+async fn ready(context: &RunContext, run: &TaskRun) -> Result<()> {
     for leftover in run.target.sweep().await? {
         tracing::warn!(leftover, "removed what a dead run had left");
     }
     run.pace.check().await?;
     if let Some(source) = run.source.deferred() {
-        order.step("restore");
+        context.step("restore");
         source.begin().await?;
     }
     Ok(())
@@ -109,7 +109,7 @@ async fn ready(order: &Order, run: &TaskRun) -> Result<()> {
 async fn survey(run: &TaskRun) -> Result<()> {
     let taker = run.target.taker().await?;
     let survey = run.source.survey(&taker).await?;
-    run.board.surveyed(survey.taken_at);
+    run.progress.surveyed(survey.taken_at);
     plan::warn_unmatched(&run.context.selection, &survey);
     tracing::info!(
         parts = survey.parts.len(),
@@ -124,77 +124,81 @@ async fn survey(run: &TaskRun) -> Result<()> {
 }
 
 /// Prepares a task that is published in place, up to where live has to be emptied.
-async fn prepare(order: &Order, run: &TaskRun) -> Result<Arc<dyn Incoming>> {
-    run.board.start();
+async fn prepare(context: &RunContext, run: &TaskRun) -> Result<Arc<dyn Incoming>> {
+    run.progress.start();
     if run.survey.get().is_none() {
-        ready(order, run).await?;
-        order.step("survey");
+        ready(context, run).await?;
+        context.step("survey");
         survey(run).await?;
     }
     scripts::look(run).await?;
-    order.step("prepare");
+    context.step("prepare");
     let incoming = run.target.prepare(run.survey()?).await?;
     tracing::info!("everything is prepared; the rows come once live is emptied");
     Ok(incoming)
 }
 
 /// Builds one task's incoming beside live, up to where it can be published.
-pub(super) async fn build(order: &Order, run: &Arc<TaskRun>) -> Result<Box<dyn Complete>> {
-    run.board.start();
+pub(super) async fn build(context: &RunContext, run: &Arc<TaskRun>) -> Result<Box<dyn Complete>> {
+    run.progress.start();
     let mut cloned = None;
     if run.survey.get().is_none() {
-        ready(order, run).await?;
-        order.step("survey");
+        ready(context, run).await?;
+        context.step("survey");
         // A server copies files in its own time: a copy that has to be of one moment with others is made of rows.
         cloned = clone_files::clone_files(run).await?;
         survey(run).await?;
     }
     let survey = run.survey()?;
-    order.step("prepare");
+    context.step("prepare");
     if let Some(cloned) = cloned {
         let complete = cloned.complete(survey).await?;
-        order.step("verify");
+        context.step("verify");
         if clone_files::is_accepted(run, &*complete, survey).await? {
-            return finish(order, run, complete).await;
+            return finish(context, run, complete).await;
         }
-        order.step("prepare");
+        context.step("prepare");
     }
     let incoming = run.target.prepare(survey).await?;
-    fill(order, run, incoming, survey).await
+    fill(context, run, incoming, survey).await
 }
 
 /// Fills an incoming that was prepared.
 pub(super) async fn fill(
-    order: &Order,
+    context: &RunContext,
     run: &Arc<TaskRun>,
     incoming: Arc<dyn Incoming>,
     survey: &Survey,
 ) -> Result<Box<dyn Complete>> {
-    let step = |name| order.step(step_of(&run.task, name));
+    let step = |name| context.step(step_of(&run.task, name));
     step("copy");
     copy::copy(run, &incoming, survey).await?;
-    tracing::info!(rows = run.board.rows(), bytes = run.board.bytes(), "copied");
+    tracing::info!(
+        rows = run.progress.rows(),
+        bytes = run.progress.bytes(),
+        "copied"
+    );
     step("finish");
     let complete = incoming.complete().await?;
     step("verify");
     verify::verify(run, &*complete, survey).await?;
-    finish(order, run, complete).await
+    finish(context, run, complete).await
 }
 
 /// What comes once incoming is what the source is.
 async fn finish(
-    order: &Order,
+    context: &RunContext,
     run: &TaskRun,
     complete: Box<dyn Complete>,
 ) -> Result<Box<dyn Complete>> {
     run.source.close().await;
-    order.step(step_of(&run.task, "scripts"));
+    context.step(step_of(&run.task, "scripts"));
     if !run.task.scripts.is_empty() {
         scripts::run(run, &*complete).await?;
-        order.step(step_of(&run.task, "derive"));
+        context.step(step_of(&run.task, "derive"));
         complete.derive().await?;
     }
-    run.board.built();
+    run.progress.built();
     tracing::info!("incoming is complete");
     Ok(complete)
 }

@@ -30,12 +30,13 @@ pub(super) async fn is_accepted(
     let parts = survey.whole();
     match rows(run, complete, survey, &parts).await {
         Ok(rows) => {
-            run.board.expect(parts.iter().map(|part| part.bytes).sum());
+            run.progress
+                .expect(parts.iter().map(|part| part.bytes).sum());
             for (part, rows) in parts.iter().zip(rows) {
-                run.board.add(part, rows, part.bytes);
-                run.board.leave(&part.label(), Some(part));
+                run.progress.add(part, rows, part.bytes);
+                run.progress.leave(&part.label(), Some(part));
             }
-            let (rows, bytes) = (run.board.rows(), run.board.bytes());
+            let (rows, bytes) = (run.progress.rows(), run.progress.bytes());
             tracing::info!(rows, bytes, "copied");
             Ok(true)
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::progress::Board;
+use super::progress::Progress;
 use crate::config::Variables;
 use crate::config::job::{Job, Settings, Task};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +23,7 @@ use crate::store::{self, Claim, Context, Selection};
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Everything that one run needs, put together by who starts it.
-pub struct Order {
+pub struct RunContext {
     /// What to do.
     pub job: Job,
     /// The host's settings.
@@ -41,7 +41,7 @@ pub struct Order {
     /// What the log has counted.
     pub counts: Counts,
     /// How far it is.
-    pub board: Arc<Board>,
+    pub progress: Arc<Progress>,
     /// Ends it.
     pub cancel: CancellationToken,
     /// Why it was ended.
@@ -54,10 +54,10 @@ pub struct Order {
     pub memory: Watch,
 }
 
-impl Order {
+impl RunContext {
     /// The board for a job's tasks.
-    pub fn board_for(job: &Job) -> Arc<Board> {
-        Arc::new(Board::new(
+    pub fn progress_for(job: &Job) -> Arc<Progress> {
+        Arc::new(Progress::new(
             job.tasks
                 .iter()
                 .map(|task| (task.name.clone(), task.kind.to_string())),
@@ -100,7 +100,7 @@ impl Order {
 
     /// Notes a step, in the history and on the board.
     pub(super) fn step(&self, step: &'static str) {
-        self.board.set_step(step);
+        self.progress.set_step(step);
         tracing::debug!(step, "next step");
         if let Err(error) = self.state.set_step(&self.id, step) {
             tracing::warn!(%error, "the step could not be recorded");
@@ -110,7 +110,7 @@ impl Order {
     /// Notes a step that changes live. What cannot be recorded is not done: whoever found the run dead afterwards would say
     /// that live is as it was.
     pub(super) async fn commit(&self, step: &'static str) -> Result<()> {
-        self.board.set_step(step);
+        self.progress.set_step(step);
         tracing::debug!(step, "next step");
         let until = Instant::now() + AGAIN;
         loop {
@@ -168,7 +168,7 @@ impl Order {
         self.cause(Error::new(Kind::Internal, "cancelled"))
     }
 
-    pub(super) fn context(&self, task: &Task) -> Result<Context> {
+    pub(super) fn store_context(&self, task: &Task) -> Result<Context> {
         let variables = self.variables.clone();
         Ok(Context {
             claim: self.claim(),

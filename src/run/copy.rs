@@ -114,12 +114,12 @@ pub(super) async fn copy(
     incoming: &Arc<dyn Incoming>,
     survey: &Survey,
 ) -> Result<()> {
-    run.board
+    run.progress
         .expect(survey.parts.iter().map(|part| part.bytes).sum());
     // What the servers copy by themselves keeps to no pace.
     if run.pace.is_free()
         && let Some(means) = incoming.transfer()
-        && means.transfer(&*run.source, survey, &*run.board).await?
+        && means.transfer(&*run.source, survey, &*run.progress).await?
     {
         return Ok(());
     }
@@ -128,7 +128,7 @@ pub(super) async fn copy(
         incoming: incoming.clone(),
     };
     let batches = (copying.batches()).map_or_else(Vec::new, |taker| taker.batches(&survey.parts));
-    run.board.expect_steps(batches.len());
+    run.progress.expect_steps(batches.len());
     let work = Arc::new(Work {
         queue: Mutex::new(Queue {
             parts: pieces(survey.parts.len(), batches),
@@ -197,7 +197,7 @@ async fn worker(copying: Copying, work: Arc<Work>, parts: Arc<[Part]>) -> Result
         match piece {
             Piece::Parts(places) if places.len() > 1 => {
                 let steps = transfer_batch(&copying, &parts[places]).await?;
-                run.board.expect_steps(steps.len());
+                run.progress.expect_steps(steps.len());
                 work.done(steps);
             }
             Piece::Parts(places) => {
@@ -206,15 +206,15 @@ async fn worker(copying: Copying, work: Arc<Work>, parts: Arc<[Part]>) -> Result
                 let steps = work
                     .whole(part)
                     .map_or_else(Vec::new, |whole| copying.steps_after(&whole));
-                run.board.expect_steps(steps.len());
+                run.progress.expect_steps(steps.len());
                 work.done(steps);
             }
             Piece::Step(step) => {
-                run.board.enter(step.label.clone(), 0);
+                run.progress.enter(step.label.clone(), 0);
                 let steps = copying.incoming.build(&step).await?;
-                run.board.leave(&step.label, None);
+                run.progress.leave(&step.label, None);
                 tracing::debug!(step = step.label, "built");
-                run.board.expect_steps(steps.len());
+                run.progress.expect_steps(steps.len());
                 work.done(steps);
             }
         }
@@ -248,9 +248,9 @@ fn paced<T: Send + 'static>(
 /// Moves one part.
 async fn move_alone(copying: &Copying, part: &Part) -> Result<()> {
     let run = &copying.run;
-    run.board.enter_part(part);
+    run.progress.enter_part(part);
     transfer(copying, part).await?;
-    run.board.leave(&part.label(), Some(part));
+    run.progress.leave(&part.label(), Some(part));
     Ok(())
 }
 
@@ -259,16 +259,16 @@ async fn move_alone(copying: &Copying, part: &Part) -> Result<()> {
 async fn transfer_batch(copying: &Copying, parts: &[Part]) -> Result<Vec<Step>> {
     let run = &copying.run;
     let label = format!("{} and {} more", parts[0].label(), parts.len() - 1);
-    run.board
+    run.progress
         .enter(label.clone(), parts.iter().map(|part| part.bytes).sum());
     let moved = move_batch(copying, parts).await;
-    run.board.leave(&label, None);
+    run.progress.leave(&label, None);
     let mut steps = Vec::new();
     match moved {
         Ok(moved) => {
             for (part, (rows, bytes)) in parts.iter().zip(moved) {
-                run.board.add(part, rows, bytes);
-                run.board.leave(&label, Some(part));
+                run.progress.add(part, rows, bytes);
+                run.progress.leave(&label, Some(part));
             }
             tracing::debug!(batch = label, "copied");
         }
@@ -340,7 +340,7 @@ async fn transfer(copying: &Copying, part: &Part) -> Result<()> {
             .inspect(move |chunk| {
                 if let Ok(chunk) = chunk {
                     *sent.lock().expect("no one panics with this lock") += chunk.rows;
-                    run.board.add(&part, chunk.rows, chunk.data.len() as u64);
+                    run.progress.add(&part, chunk.rows, chunk.data.len() as u64);
                 }
             })
             .boxed()

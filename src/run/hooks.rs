@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::context::Order;
+use super::context::RunContext;
 use crate::config::job::Hook;
 use crate::error::{Error, Result};
 use crate::guard::command;
@@ -18,16 +18,16 @@ const SHORTEST: Duration = Duration::from_secs(3);
 
 /// The hooks of one run.
 pub(super) struct Maintenance<'a> {
-    order: &'a Arc<Order>,
+    context: &'a Arc<RunContext>,
     on: bool,
     /// Live is broken: a site behind maintenance is better than a broken one in front.
     broken: bool,
 }
 
 impl<'a> Maintenance<'a> {
-    pub(super) fn new(order: &'a Arc<Order>) -> Self {
+    pub(super) fn new(context: &'a Arc<RunContext>) -> Self {
         Self {
-            order,
+            context,
             on: false,
             broken: false,
         }
@@ -45,35 +45,35 @@ impl<'a> Maintenance<'a> {
 
     /// Whether there is anything to turn off.
     pub(super) fn has_hook(&self) -> bool {
-        self.order.job.hooks.maintenance_off.is_some()
+        self.context.job.hooks.maintenance_off.is_some()
     }
 
     /// Calls `maintenance_on`. From then on `off` is owed, even if it failed: it may have done half of its work.
     pub(super) async fn on(&mut self) -> Result<()> {
-        let Some(hook) = &self.order.job.hooks.maintenance_on else {
+        let Some(hook) = &self.context.job.hooks.maintenance_on else {
             return Ok(());
         };
         // What cannot be started has done nothing that would have to be undone.
         command::look(
             hook,
             "maintenance_on",
-            self.order.variables.path().as_deref(),
+            self.context.variables.path().as_deref(),
         )?;
         self.on = true;
-        call(self.order, hook, "maintenance_on", true).await
+        call(self.context, hook, "maintenance_on", true).await
     }
 
     /// Calls `after_publish`.
     pub(super) async fn after_publish(&self) -> Result<()> {
-        match &self.order.job.hooks.after_publish {
-            Some(hook) => call(self.order, hook, "after_publish", true).await,
+        match &self.context.job.hooks.after_publish {
+            Some(hook) => call(self.context, hook, "after_publish", true).await,
             None => Ok(()),
         }
     }
 
     /// Calls `maintenance_off`; a failure is logged as an error, too.
     pub(super) async fn off(&mut self) -> Result<()> {
-        let hooks = &self.order.job.hooks;
+        let hooks = &self.context.job.hooks;
         if self.broken {
             if self.has_hook() {
                 tracing::warn!("live is broken: maintenance stays on until a run has succeeded");
@@ -85,11 +85,12 @@ impl<'a> Maintenance<'a> {
             return Ok(());
         };
         self.on = false;
-        let mut called = call(self.order, hook, "maintenance_off", false).await;
+        let mut called = call(self.context, hook, "maintenance_off", false).await;
         // A machine that goes down ends all processes of the run, those that are started meanwhile, too. Once.
-        if self.order.cancel.is_cancelled() && called.as_ref().is_err_and(command::was_terminated) {
+        if self.context.cancel.is_cancelled() && called.as_ref().is_err_and(command::was_terminated)
+        {
             tracing::warn!("maintenance_off was ended from outside, and is called again");
-            called = call(self.order, hook, "maintenance_off", false).await;
+            called = call(self.context, hook, "maintenance_off", false).await;
         }
         if let Err(error) = &called {
             tracing::error!(%error, "maintenance may still be on");
@@ -118,8 +119,13 @@ fn limit(timeout: Option<Duration>, spent: Duration, kill_after: Duration) -> Du
 
 /// Calls a hook with what it may want to know in its environment. `maintenance_off` is not cut short by a signal, and is
 /// under a limit of its own instead.
-pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bool) -> Result<()> {
-    let tasks: Vec<&str> = order
+pub(super) async fn call(
+    context: &RunContext,
+    hook: &Hook,
+    name: &str,
+    cancellable: bool,
+) -> Result<()> {
+    let tasks: Vec<&str> = context
         .job
         .tasks
         .iter()
@@ -127,22 +133,28 @@ pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bo
         .collect();
     let tasks = tasks.join(",");
     let extra = [
-        ("ENVSYNC_JOB", order.job.name.as_str()),
-        ("ENVSYNC_RUN", order.id.as_str()),
-        ("ENVSYNC_FROM", order.job.from.as_str()),
-        ("ENVSYNC_TO", order.job.to.as_str()),
+        ("ENVSYNC_JOB", context.job.name.as_str()),
+        ("ENVSYNC_RUN", context.id.as_str()),
+        ("ENVSYNC_FROM", context.job.from.as_str()),
+        ("ENVSYNC_TO", context.job.to.as_str()),
         ("ENVSYNC_TASKS", &tasks),
     ];
-    let cancel = cancellable.then_some(&order.cancel);
+    let cancel = cancellable.then_some(&context.cancel);
     let mut hook = hook.clone();
     if !cancellable && hook.timeout.is_none() {
-        let spent = (Utc::now() - order.started_at).to_std().unwrap_or_default();
-        hook.timeout = Some(limit(order.job.timeout, spent, order.settings.kill_after));
+        let spent = (Utc::now() - context.started_at)
+            .to_std()
+            .unwrap_or_default();
+        hook.timeout = Some(limit(
+            context.job.timeout,
+            spent,
+            context.settings.kill_after,
+        ));
     }
     command::run(
         &hook,
         name,
-        |command| order.variables.apply(command),
+        |command| context.variables.apply(command),
         &extra,
         cancel,
     )
@@ -150,9 +162,9 @@ pub(super) async fn call(order: &Order, hook: &Hook, name: &str, cancellable: bo
 }
 
 /// Looks for the programs of all hooks, before anything takes long.
-pub(super) fn look(order: &Order) -> Result<()> {
-    let path = order.variables.path();
-    for (name, hook) in order.job.hooks.named() {
+pub(super) fn look(context: &RunContext) -> Result<()> {
+    let path = context.variables.path();
+    for (name, hook) in context.job.hooks.named() {
         command::look(hook, name, path.as_deref())?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::bugs::safely;
 use super::build::fill;
-use super::context::Order;
+use super::context::RunContext;
 use super::hooks::Maintenance;
 use super::task_run::{TaskRun, failing, span};
 use crate::config::job::Publish;
@@ -26,17 +26,18 @@ pub fn is_step(step: &str) -> bool {
 }
 
 /// A run of a part of the job turns maintenance off at its end: not in front of what another task's run has emptied.
-pub(super) fn refuse_a_part_of_what_is_broken(order: &Order) -> Result<()> {
-    let mut left_out = (order.job.left_out.iter()).filter(|task| task.publish == Publish::InPlace);
+pub(super) fn refuse_a_part_of_what_is_broken(context: &RunContext) -> Result<()> {
+    let mut left_out =
+        (context.job.left_out.iter()).filter(|task| task.publish == Publish::InPlace);
     let Some(task) = left_out.next() else {
         return Ok(());
     };
-    if !order.state.is_broken(order.job.name.as_str())? {
+    if !context.state.is_broken(context.job.name.as_str())? {
         return Ok(());
     }
     let what = format!(
         "live is broken since a run in place failed, and this part of job `{}` leaves task `{}` out",
-        order.job.name, task.name
+        context.job.name, task.name
     );
     Err(Error::new(Kind::Usage, what)
         .hint("run the whole job, or a part with all tasks that are published in place"))
@@ -44,13 +45,13 @@ pub(super) fn refuse_a_part_of_what_is_broken(order: &Order) -> Result<()> {
 
 /// Empties and loads every task that is published in place, in the job's order, each published as soon as it is whole.
 pub(super) async fn load_all(
-    order: &Arc<Order>,
+    context: &Arc<RunContext>,
     prepared: Vec<(Arc<TaskRun>, Arc<dyn Incoming>)>,
     maintenance: &mut Maintenance<'_>,
 ) -> Result<()> {
     let mut loaded: Vec<String> = Vec::new();
     for (run, incoming) in prepared {
-        let loading = safely(order, load(order, &run, incoming));
+        let loading = safely(context, load(context, &run, incoming));
         let outcome = loading.instrument(span(&run.task)).await;
         let Err(error) = outcome else {
             tracing::info!(task = run.task.name, "published in place");
@@ -60,7 +61,7 @@ pub(super) async fn load_all(
         // Whoever does not answer in time is taken to be broken: that is the worse mistake to make the other way round.
         let asked = tokio::time::timeout(PATIENCE, run.is_broken()).await;
         let broken = !matches!(asked, Ok(Ok(false)));
-        let mut error = order.cause(error);
+        let mut error = context.cause(error);
         if broken {
             maintenance.stay_on();
             let stays = if maintenance.has_hook() {
@@ -78,9 +79,9 @@ pub(super) async fn load_all(
             }
         } else {
             // The history's word for a live target that is whole.
-            order.step("maintenance");
+            context.step("maintenance");
         }
-        let error = failing::<()>(&run.board, Err(error)).expect_err("it is one");
+        let error = failing::<()>(&run.progress, Err(error)).expect_err("it is one");
         let error = maintenance.off_after(error).await;
         return Err(if loaded.is_empty() {
             error
@@ -92,16 +93,20 @@ pub(super) async fn load_all(
     Ok(())
 }
 
-async fn load(order: &Arc<Order>, run: &Arc<TaskRun>, incoming: Arc<dyn Incoming>) -> Result<()> {
-    if order.cancel.is_cancelled() {
-        return Err(order.cancelled().await);
+async fn load(
+    context: &Arc<RunContext>,
+    run: &Arc<TaskRun>,
+    incoming: Arc<dyn Incoming>,
+) -> Result<()> {
+    if context.cancel.is_cancelled() {
+        return Err(context.cancelled().await);
     }
     // The last look at the source: maintenance_on may have taken its time.
     run.source
         .identity()
         .await
         .map_err(|error| error.within("before live was emptied"))?;
-    order.commit("in place: empty").await?;
+    context.commit("in place: empty").await?;
     let Some(target) = run.target.in_place() else {
         let why = "this store does not publish in place";
         return Err(Error::new(Kind::Internal, why));
@@ -110,11 +115,11 @@ async fn load(order: &Arc<Order>, run: &Arc<TaskRun>, incoming: Arc<dyn Incoming
     target.empty().await?;
     let survey = run.survey()?;
     let complete = tokio::select! {
-        filled = fill(order, run, incoming, survey) => filled?,
+        filled = fill(context, run, incoming, survey) => filled?,
         error = run.lost() => return Err(error),
-        error = order.cancelled() => return Err(error),
+        error = context.cancelled() => return Err(error),
     };
-    order.step("in place: publish");
+    context.step("in place: publish");
     let published = complete.publish().await?;
     published.confirm().await.map_err(|error| {
         error

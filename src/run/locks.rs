@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use super::context::Order;
+use super::context::RunContext;
 use super::task_run::{TaskRun, span};
 use crate::error::{Error, Kind, Result};
 use crate::guard::logind::{self, Inhibitor};
@@ -23,8 +23,8 @@ pub(super) struct Held {
 }
 
 /// What can be known before a server is asked: whether the environment is held.
-pub(super) fn before(order: &Order) -> Result<()> {
-    let Some(hold) = order.state.hold_on(order.job.to.as_str())? else {
+pub(super) fn before(context: &RunContext) -> Result<()> {
+    let Some(hold) = context.state.hold_on(context.job.to.as_str())? else {
         return Ok(());
     };
     Err(Error::new(Kind::Busy, hold.sentence()).hint(format!(
@@ -34,18 +34,22 @@ pub(super) fn before(order: &Order) -> Result<()> {
 }
 
 /// Who we are, for whoever finds a lock taken.
-pub(super) fn owner(order: &Order, verb: Verb) -> Owner {
+pub(super) fn owner(context: &RunContext, verb: Verb) -> Owner {
     Owner {
-        job: order.job.name.to_string(),
-        run: order.id.clone(),
+        job: context.job.name.to_string(),
+        run: context.id.clone(),
         process: Process::own(),
-        since: order.started_at,
+        since: context.started_at,
         verb: verb.as_str().to_owned(),
     }
 }
 
 /// Takes the locks on every task's target, then the reboot lock.
-pub(super) async fn take(order: &Arc<Order>, held: &mut Held, runs: &[Arc<TaskRun>]) -> Result<()> {
+pub(super) async fn take(
+    context: &Arc<RunContext>,
+    held: &mut Held,
+    runs: &[Arc<TaskRun>],
+) -> Result<()> {
     let mut places = HashSet::new();
     for run in runs {
         let place = run.target.identity().await?.place;
@@ -59,27 +63,27 @@ pub(super) async fn take(order: &Arc<Order>, held: &mut Held, runs: &[Arc<TaskRu
             )
             .hint("give each task a target of its own"));
         }
-        let lock = TargetLock::take(order.lock_dir(), &place, &owner(order, Verb::Run))?;
+        let lock = TargetLock::take(context.lock_dir(), &place, &owner(context, Verb::Run))?;
         held.targets.push(lock);
         run.target.lock().instrument(span(&run.task)).await?;
     }
-    reboot(order, held).await
+    reboot(context, held).await
 }
 
 /// Keeps the machine up; a reboot that is already coming is not waited for.
-pub(super) async fn reboot(order: &Order, held: &mut Held) -> Result<()> {
+pub(super) async fn reboot(context: &RunContext, held: &mut Held) -> Result<()> {
     crate::guard::refuse_if_rebooting().await?;
-    let wanted = &order.settings.reboot_lock;
+    let wanted = &context.settings.reboot_lock;
     if let Some(directory) = &wanted.directory {
         held.reboot = Some(RebootLock::take(
             directory,
-            order.job.name.as_str(),
-            &order.id,
+            context.job.name.as_str(),
+            &context.id,
             &Process::own(),
         )?);
     }
     if wanted.inhibit {
-        held.inhibitor = logind::inhibit(&format!("job {}", order.job.name)).await;
+        held.inhibitor = logind::inhibit(&format!("job {}", context.job.name)).await;
     }
     Ok(())
 }

@@ -42,22 +42,22 @@ use crate::error::Result;
 use crate::policy;
 use crate::state::Verb;
 
-pub use self::context::Order;
+pub use self::context::RunContext;
 
 /// Runs a job to its end and records what came of it. The error is the run's own.
-pub async fn execute(order: Order) -> Result<()> {
-    let order = Arc::new(order);
-    let recorder = record::begin(&order, Verb::Run)?;
-    let only = order.job.part().join(", ");
+pub async fn execute(context: RunContext) -> Result<()> {
+    let context = Arc::new(context);
+    let recorder = record::begin(&context, Verb::Run)?;
+    let only = context.job.part().join(", ");
     if only.is_empty() {
-        tracing::info!(from = %order.job.from, to = %order.job.to, "run started");
+        tracing::info!(from = %context.job.from, to = %context.job.to, "run started");
     } else {
-        tracing::info!(from = %order.job.from, to = %order.job.to, only, "run of a part of the job started");
+        tracing::info!(from = %context.job.from, to = %context.job.to, only, "run of a part of the job started");
     }
-    warn_of_risks(&order.job);
-    let outcome = bugs::none(safely(&order, watched(&order)).await);
+    warn_of_risks(&context.job);
+    let outcome = bugs::none(safely(&context, watched(&context)).await);
     let recorded = recorder.end(&outcome);
-    record::tell(&order, &recorded).await;
+    record::tell(&context, &recorded).await;
     recorded.and(outcome)
 }
 
@@ -73,17 +73,17 @@ fn warn_of_risks(job: &Job) {
 }
 
 /// The line, under the job's time limit.
-async fn watched(order: &Arc<Order>) -> Result<()> {
-    let limit = order.job.timeout.map(|limit| {
-        let order = order.clone();
+async fn watched(context: &Arc<RunContext>) -> Result<()> {
+    let limit = context.job.timeout.map(|limit| {
+        let context = context.clone();
         tokio::spawn(async move {
             tokio::time::sleep(limit).await;
-            order.timed_out.store(true, Ordering::SeqCst);
-            order.cancel.cancel();
+            context.timed_out.store(true, Ordering::SeqCst);
+            context.cancel.cancel();
         })
     });
-    let bug = bugs::ends(order);
-    let outcome = line(order).await;
+    let bug = bugs::ends(context);
+    let outcome = line(context).await;
     if let Some(limit) = limit {
         limit.abort();
     }
@@ -91,24 +91,28 @@ async fn watched(order: &Arc<Order>) -> Result<()> {
     outcome
 }
 
-async fn line(order: &Arc<Order>) -> Result<()> {
-    policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
-    capabilities(&order.job)?;
-    in_place::refuse_a_part_of_what_is_broken(order)?;
-    hooks::look(order)?;
+async fn line(context: &Arc<RunContext>) -> Result<()> {
+    policy::permit(
+        &context.job.environments,
+        &context.job.from,
+        &context.job.to,
+    )?;
+    capabilities(&context.job)?;
+    in_place::refuse_a_part_of_what_is_broken(context)?;
+    hooks::look(context)?;
     let mut held = locks::Held::default();
     let mut runs: Vec<Arc<TaskRun>> = Vec::new();
     let built = tokio::select! {
-        built = safely(order, build_all(order, &mut held, &mut runs)) => built.map_err(|error| order.cause(error)),
-        error = order.cancelled() => Err(error),
+        built = safely(context, build_all(context, &mut held, &mut runs)) => built.map_err(|error| context.cause(error)),
+        error = context.cancelled() => Err(error),
     };
-    end(order, &runs, built).await
+    end(context, &runs, built).await
 }
 
 /// Publishes what is built, or drops it; what was opened is closed.
-async fn end(order: &Arc<Order>, runs: &[Arc<TaskRun>], built: Result<Built>) -> Result<()> {
+async fn end(context: &Arc<RunContext>, runs: &[Arc<TaskRun>], built: Result<Built>) -> Result<()> {
     let outcome = match built {
-        Ok(built) => publish::publish_all(order, runs, built).await,
+        Ok(built) => publish::publish_all(context, runs, built).await,
         Err(error) => Err(error),
     };
     if outcome.is_err() {

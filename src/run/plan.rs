@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::context::Order;
+use super::context::RunContext;
 use super::task_run::{TaskRun, capabilities, open_all, span};
 use crate::config::job::Publish;
 use crate::error::Result;
@@ -96,14 +96,18 @@ pub struct LeftOut {
 }
 
 /// Surveys every task of a job, with the run's own checks.
-pub async fn plan(order: Arc<Order>) -> Result<Plan> {
-    policy::permit(&order.job.environments, &order.job.from, &order.job.to)?;
-    capabilities(&order.job)?;
-    super::hooks::look(&order)?;
+pub async fn plan(context: Arc<RunContext>) -> Result<Plan> {
+    policy::permit(
+        &context.job.environments,
+        &context.job.from,
+        &context.job.to,
+    )?;
+    capabilities(&context.job)?;
+    super::hooks::look(&context)?;
     let mut runs = Vec::new();
     let planned = tokio::select! {
-        planned = all(&order, &mut runs) => planned,
-        error = order.cancelled() => Err(error),
+        planned = all(&context, &mut runs) => planned,
+        error = context.cancelled() => Err(error),
     };
     for run in &runs {
         run.source.close().await;
@@ -112,15 +116,15 @@ pub async fn plan(order: Arc<Order>) -> Result<Plan> {
     let tasks = planned?;
     Ok(Plan {
         version: 1,
-        job: order.job.name.to_string(),
-        from: order.job.from.to_string(),
-        to: order.job.to.to_string(),
+        job: context.job.name.to_string(),
+        from: context.job.from.to_string(),
+        to: context.job.to.to_string(),
         tasks,
     })
 }
 
-async fn all(order: &Order, runs: &mut Vec<Arc<TaskRun>>) -> Result<Vec<TaskPlan>> {
-    open_all(order, runs).await?;
+async fn all(context: &RunContext, runs: &mut Vec<Arc<TaskRun>>) -> Result<Vec<TaskPlan>> {
+    open_all(context, runs).await?;
     let mut tasks = Vec::new();
     // Targets may share a file system.
     let mut needed: HashMap<PathBuf, u64> = HashMap::new();

@@ -11,15 +11,15 @@ use crate::store::{Meter, Part};
 
 /// All tasks of one run.
 #[derive(Debug)]
-pub struct Board {
+pub struct Progress {
     /// In the job's order.
-    pub tasks: Vec<Arc<TaskBoard>>,
+    pub tasks: Vec<Arc<TaskProgress>>,
     step: Mutex<&'static str>,
 }
 
 /// One task.
 #[derive(Debug)]
-pub struct TaskBoard {
+pub struct TaskProgress {
     /// Its name.
     pub name: String,
     /// Its store.
@@ -67,14 +67,14 @@ const COPY_SHARE: f64 = 0.65;
 /// What is left for what comes after the indexes.
 const FINISH_SHARE: f64 = 0.05;
 
-impl Board {
+impl Progress {
     /// A board with these tasks: name and kind.
     pub fn new(tasks: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             tasks: tasks
                 .into_iter()
                 .map(|(name, kind)| {
-                    Arc::new(TaskBoard {
+                    Arc::new(TaskProgress {
                         name,
                         kind,
                         rows: AtomicU64::new(0),
@@ -119,7 +119,7 @@ impl Inner {
     }
 }
 
-impl TaskBoard {
+impl TaskProgress {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -265,7 +265,7 @@ impl TaskBoard {
     }
 }
 
-impl Meter for TaskBoard {
+impl Meter for TaskProgress {
     fn add(&self, part: &Part, rows: u64, bytes: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use tracing::Instrument;
 
 use super::bugs::safely;
 use super::build::Built;
-use super::context::Order;
+use super::context::RunContext;
 use super::hooks::Maintenance;
 use super::in_place;
 use super::task_run::{TaskRun, failing, span};
@@ -20,19 +20,19 @@ type Live = (Arc<TaskRun>, Box<dyn Published>);
 
 /// Publishes all tasks, in the job's order, with the hooks around it.
 pub(super) async fn publish_all(
-    order: &Arc<Order>,
+    context: &Arc<RunContext>,
     runs: &[Arc<TaskRun>],
     built: Built,
 ) -> Result<()> {
-    let mut maintenance = Maintenance::new(order);
-    match panics::caught_in(publish_each(order, runs, built, &mut maintenance)).await {
+    let mut maintenance = Maintenance::new(context);
+    match panics::caught_in(publish_each(context, runs, built, &mut maintenance)).await {
         Ok(published) => published,
-        Err(bug) => Err(maintenance.off_after(order.during(bug)).await),
+        Err(bug) => Err(maintenance.off_after(context.during(bug)).await),
     }
 }
 
 async fn publish_each(
-    order: &Arc<Order>,
+    context: &Arc<RunContext>,
     runs: &[Arc<TaskRun>],
     built: Built,
     maintenance: &mut Maintenance<'_>,
@@ -42,14 +42,14 @@ async fn publish_each(
             maintenance.stay_on();
         }
     }
-    order.step("maintenance");
-    if let Err(error) = safely(order, maintenance.on()).await {
-        return Err(maintenance.off_after(order.cause(error)).await);
+    context.step("maintenance");
+    if let Err(error) = safely(context, maintenance.on()).await {
+        return Err(maintenance.off_after(context.cause(error)).await);
     }
     let loaded = !built.in_place.is_empty();
-    in_place::load_all(order, built.in_place, maintenance).await?;
+    in_place::load_all(context, built.in_place, maintenance).await?;
     if !built.beside.is_empty()
-        && let Err(error) = order.commit("publish").await
+        && let Err(error) = context.commit("publish").await
     {
         if loaded {
             maintenance.whole();
@@ -57,19 +57,19 @@ async fn publish_each(
         let error = maintenance.off_after(error).await;
         return Err(if loaded { partly_live(error) } else { error });
     }
-    let live = beside(order, built.beside, loaded, maintenance).await?;
-    order.step("hooks");
+    let live = beside(context, built.beside, loaded, maintenance).await?;
+    context.step("hooks");
     maintenance.whole();
-    let after = safely(order, maintenance.after_publish()).await;
+    let after = safely(context, maintenance.after_publish()).await;
     let off = maintenance.off().await;
     for (run, published) in &live {
-        let settled = safely(order, published.settle());
+        let settled = safely(context, published.settle());
         if let Err(error) = settled.instrument(span(&run.task)).await {
             tracing::warn!(%error, "what was live before could not be cleared up; the next run does it");
         }
     }
     for run in runs {
-        run.board.end(RunState::Succeeded, "");
+        run.progress.end(RunState::Succeeded, "");
     }
     after.and(off).map_err(|error| {
         error
@@ -89,27 +89,27 @@ fn partly_live(error: Error) -> Error {
 /// Publishes what was built beside live; if a later one fails, the earlier ones are undone. `loaded`: other tasks are
 /// published in place already.
 async fn beside(
-    order: &Arc<Order>,
+    context: &Arc<RunContext>,
     built: Vec<(Arc<TaskRun>, Box<dyn Complete>)>,
     loaded: bool,
     maintenance: &mut Maintenance<'_>,
 ) -> Result<Vec<Live>> {
     let mut live: Vec<Live> = Vec::new();
     for (run, complete) in built {
-        let published = if order.cancel.is_cancelled() {
-            Err(order.cancelled().await)
+        let published = if context.cancel.is_cancelled() {
+            Err(context.cancelled().await)
         } else {
-            safely(order, publish(order, complete))
+            safely(context, publish(context, complete))
                 .instrument(span(&run.task))
                 .await
         };
-        match failing(&run.board, published) {
+        match failing(&run.progress, published) {
             Ok(published) => {
                 tracing::info!(task = run.task.name, "published");
                 live.push((run, published));
             }
             Err(error) => {
-                let undone = undo(order, &live).await;
+                let undone = undo(context, &live).await;
                 if loaded {
                     // What was published in place is whole.
                     maintenance.whole();
@@ -132,22 +132,22 @@ async fn beside(
 }
 
 /// Undoes what was published, the last first.
-async fn undo(order: &Arc<Order>, live: &[Live]) -> Result<()> {
+async fn undo(context: &Arc<RunContext>, live: &[Live]) -> Result<()> {
     let mut undone = Ok(());
     for (run, published) in live.iter().rev() {
-        let reverted = safely(order, published.revert());
+        let reverted = safely(context, published.revert());
         undone = undone.and(reverted.instrument(span(&run.task)).await);
     }
     undone
 }
 
 /// Publishes a task and looks at what was published; what is not as it should be is undone.
-async fn publish(order: &Order, complete: Box<dyn Complete>) -> Result<Box<dyn Published>> {
+async fn publish(context: &RunContext, complete: Box<dyn Complete>) -> Result<Box<dyn Published>> {
     let published = complete.publish().await?;
-    let Err(error) = safely(order, published.confirm()).await else {
+    let Err(error) = safely(context, published.confirm()).await else {
         return Ok(published);
     };
-    match safely(order, published.revert()).await {
+    match safely(context, published.revert()).await {
         Ok(()) => Err(error),
         Err(other) => Err(Error::new(
             Kind::AfterPublish,

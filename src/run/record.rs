@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 
-use super::context::Order;
+use super::context::RunContext;
 use crate::config::job::{Job, JobName, Settings};
 use crate::error::{Ending, Error, Kind, Result};
 use crate::guard::lease::Lease;
@@ -31,7 +31,7 @@ pub(super) fn state_of(kind: Kind) -> RunState {
 
 /// Writes a run's progress down until it ends.
 pub(super) struct Recorder {
-    order: Arc<Order>,
+    context: Arc<RunContext>,
     life: Arc<Life>,
     ticker: JoinHandle<()>,
     /// Whether the end is being written, or has been. Who writes holds it: what was read before the end must not be
@@ -48,24 +48,24 @@ struct Life {
 }
 
 /// Records that a run has begun, and goes on recording.
-pub(super) fn begin(order: &Arc<Order>, verb: Verb) -> Result<Recorder> {
+pub(super) fn begin(context: &Arc<RunContext>, verb: Verb) -> Result<Recorder> {
     // Before anybody can look for it.
-    let lease = lease(order);
-    order.record_begin(verb, None)?;
-    Recorder::start(order.clone(), verb, lease)
+    let lease = lease(context);
+    context.record_begin(verb, None)?;
+    Recorder::start(context.clone(), verb, lease)
 }
 
 /// What shows on this machine that an order's run lives, as long as it is held.
-fn lease(order: &Order) -> Option<Lease> {
+fn lease(context: &RunContext) -> Option<Lease> {
     // One that is in memory is nobody else's business.
-    let directory = (order.state.file().parent()).filter(|path| !path.as_os_str().is_empty())?;
-    Lease::take(directory, &presence::lease_of_run(&order.id))
+    let directory = (context.state.file().parent()).filter(|path| !path.as_os_str().is_empty())?;
+    Lease::take(directory, &presence::lease_of_run(&context.id))
 }
 
 impl Life {
     /// Gives a sign of life. A history that has lost the run gets it again.
-    fn beat(&self, order: &Order) -> Result<()> {
-        match order.state.beat(&order.id)? {
+    fn beat(&self, context: &RunContext) -> Result<()> {
+        match context.state.beat(&context.id)? {
             Beat::Taken => Ok(()),
             Beat::Ended(message) => {
                 if !self.said.swap(true, Ordering::SeqCst) {
@@ -78,9 +78,11 @@ impl Life {
             }
             Beat::Unknown => {
                 // The lease was one of the directory that there was.
-                *held(&self.lease) = lease(order);
-                order.record_begin(self.verb, Some(order.started_at))?;
-                order.state.set_step(&order.id, order.board.step())?;
+                *held(&self.lease) = lease(context);
+                context.record_begin(self.verb, Some(context.started_at))?;
+                context
+                    .state
+                    .set_step(&context.id, context.progress.step())?;
                 tracing::warn!("the history did not know this run any more, and has it again");
                 Ok(())
             }
@@ -96,22 +98,22 @@ impl Drop for Recorder {
 
 impl Recorder {
     /// Writes the status file once, to see that it can be written, and goes on by itself.
-    fn start(order: Arc<Order>, verb: Verb, lease: Option<Lease>) -> Result<Self> {
+    fn start(context: Arc<RunContext>, verb: Verb, lease: Option<Lease>) -> Result<Self> {
         let ended = Arc::new(Mutex::new(false));
         let life = Arc::new(Life {
             verb,
             lease: Mutex::new(lease),
             said: AtomicBool::new(false),
         });
-        write_progress(&order, &life, &ended)?;
-        let ticking = (order.clone(), life.clone(), ended.clone());
+        write_progress(&context, &life, &ended)?;
+        let ticking = (context.clone(), life.clone(), ended.clone());
         let ticker = tokio::spawn(async move {
             let mut complained = false;
             loop {
                 tokio::time::sleep(EVERY).await;
-                let (order, life, ended) = ticking.clone();
+                let (context, life, ended) = ticking.clone();
                 let written =
-                    tokio::task::spawn_blocking(move || write_progress(&order, &life, &ended))
+                    tokio::task::spawn_blocking(move || write_progress(&context, &life, &ended))
                         .await;
                 if let Ok(Err(error)) = written
                     && !std::mem::replace(&mut complained, true)
@@ -121,7 +123,7 @@ impl Recorder {
             }
         });
         Ok(Self {
-            order,
+            context,
             life,
             ticker,
             ended,
@@ -137,8 +139,8 @@ impl Recorder {
     /// Writes down how it ended. That it cannot be written down is an error of the run, too.
     pub(super) fn end(self, outcome: &Result<()>) -> Result<()> {
         self.stop();
-        let order = &self.order;
-        order.board.set_step("record");
+        let context = &self.context;
+        context.progress.set_step("record");
         let (state, message, exit_code) = match outcome {
             Ok(()) => (RunState::Succeeded, String::new(), 0),
             Err(error) => (
@@ -152,7 +154,7 @@ impl Recorder {
         } else {
             RunState::Cancelled
         };
-        for task in &order.board.tasks {
+        for task in &context.progress.tasks {
             match task.state() {
                 RunState::Running => task.end(
                     if unfinished == RunState::Succeeded {
@@ -168,31 +170,33 @@ impl Recorder {
                 _ => {}
             }
         }
-        let seconds = (Utc::now() - order.started_at).to_std().unwrap_or_default();
+        let seconds = (Utc::now() - context.started_at)
+            .to_std()
+            .unwrap_or_default();
         let took = humantime::format_duration(Duration::from_millis(
             seconds.as_millis() as u64 / 100 * 100,
         ))
         .to_string();
-        let rows: u64 = order.board.tasks.iter().map(|task| task.rows()).sum();
+        let rows: u64 = context.progress.tasks.iter().map(|task| task.rows()).sum();
         match outcome {
             Ok(()) => tracing::info!(rows, took, "run succeeded"),
             // The last line of a failed run.
             Err(error) => tracing::error!(%error, took, "run {state}"),
         }
-        let known = self.life.beat(order);
-        let recorded = known.and_then(|()| tasks(order)).and_then(|()| {
-            order.state.finish_own(
-                &order.id,
+        let known = self.life.beat(context);
+        let recorded = known.and_then(|()| tasks(context)).and_then(|()| {
+            context.state.finish_own(
+                &context.id,
                 &Outcome {
                     state,
                     message,
-                    errors: order.counts.errors(),
-                    warnings: order.counts.warnings(),
+                    errors: context.counts.errors(),
+                    warnings: context.counts.warnings(),
                     exit_code,
                 },
             )
         });
-        let written = write_status(&order.state, &order.settings, &order.job, &order.id);
+        let written = write_status(&context.state, &context.settings, &context.job, &context.id);
         recorded.and(written).map_err(|error| {
             let how = match outcome {
                 Ok(()) => {
@@ -212,18 +216,18 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Writes down how far it is, unless its end comes or has come.
-fn write_progress(order: &Order, life: &Life, ended: &Mutex<bool>) -> Result<()> {
+fn write_progress(context: &RunContext, life: &Life, ended: &Mutex<bool>) -> Result<()> {
     let ended = held(ended);
     if *ended {
         return Ok(());
     }
-    life.beat(order)?;
-    tasks(order)?;
-    write_status(&order.state, &order.settings, &order.job, &order.id)
+    life.beat(context)?;
+    tasks(context)?;
+    write_status(&context.state, &context.settings, &context.job, &context.id)
 }
 
-fn tasks(order: &Order) -> Result<()> {
-    for task in &order.board.tasks {
+fn tasks(context: &RunContext) -> Result<()> {
+    for task in &context.progress.tasks {
         let progress = TaskProgress {
             state: task.state(),
             progress_percent: task.percent(),
@@ -233,7 +237,7 @@ fn tasks(order: &Order) -> Result<()> {
             message: task.message(),
             surveyed_at: task.surveyed_at(),
         };
-        order.state.set_task(&order.id, &task.name, &progress)?;
+        context.state.set_task(&context.id, &task.name, &progress)?;
     }
     Ok(())
 }
@@ -257,8 +261,8 @@ fn status(state: &State, settings: &Settings, job: &Job, run: &str) -> Result<Op
 }
 
 /// Tells the monitoring how a run ended, and whether that could be recorded. Never fails.
-pub(super) async fn tell(order: &Order, recorded: &Result<()>) {
-    let known = status(&order.state, &order.settings, &order.job, &order.id)
+pub(super) async fn tell(context: &RunContext, recorded: &Result<()>) {
+    let known = status(&context.state, &context.settings, &context.job, &context.id)
         .ok()
         .flatten();
     let status = match (known, recorded) {
@@ -268,12 +272,12 @@ pub(super) async fn tell(order: &Order, recorded: &Result<()>) {
             StatusFile {
                 state: status_file::State::Failed,
                 message: error.unwrap_or_else(|| "its end is not in the history".to_owned()),
-                ..known.unwrap_or_else(|| blank(&order.settings, &order.job.name))
+                ..known.unwrap_or_else(|| blank(&context.settings, &context.job.name))
             }
         }
     };
-    let lookup = |name: &str| order.variables.get(name);
-    passive::send(&order.settings, &lookup, &status).await;
+    let lookup = |name: &str| context.variables.get(name);
+    passive::send(&context.settings, &lookup, &status).await;
 }
 
 /// A job whose file is wrong cannot run, and has nothing for the history; but whoever watches its status file hears of

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bugs::safely;
-use super::context::Order;
+use super::context::RunContext;
 use super::task_run::is_broken;
 use super::{hooks, in_place, locks, record};
 use crate::archive;
@@ -96,11 +96,11 @@ pub fn bury_one(
 
 /// Clears what a dead run of this job left: incoming, the reboot lock, maintenance; and tells the monitoring. Best
 /// effort: what cannot be cleared now is cleared by the next run.
-pub async fn clear(order: Arc<Order>, dead: &Run) {
-    let lookup = |name: &str| order.variables.get(name);
+pub async fn clear(context: Arc<RunContext>, dead: &Run) {
+    let lookup = |name: &str| context.variables.get(name);
     let (cleared, ()) = tokio::join!(
-        tokio::time::timeout(PATIENCE, safely(&order, sweep(&order, dead))),
-        tell(&order.settings, &lookup, &order.state, dead),
+        tokio::time::timeout(PATIENCE, safely(&context, sweep(&context, dead))),
+        tell(&context.settings, &lookup, &context.state, dead),
     );
     match cleared {
         Ok(Ok(())) => {}
@@ -130,20 +130,22 @@ pub async fn tell(settings: &Settings, lookup: passive::Lookup<'_>, state: &Stat
     }
 }
 
-async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
+async fn sweep(context: &Arc<RunContext>, dead: &Run) -> Result<()> {
     // Whoever works on the target right now clears it, too.
     let mut locked = Vec::new();
     let mut problem = Ok(());
     // Unknown of a server that does not answer.
     let mut broken = Vec::new();
-    for task in &order.job.tasks {
+    for task in &context.job.tasks {
         let swept = async {
-            let target = archive::open_target(task, &order.job.from, &order.context(task)?).await?;
+            let target =
+                archive::open_target(task, &context.job.from, &context.store_context(task)?)
+                    .await?;
             let place = target.identity().await?.place;
             locked.push(TargetLock::take(
-                order.lock_dir(),
+                context.lock_dir(),
                 &place,
-                &locks::owner(order, Verb::Run),
+                &locks::owner(context, Verb::Run),
             )?);
             target.lock().await?;
             for leftover in target.sweep().await? {
@@ -158,12 +160,12 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
         let swept = swept.map(|_| ());
         problem = problem.and(swept);
     }
-    if let Some(directory) = &order.settings.reboot_lock.directory {
+    if let Some(directory) = &context.settings.reboot_lock.directory {
         // Taking over a dead run's file and dropping it removes it.
         drop(RebootLock::take(
             directory,
-            order.job.name.as_str(),
-            &order.id,
+            context.job.name.as_str(),
+            &context.id,
             &Process::own(),
         )?);
     }
@@ -174,9 +176,9 @@ async fn sweep(order: &Arc<Order>, dead: &Run) -> Result<()> {
         tracing::warn!(
             "live is broken until a run succeeds: it was emptied and is not loaded; maintenance is left as it is"
         );
-    } else if maintained && let Some(hook) = &order.job.hooks.maintenance_off {
+    } else if maintained && let Some(hook) = &context.job.hooks.maintenance_off {
         tracing::warn!("the dead run may have left maintenance on; turning it off");
-        hooks::call(order, hook, "maintenance_off", false).await?;
+        hooks::call(context, hook, "maintenance_off", false).await?;
     }
     problem
 }

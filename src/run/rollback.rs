@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::bugs::safely;
-use super::context::Order;
+use super::context::RunContext;
 use super::hooks::{self, Maintenance};
 use super::task_run::span;
 use super::{locks, record};
@@ -18,17 +18,17 @@ use crate::state::{RunState, Verb};
 use crate::store::Target;
 
 /// Publishes previous again, for every task of the job; recorded as a run of its own.
-pub async fn rollback(order: Order) -> Result<()> {
-    let order = Arc::new(order);
-    let recorder = record::begin(&order, Verb::Rollback)?;
-    tracing::info!(to = %order.job.to, "rollback started");
+pub async fn rollback(context: RunContext) -> Result<()> {
+    let context = Arc::new(context);
+    let recorder = record::begin(&context, Verb::Rollback)?;
+    tracing::info!(to = %context.job.to, "rollback started");
     let mut targets = Vec::new();
-    let mut maintenance = Maintenance::new(&order);
-    let outcome = match nothing_to_return_to(&order) {
+    let mut maintenance = Maintenance::new(&context);
+    let outcome = match nothing_to_return_to(&context) {
         Some(error) => Err(error),
-        None => match panics::caught_in(swap(&order, &mut targets, &mut maintenance)).await {
+        None => match panics::caught_in(swap(&context, &mut targets, &mut maintenance)).await {
             Ok(swapped) => swapped,
-            Err(bug) => Err(maintenance.off_after(order.during(bug)).await),
+            Err(bug) => Err(maintenance.off_after(context.during(bug)).await),
         },
     };
     for target in &targets {
@@ -37,19 +37,19 @@ pub async fn rollback(order: Order) -> Result<()> {
         }
     }
     if let Err(error) = &outcome {
-        for task in &order.board.tasks {
+        for task in &context.progress.tasks {
             if task.state() == RunState::Running {
                 task.end(RunState::Failed, &error.to_string());
             }
         }
     }
     let recorded = recorder.end(&outcome);
-    record::tell(&order, &recorded).await;
+    record::tell(&context, &recorded).await;
     recorded.and(outcome)
 }
 
-fn nothing_to_return_to(order: &Order) -> Option<Error> {
-    let task = order
+fn nothing_to_return_to(context: &RunContext) -> Option<Error> {
+    let task = context
         .job
         .tasks
         .iter()
@@ -65,24 +65,26 @@ fn nothing_to_return_to(order: &Order) -> Option<Error> {
 }
 
 async fn swap(
-    order: &Arc<Order>,
+    context: &Arc<RunContext>,
     targets: &mut Vec<Box<dyn Target>>,
     maintenance: &mut Maintenance<'_>,
 ) -> Result<()> {
-    hooks::look(order)?;
-    locks::before(order)?;
+    hooks::look(context)?;
+    locks::before(context)?;
     // Held until the end of this function.
     let mut host_locks = Vec::new();
     let mut held = locks::Held::default();
-    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
-        board.start();
+    for (task, progress) in context.job.tasks.iter().zip(&context.progress.tasks) {
+        progress.start();
         let opened = async {
-            let target = archive::open_target(task, &order.job.from, &order.context(task)?).await?;
+            let target =
+                archive::open_target(task, &context.job.from, &context.store_context(task)?)
+                    .await?;
             let place = target.identity().await?.place;
             host_locks.push(TargetLock::take(
-                order.lock_dir(),
+                context.lock_dir(),
                 &place,
-                &locks::owner(order, Verb::Rollback),
+                &locks::owner(context, Verb::Rollback),
             )?);
             target.lock().await?;
             Ok(target)
@@ -90,21 +92,21 @@ async fn swap(
         let opened: Result<Box<dyn Target>> = opened.instrument(span(task)).await;
         targets.push(opened.map_err(|error| error.within(format!("task {}", task.name)))?);
     }
-    locks::reboot(order, &mut held).await?;
-    order.step("maintenance");
-    if let Err(error) = safely(order, maintenance.on()).await {
+    locks::reboot(context, &mut held).await?;
+    context.step("maintenance");
+    if let Err(error) = safely(context, maintenance.on()).await {
         return Err(maintenance.off_after(error).await);
     }
-    if let Err(error) = order.commit("publish").await {
+    if let Err(error) = context.commit("publish").await {
         return Err(maintenance.off_after(error).await);
     }
-    for (place, (task, target)) in order.job.tasks.iter().zip(targets.iter()).enumerate() {
-        let swapped = safely(order, target.rollback());
+    for (place, (task, target)) in context.job.tasks.iter().zip(targets.iter()).enumerate() {
+        let swapped = safely(context, target.rollback());
         if let Err(error) = swapped.instrument(span(task)).await {
-            for (earlier, board) in targets[..place].iter().zip(&order.board.tasks).rev() {
+            for (earlier, progress) in targets[..place].iter().zip(&context.progress.tasks).rev() {
                 // Swapping twice is where it began.
-                match safely(order, earlier.rollback()).await {
-                    Ok(()) => board.end(RunState::Failed, "undone, since a later task failed"),
+                match safely(context, earlier.rollback()).await {
+                    Ok(()) => progress.end(RunState::Failed, "undone, since a later task failed"),
                     Err(other) => {
                         tracing::error!(error = %other, "an earlier task of the rollback could not be undone");
                     }
@@ -113,10 +115,10 @@ async fn swap(
             let error = error.within(format!("task {}", task.name));
             return Err(maintenance.off_after(error).await);
         }
-        order.board.tasks[place].end(RunState::Succeeded, "previous is live again");
+        context.progress.tasks[place].end(RunState::Succeeded, "previous is live again");
     }
-    order.step("hooks");
-    let after = safely(order, maintenance.after_publish()).await;
+    context.step("hooks");
+    let after = safely(context, maintenance.after_publish()).await;
     let off = maintenance.off().await;
     after.and(off).map_err(|error| {
         error

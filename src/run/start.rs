@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
-use super::context::Order;
-use super::progress::Board;
+use super::context::RunContext;
+use super::progress::Progress;
 use super::{execute, housekeeping, last_good, recover, rollback};
 use crate::config::job::{Job, Settings};
 use crate::config::{self, Variables};
@@ -39,7 +39,7 @@ pub struct Start {
     by: String,
     /// The run that waited in the queue; `None`: nobody but this process knows of it yet.
     queued: Option<Run>,
-    board: Arc<Board>,
+    progress: Arc<Progress>,
 }
 
 impl Start {
@@ -64,7 +64,7 @@ impl Start {
                 Some(run) => run.id.clone(),
                 None => uuid::Uuid::now_v7().to_string(),
             },
-            board: Order::board_for(&job),
+            progress: RunContext::progress_for(&job),
             is_rollback: matches!(what, What::Rollback),
             settings,
             state,
@@ -80,8 +80,8 @@ impl Start {
     }
 
     /// How far it is.
-    pub fn board(&self) -> Arc<Board> {
-        self.board.clone()
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
     }
 
     /// Has the log's lines go into the run's own record, too.
@@ -113,24 +113,24 @@ impl Start {
     /// Runs it to its end. The error is the run's own.
     pub async fn go(self, counts: Counts) -> Result<()> {
         let (settings, state) = (self.settings, self.state);
-        let mut order = context(self.job, settings, state, self.id, self.by.clone(), counts)?;
-        order.board = self.board;
+        let mut context = run_context(self.job, settings, state, self.id, self.by.clone(), counts)?;
+        context.progress = self.progress;
         if let Some(run) = self.queued {
-            order.trigger = run.trigger;
-            order.by = run.by;
+            context.trigger = run.trigger;
+            context.by = run.by;
             // Before anything that takes long: the daemon may be stopped at any moment, and its unit with it.
-            scope::enter(order.job.name.as_str(), &order.id).await;
+            scope::enter(context.job.name.as_str(), &context.id).await;
         }
         // Where there is a daemon, it does so.
-        if !order.state.has_daemon()? {
-            for dead in recover::bury(&order.state, &order.settings)? {
-                clear(&order.settings, &order.state, &dead, &self.by).await;
+        if !context.state.has_daemon()? {
+            for dead in recover::bury(&context.state, &context.settings)? {
+                clear(&context.settings, &context.state, &dead, &self.by).await;
             }
         }
         if self.is_rollback {
-            rollback::rollback(order).await
+            rollback::rollback(context).await
         } else {
-            execute(order).await
+            execute(context).await
         }
     }
 }
@@ -143,19 +143,19 @@ pub fn keep_house(settings: &Settings, state: &State) {
 }
 
 /// What a run of a job works with, with signals listened to; `by` asks for it.
-pub fn context(
+pub fn run_context(
     job: Job,
     settings: Settings,
     state: State,
     id: String,
     by: String,
     counts: Counts,
-) -> Result<Order> {
+) -> Result<RunContext> {
     let cancel = CancellationToken::new();
     let signals = signals::listen(cancel.clone())?;
-    Ok(Order {
+    Ok(RunContext {
         memory: Watch::start(settings.priority.memory_max, cancel.clone())?,
-        board: Order::board_for(&job),
+        progress: RunContext::progress_for(&job),
         variables: Arc::new(Variables::load(&settings)?),
         by,
         job,
@@ -195,7 +195,7 @@ fn as_last_published(job: Job, state: &State) -> Result<Job> {
 /// warned of.
 pub async fn clear(settings: &Settings, state: &State, dead: &Run, by: &str) {
     match for_dead(settings, state, dead, by) {
-        Ok(order) => recover::clear(Arc::new(order), dead).await,
+        Ok(context) => recover::clear(Arc::new(context), dead).await,
         Err(error) => {
             tracing::warn!(job = dead.job, %error, "what its dead run left is not cleared: its file is not read");
             let variables = Variables::load(settings).unwrap_or_default();
@@ -204,7 +204,7 @@ pub async fn clear(settings: &Settings, state: &State, dead: &Run, by: &str) {
     }
 }
 
-fn for_dead(settings: &Settings, state: &State, dead: &Run, by: &str) -> Result<Order> {
+fn for_dead(settings: &Settings, state: &State, dead: &Run, by: &str) -> Result<RunContext> {
     // What somebody else has put there must not have root call any file's hooks.
     let usual = settings.job_dir.join(format!("{}.toml", dead.job));
     if dead.file != usual && !state.is_our_own() {
@@ -226,7 +226,7 @@ fn for_dead(settings: &Settings, state: &State, dead: &Run, by: &str) -> Result<
     };
     // A task that the file has no more left nothing that could be found.
     let job = job.clone().only(&dead.only).unwrap_or(job);
-    context(
+    run_context(
         job,
         settings.clone(),
         state.clone(),

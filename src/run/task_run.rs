@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tracing::Instrument;
 
-use super::context::Order;
+use super::context::RunContext;
 use super::pace::Pace;
-use super::progress::TaskBoard;
+use super::progress::TaskProgress;
 use super::record;
 use crate::archive;
 use crate::config::job::{Job, Publish, Task};
@@ -23,7 +23,7 @@ pub(super) struct TaskRun {
     pub(super) context: Context,
     pub(super) source: Box<dyn store::Source>,
     pub(super) target: Box<dyn store::Target>,
-    pub(super) board: Arc<TaskBoard>,
+    pub(super) progress: Arc<TaskProgress>,
     pub(super) pace: Arc<Pace>,
     pub(super) survey: OnceCell<Survey>,
 }
@@ -93,12 +93,12 @@ pub(super) async fn is_broken(target: &dyn store::Target) -> Result<bool> {
 }
 
 /// Opens both sides of every task. What was opened is in `runs` even if it fails.
-pub(super) async fn open_all(order: &Order, runs: &mut Vec<Arc<TaskRun>>) -> Result<()> {
-    for (task, board) in order.job.tasks.iter().zip(&order.board.tasks) {
-        let opened = open(order, task, board.clone())
+pub(super) async fn open_all(context: &RunContext, runs: &mut Vec<Arc<TaskRun>>) -> Result<()> {
+    for (task, progress) in context.job.tasks.iter().zip(&context.progress.tasks) {
+        let opened = open(context, task, progress.clone())
             .instrument(span(task))
             .await;
-        let run = failing(board, opened)?;
+        let run = failing(progress, opened)?;
         runs.push(Arc::new(run));
     }
     // What one task reads, no other one writes. (An archive is read and written at once without harm.)
@@ -108,7 +108,7 @@ pub(super) async fn open_all(order: &Order, runs: &mut Vec<Arc<TaskRun>>) -> Res
             let found = unwritten(&source, writer).await.map_err(|error| {
                 error.within(format!("what it reads, task {} writes", writer.task.name))
             });
-            failing(&reader.board, found)?;
+            failing(&reader.progress, found)?;
         }
     }
     Ok(())
@@ -139,28 +139,28 @@ pub(super) fn span(task: &Task) -> tracing::Span {
 }
 
 /// Puts a task's failure on its board.
-pub(super) fn failing<T>(board: &TaskBoard, outcome: Result<T>) -> Result<T> {
+pub(super) fn failing<T>(progress: &TaskProgress, outcome: Result<T>) -> Result<T> {
     if let Err(error) = &outcome {
-        board.end(record::state_of(error.kind()), &error.to_string());
+        progress.end(record::state_of(error.kind()), &error.to_string());
     }
-    outcome.map_err(|error| error.within(format!("task {}", board.name)))
+    outcome.map_err(|error| error.within(format!("task {}", progress.name)))
 }
 
-async fn open(order: &Order, task: &Task, board: Arc<TaskBoard>) -> Result<TaskRun> {
-    let context = order.context(task)?;
-    let target = archive::open_target(task, &order.job.from, &context).await?;
-    let source = archive::open_source(task, &context).await?;
+async fn open(context: &RunContext, task: &Task, progress: Arc<TaskProgress>) -> Result<TaskRun> {
+    let own = context.store_context(task)?;
+    let target = archive::open_target(task, &context.job.from, &own).await?;
+    let source = archive::open_source(task, &own).await?;
     if let Some(origin) = source.origin().await? {
-        let job = &order.job;
+        let job = &context.job;
         policy::of_origin(&job.environments, &origin, &job.from, &job.to)?;
     }
-    let pace = Arc::new(Pace::open(task, &context).await?);
+    let pace = Arc::new(Pace::open(task, &own).await?);
     let run = TaskRun {
         task: task.clone(),
-        context,
+        context: own,
         source,
         target,
-        board,
+        progress,
         pace,
         survey: OnceCell::new(),
     };

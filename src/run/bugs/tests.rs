@@ -168,7 +168,7 @@ fn taker(kind: StoreKind) -> Taker {
 
 struct Scene {
     directory: tempfile::TempDir,
-    order: Arc<Order>,
+    context: Arc<RunContext>,
     calls: Arc<Mutex<Vec<String>>>,
 }
 
@@ -212,8 +212,8 @@ impl Scene {
         );
         let (settings, _) = settings.unwrap();
         let (job, _) = config::load_job(&path("app.toml"), &settings).unwrap();
-        let order = Order {
-            board: Order::board_for(&job),
+        let context = RunContext {
+            progress: RunContext::progress_for(&job),
             variables: Arc::new(Variables::default()),
             id: uuid::Uuid::now_v7().to_string(),
             trigger: Trigger::Manual,
@@ -230,7 +230,7 @@ impl Scene {
         };
         Self {
             directory,
-            order: Arc::new(order),
+            context: Arc::new(context),
             calls: Arc::default(),
         }
     }
@@ -238,23 +238,29 @@ impl Scene {
     /// The job's tasks, the second of which panics when it is asked for this.
     async fn runs(&self, panics_in: &'static str) -> Vec<Arc<TaskRun>> {
         let mut runs = Vec::new();
-        for (task, board) in self.order.job.tasks.iter().zip(&self.order.board.tasks) {
+        for (task, progress) in self
+            .context
+            .job
+            .tasks
+            .iter()
+            .zip(&self.context.progress.tasks)
+        {
             let side = Side {
                 name: task.name.clone(),
                 panics_in: if task.name == "two" { panics_in } else { "" },
                 calls: self.calls.clone(),
             };
-            let context = self.order.context(task).unwrap();
-            let source = archive::open_source(task, &context).await.unwrap();
+            let own = self.context.store_context(task).unwrap();
+            let source = archive::open_source(task, &own).await.unwrap();
             let survey = source.survey(&taker(task.kind)).await.unwrap();
             source.close().await;
             runs.push(Arc::new(TaskRun {
-                pace: Arc::new(Pace::open(task, &context).await.unwrap()),
+                pace: Arc::new(Pace::open(task, &own).await.unwrap()),
                 task: task.clone(),
-                context,
+                context: own,
                 source: Box::new(side.clone()),
                 target: Box::new(side),
-                board: board.clone(),
+                progress: progress.clone(),
                 survey: OnceCell::new_with(Some(survey)),
             }));
         }
@@ -277,19 +283,19 @@ async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
         ("settle", "succeeded"),
     ] {
         let scene = Scene::new();
-        let order = &scene.order;
-        let recorder = record::begin(order, Verb::Run).unwrap();
+        let context = &scene.context;
+        let recorder = record::begin(context, Verb::Run).unwrap();
         let runs = scene.runs(moment).await;
         let mut built = Ok(Built::default());
         for run in &runs {
-            let done = safely(order, build(order, run)).await;
+            let done = safely(context, build(context, run)).await;
             built = built.and_then(|mut built| {
                 let complete = done.map_err(|error| error.within(&run.task.name))?;
                 built.beside.push((run.clone(), complete));
                 Ok(built)
             });
         }
-        let outcome = safely(order, end(order, &runs, built)).await;
+        let outcome = safely(context, end(context, &runs, built)).await;
         let _ = recorder.end(&outcome);
         let calls = scene.calls();
         let called = |call: &str| calls.iter().any(|one| one == call);
@@ -304,8 +310,8 @@ async fn a_run_that_panics_at_any_moment_ends_as_an_error_does() {
             !scene.directory.path().join("on").exists(),
             "{moment}: maintenance is on"
         );
-        let run = order.state.run(&order.id).unwrap().unwrap();
-        let status = status_file::read(&order.settings.status_dir, "app").unwrap();
+        let run = context.state.run(&context.id).unwrap().unwrap();
+        let status = status_file::read(&context.settings.status_dir, "app").unwrap();
         if live == "succeeded" {
             // What is cleared up after a publish is no reason to call it a failure.
             assert_eq!(run.state, RunState::Succeeded, "{}", run.message);
@@ -345,7 +351,7 @@ async fn clearing_up_that_panics_keeps_nothing_else_from_being_cleared_up() {
         let runs = scene.runs(moment).await;
         let failed = Error::new(Kind::Verify, "the copy is not what the source is");
         let outcome = end(
-            &scene.order,
+            &scene.context,
             &[runs[1].clone(), runs[0].clone()],
             Err(failed),
         )

@@ -52,7 +52,10 @@ fn load(directory: &Path) -> Connection {
         }
     }
     // What is made of tables stands in none of the files.
-    if ["users", "orders"].iter().all(|name| directory.join(format!("{name}.jsonl")).exists()) {
+    if ["users", "orders"]
+        .iter()
+        .all(|name| directory.join(format!("{name}.jsonl")).exists())
+    {
         connection.execute_batch(VIEW).expect("a view");
     }
     connection
