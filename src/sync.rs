@@ -2,6 +2,8 @@
 
 use std::sync::{self, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// [`std::sync::Mutex`] without poisoning. A thread that panics while it holds the lock ends its run as failed, and what
 /// the run holds is freed by guards that take the same lock: they must get it, and a second panic there would end the
 /// process. Nobody publishes what a panic left half done.
@@ -14,6 +16,11 @@ impl<T> Mutex<T> {
         Mutex(sync::Mutex::new(value))
     }
 
+    /// What it guards, while nobody shares it.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What it guards, once nobody shares it.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -24,6 +31,18 @@ impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock. As with the standard library's, the thread that has it already must not ask again.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Serialize> Serialize for Mutex<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.lock().serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Mutex<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self::new)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A push: what is written is no snapshot until its manifest is, which comes last.
 
+use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -135,7 +136,7 @@ impl Draft {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no one panics with this lock")
+        self.state.lock()
     }
 
     fn writer(&self, path: impl Fn(usize) -> String + Send + Sync + 'static) -> Writer {

@@ -1,8 +1,9 @@
 //! Copy: a few workers move parts, the biggest first, and build on each what can be built once its rows are in.
 
+use crate::sync::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -55,7 +56,7 @@ impl Work {
             tokio::pin!(changed);
             changed.as_mut().enable();
             {
-                let mut queue = self.queue.lock().expect("no one panics with this lock");
+                let mut queue = self.queue.lock();
                 let piece = queue.take();
                 if piece.is_some() {
                     queue.busy += 1;
@@ -74,14 +75,14 @@ impl Work {
         if part.slice.is_none() {
             return Some(part.clone());
         }
-        let mut queue = self.queue.lock().expect("no one panics with this lock");
+        let mut queue = self.queue.lock();
         let (left, table) = queue.sliced.get_mut(&part.label())?;
         *left -= 1;
         (*left == 0).then(|| table.clone())
     }
 
     fn done(&self, steps: Vec<Step>) {
-        let mut queue = self.queue.lock().expect("no one panics with this lock");
+        let mut queue = self.queue.lock();
         queue.busy -= 1;
         queue.steps.extend(steps);
         drop(queue);
@@ -298,7 +299,7 @@ async fn move_batch(copying: &Copying, parts: &[Part]) -> Result<Vec<(u64, u64)>
             .read_batch(parts)
             .await?
             .inspect(move |chunk| {
-                let mut sent = sent.lock().expect("no one panics with this lock");
+                let mut sent = sent.lock();
                 for (place, rows, bytes) in chunk.iter().flat_map(|chunk| &chunk.ended) {
                     sent[*place] = (*rows, *bytes);
                 }
@@ -307,7 +308,7 @@ async fn move_batch(copying: &Copying, parts: &[Part]) -> Result<Vec<(u64, u64)>
     };
     let batch = paced(run, batch, |chunk| chunk.data.len());
     let taken = target.write_batch(parts, batch).await?;
-    let sent = std::mem::take(&mut *sent.lock().expect("no one panics with this lock"));
+    let sent = std::mem::take(&mut *sent.lock());
     for ((part, (sent, _)), taken) in parts.iter().zip(&sent).zip(taken) {
         compare(run, part, *sent, taken)?;
     }
@@ -339,7 +340,7 @@ async fn transfer(copying: &Copying, part: &Part) -> Result<()> {
             .await?
             .inspect(move |chunk| {
                 if let Ok(chunk) = chunk {
-                    *sent.lock().expect("no one panics with this lock") += chunk.rows;
+                    *sent.lock() += chunk.rows;
                     run.progress.add(&part, chunk.rows, chunk.data.len() as u64);
                 }
             })
@@ -347,7 +348,7 @@ async fn transfer(copying: &Copying, part: &Part) -> Result<()> {
     };
     let chunks = paced(run, chunks, |chunk| chunk.data.len());
     let taken = copying.incoming.write(part, chunks).await?;
-    let sent = *sent.lock().expect("no one panics with this lock");
+    let sent = *sent.lock();
     compare(run, part, sent, taken)?;
     tracing::debug!(part = part.label(), rows = taken, "copied");
     Ok(())

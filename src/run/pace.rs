@@ -1,7 +1,7 @@
 //! Pace: how fast rows may leave a source that must not suffer. A limit of bytes a second over all of a task's workers,
 //! and a pause while the source's replication lags.
 
-use std::sync::Mutex;
+use crate::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -68,10 +68,7 @@ impl Pace {
             let _ = limit.open.subscribe().wait_for(|open| *open).await;
         }
         if let Some(bucket) = &self.bucket {
-            let until = bucket
-                .lock()
-                .expect("no one panics with this lock")
-                .take(bytes, Instant::now());
+            let until = bucket.lock().take(bytes, Instant::now());
             tokio::time::sleep_until(until.into()).await;
         }
     }

@@ -1,7 +1,8 @@
 //! How far a run is: counted where rows move, read by the terminal, the state store and the status file.
 
+use crate::sync::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -102,11 +103,11 @@ impl Progress {
 
     /// The step that the run is at.
     pub fn step(&self) -> &'static str {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.step.lock()
     }
 
     pub(super) fn set_step(&self, step: &'static str) {
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
+        *self.step.lock() = step;
     }
 }
 
@@ -121,7 +122,7 @@ impl Inner {
 
 impl TaskProgress {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub(super) fn start(&self) {

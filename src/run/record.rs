@@ -1,7 +1,8 @@
 //! Record: history, status file and log, while the run goes on and whatever came of it.
 
+use crate::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -212,7 +213,7 @@ impl Recorder {
 
 /// A panic elsewhere left what is locked as whole as it was.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
+    lock.lock()
 }
 
 /// Writes down how far it is, unless its end comes or has come.

@@ -3,7 +3,9 @@
 //! ([`super::Dumps`]).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use crate::sync::Mutex;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;

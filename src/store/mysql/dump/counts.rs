@@ -4,7 +4,6 @@
 //! but not if nothing changed in it from the survey until the tool had ended.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
 use super::statement::{LONGEST, letters, telling};
 use super::values;
@@ -62,8 +61,7 @@ impl Counter {
                         let rows = values::read(sql, self.modes.dialect())
                             .map_err(|why| unreadable(line, why))?;
                         let table = String::from_utf8_lossy(&rows.table).into_owned();
-                        let mut counted =
-                            self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut counted = self.counted.lock();
                         *counted.entry(table).or_default() += rows.count;
                     } else if self.modes.follow(sql) {
                         self.scanner.set_dialect(self.modes.dialect());
@@ -196,7 +194,7 @@ INSERT INTO `b``b` VALUES (NULL,\"x\");
                 counter.feed(piece).expect("a dump");
             }
             counter.end().expect("a dump");
-            let counted = counted.lock().expect("no panic");
+            let counted = counted.lock();
             assert_eq!(counted["a"], 3);
             assert_eq!(counted["b`b"], 1);
         }

@@ -1,7 +1,8 @@
 //! Fuzz targets: dumps of MySQL's and MariaDB's tools, and what these tools print. See `docs/fuzzing.md`.
 
+use crate::sync::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -27,7 +28,7 @@ fn counted(dump: &[u8], lengths: &[usize]) -> Option<HashMap<String, u64>> {
         counter.feed(piece).ok()?;
     }
     counter.end().ok()?;
-    let found = counted.lock().unwrap().clone();
+    let found = counted.lock().clone();
     Some(found)
 }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::process::Stdio;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -274,7 +274,7 @@ impl Check {
                 continue;
             };
             let dumped = {
-                let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+                let rows = self.rows.lock();
                 rows.get(&part.name).copied().unwrap_or(0)
             };
             counts::compare(&mut then, &mut now, table, part, dumped, self.with_past).await?;

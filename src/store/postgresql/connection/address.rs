@@ -1,8 +1,9 @@
 //! Where a server is and who we are there: an endpoint's URL, taken apart, for our own sessions and for `pg_dump`'s.
 
+use crate::sync::Mutex;
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -113,13 +114,13 @@ impl Address {
 
     /// Notes that sessions in a database come through a pooler; whether that is news.
     pub(super) fn note_pooler(&self, database: &str) -> bool {
-        let mut pooled = self.pooled.lock().expect("no one panics with this lock");
+        let mut pooled = self.pooled.lock();
         pooled.insert(database.to_owned())
     }
 
     /// Whether any session came through a pooler.
     pub(super) fn is_through_a_pooler(&self) -> bool {
-        let pooled = self.pooled.lock().expect("no one panics with this lock");
+        let pooled = self.pooled.lock();
         !pooled.is_empty()
     }
 

@@ -1,6 +1,7 @@
 //! Idle sessions that wait for their next use.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::Mutex;
+use std::sync::{Arc, MutexGuard};
 
 use super::session::Session;
 
@@ -10,7 +11,7 @@ pub(in crate::store::postgresql) struct Pool(Arc<Mutex<Vec<Session>>>);
 
 impl Pool {
     fn sessions(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.0.lock().expect("no one panics with this lock")
+        self.0.lock()
     }
 
     /// Takes a session back.

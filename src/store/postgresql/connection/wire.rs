@@ -1,9 +1,10 @@
 //! The stream under a session: tokio-postgres speaks on it, and a COPY borrows it, so that rows go through in blocks.
 
+use crate::sync::Mutex;
 use std::future::Ready;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -37,7 +38,7 @@ struct Slot {
 
 impl Holder {
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.0.lock().expect("no one panics with this lock")
+        self.0.lock()
     }
 
     /// Puts a new stream under the session.
@@ -195,7 +196,7 @@ impl AsyncWrite for Tap {
 
 impl TlsStream for Tap {
     fn channel_binding(&self) -> ChannelBinding {
-        let mut binding = self.binding.lock().expect("no one panics with this lock");
+        let mut binding = self.binding.lock();
         binding.take().unwrap_or_else(ChannelBinding::none)
     }
 }

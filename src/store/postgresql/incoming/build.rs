@@ -31,7 +31,7 @@ impl Incoming {
 
     /// Does a step; returns what can be done then.
     pub(in crate::store::postgresql) async fn build_step(&self, step: &Step) -> Result<Vec<Step>> {
-        let node = self.nodes.lock().expect("no one panics with this lock")[step.id];
+        let node = self.nodes.lock()[step.id];
         match node {
             Node::Index(place) => self.build_index(place).await?,
             // Scripts come first: see `derive`.
@@ -53,7 +53,7 @@ impl Incoming {
     }
 
     fn steps(&self, nodes: Vec<Node>) -> Vec<Step> {
-        let mut all = self.nodes.lock().expect("no one panics with this lock");
+        let mut all = self.nodes.lock();
         let step = |node: Node| {
             let bytes = self.graph.bytes(node);
             let (label, cost) = match node {
@@ -76,12 +76,7 @@ impl Incoming {
 
     /// Builds an index that waits, and after the last one of its table the constraints that wait for it.
     pub(super) async fn build_index(&self, place: usize) -> Result<()> {
-        if !self
-            .waiting
-            .lock()
-            .expect("no one panics with this lock")
-            .remove(&place)
-        {
+        if !self.waiting.lock().remove(&place) {
             return Ok(());
         }
         let session = self.session().await?;

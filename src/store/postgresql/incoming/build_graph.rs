@@ -1,8 +1,9 @@
 //! What can be done on a table once its rows are in, and what each of that makes possible: indexes, then statistics, then
 //! foreign keys to and from tables that are as far. So nobody idles while the last large index is built.
 
+use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +61,7 @@ impl BuildGraph {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no one panics with this lock")
+        self.0.lock()
     }
 
     /// What can be done now that a table's rows are in.

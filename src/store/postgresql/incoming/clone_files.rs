@@ -5,8 +5,9 @@
 //! waits (`createdb` in PostgreSQL's source). Someone who is there already makes it look for up to five seconds whether
 //! they leave, and all others wait with it. Nobody shall wait that long for us: a second session watches, and cancels it.
 
+use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, oneshot};

@@ -23,13 +23,7 @@ impl Incoming {
                 .needs()
                 .any(|need| self.materialized.contains(&need))
         };
-        let waiting: Vec<usize> = self
-            .waiting
-            .lock()
-            .expect("no one panics with this lock")
-            .iter()
-            .copied()
-            .collect();
+        let waiting: Vec<usize> = self.waiting.lock().iter().copied().collect();
         let (later, now): (Vec<usize>, Vec<usize>) = waiting.into_iter().partition(on_views);
         stream::iter(now.into_iter().map(|place| self.build_index(place)))
             .buffer_unordered(self.to.context.workers)

@@ -1,7 +1,8 @@
 //! The database that is being built, beside live: what is known of it.
 
+use crate::sync::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 

@@ -46,21 +46,14 @@ impl Incoming {
     /// Tells what was mapped or skipped, and remembers what is excused for it.
     pub(in crate::store::postgresql) fn tell(&self, mapped: Mapped) {
         mapped.tell();
-        self.excused
-            .lock()
-            .expect("no one panics with this lock")
-            .extend(mapped.excused);
+        self.excused.lock().extend(mapped.excused);
     }
 
     /// Compares owners and grants, as far as they are copied.
     pub(super) async fn compare_rights(&self, session: &Session) -> Result<()> {
         let target = rights::read(session, &HashSet::new()).await?;
         let exact = self.definitions.major == survey::version(session).await?.0 / 10_000;
-        let excused = self
-            .excused
-            .lock()
-            .expect("no one panics with this lock")
-            .clone();
+        let excused = self.excused.lock().clone();
         let mut found = rights::differences(
             &self.definitions.rights,
             &target,

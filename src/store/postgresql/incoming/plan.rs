@@ -1,7 +1,8 @@
 //! What is made in incoming, and what has to wait for what: sorted out before anything is made.
 
+use crate::sync::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 

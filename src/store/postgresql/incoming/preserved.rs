@@ -1,7 +1,8 @@
 //! What the target itself contributes to incoming: rows of tables in `keep`, and with `overlay` all that only it has.
 
+use crate::sync::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::store::postgresql::connection::cells::Cells;

@@ -1,7 +1,8 @@
 //! Constraints that wait for the indexes of their tables.
 
+use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::schema::constraints::InTwo;
@@ -52,7 +53,7 @@ impl Waiting {
 
     /// What can be made now that the index of this place is built.
     pub(in crate::store::postgresql) fn after(&self, place: usize) -> Vec<Entry> {
-        let mut tables = self.0.lock().expect("no one panics with this lock");
+        let mut tables = self.0.lock();
         let mut free = Vec::new();
         tables.retain(|_, on| {
             let last = on.missing.remove(&place) && on.missing.is_empty();
@@ -66,7 +67,7 @@ impl Waiting {
 
     /// Once all indexes are built nothing waits any more: a constraint that does would be lost without a word.
     pub(super) fn refuse_rest(&self) -> Result<()> {
-        let tables = self.0.lock().expect("no one panics with this lock");
+        let tables = self.0.lock();
         match tables.values().flat_map(|on| &on.constraints).next() {
             None => Ok(()),
             Some(entry) => Err(Error::new(

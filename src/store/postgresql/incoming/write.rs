@@ -19,7 +19,7 @@ pub(super) const SMALL: u64 = 256 * 1024;
 impl Incoming {
     /// Notes that these tables' rows are not frozen.
     pub(super) fn thaw(&self, parts: &[Part]) {
-        let mut thawed = self.thawed.lock().expect("no one panics with this lock");
+        let mut thawed = self.thawed.lock();
         thawed.extend(parts.iter().filter_map(|part| self.table_of(part)));
     }
 

@@ -68,7 +68,7 @@ impl Incoming {
             })
             .collect();
         let indexes: Vec<usize> = {
-            let mut waiting = self.waiting.lock().expect("no one panics with this lock");
+            let mut waiting = self.waiting.lock();
             parts
                 .iter()
                 .flat_map(|part| self.indexes_on(part))
@@ -91,7 +91,7 @@ impl Incoming {
         let taken = match take(&session, &script.join("\n;\n"), batch).await {
             Ok(taken) => taken,
             Err(error) => {
-                let mut waiting = self.waiting.lock().expect("no one panics with this lock");
+                let mut waiting = self.waiting.lock();
                 waiting.extend(indexes);
                 return Err(error.within(format!("writing {}", label(parts))));
             }

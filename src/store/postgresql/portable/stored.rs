@@ -66,10 +66,7 @@ pub(in crate::store::postgresql) async fn take_out(
         .dependencies
         .take()
         .ok_or_else(|| Error::new(Kind::Verify, "the stored definitions say nothing of tables"))?;
-    let toc = definitions
-        .toc
-        .get_mut()
-        .expect("no one panics with this lock");
+    let toc = definitions.toc.get_mut();
     refuse_outside(toc, &definitions.in_two, &definitions.conditions)?;
     let selected = dependencies.select(selection, &toc.entries)?;
     left_out::refuse(&selected.restrictions, selection)?;
@@ -87,10 +84,7 @@ pub(in crate::store::postgresql) async fn take_out(
         // What live has is read with it; better missed now than when everything is under way.
         definitions.dump = Some(PgDump::find(definitions.major).await?);
     }
-    let toc = definitions
-        .toc
-        .get_mut()
-        .expect("no one panics with this lock");
+    let toc = definitions.toc.get_mut();
     let removed = remove(&mut toc.entries, &selected.gone);
     left_out::cut(&selected.cuts, toc);
     tell(&removed, &selected);

@@ -1,6 +1,7 @@
 //! A source's snapshot: one session holds it, and as many as there are workers share it.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::Mutex;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
@@ -89,7 +90,7 @@ impl Snapshot {
     }
 
     fn own_keeper(&self) -> MutexGuard<'_, Option<Arc<Session>>> {
-        self.keeper.lock().expect("no one panics with this lock")
+        self.keeper.lock()
     }
 
     /// Leaves the database, so that the server can copy its files; only before the snapshot is taken. The server may need a

@@ -1,7 +1,8 @@
 //! The survey of a source: the snapshot is taken, and all that is in it but rows is asked for.
 
+use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};

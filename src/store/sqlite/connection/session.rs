@@ -1,6 +1,7 @@
 //! Sessions: connections whose work runs on threads of its own, and is interrupted when the run is cancelled.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::sync::Mutex;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, InterruptHandle};
@@ -17,7 +18,7 @@ const STACK: usize = 48 << 20;
 
 /// Locks a mutex; what it guards stays usable after a panic elsewhere, since SQLite rolls back by itself.
 pub(in crate::store::sqlite) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// Runs blocking work on a thread. `cancel` is cancelled for the work when the run's is, and when our caller loses interest.

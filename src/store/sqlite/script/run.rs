@@ -1,7 +1,8 @@
 //! Runs the job's own SQL on incoming, cut into statements by SQLite itself.
 
+use crate::sync::Mutex;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;

@@ -3,8 +3,9 @@
 //! A source in WAL mode goes on as if nobody read it. One with a rollback journal lets its readers go on, but its
 //! writers cannot commit until `close`.
 
+use crate::sync::Mutex;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};

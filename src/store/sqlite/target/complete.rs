@@ -1,8 +1,9 @@
 //! A copy that has everything: it is verified, scripts run on it, and then it is published.
 
+use crate::sync::Mutex;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 

@@ -1,6 +1,7 @@
 //! Incoming: the copy that is being built, until it has everything.
 
-use std::sync::{Arc, Mutex};
+use crate::sync::Mutex;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -116,10 +117,7 @@ impl SqliteIncoming {
         let checked = async { ended(self.check_integrity(&stop).await) };
         let copied = async { ended(self.take_snapshot(&stop).await) };
         tokio::join!(checked, copied);
-        failed
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .map_or(Ok(()), Err)
+        failed.into_inner().map_or(Ok(()), Err)
     }
 
     async fn check_integrity(&self, stop: &CancellationToken) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The target: a live file, and what a run does to it from its lock on.
 
+use crate::sync::Mutex;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 

@@ -1,7 +1,8 @@
 //! A copy that is live, until the run has ended.
 
+use crate::sync::Mutex;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;

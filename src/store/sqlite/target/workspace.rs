@@ -1,8 +1,9 @@
 //! What a run works with from its lock until it ends: its files, and the connection to incoming.
 
+use crate::sync::Mutex;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
