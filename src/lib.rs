@@ -16,7 +16,7 @@
 //! | [`state`] | history and its totals, progress, logs, the queue, pauses and holds, in SQLite |
 //! | [`guard`] | locks, the reboot lock, priority, memory, signals, and the programs that a run calls |
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
-//! | [`store`] | the two traits, the one place that chooses, and a folder a store |
+//! | [`store`] | what a store is ([`store::Driver`]), the registry, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
 //! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], `tls`, [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `sync` and `error` |
 //!
@@ -27,7 +27,7 @@
 //!
 //! 1. **Never uphill.** [`policy::permit`] is asked before a server is; a thing is never copied onto itself, whatever its
 //!    two names are ([`policy::distinct`], by the server's own identity).
-//! 2. **Never half.** Nobody who uses the live target notices anything until [`store::Target::publish`] returns, and that
+//! 2. **Never half.** Nobody who uses the live target notices anything until [`store::Complete::publish`] returns, and that
 //!    is one atomic step. Until then [`store::Target::discard`] leaves nothing behind; what a killed process left is
 //!    cleared by the next one ([`run::recover`]).
 //! 3. **Never silent.** Whatever comes of a run is in the history, the status file and the log ([`run::record`]), in one

@@ -6,6 +6,7 @@
 
 pub mod bucket;
 pub mod crypt;
+mod draft;
 pub mod files;
 #[cfg(test)]
 mod fuzz;

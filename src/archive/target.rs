@@ -1,97 +1,34 @@
 //! A push: what is written is no snapshot until its manifest is, which comes last.
 
-use crate::sync::Mutex;
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, MutexGuard, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::Utc;
 use futures_util::TryStreamExt;
-use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::Secrets;
 use super::bucket::Bucket;
-use super::files::{self, Writer};
-use super::layout::{self, Name};
-use super::manifest::{Change, File, Manifest, Stored, VERSION};
+use super::draft::{AT_ONCE, Draft, SMALL, stored};
+use super::files;
+use super::layout;
+use super::manifest::Stored;
 use super::manual_restore;
-use super::retention::{Reason, Verdict};
-use super::snapshots::{self, Pen, Series, Snapshots};
-use super::{Secrets, crypt};
 use crate::config::archive::Retention;
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Environment, Identity};
 use crate::store::room::Room;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Complete, Context, Driver, Incoming, Part, Published,
-    RecordSource, Survey, Taker,
+    self, Catalogue, Checksum, Chunks, Complete, Context, Incoming, Part, Published, RecordSource,
+    Survey, Taker,
 };
+use crate::sync::Mutex;
 
 /// An archive that is written.
 pub struct Target(Arc<Draft>);
-
-/// The snapshot that a run writes.
-struct Draft {
-    bucket: Bucket,
-    context: Context,
-    driver: &'static dyn Driver,
-    origin: Environment,
-    retention: Retention,
-    secrets: Secrets,
-    began: DateTime<Utc>,
-    state: Mutex<State>,
-    /// Small objects that are on their way, and nobody waits for.
-    small: tokio::sync::Mutex<JoinSet<Result<Stored>>>,
-    /// Says that we are at work.
-    pen: tokio::sync::Mutex<Option<Pen>>,
-}
-
-/// A list may be a moment behind what was written.
-const LISTED: Duration = Duration::from_secs(3);
-
-/// What is written in the background: a bucket may be far away, and a worker would wait for every small table.
-const SMALL: u64 = 1024 * 1024;
-
-/// How many such are on their way at the most.
-const AT_ONCE: usize = 16;
-
-/// What there is so far.
-#[derive(Default)]
-struct State {
-    /// Whether anything may have been written.
-    begun: bool,
-    /// By the parts' numbers.
-    parts: HashMap<usize, Stored>,
-    /// The numbers of each table's parts.
-    tables: HashMap<(Option<String>, String), Vec<usize>>,
-    definitions: Vec<File>,
-    /// By the numbers of whole tables' parts.
-    sums: HashMap<usize, Checksum>,
-    published: bool,
-}
-
-impl State {
-    fn add(&mut self, stored: Stored) {
-        let id = stored.part.id;
-        let table = table(&stored.part);
-        self.tables.entry(table).or_default().push(id);
-        self.parts.insert(id, stored);
-    }
-
-    /// What there is of the same table as this part: that part, or the slices beside it.
-    fn of(&self, part: &Part) -> impl Iterator<Item = &Stored> {
-        let ids = self.tables.get(&table(part)).into_iter().flatten();
-        ids.filter_map(|id| self.parts.get(id))
-    }
-}
-
-fn table(part: &Part) -> (Option<String>, String) {
-    (part.schema.clone(), part.name.clone())
-}
 
 impl Target {
     /// An archive that `origin`'s data goes to. Nothing is written yet.
@@ -116,196 +53,6 @@ impl Target {
             pen: tokio::sync::Mutex::default(),
         })))
     }
-}
-
-impl Draft {
-    fn name(&self) -> Name {
-        Name {
-            at: self.began.trunc_subsecs(0),
-            job: self.context.claim.job.clone(),
-            id: self.context.claim.short().to_owned(),
-        }
-    }
-
-    fn folder(&self) -> String {
-        self.name().to_string()
-    }
-
-    fn snapshots(&self) -> Snapshots {
-        Snapshots::new(self.bucket.clone(), self.secrets.key.clone())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    fn writer(&self, path: impl Fn(usize) -> String + Send + Sync + 'static) -> Writer {
-        let recipients = self.secrets.recipients.as_ref();
-        Writer::new(&self.bucket, &self.folder(), recipients, path)
-    }
-
-    /// Writes a small stream.
-    async fn put_away(&self, name: &str, content: &[u8]) -> Result<()> {
-        files::check_whole(content, name)?;
-        let ending = files::ending(self.secrets.recipients.is_some());
-        let name = name.to_owned();
-        let mut writer = self.writer(move |number| layout::definitions(&name, number, &ending));
-        writer.write(content).await?;
-        let (files, _) = writer.finish().await?;
-        self.state().definitions.extend(files);
-        Ok(())
-    }
-
-    /// Waits until one of the small objects is there.
-    async fn land(&self, small: &mut JoinSet<Result<Stored>>) -> Result<()> {
-        let Some(ended) = small.join_next().await else {
-            return Ok(());
-        };
-        let stored = ended
-            .map_err(|error| Error::new(Kind::Internal, "a writer broke").because(error))??;
-        self.state().add(stored);
-        Ok(())
-    }
-
-    /// The script for people who have nothing but the store's own client, if the store has one.
-    fn manual_restore(&self, survey: &Survey) -> Result<Option<String>> {
-        let Some(client) = self.driver.manual_client() else {
-            return Ok(None);
-        };
-        let state = self.state();
-        let parts: Vec<(Stored, String)> = survey
-            .parts
-            .iter()
-            .filter_map(|part| {
-                let stored = state.parts.get(&part.id)?.clone();
-                let statement = survey.definitions.load_statement(part);
-                Some(statement.map(|statement| (stored, statement)))
-            })
-            .collect::<Result<_>>()?;
-        let sealed = self.secrets.recipients.is_some();
-        Ok(Some(manual_restore::script(client, &parts, sealed)))
-    }
-
-    fn manifest(&self, survey: &Survey) -> Result<Manifest> {
-        let state = self.state();
-        let missing = |what: &str| Error::new(Kind::Internal, format!("a snapshot without {what}"));
-        let mut parts = Vec::with_capacity(survey.parts.len());
-        for part in survey.parts.iter() {
-            let stored = state.parts.get(&part.id);
-            let mut stored = stored.ok_or_else(|| missing(&part.label()))?.clone();
-            stored.checksum = state.sums.get(&part.id).cloned();
-            parts.push(stored);
-        }
-        let mut changes: Vec<Change> = survey
-            .left_out
-            .iter()
-            .map(|(name, fate)| Change {
-                name: name.clone(),
-                fate: *fate,
-            })
-            .collect();
-        changes.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Manifest {
-            version: VERSION,
-            snapshot: self.folder(),
-            job: self.context.claim.job.clone(),
-            run: self.context.claim.run.clone(),
-            host: self.context.claim.host.clone(),
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            origin: self.origin.to_string(),
-            kind: self.driver.kind(),
-            server_version: survey.server.version.clone(),
-            server_major: survey.server.major,
-            taken_at: survey.taken_at,
-            finished_at: Utc::now(),
-            compression: "zstd".to_owned(),
-            encryption: self
-                .secrets
-                .recipients
-                .as_ref()
-                .map(|_| crypt::NAME.to_owned()),
-            changes,
-            definitions: state.definitions.clone(),
-            parts,
-        })
-    }
-
-    /// Looks whether all that the manifest lists is there: somebody who took this run for dead would have removed it.
-    async fn check_files(&self, manifest: &Manifest) -> Result<()> {
-        let (snapshots, name) = (self.snapshots(), self.name());
-        let mut missing = snapshots.missing(&name, manifest).await?;
-        if !missing.is_empty() {
-            tokio::time::sleep(LISTED).await;
-            missing = snapshots.missing(&name, manifest).await?;
-        }
-        let Some(first) = missing.first() else {
-            return Ok(());
-        };
-        let files = match missing.len() {
-            1 => "a file".to_owned(),
-            several => format!("{several} files"),
-        };
-        let what = format!(
-            "{files} of snapshot {name} went away while it was written, {} first: {}",
-            first.path, first.what
-        );
-        Err(Error::new(Kind::Verify, what).hint(format!(
-            "see who else clears {} (an older envsyncd on a host of the same name, a lifecycle rule), and run the job again",
-            self.bucket.place()
-        )))
-    }
-
-    async fn lay_down_pen(&self) {
-        if let Some(pen) = self.pen.lock().await.take() {
-            pen.down().await;
-        }
-    }
-
-    /// Removes what retention lets go, once the snapshot's own note is gone.
-    async fn let_go(&self, noted: Result<()>) -> Result<()> {
-        noted?;
-        let snapshots = self.snapshots();
-        let series = Series {
-            job: self.context.claim.job.clone(),
-            origin: self.origin.to_string(),
-            kind: self.driver.kind(),
-        };
-        let plan = snapshots.plan(&series, &self.retention, Utc::now()).await?;
-        for (snapshot, verdict) in &plan.snapshots {
-            if *verdict == Verdict::Stays(vec![Reason::Read]) {
-                tracing::info!(snapshot = %snapshot.name, "an old snapshot stays for now: somebody is reading it");
-            }
-            if let snapshots::State::Flawed(flaw) = &snapshot.state {
-                tracing::warn!(snapshot = %snapshot.name, %flaw, "a snapshot cannot be used and is left for somebody to look at");
-            }
-        }
-        let pruned = snapshots.prune(&plan).await?;
-        for snapshot in &pruned.snapshots {
-            tracing::info!(%snapshot, "an old snapshot is removed");
-        }
-        Ok(())
-    }
-
-    async fn remove(&self) -> Result<()> {
-        self.lay_down_pen().await;
-        self.snapshots().remove(&self.name()).await?;
-        Ok(())
-    }
-}
-
-/// Ends the writing of a part's rows.
-async fn stored(part: Part, rows: u64, writer: Writer) -> Result<Stored> {
-    let (files, bytes) = writer
-        .finish()
-        .await
-        .map_err(|error| error.within(format!("writing {}", part.label())))?;
-    Ok(Stored {
-        part,
-        rows,
-        bytes,
-        files,
-        checksum: None,
-    })
 }
 
 #[async_trait]

@@ -1,6 +1,5 @@
 //! Copy: a few workers move parts, the biggest first, and build on each what can be built once its rows are in.
 
-use crate::sync::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::task_run::TaskRun;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Incoming, Meter, Part, Step, Survey, WriteBatches};
+use crate::sync::Mutex;
 
 /// What is left to do.
 struct Work {

@@ -1,7 +1,6 @@
 //! Pace: how fast rows may leave a source that must not suffer. A limit of bytes a second over all of a task's workers,
 //! and a pause while the source's replication lags.
 
-use crate::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -9,6 +8,7 @@ use tokio::sync::watch;
 use crate::config::job::Task;
 use crate::error::{Error, Result};
 use crate::store::{self, Context, LagProbe};
+use crate::sync::Mutex;
 
 /// How often the lag is measured.
 const EVERY: Duration = Duration::from_secs(1);

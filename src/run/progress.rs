@@ -1,6 +1,5 @@
 //! How far a run is: counted where rows move, read by the terminal, the state store and the status file.
 
-use crate::sync::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::state::RunState;
 use crate::store::{Meter, Part};
+use crate::sync::Mutex;
 
 /// All tasks of one run.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! Record: history, status file and log, while the run goes on and whatever came of it.
 
-use crate::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::guard::process::host_name;
 use crate::report::passive;
 use crate::report::status_file::{self, StatusFile, TaskStatus};
 use crate::state::{Beat, Outcome, Run, RunState, State, TaskProgress, Trigger, Verb, presence};
+use crate::sync::Mutex;
 
 /// How often progress is written down.
 const EVERY: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ pub(super) fn begin(context: &Arc<RunContext>, verb: Verb) -> Result<Recorder> {
     Recorder::start(context.clone(), verb, lease)
 }
 
-/// What shows on this machine that an order's run lives, as long as it is held.
+/// What shows on this machine that a run lives, as long as it is held.
 fn lease(context: &RunContext) -> Option<Lease> {
     // One that is in memory is nobody else's business.
     let directory = (context.state.file().parent()).filter(|path| !path.as_os_str().is_empty())?;

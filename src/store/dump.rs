@@ -5,12 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::sync::Mutex;
-
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::error::Result;
+use crate::sync::Mutex;
 
 /// A dump's bytes as the store's own tool writes them, cut anywhere, without a gzip around them: SQL for MySQL,
 /// PostgreSQL's custom format. An error ends them, and then they were not whole.

@@ -1,6 +1,5 @@
 //! Fuzz targets: dumps of MySQL's and MariaDB's tools, and what these tools print. See `docs/fuzzing.md`.
 
-use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::store::Selection;
 use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::splitter::{Scanner, Step};
 use crate::store::mysql::sql::version::Version;
+use crate::sync::Mutex;
 
 const DUMPS: &[&str] = &["tests/corpus/mysql_dump"];
 

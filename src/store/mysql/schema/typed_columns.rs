@@ -1,8 +1,9 @@
 //! JSON columns of MySQL's whose documents travel with the types of their values.
 
-use crate::sync::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use crate::sync::Mutex;
 
 /// A table and its column.
 pub(in crate::store::mysql) type Place = (String, String);

@@ -1,6 +1,5 @@
 //! Where a server is and who we are there: an endpoint's URL, taken apart, for our own sessions and for `pg_dump`'s.
 
-use crate::sync::Mutex;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Context;
 use crate::store::liveness::{GONE, Keepalive, Pulse};
 use crate::store::postgresql::url::{PostgresqlUrl, is_on_this_machine};
+use crate::sync::Mutex;
 
 /// How to reach a database: the endpoint's URL, taken apart.
 #[derive(Clone)]

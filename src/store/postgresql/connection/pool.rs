@@ -1,9 +1,9 @@
 //! Idle sessions that wait for their next use.
 
-use crate::sync::Mutex;
 use std::sync::{Arc, MutexGuard};
 
 use super::session::Session;
+use crate::sync::Mutex;
 
 /// Idle sessions; clones share them.
 #[derive(Clone, Default)]

@@ -1,6 +1,5 @@
 //! The stream under a session: tokio-postgres speaks on it, and a COPY borrows it, so that rows go through in blocks.
 
-use crate::sync::Mutex;
 use std::future::Ready;
 use std::io;
 use std::pin::Pin;
@@ -11,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::inspector::Inspector;
+use crate::sync::Mutex;
 
 /// What bytes go through, whatever is below.
 pub(in crate::store::postgresql) trait Duplex:

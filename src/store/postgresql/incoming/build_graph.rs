@@ -1,9 +1,10 @@
 //! What can be done on a table once its rows are in, and what each of that makes possible: indexes, then statistics, then
 //! foreign keys to and from tables that are as far. So nobody idles while the last large index is built.
 
-use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::MutexGuard;
+
+use crate::sync::Mutex;
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,7 +5,6 @@
 //! waits (`createdb` in PostgreSQL's source). Someone who is there already makes it look for up to five seconds whether
 //! they leave, and all others wait with it. Nobody shall wait that long for us: a second session watches, and cancels it.
 
-use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +29,7 @@ use crate::store::postgresql::schema::restore_order::Sorted;
 use crate::store::postgresql::schema::roles::Roles;
 use crate::store::postgresql::schema::{rights, survey};
 use crate::store::postgresql::sql::quoting::quoted;
+use crate::sync::Mutex;
 
 /// The first version that has a word for how files are copied.
 const SINCE: u32 = 150_000;

@@ -1,6 +1,5 @@
 //! The database that is being built, beside live: what is known of it.
 
-use crate::sync::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::schema::definitions::Definitions;
 use crate::store::postgresql::schema::restore_order::Sorted;
 use crate::store::postgresql::schema::roles::Roles;
+use crate::sync::Mutex;
 
 /// Where things are that are not in the database's own tablespace, by schema and name.
 pub(in crate::store::postgresql) type Places = HashMap<(String, String), String>;

@@ -1,6 +1,5 @@
 //! What is made in incoming, and what has to wait for what: sorted out before anything is made.
 
-use crate::sync::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -21,6 +20,7 @@ use crate::store::postgresql::schema::roles::Roles;
 use crate::store::postgresql::schema::survey::{self, Name};
 use crate::store::postgresql::schema::toc::{Entry, Toc};
 use crate::store::{Part, Survey};
+use crate::sync::Mutex;
 
 /// A database that was just created.
 pub(in crate::store::postgresql) struct Created {

@@ -1,6 +1,5 @@
 //! What the target itself contributes to incoming: rows of tables in `keep`, and with `overlay` all that only it has.
 
-use crate::sync::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use crate::store::postgresql::schema::rights::{self, Right};
 use crate::store::postgresql::schema::survey::{self, Name, OURS, Table};
 use crate::store::postgresql::schema::toc::{Entry, Toc};
 use crate::store::{Checksum, Fate, Part, Selection};
+use crate::sync::Mutex;
 
 /// What comes from live.
 #[derive(Default)]

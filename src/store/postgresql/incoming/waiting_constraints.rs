@@ -1,6 +1,5 @@
 //! Constraints that wait for the indexes of their tables.
 
-use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::schema::constraints::InTwo;
 use crate::store::postgresql::schema::toc::Entry;
 use crate::store::statements;
+use crate::sync::Mutex;
 
 /// The second statements, until their time comes.
 #[derive(Default)]

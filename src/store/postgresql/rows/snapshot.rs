@@ -1,6 +1,5 @@
 //! A source's snapshot: one session holds it, and as many as there are workers share it.
 
-use crate::sync::Mutex;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::owner_settings;
 use crate::store::postgresql::schema::properties::Properties;
 use crate::store::postgresql::sql::quoting::literal;
+use crate::sync::Mutex;
 
 /// A database that is read, and its snapshot once that is taken.
 pub(in crate::store::postgresql) struct Snapshot {

@@ -1,6 +1,5 @@
 //! All definitions of a database: everything but rows that a copy of it needs.
 
-use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::MutexGuard;
 
@@ -11,6 +10,7 @@ use super::{
     requirements, rights, sequences, toc, toc_json,
 };
 use crate::error::Result;
+use crate::sync::Mutex;
 
 /// Everything but rows that a copy of a database needs.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,6 +1,5 @@
 //! The survey of a source: the snapshot is taken, and all that is in it but rows is asked for.
 
-use crate::sync::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,6 +31,7 @@ use crate::store::postgresql::schema::{
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::postgresql::url::KIND;
 use crate::store::{Context, Fate, Part, Server, Survey, Taker, Unit};
+use crate::sync::Mutex;
 
 /// What a source has to know of its survey.
 pub(in crate::store::postgresql) struct Surveyed {

@@ -1,6 +1,5 @@
 //! Sessions: connections whose work runs on threads of its own, and is interrupted when the run is cancelled.
 
-use crate::sync::Mutex;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result, io};
+use crate::sync::Mutex;
 
 /// How often a cancelled piece of work is interrupted until it notices.
 const NUDGE: Duration = Duration::from_millis(20);

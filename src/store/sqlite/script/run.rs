@@ -1,6 +1,5 @@
 //! Runs the job's own SQL on incoming, cut into statements by SQLite itself.
 
-use crate::sync::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::store::redact::{self, Dialect};
 use crate::store::sqlite::connection::errors::{explain, on};
 use crate::store::sqlite::connection::messages;
 use crate::store::sqlite::connection::session::{locked, stopped};
+use crate::sync::Mutex;
 
 /// Runs a script with foreign keys and triggers at work, as an application would.
 pub(in crate::store::sqlite) fn run(

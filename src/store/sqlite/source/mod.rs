@@ -3,7 +3,6 @@
 //! A source in WAL mode goes on as if nobody read it. One with a rollback journal lets its readers go on, but its
 //! writers cannot commit until `close`.
 
-use crate::sync::Mutex;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -27,6 +26,7 @@ use crate::store::sqlite::schema::objects::Table;
 use crate::store::{
     Catalogue, Checksum, Chunk, Chunks, Context, Native, Part, Source, Survey, Taker,
 };
+use crate::sync::Mutex;
 
 mod connect;
 mod survey;

@@ -1,6 +1,5 @@
 //! A copy that has everything: it is verified, scripts run on it, and then it is published.
 
-use crate::sync::Mutex;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
 use crate::store::sqlite::script;
 use crate::store::{Catalogue, Checksum, Complete, Part, Published};
+use crate::sync::Mutex;
 
 /// Incoming with all its rows, indexes and what the target keeps.
 pub(super) struct SqliteComplete {

@@ -1,6 +1,5 @@
 //! Incoming: the copy that is being built, until it has everything.
 
-use crate::sync::Mutex;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,6 +19,7 @@ use crate::store::sqlite::incoming::{build, check, create, load};
 use crate::store::sqlite::publish::live;
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::{Chunks, Complete, Incoming, Part, Transfer};
+use crate::sync::Mutex;
 
 /// A file beside live that rows are written into.
 pub(super) struct SqliteIncoming {

@@ -1,6 +1,5 @@
 //! The target: a live file, and what a run does to it from its lock on.
 
-use crate::sync::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use crate::store::sqlite::publish::{marks, rollback};
 use crate::store::sqlite::schema::{archived, extensions};
 use crate::store::sqlite::script;
 use crate::store::{Context, Incoming, Survey, Taker, Target};
+use crate::sync::Mutex;
 
 mod complete;
 mod incoming;

@@ -1,6 +1,5 @@
 //! A copy that is live, until the run has ended.
 
-use crate::sync::Mutex;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::store::sqlite::connection::open::open_read;
 use crate::store::sqlite::connection::session::{blocking, locked};
 use crate::store::sqlite::publish::confirm::PublishedCopy;
 use crate::store::sqlite::publish::live;
+use crate::sync::Mutex;
 
 /// What a publish replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]

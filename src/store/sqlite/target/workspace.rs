@@ -1,6 +1,5 @@
 //! What a run works with from its lock until it ends: its files, and the connection to incoming.
 
-use crate::sync::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +23,7 @@ use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
 use crate::store::sqlite::schema::objects::Table;
 use crate::store::{Context, Part};
+use crate::sync::Mutex;
 
 /// A run's files and connections, which its target, incoming and complete copy share.
 pub(super) struct Workspace {
