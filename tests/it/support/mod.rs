@@ -19,7 +19,6 @@ pub(crate) mod sqlite;
 pub(crate) mod told;
 
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What a URL alone says.
@@ -48,24 +47,22 @@ pub(crate) fn moments(count: u32, all: Duration) -> impl Iterator<Item = Duratio
     (0..count).map(move |n| all * (n * 37 % count) / count)
 }
 
-/// Where private servers have their directories: in memory, if there is room for them, since most of what a test would wait
-/// for is a disk. What they are tested for is what a process leaves when it is killed, and that is the same. Benchmarks stay
-/// on the disk. The path is short: a socket's has a limit of 107 bytes.
+/// Where the next private server has its directory: in memory, while there is room for it, since most of what a test would
+/// wait for is a disk. What they are tested for is what a process leaves when it is killed, and that is the same. Benchmarks
+/// stay on the disk. The path is short: a socket's has a limit of 107 bytes.
 pub(crate) fn servers_home() -> &'static Path {
-    static HOME: OnceLock<&Path> = OnceLock::new();
-    HOME.get_or_init(|| {
-        let memory = Path::new("/dev/shm");
-        if cfg!(test) && has_room(memory) {
-            memory
-        } else {
-            Path::new("/tmp")
-        }
-    })
+    let memory = Path::new("/dev/shm");
+    if cfg!(test) && has_room(memory) {
+        memory
+    } else {
+        Path::new("/tmp")
+    }
 }
 
-/// For all servers that a test run has at a time, and whether programs may be started there.
+/// For one server more, beside all that tests take, and whether programs may be started there. What lies in memory the
+/// servers themselves have no more, and many of them stay until the last test has ended.
 fn has_room(place: &Path) -> bool {
-    const ALL: u64 = 6 * 1024 * 1024 * 1024;
+    const LEFT: u64 = 10 * 1024 * 1024 * 1024;
     let Ok(found) = nix::sys::statvfs::statvfs(place) else {
         return false;
     };
@@ -78,9 +75,7 @@ fn has_room(place: &Path) -> bool {
             .strip_suffix(" kB")?;
         Some(kibibytes.parse::<u64>().ok()? * 1024)
     });
-    // What lies there is memory that the servers themselves have no more.
-    free >= ALL
-        && available.is_some_and(|available| available >= 2 * ALL)
+    free.min(available.unwrap_or(0)) >= LEFT
         && !found
             .flags()
             .contains(nix::sys::statvfs::FsFlags::ST_NOEXEC)
