@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use envsyncd::config::endpoint_at;
 use envsyncd::config::job::{KeepPrevious, Mode, Publish, Task, Verify};
-use envsyncd::store::{Claim, Context, Meter, Part, Selection, formats, open_source, open_target};
+use envsyncd::store::registry::{formats, open_source, open_target};
+use envsyncd::store::{Claim, Context, Meter, Part, Selection};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 

@@ -25,7 +25,7 @@ const SEED: u64 = 20_260_101;
 
 /// All stores, for whoever reads configuration files below them.
 pub(crate) fn stores() -> crate::config::Stores {
-    crate::store::formats()
+    crate::store::registry::formats()
 }
 
 /// How a target is run.

@@ -45,7 +45,7 @@ proptest! {
         // What is summed up of it has room in a number.
         let _ = (manifest.rows(), manifest.size(), manifest.origin());
         let parts = manifest.parts.iter().map(|stored| stored.part.clone()).collect();
-        if let Ok(driver) = crate::store::driver(manifest.kind) {
+        if let Ok(driver) = crate::store::registry::driver(manifest.kind) {
             prop_assert!(driver.join_slices(parts, 64).len() <= manifest.parts.len());
         }
     }

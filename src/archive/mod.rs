@@ -35,7 +35,7 @@ use crate::store::{self, Context};
 /// Opens a task's source: an archive, or a store's.
 pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn store::Source>> {
     let Some(archive) = &task.source.archive else {
-        return store::open_source(task, context).await;
+        return store::registry::open_source(task, context).await;
     };
     let (bucket, secrets) = open(&task.source, archive, context).await?;
     if archive.format != Format::Envsyncd {
@@ -65,7 +65,7 @@ pub async fn open_target(
     context: &Context,
 ) -> Result<Box<dyn store::Target>> {
     let Some(archive) = &task.target.archive else {
-        return store::open_target(task, context).await;
+        return store::registry::open_target(task, context).await;
     };
     let (bucket, secrets) = open(&task.target, archive, context).await?;
     if archive.format != Format::Envsyncd {

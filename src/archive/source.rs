@@ -96,7 +96,7 @@ impl Source {
         Ok(Self {
             bucket,
             context: context.clone(),
-            driver: store::driver(kind)?,
+            driver: store::registry::driver(kind)?,
             task: task.clone(),
             manifest,
             secrets,
@@ -161,7 +161,7 @@ impl Source {
         let files: Vec<File> = stored.iter().flat_map(|one| one.files.clone()).collect();
         let reading = Reading {
             plain: files::read(&self.bucket, &self.manifest.snapshot, self.reader(), &files),
-            decoder: Some(store::codec(self.task.kind, part)?.decoder(part)?),
+            decoder: Some(store::registry::codec(self.task.kind, part)?.decoder(part)?),
             rows: 0,
             expected: stored.iter().map(|one| one.rows).sum(),
             left: (stored.iter()).fold(0, |sum, one| sum.saturating_add(one.bytes)),
@@ -322,7 +322,7 @@ impl ReadBatches for Source {
             .iter()
             .enumerate()
             .map(|(place, part)| {
-                let end = store::codec(self.task.kind, part)?.end_in_batch();
+                let end = store::registry::codec(self.task.kind, part)?.end_in_batch();
                 Ok((place, end, self.rows(part)?))
             })
             .collect::<Result<_>>()?;

@@ -43,7 +43,7 @@ impl Target {
         Ok(Self(Arc::new(Draft {
             bucket,
             context: context.clone(),
-            driver: store::driver(kind)?,
+            driver: store::registry::driver(kind)?,
             origin: origin.clone(),
             retention,
             secrets,
@@ -172,7 +172,7 @@ struct Snapshot {
 impl Incoming for Snapshot {
     async fn write(&self, part: &Part, mut chunks: Chunks) -> Result<u64> {
         let draft = &self.draft;
-        let codec = store::codec(draft.driver.kind(), part)?;
+        let codec = store::registry::codec(draft.driver.kind(), part)?;
         let (id, label) = (part.id, part.label());
         let ending = files::ending(draft.secrets.recipients.is_some());
         let ending = format!("{}.{ending}", codec.file_ending());

@@ -8,7 +8,7 @@ use crate::store::{self, Context};
 /// Opens a task's source, which is a store's.
 pub async fn open_source(task: &Task, context: &Context) -> Result<Box<dyn store::Source>> {
     refuse(&task.source)?;
-    store::open_source(task, context).await
+    store::registry::open_source(task, context).await
 }
 
 /// Opens a task's target, which is a store's.
@@ -18,7 +18,7 @@ pub async fn open_target(
     context: &Context,
 ) -> Result<Box<dyn store::Target>> {
     refuse(&task.target)?;
-    store::open_target(task, context).await
+    store::registry::open_target(task, context).await
 }
 
 fn refuse(endpoint: &Endpoint) -> Result<()> {
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_push_and_a_pull_are_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = config::load_settings(None, std::iter::empty(), store::formats())
+        let settings = config::load_settings(None, std::iter::empty(), store::registry::formats())
             .unwrap()
             .0;
         let archive = "file:///srv/archive";
@@ -60,7 +60,7 @@ mod tests {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
             let (job, _) = config::load_job(&file, &settings).unwrap_or_else(|all| panic!("{all}"));
             let task = &job.tasks[0];
-            let refused = store::refusals(task);
+            let refused = store::registry::refusals(task);
             assert!(
                 refused
                     .iter()

@@ -125,7 +125,7 @@ pub(super) fn names(options: &Options, args: &NamesArgs) -> Result<u8> {
     let Ok((settings, _)) = config::load_settings(
         options.config.as_deref(),
         config::environment(),
-        crate::store::formats(),
+        crate::store::registry::formats(),
     ) else {
         return Ok(0);
     };

@@ -72,7 +72,7 @@ pub(super) fn settings(options: &Options) -> Result<Settings> {
     let (settings, warnings) = crate::config::load_settings(
         options.config.as_deref(),
         crate::config::environment(),
-        crate::store::formats(),
+        crate::store::registry::formats(),
     )
     .map_err(wrong)?;
     options.warn(&warnings);

@@ -107,7 +107,7 @@ fn in_foreground(
                 options.config.as_deref(),
                 copy,
                 config::environment(),
-                crate::store::formats(),
+                crate::store::registry::formats(),
             );
             loaded.map_err(options::wrong)?.0
         }

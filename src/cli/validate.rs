@@ -150,7 +150,7 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
     report.due = due::sentence(&times);
     let mut all = warnings;
     for task in &job.tasks {
-        for unable in store::refusals(task) {
+        for unable in store::registry::refusals(task) {
             report.valid = false;
             all.push(config::refuse(&job, task, unable.key, unable.why));
         }

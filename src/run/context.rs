@@ -175,7 +175,7 @@ impl RunContext {
             cancel: self.cancel.clone(),
             selection: Arc::new(Selection::of(
                 task,
-                store::driver(task.kind)?.ignores_case(),
+                store::registry::driver(task.kind)?.ignores_case(),
             )?),
             workers: store::workers(task),
             lookup: Arc::new(move |name| variables.get(name)),

@@ -35,7 +35,7 @@ impl Pace {
     pub(super) async fn open(task: &Task, context: &Context) -> Result<Self> {
         let limit = match task.max_replication_lag {
             Some(most) => Some(Limit {
-                probe: store::open_lag_probe(task, context).await?,
+                probe: store::registry::open_lag_probe(task, context).await?,
                 most,
                 open: watch::Sender::new(true),
             }),

@@ -176,7 +176,7 @@ async fn of(run: &TaskRun) -> Result<TaskPlan> {
                 name: part.label(),
                 rows: part.rows,
                 bytes: part.bytes,
-                encoding: store::codec(run.task.kind, part).map_or("", Codec::summary),
+                encoding: store::registry::codec(run.task.kind, part).map_or("", Codec::summary),
             })
             .collect(),
         left_out: survey

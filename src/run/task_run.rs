@@ -172,7 +172,7 @@ async fn open(context: &RunContext, task: &Task, progress: Arc<TaskProgress>) ->
 /// What a store cannot do is refused by `validate`; and here, for who does not call it.
 pub(super) fn capabilities(job: &Job) -> Result<()> {
     for task in &job.tasks {
-        if let Some(refusal) = store::refusals(task).into_iter().next() {
+        if let Some(refusal) = store::registry::refusals(task).into_iter().next() {
             return Err(Error::new(
                 Kind::Config,
                 format!(

@@ -4,9 +4,8 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::redact::{self, Dialect, Names};
-use super::{
-    Codec, Fate, Part, RowDecoder, RowEncoder, Selection, Unit, drivers, selection, statements,
-};
+use super::registry::drivers;
+use super::{Codec, Fate, Part, RowDecoder, RowEncoder, Selection, Unit, selection, statements};
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgresql, Dialect::Mysql, Dialect::Sqlite];

@@ -51,9 +51,6 @@ pub use driver::{Driver, Dumps, ManualClient, OpenLagProbe, Refusal};
 pub use part::{
     Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, Slice, Step, Unit, joined,
 };
-pub use registry::{
-    codec, driver, drivers, dumps, formats, open_lag_probe, open_source, open_target, refusals,
-};
 pub use selection::{Fate, Selection};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};

@@ -154,7 +154,7 @@ impl Deferred for Source {
         );
         let file = self.dumps.read(&self.dump).await?;
         let plain = gzip::unzipped(told(file, &self.dump), &self.dump.name).await?;
-        let restored = store::dumps(self.task.kind)?
+        let restored = store::registry::dumps(self.task.kind)?
             .restore(&self.task, &self.context, plain, &self.dump.name)
             .await?;
         if self.restored.set(restored).is_err() {

@@ -59,7 +59,7 @@ impl Target {
     ) -> Result<Self> {
         Ok(Self(Arc::new(Draft {
             database: name::database(archive, &task.source)?,
-            dumps: store::dumps(task.kind)?,
+            dumps: store::registry::dumps(task.kind)?,
             bucket,
             task: task.clone(),
             context: context.clone(),

@@ -214,7 +214,7 @@ fn check(job: &Path, copy: &Path, settings: &Settings) -> std::result::Result<()
             })
             .collect::<Vec<_>>()
     })?;
-    let unable = job.tasks.iter().flat_map(store::refusals);
+    let unable = job.tasks.iter().flat_map(store::registry::refusals);
     let unable: Vec<String> = unable.map(|one| one.why).collect();
     if !unable.is_empty() {
         return Err(unable);

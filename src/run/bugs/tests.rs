@@ -208,7 +208,7 @@ impl Scene {
         let settings = config::load_settings(
             Some(&path("envsyncd.toml")),
             std::iter::empty(),
-            crate::store::formats(),
+            crate::store::registry::formats(),
         );
         let (settings, _) = settings.unwrap();
         let (job, _) = config::load_job(&path("app.toml"), &settings).unwrap();

@@ -108,7 +108,7 @@ fn tidy(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::config::{EndpointUrl, read_url};
-    use crate::store::formats;
+    use crate::store::registry::formats;
 
     fn read_one(url: &str) -> Result<EndpointUrl, Flaw> {
         read_url(url, Path::new("/etc/jobs"), formats()).map(|(url, _)| url)

@@ -5,7 +5,8 @@ use std::process::Command;
 use bytes::Bytes;
 use envsyncd::error::{Error, Result};
 use envsyncd::store::dump::Dump;
-use envsyncd::store::{self, Complete, Source, Taker, Target, dumps};
+use envsyncd::store::registry::dumps;
+use envsyncd::store::{self, Complete, Source, Taker, Target};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Scene;
@@ -47,7 +48,7 @@ fn pieces(dump: Vec<u8>, cut: usize) -> Dump {
 /// Pulls a dump as a run does.
 async fn pull(scene: &Scene<'_>, job: &Job, dump: Dump) -> Result<()> {
     let (task, context) = order(scene, "pull", job);
-    let target = store::open_target(&task, &context).await?;
+    let target = store::registry::open_target(&task, &context).await?;
     target.lock().await?;
     target.sweep().await?;
     let pulled = async {
@@ -101,7 +102,7 @@ async fn copy(source: &dyn Source, target: &dyn Target) -> Result<Box<dyn Comple
 /// What the store's own tool writes for us of production.
 async fn push(scene: &Scene<'_>, job: &Job) -> Result<(Vec<u8>, u64)> {
     let (task, context) = order(scene, "push", job);
-    let source = store::open_source(&task, &context).await?;
+    let source = store::registry::open_source(&task, &context).await?;
     let survey = source.survey(&Taker::Archive).await?;
     let dumping = dumps(task.kind)?
         .dump(&task, &context, &*source, &survey)
@@ -307,7 +308,9 @@ fn what_a_killed_run_had_restored_is_swept_by_the_next_one() {
     let half = Bytes::copy_from_slice(&dump[..dump.len() / 2]);
     run(async {
         let (task, context) = order(&scene, "pull", &scene.job());
-        let target = store::open_target(&task, &context).await.expect("a target");
+        let target = store::registry::open_target(&task, &context)
+            .await
+            .expect("a target");
         target.lock().await.expect("the lock");
         let endless = stream::iter([Ok(half.clone())]).chain(stream::pending());
         let dumps = dumps(task.kind).expect("dumps");
@@ -562,7 +565,9 @@ fn a_tool_that_loses_the_server_in_mid_dump_makes_no_dump() {
     scene.source(super::BIG);
     run(async {
         let (task, context) = order(&scene, "push", &scene.job());
-        let source = store::open_source(&task, &context).await.expect("a source");
+        let source = store::registry::open_source(&task, &context)
+            .await
+            .expect("a source");
         let survey = source.survey(&Taker::Archive).await.expect("a survey");
         let dumping = dumps(task.kind)
             .expect("dumps")
@@ -590,7 +595,9 @@ fn rows_that_come_between_the_survey_and_the_dump_are_no_error() {
     scene.source(super::BIG);
     run(async {
         let (task, context) = order(&scene, "push", &scene.job());
-        let source = store::open_source(&task, &context).await.expect("a source");
+        let source = store::registry::open_source(&task, &context)
+            .await
+            .expect("a source");
         let survey = source.survey(&Taker::Archive).await.expect("a survey");
         // Between the survey's point in time and the tool's.
         scene.source("INSERT INTO users VALUES (201, 'new'); DELETE FROM orders WHERE id = 1");

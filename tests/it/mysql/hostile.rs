@@ -20,7 +20,7 @@ fn met(server: &Hostile) -> Error {
     let file = bed.job("app", &job);
     let nothing = std::iter::empty::<(String, String)>;
     let (settings, _) =
-        envsyncd::config::load_settings(None, nothing(), envsyncd::store::formats())
+        envsyncd::config::load_settings(None, nothing(), envsyncd::store::registry::formats())
             .expect("defaults");
     let (job, _) = envsyncd::config::load_job(&file, &settings).expect("a job");
     let task = job.tasks.into_iter().next().expect("a task");
@@ -35,7 +35,7 @@ fn met(server: &Hostile) -> Error {
         workers: 1,
         lookup: Arc::new(|_| None),
     };
-    match run(store::open_source(&task, &context)) {
+    match run(store::registry::open_source(&task, &context)) {
         Ok(_) => panic!("it was taken for a source"),
         Err(error) => error,
     }

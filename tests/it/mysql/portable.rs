@@ -71,7 +71,8 @@ struct Plain {
 pub(super) fn order(scene: &Scene<'_>, name: &str, job: &Job) -> (Task, Context) {
     let nothing = std::iter::empty::<(String, String)>;
     let (settings, _) =
-        envsyncd::config::load_settings(None, nothing(), store::formats()).expect("defaults");
+        envsyncd::config::load_settings(None, nothing(), store::registry::formats())
+            .expect("defaults");
     let file = scene.bed.job(name, job);
     let (job, _) = envsyncd::config::load_job(&file, &settings).expect("a job");
     let task = job.tasks.into_iter().next().expect("a task");
@@ -92,11 +93,11 @@ pub(super) fn order(scene: &Scene<'_>, name: &str, job: &Job) -> (Task, Context)
 /// As a push reads it.
 async fn push(scene: &Scene<'_>, job: &Job) -> Result<Rest> {
     let (task, context) = order(scene, "push", job);
-    let source = store::open_source(&task, &context).await?;
+    let source = store::registry::open_source(&task, &context).await?;
     let survey = source.survey(&Taker::Archive).await?;
     let mut rows = Vec::new();
     for part in survey.parts.iter() {
-        let codec = store::codec(task.kind, part)?;
+        let codec = store::registry::codec(task.kind, part)?;
         let mut encoder = codec.encoder(part)?;
         assert_eq!(codec.file_ending(), "tsv");
         let mut chunks = source.read(part).await?;
@@ -131,7 +132,7 @@ async fn push(scene: &Scene<'_>, job: &Job) -> Result<Rest> {
 
 /// What a source that was pulled from has a part's rows from: its file, cut into pieces of this length.
 fn chunks(survey: &Survey, plain: &Plain, cut: usize) -> Result<Vec<Result<Chunk>>> {
-    let codec = store::codec(survey.server.kind, &plain.part)?;
+    let codec = store::registry::codec(survey.server.kind, &plain.part)?;
     let mut decoder = codec.decoder(&plain.part)?;
     let mut chunks = Vec::new();
     for piece in plain.bytes.chunks(cut) {
@@ -148,7 +149,7 @@ impl Rest {
     async fn survey(&self, context: &Context) -> Result<Survey> {
         let parts = self.rows.iter().map(|plain| plain.part.clone()).collect();
         let left_out = self.left_out.clone();
-        let taken = store::driver(self.kind)?
+        let taken = store::registry::driver(self.kind)?
             .read_definitions(&self.definitions, parts, left_out, &context.selection)
             .await?;
         Ok(Survey {
@@ -164,7 +165,7 @@ impl Rest {
     async fn pull(&self, scene: &Scene<'_>, job: &Job, cut: usize) -> Result<Survey> {
         let (task, context) = order(scene, "pull", job);
         let survey = self.survey(&context).await?;
-        let target = store::open_target(&task, &context).await?;
+        let target = store::registry::open_target(&task, &context).await?;
         target.lock().await?;
         target.sweep().await?;
         let pulled = async {

@@ -79,9 +79,10 @@ fn by_hand(scene: &Scene<'_>, resting: &Resting) -> String {
         if script.name.as_str() > "2" && script.name.as_str() < "4" {
             for part in &resting.parts {
                 let statement = &resting.load[&part.id];
-                let ending = envsyncd::store::codec(envsyncd::store::postgresql::KIND, part)
-                    .expect("a codec")
-                    .file_ending();
+                let ending =
+                    envsyncd::store::registry::codec(envsyncd::store::postgresql::KIND, part)
+                        .expect("a codec")
+                        .file_ending();
                 let file = scene.bed.path(&format!("{}.{ending}", part.id));
                 fs::write(&file, &resting.files[&part.id].1).expect("a file");
                 psql(&file, statement);

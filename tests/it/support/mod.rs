@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 /// What a URL alone says.
 pub(crate) fn endpoint(url: &str) -> envsyncd::config::job::Endpoint {
-    envsyncd::config::endpoint_at(url, envsyncd::store::formats()).expect("it is a URL")
+    envsyncd::config::endpoint_at(url, envsyncd::store::registry::formats()).expect("it is a URL")
 }
 
 /// Waits for something that is going to happen; far longer than it can take, so that only a bug ends in a panic.

@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::config::read_url;
-    use crate::store::formats;
+    use crate::store::registry::formats;
 
     fn parsed(url: &str) -> Address {
         let (url, _) = read_url(url, Path::new("/"), formats()).unwrap();

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::config::{EndpointUrl, read_url};
-use crate::store::formats;
+use crate::store::registry::formats;
 
 fn read_one(url: &str) -> Result<(EndpointUrl, Option<SecretString>), Flaw> {
     read_url(url, Path::new("/etc/jobs & more"), formats())

@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
     use crate::config::read_url;
-    use crate::store::formats;
+    use crate::store::registry::formats;
 
     fn at(url: &str) -> Address {
         let (url, _) = read_url(url, Path::new("/"), formats()).unwrap();

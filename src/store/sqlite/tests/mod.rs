@@ -14,9 +14,10 @@ use super::driver::DRIVER;
 use crate::config::endpoint_at;
 use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, Task, Verify};
 use crate::error::Result;
+use crate::store::registry::formats;
 use crate::store::{
     Claim, Complete, Context, Driver, Fate, Incoming, Meter, Part, Published, Selection, Source,
-    Survey, Target, formats,
+    Survey, Target,
 };
 
 mod foreign;

@@ -12,9 +12,8 @@ use super::super::connection::library::{KIND, server};
 use super::super::driver::DRIVER;
 use super::{Bench, ZOO, ask, ask_file, filler, make};
 use crate::error::Result;
-use crate::store::{
-    Catalogue, Checksum, Driver, Fate, Part, Restored, Script, Survey, Taker, codec,
-};
+use crate::store::registry::codec;
+use crate::store::{Catalogue, Checksum, Driver, Fate, Part, Restored, Script, Survey, Taker};
 
 /// A database at rest: what an archive has of it.
 pub(super) struct Rest {

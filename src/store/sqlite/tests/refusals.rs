@@ -221,11 +221,11 @@ async fn a_target_of_another_encoding_is_refused_before_anything_is_made() {
 #[test]
 fn more_than_one_worker_is_refused() {
     let mut bench = Bench::new("CREATE TABLE t (a);");
-    assert_eq!(crate::store::refusals(&bench.task), []);
+    assert_eq!(crate::store::registry::refusals(&bench.task), []);
     bench.task.jobs = Some(1);
-    assert_eq!(crate::store::refusals(&bench.task), []);
+    assert_eq!(crate::store::registry::refusals(&bench.task), []);
     bench.task.jobs = Some(2);
-    let refusals = crate::store::refusals(&bench.task);
+    let refusals = crate::store::registry::refusals(&bench.task);
     assert_eq!(
         refusals
             .iter()

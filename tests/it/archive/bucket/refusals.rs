@@ -249,7 +249,7 @@ async fn what_makes_no_archive_is_refused_before_anything_is_asked() {
         ("http://b/p", "not supported"),
         ("file://p", "on this machine"),
     ] {
-        let refused = archive_at(url, envsyncd::store::formats());
+        let refused = archive_at(url, envsyncd::store::registry::formats());
         let error = refused.expect_err("it is refused").to_string();
         assert!(error.contains(why), "{error}");
     }

@@ -85,7 +85,7 @@ pub(super) fn run<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// What a source says to an archive, without rows.
 pub(super) async fn survey(task: &Task) -> Result<(Box<dyn Source>, Survey)> {
-    let source = store::open_source(task, &context(task)).await?;
+    let source = store::registry::open_source(task, &context(task)).await?;
     let survey = source.survey(&Taker::Archive).await?;
     Ok((source, survey))
 }
@@ -97,7 +97,7 @@ pub(super) async fn push(task: &Task) -> Result<Resting> {
     let mut load = HashMap::new();
     for part in survey.parts.iter() {
         let mut chunks = source.read(part).await?;
-        let mut encoder = store::codec(task.kind, part)?.encoder(part)?;
+        let mut encoder = store::registry::codec(task.kind, part)?.encoder(part)?;
         let (mut rows, mut file) = (0, BytesMut::new());
         while let Some(chunk) = chunks.try_next().await? {
             rows += chunk.rows;
@@ -129,7 +129,7 @@ pub(super) async fn push(task: &Task) -> Result<Resting> {
 impl Resting {
     /// What is taken out of it for a task.
     pub(super) async fn take_out(&self, task: &Task) -> Result<Restored> {
-        let driver = store::driver(task.kind)?;
+        let driver = store::registry::driver(task.kind)?;
         let selection = Selection::of(task, driver.ignores_case())?;
         let read = driver.read_definitions(
             &self.definitions,
@@ -147,7 +147,7 @@ impl Resting {
 
     /// A pull, as a run does it, up to and with publish.
     pub(super) async fn pull(&self, task: &Task) -> Result<()> {
-        let target = store::open_target(task, &context(task)).await?;
+        let target = store::registry::open_target(task, &context(task)).await?;
         target.lock().await?;
         let pulled = self.pull_into(task, &*target).await;
         if pulled.is_err() {
@@ -158,7 +158,7 @@ impl Resting {
     }
 
     async fn pull_into(&self, task: &Task, target: &dyn Target) -> Result<()> {
-        let driver = store::driver(task.kind)?;
+        let driver = store::registry::driver(task.kind)?;
         driver.refuse_older(&self.server, &target.taker().await?)?;
         let taken = self.take_out(task).await?;
         let catalogue = self.catalogue(&taken, task)?;
@@ -201,7 +201,7 @@ impl Resting {
 
 /// A file's chunks; it is cut where no row ends.
 fn decoded(task: &Task, part: &Part, file: &[u8]) -> Result<Vec<Chunk>> {
-    let mut decoder = store::codec(task.kind, part)?.decoder(part)?;
+    let mut decoder = store::registry::codec(task.kind, part)?.decoder(part)?;
     let mut chunks = Vec::new();
     for piece in file.chunks(100_003) {
         chunks.extend(decoder.feed(piece)?);
