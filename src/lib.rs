@@ -68,5 +68,11 @@ pub mod secret;
 pub mod state;
 pub mod store;
 pub mod sync;
+#[cfg(any(
+    feature = "archive",
+    feature = "icinga",
+    feature = "mysql",
+    feature = "postgresql"
+))]
 mod tls;
 pub mod trust;
