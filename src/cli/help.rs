@@ -22,7 +22,10 @@ pub(super) fn template(verbs: &clap::Command) -> String {
     for (group, names) in GROUPS {
         // A build without some features has not all of them.
         let mut lines = names.iter().filter_map(|name| {
-            let about = verbs.find_subcommand(name)?.get_about()?;
+            let verb = verbs
+                .find_subcommand(name)
+                .filter(|verb| !verb.is_hide_set())?;
+            let about = verb.get_about()?;
             Some(format!("  {literal}{name:<11}{literal:#}  {about}\n"))
         });
         if let Some(first) = lines.next() {

@@ -4,7 +4,7 @@ use super::Options;
 use crate::archive;
 use crate::error::Result;
 
-/// Lists, shows, verifies, prunes and fetches list what is in an archive; not in this build
+/// List, show, verify, prune and fetch what is in an archive (not in this build)
 #[derive(Debug, clap::Args)]
 #[command(hide = true, disable_help_flag = true)]
 pub(super) struct Args {
