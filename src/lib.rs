@@ -40,7 +40,7 @@
 //!    validation no option is looked at twice.
 
 // What a store alone has no use for; the whole build tells what nobody uses.
-#![cfg_attr(not(feature = "all"), allow(dead_code, irrefutable_let_patterns))]
+#![cfg_attr(not(feature = "all"), allow(dead_code))]
 
 #[cfg(feature = "archive")]
 pub mod archive;

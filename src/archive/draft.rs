@@ -76,6 +76,7 @@ impl State {
     }
 }
 
+/// What all slices of a table have in common.
 pub(super) fn table(part: &Part) -> (Option<String>, String) {
     (part.schema.clone(), part.name.clone())
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::Secrets;
 use super::bucket::Bucket;
 use super::crypt;
+use super::draft::table;
 use super::files;
 use super::layout;
 use super::manifest::{File, Manifest, Stored};
@@ -193,10 +194,6 @@ async fn in_batch(place: usize, end: &'static [u8], mut chunks: Chunks) -> Resul
         ended: vec![(place, rows, bytes)],
         data: data.freeze(),
     })
-}
-
-fn table(part: &Part) -> (Option<String>, String) {
-    (part.schema.clone(), part.name.clone())
 }
 
 #[async_trait]

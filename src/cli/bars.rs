@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_millis(120);
 /// How often a plain line says how far it is.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
-/// Watches a board until it is ended.
+/// Watches a run until it is ended.
 pub(super) struct Bars {
     progress: Arc<Progress>,
     screen: Option<MultiProgress>,

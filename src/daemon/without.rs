@@ -1,8 +1,8 @@
 //! In place of the daemon, in a build without the feature `daemon`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::config::job::{Job, Settings};
+use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};
 
 /// What the daemon would be started with.
@@ -20,9 +20,4 @@ pub async fn serve(_: Options) -> Result<()> {
         Kind::Config,
         "this envsyncd was built without the daemon",
     ))
-}
-
-/// A daemon keeps the last good version of each job's file; without one there is none.
-pub fn last_good(_: &Settings, _: &str, _: &Path) -> Option<Job> {
-    None
 }

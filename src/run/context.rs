@@ -55,7 +55,7 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// The board for a job's tasks.
+    /// The progress of a job's tasks, none of which has begun.
     pub fn progress_for(job: &Job) -> Arc<Progress> {
         Arc::new(Progress::new(
             job.tasks
@@ -98,7 +98,7 @@ impl RunContext {
         }
     }
 
-    /// Notes a step, in the history and on the board.
+    /// Notes a step, in the history and in the progress.
     pub(super) fn step(&self, step: &'static str) {
         self.progress.set_step(step);
         tracing::debug!(step, "next step");

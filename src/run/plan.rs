@@ -110,8 +110,7 @@ pub async fn plan(context: Arc<RunContext>) -> Result<Plan> {
         error = context.cancelled() => Err(error),
     };
     for run in &runs {
-        run.source.close().await;
-        run.target.close().await;
+        run.close().await;
     }
     let tasks = planned?;
     Ok(Plan {

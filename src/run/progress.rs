@@ -69,7 +69,7 @@ const COPY_SHARE: f64 = 0.65;
 const FINISH_SHARE: f64 = 0.05;
 
 impl Progress {
-    /// A board with these tasks: name and kind.
+    /// Of these tasks, by name and kind, none of which has begun.
     pub fn new(tasks: impl IntoIterator<Item = (String, String)>) -> Self {
         Self {
             tasks: tasks

@@ -138,7 +138,7 @@ pub(super) fn span(task: &Task) -> tracing::Span {
     crate::report::log::task_span(&task.name)
 }
 
-/// Puts a task's failure on its board.
+/// Notes a task's failure in its progress.
 pub(super) fn failing<T>(progress: &TaskProgress, outcome: Result<T>) -> Result<T> {
     if let Err(error) = &outcome {
         progress.end(record::state_of(error.kind()), &error.to_string());

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::part::Part;
 use super::selection::Selection;
-use crate::config::job::Task;
+use crate::config::job::{Endpoint, Task};
+use crate::error::Result;
 
 /// Who is asking: stands in locks, session names and the names of incoming.
 #[derive(Debug, Clone)]
@@ -24,6 +26,11 @@ impl Claim {
     pub fn short(&self) -> &str {
         &self.run[self.run.len().saturating_sub(12)..]
     }
+
+    /// How sessions call themselves on servers: `envsyncd JOB RUN`.
+    pub fn application(&self) -> String {
+        format!("envsyncd {} {}", self.job, self.run)
+    }
 }
 
 /// What both sides need to know of the run around them.
@@ -39,6 +46,17 @@ pub struct Context {
     pub workers: usize,
     /// Finds a variable for secrets: the process's environment with `env_dir` over it.
     pub lookup: Lookup,
+}
+
+impl Context {
+    /// The password of a server's endpoint, if it has one; `side` is what an error calls it.
+    pub async fn password(&self, endpoint: &Endpoint, side: &str) -> Result<Option<SecretString>> {
+        let Some(secret) = &endpoint.password else {
+            return Ok(None);
+        };
+        let what = format!("the {side}'s password");
+        secret.resolve(&what, &*self.lookup).await.map(Some)
+    }
 }
 
 /// Finds an environment variable.

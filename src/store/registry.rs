@@ -14,15 +14,15 @@ use crate::config::job::{Task, Verify};
 use crate::config::{Absence, Absent, StoreFormat, StoreKind, Stores};
 use crate::error::{Error, Kind, Result};
 
-/// A line for each store: its cargo feature, its module, its kind in job files and the schemes of its URLs, by which it is known
-/// where it is left out of a build.
+/// A line for each store: its driver; its kind in job files, which is its cargo feature, too, and the schemes of its URLs, by
+/// which it is known where it is left out of a build.
 macro_rules! stores {
-    ($($feature:literal $driver:path, $kind:literal $schemes:expr;)*) => {
+    ($($kind:literal $driver:path, $schemes:expr;)*) => {
         /// In the order in which people are told of them.
-        static BUILT_IN: &[&dyn Driver] = &[$(#[cfg(feature = $feature)] &$driver,)*];
+        static BUILT_IN: &[&dyn Driver] = &[$(#[cfg(feature = $kind)] &$driver,)*];
 
         static ABSENT: &[Absent] = &[
-            $(#[cfg(not(feature = $feature))] absent($kind, &$schemes, Absence::LeftOut),)*
+            $(#[cfg(not(feature = $kind))] absent($kind, &$schemes, Absence::LeftOut),)*
             absent("files", &[], Absence::Later),
             absent("mongodb", &["mongodb", "mongodb+srv"], Absence::Later),
             absent("opensearch", &["http", "https", "opensearch"], Absence::Later),
@@ -31,9 +31,9 @@ macro_rules! stores {
 }
 
 stores! {
-    "postgresql" super::postgresql::DRIVER, "postgresql" ["postgresql", "postgres"];
-    "mysql" super::mysql::DRIVER, "mysql" ["mysql", "mariadb"];
-    "sqlite" super::sqlite::DRIVER, "sqlite" ["sqlite"];
+    "postgresql" super::postgresql::DRIVER, ["postgresql", "postgres"];
+    "mysql" super::mysql::DRIVER, ["mysql", "mariadb"];
+    "sqlite" super::sqlite::DRIVER, ["sqlite"];
 }
 
 const fn absent(kind: &'static str, schemes: &'static [&'static str], why: Absence) -> Absent {

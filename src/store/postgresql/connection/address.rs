@@ -40,16 +40,9 @@ impl Address {
         context: &Context,
         side: &'static str,
     ) -> Result<Self> {
-        let password = match &endpoint.password {
-            Some(secret) => {
-                let what = format!("the {side}'s password");
-                Some(secret.resolve(&what, &*context.lookup).await?)
-            }
-            None => None,
-        };
-        let application = format!("envsyncd {} {}", context.claim.job, context.claim.run);
+        let password = context.password(endpoint, side).await?;
         let url = endpoint.url.address()?;
-        Ok(Self::new(url, password, side, &application))
+        Ok(Self::new(url, password, side, &context.claim.application()))
     }
 
     /// What a URL says, and who is asking.
