@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::task_run::TaskRun;
+use super::transform::transformed;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Incoming, Meter, Part, Step, Survey, WriteBatches};
@@ -347,6 +348,7 @@ async fn transfer(copying: &Copying, part: &Part) -> Result<()> {
             .boxed()
     };
     let chunks = paced(run, chunks, |chunk| chunk.data.len());
+    let chunks = transformed(run, &*copying.incoming, part, chunks)?;
     let taken = copying.incoming.write(part, chunks).await?;
     let sent = *sent.lock();
     compare(run, part, sent, taken)?;

@@ -28,6 +28,7 @@ pub mod rollback;
 mod scripts;
 pub mod start;
 mod task_run;
+mod transform;
 mod verify;
 
 use std::sync::Arc;

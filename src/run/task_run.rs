@@ -10,6 +10,7 @@ use super::context::RunContext;
 use super::pace::Pace;
 use super::progress::TaskProgress;
 use super::record;
+use super::transform::Sent;
 use crate::archive;
 use crate::config::job::{Job, Publish, Task};
 use crate::error::{Error, Kind, Result};
@@ -26,6 +27,8 @@ pub(super) struct TaskRun {
     pub(super) progress: Arc<TaskProgress>,
     pub(super) pace: Arc<Pace>,
     pub(super) survey: OnceCell<Survey>,
+    /// Sums of the rows that passed, where they are read back.
+    pub(super) sent: Arc<Sent>,
 }
 
 impl TaskRun {
@@ -163,6 +166,7 @@ async fn open(context: &RunContext, task: &Task, progress: Arc<TaskProgress>) ->
         progress,
         pace,
         survey: OnceCell::new(),
+        sent: Arc::default(),
     };
     unwritten(&run.source.identity().await?, &run).await?;
     run.target.refuse_strangers().await?;

@@ -5,6 +5,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::task_run::TaskRun;
+use super::transform::sum_of;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::{Difference, first_of};
@@ -110,18 +111,30 @@ pub(super) fn shortened(difference: &Difference) -> String {
     }
 }
 
-/// Compares a part's checksums.
+/// Holds a part's rows on both sides against each other: what was sent against what is read back, or else the checksums that
+/// the stores make of them.
 pub(super) async fn compare(run: &TaskRun, complete: &dyn Complete, part: &Part) -> Result<()> {
+    if let Some(sent) = run.sent.take(part)
+        && let Some(chunks) = complete.read_back(part).await?
+        && let Some(found) = sum_of(run, part, chunks).await?
+    {
+        return agree(part, (sent.rows, sent), (found.rows, found));
+    }
     let (source, target) = tokio::try_join!(run.source.checksum(part), complete.checksum(part))?;
+    agree(part, (source.rows, source), (target.rows, target))
+}
+
+/// Whether rows are as many on both sides, and their sums equal.
+fn agree<T: PartialEq>(part: &Part, source: (u64, T), target: (u64, T)) -> Result<()> {
     if source == target {
         return Ok(());
     }
-    let what = if source.rows == target.rows {
+    let what = if source.0 == target.0 {
         "the checksums of its rows differ".to_owned()
     } else {
         format!(
             "{} rows on the source and {} on the target",
-            source.rows, target.rows
+            source.0, target.0
         )
     };
     Err(Error::new(

@@ -1,15 +1,12 @@
-//! Codecs: how a part's rows look in chunks, and how the same rows look in a file that the store's own tools read.
+//! Codecs: how a part's rows look in chunks, how they are cut into values, and how the same rows look in a file that the
+//! store's own tools read.
+
+use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, stream};
-use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::part::{Chunk, Chunks, Encoding, Part};
-use crate::error::{Error, Kind, Result, io};
-use crate::limits;
-
-/// Bytes that are read of a file at a time.
-const PIECE: usize = 256 * 1024;
+use super::part::{Chunk, Encoding, Part};
+use crate::error::Result;
 
 /// One of a store's encodings.
 pub trait Codec: Send + Sync {
@@ -32,118 +29,81 @@ pub trait Codec: Send + Sync {
     fn end_in_batch(&self) -> &'static [u8] {
         &[]
     }
-}
 
-/// The encoding of stores whose rows are lines of text, or documents in JSON without line feeds: a line a row, in chunks as
-/// in files.
-pub struct Lines {
-    encoding: Encoding,
-    file_ending: &'static str,
-}
-
-impl Lines {
-    /// With this name in parts and manifests, and this ending of files.
-    pub const fn new(encoding: &'static str, file_ending: &'static str) -> Self {
-        Self {
-            encoding: Encoding::new(encoding),
-            file_ending,
-        }
-    }
-
-    /// The rows of a file, which `name` stands for in errors.
-    pub fn chunks(
-        &self,
-        file: impl AsyncRead + Send + Unpin + 'static,
-        name: impl Into<String>,
-    ) -> Chunks {
-        let reading = (file, LineDecoder::default(), name.into(), false);
-        let chunks =
-            stream::try_unfold(reading, |(mut file, mut decoder, name, ended)| async move {
-                if ended {
-                    return Ok(None);
-                }
-                let mut piece = BytesMut::with_capacity(PIECE);
-                loop {
-                    piece.clear();
-                    let read = file.read_buf(&mut piece).await.map_err(io(&name))?;
-                    let chunk = match read {
-                        0 => decoder.end()?,
-                        _ => decoder.feed(&piece)?,
-                    };
-                    if let Some(chunk) = chunk {
-                        return Ok(Some((chunk, (file, decoder, name, read == 0))));
-                    }
-                    if read == 0 {
-                        return Ok(None);
-                    }
-                }
-            });
-        chunks.boxed()
+    /// If its rows have values: not those of large objects.
+    fn values(&self) -> Option<&dyn RowCodec> {
+        None
     }
 }
 
-impl Codec for Lines {
-    fn encoding(&self) -> Encoding {
-        self.encoding.clone()
-    }
+/// An encoding whose rows can be cut into values and put together again, without a whole value in memory.
+pub trait RowCodec: Send + Sync {
+    /// Cuts chunks into rows.
+    fn splitter(&self, part: &Part) -> Box<dyn RowSplitter>;
 
-    fn summary(&self) -> &'static str {
-        "text"
-    }
+    /// Cuts chunks into rows and values.
+    fn cutter(&self, part: &Part) -> Box<dyn RowCutter>;
 
-    fn file_ending(&self) -> &'static str {
-        self.file_ending
-    }
+    /// Puts values together again. What comes from a cutter of the same part becomes the same rows.
+    fn joiner(&self, part: &Part) -> Box<dyn RowJoiner>;
 
-    fn encoder(&self, _part: &Part) -> Result<Box<dyn RowEncoder>> {
-        Ok(Box::new(Verbatim))
-    }
+    /// A value out of its encoding.
+    fn decode<'a>(&self, encoded: &'a [u8]) -> Result<Value<'a>>;
 
-    fn decoder(&self, _part: &Part) -> Result<Box<dyn RowDecoder>> {
-        Ok(Box::new(LineDecoder::default()))
+    /// A value's encoding. A value that the encoding does not have is an error.
+    fn encode(&self, value: &Value<'_>, out: &mut BytesMut) -> Result<()>;
+}
+
+/// Cuts chunks into rows. One for each part.
+pub trait RowSplitter: Send {
+    /// Calls `row` with each piece of a row, and whether the row ends with it. Chunks may end anywhere that the encoding lets
+    /// them.
+    fn feed(&mut self, chunk: &[u8], row: &mut dyn FnMut(&[u8], bool)) -> Result<()>;
+    /// The chunks have ended: whether the last row is whole.
+    fn end(&mut self) -> Result<()>;
+}
+
+/// Cuts chunks into rows and values. One for each part.
+pub trait RowCutter: Send {
+    /// Shows `visitor` all that is in a chunk. A row with other values than the part's is an error.
+    fn feed(&mut self, chunk: &[u8], visitor: &mut dyn RowVisitor) -> Result<()>;
+    /// The chunks have ended: whether the last row is whole.
+    fn end(&mut self) -> Result<()>;
+}
+
+/// Is shown rows, value by value.
+pub trait RowVisitor {
+    /// A piece of the value that comes next, or of the one that has begun, in its encoding. A value may have none.
+    fn piece(&mut self, encoded: &[u8]) -> Result<()>;
+    /// The value ends.
+    fn end_value(&mut self) -> Result<()>;
+    /// The row ends.
+    fn end_row(&mut self) -> Result<()>;
+}
+
+/// Puts values together again, as a visitor of those that it is to have.
+pub trait RowJoiner: RowVisitor + Send {
+    /// What has become ready since it was asked last, if anything has.
+    fn take(&mut self) -> Option<Chunk>;
+    /// The rows have ended: what is left, if anything is.
+    fn end(&mut self) -> Option<Chunk> {
+        self.take()
     }
 }
 
-struct Verbatim;
-
-impl RowEncoder for Verbatim {
-    fn feed(&mut self, chunk: &Bytes, out: &mut BytesMut) -> Result<()> {
-        out.extend_from_slice(chunk);
-        Ok(())
-    }
-}
-
-/// Cuts text anywhere into chunks of whole lines.
-#[derive(Debug, Default)]
-pub struct LineDecoder(BytesMut);
-
-impl RowDecoder for LineDecoder {
-    fn feed(&mut self, plain: &[u8]) -> Result<Option<Chunk>> {
-        self.0.extend_from_slice(plain);
-        let end = self.0.iter().rposition(|byte| *byte == b'\n');
-        let data = self.0.split_to(end.map_or(0, |at| at + 1)).freeze();
-        let longest = limits::longest_row();
-        if self.0.len() > longest {
-            let why = format!("a line has more than {longest} bytes");
-            return Err(Error::new(Kind::Verify, why));
-        }
-        Ok(end.map(|_| Chunk {
-            rows: count_lines(&data),
-            data,
-        }))
-    }
-
-    fn end(&mut self) -> Result<Option<Chunk>> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        Err(Error::new(Kind::Verify, "the last line has no end"))
-    }
-}
-
-/// How many lines end in a text.
-pub fn count_lines(data: &[u8]) -> u64 {
-    (data.split(|byte| *byte == b'\n').count() - 1) as u64
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// No value.
+    Null,
+    /// Text as the server has it, in whatever character set it has; in encodings that have nothing but text, every value.
+    Text(Cow<'a, [u8]>),
+    /// Bytes that are no text.
+    Blob(Cow<'a, [u8]>),
+    /// An integer.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
 }
 
 /// Turns a part's chunks into what stands in a file that the store's own tools read. One for each part.
@@ -164,41 +124,61 @@ pub trait RowDecoder: Send {
     fn end(&mut self) -> Result<Option<Chunk>>;
 }
 
+/// What tests of codecs share: rows that are cut and put together again have to be the same.
 #[cfg(test)]
-mod tests {
+pub(in crate::store) mod identity {
     use super::*;
-    use proptest::prelude::*;
 
-    proptest! {
-        #[test]
-        fn lines_are_the_same_wherever_they_are_cut(
-            lines in prop::collection::vec("[a-z]{0,20}\n", 0..20),
-            cuts in prop::collection::vec(1_usize..30, 1..20),
-        ) {
-            let text = lines.concat();
-            let (mut decoder, mut rest) = (LineDecoder::default(), text.as_bytes());
-            let (mut rows, mut all) = (0, Vec::new());
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let (piece, after) = rest.split_at((*cut).min(rest.len()));
-                rest = after;
-                if let Some(chunk) = decoder.feed(piece).unwrap() {
-                    prop_assert!(chunk.data.ends_with(b"\n"));
-                    rows += chunk.rows;
-                    all.extend_from_slice(&chunk.data);
-                }
-            }
-            prop_assert!(decoder.end().unwrap().is_none());
-            prop_assert_eq!((rows, all), (lines.len() as u64, text.into_bytes()));
+    /// Bytes in pieces of these lengths, over and over.
+    pub(in crate::store) fn pieces<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
+        let mut found = Vec::new();
+        let mut lengths = lengths.iter().cycle();
+        while !bytes.is_empty() {
+            let (piece, rest) = bytes.split_at(bytes.len().min(*lengths.next().unwrap()));
+            found.push(piece);
+            bytes = rest;
         }
+        found
     }
 
-    #[test]
-    fn a_line_without_an_end_is_refused() {
-        let mut decoder = LineDecoder::default();
-        assert!(decoder.feed(b"{}").unwrap().is_none());
-        assert!(decoder.end().is_err());
+    /// Rows and bytes of what a joiner makes of what a cutter shows it.
+    pub(in crate::store) fn through(
+        cutter: &mut dyn RowCutter,
+        joiner: &mut dyn RowJoiner,
+        chunks: &[Bytes],
+    ) -> Result<(u64, Vec<u8>)> {
+        let mut all = (0, Vec::new());
+        let mut add = |chunk: Option<Chunk>| {
+            if let Some(chunk) = chunk {
+                all.0 += chunk.rows;
+                all.1.extend_from_slice(&chunk.data);
+            }
+        };
+        for chunk in chunks {
+            // A joiner is a visitor.
+            cutter.feed(chunk, joiner)?;
+            add(joiner.take());
+        }
+        cutter.end()?;
+        add(joiner.end());
+        Ok(all)
+    }
+
+    /// Rows, each as its bytes.
+    pub(in crate::store) fn split(
+        splitter: &mut dyn RowSplitter,
+        chunks: &[Bytes],
+    ) -> Result<Vec<Vec<u8>>> {
+        let (mut rows, mut row) = (Vec::new(), Vec::new());
+        for chunk in chunks {
+            splitter.feed(chunk, &mut |piece, ends| {
+                row.extend_from_slice(piece);
+                if ends {
+                    rows.push(std::mem::take(&mut row));
+                }
+            })?;
+        }
+        splitter.end()?;
+        Ok(rows)
     }
 }

@@ -18,11 +18,13 @@ pub mod catalogue;
 mod codec;
 mod context;
 mod definitions;
+mod delimited;
 mod driver;
 pub mod dump;
 pub mod envelope;
 #[cfg(test)]
 mod fuzz;
+mod lines;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod liveness;
 #[cfg(feature = "mysql")]
@@ -33,6 +35,7 @@ pub mod postgresql;
 pub mod redact;
 pub mod registry;
 pub mod room;
+mod row_sums;
 pub mod selection;
 mod source;
 #[cfg(feature = "sqlite")]
@@ -44,13 +47,18 @@ mod target;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod url;
 pub use catalogue::{Catalogue, Digest};
-pub use codec::{Codec, LineDecoder, Lines, RowDecoder, RowEncoder, count_lines};
+pub use codec::{
+    Codec, RowCodec, RowCutter, RowDecoder, RowEncoder, RowJoiner, RowSplitter, RowVisitor, Value,
+};
 pub use context::{Claim, Context, Lookup, Meter, workers};
 pub use definitions::{Definitions, Restored, Script, own};
+pub use delimited::Delimited;
 pub use driver::{Driver, Dumps, ManualClient, OpenLagProbe, Refusal};
+pub use lines::{LineDecoder, Lines, count_lines};
 pub use part::{
     Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, Slice, Step, Unit, joined,
 };
+pub use row_sums::{RowSum, RowSums};
 pub use selection::{Fate, Selection};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};

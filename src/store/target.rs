@@ -119,6 +119,11 @@ pub trait Incoming: Send + Sync {
     /// grants.
     async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>>;
 
+    /// Whether [`Complete::read_back`] gives a part's rows as they were written.
+    fn is_read_back(&self, _part: &Part) -> bool {
+        false
+    }
+
     /// If it takes many small parts in one go.
     fn batches(&self) -> Option<&dyn WriteBatches> {
         None
@@ -167,6 +172,11 @@ pub trait Complete: Send + Sync {
     /// Whether an object of the catalogue is the target's own, in the place of the source's.
     fn has_its_own(&self, _object: &str) -> bool {
         false
+    }
+    /// Streams a part's rows as they were written, in any order; of a table in slices all of them. `None`: it does so with
+    /// no part, or not with this one.
+    async fn read_back(&self, _part: &Part) -> Result<Option<Chunks>> {
+        Ok(None)
     }
     /// A checksum over a part's rows, comparable with the source's.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;

@@ -262,6 +262,7 @@ impl Scene {
                 target: Box::new(side),
                 progress: progress.clone(),
                 survey: OnceCell::new_with(Some(survey)),
+                sent: Arc::default(),
             }));
         }
         runs

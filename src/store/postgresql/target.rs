@@ -178,6 +178,10 @@ impl store::Incoming for Building {
         Ok(Box::new(Complete(Arc::clone(&self.0))))
     }
 
+    fn is_read_back(&self, part: &Part) -> bool {
+        self.0.is_read_back(part)
+    }
+
     fn batches(&self) -> Option<&dyn store::WriteBatches> {
         Some(self)
     }
@@ -213,6 +217,13 @@ impl store::Complete for Complete {
 
     fn has_its_own(&self, object: &str) -> bool {
         self.0.preserved.gave_way(object)
+    }
+
+    async fn read_back(&self, part: &Part) -> Result<Option<Chunks>> {
+        if !self.0.is_read_back(part) {
+            return Ok(None);
+        }
+        self.0.read_back(part).await.map(Some)
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {

@@ -1,7 +1,7 @@
 //! Networks that break and tables that change in mid-copy; phase by phase is in `phases`.
 
 use super::{BIG, IN_MID_COPY, Scene};
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Fault, Proxy};
 
 /// A view, a trigger and a routine beside the tables.
 fn scene() -> Scene<'static> {
@@ -92,4 +92,29 @@ fn rows_that_come_and_go_in_mid_copy_are_not_half_in_it() {
     running.end().expect(0);
     scene.live_is_new();
     assert_eq!(scene.live("SELECT count(*), min(id) FROM big"), "40000|1");
+}
+
+/// A table alone goes by itself: what is sent of it is summed up on its way, and read back.
+#[test]
+fn a_row_that_arrives_otherwise_than_it_was_sent_is_found_by_its_checksum() {
+    for column in ["varchar(20)", "blob"] {
+        let scene = Scene::of_this_test();
+        scene.source(&format!(
+            "CREATE TABLE letters (id int PRIMARY KEY, word {column});
+             INSERT INTO letters VALUES (1, 'word-41'), (2, 'word-42'), (3, NULL)"
+        ));
+        let (source, target) = (
+            Proxy::before_mysql(scene.source),
+            Proxy::before_mysql(scene.target),
+        );
+        let job = scene.job_through(&source, &target);
+        let job = scene.write(&job.task("verify = \"checksum\""));
+        scene.bed.once(&job).expect(0);
+        target.trap("word-42", Fault::Alter);
+        let outcome = scene.bed.once(&job).expect(1);
+        assert!(target.is_sprung());
+        outcome.says(&["letters", "the checksums of its rows differ"]);
+        let kept = "SELECT count(*) FROM letters WHERE word = 'word-42'";
+        assert_eq!(scene.live(kept), "1");
+    }
 }

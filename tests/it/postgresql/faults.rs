@@ -318,3 +318,30 @@ fn tables_made_dropped_and_truncated_in_mid_copy_arrive_as_they_were() {
     running.end().expect(0);
     assert_equal(&before, &scene.target.pg_dump(&scene.to));
 }
+
+/// A table alone goes by itself: what is sent of it is summed up on its way, and read back.
+#[test]
+fn a_row_that_arrives_otherwise_than_it_was_sent_is_found_by_its_checksum() {
+    for (column, cast) in [
+        ("text", "text"),
+        ("varchar(20) COLLATE \"C\"", "text"),
+        ("bytea", "bytea"),
+    ] {
+        let scene = Scene::new();
+        scene.source(&format!(
+            "CREATE TABLE letters (id int PRIMARY KEY, word {column}); INSERT INTO letters SELECT i, ('word-' || i)::{cast} FROM generate_series(1, 50) AS i"
+        ));
+        scene.target.psql(&scene.to, "CREATE TABLE old (id int)");
+        let (job, proxy) = scene.behind(Side::Target);
+        let job = scene.write(&job);
+        scene.bed.once(&job).expect(0);
+        proxy.trap("word-42", Fault::Alter);
+        let outcome = scene.bed.once(&job).expect(1);
+        assert!(proxy.is_sprung());
+        outcome.says(&["public.letters", "the checksums of its rows differ"]);
+        assert_eq!(
+            scene.live("SELECT count(*) FROM letters WHERE word = 'word-42'"),
+            "1"
+        );
+    }
+}

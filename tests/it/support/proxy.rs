@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Drop,
     /// Half of what was said arrives, then it breaks as above.
     Truncate,
+    /// The last letter of what was said arrives as another one.
+    Alter,
 }
 
 /// How many bytes words that spring a trap may have.
@@ -180,23 +182,20 @@ impl State {
         }
     }
 
-    /// The fault that what a client says leads to; only once.
-    fn fault(&self, said: &[u8]) -> Option<Fault> {
+    /// The fault that what a client says leads to, and where in it that ends; only once.
+    fn fault(&self, said: &[u8]) -> Option<(Fault, usize)> {
         let mut trap = self.trap.lock().expect("no panic");
         let (words, fault) = (*trap)?;
         let found = said
             .windows(words.len())
-            .any(|piece| piece == words.as_bytes());
-        if !found {
-            return None;
-        }
+            .position(|piece| piece == words.as_bytes())?;
         *trap = None;
         if fault == Fault::Stall {
             // For this one alone.
             self.stalled.fetch_add(1, Ordering::SeqCst);
         }
         self.sprung.store(true, Ordering::SeqCst);
-        Some(fault)
+        Some((fault, found + words.len()))
     }
 
     fn pump(&self, mut from: UnixStream, mut to: UnixStream, asks: bool, passed: &AtomicU64) {
@@ -220,15 +219,20 @@ impl State {
                 None
             } {
                 None => {}
-                Some(Fault::Stall) => {
+                Some((Fault::Alter, end)) => {
+                    // What was said before is gone already; the words end in what is here.
+                    let place = end - (said.len() - length) - 1;
+                    buffer[place] ^= 1;
+                }
+                Some((Fault::Stall, _)) => {
                     while !self.released.load(Ordering::SeqCst) && !self.cut.load(Ordering::SeqCst)
                     {
                         std::thread::sleep(Duration::from_millis(10));
                     }
                     self.stalled.fetch_sub(1, Ordering::SeqCst);
                 }
-                Some(Fault::Drop) => self.cut(),
-                Some(Fault::Truncate) => {
+                Some((Fault::Drop, _)) => self.cut(),
+                Some((Fault::Truncate, _)) => {
                     let _ = to.write_all(&buffer[..length / 2]);
                     self.cut();
                 }

@@ -4,11 +4,14 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::{Chunk, Codec, Encoding, Part, RowDecoder, RowEncoder};
+use crate::store::{Chunk, Codec, Delimited, Encoding, Part, RowCodec, RowDecoder, RowEncoder};
 
 /// `LOAD DATA`'s format: fields end with a tab, rows with a line feed, `\` escapes, `\N` is NULL; values are the bytes that the
 /// column's own character set has.
 pub(in crate::store::mysql) const LOAD_DATA: Encoding = Encoding::new("load_data");
+
+/// Its lines. One of a table without columns has a NULL.
+const LINES: Delimited = Delimited::new(&[(b't', b'\t'), (b'n', b'\n')]).never_empty();
 
 /// The codec of [`LOAD_DATA`].
 pub(in crate::store::mysql) struct LoadData;
@@ -32,6 +35,10 @@ impl Codec for LoadData {
 
     fn decoder(&self, part: &Part) -> Result<Box<dyn RowDecoder>> {
         Ok(Box::new(Lines::new(part.label())))
+    }
+
+    fn values(&self) -> Option<&dyn RowCodec> {
+        Some(&LINES)
     }
 }
 
@@ -106,7 +113,12 @@ impl RowDecoder for Lines {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::result_rows::Encoder;
     use super::*;
+    use crate::store::Value;
+    use crate::store::codec::identity;
 
     fn there_and_back(plain: &[u8], cut: usize) -> Result<(u64, Vec<u8>)> {
         let mut decoder = Lines::new("t".to_owned());
@@ -149,5 +161,53 @@ mod tests {
         RowEncoder::feed(&mut encoder, &Bytes::new(), &mut out).unwrap();
         assert!(RowEncoder::end(&mut encoder, &mut out).is_ok());
         assert_eq!(&out[..], b"1\n2\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_server_sends_is_cut_into_its_values_and_joined_to_the_same(
+            rows in prop::collection::vec(
+                prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..20)), 3), 1..6
+            ),
+            cuts in prop::collection::vec(1_usize..20, 1..8),
+        ) {
+            let mut encoder = Encoder::new(3, 0);
+            for row in &rows {
+                let mut packet = Vec::new();
+                for value in row {
+                    match value {
+                        None => packet.push(0xfb),
+                        Some(bytes) => {
+                            packet.push(bytes.len() as u8);
+                            packet.extend_from_slice(bytes);
+                        }
+                    }
+                }
+                encoder.row(&packet).expect("a row");
+            }
+            let mut part = Part::whole(0, "t", LOAD_DATA, 0);
+            part.columns = ["a", "b", "c"].map(str::to_owned).to_vec();
+            let codec = LoadData.values().expect("it has values");
+            let chunks: Vec<Bytes> = identity::pieces(&encoder.out, &cuts)
+                .into_iter()
+                .map(Bytes::copy_from_slice)
+                .collect();
+            let (mut cutter, mut joiner) = (codec.cutter(&part), codec.joiner(&part));
+            let joined = identity::through(&mut *cutter, &mut *joiner, &chunks).unwrap();
+            prop_assert_eq!(joined, (rows.len() as u64, encoder.out.to_vec()));
+            let fields = encoder.out[..]
+                .split_inclusive(|byte| *byte == b'\n')
+                .flat_map(|line| line[..line.len() - 1].split(|byte| *byte == b'\t'));
+            for (value, field) in rows.iter().flatten().zip(fields) {
+                let expected = match value {
+                    None => Value::Null,
+                    Some(bytes) => Value::Text(bytes.into()),
+                };
+                prop_assert_eq!(codec.decode(field).unwrap(), expected.clone());
+                let mut again = BytesMut::new();
+                codec.encode(&expected, &mut again).unwrap();
+                prop_assert_eq!(&again[..], field);
+            }
+        }
     }
 }

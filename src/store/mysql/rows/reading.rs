@@ -22,25 +22,55 @@ const SMALL: usize = 8 * 1024;
 /// Where releasing a table's lock goes back to: whoever alters a table that was read waits for nobody.
 pub(in crate::store::mysql) const BEFORE_READING: &str = "ROLLBACK TO SAVEPOINT envsyncd";
 
+/// Before rows are read back from a target: values come as they are stored.
+const BEFORE_READING_BACK: &str = "SET SESSION character_set_results = NULL";
+
+/// Afterwards: they come as our sessions have text.
+const READ_BACK: &str = "SET SESSION character_set_results = utf8mb4";
+
 /// One result that is coming.
 struct Reading {
     session: Lent,
+    /// What is run when it is over.
+    afterwards: &'static str,
     encoder: Encoder,
     long: Option<Long>,
     label: String,
     ended: bool,
 }
 
-/// Reads what a statement with so many columns selects.
+/// Reads what a statement with so many columns selects, at the session's point in time.
 pub(in crate::store::mysql) async fn read(
+    session: Lent,
+    sql: &str,
+    columns: usize,
+    label: String,
+) -> Result<Chunks> {
+    stream_of(session, sql, columns, label, BEFORE_READING).await
+}
+
+/// The same from a target, whose sessions are at no point in time.
+pub(in crate::store::mysql) async fn read_back(
     mut session: Lent,
     sql: &str,
     columns: usize,
     label: String,
 ) -> Result<Chunks> {
+    session.run(BEFORE_READING_BACK).await?;
+    stream_of(session, sql, columns, label, READ_BACK).await
+}
+
+async fn stream_of(
+    mut session: Lent,
+    sql: &str,
+    columns: usize,
+    label: String,
+    afterwards: &'static str,
+) -> Result<Chunks> {
     begin(&mut session, sql, columns, &label).await?;
     let reading = Reading {
         session,
+        afterwards,
         encoder: Encoder::new(columns, 2 * CHUNK),
         long: None,
         label,
@@ -83,7 +113,7 @@ impl Reading {
                 warnings::settle_read(&mut self.session, end.warnings)
                     .await
                     .map_err(|error| explained(error, &self.label))?;
-                self.session.run(BEFORE_READING).await?;
+                self.session.run(self.afterwards).await?;
             }
         }
         let (rows, data) = taken(&mut self.encoder, 2 * CHUNK);

@@ -102,6 +102,15 @@ impl Definitions {
             .map(|at| &self.tables[at])
     }
 
+    /// Whether a part's rows say all of its table when they are read back as they were written: they do not where the server
+    /// computes columns, and where JSON has values of types that its text does not have.
+    pub(in crate::store::mysql) fn is_read_back(&self, part: &Part) -> bool {
+        let is_copied = |column: &Column| part.columns.contains(&column.name);
+        self.table(&part.name)
+            .is_some_and(|table| table.columns.iter().all(is_copied))
+            && self.typed.of(&part.name).is_empty()
+    }
+
     /// The definition of a part's table.
     pub(in crate::store::mysql) fn table_of(&self, part: &Part) -> Result<&Table> {
         self.table(&part.name)

@@ -17,7 +17,7 @@ use crate::store::mysql::incoming::derive::{self, Derived};
 use crate::store::mysql::incoming::preserve::Preserved;
 use crate::store::mysql::publish::confirm::Seen;
 use crate::store::mysql::publish::publication::{self, Publishing};
-use crate::store::mysql::rows::checksum;
+use crate::store::mysql::rows::{checksum, reading, select};
 use crate::store::mysql::schema::catalogue::{self, Accepted};
 use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::schema::objects::{self, Object, ObjectKind};
@@ -25,7 +25,7 @@ use crate::store::mysql::schema::{encryption, primary_key, reader};
 use crate::store::mysql::script::execution::{self, Ground};
 use crate::store::mysql::sql::lexical::Dialect;
 use crate::store::mysql::workspace::schema_object::SchemaObject;
-use crate::store::{self, Catalogue, Checksum, Fate, Part, Selection};
+use crate::store::{self, Catalogue, Checksum, Chunks, Fate, Part, Selection};
 use crate::sync::Mutex;
 
 /// Incoming with all its rows, indexes, foreign keys and objects.
@@ -152,6 +152,18 @@ impl store::Complete for Complete {
         let there = self.compared(self.look().await?);
         let catalogue = catalogue::of(&there, self.shared.definer);
         Ok(self.accepted.apply(catalogue))
+    }
+
+    async fn read_back(&self, part: &Part) -> Result<Option<Chunks>> {
+        if !self.definitions.is_read_back(part) {
+            return Ok(None);
+        }
+        let session = self.pool.take().await?;
+        let sql = select::statement(self.definitions.table_of(part)?, part, &[])?;
+        let columns = part.columns.len().max(1);
+        reading::read_back(session, &sql, columns, part.label())
+            .await
+            .map(Some)
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {

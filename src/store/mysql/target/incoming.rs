@@ -161,6 +161,10 @@ impl store::Incoming for Incoming {
         }))
     }
 
+    fn is_read_back(&self, part: &Part) -> bool {
+        self.definitions.is_read_back(part)
+    }
+
     fn batches(&self) -> Option<&dyn WriteBatches> {
         Some(self)
     }

@@ -6,8 +6,10 @@ use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
 use crate::store::postgresql::rows::checksum::{checksum, count};
-use crate::store::postgresql::schema::catalogue;
-use crate::store::{Catalogue, Checksum, Digest, Part};
+use crate::store::postgresql::rows::reading;
+use crate::store::postgresql::rows::relation::rows_in;
+use crate::store::postgresql::schema::{catalogue, large_objects};
+use crate::store::{Catalogue, Checksum, Chunks, Digest, Part};
 
 impl Incoming {
     /// What is in incoming, but for what came from live.
@@ -100,5 +102,21 @@ impl Incoming {
         .await?;
         self.rest(session);
         Ok(sum)
+    }
+
+    /// Whether a part's rows are read back as they were written: not large objects, and not the rows of tables that have
+    /// others, too, or were sorted out anew.
+    pub(in crate::store::postgresql) fn is_read_back(&self, part: &Part) -> bool {
+        let definitions = &self.definitions;
+        !large_objects::is(part)
+            && !definitions.by_root.contains_key(&part.id)
+            && !definitions.conditions.contains_key(&part.id)
+    }
+
+    /// Streams a part's rows as they were written.
+    pub(in crate::store::postgresql) async fn read_back(&self, part: &Part) -> Result<Chunks> {
+        let session = self.comparing_session().await?;
+        let (pool, properties) = (self.to.pool.clone(), &self.definitions.properties);
+        reading::start(session, pool, part, &rows_in(part), properties).await
     }
 }

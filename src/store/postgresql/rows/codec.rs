@@ -4,13 +4,16 @@
 //! every row is a message of its own; on the wire to one, messages may end anywhere (PostgreSQL manual, "COPY Operations"),
 //! so there the file's bytes travel as they come, many rows in a message.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::copy_stream::{COPY_DATA, COPY_ENDS};
+use super::binary_values::BinaryValues;
+use super::copy_stream::COPY_ENDS;
+use super::frames::{Frames, framed};
 use super::large_objects_as_sql::{LargeObjectDecoder, LargeObjectEncoder};
+use super::text_values::TextValues;
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT, LARGE_OBJECTS};
-use crate::store::{Chunk, Codec, Encoding, Part, RowDecoder, RowEncoder};
+use crate::store::{Chunk, Codec, Encoding, Part, RowCodec, RowDecoder, RowEncoder};
 
 /// One for each of the encodings.
 pub(in crate::store::postgresql) const CODECS: &[&dyn Codec] = &[&Text, &Binary, &LargeObjects];
@@ -41,6 +44,10 @@ impl Codec for Text {
 
     fn end_in_batch(&self) -> &'static [u8] {
         COPY_ENDS
+    }
+
+    fn values(&self) -> Option<&dyn RowCodec> {
+        Some(&TextValues)
     }
 }
 
@@ -80,6 +87,10 @@ impl Codec for Binary {
     fn end_in_batch(&self) -> &'static [u8] {
         COPY_ENDS
     }
+
+    fn values(&self) -> Option<&dyn RowCodec> {
+        Some(&BinaryValues)
+    }
 }
 
 /// Large objects, as statements for `psql`.
@@ -107,12 +118,6 @@ impl Codec for LargeObjects {
     }
 }
 
-/// A message's type and its length, which counts itself.
-const HEADER: usize = 5;
-
-/// What is put into one message at the most.
-const MESSAGE: usize = 1024 * 1024;
-
 fn cut() -> Error {
     Error::new(Kind::Verify, "the rows end in the middle of one")
 }
@@ -120,49 +125,25 @@ fn cut() -> Error {
 /// From messages to lines.
 #[derive(Default)]
 pub(in crate::store::postgresql) struct TextEncoder {
-    /// The header of the message that comes next, as far as it is there.
-    header: [u8; HEADER],
-    here: usize,
-    /// How much of the message that we are in is still to come.
-    rest: usize,
+    frames: Frames,
     /// The last byte so far.
     last: Option<u8>,
 }
 
 impl RowEncoder for TextEncoder {
     fn feed(&mut self, chunk: &Bytes, out: &mut BytesMut) -> Result<()> {
-        let mut from = &chunk[..];
-        out.reserve(from.len());
-        while !from.is_empty() {
-            if self.rest == 0 {
-                let (head, after) = from.split_at(from.len().min(HEADER - self.here));
-                self.header[self.here..self.here + head.len()].copy_from_slice(head);
-                self.here += head.len();
-                from = after;
-                if self.here == HEADER {
-                    let [tag, length @ ..] = self.header;
-                    let length = u32::from_be_bytes(length) as usize;
-                    if tag != COPY_DATA || length < 4 {
-                        return Err(Error::new(
-                            Kind::Internal,
-                            "what is no row came among the rows of a COPY",
-                        ));
-                    }
-                    (self.rest, self.here) = (length - 4, 0);
-                }
-                continue;
-            }
-            let (row, after) = from.split_at(from.len().min(self.rest));
-            out.extend_from_slice(row);
-            self.rest -= row.len();
-            self.last = row.last().copied();
-            from = after;
-        }
-        Ok(())
+        out.reserve(chunk.len());
+        let last = &mut self.last;
+        self.frames.feed(chunk, &mut |payload| {
+            out.extend_from_slice(payload);
+            *last = payload.last().copied();
+            Ok(())
+        })
     }
 
     fn end(&mut self, _out: &mut BytesMut) -> Result<()> {
-        if self.here > 0 || self.rest > 0 || self.last.is_some_and(|last| last != b'\n') {
+        self.frames.end()?;
+        if self.last.is_some_and(|last| last != b'\n') {
             return Err(cut());
         }
         Ok(())
@@ -181,17 +162,10 @@ impl RowDecoder for TextDecoder {
             return Ok(None);
         };
         self.last = Some(*last);
-        let messages = plain.len().div_ceil(MESSAGE);
-        let mut data = BytesMut::with_capacity(plain.len() + messages * HEADER);
-        for piece in plain.chunks(MESSAGE) {
-            data.put_u8(COPY_DATA);
-            data.put_u32(piece.len() as u32 + 4);
-            data.put_slice(piece);
-        }
         Ok(Some(Chunk {
             // A line feed in a value is written as `\n`, in every encoding that a server has.
             rows: memchr::memchr_iter(b'\n', plain).count() as u64,
-            data: data.freeze(),
+            data: framed(plain),
         }))
     }
 
@@ -205,8 +179,11 @@ impl RowDecoder for TextDecoder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::BufMut;
     use proptest::prelude::*;
+
+    use super::super::copy_stream::COPY_DATA;
+    use super::*;
 
     fn messages(rows: &[Vec<u8>]) -> Vec<u8> {
         let mut wire = Vec::new();
@@ -277,13 +254,5 @@ mod tests {
         reframe.feed(b"1\ta\n2\t").unwrap();
         assert!(reframe.end().is_err());
         assert!(TextDecoder::default().end().unwrap().is_none());
-    }
-
-    #[test]
-    fn no_message_is_longer_than_what_one_may_have() {
-        let file = vec![b'\n'; 2 * MESSAGE + 1];
-        let chunk = TextDecoder::default().feed(&file).unwrap().unwrap();
-        assert_eq!(chunk.rows, file.len() as u64);
-        assert_eq!(chunk.data.len(), file.len() + 3 * HEADER);
     }
 }

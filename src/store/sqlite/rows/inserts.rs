@@ -4,12 +4,13 @@
 use bytes::{Bytes, BytesMut};
 use rusqlite::types::ValueRef;
 
+use super::cut::TaggedValues;
 use super::{chunks, values};
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::store::sqlite::schema::literals::{self, Literal};
 use crate::store::sqlite::schema::names::{self, quoted};
-use crate::store::{Chunk, Codec, Encoding, Part, RowDecoder, RowEncoder};
+use crate::store::{Chunk, Codec, Encoding, Part, RowCodec, RowDecoder, RowEncoder};
 
 /// The encoding of rows in chunks.
 pub(in crate::store::sqlite) const ENCODING: Encoding = Encoding::new("rows");
@@ -36,6 +37,10 @@ impl Codec for RowsCodec {
 
     fn decoder(&self, part: &Part) -> Result<Box<dyn RowDecoder>> {
         Ok(Box::new(InsertDecoder::new(part)))
+    }
+
+    fn values(&self) -> Option<&dyn RowCodec> {
+        Some(&TaggedValues)
     }
 }
 

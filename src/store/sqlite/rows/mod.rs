@@ -2,5 +2,6 @@
 
 pub(super) mod checksum;
 pub(super) mod chunks;
+mod cut;
 pub(super) mod inserts;
 pub(super) mod values;

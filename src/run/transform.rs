@@ -1,0 +1,118 @@
+//! What a part's rows pass on their way from source to target: nothing, as a rule.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+
+use super::task_run::TaskRun;
+use crate::config::job::Verify;
+use crate::error::Result;
+use crate::store::{self, Chunk, Chunks, Incoming, Part, RowSum, RowSums};
+use crate::sync::Mutex;
+
+/// Stands between reading and writing. One for each part.
+trait Transform: Send {
+    /// What goes on for a chunk that came.
+    fn chunk(&mut self, chunk: Chunk) -> Result<Chunk>;
+    /// All chunks have passed.
+    fn end(&mut self) -> Result<()>;
+}
+
+/// A part's rows as the target is to have them.
+pub(super) fn transformed(
+    run: &TaskRun,
+    incoming: &dyn Incoming,
+    part: &Part,
+    chunks: Chunks,
+) -> Result<Chunks> {
+    Ok(match summing(run, incoming, part)? {
+        None => chunks,
+        Some(summing) => through(Box::new(summing), chunks),
+    })
+}
+
+fn through(transform: Box<dyn Transform>, chunks: Chunks) -> Chunks {
+    stream::try_unfold(
+        (transform, chunks),
+        |(mut transform, mut chunks)| async move {
+            let Some(chunk) = chunks.next().await else {
+                transform.end()?;
+                return Ok(None);
+            };
+            let chunk = transform.chunk(chunk?)?;
+            Ok(Some((chunk, (transform, chunks))))
+        },
+    )
+    .boxed()
+}
+
+/// Sums of the rows that the target was sent, by the label of the table.
+#[derive(Default)]
+pub(super) struct Sent(Mutex<HashMap<String, RowSum>>);
+
+impl Sent {
+    /// The sum of a whole table, if all of its rows passed one by one.
+    pub(super) fn take(&self, part: &Part) -> Option<RowSum> {
+        self.0.lock().remove(&part.label())
+    }
+}
+
+/// Sums up the rows that pass.
+struct Summing {
+    sums: Option<RowSums>,
+    label: String,
+    sent: Arc<Sent>,
+}
+
+/// With `verify = "checksum"`, of a part that is read back. What comes out of an archive has sums of its own.
+fn summing(run: &TaskRun, incoming: &dyn Incoming, part: &Part) -> Result<Option<Summing>> {
+    let is_wanted = run.task.verify == Verify::Checksum && !run.task.pulls();
+    if !is_wanted || !incoming.is_read_back(part) {
+        return Ok(None);
+    }
+    Ok(sums(run, part)?.map(|sums| Summing {
+        sums: Some(sums),
+        label: part.label(),
+        sent: run.sent.clone(),
+    }))
+}
+
+/// Sums over a part's rows, where they have values.
+fn sums(run: &TaskRun, part: &Part) -> Result<Option<RowSums>> {
+    let codec = store::registry::codec(run.task.kind, part)?;
+    let splitter = codec.values().map(|rows| rows.splitter(part));
+    Ok(splitter.map(RowSums::new))
+}
+
+impl Transform for Summing {
+    fn chunk(&mut self, chunk: Chunk) -> Result<Chunk> {
+        if let Some(sums) = &mut self.sums {
+            sums.feed(&chunk.data)?;
+        }
+        Ok(chunk)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if let Some(sums) = self.sums.take() {
+            let mut sent = self.sent.0.lock();
+            *sent.entry(std::mem::take(&mut self.label)).or_default() += sums.total()?;
+        }
+        Ok(())
+    }
+}
+
+/// The sum of chunks that are read.
+pub(super) async fn sum_of(
+    run: &TaskRun,
+    part: &Part,
+    mut chunks: Chunks,
+) -> Result<Option<RowSum>> {
+    let Some(mut sums) = sums(run, part)? else {
+        return Ok(None);
+    };
+    while let Some(chunk) = chunks.next().await {
+        sums.feed(&chunk?.data)?;
+    }
+    sums.total().map(Some)
+}
