@@ -83,6 +83,7 @@ fn main() {
         ("mydumper", Bench::mydumper),
         ("limit", Bench::limit),
         ("earlier", Bench::earlier),
+        ("checksum", Bench::checksum),
         ("envsyncd", Bench::envsyncd),
     ];
     if let Some(only) = &options.only {
@@ -338,6 +339,11 @@ impl Bench {
 
     fn envsyncd(&self) -> Cost {
         once(&self.job(), None)
+    }
+
+    /// Every row read back and compared.
+    fn checksum(&self) -> Cost {
+        once(&self.job().task("verify = \"checksum\""), None)
     }
 
     fn earlier(&self) -> Cost {

@@ -87,6 +87,7 @@ fn main() {
         ("binary", Bench::pgcopydb_binary),
         ("limit", Bench::limit),
         ("earlier", Bench::earlier),
+        ("checksum", Bench::checksum),
         ("envsyncd", Bench::envsyncd),
     ];
     if let Some(only) = &options.only {
@@ -341,6 +342,11 @@ impl Bench {
 
     fn envsyncd(&self) -> Cost {
         once(&self.job(), None)
+    }
+
+    /// Every row read back and compared.
+    fn checksum(&self) -> Cost {
+        once(&self.job().task("verify = \"checksum\""), None)
     }
 
     fn earlier(&self) -> Cost {
