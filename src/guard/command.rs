@@ -194,12 +194,18 @@ async fn cancelled(cancel: Option<&CancellationToken>) {
     }
 }
 
-/// Whether a hook was ended by somebody's SIGTERM, and not by its own limit of time.
+/// Whether a program was ended by somebody's SIGTERM, and not by its own limit of time. Shells say 143 of one that they
+/// waited for; the standard library's words are those of the stores' programs.
 pub fn was_terminated(error: &Error) -> bool {
-    error.to_string().contains(TERMINATED)
+    let text = error.to_string();
+    TERMINATED.iter().any(|words| text.contains(words))
 }
 
-const TERMINATED: &str = "was ended by signal SIGTERM";
+const TERMINATED: [&str; 3] = [
+    "was ended by signal SIGTERM",
+    "ended with exit code 143",
+    "signal: 15 (SIGTERM)",
+];
 
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;

@@ -12,6 +12,7 @@ use super::progress::Progress;
 use crate::config::Variables;
 use crate::config::job::{Job, Settings, Task};
 use crate::error::{Error, Kind, Result};
+use crate::guard::command;
 use crate::guard::memory::Watch;
 use crate::guard::process::{Process, host_name, panics};
 use crate::guard::signals::Signals;
@@ -21,6 +22,8 @@ use crate::store::{self, Claim, Context, Selection};
 
 /// By then a history that has lost a run has it again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Between two processes that are told to end together, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Everything that one run needs, put together by who starts it.
 pub struct RunContext {
@@ -161,6 +164,20 @@ impl RunContext {
             }
             None => error,
         }
+    }
+
+    /// The same of what may be the end of a program of ours that somebody ended together with the run: who stops a unit tells
+    /// all of its processes, one after another, and the program's end may be here before our own signal.
+    pub(super) async fn cause_with_programs(&self, error: Error) -> Error {
+        if command::was_terminated(&error) {
+            self.await_signal().await;
+        }
+        self.cause(error)
+    }
+
+    /// Waits for the signal that a program of ours has had; it comes soon or not at all.
+    pub(super) async fn await_signal(&self) {
+        let _ = tokio::time::timeout(SOON, self.cancel.cancelled()).await;
     }
 
     pub(super) async fn cancelled(&self) -> Error {

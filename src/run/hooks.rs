@@ -87,8 +87,11 @@ impl<'a> Maintenance<'a> {
         self.on = false;
         let mut called = call(self.context, hook, "maintenance_off", false).await;
         // A machine that goes down ends all processes of the run, those that are started meanwhile, too. Once.
-        if self.context.cancel.is_cancelled() && called.as_ref().is_err_and(command::was_terminated)
-        {
+        let terminated = called.as_ref().is_err_and(command::was_terminated);
+        if terminated {
+            self.context.await_signal().await;
+        }
+        if terminated && self.context.cancel.is_cancelled() {
             tracing::warn!("maintenance_off was ended from outside, and is called again");
             called = call(self.context, hook, "maintenance_off", false).await;
         }

@@ -61,7 +61,7 @@ pub(super) async fn load_all(
         // Whoever does not answer in time is taken to be broken: that is the worse mistake to make the other way round.
         let asked = tokio::time::timeout(PATIENCE, run.is_broken()).await;
         let broken = !matches!(asked, Ok(Ok(false)));
-        let mut error = context.cause(error);
+        let mut error = context.cause_with_programs(error).await;
         if broken {
             maintenance.stay_on();
             let stays = if maintenance.has_hook() {

@@ -104,7 +104,10 @@ async fn line(context: &Arc<RunContext>) -> Result<()> {
     let mut held = locks::Held::default();
     let mut runs: Vec<Arc<TaskRun>> = Vec::new();
     let built = tokio::select! {
-        built = safely(context, build_all(context, &mut held, &mut runs)) => built.map_err(|error| context.cause(error)),
+        built = safely(context, build_all(context, &mut held, &mut runs)) => match built {
+            Ok(built) => Ok(built),
+            Err(error) => Err(context.cause_with_programs(error).await),
+        },
         error = context.cancelled() => Err(error),
     };
     end(context, &runs, built).await

@@ -44,7 +44,8 @@ async fn publish_each(
     }
     context.step("maintenance");
     if let Err(error) = safely(context, maintenance.on()).await {
-        return Err(maintenance.off_after(context.cause(error)).await);
+        let error = context.cause_with_programs(error).await;
+        return Err(maintenance.off_after(error).await);
     }
     let loaded = !built.in_place.is_empty();
     in_place::load_all(context, built.in_place, maintenance).await?;

@@ -149,3 +149,44 @@ fn hooks_are_told_which_tasks_a_run_has() {
     let job = scene.job("after_publish = [\"/bin/sh\", \"-c\", \"echo tasks are $ENVSYNC_TASKS\"]");
     scene.bed.once(&job).expect(0).says(&["tasks are sqlite"]);
 }
+
+/// Who stops a unit tells its processes one after another. This hook is told first, and the run only when it has noticed.
+#[test]
+fn a_run_whose_hook_is_told_to_end_before_itself_is_cancelled_and_not_failed() {
+    for first in ["kill -TERM $me", "exit 143"] {
+        let scene = Scene::new();
+        let off = scene.bed.path("off");
+        let told = format!(
+            "me=$$ run=$PPID; (while kill -0 $me; do :; done; sleep 0.2; kill -TERM $run) > /dev/null 2>&1 & {first}"
+        );
+        let job = scene.job(&format!(
+            "maintenance_on = [\"/bin/sh\", \"-c\", \"{told}\"]\nmaintenance_off = [\"touch\", \"{}\"]",
+            off.display()
+        ));
+        scene
+            .bed
+            .once(&job)
+            .expect(143)
+            .says(&["cancelled by SIGTERM"]);
+        assert_eq!(scene.bed.status_text("app", "state"), "cancelled");
+        assert!(off.exists(), "maintenance is off");
+        assert_eq!(scene.live(), "old");
+    }
+}
+
+#[test]
+fn maintenance_off_that_is_told_to_end_before_the_run_is_called_again() {
+    let scene = Scene::new();
+    let tried = scene.bed.path("tried");
+    let off = scene.bed.path("off");
+    let told = format!(
+        "test -e {0} && exec touch {1}; touch {0}; me=$$ run=$PPID; (while kill -0 $me; do :; done; sleep 0.2; kill -TERM $run) > /dev/null 2>&1 & kill -TERM $me",
+        tried.display(),
+        off.display()
+    );
+    let job = scene.job(&format!(
+        "maintenance_on = [\"false\"]\nmaintenance_off = [\"/bin/sh\", \"-c\", \"{told}\"]"
+    ));
+    scene.bed.once(&job).expect(1).says(&["called again"]);
+    assert!(off.exists(), "maintenance is off");
+}

@@ -2,18 +2,17 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::Scene;
 use crate::support::job::{Job, Outcome, toml};
+use crate::support::lease::lease;
 use crate::support::mysql::{PASSWORD, Server, Version, literal, shared};
 use crate::support::postgres::{encode, free_port, unique};
 
 /// A server on a port, for who sets nothing global there.
 pub(super) fn on_a_port() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| Server::builder().tcp().start())
+    lease(("mysql", "on a port"), || Server::builder().tcp().start())
 }
 
 impl Scene<'_> {

@@ -131,10 +131,8 @@ fn source_users(server: &Server, reveals: (&str, &str, &str)) {
 
 /// A server of the same maker to copy to.
 fn server_beside(server: &Server) -> &'static Server {
-    use std::sync::OnceLock;
-    static ORACLE: OnceLock<Server> = OnceLock::new();
     match server.version() {
-        Version::Oracle => ORACLE.get_or_init(|| Server::builder().of(Version::Oracle).start()),
+        Version::Oracle => &super::theirs::oracle().target,
         _ => &shared().target,
     }
 }

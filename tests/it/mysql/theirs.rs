@@ -1,15 +1,13 @@
 //! What is somebody else's is not touched, however it is called; and what is ours says so.
 
-use std::sync::OnceLock;
-
 use super::Scene;
 use crate::support::job::Job;
+use crate::support::lease::lease;
 use crate::support::mysql::{Pair, Server, Version, quote, shared};
 
 /// Servers of Oracle's whose global settings nobody changes.
 pub(super) fn oracle() -> &'static Pair {
-    static PAIR: OnceLock<Pair> = OnceLock::new();
-    PAIR.get_or_init(|| {
+    lease(("mysql", "of oracle"), || {
         let start = || Server::builder().of(Version::Oracle).start();
         Pair {
             source: start(),

@@ -1,16 +1,14 @@
 //! Encrypted connections: what a URL asks for, what a server offers, and what it asks for itself.
 
-use std::sync::OnceLock;
-
 use super::Scene;
 use crate::support::certificates;
+use crate::support::lease::lease;
 use crate::support::mysql::{PASSWORD, Server, Version, shared};
 use crate::support::postgres::encode;
 
 /// A server that lets no one in without TLS, at two addresses; its certificate is for one of them.
 fn encrypted() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| {
+    lease(("mysql", "encrypted"), || {
         Server::builder()
             .tls()
             .set("--bind-address=127.0.0.1,127.0.0.2")

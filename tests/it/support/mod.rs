@@ -8,11 +8,13 @@ pub(crate) mod host;
 pub(crate) mod hostile;
 pub(crate) mod icinga;
 pub(crate) mod job;
+pub(crate) mod lease;
 pub(crate) mod mysql;
 pub(crate) mod network;
 pub(crate) mod nsca;
 pub(crate) mod postgres;
 pub(crate) mod profile;
+pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod sqlite;
@@ -59,23 +61,25 @@ pub(crate) fn servers_home() -> &'static Path {
     }
 }
 
-/// For one server more, beside all that tests take, and whether programs may be started there. What lies in memory the
-/// servers themselves have no more, and many of them stay until the last test has ended.
+/// Whether programs may be started there, and all that lies there has less than an eighth of the machine's memory, and all
+/// that runs here leaves three: the servers themselves, compilers and other people's suites have memory, too.
 fn has_room(place: &Path) -> bool {
-    const LEFT: u64 = 10 * 1024 * 1024 * 1024;
     let Ok(found) = nix::sys::statvfs::statvfs(place) else {
         return false;
     };
-    let free = found.blocks_available() * found.fragment_size();
+    let taken = (found.blocks() - found.blocks_free()) * found.fragment_size();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = memory.lines().find_map(|line| {
-        let kibibytes = line
-            .strip_prefix("MemAvailable:")?
-            .trim()
-            .strip_suffix(" kB")?;
-        Some(kibibytes.parse::<u64>().ok()? * 1024)
-    });
-    free.min(available.unwrap_or(0)) >= LEFT
+    let bytes = |key: &str| {
+        let mut lines = memory.lines();
+        let line = lines.find_map(|line| line.strip_prefix(key))?;
+        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kibibytes * 1024)
+    };
+    let (Some(all), Some(available)) = (bytes("MemTotal:"), bytes("MemAvailable:")) else {
+        return false;
+    };
+    taken < all / 8
+        && available > all / 8 * 3
         && !found
             .flags()
             .contains(nix::sys::statvfs::FsFlags::ST_NOEXEC)

@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
 // The benchmarks, which share this, have no need of it.
 #[allow(unused_imports)]
@@ -21,6 +21,7 @@ pub(crate) use databases::Databases;
 use place::Place;
 pub(crate) use version::Version;
 
+use super::lease::{Leased, lease};
 use super::postgres::{Must, encode, free_port};
 use super::wait_until;
 
@@ -143,11 +144,27 @@ pub(crate) struct Pair {
 
 /// The pair that all tests share that stop no server and set no global variable.
 pub(crate) fn shared() -> &'static Pair {
-    static PAIR: OnceLock<Pair> = OnceLock::new();
-    PAIR.get_or_init(|| Pair {
+    lease(("mysql", "plain"), || Pair {
         source: Server::with(&[]),
         target: Server::with(&[]),
     })
+}
+
+impl Leased for Pair {
+    fn stop(&self) {
+        self.source.stop();
+        self.target.stop();
+    }
+}
+
+impl Leased for Server {
+    fn stop(&self) {
+        if let Some(mut child) = self.child.lock().ok().and_then(|mut child| child.take()) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.place.end();
+    }
 }
 
 /// A quoted identifier.
@@ -273,9 +290,6 @@ pub(crate) fn socket_url(socket: &Path, user: &str, database: &str) -> String {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.lock().ok().and_then(|mut child| child.take()) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.stop();
     }
 }

@@ -12,12 +12,14 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 // The benchmarks, which share this, have no need of it.
 #[allow(unused_imports)]
 pub(crate) use databases::Databases;
+
+use super::programs::readable;
 
 /// Stops the server of the directory `$1` and removes it as soon as its standard input closes, which the kernel does
 /// for a process that is killed, too.
@@ -111,6 +113,7 @@ impl Builder {
         cluster
             .tool("initdb")
             .args(["--no-sync", "--no-instructions", "--username=postgres"])
+            .arg("--wal-segsize=1")
             .args(["--locale=C.UTF-8", "--encoding=UTF8"])
             .args(self.initdb)
             .arg("--pgdata")
@@ -142,7 +145,7 @@ pub(crate) struct Cluster {
     root: PathBuf,
     port: u16,
     account: Option<Account>,
-    watcher: Child,
+    watcher: Mutex<Child>,
     /// Where its programs are, if not where the system has them.
     programs: Option<PathBuf>,
 }
@@ -164,11 +167,7 @@ pub(crate) struct Pair {
 
 /// The pair that all tests share that stop no server.
 pub(crate) fn shared() -> &'static Pair {
-    static PAIR: OnceLock<Pair> = OnceLock::new();
-    PAIR.get_or_init(|| Pair {
-        source: Cluster::builder().start(),
-        target: Cluster::builder().start(),
-    })
+    &profiles::Profile::plain().servers().pair
 }
 
 /// A name that no other database or role of this process has, and that is no part of another one's.
@@ -268,7 +267,7 @@ impl Cluster {
             root,
             port,
             account,
-            watcher,
+            watcher: Mutex::new(watcher),
             programs: None,
         };
         fs::create_dir(cluster.socket_directory()).expect("a directory for the socket");
@@ -296,8 +295,13 @@ impl Cluster {
         set("port", &self.port.to_string());
         set("fsync", "off");
         set("full_page_writes", "off");
-        set("shared_buffers", "64MB");
+        // Small, and what it needs in memory is in its directory.
+        set("shared_buffers", "32MB");
         set("max_connections", "60");
+        set("min_wal_size", "4MB");
+        set("max_wal_size", "32MB");
+        set("checkpoint_warning", "0");
+        set("dynamic_shared_memory_type", "mmap");
         set("log_statement", "ddl");
         if builder.tls {
             set("ssl", "on");
@@ -368,6 +372,9 @@ impl Cluster {
 
     /// A hot standby of this cluster, caught up with it. This cluster has to outlive it.
     pub(crate) fn standby(&self) -> Self {
+        // What it has not read yet must not go.
+        self.psql("postgres", "ALTER SYSTEM SET wal_keep_size = '1GB'");
+        self.psql("postgres", "SELECT pg_reload_conf()");
         let standby = Self::empty_place(false);
         standby
             .tool("pg_basebackup")
@@ -411,6 +418,13 @@ impl Cluster {
             .arg("--pgdata")
             .arg(self.data())
             .must("pg_ctl stop");
+    }
+
+    /// Ends it, and removes its directory.
+    fn stop(&self) {
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(watcher.stdin.take());
+        let _ = watcher.wait();
     }
 
     /// What the server logged.
@@ -557,7 +571,7 @@ impl Cluster {
         }
     }
 
-    /// Copies the programs of another version to where the server's user may read them.
+    /// Takes the programs of another version.
     fn take_programs(&mut self, major: u32) {
         let place = tools(&format!("postgresql-{major}"));
         assert!(
@@ -565,17 +579,9 @@ impl Cluster {
             "{} is not there: run script/install-test-deps",
             place.display()
         );
-        let copy = self.root.join("programs");
-        Command::new("cp")
-            .arg("-a")
-            .args([&place, &copy])
-            .must("cp");
-        Command::new("chmod")
-            .args(["-R", "a+rX"])
-            .arg(&copy)
-            .must("chmod");
         // Programs find their libraries beside where they really are.
-        self.programs = Some(copy.join("bin").canonicalize().expect("it was copied"));
+        let bin = readable(&place).join("bin");
+        self.programs = Some(bin.canonicalize().expect("it was copied"));
     }
 
     /// A server's program as the server's user.
@@ -607,8 +613,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.watcher.stdin.take());
-        let _ = self.watcher.wait();
+        self.stop();
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use super::super::postgres::Must;
 
@@ -28,7 +29,7 @@ pub(super) struct Place {
     pub(super) root: PathBuf,
     /// A server refuses to run as root, so there it runs as someone else.
     account: Option<(u32, u32)>,
-    watcher: Child,
+    watcher: Mutex<Child>,
 }
 
 impl Place {
@@ -59,7 +60,7 @@ impl Place {
         let place = Self {
             root,
             account,
-            watcher,
+            watcher: Mutex::new(watcher),
         };
         for directory in [place.data(), place.root.join("tmp")] {
             fs::create_dir(&directory).expect("a directory");
@@ -69,6 +70,13 @@ impl Place {
         // Others than the server's user connect, too.
         fs::set_permissions(&place.root, fs::Permissions::from_mode(0o755)).expect("chmod");
         place
+    }
+
+    /// Ends what runs here, and removes it.
+    pub(super) fn end(&self) {
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(watcher.stdin.take());
+        let _ = watcher.wait();
     }
 
     pub(super) fn data(&self) -> PathBuf {
@@ -110,8 +118,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        drop(self.watcher.stdin.take());
-        let _ = self.watcher.wait();
+        self.end();
     }
 }
 

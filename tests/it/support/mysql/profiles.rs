@@ -1,10 +1,8 @@
 //! MariaDB's and MySQL's profiles: how the two servers are, who connects to them, and what else is there.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
-
 use super::version::{OWNER, READER};
 use super::{Pair, Server, Version, shared};
+use crate::support::lease::lease;
 use crate::support::profile::{self, profiles};
 
 /// Surroundings of one kind.
@@ -112,16 +110,10 @@ impl profile::Profile for Profile {
 impl Profile {
     /// Its servers, started now if they are not yet there.
     pub(super) fn servers(&'static self) -> &'static Pair {
-        static ALL: Mutex<BTreeMap<&str, &OnceLock<Pair>>> = Mutex::new(BTreeMap::new());
         if self.name == PLAIN.name {
             return shared();
         }
-        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        let once: &'static OnceLock<Pair> = all
-            .entry(self.name)
-            .or_insert_with(|| Box::leak(Box::default()));
-        drop(all);
-        once.get_or_init(|| Pair {
+        lease(("mysql", self.name), || Pair {
             source: Self::start(self.versions.0, self.source, self.zones.0),
             target: Self::start(self.versions.1, self.target, self.zones.1),
         })

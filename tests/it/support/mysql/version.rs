@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 
 use super::super::postgres::{Must, tools};
+use super::super::programs::readable;
 use super::PASSWORD;
 use super::place::Place;
 
@@ -35,7 +35,12 @@ const SETTINGS: &[&str] = &[
     "--character-set-server=utf8mb4",
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-doublewrite=0",
-    "--innodb-buffer-pool-size=64M",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-log-buffer-size=2M",
+    "--table-definition-cache=400",
+    "--table-open-cache=400",
+    "--tmp-table-size=4M",
+    "--max-heap-table-size=16M",
     "--innodb-use-native-aio=0",
     "--key-buffer-size=4M",
     "--max-connections=200",
@@ -50,6 +55,17 @@ const MARIADB: &[&str] = &[
 const ORACLE: &[&str] = &[
     "--innodb-redo-log-capacity=32M",
     "--mysqlx=OFF",
+    "--temptable-max-ram=8M",
+    "--table-open-cache-instances=1",
+    // It is on, as it is at people's, with little to look at.
+    "--performance-schema-events-statements-history-long-size=100",
+    "--performance-schema-events-stages-history-long-size=100",
+    "--performance-schema-events-waits-history-long-size=100",
+    "--performance-schema-events-transactions-history-long-size=100",
+    "--performance-schema-digests-size=200",
+    "--performance-schema-error-size=100",
+    "--performance-schema-max-digest-length=256",
+    "--max-digest-length=256",
     "--skip-log-bin",
     "--secure-file-priv=",
     "--local-infile=1",
@@ -69,7 +85,7 @@ impl Version {
             .map(str::to_owned)
             .collect();
         if self != Self::System {
-            let programs = self.template().root.join("programs");
+            let programs = self.programs().expect("only the system's have none");
             all.push(format!("--basedir={}/usr", programs.display()));
             all.push(format!(
                 "--plugin-dir={}/usr/lib/mysql/plugin",
@@ -92,7 +108,18 @@ impl Version {
 
     /// Where its programs are, if not where the system has them: a copy that the server's user may read.
     fn programs(self) -> Option<PathBuf> {
-        (self != Self::System).then(|| self.template().root.join("programs"))
+        let name = match self {
+            Self::System => return None,
+            Self::Newer => "mariadb",
+            Self::Oracle => "mysql",
+        };
+        let from = tools(name);
+        assert!(
+            from.join("bin").exists(),
+            "{} is not there: run script/install-test-deps",
+            from.display()
+        );
+        Some(readable(&from))
     }
 
     /// What a fresh server starts from: made once, since that takes seconds.
@@ -103,28 +130,7 @@ impl Version {
 
     fn make_template(self) -> Place {
         let place = Place::new();
-        let name = match self {
-            Self::System => None,
-            Self::Newer => Some("mariadb"),
-            Self::Oracle => Some("mysql"),
-        };
-        let programs = place.root.join("programs");
-        if let Some(name) = name {
-            let from = tools(name);
-            assert!(
-                from.join("bin").exists(),
-                "{} is not there: run script/install-test-deps",
-                from.display()
-            );
-            Command::new("cp")
-                .arg("-a")
-                .args([&from, &programs])
-                .must("cp");
-            Command::new("chmod")
-                .args(["-R", "a+rX"])
-                .arg(&programs)
-                .must("chmod");
-        }
+        let programs = self.programs();
         let users = place.root.join("users.sql");
         let password = PASSWORD.replace('\'', "''");
         let sql = format!(
@@ -134,14 +140,12 @@ impl Version {
              GRANT {READER} ON *.* TO reader;\n"
         );
         let data = format!("--datadir={}", place.data().display());
-        // Not settings(): that asks for the template.
         if self == Self::Oracle {
             fs::write(&users, sql).expect("a file");
             place
-                .as_server(programs.join("bin/mysqld"))
-                .args([SETTINGS, ORACLE].concat())
+                .as_server(self.program())
+                .args(self.settings())
                 .arg("--initialize-insecure")
-                .arg(format!("--basedir={}/usr", programs.display()))
                 .arg(format!("--init-file={}", users.display()))
                 .arg(data)
                 .must("mysqld --initialize-insecure");
@@ -152,13 +156,13 @@ impl Version {
                  GRANT DELETE HISTORY ON *.* TO owner;\n"
             );
             fs::write(&users, sql).expect("a file");
-            let program = match name {
-                Some(_) => programs.join("bin/mariadb-install-db"),
-                None => PathBuf::from("mariadb-install-db"),
-            };
+            let program = programs.as_ref().map_or_else(
+                || PathBuf::from("mariadb-install-db"),
+                |programs| programs.join("bin/mariadb-install-db"),
+            );
             let mut command = place.as_server(program);
             command.args([SETTINGS, MARIADB].concat());
-            if name.is_some() {
+            if let Some(programs) = &programs {
                 command.arg(format!("--basedir={}/usr", programs.display()));
             }
             command

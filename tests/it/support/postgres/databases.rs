@@ -59,7 +59,7 @@ impl Databases {
     pub(crate) fn under(profile: &'static Profile) -> Self {
         let servers = profile.servers();
         let (from, to) = (unique("from"), unique("to"));
-        let pair = servers.pair;
+        let pair = &servers.pair;
         make(profile, &pair.source, &from);
         let as_owner = |sql: &str| run(&pair.source, profile.owner(), &from, sql);
         if !profile.is_plain() {
@@ -104,7 +104,7 @@ impl Databases {
 
     /// Both servers.
     pub(crate) fn servers(&self) -> &'static Pair {
-        self.servers.pair
+        &self.servers.pair
     }
 
     /// The source's server.

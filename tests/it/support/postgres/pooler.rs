@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Cluster, free_port, socket_url};
 
@@ -10,7 +11,7 @@ use super::{Cluster, free_port, socket_url};
 pub(crate) struct Pooler {
     directory: std::path::PathBuf,
     port: u16,
-    child: Child,
+    child: Mutex<Child>,
 }
 
 impl Pooler {
@@ -76,13 +77,20 @@ impl Pooler {
         let pooler = Self {
             directory,
             port,
-            child,
+            child: Mutex::new(child),
         };
         crate::support::wait_until(
             "the pooler listens (script/install-test-deps installs it)",
             || pooler.directory.join(format!(".s.PGSQL.{port}")).exists(),
         );
         pooler
+    }
+
+    /// Ends it.
+    pub(super) fn stop(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(child.stdin.take());
+        let _ = child.wait();
     }
 
     /// What it has logged.
@@ -98,7 +106,6 @@ impl Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
+        self.stop();
     }
 }

@@ -1,10 +1,8 @@
 //! PostgreSQL's profiles: how the two servers are, who owns what on them and who connects, and what else is there.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
-
 use super::pooler::Pooler;
-use super::{Builder, Cluster, Pair, shared};
+use super::{Builder, Cluster, Pair};
+use crate::support::lease::{Leased, lease};
 use crate::support::profile::{self, profiles};
 
 /// Settings with their values as SQL has them.
@@ -152,36 +150,42 @@ impl profile::Profile for Profile {
 
 /// A profile's servers, and what stands in front of them.
 pub(super) struct Servers {
-    pub(super) pair: &'static Pair,
+    pub(super) pair: Pair,
     pub(super) poolers: Option<(Pooler, Pooler)>,
 }
 
+impl Leased for Servers {
+    fn stop(&self) {
+        if let Some((before_source, before_target)) = &self.poolers {
+            before_source.stop();
+            before_target.stop();
+        }
+        self.pair.source.stop();
+        self.pair.target.stop();
+    }
+}
+
 impl Profile {
+    /// The one without anything of others.
+    pub(super) fn plain() -> &'static Self {
+        &ALL[0]
+    }
+
     /// Its servers, started now if they are not yet there.
     pub(super) fn servers(&'static self) -> &'static Servers {
-        static ALL: Mutex<BTreeMap<&str, &OnceLock<Servers>>> = Mutex::new(BTreeMap::new());
-        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        let once: &'static OnceLock<Servers> = all
-            .entry(self.name)
-            .or_insert_with(|| Box::leak(Box::default()));
-        drop(all);
-        once.get_or_init(|| self.start())
+        lease(("postgresql", self.name), || self.start())
     }
 
     fn start(&self) -> Servers {
-        let pair = if self.is_plain() {
-            shared()
-        } else {
-            let (source, target) = self.builders();
-            let pair = Pair {
-                source: source.start(),
-                target: target.start(),
-            };
-            for cluster in [&pair.source, &pair.target] {
-                self.prepare(cluster);
-            }
-            Box::leak(Box::new(pair))
+        let (source, target) = self.builders();
+        let pair = Pair {
+            source: source.start(),
+            target: target.start(),
         };
+        if !self.is_plain() {
+            self.prepare(&pair.source);
+            self.prepare(&pair.target);
+        }
         let poolers = self
             .pooled
             .then(|| (Pooler::before(&pair.source), Pooler::before(&pair.target)));
