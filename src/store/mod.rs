@@ -14,6 +14,8 @@
 //! Values that only the store itself understands pass through the rest of the house unread: [`Definitions`], [`Encoding`],
 //! [`Slice`].
 
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod beside;
 pub mod catalogue;
 mod codec;
 mod context;
@@ -34,6 +36,8 @@ pub mod redact;
 pub mod registry;
 pub mod room;
 pub mod selection;
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod slices;
 mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
