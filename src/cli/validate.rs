@@ -70,9 +70,9 @@ impl Problem {
             line: one.place.as_ref().map(|place| place.line),
             column: one.place.as_ref().map(|place| place.column),
             key: one.key.clone().unwrap_or_default(),
-            message: one.message.clone(),
-            allowed: one.allowed.clone(),
-            help: one.help.clone(),
+            message: one.flaw.message.clone(),
+            allowed: one.flaw.allowed.clone().map(Into::into),
+            help: one.flaw.help.clone(),
         }
     }
 }

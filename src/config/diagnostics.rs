@@ -1,8 +1,10 @@
 //! What is wrong with a configuration file, shown where it is wrong.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
+use super::flaw::Flaw;
 use crate::error::{Error, Kind};
 
 /// Whether a run may go on.
@@ -40,31 +42,25 @@ pub struct Diagnostic {
     pub place: Option<Place>,
     /// The key's path: `task[0].mode`.
     pub key: Option<String>,
-    /// One sentence.
-    pub message: String,
-    /// The values that are possible.
-    pub allowed: Option<String>,
-    /// What to do.
-    pub help: Option<String>,
+    /// What is wrong, and what to do.
+    pub flaw: Flaw,
 }
 
 impl Diagnostic {
     /// An error that concerns a whole file, or an environment variable.
-    pub fn error(origin: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn error(origin: impl Into<String>, flaw: impl Into<Flaw>) -> Self {
         Self {
             severity: Severity::Error,
             origin: origin.into(),
             place: None,
             key: None,
-            message: message.into(),
-            allowed: None,
-            help: None,
+            flaw: flaw.into(),
         }
     }
 
     /// An error that concerns a file as a whole.
-    pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
-        Self::error(file.display().to_string(), message)
+    pub fn of_file(file: &Path, flaw: impl Into<Flaw>) -> Self {
+        Self::error(file.display().to_string(), flaw)
     }
 
     /// The same as a warning.
@@ -76,22 +72,22 @@ impl Diagnostic {
 
     /// With what is possible.
     #[must_use]
-    pub fn allowed(mut self, allowed: impl Into<String>) -> Self {
-        self.allowed = Some(allowed.into());
+    pub fn allowed(mut self, allowed: impl Into<Cow<'static, str>>) -> Self {
+        self.flaw = self.flaw.allowed(allowed);
         self
     }
 
     /// With what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.flaw = self.flaw.help(help);
         self
     }
 
     /// With what to do, if that is known.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
+        self.flaw = self.flaw.maybe_help(help);
         self
     }
 
@@ -102,13 +98,6 @@ impl Diagnostic {
             None => self.origin.clone(),
         }
     }
-
-    /// What it was held against, in one line.
-    fn advice(&self) -> Option<String> {
-        self.help
-            .clone()
-            .or_else(|| self.allowed.as_ref().map(|a| format!("allowed: {a}")))
-    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -117,7 +106,7 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{severity}: {}", self.message)?;
+        write!(f, "{severity}: {}", self.flaw.message)?;
         let number = self.place.as_ref().map(|place| place.line.to_string());
         let gutter = " ".repeat(number.as_ref().map_or(1, String::len));
         write!(f, "\n{gutter}--> {}", self.location())?;
@@ -134,8 +123,8 @@ impl fmt::Display for Diagnostic {
         }
         let notes = [
             self.key.as_ref().map(|key| format!("key: {key}")),
-            self.allowed.as_ref().map(|text| format!("allowed: {text}")),
-            self.help.clone(),
+            (self.flaw.allowed.as_ref()).map(|text| format!("allowed: {text}")),
+            self.flaw.help.clone(),
         ];
         for note in notes.iter().flatten() {
             write!(f, "\n{gutter} = {note}")?;
@@ -211,9 +200,9 @@ impl From<Diagnostics> for Error {
         };
         let error = Error::new(
             Kind::Config,
-            format!("{}: {}{key}{more}", first.location(), first.message),
+            format!("{}: {}{key}{more}", first.location(), first.flaw.message),
         );
-        match first.advice() {
+        match first.flaw.advice() {
             Some(advice) => error.hint(advice),
             None => error,
         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::{Diagnostic, Diagnostics, Place};
+use super::flaw::Flaw;
 use crate::trust;
 
 /// What stands where a password was.
@@ -90,8 +91,8 @@ impl Document {
     }
 
     /// An error about these bytes.
-    pub(super) fn at(&self, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
-        let mut diagnostic = Diagnostic::of_file(&self.file, message);
+    pub(super) fn at(&self, span: Range<usize>, flaw: impl Into<Flaw>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::of_file(&self.file, flaw);
         let shown = self.shown.get();
         if shown < 2 * MOST {
             self.shown.set(shown + 1);

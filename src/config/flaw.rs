@@ -1,8 +1,8 @@
-//! What is wrong with a URL, before it is known where the URL stands.
+//! What is wrong with a value, and what to do; where it stands is another matter ([`super::diagnostics`]).
 
 use std::borrow::Cow;
 
-/// What is wrong with a URL. It never repeats what may be a part of a password.
+/// What is wrong with a value. It never repeats what may be a part of a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flaw {
     /// One sentence.
@@ -47,5 +47,29 @@ impl Flaw {
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
         self
+    }
+
+    /// What to do, in one line: the help, or else what there could be instead.
+    pub(super) fn advice(&self) -> Option<String> {
+        let allowed = || Some(format!("allowed: {}", self.allowed.as_ref()?));
+        self.help.clone().or_else(allowed)
+    }
+}
+
+impl From<String> for Flaw {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<&str> for Flaw {
+    fn from(message: &str) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<&String> for Flaw {
+    fn from(message: &String) -> Self {
+        Self::new(message)
     }
 }

@@ -20,8 +20,8 @@ const PLACE: &str = "/nowhere/job.toml";
 fn shown(list: &[Diagnostic]) -> Result<(), TestCaseError> {
     prop_assert!(list.len() <= 2 * MOST);
     for diagnostic in list {
-        prop_assert!(!diagnostic.message.is_empty());
-        prop_assert!(diagnostic.to_string().contains(&diagnostic.message));
+        prop_assert!(!diagnostic.flaw.message.is_empty());
+        prop_assert!(diagnostic.to_string().contains(&diagnostic.flaw.message));
         if let Some(place) = &diagnostic.place {
             let length = place.text.chars().count();
             prop_assert!(place.line > 0 && place.column > 0 && place.width > 0);

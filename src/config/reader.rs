@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostics::{Diagnostic, did_you_mean, nearest};
 use super::document::quote;
 use super::findings::Findings;
+use super::flaw::Flaw;
 
 /// Keys and tables whose feature comes later. They are refused wherever a key is unknown, never ignored.
 const LATER: &[&str] = &[
@@ -186,8 +187,8 @@ impl<'a> Value<'a> {
     }
 
     /// A diagnostic about it, to be given to [`Value::report`].
-    pub(super) fn wrong(&self, message: impl Into<String>) -> Diagnostic {
-        let mut diagnostic = self.findings.document.at(self.span.clone(), message);
+    pub(super) fn wrong(&self, flaw: impl Into<Flaw>) -> Diagnostic {
+        let mut diagnostic = self.findings.document.at(self.span.clone(), flaw);
         diagnostic.key = Some(self.path.clone());
         diagnostic
     }

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 /// The endpoint at a URL, whose files are absolute. What a URL does not say has its defaults.
 pub fn endpoint_at(text: &str, stores: Stores) -> Result<Endpoint> {
     let (url, password) =
-        read_url(text, Path::new("/"), stores).map_err(|flaw| refused("the URL", flaw))?;
+        read_url(text, Path::new("/"), stores).map_err(|flaw| refused("the URL", &flaw))?;
     Ok(Endpoint {
         password: password.map(Secret::Inline),
         ..Endpoint::of(url)
@@ -26,7 +26,7 @@ pub fn archive_at(text: &str, stores: Stores) -> Result<Option<Endpoint>> {
     }
     // Relative files are a store's, which is none.
     let (url, _) = read_url(text, Path::new("/"), stores)
-        .map_err(|flaw| refused("the archive's URL", flaw))?;
+        .map_err(|flaw| refused("the archive's URL", &flaw))?;
     match url.kind() {
         None => Ok(Some(Endpoint::of(url))),
         Some(kind) => Err(
@@ -51,16 +51,15 @@ pub fn archive_in(directory: &Path) -> Result<Endpoint> {
         )
     })?;
     // By its URL, so that what no URL can say is refused here as well.
-    let url = ArchiveUrl::of_path(path).map_err(|flaw| refused("the archive's URL", flaw))?;
+    let url = ArchiveUrl::of_path(path).map_err(|flaw| refused("the archive's URL", &flaw))?;
     Ok(Endpoint::of(EndpointUrl::from(url)))
 }
 
-fn refused(what: &str, flaw: Flaw) -> Error {
+fn refused(what: &str, flaw: &Flaw) -> Error {
     let error = Error::new(Kind::Usage, format!("{what}: {}", flaw.message));
-    match (flaw.help, flaw.allowed) {
-        (Some(help), _) => error.hint(help),
-        (None, Some(allowed)) => error.hint(format!("allowed: {allowed}")),
-        (None, None) => error,
+    match flaw.advice() {
+        Some(advice) => error.hint(advice),
+        None => error,
     }
 }
 

@@ -152,6 +152,43 @@ pub struct StatusFile {
 }
 
 impl StatusFile {
+    /// That of a job that has not run.
+    pub fn never(job: &str, host: String, from: &str, to: &str) -> Self {
+        Self {
+            version: VERSION,
+            job: job.to_owned(),
+            host,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            state: State::Never,
+            run_id: None,
+            pid: None,
+            trigger: None,
+            by: String::new(),
+            started_at: None,
+            finished_at: None,
+            duration_seconds: None,
+            last_success_at: None,
+            next_run_at: None,
+            paused: None,
+            problem: String::new(),
+            broken: false,
+            timeout_seconds: None,
+            renewed_at: None,
+            process_started: None,
+            boot_id: None,
+            host_id: None,
+            pid_namespace: None,
+            daemon: false,
+            consecutive_failures: 0,
+            errors: 0,
+            warnings: 0,
+            message: String::new(),
+            only: Vec::new(),
+            tasks: Vec::new(),
+        }
+    }
+
     /// The run's process, as far as it is known.
     pub fn process(&self) -> Option<Process> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();

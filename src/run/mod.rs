@@ -92,7 +92,8 @@ async fn watched(context: &Arc<RunContext>) -> Result<()> {
     outcome
 }
 
-async fn line(context: &Arc<RunContext>) -> Result<()> {
+/// Refuses what must not or cannot be run, before any server is asked.
+fn admit(context: &RunContext) -> Result<()> {
     policy::permit(
         &context.job.environments,
         &context.job.from,
@@ -100,7 +101,11 @@ async fn line(context: &Arc<RunContext>) -> Result<()> {
     )?;
     capabilities(&context.job)?;
     in_place::refuse_a_part_of_what_is_broken(context)?;
-    hooks::look(context)?;
+    hooks::look(context)
+}
+
+async fn line(context: &Arc<RunContext>) -> Result<()> {
+    admit(context)?;
     let mut held = locks::Held::default();
     let mut runs: Vec<Arc<TaskRun>> = Vec::new();
     let built = tokio::select! {

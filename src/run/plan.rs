@@ -7,10 +7,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::context::RunContext;
-use super::task_run::{TaskRun, capabilities, open_all, span};
+use super::task_run::{TaskRun, open_all, span};
 use crate::config::job::Publish;
 use crate::error::Result;
-use crate::policy;
 use crate::store::{self, Codec, Fate, Prospect, Selection, Survey};
 use tracing::Instrument;
 
@@ -97,13 +96,7 @@ pub struct LeftOut {
 
 /// Surveys every task of a job, with the run's own checks.
 pub async fn plan(context: Arc<RunContext>) -> Result<Plan> {
-    policy::permit(
-        &context.job.environments,
-        &context.job.from,
-        &context.job.to,
-    )?;
-    capabilities(&context.job)?;
-    super::hooks::look(&context)?;
+    super::admit(&context)?;
     let mut runs = Vec::new();
     let planned = tokio::select! {
         planned = all(&context, &mut runs) => planned,

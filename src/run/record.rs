@@ -296,40 +296,20 @@ pub fn refused(settings: &Settings, job: &JobName, error: &Error) -> Result<Stat
 fn blank(settings: &Settings, job: &JobName) -> StatusFile {
     let now = Utc::now();
     let before = status_file::read(&settings.status_dir, job.as_str()).ok();
-    let text =
-        |of: fn(&StatusFile) -> &String| before.as_ref().map(of).cloned().unwrap_or_default();
+    let text = |of: fn(&StatusFile) -> &String| before.as_ref().map_or("", |file| of(file));
+    let (from, to) = (text(|file| &file.from), text(|file| &file.to));
     StatusFile {
-        version: status_file::VERSION,
-        job: job.to_string(),
-        host: host_name(),
-        from: text(|file| &file.from),
-        to: text(|file| &file.to),
         state: status_file::State::Refused,
-        run_id: None,
-        pid: None,
         trigger: Some(status_file::Trigger::Manual),
-        by: String::new(),
         started_at: Some(now),
         finished_at: Some(now),
         duration_seconds: Some(0.0),
         last_success_at: before.as_ref().and_then(|file| file.last_success_at),
-        next_run_at: None,
         paused: before.as_ref().and_then(|file| file.paused.clone()),
-        problem: String::new(),
         broken: before.as_ref().is_some_and(|file| file.broken),
-        timeout_seconds: None,
-        renewed_at: None,
-        process_started: None,
-        boot_id: None,
-        host_id: None,
-        pid_namespace: None,
-        daemon: false,
-        consecutive_failures: before.map_or(0, |file| file.consecutive_failures) + 1,
+        consecutive_failures: before.as_ref().map_or(0, |file| file.consecutive_failures) + 1,
         errors: 1,
-        warnings: 0,
-        message: String::new(),
-        only: Vec::new(),
-        tasks: Vec::new(),
+        ..StatusFile::never(job.as_str(), host_name(), from, to)
     }
 }
 
@@ -345,37 +325,11 @@ pub fn status_of_job(
     }
     let around = around(state, job)?;
     Ok(StatusFile {
-        version: status_file::VERSION,
-        job: job.to_owned(),
-        host: host_name(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-        state: status_file::State::Never,
-        run_id: None,
-        pid: None,
-        trigger: None,
-        by: String::new(),
-        started_at: None,
-        finished_at: None,
-        duration_seconds: None,
-        last_success_at: None,
         next_run_at: next,
         paused: around.paused,
         problem: around.problem,
-        broken: false,
-        timeout_seconds: None,
-        renewed_at: None,
-        process_started: None,
-        boot_id: None,
-        host_id: None,
-        pid_namespace: None,
         daemon: around.kept,
-        consecutive_failures: 0,
-        errors: 0,
-        warnings: 0,
-        message: String::new(),
-        only: Vec::new(),
-        tasks: Vec::new(),
+        ..StatusFile::never(job, host_name(), from, to)
     })
 }
 

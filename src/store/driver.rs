@@ -112,7 +112,9 @@ pub trait OpenLagProbe: Send + Sync {
 #[async_trait]
 pub trait Dumps: Send + Sync {
     /// What a task asks of a dump that the tools cannot do, beyond what no store's can.
-    fn refusals(&self, task: &Task) -> Vec<Refusal>;
+    fn refusals(&self, _task: &Task) -> Vec<Refusal> {
+        Vec::new()
+    }
     /// Whether a dump's file has gzip around it. (PostgreSQL's custom format is compressed in itself.)
     fn are_zipped(&self) -> bool;
     /// Whether a dump is of the survey's very point in time, so that its rows are the survey's. (MySQL's tools have one of

@@ -14,6 +14,8 @@
 //! Values that only the store itself understands pass through the rest of the house unread: [`Definitions`], [`Encoding`],
 //! [`Slice`].
 
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod beside;
 pub mod catalogue;
 mod codec;
 mod context;
@@ -37,6 +39,8 @@ pub mod registry;
 pub mod room;
 mod row_sums;
 pub mod selection;
+#[cfg(any(feature = "mysql", feature = "postgresql"))]
+mod slices;
 mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

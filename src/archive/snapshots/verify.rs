@@ -38,6 +38,18 @@ pub struct Problem {
 }
 
 impl Report {
+    /// Of a snapshot that nobody has looked at yet.
+    fn of(name: &Name) -> Self {
+        Self {
+            name: name.clone(),
+            files: 0,
+            size: 0,
+            authentic: false,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
         self.problems.is_empty()
@@ -48,14 +60,7 @@ impl Snapshots {
     /// Reads all of a snapshot and says what is wrong with it, several files at once. A snapshot that is not there, or a
     /// server that does not answer, is an error.
     pub async fn verify(&self, name: &Name, watch: Arc<dyn Watch>) -> Result<Report> {
-        let mut report = Report {
-            name: name.clone(),
-            files: 0,
-            size: 0,
-            authentic: false,
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut report = Report::of(name);
         let manifest = match self.read(name).await? {
             Folder::Good(manifest, _) => manifest,
             Folder::Flawed(flaw) => {
@@ -95,14 +100,7 @@ impl Snapshots {
 
     /// What of the files that a manifest lists is not in the snapshot's folder, or not as long as it should be. Nothing is read.
     pub async fn missing(&self, name: &Name, manifest: &Manifest) -> Result<Vec<Problem>> {
-        let mut report = Report {
-            name: name.clone(),
-            files: 0,
-            size: 0,
-            authentic: false,
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut report = Report::of(name);
         self.compare(manifest, &mut report).await?;
         report.problems.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(report.problems)

@@ -208,9 +208,9 @@ fn check(job: &Path, copy: &Path, settings: &Settings) -> std::result::Result<()
             .iter()
             .filter(|one| one.severity == config::Severity::Error);
         errors
-            .map(|one| match &one.help {
-                Some(help) => format!("{}: {help}", one.message),
-                None => one.message.clone(),
+            .map(|one| match &one.flaw.help {
+                Some(help) => format!("{}: {help}", one.flaw.message),
+                None => one.flaw.message.clone(),
             })
             .collect::<Vec<_>>()
     })?;

@@ -62,12 +62,7 @@ pub(in crate::config) fn read(
             Some((url, password))
         }
         Err(flaw) => {
-            let diagnostic = value.wrong(flaw.message);
-            let diagnostic = match flaw.allowed {
-                Some(allowed) => diagnostic.allowed(allowed),
-                None => diagnostic,
-            };
-            value.report(diagnostic.maybe_help(flaw.help));
+            value.report(value.wrong(flaw));
             None
         }
     }

@@ -3,7 +3,7 @@
 use chrono::Duration;
 
 use super::*;
-use crate::report::status_file::{Paused, TaskStatus, VERSION};
+use crate::report::status_file::{Paused, TaskStatus};
 
 fn now() -> DateTime<Utc> {
     "2026-01-01T12:00:00Z".parse().unwrap()
@@ -18,36 +18,12 @@ fn hours_ago(hours: i64) -> Option<DateTime<Utc>> {
 /// A success three hours ago.
 fn job(name: &str) -> StatusFile {
     StatusFile {
-        version: VERSION,
-        job: name.to_owned(),
-        host: "db2".to_owned(),
-        from: "production".to_owned(),
-        to: "staging".to_owned(),
         state: State::Succeeded,
-        run_id: None,
-        pid: None,
-        trigger: None,
-        by: String::new(),
         started_at: hours_ago(4),
         finished_at: hours_ago(3),
         duration_seconds: Some(3600.5),
         last_success_at: hours_ago(3),
-        next_run_at: None,
-        paused: None,
-        problem: String::new(),
-        broken: false,
         timeout_seconds: Some(21600),
-        renewed_at: None,
-        process_started: None,
-        boot_id: None,
-        host_id: None,
-        pid_namespace: None,
-        daemon: false,
-        consecutive_failures: 0,
-        errors: 0,
-        warnings: 0,
-        message: String::new(),
-        only: Vec::new(),
         tasks: vec![TaskStatus {
             name: "database".to_owned(),
             kind: "postgresql".to_owned(),
@@ -59,6 +35,7 @@ fn job(name: &str) -> StatusFile {
             surveyed_at: None,
             message: String::new(),
         }],
+        ..StatusFile::never(name, "db2".to_owned(), "production", "staging")
     }
 }
 

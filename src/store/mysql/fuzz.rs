@@ -29,13 +29,13 @@ use crate::store::mysql::schema::stand_ins;
 use crate::store::mysql::schema::zones;
 use crate::store::mysql::script::cutter::Cutter;
 use crate::store::mysql::script::reach;
-use crate::store::mysql::sql::letters;
+use crate::store::mysql::sql::byte_text;
 use crate::store::mysql::sql::lexer::{self, Dialect};
 use crate::store::mysql::sql::marks;
 use crate::store::mysql::sql::names::{self, quoted};
+use crate::store::mysql::sql::references;
 use crate::store::mysql::sql::rewrite::{self, Schema};
 use crate::store::mysql::sql::splitter::{Scanner, Step};
-use crate::store::mysql::sql::uses;
 use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::schema_object;
 use crate::store::redact::{self, Names};
@@ -173,7 +173,7 @@ proptest! {
                 let _ = reach::beyond(&text, dialect, "copy", &schemas, folded);
             }
             let _ = (rewrite::hides_schema(&text, dialect, "app"), reach::prepared(&text, dialect));
-            let _ = (uses::of(&text, dialect), objects::status(&text, dialect), objects::ends(&text, dialect));
+            let _ = (references::of(&text, dialect), objects::status(&text, dialect), objects::ends(&text, dialect));
             let _ = (objects::disabled(&text, dialect), schema_object::or_replace(&text, dialect));
             let _ = (schema_object::on_table(&text, dialect, "t"), manual_restore::without_here(&text, dialect));
         }
@@ -196,8 +196,8 @@ proptest! {
 
     #[test]
     fn letter(all in bytes(&["tests/corpus/mysql_definition"])) {
-        let text = letters::text(&all);
-        let back = letters::bytes(&text);
+        let text = byte_text::decode(&all);
+        let back = byte_text::encode(&text);
         prop_assert_eq!(&back[..], &all[..]);
         prop_assert!(text.len() <= 4 * all.len());
     }

@@ -101,10 +101,6 @@ impl store::OpenLagProbe for Driver {
 
 #[async_trait]
 impl store::Dumps for Driver {
-    fn refusals(&self, _task: &Task) -> Vec<Refusal> {
-        Vec::new()
-    }
-
     fn are_zipped(&self) -> bool {
         false
     }

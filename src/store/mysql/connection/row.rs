@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::mysql::sql::letters;
+use crate::store::mysql::sql::byte_text;
 
 /// A number of variable length ("Protocol data types", int<lenenc>).
 pub(in crate::store::mysql) fn lenenc(bytes: &mut &[u8]) -> Option<u64> {
@@ -72,10 +72,10 @@ impl Row {
             .ok_or_else(|| unreadable(column, "is NULL"))
     }
 
-    /// A definition: a text whose bytes need not be UTF-8 ([`letters`]).
+    /// A definition: a text whose bytes need not be UTF-8 ([`byte_text`]).
     pub(in crate::store::mysql) fn definition(&self, column: usize) -> Result<String> {
         self.bytes(column)
-            .map(letters::text)
+            .map(byte_text::decode)
             .ok_or_else(|| unreadable(column, "is NULL"))
     }
 

@@ -5,7 +5,7 @@ use super::row::Row;
 use super::server_error;
 use super::wire::Link;
 use crate::error::{Error, Kind, Result};
-use crate::store::mysql::sql::letters;
+use crate::store::mysql::sql::byte_text;
 use crate::store::mysql::sql::version::Version;
 use crate::store::redact::{Dialect, Names};
 
@@ -143,7 +143,7 @@ impl Session {
 
     /// Runs one or several statements; returns how many rows were changed by the last. Rows that come are thrown away.
     pub(in crate::store::mysql) async fn run(&mut self, sql: &str) -> Result<u64> {
-        let all = self.execute_bytes(&letters::bytes(sql)).await?;
+        let all = self.execute_bytes(&byte_text::encode(sql)).await?;
         Ok(all.last().map_or(0, |done| done.rows))
     }
 

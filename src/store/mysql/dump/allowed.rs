@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::kind::has_body;
 use super::settings::{Setting, Settings};
-use super::statement::{Named, Rest, bytes, letters, moved, readable, telling};
+use super::statement::{Named, Rest, bytes, latin1, moved, readable, telling};
 use super::values::{self, Rows};
 use crate::config::job::Definer;
+use crate::store::mysql::sql::executed::{self, Reading};
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
 use crate::store::mysql::sql::names;
-use crate::store::mysql::sql::plain::{self, Reading};
 use crate::store::mysql::sql::version::Version;
 use crate::store::{Fate, Selection};
 
@@ -109,7 +109,7 @@ impl<'a> Allowed<'a> {
         Self {
             here,
             settings,
-            staging: letters(staging.as_bytes()),
+            staging: latin1(staging.as_bytes()),
             folded,
             definer,
             selection,
@@ -146,7 +146,7 @@ impl<'a> Allowed<'a> {
 
     /// A comment between statements.
     pub(super) fn remark(&mut self, remark: &[u8]) {
-        let text = letters(remark);
+        let text = latin1(remark);
         let text = text.trim_end();
         if text.starts_with("-- MySQL dump ") || text.starts_with("-- MariaDB dump ") {
             self.end = End::Remark;
@@ -198,8 +198,8 @@ impl<'a> Allowed<'a> {
             utf8: self.settings.is_utf8(),
         };
         // From here on it is this that is looked at, and that is sent.
-        let sql = plain::plain(sql, reading)?;
-        let text = letters(&sql);
+        let sql = executed::expand(sql, reading)?;
+        let text = latin1(&sql);
         let tokens = lexer::tokens(&text, dialect);
         let solid = telling(&tokens);
         let Some(first) = solid.first() else {
@@ -256,7 +256,7 @@ impl<'a> Allowed<'a> {
 
     fn rows(&mut self, sql: &[u8], dialect: Dialect) -> Result<Action, String> {
         let rows = values::read(sql, dialect)?;
-        let table = letters(&rows.table);
+        let table = latin1(&rows.table);
         let key = self.key(&table);
         match self.tables.get(&key) {
             None => Err(format!(
@@ -276,7 +276,7 @@ impl<'a> Allowed<'a> {
 
     fn key(&self, name: &str) -> String {
         if self.folded {
-            letters(readable(name).to_lowercase().as_bytes())
+            latin1(readable(name).to_lowercase().as_bytes())
         } else {
             name.to_owned()
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::statement::{LONGEST, letters, telling};
+use super::statement::{LONGEST, latin1, telling};
 use super::values;
 use crate::error::{Error, Kind, Result};
 use crate::store::Part;
@@ -90,7 +90,7 @@ impl Modes {
         if sql.len() > 4096 {
             return false;
         }
-        let text = letters(sql);
+        let text = latin1(sql);
         let tokens = lexer::tokens(&text, self.dialect());
         let telling = telling(&tokens);
         if !telling.first().is_some_and(|token| token.is("SET")) {

@@ -21,17 +21,13 @@ use async_trait::async_trait;
 use crate::config::job::Task;
 use crate::error::Result;
 use crate::store::dump::{Dump, Dumping};
-use crate::store::{self, Context, Refusal, Survey};
+use crate::store::{self, Context, Survey};
 
 /// The tools' dumps, to the rest of the house.
 pub(super) struct Dumps;
 
 #[async_trait]
 impl store::Dumps for Dumps {
-    fn refusals(&self, _task: &Task) -> Vec<Refusal> {
-        Vec::new()
-    }
-
     fn are_zipped(&self) -> bool {
         true
     }

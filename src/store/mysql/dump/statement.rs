@@ -1,4 +1,4 @@
-//! A statement of a dump in tokens, whatever its character set: each byte is taken for a letter, and put back as it was.
+//! A dump's statement as tokens, whatever its character set: it is read as Latin-1, and each byte is put back as it was.
 
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
 use crate::store::mysql::sql::names::quoted;
@@ -7,22 +7,22 @@ use crate::store::mysql::sql::names::quoted;
 /// end an INSERT at a megabyte, or after one row if that is longer.
 pub(super) const LONGEST: usize = 256 << 20;
 
-/// Bytes as a text in which each is one letter. All that SQL consists of is ASCII.
-pub(super) fn letters(bytes: &[u8]) -> String {
+/// Bytes as text, each of them one character (Latin-1). All that SQL consists of is ASCII.
+pub(super) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-/// The way back.
-pub(super) fn bytes(letters: &str) -> Vec<u8> {
-    letters
+/// The bytes of such a text.
+pub(super) fn bytes(latin1: &str) -> Vec<u8> {
+    latin1
         .chars()
-        .map(|letter| u8::try_from(letter).unwrap_or(b'?'))
+        .map(|character| u8::try_from(character).unwrap_or(b'?'))
         .collect()
 }
 
 /// A name as people read it.
-pub(super) fn readable(letters: &str) -> String {
-    String::from_utf8_lossy(&bytes(letters)).into_owned()
+pub(super) fn readable(latin1: &str) -> String {
+    String::from_utf8_lossy(&bytes(latin1)).into_owned()
 }
 
 /// A statement's tokens that say something: no blanks, and no marks of comments that are executed. What stands in those is
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn bytes_of_any_character_set_are_what_they_were() {
         let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(bytes(&letters(&all)), all);
-        assert_eq!(readable(&letters("größe".as_bytes())), "größe");
+        assert_eq!(bytes(&latin1(&all)), all);
+        assert_eq!(readable(&latin1("größe".as_bytes())), "größe");
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
-
-use crate::store::mysql::sql::lexical::{Dialect, is_word};
+use crate::store::mysql::sql::lexical::{self, Dialect, Piece};
 
 /// An INSERT or REPLACE of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,41 +115,48 @@ impl<'a> Reader<'a> {
         self.sql.get(self.at).copied()
     }
 
+    fn piece(&self) -> Option<Piece> {
+        lexical::piece(&self.sql[self.at..], self.dialect)
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let taken = &self.sql[self.at..self.at + length];
+        self.at += length;
+        taken
+    }
+
+    /// Over white space: tools write no comments here.
     fn blanks(&mut self) {
-        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
-            self.at += 1;
+        if let Some(Piece::Blank(length)) = self.piece() {
+            self.at += length;
         }
     }
 
     /// A word of ASCII: letters beyond it are in quotes, since some character set may have a blank among them.
     fn word(&mut self) -> &'a [u8] {
-        let rest = &self.sql[self.at..];
-        let length = rest
-            .iter()
-            .position(|&byte| !is_word(byte))
-            .unwrap_or(rest.len());
-        self.at += length;
-        &rest[..length]
+        match self.piece() {
+            Some(Piece::Word(length) | Piece::Number(length))
+                if self.sql[self.at..self.at + length].is_ascii() =>
+            {
+                self.take(length)
+            }
+            _ => &[],
+        }
     }
 
     fn name(&mut self) -> Result<Vec<u8>, String> {
         match self.peek() {
-            Some(quote @ (b'`' | b'"')) if quote == b'`' || self.dialect.ansi_quotes => {
-                let mut name = Vec::new();
-                self.at += 1;
-                loop {
-                    let rest = &self.sql[self.at..];
-                    let Some(end) = memchr(quote, rest) else {
-                        return Err("a quoted name that does not end".to_owned());
-                    };
-                    name.extend_from_slice(&rest[..end]);
-                    self.at += end + 1;
-                    if self.peek() != Some(quote) {
-                        return Ok(name);
-                    }
-                    name.push(quote);
-                    self.at += 1;
-                }
+            Some(quote) if self.dialect.quotes_names(quote) => {
+                let length = self.dialect.whole_quoted(&self.sql[self.at..]);
+                let length = length.ok_or_else(|| "a quoted name that does not end".to_owned())?;
+                let quoted = self.take(length);
+                let mut name = quoted[1..length - 1].to_vec();
+                let mut was_quote = false;
+                name.retain(|&byte| {
+                    was_quote = byte == quote && !was_quote;
+                    !was_quote
+                });
+                Ok(name)
             }
             _ => {
                 let word = self.word();
@@ -180,27 +185,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `(1, 'a', NULL)`. There is nothing that could be called or asked: no name, no parenthesis, no variable.
+    /// `(1, 'a', NULL)`. There is nothing that could be called or asked: no name, no parenthesis, no variable, no comment.
     fn row(&mut self) -> Result<(), String> {
         if self.peek() != Some(b'(') {
             return Err("an INSERT of something else than values".to_owned());
         }
         self.at += 1;
+        let other = || "something else than values in an INSERT".to_owned();
         loop {
-            let Some(byte) = self.peek() else {
-                return Err("a row that does not end".to_owned());
-            };
-            match byte {
-                b')' => {
-                    self.at += 1;
-                    return Ok(());
+            match self.piece() {
+                None => return Err("a row that does not end".to_owned()),
+                Some(Piece::Blank(length)) => self.at += length,
+                Some(Piece::Quoted(length)) => {
+                    if self.dialect.quotes_names(self.sql[self.at]) {
+                        return Err(other());
+                    }
+                    self.at += length.ok_or_else(|| "a string that does not end".to_owned())?;
                 }
-                b',' | b'+' | b'-' | b'.' => self.at += 1,
-                b'\'' => self.string()?,
-                b'"' if !self.dialect.ansi_quotes => self.string()?,
-                _ if byte.is_ascii_whitespace() => self.at += 1,
-                _ if is_word(byte) => {
+                Some(Piece::Word(_) | Piece::Number(_)) => {
                     let word = self.word();
+                    if word.is_empty() {
+                        return Err(other());
+                    }
                     if !is_value(word) {
                         // Where quotes are damaged, it may be a part of a row.
                         return Err(
@@ -208,16 +214,23 @@ impl<'a> Reader<'a> {
                         );
                     }
                 }
-                // A function's arguments, a query, a variable, a name, a comment.
-                _ => return Err("something else than values in an INSERT".to_owned()),
+                Some(Piece::Sign) => {
+                    let sign = self.take(1);
+                    match sign {
+                        b")" => return Ok(()),
+                        b"," | b"+" | b"-" | b"." => {}
+                        // A function's arguments, a query, a variable.
+                        _ => return Err(other()),
+                    }
+                }
+                Some(
+                    Piece::LineComment(_)
+                    | Piece::BlockComment(_)
+                    | Piece::Executed(_)
+                    | Piece::CommentEnd,
+                ) => return Err(other()),
             }
         }
-    }
-
-    fn string(&mut self) -> Result<(), String> {
-        let length = self.dialect.quoted(&self.sql[self.at..]);
-        self.at += length.ok_or_else(|| "a string that does not end".to_owned())?;
-        Ok(())
     }
 }
 
@@ -292,6 +305,11 @@ mod tests {
             b"INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = other.f()",
             b"INSERT INTO t VALUES (1), SELECT",
             b"INSERT INTO t VALUES (/*! f( */ 1)",
+            // A comment to the server, in which two readers may see quotes differently.
+            b"INSERT INTO t VALUES (1 -- '\n), (sleep(1) -- '\n)",
+            b"INSERT INTO t VALUES (1 --\t'\n), (sleep(1) --\x01'\n)",
+            b"INSERT INTO t VALUES (1 # '\n), (sleep(1) # '\n)",
+            b"INSERT INTO t VALUES (1 */)",
             b"INSERT INTO t SET a = 1",
             b"INSERT t VALUES (1)",
             b"INSERT INTO t VALUES (1",

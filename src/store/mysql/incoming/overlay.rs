@@ -12,7 +12,7 @@ use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::schema::objects::{self, Creation, Object, ObjectKind};
 use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::names::{Names, literal, quoted, within};
-use crate::store::mysql::sql::uses;
+use crate::store::mysql::sql::references;
 use crate::store::mysql::workspace::schemas;
 
 /// What stays.
@@ -45,7 +45,7 @@ impl Staying<'_> {
             .iter()
             .filter(|object| object.kind == ObjectKind::Trigger || object.kind == ObjectKind::View)
         {
-            let used = uses::of(&object.definition, Dialect::of(&object.sql_mode));
+            let used = references::of(&object.definition, Dialect::of(&object.sql_mode));
             let views = |name: &String| {
                 staying
                     .iter()

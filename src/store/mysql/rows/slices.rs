@@ -7,14 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::store::Part;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::sql::names::quoted;
 use crate::store::mysql::sql::version::Version;
-use crate::store::{Part, Slice};
-
-/// A slice has at least so many bytes, as stored on the source.
-const SMALLEST: u64 = 64 * 1024 * 1024;
+use crate::store::slices::{SMALLEST, Sliced, ranges};
 
 /// Which of a table's rows a slice has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +46,7 @@ pub(in crate::store::mysql) async fn divide(
     parts: &mut Vec<Part>,
 ) -> Result<()> {
     let all: u64 = parts.iter().map(|part| part.bytes).sum();
-    let mut next = parts.len();
-    let mut divided = Vec::with_capacity(parts.len());
+    let mut sliced = Sliced::of(parts.len());
     for part in parts.drain(..) {
         let count = slices(part.bytes, all, workers);
         let key = match definitions.table(&part.name) {
@@ -62,7 +59,7 @@ pub(in crate::store::mysql) async fn divide(
             _ => None,
         };
         let Some(key) = key else {
-            divided.push(part);
+            sliced.add::<Rows>((), part, &[])?;
             continue;
         };
         let key = quoted(key);
@@ -74,32 +71,12 @@ pub(in crate::store::mysql) async fn divide(
             .await?;
         let bound = |text: Option<String>| text.and_then(|text| text.parse::<i128>().ok());
         let ranges = match (bound(row.maybe(0)?), bound(row.maybe(1)?)) {
-            (Some(first), Some(last)) => ranges(first, last, count),
+            (Some(first), Some(last)) => key_ranges(first, last, count),
             _ => Vec::new(),
         };
-        if ranges.len() < 2 {
-            divided.push(part);
-            continue;
-        }
-        let count = ranges.len() as u64;
-        for (place, slice) in ranges.into_iter().enumerate() {
-            let id = if place == 0 {
-                part.id
-            } else {
-                next += 1;
-                next - 1
-            };
-            divided.push(Part {
-                id,
-                slice: Some(Slice::new(&slice)?),
-                rows: part.rows / count,
-                bytes: part.bytes / count,
-                ..part.clone()
-            });
-        }
+        sliced.add((), part, &ranges)?;
     }
-    divided.sort_by_key(|part| std::cmp::Reverse(part.bytes));
-    *parts = divided;
+    *parts = sliced.sorted().into_iter().map(|(_, part)| part).collect();
     Ok(())
 }
 
@@ -110,14 +87,13 @@ fn interleaves(target: Option<&Version>, definitions: &Definitions) -> bool {
 }
 
 /// Ranges of the same length; the first has no beginning and the last no end.
-fn ranges(first: i128, last: i128, count: usize) -> Vec<Rows> {
-    let span = last - first + 1;
-    let count = span.min(count as i128).max(1);
-    let bound = |place: i128| first + span * place / count;
-    (0..count)
-        .map(|place| Rows::Keys {
-            from: (place > 0).then(|| bound(place)),
-            until: (place + 1 < count).then(|| bound(place + 1)),
+fn key_ranges(first: i128, last: i128, count: usize) -> Vec<Rows> {
+    ranges(first, last - first + 1, count)
+        .into_iter()
+        .enumerate()
+        .map(|(place, (from, until))| Rows::Keys {
+            from: (place > 0).then_some(from),
+            until,
         })
         .collect()
 }
@@ -125,6 +101,7 @@ fn ranges(first: i128, last: i128, count: usize) -> Vec<Rows> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Slice;
     use proptest::prelude::*;
 
     const GB: u64 = 1024 * 1024 * 1024;
@@ -147,7 +124,7 @@ mod tests {
         #[test]
         fn every_key_is_in_one_range(first in any::<i64>(), span in 0..u64::MAX, count in 1_usize..64, key in any::<i128>()) {
             let (first, last) = (i128::from(first), i128::from(first) + i128::from(span));
-            let ranges = ranges(first, last, count);
+            let ranges = key_ranges(first, last, count);
             let holding = ranges.iter().filter(|slice| {
                 let Rows::Keys { from, until } = slice;
                 from.is_none_or(|from| key >= from) && until.is_none_or(|until| key < until)
@@ -163,7 +140,7 @@ mod tests {
             let signed = ordered(signed.0.into(), signed.1.into());
             let unsigned = ordered(unsigned.0.into(), unsigned.1.into());
             for (first, last) in [signed, unsigned] {
-                for rows in ranges(first, last, count) {
+                for rows in key_ranges(first, last, count) {
                     let slice = Slice::new(&rows).expect("JSON has it");
                     prop_assert_eq!(slice.read::<Rows>().expect("the same"), rows);
                 }

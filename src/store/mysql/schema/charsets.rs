@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::session::Session;
-use crate::store::mysql::sql::letters;
+use crate::store::mysql::sql::byte_text;
 use crate::store::mysql::sql::names::{literal, quoted};
 
 /// A statement's bytes in a client's character set. The server says what they are; what has none in that set is an error.
@@ -12,9 +12,9 @@ pub(in crate::store::mysql) async fn encoded(
     text: &str,
     charset: &str,
 ) -> Result<Vec<u8>> {
-    let bytes = letters::bytes(text);
+    let bytes = byte_text::encode(text);
     let is_plain = bytes.is_ascii()
-        || letters::has_bytes(text)
+        || byte_text::has_bytes(text)
         || charset.starts_with("utf8")
         || charset == "binary";
     if is_plain {

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
 use crate::store::mysql::sql::lexer::{self, Dialect};
 use crate::store::mysql::sql::names::quoted;
-use crate::store::mysql::sql::uses::{self, Uses};
+use crate::store::mysql::sql::references::{self, References};
 use crate::store::{Fate, Selection};
 
 /// How many triggers an error names.
@@ -19,7 +19,7 @@ const NAMED: usize = 5;
 
 /// What routines do, by their names in lower case: as the server compares them.
 #[derive(Default)]
-struct Routines(BTreeMap<String, Uses>);
+struct Routines(BTreeMap<String, References>);
 
 impl Routines {
     fn of(objects: &[Object]) -> Self {
@@ -41,7 +41,7 @@ impl Routines {
     }
 
     /// What a body uses, and all that it calls.
-    fn whole(&self, uses: Uses) -> Uses {
+    fn whole(&self, uses: References) -> References {
         let mut whole = uses;
         let mut seen = BTreeSet::new();
         let mut waiting = whole.routines.clone();
@@ -62,8 +62,8 @@ impl Routines {
     }
 }
 
-fn uses_of(object: &Object) -> Uses {
-    uses::of(&object.definition, Dialect::of(&object.sql_mode))
+fn uses_of(object: &Object) -> References {
+    references::of(&object.definition, Dialect::of(&object.sql_mode))
 }
 
 /// Takes triggers out that need something excluded, since no row could be written with them, and warns of each; warns of the

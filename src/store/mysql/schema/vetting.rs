@@ -7,9 +7,9 @@ use super::definitions::{Definitions, Table};
 use super::objects::{Object, ObjectKind};
 use super::sequences::Sequence;
 use crate::error::{Error, Kind, Result};
+use crate::store::mysql::sql::executed::{self, Reading};
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
 use crate::store::mysql::sql::lexical::is_plain_name;
-use crate::store::mysql::sql::plain::{self, Reading};
 use crate::store::mysql::sql::version::Version;
 
 /// Refuses what is not what it says, to this server.
@@ -70,7 +70,7 @@ fn is_one(sql: &str, kind: &str, server: &Version) -> bool {
         server,
         utf8: true,
     };
-    let Ok(plain) = plain::plain(sql.as_bytes(), reading) else {
+    let Ok(plain) = executed::expand(sql.as_bytes(), reading) else {
         return false;
     };
     let plain = String::from_utf8_lossy(&plain);
@@ -109,7 +109,7 @@ fn is_plain_view(sql: &str, dialect: Dialect, server: &Version) -> bool {
         server,
         utf8: true,
     };
-    plain::plain(sql.as_bytes(), reading).is_ok_and(|plain| plain == sql.as_bytes())
+    executed::expand(sql.as_bytes(), reading).is_ok_and(|plain| plain == sql.as_bytes())
 }
 
 /// `CREATE DEFINER=... SQL SECURITY ... VIEW`, without a comment that is executed in front.

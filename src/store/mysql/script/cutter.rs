@@ -2,7 +2,7 @@
 //!
 //! What would leave incoming, or only works at a terminal, is a flaw.
 
-use crate::store::mysql::sql::lexical::{self, Dialect};
+use crate::store::mysql::sql::lexical::{self, Dialect, Piece};
 use crate::store::mysql::sql::splitter::{Scanner, Step, of_the_client};
 use crate::store::statements::Flaw;
 
@@ -90,30 +90,24 @@ fn refuse_commands(line: usize, sql: &str) -> Result<(), Flaw> {
 /// Also where it stands in a comment that is executed: `/*!40000 USE x */`.
 fn first_word(sql: &str) -> &str {
     let mut rest = sql;
-    loop {
-        let executed = lexical::executed_comment(rest.as_bytes());
-        rest = match executed {
-            Some(executed) => &rest[executed.sign + executed.digits..],
-            None if rest.starts_with("/*") => {
-                let length = lexical::block_comment(rest.as_bytes());
-                &rest[length.unwrap_or(rest.len())..]
+    while let Some(piece) = lexical::piece(rest.as_bytes(), Dialect::default()) {
+        let length = match piece {
+            Piece::Executed(executed) => executed.sign + executed.digits,
+            Piece::CommentEnd => 2,
+            Piece::Blank(length) => length,
+            Piece::LineComment(length) | Piece::BlockComment(length) => {
+                length.unwrap_or(rest.len())
             }
-            None if rest.starts_with("*/") => &rest[2..],
-            None if rest.starts_with(['#', '-']) => {
-                rest.split_once('\n').map_or("", |(_, next)| next)
-            }
-            None if rest.starts_with(|c| is_blank(c) || c == '(') => &rest[1..],
-            None => break,
+            // A vertical tab is white space to a server.
+            Piece::Sign if rest.starts_with(['(', '\u{b}']) => 1,
+            _ => break,
         };
+        rest = &rest[length..];
     }
     let end = rest
         .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$')))
         .unwrap_or(rest.len());
     &rest[..end]
-}
-
-fn is_blank(c: char) -> bool {
-    u8::try_from(c).is_ok_and(lexical::is_blank)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::store::mysql::connection::server_error;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::schema::objects::Object;
 use crate::store::mysql::sql::lexer::Dialect;
-use crate::store::mysql::sql::uses;
+use crate::store::mysql::sql::references;
 use crate::store::mysql::sql::version::Flavour;
 use crate::store::redact;
 use crate::store::statements::Flaw;
@@ -88,7 +88,7 @@ pub(in crate::store::mysql) fn is_opaque(objects: &[Object], schema: &str, scrip
     let script = script.to_ascii_uppercase();
     let mut is_dynamic = script.contains("PREPARE") || script.contains("IMMEDIATE");
     for object in objects {
-        let uses = uses::of(&object.definition, Dialect::of(&object.sql_mode));
+        let uses = references::of(&object.definition, Dialect::of(&object.sql_mode));
         let is_other = |other: &String| !other.eq_ignore_ascii_case(schema);
         is_dynamic |= uses.is_dynamic;
         if uses

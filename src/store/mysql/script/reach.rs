@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::store::mysql::sql::lexer::{Dialect, Shape, Token, tokens};
-use crate::store::mysql::sql::uses;
+use crate::store::mysql::sql::references;
 
 /// Databases that can only be read.
 const READABLE: [&str; 2] = ["information_schema", "performance_schema"];
@@ -94,7 +94,7 @@ pub(in crate::store::mysql) fn beyond(
                     .any(|known| name.eq_ignore_ascii_case(known))
         };
         let is_there = |name: &str| schemas.iter().any(|schema| same(schema, name));
-        let used = uses::of(sql, dialect)
+        let used = references::of(sql, dialect)
             .tables
             .into_iter()
             .filter_map(|(schema, _)| schema)

@@ -1,11 +1,10 @@
 //! SQL of a MySQL or MariaDB server in tokens: as much as it takes to find names, clauses and accounts in statements that
 //! the server itself printed. Pure.
 //!
-//! The rules are those of the server's `sql_lex.cc`: strings, quoted names, the three kinds of comments, and comments
-//! that are code (`/*! */`, `/*M! */`).
+//! The pieces are those of [`lexical`]; comments that are code (`/*! */`, `/*M! */`) are tokens like any other.
 
-use super::lexical;
 pub(in crate::store::mysql) use super::lexical::Dialect;
+use super::lexical::{self, Piece};
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,72 +81,35 @@ pub(in crate::store::mysql) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<
 
 /// The token that starts at `at`: what it is, and where it ends.
 fn next(sql: &str, at: usize, dialect: Dialect, code: &mut usize) -> (Shape, usize) {
-    let bytes = sql.as_bytes();
-    let rest = &bytes[at..];
-    match bytes[at] {
-        quote @ (b'\'' | b'"' | b'`') => {
-            let shape = if dialect.quotes_names(quote) {
+    let rest = &sql.as_bytes()[at..];
+    let all = rest.len();
+    let (shape, length) = match lexical::piece(rest, dialect) {
+        Some(Piece::Word(length)) => (Shape::Word, length),
+        Some(Piece::Number(length)) => (Shape::Number, length),
+        Some(Piece::Blank(length)) => (Shape::Blank, length),
+        Some(Piece::Quoted(_)) => {
+            let shape = if dialect.quotes_names(rest[0]) {
                 Shape::Quoted
             } else {
                 Shape::Text
             };
-            (shape, at + quoted(rest, dialect))
+            (shape, dialect.whole_quoted(rest).unwrap_or(all))
         }
-        b'/' if rest.starts_with(b"/*") => {
-            if let Some(executed) = lexical::executed_comment(rest) {
-                *code += 1;
-                (Shape::Mark, at + executed.sign + executed.digits)
-            } else {
-                let length = lexical::block_comment(rest).unwrap_or(rest.len());
-                (Shape::Blank, at + length)
-            }
+        Some(Piece::LineComment(length) | Piece::BlockComment(length)) => {
+            (Shape::Blank, length.unwrap_or(all))
         }
-        b'*' if *code > 0 && rest.starts_with(b"*/") => {
+        Some(Piece::Executed(executed)) => {
+            *code += 1;
+            (Shape::Mark, executed.sign + executed.digits)
+        }
+        Some(Piece::CommentEnd) if *code > 0 => {
             *code -= 1;
-            (Shape::Mark, at + 2)
+            (Shape::Mark, 2)
         }
-        b'#' | b'-' if lexical::opens_line_comment(rest) => {
-            (Shape::Blank, run(bytes, at, |byte| byte != b'\n'))
-        }
-        byte if byte.is_ascii_whitespace() => (
-            Shape::Blank,
-            run(bytes, at, |byte| byte.is_ascii_whitespace()),
-        ),
-        byte if is_word(byte) => {
-            let end = run(bytes, at, is_word);
-            let shape = if byte.is_ascii_digit() {
-                Shape::Number
-            } else {
-                Shape::Word
-            };
-            (shape, end)
-        }
-        _ => (Shape::Mark, at + 1),
-    }
-}
-
-/// Words are of everything beyond ASCII, too.
-fn is_word(byte: u8) -> bool {
-    lexical::is_word(byte) || byte >= 0x80
-}
-
-fn run(bytes: &[u8], from: usize, is_in: impl Fn(u8) -> bool) -> usize {
-    bytes[from..]
-        .iter()
-        .position(|byte| !is_in(*byte))
-        .map_or(bytes.len(), |length| from + length)
-}
-
-/// The length of the quoted thing that the text begins with. A quote that is doubled stands for itself.
-fn quoted(text: &[u8], dialect: Dialect) -> usize {
-    let mut length = 0;
-    while let Some(more) = dialect.quoted(&text[length..]) {
-        length += more;
-        if text.get(length) != Some(&text[0]) {
-            return length;
-        }
-    }
-    text.len()
+        Some(Piece::CommentEnd | Piece::Sign) => (Shape::Mark, 1),
+        None => (Shape::Blank, 0),
+    };
+    (shape, at + length)
 }
 
 /// The next token from `at` on that is no blank, and its place.

@@ -1,7 +1,7 @@
-//! Where strings, quoted names, comments and words begin and end, to a server: the rules on which all readers of SQL stand. In
-//! bytes, since a dump's strings are of any character set in which ASCII is ASCII. Pure.
+//! The tokenizer on which all readers of SQL stand: where words, strings, quoted names and comments begin and end, to a server.
+//! In bytes, since a dump's strings are of any character set in which ASCII is ASCII. Pure.
 //!
-//! They are those of the servers' `sql_lex.cc`.
+//! The rules are those of the servers' `sql_lex.cc`.
 
 use memchr::{memchr, memchr2, memmem};
 
@@ -25,13 +25,23 @@ impl Dialect {
     }
 
     /// Whether this quote is a name's.
-    pub(super) fn quotes_names(self, quote: u8) -> bool {
+    pub(in crate::store::mysql) fn quotes_names(self, quote: u8) -> bool {
         quote == b'`' || (quote == b'"' && self.ansi_quotes)
     }
 
     /// The length of the string or quoted name that the text begins with, its quotes included; `None`: it does not end. A quote
-    /// that is doubled closes it, and opens the next one: to who does not want what is in it, that comes to the same.
-    pub(in crate::store::mysql) fn quoted(self, text: &[u8]) -> Option<usize> {
+    /// that is doubled stands for itself.
+    pub(in crate::store::mysql) fn whole_quoted(self, text: &[u8]) -> Option<usize> {
+        let mut length = self.quoted(text)?;
+        while text.get(length) == text.first() {
+            length += self.quoted(&text[length..])?;
+        }
+        Some(length)
+    }
+
+    /// The same up to the first quote that is not escaped by a backslash. A quote that is doubled closes it, and opens the next
+    /// one: for a reader that does not want what is in it, that comes to the same.
+    fn quoted(self, text: &[u8]) -> Option<usize> {
         let quote = *text.first()?;
         let escapes = !self.quotes_names(quote) && !self.no_backslash;
         let mut at = 1;
@@ -50,9 +60,63 @@ impl Dialect {
     }
 }
 
+/// What a text begins with, and how long it is in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::mysql) enum Piece {
+    /// A word without quotes: of ASCII, as [`is_word`] says, and everything beyond it.
+    Word(usize),
+    /// A number, or a word that starts with a digit.
+    Number(usize),
+    /// White space: ASCII's, and no other.
+    Blank(usize),
+    /// A string, or a name as [`Dialect::quotes_names`] says, up to a quote; `None`: it does not end. A doubled quote makes two of it.
+    Quoted(Option<usize>),
+    /// A comment to the end of its line, without that; `None`: to the end of the text.
+    LineComment(Option<usize>),
+    /// A comment that is not executed; `None`: it does not end.
+    BlockComment(Option<usize>),
+    /// The beginning of a comment that is executed.
+    Executed(Executed),
+    /// The end of one (`*/`), if one is open.
+    CommentEnd,
+    /// One byte of anything else.
+    Sign,
+}
+
+/// The piece that a text begins with, outside of quotes and comments; `None`: the text is empty.
+pub(in crate::store::mysql) fn piece(text: &[u8], dialect: Dialect) -> Option<Piece> {
+    let found = match *text.first()? {
+        b'\'' | b'"' | b'`' => Piece::Quoted(dialect.quoted(text)),
+        b'/' if text.starts_with(b"/*") => match executed_comment(text) {
+            Some(executed) => Piece::Executed(executed),
+            None => Piece::BlockComment(block_comment(text)),
+        },
+        b'*' if text.starts_with(b"*/") => Piece::CommentEnd,
+        b'#' | b'-' if opens_line_comment(text) => Piece::LineComment(memchr(b'\n', text)),
+        byte if byte.is_ascii_whitespace() => {
+            Piece::Blank(run(text, |byte| byte.is_ascii_whitespace()))
+        }
+        byte if byte.is_ascii_digit() => Piece::Number(run(text, is_word_or_beyond_ascii)),
+        byte if is_word_or_beyond_ascii(byte) => Piece::Word(run(text, is_word_or_beyond_ascii)),
+        _ => Piece::Sign,
+    };
+    Some(found)
+}
+
+/// How many bytes at the beginning are of one kind.
+fn run(text: &[u8], is_in: impl Fn(u8) -> bool) -> usize {
+    text.iter()
+        .position(|byte| !is_in(*byte))
+        .unwrap_or(text.len())
+}
+
+fn is_word_or_beyond_ascii(byte: u8) -> bool {
+    is_word(byte) || byte >= 0x80
+}
+
 /// Whether a comment begins that goes on to the end of its line. Two dashes are one if a blank or a control character follows,
 /// or nothing; else they are two signs.
-pub(super) fn opens_line_comment(text: &[u8]) -> bool {
+fn opens_line_comment(text: &[u8]) -> bool {
     text.starts_with(b"#")
         || text.strip_prefix(b"--").is_some_and(|after| {
             let next = after.first();
@@ -139,6 +203,33 @@ mod tests {
         assert_eq!(plain.quoted(b"'a"), None);
         assert_eq!(plain.quoted(br"'a\"), None);
         assert_eq!(plain.quoted(b""), None);
+    }
+
+    #[test]
+    fn a_text_begins_with_one_piece_of_one_length() {
+        let dialect = Dialect::default();
+        for (text, wanted) in [
+            (&b"a1_$\xc3\xa9 b"[..], Piece::Word(6)),
+            (b"\xa0b(", Piece::Word(2)),
+            (b"1a.b", Piece::Number(2)),
+            (b" \t\n\x0c\x0bx", Piece::Blank(4)),
+            (b"\x0b", Piece::Sign),
+            (b"'a''b'", Piece::Quoted(Some(3))),
+            (b"'a", Piece::Quoted(None)),
+            (b"-- a\nb", Piece::LineComment(Some(4))),
+            (b"#a", Piece::LineComment(None)),
+            (b"--a", Piece::Sign),
+            (b"/* a */ b", Piece::BlockComment(Some(7))),
+            (b"/* a", Piece::BlockComment(None)),
+            (b"*/", Piece::CommentEnd),
+            (b"*/*", Piece::CommentEnd),
+            (b"/1", Piece::Sign),
+        ] {
+            assert_eq!(piece(text, dialect), Some(wanted), "{text:?}");
+        }
+        assert_eq!(piece(b"", dialect), None);
+        assert_eq!(dialect.whole_quoted(b"'a''b' 'c'"), Some(6));
+        assert_eq!(dialect.whole_quoted(b"'a''b"), None);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! Names of schemas, and names and texts in statements.
 
-use sha2::{Digest, Sha256};
-
 use crate::store::Claim;
+use crate::store::beside::Longest;
 
 /// An identifier as statements write it.
 pub(in crate::store::mysql) fn quoted(name: &str) -> String {
@@ -58,7 +57,7 @@ fn mark(claim: &Claim, live: &str) -> String {
 }
 
 /// Servers refuse longer names; they count characters ("Identifier Names", MariaDB's manual).
-const LONGEST: usize = 64;
+const LONGEST: Longest = Longest::Characters(64);
 
 impl Names {
     /// The names for `live`, as the server spells it, in a run.
@@ -67,10 +66,10 @@ impl Names {
         Self {
             mark: mark(claim, live),
             live: live.to_owned(),
-            incoming: beside(live, &format!("_incoming_{run}")),
+            incoming: LONGEST.of_run(live, "_incoming_", run),
             previous: beside(live, "_previous"),
-            discarded: beside(live, &format!("_discarded_{run}")),
-            staging: beside(live, &format!("_staging_{run}")),
+            discarded: LONGEST.of_run(live, "_discarded_", run),
+            staging: LONGEST.of_run(live, "_staging_", run),
         }
     }
 
@@ -97,25 +96,13 @@ impl Names {
     }
 
     fn leftover(&self, schema: &str, middle: &str) -> bool {
-        let Some(digits) = schema.len().checked_sub(12).and_then(|at| schema.get(at..)) else {
-            return false;
-        };
-        digits
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            && beside(&self.live, &format!("{middle}{digits}")) == schema
+        LONGEST.is_of_a_run(&self.live, middle, schema)
     }
 }
 
 /// `name` with `suffix`, cut so that it fits.
 pub(in crate::store::mysql) fn beside(name: &str, suffix: &str) -> String {
-    if name.chars().count() + suffix.len() <= LONGEST {
-        return format!("{name}{suffix}");
-    }
-    // Two long names that begin alike must not meet.
-    let digest = format!("{:x}", Sha256::digest(name));
-    let begin: String = name.chars().take(LONGEST - suffix.len() - 9).collect();
-    format!("{begin}_{}{suffix}", &digest[..8])
+    LONGEST.beside(name, suffix)
 }
 
 /// `schema.table`, quoted.
@@ -180,7 +167,7 @@ mod tests {
         fn names_are_different_and_short_enough(live in "[a-zé\" .%]{1,64}", other in "[a-zé\" .%]{1,64}") {
             let mine = named(&live);
             for name in [&mine.incoming, &mine.previous, &mine.discarded, &mine.staging] {
-                prop_assert!(name.chars().count() <= LONGEST);
+                prop_assert!(name.chars().count() <= 64);
             }
             prop_assert!([&mine.incoming, &mine.discarded, &mine.staging].iter().all(|name| mine.is_leftover(name)));
             if live != other {

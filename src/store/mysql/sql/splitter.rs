@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter};
 
-use super::lexical::{self, Dialect, is_blank};
+use super::lexical::{self, Dialect, Piece, is_blank};
 use crate::store::statements::Flaw;
 
 /// How the dumps of newer versions begin. It speaks to the client alone, and older ones choke on it.
@@ -231,16 +231,8 @@ impl Scanner {
             } else if self.starts(&self.delimiter) {
                 self.at += self.delimiter.len();
                 break self.at - self.delimiter.len();
-            } else if matches!(next, b'\'' | b'"' | b'`') {
-                self.quoted(next)?;
-            } else if self.opens_executed() {
-                self.executed = Some(self.at);
-                self.at += "/*!".len();
-            } else if self.executed.is_some() && self.starts(b"*/") {
-                self.executed = None;
-                self.at += 2;
-            } else if !self.skip_comment(false)? {
-                self.at += 1;
+            } else {
+                self.piece(next)?;
             }
         };
         if let Some(opened) = self.executed {
@@ -262,14 +254,29 @@ impl Scanner {
         let rest = &self.buffer[self.at..];
         self.at += rest
             .iter()
-            .position(|&byte| {
-                byte == ends
-                    || matches!(
-                        byte,
-                        b'\\' | b'\'' | b'"' | b'`' | b'/' | b'*' | b'#' | b'-'
-                    )
-            })
+            .position(|&byte| byte == ends || may_open(byte))
             .unwrap_or(rest.len());
+    }
+
+    /// Over a string, a quoted name, a comment or a sign of one that is executed; over one byte of anything else, since a
+    /// delimiter may stand in the middle of a word.
+    fn piece(&mut self, next: u8) -> Scan<()> {
+        let piece = may_open(next).then(|| lexical::piece(self.rest(), self.dialect));
+        match piece.flatten() {
+            Some(Piece::Quoted(length)) => self.quoted(next, length)?,
+            Some(Piece::LineComment(length)) => self.line_comment(length)?,
+            Some(Piece::BlockComment(length)) => self.block_comment(length)?,
+            Some(Piece::Executed(_)) => {
+                self.executed = Some(self.at);
+                self.at += "/*!".len();
+            }
+            Some(Piece::CommentEnd) if self.executed.is_some() => {
+                self.executed = None;
+                self.at += 2;
+            }
+            _ => self.at += 1,
+        }
+        Ok(())
     }
 
     /// Over blanks, comments, empty statements and `DELIMITER` lines.
@@ -283,14 +290,19 @@ impl Scanner {
             } else if is_blank(next) {
                 self.at += 1;
             } else if SANDBOX.iter().any(|line| self.starts(line)) {
-                self.block_comment()?;
+                self.block_comment(lexical::block_comment(self.rest()))?;
             } else if next == b'\\' && self.ends_here() {
                 self.at += 2;
-            } else if self.tells_remarks && self.opens_line_comment(true) {
+            } else if next == b'#' || self.starts(b"--") {
+                // Here, two dashes need nothing behind them.
                 let place = self.at;
-                self.skip_comment(true)?;
-                return Err(Stop::Remark(place..self.at.min(place + REMARK)));
-            } else if !self.skip_comment(true)? && !self.delimiter_line()? {
+                self.line_comment(memchr(b'\n', self.rest()))?;
+                if self.tells_remarks {
+                    return Err(Stop::Remark(place..self.at.min(place + REMARK)));
+                }
+            } else if self.starts(b"/*") && lexical::executed_comment(self.rest()).is_none() {
+                self.block_comment(lexical::block_comment(self.rest()))?;
+            } else if !self.delimiter_line()? {
                 return Ok(());
             }
         }
@@ -356,33 +368,15 @@ impl Scanner {
         Ok(true)
     }
 
-    /// `/*!` and MariaDB's own `/*M!`: what follows is executed.
-    fn opens_executed(&self) -> bool {
-        lexical::executed_comment(self.rest()).is_some()
+    fn line_comment(&mut self, length: Option<usize>) -> Scan<()> {
+        let length = self.or_more(length)?;
+        self.at += length.unwrap_or(self.rest().len());
+        Ok(())
     }
 
-    /// A comment that is not executed.
-    fn skip_comment(&mut self, at_start: bool) -> Scan<bool> {
-        if self.opens_line_comment(at_start) {
-            let end = self.or_more(memchr(b'\n', self.rest()))?;
-            let end = end.unwrap_or(self.rest().len());
-            self.at += end;
-        } else if self.starts(b"/*") && !self.opens_executed() {
-            self.block_comment()?;
-        } else {
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    /// At the start of a statement, two dashes need nothing behind them.
-    fn opens_line_comment(&self, at_start: bool) -> bool {
-        lexical::opens_line_comment(self.rest()) || (at_start && self.starts(b"--"))
-    }
-
-    fn block_comment(&mut self) -> Scan<()> {
+    fn block_comment(&mut self, length: Option<usize>) -> Scan<()> {
         let opened = self.at;
-        if let Some(length) = self.or_more(lexical::block_comment(self.rest()))? {
+        if let Some(length) = self.or_more(length)? {
             self.at += length;
             return Ok(());
         }
@@ -392,9 +386,9 @@ impl Scanner {
     }
 
     /// A string or a quoted name.
-    fn quoted(&mut self, quote: u8) -> Scan<()> {
+    fn quoted(&mut self, quote: u8, length: Option<usize>) -> Scan<()> {
         let opened = self.at;
-        if let Some(length) = self.or_more(self.dialect.quoted(self.rest()))? {
+        if let Some(length) = self.or_more(length)? {
             self.at += length;
             return Ok(());
         }
@@ -408,6 +402,14 @@ impl Scanner {
             )
             .into())
     }
+}
+
+/// Whether a string, a quoted name, a comment or a command may begin with it.
+fn may_open(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'\\' | b'\'' | b'"' | b'`' | b'/' | b'*' | b'#' | b'-'
+    )
 }
 
 /// The flaw of a command of the client.

@@ -173,14 +173,14 @@ fn keepalive(config: &Config) -> Keepalive {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::config::read_url;
     use crate::store::registry::formats;
 
-    fn at(url: &str) -> Address {
+    pub(in super::super) fn at(url: &str) -> Address {
         let (url, _) = read_url(url, Path::new("/"), formats()).unwrap();
         Address::new(url.address().unwrap(), None, "source", "test")
     }

@@ -17,6 +17,18 @@ impl Cells for Row {
     }
 }
 
+/// The first two columns of each row.
+pub(in crate::store::postgresql) fn pairs<'a, A, B, C>(rows: &'a [Row]) -> Result<C>
+where
+    A: FromSql<'a>,
+    B: FromSql<'a>,
+    C: FromIterator<(A, B)>,
+{
+    rows.iter()
+        .map(|row| Ok((row.read(0)?, row.read(1)?)))
+        .collect()
+}
+
 /// The error of a column that is not what was asked for. What it has instead may be a value, and is not told.
 fn unexpected(place: usize) -> Error {
     Error::new(

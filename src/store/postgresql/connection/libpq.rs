@@ -148,16 +148,7 @@ fn listed(all: &[impl ToString]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config::read_url;
-    use crate::store::registry::formats;
-
-    fn at(url: &str) -> Address {
-        let (url, _) = read_url(url, Path::new("/"), formats()).unwrap();
-        Address::new(url.address().unwrap(), None, "source", "test")
-    }
+    use super::super::address::tests::at;
 
     #[test]
     fn a_program_is_told_what_the_url_says() {

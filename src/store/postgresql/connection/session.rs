@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
+use super::cells::pairs;
 use super::login;
 use super::server_error::explain_of;
 use super::wire::{Borrowed, Holder};
@@ -86,6 +87,15 @@ impl Session {
             .batch_execute(sql)
             .await
             .map_err(self.explain_of(sql))
+    }
+
+    /// Schema and name of every relation that a query returns.
+    pub(in crate::store::postgresql) async fn names<C>(&self, sql: &str) -> Result<C>
+    where
+        C: FromIterator<(String, String)>,
+    {
+        let rows = self.query(sql, &[]).await.map_err(self.explain())?;
+        pairs(&rows)
     }
 
     /// Adds the place to an error of this session.

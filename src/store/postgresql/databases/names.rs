@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::store::beside::Longest;
+
 /// The names that one target uses on its server.
 #[derive(Debug, Clone)]
 pub(in crate::store::postgresql) struct Names {
@@ -17,18 +19,18 @@ pub(in crate::store::postgresql) struct Names {
 }
 
 /// PostgreSQL cuts longer names (`NAMEDATALEN` - 1).
-const LONGEST: usize = 63;
+const LONGEST: Longest = Longest::Bytes(63);
 
 impl Names {
     /// The names for `live` in the run that ends with these 12 digits.
     pub(in crate::store::postgresql) fn new(live: &str, run: &str) -> Self {
         Self {
             live: live.to_owned(),
-            incoming: beside(live, &format!("_incoming_{run}")),
-            previous: beside(live, "_previous"),
-            discarded: beside(live, &format!("_discarded_{run}")),
-            emptied: beside(live, &format!("_emptied_{run}")),
-            staging: beside(live, &format!("_staging_{run}")),
+            incoming: LONGEST.of_run(live, "_incoming_", run),
+            previous: LONGEST.beside(live, "_previous"),
+            discarded: LONGEST.of_run(live, "_discarded_", run),
+            emptied: LONGEST.of_run(live, "_emptied_", run),
+            staging: LONGEST.of_run(live, "_staging_", run),
         }
     }
 
@@ -36,33 +38,8 @@ impl Names {
     pub(super) fn is_leftover(&self, database: &str) -> bool {
         ["_incoming_", "_discarded_", "_emptied_", "_staging_"]
             .iter()
-            .any(|middle| {
-                let Some(digits) = database
-                    .len()
-                    .checked_sub(12)
-                    .and_then(|at| database.get(at..))
-                else {
-                    return false;
-                };
-                digits
-                    .bytes()
-                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-                    && beside(&self.live, &format!("{middle}{digits}")) == database
-            })
+            .any(|middle| LONGEST.is_of_a_run(&self.live, middle, database))
     }
-}
-
-fn beside(live: &str, suffix: &str) -> String {
-    if live.len() + suffix.len() <= LONGEST {
-        return format!("{live}{suffix}");
-    }
-    // Two long names that begin alike must not meet.
-    let digest = format!("{:x}", Sha256::digest(live));
-    let mut room = LONGEST - suffix.len() - 9;
-    while !live.is_char_boundary(room) {
-        room -= 1;
-    }
-    format!("{}_{}{suffix}", &live[..room], &digest[..8])
 }
 
 /// Where two hosts meet that want one target: the number of its advisory lock.
@@ -99,7 +76,7 @@ mod tests {
         #[test]
         fn names_are_different_and_short_enough(live in "[a-zé\" .%]{1,60}", other in "[a-zé\" .%]{1,60}") {
             let mine = Names::new(&live, "0123456789ab");
-            prop_assert!(mine.incoming.len() <= LONGEST && mine.previous.len() <= LONGEST);
+            prop_assert!(mine.incoming.len() <= 63 && mine.previous.len() <= 63);
             prop_assert!(mine.is_leftover(&mine.incoming));
             if live != other {
                 prop_assert_ne!(mine.incoming, Names::new(&other, "0123456789ab").incoming);

@@ -7,8 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::database::Incoming;
 use crate::error::Result;
-use crate::store::postgresql::schema::large_objects;
-use crate::store::postgresql::schema::ownership::{self, Mapped};
+use crate::store::postgresql::schema::ownership::Mapped;
 use crate::store::postgresql::schema::toc::Entry;
 
 impl Incoming {
@@ -65,17 +64,8 @@ impl Incoming {
         // Not before all views are what they are: one that needs a primary key is a placeholder until then.
         self.refresh_views(&self.sorted.before).await?;
         self.refresh_views(&self.sorted.after).await?;
-        for (object, statement) in large_objects::statements(&self.definitions.large, &self.roles) {
-            ownership::grant_one(
-                &session,
-                &statement,
-                "large objects",
-                object,
-                &self.roles,
-                &mut mapped,
-            )
+        self.grant_large_objects(&session, &self.definitions.large, &mut mapped)
             .await?;
-        }
         self.publish_as_before().await?;
         self.create_in_order(&session, &self.sorted.event_triggers, &mut mapped)
             .await?;

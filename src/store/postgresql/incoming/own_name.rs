@@ -65,18 +65,10 @@ impl Incoming {
     /// Materialized views that ask for the name of their database; before it has the right one.
     pub(in crate::store::postgresql) async fn views_with_a_name(&self) -> Result<Vec<Name>> {
         let session = self.session().await?;
-        let rows = session
-            .query(
-                "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        let views = session.names("SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relkind = 'm' AND c.relispopulated AND pg_get_viewdef(c.oid) ~* '\\mcurrent_(database|catalog)\\M' \
-                 ORDER BY c.oid",
-                &[],
-            )
-            .await
-            .map_err(session.explain())?;
+                 ORDER BY c.oid").await?;
         self.rest(session);
-        rows.iter()
-            .map(|row| Ok((row.read(0)?, row.read(1)?)))
-            .collect()
+        Ok(views)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::pairs;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::catalogue;
 use crate::store::postgresql::schema::picked::{self, TakenOut};
@@ -176,9 +176,7 @@ async fn all_columns(session: &Session) -> Result<HashMap<u32, Vec<String>>> {
         )
         .await
         .map_err(session.explain())?;
-    rows.iter()
-        .map(|row| Ok((row.read(0)?, row.read(1)?)))
-        .collect()
+    pairs(&rows)
 }
 
 impl Preserved {
@@ -203,10 +201,7 @@ impl Preserved {
             )
             .await
             .map_err(live.explain())?;
-        let own: HashSet<(u32, u32)> = rows
-            .iter()
-            .map(|row| Ok((row.read(0)?, row.read(1)?)))
-            .collect::<Result<_>>()?;
+        let own: HashSet<(u32, u32)> = pairs(&rows)?;
         let mut words = HashMap::new();
         catalogue::each(live, &HashSet::new(), |id, object, definition| {
             if own.contains(&id) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::pairs;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::large_object_rows;
 use crate::store::postgresql::schema::large_objects::{self, Described};
@@ -21,9 +21,7 @@ async fn sums(session: &Session, oids: &[u32]) -> Result<BTreeMap<u32, String>> 
         .await
         .map_err(session.explain())
         .map_err(|error| error.within("reading large objects that the target keeps"))?;
-    rows.iter()
-        .map(|row| Ok((row.read(0)?, row.read(1)?)))
-        .collect()
+    pairs(&rows)
 }
 
 impl Incoming {
@@ -112,7 +110,10 @@ impl Incoming {
         large_object_rows::write(&session, large_object_rows::read(reader, missing.clone()))
             .await
             .map_err(|error| error.within("keeping large objects"))?;
-        self.describe_objects(&session, &missing).await?;
+        let mut mapped = ownership::Mapped::default();
+        self.grant_large_objects(&session, &missing, &mut mapped)
+            .await?;
+        self.tell(mapped);
         let ours = sums(&session, &oids).await?;
         if ours != theirs {
             return Err(Error::new(
@@ -131,8 +132,12 @@ impl Incoming {
     }
 
     /// Gives large objects their owners, grants and comments.
-    async fn describe_objects(&self, session: &Session, objects: &[Described]) -> Result<()> {
-        let mut mapped = ownership::Mapped::default();
+    pub(in crate::store::postgresql) async fn grant_large_objects(
+        &self,
+        session: &Session,
+        objects: &[Described],
+        mapped: &mut ownership::Mapped,
+    ) -> Result<()> {
         for (object, statement) in large_objects::statements(objects, &self.roles) {
             ownership::grant_one(
                 session,
@@ -140,11 +145,10 @@ impl Incoming {
                 "large objects",
                 object,
                 &self.roles,
-                &mut mapped,
+                mapped,
             )
             .await?;
         }
-        self.tell(mapped);
         Ok(())
     }
 }

@@ -13,10 +13,8 @@ use crate::error::Result;
 use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
+use crate::store::slices::{SMALLEST, Sliced, ranges};
 use crate::store::{self, Part, Slice, Taker};
-
-/// A slice has at least so many bytes, as stored on the source.
-const SMALLEST: u64 = 64 * 1024 * 1024;
 
 /// The version that reads a run of blocks without looking at all others (TID range scans).
 const SINCE: u32 = 140_000;
@@ -102,37 +100,15 @@ pub(in crate::store::postgresql) async fn divide(
             blocks.insert(row.read(0)?, count);
         }
     }
-    let mut next = parts.len();
-    let mut divided = Vec::with_capacity(parts.len());
+    let mut sliced = Sliced::of(parts.len());
     for (oid, part) in parts.drain(..) {
         let bounds = match (worth.get(&oid), blocks.get(&oid)) {
             (Some(count), Some(blocks)) => bounds(*blocks, *count),
             _ => Vec::new(),
         };
-        if bounds.len() < 2 {
-            divided.push((oid, part));
-            continue;
-        }
-        let count = bounds.len() as u64;
-        for (place, slice) in bounds.into_iter().enumerate() {
-            let id = if place == 0 {
-                part.id
-            } else {
-                next += 1;
-                next - 1
-            };
-            let piece = Part {
-                id,
-                slice: Some(Slice::new(&slice)?),
-                rows: part.rows / count,
-                bytes: part.bytes / count,
-                ..part.clone()
-            };
-            divided.push((oid, piece));
-        }
+        sliced.add(oid, part, &bounds)?;
     }
-    divided.sort_by_key(|(_, part)| std::cmp::Reverse(part.bytes));
-    *parts = divided;
+    *parts = sliced.sorted();
     Ok(())
 }
 
@@ -154,20 +130,14 @@ pub(in crate::store::postgresql) fn join(parts: Vec<Part>, workers: usize) -> Ve
     joined
 }
 
-/// Bounds of slices of the same length. The last one has no end: rows may lie behind what was the end a moment ago.
+/// Runs of blocks of the same length. The last one has no end.
 fn bounds(blocks: u32, count: usize) -> Vec<Own> {
-    let count = u32::try_from(count).unwrap_or(1).min(blocks).max(1);
-    let bound = |place: u32| u32::try_from(u64::from(blocks) * u64::from(place) / u64::from(count));
-    (0..count)
-        .filter_map(|place| {
-            Some(Own::Blocks {
-                from: bound(place).ok()?,
-                until: if place + 1 < count {
-                    Some(bound(place + 1).ok()?)
-                } else {
-                    None
-                },
-            })
+    let block = |number: i128| u32::try_from(number).expect("no bound is behind the last block");
+    ranges(0, blocks.into(), count)
+        .into_iter()
+        .map(|(from, until)| Own::Blocks {
+            from: block(from),
+            until: until.map(block),
         })
         .collect()
 }

@@ -4,27 +4,17 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// Schema and name of every table that has a foreign table below it.
 pub(in crate::store::postgresql) async fn parents(
     session: &Session,
 ) -> Result<HashSet<(String, String)>> {
-    let rows = session
-        .query(
-            "WITH RECURSIVE above(oid) AS ( \
+    session.names("WITH RECURSIVE above(oid) AS ( \
                  SELECT i.inhparent FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_inherits i ON i.inhrelid = f.ftrelid \
                  UNION SELECT i.inhparent FROM above a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid) \
              SELECT n.nspname::text, c.relname::text FROM above a JOIN pg_catalog.pg_class c ON c.oid = a.oid \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
-    rows.iter()
-        .map(|row| Ok((row.read(0)?, row.read(1)?)))
-        .collect()
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace").await
 }
 
 /// Refuses tables whose rows have to be sorted out anew, and might land in a foreign table.

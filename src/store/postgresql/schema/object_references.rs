@@ -8,7 +8,7 @@ use super::search_path;
 use super::survey::Table;
 use crate::error::Result;
 use crate::store::Fate;
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::{Cells, pairs};
 use crate::store::postgresql::connection::session::Session;
 
 /// Queries for what is in these tables' columns of type `oid`, of domains over it (the extension lo's), and of lists of those;
@@ -31,9 +31,7 @@ async fn columns(session: &Session, tables: &[u32]) -> Result<Vec<(u32, String)>
         )
         .await
         .map_err(session.explain())?;
-    rows.iter()
-        .map(|row| Ok((row.read(0)?, row.read(1)?)))
-        .collect()
+    pairs(&rows)
 }
 
 /// The large objects that are there and that these queries yield.

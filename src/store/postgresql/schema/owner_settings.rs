@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::search_path::path_of;
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::{Cells, pairs};
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 
@@ -158,9 +158,7 @@ async fn without_role(session: &Session, names: &[&String], owner: &str) -> Vec<
         )
         .await
             .map_err(session.explain())?;
-        rows.iter()
-            .map(|row| Ok((row.read(0)?, row.read(1)?)))
-            .collect::<Result<_>>()
+        pairs(&rows)
     };
     match asked.await {
         Ok(found) => found,

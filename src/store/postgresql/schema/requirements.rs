@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::{Cells, pairs};
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 
@@ -80,10 +80,7 @@ impl Requirements {
         Ok(Self {
             xml: xml.iter().map(column).collect::<Result<_>>()?,
             lz4: lz4.iter().map(column).collect::<Result<_>>()?,
-            extensions: extensions
-                .iter()
-                .map(|row| Ok((row.read(0)?, row.read(1)?)))
-                .collect::<Result<_>>()?,
+            extensions: pairs(&extensions)?,
         })
     }
 
@@ -140,10 +137,7 @@ impl Requirements {
             )
             .await
             .map_err(target.explain())?;
-        let there: HashMap<&str, Option<&str>> = rows
-            .iter()
-            .map(|row| Ok((row.read(0)?, row.read(1)?)))
-            .collect::<Result<_>>()?;
+        let there: HashMap<&str, Option<&str>> = pairs(&rows)?;
         let mut older = Vec::new();
         for (name, ours) in &self.extensions {
             if let Some(theirs) = there.get(name.as_str()).copied().flatten()

@@ -147,37 +147,19 @@ pub(in crate::store::postgresql) fn inherit(tables: &mut [Table]) {
 pub(in crate::store::postgresql) async fn invalid_indexes(
     session: &Session,
 ) -> Result<Vec<(String, String)>> {
-    let rows = session
-        .query(
-            &format!(
+    session.names(&format!(
                 "SELECT n.nspname::text, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
                  JOIN pg_class r ON r.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE NOT (i.indisready AND (i.indisvalid OR r.relkind = 'p')) AND r.relpersistence <> 't' AND {OURS} ORDER BY 1, 2"
-            ),
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
-    rows.iter()
-        .map(|row| Ok((row.read(0)?, row.read(1)?)))
-        .collect()
+            )).await
 }
 
 /// Materialized views that have rows.
 pub(in crate::store::postgresql) async fn populated(
     session: &Session,
 ) -> Result<HashSet<(String, String)>> {
-    let rows = session
-        .query(
-            "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relkind = 'm' AND c.relispopulated",
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
-    rows.iter()
-        .map(|row| Ok((row.read(0)?, row.read(1)?)))
-        .collect()
+    session.names("SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind = 'm' AND c.relispopulated").await
 }
 
 /// Columns that a COPY moves, of each table, and whether all of their types read the same in binary on another server.

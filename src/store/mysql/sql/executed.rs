@@ -1,41 +1,42 @@
-//! A statement that a stranger wrote as a server sees it: without comments that are executed, of which two readers may think
-//! differently, and without letters of which they may. Pure.
+//! Comments that servers execute (`/*!50003 ... */`), expanded or taken out as one server would do it. What two readers might
+//! understand differently is refused. Pure.
 //!
-//! Of a dump, what comes out is decided on and sent; so it does not matter how a server takes what is refused or taken out here.
-//! The rules are those of the servers' `sql_lex.cc`.
+//! Of a dump, the result is what is checked and what is sent; so it does not matter how a server takes what is refused or taken out
+//! here. The rules are those of the servers' `sql_lex.cc`.
 
 use std::borrow::Cow;
 
-use super::lexical::{self, Dialect};
+use super::lexical::{self, Dialect, Executed, Piece};
 use super::version::{Flavour, Version};
 
 /// The versions of comments that are MySQL's alone: MariaDB executes none of them.
 const OF_MYSQL: std::ops::RangeInclusive<u32> = 50_700..=99_999;
 
-/// What a statement is read by.
+/// The server and the session settings that decide how a statement is read.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store::mysql) struct Reading<'a> {
     pub(in crate::store::mysql) dialect: Dialect,
     /// The server that is to run it.
     pub(in crate::store::mysql) server: &'a Version,
-    /// The session's character set is UTF-8: its letters may stand outside of quotes.
+    /// The session's character set is UTF-8: characters beyond ASCII may stand outside of quotes.
     pub(in crate::store::mysql) utf8: bool,
 }
 
-/// The statement with what this server executes of its comments, each of which has become a blank. `Err`: why it is refused.
-pub(in crate::store::mysql) fn plain<'a>(
+/// The statement with the comments that this server executes expanded, and the others that depend on a version left out. `Err`: why
+/// it is refused.
+pub(in crate::store::mysql) fn expand<'a>(
     sql: &'a [u8],
     reading: Reading<'_>,
 ) -> Result<Cow<'a, [u8]>, String> {
-    let mut plainer = Plainer {
+    let mut expander = Expander {
         sql,
         at: 0,
         reading,
         made: Vec::with_capacity(sql.len()),
         executed: false,
     };
-    plainer.read()?;
-    let made = plainer.made;
+    expander.read()?;
+    let made = expander.made;
     Ok(if made == sql {
         Cow::Borrowed(sql)
     } else {
@@ -43,7 +44,7 @@ pub(in crate::store::mysql) fn plain<'a>(
     })
 }
 
-struct Plainer<'a, 'b> {
+struct Expander<'a, 'b> {
     sql: &'a [u8],
     at: usize,
     reading: Reading<'b>,
@@ -52,29 +53,33 @@ struct Plainer<'a, 'b> {
     executed: bool,
 }
 
-impl Plainer<'_, '_> {
+impl Expander<'_, '_> {
     fn read(&mut self) -> Result<(), String> {
-        while let Some(&next) = self.sql.get(self.at) {
-            match next {
-                b'\'' | b'"' | b'`' => self.quoted()?,
-                b'/' if self.starts(b"/*") => self.comment()?,
-                b'*' if self.starts(b"*/") => {
+        while let Some(piece) = lexical::piece(self.rest(), self.reading.dialect) {
+            let all = self.rest().len();
+            match piece {
+                Piece::Word(length) | Piece::Number(length) => self.word(length)?,
+                Piece::Blank(length) => {
+                    // What else is white space to ASCII is not to every server.
+                    if self.rest()[..length].contains(&0x0c) {
+                        return Err(control());
+                    }
+                    self.take(length);
+                }
+                Piece::Quoted(length) => {
+                    self.take(length.ok_or_else(|| "quotes that do not end".to_owned())?);
+                }
+                // It is part of what a routine's body is.
+                Piece::LineComment(length) => self.take(length.unwrap_or(all)),
+                Piece::BlockComment(length) => self.take(length.ok_or_else(open)?),
+                Piece::Executed(executed) => self.executed(executed)?,
+                Piece::CommentEnd => {
                     if !std::mem::replace(&mut self.executed, false) {
                         return Err("it ends a comment that it did not begin".to_owned());
                     }
-                    self.made.push(b' ');
-                    self.at += 2;
+                    self.skip(2);
                 }
-                b'#' | b'-' if lexical::opens_line_comment(self.rest()) => self.line(),
-                // NULL, in old scripts.
-                b'\\' if self.starts(b"\\N") => self.take(2),
-                b' '..=b'~' if next != b'\\' => self.take(1),
-                b'\t' | b'\n' | b'\r' => self.take(1),
-                0x80.. if self.reading.utf8 => self.letters()?,
-                0x80.. => {
-                    return Err("a letter outside of quotes that is no ASCII, where the character set is not UTF-8: dump it with --default-character-set=utf8mb4".to_owned());
-                }
-                _ => return Err("a control character outside of quotes".to_owned()),
+                Piece::Sign => self.sign()?,
             }
         }
         if self.executed {
@@ -89,51 +94,40 @@ impl Plainer<'_, '_> {
         &self.sql[self.at..]
     }
 
-    fn starts(&self, with: &[u8]) -> bool {
-        self.rest().starts_with(with)
-    }
-
     fn take(&mut self, length: usize) {
         let end = self.sql.len().min(self.at + length);
         self.made.extend_from_slice(&self.sql[self.at..end]);
         self.at = end;
     }
 
-    /// A comment to the end of the line: it is part of what a routine's body is.
-    fn line(&mut self) {
-        let length = memchr::memchr(b'\n', self.rest()).unwrap_or(self.rest().len());
-        self.take(length);
-    }
-
-    /// Letters beyond ASCII.
-    fn letters(&mut self) -> Result<(), String> {
-        let rest = self.rest();
-        let length = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
-        if std::str::from_utf8(&rest[..length]).is_err() {
+    /// A word or a number, whose letters beyond ASCII have to be those of UTF-8.
+    fn word(&mut self, length: usize) -> Result<(), String> {
+        let word = &self.rest()[..length];
+        if !word.is_ascii() && !self.reading.utf8 {
+            return Err("a letter outside of quotes that is no ASCII, where the character set is not UTF-8: dump it with --default-character-set=utf8mb4".to_owned());
+        }
+        if std::str::from_utf8(word).is_err() {
             return Err("bytes outside of quotes that are no UTF-8".to_owned());
         }
         self.take(length);
         Ok(())
     }
 
-    /// A string or a quoted name, as it is.
-    fn quoted(&mut self) -> Result<(), String> {
-        match self.reading.dialect.quoted(self.rest()) {
-            Some(length) => {
-                self.take(length);
-                Ok(())
-            }
-            None => Err("quotes that do not end".to_owned()),
+    /// One byte of anything else.
+    fn sign(&mut self) -> Result<(), String> {
+        match self.rest() {
+            // NULL, in old scripts.
+            [b'\\', b'N', ..] => self.take(2),
+            [b'\\', ..] => return Err(control()),
+            [b' '..=b'~', ..] => self.take(1),
+            _ => return Err(control()),
         }
+        Ok(())
     }
 
-    fn comment(&mut self) -> Result<(), String> {
+    /// The beginning of a comment that is executed, if this server executes it; else all of it.
+    fn executed(&mut self, executed: Executed) -> Result<(), String> {
         let is_mariadb = self.reading.server.flavour == Flavour::MariaDb;
-        let Some(executed) = lexical::executed_comment(self.rest()) else {
-            let length = whole_comment(self.rest())?;
-            self.take(length);
-            return Ok(());
-        };
         if executed.is_mariadbs && !is_mariadb {
             // To MySQL, MariaDB's are comments like any.
             let length = whole_comment(self.rest())?;
@@ -197,6 +191,10 @@ fn end_of(rest: &[u8]) -> Result<usize, String> {
     Err(open())
 }
 
+fn control() -> String {
+    "a control character outside of quotes".to_owned()
+}
+
 fn open() -> String {
     "a comment that does not end".to_owned()
 }
@@ -215,7 +213,7 @@ mod tests {
             server: &server,
             utf8: true,
         };
-        let made = plain(sql.as_bytes(), reading)?;
+        let made = expand(sql.as_bytes(), reading)?;
         Ok(String::from_utf8(made.into_owned()).expect("text"))
     }
 
@@ -257,7 +255,7 @@ mod tests {
         ] {
             let dialect = Dialect::default();
             for (server, wanted) in [(MARIADB, on_mariadb), (MYSQL, on_mysql)] {
-                let made = read(sql, server, dialect).expect("it is plain");
+                let made = read(sql, server, dialect).expect("it is expanded");
                 // How many blanks stand for a comment is nobody's business.
                 let made: Vec<&str> = made.split(' ').filter(|word| !word.is_empty()).collect();
                 assert_eq!(made.join(" "), wanted, "{sql} on {server}");
@@ -294,14 +292,14 @@ mod tests {
                 server: &server,
                 utf8,
             };
-            assert!(plain(sql, reading).is_err());
+            assert!(expand(sql, reading).is_err());
         }
         let reading = Reading {
             dialect: Dialect::default(),
             server: &server,
             utf8: false,
         };
-        assert!(plain(b"SET '\xa0' `\xa0` -- \xa0", reading).is_ok());
+        assert!(expand(b"SET '\xa0' `\xa0` -- \xa0", reading).is_ok());
     }
 
     #[test]

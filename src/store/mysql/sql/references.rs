@@ -1,4 +1,4 @@
-//! Which tables, sequences and routines the body of a trigger, routine or event, or a script's statement, uses. Pure.
+//! The tables, sequences and routines that the body of a trigger, routine or event, or a script's statement, refers to. Pure.
 //!
 //! A name is a table's where it stands as one: behind FROM, JOIN, INTO, UPDATE and their like, and behind the commas of such a
 //! list. A column or a variable that is called like a table is none. What a statement puts together in strings is not seen.
@@ -8,9 +8,9 @@ use super::lexer::{Dialect, Shape, Token, tokens};
 /// A name with the schema in front of it, if there is one.
 pub(in crate::store::mysql) type Path = (Option<String>, String);
 
-/// What a text uses.
+/// What a statement or a body refers to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(in crate::store::mysql) struct Uses {
+pub(in crate::store::mysql) struct References {
     /// Tables, views and sequences.
     pub(in crate::store::mysql) tables: Vec<Path>,
     /// Whatever is called: functions of the server's, too.
@@ -103,8 +103,8 @@ const WITH_FROM: [&str; 7] = [
     "TRIM_ORACLE",
 ];
 
-/// Reads a text.
-pub(in crate::store::mysql) fn of(sql: &str, dialect: Dialect) -> Uses {
+/// Finds the references of a statement or a body.
+pub(in crate::store::mysql) fn of(sql: &str, dialect: Dialect) -> References {
     let all: Vec<Token<'_>> = tokens(sql, dialect)
         .into_iter()
         .filter(|token| token.shape != Shape::Blank)
@@ -113,7 +113,7 @@ pub(in crate::store::mysql) fn of(sql: &str, dialect: Dialect) -> Uses {
         all: &all,
         levels: vec![OUTSIDE],
         expects: false,
-        found: Uses::default(),
+        found: References::default(),
     }
     .read()
 }
@@ -123,11 +123,11 @@ struct Reader<'a> {
     levels: Vec<Level>,
     /// The next name is a table's.
     expects: bool,
-    found: Uses,
+    found: References,
 }
 
 impl Reader<'_> {
-    fn read(mut self) -> Uses {
+    fn read(mut self) -> References {
         let mut at = 0;
         while at < self.all.len() {
             at = self.step(at);
