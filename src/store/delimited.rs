@@ -37,12 +37,14 @@ impl Delimited {
     }
 
     /// A row of a table without columns has one value, which is none.
+    #[must_use]
     pub const fn never_empty(mut self) -> Self {
         self.least = 1;
         self
     }
 
     /// Bytes may be written as octal and hexadecimal numbers, too.
+    #[must_use]
     pub const fn with_numbers(mut self) -> Self {
         self.has_numbers = true;
         self

@@ -82,7 +82,9 @@ proptest! {
         cuts in prop::collection::vec(1_usize..30, 1..10),
     ) {
         let mut lines = BytesMut::new();
-        rows.iter().for_each(|row| encoded(row, &mut lines));
+        for row in &rows {
+            encoded(row, &mut lines);
+        }
         let mut cutter = COPY.cut(&part(columns));
         let mut decoded = Decoded::default();
         for piece in identity::pieces(&lines, &cuts) {
@@ -100,7 +102,9 @@ proptest! {
         cuts in prop::collection::vec(1_usize..30, 1..10),
     ) {
         let mut lines = BytesMut::new();
-        rows.iter().for_each(|row| encoded(row, &mut lines));
+        for row in &rows {
+            encoded(row, &mut lines);
+        }
         let part = part(columns);
         let chunks: Vec<Bytes> = identity::pieces(&lines, &cuts)
             .into_iter()
@@ -192,7 +196,7 @@ fn a_line_that_is_one_value_is_left_as_it_is() {
     let joined = identity::through(
         &mut lines.cut(&part(0)),
         &mut DelimitedJoiner::default(),
-        &[text.clone()],
+        std::slice::from_ref(&text),
     );
     assert_eq!(joined.unwrap(), (3, text.to_vec()));
 }
