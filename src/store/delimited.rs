@@ -68,6 +68,7 @@ impl Delimited {
             has_values: self.has_values,
             ended: 0,
             has_begun: false,
+            backslashes: 0,
         }
     }
 
@@ -265,9 +266,43 @@ pub(super) struct DelimitedCutter {
     ended: usize,
     /// Whether something of this row was seen.
     has_begun: bool,
+    /// Backslashes at the end of what was seen of this value.
+    backslashes: usize,
 }
 
 impl DelimitedCutter {
+    /// A piece of the value that we are in.
+    fn piece(&mut self, piece: &[u8], visitor: &mut dyn RowVisitor) -> Result<()> {
+        self.has_begun = true;
+        if self.has_values {
+            let here = piece
+                .iter()
+                .rev()
+                .take_while(|byte| **byte == b'\\')
+                .count();
+            let before = if here == piece.len() {
+                self.backslashes
+            } else {
+                0
+            };
+            self.backslashes = before + here;
+        }
+        visitor.piece(piece)
+    }
+
+    /// The value that we are in ends. To a server it would go on behind a backslash of its own, and the rows be others than
+    /// those that are seen here: nobody but a stranger writes that.
+    fn end_value(&mut self, visitor: &mut dyn RowVisitor) -> Result<()> {
+        if std::mem::take(&mut self.backslashes) % 2 == 1 {
+            return Err(Error::new(
+                Kind::Verify,
+                format!("a value of {} ends in the middle of an escape", self.label),
+            ));
+        }
+        self.ended += 1;
+        visitor.end_value()
+    }
+
     fn other_values(&self, found: usize) -> Error {
         Error::new(
             Kind::Verify,
@@ -281,8 +316,7 @@ impl DelimitedCutter {
     fn end_row(&mut self, visitor: &mut dyn RowVisitor, is_empty: bool) -> Result<()> {
         // A line without anything in it is a row of no values, or of one that is empty.
         if !(self.expected == 0 && is_empty && self.ended == 0) {
-            visitor.end_value()?;
-            self.ended += 1;
+            self.end_value(visitor)?;
         }
         if self.ended != self.expected {
             return Err(self.other_values(self.ended));
@@ -298,15 +332,13 @@ impl RowCutter for DelimitedCutter {
         let mut from = 0;
         for end in memchr::memchr2_iter(tab, b'\n', chunk) {
             if end > from {
-                visitor.piece(&chunk[from..end])?;
-                self.has_begun = true;
+                self.piece(&chunk[from..end], visitor)?;
             }
             if chunk[end] == b'\n' {
                 let is_empty = !self.has_begun;
                 self.end_row(visitor, is_empty)?;
             } else {
-                visitor.end_value()?;
-                self.ended += 1;
+                self.end_value(visitor)?;
                 self.has_begun = true;
                 if self.ended >= self.expected {
                     return Err(self.other_values(self.ended + 1));
@@ -315,8 +347,7 @@ impl RowCutter for DelimitedCutter {
             from = end + 1;
         }
         if from < chunk.len() {
-            visitor.piece(&chunk[from..])?;
-            self.has_begun = true;
+            self.piece(&chunk[from..], visitor)?;
         }
         Ok(())
     }

@@ -3,9 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
+use super::codec::identity;
 use super::redact::{self, Dialect, Names};
 use super::registry::drivers;
-use super::{Codec, Fate, Part, RowDecoder, RowEncoder, Selection, Unit, selection, statements};
+use super::{
+    Codec, Fate, Part, RowCutter, RowDecoder, RowEncoder, RowVisitor, Selection, Unit, selection,
+    statements,
+};
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgresql, Dialect::Mysql, Dialect::Sqlite];
@@ -62,6 +66,42 @@ fn to_file(encoder: &mut dyn RowEncoder, wire: &[Bytes]) -> Option<Vec<u8>> {
     }
     encoder.end(&mut file).ok()?;
     Some(file.to_vec())
+}
+
+/// Values of rows, as they are encoded.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    value: Vec<u8>,
+    values: Vec<Vec<u8>>,
+    rows: u64,
+}
+
+impl Seen {
+    fn of(cutter: &mut dyn RowCutter, chunks: &[Bytes]) -> crate::error::Result<Self> {
+        let mut seen = Self::default();
+        for chunk in chunks {
+            cutter.feed(chunk, &mut seen)?;
+        }
+        cutter.end()?;
+        Ok(seen)
+    }
+}
+
+impl RowVisitor for Seen {
+    fn piece(&mut self, encoded: &[u8]) -> crate::error::Result<()> {
+        self.value.extend_from_slice(encoded);
+        Ok(())
+    }
+
+    fn end_value(&mut self) -> crate::error::Result<()> {
+        self.values.push(std::mem::take(&mut self.value));
+        Ok(())
+    }
+
+    fn end_row(&mut self) -> crate::error::Result<()> {
+        self.rows += 1;
+        Ok(())
+    }
 }
 
 proptest! {
@@ -154,6 +194,28 @@ proptest! {
             if let Some(file) = to_file(&mut *encoder, &chunks) {
                 // A value of one byte has a line of names around it.
                 prop_assert!(file.len() <= 100 * (wire.len() + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn values_of_rows(wire in bytes(&["tests/corpus/rows_on_the_wire"]), lengths in lengths()) {
+        for codec in drivers().flat_map(crate::store::Driver::codecs) {
+            let (Some(rows), part) = (codec.values(), part(*codec)) else { continue };
+            let chunks: Vec<Bytes> = pieces(&wire, &lengths).into_iter().map(Bytes::copy_from_slice).collect();
+            let Ok(seen) = Seen::of(&mut *rows.cutter(&part), &chunks) else { continue };
+            let (count, joined) = identity::through(&mut *rows.cutter(&part), &mut *rows.joiner(&part), &chunks).unwrap();
+            prop_assert_eq!(count, seen.rows);
+            // What is joined is cut into the same values.
+            let again = Seen::of(&mut *rows.cutter(&part), &[joined.into()]);
+            prop_assert_eq!(again.ok().as_ref(), Some(&seen), "{:?}", codec.encoding());
+            prop_assert_eq!(identity::split(&mut *rows.splitter(&part), &chunks).unwrap().len() as u64, count);
+            for value in &seen.values {
+                let Ok(decoded) = rows.decode(value) else { continue };
+                let (mut encoded, mut again) = (BytesMut::new(), BytesMut::new());
+                rows.encode(&decoded, &mut encoded).unwrap();
+                rows.encode(&rows.decode(&encoded).unwrap(), &mut again).unwrap();
+                prop_assert_eq!(again, encoded, "{:?}", codec.encoding());
             }
         }
     }

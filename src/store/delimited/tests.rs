@@ -167,6 +167,11 @@ fn a_row_with_other_values_is_refused_and_so_is_one_without_an_end() {
         let error = cut(columns, lines.as_bytes()).unwrap_err().to_string();
         assert!(error.contains("a row of t has"), "{error}");
     }
+    for (columns, lines) in [(2, "a\\\tb\n"), (1, "a\\\n"), (1, "\\\\\\\n")] {
+        let error = cut(columns, lines.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("in the middle of an escape"), "{error}");
+    }
+    assert!(cut(2, b"a\\\\\tb\\\\\n").is_ok());
     for (columns, lines) in [(2, "a\tb\na"), (2, "a\t"), (1, "a")] {
         let error = cut(columns, lines.as_bytes()).unwrap_err().to_string();
         assert!(error.contains("in the middle of one"), "{error}");

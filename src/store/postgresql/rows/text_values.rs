@@ -134,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn lines_in_messages_are_cut_and_joined_to_the_same(
-            rows in prop::collection::vec(prop::collection::vec("[a-z\\\\]{0,6}", 2), 0..8),
+            rows in prop::collection::vec(prop::collection::vec("([a-z]|\\\\\\\\){0,6}", 2), 0..8),
             cuts in prop::collection::vec(1_usize..30, 1..8),
         ) {
             let mut part = Part::whole(0, "t", COPY_TEXT, 0);
