@@ -10,7 +10,7 @@ use crate::error::{Kind, Result};
 use crate::fuzz::{bytes, config, lengths, pieces};
 
 /// A file of a few bytes may hold megabytes: no more of it is looked at.
-const ENOUGH: usize = 2 << 20;
+const ENOUGH: usize = 512 << 10;
 
 /// What comes of a stream.
 enum Outcome {
