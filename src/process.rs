@@ -4,6 +4,8 @@
 //! others nothing can be seen from here, whatever their host is called: they are judged by signs of life (a lease, a
 //! heartbeat), never by a name.
 
+#[cfg(test)]
+mod fuzz;
 pub mod panics;
 pub mod program;
 

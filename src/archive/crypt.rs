@@ -217,6 +217,9 @@ impl Write for Shared {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

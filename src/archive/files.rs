@@ -405,6 +405,19 @@ fn unpacked(
     file: &File,
 ) -> BoxStream<'static, Result<Bytes>> {
     let path = format!("{folder}/{}", file.path);
+    let sealed = blocks(bucket, folder, file);
+    let packed = match identity {
+        Some(identity) => identity.open(sealed, &path),
+        None => sealed,
+    };
+    decompressed(packed, path)
+}
+
+/// What was compressed, in pieces; `path` is for errors.
+fn decompressed(
+    packed: BoxStream<'static, Result<Bytes>>,
+    path: String,
+) -> BoxStream<'static, Result<Bytes>> {
     let damaged = |path: &str, error: io::Error| {
         Error::new(Kind::Verify, format!("{path} cannot be decompressed")).because(error)
     };
@@ -419,12 +432,8 @@ fn unpacked(
             return stream::once(async move { Err(error) }).boxed();
         }
     };
-    let sealed = blocks(bucket, folder, file);
     let unpacking = Unpacking {
-        packed: match identity {
-            Some(identity) => identity.open(sealed, &path),
-            None => sealed,
-        },
+        packed,
         decoder,
         block: Bytes::new(),
         full: false,
@@ -483,5 +492,7 @@ impl Unpacking {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

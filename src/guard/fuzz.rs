@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::process::Process;
 use super::reboot_lock::{self, Found};
 use super::scope::{self, Request};
+use super::{logind, target_lock};
+use crate::error::{Error, Kind};
 use crate::fuzz::{bytes, config, texts};
 
 proptest! {
@@ -28,6 +30,22 @@ proptest! {
         if let Found::Ours(stored) = reboot_lock::understand(&text) {
             let written = serde_json::to_vec(&stored).unwrap();
             prop_assert!(matches!(reboot_lock::understand(&written), Found::Ours(again) if again == stored));
+        }
+    }
+
+    #[test]
+    fn signature_of_a_lock(signed in bytes(&["tests/corpus/lock"])) {
+        let who = target_lock::whose(&signed);
+        prop_assert!(!who.is_empty() && who.len() <= 6 * signed.len() + 100);
+        let told = Error::new(Kind::Busy, who).to_string();
+        prop_assert!(!told.contains('\n'), "{}", told);
+    }
+
+    #[test]
+    fn scheduled_shutdown(text in texts(&["tests/corpus/scheduled_shutdown"])) {
+        if let Some(what) = logind::understood(&text) {
+            prop_assert!(what.starts_with("a ") && !what.contains('\n'), "{}", what);
+            prop_assert!(what.len() <= text.len() + 60);
         }
     }
 

@@ -87,7 +87,11 @@ fn describe(mode: &str, at: u64) -> Option<String> {
 
 /// What logind keeps in a file for itself, for where the bus is closed to us.
 fn in_file(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
+    understood(&std::fs::read_to_string(path).ok()?)
+}
+
+/// What such a file says.
+pub(super) fn understood(text: &str) -> Option<String> {
     let value = |key: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))

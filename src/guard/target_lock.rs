@@ -170,14 +170,18 @@ pub(super) fn still_there(file: &File, path: &Path) -> bool {
 }
 
 fn busy(file: &mut File) -> Error {
-    let mut text = String::new();
-    let owner: Option<Stored> = file
-        .take(LONGEST)
-        .read_to_string(&mut text)
-        .ok()
-        .and_then(|_| serde_json::from_str(&text).ok());
+    let mut text = Vec::new();
+    let read = file.take(LONGEST).read_to_end(&mut text);
+    let signed = read.map_or(&[][..], |length| &text[..length]);
+    let who = whose(signed);
+    Error::new(Kind::Busy, format!("target is busy: {who}")).hint("try again later")
+}
+
+/// Who has signed a lock's file, for a person.
+pub(super) fn whose(signed: &[u8]) -> String {
+    let owner: Option<Stored> = serde_json::from_slice(signed).ok();
     // It is empty for the moment between lock and signature.
-    let who = owner.map_or_else(
+    owner.map_or_else(
         || "another run has just begun".to_owned(),
         |o| {
             format!(
@@ -189,8 +193,7 @@ fn busy(file: &mut File) -> Error {
                 o.since.to_rfc3339_opts(SecondsFormat::Secs, true)
             )
         },
-    );
-    Error::new(Kind::Busy, format!("target is busy: {who}")).hint("try again later")
+    )
 }
 
 fn unusable(what: String, error: std::io::Error) -> Error {

@@ -7,8 +7,8 @@ use super::codec::identity;
 use super::redact::{self, Dialect, Names};
 use super::registry::drivers;
 use super::{
-    Codec, Fate, Part, RowCutter, RowDecoder, RowEncoder, RowVisitor, Selection, Unit, selection,
-    statements,
+    Catalogue, Codec, Fate, Part, RowCutter, RowDecoder, RowEncoder, RowVisitor, Selection, Unit,
+    selection, statements,
 };
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 
@@ -218,6 +218,19 @@ proptest! {
                 prop_assert_eq!(again, encoded, "{:?}", codec.encoding());
             }
         }
+    }
+
+    #[test]
+    fn catalogue_of_a_snapshot(stored in bytes(&["tests/corpus/catalogue"]), other in bytes(&["tests/corpus/catalogue"])) {
+        let read = |stored: &[u8]| serde_json::from_slice::<Catalogue>(stored).ok();
+        let (Some(one), Some(other)) = (read(&stored), read(&other)) else {
+            return Ok(());
+        };
+        prop_assert!(one.differences(&one).is_empty());
+        let differences = one.differences(&other);
+        prop_assert_eq!(differences.is_empty(), one.digest() == other.digest());
+        prop_assert_eq!(differences.len(), other.differences(&one).len());
+        prop_assert_eq!(read(&serde_json::to_vec(&one).unwrap()), Some(one));
     }
 
     #[test]

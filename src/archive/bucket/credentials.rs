@@ -268,7 +268,7 @@ impl object_store::CredentialProvider for Checked {
     }
 }
 
-fn refuse_unsendable_keys(keys: &AwsCredential, origin: &str) -> Result<()> {
+pub(super) fn refuse_unsendable_keys(keys: &AwsCredential, origin: &str) -> Result<()> {
     refuse_unsendable(
         &format!("the access key's id from {origin}"),
         Some(&keys.key_id),

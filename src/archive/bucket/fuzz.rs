@@ -1,8 +1,10 @@
 //! Fuzz targets: what an S3 server answers, and the files that its keys are in. See `docs/fuzzing.md`.
 
+use object_store::aws::AwsCredential;
 use proptest::prelude::*;
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
+use super::credentials;
 use super::listing::{self, Objects, Uploads};
 use super::profile;
 use super::refusal::Refusal;
@@ -49,6 +51,27 @@ proptest! {
         prop_assert!(refusal.message.chars().count() <= 200 && refusal.code.chars().count() <= 200);
         prop_assert!(!refusal.to_string().is_empty());
         let _ = (refusal.may_pass(), refusal.takes_no_list());
+    }
+
+    /// The library panics at what no request can be made with.
+    #[test]
+    fn keys_and_servers_that_are_given(text in texts(&["tests/corpus/s3_given"])) {
+        let keys = AwsCredential {
+            key_id: text.clone(),
+            secret_key: text.clone(),
+            token: Some(text.clone()),
+        };
+        match credentials::refuse_unsendable_keys(&keys, "the environment") {
+            Ok(()) => prop_assert!(HeaderValue::from_str(&text).is_ok()),
+            Err(error) => {
+                let told = error.to_string();
+                prop_assert!(!told.contains('\n') && (text.len() < 20 || !told.contains(&text)), "{}", told);
+            }
+        }
+        if credentials::is_sendable(&text) {
+            prop_assert!(http::Request::builder().uri(&text).body(()).is_ok());
+            prop_assert!(reqwest::Url::parse(&text).is_ok_and(|url| url.has_host()));
+        }
     }
 
     #[test]

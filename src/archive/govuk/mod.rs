@@ -5,6 +5,8 @@
 //! There is no manifest: nothing says whose data it is, and nothing but the store's own tool says whether it is whole.
 
 mod choose;
+#[cfg(test)]
+mod fuzz;
 mod gzip;
 pub(super) mod name;
 mod source;

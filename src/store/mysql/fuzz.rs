@@ -11,12 +11,15 @@ use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 use crate::store::mysql::connection::address::Address;
 use crate::store::mysql::connection::login;
 use crate::store::mysql::connection::messages;
+use crate::store::mysql::connection::server_key;
 use crate::store::mysql::connection::wire::{self, Link};
 use crate::store::mysql::connection::{
     row::{Row, lenenc},
     session::Session,
 };
+use crate::store::mysql::dump::values;
 use crate::store::mysql::portable::manual_restore;
+use crate::store::mysql::rows::load::Inserts;
 use crate::store::mysql::rows::result_rows::Encoder;
 use crate::store::mysql::rows::typed;
 use crate::store::mysql::rows::warnings::{self, ErrorValues};
@@ -30,6 +33,7 @@ use crate::store::mysql::schema::zones;
 use crate::store::mysql::script::cutter::Cutter;
 use crate::store::mysql::script::reach;
 use crate::store::mysql::sql::byte_text;
+use crate::store::mysql::sql::executed::{self, Reading};
 use crate::store::mysql::sql::lexer::{self, Dialect};
 use crate::store::mysql::sql::marks;
 use crate::store::mysql::sql::names::{self, quoted};
@@ -299,6 +303,59 @@ proptest! {
             let all = lexer::tokens(&sql, Dialect::default());
             prop_assert!(all.iter().all(|token| token.shape != lexer::Shape::Text || token.text.len() > 1));
             prop_assert!(!all.iter().any(|token| token.is_mark(";")));
+        }
+    }
+
+    /// Whoever wrote the lines, they become statements that have nothing but values in them.
+    #[test]
+    fn rows_as_statements(lines in bytes(&["tests/corpus/mysql_line", "tests/corpus/rows_of_a_snapshot"]), texts in prop::collection::vec(any::<bool>(), 1..4), lengths in lengths()) {
+        let made = |lengths: &[usize]| {
+            let marks = vec![None; texts.len()];
+            let mut inserts = Inserts::new("INSERT INTO `t` VALUES ".to_owned(), texts.clone(), marks, 4096);
+            let pieces = pieces(&lines, lengths);
+            let mut made: Vec<_> = pieces.into_iter().flat_map(|piece| inserts.take(piece)).collect();
+            made.extend(inserts.end());
+            made
+        };
+        let all = made(&lengths);
+        prop_assert_eq!(&all, &made(&[usize::MAX]));
+        // Documents with types are made by functions.
+        if lines.contains(&1) {
+            return Ok(());
+        }
+        let mut rows = 0;
+        for (statement, _) in &all {
+            match values::read(statement, Dialect::default()) {
+                Ok(read) => rows += read.count,
+                Err(why) => prop_assert!(false, "{}: {}", why, statement.escape_ascii()),
+            }
+        }
+        prop_assert_eq!(rows, memchr::memchr_iter(b'\n', &lines).count() as u64);
+    }
+
+    /// What is decided on is what every server reads.
+    #[test]
+    fn statement_of_a_stranger(sql in bytes(&["tests/corpus/mysql_script", "tests/corpus/mysql_dump", "tests/corpus/mysql_definition"]), at in 0..4_usize, server in 0..5_usize, utf8: bool) {
+        let servers = ["10.11.6-MariaDB", "11.8.2-MariaDB", "8.0.36", "5.6.51", "9.1.0"].map(|text| Version::parse(text).unwrap());
+        let dialect = dialects().nth(at).unwrap();
+        let read = |sql: &[u8], server: &Version| executed::expand(sql, Reading { dialect, server, utf8 }).map(std::borrow::Cow::into_owned);
+        match read(&sql, &servers[server]) {
+            Ok(made) => {
+                prop_assert!(made.len() <= sql.len());
+                for other in &servers {
+                    prop_assert_eq!(&read(&made, other), &Ok(made.clone()), "{:?}", other);
+                }
+            }
+            Err(why) => prop_assert!(!why.is_empty() && !why.contains('\n'), "{}", why),
+        }
+    }
+
+    /// mysql_common encrypts with whatever it is given.
+    #[test]
+    fn server_key(text in bytes(&["tests/corpus/server_key"])) {
+        if let Some(key) = server_key::find(&text) {
+            prop_assert!(key.len() <= text.len());
+            let _ = mysql_common::crypto::encrypt(b"a password", key);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Fuzz targets: what a PostgreSQL server and its programs say. See `docs/fuzzing.md`.
 
-use proptest::prelude::*;
+use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
 
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 use crate::store::postgresql::connection::server_error::ServerError;
@@ -12,9 +13,10 @@ use crate::store::postgresql::rows::codec::{TextDecoder, TextEncoder};
 use crate::store::postgresql::rows::copy_stream::{CopyStream, Out, rows_of};
 use crate::store::postgresql::schema::toc::{Entry, Toc};
 use crate::store::postgresql::schema::{named_roles, ownership, search_path};
+use crate::store::postgresql::script::reach;
 use crate::store::postgresql::script::transactions::Transaction;
 use crate::store::postgresql::sql::words::words;
-use crate::store::postgresql::sql::{quoting, setting_values};
+use crate::store::postgresql::sql::{calls, quoting, setting_values};
 use crate::store::redact::{Dialect, Names};
 use crate::store::{RowDecoder as _, RowEncoder as _};
 
@@ -112,6 +114,19 @@ proptest! {
         }
         prop_assert!(words(&text).len() <= 8);
         let _ = Transaction::default().step(&text);
+    }
+
+    #[test]
+    fn statement_of_a_stranger(text in texts(&["tests/corpus/pg_definition", "tests/corpus/script"])) {
+        let dear = HashSet::from(["lo_export".to_owned()]);
+        let _ = (calls::of_statement(&text, &dear), reach::reached(&text));
+        // Whatever stands behind it, or before it in a comment, what is called and reached is seen.
+        for before in ["", "--\n", "/* ' */ ", "/* /* $$ */ \" */"] {
+            let calling = format!("{before}SELECT lo_export(1, 'x') {text}");
+            prop_assert!(calls::of_statement(&calling, &dear).is_some(), "{}", calling);
+            let reaching = format!("{before}DROP DATABASE x {text}");
+            prop_assert!(reach::reached(&reaching).is_some(), "{}", reaching);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::rows::values;
 use super::schema::literals::{self, Literal};
 use super::schema::modules::Module;
 use super::schema::tokens::{placed, tokens};
-use super::schema::{foreign_keys, manual_restore, requirements};
+use super::schema::{create, definition_text, foreign_keys, manual_restore, requirements};
 use super::script::{run, split};
 use crate::fuzz::{bytes, config, texts};
 
@@ -22,6 +22,15 @@ fn as_value<'a>(read: &'a Literal<'_>) -> ValueRef<'a> {
         Literal::Text(value) => ValueRef::Text(value),
         Literal::Blob(value) => ValueRef::Blob(value),
     }
+}
+
+/// All objects that a connection sees, with their schemas and kinds.
+fn everything(connection: &Connection) -> Vec<(String, String, String)> {
+    let sql = "SELECT 'main', type, name FROM main.sqlite_schema UNION ALL SELECT 'other', type, name FROM other.sqlite_schema
+        UNION ALL SELECT 'temp', type, name FROM temp.sqlite_schema UNION ALL SELECT 'attached', file, name FROM pragma_database_list";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    rows.unwrap().map(Result::unwrap).collect()
 }
 
 proptest! {
@@ -40,6 +49,31 @@ proptest! {
         }
         let _ = (Module::of(&sql), requirements::feeds(&sql, "t"), requirements::refuses(&sql));
         prop_assert!(manual_restore::statement(&sql).ends_with(";\n"));
+    }
+
+    /// Whatever a row of a file's schema says, it makes that one object, or nothing.
+    #[test]
+    fn definition_that_is_run(sql in texts(&["tests/corpus/sqlite_definition", "tests/corpus/sqlite_script"]), kind in prop::sample::select(vec!["table", "index", "view", "trigger"]), name in prop::sample::select(vec!["a", "b", "t", "i", "v"])) {
+        let words = tokens(&sql);
+        let named = words.iter().filter_map(|token| token.name()).nth(2).unwrap_or(name).to_owned();
+        for name in [name, &named] {
+            let table = if matches!(kind, "index" | "trigger") { "t" } else { name };
+            if definition_text::flaw(kind, name, table, &sql).is_some() {
+                continue;
+            }
+            let connection = Connection::open_in_memory().unwrap();
+            connection.execute_batch("CREATE TABLE t (a, b, c); ATTACH ':memory:' AS other").unwrap();
+            let before = everything(&connection);
+            let done = create::run(&connection, kind, name, table, &sql);
+            let made: Vec<_> = everything(&connection).into_iter().filter(|object| !before.contains(object)).collect();
+            let own = |(schema, of, object): &&(String, String, String)| schema == "main" && of == kind && object.eq_ignore_ascii_case(name);
+            let begins = |object: &str| object.to_ascii_lowercase().starts_with(&format!("{}_", name.to_ascii_lowercase()));
+            let others = made.iter().filter(|object| !own(object) && !object.2.starts_with("sqlite_") && !begins(&object.2)).count();
+            prop_assert_eq!(others, 0, "{:?}", made);
+            prop_assert!(done.is_ok() || made.is_empty(), "{:?}", made);
+            prop_assert_eq!(connection.total_changes(), 0);
+            prop_assert!(before.iter().all(|object| everything(&connection).contains(object)));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod settings;
 mod statement;
 mod stream;
 mod tool;
-mod values;
+pub(in crate::store::mysql) mod values;
 mod writing;
 
 use async_trait::async_trait;

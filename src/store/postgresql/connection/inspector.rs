@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, io};
 
+use bytes::Buf;
+use tokio_postgres::types::Type;
+
 use crate::error::{Error, Kind};
 use crate::store::postgresql::url::AuthMethods;
 
@@ -17,6 +20,9 @@ const PARAMETERS: usize = 1024 * 1024;
 
 /// One message of a session's; rows of a COPY do not come this way. No server has a value that is longer.
 const MESSAGE: usize = 0x3fff_ffff;
+
+/// A message with the types of a statement: one of as many columns as there can be has 140 KiB.
+const TYPES: usize = 256 * 1024;
 
 /// How bytes get to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub(in crate::store::postgresql) enum Refusal {
     Endless,
     /// It announces a message of an impossible length.
     Length,
+    /// It answers a statement of ours with a type that is none of PostgreSQL's own.
+    Type,
 }
 
 impl fmt::Display for Refusal {
@@ -72,6 +80,7 @@ impl fmt::Display for Refusal {
             ),
             Self::Endless => f.write_str("the server says more than any server has to say"),
             Self::Length => f.write_str("the server announces a message of an impossible length"),
+            Self::Type => f.write_str("the server answers with a type that was not asked for"),
         }
     }
 }
@@ -105,7 +114,7 @@ impl Refusal {
                 Kind::Permission,
                 "check that it is the right server, its pg_hba.conf, and require_auth",
             ),
-            Self::Endless | Self::Length => (
+            Self::Endless | Self::Length | Self::Type => (
                 Kind::Connection,
                 "check the host and the port: is it PostgreSQL that answers there?",
             ),
@@ -120,6 +129,8 @@ enum At {
     Header([u8; 5], usize),
     /// In the number that says how the server asks: so many bytes of it are here, and so many follow the number.
     Asking([u8; 4], usize, usize),
+    /// In a statement's types: the message's tag, what is here of it, and its length.
+    Types(u8, Vec<u8>, usize),
     /// In what does not matter here: so many bytes are left.
     Rest(usize),
 }
@@ -132,6 +143,8 @@ pub(in crate::store::postgresql) struct Inspector {
     asked: bool,
     /// The session is ready.
     ready: bool,
+    /// It describes a statement.
+    describes: bool,
     /// What it has said until then.
     said: usize,
     /// And of parameters.
@@ -155,6 +168,7 @@ impl Inspector {
             at: At::Header([0; 5], 0),
             asked: false,
             ready: false,
+            describes: false,
             said: 0,
             parameters: 0,
         }
@@ -179,6 +193,18 @@ impl Inspector {
                     if *have == header.len() {
                         let header = *header;
                         self.at = self.begin(header)?;
+                    }
+                }
+                At::Types(tag, body, length) => {
+                    let (here, after) = bytes.split_at(bytes.len().min(*length - body.len()));
+                    body.extend_from_slice(here);
+                    bytes = after;
+                    if body.len() == *length {
+                        let known = is_known(*tag, body);
+                        self.at = rest(0);
+                        if !known {
+                            return Err(Refusal::Type);
+                        }
                     }
                 }
                 At::Asking(number, have, after) => {
@@ -221,7 +247,15 @@ impl Inspector {
                     return Err(Refusal::Endless);
                 }
             }
-            b'Z' => self.ready = true,
+            b'Z' => (self.ready, self.describes) = (true, false),
+            b't' | b'T' if body > TYPES && (tag == b't' || self.describes) => {
+                return Err(Refusal::Length);
+            }
+            b't' => {
+                self.describes = true;
+                return Ok(types(tag, body));
+            }
+            b'T' if self.describes => return Ok(types(tag, body)),
             b'R' if body < 4 => return Err(Refusal::Length),
             b'R' => return Ok(At::Asking([0; 4], 0, body - 4)),
             _ => {}
@@ -266,6 +300,36 @@ impl Inspector {
             _ => Ok(()),
         }
     }
+}
+
+fn types(tag: u8, body: usize) -> At {
+    if body == 0 {
+        rest(0)
+    } else {
+        At::Types(tag, Vec::new(), body)
+    }
+}
+
+/// Whether the types in ParameterDescription or RowDescription are PostgreSQL's own, as all are that statements with types ask
+/// for. Of another one tokio-postgres asks what it is made of, and goes deeper with each answer, until its stack ends.
+fn is_known(tag: u8, mut body: &[u8]) -> bool {
+    let is_own = |oid: u32| Type::from_oid(oid).is_some();
+    body.advance(body.len().min(2));
+    if tag == b't' {
+        return body.chunks_exact(4).all(|mut oid| is_own(oid.get_u32()));
+    }
+    while let Some(end) = body.iter().position(|byte| *byte == 0) {
+        // The table's OID, the column's number; and behind it its size, modifier and format.
+        let Some(mut column) = body.get(end + 1..end + 19) else {
+            break;
+        };
+        column.advance(6);
+        if !is_own(column.get_u32()) {
+            return false;
+        }
+        body = &body[end + 19..];
+    }
+    true
 }
 
 /// So many bytes to pass over, before the next message.
@@ -374,10 +438,54 @@ mod tests {
         assert!((0..100_000).any(|_| ready.look(&parameter) == Err(Refusal::Endless)));
     }
 
+    #[test]
+    fn a_type_that_leads_to_others_without_end_is_refused() {
+        let parameters = |oid: u32| message(b't', &[&[0, 1][..], &oid.to_be_bytes()].concat());
+        let columns = |oids: &[u32]| {
+            let mut body = vec![0, oids.len() as u8];
+            for oid in oids {
+                body.extend(b"name\0\0\0\0\0\0\0");
+                body.extend(oid.to_be_bytes());
+                body.extend([0; 8]);
+            }
+            message(b'T', &body)
+        };
+        let look = |said: &[Vec<u8>]| {
+            let said = [vec![message(b'Z', b"I")], said.to_vec()].concat().concat();
+            let at_once = gate(Road::Tls, "").look(&said);
+            let mut cut = gate(Road::Tls, "");
+            let pieces = said
+                .chunks(3)
+                .map(|piece| cut.look(piece))
+                .find(Result::is_err);
+            assert_eq!(pieces.unwrap_or(Ok(())), at_once);
+            at_once
+        };
+        let remark = message(b'N', b"SNOTICE\0\0");
+        assert_eq!(look(&[parameters(23), columns(&[23, 25, 1034])]), Ok(()));
+        assert_eq!(look(&[parameters(16_400)]), Err(Refusal::Type));
+        assert_eq!(
+            look(&[parameters(23), columns(&[23, 16_400])]),
+            Err(Refusal::Type)
+        );
+        assert_eq!(
+            look(&[parameters(23), remark, columns(&[16_400])]),
+            Err(Refusal::Type)
+        );
+        // A script's rows come as text, of whatever type they are.
+        assert_eq!(look(&[columns(&[16_400])]), Ok(()));
+        assert_eq!(
+            look(&[parameters(23), message(b'Z', b"I"), columns(&[16_400])]),
+            Ok(())
+        );
+        let huge = [&b"t"[..], &(TYPES as u32 + 5).to_be_bytes()].concat();
+        assert_eq!(look(&[huge]), Err(Refusal::Length));
+    }
+
     proptest! {
         #[test]
         fn pieces_are_judged_as_the_whole(
-            bytes in prop::collection::vec(prop_oneof![Just(b'R'), Just(0_u8), Just(3), Just(8), any::<u8>()], 0..60),
+            bytes in prop::collection::vec(prop_oneof![Just(b'R'), Just(b't'), Just(0_u8), Just(3), Just(8), any::<u8>()], 0..60),
             piece in 1_usize..9,
         ) {
             let whole = gate(Road::Open, "").look(&bytes);

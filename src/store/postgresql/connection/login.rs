@@ -332,7 +332,10 @@ impl Attempt<'_> {
         let row = client
             .query_one("SELECT current_setting('transaction_read_only')", &[])
             .await
-            .map_err(|error| explain(&error, self.place))?;
+            .map_err(|error| match self.wire.refusal() {
+                Some(refusal) => refusal.told(self.place),
+                None => explain(&error, self.place),
+            })?;
         if row.read::<&str>(0)? == wanted {
             return Ok(());
         }

@@ -8,6 +8,8 @@ mod channel_binding;
 pub(in crate::store::postgresql) mod client_program;
 pub(in crate::store::postgresql) mod complaints;
 pub(in crate::store::postgresql) mod connect;
+#[cfg(test)]
+mod fuzz;
 pub(in crate::store::postgresql) mod harmless;
 mod harmless_words;
 pub(in crate::store::postgresql) mod inspector;

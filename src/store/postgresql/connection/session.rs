@@ -111,8 +111,13 @@ impl Session {
         sql: &'a str,
     ) -> impl Fn(tokio_postgres::Error) -> Error + 'a {
         move |error| {
-            if error.as_db_error().is_none() && self.pulse.is_gone() {
-                return self.gone();
+            if error.as_db_error().is_none() {
+                if let Some(refusal) = self.wire.refusal() {
+                    return refusal.told(&self.place);
+                }
+                if self.pulse.is_gone() {
+                    return self.gone();
+                }
             }
             explain_of(&error, &self.place, sql)
         }

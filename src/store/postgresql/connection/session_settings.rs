@@ -34,7 +34,7 @@ pub(super) const DIRECTLY: &str =
     "connect directly to the server, or through a pool with pool_mode = session";
 
 /// What a session says of itself.
-struct Asked {
+pub(super) struct Asked {
     process: String,
     values: HashMap<String, Option<String>>,
 }
@@ -77,11 +77,11 @@ fn asking(settings: &[(&str, &str)]) -> String {
 }
 
 /// A column's text; of a column that is not there, none.
-fn cell(row: &SimpleQueryRow, place: usize) -> Option<&str> {
+pub(super) fn cell(row: &SimpleQueryRow, place: usize) -> Option<&str> {
     row.try_get(place).ok().flatten()
 }
 
-fn read(messages: &[SimpleQueryMessage]) -> Asked {
+pub(super) fn read(messages: &[SimpleQueryMessage]) -> Asked {
     let mut asked = Asked {
         process: String::new(),
         values: HashMap::new(),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-use super::inspector::Inspector;
+use super::inspector::{Inspector, Refusal};
 use crate::sync::Mutex;
 
 /// What bytes go through, whatever is below.
@@ -32,6 +32,8 @@ struct Slot {
     wire: Option<Wire>,
     /// It will not come back.
     gone: bool,
+    /// Why the server is not listened to any longer.
+    refusal: Option<Refusal>,
     /// The connection's task, to be told that it may go on.
     waker: Option<Waker>,
 }
@@ -51,12 +53,18 @@ impl Holder {
         let mut slot = self.slot();
         slot.wire = Some(wire);
         slot.gone = false;
+        slot.refusal = None;
         drop(slot);
         Tap {
             holder: self.clone(),
             binding: Mutex::new(Some(binding)),
             gate,
         }
+    }
+
+    /// Why the server is not listened to any longer, if that is how the session ended.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.slot().refusal
     }
 
     /// Takes the stream from a session that waits for no answer. `None`: the connection has ended.
@@ -170,7 +178,10 @@ impl AsyncRead for Tap {
         let polled = tap.poll(cx, || Ok(()), |wire, cx| wire.poll_read(cx, buffer));
         if let Poll::Ready(Ok(())) = &polled {
             let looked = tap.gate.look(&buffer.filled()[before..]);
-            looked.map_err(io::Error::other)?;
+            if let Err(refusal) = looked {
+                tap.holder.slot().refusal = Some(refusal);
+                return Poll::Ready(Err(io::Error::other(refusal)));
+            }
         }
         polled
     }

@@ -13,7 +13,7 @@ use crate::store::statements::{self, Statement};
 const ROLES: &str = "the server's roles, which live has, too";
 
 /// What a statement reaches, if it is not its database alone.
-fn reached(statement: &str) -> Option<&'static str> {
+pub(in crate::store::postgresql) fn reached(statement: &str) -> Option<&'static str> {
     let all = words(statement);
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     match all.as_slice() {

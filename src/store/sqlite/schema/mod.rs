@@ -2,7 +2,7 @@
 
 pub(super) mod archived;
 pub(super) mod create;
-mod definition_text;
+pub(super) mod definition_text;
 pub(super) mod definitions;
 pub(super) mod extensions;
 pub(super) mod foreign_keys;
