@@ -76,7 +76,7 @@ pub(in crate::store::mysql) async fn divide(
         };
         sliced.add((), part, &ranges)?;
     }
-    *parts = sliced.sorted().into_iter().map(|(_, part)| part).collect();
+    *parts = sliced.sorted().into_iter().map(|((), part)| part).collect();
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::store::postgresql::url::AuthMethods;
 /// All that a server may say until a session is ready: a few hundred bytes are usual.
 const BEFORE: usize = 256 * 1024;
 
-/// And of its parameters in all of the session: each is kept.
+/// The most bytes of parameters in a session: each is kept.
 const PARAMETERS: usize = 1024 * 1024;
 
 /// One message of a session's; rows of a COPY do not come this way. No server has a value that is longer.
@@ -88,7 +88,7 @@ impl Refusal {
             .copied()
     }
 
-    /// What an operator is told.
+    /// The error for an operator.
     pub(in crate::store::postgresql) fn told(self, place: &str) -> Error {
         let (kind, hint) = match self {
             Self::Cleartext => (
@@ -132,9 +132,9 @@ pub(in crate::store::postgresql) struct Inspector {
     asked: bool,
     /// The session is ready.
     ready: bool,
-    /// What it has said until then.
+    /// The bytes that it has sent before the login was over.
     said: usize,
-    /// And of parameters.
+    /// The bytes of parameters that it has sent.
     parameters: usize,
 }
 
@@ -258,7 +258,7 @@ impl Inspector {
                 if !warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         help = "let it ask by scram-sha-256 (pg_hba.conf, password_encryption), or connect through its socket",
-                        "the server asks for the password's MD5 without TLS: who has its port can guess the password from the answer"
+                        "the server asks for the password's MD5 without TLS: anyone who takes its port can guess the password from the answer"
                     );
                 }
                 Ok(())
