@@ -20,7 +20,7 @@ pub enum Kind {
     Timeout,
     /// A server could not be reached, or the connection broke.
     Connection,
-    /// What a URL names is not there.
+    /// The database or file that a URL names does not exist.
     Absent,
     /// A server was reached and said no: password, privilege.
     Permission,

@@ -55,7 +55,7 @@ pub struct Rules {
 pub enum Flaw {
     /// `child`'s parent is not there.
     UnknownParent {
-        /// Whose parent.
+        /// The environment whose parent it is.
         child: Environment,
         /// The name that is not there.
         parent: Environment,
@@ -208,19 +208,21 @@ pub fn of_origin(
             format!(
                 "the snapshot is of `{origin}`, which is not above `{to}`: an archive of `{origin}` never lands in `{to}`"
             ),
-            format!("name an archive of `{from}`, and look who writes into this one"),
+            format!("name an archive of `{from}`, and find out who writes to this one"),
         );
     }
     if origin != from {
         return refuse(
             format!("the snapshot is of `{origin}`, but the job's `from` is `{from}`"),
-            format!("name an archive of `{from}`, or set from = \"{origin}\" if that is meant"),
+            format!(
+                "name an archive of `{from}`, or set from = \"{origin}\" if that is what you want"
+            ),
         );
     }
     Ok(())
 }
 
-/// What a server says of itself and of the thing that an endpoint names, so that two names for one thing are caught.
+/// The identity of a server and of the database that an endpoint names, so that two names for one database are recognized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The thing itself, if it exists: for PostgreSQL system identifier and database oid, for SQLite device and inode.

@@ -28,7 +28,7 @@ pub(crate) enum Trust {
     Anybody,
     /// The certificate is signed by a known authority (`verify-ca`).
     Authority,
-    /// And it is for the host that was asked (`verify-full`).
+    /// It is also valid for the host's name (`verify-full`).
     Host,
 }
 

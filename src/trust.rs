@@ -1,4 +1,4 @@
-//! Whom root trusts.
+//! Which files and directories root trusts, by their owners and modes.
 //!
 //! What a file tells root to do is done with all of root's rights: so the file has to be root's own, and nobody else may
 //! write it (logrotate and cron keep to the same). In a directory that belongs to somebody else, root has no more rights than
@@ -80,7 +80,7 @@ fn doubt(path: &Path, uid: u32, gid: u32, mode: u32) -> Option<Doubt> {
     })
 }
 
-/// Who besides the owner may write.
+/// The others, besides the owner, who may write.
 fn writable(gid: u32, mode: u32) -> Option<(String, &'static str)> {
     // root's own group is root.
     match (mode & 0o002 != 0, mode & 0o020 != 0 && gid != 0) {
@@ -124,7 +124,7 @@ pub fn open(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
         .open(path)?;
-    plain(file)
+    regular(file)
 }
 
 /// The same of a file that we have written ourselves, and never as a link.
@@ -133,10 +133,10 @@ pub fn open_own(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY | nix::libc::O_NOFOLLOW)
         .open(path)?;
-    plain(file)
+    regular(file)
 }
 
-fn plain(file: File) -> io::Result<File> {
+fn regular(file: File) -> io::Result<File> {
     let found = file.metadata()?;
     if found.is_dir() {
         return Err(io::Error::other("it is a directory"));
@@ -162,7 +162,7 @@ pub fn read_all(file: File, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whose rights root uses in a directory of ours.
+/// The rights that root uses in a directory of envsyncd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
     /// `None`: its own.

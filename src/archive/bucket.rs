@@ -105,7 +105,7 @@ impl Bucket {
         }
     }
 
-    /// What time it is by the clock that objects have their times of. Who may not ask it goes by his own.
+    /// The time by the clock that objects get their times from; by this machine's where that may not be asked.
     pub async fn now(&self) -> Result<DateTime<Utc>> {
         match &*self.0 {
             Place::Directory(directory) => directory.now().await,

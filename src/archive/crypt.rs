@@ -29,11 +29,11 @@ const LONGEST_HEADER: usize = 64 * 1024;
 /// The last line of a header begins so (<https://age-encryption.org/v1>, "Header MAC").
 const HEADER_ENDS: &[u8] = b"\n--- ";
 
-/// Who can read what is written.
+/// The recipients that files are encrypted for.
 #[derive(Clone)]
 pub struct Recipients(Arc<Vec<x25519::Recipient>>);
 
-/// Who reads.
+/// The identity that files are decrypted with.
 #[derive(Clone)]
 pub struct Identity(Arc<x25519::Identity>);
 

@@ -46,7 +46,7 @@ pub(super) const SMALL: u64 = 1024 * 1024;
 /// How many such are on their way at the most.
 pub(super) const AT_ONCE: usize = 16;
 
-/// What there is so far.
+/// What has been written so far.
 #[derive(Default)]
 pub(super) struct State {
     /// Whether anything may have been written.
@@ -69,7 +69,7 @@ impl State {
         self.parts.insert(id, stored);
     }
 
-    /// What there is of the same table as this part: that part, or the slices beside it.
+    /// The stored parts of this part's table: the part itself, or all slices of the table.
     pub(super) fn of(&self, part: &Part) -> impl Iterator<Item = &Stored> {
         let ids = self.tables.get(&table(part)).into_iter().flatten();
         ids.filter_map(|id| self.parts.get(id))

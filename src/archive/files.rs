@@ -60,7 +60,7 @@ struct Object {
     tail: Tail,
 }
 
-/// What of an object is compressed.
+/// The object that is being written, with its block that is not full yet.
 struct Tail {
     upload: Upload,
     block: BytesMut,

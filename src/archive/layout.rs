@@ -8,7 +8,7 @@ pub const MANIFEST: &str = "manifest.json";
 /// The manifest's authentication, where there is a key; written just before the manifest.
 pub const MAC: &str = "manifest.mac";
 
-/// Who is writing; written first.
+/// The file that says who is writing the snapshot; it is written first.
 pub const WRITER: &str = "writer.json";
 
 /// The folder of marks: who is reading a snapshot.

@@ -13,7 +13,7 @@ const CONTEXT: &str = "envsyncd 2026-11-21 archive manifest authentication v1";
 /// Less could be guessed by trying: a key is hashed once, and quickly.
 const SHORTEST: usize = 8;
 
-/// What authenticates manifests. Its `Debug` shows nothing.
+/// The key that manifests are authenticated with. Its `Debug` shows nothing.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
 

@@ -152,7 +152,7 @@ impl Manifest {
         for file in self.files() {
             let path = &file.path;
             if !is_inside(path) {
-                return broken(format!("{path:?} is no path of a file in a snapshot"));
+                return broken(format!("{path:?} is not the path of a file in a snapshot"));
             }
             if !paths.insert(path) {
                 return broken(format!("it has {path} twice"));
@@ -199,7 +199,7 @@ impl Manifest {
             return Ok(json);
         }
         let what = format!(
-            "the snapshot's manifest would have {} bytes, and one has {LONGEST} at the most",
+            "the snapshot's manifest would have {} bytes, and {LONGEST} is the limit",
             json.len()
         );
         Err(Error::new(Kind::Full, what)

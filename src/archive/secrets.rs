@@ -11,9 +11,9 @@ use crate::store::Lookup;
 pub struct Secrets {
     /// Authenticates manifests.
     pub key: Option<Key>,
-    /// Who can read what is written.
+    /// The recipients that files are encrypted for.
     pub recipients: Option<Recipients>,
-    /// Who reads.
+    /// The identity that files are decrypted with.
     pub identity: Option<Identity>,
 }
 

@@ -141,7 +141,7 @@ impl Source {
         files::read_whole(&self.bucket, &self.manifest.snapshot, self.reader(), &files).await
     }
 
-    /// What there is of a part: itself, or if it is a table that lies here in slices, all of them.
+    /// The stored parts of a part: itself, or all slices of a table that is stored in slices.
     fn stored(&self, part: &Part) -> Result<Vec<&Stored>> {
         let place = self.parts.get(&part.id).ok_or_else(|| {
             Error::new(

@@ -270,7 +270,7 @@ impl Complete for Whole {
         sum.ok_or_else(|| {
             Error::new(
                 Kind::Internal,
-                format!("the source said no checksum of {}", part.label()),
+                format!("the source gave no checksum of {}", part.label()),
             )
         })
     }

@@ -49,7 +49,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         return Err(Error::new(Kind::Usage, what).hint("cancel it there"));
     }
     if !state.ask_cancel(&run.id, &asker())? {
-        terminal::note(&format!("run {} has ended meanwhile", run.id));
+        terminal::note(&format!("run {} has ended in the meantime", run.id));
         return Ok(0);
     }
     // A daemon tells it, once: a second SIGTERM would keep it from ending cleanly.
@@ -60,11 +60,11 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             .filter(|process| process.look() == Sight::Alive);
         if process.is_some_and(|process| !process.may_be_told()) {
             let what = format!(
-                "what the state store calls the process of run {} is no envsyncd",
+                "the process that the state store names for run {} is not envsyncd",
                 run.id
             );
             return Err(Error::new(Kind::State, what)
-                .hint("nothing is sent to it; see who has written into the state store"));
+                .hint("nothing is sent to it; find out who has written into the state store"));
         }
         let pid = process.and_then(|process| i32::try_from(process.pid).ok());
         if let Some(pid) = pid {

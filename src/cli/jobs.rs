@@ -1,4 +1,4 @@
-//! Which jobs and runs a person may mean.
+//! Finds the jobs and runs that arguments name.
 
 use crate::config::job::Settings;
 use crate::error::{Error, Kind, Result};

@@ -32,7 +32,7 @@ impl Options {
     }
 }
 
-/// Who asks for something: the person behind `sudo`, else the user of this process.
+/// The user who runs this command: the one behind `sudo`, else that of this process.
 pub fn asker() -> String {
     let user = nix::unistd::geteuid();
     if user.is_root()

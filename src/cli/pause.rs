@@ -31,7 +31,7 @@ pub(super) struct Args {
 /// End the pause of a job
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd resume publishing-api\n\nTimes that were due meanwhile are not made up for; `envsyncd trigger` runs the job now."
+    after_help = "Examples:\n  envsyncd resume publishing-api\n\nTimes that were due during the pause are not made up for; `envsyncd trigger` runs the job now."
 )]
 pub(super) struct ResumeArgs {
     /// The job

@@ -29,7 +29,7 @@ pub(super) struct Args {
     watch: bool,
 }
 
-/// What there is to say of a job.
+/// A job, as `status` shows it.
 struct Job {
     name: String,
     last_run: Option<Run>,
@@ -40,7 +40,7 @@ struct Job {
     pause: Option<Pause>,
 }
 
-/// What there is to say.
+/// The content of one screen of `status`.
 struct View {
     jobs: Vec<Job>,
     holds: Vec<Hold>,

@@ -20,7 +20,7 @@ pub struct Archive {
     pub region: Option<String>,
     /// Whether the bucket stands in the path and not in the host's name; `None`: if there is an `endpoint`.
     pub path_style: Option<bool>,
-    /// Who asks; `None`: the usual chain (environment, profile, web identity, instance).
+    /// The access key's id; `None`: the usual chain (environment, profile, web identity, instance).
     pub access_key_id: Option<String>,
     /// With `access_key_id`.
     pub secret_access_key: Option<Secret>,
@@ -38,7 +38,7 @@ pub struct Archive {
     pub snapshot: Wanted,
     /// A source's: the job that made it, where the archive has those of several.
     pub job: Option<String>,
-    /// Who can read what is written: age recipients, `age1...`.
+    /// The age recipients that files are encrypted for: `age1...`.
     pub recipients: Vec<String>,
     /// What reads it: an age identity, `AGE-SECRET-KEY-1...`.
     pub identity: Option<Secret>,
@@ -76,7 +76,7 @@ pub enum Format {
     Govuk(Govuk),
 }
 
-/// What there is to say of such dumps.
+/// Settings of an archive of such dumps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Govuk {
     /// The database in their names; `None`: that of the task's other side.

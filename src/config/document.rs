@@ -58,7 +58,7 @@ impl Document {
         Self::of_bytes(file, bytes)
     }
 
-    /// What a file with these bytes says.
+    /// A file of these bytes.
     pub(super) fn of_bytes(file: &Path, bytes: Vec<u8>) -> Result<Self, Diagnostics> {
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(file, text)),

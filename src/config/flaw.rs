@@ -7,7 +7,7 @@ use std::borrow::Cow;
 pub struct Flaw {
     /// One sentence.
     pub message: String,
-    /// What there could be instead.
+    /// The values that are allowed.
     pub allowed: Option<Cow<'static, str>>,
     /// What to do.
     pub help: Option<String>,
@@ -28,7 +28,7 @@ impl Flaw {
         Self::new(message).help(help)
     }
 
-    /// Adds what there could be instead.
+    /// Adds the values that are allowed.
     #[must_use]
     pub fn allowed(mut self, allowed: impl Into<Cow<'static, str>>) -> Self {
         self.allowed = Some(allowed.into());

@@ -32,7 +32,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// What a URL alone says.
+    /// An endpoint with nothing but a URL.
     pub fn of(url: EndpointUrl) -> Self {
         let archive = url.archive().map(|_| Box::<Archive>::default());
         Self {
@@ -83,7 +83,7 @@ pub enum Verify {
     None,
 }
 
-/// Whose the copied objects are, and who may use them.
+/// Owners and grants of the copied objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Roles {
     /// As on the source; where the target lacks a role, live's owner stands in for an owner and a grant is left out.
@@ -221,7 +221,7 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Those that there are, by their keys.
+    /// The hooks that are set, by their keys.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &Hook)> {
         [
             ("maintenance_on", &self.maintenance_on),
@@ -262,7 +262,7 @@ pub struct Job {
     pub point_in_time: PointInTime,
     /// The tasks, in the file's order; never empty.
     pub tasks: Vec<Task>,
-    /// Those of the file that a run of a part leaves alone, see [`Job::only`].
+    /// The file's tasks that a run of a part leaves alone, see [`Job::only`].
     pub left_out: Vec<Task>,
     /// The hooks.
     pub hooks: Hooks,
@@ -396,6 +396,6 @@ pub struct Settings {
     pub history: Retention,
     /// What Prometheus reads.
     pub metrics: Metrics,
-    /// Who is told how runs end.
+    /// The receivers of check results.
     pub monitoring: Monitoring,
 }

@@ -60,7 +60,7 @@ pub fn load_job_as(
     understand(Document::read_as(file, copy)?, file, settings)
 }
 
-/// What a job's file says.
+/// Reads a job's file.
 pub(super) fn understand(
     mut document: Document,
     file: &Path,

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 
 /// The port of Icinga 2's API.
 const API_PORT: u16 = 5665;
-/// What a service's name may have in it that stands for something else.
+/// The placeholder for the job's name in a service's name.
 const JOB: &str = "{job}";
 
 /// The receivers of passive check results.

@@ -33,7 +33,7 @@ pub(super) struct Table<'a> {
     pub(super) path: String,
     pub(super) span: Range<usize>,
     pub(super) known: RefCell<Vec<&'static str>>,
-    /// Keys that belong into another file or table, and which.
+    /// Keys that belong in another file or table, and which.
     pub(super) elsewhere: &'static [(&'static str, &'static str)],
 }
 

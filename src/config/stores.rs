@@ -40,7 +40,7 @@ pub trait StoreFormat: Send + Sync {
     fn kind(&self) -> StoreKind;
     /// The schemes of its URLs.
     fn schemes(&self) -> &'static [&'static str];
-    /// What its URLs look like, for people; the most usual one first.
+    /// The forms of its URLs, for people; the most usual one first.
     fn forms(&self) -> &'static [&'static str];
     /// Reads what stands behind `SCHEME://`; of a store of files, behind `SCHEME:`. Relative files start in `directory`.
     fn read_url(&self, scheme: &str, rest: &str, directory: &Path) -> Result<ParsedUrl, Flaw>;
@@ -67,7 +67,7 @@ pub struct OwnKey {
 /// A store whose databases are files: its URLs need no `//`, and have no password.
 #[derive(Debug, Clone, Copy)]
 pub struct Files {
-    /// What a file is called, for who writes its path where its URL belongs: `an SQLite file`.
+    /// The name of a file of it, for the advice to someone who wrote a path instead of a URL: `an SQLite file`.
     pub name: &'static str,
     /// Why there is no password, in a sentence.
     pub no_password: &'static str,
@@ -173,7 +173,7 @@ impl Stores {
             .find(|kind| kind.as_str() == name)
     }
 
-    /// Those that are absent, and why.
+    /// The stores that are absent for this reason.
     pub fn absent(self, why: Absence) -> impl Iterator<Item = &'static Absent> {
         self.absent.iter().filter(move |absent| absent.why == why)
     }

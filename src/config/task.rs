@@ -16,7 +16,7 @@ use super::side::Side;
 use super::stores::{Absence, Absent, Stores};
 use crate::trust;
 
-/// What belongs into the table of an archive, or to the job itself.
+/// Keys that belong in the table of an archive, or to the job itself.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("access_key_id", BESIDE),
     ("at", BESIDE),
@@ -391,7 +391,7 @@ fn read_scripts(value: &Value<'_>) -> Option<Vec<PathBuf>> {
             Err(error) => member.report(
                 member
                     .wrong(format!("{} cannot be read: {error}", quote(text)))
-                    .help(format!("it was looked for at {}", path.display())),
+                    .help(format!("looked at {}", path.display())),
             ),
         }
         scripts.push(path);

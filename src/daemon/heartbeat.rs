@@ -55,7 +55,7 @@ impl Heartbeat {
     }
 }
 
-/// What there was to hear.
+/// The result of waiting for a beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beat {
     /// A beat.

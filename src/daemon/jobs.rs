@@ -35,7 +35,7 @@ impl Signature {
     }
 }
 
-/// What a look at the files is for.
+/// Why the files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// Every file is read.
@@ -48,7 +48,7 @@ pub(super) enum Look {
 pub(super) struct Entry {
     /// Its file.
     pub(super) file: PathBuf,
-    /// What its file says, or said when it was last good; `None`: it never was.
+    /// The job of its file, or of its last good version; `None`: the file never was good.
     pub(super) job: Option<Job>,
     /// When it is due.
     pub(super) planned: Option<Planned>,
@@ -101,7 +101,7 @@ impl Entry {
     }
 }
 
-/// What a look at the files found.
+/// The changes since the files were last read.
 #[derive(Default)]
 pub(super) struct Found {
     /// Jobs that are new, changed, broken or mended.
@@ -211,7 +211,7 @@ impl Jobs {
         for file in files {
             let Ok(name) = JobName::of_file(&file) else {
                 if look == Look::All {
-                    tracing::warn!(file = %file.display(), "this is no job's file name, and is not read");
+                    tracing::warn!(file = %file.display(), "this is not the name of a job file, and is not read");
                 }
                 continue;
             };

@@ -61,7 +61,7 @@ const SEEN: Duration = Duration::from_secs(30);
 pub struct Options {
     /// The settings' file, as it was given.
     pub config: Option<PathBuf>,
-    /// What it says.
+    /// The settings in it.
     pub settings: Settings,
 }
 
@@ -203,7 +203,7 @@ impl Daemon {
         );
     }
 
-    /// What there is to do each second. There is no error that the daemon could not live with.
+    /// The work of each second. No error ends the daemon.
     fn beat(&mut self) {
         Notify::alive();
         self.beats += 1;
@@ -335,7 +335,7 @@ impl Daemon {
         }
     }
 
-    /// What a run left that could not clear up itself is cleared by a process of its own.
+    /// Starts a process that clears up after a run that died.
     fn died(&mut self, run: &Run) {
         self.upkeep.changed([run.job.clone()]);
         upkeep::clear_after(

@@ -100,7 +100,7 @@ impl Planned {
         self.handled_until
     }
 
-    /// What it plans by.
+    /// The timetable that it plans by.
     pub fn timetable(&self) -> &Timetable {
         &self.timetable
     }

@@ -44,7 +44,7 @@ pub(super) struct Supervisor {
     ended: UnboundedReceiver<Ended>,
 }
 
-/// What a child is started with.
+/// The arguments of a child process.
 pub(super) struct Start<'a> {
     /// The run that waits.
     pub(super) run: &'a Run,

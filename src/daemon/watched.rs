@@ -81,7 +81,7 @@ pub(super) fn error_of(words: &[String]) -> Option<String> {
     words.iter().rev().find_map(said)
 }
 
-/// What a run's log has last.
+/// The last line of a run's log.
 pub(super) fn last_line(state: &State, run: &str) -> Result<Option<String>> {
     let last = state.last_log(run)?;
     let line = state.logs(run, last - 1, 1)?.pop();
@@ -109,7 +109,7 @@ pub(super) fn tell(id: &str, watched: &mut Watched, why: &str) {
     watched.told = Some((Instant::now(), why.to_owned()));
     if !watched.child && !watched.process.may_be_told() {
         tracing::warn!(
-            "what the state store calls the run's process is no envsyncd, and is left alone"
+            "the process that the state store names for the run is not envsyncd, and is left alone"
         );
         return;
     }

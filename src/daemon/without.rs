@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 pub struct Options {
     /// The settings' file, as it was given.
     pub config: Option<PathBuf>,
-    /// What it says.
+    /// The settings in it.
     pub settings: Settings,
 }
 

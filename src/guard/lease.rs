@@ -36,7 +36,7 @@ impl Lease {
         match taken {
             Ok(file) => Some(Self { _file: file }),
             Err(error) => {
-                tracing::debug!(%error, name, "there is no lease to be had");
+                tracing::debug!(%error, name, "no lease is available");
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! The memory of a run: on a database's host it is the database's.
+//! A run's limit of memory: on a database's host, memory is for the database.
 //!
 //! What the run's process has touched is watched, and at nine tenths of `memory_max` the run is ended as its timeout would
 //! end it: with an error, and with nothing left behind. What comes too fast for that (a length that somebody lies about, all
@@ -49,7 +49,7 @@ pub fn bound(most: u64) {
 /// Watches this process's memory as long as it lives.
 #[derive(Debug)]
 pub struct Watch {
-    /// What it was when there was too much of it; 0: there never was.
+    /// The bytes in use when the limit was first exceeded; 0: it never was.
     over: Arc<AtomicU64>,
     most: u64,
     /// Its end is the watcher's.

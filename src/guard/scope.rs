@@ -157,7 +157,7 @@ async fn start(pid: u32, job: &str, run: &str) -> std::result::Result<(), String
     Ok(())
 }
 
-/// What a run asks the root service for: `1 RUN JOB`.
+/// A run's request to the root service: `1 RUN JOB`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) run: String,
@@ -166,7 +166,9 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn parse(line: &str) -> std::result::Result<Self, String> {
-        let line = line.strip_suffix('\n').ok_or("the request is no line")?;
+        let line = line
+            .strip_suffix('\n')
+            .ok_or("the request is not one line")?;
         let mut words = line.split(' ');
         let (Some("1"), Some(run), Some(job), None) =
             (words.next(), words.next(), words.next(), words.next())
@@ -175,10 +177,10 @@ impl Request {
         };
         // As it is spelt by us, and so fit for a unit's name.
         if Uuid::try_parse(run).map(|id| id.to_string()).as_deref() != Ok(run) {
-            return Err("the run's id is no UUID".to_owned());
+            return Err("the run's id is not a UUID".to_owned());
         }
         let job = JobName::parse(job)
-            .map_err(|_| "the job's name is none".to_owned())?
+            .map_err(|_| "the job's name is not valid".to_owned())?
             .to_string();
         Ok(Self {
             run: run.to_owned(),
@@ -195,7 +197,7 @@ pub fn serve() -> Result<()> {
     let stdin = std::io::stdin().as_fd().try_clone_to_owned();
     let peer = stdin.and_then(|fd| Ok((getsockopt(&fd, PeerCredentials)?, fd)));
     let (peer, fd) = peer.map_err(|error| {
-        Error::new(Kind::Usage, "standard input is no unix socket")
+        Error::new(Kind::Usage, "standard input is not a unix socket")
             .because(error)
             .hint("systemd starts this: systemctl start envsyncd-scope.socket")
     })?;
@@ -237,7 +239,7 @@ fn read_request(stream: &UnixStream) -> std::result::Result<Request, String> {
     Request::parse(&line)
 }
 
-/// Who is at the other end, as the kernel says (unix(7), `SO_PEERCRED`).
+/// The process at the other end, according to the kernel (unix(7), `SO_PEERCRED`).
 #[derive(Debug)]
 struct Peer {
     pid: u32,
@@ -254,7 +256,7 @@ impl Peer {
         let owner = std::fs::metadata(&directory).map(|found| found.uid());
         let is_theirs = owner.is_ok_and(|owner| owner == self.user);
         let process = Process::of(self.pid).filter(|_| is_theirs && runs_us(self.pid));
-        process.ok_or_else(|| "whoever asks is no envsyncd".to_owned())
+        process.ok_or_else(|| "the caller is not envsyncd".to_owned())
     }
 
     /// Refuses whom the daemon has not started. Once it is in its scope, that cannot be told any more.
@@ -265,7 +267,7 @@ impl Peer {
         if is_in_service(&group(&self.pid.to_string()), &group("self")) {
             Ok(())
         } else {
-            Err("whoever asks was not started by envsyncd's daemon".to_owned())
+            Err("the caller was not started by envsyncd's daemon".to_owned())
         }
     }
 }
@@ -313,7 +315,7 @@ fn grant(peer: &Peer, request: &Request) -> std::result::Result<(), String> {
     if peer.process()? == process {
         Ok(())
     } else {
-        Err("whoever asked is gone".to_owned())
+        Err("the caller is gone".to_owned())
     }
 }
 

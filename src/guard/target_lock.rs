@@ -17,7 +17,7 @@ use crate::trust::Rights;
 /// More than any of us writes into a lock's file.
 pub(super) const LONGEST: u64 = 64 << 10;
 
-/// Who holds a target, for the one who finds it busy.
+/// The holder of a target's lock, for the message to those who find it busy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The job's name.
@@ -28,7 +28,7 @@ pub struct Owner {
     pub process: Process,
     /// Since when.
     pub since: DateTime<Utc>,
-    /// What it does: `run`, `rollback`.
+    /// The verb: `run`, `rollback`.
     pub verb: String,
 }
 

@@ -28,7 +28,7 @@ pub fn own(program: &Path) -> Command {
     Command::new(program)
 }
 
-/// What a person names on our command line, to be run in our place: with all that the person's shell gave us.
+/// A program that a person names on the command line: it gets everything that the person's shell gave us.
 pub fn theirs(program: &OsString) -> std::process::Command {
     std::process::Command::new(program)
 }

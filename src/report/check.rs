@@ -22,7 +22,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use self::judge::{Judged, is_silent, judge, plain, span};
+use self::judge::{Judged, is_silent, judge, one_line, span};
 pub use self::judge::{Level, Thresholds};
 use super::status_file::{self, State, StatusFile, Unreadable};
 use crate::config::job::JobName;
@@ -47,7 +47,7 @@ impl Verdict {
     pub fn unknown(why: &str) -> Self {
         Self {
             level: Level::Unknown,
-            text: format!("ENVSYNCD UNKNOWN - {}", plain(why)),
+            text: format!("ENVSYNCD UNKNOWN - {}", one_line(why)),
         }
     }
 
@@ -151,8 +151,8 @@ pub fn check(
         .map(|(name, reading)| match reading {
             Ok(status) => judge(status, thresholds, now, look),
             Err(why) => Judged {
-                name: plain(name),
-                findings: vec![(Level::Unknown, plain(&why.to_string()))],
+                name: one_line(name),
+                findings: vec![(Level::Unknown, one_line(&why.to_string()))],
                 age: None,
                 perfdata: String::new(),
             },

@@ -34,7 +34,7 @@ pub struct Options {
     pub filter: Option<String>,
     /// The run, if it is known.
     pub run: Option<RunTag>,
-    /// Who draws on the terminal; without it lines go to stderr as they are.
+    /// What prints lines while something else is drawn on the terminal; without it they go to stderr.
     pub printer: Option<Printer>,
     /// The run's own record.
     pub sink: Option<Sink>,
@@ -99,7 +99,7 @@ fn subscriber(
             .boxed(),
     ];
     if let Some(printer) = stderr {
-        let output = move |line: &Line| printer(&plain(line, colours));
+        let output = move |line: &Line| printer(&text(line, colours));
         layers.push(Lines(output).with_filter(for_people(options)?).boxed());
     }
     if let Some(sink) = options.sink.clone() {
@@ -180,7 +180,7 @@ fn print(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-fn plain(line: &Line, colours: bool) -> String {
+fn text(line: &Line, colours: bool) -> String {
     let at = line.at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let (on, off) = match (colours, line.level) {
         (false, _) => ("", ""),

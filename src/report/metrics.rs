@@ -71,7 +71,7 @@ struct Facts<'a> {
     totals: Totals,
 }
 
-/// What a job's runs add up to.
+/// The totals of a job's runs.
 #[derive(Default)]
 struct Totals {
     runs: [u64; ENDS.len()],

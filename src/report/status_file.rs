@@ -17,7 +17,7 @@ const LARGEST: u64 = 4 << 20;
 /// The format that we write. A newer one may mean something else by the same words.
 pub const VERSION: u32 = 1;
 
-/// What a job or a task is doing, or how it ended.
+/// The state of a job or a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -339,7 +339,7 @@ pub fn read(directory: &Path, job: &str) -> std::result::Result<StatusFile, Unre
     understand(path, job, &text)
 }
 
-/// What a job's status file says.
+/// Parses a job's status file.
 pub(super) fn understand(
     path: PathBuf,
     job: &str,

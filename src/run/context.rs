@@ -129,7 +129,7 @@ impl RunContext {
         }
     }
 
-    /// What an error that came while the run was being ended really was.
+    /// The reason why a run was ended, in place of the error that came of it.
     pub(super) fn cause(&self, error: Error) -> Error {
         if let Some(bug) = panics::stray() {
             return self.during(bug);

@@ -13,7 +13,7 @@ use crate::guard::command;
 /// How long `maintenance_off` may take where neither it nor its job has a `timeout`.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// What it gets at the least, however short the job's `timeout` is.
+/// The shortest time that it gets, however short the job's `timeout` is.
 const SHORTEST: Duration = Duration::from_secs(3);
 
 /// The hooks of one run.

@@ -33,7 +33,7 @@ pub(super) fn before(context: &RunContext) -> Result<()> {
     )))
 }
 
-/// Who we are, for whoever finds a lock taken.
+/// This run, as it is named to others who find the lock taken.
 pub(super) fn owner(context: &RunContext, verb: Verb) -> Owner {
     Owner {
         job: context.job.name.to_string(),

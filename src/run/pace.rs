@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// What may be caught up with after a moment without rows.
 const CREDIT: Duration = Duration::from_millis(100);
 
-/// What a task's workers keep to.
+/// The limits on reading that a task's workers share.
 pub(super) struct Pace {
     bucket: Option<Mutex<Bucket>>,
     limit: Option<Limit>,

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::store::{self, Codec, Fate, Prospect, Selection, Survey};
 use tracing::Instrument;
 
-/// What a run would do.
+/// The plan of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// The format's version.

@@ -36,7 +36,7 @@ struct Inner {
     message: String,
     started: Option<Instant>,
     seconds: Option<f64>,
-    /// What it took before it had to wait for the job's other tasks.
+    /// The seconds that it took before it had to wait for the job's other tasks.
     before: f64,
     surveyed_at: Option<DateTime<Utc>>,
     /// Estimated bytes of all parts, and of those that are in.
@@ -45,7 +45,7 @@ struct Inner {
     steps: usize,
     steps_done: usize,
     finished: bool,
-    /// What workers are at: label, bytes so far, bytes estimated.
+    /// The parts that are being copied.
     active: Vec<Active>,
 }
 
@@ -62,7 +62,7 @@ pub struct Active {
     part: Option<usize>,
 }
 
-/// What of a task's time copying usually takes; the rest is building what stands on the rows.
+/// The share of a task's time that copying usually takes; the rest is building indexes and constraints.
 const COPY_SHARE: f64 = 0.65;
 
 /// What is left for what comes after the indexes.
@@ -222,7 +222,7 @@ impl TaskProgress {
         self.inner().seconds()
     }
 
-    /// What workers are at, biggest first; a table's slices are one.
+    /// The parts that are being copied, biggest first; a table's slices are one.
     pub fn active(&self) -> Vec<Active> {
         let mut active: Vec<Active> = Vec::new();
         for one in &self.inner().active {

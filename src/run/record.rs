@@ -333,7 +333,7 @@ pub fn status_of_job(
     })
 }
 
-/// What there is to say of a job besides its runs.
+/// A job's pause, its file's problem, and whether a daemon keeps it.
 struct Around {
     paused: Option<status_file::Paused>,
     problem: String,

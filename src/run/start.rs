@@ -142,7 +142,7 @@ pub fn keep_house(settings: &Settings, state: &State) {
     }
 }
 
-/// What a run of a job works with, with signals listened to; `by` asks for it.
+/// Puts together the context of a run that `by` asked for, and listens to signals.
 pub fn run_context(
     job: Job,
     settings: Settings,

@@ -173,7 +173,7 @@ async fn open(context: &RunContext, task: &Task, progress: Arc<TaskProgress>) ->
     Ok(run)
 }
 
-/// What a store cannot do is refused by `validate`; and here, for who does not call it.
+/// Refuses what a store cannot do, as `validate` does.
 pub(super) fn capabilities(job: &Job) -> Result<()> {
     for task in &job.tasks {
         if let Some(refusal) = store::registry::refusals(task).into_iter().next() {

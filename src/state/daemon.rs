@@ -1,4 +1,4 @@
-//! What the daemon leaves for the next one, and for who asks how things are: itself, and the jobs it knows.
+//! The daemon's record of itself and of the jobs that it knows, for the next daemon and for `status`.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, params};

@@ -69,7 +69,7 @@ pub(super) fn error(file: &Path, what: &str, cause: rusqlite::Error) -> Error {
     }
 }
 
-/// Whose a file is, unless it is root's.
+/// The owner of a file, unless it is root.
 fn owner(file: &Path) -> Option<String> {
     let uid = fs::metadata(file).ok()?.uid();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))

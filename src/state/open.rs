@@ -57,7 +57,7 @@ pub(super) fn anew(dir: &Path, before: Option<&Files>) -> Result<Store> {
     })
 }
 
-/// Whoever owns the directory could have root write into any file: SQLite follows links.
+/// Refuses a symbolic link: SQLite follows links, so the directory's owner could have root write into any file.
 pub(super) fn refuse_link(file: &Path) -> Result<()> {
     for file in [file.to_owned(), beside(file, "-wal"), beside(file, "-shm")] {
         if fs::symlink_metadata(&file).is_ok_and(|found| found.is_symlink()) {
@@ -71,7 +71,7 @@ pub(super) fn refuse_link(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whose rights this process uses in a state directory.
+/// The rights that this process uses in a state directory.
 pub(super) fn rights(dir: &Path) -> Result<Rights> {
     Rights::in_directory(dir, &format!("state_dir {}", dir.display()))
 }

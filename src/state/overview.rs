@@ -26,7 +26,7 @@ pub struct JobOverview {
 pub struct Total {
     /// The job's name.
     pub job: String,
-    /// What they did.
+    /// The verb of the runs.
     pub verb: Verb,
     /// How they ended.
     pub state: RunState,

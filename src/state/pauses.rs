@@ -8,7 +8,7 @@ use super::{Durable, State, stored};
 use crate::error::Result;
 
 const COLUMNS: &str = "job, reason, by, since, until";
-/// What a row is called.
+/// The beginning of a row's name in errors.
 const PAUSE: &str = "pause of";
 
 /// A job that its schedule does not start.

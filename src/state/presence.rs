@@ -1,4 +1,4 @@
-//! Who lives: runs and holds by their process where it can be seen from here, by signs of life where it cannot.
+//! Whether runs and holds are alive: by their process where it can be seen from here, else by their signs of life.
 //!
 //! A lease (a lock that the kernel frees) shows everybody on this machine that its holder lives, whatever anybody's clock
 //! says. Without one there is the heartbeat: when its holder last wrote into the state store. That is held against our own
@@ -12,7 +12,7 @@ use rusqlite::Transaction;
 use crate::guard::lease::Lease;
 use crate::guard::process::{Process, Sight, host_name};
 
-/// Who has given no sign of life for so long is dead. A run gives one every second, and waits for others' writes for ten.
+/// A process is dead if it has given no sign of life for so long. A run gives one every second, and waits up to ten for others' writes.
 pub const LIMIT: TimeDelta = TimeDelta::minutes(2);
 
 /// As long for what an older envsyncd began, which gives none: by then nobody waits for it any more.

@@ -57,7 +57,7 @@ struct Judge {
     jobs: HashMap<String, Seen>,
 }
 
-/// What of a job's runs came by.
+/// Which of a job's newest runs have been passed.
 #[derive(Default)]
 struct Seen {
     runs: u32,

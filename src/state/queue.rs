@@ -23,7 +23,7 @@ pub struct Queued<'a> {
     pub from: &'a str,
     /// The environment that data goes to.
     pub to: &'a str,
-    /// What asks for it.
+    /// Whether the schedule, a person or a program asks for it.
     pub trigger: Trigger,
     /// Who asks for it; may be empty.
     pub by: &'a str,

@@ -90,7 +90,7 @@ impl RunState {
 }
 
 spelt! {
-    /// What a run does.
+    /// The verb of a run.
     Verb {
         /// Copies and publishes.
         Run = "run",
@@ -108,7 +108,7 @@ pub struct NewRun<'a> {
     pub job: &'a str,
     /// The job's file.
     pub file: &'a Path,
-    /// What it does.
+    /// Its verb.
     pub verb: Verb,
     /// The environment that data comes from.
     pub from: &'a str,
@@ -184,7 +184,7 @@ pub struct Run {
     pub job: String,
     /// The job's file.
     pub file: PathBuf,
-    /// What it does.
+    /// Its verb.
     pub verb: Verb,
     /// The environment that data comes from.
     pub from: String,
@@ -216,7 +216,7 @@ pub struct Run {
     pub warnings: u64,
     /// Its exit code, once it has ended.
     pub exit_code: Option<u8>,
-    /// Who asked for its end.
+    /// The user who cancelled it.
     pub cancelled_by: Option<String>,
     /// Its tasks, in the job's order.
     pub tasks: Vec<TaskRow>,

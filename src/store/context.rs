@@ -10,7 +10,7 @@ use super::selection::Selection;
 use crate::config::job::{Endpoint, Task};
 use crate::error::Result;
 
-/// Who is asking: stands in locks, session names and the names of incoming.
+/// The run that works: named in locks, session names and the names of incoming.
 #[derive(Debug, Clone)]
 pub struct Claim {
     /// The job's name.
@@ -36,7 +36,7 @@ impl Claim {
 /// What both sides need to know of the run around them.
 #[derive(Clone)]
 pub struct Context {
-    /// Who is asking.
+    /// The run that works.
     pub claim: Claim,
     /// Ends everything when it is cancelled.
     pub cancel: CancellationToken,

@@ -1,4 +1,4 @@
-//! What a store is to the rest of the house: the only thing that the registry knows of it.
+//! The driver of a store: the only thing that the registry knows of it.
 
 use async_trait::async_trait;
 

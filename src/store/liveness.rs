@@ -94,7 +94,7 @@ struct Heart {
 
 #[derive(Default)]
 struct Watched {
-    /// Those who wait for the server.
+    /// The tasks that wait for the server.
     waiting: Vec<Weak<Waiting>>,
     /// Somebody watches.
     is_watched: bool,

@@ -28,7 +28,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Those of a statement.
+    /// The names in a statement.
     pub fn of(sql: &str, dialect: Dialect) -> Self {
         let mut names = Self::default();
         names.add_words(&statement::without_literals(sql, dialect));

@@ -73,7 +73,7 @@ pub trait ReadBatches: Send + Sync {
 /// A source that is not there yet: a dump, which has to be restored on the target's server.
 #[async_trait]
 pub trait Deferred: Send + Sync {
-    /// What it will be made of; for `plan`, which makes nothing.
+    /// The file that it will be made of; for `plan`, which makes nothing.
     fn prospect(&self) -> Prospect;
     /// Makes it. Called once, under the target's lock and after its sweep, before the survey and all that follows it.
     async fn begin(&self) -> Result<()>;

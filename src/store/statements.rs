@@ -18,7 +18,7 @@ pub struct Statement<'a> {
 pub struct Flaw {
     /// Where it is, from 1.
     pub line: usize,
-    /// What it is, in lower case.
+    /// The description, in lower case.
     pub what: String,
 }
 

@@ -17,7 +17,7 @@ pub struct Survey {
     pub server: Server,
     /// When the point in time was fixed, by this machine's clock; of an archive, when its rows' was.
     pub taken_at: DateTime<Utc>,
-    /// What a copy consists of, biggest first.
+    /// The parts of a copy, biggest first.
     pub parts: Arc<[Part]>,
     /// What is there and is not copied, or only its structure, or the target's own, with the reason; for `plan`.
     pub left_out: Vec<(String, Fate)>,
@@ -26,7 +26,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// What a source has now; the biggest parts first.
+    /// A survey that was taken now; the biggest parts first.
     pub fn new(
         server: Server,
         mut parts: Vec<Part>,
@@ -58,7 +58,7 @@ pub struct Prospect {
     pub bytes: u64,
 }
 
-/// What a server says it is.
+/// A server's store and version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Which store.
@@ -80,7 +80,7 @@ impl Server {
     }
 }
 
-/// Who takes a source's rows: it decides how they are encoded, and what cannot work.
+/// The receiver of a source's rows: it decides how they are encoded, and what cannot work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taker {
     /// A server.

@@ -31,7 +31,7 @@ pub trait Target: Send + Sync {
     async fn refuse_strangers(&self) -> Result<()> {
         Ok(())
     }
-    /// What it is, for the source that is to be surveyed for it.
+    /// The target as a receiver, for the survey of the source.
     async fn taker(&self) -> Result<Taker>;
     /// The room that the target has, where that can be seen from here; for `plan`.
     async fn room(&self) -> Option<Room> {

@@ -9,10 +9,10 @@ pub(super) const ENCODE: &str = "write `/`, `?`, `#`, `@`, `%` and spaces in a u
 pub(super) fn risk_without_tls(key: &str, word: &str) -> Risk {
     let what = match word {
         "disable" => format!(
-            "{key}=disable: whoever is on the way to this server reads and changes the rows, and sees the login"
+            "{key}=disable: anyone on the way to this server can read and change the rows, and see the login"
         ),
         word => format!(
-            "{key}={word}: whoever is on the way to this server can take TLS away, and then reads and changes the rows, and sees the login"
+            "{key}={word}: anyone on the way to this server can take TLS away, and then read and change the rows, and see the login"
         ),
     };
     Risk {

@@ -4,12 +4,19 @@
 mod archive;
 mod mysql;
 mod postgresql;
+mod refusals;
 mod sqlite;
+mod status;
 mod toy;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use self::refusals::{
+    a_held_environment_is_left_alone, a_second_run_of_one_target_is_turned_away,
+    a_source_that_is_missing_fails_the_run_and_is_named, a_thing_is_never_copied_onto_itself,
+    data_never_flows_uphill,
+};
+use self::status::the_status_file_says_what_the_run_did;
 use crate::support::job::{BINARY, Bed, Job, Outcome, Running, toml};
 
 /// A store with a source and a live target in it, which one test has for itself.
@@ -348,65 +355,6 @@ fn a_run_that_is_terminated_leaves_nothing<L: Lab>() {
     assert_eq!(scene.bed.status_text("app", "state"), "cancelled");
 }
 
-fn a_second_run_of_one_target_is_turned_away<L: Lab>() {
-    let scene = Scene::<L>::new();
-    let gate = scene.bed.gate("on");
-    let slow = scene.job().hooks(&gate.maintenance());
-    let mut running = scene.start(&scene.write(&slow));
-    gate.wait(&mut running);
-    let other = scene.bed.job("other", &scene.job());
-    scene
-        .once(&other)
-        .expect(75)
-        .says(&[&running.pid().to_string()]);
-    scene.live_is_old();
-    assert_eq!(scene.bed.status_text("other", "state"), "busy");
-    gate.open();
-    running.end().expect(0);
-    scene.live_is_the_source();
-}
-
-fn a_held_environment_is_left_alone<L: Lab>() {
-    let scene = Scene::<L>::new();
-    let file = scene.file();
-    scene
-        .bed
-        .run(&["hold", "staging", "--reason", "deploying"])
-        .expect(0);
-    scene.once(&file).expect(75).says(&["deploying"]);
-    scene.live_is_old();
-    scene.nothing_is_beside();
-    scene.bed.run(&["release", "staging"]).expect(0);
-    scene.once(&file).expect(0);
-    scene.live_is_new();
-}
-
-fn data_never_flows_uphill<L: Lab>() {
-    let scene = Scene::<L>::new();
-    let job = scene.job().flow("staging", "production");
-    scene.once(&scene.write(&job)).expect(3);
-    scene.live_is_old();
-    scene.nothing_is_beside();
-    assert_eq!(scene.bed.status_text("app", "state"), "refused");
-}
-
-fn a_thing_is_never_copied_onto_itself<L: Lab>() {
-    let scene = Scene::<L>::new();
-    let job = Job::between(L::KIND, &scene.lab.target_url(), &scene.lab.target_url());
-    scene.once(&scene.write(&job)).expect(3);
-    scene.live_is_old();
-    scene.nothing_is_beside();
-}
-
-fn a_source_that_is_missing_fails_the_run_and_is_named<L: Lab>() {
-    let scene = Scene::<L>::new();
-    let (url, name) = scene.lab.missing();
-    let job = Job::between(L::KIND, &url, &scene.lab.target_url());
-    scene.once(&scene.write(&job)).expect(1).says(&[&name]);
-    scene.live_is_old();
-    scene.nothing_is_beside();
-}
-
 fn tables_and_columns_with_odd_names_arrive<L: Lab>() {
     let scene = Scene::<L>::new();
     for name in L::names() {
@@ -463,55 +411,7 @@ fn what_is_computed_is_as_the_store_s_own_tools_have_it<L: Lab>() {
     scene.live_is_the_source();
 }
 
-fn the_status_file_says_what_the_run_did<L: Lab>() {
-    let scene = Scene::<L>::new();
-    scene.once(&scene.file()).expect(0);
-    let status = scene.bed.status("app");
-    for (key, value) in [
-        ("version", serde_json::json!(1)),
-        ("job", "app".into()),
-        ("from", "production".into()),
-        ("to", "staging".into()),
-        ("state", "succeeded".into()),
-        ("pid", serde_json::Value::Null),
-        ("trigger", "manual".into()),
-        ("consecutive_failures", 0.into()),
-        ("errors", 0.into()),
-        ("message", "".into()),
-    ] {
-        assert_eq!(status[key], value, "{key} in {status}");
-    }
-    for key in ["host", "run_id", "by"] {
-        assert!(status[key].is_string(), "{key} in {status}");
-    }
-    for key in ["started_at", "finished_at", "last_success_at"] {
-        let time = status[key].as_str().unwrap_or_default();
-        assert!(
-            chrono::DateTime::parse_from_rfc3339(time).is_ok() && time.ends_with('Z'),
-            "{key} in {status}"
-        );
-    }
-    assert!(status["duration_seconds"].is_number(), "{status}");
-    let task = &status["tasks"][0];
-    assert_eq!(
-        task["name"],
-        L::KIND,
-        "a task's default name is its kind: {status}"
-    );
-    assert_eq!(task["kind"], L::KIND, "{status}");
-    assert_eq!(task["state"], "succeeded", "{status}");
-    assert_eq!(task["progress_percent"].as_f64(), Some(100.0), "{status}");
-    assert_eq!(task["rows"], 5 + scene.lab.rows_of_others(), "{status}");
-    assert!(task["bytes"].as_u64() > Some(0), "{status}");
-    // Readable by the monitoring's user.
-    let mode = std::fs::metadata(scene.bed.path("status/app.json"))
-        .expect("it is there")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o644);
-}
-
-/// Every expectation above, for one store.
+/// Every expectation of this suite, for one store.
 macro_rules! conforms {
     ($lab:ty: $($expectation:ident)*) => {
         $(

@@ -109,13 +109,13 @@ fn who_only_calls_itself_envsyncd_gets_no_scope() {
             "envsyncd",
             "other",
             request.as_str(),
-            "whoever asks is no envsyncd\n",
+            "the caller is not envsyncd\n",
         ),
         (
             "envsyncd",
             "envsyncd",
             request.as_str(),
-            "whoever asks is no envsyncd\n",
+            "the caller is not envsyncd\n",
         ),
         (
             "root",
@@ -133,7 +133,7 @@ fn who_only_calls_itself_envsyncd_gets_no_scope() {
             "envsyncd",
             "envsyncd",
             "1 ../../init accounts",
-            "the run's id is no UUID\n",
+            "the run's id is not a UUID\n",
         ),
         (
             "envsyncd",

@@ -1,4 +1,4 @@
-//! Who asks an S3 server: keys of the configuration, else the usual chain of Amazon's own tools
+//! Credentials for an S3 server: keys of the configuration, else the usual chain of Amazon's own tools
 //! (<https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>).
 
 use std::panic::AssertUnwindSafe;
@@ -19,7 +19,7 @@ use crate::store::Lookup;
 /// Where nothing else says one.
 const REGION: &str = "us-east-1";
 
-/// Who asks.
+/// The keys that requests are signed with.
 pub(super) struct Credentials {
     how: How,
     /// The region of the bucket.
@@ -28,11 +28,11 @@ pub(super) struct Credentials {
     pub(super) origin: String,
     /// The server that stands beside the keys, as Amazon's own tools have it, and who says so: `AWS_ENDPOINT_URL`.
     pub(super) endpoint: Option<(String, String)>,
-    /// Who is asked for keys, so that its failures are not taken for the server's.
+    /// The provider that the keys come from, so that its failures are not taken for the server's.
     pub(super) provider: Option<CredentialProvider>,
 }
 
-/// Who gives keys.
+/// A service that provides keys: the machine's metadata, a container's, or STS.
 #[derive(Debug, Clone)]
 pub(super) struct CredentialProvider {
     /// With the port.
@@ -339,7 +339,7 @@ fn named(name: &str, place: &str, files: &Files) -> Result<Choice> {
         return Err(Error::new(Kind::Config, what).hint(if paths.is_empty() {
             "set HOME, AWS_SHARED_CREDENTIALS_FILE or AWS_CONFIG_FILE: nothing says where profiles are".to_owned()
         } else {
-            format!("it was looked for in {}", paths.join(" and "))
+            format!("looked in {}", paths.join(" and "))
         }));
     };
     let Some(keys) = profile.credential.take() else {
@@ -369,7 +369,7 @@ fn chain(place: &str, variable: &dyn Fn(&str) -> Option<String>, files: &Files) 
             } else {
                 "AWS_ACCESS_KEY_ID"
             };
-            let what = format!("there is half of a key for {place}: {missing} is not set");
+            let what = format!("only half of a key is set for {place}: {missing} is missing");
             return Err(Error::new(Kind::Config, what));
         }
     }

@@ -76,7 +76,7 @@ impl Directory {
                 | OFlag::O_EXCL
                 | OFlag::O_NOFOLLOW
                 | OFlag::O_CLOEXEC;
-            // Who may only read goes by his own clock.
+            // A user who may only read goes by this machine's clock.
             let Ok(file) = openat(&folder, name.as_str(), flags, FILE_MODE) else {
                 return Ok(Utc::now());
             };
@@ -346,7 +346,7 @@ async fn apart<T: Send + 'static>(
     }
 }
 
-/// What a file is as an object.
+/// A file as an object of the archive.
 fn object(path: &str, metadata: &std::fs::Metadata) -> Object {
     let modified = metadata.modified();
     Object {

@@ -162,7 +162,7 @@ impl Whom<'_> {
             },
             ("NoSuchUpload", _) => error(
                 Kind::Connection,
-                format!("cannot {doing} {place}: what was sent of it was removed meanwhile"),
+                format!("cannot {doing} {place}: the parts that had been sent were removed"),
             )
             .hint("see whether somebody, or a rule of the bucket, aborts uploads that go on"),
             ("PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)

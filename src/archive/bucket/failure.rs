@@ -21,9 +21,9 @@ pub(super) struct Failed {
 pub(super) enum Trouble {
     /// No connection.
     Away(String),
-    /// What answered does not speak TLS.
+    /// The server does not speak TLS.
     Plain(String),
-    /// Whoever answered could not prove to be the server.
+    /// The server's certificate could not be verified.
     Untrusted(String),
     /// The connection broke.
     Cut(String),

@@ -78,7 +78,7 @@ pub(super) struct Begun {
     upload_id: String,
 }
 
-/// What an archive asks for by lists.
+/// The lists that an archive asks a server for.
 impl S3 {
     /// The time that the server says it is.
     pub(super) async fn now(&self) -> Result<DateTime<Utc>> {
@@ -319,7 +319,7 @@ async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, 
 /// order. A page has 1000 of them, of some 30 tags and texts each.
 const MOST_EVENTS: usize = 100_000;
 
-/// What a server's answer says; `None`: it is no list.
+/// Parses a server's answer; `None`: it is not a list.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     let mut reader = quick_xml::de::Deserializer::from_reader(body);
     reader.event_buffer_size(NonZeroUsize::new(MOST_EVENTS));

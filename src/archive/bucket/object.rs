@@ -44,7 +44,7 @@ impl Names {
 pub(super) fn endless(place: &str) -> Error {
     let what = format!("the list of {place} has no end");
     Error::new(Kind::Verify, what).hint(format!(
-        "{MOST_NAMES} names are read at the most: give the archive a prefix or a directory of its own, and see who answers there"
+        "at most {MOST_NAMES} names are read: give the archive a prefix or a directory of its own, and find out who answers there"
     ))
 }
 

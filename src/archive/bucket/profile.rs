@@ -30,7 +30,7 @@ pub(super) struct Files {
     pub(super) config: Option<PathBuf>,
 }
 
-/// What a profile says.
+/// The settings of a profile.
 pub(super) struct Profile {
     pub(super) region: Option<String>,
     /// `endpoint_url`, or that of its `services` for S3.

@@ -303,7 +303,7 @@ fn asked_for(builder: AmazonS3Builder, archive: &Archive) -> AmazonS3Builder {
     };
     let key: AmazonS3ConfigKey = "aws_server_side_encryption"
         .parse()
-        .expect("the library has this key");
+        .expect("the library knows this key");
     builder.with_config(key, sse)
 }
 
@@ -322,7 +322,7 @@ fn is_local(server: &str) -> bool {
     host(server).is_some_and(|host| is_here(&host))
 }
 
-/// What all keys below a prefix begin with.
+/// The beginning of all keys below a prefix.
 fn below(prefix: &str, url: &str) -> Result<String> {
     let prefix = prefix.trim_end_matches('/');
     if prefix.is_empty() {

@@ -67,7 +67,7 @@ pub(super) struct Transport(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     http: reqwest::Client,
-    /// Who gives keys, if anybody has to be asked, and how: `ca` is not for it.
+    /// The provider of the keys, if there is one, with a client of its own, since `ca` is not for it.
     provider: Option<(CredentialProvider, reqwest::Client)>,
     patience: Patience,
     reached: AtomicBool,

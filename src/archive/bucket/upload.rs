@@ -84,7 +84,7 @@ impl Upload {
                     "{}: its server gives uploads ids of more than {LONGEST_ID} bytes",
                     self.s3.place()
                 );
-                return Err(Error::new(Kind::Verify, what).hint("see who answers there"));
+                return Err(Error::new(Kind::Verify, what).hint("find out who answers there"));
             }
             self.session = Some(Session {
                 id,

@@ -1,4 +1,4 @@
-//! The dumps under a prefix, and which one is meant.
+//! Chooses one of the dumps under a prefix.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,7 +37,7 @@ pub struct Dump {
 }
 
 impl Dumps {
-    /// Those of an archive. Nothing is asked of a server yet.
+    /// The dumps of an archive. No server is asked yet.
     pub async fn open(endpoint: &Endpoint, lookup: &Lookup) -> Result<Self> {
         Ok(Self {
             bucket: Bucket::open(endpoint, lookup).await?,
@@ -181,7 +181,7 @@ impl Dumps {
                 return Err(wrong(&what));
             }
             None => {
-                let what = format!("names {name}, which is no dump of {database}");
+                let what = format!("names {name}, which is not a dump of {database}");
                 return Err(wrong(&what));
             }
         }

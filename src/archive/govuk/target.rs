@@ -24,7 +24,7 @@ use crate::store::{
 };
 use crate::sync::Mutex;
 
-/// What an interrupted upload leaves in a bucket is another host's, perhaps, for so long.
+/// An interrupted upload that is younger than this may be another host's, and still under way.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
 
 /// An archive of dumps that is written.
@@ -41,7 +41,7 @@ struct Draft {
     state: Mutex<State>,
 }
 
-/// What there is so far.
+/// The dump as far as it has been written.
 #[derive(Default)]
 struct State {
     /// The dump, all of it, before it has its name.

@@ -1,4 +1,4 @@
-//! Which snapshot is meant.
+//! Chooses a snapshot: the newest one that fits, or the one that is named.
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -11,14 +11,14 @@ use crate::config::diagnostics::did_you_mean;
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 
-/// Whose snapshots are meant; what is `None` is not asked for.
+/// A filter for snapshots; what is `None` matches all of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Which<'w> {
     /// This job's.
     pub job: Option<&'w str>,
-    /// Those of this environment.
+    /// Only snapshots of this environment.
     pub origin: Option<&'w str>,
-    /// Those of this store.
+    /// Only snapshots of this store.
     pub kind: Option<StoreKind>,
 }
 
@@ -35,14 +35,14 @@ pub struct Chosen {
     pub(super) json: Bytes,
 }
 
-/// What a walk from the newest snapshot on has found.
+/// The series that were found on the way from the newest snapshot to older ones.
 #[derive(Default)]
 struct Walk {
     chosen: Option<Chosen>,
     passed_over: Vec<(Name, Flaw)>,
-    /// Those that would do.
+    /// Series that match the filter.
     fitting: Vec<Series>,
-    /// Those that are not what is asked for.
+    /// Series that do not.
     others: Vec<Series>,
 }
 
@@ -186,7 +186,7 @@ impl Snapshots {
             Some(_) => Err(Error::new(
                 Kind::Absent,
                 format!(
-                    "{} has snapshots of {}, and it is not said which are meant",
+                    "{} has snapshots of {}: which of them to use is not clear",
                     self.place(),
                     listed(&all.fitting)
                 ),

@@ -42,7 +42,7 @@ impl Snapshots {
         {
             return Err(Error::new(
                 Kind::Usage,
-                format!("{} in {} is no part of a snapshot", other.path, to.place()),
+                format!("{} in {} is not part of a snapshot", other.path, to.place()),
             )
             .hint("move it away, or fetch into another directory"));
         }

@@ -75,7 +75,7 @@ impl Kept {
             .await
             .is_err()
         {
-            tracing::debug!("a mark stays until it is old: the archive does not answer");
+            tracing::debug!("a mark stays until it expires: the archive does not answer");
         }
     }
 }
@@ -147,7 +147,7 @@ async fn keep(bucket: Bucket, path: String, note: Bytes, how: Keeping, stop: Can
     if how.goes
         && let Err(error) = bucket.delete(vec![path]).await
     {
-        tracing::debug!(%error, "the mark stays until it is old");
+        tracing::debug!(%error, "the mark stays until it expires");
     }
 }
 
@@ -178,7 +178,7 @@ impl Marks {
 }
 
 impl Snapshots {
-    /// Who reads what. Who may not see it does not know, as if nobody did.
+    /// The readers of each snapshot. A user who may not see the marks gets none, as if nobody were reading.
     pub(super) async fn marks(&self) -> Result<Marks> {
         match self.bucket.list(READING).await {
             Ok(objects) if objects.is_empty() => Ok(Marks::default()),

@@ -57,7 +57,7 @@ pub struct Snapshots {
 /// Bytes of a manifest of which several may be read at once.
 const SMALL: usize = 4 * 1024 * 1024;
 
-/// What there is in an archive.
+/// The content of an archive.
 #[derive(Debug)]
 pub struct Listing {
     /// Newest first, by their names.
@@ -71,11 +71,11 @@ pub struct Listing {
 pub struct Snapshot {
     /// Its folder's name.
     pub name: Name,
-    /// What its manifest is worth.
+    /// Whether its manifest can be used.
     pub state: State,
 }
 
-/// What a manifest is worth.
+/// Whether a manifest can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // nearly all are good
 pub enum State {
@@ -85,10 +85,10 @@ pub enum State {
     Flawed(Flaw),
 }
 
-/// What a manifest says of its snapshot as a whole.
+/// A snapshot's manifest in brief.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Whose snapshot it is.
+    /// The job, environment and store that it is of.
     pub series: Series,
     /// The run that made it, a UUID.
     pub run: String,
@@ -155,7 +155,7 @@ pub struct Unfinished {
     pub size: u64,
 }
 
-/// What a folder turned out to be.
+/// A snapshot's folder, after its manifest was read.
 enum Folder {
     Good(Box<Manifest>, Bytes),
     Flawed(Flaw),
@@ -163,7 +163,7 @@ enum Folder {
 }
 
 impl Snapshots {
-    /// Those of an archive that is open already.
+    /// The snapshots of an archive that is open already.
     pub fn new(bucket: Bucket, key: Option<Key>) -> Self {
         Self {
             bucket,
@@ -289,7 +289,7 @@ impl Snapshots {
         self.judged(name, json).await.map(Some)
     }
 
-    /// What a manifest is worth that was read.
+    /// Checks a manifest that was read.
     async fn judged(&self, name: &Name, json: Bytes) -> Result<Folder> {
         if let Some(version) = Manifest::version_of(&json).filter(|version| *version > VERSION) {
             return Ok(Folder::Flawed(Flaw::Newer(version)));
@@ -344,7 +344,7 @@ impl fmt::Display for Series {
 }
 
 impl Summary {
-    /// What a manifest says.
+    /// The summary of a manifest.
     pub fn new(manifest: &Manifest, authentic: bool) -> Self {
         Self {
             series: Series::of(manifest),

@@ -14,7 +14,7 @@ use crate::store::Claim;
 /// A note is written anew so often.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// And so soon once more where a server did not take it.
+/// The pause before it is written again after a server did not take it.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// A snapshot that is being written. Dropped, its note stays, and grows old.

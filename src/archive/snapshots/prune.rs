@@ -1,4 +1,4 @@
-//! What goes: snapshots that retention lets go, and what runs that died have left.
+//! Removes snapshots that retention no longer keeps, and what dead runs have left.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::process::Sight;
 use crate::store::Claim;
 
-/// A folder without a manifest whose writer says that he lives, and has not done so for so long, nor added anything, is not being
-/// written any more. He does so every minute; a server that was away for a while is no reason to take him for dead.
+/// After so long without a sign of life or a new object, nobody is writing a folder without a manifest any more. A writer gives a sign
+/// every minute; a server that was away for a while is no reason to take it for dead.
 const SILENT: TimeDelta = TimeDelta::hours(1);
 
 /// As long for the folder of an older envsyncd, which does not say that it lives.
@@ -22,10 +22,10 @@ const QUIET: TimeDelta = TimeDelta::hours(24);
 /// So long after a folder was begun it has a first object, if its run is alive.
 const MOMENT: TimeDelta = TimeDelta::minutes(1);
 
-/// And so long by our own clock, whatever anybody else's says.
+/// The wait before an empty folder is looked at again: the time in its name may be of a clock that is wrong.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// What a prune would do.
+/// The snapshots and leftovers that a prune would remove.
 #[derive(Debug)]
 pub struct Plan {
     /// The snapshots of the series, and those of its job that are flawed, newest first.
@@ -45,7 +45,7 @@ pub enum Abandoned {
     Quiet,
 }
 
-/// What a prune did.
+/// The snapshots and leftovers that a prune removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Snapshots that are gone.
@@ -193,7 +193,7 @@ impl Snapshots {
             tracing::warn!(
                 file = other.path,
                 files = others.len(),
-                "is no part of a snapshot, though it lies in the folder of one: it is left alone, and can be removed by hand"
+                "is not part of a snapshot, though it lies in the folder of one: it is left alone, and can be removed by hand"
             );
             if own.is_empty() {
                 return Ok(None);

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 /// How many files are read at once.
 const AT_ONCE: usize = 4;
 
-/// Who wants to know how far it is.
+/// An observer of how many bytes were read.
 pub trait Watch: Send + Sync {
     /// So many bytes are to come.
     fn expect(&self, bytes: u64);

@@ -74,7 +74,7 @@ impl Snapshots {
             Folder::Unfinished => {
                 return Err(Error::new(
                     Kind::Absent,
-                    format!("{name} has no manifest: it is no snapshot, or not yet"),
+                    format!("{name} has no manifest: it is not a snapshot, or not finished yet"),
                 )
                 .hint("`envsyncd snapshots list` lists what there is"));
             }
@@ -98,7 +98,7 @@ impl Snapshots {
         Ok(report)
     }
 
-    /// What of the files that a manifest lists is not in the snapshot's folder, or not as long as it should be. Nothing is read.
+    /// The files of a manifest that are missing in the snapshot's folder, or have another length. Nothing is read.
     pub async fn missing(&self, name: &Name, manifest: &Manifest) -> Result<Vec<Problem>> {
         let mut report = Report::of(name);
         self.compare(manifest, &mut report).await?;

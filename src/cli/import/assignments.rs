@@ -8,7 +8,7 @@ mod tests;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What a variable is set to.
+/// The value of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     /// `name=value`.

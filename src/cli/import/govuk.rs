@@ -32,7 +32,7 @@ const VARIABLES: [&str; 15] = [
     "url",
 ];
 
-/// What a `.cfg` does not say.
+/// Settings of a job that a `.cfg` file does not have.
 pub(super) struct Around<'a> {
     /// The file, for a comment.
     pub(super) file: String,
@@ -53,7 +53,7 @@ pub(super) struct Around<'a> {
     pub(super) region: Option<&'a str>,
 }
 
-/// What a job reads and writes.
+/// The format of the dumps that a job reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// The script's own dumps: the other side may go on with it.
@@ -123,7 +123,7 @@ impl<'f> File<'f> {
         self.remarks.push(what.into());
     }
 
-    /// Whoever sources a file may do anything with a variable: one that is not known is not passed over.
+    /// Refuses unknown variables: a shell that sources the file could do anything with them.
     fn refuse_unknown(&mut self) {
         let unknown: Vec<&str> = self
             .variables
@@ -155,7 +155,10 @@ impl<'f> File<'f> {
             return None;
         };
         if !among.is_empty() && !among.contains(&text) {
-            self.refuse(name, format!("`{name}` is none of: {}", among.join(", ")));
+            self.refuse(
+                name,
+                format!("`{name}` is not one of: {}", among.join(", ")),
+            );
             return None;
         }
         Some(text)

@@ -27,7 +27,7 @@ use crate::store::Lookup;
 pub(super) struct Site {
     dumps: Dumps,
     lookup: Lookup,
-    /// What a job's task is about.
+    /// The database of the job's task.
     database: Option<String>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn is_name(word: &str) -> bool {
     Name::parse(word).is_some()
 }
 
-/// What a verb that needs a manifest says.
+/// The error of a verb that needs a manifest.
 pub(super) fn refused(verb: &str) -> Error {
     Error::new(
         Kind::Usage,
@@ -163,7 +163,7 @@ impl Site {
             (NEWEST, None) => {
                 return Err(Error::new(
                     Kind::Usage,
-                    "it is not said of which database the newest is meant",
+                    "the newest dump of which database is not clear",
                 )
                 .hint("name the dump, or the job with -f"));
             }

@@ -77,7 +77,7 @@ impl Snapshot {
     }
 }
 
-/// What a snapshot's manifest is worth, in a word.
+/// The state of a snapshot's manifest, as a word.
 pub(super) fn word(state: &State) -> &'static str {
     match state {
         State::Good(_) => "complete",
@@ -188,7 +188,7 @@ pub(super) struct Prune<'a> {
     pub(super) version: u32,
     pub(super) archive: &'a str,
     pub(super) dry_run: bool,
-    /// Those of the job, newest first.
+    /// The snapshots of the job, newest first.
     pub(super) snapshots: Vec<Verdict>,
     pub(super) unfinished: Vec<Verdict>,
     /// What was removed, in bytes; with --dry-run `null`.

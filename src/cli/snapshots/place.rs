@@ -1,4 +1,4 @@
-//! Which archive is meant, and which of its snapshots.
+//! Finds the archive that arguments name, and the snapshots in it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Found {
                 };
                 Ok((found, rest))
             }
-            (None, None) => Err(Error::new(Kind::Usage, "it is not said which archive is meant")
+            (None, None) => Err(Error::new(Kind::Usage, "it is not clear which archive is meant")
                 .hint("-f JOB.toml, an endpoint's name, or a URL: s3://BUCKET/PREFIX, file:///DIRECTORY")),
         }
     }
@@ -139,7 +139,7 @@ impl Site {
     }
 }
 
-/// Whose snapshots a task has to do with.
+/// The snapshots that a task reads or writes.
 #[derive(Default)]
 struct Whose {
     job: Option<String>,
@@ -178,7 +178,9 @@ fn endpoint_of(task: &Task) -> Result<&Endpoint> {
                 Kind::Usage,
                 format!("task `{}` has nothing to do with an archive", task.name),
             )
-            .hint("its source and target are both servers or files: it is no push and no pull")
+            .hint(
+                "its source and target are both servers or files: it is neither a push nor a pull",
+            )
         })
 }
 
@@ -232,7 +234,7 @@ fn named(text: &str, settings: &Settings) -> Result<Endpoint> {
             return Ok(endpoint.clone());
         }
         return Err(
-            Error::new(Kind::Usage, format!("endpoint `{text}` is no archive"))
+            Error::new(Kind::Usage, format!("endpoint `{text}` is not an archive"))
                 .hint("an archive's URL is s3://BUCKET/PREFIX or file:///DIRECTORY"),
         );
     }

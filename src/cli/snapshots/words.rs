@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 
-/// What a person calls the newest snapshot.
+/// The word for the newest snapshot.
 pub(super) const NEWEST: &str = "newest";
 
 /// What is left of the words, by what is to be there.

@@ -44,7 +44,7 @@ const NOT_IN_A_PUSH: [(&str, &str); 5] = [
     ),
 ];
 
-/// What a push or a pull cannot do.
+/// Refuses keys of a task that a push or a pull cannot follow.
 pub(super) fn refuse_with_archives(
     table: &Table<'_>,
     from_archive: bool,

@@ -24,7 +24,7 @@ const LONGEST_PREFIX: usize = 600;
 const RESERVED_STARTS: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
 const RESERVED_ENDS: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
 
-/// What an archive's URL says.
+/// The URL of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArchiveUrl {
     /// A directory of this machine, absolute.
@@ -33,7 +33,7 @@ pub enum ArchiveUrl {
     Bucket {
         /// Its name.
         bucket: String,
-        /// What all keys begin with, without slashes at its ends; empty: nothing.
+        /// The prefix of all keys, without slashes at its ends; may be empty.
         prefix: String,
     },
 }

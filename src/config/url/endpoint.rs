@@ -31,7 +31,7 @@ struct Store {
 }
 
 impl EndpointUrl {
-    /// What a store of this kind has read.
+    /// A URL as a store of this kind has parsed it.
     pub(super) fn of_store(kind: StoreKind, parsed: ParsedUrl) -> Self {
         Self {
             text: parsed.text,

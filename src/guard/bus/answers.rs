@@ -1,4 +1,4 @@
-//! What systemd and logind are asked for, and what comes of it.
+//! Requests to systemd and logind, and their answers.
 
 use std::time::Duration;
 

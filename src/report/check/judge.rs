@@ -1,4 +1,4 @@
-//! What is to be said of one job, by its status file.
+//! Judges one job by its status file.
 
 use std::fmt::Write as _;
 
@@ -123,7 +123,7 @@ pub(super) fn judge(
             Level::Warning,
             format!(
                 "its file is broken, the last good version stays in force: {}",
-                plain(&status.problem)
+                one_line(&status.problem)
             ),
         ));
     }
@@ -147,7 +147,11 @@ pub(super) fn judge(
         }
         findings.push((
             Level::Ok,
-            format!("paused by {}: {}", plain(&pause.by), plain(&pause.reason)),
+            format!(
+                "paused by {}: {}",
+                one_line(&pause.by),
+                one_line(&pause.reason)
+            ),
         ));
     }
     if status.broken {
@@ -161,7 +165,7 @@ pub(super) fn judge(
         findings.push((Level::Ok, format!("{} warnings", status.warnings)));
     }
     Judged {
-        name: plain(&status.job),
+        name: one_line(&status.job),
         findings,
         age,
         perfdata: perfdata(status, thresholds, age),
@@ -192,7 +196,7 @@ fn of_last_run(
     let mut ended = |level, word: &str| {
         let why = match status.message.as_str() {
             "" => String::new(),
-            message => format!(": {}", plain(message)),
+            message => format!(": {}", one_line(message)),
         };
         let when = ago(status.finished_at.or(status.started_at));
         findings.push((level, format!("{word}{when}{why}")));
@@ -202,7 +206,7 @@ fn of_last_run(
         State::Succeeded if !status.only.is_empty() && status.consecutive_failures > 0 => {
             let what = format!(
                 "the last whole run failed, and only {} ran since",
-                plain(&status.only.join(", "))
+                one_line(&status.only.join(", "))
             );
             findings.push((Level::Critical, what));
         }
@@ -273,7 +277,7 @@ fn of_process(
             (Level::Unknown, what)
         }),
         Sight::Unseen => silent().map(|time| {
-            let host = plain(&status.host);
+            let host = one_line(&status.host);
             let what =
                 format!("says running, but process {pid} on {host} was not heard of for {time}");
             (Level::Critical, what)
@@ -284,7 +288,7 @@ fn of_process(
 fn perfdata(status: &StatusFile, thresholds: &Thresholds, age: Option<f64>) -> String {
     let label = |what: &str| {
         // A label has neither quotes nor `=` in it.
-        let name = plain(&status.job).replace(['\'', '='], "_");
+        let name = one_line(&status.job).replace(['\'', '='], "_");
         format!("'{name} {what}'")
     };
     // `U`: cannot be determined.
@@ -317,7 +321,7 @@ pub(super) fn is_silent(status: &StatusFile, now: DateTime<Utc>) -> bool {
 }
 
 /// One line without `|`, which would begin performance data.
-pub(super) fn plain(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '|' => '/',

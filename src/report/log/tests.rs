@@ -181,9 +181,9 @@ fn only_a_terminal_gets_colours() {
         task: None,
         message: "slow".to_owned(),
     };
-    assert_eq!(plain(&line, false), "2026-01-01T00:18:00Z WARN  slow");
+    assert_eq!(text(&line, false), "2026-01-01T00:18:00Z WARN  slow");
     assert_eq!(
-        plain(&line, true),
+        text(&line, true),
         "2026-01-01T00:18:00Z \x1b[33mWARN \x1b[0m slow"
     );
 }

@@ -17,7 +17,7 @@ use crate::tls;
 
 /// Later than it should is not yet too late: jitter, a queue of other runs.
 const SLACK: Duration = Duration::from_secs(3600);
-/// What a run may take at least, where nobody said how long it may.
+/// The time that a run without a `timeout` is given.
 const RUN: Duration = Duration::from_secs(3600);
 /// How much of what a server says is repeated.
 const SAID: usize = 200;
@@ -283,7 +283,7 @@ fn refused(code: u16, status: &str, service: &str) -> Result<(), Failure> {
     })
 }
 
-/// What a server said, on one line and not too long.
+/// A server's text, shortened to one line.
 fn said(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");

@@ -35,7 +35,7 @@ impl Failure {
     }
 }
 
-/// What a monitoring plugin would have said.
+/// A check result, in the form that a monitoring plugin would print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) job: String,

@@ -40,7 +40,7 @@ pub(super) async fn send(receiver: &Nsca, message: &Message) -> Result<(), Failu
     }
     let output = child.wait_with_output().await.map_err(|error| {
         Failure::for_now(
-            Error::new(Kind::Io, format!("`{name}` cannot be waited for")).because(error),
+            Error::new(Kind::Io, format!("waiting for `{name}` failed")).because(error),
         )
     })?;
     if output.status.success() {

@@ -1,4 +1,4 @@
-//! What the rest of the house knows of MySQL and MariaDB.
+//! The driver of MySQL and MariaDB.
 
 use async_trait::async_trait;
 

@@ -23,11 +23,11 @@ use crate::store::mysql::rows::select;
 use crate::store::mysql::rows::slices;
 use crate::store::mysql::rows::snapshot;
 use crate::store::mysql::schema::catalogue;
-use crate::store::mysql::schema::census;
 use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::schema::objects::{self, ObjectKind};
 use crate::store::mysql::schema::reader;
 use crate::store::mysql::schema::typed_columns::Place;
+use crate::store::mysql::schema::unknown;
 use crate::store::mysql::schema::vetting;
 use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::marks;
@@ -50,7 +50,7 @@ pub(super) struct Source {
     restored: Option<Restored>,
 }
 
-/// What a restored dump has that its schema has not.
+/// The parts of a restored dump that are not in its schema.
 pub(in crate::store::mysql) struct Restored {
     /// Events that were not just disabled where the dump is from, each with its status.
     awake: BTreeMap<String, String>,
@@ -113,7 +113,7 @@ impl Source {
         Ok(source)
     }
 
-    /// What a dump of it needs: where it is, sessions at its point in time, and what there is.
+    /// What a dump of the source needs: its address, sessions at its point in time, and its definitions.
     pub(in crate::store::mysql) fn surveyed_for_dump(
         &self,
     ) -> Result<(Address, Pool, Arc<Definitions>)> {
@@ -238,7 +238,7 @@ impl store::Source for Source {
         let first = &mut sessions[0];
         let mut definitions =
             reader::read(first, self.address.database(), &self.context.selection).await?;
-        census::warn(first, self.address.database()).await?;
+        unknown::warn(first, self.address.database()).await?;
         if let Some(restored) = &self.restored {
             restored.complete(&mut definitions);
         }

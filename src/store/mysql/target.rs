@@ -125,7 +125,7 @@ fn tell_no_values(local_infile: bool, definitions: &Definitions) {
 fn surveyed(survey: &Survey) -> Result<Arc<Definitions>> {
     let any: Arc<dyn Any + Send + Sync> = survey.definitions.clone();
     any.downcast()
-        .map_err(|_| Error::new(Kind::Internal, "these are no definitions of MySQL"))
+        .map_err(|_| Error::new(Kind::Internal, "these are not definitions of MySQL"))
 }
 
 #[async_trait]

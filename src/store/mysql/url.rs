@@ -72,10 +72,10 @@ impl StoreFormat for Format {
     }
 }
 
-/// What a URL of MySQL or MariaDB says, percent-decoded. Its password is kept apart.
+/// A URL of MySQL or MariaDB, percent-decoded. Its password is kept apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MysqlUrl {
-    /// Who logs in.
+    /// The user.
     pub(super) user: String,
     /// A name, an IPv4 address, or an IPv6 address without brackets. `localhost` is reached by TCP like any other.
     pub(super) host: String,

@@ -1,4 +1,4 @@
-//! What the registry of stores sees of this one.
+//! The driver of PostgreSQL.
 
 use std::sync::Arc;
 
@@ -129,7 +129,7 @@ impl store::Dumps for Driver {
         let Some(source) = source.native().get::<Snapshot>() else {
             return Err(Error::new(
                 Kind::Internal,
-                "the source is no PostgreSQL database",
+                "the source is not a PostgreSQL database",
             ));
         };
         let definitions = store::own::<Arc<Definitions>>(&*survey.definitions)?;

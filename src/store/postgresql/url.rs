@@ -56,7 +56,7 @@ impl StoreFormat for Format {
     }
 }
 
-/// What a PostgreSQL URL says. Its password is kept apart.
+/// A PostgreSQL URL. Its password is kept apart.
 #[derive(Debug, Clone)]
 pub(super) struct PostgresqlUrl {
     /// User, hosts, database, and those of the parameters that tokio-postgres knows.
@@ -131,7 +131,7 @@ impl PostgresqlUrl {
     }
 }
 
-/// What a word of `sslmode` means.
+/// The mode and the trust that a word of `sslmode` stands for.
 fn mode_and_trust(word: &str) -> Option<(SslMode, tls::Trust)> {
     Some(match word {
         "disable" => (SslMode::Disable, tls::Trust::Anybody),
@@ -177,7 +177,7 @@ fn fill_hosts(config: &mut Config) {
     }
 }
 
-/// Those of libpq's parameters that tokio-postgres knows only in part, or not at all.
+/// The parameters of libpq that tokio-postgres knows only in part, or not at all.
 #[derive(Default)]
 struct Own {
     mode: Option<String>,

@@ -3,7 +3,7 @@
 //! What stays are key words and names; strings, numbers and what else may be a value becomes `?`, and comments go. Where a
 //! server's settings decide what a quote means, the reading is taken that shows less.
 
-/// Whose rules a statement is read by.
+/// The SQL dialect of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// PostgreSQL: `"..."` is a name, `$tag$...$tag$` a string, comments nest.

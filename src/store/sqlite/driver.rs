@@ -1,4 +1,4 @@
-//! What SQLite is to the rest of envsyncd: what a task may ask of it, and how its sources and targets are opened.
+//! The driver of SQLite: what a task may ask of it, and how its sources and targets are opened.
 
 use async_trait::async_trait;
 

@@ -46,7 +46,7 @@ impl StoreFormat for Format {
     }
 }
 
-/// What a URL says.
+/// The URL of a SQLite database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SqliteUrl {
     /// The database's file: an absolute path, as it was written.

@@ -58,7 +58,9 @@ fn an_archive_is_a_jobs_a_named_one_or_a_url() {
     let named = |archive| shelf.run(&["--config", settings, "list", archive]);
     named("backups").expect(0).says(&[&name]);
     named("backup").expect(2).says(&["did you mean `backups`"]);
-    named("users").expect(2).says(&["`users` is no archive"]);
+    named("users")
+        .expect(2)
+        .says(&["`users` is not an archive"]);
     let path = shelf.path();
     named(path.to_str().unwrap())
         .expect(2)

@@ -261,7 +261,7 @@ fn what_has_no_counterpart_is_said_where_it_stands() {
             9,
             "directories of files are not supported yet",
         ),
-        ("dbms=oracle", 9, "`dbms` is none of"),
+        ("dbms=oracle", 9, "`dbms` is not one of"),
         ("storagebackend=rsync", 9, "only the storage backend s3"),
         (
             "storagebackend=elasticsearch",
@@ -277,7 +277,7 @@ fn what_has_no_counterpart_is_said_where_it_stands() {
         (
             "action=restore",
             9,
-            "`action` is none of: push, pull, s3_sync",
+            "`action` is not one of: push, pull, s3_sync",
         ),
         ("url=", 9, "`url` is missing or empty"),
         ("path=()", 9, "`path` is missing or empty"),

@@ -77,7 +77,7 @@ fn read_ca(table: &Table<'_>, value: &Value<'_>, directory: &Path) -> Option<Pat
     Some(path)
 }
 
-/// Who asks: an access key with its secret, a profile, or nothing.
+/// Reads how to log in: an access key with its secret, a profile, or nothing.
 fn read_login(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
     let id = table.get("access_key_id").map(|value| {
         word(&value, "an access key's id", |c| {

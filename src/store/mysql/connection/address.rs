@@ -54,7 +54,7 @@ pub(in crate::store::mysql) struct Address {
     /// TLS has been seen.
     encrypted: Arc<AtomicBool>,
     pub(in crate::store::mysql) pulse: Pulse,
-    /// Who is asking, for the server's list of connections.
+    /// The run's name, for the server's list of connections.
     pub(in crate::store::mysql) application: String,
 }
 
@@ -70,7 +70,7 @@ impl Address {
         Ok(Self::new(url, password, side, &context.claim.application()))
     }
 
-    /// What a URL says, and who is asking.
+    /// The address in a URL, for an application of this name.
     pub(in crate::store::mysql) fn new(
         url: &MysqlUrl,
         password: Option<SecretString>,

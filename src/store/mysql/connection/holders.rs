@@ -1,4 +1,4 @@
-//! Who holds locks on a schema's tables, for errors.
+//! The sessions that hold locks on a schema's tables, for errors.
 
 use super::session::Session;
 use crate::error::Result;

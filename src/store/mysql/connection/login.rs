@@ -186,7 +186,7 @@ fn answer(
     };
     let said = if is_key {
         server_key::find(&packet[1..]).ok_or_else(|| {
-            unproven(address).hint("its RSA key is none: see the server's configuration")
+            unproven(address).hint("its RSA key is not valid: check the server's configuration")
         })?
     } else {
         &packet[1..]

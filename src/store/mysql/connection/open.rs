@@ -1,4 +1,4 @@
-//! Sessions are opened: connected, logged in and set up, in the time that the URL allows.
+//! Opens sessions: connects, logs in and sets them up, in the time that the URL allows.
 
 use std::time::Duration;
 

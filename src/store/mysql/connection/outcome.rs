@@ -1,6 +1,6 @@
-//! What comes of a statement.
+//! The result of a statement.
 
-/// What a statement without rows did.
+/// The result of a statement without rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::mysql) struct Done {
     pub(in crate::store::mysql) rows: u64,
@@ -8,7 +8,7 @@ pub(in crate::store::mysql) struct Done {
     pub(in crate::store::mysql) more: bool,
 }
 
-/// What an answer begins with.
+/// The first packet of an answer.
 pub(in crate::store::mysql) enum Answer {
     /// Done, without rows.
     Done(Done),

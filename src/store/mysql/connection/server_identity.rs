@@ -1,4 +1,4 @@
-//! Who a server is, whatever it is called.
+//! The identity of a server, whatever name it is reached by.
 
 use sha2::{Digest, Sha256};
 

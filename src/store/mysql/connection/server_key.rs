@@ -35,7 +35,7 @@ pub(in crate::store::mysql) fn read(file: &Path) -> Result<Vec<u8>> {
         .and_then(|file| trust::read_all(file, LONGEST))
         .map_err(|error| failed("cannot be read").because(error))?;
     Ok(find(&text)
-        .ok_or_else(|| failed("is no RSA key in PEM"))?
+        .ok_or_else(|| failed("is not an RSA key in PEM"))?
         .to_vec())
 }
 

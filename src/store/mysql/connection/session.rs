@@ -22,7 +22,7 @@ const ONE_AT_A_TIME: [u8; 2] = [1, 0];
 /// All that is kept of an answer at once has at most so many bytes: definitions of a database with 100,000 tables fit.
 const LONGEST_RESULT: usize = 512 << 20;
 
-/// What a row and each of its values take beside their bytes, about.
+/// About how many bytes a row, and each of its values, take in addition to their content.
 const ROW: usize = 64;
 const CELL: usize = 40;
 

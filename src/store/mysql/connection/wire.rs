@@ -183,12 +183,12 @@ impl Link {
         }
     }
 
-    /// What a server sends is longer than anything that it has to say.
+    /// The error of a packet that is longer than any that a server has to send.
     pub(super) fn too_long(&self, longest: usize) -> Error {
         Error::new(
             Kind::Connection,
             format!(
-                "{}: the server's answer has more than {longest} bytes, which is more than is taken",
+                "{}: the server's answer has more than {longest} bytes, which is more than is allowed",
                 self.label
             ),
         )

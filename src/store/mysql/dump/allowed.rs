@@ -42,7 +42,7 @@ pub(super) enum Action {
 /// as long.
 const LONGEST: usize = 4 << 20;
 
-/// What a dump said of itself and did so far.
+/// Checks a dump's statements one after the other, and remembers what the earlier ones did.
 pub(super) struct Allowed<'a> {
     /// The server that it is restored on.
     here: Version,
@@ -260,7 +260,7 @@ impl<'a> Allowed<'a> {
         let key = self.key(&table);
         match self.tables.get(&key) {
             None => Err(format!(
-                "rows for `{}`, which is no table that this dump has made",
+                "rows for `{}`, which is not a table of this dump",
                 readable(&table)
             )),
             Some(made) if made.fate == Fate::Copy && self.watched.contains(&key) => Err(format!(
@@ -385,7 +385,7 @@ impl<'a> Allowed<'a> {
                 || !is_keys
                 || !rest.tokens().is_empty()
             {
-                return Err("dumps alter no table but to put off its keys".to_owned());
+                return Err("dumps alter tables only to disable and enable keys".to_owned());
             }
             return Ok(Action::Run(sql.to_vec()));
         }
@@ -423,7 +423,7 @@ impl<'a> Allowed<'a> {
 
     /// `DO SETVAL(sequence, 1, 0)`, `SELECT SETVAL(...)`.
     fn setval(&mut self, rest: &mut Rest<'_, '_>, sql: &[u8]) -> Result<Action, String> {
-        let refused = || "dumps ask for nothing but where sequences stand".to_owned();
+        let refused = || "dumps only ask for the state of sequences".to_owned();
         rest.take();
         if !rest.words(&["SETVAL"]) || !rest.mark("(") {
             return Err(refused());

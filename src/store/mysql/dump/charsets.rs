@@ -18,7 +18,7 @@ pub(super) fn charset(name: &str) -> Result<String, String> {
         return Ok(lower);
     }
     Err(format!(
-        "the dump is in the character set `{}`, in whose letters there may be quotes: dump it with --default-character-set=utf8mb4",
+        "the dump is in the character set `{}`, whose characters may contain quotes: dump it with --default-character-set=utf8mb4",
         shown(name)
     ))
 }
@@ -31,7 +31,7 @@ pub(super) fn collation(name: &str) -> Result<String, String> {
         return Ok(lower);
     }
     Err(format!(
-        "it sets the collation `{}`, of a character set in whose letters there may be quotes",
+        "it sets the collation `{}`, of a character set whose characters may contain quotes",
         shown(name)
     ))
 }

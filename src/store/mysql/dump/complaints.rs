@@ -1,4 +1,4 @@
-//! What `mysqldump` complains of, without what may be a row's value. Pure.
+//! Error messages of `mysqldump`, without what may be a row's value. Pure.
 //!
 //! It repeats a server's message in three ways (`DB_error` and `maybe_die` in its source); all else are words of its own.
 

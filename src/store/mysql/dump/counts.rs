@@ -1,4 +1,4 @@
-//! Rows are counted while a tool's dump passes, and compared with the source's.
+//! Counts the rows of a tool's dump while it passes, and compares them with the source's.
 //!
 //! The tool has a point in time of its own, later than the survey's. So a table may have another number of rows in the dump,
 //! but not if nothing changed in it from the survey until the tool had ended.
@@ -155,7 +155,7 @@ pub(super) async fn compare(
         return Err(Error::new(
             Kind::Verify,
             format!(
-                "table `{}` has {had} rows, and the dump {dumped} of it, though nothing has changed in it meanwhile",
+                "table `{}` has {had} rows, and the dump {dumped} of it, though nothing has changed in it in between",
                 table.name
             ),
         )

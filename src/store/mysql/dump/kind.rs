@@ -1,4 +1,4 @@
-//! What a CREATE of a dump makes.
+//! The kinds of objects that a dump creates.
 
 use super::statement::Rest;
 use crate::store::mysql::sql::lexer::Token;
@@ -10,7 +10,7 @@ pub(super) fn has_body(solid: &[&Token<'_>]) -> bool {
             .is_ok_and(|kind| !matches!(kind, Kind::Table | Kind::Sequence | Kind::View))
 }
 
-/// What a CREATE makes.
+/// The kind of object that a CREATE makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Table,

@@ -1,4 +1,4 @@
-//! A dump is restored: statement by statement, as it comes, in a schema of the run's own on the target's server.
+//! Restores a dump statement by statement, as it comes, in a schema of the run's own on the target's server.
 
 use super::allowed::{Action, Allowed};
 use super::settings::Settings;
@@ -329,7 +329,7 @@ impl<'a> Restore<'a> {
         self.session.run(&sql).await.map(drop)
     }
 
-    /// What a view is made with.
+    /// The SET statement for the settings that a view is created with.
     async fn settings(&mut self) -> Result<String> {
         let row = self
             .session

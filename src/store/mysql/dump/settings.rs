@@ -87,7 +87,7 @@ const MODES: [&str; 38] = [
 /// How many variables of its own a dump keeps at the most; the tools have a dozen.
 const KEPT: usize = 64;
 
-/// What a dump's session is set to.
+/// The settings of a dump's session.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
     /// The values of [`RUN`], as far as the server has them.
@@ -246,7 +246,7 @@ impl Settings {
             .filter(|_| scope == Scope::Session)
             .ok_or_else(unknown)?;
         if self.kept.len() >= KEPT {
-            return Err("it keeps more values than dumps do".to_owned());
+            return Err("it saves more values than dumps do".to_owned());
         }
         let now = self.value(name).to_owned();
         self.kept.insert(own.to_ascii_lowercase(), (name, now));
@@ -258,7 +258,9 @@ impl Settings {
         let kept = self.kept.get(&own.text.to_ascii_lowercase());
         match kept {
             Some((of, value)) if *of == name => Ok(value.clone()),
-            _ => Err(format!("it sets `{name}` to what it has not kept of it")),
+            _ => Err(format!(
+                "it sets `{name}` to something else than its saved value"
+            )),
         }
     }
 
@@ -327,7 +329,7 @@ fn switch(token: &Token<'_>) -> Option<String> {
     (is_one || is_none).then(|| u8::from(is_one).to_string())
 }
 
-/// What a string says, if it is of nothing but letters that are themselves.
+/// The content of a string, if no character in it is special.
 fn text<'a>(token: &Token<'a>) -> Option<&'a str> {
     let inner = token.text.get(1..token.text.len().checked_sub(1)?)?;
     let is_plain = inner

@@ -94,7 +94,7 @@ impl<'a, 'b> Rest<'a, 'b> {
         let mut part = || {
             self.take()
                 .and_then(Token::name)
-                .ok_or_else(|| "it names nothing where a name has to be".to_owned())
+                .ok_or_else(|| "a name is missing".to_owned())
         };
         let first = part()?;
         if !self.mark(".") {

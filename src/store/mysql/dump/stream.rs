@@ -15,7 +15,7 @@ pub(super) struct Place {
     pub(super) range: Range<usize>,
 }
 
-/// What a dump has next.
+/// The next item of a dump.
 pub(super) enum Found {
     Remark(Vec<u8>),
     Statement(Place),

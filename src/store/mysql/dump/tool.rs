@@ -1,4 +1,4 @@
-//! `mariadb-dump` and `mysqldump`: found, and how they are called.
+//! Finds `mariadb-dump` and `mysqldump`, and builds their arguments.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -212,7 +212,7 @@ async fn version_of(program: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Who we are, as an option file that never is a file.
+/// User and password in the format of an option file, which is never written to a disk.
 pub(super) fn options(address: &Address) -> Vec<u8> {
     let mut made = format!("[client]\nuser={}\n", option_value(address.user()));
     if let Some(password) = &address.password {

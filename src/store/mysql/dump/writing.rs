@@ -1,4 +1,4 @@
-//! A dump is written: `mariadb-dump` or `mysqldump` is called, and read as it writes.
+//! Writes a dump: calls `mariadb-dump` or `mysqldump`, and reads what it prints.
 //!
 //! What of a dump is right is decided by its exit status, by what it writes on its standard error, by the last line of what it
 //! wrote, and by its rows.
@@ -35,7 +35,7 @@ use crate::store::{self, Part, Survey};
 /// How much is read at a time.
 const BLOCK: usize = 128 * 1024;
 
-/// What a whole dump ends with, and in how many bytes at its end it is looked for.
+/// The text near the end of a whole dump, and how many of the last bytes are searched for it.
 const LAST: &[u8] = b"-- Dump completed";
 const TAIL: usize = 128;
 
@@ -94,7 +94,7 @@ fn refuse(definitions: &Definitions, survey: &Survey) -> Result<()> {
         return Err(Error::new(
             Kind::Verify,
             format!(
-                "table `{}` has computed columns alone, and what mysqldump writes of its rows is no SQL",
+                "table `{}` has only computed columns, and mysqldump writes its rows as invalid SQL",
                 part.name
             ),
         )
@@ -254,7 +254,7 @@ impl Writing {
     }
 }
 
-/// What a dump's rows are compared with.
+/// The row counts that a dump is compared with.
 struct Check {
     address: Address,
     /// Sessions at the survey's point in time.

@@ -12,6 +12,6 @@ pub(in crate::store::mysql) struct Wanted<'a> {
     pub(in crate::store::mysql) events: Events,
     /// Whether live is there already.
     pub(in crate::store::mysql) has_live: bool,
-    /// What of live's stays.
+    /// The selection that says what of live stays.
     pub(in crate::store::mysql) selection: &'a Selection,
 }

@@ -148,5 +148,5 @@ pub(in crate::store::mysql) async fn confirm(
             first_of(&wrong, NAMED)
         ),
     )
-    .hint("the run's log has the definitions; does anything alter the target's tables meanwhile?"))
+    .hint("the run's log has the definitions; does anything alter the target's tables at the same time?"))
 }

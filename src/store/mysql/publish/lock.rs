@@ -133,7 +133,7 @@ fn signature(claim: &Claim) -> String {
     )
 }
 
-/// Who has the lock, as far as our user may see it.
+/// The holder of the lock, as far as our user may see it.
 async fn holder(session: &mut Session, name: &str) -> Result<String> {
     let row = session
         .query_opt(&format!(

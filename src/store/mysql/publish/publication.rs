@@ -92,7 +92,7 @@ pub(in crate::store::mysql) async fn publish(
     Ok(had_live)
 }
 
-/// What a publish is about to do, as it is written down before it begins.
+/// The journal of a publish, written before it begins.
 async fn planned(
     control: &mut Session,
     names: &Names,
@@ -135,7 +135,7 @@ fn tell(swap: &Swap<'_>, changed: usize, swapped: Duration, all: Duration) {
     );
 }
 
-/// What of live's stays: all that belongs to tables that stay, and with overlay whatever has no table.
+/// Enters what stays of live: everything of tables that stay, and with overlay whatever has no table.
 fn stay(journal: &mut Journal, how: &Publishing<'_>) {
     let extra: BTreeSet<&str> = how.preserved.extra().collect();
     let stays = |object: &&SchemaObject| {

@@ -27,7 +27,7 @@ async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
                 names.previous
             ),
         )
-        .hint("it was not made by envsyncd, or someone has removed the table: put its tables back by hand"));
+        .hint("envsyncd did not make it, or someone has removed the table: put its tables back by hand"));
     };
     drop_schema(&mut control, &names.incoming).await?;
     let had_live = exists(&mut control, &names.live).await?;

@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// How long it is tried.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a table is called in live until it becomes live: a name that nothing else has, there or in what comes.
+/// The name of a table in live until it becomes live: one that nothing else has, in live or in incoming.
 fn staged_name(table: &str, taken: &mut BTreeSet<String>) -> String {
     let mut number = 0;
     loop {

@@ -5,7 +5,7 @@ pub(super) mod checksum;
 pub(super) mod codec;
 pub(super) mod json;
 pub(super) mod load;
-pub(super) mod quiet;
+pub(super) mod lock_free;
 pub(super) mod reading;
 pub(super) mod result_rows;
 pub(super) mod select;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::quiet;
+use super::lock_free;
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::address::Address;
 use crate::store::mysql::connection::holders;
@@ -41,7 +41,7 @@ enum Way {
     /// A lock on the tables of the database: it waits for who writes to them, and for no reader.
     Tables,
     /// A moment in which nobody has committed anything, as is seen before and after.
-    Quiet,
+    LockFree,
     /// There is one snapshot.
     One,
 }
@@ -51,7 +51,7 @@ impl std::fmt::Display for Way {
         f.write_str(match self {
             Self::BackupStage => "BACKUP STAGE BLOCK_COMMIT",
             Self::Tables => "LOCK TABLES of the database's tables",
-            Self::Quiet => "a moment without commits",
+            Self::LockFree => "a moment without commits",
             Self::One => "one transaction",
         })
     }
@@ -79,7 +79,7 @@ pub(in crate::store::mysql) async fn fix(
         sessions.push(Session::open(address, database).await?);
     }
     if still {
-        quiet::begin(&mut sessions).await?;
+        lock_free::begin(&mut sessions).await?;
         return Ok(Snapshot {
             sessions,
             taken_at: Utc::now(),
@@ -121,7 +121,7 @@ async fn begin_together(
     for (way, ask, free) in locks {
         match insist(locker, &ask).await.map_err(within)? {
             Asked::Got => {
-                let begun = quiet::begin(sessions).await;
+                let begun = lock_free::begin(sessions).await;
                 locker.run(free).await?;
                 return begun.map(|()| way);
             }
@@ -145,12 +145,12 @@ async fn begin_together(
         .hint("run the job again when LOCK TABLES, a backup or an ALTER there is over"));
     }
     if refused.is_some() || locked_out.is_some() {
-        if quiet::begin_unnoticed(sessions).await.map_err(within)? {
-            return Ok(Way::Quiet);
+        if lock_free::begin_unnoticed(sessions).await.map_err(within)? {
+            return Ok(Way::LockFree);
         }
         sessions.truncate(1);
     }
-    quiet::begin(sessions).await?;
+    lock_free::begin(sessions).await?;
     if refused.is_none() && locked_out.is_none() {
         // There is no table.
         return Ok(Way::One);

@@ -151,7 +151,7 @@ pub(super) async fn settle_read(session: &mut Session, warnings: u16) -> Result<
             found.named(first)
         ),
     )
-    .hint("see what the server says of the table (CHECK TABLE), and of its max_allowed_packet"))
+    .hint("check the table with CHECK TABLE, and the server's max_allowed_packet"))
 }
 
 struct Warning {

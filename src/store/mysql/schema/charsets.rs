@@ -32,7 +32,7 @@ pub(in crate::store::mysql) async fn encoded(
     if row.number(1)? != 1 {
         return Err(Error::new(
             Kind::Verify,
-            format!("its text has letters that its character set {charset} does not have"),
+            format!("its text has characters that its character set {charset} does not have"),
         ));
     }
     unhex(&row.text(0)?).ok_or_else(|| session.unexpected())

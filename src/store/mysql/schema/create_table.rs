@@ -30,7 +30,7 @@ pub(in crate::store::mysql) struct Create {
     pub(super) tail: String,
 }
 
-/// What a table can be made of.
+/// A table's definition in two parts: what is created before the rows, and what after them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::mysql) struct Apart {
     /// `CREATE TABLE` with all that has to be there before rows come.

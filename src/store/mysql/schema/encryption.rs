@@ -17,7 +17,7 @@ use crate::store::mysql::sql::version::Flavour;
 /// How many tables a warning names.
 const NAMED: usize = 5;
 
-/// What a server says of tables that do not say it themselves.
+/// How a server encrypts tables whose definition does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rule {
     /// Of a schema that has no other rule.
@@ -43,7 +43,7 @@ async fn rule(session: &mut Session, live: &str) -> Result<Option<Rule>> {
     }))
 }
 
-/// What a schema of a run's own is made with: nothing, where the server's rule is live's.
+/// The ENCRYPTION clause for a schema of the run's own; empty, where the server's default is live's setting.
 pub(in crate::store::mysql) async fn clause(
     session: &mut Session,
     names: &Names,
@@ -91,7 +91,7 @@ pub(in crate::store::mysql) async fn warn(
     Ok(())
 }
 
-/// What a definition says of it.
+/// The ENCRYPTION option of a definition.
 fn said(create: &Create) -> Option<bool> {
     let tokens = lexer::tokens(&create.tail, Dialect::default());
     let (_, value) = place(&tokens)?;

@@ -30,19 +30,19 @@ impl Routines {
                 ObjectKind::Function | ObjectKind::Procedure | ObjectKind::PackageBody
             ) {
                 // A function and a procedure may share a name.
-                let uses = found.0.entry(object.name.to_lowercase()).or_default();
+                let references = found.0.entry(object.name.to_lowercase()).or_default();
                 let more = uses_of(object);
-                uses.tables.extend(more.tables);
-                uses.routines.extend(more.routines);
-                uses.refuses |= more.refuses;
+                references.tables.extend(more.tables);
+                references.routines.extend(more.routines);
+                references.refuses |= more.refuses;
             }
         }
         found
     }
 
     /// What a body uses, and all that it calls.
-    fn whole(&self, uses: References) -> References {
-        let mut whole = uses;
+    fn whole(&self, references: References) -> References {
+        let mut whole = references;
         let mut seen = BTreeSet::new();
         let mut waiting = whole.routines.clone();
         while let Some((schema, name)) = waiting.pop() {
@@ -94,11 +94,11 @@ pub(in crate::store::mysql) fn leave_out(
     let mut lost = Vec::new();
     for object in &definitions.objects {
         let direct = uses_of(object);
-        let uses = match object.kind {
+        let references = match object.kind {
             ObjectKind::Trigger | ObjectKind::View => routines.whole(direct),
             _ => direct,
         };
-        let needed = uses.tables.iter().find_map(|(schema, name)| {
+        let needed = references.tables.iter().find_map(|(schema, name)| {
             let is_ours = schema.as_ref().is_none_or(|schema| spelt(schema) == own);
             // One that is not there, either, as in a dump that was made without it; but none that is made for a moment.
             let is_absent = || {
@@ -124,7 +124,7 @@ pub(in crate::store::mysql) fn leave_out(
             );
             continue;
         };
-        if uses.refuses && !selection.may_be_left_out(None, table, &object.name) {
+        if references.refuses && !selection.may_be_left_out(None, table, &object.name) {
             lost.push((format!("{table}.{}", object.name), (*needed).clone()));
             continue;
         }

@@ -201,7 +201,7 @@ pub(in crate::store::mysql) async fn check(
     Err(Error::new(
         Kind::Verify,
         format!(
-            "the target's server takes no foreign keys to what is no unique key of its table (restrict_fk_on_non_standard_key): {}",
+            "the target's server takes no foreign keys to columns that are not a unique key (restrict_fk_on_non_standard_key): {}",
             first_of(&refused, NAMED)
         ),
     )

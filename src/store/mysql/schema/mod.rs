@@ -1,7 +1,6 @@
 //! What a schema consists of: how it is read, what of it is left out, how it is compared and made.
 
 pub(super) mod catalogue;
-pub(super) mod census;
 pub(super) mod charsets;
 pub(super) mod create_objects;
 pub(super) mod create_table;
@@ -17,5 +16,6 @@ pub(super) mod reader;
 pub(super) mod sequences;
 pub(super) mod stand_ins;
 pub(super) mod typed_columns;
+pub(super) mod unknown;
 pub(super) mod vetting;
 pub(super) mod zones;

@@ -12,7 +12,7 @@ use crate::store::mysql::sql::names::{literal, quoted};
 use crate::store::mysql::sql::rewrite::{self, Schema};
 use crate::store::mysql::sql::version::Flavour;
 
-/// What an object is. In this order they are made.
+/// The kind of an object. Objects are created in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::store::mysql) enum ObjectKind {
@@ -87,7 +87,7 @@ pub(in crate::store::mysql) struct Object {
     pub(in crate::store::mysql) homonym: bool,
 }
 
-/// For whom objects are made.
+/// Where objects are created: from which schema, in which, and with which definer.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store::mysql) struct Creation<'a> {
     /// The schema that they were read in.
@@ -143,7 +143,7 @@ impl Object {
             Error::new(
                 Kind::Verify,
                 format!(
-                    "{} cannot be moved to another schema: in `{place}` it cannot be told whether `{}` is the schema or something else of its name",
+                    "{} cannot be moved to another schema: in `{place}` it is not clear whether `{}` is the schema or something else of its name",
                     self.label(),
                     making.from
                 ),

@@ -9,7 +9,7 @@ use crate::store::mysql::connection::session::Session;
 /// The column that MySQL makes ("Generated Invisible Primary Keys", MySQL's manual).
 const GENERATED: &str = "my_row_id";
 
-/// What a server does with a table that has no primary key.
+/// How a server treats a table without a primary key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::mysql) enum Demand {
     /// It takes it as it is.

@@ -86,7 +86,7 @@ pub(in crate::store::mysql) async fn read(
     Ok(found)
 }
 
-/// What a schema itself is set to, with nothing in it.
+/// The settings of a schema, as definitions without objects.
 async fn settings(session: &mut Session, schema: &str) -> Result<Definitions> {
     let version = session.version().clone();
     let comment = if version.is_mariadb(10, 5) {

@@ -7,12 +7,12 @@ use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
 use crate::store::mysql::sql::names::{literal, quoted, within};
 
-/// What a view's text mentions.
+/// The tables and views that a view's text mentions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::store::mysql) struct Mentioned {
     /// Tables and views of the schema, each with its columns.
     pub(in crate::store::mysql) tables: BTreeMap<String, BTreeSet<String>>,
-    /// Those of them that are views, as the server prints them: a view's columns never have its schema.
+    /// The views among them, as the server prints them: a view's columns never have its schema.
     views: BTreeSet<String>,
     /// Stored functions, each with its number of arguments.
     pub(in crate::store::mysql) functions: BTreeMap<String, usize>,

@@ -27,7 +27,7 @@ impl Typed {
         self.0.lock().clone()
     }
 
-    /// Those of a table, in order.
+    /// The columns of a table, in order.
     pub(in crate::store::mysql) fn of(&self, table: &str) -> Vec<String> {
         let all = self.all();
         let of_table = all.iter().filter(|(name, _)| name == table);

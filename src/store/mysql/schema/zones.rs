@@ -18,7 +18,7 @@ const MOMENTS: &str = "DATE DATETIME TIMESTAMP TIME YEAR MONTH DAY DAYOFMONTH DA
     WEEK WEEKDAY WEEKOFYEAR YEARWEEK QUARTER TO_DAYS TO_SECONDS TIME_TO_SEC DATE_FORMAT TIME_FORMAT DATEDIFF TIMEDIFF \
     TIMESTAMPDIFF TIMESTAMPADD ADDTIME SUBTIME LAST_DAY EXTRACT INTERVAL MONTHNAME DAYNAME";
 
-/// What of a table depends on the zone.
+/// The parts of a table's definition that depend on the time zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::store::mysql) struct Zoned {
     /// Stored columns.

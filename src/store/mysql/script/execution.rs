@@ -102,7 +102,7 @@ pub(in crate::store::mysql) fn is_opaque(objects: &[Object], schema: &str, scrip
     is_dynamic && script.contains("CALL")
 }
 
-/// What statements are not to name.
+/// The schemas that statements must not name.
 struct Fence {
     own: String,
     schemas: BTreeSet<String>,
@@ -231,7 +231,7 @@ async fn dialect(session: &mut Session) -> Result<Dialect> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Xid(String);
 
-/// Those that are prepared on the server, as far as our user may see them.
+/// The XA transactions that are prepared on the server, as far as our user may see them.
 async fn prepared(session: &mut Session) -> BTreeSet<Xid> {
     let sql = match session.version().flavour {
         Flavour::MariaDb => "XA RECOVER FORMAT='SQL'",

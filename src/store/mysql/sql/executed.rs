@@ -104,10 +104,10 @@ impl Expander<'_, '_> {
     fn word(&mut self, length: usize) -> Result<(), String> {
         let word = &self.rest()[..length];
         if !word.is_ascii() && !self.reading.utf8 {
-            return Err("a letter outside of quotes that is no ASCII, where the character set is not UTF-8: dump it with --default-character-set=utf8mb4".to_owned());
+            return Err("a character outside of quotes that is not ASCII, where the character set is not UTF-8: dump it with --default-character-set=utf8mb4".to_owned());
         }
         if std::str::from_utf8(word).is_err() {
-            return Err("bytes outside of quotes that are no UTF-8".to_owned());
+            return Err("bytes outside of quotes that are not UTF-8".to_owned());
         }
         self.take(length);
         Ok(())
@@ -143,7 +143,7 @@ impl Expander<'_, '_> {
         let is_executed = match digits {
             0 => true,
             5 | 6 => self.is_reached(number.parse().unwrap_or(u32::MAX), executed.is_mariadbs),
-            _ => return Err("a comment of a version that is none".to_owned()),
+            _ => return Err("a comment with a version number that does not exist".to_owned()),
         };
         if is_executed {
             self.skip(sign + digits);
@@ -313,7 +313,7 @@ mod tests {
         assert!(read("\"\\\" x", MYSQL, Dialect::of("ANSI_QUOTES")).is_ok());
     }
 
-    /// What dumps are made of, and what would be between them.
+    /// Pieces of dumps, in any order.
     fn soup() -> impl Strategy<Value = String> {
         let piece = "(/\\*!(40101|99999|080000|100100)? ?|/\\*M!100100 |/\\*|\\*/|--|-- |#|\n|\\\\N|\\\\|''|'|\"|`|;|\u{e9}|\u{b}|[a-z0-9 =,.()@*/!-]{1,4})";
         prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())

@@ -6,7 +6,7 @@
 pub(in crate::store::mysql) use super::lexical::Dialect;
 use super::lexical::{self, Piece};
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::mysql) enum Shape {
     /// A word without quotes: a keyword or a name.

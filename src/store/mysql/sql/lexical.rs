@@ -5,7 +5,7 @@
 
 use memchr::{memchr, memchr2, memmem};
 
-/// What of `sql_mode` changes where a token ends.
+/// The modes of `sql_mode` that change where a token ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store::mysql) struct Dialect {
     /// `"a"` is a name.

@@ -27,7 +27,7 @@ pub(in crate::store::mysql) fn literal(text: &str) -> String {
 /// The schemas of one target in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::mysql) struct Names {
-    /// What applications use.
+    /// The schema that applications use.
     pub(in crate::store::mysql) live: String,
     /// The copy that is being built.
     pub(in crate::store::mysql) incoming: String,

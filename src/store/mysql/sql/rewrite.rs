@@ -70,7 +70,7 @@ pub(in crate::store::mysql) fn foreign_body(sql: &str, dialect: Dialect) -> (&st
     (sql, "")
 }
 
-/// What a reference's first part is compared with.
+/// The schema that references are moved away from.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store::mysql) struct Schema<'a> {
     pub(in crate::store::mysql) name: &'a str,

@@ -14,13 +14,13 @@ use crate::store::statements::Flaw;
 /// How the dumps of newer versions begin. It speaks to the client alone, and older ones choke on it.
 const SANDBOX: [&[u8]; 2] = [br"/*!999999\-", br"/*M!999999\-"];
 
-/// As much of what comes has to be seen to know what begins with it.
+/// How many bytes have to be there to tell what begins with them.
 const AHEAD: usize = 16;
 
 /// Of a remark, as much is kept.
 const REMARK: usize = 512;
 
-/// What there is next.
+/// The next item of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::mysql) enum Step {
     /// A statement from its first word, which is on this line, to its end, without the delimiter.
@@ -128,7 +128,7 @@ impl Scanner {
         self.dialect = dialect;
     }
 
-    /// What a statement's place has; until more is fed.
+    /// The bytes at a statement's place, which is valid until more is fed.
     pub(in crate::store::mysql) fn text(&self, place: Range<usize>) -> &[u8] {
         &self.buffer[place]
     }

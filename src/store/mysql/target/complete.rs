@@ -67,7 +67,7 @@ impl Complete {
         Ok(there)
     }
 
-    /// What live is to be: as it was when it was looked at last, or else as it is now.
+    /// The expected content of live: as it was when it was last read, or else as it is now.
     async fn seen(&self) -> Result<Seen> {
         let seen = {
             let seen = self.seen.lock();

@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 /// of that.
 const PIECE: usize = 256 * 1024;
 
-/// What a swap is for.
+/// The purpose of a swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store::mysql) enum Way {
     /// Incoming becomes live, live becomes previous.
@@ -67,7 +67,7 @@ pub(in crate::store::mysql) struct Journal {
     pub(in crate::store::mysql) defaults: Option<String>,
     #[serde(default)]
     pub(in crate::store::mysql) before: Option<String>,
-    /// What live has, and what it is to have.
+    /// The objects that live has, and those that it gets.
     pub(in crate::store::mysql) old: Vec<SchemaObject>,
     pub(in crate::store::mysql) new: Vec<SchemaObject>,
 }

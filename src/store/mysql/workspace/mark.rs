@@ -21,7 +21,7 @@ const UNFINISHED_COLLATION: &str = "utf8mb4_esperanto_ci";
 /// What older versions called their journals.
 const OLDER: [(&str, &str); 2] = [("envsyncd_next", NEXT), ("envsyncd_journal", JOURNAL)];
 
-/// Whose a schema is.
+/// The owner of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::mysql) enum Whose {
     /// There is none.
@@ -161,7 +161,7 @@ pub(in crate::store::mysql) fn foreign(schema: &str) -> Error {
     .hint("move its tables elsewhere, or drop it if nobody needs it (what a killed run of an older envsyncd left has no mark, either)")
 }
 
-/// What is there beside live under names that runs use: previous, and what runs left.
+/// The schemas beside live under names that runs use: previous, and what runs left.
 pub(in crate::store::mysql) async fn beside_live(
     session: &mut Session,
     names: &Names,

@@ -29,7 +29,7 @@ pub(in crate::store::mysql) struct SchemaObject {
     settings: String,
     /// `CREATE ...`
     text: String,
-    /// The same without its definer, for a user who may not name another one than himself.
+    /// The same without its definer, for a user who may name no other user.
     plain: String,
     /// The character set in which both are sent; `None`: ours.
     #[serde(default)]

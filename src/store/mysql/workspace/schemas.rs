@@ -59,7 +59,7 @@ pub(in crate::store::mysql) async fn comment(
         .text(0)
 }
 
-/// What a schema has for the default of tables and routines to come, and its comment, as CREATE and ALTER DATABASE write it.
+/// A schema's default character set and collation, and its comment, as CREATE and ALTER DATABASE write them.
 pub(in crate::store::mysql) async fn options(
     session: &mut Session,
     schema: &str,

@@ -45,7 +45,7 @@ impl Address {
         Ok(Self::new(url, password, side, &context.claim.application()))
     }
 
-    /// What a URL says, and who is asking.
+    /// The address in a URL, for an application of this name.
     pub(in crate::store::postgresql) fn new(
         url: &PostgresqlUrl,
         password: Option<SecretString>,

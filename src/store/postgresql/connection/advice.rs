@@ -12,7 +12,7 @@ pub(in crate::store::postgresql) const LOST: &str = "see the standby's log, and 
 pub(in crate::store::postgresql) const TOO_OLD: &str = "the source's old_snapshot_threshold is shorter than the copy: set it to -1, or to more than the copy takes, \
      and restart the server";
 
-/// What pgbouncer says of a parameter that it does not know.
+/// The message of pgbouncer for a parameter that it does not know.
 pub(in crate::store::postgresql) const UNSUPPORTED: &str = "unsupported startup parameter";
 
 /// For that.

@@ -15,7 +15,7 @@ use crate::store::postgresql::url::AuthMethods;
 /// All that a server may say until a session is ready: a few hundred bytes are usual.
 const BEFORE: usize = 256 * 1024;
 
-/// And of its parameters in all of the session: each is kept.
+/// The most bytes of parameters in a session: each is kept.
 const PARAMETERS: usize = 1024 * 1024;
 
 /// One message of a session's; rows of a COPY do not come this way. No server has a value that is longer.
@@ -97,7 +97,7 @@ impl Refusal {
             .copied()
     }
 
-    /// What an operator is told.
+    /// The error for an operator.
     pub(in crate::store::postgresql) fn told(self, place: &str) -> Error {
         let (kind, hint) = match self {
             Self::Cleartext => (
@@ -145,9 +145,9 @@ pub(in crate::store::postgresql) struct Inspector {
     ready: bool,
     /// It describes a statement.
     describes: bool,
-    /// What it has said until then.
+    /// The bytes that it has sent before the login was over.
     said: usize,
-    /// And of parameters.
+    /// The bytes of parameters that it has sent.
     parameters: usize,
 }
 
@@ -292,7 +292,7 @@ impl Inspector {
                 if !warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         help = "let it ask by scram-sha-256 (pg_hba.conf, password_encryption), or connect through its socket",
-                        "the server asks for the password's MD5 without TLS: who has its port can guess the password from the answer"
+                        "the server asks for the password's MD5 without TLS: anyone who takes its port can guess the password from the answer"
                     );
                 }
                 Ok(())

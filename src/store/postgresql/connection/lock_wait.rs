@@ -9,7 +9,7 @@ use crate::store::postgresql::connection::cells::Cells;
 
 const AGAIN: &str = "someone is altering a table; run the job again when they are done";
 
-/// What an error says of a lock that did not come in time (`lock_not_available`).
+/// The part of an error that stands for a lock that did not come in time (`lock_not_available`).
 const LATE: &str = "SQLSTATE 55P03";
 
 /// Adds to an error, if it is about a lock, who was in the way.

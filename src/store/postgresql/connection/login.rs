@@ -107,7 +107,7 @@ fn spots(config: &Config) -> Vec<Spot> {
 }
 
 impl Spot {
-    /// What there is to connect to.
+    /// The addresses to connect to.
     async fn doors(self) -> io::Result<Vec<Door>> {
         Ok(match self {
             Self::Socket(file) => vec![Door::Socket(file)],

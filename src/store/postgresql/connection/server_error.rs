@@ -77,7 +77,7 @@ pub(in crate::store::postgresql) struct ServerError {
     file: String,
     /// It is about a statement inside of what we sent.
     is_inside: bool,
-    /// What it is about, by the fields that servers have for names.
+    /// The objects that it is about, from the fields that servers have for names.
     objects: Vec<(&'static str, String)>,
 }
 
@@ -193,7 +193,7 @@ impl ServerError {
                 .any(|start| file.starts_with(start))
     }
 
-    /// What it means to an operator.
+    /// The error for an operator, with advice.
     pub(in crate::store::postgresql) fn explain(&self, place: &str) -> Error {
         self.explain_of(place, "")
     }

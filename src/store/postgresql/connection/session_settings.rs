@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) const DIRECTLY: &str =
     "connect directly to the server, or through a pool with pool_mode = session";
 
-/// What a session says of itself.
+/// The settings that a session was asked for.
 pub(super) struct Asked {
     process: String,
     values: HashMap<String, Option<String>>,

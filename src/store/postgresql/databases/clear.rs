@@ -29,7 +29,7 @@ pub(in crate::store::postgresql) async fn drop_database(
 /// How long a login may take before it is ended all the same.
 const LOGIN: Duration = Duration::from_secs(2);
 
-/// Who is in some databases.
+/// The sessions that were found in some databases.
 pub(in crate::store::postgresql) struct Seen {
     /// Sessions, those included that were ended just now.
     sessions: i64,

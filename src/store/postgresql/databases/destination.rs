@@ -30,7 +30,7 @@ pub(in crate::store::postgresql) struct Destination {
     pub(in crate::store::postgresql) pool: Pool,
     /// The job's scripts, which will change incoming.
     pub(in crate::store::postgresql) scripts: Vec<PathBuf>,
-    /// Whoever writes to the source may do all that the target's user can.
+    /// The task trusts everyone who can write to the source with all rights of the target's user.
     pub(in crate::store::postgresql) trusts_source: bool,
     /// Incoming is live: there is nothing to discard any more.
     pub(in crate::store::postgresql) is_published: AtomicBool,
@@ -178,7 +178,7 @@ pub(in crate::store::postgresql) async fn administer(address: &Address) -> Resul
     }
 }
 
-/// Who owns a database, if it is there.
+/// The owner of a database, if it exists.
 pub(in crate::store::postgresql) async fn owner_of(
     admin: &Session,
     database: &str,

@@ -16,23 +16,23 @@ use crate::store::postgresql::sql::quoting::{literal, quoted};
 /// What every mark begins with.
 const START: &str = "envsyncd: ";
 
-/// What an operator gives to a previous database of a version of envsyncd that made no marks yet.
-const ADOPTED: &str = "envsyncd: previous";
+/// The comment by which an operator marks a previous database of a version of envsyncd that made no marks yet.
+const MARKED_BY_HAND: &str = "envsyncd: previous";
 
-/// What a shell's mark begins with; see `in_place`.
+/// The beginning of a shell's mark; see `in_place`.
 pub(in crate::store::postgresql) const EMPTIED: &str = "envsyncd: emptied by run ";
 
 /// The limit of connections that no one else would give to a database.
 const NEWBORN: i32 = 1_701_738_099;
 
-/// What a database beside live is to it.
+/// The role of a database beside live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::postgresql) enum Standing {
     Incoming,
     Previous,
     /// What was previous, or was emptied in place, until it is dropped.
     Discarded,
-    /// What a dump is restored into.
+    /// A database that a dump is restored into.
     Staging,
 }
 
@@ -68,7 +68,7 @@ pub(in crate::store::postgresql) fn is_marked(comment: &str) -> bool {
         Standing::Discarded,
         Standing::Staging,
     ];
-    line == ADOPTED
+    line == MARKED_BY_HAND
         || line.starts_with(EMPTIED)
         || line.strip_prefix(START).is_some_and(|said| {
             words.iter().any(|standing| {
@@ -207,7 +207,7 @@ fn no_mark(database: &str, names: &Names) -> Error {
     made.hint(if database == names.previous {
         format!(
             "rename it, if it is somebody else's; drop it, if nobody needs it; or, if an earlier version of envsyncd made it, \
-             COMMENT ON DATABASE {name} IS '{ADOPTED}'"
+             COMMENT ON DATABASE {name} IS '{MARKED_BY_HAND}'"
         )
     } else {
         format!("rename it, if it is somebody else's; drop it (DROP DATABASE {name}), if an earlier version of envsyncd left it")

@@ -14,7 +14,7 @@ pub(in crate::store::postgresql) struct Names {
     pub(in crate::store::postgresql) discarded: String,
     /// What takes live's place while it is loaded in place, until it has its name.
     pub(in crate::store::postgresql) emptied: String,
-    /// What a dump is restored into.
+    /// The database that a dump is restored into.
     pub(in crate::store::postgresql) staging: String,
 }
 

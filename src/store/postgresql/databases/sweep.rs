@@ -13,7 +13,7 @@ use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::literal;
 
 impl Destination {
-    /// What a run replaces, renames or drops beside live.
+    /// The databases beside live that a run replaces, renames or drops.
     pub(in crate::store::postgresql) async fn displaced(&self) -> Result<Vec<Identity>> {
         let mut all = Vec::new();
         for one in marks::beside(&self.admin, &self.names).await? {

@@ -192,7 +192,7 @@ fn inherit(entry: &mut Entry, roles: &Roles, left: &mut Left) {
     entry.owner = Some(heir.into_bytes());
 }
 
-/// Who will own each schema, where not everybody may make things in it.
+/// The future owner of each schema in which not everybody may create objects.
 fn owners_of_schemas(head: &Head, roles: &Roles, major: u32) -> HashMap<String, Option<String>> {
     let mut found = HashMap::new();
     for entry in head.entries.iter().filter(|entry| kind(entry) == "SCHEMA") {
@@ -236,7 +236,7 @@ fn give(entry: &mut Entry, roles: &Roles, schemas: &HashMap<String, Option<Strin
     }
 }
 
-/// What of an entry's grants and policies can be had; `false`: nothing.
+/// Reduces an entry to the grants and policies that the target's roles allow; `false`: nothing is left.
 fn grants(entry: &mut Entry, roles: &Roles, left: &mut Left) -> bool {
     let kind = kind(entry).into_owned();
     if !matches!(
@@ -341,7 +341,7 @@ fn grantee(statement: &str) -> Option<String> {
     (quoted || name != "PUBLIC").then_some(name)
 }
 
-/// Whose new objects `ALTER DEFAULT PRIVILEGES` is about.
+/// The role whose new objects an `ALTER DEFAULT PRIVILEGES` is about.
 fn whose_defaults(statement: &str) -> Option<String> {
     let rest = statement.strip_prefix("ALTER DEFAULT PRIVILEGES FOR ROLE ")?;
     quoting::identifier(rest).map(|(name, _)| name)

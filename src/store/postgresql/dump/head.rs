@@ -112,7 +112,7 @@ impl Head {
             int: 0,
         };
         if from.bytes(5)? != b"PGDMP" {
-            return Err(Trouble::Wrong("it is no archive of pg_dump".to_owned()));
+            return Err(Trouble::Wrong("it is not an archive of pg_dump".to_owned()));
         }
         let (major, minor, revision) = (from.byte()?, from.byte()?, from.byte()?);
         if !(major == 1 && (12..=16).contains(&minor)) {

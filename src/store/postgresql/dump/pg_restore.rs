@@ -245,7 +245,7 @@ fn is_more_of_it(line: &str) -> bool {
         .any(|start| line.starts_with(start))
 }
 
-/// What it said, and of which statement, without values of rows.
+/// The error of a statement that failed, without values of rows.
 fn failed(place: &str, what: &str, statement: &str, names: &Names) -> Error {
     let mut names = names.clone();
     let shown = redact::statement(statement, Dialect::Postgresql);

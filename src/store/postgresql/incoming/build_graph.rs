@@ -27,7 +27,7 @@ struct State {
     table_of: HashMap<usize, i64>,
     /// Tables whose statistics are there, with their bytes.
     analyzed: HashMap<i64, u64>,
-    /// Those of them that are small.
+    /// The small tables among them.
     small: HashSet<i64>,
     /// Tables that a foreign key is being made on: another one would wait for the first one's locks.
     busy: HashSet<i64>,

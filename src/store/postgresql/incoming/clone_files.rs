@@ -270,7 +270,7 @@ impl Destination {
         }
     }
 
-    /// What an incoming that is made of files needs to be verified and published.
+    /// Completes an incoming that is made of files, so that it can be verified and published.
     pub(in crate::store::postgresql) async fn complete_clone(
         self: &Arc<Self>,
         cloned: Cloned,

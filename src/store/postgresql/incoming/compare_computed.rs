@@ -107,7 +107,7 @@ async fn generated(session: &Session) -> Result<Columns> {
     Ok(found)
 }
 
-/// Those whose rows are all of what is copied.
+/// The materialized views whose rows depend only on what is copied.
 async fn views(
     session: &Session,
     left_out: &[(String, String, Fate)],

@@ -60,7 +60,7 @@ impl Incoming {
             .await?;
         self.analyze_extended().await?;
         self.grant(&session, &late, &mut mapped).await?;
-        self.keep_quiet().await?;
+        self.disable_autovacuum().await?;
         // Not before all views are what they are: one that needs a primary key is a placeholder until then.
         self.refresh_views(&self.sorted.before).await?;
         self.refresh_views(&self.sorted.after).await?;

@@ -12,7 +12,7 @@ use crate::store::postgresql::schema::search_path::path_of;
 use crate::store::postgresql::sql::quoting::literal;
 
 impl Incoming {
-    /// What a session of live's owner has in incoming.
+    /// The settings of a session of live's owner in incoming.
     pub(in crate::store::postgresql) async fn own(&self) -> Result<&Own> {
         self.own.get_or_try_init(|| self.ask_own()).await
     }

@@ -33,7 +33,7 @@ pub(in crate::store::postgresql) struct Incoming {
     pub(super) waiting: Mutex<BTreeSet<usize>>,
     /// Constraints that come when their tables' indexes are built.
     pub(in crate::store::postgresql) on_top: waiting_constraints::Waiting,
-    /// What an entry makes, as (catalogue, oid) of the source.
+    /// The object that an entry creates, as (catalogue, oid) of the source.
     pub(in crate::store::postgresql) objects: HashMap<i64, (u32, u32)>,
     /// A table's entry, by its name.
     pub(in crate::store::postgresql) tables: HashMap<(String, String), i64>,
@@ -46,7 +46,7 @@ pub(in crate::store::postgresql) struct Incoming {
     pub(in crate::store::postgresql) materialized: HashSet<i64>,
     /// How far tables are.
     pub(super) graph: BuildGraph,
-    /// What a step stands for, by its number.
+    /// The nodes of the build graph, by the numbers of their steps.
     pub(super) nodes: Mutex<Vec<Node>>,
     /// How many locks one session may hold at a time.
     pub(super) locks: usize,

@@ -19,7 +19,7 @@ use crate::store::postgresql::schema::survey::{OURS, version};
 use crate::store::postgresql::sql::quoting::quoted;
 
 /// The option that keeps autovacuum away, in a spelling that nobody else has: a table's own is left alone.
-const QUIET: &str = "autovacuum_enabled=oFf";
+const NO_AUTOVACUUM: &str = "autovacuum_enabled=oFf";
 
 /// So many tables are treated by one statement.
 const AT_ONCE: usize = 100;
@@ -104,7 +104,7 @@ async fn forget(session: &Session, version: u32, some: &[&Relation], lock: bool)
 
 impl Incoming {
     /// Keeps autovacuum away from incoming's tables, if what it finds out could not be removed.
-    pub(super) async fn keep_quiet(&self) -> Result<()> {
+    pub(super) async fn disable_autovacuum(&self) -> Result<()> {
         if !self.to.has_scripts() || self.roles.is_superuser() {
             return Ok(());
         }
@@ -184,7 +184,7 @@ impl Incoming {
         self.fill_anew(&session, number, &views, superuser).await?;
         self.rest(session);
         if !superuser {
-            let own = format!("'{QUIET}' = ANY(c.reloptions)");
+            let own = format!("'{NO_AUTOVACUUM}' = ANY(c.reloptions)");
             self.alter(&own, "RESET (autovacuum_enabled)").await?;
             self.refuse_remains().await?;
         }

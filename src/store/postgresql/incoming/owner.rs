@@ -25,7 +25,7 @@ pub(super) const PLACED: &[(&str, &str)] = &[
 /// Locales in which money is written alike.
 pub(super) const PLAIN: [&str; 4] = ["C", "POSIX", "C.UTF-8", "C.utf8"];
 
-/// What a step on incoming is written in, as far as it is read under a setting.
+/// The settings under which a step's SQL was written.
 pub(in crate::store::postgresql) enum Writing<'a> {
     Rows(&'a Encoding),
     Definition(&'a str),
@@ -52,16 +52,16 @@ impl Writing<'_> {
     }
 }
 
-/// What a session of live's owner has in incoming.
+/// The settings of a session of live's owner in incoming.
 #[derive(Debug, Default)]
 pub(in crate::store::postgresql) struct Own {
-    /// What it has besides what the target's user has there.
+    /// Settings in addition to those of the target's user.
     pub(in crate::store::postgresql) on_top: Vec<(String, String)>,
     /// Its search path, or the source's where live says nothing of it: functions in indexes may count on it.
     pub(in crate::store::postgresql) path: String,
     /// The same for scripts, which count on what live has.
     pub(super) path_of_scripts: String,
-    /// What it has of [`WRITTEN`], where that is something else.
+    /// The settings of [`WRITTEN`] that differ.
     pub(in crate::store::postgresql) others: Vec<(&'static str, String)>,
 }
 

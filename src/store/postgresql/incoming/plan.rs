@@ -29,7 +29,7 @@ pub(in crate::store::postgresql) struct Created {
     pub(super) owner: Option<String>,
 }
 
-/// What an incoming is made of.
+/// Everything that an incoming is built from.
 pub(in crate::store::postgresql) struct Plan<'a> {
     pub(super) to: &'a Arc<Destination>,
     pub(super) survey: &'a Survey,
@@ -46,7 +46,7 @@ impl Plan<'_> {
         let (incoming, mut mapped) = self.sort_out(toc, created).await?;
         incoming.own_public(&mut mapped).await?;
         incoming.create_before(&mut mapped).await?;
-        incoming.keep_quiet().await?;
+        incoming.disable_autovacuum().await?;
         incoming.tell(mapped);
         Ok(incoming)
     }

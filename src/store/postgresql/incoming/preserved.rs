@@ -31,9 +31,9 @@ pub(in crate::store::postgresql) struct Preserved {
     pub(in crate::store::postgresql) objects: Mutex<BTreeMap<u32, String>>,
     /// Definitions of what only live has, and of kept tables that cannot be as on the source.
     pub(in crate::store::postgresql) toc: Toc,
-    /// What they make, in the catalogue's words, with what live's catalogue says of it.
+    /// The objects that they create, by their names in a catalogue, with live's definitions.
     pub(in crate::store::postgresql) words: HashMap<String, String>,
-    /// Whose it is on live, and what is said of it.
+    /// Owners, grants and comments of these objects on live.
     pub(in crate::store::postgresql) rights: Vec<Right>,
     /// Materialized views among it that have rows.
     pub(in crate::store::postgresql) populated: HashSet<Name>,
@@ -41,7 +41,7 @@ pub(in crate::store::postgresql) struct Preserved {
     pub(in crate::store::postgresql) sequences: Vec<Name>,
     /// What makes publications.
     pub(in crate::store::postgresql) publications: Vec<Arc<Entry>>,
-    /// What of the source's definitions gave way to it.
+    /// The source's definitions that were taken out in favour of live's.
     pub(super) taken_out: Vec<TakenOut>,
 }
 

@@ -265,7 +265,7 @@ impl Incoming {
                         "rows of {} changed during the run and cannot be taken again",
                         names.join(", ")
                     ))
-                    .hint("run the job again, and keep them from being written meanwhile with maintenance_on")
+                    .hint("run the job again, and use maintenance_on to keep them from being written during the run")
             })?;
             for part in changed {
                 self.refuse_unlike(&live, part).await?;

@@ -78,7 +78,7 @@ pub(in crate::store::postgresql) async fn freeze(
     Ok(())
 }
 
-/// Those of which some rows are not marked as visible to all.
+/// The tables with rows that are not marked as visible to all.
 async fn thawed<'a>(
     session: &Session,
     names: &[&'a (String, String)],

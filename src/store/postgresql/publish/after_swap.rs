@@ -38,7 +38,7 @@ impl Published {
                 Kind::Verify,
                 format!("the database {live} is not what was to be published: {what}"),
             )
-            .hint("somebody else may have changed databases' names or properties meanwhile; run the job again")
+            .hint("somebody else may have changed databases' names or properties at the same time; run the job again")
         };
         let row = admin
             .query_opt(

@@ -42,7 +42,7 @@ impl Destination {
         .hint("run the job again when that run has ended"))
     }
 
-    /// Who has the lock, in words.
+    /// The holder of the lock, for errors.
     async fn holder(&self, number: i64) -> Result<String> {
         let holder = self
             .admin

@@ -113,7 +113,7 @@ impl CopyStream {
         Error::new(
             Kind::Internal,
             format!(
-                "{}: the server says what does not belong into a COPY",
+                "{}: the server sent a message that does not belong in a COPY",
                 self.place
             ),
         )

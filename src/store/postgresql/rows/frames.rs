@@ -41,7 +41,7 @@ impl Frames {
                     if tag != COPY_DATA || length < 4 {
                         return Err(Error::new(
                             Kind::Internal,
-                            "what is no row came among the rows of a COPY",
+                            "something that is not a row came among the rows of a COPY",
                         ));
                     }
                     (self.rest, self.here) = (length - 4, 0);

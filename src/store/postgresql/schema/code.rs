@@ -224,5 +224,5 @@ pub(in crate::store::postgresql) fn refuse(
             first_of(found, 3)
         ),
     )
-    .hint("let the target's user be a plain member of live's owner with CREATEDB; or, if whoever writes to the source may do all that it can, say trust_source = true"))
+    .hint("let the target's user be a plain member of live's owner with CREATEDB; or, if everyone who writes to the source may do all that it can, set trust_source = true"))
 }

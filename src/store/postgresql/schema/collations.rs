@@ -73,7 +73,7 @@ pub(in crate::store::postgresql) async fn used(
         .collect()
 }
 
-/// What a server's own collations are.
+/// The collations that a server provides.
 struct Known {
     /// By provider and locale, in lower case and without hyphens: the library's version of it.
     versions: HashMap<(String, String), Option<String>>,

@@ -28,7 +28,7 @@ pub(in crate::store::postgresql) async fn refuse_roots(
         Some((schema, name)) => Err(Error::new(
             Kind::Verify,
             format!(
-                "rows of {schema}.{name} belong into other partitions on another server (it is partitioned by the hash of a type \
+                "rows of {schema}.{name} belong in other partitions on another server (it is partitioned by the hash of a type \
                  whose hashes differ there), and one of its partitions is a foreign table"
             ),
         )

@@ -34,7 +34,7 @@ pub(in crate::store::postgresql) struct Restriction {
 pub(in crate::store::postgresql) struct LeftOut {
     /// All of it, as catalogue and oid.
     pub(in crate::store::postgresql) gone: HashSet<Object>,
-    /// What of it is not a part of something else that goes, in words.
+    /// Its objects that are not part of another object that goes, for people.
     named: Vec<String>,
     restrictions: Vec<Restriction>,
     /// Where a definition of something that stays speaks of it: schema, name, how the line begins, and what is cut.

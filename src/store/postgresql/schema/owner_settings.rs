@@ -32,7 +32,7 @@ fn is_of_no_matter(name: &str) -> bool {
         || PERSONAL.contains(&name.as_str())
 }
 
-/// Who somebody is, and how they write, is no part of what their sessions compute with.
+/// Settings of a person, which do not change what their sessions compute.
 const PERSONAL: [&str; 4] = [
     "role",
     "session_authorization",
@@ -146,7 +146,7 @@ impl Sides {
     }
 }
 
-/// What these are where no role sets them, as far as our user may see that.
+/// The values of these settings where no role sets them, as far as our user may see that.
 async fn without_role(session: &Session, names: &[&String], owner: &str) -> Vec<(String, String)> {
     let asked = async {
         let rows = session
@@ -168,14 +168,14 @@ async fn without_role(session: &Session, names: &[&String], owner: &str) -> Vec<
             tracing::warn!(
                 settings = names.join(", "),
                 owner,
-                "the user has settings of its own that the database's owner has not; what is computed is so under them"
+                "the user has settings that the database's owner does not have; values are computed under them"
             );
             Vec::new()
         }
     }
 }
 
-/// What a session in a database has to set to compute as one of its owner.
+/// The settings that a session needs to compute as one of the database's owner.
 pub(in crate::store::postgresql) async fn of_owner(
     session: &Session,
     database: &str,

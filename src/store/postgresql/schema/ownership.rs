@@ -168,7 +168,7 @@ pub(in crate::store::postgresql) fn owner_as_it_was(entry: &Entry) -> Option<Str
     Some(format!("ALTER {object} OWNER TO {}", quoted(&entry.owner)))
 }
 
-/// Who shall own an entry's object. What comes from live keeps its owner.
+/// The future owner of an entry's object. What comes from live keeps its owner.
 fn heir_of<'a>(entry: &'a Entry, roles: &'a Roles) -> &'a str {
     if entry.id < 0 && roles.may_give_to(&entry.owner) {
         &entry.owner

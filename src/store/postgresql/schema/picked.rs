@@ -35,7 +35,7 @@ pub(in crate::store::postgresql) fn is_relation(kind: &str) -> bool {
     )
 }
 
-/// What an entry is called among its like.
+/// The kind, schema and name by which two entries make the same object.
 fn called(entry: &Entry) -> (&str, Option<&str>, String) {
     let schema = entry.schema.as_deref();
     match entry.kind.as_str() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::toc::{Entry, Section, Toc};
 
-/// What of a dump is never made here: settings of the session that a restore would have, and what leads elsewhere.
+/// Whether an entry of a dump is never created here: settings of a restore's session, and what leads to other servers.
 pub(in crate::store::postgresql) const NEVER: [&str; 12] = [
     "ENCODING",
     "STDSTRINGS",

@@ -167,7 +167,7 @@ pub(in crate::store::postgresql) async fn read(
     Ok(found)
 }
 
-/// Whoever owns a thing, in a list of grants.
+/// The owner of an object, in a list of grants.
 const OWNER: &str = "\0owner";
 
 impl Right {
@@ -238,7 +238,7 @@ pub(super) fn owners_in(rights: &[Right]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Who owns what is called so, and which object that is.
+/// The owner of the object of this name, and the object.
 pub(in crate::store::postgresql) fn owner_of<'a>(
     rights: &'a [Right],
     name: &str,

@@ -7,21 +7,21 @@ use crate::error::Result;
 use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
-/// Whoever owns the database: every server since 14 has it, and nobody can be made a member.
+/// The role that stands for the database's owner: every server since 14 has it, and nobody can be made a member.
 pub(in crate::store::postgresql) const DATABASE_OWNER: &str = "pg_database_owner";
 
-/// Who can own what on the target.
+/// The roles that can own objects on the target.
 pub(in crate::store::postgresql) struct Roles {
     wanted: Wanted,
     me: String,
     superuser: bool,
     /// All roles of the target's server.
     known: HashSet<String>,
-    /// Those of them that can do more than what they own.
+    /// Those of them that have more rights than ownership gives.
     mighty: HashSet<String>,
     /// Roles that we may hand things to.
     usable: HashSet<String>,
-    /// Who gets what belongs to a role that is not usable.
+    /// The role that gets the objects of roles that cannot be used.
     fallback: String,
 }
 
@@ -91,7 +91,7 @@ impl Roles {
         }
     }
 
-    /// Who we are.
+    /// The target's user.
     pub(in crate::store::postgresql) fn me(&self) -> &str {
         &self.me
     }
@@ -106,7 +106,7 @@ impl Roles {
         self.usable.contains(role)
     }
 
-    /// Who gets what belongs to a role that things cannot be handed to.
+    /// The role that gets the objects of roles that cannot own them.
     pub(super) fn fallback(&self) -> &str {
         &self.fallback
     }
@@ -126,7 +126,7 @@ impl Roles {
         self.superuser
     }
 
-    /// Who is to own extensions, where that is not the target's user.
+    /// The future owner of extensions, where that is not the target's user.
     pub(super) fn owner_of_extensions(&self) -> Option<&str> {
         // A superuser's are as `pg_restore` makes them.
         let differs = self.fallback != self.me && (!self.superuser || !self.are_copied());
@@ -138,7 +138,7 @@ impl Roles {
         self.wanted != Wanted::Skip
     }
 
-    /// Who shall own what `owner` owns on the source.
+    /// The future owner of what `owner` owns on the source.
     pub(in crate::store::postgresql) fn heir<'a>(&'a self, owner: &'a str) -> &'a str {
         let copied = self.wanted != Wanted::Skip;
         if copied && (self.usable.contains(owner) || owner == DATABASE_OWNER && self.has(owner)) {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 
-/// Who makes incoming takes the dump away: then there is nothing to be put away or shown.
+/// Refuses a table of contents whose dump was used up when incoming was created.
 pub(in crate::store::postgresql) fn refuse_taken(toc: &Toc) -> Result<()> {
     if toc.entries.is_empty() {
         return Err(Error::new(
@@ -116,7 +116,7 @@ pub(in crate::store::postgresql) struct Entry {
     needs: u32,
 }
 
-/// What an entry has beside its texts.
+/// The fields of an entry that are not texts.
 #[derive(Debug, Clone)]
 pub(in crate::store::postgresql) struct Head {
     pub(in crate::store::postgresql) id: i64,

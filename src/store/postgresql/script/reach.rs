@@ -12,7 +12,7 @@ use crate::store::statements::{self, Statement};
 
 const ROLES: &str = "the server's roles, which live has, too";
 
-/// What a statement reaches, if it is not its database alone.
+/// The thing outside of its database that a statement reaches, if it does.
 pub(in crate::store::postgresql) fn reached(statement: &str) -> Option<&'static str> {
     let all = words(statement);
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -163,7 +163,7 @@ impl Destination {
         Ok(())
     }
 
-    /// What live is before a script.
+    /// Reads the state of live before a script.
     pub(super) async fn look_outside(&self) -> Result<Outside> {
         Outside::look(&self.admin, &self.names.live, &self.names.previous).await
     }

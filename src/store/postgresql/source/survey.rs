@@ -33,7 +33,7 @@ use crate::store::postgresql::url::KIND;
 use crate::store::{Context, Fate, Part, Server, Survey, Taker, Unit};
 use crate::sync::Mutex;
 
-/// What a source has to know of its survey.
+/// The part of a survey that the source itself needs later.
 pub(in crate::store::postgresql) struct Surveyed {
     pub(super) gone: HashSet<Object>,
     /// Conditions on the rows of extensions' tables, by part.

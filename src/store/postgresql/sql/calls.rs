@@ -17,7 +17,7 @@ const OF_EXTENSIONS: [&str; 6] = [
 /// What every dump begins with.
 const PATH: &str = "SELECT pg_catalog.set_config('search_path', '', false)";
 
-/// What a statement of somebody who is not known makes, or calls, that would run with our rights; `None`: nothing.
+/// The code that a stranger's statement creates or calls and that would run with our rights; `None`: there is none.
 pub(in crate::store::postgresql) fn of_statement(
     statement: &str,
     dear: &HashSet<String>,

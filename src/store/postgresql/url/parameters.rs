@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::auth_methods::AuthMethods;
 use crate::config::{Flaw, did_you_mean, percent_decoded_text, quote};
 
-/// What a parameter may be.
+/// The values that a parameter may have.
 pub(super) enum Values {
     Any,
     Number,
@@ -61,7 +61,7 @@ pub(super) const PARAMETERS: &[(&str, Values)] = &[
 /// Their names, for people.
 pub(super) const NAMES: &str = "application_name | channel_binding | connect_timeout | dbname | host | hostaddr | keepalives | keepalives_idle | keepalives_interval | keepalives_retries | load_balance_hosts | options | port | require_auth | sslcert | sslkey | sslmode | sslnegotiation | sslrootcert | target_session_attrs | tcp_user_timeout | user";
 
-/// Those of libpq's that lead elsewhere, with what to do instead.
+/// Parameters of libpq that lead elsewhere, with what to use instead.
 const NOT_HERE: &[(&str, &str)] = &[
     (
         "service",
@@ -77,7 +77,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ),
     (
         "requirepeer",
-        "leave it out: who owns a Unix socket is not asked",
+        "leave it out: the owner of a Unix socket is not checked",
     ),
 ];
 

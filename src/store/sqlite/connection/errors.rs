@@ -12,7 +12,7 @@ pub(in crate::store::sqlite) fn on(path: &Path) -> impl Fn(rusqlite::Error) -> E
     move |error| explain(error, &path.display().to_string())
 }
 
-/// What an error of SQLite means to an operator; `what` names the object.
+/// An error of SQLite, with advice; `what` names the object.
 #[allow(clippy::needless_pass_by_value)] // map_err hands it over
 pub(in crate::store::sqlite) fn explain(error: rusqlite::Error, what: &str) -> Error {
     let (kind, message, hint) = match messages::code(&error) {
@@ -41,7 +41,7 @@ pub(in crate::store::sqlite) fn explain(error: rusqlite::Error, what: &str) -> E
             (
                 Kind::Permission,
                 "is a link by now, or lies behind one",
-                "somebody has put it there since the run began: see who can write to that directory",
+                "somebody has put it there since the run began: check who can write to that directory",
             )
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => (
@@ -68,7 +68,7 @@ pub(in crate::store::sqlite) fn explain(error: rusqlite::Error, what: &str) -> E
         Some(ErrorCode::OperationInterrupted) => (Kind::Cancelled(15), "interrupted", ""),
         _ => (Kind::Statement, "SQLite refused a statement", ""),
     };
-    let made = Error::new(kind, format!("{what}: {message}")).because(plain(&error));
+    let made = Error::new(kind, format!("{what}: {message}")).because(own_message(&error));
     if hint.is_empty() {
         made
     } else {
@@ -88,8 +88,8 @@ fn extended(error: &rusqlite::Error) -> i32 {
     error.sqlite_error().map_or(0, |error| error.extended_code)
 }
 
-/// What may be told of SQLite's own sentence, where the statement is one of ours.
-pub(in crate::store::sqlite) fn plain(error: &rusqlite::Error) -> String {
+/// SQLite's own message, as far as it may be told, where the statement is one of ours.
+pub(in crate::store::sqlite) fn own_message(error: &rusqlite::Error) -> String {
     messages::told(error, "")
 }
 

@@ -104,7 +104,7 @@ pub(in crate::store::sqlite) fn remove(file: &Path) -> Result<()> {
     remove_companions(file)
 }
 
-/// What of SQLite's stands beside a file.
+/// SQLite's own files beside a database file.
 pub(in crate::store::sqlite) fn companions(file: &Path) -> Vec<PathBuf> {
     COMPANIONS
         .iter()
@@ -170,7 +170,7 @@ impl CreatedFile {
                 self.path.display()
             ),
         )
-        .hint("see who can write to that directory"))
+        .hint("check who can write to that directory"))
     }
 
     /// Takes the name that it is to have.

@@ -5,7 +5,7 @@ use crate::store::Server;
 /// The store's kind.
 pub(in crate::store::sqlite) use crate::store::sqlite::url::KIND;
 
-/// What it is, in a server's place: a file has none, and no version that matters.
+/// The library as a server: a file has none, and no version that matters.
 pub(in crate::store::sqlite) fn server() -> Server {
     Server {
         kind: KIND,

@@ -116,7 +116,7 @@ impl Location {
                 return Err(Error::new(
                     Kind::Policy,
                     format!(
-                        "{} is what SQLite keeps beside {}, and no database",
+                        "{} is one of SQLite's own files beside {}, not a database",
                         self.file.display(),
                         of.display()
                     ),

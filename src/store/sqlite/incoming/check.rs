@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::sqlite::connection::errors::{on, plain};
+use crate::store::sqlite::connection::errors::{on, own_message};
 use crate::store::sqlite::connection::messages;
 use crate::store::sqlite::connection::open::MAPPED;
 use crate::store::sqlite::schema::definitions::Definitions;
@@ -69,7 +69,7 @@ fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         match found {
             Err(error) if is_lacking(&error) => tracing::warn!(
                 table = name,
-                why = plain(&error),
+                why = own_message(&error),
                 "its indexes cannot be checked without its application; its rows are held against the source's"
             ),
             found => all.extend(found?),

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::error::{Error, Kind, Result};
-use crate::store::sqlite::connection::errors::{explain, plain};
+use crate::store::sqlite::connection::errors::{explain, own_message};
 use crate::store::sqlite::schema::modules::{Content, Module};
 use crate::store::sqlite::schema::names::quoted;
 
@@ -38,7 +38,7 @@ fn renew_virtual(connection: &Connection, name: &str, sql: &str) -> Result<()> {
             tracing::warn!(
                 table = name,
                 module = module.name,
-                "is of a module that envsyncd has not got: what a script removed may still be in it"
+                "is of a module that envsyncd does not have: what a script removed may still be in it"
             );
         }
         return Ok(());
@@ -66,7 +66,7 @@ fn renew_virtual(connection: &Connection, name: &str, sql: &str) -> Result<()> {
                 Kind::Statement,
                 format!("search index `{name}` cannot be made anew{of} after the scripts, and might still have what they removed"),
             )
-            .because(plain(&error))
+            .because(own_message(&error))
             .hint("leave it out with `exclude`, or let a script drop it")
         })
 }

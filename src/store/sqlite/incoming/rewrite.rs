@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::sqlite::connection::errors::{explain, on, plain};
+use crate::store::sqlite::connection::errors::{explain, on, own_message};
 use crate::store::sqlite::connection::files::{self, CreatedFile, companion};
 use crate::store::sqlite::connection::open::open_read;
 
@@ -61,18 +61,18 @@ pub(in crate::store::sqlite) fn take_place(made: CreatedFile, path: &Path) -> Re
 }
 
 fn explain_rewrite(error: rusqlite::Error, path: &Path) -> Error {
-    let message = plain(&error);
+    let message = own_message(&error);
     let made = explain(error, &format!("writing {} anew", path.display()));
     if message.contains("no such collation") || message.contains("no such function") {
         return made.hint(
-            "an application brings it along, and envsyncd has not got it: leave out what needs it with `exclude`, or let a \
+            "an application brings it along, and envsyncd does not have it: leave out what needs it with `exclude`, or let a \
              script drop it",
         );
     }
     made
 }
 
-/// What there is, by name.
+/// The rows of `sqlite_schema`, by name.
 fn objects(connection: &Connection) -> rusqlite::Result<Vec<Vec<u8>>> {
     let mut statement = connection
         .prepare("SELECT type || ' ' || name || ' ' || tbl_name FROM main.sqlite_schema WHERE name NOT GLOB 'sqlite_autoindex_*'")?;

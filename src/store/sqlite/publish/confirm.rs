@@ -24,7 +24,7 @@ pub(in crate::store::sqlite) struct Shape {
 }
 
 impl Shape {
-    /// What a connection sees.
+    /// The content as a connection sees it.
     pub(in crate::store::sqlite) fn of(connection: &Connection) -> rusqlite::Result<Self> {
         let mut statement =
             connection.prepare("SELECT type, name, tbl_name, sql FROM main.sqlite_schema")?;
@@ -71,7 +71,7 @@ impl Shape {
         found
     }
 
-    /// Those that name a file.
+    /// The objects whose definitions name a file.
     fn naming(&self, file: &[u8]) -> Vec<String> {
         self.objects
             .iter()

@@ -18,7 +18,7 @@ const LONGEST: u64 = 64 * 1024;
 
 /// What is wrong with a file that is in a lock's place.
 pub(in crate::store::sqlite) const FOREIGN: &str =
-    "has the name of a lock of envsyncd, but is none: a run would overwrite it";
+    "has the name of a lock of envsyncd, but is not one: a run would overwrite it";
 
 /// A held lock; dropping it frees it.
 pub(in crate::store::sqlite) struct Lock {

@@ -45,7 +45,7 @@ pub(in crate::store::sqlite) struct Content {
     previous: Vec<FileMark>,
 }
 
-/// Who made something, and when.
+/// The run that made something, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Maker {
     job: String,
@@ -203,7 +203,7 @@ impl Marks {
             return Previous::Missing;
         };
         if !found.is_file() {
-            return Previous::Foreign(path, "is no regular file, so no run of envsyncd made it");
+            return Previous::Foreign(path, "is not a regular file, so no run of envsyncd made it");
         }
         if self.believes || self.content.previous.iter().any(|made| made.is(&found)) {
             return Previous::Ours;

@@ -55,7 +55,7 @@ pub(in crate::store::sqlite) fn publish_new(
                 live.display()
             ),
         )
-        .hint("see who can write to that directory"));
+        .hint("check who can write to that directory"));
     }
     Ok(PublishedCopy {
         shape,

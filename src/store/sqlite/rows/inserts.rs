@@ -130,7 +130,7 @@ impl RowEncoder for InsertEncoder {
                 literals::write(value, out).map_err(|_| {
                     Error::new(
                         Kind::Verify,
-                        format!("{} has a real that is no number", self.line.label),
+                        format!("{} has a real that is not a number", self.line.label),
                     )
                 })?;
             }

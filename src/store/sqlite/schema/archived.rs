@@ -30,7 +30,7 @@ fn is_sound(definitions: &Definitions) -> Result<()> {
             Kind::Verify,
             format!("the snapshot's definitions are not as they were written: {what}"),
         )
-        .hint("see who can write to the archive; `key` on both sides tells when somebody has")
+        .hint("check who can write to the archive; with `key` on both sides, changes are noticed")
     };
     let settings = &definitions.settings;
     let is_known = ["UTF-8", "UTF-16le", "UTF-16be"].contains(&&settings.encoding[..])
@@ -38,7 +38,7 @@ fn is_sound(definitions: &Definitions) -> Result<()> {
         && (0..=2).contains(&settings.auto_vacuum);
     if !is_known {
         return Err(strange(
-            "encoding, page size or auto_vacuum are none of SQLite's".to_owned(),
+            "encoding, page size or auto_vacuum are not valid in SQLite".to_owned(),
         ));
     }
     for table in &definitions.tables {

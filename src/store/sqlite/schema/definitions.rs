@@ -135,7 +135,7 @@ impl Definitions {
                 .is_none_or(|table| table.fate != Fate::Exclude)
     }
 
-    /// What a copy has: all but what the selection leaves out.
+    /// The catalogue of a copy: everything but what the selection leaves out.
     pub(in crate::store::sqlite) fn selected(&self) -> Catalogue {
         self.catalogue(
             self.tables
@@ -190,7 +190,7 @@ impl Definitions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store::sqlite) struct MissingExtension {
     pub(in crate::store::sqlite) table: String,
-    /// What it needs, in SQLite's words.
+    /// The requirement, in SQLite's words.
     pub(super) what: String,
     /// Not of its own rows: what is in it lies in other tables.
     pub(super) is_virtual: bool,

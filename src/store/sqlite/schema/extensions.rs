@@ -163,7 +163,7 @@ fn refuse(
     Err(Error::new(
         Kind::Verify,
         format!(
-            "the application brings along what envsyncd has not got, and what needs it {cannot}: {}",
+            "the application brings extensions that envsyncd does not have, and what needs them {cannot}: {}",
             shown.join(", ")
         ),
     )

@@ -21,7 +21,7 @@ pub(in crate::store::sqlite) enum Content {
     None,
 }
 
-/// Those that reach no file and no other database, whatever their arguments are.
+/// Modules that reach no file and no other database, whatever their arguments are.
 const HARMLESS: [&str; 9] = [
     "dbstat",
     "fts3",

@@ -144,7 +144,7 @@ impl Settling {
         self.missing.contains(&lower(name))
     }
 
-    /// What of the missing a definition names.
+    /// The missing object that a definition names.
     fn needed(&self, sql: &str) -> Option<String> {
         named(sql, |name| self.is_missing(name))
     }

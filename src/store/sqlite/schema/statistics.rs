@@ -68,7 +68,7 @@ pub(super) fn serialize<S: Serializer>(
             .iter()
             .map(|row| row.iter().map(written).collect())
             .collect();
-        let rows = rows.ok_or_else(|| serde::ser::Error::custom("a value is no literal"))?;
+        let rows = rows.ok_or_else(|| serde::ser::Error::custom("a value is not a literal"))?;
         all.push((table.clone(), rows));
     }
     all.serialize(serializer)
@@ -88,7 +88,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
             rows.map(|rows| (table, rows))
         })
         .collect::<Option<_>>()
-        .ok_or_else(|| serde::de::Error::custom("a value of the statistics is no literal"))
+        .ok_or_else(|| serde::de::Error::custom("a value of the statistics is not a literal"))
 }
 
 fn value(text: &str) -> Option<Value> {

@@ -30,7 +30,7 @@ pub(super) fn connect(file: &Path) -> Result<(Connection, bool)> {
             format!("the source {shown} is an empty file and no database yet"),
         )
         .hint(
-            "check the path, and that its disk is mounted; `sqlite3 FILE VACUUM` makes it a database without tables, if it is meant to be one",
+            "check the path, and that its disk is mounted; `sqlite3 FILE VACUUM` makes it a database without tables, if that is what you want",
         ));
     }
     let shared = companion(file, "-shm");

@@ -58,7 +58,7 @@ pub(super) fn read(
     Ok((definitions, parts, taken_at))
 }
 
-/// What a copy consists of.
+/// The parts of a copy.
 fn parts(connection: &Connection, definitions: &Definitions) -> rusqlite::Result<Vec<Part>> {
     let all = definitions.settings.bytes();
     let mut parts = Vec::new();

@@ -17,7 +17,7 @@ use crate::store::sqlite::publish::confirm::PublishedCopy;
 use crate::store::sqlite::publish::live;
 use crate::sync::Mutex;
 
-/// What a publish replaced.
+/// The content that a publish replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replaced {
     /// A file that is now previous.

@@ -114,7 +114,7 @@ impl Allowed<'_> {
         match &self.trusting {
             None => Ok(()),
             Some(object) => Err(format!(
-                "the database has something of its own name, `{label}`, and it cannot be told which of the two is meant in: {object}"
+                "the database has something of its own name, `{label}`, and which of the two is meant here is not clear: {object}"
             )),
         }
     }
@@ -159,7 +159,8 @@ impl Allowed<'_> {
                     .is_some_and(|token| token.is("RETURNS"))
                 {
                     return Err(
-                        "it makes a function of a library, which is the whole server's".to_owned(),
+                        "it makes a function from a library, which belongs to the whole server"
+                            .to_owned(),
                     );
                 }
             }
@@ -200,7 +201,7 @@ impl Allowed<'_> {
         };
         let doubt = |place: String| {
             format!(
-                "in `{}` it cannot be told whether `{}` is the database or something else of its name",
+                "in `{}` it is not clear whether `{}` is the database or something else of its name",
                 readable(&place),
                 readable(own)
             )

@@ -261,7 +261,7 @@ impl Preserved {
             if self.has_changed(session, names, table).await? {
                 tracing::info!(
                     table = table.name,
-                    "rows that the target keeps have changed meanwhile; taking them again"
+                    "rows that the target keeps have changed since they were taken; taking them again"
                 );
                 changed = true;
                 self.take_again(session, names, table, to).await?;

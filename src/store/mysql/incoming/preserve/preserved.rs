@@ -34,7 +34,7 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(in crate::store::mysql) struct Preserved {
     pub(super) tables: Vec<Table>,
-    /// Those that are to be kept, whether live has them or not: foreign keys from and to them are to be looked at.
+    /// The tables to keep, whether live has them or not: foreign keys from and to them are checked.
     pub(super) wanted: Vec<String>,
     /// Tables that foreign keys connect to others.
     pub(super) bound: Mutex<BTreeSet<String>>,
@@ -93,7 +93,7 @@ impl Preserved {
         self.tables.iter().map(|table| table.name.as_str())
     }
 
-    /// Those that only live has: no catalogue of incoming is to list them.
+    /// Tables that only live has: no catalogue of incoming lists them.
     pub(in crate::store::mysql) fn extra(&self) -> impl Iterator<Item = &str> {
         self.tables
             .iter()

@@ -52,7 +52,7 @@ impl Planning<'_> {
             .filter(|table| table.fate != Fate::Exclude)
     }
 
-    /// What of the source has a name. Tables, views and indexes share theirs, triggers have their own.
+    /// The source's object of this name. Tables, views and indexes share their names, triggers have their own.
     fn named(&self, kind: &str, name: &str) -> Option<&str> {
         let is_trigger = kind == "trigger";
         let other = self.source.others.iter().find(|object| {

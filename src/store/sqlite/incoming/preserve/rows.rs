@@ -4,7 +4,7 @@ use rusqlite::{Connection, ErrorCode, Row, Statement};
 
 use crate::error::{Error, Kind, Result};
 use crate::store::Checksum;
-use crate::store::sqlite::connection::errors::{explain, plain};
+use crate::store::sqlite::connection::errors::{explain, own_message};
 use crate::store::sqlite::connection::messages;
 use crate::store::sqlite::rows::checksum::ChecksumBuilder;
 use crate::store::sqlite::rows::values::encode;
@@ -130,7 +130,7 @@ impl Rows {
     fn refused(&self, error: rusqlite::Error) -> Result<Fit> {
         match messages::code(&error) {
             Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::Unknown) => {
-                Ok(Fit::Not(plain(&error)))
+                Ok(Fit::Not(own_message(&error)))
             }
             _ => Err(self.failed(error)),
         }

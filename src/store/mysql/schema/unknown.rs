@@ -1,4 +1,4 @@
-//! What a server's own catalogue has for a database and we do not know: it is named, never passed over.
+//! Unknown objects in a server's catalogue: what belongs to a database and envsyncd does not know is named, never passed over.
 //!
 //! Each kind of thing that belongs to a database is a table of `information_schema`, with the database's name in a column. Those
 //! that we know are either read, or say no more than what is read ("INFORMATION_SCHEMA Tables", MySQL's manual and MariaDB's
@@ -116,7 +116,7 @@ const KNOWN: [&str; 103] = [
     "WSREP_BF_ABORTS",
 ];
 
-/// Those of a storage engine say how it stores tables.
+/// Prefixes of tables in which a storage engine says how it stores tables.
 const ENGINES: [&str; 6] = [
     "INNODB_",
     "XTRADB_",

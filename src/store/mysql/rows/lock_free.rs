@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Transactions that write nothing are listed by their address with this bit (`trx_get_id_for_print`).
 const OF_READERS: u64 = 1 << 48;
 
-/// What a snapshot is made of.
+/// The content of a snapshot.
 #[derive(Debug, PartialEq, Eq)]
 struct Moment {
     next: u64,
