@@ -34,6 +34,7 @@ pub mod redact;
 pub mod registry;
 pub mod room;
 pub mod selection;
+mod shared;
 mod source;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -52,6 +53,7 @@ pub use part::{
     Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, Slice, Step, Unit, joined,
 };
 pub use selection::{Fate, Selection};
+pub use shared::{Interner, List};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};
 pub use target::{

@@ -230,7 +230,7 @@ mod tests {
             id,
             schema: Some("public".to_owned()),
             name: name.to_owned(),
-            columns: Vec::new(),
+            columns: Vec::new().into(),
             unit: Unit::Rows,
             encoding: COPY_TEXT,
             rows: bytes / 100,

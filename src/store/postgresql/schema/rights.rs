@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
 
 use super::roles::{DATABASE_OWNER, Roles};
 use super::survey::OURS;
@@ -123,48 +124,53 @@ pub(in crate::store::postgresql) async fn read(
     session: &Session,
     gone: &HashSet<(u32, u32)>,
 ) -> Result<Vec<Right>> {
-    let rows = session
-        .query(&QUERY.replace("OURS", OURS), &[])
-        .await
-        .map_err(session.explain())?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let object = (row.read(0)?, row.read(1)?);
-        // What was dropped since the snapshot has no words any more.
-        let name: Option<String> = row.read(2)?;
-        let (false, Some(name)) = (gone.contains(&object), name) else {
-            continue;
-        };
-        if name.contains(" pg_temp_") {
-            continue;
-        }
-        let whom: Option<Vec<String>> = row.read(5)?;
-        let by: Vec<String> = row.read::<Option<_>>(6)?.unwrap_or_default();
-        let privileges: Vec<String> = row.read::<Option<_>>(7)?.unwrap_or_default();
-        let grantable: Vec<bool> = row.read::<Option<_>>(8)?.unwrap_or_default();
-        let grants = whom.map(|whom| {
-            whom.into_iter()
-                .zip(by)
-                .zip(privileges)
-                .zip(grantable)
-                .map(|(((to, by), privilege), grantable)| Grant {
-                    to,
-                    by,
-                    privilege,
-                    grantable,
-                })
-                .collect()
-        });
-        found.push(Right {
-            object,
-            name,
-            bound: row.read(3)?,
-            owner: row.read(4)?,
-            grants,
-            definition: row.read(9)?,
-        });
-    }
+    let mut found = Vec::new();
+    let take = |row: &Row| {
+        found.extend(right(row, gone)?);
+        Ok(())
+    };
+    let query = QUERY.replace("OURS", OURS);
+    session.each_row(&query, take).await?;
+    found.shrink_to_fit();
     Ok(found)
+}
+
+/// What a row says, unless it is of something that is `gone`.
+fn right(row: &Row, gone: &HashSet<(u32, u32)>) -> Result<Option<Right>> {
+    let object = (row.read(0)?, row.read(1)?);
+    // What was dropped since the snapshot has no words any more.
+    let name: Option<String> = row.read(2)?;
+    let (false, Some(name)) = (gone.contains(&object), name) else {
+        return Ok(None);
+    };
+    if name.contains(" pg_temp_") {
+        return Ok(None);
+    }
+    let whom: Option<Vec<String>> = row.read(5)?;
+    let by: Vec<String> = row.read::<Option<_>>(6)?.unwrap_or_default();
+    let privileges: Vec<String> = row.read::<Option<_>>(7)?.unwrap_or_default();
+    let grantable: Vec<bool> = row.read::<Option<_>>(8)?.unwrap_or_default();
+    let grants = whom.map(|whom| {
+        whom.into_iter()
+            .zip(by)
+            .zip(privileges)
+            .zip(grantable)
+            .map(|(((to, by), privilege), grantable)| Grant {
+                to,
+                by,
+                privilege,
+                grantable,
+            })
+            .collect()
+    });
+    Ok(Some(Right {
+        object,
+        name,
+        bound: row.read(3)?,
+        owner: row.read(4)?,
+        grants,
+        definition: row.read(9)?,
+    }))
 }
 
 /// Whoever owns a thing, in a list of grants.
