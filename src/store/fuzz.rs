@@ -30,7 +30,7 @@ fn part(codec: &dyn Codec) -> Part {
         id: 0,
         schema: None,
         name: "t\nu".to_owned(),
-        columns: vec!["a".to_owned(), "b".to_owned()],
+        columns: vec!["a".to_owned(), "b".to_owned()].into(),
         unit: Unit::Rows,
         encoding: codec.encoding(),
         rows: 0,

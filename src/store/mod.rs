@@ -39,6 +39,7 @@ pub mod registry;
 pub mod room;
 mod row_sums;
 pub mod selection;
+mod shared;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod slices;
 mod source;
@@ -64,6 +65,7 @@ pub use part::{
 };
 pub use row_sums::{RowSum, RowSums};
 pub use selection::{Fate, Selection};
+pub use shared::{Interner, List};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};
 pub use target::{

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::shared::List;
 use crate::error::{Error, Kind, Result};
 
 /// How a part's rows are encoded in chunks: a name that the part's store has given to one of its codecs.
@@ -90,7 +91,7 @@ pub struct Part {
     /// The columns that are copied, in order; empty where the store has none. Generated columns are not among them. Of an
     /// SQLite table whose rowid is no column of it, the rowid is the first.
     #[serde(default)]
-    pub columns: Vec<String>,
+    pub columns: List<String>,
     /// What it has many of.
     #[serde(default, skip_serializing_if = "Unit::is_rows")]
     pub unit: Unit,
@@ -111,7 +112,7 @@ impl Part {
             id,
             schema: None,
             name: name.into(),
-            columns: Vec::new(),
+            columns: List::default(),
             unit: Unit::Documents,
             encoding,
             rows: 0,

@@ -88,7 +88,7 @@ mod tests {
             id,
             schema: None,
             name: format!("t{id}"),
-            columns: Vec::new(),
+            columns: Vec::new().into(),
             unit: Unit::Rows,
             encoding: Encoding::new("lines"),
             rows: bytes / 10,

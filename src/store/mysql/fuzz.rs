@@ -148,7 +148,7 @@ proptest! {
         prop_assert!(apart.bare.len() <= create.text(|_, _| true).len());
         let _ = (create.split_key(), create.auto_increment(), create.counts(), create.sequences());
         let _ = (create.foreign_keys().count(), create.with_sequences_in("a", "b"));
-        for (_, clause) in &create.clauses {
+        for (_, clause) in create.clauses() {
             let _ = (create_table::takes_sequence(clause), create_table::whole_columns(clause), create_table::has_word(clause, "NOT NULL"));
             let _ = foreign_keys::parent_columns(clause);
             let _ = zones::generated(&lexer::tokens(clause, Dialect::default())).is_some();

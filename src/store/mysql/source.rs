@@ -34,8 +34,8 @@ use crate::store::mysql::sql::marks;
 use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::schemas;
 use crate::store::{
-    self, Batch, Catalogue, Checksum, Chunks, Context, Fate, Native, Part, ReadBatches, Survey,
-    Taker, Unit,
+    self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Fate, Interner, Native, Part,
+    ReadBatches, Survey, Taker, Unit,
 };
 
 /// A database to read from.
@@ -192,6 +192,7 @@ fn warn_of_own(definitions: &Definitions) {
 
 /// A part for each table that is copied, biggest first; `history`: with what its rows were before.
 fn parts(definitions: &Definitions, history: bool) -> Vec<Part> {
+    let mut lists = Interner::default();
     let mut parts: Vec<Part> = definitions
         .tables
         .iter()
@@ -217,6 +218,9 @@ fn parts(definitions: &Definitions, history: bool) -> Vec<Part> {
             slice: None,
         })
         .collect();
+    for part in &mut parts {
+        lists.intern_list(&mut part.columns);
+    }
     parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
     parts
 }
@@ -304,6 +308,15 @@ impl store::Source for Source {
 
     async fn catalogue(&self) -> Result<Catalogue> {
         Ok(catalogue::of(&self.surveyed()?.definitions, self.definer))
+    }
+
+    async fn digest(&self) -> Result<Digest> {
+        let mut digest = Digest::default();
+        let definitions = &self.surveyed()?.definitions;
+        catalogue::each(definitions, self.definer, |object, definition| {
+            digest.add(&object, &definition);
+        });
+        Ok(digest)
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {

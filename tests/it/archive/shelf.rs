@@ -153,7 +153,7 @@ impl Shelf {
                     id: number,
                     schema: None,
                     name: table.clone(),
-                    columns: vec!["id".to_owned(), "name".to_owned()],
+                    columns: vec!["id".to_owned(), "name".to_owned()].into(),
                     unit: Unit::Rows,
                     encoding: Encoding::new("rows"),
                     rows: 20,

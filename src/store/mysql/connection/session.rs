@@ -236,17 +236,33 @@ impl Session {
 
     /// Runs one statement and takes its rows.
     pub(in crate::store::mysql) async fn query(&mut self, sql: &str) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.each(sql, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// Runs one statement and hands out its rows as they come. The answer is read to its end whatever `take` returns; its
+    /// first error is the whole's.
+    pub(in crate::store::mysql) async fn each(
+        &mut self,
+        sql: &str,
+        mut take: impl FnMut(Row) -> Result<()>,
+    ) -> Result<()> {
         self.begin(QUERY, sql.as_bytes()).await?;
         let columns = match self.answer().await? {
             Answer::Columns(columns) => columns,
             Answer::Done(_) => {
                 self.busy = false;
-                return Ok(Vec::new());
+                return Ok(());
             }
             Answer::Data => return Err(self.unexpected()),
         };
         self.skip_columns(columns).await?;
-        let mut rows = Vec::new();
+        let mut taken = Ok(());
         let mut room = self.room;
         loop {
             let packet = self.link.packet_of(room).await?;
@@ -255,10 +271,11 @@ impl Session {
                     return Err(self.unexpected());
                 }
                 self.busy = false;
-                return Ok(rows);
+                return taken;
             }
             room = self.left(room, packet.len() + ROW + CELL * columns as usize)?;
-            rows.push(Row::read(packet, columns as usize).ok_or_else(|| self.unexpected())?);
+            let row = Row::read(packet, columns as usize).ok_or_else(|| self.unexpected())?;
+            taken = taken.and_then(|()| take(row));
         }
     }
 

@@ -247,7 +247,7 @@ async fn collations(session: &mut Session, definitions: &Definitions) -> Result<
         missing.insert(&definitions.collation, user);
     }
     for table in &definitions.tables {
-        for column in &table.columns {
+        for column in table.columns.iter() {
             let Some(collation) = &column.collation else {
                 continue;
             };

@@ -51,7 +51,7 @@ pub(in crate::store::mysql) fn statements(
 /// takes an hour that there is twice for the later one.
 fn assignments(zoned: &Zoned, table: &Table) -> String {
     let computed = zoned.stored.iter().map(|name| (quoted(name), "DEFAULT"));
-    let updated = table.create.clauses.iter().filter_map(|(clause, text)| {
+    let updated = table.create.clauses().filter_map(|(clause, text)| {
         let is_updated = has_word(text, "ON UPDATE");
         match clause {
             Clause::Column(name) if is_updated => Some(quoted(name)),
@@ -73,7 +73,7 @@ fn made_before<'a>(zoned: &Zoned, table: &'a Table) -> Vec<(String, &'a str)> {
         let added = format!("ADD {text}");
         !later.iter().any(|clauses| clauses.contains(&added))
     };
-    let clauses = &table.create.clauses;
+    let clauses: Vec<&(Clause, String)> = table.create.clauses().collect();
     let first = zoned
         .keys
         .iter()

@@ -155,7 +155,7 @@ impl store::Definitions for Definitions {
 mod tests {
     use super::*;
     use crate::store::mysql::rows::codec::LOAD_DATA;
-    use crate::store::{Slice, Unit};
+    use crate::store::{List, Slice, Unit};
 
     fn parts(slices: &[Option<Slice>]) -> Vec<Part> {
         slices
@@ -164,7 +164,7 @@ mod tests {
                 id: 0,
                 schema: None,
                 name: "t".to_owned(),
-                columns: Vec::new(),
+                columns: List::default(),
                 unit: Unit::Rows,
                 encoding: LOAD_DATA,
                 rows: 0,

@@ -186,7 +186,7 @@ mod tests {
                 encoder.row(&packet).expect("a row");
             }
             let mut part = Part::whole(0, "t", LOAD_DATA, 0);
-            part.columns = ["a", "b", "c"].map(str::to_owned).to_vec();
+            part.columns = ["a", "b", "c"].map(str::to_owned).to_vec().into();
             let codec = LoadData.values().expect("it has values");
             let chunks: Vec<Bytes> = identity::pieces(&encoder.out, &cuts)
                 .into_iter()

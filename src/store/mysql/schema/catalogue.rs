@@ -1,6 +1,6 @@
 //! Everything in a schema that has a definition, in words that do not depend on the schema's name. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::create_table;
 use super::definitions::{Definitions, Table};
@@ -39,7 +39,7 @@ impl Accepted {
     pub(in crate::store::mysql) fn table(&mut self, table: &Table, definitions: &Definitions) {
         self.0.insert(
             format!("table {}", table.name),
-            table_text(table, definitions),
+            table_text(table, &definitions.schema, &definitions.excluded),
         );
     }
 
@@ -49,10 +49,14 @@ impl Accepted {
             .insert(format!("sequence {}", sequence.name), counting(sequence));
     }
 
-    /// Incoming's catalogue, with what is accepted as the source has it.
-    pub(in crate::store::mysql) fn apply(&self, mut catalogue: Catalogue) -> Catalogue {
-        catalogue.0.extend(self.0.clone());
-        catalogue
+    /// Whether this object is accepted, whatever it is in incoming.
+    pub(in crate::store::mysql) fn has(&self, object: &str) -> bool {
+        self.0.contains_key(object)
+    }
+
+    /// What is accepted, as the source has it.
+    pub(in crate::store::mysql) fn all(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
     }
 }
 
@@ -68,7 +72,48 @@ fn counter(table: &Table) -> String {
 /// with mapped definers, in all but those.
 pub(in crate::store::mysql) fn of(definitions: &Definitions, definer: Definer) -> Catalogue {
     let mut all = BTreeMap::new();
-    all.insert(
+    each(definitions, definer, |object, definition| {
+        all.insert(object, definition);
+    });
+    Catalogue(all)
+}
+
+/// Shows all that is in it.
+pub(in crate::store::mysql) fn each(
+    definitions: &Definitions,
+    definer: Definer,
+    mut show: impl FnMut(String, String),
+) {
+    for table in &definitions.tables {
+        of_table(table, &definitions.schema, &definitions.excluded, &mut show);
+    }
+    of_rest(definitions, definer, show);
+}
+
+/// Shows what a table of this schema has in it.
+pub(in crate::store::mysql) fn of_table(
+    table: &Table,
+    schema: &str,
+    excluded: &BTreeSet<String>,
+    mut show: impl FnMut(String, String),
+) {
+    show(
+        format!("table {}", table.name),
+        table_text(table, schema, excluded),
+    );
+    // The target's own rows have the target's own counter.
+    if table.create.counts() && table.fate != Fate::Keep {
+        show(counter_label(table), counter(table));
+    }
+}
+
+/// Shows all that is in it but tables.
+pub(in crate::store::mysql) fn of_rest(
+    definitions: &Definitions,
+    definer: Definer,
+    mut show: impl FnMut(String, String),
+) {
+    show(
         "database".to_owned(),
         format!(
             "CHARACTER SET {} COLLATE {} COMMENT {}",
@@ -77,23 +122,12 @@ pub(in crate::store::mysql) fn of(definitions: &Definitions, definer: Definer) -
             names::literal(&definitions.comment)
         ),
     );
-    for table in &definitions.tables {
-        all.insert(
-            format!("table {}", table.name),
-            table_text(table, definitions),
-        );
-        // The target's own rows have the target's own counter.
-        if table.create.counts() && table.fate != Fate::Keep {
-            all.insert(counter_label(table), counter(table));
-        }
-    }
     for sequence in &definitions.sequences {
-        all.insert(format!("sequence {}", sequence.name), counting(sequence));
+        show(format!("sequence {}", sequence.name), counting(sequence));
     }
     for object in &definitions.objects {
-        all.insert(object.label(), told(object, &definitions.schema, definer));
+        show(object.label(), told(object, &definitions.schema, definer));
     }
-    Catalogue(all)
 }
 
 fn counting(sequence: &Sequence) -> String {
@@ -106,11 +140,14 @@ fn counting(sequence: &Sequence) -> String {
 }
 
 /// A table's definition without its counter, and without foreign keys that a copy cannot have.
-fn table_text(table: &Table, definitions: &Definitions) -> String {
-    let excluded = &definitions.excluded;
+pub(in crate::store::mysql) fn table_text(
+    table: &Table,
+    schema: &str,
+    excluded: &BTreeSet<String>,
+) -> String {
     let text = table
         .create
-        .with_sequences_in(&definitions.schema, HERE)
+        .with_sequences_in(schema, HERE)
         .without_counter()
         .text(|_, clause| match clause {
             create_table::Clause::Foreign(reference) => {

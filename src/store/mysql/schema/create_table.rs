@@ -2,9 +2,12 @@
 //!
 //! It reads what `SHOW CREATE TABLE` prints, nothing else: names in backticks, one clause a line, no comments of people.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::store::Interner;
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
 use crate::store::mysql::sql::names::quoted;
 
@@ -16,18 +19,25 @@ pub(in crate::store::mysql) use self::clauses::{
 };
 use self::clauses::{joined, kind, option, option_range};
 
+/// What the definitions of a schema's tables have alike: most of their clauses and options.
+#[derive(Debug, Default)]
+pub(in crate::store::mysql) struct Alike {
+    clauses: Interner<(Clause, String)>,
+    texts: Interner<str>,
+}
+
 /// A definition in its clauses. Put away, it is its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(in crate::store::mysql) struct Create {
     /// `CREATE TABLE`.
-    head: String,
+    head: Arc<str>,
     /// The table's name.
-    name: String,
+    name: Box<str>,
     /// What stands between the parentheses.
-    pub(in crate::store::mysql) clauses: Vec<(Clause, String)>,
+    pub(super) clauses: Vec<Arc<(Clause, String)>>,
     /// Everything after the parentheses: options, partitions.
-    pub(super) tail: String,
+    pub(super) tail: Arc<str>,
 }
 
 /// A table's definition in two parts: what is created before the rows, and what after them.
@@ -98,7 +108,7 @@ impl Create {
             };
             if ends {
                 let clause = &tokens[from..place];
-                clauses.push((kind(clause), joined(clause).trim().to_owned()));
+                clauses.push(Arc::new((kind(clause), joined(clause).trim().to_owned())));
                 from = place + 1;
             }
             if depth == 0 {
@@ -106,21 +116,39 @@ impl Create {
                     return Err(unreadable());
                 }
                 return Ok(Self {
-                    head: joined(&tokens[..at]).trim().to_owned(),
-                    name: tokens[at].name().ok_or_else(unreadable)?,
+                    head: joined(&tokens[..at]).trim().into(),
+                    name: tokens[at].name().ok_or_else(unreadable)?.into(),
                     clauses,
-                    tail: without_directories(&tokens[from..]).trim().to_owned(),
+                    tail: without_directories(&tokens[from..]).trim().into(),
                 });
             }
         }
         Err(unreadable())
     }
 
+    /// What stands between the parentheses.
+    pub(in crate::store::mysql) fn clauses(
+        &self,
+    ) -> impl ExactSizeIterator<Item = &(Clause, String)> {
+        self.clauses.iter().map(|clause| &**clause)
+    }
+
+    /// Keeps once what other tables have, too.
+    pub(in crate::store::mysql) fn share(&mut self, alike: &mut Alike) {
+        // Other tables' foreign keys have other names.
+        let many = |clause: &&mut Arc<(Clause, String)>| !matches!(clause.0, Clause::Foreign(_));
+        for clause in self.clauses.iter_mut().filter(many) {
+            alike.clauses.intern(clause);
+        }
+        self.clauses.shrink_to_fit();
+        alike.texts.intern(&mut self.head);
+        alike.texts.intern(&mut self.tail);
+    }
+
     /// The definition again, of the clauses that `keep` wants.
     pub(in crate::store::mysql) fn text(&self, keep: impl Fn(usize, &Clause) -> bool) -> String {
         let clauses: Vec<&str> = self
-            .clauses
-            .iter()
+            .clauses()
             .enumerate()
             .filter(|(place, (clause, _))| keep(*place, clause))
             .map(|(_, (_, text))| text.as_str())
@@ -136,19 +164,16 @@ impl Create {
 
     /// The foreign keys with their text.
     pub(in crate::store::mysql) fn foreign_keys(&self) -> impl Iterator<Item = (&Reference, &str)> {
-        self.clauses
-            .iter()
-            .filter_map(|(clause, text)| match clause {
-                Clause::Foreign(reference) => Some((reference, text.as_str())),
-                _ => None,
-            })
+        self.clauses().filter_map(|(clause, text)| match clause {
+            Clause::Foreign(reference) => Some((reference, text.as_str())),
+            _ => None,
+        })
     }
 
     /// Takes it apart for an engine that builds indexes faster over rows that are there (InnoDB).
     pub(in crate::store::mysql) fn apart(&self) -> Apart {
         let keys: Vec<(usize, &Key)> = self
-            .clauses
-            .iter()
+            .clauses()
             .enumerate()
             .filter_map(|(place, (clause, _))| match clause {
                 Clause::Key(key) => Some((place, key)),
@@ -177,7 +202,7 @@ impl Create {
         let mut indexes: Vec<Vec<String>> = Vec::new();
         let mut full_texts = 0;
         for place in &later {
-            let (Clause::Key(key), text) = &self.clauses[*place] else {
+            let (Clause::Key(key), text) = &*self.clauses[*place] else {
                 continue;
             };
             full_texts += usize::from(key.kind == KeyKind::FullText);
@@ -211,17 +236,16 @@ impl Create {
             }
             _ => false,
         };
-        if !self.primary_leads_with_counter() && self.clauses.iter().any(needs_one) {
+        if !self.primary_leads_with_counter() && self.clauses().any(needs_one) {
             return true;
         }
         // Without a primary key, InnoDB stores rows in the order of the first unique key that has no NULLs: added later, it
         // would write the table once more.
         key.kind == KeyKind::Unique
             && !self
-                .clauses
-                .iter()
+                .clauses()
                 .any(|(clause, _)| *clause == Clause::Primary)
-            && !self.clauses[..place].iter().any(|(clause, _)| {
+            && !self.clauses().take(place).any(|(clause, _)| {
                 matches!(clause, Clause::Key(other) if other.kind == KeyKind::Unique && self.is_never_null(other))
             })
             && self.is_never_null(key)
@@ -229,7 +253,7 @@ impl Create {
 
     pub(super) fn is_never_null(&self, key: &Key) -> bool {
         key.columns.iter().all(|column| {
-            self.clauses.iter().any(|(clause, text)| {
+            self.clauses().any(|(clause, text)| {
                 matches!(clause, Clause::Column(name) if name == column)
                     && has_word(text, "NOT NULL")
             })
@@ -238,8 +262,7 @@ impl Create {
 
     fn primary_leads_with_counter(&self) -> bool {
         let Some((_, primary)) = self
-            .clauses
-            .iter()
+            .clauses()
             .find(|(clause, _)| *clause == Clause::Primary)
         else {
             return false;
@@ -247,7 +270,7 @@ impl Create {
         let first = columns(&lexer::tokens(primary, Dialect::default()))
             .into_iter()
             .next();
-        self.clauses.iter().any(|(clause, text)| {
+        self.clauses().any(|(clause, text)| {
             matches!(clause, Clause::Column(name) if Some(name) == first.as_ref())
                 && has_word(text, "AUTO_INCREMENT")
         })
@@ -256,7 +279,7 @@ impl Create {
     /// The column of a unique key of one whole number without NULLs; the primary key's, if it is one.
     pub(in crate::store::mysql) fn split_key(&self) -> Option<String> {
         let is_number = |name: &str| {
-            self.clauses.iter().any(|(clause, text)| {
+            self.clauses().any(|(clause, text)| {
                 matches!(clause, Clause::Column(column) if column == name)
                     && has_word(text, "NOT NULL")
                     && ["tinyint", "smallint", "mediumint", "int", "bigint"]
@@ -267,7 +290,7 @@ impl Create {
                         })
             })
         };
-        self.clauses.iter().find_map(|(clause, text)| {
+        self.clauses().find_map(|(clause, text)| {
             let is_unique = match clause {
                 Clause::Primary => true,
                 Clause::Key(key) => key.kind == KeyKind::Unique && !key.copies,
@@ -287,7 +310,7 @@ impl Create {
 
     /// Whether a column counts by itself.
     pub(in crate::store::mysql) fn counts(&self) -> bool {
-        self.clauses.iter().any(|(clause, text)| {
+        self.clauses().any(|(clause, text)| {
             matches!(clause, Clause::Column(_)) && has_word(text, "AUTO_INCREMENT")
         })
     }
@@ -296,12 +319,13 @@ impl Create {
     #[must_use]
     pub(in crate::store::mysql) fn with_sequences_in(&self, from: &str, to: &str) -> Self {
         let mut made = self.clone();
-        for (clause, text) in &mut made.clauses {
+        for whole in &mut made.clauses {
+            let (clause, text) = &**whole;
             if !matches!(clause, Clause::Column(_)) || !takes_sequence(text) {
                 continue;
             }
             let tokens = lexer::tokens(text, Dialect::default());
-            *text = tokens
+            let moved = tokens
                 .iter()
                 .enumerate()
                 .map(|(at, token)| {
@@ -316,6 +340,7 @@ impl Create {
                     }
                 })
                 .collect();
+            *whole = Arc::new((clause.clone(), moved));
         }
         made
     }
@@ -324,7 +349,7 @@ impl Create {
     /// sequence.
     pub(in crate::store::mysql) fn sequences(&self) -> Vec<(String, Option<String>, String)> {
         let mut found = Vec::new();
-        for (clause, text) in &self.clauses {
+        for (clause, text) in self.clauses() {
             let Clause::Column(column) = clause else {
                 continue;
             };
@@ -352,7 +377,7 @@ impl Create {
         if let Some((start, end)) = option_range(&tokens, "AUTO_INCREMENT") {
             let rest = joined(&tokens[end + 1..]);
             let tail = format!("{}{}", joined(&tokens[..start]), rest.trim_start());
-            tail.trim_end().clone_into(&mut self.tail);
+            self.tail = tail.trim_end().into();
         }
         self
     }

@@ -11,7 +11,7 @@ use super::typed_columns::Typed;
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::sql::lexer::{Dialect, Shape, Token, tokens};
 use crate::store::mysql::sql::version::Version;
-use crate::store::{Fate, Part};
+use crate::store::{Fate, List, Part};
 
 /// Everything in a schema but rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub(in crate::store::mysql) struct Table {
     /// What `SHOW CREATE TABLE` prints, in its clauses.
     pub(in crate::store::mysql) create: Create,
     pub(in crate::store::mysql) engine: String,
-    pub(in crate::store::mysql) columns: Vec<Column>,
+    pub(in crate::store::mysql) columns: List<Column>,
     /// The next value of its counter; `None`: it has none, or it still is 1.
     pub(in crate::store::mysql) auto_increment: Option<u64>,
     /// About how many rows and bytes.
@@ -66,7 +66,7 @@ pub(in crate::store::mysql) struct Table {
 }
 
 /// One column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(clippy::struct_field_names)] // as information_schema calls it
 pub(in crate::store::mysql) struct Column {
     pub(in crate::store::mysql) name: String,
@@ -136,8 +136,7 @@ pub(in crate::store::mysql) fn versioning(create: &Create) -> Option<(String, St
         return None;
     }
     let period = create
-        .clauses
-        .iter()
+        .clauses()
         .find(|(_, text)| has_word(text, "PERIOD FOR SYSTEM_TIME"))
         .map(|(_, text)| {
             tokens(text, Dialect::default())

@@ -245,7 +245,7 @@ pub(in crate::store::mysql) fn refuse_gaps(definitions: &Definitions) -> Result<
         }
     }
     for table in &definitions.tables {
-        let excluded = table.create.clauses.iter().find_map(|(clause, text)| {
+        let excluded = table.create.clauses().find_map(|(clause, text)| {
             (matches!(clause, Clause::Column(_)) && takes_sequence(text)).then_some(text)
         });
         if let Some(text) = excluded

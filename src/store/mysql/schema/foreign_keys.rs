@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::create_table::{self, Clause, Create, KeyKind};
-use super::definitions::Definitions;
+use super::definitions::{Definitions, Table};
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
 use crate::store::mysql::connection::session::Session;
@@ -23,20 +23,11 @@ pub(in crate::store::mysql) struct Key {
     pub(in crate::store::mysql) rest: String,
 }
 
-/// Tables of a schema with keys to what it does not have.
-pub(in crate::store::mysql) fn dangling(definitions: &Definitions) -> BTreeSet<String> {
-    let is_missing = |name: &str| definitions.table(name).is_none();
-    definitions
-        .tables
-        .iter()
-        .filter(|table| {
-            table
-                .create
-                .foreign_keys()
-                .any(|(reference, _)| reference.schema.is_none() && is_missing(&reference.table))
-        })
-        .map(|table| table.name.clone())
-        .collect()
+/// The tables of its own schema that a table's keys point to.
+pub(in crate::store::mysql) fn parents(table: &Table) -> impl Iterator<Item = &str> {
+    let keys = table.create.foreign_keys().map(|(reference, _)| reference);
+    keys.filter(|reference| reference.schema.is_none())
+        .map(|reference| reference.table.as_str())
 }
 
 /// The same of a schema that was not read, whatever schema their keys name.
@@ -68,7 +59,7 @@ pub(in crate::store::mysql) async fn keys(
         .await?
         .definition(1)?;
     let mut found = Vec::new();
-    for (clause, text) in &Create::parse(&made)?.clauses {
+    for (clause, text) in Create::parse(&made)?.clauses() {
         let Clause::Foreign(reference) = clause else {
             continue;
         };
@@ -217,7 +208,7 @@ pub(in crate::store::mysql) fn parent_columns(clause: &str) -> Vec<String> {
 
 /// Whether these columns are a unique key of a table, all of it.
 fn is_unique_key(parent: &Create, columns: &[String]) -> bool {
-    parent.clauses.iter().any(|(clause, text)| {
+    parent.clauses().any(|(clause, text)| {
         let is_unique = match clause {
             Clause::Primary => true,
             Clause::Key(key) => key.kind == KeyKind::Unique,

@@ -133,14 +133,13 @@ pub(in crate::store::mysql) async fn check(
 
 fn lacks_key(create: &Create) -> bool {
     !create
-        .clauses
-        .iter()
+        .clauses()
         .any(|(clause, _)| *clause == Clause::Primary)
 }
 
 /// Whether it has a unique key without NULLs.
 fn is_unique(create: &Create) -> bool {
-    create.clauses.iter().any(|(clause, _)| match clause {
+    create.clauses().any(|(clause, _)| match clause {
         Clause::Key(key) => key.kind == KeyKind::Unique && create.is_never_null(key),
         _ => false,
     })
@@ -149,7 +148,7 @@ fn is_unique(create: &Create) -> bool {
 fn cannot_have(create: &Create) -> bool {
     has_word(&create.tail, "PARTITION BY")
         || create.counts()
-        || create.clauses.iter().any(
+        || create.clauses().any(
             |(clause, _)| matches!(clause, Clause::Column(name) if name.eq_ignore_ascii_case(GENERATED)),
         )
 }
@@ -159,7 +158,7 @@ pub(in crate::store::mysql) fn without_generated(made: &mut Create, source: &Cre
     let is_generated = |(clause, text): &(Clause, String)| {
         matches!(clause, Clause::Column(name) if name == GENERATED) && has_word(text, "INVISIBLE")
     };
-    if !lacks_key(source) || !made.clauses.iter().any(is_generated) {
+    if !lacks_key(source) || !made.clauses().any(is_generated) {
         return;
     }
     made.clauses

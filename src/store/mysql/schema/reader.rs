@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::create_table::Create;
+use super::create_table::{Alike, Create};
 use super::definitions::{Column, Definitions, Table, versioning};
 use super::engines::{self, Engine};
 use super::grants::Grants;
@@ -10,12 +10,13 @@ use super::objects::{self, ObjectKind};
 use super::typed_columns::Typed;
 use super::{exclusion, sequences, zones};
 use crate::error::{Error, Kind, Result};
+use crate::store::mysql::connection::row::Row;
 use crate::store::mysql::connection::server_error;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::sql::marks;
 use crate::store::mysql::sql::names::{literal, quoted};
 use crate::store::mysql::sql::version::Flavour;
-use crate::store::{Fate, Selection};
+use crate::store::{Fate, Interner, List, Selection};
 
 /// A table as the list of tables has it.
 struct Listed {
@@ -33,6 +34,38 @@ pub(in crate::store::mysql) async fn read(
     schema: &str,
     selection: &Selection,
 ) -> Result<Definitions> {
+    let (mut tables, mut alike) = (Vec::new(), Alike::default());
+    let keep = |mut table: Table| {
+        table.create.share(&mut alike);
+        tables.push(table);
+    };
+    let (mut found, homonym) = read_each(session, schema, selection, keep).await?;
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    tables.shrink_to_fit();
+    found.tables = tables;
+    exclusion::leave_out(&mut found, selection)?;
+    note_homonym(&mut found, homonym, schema);
+    Ok(found)
+}
+
+/// The same of all that is in a schema, but its tables are shown one by one, in no order, and none of them is kept.
+pub(in crate::store::mysql) async fn read_apart(
+    session: &mut Session,
+    schema: &str,
+    show: impl FnMut(Table),
+) -> Result<Definitions> {
+    let (mut found, homonym) = read_each(session, schema, &Selection::everything(), show).await?;
+    note_homonym(&mut found, homonym, schema);
+    Ok(found)
+}
+
+/// Reads all but tables, which it shows; and whether one of them, or a sequence, is called like the schema.
+async fn read_each(
+    session: &mut Session,
+    schema: &str,
+    selection: &Selection,
+    mut show: impl FnMut(Table),
+) -> Result<(Definitions, bool)> {
     let mut found = settings(session, schema).await?;
     refuse_hidden(session, schema).await?;
     session.run(&format!("USE {}", quoted(schema))).await?;
@@ -58,14 +91,13 @@ pub(in crate::store::mysql) async fn read(
         let is_transactional = transactional.contains(&engine.to_ascii_lowercase());
         let columns = columns.remove(&listed.name).unwrap_or_default();
         let table = table(session, listed, columns).await?;
-        found.tables.push(Table {
+        show(Table {
             transactional: is_transactional,
             engine,
             fate,
             ..table
         });
     }
-    found.tables.sort_by(|a, b| a.name.cmp(&b.name));
     found.sequences = sequences::read(session, sequences).await?;
     found.objects = objects::read(session, schema).await?;
     for view in &found.objects {
@@ -75,7 +107,11 @@ pub(in crate::store::mysql) async fn read(
         }
     }
     found.retain_objects();
-    exclusion::leave_out(&mut found, selection)?;
+    Ok((found, homonym))
+}
+
+/// Lets objects know whether something is called like their schema.
+fn note_homonym(found: &mut Definitions, mut homonym: bool, schema: &str) {
     homonym |= found.objects.iter().any(|object| {
         matches!(object.kind, ObjectKind::View | ObjectKind::Package)
             && object.name.eq_ignore_ascii_case(schema)
@@ -83,7 +119,6 @@ pub(in crate::store::mysql) async fn read(
     for object in &mut found.objects {
         object.homonym = homonym;
     }
-    Ok(found)
 }
 
 /// The settings of a schema, as definitions without objects.
@@ -180,7 +215,7 @@ fn engine(listed: &Listed, fate: Fate) -> Result<(String, Fate)> {
 }
 
 /// Reads a table's definition; what it is stored in, and what becomes of it, is for the caller to say.
-async fn table(session: &mut Session, listed: Listed, mut columns: Vec<Column>) -> Result<Table> {
+async fn table(session: &mut Session, listed: Listed, mut columns: List<Column>) -> Result<Table> {
     let text = session
         .query_one(&format!("SHOW CREATE TABLE {}", quoted(&listed.name)))
         .await
@@ -192,7 +227,8 @@ async fn table(session: &mut Session, listed: Listed, mut columns: Vec<Column>) 
         && !columns.iter().any(|column| column.is_period)
     {
         // Nobody named them, and information_schema does not list them.
-        columns.extend([period(start), period(end)]);
+        let hidden = [period(start), period(end)];
+        columns = columns.iter().cloned().chain(hidden).collect();
     }
     Ok(Table {
         auto_increment: create.auto_increment(),
@@ -219,45 +255,76 @@ fn unreadable(table: &str) -> Error {
 
 /// All tables, views and sequences.
 async fn list(session: &mut Session, schema: &str) -> Result<Vec<Listed>> {
-    let rows = session
-        .query(&format!(
-            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_COMMENT FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
-            literal(schema)
-        ))
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let number = |at| -> Result<u64> {
-                Ok(row
-                    .maybe(at)?
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or(0))
-            };
-            Ok(Listed {
-                name: row.text(0)?,
-                kind: row.text(1)?.to_ascii_uppercase(),
-                engine: row.maybe(2)?,
-                rows: number(3)?,
-                bytes: number(4)?,
-                comment: row.maybe(5)?.unwrap_or_default(),
-            })
-        })
-        .collect()
+    let query = format!(
+        "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, TABLE_COMMENT FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
+        literal(schema)
+    );
+    let mut all = Vec::new();
+    let take = |row: Row| {
+        let number = |at| -> Result<u64> {
+            Ok(row
+                .maybe(at)?
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0))
+        };
+        all.push(Listed {
+            name: row.text(0)?,
+            kind: row.text(1)?.to_ascii_uppercase(),
+            engine: row.maybe(2)?,
+            rows: number(3)?,
+            bytes: number(4)?,
+            comment: row.maybe(5)?.unwrap_or_default(),
+        });
+        Ok(())
+    };
+    session.each(&query, take).await?;
+    Ok(all)
+}
+
+/// The columns of tables, of which many have the same.
+#[derive(Default)]
+struct Columns {
+    of: HashMap<String, List<Column>>,
+    alike: Interner<[Column]>,
+    /// The table whose columns are just coming, with those that are there.
+    coming: (String, Vec<Column>),
+}
+
+impl Columns {
+    fn add(&mut self, table: String, column: Column) {
+        if self.coming.0 != table {
+            self.put_away();
+            self.coming.0 = table;
+        }
+        self.coming.1.push(column);
+    }
+
+    fn put_away(&mut self) {
+        let (table, coming) = std::mem::take(&mut self.coming);
+        if coming.is_empty() {
+            return;
+        }
+        // To the server's order, names that differ in case alone are the same: their columns come mixed.
+        let mut all: List<Column> = match self.of.remove(&table) {
+            Some(known) => known.iter().cloned().chain(coming).collect(),
+            None => coming.into(),
+        };
+        self.alike.intern_list(&mut all);
+        self.of.insert(table, all);
+    }
 }
 
 /// The columns of all tables.
-async fn columns(session: &mut Session, schema: &str) -> Result<HashMap<String, Vec<Column>>> {
-    let rows = session
-        .query(&format!(
-            "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, \
+async fn columns(session: &mut Session, schema: &str) -> Result<HashMap<String, List<Column>>> {
+    let query = format!(
+        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, \
                     GENERATION_EXPRESSION, EXTRA \
              FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
-            literal(schema)
-        ))
-        .await?;
-    let mut found: HashMap<String, Vec<Column>> = HashMap::new();
-    for row in &rows {
+        literal(schema)
+    );
+    let mut found = Columns::default();
+    let take = |row: Row| {
         let expression = row.maybe(6)?.unwrap_or_default();
         // Not DEFAULT_GENERATED, which is MySQL's word for a default that is an expression.
         let extra = row.maybe(7)?.unwrap_or_default().to_ascii_uppercase();
@@ -265,7 +332,7 @@ async fn columns(session: &mut Session, schema: &str) -> Result<HashMap<String, 
         let generated = extra.contains("VIRTUAL GENERATED")
             || extra.contains("STORED GENERATED")
             || extra.contains("PERSISTENT");
-        found.entry(row.text(0)?).or_default().push(Column {
+        let column = Column {
             name: row.text(1)?,
             data_type: row.text(2)?.to_ascii_lowercase(),
             column_type: row.text(3)?,
@@ -273,9 +340,13 @@ async fn columns(session: &mut Session, schema: &str) -> Result<HashMap<String, 
             collation: row.maybe(5)?,
             generated: generated || is_period,
             is_period,
-        });
-    }
-    Ok(found)
+        };
+        found.add(row.text(0)?, column);
+        Ok(())
+    };
+    session.each(&query, take).await?;
+    found.put_away();
+    Ok(found.of)
 }
 
 fn period(name: &str) -> Column {

@@ -34,8 +34,7 @@ impl Zoned {
         let may_be = table.columns.iter().any(|column| column.generated)
             || table
                 .create
-                .clauses
-                .iter()
+                .clauses()
                 .any(|(clause, text)| matches!(clause, Clause::Key(_)) && text.contains("(("));
         if !may_be {
             return found;
@@ -54,7 +53,7 @@ impl Zoned {
             .filter(|column| column.charset.is_some() || is_text(&column.data_type))
             .map(|column| column.name.clone())
             .collect();
-        for (clause, text) in &table.create.clauses {
+        for (clause, text) in table.create.clauses() {
             let Clause::Column(name) = clause else {
                 continue;
             };
@@ -73,7 +72,7 @@ impl Zoned {
                 }
             }
         }
-        for (place, (clause, text)) in table.create.clauses.iter().enumerate() {
+        for (place, (clause, text)) in table.create.clauses().enumerate() {
             let Clause::Key(key) = clause else { continue };
             let is_over = key.columns.iter().any(|name| computed.contains(name));
             if is_over || has_expression_that_depends(text, &names, &texts) {

@@ -1,6 +1,6 @@
 //! A copy that has everything: it is verified, scripts run on it, and it is published.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,22 +10,22 @@ use async_trait::async_trait;
 use super::published::Published;
 use super::shared::Shared;
 use crate::config::job::Events;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::pool::Pool;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::incoming::derive::{self, Derived};
 use crate::store::mysql::incoming::preserve::Preserved;
-use crate::store::mysql::publish::confirm::Seen;
+use crate::store::mysql::publish::confirm::{Looking, Seen};
 use crate::store::mysql::publish::publication::{self, Publishing};
 use crate::store::mysql::rows::{checksum, reading, select};
 use crate::store::mysql::schema::catalogue::{self, Accepted};
-use crate::store::mysql::schema::definitions::Definitions;
+use crate::store::mysql::schema::definitions::{Definitions, Table};
 use crate::store::mysql::schema::objects::{self, Object, ObjectKind};
 use crate::store::mysql::schema::{encryption, primary_key, reader};
 use crate::store::mysql::script::execution::{self, Ground};
 use crate::store::mysql::sql::lexical::Dialect;
 use crate::store::mysql::workspace::schema_object::SchemaObject;
-use crate::store::{self, Catalogue, Checksum, Chunks, Fate, Part, Selection};
+use crate::store::{self, Catalogue, Checksum, Chunks, Digest, Fate, Part};
 use crate::sync::Mutex;
 
 /// Incoming with all its rows, indexes, foreign keys and objects.
@@ -45,12 +45,12 @@ pub(super) struct Complete {
     /// One of the scripts may make statistics.
     pub(super) analyzes: AtomicBool,
     /// Incoming as it was when it was looked at last.
-    pub(super) seen: Mutex<Option<Seen>>,
+    pub(super) seen: Mutex<Option<Arc<Seen>>>,
 }
 
 impl Complete {
-    /// Reads incoming, and remembers what live is to be.
-    async fn look(&self) -> Result<Definitions> {
+    /// Reads incoming, and remembers what live is to be. Its tables are shown; what is returned is all else.
+    async fn look(&self, mut show: impl FnMut(Table) + Send) -> Result<Definitions> {
         let Shared {
             address,
             names,
@@ -58,46 +58,70 @@ impl Complete {
             ..
         } = &*self.shared;
         let mut session = Session::open(address, None).await?;
-        let everything = Selection::everything();
-        let mut there = reader::read(&mut session, &names.incoming, &everything).await?;
+        let mut looking = Looking::at(&names.incoming, &self.definitions);
+        let see = |table: Table| {
+            looking.see(&table);
+            show(table);
+        };
+        let mut there = reader::read_apart(&mut session, &names.incoming, see).await?;
         // Incoming's is our mark.
         there.comment.clone_from(&self.definitions.comment);
-        let seen = Seen::new(&there, &self.definitions, *definer);
-        *self.seen.lock() = Some(seen);
+        *self.seen.lock() = Some(Arc::new(looking.seen(&there, *definer)));
         Ok(there)
     }
 
     /// The expected content of live: as it was when it was last read, or else as it is now.
-    async fn seen(&self) -> Result<Seen> {
-        let seen = {
-            let seen = self.seen.lock();
-            seen.clone()
-        };
-        if let Some(seen) = seen {
-            return Ok(seen);
+    async fn seen(&self) -> Result<Arc<Seen>> {
+        let known = || self.seen.lock().clone();
+        if known().is_none() {
+            self.look(drop).await?;
         }
-        let there = self.look().await?;
-        Ok(Seen::new(&there, &self.definitions, self.shared.definer))
+        known().ok_or_else(|| Error::new(Kind::Internal, "incoming was not looked at"))
     }
 
-    /// Lets what is read of incoming be compared with the source: without what is the target's own, or the server's.
-    fn compared(&self, mut there: Definitions) -> Definitions {
+    /// Shows incoming's catalogue as it is compared with the source's: without what is the target's own, or the server's, and
+    /// with what is accepted as the source has it.
+    async fn each(&self, mut show: impl FnMut(&str, &str) + Send) -> Result<()> {
+        let accepted = &self.accepted;
+        let mut show_found = |object: String, definition: String| {
+            if !accepted.has(&object) {
+                show(&object, &definition);
+            }
+        };
         let own: HashSet<&str> = self.preserved.extra().collect();
-        there
-            .tables
-            .retain(|table| !own.contains(table.name.as_str()));
+        let (schema, none) = (&self.shared.names.incoming, BTreeSet::new());
+        let show_table = |mut table: Table| {
+            if !own.contains(table.name.as_str()) {
+                self.compare_as(&mut table);
+                catalogue::of_table(&table, schema, &none, &mut show_found);
+            }
+        };
+        let mut there = self.look(show_table).await?;
         there
             .sequences
             .retain(|sequence| !own.contains(sequence.name.as_str()));
-        let kept = &self.definitions;
-        for table in &mut there.tables {
-            // Where the counter of a table stands that the target keeps is the target's own.
-            table.fate = kept.table(&table.name).map_or(Fate::Copy, |kept| kept.fate);
-            if let Some(source) = kept.table(&table.name) {
-                primary_key::without_generated(&mut table.create, &source.create);
-                encryption::without_inherited(&mut table.create, &source.create);
-            }
+        self.compare_rest_as(&mut there);
+        catalogue::of_rest(&there, self.shared.definer, &mut show_found);
+        for (object, definition) in accepted.all() {
+            show(object, definition);
         }
+        Ok(())
+    }
+
+    /// Takes out of a table what is no difference.
+    fn compare_as(&self, table: &mut Table) {
+        let source = self.definitions.table(&table.name);
+        // Where the counter of a table stands that the target keeps is the target's own.
+        table.fate = source.map_or(Fate::Copy, |source| source.fate);
+        if let Some(source) = source {
+            primary_key::without_generated(&mut table.create, &source.create);
+            encryption::without_inherited(&mut table.create, &source.create);
+        }
+    }
+
+    /// The same of sequences and objects.
+    fn compare_rest_as(&self, there: &mut Definitions) {
+        let kept = &self.definitions;
         for object in &mut there.objects {
             let source = kept
                 .objects
@@ -114,7 +138,6 @@ impl Complete {
                 .find(|kept| kept.name == sequence.name);
             sequence.fate = source.map_or(Fate::Copy, |kept| kept.fate);
         }
-        there
     }
 
     /// Events that are not to stay disabled, each with its status.
@@ -149,9 +172,19 @@ impl store::Complete for Complete {
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
-        let there = self.compared(self.look().await?);
-        let catalogue = catalogue::of(&there, self.shared.definer);
-        Ok(self.accepted.apply(catalogue))
+        let mut found = Catalogue::default();
+        self.each(|object, definition| {
+            found.0.insert(object.to_owned(), definition.to_owned());
+        })
+        .await?;
+        Ok(found)
+    }
+
+    async fn digest(&self) -> Result<Digest> {
+        let mut digest = Digest::default();
+        self.each(|object, definition| digest.add(object, definition))
+            .await?;
+        Ok(digest)
     }
 
     async fn read_back(&self, part: &Part) -> Result<Option<Chunks>> {
@@ -202,7 +235,7 @@ impl store::Complete for Complete {
         };
         derived.make(&mut session).await?;
         // What is published is what scripts have made of it.
-        self.look().await.map(drop)
+        self.look(drop).await.map(drop)
     }
 
     async fn publish(self: Box<Self>) -> Result<Box<dyn store::Published>> {

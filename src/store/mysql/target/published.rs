@@ -17,7 +17,7 @@ pub(super) struct Published {
     /// Something was live before.
     pub(super) had_live: bool,
     /// What incoming was when it was looked at last.
-    pub(super) seen: Seen,
+    pub(super) seen: Arc<Seen>,
 }
 
 #[async_trait]

@@ -1,11 +1,13 @@
 //! Sessions, and what they are set to.
 
 use std::ops::Deref;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use super::cells::pairs;
 use super::login;
@@ -96,6 +98,24 @@ impl Session {
     {
         let rows = self.query(sql, &[]).await.map_err(self.explain())?;
         pairs(&rows)
+    }
+
+    /// Asks, and hands out the rows as they come: of what a large catalogue answers, no more is kept than is made of it.
+    pub(in crate::store::postgresql) async fn each_row(
+        &self,
+        sql: &str,
+        mut take: impl FnMut(&Row) -> Result<()>,
+    ) -> Result<()> {
+        let rows = self
+            .client
+            .query_raw(sql, std::iter::empty::<&str>())
+            .await
+            .map_err(self.explain())?;
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.try_next().await.map_err(self.explain())? {
+            take(&row)?;
+        }
+        Ok(())
     }
 
     /// Adds the place to an error of this session.

@@ -27,7 +27,7 @@ use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::schema::definitions::Definitions;
 use crate::store::postgresql::schema::restore_order::Sorted;
 use crate::store::postgresql::schema::roles::Roles;
-use crate::store::postgresql::schema::{rights, survey};
+use crate::store::postgresql::schema::{rights, rights_comparison, survey};
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::sync::Mutex;
 
@@ -216,7 +216,7 @@ impl Destination {
         let none = HashSet::new();
         let rights = rights::read(keeper, &none).await?;
         Ok(foreign.is_none()
-            && rights::differences(&rights, &rights, &roles, &none, true).is_empty())
+            && rights_comparison::differences(&rights, &rights, &roles, &none, true).is_empty())
     }
 
     /// Copies the files of a database that only the session `own` was in, which has just been closed; in no more than

@@ -265,7 +265,7 @@ impl Incoming {
         let (theirs, ours) = tokio::try_join!(source.session(), self.comparing_session())?;
         let (theirs_now, ours_now) = (&theirs, &ours);
         let is_same = |some: &[Generated]| {
-            let mut names = part.columns.clone();
+            let mut names = part.columns.to_vec();
             names.extend(some.iter().map(|column| column.name.clone()));
             async move {
                 let (one, other) = tokio::try_join!(

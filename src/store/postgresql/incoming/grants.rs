@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::ownership::{self, Mapped};
+use crate::store::postgresql::schema::rights_comparison::Comparison;
 use crate::store::postgresql::schema::roles::DATABASE_OWNER;
 use crate::store::postgresql::schema::toc::Entry;
 use crate::store::postgresql::schema::{rights, survey};
@@ -51,23 +52,18 @@ impl Incoming {
 
     /// Compares owners and grants, as far as they are copied.
     pub(super) async fn compare_rights(&self, session: &Session) -> Result<()> {
-        let target = rights::read(session, &HashSet::new()).await?;
         let exact = self.definitions.major == survey::version(session).await?.0 / 10_000;
         let excused = self.excused.lock().clone();
-        let mut found = rights::differences(
-            &self.definitions.rights,
-            &target,
-            &self.roles,
-            &excused,
-            exact,
-        );
-        found.extend(rights::differences(
-            &self.preserved.rights,
-            &target,
-            &self.roles,
-            &HashSet::new(),
-            true,
-        ));
+        let (roles, none) = (&self.roles, HashSet::new());
+        let mut ours = Comparison::new(&self.definitions.rights, roles, &excused, exact);
+        let mut theirs = Comparison::new(&self.preserved.rights, roles, &none, true);
+        let see = |right| {
+            ours.see(&right);
+            theirs.see(&right);
+        };
+        rights::each(session, &none, see).await?;
+        let mut found = ours.differences();
+        found.extend(theirs.differences());
         for difference in found.iter().filter(|_| !self.is_cloned) {
             tracing::error!(
                 difference = difference.as_str(),

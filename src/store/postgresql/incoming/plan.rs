@@ -43,9 +43,13 @@ pub(in crate::store::postgresql) struct Plan<'a> {
 impl Plan<'_> {
     /// Makes what comes before rows, in a database that was just created.
     pub(super) async fn create_all(self, toc: Toc, created: &Created) -> Result<Incoming> {
-        let (incoming, mut mapped) = self.sort_out(toc, created).await?;
+        let (mut incoming, mut mapped) = self.sort_out(toc, created).await?;
         incoming.own_public(&mut mapped).await?;
         incoming.create_before(&mut mapped).await?;
+        // What is made is looked at no more, but for views that are to be filled.
+        let made = &mut incoming.sorted.before;
+        made.retain(|entry| entry.kind == "MATERIALIZED VIEW");
+        made.shrink_to_fit();
         incoming.disable_autovacuum().await?;
         incoming.tell(mapped);
         Ok(incoming)

@@ -72,7 +72,8 @@ async fn copy(live: &Session, incoming: &Session, part: &Part) -> Result<u64> {
 
 /// Rows, and a hash over all columns, in the words of a session for what is compared.
 async fn summed(session: &Session, preserved: &Preserved, part: &Part) -> Result<Checksum> {
-    let columns = preserved.columns.get(&part.id).unwrap_or(&part.columns);
+    let columns = preserved.columns.get(&part.id);
+    let columns = columns.map_or(&*part.columns, Vec::as_slice);
     let from = format!("ONLY {}", table_name(part));
     sum(session, &part.label(), columns, &from).await
 }

@@ -200,7 +200,7 @@ mod tests {
             id,
             schema: Some("public".to_owned()),
             name: name.to_owned(),
-            columns: Vec::new(),
+            columns: Vec::new().into(),
             unit: Unit::Rows,
             encoding: COPY_TEXT,
             rows: bytes / 100,

@@ -138,7 +138,7 @@ mod tests {
             cuts in prop::collection::vec(1_usize..30, 1..8),
         ) {
             let mut part = Part::whole(0, "t", COPY_TEXT, 0);
-            part.columns = vec!["a".to_owned(), "b".to_owned()];
+            part.columns = vec!["a".to_owned(), "b".to_owned()].into();
             let lines: Vec<String> = rows.iter().map(|row| format!("{}\n", row.join("\t"))).collect();
             let wire: Vec<u8> = lines.iter().flat_map(|line| framed(line.as_bytes())).collect();
             let chunks: Vec<Bytes> = identity::pieces(&wire, &cuts)

@@ -11,7 +11,7 @@ use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::row_encodings::LARGE_OBJECTS;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
-use crate::store::{Part, Unit};
+use crate::store::{List, Part, Unit};
 
 /// The name of the part; no table can be called so, as it is in the system's schema.
 const SCHEMA: &str = "pg_catalog";
@@ -139,7 +139,7 @@ pub(in crate::store::postgresql) fn part(id: usize, count: usize) -> Part {
         id,
         schema: Some(SCHEMA.to_owned()),
         name: NAME.to_owned(),
-        columns: Vec::new(),
+        columns: List::default(),
         unit: Unit::Rows,
         encoding: LARGE_OBJECTS,
         rows: count as u64,

@@ -20,6 +20,7 @@ pub(in crate::store::postgresql) mod properties;
 pub(in crate::store::postgresql) mod requirements;
 pub(in crate::store::postgresql) mod restore_order;
 pub(in crate::store::postgresql) mod rights;
+pub(in crate::store::postgresql) mod rights_comparison;
 pub(in crate::store::postgresql) mod roles;
 pub(in crate::store::postgresql) mod row_encodings;
 pub(in crate::store::postgresql) mod search_path;

@@ -1,10 +1,11 @@
 //! Who owns what, who may use it and what is said of it: read from both sides' catalogues, and compared as far as both have the roles.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
 
-use super::roles::{DATABASE_OWNER, Roles};
+use super::roles::Roles;
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::cells::Cells;
@@ -12,11 +13,11 @@ use crate::store::postgresql::connection::session::Session;
 
 /// One privilege of one role. `PUBLIC` is the empty name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Grant {
-    to: String,
-    by: String,
-    privilege: String,
-    grantable: bool,
+pub(super) struct Grant {
+    pub(super) to: String,
+    pub(super) by: String,
+    pub(super) privilege: String,
+    pub(super) grantable: bool,
 }
 
 /// What one object says of roles.
@@ -25,14 +26,14 @@ pub(in crate::store::postgresql) struct Right {
     /// The catalogue it comes from, and its oid there.
     pub(in crate::store::postgresql) object: (u32, u32),
     /// In words: `table public.users`.
-    name: String,
+    pub(super) name: String,
     /// Whether it goes when none of its roles is there: policies, user mappings, default privileges.
-    bound: bool,
-    owner: Option<String>,
+    pub(super) bound: bool,
+    pub(super) owner: Option<String>,
     /// `None`: what a new object grants.
-    grants: Option<Vec<Grant>>,
+    pub(super) grants: Option<Vec<Grant>>,
     /// What else there is to compare.
-    definition: String,
+    pub(super) definition: String,
 }
 
 /// Yields catalogue, oid, words, whether it is bound, owner, grants (four lists), definition.
@@ -123,61 +124,75 @@ pub(in crate::store::postgresql) async fn read(
     session: &Session,
     gone: &HashSet<(u32, u32)>,
 ) -> Result<Vec<Right>> {
-    let rows = session
-        .query(&QUERY.replace("OURS", OURS), &[])
-        .await
-        .map_err(session.explain())?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let object = (row.read(0)?, row.read(1)?);
-        // What was dropped since the snapshot has no words any more.
-        let name: Option<String> = row.read(2)?;
-        let (false, Some(name)) = (gone.contains(&object), name) else {
-            continue;
-        };
-        if name.contains(" pg_temp_") {
-            continue;
-        }
-        let whom: Option<Vec<String>> = row.read(5)?;
-        let by: Vec<String> = row.read::<Option<_>>(6)?.unwrap_or_default();
-        let privileges: Vec<String> = row.read::<Option<_>>(7)?.unwrap_or_default();
-        let grantable: Vec<bool> = row.read::<Option<_>>(8)?.unwrap_or_default();
-        let grants = whom.map(|whom| {
-            whom.into_iter()
-                .zip(by)
-                .zip(privileges)
-                .zip(grantable)
-                .map(|(((to, by), privilege), grantable)| Grant {
-                    to,
-                    by,
-                    privilege,
-                    grantable,
-                })
-                .collect()
-        });
-        found.push(Right {
-            object,
-            name,
-            bound: row.read(3)?,
-            owner: row.read(4)?,
-            grants,
-            definition: row.read(9)?,
-        });
-    }
+    let mut found = Vec::new();
+    each(session, gone, |right| found.push(right)).await?;
+    found.shrink_to_fit();
     Ok(found)
 }
 
-/// The owner of an object, in a list of grants.
-const OWNER: &str = "\0owner";
+/// Shows them one by one.
+pub(in crate::store::postgresql) async fn each(
+    session: &Session,
+    gone: &HashSet<(u32, u32)>,
+    mut show: impl FnMut(Right),
+) -> Result<()> {
+    let take = |row: &Row| {
+        right(row, gone)?.into_iter().for_each(&mut show);
+        Ok(())
+    };
+    let query = QUERY.replace("OURS", OURS);
+    session.each_row(&query, take).await
+}
+
+/// What a row says, unless it is of something that is `gone`.
+fn right(row: &Row, gone: &HashSet<(u32, u32)>) -> Result<Option<Right>> {
+    let object = (row.read(0)?, row.read(1)?);
+    // What was dropped since the snapshot has no words any more.
+    let name: Option<String> = row.read(2)?;
+    let (false, Some(name)) = (gone.contains(&object), name) else {
+        return Ok(None);
+    };
+    if name.contains(" pg_temp_") {
+        return Ok(None);
+    }
+    let whom: Option<Vec<String>> = row.read(5)?;
+    let by: Vec<String> = row.read::<Option<_>>(6)?.unwrap_or_default();
+    let privileges: Vec<String> = row.read::<Option<_>>(7)?.unwrap_or_default();
+    let grantable: Vec<bool> = row.read::<Option<_>>(8)?.unwrap_or_default();
+    let grants = whom.map(|whom| {
+        whom.into_iter()
+            .zip(by)
+            .zip(privileges)
+            .zip(grantable)
+            .map(|(((to, by), privilege), grantable)| Grant {
+                to,
+                by,
+                privilege,
+                grantable,
+            })
+            .collect()
+    });
+    Ok(Some(Right {
+        object,
+        name,
+        bound: row.read(3)?,
+        owner: row.read(4)?,
+        grants,
+        definition: row.read(9)?,
+    }))
+}
+
+/// Whoever owns a thing, in a list of grants.
+pub(super) const OWNER: &str = "\0owner";
 
 impl Right {
     /// Whether a new object of this kind grants something to everybody (`acldefault`): functions, types, languages.
-    fn is_public_when_new(&self) -> bool {
+    pub(super) fn is_public_when_new(&self) -> bool {
         matches!(self.object.0, 1255 | 1247 | 2612)
     }
 
     /// Whether someone else's grants become the owner's own, as on the target they own it.
-    fn grants_to(&self, owner: Option<&str>) -> bool {
+    pub(super) fn grants_to(&self, owner: Option<&str>) -> bool {
         self.owner.as_deref() != owner
             && self
                 .grants
@@ -187,7 +202,7 @@ impl Right {
     }
 
     /// Every role that it names.
-    fn roles(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn roles(&self) -> impl Iterator<Item = &str> {
         let grants = self.grants.iter().flatten();
         self.owner
             .as_deref()
@@ -198,7 +213,7 @@ impl Right {
 
     /// Grants to others than the owner, as they shall be with another owner and without roles that are not there.
     /// The owner's own are in it by the name of `OWNER`.
-    fn translated(&self, owner: Option<&str>, roles: &Roles) -> Option<BTreeSet<Grant>> {
+    pub(super) fn translated(&self, owner: Option<&str>, roles: &Roles) -> Option<BTreeSet<Grant>> {
         let grants = self.grants.as_ref()?;
         let was = self.owner.as_deref();
         let name = |role: &str| {
@@ -247,84 +262,6 @@ pub(in crate::store::postgresql) fn owner_of<'a>(
     Some((right.object, right.owner.as_deref()?))
 }
 
-/// What is not as it has to be, in words. `excused`: what the target's user was not allowed to do; `exact`: both servers
-/// are of one version, and know the same privileges.
-pub(in crate::store::postgresql) fn differences(
-    source: &[Right],
-    target: &[Right],
-    roles: &Roles,
-    excused: &HashSet<(u32, u32)>,
-    exact: bool,
-) -> Vec<String> {
-    let there: BTreeMap<&str, &Right> = target
-        .iter()
-        .map(|right| (right.name.as_str(), right))
-        .collect();
-    let mut found = Vec::new();
-    for right in source {
-        // Where roles are skipped, only what is said of things counts.
-        if excused.contains(&right.object) || (right.owner.is_some() && !roles.are_copied()) {
-            continue;
-        }
-        let lacks = |role: &str| !role.is_empty() && !roles.has(role);
-        let Some(other) = there.get(right.name.as_str()) else {
-            // The catalogue tells of the others.
-            let expected = if right.owner.is_some() || right.roles().next().is_none() {
-                !right.roles().any(lacks)
-            } else {
-                !right.roles().all(lacks) || right.grants.iter().flatten().any(|g| g.to.is_empty())
-            };
-            if right.bound && expected {
-                found.push(format!("{} is missing", right.name));
-            }
-            continue;
-        };
-        let owner = right.owner.as_deref().map(|owner| roles.heir(owner));
-        // Whoever stands in owns the database, too, and so what belongs to whoever owns that.
-        let stands_in = owner != right.owner.as_deref();
-        let theirs = other.owner.as_deref();
-        if theirs != owner && !(stands_in && theirs == Some(DATABASE_OWNER)) {
-            found.push(format!(
-                "{} belongs to {} instead of {}",
-                right.name,
-                other.owner.as_deref().unwrap_or_default(),
-                owner.unwrap_or_default()
-            ));
-            continue;
-        }
-        if exact && other.definition != right.definition {
-            found.push(format!(
-                "{} is `{}` instead of `{}`",
-                right.name, other.definition, right.definition
-            ));
-        }
-        let (expected, actual) = (
-            right.translated(owner, roles),
-            other.translated(owner, roles),
-        );
-        let lost_some = right.roles().any(lacks);
-        let same = match (&expected, &actual) {
-            (None, None) => true,
-            // Without those that are not there it may be what a new object grants.
-            (Some(expected), None) => {
-                let mut others = expected.iter().filter(|grant| grant.to != OWNER);
-                let public = others.clone().any(|grant| grant.to.is_empty());
-                let merged = right.grants_to(owner)
-                    && others.all(|grant| grant.to.is_empty())
-                    && public == right.is_public_when_new();
-                lost_some || merged
-            }
-            (None, Some(_)) => false,
-            (Some(expected), Some(actual)) if exact && !lost_some => expected == actual,
-            (Some(expected), Some(actual)) => expected.is_subset(actual),
-        };
-        if !same {
-            found.push(format!("{} is granted to others", right.name));
-        }
-    }
-    found
-}
-
 impl Roles {
     /// With `roles = "fail"`: refuses what some role would be missing for, and names them all.
     pub(in crate::store::postgresql) fn refuse_missing(&self, source: &[Right]) -> Result<()> {
@@ -358,95 +295,5 @@ impl Roles {
             .hint("make it a member of these roles, or set roles = \"map\" or \"skip\""));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::job::Roles as Wanted;
-
-    fn grant(to: &str, by: &str) -> Grant {
-        Grant {
-            to: to.to_owned(),
-            by: by.to_owned(),
-            privilege: "SELECT".to_owned(),
-            grantable: false,
-        }
-    }
-
-    fn table(owner: &str, grants: Option<Vec<Grant>>) -> Right {
-        Right {
-            object: (1259, 16_400),
-            name: "table public.t".to_owned(),
-            bound: false,
-            owner: Some(owner.to_owned()),
-            grants,
-            definition: String::new(),
-        }
-    }
-
-    fn policy(roles: &[&str], definition: &str) -> Right {
-        Right {
-            name: "policy p".to_owned(),
-            bound: true,
-            owner: None,
-            grants: Some(roles.iter().map(|role| grant(role, "")).collect()),
-            definition: definition.to_owned(),
-            ..table("", None)
-        }
-    }
-
-    fn found(source: Right, target: Option<Right>, known: &[&str]) -> usize {
-        let roles = Roles::of(known, "stand_in", Wanted::Map);
-        let target: Vec<Right> = target.into_iter().collect();
-        differences(&[source], &target, &roles, &HashSet::new(), true).len()
-    }
-
-    #[test]
-    fn another_owner_is_a_difference_unless_the_source_s_is_not_there() {
-        let all = ["a", "b", "stand_in"];
-        assert_eq!(found(table("a", None), Some(table("a", None)), &all), 0);
-        assert_eq!(found(table("a", None), Some(table("b", None)), &all), 1);
-        let some = ["b", "stand_in"];
-        assert_eq!(
-            found(table("a", None), Some(table("stand_in", None)), &some),
-            0
-        );
-        assert_eq!(found(table("a", None), Some(table("b", None)), &some), 1);
-    }
-
-    #[test]
-    fn a_grant_too_many_or_too_few_or_by_another_is_a_difference() {
-        let all = ["a", "r", "s"];
-        let source = || table("a", Some(vec![grant("a", "a"), grant("r", "a")]));
-        let with = |grants| Some(table("a", Some(grants)));
-        assert_eq!(found(source(), Some(source()), &all), 0);
-        for grants in [
-            vec![grant("a", "a")],
-            vec![grant("r", "a")],
-            vec![grant("a", "a"), grant("r", "s")],
-            vec![grant("a", "a"), grant("r", "a"), grant("s", "a")],
-            vec![grant("a", "a"), grant("r", "a"), grant("", "a")],
-        ] {
-            assert_eq!(found(source(), with(grants.clone()), &all), 1, "{grants:?}");
-        }
-        assert_eq!(found(source(), Some(table("a", None)), &all), 1);
-        assert_eq!(
-            found(source(), with(vec![grant("a", "a")]), &["a"]),
-            0,
-            "r is not there"
-        );
-    }
-
-    #[test]
-    fn a_policy_may_be_missing_only_when_all_of_its_roles_are() {
-        assert_eq!(found(policy(&["r"], "x"), None, &[]), 0);
-        assert_eq!(found(policy(&["r", "s"], "x"), None, &["s"]), 1);
-        assert_eq!(found(policy(&[""], "x"), None, &[]), 1);
-        assert_eq!(
-            found(policy(&["r"], "x"), Some(policy(&["r"], "y")), &["r"]),
-            1
-        );
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
 
 use super::survey::{class_oid, unreadable_error};
 use crate::error::{Error, Kind, Result};
@@ -25,32 +26,28 @@ pub(in crate::store::postgresql) async fn all(
     session: &Session,
     without: &HashSet<(u32, u32)>,
 ) -> Result<Vec<Sequence>> {
-    let rows = session
-        .query(
-            &format!(
-                "SELECT c.oid, n.nspname::text, c.relname::text, has_sequence_privilege(c.oid, 'SELECT') \
+    let query = format!(
+        "SELECT c.oid, n.nspname::text, c.relname::text, has_sequence_privilege(c.oid, 'SELECT') \
                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {OURS} \
                    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' \
                        AND NOT EXISTS (SELECT FROM pg_extension x WHERE x.oid = d.refobjid AND c.oid = ANY(x.extconfig))) \
                  ORDER BY c.oid"
-            ),
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
+    );
     let class = class_oid(session).await?;
     let (mut wanted, mut unreadable) = (Vec::new(), Vec::new());
-    for row in &rows {
+    let take = |row: &Row| {
         if without.contains(&(class, row.read(0)?)) {
-            continue;
+            return Ok(());
         }
         let name: (String, String) = (row.read(1)?, row.read(2)?);
         if !row.read::<bool>(3)? {
             unreadable.push(format!("{}.{}", name.0, name.1));
         }
         wanted.push(name);
-    }
+        Ok(())
+    };
+    session.each_row(&query, take).await?;
     if !unreadable.is_empty() {
         return Err(unreadable_error("sequences", &unreadable));
     }

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
-use crate::store::{Fate, Part, Selection, Taker, Unit};
+use crate::store::{Fate, Interner, List, Part, Selection, Taker, Unit};
 
 /// A table, partitioned or not, that belongs to no extension.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,10 +90,8 @@ pub(in crate::store::postgresql) async fn tables(
     session: &Session,
     selection: &Selection,
 ) -> Result<Vec<Table>> {
-    let rows = session
-        .query(
-            &format!(
-                "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', \
+    let query = format!(
+        "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', \
                         CASE WHEN c.relispartition THEN (SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid) END, \
                         CASE WHEN c.reltuples > 0 THEN c.reltuples::float8 WHEN c.relkind = 'p' THEN 0 \
                              ELSE {BY_SIZE} END, \
@@ -101,27 +100,23 @@ pub(in crate::store::postgresql) async fn tables(
                  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OURS} \
                    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
                  ORDER BY c.oid"
-            ),
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
-    let mut tables: Vec<Table> = rows
-        .iter()
-        .map(|row| {
-            let (schema, name): (String, String) = (row.read(1)?, row.read(2)?);
-            Ok(Table {
-                oid: row.read(0)?,
-                fate: selection.fate(Some(&schema), &name),
-                schema,
-                name,
-                partitioned: row.read(3)?,
-                parent: row.read(4)?,
-                rows: row.read::<f64>(5)? as u64,
-                bytes: row.read::<i64>(6)? as u64,
-            })
-        })
-        .collect::<Result<_>>()?;
+    );
+    let mut tables = Vec::new();
+    let take = |row: &Row| {
+        let (schema, name): (String, String) = (row.read(1)?, row.read(2)?);
+        tables.push(Table {
+            oid: row.read(0)?,
+            fate: selection.fate(Some(&schema), &name),
+            schema,
+            name,
+            partitioned: row.read(3)?,
+            parent: row.read(4)?,
+            rows: row.read::<f64>(5)? as u64,
+            bytes: row.read::<i64>(6)? as u64,
+        });
+        Ok(())
+    };
+    session.each_row(&query, take).await?;
     inherit(&mut tables);
     Ok(tables)
 }
@@ -162,31 +157,40 @@ pub(in crate::store::postgresql) async fn populated(
              WHERE c.relkind = 'm' AND c.relispopulated").await
 }
 
+/// Columns of each table.
+pub(in crate::store::postgresql) type Columns = HashMap<u32, (List<String>, bool)>;
+
 /// Columns that a COPY moves, of each table, and whether all of their types read the same in binary on another server.
-pub(in crate::store::postgresql) async fn columns(
-    session: &Session,
-) -> Result<HashMap<u32, (Vec<String>, bool)>> {
+pub(in crate::store::postgresql) async fn columns(session: &Session) -> Result<Columns> {
     let types = Types::load(session).await?;
-    let rows = session
-        .query(
-            &format!(
-                "SELECT a.attrelid, a.attname::text, a.atttypid FROM pg_attribute a \
+    let query = format!(
+        "SELECT a.attrelid, a.attname::text, a.atttypid FROM pg_attribute a \
                  JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relkind = 'r' AND {OURS} AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
                  ORDER BY a.attrelid, a.attnum"
-            ),
-            &[],
-        )
-        .await
-        .map_err(session.explain())?;
-    let mut found: HashMap<u32, (Vec<String>, bool)> = HashMap::new();
-    for row in rows {
-        let (columns, binary) = found
-            .entry(row.read(0)?)
-            .or_insert_with(|| (Vec::new(), true));
-        columns.push(row.read(1)?);
-        *binary &= types.same_everywhere(row.read(2)?);
-    }
+    );
+    let (mut found, mut alike) = (Columns::new(), Interner::default());
+    let mut coming: Option<(u32, Vec<String>, bool)> = None;
+    let mut put_away = |whole: Option<(u32, Vec<String>, bool)>| {
+        if let Some((oid, columns, binary)) = whole {
+            let mut columns: List<String> = columns.into();
+            alike.intern_list(&mut columns);
+            found.insert(oid, (columns, binary));
+        }
+    };
+    let take = |row: &Row| {
+        let oid = row.read(0)?;
+        if coming.as_ref().is_none_or(|(table, ..)| *table != oid) {
+            put_away(coming.replace((oid, Vec::new(), true)));
+        }
+        if let Some((_, columns, binary)) = &mut coming {
+            columns.push(row.read(1)?);
+            *binary &= types.same_everywhere(row.read(2)?);
+        }
+        Ok(())
+    };
+    session.each_row(&query, take).await?;
+    put_away(coming);
     Ok(found)
 }
 
@@ -382,7 +386,7 @@ pub(in crate::store::postgresql) async fn readable(
 /// The parts of a copy, biggest first.
 pub(in crate::store::postgresql) fn parts(
     tables: &[Table],
-    columns: &HashMap<u32, (Vec<String>, bool)>,
+    columns: &Columns,
     binary: bool,
     fate: Fate,
 ) -> Vec<(u32, Part)> {

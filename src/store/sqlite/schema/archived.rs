@@ -129,7 +129,7 @@ pub(in crate::store::sqlite) fn read(
         .map(|table| table.name.as_str());
     let parts = envelope::wanted_parts(parts, wanted, |part| {
         let table = definitions.table(&part.name).filter(is_copied)?;
-        Some(table.names() == part.columns)
+        Some(*table.names() == *part.columns)
     })?;
     Ok(Restored {
         parts,

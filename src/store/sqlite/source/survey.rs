@@ -15,7 +15,7 @@ use crate::store::sqlite::schema::names::quoted;
 use crate::store::sqlite::schema::objects::Table;
 use crate::store::sqlite::schema::requirements::{self, LeftOut};
 use crate::store::sqlite::schema::{extensions, nested_views, statistics};
-use crate::store::{Fate, Part, Selection, Unit};
+use crate::store::{Fate, Interner, Part, Selection, Unit};
 
 /// Reads what there is, and about how much, inside the transaction.
 pub(super) fn read(
@@ -72,7 +72,7 @@ fn parts(connection: &Connection, definitions: &Definitions) -> rusqlite::Result
             id: 0,
             schema: None,
             name: table.name.clone(),
-            columns: table.names(),
+            columns: table.names().into(),
             unit: Unit::Rows,
             encoding: inserts::ENCODING,
             rows,
@@ -81,8 +81,10 @@ fn parts(connection: &Connection, definitions: &Definitions) -> rusqlite::Result
         });
     }
     parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    let mut lists = Interner::default();
     for (id, part) in parts.iter_mut().enumerate() {
         part.id = id;
+        lists.intern_list(&mut part.columns);
     }
     Ok(parts)
 }

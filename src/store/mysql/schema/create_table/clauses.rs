@@ -3,7 +3,7 @@
 use crate::store::mysql::sql::lexer::{self, Dialect, Shape, Token};
 
 /// What one clause between the parentheses is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::store::mysql) enum Clause {
     /// A column, by name.
     Column(String),
@@ -18,17 +18,17 @@ pub(in crate::store::mysql) enum Clause {
 }
 
 /// A key that is not the primary one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::store::mysql) struct Key {
     pub(in crate::store::mysql) kind: KeyKind,
     /// The columns that it begins with, in order, as far as they are columns.
-    pub(in crate::store::mysql) columns: Vec<String>,
+    pub(in crate::store::mysql) columns: Box<[String]>,
     /// It can only be added by copying the whole table: a hash over long columns, WITHOUT OVERLAPS.
     pub(super) copies: bool,
 }
 
 /// The kinds of keys that differ in how they are added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::store::mysql) enum KeyKind {
     /// An index.
     Plain,
@@ -43,7 +43,7 @@ pub(in crate::store::mysql) enum KeyKind {
 }
 
 /// Where a foreign key points to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::store::mysql) struct Reference {
     /// The constraint's name.
     pub(in crate::store::mysql) name: String,
@@ -181,7 +181,7 @@ pub(super) fn kind(clause: &[Token<'_>]) -> Clause {
         let text = joined(clause);
         Clause::Key(Key {
             kind,
-            columns: columns(clause),
+            columns: columns(clause).into(),
             copies: kind == KeyKind::Unique
                 && (has_word(&text, "USING HASH") || has_word(&text, "WITHOUT OVERLAPS")),
         })

@@ -46,7 +46,7 @@ fn a_table_without_its_indexes_and_foreign_keys_keeps_all_else() {
     assert_eq!(made.split_key().as_deref(), Some("id"));
     let without = made.without_counter();
     assert_eq!(
-        without.tail,
+        &*without.tail,
         "ENGINE=InnoDB DEFAULT CHARSET=latin1 COMMENT='AUTO_INCREMENT=9'"
     );
     assert_eq!(without.auto_increment(), None);
@@ -123,7 +123,7 @@ fn what_is_no_definition_is_an_error() {
 fn where_files_are_is_left_to_the_server() {
     let made = Create::parse("CREATE TABLE `a` (\n  `id` int\n) ENGINE=InnoDB DATA DIRECTORY='/mnt/x/' COMMENT='DATA DIRECTORY=''/y'''\n PARTITION BY HASH (`id`)\n(PARTITION `p` DATA DIRECTORY = '/z' ENGINE = InnoDB)").expect("a definition");
     assert_eq!(
-        made.tail,
+        &*made.tail,
         "ENGINE=InnoDB COMMENT='DATA DIRECTORY=''/y'''\n PARTITION BY HASH (`id`)\n(PARTITION `p` ENGINE = InnoDB)"
     );
 }
