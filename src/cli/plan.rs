@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::guard::memory;
 use crate::report::log;
 use crate::run::plan::Plan;
+use crate::run::refuse_a_part_of_what_is_broken;
 use crate::run::start;
 use crate::state::State;
 
@@ -39,7 +40,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let job = job(options, &args.file, &settings)?.only(&args.only)?;
     let only = job.part();
     let counts = log::init(&options.log()).unwrap_or_default();
-    state_to_read(options, &settings)?;
+    if let Some(state) = state_to_read(options, &settings)? {
+        refuse_a_part_of_what_is_broken(&job, &state)?;
+    }
     let times = due::next(&job, &settings, Utc::now());
     memory::bound(settings.priority.memory_max);
     // A plan records nothing: its order has a state store that goes with it.

@@ -12,7 +12,6 @@ use super::build::fill;
 use super::context::RunContext;
 use super::hooks::Maintenance;
 use super::task_run::{TaskRun, failing, span};
-use crate::config::job::Publish;
 use crate::error::{Error, Kind, Result};
 use crate::state::IN_PLACE;
 use crate::store::Incoming;
@@ -23,24 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Whether live may be broken while a run is in this step, and after it ended there.
 pub fn is_step(step: &str) -> bool {
     step.starts_with(IN_PLACE)
-}
-
-/// A run of a part of the job turns maintenance off at its end: not in front of what another task's run has emptied.
-pub(super) fn refuse_a_part_of_what_is_broken(context: &RunContext) -> Result<()> {
-    let mut left_out =
-        (context.job.left_out.iter()).filter(|task| task.publish == Publish::InPlace);
-    let Some(task) = left_out.next() else {
-        return Ok(());
-    };
-    if !context.state.is_broken(context.job.name.as_str())? {
-        return Ok(());
-    }
-    let what = format!(
-        "live is broken since a run in place failed, and this part of job `{}` leaves task `{}` out",
-        context.job.name, task.name
-    );
-    Err(Error::new(Kind::Usage, what)
-        .hint("run the whole job, or a part with all tasks that are published in place"))
 }
 
 /// Empties and loads every task that is published in place, in the job's order, each published as soon as it is whole.

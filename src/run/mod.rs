@@ -8,6 +8,7 @@
 //! Low priority comes even before: it belongs to the whole process (see `guard::priority`). All of a job's tasks are
 //! built and verified before the first is published; if publishing a later one fails, the earlier ones are undone.
 
+mod admission;
 mod bugs;
 mod build;
 mod clone_files;
@@ -26,6 +27,7 @@ pub mod record;
 pub mod recover;
 pub mod rollback;
 mod scripts;
+mod sent;
 pub mod start;
 mod task_run;
 mod transform;
@@ -34,15 +36,16 @@ mod verify;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use self::admission::admit;
 use self::bugs::safely;
 use self::build::{Built, build_all};
-use self::task_run::{TaskRun, capabilities};
+use self::task_run::TaskRun;
 use crate::config::Risk;
 use crate::config::job::Job;
 use crate::error::Result;
-use crate::policy;
 use crate::state::Verb;
 
+pub use self::admission::refuse_a_part_of_what_is_broken;
 pub use self::context::RunContext;
 
 /// Runs a job to its end and records what came of it. The error is the run's own.
@@ -90,18 +93,6 @@ async fn watched(context: &Arc<RunContext>) -> Result<()> {
     }
     bug.abort();
     outcome
-}
-
-/// Refuses what must not or cannot be run, before any server is asked.
-fn admit(context: &RunContext) -> Result<()> {
-    policy::permit(
-        &context.job.environments,
-        &context.job.from,
-        &context.job.to,
-    )?;
-    capabilities(&context.job)?;
-    in_place::refuse_a_part_of_what_is_broken(context)?;
-    hooks::look(context)
 }
 
 async fn line(context: &Arc<RunContext>) -> Result<()> {

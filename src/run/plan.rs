@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::admission::admit;
 use super::context::RunContext;
 use super::task_run::{TaskRun, open_all, span};
 use crate::config::job::Publish;
@@ -96,7 +97,7 @@ pub struct LeftOut {
 
 /// Surveys every task of a job, with the run's own checks.
 pub async fn plan(context: Arc<RunContext>) -> Result<Plan> {
-    super::admit(&context)?;
+    admit(&context)?;
     let mut runs = Vec::new();
     let planned = tokio::select! {
         planned = all(&context, &mut runs) => planned,

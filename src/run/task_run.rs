@@ -10,7 +10,7 @@ use super::context::RunContext;
 use super::pace::Pace;
 use super::progress::TaskProgress;
 use super::record;
-use super::transform::Sent;
+use super::sent::Sent;
 use crate::archive;
 use crate::config::job::{Job, Publish, Task};
 use crate::error::{Error, Kind, Result};

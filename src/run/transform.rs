@@ -1,15 +1,14 @@
 //! What a part's rows pass on their way from source to target: nothing, as a rule.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
+use super::sent::Sent;
 use super::task_run::TaskRun;
 use crate::config::job::Verify;
 use crate::error::Result;
 use crate::store::{self, Chunk, Chunks, Incoming, Part, RowSum, RowSums};
-use crate::sync::Mutex;
 
 /// Stands between reading and writing. One for each part.
 trait Transform: Send {
@@ -45,17 +44,6 @@ fn through(transform: Box<dyn Transform>, chunks: Chunks) -> Chunks {
         },
     )
     .boxed()
-}
-
-/// Sums of the rows that the target was sent, by the label of the table.
-#[derive(Default)]
-pub(super) struct Sent(Mutex<HashMap<String, RowSum>>);
-
-impl Sent {
-    /// The sum of a whole table, if all of its rows passed one by one.
-    pub(super) fn take(&self, part: &Part) -> Option<RowSum> {
-        self.0.lock().remove(&part.label())
-    }
 }
 
 /// Sums up the rows that pass.
@@ -95,8 +83,8 @@ impl Transform for Summing {
 
     fn end(&mut self) -> Result<()> {
         if let Some(sums) = self.sums.take() {
-            let mut sent = self.sent.0.lock();
-            *sent.entry(std::mem::take(&mut self.label)).or_default() += sums.total()?;
+            self.sent
+                .add(std::mem::take(&mut self.label), sums.total()?);
         }
         Ok(())
     }

@@ -137,7 +137,7 @@ fn a_server_elsewhere_without_tls_is_left_unless_the_url_takes_the_risk_each_tim
         for word in ["prefer", "disable"] {
             let risky = url(scheme, ELSEWHERE, server, &format!("?{key}={word}"));
             let (bed, file) = job(scheme, &risky);
-            let said = format!("{key}={word}: whoever is on the way");
+            let said = format!("{key}={word}: anyone on the way");
             let help = format!("write {key}=require");
             for verb in ["validate", "plan"] {
                 bed.with_file(verb, &file).says(&["warning", &said, &help]);

@@ -251,6 +251,8 @@ fn is_handed_on(text: &str, path: &Path) -> bool {
 
 /// Tests in a file stand at its end.
 fn without_tests(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod tests {").next();
-    code.unwrap_or_default().to_owned()
+    let ends = ["mod tests {", "pub(super) mod tests {"]
+        .iter()
+        .filter_map(|module| text.find(&format!("#[cfg(test)]\n{module}")));
+    text[..ends.min().unwrap_or(text.len())].to_owned()
 }

@@ -144,7 +144,7 @@ async fn keys_of_the_environment_and_of_a_profile_are_used_in_their_order() {
     assert!(
         error
             .to_string()
-            .contains("AWS_SECRET_ACCESS_KEY is not set"),
+            .contains("AWS_SECRET_ACCESS_KEY is missing"),
         "{error}"
     );
     // A profile that the archive names goes before the environment.

@@ -107,7 +107,7 @@ fn the_newest_an_older_a_named_and_the_pointed_dump_are_told_apart() {
         ),
         (
             format!("latest-{DATABASE}.txt"),
-            "which is no dump of app_production",
+            "which is not a dump of app_production",
         ),
         (String::new(), "names no file"),
     ] {
