@@ -39,7 +39,6 @@ const SETTINGS: &[&str] = &[
     "--innodb-log-buffer-size=2M",
     "--table-definition-cache=400",
     "--table-open-cache=400",
-    "--tmp-table-size=4M",
     "--max-heap-table-size=16M",
     "--innodb-use-native-aio=0",
     "--key-buffer-size=4M",
@@ -55,7 +54,6 @@ const MARIADB: &[&str] = &[
 const ORACLE: &[&str] = &[
     "--innodb-redo-log-capacity=32M",
     "--mysqlx=OFF",
-    "--temptable-max-ram=8M",
     "--table-open-cache-instances=1",
     // It is on, as it is at people's, with little to look at.
     "--performance-schema-events-statements-history-long-size=100",
