@@ -91,6 +91,28 @@ pub trait RowJoiner: RowVisitor + Send {
     }
 }
 
+/// Rows that are joined, until somebody takes them.
+#[derive(Debug, Default)]
+pub struct ChunkBuffer {
+    /// Their bytes.
+    pub data: BytesMut,
+    /// How many end in it.
+    pub rows: u64,
+}
+
+impl ChunkBuffer {
+    /// All that there is, if there is something.
+    pub fn take(&mut self) -> Option<Chunk> {
+        if self.data.is_empty() {
+            return None;
+        }
+        Some(Chunk {
+            rows: std::mem::take(&mut self.rows),
+            data: self.data.split().freeze(),
+        })
+    }
+}
+
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
@@ -129,16 +151,12 @@ pub trait RowDecoder: Send {
 pub(in crate::store) mod identity {
     use super::*;
 
-    /// Bytes in pieces of these lengths, over and over.
-    pub(in crate::store) fn pieces<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
-        let mut found = Vec::new();
-        let mut lengths = lengths.iter().cycle();
-        while !bytes.is_empty() {
-            let (piece, rest) = bytes.split_at(bytes.len().min(*lengths.next().unwrap()));
-            found.push(piece);
-            bytes = rest;
-        }
-        found
+    /// Chunks of these lengths, over and over.
+    pub(in crate::store) fn chunks(bytes: &[u8], lengths: &[usize]) -> Vec<Bytes> {
+        crate::fuzz::pieces(bytes, lengths)
+            .into_iter()
+            .map(Bytes::copy_from_slice)
+            .collect()
     }
 
     /// Rows and bytes of what a joiner makes of what a cutter shows it.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
-use super::codec::{RowCodec, RowCutter, RowJoiner, RowSplitter, RowVisitor, Value};
+use super::codec::{ChunkBuffer, RowCodec, RowCutter, RowJoiner, RowSplitter, RowVisitor, Value};
 use super::part::{Chunk, Part};
 use crate::error::{Error, Kind, Result};
 
@@ -363,8 +363,7 @@ impl RowCutter for DelimitedCutter {
 /// Puts lines together.
 #[derive(Default)]
 pub(super) struct DelimitedJoiner {
-    out: BytesMut,
-    rows: u64,
+    out: ChunkBuffer,
     /// A value has ended, and if another one comes, a tab is due.
     owes_tab: bool,
 }
@@ -372,36 +371,30 @@ pub(super) struct DelimitedJoiner {
 impl RowVisitor for DelimitedJoiner {
     fn piece(&mut self, encoded: &[u8]) -> Result<()> {
         if std::mem::take(&mut self.owes_tab) {
-            self.out.put_u8(b'\t');
+            self.out.data.put_u8(b'\t');
         }
-        self.out.put_slice(encoded);
+        self.out.data.put_slice(encoded);
         Ok(())
     }
 
     fn end_value(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.owes_tab, true) {
-            self.out.put_u8(b'\t');
+            self.out.data.put_u8(b'\t');
         }
         Ok(())
     }
 
     fn end_row(&mut self) -> Result<()> {
         self.owes_tab = false;
-        self.out.put_u8(b'\n');
-        self.rows += 1;
+        self.out.data.put_u8(b'\n');
+        self.out.rows += 1;
         Ok(())
     }
 }
 
 impl RowJoiner for DelimitedJoiner {
     fn take(&mut self) -> Option<Chunk> {
-        if self.out.is_empty() {
-            return None;
-        }
-        Some(Chunk {
-            rows: std::mem::take(&mut self.rows),
-            data: self.out.split().freeze(),
-        })
+        self.out.take()
     }
 }
 

@@ -53,7 +53,8 @@ mod target;
 mod url;
 pub use catalogue::{Catalogue, Digest};
 pub use codec::{
-    Codec, RowCodec, RowCutter, RowDecoder, RowEncoder, RowJoiner, RowSplitter, RowVisitor, Value,
+    ChunkBuffer, Codec, RowCodec, RowCutter, RowDecoder, RowEncoder, RowJoiner, RowSplitter,
+    RowVisitor, Value,
 };
 pub use context::{Claim, Context, Lookup, Meter, workers};
 pub use definitions::{Definitions, Restored, Script, own};
@@ -61,9 +62,9 @@ pub use delimited::Delimited;
 pub use driver::{Driver, Dumps, ManualClient, OpenLagProbe, Refusal};
 pub use lines::{LineDecoder, Lines, count_lines};
 pub use part::{
-    Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, Slice, Step, Unit, joined,
+    Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, RowSum, Slice, Step, Unit, joined,
 };
-pub use row_sums::{RowSum, RowSums};
+pub use row_sums::RowSums;
 pub use selection::{Fate, Selection};
 pub use shared::{Interner, List};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::AddAssign;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -192,13 +193,44 @@ pub struct Checksum {
 impl Checksum {
     /// Of text with a row a line.
     pub fn of_lines(text: &[u8]) -> Self {
-        let (mut rows, mut sum) = (0, 0_u128);
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            let hash: [u8; 32] = Sha256::digest(line).into();
-            let half = hash[..16].try_into().expect("sixteen bytes");
-            sum = sum.wrapping_add(u128::from_le_bytes(half));
-            rows += 1;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let mut total = RowSum::default();
+        for line in lines {
+            total += RowSum::of_row(Sha256::digest(line).into());
         }
+        total.into()
+    }
+}
+
+/// Rows, and a sum over them that does not depend on their order: of 128 bits of each one's SHA-256, modulo 2^128.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowSum {
+    /// How many rows.
+    pub rows: u64,
+    /// The sum.
+    pub sum: u128,
+}
+
+impl RowSum {
+    /// Of one row with this hash.
+    pub fn of_row(hash: [u8; 32]) -> Self {
+        let half = hash[..16].try_into().expect("sixteen bytes");
+        Self {
+            rows: 1,
+            sum: u128::from_le_bytes(half),
+        }
+    }
+}
+
+impl AddAssign for RowSum {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+}
+
+impl From<RowSum> for Checksum {
+    fn from(RowSum { rows, sum }: RowSum) -> Self {
         Self {
             rows,
             sum: format!("{sum:032x}"),

@@ -1,28 +1,11 @@
 //! Sums over rows as they are encoded: what was sent, held against what is read back. They depend neither on the order of rows
 //! nor on where chunks end.
 
-use std::ops::AddAssign;
-
 use sha2::{Digest as _, Sha256};
 
 use super::codec::RowSplitter;
+use super::part::RowSum;
 use crate::error::Result;
-
-/// Rows, and the sum of 128 bits of each one's hash.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RowSum {
-    /// How many rows.
-    pub rows: u64,
-    /// The sum, modulo 2^128.
-    pub sum: u128,
-}
-
-impl AddAssign for RowSum {
-    fn add_assign(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.sum = self.sum.wrapping_add(other.sum);
-    }
-}
 
 /// Sums up a part's rows as they pass.
 pub struct RowSums {
@@ -47,10 +30,7 @@ impl RowSums {
         self.splitter.feed(chunk, &mut |piece, ends| {
             hash.update(piece);
             if ends {
-                let hash: [u8; 32] = hash.finalize_reset().into();
-                let half = hash[..16].try_into().expect("sixteen bytes");
-                let sum = u128::from_le_bytes(half);
-                *total += RowSum { rows: 1, sum };
+                *total += RowSum::of_row(hash.finalize_reset().into());
             }
         })
     }
@@ -67,14 +47,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::codec::identity;
     use crate::store::delimited::LineSplitter;
     use crate::store::{Encoding, Part};
 
     fn sum(text: &[u8], cuts: &[usize]) -> RowSum {
         let part = Part::whole(0, "t", Encoding::new("lines"), 0);
         let mut sums = RowSums::new(Box::new(LineSplitter::new(&part)));
-        for piece in identity::pieces(text, cuts) {
+        for piece in crate::fuzz::pieces(text, cuts) {
             sums.feed(piece).unwrap();
         }
         sums.total().unwrap()

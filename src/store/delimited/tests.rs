@@ -29,6 +29,22 @@ fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
     prop::option::weighted(0.8, prop::collection::vec(letters, 0..20))
 }
 
+/// Rows of so many values.
+fn rows() -> impl Strategy<Value = (usize, Vec<Vec<Option<Vec<u8>>>>)> {
+    (0_usize..5).prop_flat_map(|columns| {
+        let row = prop::collection::vec(value(), columns);
+        (Just(columns), prop::collection::vec(row, 0..8))
+    })
+}
+
+fn lines(rows: &[Vec<Option<Vec<u8>>>]) -> BytesMut {
+    let mut lines = BytesMut::new();
+    for row in rows {
+        encoded(row, &mut lines);
+    }
+    lines
+}
+
 fn encoded(row: &[Option<Vec<u8>>], out: &mut BytesMut) {
     let mut joiner = DelimitedJoiner::default();
     for value in row {
@@ -76,18 +92,13 @@ impl RowVisitor for Decoded {
 proptest! {
     #[test]
     fn values_come_back_as_they_went_in(
-        (columns, rows) in (0_usize..5).prop_flat_map(|columns| {
-            (Just(columns), prop::collection::vec(prop::collection::vec(value(), columns), 0..8))
-        }),
+        (columns, rows) in rows(),
         cuts in prop::collection::vec(1_usize..30, 1..10),
     ) {
-        let mut lines = BytesMut::new();
-        for row in &rows {
-            encoded(row, &mut lines);
-        }
+        let lines = lines(&rows);
         let mut cutter = COPY.cut(&part(columns));
         let mut decoded = Decoded::default();
-        for piece in identity::pieces(&lines, &cuts) {
+        for piece in crate::fuzz::pieces(&lines, &cuts) {
             cutter.feed(piece, &mut decoded).unwrap();
         }
         cutter.end().unwrap();
@@ -96,20 +107,12 @@ proptest! {
 
     #[test]
     fn lines_that_are_cut_and_joined_are_the_same(
-        (columns, rows) in (0_usize..5).prop_flat_map(|columns| {
-            (Just(columns), prop::collection::vec(prop::collection::vec(value(), columns), 0..8))
-        }),
+        (columns, rows) in rows(),
         cuts in prop::collection::vec(1_usize..30, 1..10),
     ) {
-        let mut lines = BytesMut::new();
-        for row in &rows {
-            encoded(row, &mut lines);
-        }
+        let lines = lines(&rows);
         let part = part(columns);
-        let chunks: Vec<Bytes> = identity::pieces(&lines, &cuts)
-            .into_iter()
-            .map(Bytes::copy_from_slice)
-            .collect();
+        let chunks = identity::chunks(&lines, &cuts);
         let joined = identity::through(&mut COPY.cut(&part), &mut DelimitedJoiner::default(), &chunks).unwrap();
         prop_assert_eq!(joined, (rows.len() as u64, lines.to_vec()));
         let split = identity::split(&mut LineSplitter::new(&part), &chunks).unwrap();

@@ -20,7 +20,9 @@ pub(crate) mod s3;
 pub(crate) mod sqlite;
 pub(crate) mod told;
 
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a URL alone says.
@@ -47,6 +49,28 @@ pub(crate) fn kills(all: u32) -> u32 {
 /// of 37.
 pub(crate) fn moments(count: u32, all: Duration) -> impl Iterator<Item = Duration> {
     (0..count).map(move |n| all * (n * 37 % count) / count)
+}
+
+/// A directory in `home`, and a shell that runs this script for it, as `$1`, until the directory is to go: it holds the other
+/// end of a pipe, which closes with this process, however that ends.
+pub(crate) fn watched(prefix: &str, home: &Path, script: &str) -> (PathBuf, Child) {
+    let place = tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in(home)
+        .expect("a directory")
+        .keep();
+    let watcher = Command::new("sh")
+        .args(["-c", script, "watcher"])
+        .arg(&place)
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // Out of reach of a terminal's Ctrl-C.
+        .process_group(0)
+        .spawn()
+        .expect("a shell");
+    (place, watcher)
 }
 
 /// Where the next private server has its directory: in memory, while there is room for it, since most of what a test would

@@ -246,22 +246,7 @@ impl Cluster {
                 })
                 .expect("every Linux has nobody")
         });
-        let root = tempfile::Builder::new()
-            .prefix("envsyncd-pg-")
-            .tempdir_in(super::servers_home())
-            .expect("a directory")
-            .keep();
-        let watcher = Command::new("sh")
-            .args(["-c", WATCHER, "watcher"])
-            .arg(&root)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Out of reach of a terminal's Ctrl-C.
-            .process_group(0)
-            .spawn()
-            .expect("a shell");
+        let (root, watcher) = super::watched("envsyncd-pg-", super::servers_home(), WATCHER);
         let port = if tcp { free_port() } else { 5432 };
         let cluster = Self {
             root,

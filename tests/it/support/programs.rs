@@ -1,9 +1,8 @@
 //! Servers' programs, where their users may read them.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::postgres::Must;
@@ -21,22 +20,7 @@ pub(crate) fn readable(from: &Path) -> PathBuf {
 }
 
 fn copy_of(from: &Path) -> PathBuf {
-    let place = tempfile::Builder::new()
-        .prefix("envsyncd-programs-")
-        .tempdir_in("/tmp")
-        .expect("a directory")
-        .keep();
-    let watcher = Command::new("sh")
-        .args(["-c", WATCHER, "watcher"])
-        .arg(&place)
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // Out of reach of a terminal's Ctrl-C.
-        .process_group(0)
-        .spawn()
-        .expect("a shell");
+    let (place, watcher) = super::watched("envsyncd-programs-", Path::new("/tmp"), WATCHER);
     // Its input stays open until the process ends.
     std::mem::forget(watcher);
     let copy = place.join("copy");

@@ -11,7 +11,7 @@ use crate::store::{Chunk, Codec, Delimited, Encoding, Part, RowCodec, RowDecoder
 pub(in crate::store::mysql) const LOAD_DATA: Encoding = Encoding::new("load_data");
 
 /// Its lines. One of a table without columns has a NULL.
-const LINES: Delimited = Delimited::new(&[(b't', b'\t'), (b'n', b'\n')]).never_empty();
+pub(super) const LINES: Delimited = Delimited::new(&[(b't', b'\t'), (b'n', b'\n')]).never_empty();
 
 /// The codec of [`LOAD_DATA`].
 pub(in crate::store::mysql) struct LoadData;
@@ -188,10 +188,7 @@ mod tests {
             let mut part = Part::whole(0, "t", LOAD_DATA, 0);
             part.columns = ["a", "b", "c"].map(str::to_owned).to_vec().into();
             let codec = LoadData.values().expect("it has values");
-            let chunks: Vec<Bytes> = identity::pieces(&encoder.out, &cuts)
-                .into_iter()
-                .map(Bytes::copy_from_slice)
-                .collect();
+            let chunks = identity::chunks(&encoder.out, &cuts);
             let (mut cutter, mut joiner) = (codec.cutter(&part), codec.joiner(&part));
             let joined = identity::through(&mut *cutter, &mut *joiner, &chunks).unwrap();
             prop_assert_eq!(joined, (rows.len() as u64, encoder.out.to_vec()));

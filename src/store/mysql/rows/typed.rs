@@ -3,7 +3,9 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::codec::LINES;
 use crate::store::mysql::sql::names::{literal, quoted};
+use crate::store::{RowCodec, Value};
 
 /// What stands in front of a document that has a list: no JSON begins with it.
 const MARK: u8 = 1;
@@ -54,7 +56,9 @@ pub(in crate::store::mysql) fn put(field: &[u8], out: &mut BytesMut) -> bool {
     if field.first() != Some(&MARK) {
         return false;
     }
-    let field = unescaped(&field[1..]);
+    let Ok(Value::Text(field)) = LINES.decode(&field[1..]) else {
+        return false;
+    };
     let mut reader = serde_json::Deserializer::from_slice(&field).into_iter::<Vec<[String; 3]>>();
     let Some(Ok(list)) = reader.next() else {
         return false;
@@ -129,23 +133,6 @@ fn of_type(kind: &str, value: &str) -> String {
     format!(
         "(SELECT v FROM JSON_TABLE(JSON_ARRAY({value}), '$[0]' COLUMNS (v {kind} PATH '$' ERROR ON ERROR)) AS j)"
     )
-}
-
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut made = Vec::with_capacity(field.len());
-    let mut bytes = field.iter();
-    while let Some(byte) = bytes.next() {
-        made.push(match byte {
-            b'\\' => match bytes.next() {
-                Some(b't') => b'\t',
-                Some(b'n') => b'\n',
-                Some(same) => *same,
-                None => b'\\',
-            },
-            same => *same,
-        });
-    }
-    made
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::borrow::Cow;
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use super::frames::{Frames, framed};
+use super::frames::{Framed, FramedJoiner};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Chunk, Part, RowCodec, RowCutter, RowJoiner, RowSplitter, RowVisitor, Value};
+use crate::store::{
+    Chunk, ChunkBuffer, Part, RowCodec, RowCutter, RowJoiner, RowSplitter, RowVisitor, Value,
+};
 
 /// What a COPY begins with, before its flags and the length of what may follow them.
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -26,15 +28,19 @@ pub(super) struct BinaryValues;
 
 impl RowCodec for BinaryValues {
     fn splitter(&self, part: &Part) -> Box<dyn RowSplitter> {
-        Box::new(Splitter(Cutter::of(part)))
+        Box::new(Framed::<Box<dyn RowSplitter>>::new(Box::new(Splitter(
+            Cutter::of(part),
+        ))))
     }
 
     fn cutter(&self, part: &Part) -> Box<dyn RowCutter> {
-        Box::new(Cutter::of(part))
+        Box::new(Framed::<Box<dyn RowCutter>>::new(Box::new(Cutter::of(
+            part,
+        ))))
     }
 
     fn joiner(&self, part: &Part) -> Box<dyn RowJoiner> {
-        Box::new(Joiner::of(part))
+        Box::new(FramedJoiner(Box::new(Joiner::of(part))))
     }
 
     fn decode<'a>(&self, mut encoded: &'a [u8]) -> Result<Value<'a>> {
@@ -87,50 +93,8 @@ enum Place {
     Ended,
 }
 
+/// Cuts rows without messages around them.
 struct Cutter {
-    frames: Frames,
-    rows: Rows,
-}
-
-impl Cutter {
-    fn of(part: &Part) -> Self {
-        Self {
-            frames: Frames::default(),
-            rows: Rows {
-                label: part.label(),
-                values: part.columns.len(),
-                place: Place::Header,
-                head: [0; HEADER],
-                here: 0,
-            },
-        }
-    }
-
-    fn end(&self) -> Result<()> {
-        self.frames.end()?;
-        match self.rows.place {
-            Place::Ended => Ok(()),
-            // Nothing at all came.
-            Place::Header if self.rows.here == 0 => Ok(()),
-            _ => Err(self.rows.broken("end in the middle of one")),
-        }
-    }
-}
-
-impl RowCutter for Cutter {
-    fn feed(&mut self, chunk: &[u8], visitor: &mut dyn RowVisitor) -> Result<()> {
-        let rows = &mut self.rows;
-        self.frames
-            .feed(chunk, &mut |payload| rows.feed(payload, visitor))
-    }
-
-    fn end(&mut self) -> Result<()> {
-        Self::end(self)
-    }
-}
-
-/// Rows without messages around them.
-struct Rows {
     label: String,
     /// Values of a row.
     values: usize,
@@ -140,7 +104,17 @@ struct Rows {
     here: usize,
 }
 
-impl Rows {
+impl Cutter {
+    fn of(part: &Part) -> Self {
+        Self {
+            label: part.label(),
+            values: part.columns.len(),
+            place: Place::Header,
+            head: [0; HEADER],
+            here: 0,
+        }
+    }
+
     fn broken(&self, what: &str) -> Error {
         Error::new(Kind::Verify, format!("the rows of {} {what}", self.label))
     }
@@ -158,6 +132,35 @@ impl Rows {
         self.head.first_chunk().copied()
     }
 
+    fn begin_row(&mut self, count: i16, visitor: &mut dyn RowVisitor) -> Result<()> {
+        if count == TRAILER {
+            self.place = Place::Ended;
+            return Ok(());
+        }
+        if usize::try_from(count) != Ok(self.values) {
+            let expected = self.values;
+            return Err(self.broken(&format!("have {count} values and not {expected}")));
+        }
+        self.place = Place::Length(self.values);
+        if self.values == 0 {
+            self.place = Place::Count;
+            visitor.end_row()?;
+        }
+        Ok(())
+    }
+
+    fn end_value(&mut self, left: usize, visitor: &mut dyn RowVisitor) -> Result<()> {
+        visitor.end_value()?;
+        self.place = Place::Length(left);
+        if left == 0 {
+            self.place = Place::Count;
+            visitor.end_row()?;
+        }
+        Ok(())
+    }
+}
+
+impl RowCutter for Cutter {
     fn feed(&mut self, mut from: &[u8], visitor: &mut dyn RowVisitor) -> Result<()> {
         while !from.is_empty() {
             match self.place {
@@ -219,31 +222,13 @@ impl Rows {
         Ok(())
     }
 
-    fn begin_row(&mut self, count: i16, visitor: &mut dyn RowVisitor) -> Result<()> {
-        if count == TRAILER {
-            self.place = Place::Ended;
-            return Ok(());
+    fn end(&mut self) -> Result<()> {
+        match self.place {
+            Place::Ended => Ok(()),
+            // Nothing at all came.
+            Place::Header if self.here == 0 => Ok(()),
+            _ => Err(self.broken("end in the middle of one")),
         }
-        if usize::try_from(count) != Ok(self.values) {
-            let expected = self.values;
-            return Err(self.broken(&format!("have {count} values and not {expected}")));
-        }
-        self.place = Place::Length(self.values);
-        if self.values == 0 {
-            self.place = Place::Count;
-            visitor.end_row()?;
-        }
-        Ok(())
-    }
-
-    fn end_value(&mut self, left: usize, visitor: &mut dyn RowVisitor) -> Result<()> {
-        visitor.end_value()?;
-        self.place = Place::Length(left);
-        if left == 0 {
-            self.place = Place::Count;
-            visitor.end_row()?;
-        }
-        Ok(())
     }
 }
 
@@ -275,14 +260,13 @@ impl RowSplitter for Splitter {
     }
 
     fn end(&mut self) -> Result<()> {
-        Cutter::end(&self.0)
+        self.0.end()
     }
 }
 
 struct Joiner {
-    out: BytesMut,
+    out: ChunkBuffer,
     values: usize,
-    rows: u64,
     has_begun: bool,
     in_row: bool,
 }
@@ -290,9 +274,8 @@ struct Joiner {
 impl Joiner {
     fn of(part: &Part) -> Self {
         Self {
-            out: BytesMut::new(),
+            out: ChunkBuffer::default(),
             values: part.columns.len(),
-            rows: 0,
             has_begun: false,
             in_row: false,
         }
@@ -300,15 +283,15 @@ impl Joiner {
 
     fn begin(&mut self) {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.out.put_slice(SIGNATURE);
-            self.out.put_u64(0);
+            self.out.data.put_slice(SIGNATURE);
+            self.out.data.put_u64(0);
         }
     }
 
     fn begin_row(&mut self) {
         self.begin();
         if !std::mem::replace(&mut self.in_row, true) {
-            self.out.put_i16(self.values as i16);
+            self.out.data.put_i16(self.values as i16);
         }
     }
 }
@@ -316,7 +299,7 @@ impl Joiner {
 impl RowVisitor for Joiner {
     fn piece(&mut self, encoded: &[u8]) -> Result<()> {
         self.begin_row();
-        self.out.put_slice(encoded);
+        self.out.data.put_slice(encoded);
         Ok(())
     }
 
@@ -327,34 +310,28 @@ impl RowVisitor for Joiner {
     fn end_row(&mut self) -> Result<()> {
         self.begin_row();
         self.in_row = false;
-        self.rows += 1;
+        self.out.rows += 1;
         Ok(())
     }
 }
 
 impl RowJoiner for Joiner {
     fn take(&mut self) -> Option<Chunk> {
-        if self.out.is_empty() {
-            return None;
-        }
-        Some(Chunk {
-            rows: std::mem::take(&mut self.rows),
-            data: framed(&self.out.split()),
-        })
+        self.out.take()
     }
 
     fn end(&mut self) -> Option<Chunk> {
         self.begin();
-        self.out.put_i16(TRAILER);
+        self.out.data.put_i16(TRAILER);
         self.take()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
+    use super::super::frames::{self, framed};
     use super::*;
     use crate::store::codec::identity;
     use crate::store::postgresql::schema::row_encodings::COPY_BINARY;
@@ -391,16 +368,6 @@ mod tests {
         all
     }
 
-    fn payload(wire: &[u8]) -> Vec<u8> {
-        let mut found = Vec::new();
-        let shown = Frames::default().feed(wire, &mut |piece| {
-            found.extend_from_slice(piece);
-            Ok(())
-        });
-        shown.unwrap();
-        found
-    }
-
     fn rows() -> impl Strategy<Value = (usize, Vec<Row>)> {
         (0_usize..4).prop_flat_map(|columns| {
             let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..12));
@@ -416,14 +383,11 @@ mod tests {
             cuts in prop::collection::vec(1_usize..30, 1..8),
         ) {
             let (part, wire) = (part(columns), wire(&rows));
-            let chunks: Vec<Bytes> = identity::pieces(&wire, &cuts)
-                .into_iter()
-                .map(Bytes::copy_from_slice)
-                .collect();
+            let chunks = identity::chunks(&wire, &cuts);
             let (mut cutter, mut joiner) = (BinaryValues.cutter(&part), BinaryValues.joiner(&part));
             let (count, joined) = identity::through(&mut *cutter, &mut *joiner, &chunks).unwrap();
             prop_assert_eq!(count, rows.len() as u64);
-            prop_assert_eq!(payload(&joined), payload(&wire));
+            prop_assert_eq!(frames::payload(&joined), frames::payload(&wire));
             let split = identity::split(&mut *BinaryValues.splitter(&part), &chunks).unwrap();
             prop_assert_eq!(split.len(), rows.len());
         }
@@ -438,7 +402,7 @@ mod tests {
             for payload in [&bytes, &begun] {
                 let (mut cutter, mut joiner) = (BinaryValues.cutter(&part), BinaryValues.joiner(&part));
                 if let Ok((_, joined)) = identity::through(&mut *cutter, &mut *joiner, &[framed(payload)]) {
-                    prop_assert!(payload.is_empty() || super::tests::payload(&joined) == *payload);
+                    prop_assert!(payload.is_empty() || frames::payload(&joined) == *payload);
                 }
             }
         }

@@ -184,6 +184,7 @@ mod tests {
 
     use super::super::copy_stream::COPY_DATA;
     use super::*;
+    use crate::fuzz::pieces;
 
     fn messages(rows: &[Vec<u8>]) -> Vec<u8> {
         let mut wire = Vec::new();
@@ -204,17 +205,6 @@ mod tests {
         }
         unframe.end(&mut out)?;
         Ok(out.to_vec())
-    }
-
-    fn pieces<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
-        let mut found = Vec::new();
-        let mut lengths = lengths.iter().cycle();
-        while !bytes.is_empty() {
-            let (piece, rest) = bytes.split_at(bytes.len().min(*lengths.next().unwrap()));
-            found.push(piece);
-            bytes = rest;
-        }
-        found
     }
 
     proptest! {

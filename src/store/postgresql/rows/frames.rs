@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::copy_stream::COPY_DATA;
 use crate::error::{Error, Kind, Result};
+use crate::store::{Chunk, RowCutter, RowJoiner, RowSplitter, RowVisitor};
 
 /// A message's type and its length, which counts itself.
 const HEADER: usize = 5;
@@ -80,6 +81,93 @@ pub(super) fn framed(payload: &[u8]) -> Bytes {
     data.freeze()
 }
 
+/// Cuts what is in messages.
+pub(super) struct Framed<T> {
+    frames: Frames,
+    inside: T,
+}
+
+impl<T> Framed<T> {
+    pub(super) fn new(inside: T) -> Self {
+        Self {
+            frames: Frames::default(),
+            inside,
+        }
+    }
+}
+
+impl RowSplitter for Framed<Box<dyn RowSplitter>> {
+    fn feed(&mut self, chunk: &[u8], row: &mut dyn FnMut(&[u8], bool)) -> Result<()> {
+        let inside = &mut self.inside;
+        self.frames
+            .feed(chunk, &mut |payload| inside.feed(payload, row))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.frames.end()?;
+        self.inside.end()
+    }
+}
+
+impl RowCutter for Framed<Box<dyn RowCutter>> {
+    fn feed(&mut self, chunk: &[u8], visitor: &mut dyn RowVisitor) -> Result<()> {
+        let inside = &mut self.inside;
+        self.frames
+            .feed(chunk, &mut |payload| inside.feed(payload, visitor))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.frames.end()?;
+        self.inside.end()
+    }
+}
+
+/// Puts what is joined into messages.
+pub(super) struct FramedJoiner(pub(super) Box<dyn RowJoiner>);
+
+impl RowVisitor for FramedJoiner {
+    fn piece(&mut self, encoded: &[u8]) -> Result<()> {
+        self.0.piece(encoded)
+    }
+
+    fn end_value(&mut self) -> Result<()> {
+        self.0.end_value()
+    }
+
+    fn end_row(&mut self) -> Result<()> {
+        self.0.end_row()
+    }
+}
+
+impl RowJoiner for FramedJoiner {
+    fn take(&mut self) -> Option<Chunk> {
+        self.0.take().map(in_messages)
+    }
+
+    fn end(&mut self) -> Option<Chunk> {
+        self.0.end().map(in_messages)
+    }
+}
+
+fn in_messages(Chunk { rows, data }: Chunk) -> Chunk {
+    Chunk {
+        rows,
+        data: framed(&data),
+    }
+}
+
+/// What is in messages; for tests.
+#[cfg(test)]
+pub(super) fn payload(wire: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    let shown = Frames::default().feed(wire, &mut |piece| {
+        found.extend_from_slice(piece);
+        Ok(())
+    });
+    shown.unwrap();
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,15 +177,10 @@ mod tests {
         let payload = vec![b'\n'; 2 * MESSAGE + 1];
         let data = framed(&payload);
         assert_eq!(data.len(), payload.len() + 3 * HEADER);
-        let (mut frames, mut found) = (Frames::default(), Vec::new());
-        frames
-            .feed(&data, &mut |piece| {
-                found.extend_from_slice(piece);
-                Ok(())
-            })
-            .unwrap();
+        let mut frames = Frames::default();
+        frames.feed(&data, &mut |_| Ok(())).unwrap();
         frames.end().unwrap();
-        assert!(found == payload);
+        assert!(super::payload(&data) == payload);
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use bytes::BytesMut;
 
-use super::frames::{Frames, framed};
+use super::frames::{Framed, FramedJoiner};
 use crate::error::Result;
-use crate::store::{
-    Chunk, Delimited, Part, RowCodec, RowCutter, RowJoiner, RowSplitter, RowVisitor, Value,
-};
+use crate::store::{Delimited, Part, RowCodec, RowCutter, RowJoiner, RowSplitter, Value};
 
 /// Lines as COPY has them.
 const LINES: Delimited = Delimited::new(&[
@@ -24,21 +22,15 @@ pub(super) struct TextValues;
 
 impl RowCodec for TextValues {
     fn splitter(&self, part: &Part) -> Box<dyn RowSplitter> {
-        Box::new(Splitter {
-            frames: Frames::default(),
-            lines: LINES.splitter(part),
-        })
+        Box::new(Framed::new(LINES.splitter(part)))
     }
 
     fn cutter(&self, part: &Part) -> Box<dyn RowCutter> {
-        Box::new(Cutter {
-            frames: Frames::default(),
-            lines: LINES.cutter(part),
-        })
+        Box::new(Framed::new(LINES.cutter(part)))
     }
 
     fn joiner(&self, part: &Part) -> Box<dyn RowJoiner> {
-        Box::new(Joiner(LINES.joiner(part)))
+        Box::new(FramedJoiner(LINES.joiner(part)))
     }
 
     fn decode<'a>(&self, encoded: &'a [u8]) -> Result<Value<'a>> {
@@ -50,86 +42,15 @@ impl RowCodec for TextValues {
     }
 }
 
-struct Splitter {
-    frames: Frames,
-    lines: Box<dyn RowSplitter>,
-}
-
-impl RowSplitter for Splitter {
-    fn feed(&mut self, chunk: &[u8], row: &mut dyn FnMut(&[u8], bool)) -> Result<()> {
-        let lines = &mut self.lines;
-        self.frames
-            .feed(chunk, &mut |payload| lines.feed(payload, row))
-    }
-
-    fn end(&mut self) -> Result<()> {
-        self.frames.end()?;
-        self.lines.end()
-    }
-}
-
-struct Cutter {
-    frames: Frames,
-    lines: Box<dyn RowCutter>,
-}
-
-impl RowCutter for Cutter {
-    fn feed(&mut self, chunk: &[u8], visitor: &mut dyn RowVisitor) -> Result<()> {
-        let lines = &mut self.lines;
-        self.frames
-            .feed(chunk, &mut |payload| lines.feed(payload, visitor))
-    }
-
-    fn end(&mut self) -> Result<()> {
-        self.frames.end()?;
-        self.lines.end()
-    }
-}
-
-struct Joiner(Box<dyn RowJoiner>);
-
-impl RowVisitor for Joiner {
-    fn piece(&mut self, encoded: &[u8]) -> Result<()> {
-        self.0.piece(encoded)
-    }
-
-    fn end_value(&mut self) -> Result<()> {
-        self.0.end_value()
-    }
-
-    fn end_row(&mut self) -> Result<()> {
-        self.0.end_row()
-    }
-}
-
-impl RowJoiner for Joiner {
-    fn take(&mut self) -> Option<Chunk> {
-        let Chunk { rows, data } = self.0.take()?;
-        Some(Chunk {
-            rows,
-            data: framed(&data),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
+    use super::super::frames::{framed, payload};
     use super::*;
     use crate::store::codec::identity;
     use crate::store::postgresql::schema::row_encodings::COPY_TEXT;
-
-    fn payload(wire: &[u8]) -> Vec<u8> {
-        let mut found = Vec::new();
-        let shown = Frames::default().feed(wire, &mut |piece| {
-            found.extend_from_slice(piece);
-            Ok(())
-        });
-        shown.unwrap();
-        found
-    }
 
     proptest! {
         #[test]
@@ -141,10 +62,7 @@ mod tests {
             part.columns = vec!["a".to_owned(), "b".to_owned()].into();
             let lines: Vec<String> = rows.iter().map(|row| format!("{}\n", row.join("\t"))).collect();
             let wire: Vec<u8> = lines.iter().flat_map(|line| framed(line.as_bytes())).collect();
-            let chunks: Vec<Bytes> = identity::pieces(&wire, &cuts)
-                .into_iter()
-                .map(Bytes::copy_from_slice)
-                .collect();
+            let chunks = identity::chunks(&wire, &cuts);
             let (mut cutter, mut joiner) = (TextValues.cutter(&part), TextValues.joiner(&part));
             let (count, joined) = identity::through(&mut *cutter, &mut *joiner, &chunks).unwrap();
             prop_assert_eq!(count, rows.len() as u64);

@@ -4,14 +4,13 @@ use rusqlite::{Connection, Row};
 use sha2::{Digest, Sha256};
 
 use super::values::encode;
-use crate::store::Checksum;
 use crate::store::sqlite::schema::objects::Table;
+use crate::store::{Checksum, RowSum};
 
 /// Adds up rows in any order: the sum of the first 128 bits of each row's SHA-256.
 #[derive(Default)]
 pub(in crate::store::sqlite) struct ChecksumBuilder {
-    rows: u64,
-    sum: u128,
+    total: RowSum,
     row: Vec<u8>,
 }
 
@@ -23,19 +22,12 @@ impl ChecksumBuilder {
     ) -> rusqlite::Result<()> {
         self.row.clear();
         encode(row, values, &mut self.row)?;
-        let digest = Sha256::digest(&self.row);
-        let mut first = [0; 16];
-        first.copy_from_slice(&digest[..16]);
-        self.sum = self.sum.wrapping_add(u128::from_le_bytes(first));
-        self.rows += 1;
+        self.total += RowSum::of_row(Sha256::digest(&self.row).into());
         Ok(())
     }
 
     pub(in crate::store::sqlite) fn total(&self) -> Checksum {
-        Checksum {
-            rows: self.rows,
-            sum: format!("{:032x}", self.sum),
-        }
+        self.total.into()
     }
 }
 

@@ -7,7 +7,9 @@ use rusqlite::types::ValueRef;
 
 use super::values;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Chunk, Part, RowCodec, RowCutter, RowJoiner, RowSplitter, RowVisitor, Value};
+use crate::store::{
+    Chunk, ChunkBuffer, Part, RowCodec, RowCutter, RowJoiner, RowSplitter, RowVisitor, Value,
+};
 
 /// Cuts and joins tagged values.
 pub(super) struct TaggedValues;
@@ -110,16 +112,13 @@ impl RowCutter for Cutter {
     }
 }
 
-/// Values of rows that have not been taken, and how many rows that are.
+/// Puts values one after the other.
 #[derive(Default)]
-struct Joiner {
-    out: BytesMut,
-    rows: u64,
-}
+struct Joiner(ChunkBuffer);
 
 impl RowVisitor for Joiner {
     fn piece(&mut self, encoded: &[u8]) -> Result<()> {
-        self.out.extend_from_slice(encoded);
+        self.0.data.extend_from_slice(encoded);
         Ok(())
     }
 
@@ -128,20 +127,14 @@ impl RowVisitor for Joiner {
     }
 
     fn end_row(&mut self) -> Result<()> {
-        self.rows += 1;
+        self.0.rows += 1;
         Ok(())
     }
 }
 
 impl RowJoiner for Joiner {
     fn take(&mut self) -> Option<Chunk> {
-        if self.out.is_empty() {
-            return None;
-        }
-        Some(Chunk {
-            rows: std::mem::take(&mut self.rows),
-            data: self.out.split().freeze(),
-        })
+        self.0.take()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 
 use super::super::postgres::Must;
@@ -41,22 +41,8 @@ impl Place {
                 .map(|user| (user.uid.as_raw(), user.gid.as_raw()))
                 .expect("every Linux has nobody")
         });
-        let root = tempfile::Builder::new()
-            .prefix("envsyncd-my-")
-            .tempdir_in(super::super::servers_home())
-            .expect("a directory")
-            .keep();
-        let watcher = Command::new("sh")
-            .args(["-c", WATCHER, "watcher"])
-            .arg(&root)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Out of reach of a terminal's Ctrl-C.
-            .process_group(0)
-            .spawn()
-            .expect("a shell");
+        let (root, watcher) =
+            super::super::watched("envsyncd-my-", super::super::servers_home(), WATCHER);
         let place = Self {
             root,
             account,
