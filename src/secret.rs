@@ -57,6 +57,20 @@ impl Secret {
         found.map_err(|error| error.within(what))
     }
 
+    /// Refuses a file that users who are neither its owner nor of its group can read.
+    pub fn refuse_readable_by_others(&self) -> Result<()> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        let found = std::fs::metadata(path)
+            .map_err(io(format!("the file {} cannot be read", path.display())))?;
+        if found.permissions().mode() & 0o007 == 0 {
+            return Ok(());
+        }
+        let what = format!("the file {} can be read by others", path.display());
+        Err(Error::new(Kind::Config, what).hint(format!("run: chmod o= {}", path.display())))
+    }
+
     async fn fetch(
         &self,
         lookup: &(dyn Fn(&str) -> Option<String> + Sync),

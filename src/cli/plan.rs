@@ -113,6 +113,15 @@ fn for_people(plan: &Plan, only: &[String]) -> String {
                 ]
             }),
         ));
+        for part in &task.parts {
+            let masks = part.masks.iter();
+            let masks: Vec<String> = masks
+                .map(|mask| format!("{} ({})", mask.column, mask.kind))
+                .collect();
+            if !masks.is_empty() {
+                text.push_str(&format!("masked in {}: {}\n", part.name, masks.join(", ")));
+            }
+        }
         for left in &task.left_out {
             text.push_str(&format!("{}: {}\n", left.fate, left.name));
         }

@@ -130,6 +130,30 @@ pub enum KeepPrevious {
     Drop,
 }
 
+/// What becomes of columns of some tables.
+#[derive(Debug, Clone)]
+pub struct MaskRule {
+    /// Globs over `[schema.]table`.
+    pub tables: Vec<String>,
+    /// Columns, each with the kind of its mask.
+    pub columns: Vec<(String, crate::mask::Kind)>,
+    /// The rows that it is for, in the source's own language; `None`: all.
+    pub condition: Option<String>,
+    /// Where it stands in the file.
+    pub place: std::ops::Range<usize>,
+}
+
+/// Columns that were looked at and are not personal.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// Globs over `[schema.]table`.
+    pub tables: Vec<String>,
+    /// Globs over columns.
+    pub columns: Vec<String>,
+    /// Why they are not.
+    pub reason: String,
+}
+
 /// One store copied by a job.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -173,6 +197,10 @@ pub struct Task {
     pub events: Events,
     /// PostgreSQL: code of the source may run with all rights of the target's user.
     pub trust_source: bool,
+    /// What becomes of columns on their way; the first that matches a row and a column is the one.
+    pub masks: Vec<MaskRule>,
+    /// Columns that were looked at and are not personal.
+    pub passes: Vec<Pass>,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }
@@ -398,4 +426,6 @@ pub struct Settings {
     pub metrics: Metrics,
     /// The receivers of check results.
     pub monitoring: Monitoring,
+    /// Where the masks' key comes from.
+    pub mask_key: Option<Secret>,
 }

@@ -28,6 +28,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("reboot_lock", "in envsyncd.toml"),
     ("history", "in envsyncd.toml"),
     ("metrics", "in envsyncd.toml"),
+    ("masking", "in envsyncd.toml"),
+    ("mask", "under [[task]]: [[task.mask]]"),
+    ("pass", "under [[task]]: [[task.pass]]"),
     ("icinga2", "in envsyncd.toml"),
     ("nsca", "in envsyncd.toml"),
     ("job_dir", "in envsyncd.toml"),
@@ -135,6 +138,7 @@ fn read(
         named: &named,
         directory: directory.to_owned(),
         stores: settings.stores,
+        has_mask_key: settings.mask_key.is_some(),
     };
     let pushes = root.get("task").map_or(Pushes::None, |value| {
         task::pushes(&value, &side(Way::To, None))

@@ -20,6 +20,7 @@ mod here;
 pub mod job;
 mod job_file;
 mod job_name;
+mod masks;
 pub mod monitoring;
 mod percent;
 mod permissions;

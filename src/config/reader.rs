@@ -18,12 +18,12 @@ const LATER: &[&str] = &[
     "encrypt",
     "format",
     "http",
-    "mask",
-    "masks",
-    "masks_exempt",
+    "include",
     "notifications",
+    "reference",
     "retention",
     "roles",
+    "rows",
 ];
 
 /// A table being read. Keys that nobody asked for are unknown: call [`Table::finish`].

@@ -16,6 +16,7 @@ use super::monitoring::{self, Monitoring};
 use super::permissions::{warn_if_readable, warn_if_writable};
 use super::reader::Table;
 use super::reporting::{self, Metrics, Retention};
+use super::secrets::read_secret;
 use super::stores::Stores;
 use crate::limits;
 use crate::policy::{Environment, Environments};
@@ -173,6 +174,7 @@ fn defaults(stores: Stores) -> Settings {
         history: Retention::default(),
         metrics: Metrics::default(),
         monitoring: Monitoring::default(),
+        mask_key: None,
     }
 }
 
@@ -231,6 +233,13 @@ fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, 
         settings.metrics = reporting::read_metrics(table);
     }
     settings.monitoring = monitoring::read(&root);
+    if let Some(table) = root.get("masking").and_then(|value| value.table()) {
+        let directory = findings.document.directory();
+        settings.mask_key = table
+            .required("key", "where the masks' key comes from")
+            .and_then(|value| read_secret(&value, directory));
+        table.finish();
+    }
     root.finish();
     (settings, scalars)
 }
@@ -273,6 +282,8 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("schedule", "in a job's file"),
     ("timeout", "in a job's file"),
     ("hooks", "in a job's file"),
+    ("mask", "in a job's file, as [[task.mask]]"),
+    ("key", "under [masking]"),
     ("timezone", "under [scheduler]"),
     ("max_concurrent_runs", "under [scheduler]"),
     ("on_stop", "under [scheduler]"),

@@ -25,6 +25,8 @@ pub(super) struct Side<'s> {
     pub(super) directory: PathBuf,
     /// The stores that there are.
     pub(super) stores: Stores,
+    /// Whether the host has a key for masks.
+    pub(super) has_mask_key: bool,
 }
 
 impl Side<'_> {

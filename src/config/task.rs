@@ -11,6 +11,7 @@ use self::refusals::{refuse_of_others, refuse_with_archives, refuse_with_in_plac
 use super::document::quote;
 use super::job::{Definer, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Verify};
 use super::job_name::JobName;
+use super::masks;
 use super::reader::{Table, Value};
 use super::side::Side;
 use super::stores::{Absence, Absent, Stores};
@@ -164,6 +165,10 @@ fn read_task(
         refuse_with_in_place(&table, words.mode, words.previous, &objects.keep);
     }
     let pace = Pace::read(&table);
+    let (masks, passes) = (masks::read_masks(&table), masks::read_passes(&table));
+    if !source.has_mask_key {
+        masks::refuse_without_key(&table);
+    }
     let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
     // For what concerns the whole task.
     places.insert(String::new(), table.span());
@@ -190,6 +195,8 @@ fn read_task(
         definer: words.definer?,
         events: words.events?,
         trust_source: words.trust_source?,
+        masks,
+        passes,
         places,
     })
 }
@@ -346,19 +353,24 @@ impl Pace {
     }
 }
 
-fn read_globs(value: &Value<'_>) -> Option<Vec<String>> {
+pub(super) fn read_globs(value: &Value<'_>) -> Option<Vec<String>> {
     let mut globs = Vec::new();
     for (member, text) in value.texts()? {
-        if let Err(error) = glob::Pattern::new(text) {
-            member.report(
-                member
-                    .wrong(format!("{} is not a glob: {}", quote(text), error.msg))
-                    .allowed("[schema.]table, with `*`, `?` and `[abc]`"),
-            );
-        }
+        check_glob(&member, text);
         globs.push(text.to_owned());
     }
     Some(globs)
+}
+
+/// Reports what is no glob.
+pub(super) fn check_glob(value: &Value<'_>, text: &str) {
+    if let Err(error) = glob::Pattern::new(text) {
+        value.report(
+            value
+                .wrong(format!("{} is not a glob: {}", quote(text), error.msg))
+                .allowed("[schema.]table, with `*`, `?` and `[abc]`"),
+        );
+    }
 }
 
 fn read_scripts(value: &Value<'_>) -> Option<Vec<PathBuf>> {

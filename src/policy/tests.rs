@@ -95,32 +95,6 @@ fn a_cycle_is_told_once_and_an_unknown_parent_by_name() {
 }
 
 #[test]
-fn an_environment_that_requires_masks_takes_no_raw_copy() {
-    let all = Environments::new(
-        [
-            (Environment::new("production"), Rules::default()),
-            (
-                Environment::new("integration"),
-                Rules {
-                    parent: Some(Environment::new("production")),
-                    require_masks: true,
-                },
-            ),
-        ]
-        .into(),
-    )
-    .unwrap();
-    let error = permit(
-        &all,
-        &Environment::new("production"),
-        &Environment::new("integration"),
-    )
-    .unwrap_err();
-    assert_eq!(error.kind(), Kind::Policy);
-    assert!(error.to_string().contains("masks"));
-}
-
-#[test]
 fn a_push_needs_an_environment_that_it_is_of_and_no_other() {
     let all = usual();
     let push = |from: &str| permit(&all, &Environment::new(from), &Environment::archive());

@@ -1,6 +1,7 @@
 //! What is refused before any server is asked, by a run and by `plan`.
 
 use super::context::RunContext;
+use super::coverage;
 use super::hooks;
 use super::task_run::capabilities;
 use crate::config::job::{Job, Publish};
@@ -16,6 +17,7 @@ pub(super) fn admit(context: &RunContext) -> Result<()> {
         &context.job.to,
     )?;
     capabilities(&context.job)?;
+    coverage::refuse_raw_archives(context)?;
     refuse_a_part_of_what_is_broken(&context.job, &context.state)?;
     hooks::look(context)
 }

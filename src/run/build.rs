@@ -7,7 +7,7 @@ use tracing::Instrument;
 use super::bugs::safely;
 use super::context::RunContext;
 use super::task_run::{TaskRun, any_source_lost, failing, open_all, span};
-use super::{clone_files, copy, locks, plan, scripts, verify};
+use super::{clone_files, copy, locks, masks, plan, scripts, verify};
 use crate::config::job::{PointInTime, Publish, Task};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Complete, Incoming, Survey};
@@ -76,7 +76,7 @@ async fn survey_together(context: &RunContext, runs: &[&Arc<TaskRun>]) -> Result
     let all = runs.iter().map(|run| async move {
         run.progress.start();
         let surveyed = tokio::select! {
-            surveyed = survey(run).instrument(span(&run.task)) => surveyed,
+            surveyed = survey(context, run).instrument(span(&run.task)) => surveyed,
             error = run.lost() => Err(error),
         };
         run.progress.wait();
@@ -106,7 +106,7 @@ async fn ready(context: &RunContext, run: &TaskRun) -> Result<()> {
 }
 
 /// Fixes a task's point in time, and refuses what could not be published.
-async fn survey(run: &TaskRun) -> Result<()> {
+async fn survey(context: &RunContext, run: &TaskRun) -> Result<()> {
     let taker = run.target.taker().await?;
     let survey = run.source.survey(&taker).await?;
     run.progress.surveyed(survey.taken_at);
@@ -116,6 +116,7 @@ async fn survey(run: &TaskRun) -> Result<()> {
         bytes = survey.parts.iter().map(|part| part.bytes).sum::<u64>(),
         "surveyed"
     );
+    masks::resolve(context, run, &survey).await?;
     run.target.check(&survey).await?;
     run.source.pin().await?;
     run.survey
@@ -129,7 +130,7 @@ async fn prepare(context: &RunContext, run: &TaskRun) -> Result<Arc<dyn Incoming
     if run.survey.get().is_none() {
         ready(context, run).await?;
         context.step("survey");
-        survey(run).await?;
+        survey(context, run).await?;
     }
     scripts::look(run).await?;
     context.step("prepare");
@@ -147,7 +148,7 @@ pub(super) async fn build(context: &RunContext, run: &Arc<TaskRun>) -> Result<Bo
         context.step("survey");
         // A server copies files in its own time: a copy that has to be of one moment with others is made of rows.
         cloned = clone_files::clone_files(run).await?;
-        survey(run).await?;
+        survey(context, run).await?;
     }
     let survey = run.survey()?;
     context.step("prepare");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::coverage;
 use super::progress::Progress;
 use crate::config::Variables;
 use crate::config::job::{Job, Settings, Task};
@@ -187,13 +188,13 @@ impl RunContext {
 
     pub(super) fn store_context(&self, task: &Task) -> Result<Context> {
         let variables = self.variables.clone();
+        let ignores_case = store::registry::driver(task.kind)?.ignores_case();
+        let mut selection = Selection::of(task, ignores_case)?;
+        selection.describes_columns |= coverage::is_required(self);
         Ok(Context {
             claim: self.claim(),
             cancel: self.cancel.clone(),
-            selection: Arc::new(Selection::of(
-                task,
-                store::registry::driver(task.kind)?.ignores_case(),
-            )?),
+            selection: Arc::new(selection),
             workers: store::workers(task),
             lookup: Arc::new(move |name| variables.get(name)),
         })

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::masks;
 use super::task_run::TaskRun;
 use super::transform::transformed;
 use crate::config::job::Verify;
@@ -118,8 +119,10 @@ pub(super) async fn copy(
 ) -> Result<()> {
     run.progress
         .expect(survey.parts.iter().map(|part| part.bytes).sum());
-    // What the servers copy by themselves keeps to no pace.
+    masks::refuse_unverifiable(run, &**incoming, &survey.parts)?;
+    // What the servers copy by themselves keeps to no pace, and nobody masks it.
     if run.pace.is_free()
+        && !run.context.selection.masks()
         && let Some(means) = incoming.transfer()
         && means.transfer(&*run.source, survey, &*run.progress).await?
     {
@@ -130,6 +133,7 @@ pub(super) async fn copy(
         incoming: incoming.clone(),
     };
     let batches = (copying.batches()).map_or_else(Vec::new, |taker| taker.batches(&survey.parts));
+    let batches = without(batches, |place| run.masks.has(&survey.parts[place]));
     run.progress.expect_steps(batches.len());
     let work = Arc::new(Work {
         queue: Mutex::new(Queue {
@@ -191,6 +195,21 @@ fn pieces(parts: usize, batches: Vec<Range<usize>>) -> VecDeque<Range<usize>> {
     }
     pieces.extend((next..parts).map(|place| place..place + 1));
     pieces
+}
+
+/// Batches without these places, which go alone.
+fn without(batches: Vec<Range<usize>>, is_alone: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let mut rest = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let mut from = batch.start;
+        for place in batch.clone().filter(|place| is_alone(*place)) {
+            rest.push(from..place);
+            from = place + 1;
+        }
+        rest.push(from..batch.end);
+    }
+    rest.retain(|batch| batch.len() > 1);
+    rest
 }
 
 async fn worker(copying: Copying, work: Arc<Work>, parts: Arc<[Part]>) -> Result<()> {

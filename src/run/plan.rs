@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::admission::admit;
 use super::context::RunContext;
+use super::masks;
 use super::task_run::{TaskRun, open_all, span};
 use crate::config::job::Publish;
 use crate::error::Result;
@@ -84,6 +85,17 @@ pub struct PartPlan {
     pub bytes: u64,
     /// How its rows travel.
     pub encoding: &'static str,
+    /// Its masked columns, each with the kinds of its masks.
+    pub masks: Vec<MaskPlan>,
+}
+
+/// A masked column.
+#[derive(Debug, Clone, Serialize)]
+pub struct MaskPlan {
+    /// Its name.
+    pub column: String,
+    /// The kinds of its masks.
+    pub kind: String,
 }
 
 /// A table that is not copied whole.
@@ -122,7 +134,7 @@ async fn all(context: &RunContext, runs: &mut Vec<Arc<TaskRun>>) -> Result<Vec<T
     // Targets may share a file system.
     let mut needed: HashMap<PathBuf, u64> = HashMap::new();
     for run in runs {
-        let planned = of(run).instrument(span(&run.task)).await;
+        let planned = of(context, run).instrument(span(&run.task)).await;
         let mut planned =
             planned.map_err(|error| error.within(format!("task {}", run.task.name)))?;
         if let Some(room) = run.target.room().await {
@@ -148,7 +160,7 @@ async fn all(context: &RunContext, runs: &mut Vec<Arc<TaskRun>>) -> Result<Vec<T
     Ok(tasks)
 }
 
-async fn of(run: &TaskRun) -> Result<TaskPlan> {
+async fn of(context: &RunContext, run: &TaskRun) -> Result<TaskPlan> {
     run.pace.check().await?;
     let taker = run.target.taker().await?;
     if let Some(source) = run.source.deferred() {
@@ -156,6 +168,7 @@ async fn of(run: &TaskRun) -> Result<TaskPlan> {
     }
     let survey = run.source.survey(&taker).await?;
     warn_unmatched(&run.context.selection, &survey);
+    masks::resolve(context, run, &survey).await?;
     run.target.check(&survey).await?;
     super::scripts::look(run).await?;
     Ok(TaskPlan {
@@ -170,6 +183,9 @@ async fn of(run: &TaskRun) -> Result<TaskPlan> {
                 rows: part.rows,
                 bytes: part.bytes,
                 encoding: store::registry::codec(run.task.kind, part).map_or("", Codec::summary),
+                masks: (run.masks.told(&part.label()).into_iter())
+                    .map(|(column, kind)| MaskPlan { column, kind })
+                    .collect(),
             })
             .collect(),
         left_out: survey
@@ -200,6 +216,7 @@ async fn planned_of(run: &TaskRun, version: String, prospect: &Prospect) -> Resu
             rows: 0,
             bytes: prospect.bytes,
             encoding: "dump",
+            masks: Vec::new(),
         }],
         ..bare(run, version).await?
     })

@@ -7,6 +7,7 @@ use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use super::context::RunContext;
+use super::masks::Masks;
 use super::pace::Pace;
 use super::progress::TaskProgress;
 use super::record;
@@ -29,6 +30,8 @@ pub(super) struct TaskRun {
     pub(super) survey: OnceCell<Survey>,
     /// Sums of the rows that passed, where they are read back.
     pub(super) sent: Arc<Sent>,
+    /// What becomes of its rows on their way.
+    pub(super) masks: Masks,
 }
 
 impl TaskRun {
@@ -167,6 +170,7 @@ async fn open(context: &RunContext, task: &Task, progress: Arc<TaskProgress>) ->
         pace,
         survey: OnceCell::new(),
         sent: Arc::default(),
+        masks: Masks::default(),
     };
     unwritten(&run.source.identity().await?, &run).await?;
     run.target.refuse_strangers().await?;

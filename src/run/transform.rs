@@ -1,21 +1,22 @@
-//! What a part's rows pass on their way from source to target: nothing, as a rule.
+//! What a part's rows pass on their way from source to target: nothing, as a rule; the masks of its table; what sums them up.
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
+use super::masking::Masking;
 use super::sent::Sent;
 use super::task_run::TaskRun;
 use crate::config::job::Verify;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::{self, Chunk, Chunks, Incoming, Part, RowSum, RowSums};
 
 /// Stands between reading and writing. One for each part.
 trait Transform: Send {
     /// What goes on for a chunk that came.
     fn chunk(&mut self, chunk: Chunk) -> Result<Chunk>;
-    /// All chunks have passed.
-    fn end(&mut self) -> Result<()>;
+    /// All chunks have passed: what is left, if anything is.
+    fn end(&mut self) -> Result<Option<Chunk>>;
 }
 
 /// A part's rows as the target is to have them.
@@ -25,25 +26,54 @@ pub(super) fn transformed(
     part: &Part,
     chunks: Chunks,
 ) -> Result<Chunks> {
+    let chunks = match run.masks.of(run, part)? {
+        None => chunks,
+        Some(table) => {
+            let codec = store::registry::codec(run.task.kind, part)?;
+            let rows = codec.values().ok_or_else(|| raw(part))?;
+            through(Box::new(Masking::new(table, rows, part)), chunks)
+        }
+    };
+    // What is masked is summed up as it was sent.
     Ok(match summing(run, incoming, part)? {
         None => chunks,
         Some(summing) => through(Box::new(summing), chunks),
     })
 }
 
-fn through(transform: Box<dyn Transform>, chunks: Chunks) -> Chunks {
-    stream::try_unfold(
-        (transform, chunks),
-        |(mut transform, mut chunks)| async move {
-            let Some(chunk) = chunks.next().await else {
-                transform.end()?;
-                return Ok(None);
-            };
-            let chunk = transform.chunk(chunk?)?;
-            Ok(Some((chunk, (transform, chunks))))
-        },
+/// The error of a masked part whose rows cannot be cut into values.
+fn raw(part: &Part) -> Error {
+    Error::new(
+        Kind::Internal,
+        format!("{} is masked, and its rows have no values", part.label()),
     )
+}
+
+fn through(transform: Box<dyn Transform>, chunks: Chunks) -> Chunks {
+    stream::try_unfold(Some((transform, chunks)), |under_way| async move {
+        let Some((mut transform, mut chunks)) = under_way else {
+            return Ok(None);
+        };
+        while let Some(chunk) = chunks.next().await {
+            let chunk = transform.chunk(chunk?)?;
+            // Nothing may be ready yet, in the middle of a long value.
+            if !chunk.data.is_empty() {
+                return Ok(Some((chunk, Some((transform, chunks)))));
+            }
+        }
+        Ok(transform.end()?.map(|last| (last, None)))
+    })
     .boxed()
+}
+
+impl Transform for Masking {
+    fn chunk(&mut self, chunk: Chunk) -> Result<Chunk> {
+        Masking::chunk(self, &chunk)
+    }
+
+    fn end(&mut self) -> Result<Option<Chunk>> {
+        Masking::end(self)
+    }
 }
 
 /// Sums up the rows that pass.
@@ -81,12 +111,12 @@ impl Transform for Summing {
         Ok(chunk)
     }
 
-    fn end(&mut self) -> Result<()> {
+    fn end(&mut self) -> Result<Option<Chunk>> {
         if let Some(sums) = self.sums.take() {
             self.sent
                 .add(std::mem::take(&mut self.label), sums.total()?);
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What only some stores can do is a trait of its own that a source or target has or has not: [`ReadBatches`] and
-//! [`WriteBatches`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`OpenLagProbe`], [`Dumps`].
+//! [`WriteBatches`], [`Shapes`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`OpenLagProbe`], [`Dumps`].
 //! Values that only the store itself understands pass through the rest of the house unread: [`Definitions`], [`Encoding`],
 //! [`Slice`].
 
@@ -39,6 +39,7 @@ pub mod registry;
 pub mod room;
 mod row_sums;
 pub mod selection;
+mod shape;
 mod shared;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod slices;
@@ -66,6 +67,7 @@ pub use part::{
 };
 pub use row_sums::RowSums;
 pub use selection::{Fate, Selection};
+pub use shape::{Form, Reference, Shape, ShapeColumn, Shapes, Unique};
 pub use shared::{Interner, List};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};

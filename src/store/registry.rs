@@ -141,10 +141,37 @@ pub fn refusals(task: &Task) -> Vec<Refusal> {
             why: "this envsyncd was built without archives".to_owned(),
         });
     }
+    if !task.masks.is_empty() {
+        all.extend(refusal_of_masks(task));
+    }
     if task.dumps() {
         all.extend(refusals_of_dumps(task));
     }
     all
+}
+
+/// What is masked while rows pass cannot be masked where they do not.
+fn refusal_of_masks(task: &Task) -> Option<Refusal> {
+    let refuse = |key, why: &str| Some(Refusal::new(key, why));
+    if task.dumps() {
+        return refuse(
+            "mask",
+            "with format = \"govuk\" the store's own tool moves the rows, and masks nothing; take format = \"envsyncd\"",
+        );
+    }
+    if task.pulls() {
+        return refuse(
+            "mask",
+            "rows of a snapshot are masked where they are pushed, so that nothing raw is in the archive: put the masks into the job that pushes it",
+        );
+    }
+    if task.pushes() && task.verify == Verify::Checksum {
+        return refuse(
+            "verify",
+            "a snapshot of masked rows has no checksums of the source's to be held against; take verify = \"rows\"",
+        );
+    }
+    None
 }
 
 /// What a task asks of a dump that is restored (a pull) or written (a push) and that the store's own tools cannot do; for

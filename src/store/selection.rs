@@ -51,6 +51,13 @@ impl Glob {
     }
 }
 
+/// The tables that a mask is for.
+#[derive(Debug, Clone)]
+struct Masked {
+    tables: Vec<Glob>,
+    condition: Option<String>,
+}
+
 /// The globs of one task.
 #[derive(Debug, Clone)]
 pub struct Selection {
@@ -58,6 +65,9 @@ pub struct Selection {
     schema_only: Vec<Glob>,
     keep: Vec<Glob>,
     leave_out: Vec<Glob>,
+    masks: Vec<Masked>,
+    /// Whether columns have to be known as masks know them: some are masked, or all have to be decided on.
+    pub describes_columns: bool,
     /// Whether tables that only the target has stay.
     pub overlay: bool,
 }
@@ -70,6 +80,8 @@ impl Selection {
             schema_only: Vec::new(),
             keep: Vec::new(),
             leave_out: Vec::new(),
+            masks: Vec::new(),
+            describes_columns: false,
             overlay: false,
         }
     }
@@ -96,11 +108,23 @@ impl Selection {
                 })
                 .collect::<crate::error::Result<Vec<_>>>()
         };
+        let masks: crate::error::Result<Vec<Masked>> = task
+            .masks
+            .iter()
+            .map(|rule| {
+                Ok(Masked {
+                    tables: compile("mask", &rule.tables)?,
+                    condition: rule.condition.clone(),
+                })
+            })
+            .collect();
         Ok(Self {
             exclude: compile("exclude", &task.exclude)?,
             schema_only: compile("schema_only", &task.schema_only)?,
             keep: compile("keep", &task.keep)?,
             leave_out: compile("leave_out", &task.leave_out)?,
+            masks: masks?,
+            describes_columns: !task.masks.is_empty(),
             overlay: task.mode == Mode::Overlay,
         })
     }
@@ -128,9 +152,43 @@ impl Selection {
         })
     }
 
-    /// Whether every table is copied whole.
+    /// Whether every table is copied whole, as it is.
     pub fn is_everything(&self) -> bool {
-        self.exclude.is_empty() && self.schema_only.is_empty() && self.keep.is_empty()
+        self.exclude.is_empty()
+            && self.schema_only.is_empty()
+            && self.keep.is_empty()
+            && !self.masks()
+    }
+
+    /// Whether anything is masked.
+    pub fn masks(&self) -> bool {
+        !self.masks.is_empty()
+    }
+
+    /// The masks that are for a table, by their numbers: it has several names where it is a part of another one.
+    pub fn masks_of<'a>(
+        &self,
+        names: impl Iterator<Item = (Option<&'a str>, &'a str)> + Clone,
+    ) -> Vec<usize> {
+        let is_for = |mask: &Masked| {
+            let mut globs = mask.tables.iter();
+            globs.any(|glob| {
+                names
+                    .clone()
+                    .any(|(schema, table)| glob.matches(schema, table))
+            })
+        };
+        let all = self.masks.iter().enumerate();
+        all.filter(|(_, mask)| is_for(mask))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// The conditions of masks, in their order: in the source's own language, each true for the rows that the mask is for.
+    pub fn conditions<'a>(&'a self, masks: &'a [usize]) -> impl Iterator<Item = &'a str> {
+        masks
+            .iter()
+            .filter_map(|number| self.masks.get(*number)?.condition.as_deref())
     }
 
     /// The globs that match none of these tables: most likely misspelt.
@@ -150,6 +208,25 @@ impl Selection {
             .map(|glob| glob.text.clone())
             .collect()
     }
+}
+
+/// Whether a table that has these names is one of those that globs are for.
+pub fn is_one_of<'a>(
+    globs: &[String],
+    ignores_case: bool,
+    mut names: impl Iterator<Item = (Option<&'a str>, &'a str)>,
+) -> bool {
+    let compiled: Vec<Glob> = globs
+        .iter()
+        .filter_map(|text| {
+            Some(Glob {
+                text: text.clone(),
+                pattern: check_glob(text).ok()?,
+                ignores_case,
+            })
+        })
+        .collect();
+    names.any(|(schema, table)| compiled.iter().any(|glob| glob.matches(schema, table)))
 }
 
 /// Whether a glob is well-formed.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::catalogue::{Catalogue, Digest};
 use super::part::{Batch, Checksum, Chunks, Part};
+use super::shape::Shapes;
 use super::survey::{Prospect, Survey, Taker};
 use crate::error::{Error, Result};
 use crate::policy::{Environment, Identity};
@@ -51,6 +52,10 @@ pub trait Source: Send + Sync {
 
     /// If it reads many small parts in one go.
     fn batches(&self) -> Option<&dyn ReadBatches> {
+        None
+    }
+    /// If its rows can be masked.
+    fn shapes(&self) -> Option<&dyn Shapes> {
         None
     }
     /// If it has to be made before it can be surveyed.

@@ -11,8 +11,8 @@ use imports::{code_only, collect, module_of, paths};
 
 /// A module may name those of its own row and of the rows below; the leaves, only `process`, `sync` and `error`.
 const ORDER: [&str; 11] = [
-    "cli", "daemon", "http", "run", "report", "state", "guard", "archive", "store", "mask",
-    "config",
+    "cli", "daemon", "http", "run", "report", "state", "guard", "archive", "store", "config",
+    "mask",
 ];
 
 const LEAVES: [&str; 9] = [

@@ -9,6 +9,7 @@ mod files;
 mod hooks;
 mod import;
 mod layering;
+mod masks;
 mod metrics;
 mod monitoring;
 mod mysql;

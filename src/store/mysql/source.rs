@@ -26,16 +26,18 @@ use crate::store::mysql::schema::catalogue;
 use crate::store::mysql::schema::definitions::Definitions;
 use crate::store::mysql::schema::objects::{self, ObjectKind};
 use crate::store::mysql::schema::reader;
+use crate::store::mysql::schema::shapes;
 use crate::store::mysql::schema::typed_columns::Place;
 use crate::store::mysql::schema::unknown;
 use crate::store::mysql::schema::vetting;
 use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::marks;
+use crate::store::mysql::sql::names::quoted;
 use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::schemas;
 use crate::store::{
     self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Fate, Interner, Native, Part,
-    ReadBatches, Survey, Taker, Unit,
+    ReadBatches, Shape, Shapes, Survey, Taker, Unit,
 };
 
 /// A database to read from.
@@ -141,6 +143,26 @@ impl Source {
         self.surveyed
             .get()
             .ok_or_else(|| Error::new(Kind::Internal, "the source was not surveyed"))
+    }
+
+    /// JSON columns of tables without masks: a masked document is text.
+    fn unmasked(&self, mut typed: BTreeSet<Place>) -> BTreeSet<Place> {
+        let is_masked = |table: &str| {
+            let masks = self.context.selection.masks_of([(None, table)].into_iter());
+            !masks.is_empty()
+        };
+        typed.retain(|(table, column)| {
+            let stays = !is_masked(table);
+            if !stays {
+                tracing::warn!(
+                    table,
+                    column,
+                    "has JSON with values of types that its text does not have: in a masked table they arrive as numbers and strings"
+                );
+            }
+            stays
+        });
+        typed
     }
 
     async fn session(&self) -> Result<(Lent, &Definitions)> {
@@ -253,7 +275,7 @@ impl store::Source for Source {
         slices::divide(first, &definitions, workers, target, &mut parts).await?;
         let keeps_types = json::are_kept(&definitions.version, target);
         let looked = json::sample(first, &definitions, keeps_types).await?;
-        definitions.typed.set(looked.typed);
+        definitions.typed.set(self.unmasked(looked.typed));
         first.run(reading::BEFORE_READING).await?;
         // From here on whoever alters a table waits for nobody; this server may be the target's, too.
         drop(snapshot.guard);
@@ -295,15 +317,19 @@ impl store::Source for Source {
         )
         .await?;
         typed.extend(definitions.typed.all().iter().cloned());
-        definitions.typed.set(typed);
+        definitions.typed.set(self.unmasked(typed));
         Ok(())
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
         let (session, definitions) = self.session().await?;
         let typed = definitions.typed.of(&part.name);
-        let sql = select::statement(definitions.table_of(part)?, part, &typed)?;
-        reading::read(session, &sql, part.columns.len().max(1), part.label()).await
+        let selection = &self.context.selection;
+        let masks = selection.masks_of([(None, &*part.name)].into_iter());
+        let marks: Vec<&str> = selection.conditions(&masks).collect();
+        let sql = select::statement(definitions.table_of(part)?, part, &typed, &marks)?;
+        let values = (marks.len() + part.columns.len()).max(1);
+        reading::read(session, &sql, values, part.label()).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -357,8 +383,35 @@ impl store::Source for Source {
         Some(self)
     }
 
+    fn shapes(&self) -> Option<&dyn Shapes> {
+        Some(self)
+    }
+
     fn native(&self) -> Native<'_> {
         Native::of(self)
+    }
+}
+
+#[async_trait]
+impl Shapes for Source {
+    async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
+        let (mut session, definitions) = self.session().await?;
+        let selection = &self.context.selection;
+        for part in parts {
+            let masks = selection.masks_of([(None, &*part.name)].into_iter());
+            for mark in selection.conditions(&masks) {
+                // No row is read.
+                let query = format!(
+                    "SELECT (\n{mark}\n) IS TRUE FROM {} LIMIT 0",
+                    quoted(&part.name)
+                );
+                session.query(&query).await.map_err(|error| {
+                    error.within(format!("the condition of a mask for {}", part.name))
+                })?;
+            }
+        }
+        let shape = |part| Ok(shapes::of(definitions.table_of(part)?, part, selection));
+        parts.iter().map(shape).collect()
     }
 }
 
@@ -370,7 +423,7 @@ impl ReadBatches for Source {
         for part in parts {
             let typed = definitions.typed.of(&part.name);
             let table = definitions.table_of(part)?;
-            statements.push(select::statement(table, part, &typed)?);
+            statements.push(select::statement(table, part, &typed, &[])?);
         }
         let columns = parts.iter().map(|part| part.columns.len().max(1)).collect();
         reading::read_many(session, &statements, columns, batch::label(parts)).await

@@ -417,6 +417,11 @@ impl Cluster {
         fs::read_to_string(self.root.join("log")).unwrap_or_default()
     }
 
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
     /// Where its socket is.
     pub(crate) fn socket_directory(&self) -> PathBuf {
         self.root.join("s")
@@ -541,10 +546,6 @@ impl Cluster {
         .lines()
         .map(str::to_owned)
         .collect()
-    }
-
-    fn data(&self) -> PathBuf {
-        self.root.join("data")
     }
 
     /// A program of this cluster's version, or of the newest where that has none of its own (clients, beside servers).

@@ -55,20 +55,24 @@ pub(in crate::store::mysql) fn error_marks(table: &Table, part: &Part) -> Vec<Op
         .collect()
 }
 
-/// The rows of a part; values of these JSON columns travel with their types.
+/// The rows of a part; values of these JSON columns travel with their types. The truth of `marks`, which are conditions, stands
+/// in front of each row.
 pub(in crate::store::mysql) fn statement(
     table: &Table,
     part: &Part,
     typed: &[String],
+    marks: &[&str],
 ) -> Result<String> {
-    let values: Vec<String> = copied(table, part)
-        .map(|column| {
+    // A comment at a condition's end ends with its line.
+    let marks = marks.iter().map(|mark| format!("((\n{mark}\n) IS TRUE)"));
+    let values: Vec<String> = marks
+        .chain(copied(table, part).map(|column| {
             if typed.contains(&column.name) {
                 typed::value(&table.name, &column.name)
             } else {
                 value(column)
             }
-        })
+        }))
         .collect();
     let values = if values.is_empty() {
         "NULL".to_owned()

@@ -11,7 +11,7 @@ use super::typed_columns::Typed;
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::sql::lexer::{Dialect, Shape, Token, tokens};
 use crate::store::mysql::sql::version::Version;
-use crate::store::{Fate, List, Part};
+use crate::store::{Fate, List, Part, Selection};
 
 /// Everything in a schema but rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -103,8 +103,13 @@ impl Definitions {
     }
 
     /// Whether a part's rows say all of its table when they are read back as they were written: they do not where the server
-    /// computes columns, and where JSON has values of types that its text does not have.
-    pub(in crate::store::mysql) fn is_read_back(&self, part: &Part) -> bool {
+    /// computes columns, and where JSON has values of types that its text does not have. Of what is masked nothing but what was
+    /// written can be compared.
+    pub(in crate::store::mysql) fn is_read_back(&self, part: &Part, selection: &Selection) -> bool {
+        let names = [(None, &*part.name)];
+        if !selection.masks_of(names.into_iter()).is_empty() {
+            return true;
+        }
         let is_copied = |column: &Column| part.columns.contains(&column.name);
         self.table(&part.name)
             .is_some_and(|table| table.columns.iter().all(is_copied))

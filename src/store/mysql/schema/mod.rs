@@ -14,6 +14,7 @@ pub(super) mod objects;
 pub(super) mod primary_key;
 pub(super) mod reader;
 pub(super) mod sequences;
+pub(super) mod shapes;
 pub(super) mod stand_ins;
 pub(super) mod typed_columns;
 pub(super) mod unknown;

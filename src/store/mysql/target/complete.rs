@@ -188,11 +188,12 @@ impl store::Complete for Complete {
     }
 
     async fn read_back(&self, part: &Part) -> Result<Option<Chunks>> {
-        if !self.definitions.is_read_back(part) {
+        let selection = &self.shared.context.selection;
+        if !self.definitions.is_read_back(part, selection) {
             return Ok(None);
         }
         let session = self.pool.take().await?;
-        let sql = select::statement(self.definitions.table_of(part)?, part, &[])?;
+        let sql = select::statement(self.definitions.table_of(part)?, part, &[], &[])?;
         let columns = part.columns.len().max(1);
         reading::read_back(session, &sql, columns, part.label())
             .await

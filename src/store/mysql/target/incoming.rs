@@ -162,7 +162,8 @@ impl store::Incoming for Incoming {
     }
 
     fn is_read_back(&self, part: &Part) -> bool {
-        self.definitions.is_read_back(part)
+        self.definitions
+            .is_read_back(part, &self.shared.context.selection)
     }
 
     fn batches(&self) -> Option<&dyn WriteBatches> {

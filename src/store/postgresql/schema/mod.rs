@@ -25,6 +25,7 @@ pub(in crate::store::postgresql) mod roles;
 pub(in crate::store::postgresql) mod row_encodings;
 pub(in crate::store::postgresql) mod search_path;
 pub(in crate::store::postgresql) mod sequences;
+pub(in crate::store::postgresql) mod shapes;
 pub(in crate::store::postgresql) mod survey;
 pub(in crate::store::postgresql) mod toc;
 mod toc_json;

@@ -18,7 +18,7 @@ use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::schema::catalogue;
 use crate::store::postgresql::schema::large_objects;
 use crate::store::{
-    self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Part, Survey, Taker,
+    self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Part, Shape, Survey, Taker,
 };
 
 /// A PostgreSQL database that is read.
@@ -86,7 +86,13 @@ impl store::Source for Source {
             return Ok(large_object_rows::read(session, surveyed.large.clone()));
         }
         let condition = surveyed.conditions.get(&part.id);
-        reading::start(&self.snapshot, part, condition.map(String::as_str)).await
+        let masks = surveyed.shapes.get(&part.label());
+        let masks = masks.map_or(&[][..], |shape| &shape.masks);
+        let wanted = reading::Wanted {
+            condition: condition.map(String::as_str),
+            marks: self.context.selection.conditions(masks).collect(),
+        };
+        reading::start(&self.snapshot, part, wanted).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -146,8 +152,31 @@ impl store::Source for Source {
         Some(self)
     }
 
+    fn shapes(&self) -> Option<&dyn store::Shapes> {
+        Some(self)
+    }
+
     fn native(&self) -> store::Native<'_> {
         store::Native::of(&self.snapshot)
+    }
+}
+
+#[async_trait]
+impl store::Shapes for Source {
+    async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
+        let surveyed = self.surveyed()?;
+        for part in parts {
+            let masks = surveyed.shapes.get(&part.label());
+            for mark in (self.context.selection).conditions(masks.map_or(&[], |shape| &shape.masks))
+            {
+                reading::try_mark(&self.snapshot, part, mark).await?;
+            }
+        }
+        let shape = |part: &Part| {
+            let known = surveyed.shapes.get(&part.label()).cloned();
+            known.unwrap_or_else(|| Shape::without_columns(part, "large objects have no columns"))
+        };
+        Ok(parts.iter().map(shape).collect())
     }
 }
 

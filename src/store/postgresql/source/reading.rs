@@ -1,6 +1,6 @@
 //! Reading one part: a COPY to us in the snapshot, as a stream of chunks.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::pool::Pool;
 use crate::store::postgresql::rows::relation::{column_list, rows_in, table_name};
 use crate::store::postgresql::rows::snapshot::Snapshot;
@@ -8,17 +8,57 @@ use crate::store::postgresql::rows::{reading, slices};
 use crate::store::postgresql::schema::search_path;
 use crate::store::{Chunks, Part};
 
-/// Starts it; `condition` is on the rows of an extension's table.
-pub(super) async fn start(
-    snapshot: &Snapshot,
-    part: &Part,
-    condition: Option<&str>,
-) -> Result<Chunks> {
+/// What is read of a part, beside its columns.
+pub(super) struct Wanted<'a> {
+    /// On the rows of an extension's table.
+    pub(super) condition: Option<&'a str>,
+    /// Conditions whose truth stands in front of each row.
+    pub(super) marks: Vec<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// The values of a row.
+    fn values(&self, part: &Part) -> String {
+        // A comment at a condition's end ends with its line.
+        let marks = self
+            .marks
+            .iter()
+            .map(|mark| format!("((\n{mark}\n) IS TRUE), "));
+        marks.collect::<String>() + &column_list(&part.columns)
+    }
+}
+
+/// Has the server read a condition, and no row.
+pub(super) async fn try_mark(snapshot: &Snapshot, part: &Part, mark: &str) -> Result<()> {
     let session = snapshot.session().await?;
-    let rows = match condition {
+    let query = format!(
+        "SELECT (\n{mark}\n) IS TRUE FROM ONLY {} LIMIT 0",
+        table_name(part)
+    );
+    search_path::make_ready(&session, part, &query).await?;
+    let Err(error) = session.query(&query, &[]).await else {
+        return Ok(());
+    };
+    // What the server's parser says is of the condition's own words, and of no row.
+    let of_parser = error
+        .as_db_error()
+        .filter(|said| said.code().code().starts_with("42"));
+    let error = match of_parser {
+        Some(said) => Error::new(Kind::Config, said.message().to_owned()).hint(
+            "mend the `where` of the [[task.mask]]; names beyond the table need their schema",
+        ),
+        None => session.explain()(error),
+    };
+    Err(error.within(format!("the condition of a mask for {}", part.label())))
+}
+
+/// Starts it.
+pub(super) async fn start(snapshot: &Snapshot, part: &Part, wanted: Wanted<'_>) -> Result<Chunks> {
+    let session = snapshot.session().await?;
+    let rows = match wanted.condition {
         Some(condition) => format!(
             "(SELECT {} FROM ONLY {} {condition})",
-            column_list(&part.columns),
+            wanted.values(part),
             table_name(part)
         ),
         None if let Some(slice) = &part.slice => {
@@ -28,11 +68,16 @@ pub(super) async fn start(
                 .await?;
             format!(
                 "(SELECT {} FROM ONLY {} {})",
-                column_list(&part.columns),
+                wanted.values(part),
                 table_name(part),
                 slices::condition(slice)?
             )
         }
+        None if !wanted.marks.is_empty() => format!(
+            "(SELECT {} FROM ONLY {})",
+            wanted.values(part),
+            table_name(part)
+        ),
         None => rows_in(part),
     };
     let is_query = rows.starts_with('(');

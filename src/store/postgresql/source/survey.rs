@@ -26,11 +26,11 @@ use crate::store::postgresql::schema::row_encodings::COPY_TEXT;
 use crate::store::postgresql::schema::sequences::{self, Sequence};
 use crate::store::postgresql::schema::survey::{self, Object, Table};
 use crate::store::postgresql::schema::{
-    code, encoding, foreign, object_references, properties, unknown,
+    code, encoding, foreign, object_references, properties, shapes, unknown,
 };
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::postgresql::url::KIND;
-use crate::store::{Context, Fate, Part, Server, Survey, Taker, Unit};
+use crate::store::{Context, Fate, Part, Server, Shape, Survey, Taker, Unit};
 use crate::sync::Mutex;
 
 /// The part of a survey that the source itself needs later.
@@ -40,6 +40,8 @@ pub(in crate::store::postgresql) struct Surveyed {
     pub(super) conditions: HashMap<usize, String>,
     pub(super) large: Vec<Described>,
     pub(super) by_root: HashMap<usize, (String, String)>,
+    /// The shapes of tables, by their labels, where the selection wants them known.
+    pub(super) shapes: HashMap<String, Shape>,
 }
 
 /// A survey that is being made.
@@ -76,6 +78,7 @@ struct Parts {
     conditions: HashMap<usize, String>,
     large: Vec<Described>,
     by_root: HashMap<usize, (String, String)>,
+    shapes: HashMap<String, Shape>,
 }
 
 /// Makes the survey, for who takes the rows.
@@ -131,7 +134,7 @@ impl Surveyor<'_> {
                 properties.client_encoding(),
                 false
             ),
-            self.ask(binary, taker, &tables, &gone)
+            self.ask(binary, &properties.encoding, taker, &tables, &gone)
         )?;
         left_out::cut(&cuts, &mut toc);
         let left_out = self.without_rows(&tables).await?;
@@ -156,6 +159,7 @@ impl Surveyor<'_> {
             conditions: asked.parts.conditions.clone(),
             large: asked.parts.large.clone(),
             by_root: asked.parts.by_root.clone(),
+            shapes: asked.parts.shapes,
         };
         let definitions = Definitions {
             dump: Some(dump),
@@ -288,12 +292,13 @@ impl Surveyor<'_> {
     async fn ask(
         &self,
         binary: bool,
+        encoding: &str,
         taker: &Taker,
         tables: &[Table],
         gone: &HashSet<Object>,
     ) -> Result<Asked> {
         let (keeper, number) = (self.keeper, self.number);
-        let parts = self.parts(binary, taker, tables, gone).await?;
+        let parts = self.parts(binary, encoding, taker, tables, gone).await?;
         let copied: Vec<u32> = tables
             .iter()
             .filter(|table| table.fate == Fate::Copy)
@@ -318,6 +323,7 @@ impl Surveyor<'_> {
     async fn parts(
         &self,
         binary: bool,
+        encoding: &str,
         taker: &Taker,
         tables: &[Table],
         gone: &HashSet<Object>,
@@ -325,6 +331,17 @@ impl Surveyor<'_> {
         let keeper = self.keeper;
         let columns = survey::columns(keeper).await?;
         let mut all = survey::parts(tables, &columns, binary, Fate::Copy);
+        let mut shapes = if self.context.selection.describes_columns {
+            shapes::read(keeper, &self.context.selection, encoding).await?
+        } else {
+            HashMap::new()
+        };
+        for (oid, part) in &mut all {
+            // What is masked is cut into values, which in binary have no text.
+            if shapes.get(oid).is_some_and(|shape| !shape.masks.is_empty()) {
+                part.encoding = COPY_TEXT;
+            }
+        }
         let mut conditions = HashMap::new();
         for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
             let fate = self.context.selection.fate(Some(&schema), &name);
@@ -366,11 +383,16 @@ impl Surveyor<'_> {
             by_root.contains_key(&id) || conditions.contains_key(&id)
         })
         .await?;
+        let shapes = all
+            .iter()
+            .filter_map(|(oid, part)| Some((part.label(), shapes.remove(oid)?)))
+            .collect();
         Ok(Parts {
             all,
             conditions,
             large,
             by_root,
+            shapes,
         })
     }
 

@@ -4,4 +4,5 @@ pub(super) mod checksum;
 pub(super) mod chunks;
 mod cut;
 pub(super) mod inserts;
+pub(super) mod reading;
 pub(super) mod values;

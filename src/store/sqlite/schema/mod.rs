@@ -16,5 +16,6 @@ pub(super) mod read;
 pub(super) mod requirements;
 pub(super) mod rowid;
 pub(super) mod scratch;
+pub(super) mod shapes;
 pub(super) mod statistics;
 pub(super) mod tokens;

@@ -117,10 +117,13 @@ impl Table {
         list(&self.names())
     }
 
-    /// Reads its rows in the order in which they are stored.
-    pub(in crate::store::sqlite) fn select(&self) -> String {
+    /// Reads its rows in the order in which they are stored; in front of each the truth of `marks`, which are conditions.
+    pub(in crate::store::sqlite) fn select(&self, marks: &[String]) -> String {
+        // A comment at a condition's end ends with its line.
+        let marks = marks.iter().map(|mark| format!("((\n{mark}\n) IS TRUE), "));
         format!(
-            "SELECT {} FROM main.{} NOT INDEXED",
+            "SELECT {}{} FROM main.{} NOT INDEXED",
+            marks.collect::<String>(),
             self.list(),
             quoted(&self.name)
         )

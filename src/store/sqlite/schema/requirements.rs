@@ -31,7 +31,7 @@ pub(in crate::store::sqlite) struct LeftOut {
 pub(in crate::store::sqlite) enum Why {
     /// It needs this, which is left out.
     Requires(String),
-    /// Its rows are of this table, whose rows are not copied.
+    /// Its rows are of this table, whose rows are not copied, or are masked.
     Emptied(String),
     /// A search index that has no content, and nothing says what it is over.
     Unknown,
@@ -63,7 +63,7 @@ impl LeftOut {
                     kind,
                     name,
                     of,
-                    "arrives empty: its rows tell of rows that are not copied"
+                    "arrives empty: its rows tell of rows that are not copied, or are masked"
                 );
             }
             Why::Unknown => tracing::warn!(
@@ -89,7 +89,7 @@ pub(in crate::store::sqlite) fn settle(
         .iter()
         .all(|table| table.fate == Fate::Copy)
         && !definitions.others.iter().any(is_excluded);
-    if is_whole {
+    if is_whole && !selection.masks() {
         return Ok(Vec::new());
     }
     let full = Scratch::of(definitions.tables.iter(), definitions.others.iter())?;
@@ -100,6 +100,7 @@ pub(in crate::store::sqlite) fn settle(
         missing: excluded.iter().map(|view| lower(&view.name)).collect(),
         views: excluded.iter().map(|view| view.name.clone()).collect(),
         gone: Vec::new(),
+        masks: masked(definitions, selection),
         full,
     };
     definitions.views = excluded.into_iter().map(|view| view.name).collect();
@@ -137,6 +138,16 @@ struct Settling {
     /// The views among it.
     views: BTreeSet<String>,
     gone: Vec<LeftOut>,
+    /// Tables that are masked.
+    masks: Vec<String>,
+}
+
+/// Tables that are masked.
+fn masked(definitions: &Definitions, selection: &Selection) -> Vec<String> {
+    let tables = definitions.tables.iter().map(|table| table.name.clone());
+    tables
+        .filter(|name| !selection.masks_of([(None, &**name)].into_iter()).is_empty())
+        .collect()
 }
 
 impl Settling {
@@ -200,6 +211,11 @@ impl Settling {
                 ));
                 Some(Fate::Exclude)
             }
+            // Of what a view shows nobody knows what is masked.
+            found if table.fate != Fate::Keep && self.shows_masked(content, found.is_none()) => {
+                definitions.renewed.push(table.name.clone());
+                Some(Fate::SchemaOnly)
+            }
             Some(Fate::Copy) if table.fate != Fate::Keep => None,
             None if !is_derived && table.fate != Fate::Keep => None,
             _ => {
@@ -229,6 +245,10 @@ impl Settling {
                 .find(|table| fates.contains(&table.fate))
                 .map(|table| table.name.clone())
         };
+        let of_masked = feeders
+            .iter()
+            .map(|trigger| &trigger.table)
+            .find(|table| self.shows_masked(table, false));
         let mut left_out = |why| {
             self.gone.push(LeftOut {
                 kind: "virtual table",
@@ -236,7 +256,8 @@ impl Settling {
                 why,
             });
         };
-        if let Some(of) = fed(&[Fate::Exclude, Fate::SchemaOnly]) {
+        let of_left_out = fed(&[Fate::Exclude, Fate::SchemaOnly]);
+        if let Some(of) = of_masked.cloned().or(of_left_out) {
             left_out(Why::Emptied(of));
             return Some(Fate::SchemaOnly);
         }
@@ -247,6 +268,12 @@ impl Settling {
             left_out(Why::Unknown);
         }
         None
+    }
+
+    /// Whether rows of this table or view may be masked.
+    fn shows_masked(&self, content: &str, is_view: bool) -> bool {
+        let is_it = |name: &String| name.eq_ignore_ascii_case(content);
+        !self.masks.is_empty() && (is_view || self.masks.iter().any(is_it))
     }
 
     /// Views and virtual tables over what is missing, and those over them.

@@ -7,9 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
-use rusqlite::Connection;
-use tokio::sync::mpsc;
 
 use crate::error::{Error, Kind, Result, io};
 use crate::policy::Identity;
@@ -19,12 +16,13 @@ use crate::store::sqlite::connection::open::{open_read, open_write};
 use crate::store::sqlite::connection::session::{Session, blocking, locked, stopped, thread};
 use crate::store::sqlite::connection::{backup, library};
 use crate::store::sqlite::rows::checksum::sum;
-use crate::store::sqlite::rows::chunks::ChunkBuilder;
+use crate::store::sqlite::rows::reading;
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
 use crate::store::sqlite::schema::objects::Table;
+use crate::store::sqlite::schema::shapes;
 use crate::store::{
-    Catalogue, Checksum, Chunk, Chunks, Context, Native, Part, Source, Survey, Taker,
+    Catalogue, Checksum, Chunks, Context, Native, Part, Shape, Shapes, Source, Survey, Taker,
 };
 use crate::sync::Mutex;
 
@@ -138,35 +136,10 @@ impl Source for SqliteSource {
         let table = self.table(part)?;
         let session = self.session()?;
         let stop = self.context.cancel.clone();
-        // Nothing happens before the first chunk is asked for: a reader that waits for its writer must not hold the connection.
-        Ok(stream::once(async move {
-            let (sender, receiver) = mpsc::channel::<Result<Chunk>>(2);
-            let refused = sender.clone();
-            let worker = thread(move || {
-                if let Err(error) = stream_rows(&session.lock(), &table, &sender, &stop) {
-                    let _ = sender.blocking_send(Err(error));
-                }
-            });
-            let worker = match worker {
-                Ok(worker) => Some(worker),
-                Err(error) => {
-                    let _ = refused.try_send(Err(error));
-                    None
-                }
-            };
-            drop(refused);
-            stream::unfold((receiver, worker), |(mut receiver, worker)| async move {
-                if let Some(chunk) = receiver.recv().await {
-                    return Some((chunk, (receiver, worker)));
-                }
-                // A thread that died must not look like the end of the rows.
-                let lost = worker?.await.err()?;
-                let error = Error::new(Kind::Internal, "a reading thread died").because(lost);
-                Some((Err(error), (receiver, None)))
-            })
-        })
-        .flatten()
-        .boxed())
+        let selection = &self.context.selection;
+        let masks = selection.masks_of([(None, &*table.name)].into_iter());
+        let marks = selection.conditions(&masks).map(str::to_owned).collect();
+        Ok(reading::stream(session, table, marks, stop))
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -205,32 +178,31 @@ impl Source for SqliteSource {
         }
     }
 
+    fn shapes(&self) -> Option<&dyn Shapes> {
+        Some(self)
+    }
+
     fn native(&self) -> Native<'_> {
         Native::of(self)
     }
 }
 
-fn stream_rows(
-    connection: &Connection,
-    table: &Table,
-    sender: &mpsc::Sender<Result<Chunk>>,
-    stop: &tokio_util::sync::CancellationToken,
-) -> Result<()> {
-    let failed = |error| explain(error, &format!("source table `{}`", table.name));
-    let mut statement = connection.prepare(&table.select()).map_err(failed)?;
-    let mut rows = statement.query([]).map_err(failed)?;
-    let mut packer = ChunkBuilder::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        if let Some(chunk) = packer.add(row, table.values(), &table.name)? {
-            stopped(stop)?;
-            if sender.blocking_send(Ok(chunk)).is_err() {
-                // Nobody listens any more.
-                return Ok(());
-            }
-        }
+#[async_trait]
+impl Shapes for SqliteSource {
+    async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
+        let tables: Vec<Table> = parts
+            .iter()
+            .map(|part| self.table(part))
+            .collect::<Result<_>>()?;
+        let selection = Arc::clone(&self.context.selection);
+        self.session()?
+            .run(move |connection, _| {
+                let shape = |table: &Table| {
+                    shapes::read(connection, table, &selection)
+                        .map_err(|error| explain(error, &format!("source table `{}`", table.name)))
+                };
+                tables.iter().map(shape).collect()
+            })
+            .await
     }
-    if let Some(chunk) = packer.take() {
-        let _ = sender.blocking_send(Ok(chunk));
-    }
-    Ok(())
 }

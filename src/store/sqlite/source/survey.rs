@@ -51,6 +51,8 @@ pub(super) fn read(
             definitions
                 .table(name)
                 .is_some_and(|table| table.fate == Fate::Copy)
+                // They have samples of values.
+                && selection.masks_of([(None, name)].into_iter()).is_empty()
         })
         .map_err(on(file))?;
     }
@@ -129,7 +131,7 @@ fn size(connection: &Connection, table: &Table, all: u64) -> rusqlite::Result<(u
     let mut sample = Vec::new();
     let mut seen = 0;
     {
-        let mut statement = connection.prepare(&format!("{} LIMIT {SAMPLE}", table.select()))?;
+        let mut statement = connection.prepare(&format!("{} LIMIT {SAMPLE}", table.select(&[])))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             encode(row, table.values(), &mut sample)?;

@@ -16,11 +16,11 @@ use crate::store::sqlite::incoming::derive;
 use crate::store::sqlite::incoming::preserve::Preserved;
 use crate::store::sqlite::publish::live::Watch;
 use crate::store::sqlite::publish::swap::{Publishing, after_publish, publish_new};
-use crate::store::sqlite::rows::checksum;
+use crate::store::sqlite::rows::{checksum, reading};
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
 use crate::store::sqlite::script;
-use crate::store::{Catalogue, Checksum, Complete, Part, Published};
+use crate::store::{Catalogue, Checksum, Chunks, Complete, Part, Published};
 use crate::sync::Mutex;
 
 /// Incoming with all its rows, indexes and what the target keeps.
@@ -134,6 +134,16 @@ impl Complete for SqliteComplete {
                 })
             })
             .await
+    }
+
+    async fn read_back(&self, part: &Part) -> Result<Option<Chunks>> {
+        if !self.workspace.context.selection.masks() {
+            return Ok(None);
+        }
+        let table = table(&self.definitions, part)?;
+        let stop = self.workspace.context.cancel.clone();
+        let session = self.workspace.reader()?;
+        Ok(Some(reading::stream(session, table, Vec::new(), stop)))
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {

@@ -159,6 +159,13 @@ impl Incoming for SqliteIncoming {
         taken
     }
 
+    /// What is masked is not what the source has: it is read back to be held against what was sent.
+    fn is_read_back(&self, part: &Part) -> bool {
+        let selection = &self.workspace.context.selection;
+        let names = [(None, &*part.name)];
+        !selection.masks_of(names.into_iter()).is_empty()
+    }
+
     async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {
         let Content { file, is_page_copy } = locked(&self.content).clone();
         let preserved = if is_page_copy {

@@ -78,6 +78,8 @@ impl Bench {
                 definer: crate::config::job::Definer::Map,
                 events: crate::config::job::Events::Disabled,
                 trust_source: false,
+                masks: Vec::new(),
+                passes: Vec::new(),
                 places: BTreeMap::new(),
             },
             runs: AtomicU64::new(1),

@@ -54,6 +54,8 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         definer: Definer::Map,
         events: Events::Disabled,
         trust_source: true,
+        masks: Vec::new(),
+        passes: Vec::new(),
         places: std::collections::BTreeMap::new(),
     }
 }

@@ -1,0 +1,116 @@
+//! Shapes: tables as masks have to know them.
+
+use async_trait::async_trait;
+
+use super::part::Part;
+use crate::error::Result;
+use crate::mask;
+
+/// A source that knows the shapes of its tables.
+#[async_trait]
+pub trait Shapes: Send + Sync {
+    /// The shapes of surveyed tables, in their order. Asked only if the selection says so beforehand
+    /// ([`super::Selection::describes_columns`]).
+    async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>>;
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Its own name, schema first, and those of the tables that it is a part of.
+    pub names: Vec<(Option<String>, String)>,
+    /// The numbers of its masks, in their order. The values of their conditions stand in front of a row's own.
+    pub masks: Vec<usize>,
+    /// The columns that are copied, as the part has them.
+    pub columns: Vec<ShapeColumn>,
+    /// What has to stay unique: indexes, keys, exclusion constraints.
+    pub unique: Vec<Unique>,
+    /// Its foreign keys.
+    pub references: Vec<Reference>,
+    /// Why none of its columns can be masked, if that is so.
+    pub unmaskable: Option<String>,
+}
+
+/// A column that is copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShapeColumn {
+    /// As masks know it.
+    pub column: mask::Column,
+    /// How its values look to the part's codec.
+    pub form: Form,
+    /// The type as the store calls it.
+    pub type_name: String,
+}
+
+/// How a column's values look to a codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As text in this encoding, numbers and dates included; truth is written in these two words.
+    Text(mask::Encoding, [&'static str; 2]),
+    /// As text that is filled up with blanks to the column's length, which are no part of the value.
+    Padded(mask::Encoding),
+    /// Bytes as `\\x` and hexadecimal digits.
+    Hex,
+    /// Bytes as they are.
+    Bytes,
+    /// Bytes as they are, which are filled up with zeros.
+    PaddedBytes,
+    /// Each value has a type of its own.
+    Typed,
+    /// The number that the store gives a row by itself: nothing is put in its place, and it tells nothing.
+    RowNumber,
+    /// In a form that nothing but NULL can be put in the place of.
+    Opaque,
+}
+
+/// What has to stay unique in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unique {
+    /// The index's or the constraint's name.
+    pub name: String,
+    /// Columns that are in it, or that expressions in it need.
+    pub columns: Vec<String>,
+    /// Whether there is one NULL at the most.
+    pub is_one_null: bool,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// The table that it refers to: schema and name.
+    pub table: (Option<String>, String),
+    /// The columns there, in the order of its own.
+    pub referenced: Vec<String>,
+}
+
+impl Shape {
+    /// Of what has no columns, with the reason.
+    pub fn without_columns(part: &Part, why: &str) -> Self {
+        Self {
+            names: vec![(part.schema.clone(), part.name.clone())],
+            masks: Vec::new(),
+            columns: Vec::new(),
+            unique: Vec::new(),
+            references: Vec::new(),
+            unmaskable: Some(why.to_owned()),
+        }
+    }
+
+    /// `schema.table`, or the name alone; for people.
+    pub fn label(&self) -> String {
+        match self.names.first() {
+            Some((Some(schema), name)) => format!("{schema}.{name}"),
+            Some((None, name)) => name.clone(),
+            None => String::new(),
+        }
+    }
+
+    /// A column by its name.
+    pub fn column(&self, name: &str) -> Option<&ShapeColumn> {
+        self.columns.iter().find(|one| one.column.name == name)
+    }
+}
