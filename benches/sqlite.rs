@@ -140,6 +140,8 @@ fn line(source: &Path, live: &Path) -> f64 {
         definer: envsyncd::config::job::Definer::Map,
         events: envsyncd::config::job::Events::Disabled,
         trust_source: false,
+        masks: Vec::new(),
+        passes: Vec::new(),
         places: BTreeMap::new(),
     };
     let context = Context {

@@ -64,7 +64,8 @@ impl Secret {
         };
         let found = std::fs::metadata(path)
             .map_err(io(format!("the file {} cannot be read", path.display())))?;
-        if found.permissions().mode() & 0o007 == 0 {
+        let others = found.permissions().mode() % 8;
+        if others == 0 {
             return Ok(());
         }
         let what = format!("the file {} can be read by others", path.display());

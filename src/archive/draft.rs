@@ -18,7 +18,7 @@ use super::{Secrets, crypt};
 use crate::config::archive::Retention;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Environment;
-use crate::store::{Checksum, Context, Driver, Part, Survey};
+use crate::store::{Checksum, Context, Driver, Masking, Part, Survey};
 use crate::sync::Mutex;
 
 /// The snapshot that a run writes.
@@ -58,6 +58,8 @@ pub(super) struct State {
     pub(super) definitions: Vec<File>,
     /// By the numbers of whole tables' parts.
     pub(super) sums: HashMap<usize, Checksum>,
+    /// What was masked on the way here.
+    pub(super) masking: Option<Masking>,
     pub(super) published: bool,
 }
 
@@ -188,6 +190,7 @@ impl Draft {
                 .as_ref()
                 .map(|_| crypt::NAME.to_owned()),
             changes,
+            masking: state.masking.clone(),
             definitions: state.definitions.clone(),
             parts,
         })

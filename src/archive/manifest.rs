@@ -11,7 +11,7 @@ use super::layout::{MAC, MANIFEST, Name, WRITER};
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Environment;
-use crate::store::{Checksum, Fate, Part};
+use crate::store::{Checksum, Fate, Masking, Part};
 
 /// The format that this envsyncd writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
@@ -57,6 +57,9 @@ pub struct Manifest {
     pub encryption: Option<String>,
     /// What is not as it was on the source: tables left out, or without their rows.
     pub changes: Vec<Change>,
+    /// What was masked on its way here, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masking: Option<Masking>,
     /// What a pull needs beside rows, as files: definitions for us and SQL for people.
     pub definitions: Vec<File>,
     /// The rows.

@@ -18,10 +18,11 @@ use super::manifest::{File, Manifest, Stored};
 use super::snapshots::Mark;
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
+use crate::mask;
 use crate::policy::{Environment, Identity};
 use crate::store::{
-    self, Batch, BatchChunk, Catalogue, Checksum, Chunk, Chunks, Context, Driver, Part,
-    ReadBatches, RowDecoder, Server, Survey, Taker,
+    self, Batch, BatchChunk, Catalogue, Checksum, Chunk, Chunks, Context, Driver, Form, Part,
+    ReadBatches, RowDecoder, Server, Shape, ShapeColumn, Shapes, Survey, Taker,
 };
 
 /// So many small tables are fetched at a time, as a bucket may be far away.
@@ -307,8 +308,49 @@ impl store::Source for Source {
         self.bucket.settle().await;
     }
 
+    fn shapes(&self) -> Option<&dyn Shapes> {
+        Some(self)
+    }
+
     fn batches(&self) -> Option<&dyn ReadBatches> {
         Some(self)
+    }
+}
+
+/// What was masked on the way into the archive. Types are not known here, and nothing more can be masked.
+#[async_trait]
+impl Shapes for Source {
+    async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
+        let masking = self.manifest.masking.as_ref();
+        // Who can write into the archive could write that, too.
+        let masking = masking.filter(|_| self.secrets.key.is_some());
+        if masking.is_none() && self.manifest.masking.is_some() {
+            tracing::warn!(
+                snapshot = self.manifest.snapshot,
+                "says what is masked in it, and nothing seals that: give the archive a `key`, for the push and for the pull"
+            );
+        }
+        let why = "rows of a snapshot are masked where they are pushed";
+        let shape = |part: &Part| {
+            let masked = masking.and_then(|masking| masking.tables.get(&part.label()));
+            let column = |name: &String| ShapeColumn {
+                column: mask::Column {
+                    name: name.clone(),
+                    kind: mask::Type::Other(String::new()),
+                    is_nullable: true,
+                },
+                form: Form::Opaque,
+                type_name: String::new(),
+                is_masked: masked
+                    .and_then(|columns| columns.get(name))
+                    .is_some_and(|column| column.is_covered),
+            };
+            Shape {
+                columns: part.columns.iter().map(column).collect(),
+                ..Shape::without_columns(part, why)
+            }
+        };
+        Ok(parts.iter().map(shape).collect())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::policy::{Environment, Identity};
 use crate::store::room::Room;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Complete, Context, Incoming, Part, Published, RecordSource,
-    Survey, Taker,
+    SourceRecord, Survey, Taker,
 };
 use crate::sync::Mutex;
 
@@ -304,13 +304,16 @@ impl Complete for Whole {
 
 #[async_trait]
 impl RecordSource for Whole {
-    async fn record(&self, catalogue: Catalogue, sums: Vec<(Part, Checksum)>) -> Result<()> {
+    async fn record(&self, said: SourceRecord) -> Result<()> {
+        let catalogue = said.catalogue;
         let json = serde_json::to_vec(&catalogue).map_err(|error| {
             Error::new(Kind::Internal, "the catalogue cannot be written").because(error)
         })?;
         self.draft.put_away(layout::CATALOGUE, &json).await?;
         let mut state = self.draft.state();
-        state.sums = sums.into_iter().map(|(part, sum)| (part.id, sum)).collect();
+        let sums = said.sums.into_iter();
+        state.sums = sums.map(|(part, sum)| (part.id, sum)).collect();
+        state.masking = said.masking;
         drop(state);
         self.catalogue
             .set(catalogue)

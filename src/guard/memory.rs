@@ -37,6 +37,9 @@ const STACKS: u64 = 256 << 20;
 pub fn bound(most: u64) {
     limits::set_memory(most);
     let wanted = most.saturating_mul(2).saturating_add(STACKS);
+    // What a run has in memory are rows: they are in no file that a crash would leave.
+    let _ = getrlimit(Resource::RLIMIT_CORE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_CORE, 0, hard));
     let set = getrlimit(Resource::RLIMIT_DATA).and_then(|(soft, hard)| {
         // Who started us may have been stricter.
         setrlimit(Resource::RLIMIT_DATA, soft.min(wanted), hard)

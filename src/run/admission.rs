@@ -17,7 +17,7 @@ pub(super) fn admit(context: &RunContext) -> Result<()> {
         &context.job.to,
     )?;
     capabilities(&context.job)?;
-    coverage::refuse_raw_archives(context)?;
+    coverage::refuse_raw_dumps(context)?;
     refuse_a_part_of_what_is_broken(&context.job, &context.state)?;
     hooks::look(context)
 }

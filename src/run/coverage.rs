@@ -17,18 +17,18 @@ pub(super) fn is_required(context: &RunContext) -> bool {
     rules.is_some_and(|rules| rules.require_masks)
 }
 
-/// Refuses to pull into an environment that requires masks: a snapshot's rows are masked where it is pushed, and nothing says so yet.
-pub(super) fn refuse_raw_archives(context: &RunContext) -> Result<()> {
-    let mut pulling = context.job.tasks.iter().filter(|task| task.pulls());
-    match pulling.next() {
+/// Refuses to pull a dump into an environment that requires masks: it is restored raw, and says nothing of masks.
+pub(super) fn refuse_raw_dumps(context: &RunContext) -> Result<()> {
+    let mut pulling = context.job.tasks.iter();
+    match pulling.find(|task| task.pulls() && task.dumps()) {
         Some(task) if is_required(context) => Err(Error::new(
             Kind::Policy,
             format!(
-                "`{}` requires masks, and task `{}` takes rows from an archive, which cannot be masked on their way",
+                "`{}` requires masks, and task `{}` restores a dump, whose rows cannot be masked on their way",
                 context.job.to, task.name
             ),
         )
-        .hint("copy from the environment itself: rows from a server are masked")),
+        .hint("copy from the environment itself, or pull a snapshot of envsyncd's own that was masked when it was pushed")),
         _ => Ok(()),
     }
 }
@@ -65,7 +65,8 @@ pub(super) fn require(context: &RunContext, task: &Task, tables: &[Table<'_>]) -
             undecided.push(table.part.label());
         }
         for (column, kinds) in table.shape.columns.iter().zip(&table.kinds) {
-            let is_harmless = column.form == Form::RowNumber
+            let is_harmless = column.is_masked
+                || column.form == Form::RowNumber
                 || matches!(column.column.kind, Type::Boolean | Type::Enum(_));
             let is_masked = kinds.iter().any(super::masks::On::covers);
             if !is_harmless && !is_masked && !is_passed(&column.column.name) {

@@ -277,16 +277,14 @@ impl Cell {
                 self.bytes.extend_from_slice(text);
                 What::Bytes
             }
-            Form::Hex => match text
-                .strip_prefix(b"\\x")
-                .map(|digits| unhex(digits, &mut self.bytes))
-            {
-                Some(true) => What::Bytes,
-                _ => {
-                    self.bytes.clear();
-                    as_text(self, text, mask::Encoding::Unknown)
+            Form::Hex => {
+                let digits = text.strip_prefix(b"\\x");
+                if digits.is_some_and(|digits| unhex(digits, &mut self.bytes)) {
+                    return What::Bytes;
                 }
-            },
+                self.bytes.clear();
+                as_text(self, text, mask::Encoding::Unknown)
+            }
             Form::Text(encoding, [yes, no]) => {
                 let plain = std::str::from_utf8(text).ok();
                 match (&column.column.kind, plain) {
@@ -330,10 +328,11 @@ fn put(
             padded.resize(padded.len().max(longest(column)), 0);
             store::Value::Text(padded.into())
         }
-        (mask::Value::Text(bytes, _), _) => store::Value::Text((*bytes).into()),
         (mask::Value::Bytes(bytes), Form::Typed) => store::Value::Blob((*bytes).into()),
         (mask::Value::Bytes(bytes), Form::Hex) => text(hex(bytes)),
-        (mask::Value::Bytes(bytes), _) => store::Value::Text((*bytes).into()),
+        (mask::Value::Text(bytes, _) | mask::Value::Bytes(bytes), _) => {
+            store::Value::Text((*bytes).into())
+        }
         (mask::Value::Integer(number), Form::Typed) => match i64::try_from(*number) {
             Ok(number) => store::Value::Integer(number),
             Err(_) => text(number.to_string()),

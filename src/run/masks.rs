@@ -1,6 +1,6 @@
 //! A task's masks, put on the tables that were surveyed: what cannot work is refused before a row is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use secrecy::ExposeSecret as _;
@@ -12,17 +12,26 @@ use super::task_run::TaskRun;
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::mask::{self, Key, RowMask, Rule};
-use crate::store::{Form, Incoming, Part, Shape, Survey};
+use crate::store::{Form, Incoming, MaskedColumn, Masking, Part, Shape, Survey};
 
-/// The masks of a task's tables, by their labels. There are none before the survey.
+/// The masks of a task's tables. There are none before the survey.
 #[derive(Default)]
-pub(super) struct Masks(OnceLock<HashMap<String, Arc<TableMask>>>);
+pub(super) struct Masks(OnceLock<Compiled>);
+
+/// Masks that are ready for rows.
+#[derive(Default)]
+struct Compiled {
+    /// By the labels of their tables.
+    tables: HashMap<String, Arc<TableMask>>,
+    /// For those who will have to rely on it.
+    record: Option<Masking>,
+}
 
 impl Masks {
     /// A part's masks, if it has any. That nobody has put them on tables yet is an error.
     pub(super) fn of(&self, run: &TaskRun, part: &Part) -> Result<Option<Arc<TableMask>>> {
         match self.0.get() {
-            Some(tables) => Ok(tables.get(&part.label()).cloned()),
+            Some(compiled) => Ok(compiled.tables.get(&part.label()).cloned()),
             None if run.context.selection.describes_columns => {
                 let what = "rows are read before it is known what masks them";
                 Err(Error::new(Kind::Internal, what))
@@ -33,14 +42,19 @@ impl Masks {
 
     /// Whether a part is masked.
     pub(super) fn has(&self, part: &Part) -> bool {
-        let tables = self.0.get();
-        tables.is_some_and(|tables| tables.contains_key(&part.label()))
+        let compiled = self.0.get();
+        compiled.is_some_and(|compiled| compiled.tables.contains_key(&part.label()))
     }
 
     /// What masks a table's columns, in the words of people.
     pub(super) fn told(&self, label: &str) -> Vec<(String, String)> {
-        let table = self.0.get().and_then(|tables| tables.get(label));
+        let table = self.0.get().and_then(|compiled| compiled.tables.get(label));
         table.map_or_else(Vec::new, |table| table.told.clone())
+    }
+
+    /// What is masked, for an archive's manifest.
+    pub(super) fn record(&self) -> Option<Masking> {
+        self.0.get()?.record.clone()
     }
 }
 
@@ -88,16 +102,21 @@ pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey
         return Ok(());
     }
     let parts = survey.whole();
-    let shapes = match run.source.shapes() {
-        Some(source) => source.shapes(&parts).await?,
-        None => {
-            let what = "the columns of this source are not known, and nothing of it can be masked";
-            return Err(Error::new(Kind::Config, what)
-                .hint("mask where its data comes from: in the job that pushes it"));
-        }
+    let Some(source) = run.source.shapes() else {
+        let what = "the columns of this source are not known, and nothing of it can be masked";
+        return Err(config(what.to_owned()));
     };
+    let shapes = source.shapes(&parts).await?;
     let mut tables = Vec::with_capacity(parts.len());
     for (part, shape) in parts.iter().zip(&shapes) {
+        let names = shape.columns.iter().map(|one| &one.column.name);
+        if !names.eq(part.columns.iter()) {
+            let what = format!(
+                "the columns of {} are not those that it is read with",
+                part.label()
+            );
+            return Err(Error::new(Kind::Internal, what));
+        }
         tables.push(Table {
             shape,
             part,
@@ -110,18 +129,42 @@ pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey
         keep_unique(table)?;
     }
     coverage::require(context, &run.task, &tables)?;
-    let mut compiled = HashMap::new();
+    let mut compiled = Compiled::default();
     if tables.iter().any(Table::is_masked) {
         let key = key(context).await?;
         tracing::info!(key = key.fingerprint(), "rows are masked on their way");
         for table in tables.iter().filter(|table| table.is_masked()) {
-            compiled.insert(table.label(), Arc::new(compile(run, table, &key)?));
+            let mask = Arc::new(compile(run, table, &key)?);
+            compiled.tables.insert(table.label(), mask);
         }
+        compiled.record = Some(Masking {
+            key: key.fingerprint(),
+            tables: recorded(&tables),
+        });
     }
     run.masks
         .0
         .set(compiled)
         .map_err(|_| Error::new(Kind::Internal, "masks were put on tables twice"))
+}
+
+fn recorded(tables: &[Table<'_>]) -> BTreeMap<String, BTreeMap<String, MaskedColumn>> {
+    let of = |table: &Table<'_>| {
+        let columns = table.shape.columns.iter().zip(&table.kinds);
+        let masked = columns.filter(|(_, kinds)| !kinds.is_empty());
+        masked
+            .map(|(column, kinds)| {
+                let names: Vec<&str> = kinds.iter().map(|on| on.kind.name()).collect();
+                let column_of = MaskedColumn {
+                    kinds: names.join(", "),
+                    is_covered: kinds.iter().any(On::covers),
+                };
+                (column.column.name.clone(), column_of)
+            })
+            .collect()
+    };
+    let masked = tables.iter().filter(|table| table.is_masked());
+    masked.map(|table| (table.label(), of(table))).collect()
 }
 
 /// The kinds on a table's columns, in the order of masks. One that names a column that the table does not have is an error,

@@ -9,7 +9,7 @@ use super::transform::sum_of;
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::{Difference, first_of};
-use crate::store::{Complete, Part, RecordSource, Survey};
+use crate::store::{Complete, Part, RecordSource, SourceRecord, Survey};
 
 /// How many differences an error names.
 const NAMED: usize = 3;
@@ -72,7 +72,13 @@ async fn record(run: &TaskRun, recorder: &dyn RecordSource, survey: &Survey) -> 
         .await?;
     }
     let catalogue = run.source.catalogue().await?;
-    recorder.record(catalogue, sums).await
+    let masking = run.masks.record();
+    let said = SourceRecord {
+        catalogue,
+        sums,
+        masking,
+    };
+    recorder.record(said).await
 }
 
 /// What is not the same on both sides, but for what each version has its own words for.

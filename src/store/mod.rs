@@ -72,6 +72,6 @@ pub use shared::{Interner, List};
 pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};
 pub use target::{
-    CloneFiles, Cloned, Complete, InPlace, Incoming, Published, RecordSource, Target, Transfer,
-    WriteBatches,
+    CloneFiles, Cloned, Complete, InPlace, Incoming, MaskedColumn, Masking, Published,
+    RecordSource, SourceRecord, Target, Transfer, WriteBatches,
 };

@@ -40,6 +40,8 @@ pub struct ShapeColumn {
     pub form: Form,
     /// The type as the store calls it.
     pub type_name: String,
+    /// Whether its values were masked, all of them, before they came to where they are read.
+    pub is_masked: bool,
 }
 
 /// How a column's values look to a codec.

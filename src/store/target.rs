@@ -1,11 +1,13 @@
 //! Where data goes: a target, the copy that is built beside it, and what becomes of both. The order of calls is in the types:
 //! [`Target::prepare`] gives an [`Incoming`], that a [`Complete`] one, and that what was [`Published`].
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Catalogue, Digest};
 use super::context::Meter;
@@ -210,8 +212,37 @@ pub trait Complete: Send + Sync {
 /// A copy that will be asked for the source as a source one day: an archive's.
 #[async_trait]
 pub trait RecordSource: Send + Sync {
-    /// Takes down everything that has a definition, and the checksums of whole tables if the task verifies by them.
-    async fn record(&self, catalogue: Catalogue, sums: Vec<(Part, Checksum)>) -> Result<()>;
+    /// Takes down what a pull will want to know.
+    async fn record(&self, said: SourceRecord) -> Result<()>;
+}
+
+/// What a source says of itself.
+#[derive(Debug)]
+pub struct SourceRecord {
+    /// Everything that has a definition.
+    pub catalogue: Catalogue,
+    /// The checksums of whole tables, if the task verifies by them.
+    pub sums: Vec<(Part, Checksum)>,
+    /// What was masked on the way, if anything was.
+    pub masking: Option<Masking>,
+}
+
+/// What was masked on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Masking {
+    /// The key's fingerprint.
+    pub key: String,
+    /// The masked columns of each table, by its label.
+    pub tables: BTreeMap<String, BTreeMap<String, MaskedColumn>>,
+}
+
+/// A masked column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedColumn {
+    /// The kinds of its masks.
+    pub kinds: String,
+    /// Whether nothing of its values is left in any row.
+    pub is_covered: bool,
 }
 
 /// A copy that is live.

@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
     self, Catalogue, Checksum, Chunks, Complete, Context, Dumps, Incoming, Meter, Part, Published,
-    RecordSource, Survey, Taker, Transfer, dump,
+    RecordSource, SourceRecord, Survey, Taker, Transfer, dump,
 };
 use crate::sync::Mutex;
 
@@ -340,7 +340,8 @@ impl Complete for CompleteDump {
 #[async_trait]
 impl RecordSource for CompleteDump {
     /// What is in a dump is the tool's own affair: only its rows are counted.
-    async fn record(&self, catalogue: Catalogue, _sums: Vec<(Part, Checksum)>) -> Result<()> {
+    async fn record(&self, said: SourceRecord) -> Result<()> {
+        let catalogue = said.catalogue;
         self.catalogue
             .set(catalogue)
             .map_err(|_| Error::new(Kind::Internal, "a dump was recorded twice"))

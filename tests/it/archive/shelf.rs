@@ -185,6 +185,7 @@ impl Shelf {
                 name: "cache_x".to_owned(),
                 fate: Fate::Exclude,
             }],
+            masking: None,
             definitions: vec![survey],
             parts,
         };

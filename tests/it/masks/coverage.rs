@@ -1,7 +1,7 @@
 //! `require_masks`: a run into an environment that has it copies nothing that nobody has decided on.
 
-use super::{settings, with};
-use crate::support::job::{Bed, Job};
+use super::{files_with, settings, with};
+use crate::support::job::{Bed, Job, toml};
 use crate::support::postgres::{shared, unique};
 
 const REQUIRED: &str = "require_masks = true";
@@ -130,6 +130,44 @@ fn large_objects_and_archives_are_not_decided_on_either() {
     let pull = Job::between("postgresql", &archive, &pair.target.url("postgres", &to));
     with(&bed, &settings, &["--once"], &pull)
         .expect(3)
-        .says(&["`staging` requires masks", "archive"]);
+        .says(&["`staging` requires masks", "public.t.id"]);
     assert!(!pair.target.databases().contains(&to));
+}
+
+#[test]
+fn a_snapshot_that_was_masked_is_relied_on_if_it_is_sealed() {
+    let pair = shared();
+    let (from, to) = (unique("prod"), unique("live"));
+    pair.source.create_db(&from);
+    pair.source.psql(&from, TABLES);
+    let bed = Bed::new();
+    let settings = settings(&bed, REQUIRED);
+    bed.file("seal", "a key that seals manifests, of the tests");
+    let source = toml(&pair.source.url("postgres", &from));
+    let target = toml(&pair.target.url("postgres", &to));
+    let passes = "[[task.pass]]\ntable = \"*\"\ncolumns = [\"id\", \"active\", \"code\", \"name\"]\nreason = \"not personal\"";
+    for (place, seal) in [("open", ""), ("sealed", ", key = { file = \"seal\" }")] {
+        let url = format!("file://{}", bed.path(place).display());
+        let archive = format!("{{ url = \"{url}\"{seal} }}");
+        let push = Job::new("postgresql", &source, &archive).task(DECIDED);
+        with(&bed, &settings, &["--once"], &push).expect(0);
+        let pull = || Job::new("postgresql", &archive, &target);
+        with(&bed, &settings, &["--once"], &pull())
+            .expect(3)
+            .says(&["public.users.id"]);
+        let outcome = with(&bed, &settings, &["--once"], &pull().task(passes));
+        if seal.is_empty() {
+            outcome
+                .expect(3)
+                .says(&["public.users.email", "nothing seals that"]);
+            assert!(!pair.target.databases().contains(&to));
+        } else {
+            outcome.expect(0);
+        }
+        let manifest = files_with(&bed.path(place), &["\"masking\""]);
+        assert_eq!(manifest.len(), 1, "{manifest:?}");
+        assert!(files_with(&bed.path(place), &["planted@corp.example"]).is_empty());
+    }
+    let live = "SELECT count(*) FROM users WHERE email LIKE '%@example.com'";
+    assert_eq!(pair.target.psql(&to, live), "1");
 }

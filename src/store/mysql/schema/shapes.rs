@@ -34,6 +34,7 @@ pub(in crate::store::mysql) fn of(table: &Table, part: &Part, selection: &Select
                 },
                 form: if column.is_period { Form::Opaque } else { form },
                 type_name: column.column_type.clone(),
+                is_masked: false,
             }
         })
         .collect();
@@ -84,11 +85,7 @@ fn named(clause: &str) -> Vec<String> {
     let tokens = lexer::tokens(clause, Dialect::default());
     let open = tokens.iter().position(|token| token.is_mark("("));
     let inside = &tokens[open.unwrap_or(tokens.len())..];
-    inside
-        .iter()
-        .filter_map(Token::name)
-        .map(|name| name.to_string())
-        .collect()
+    inside.iter().filter_map(Token::name).collect()
 }
 
 /// The columns of a foreign key: those between the first parentheses.
@@ -97,10 +94,7 @@ fn own_columns(clause: &str) -> Vec<String> {
     let open = tokens.iter().position(|token| token.is_mark("("));
     let inside = &tokens[open.unwrap_or(tokens.len())..];
     let inside = inside.iter().take_while(|token| !token.is_mark(")"));
-    inside
-        .filter_map(Token::name)
-        .map(|name| name.to_string())
-        .collect()
+    inside.filter_map(Token::name).collect()
 }
 
 /// What masks know of a type, and how `LOAD DATA` has its values.

@@ -122,6 +122,7 @@ async fn columns(
                 },
                 form,
                 type_name,
+                is_masked: false,
             });
         }
         Ok(())

@@ -35,6 +35,7 @@ pub(in crate::store::sqlite) fn read(
                 Form::Typed
             },
             type_name,
+            is_masked: false,
         }
     });
     Ok(Shape {
@@ -144,7 +145,7 @@ fn unique(
         let mut known: Vec<String> = columns.iter().flatten().cloned().collect();
         if columns.iter().any(Option::is_none) {
             // An expression may look at any of them.
-            known = table.columns.clone();
+            known.clone_from(&table.columns);
         }
         found.push(Unique {
             name: format!("the index {index}"),
