@@ -5,7 +5,6 @@ use toml::de::DeValue;
 
 use super::job::{MaskRule, Pass};
 use super::reader::{Table, Value};
-use super::task::read_globs;
 use crate::mask::Kind;
 
 /// Keys of `[[task.mask]]` that people put beside it.
@@ -46,7 +45,7 @@ pub(super) fn read_passes(task: &Table<'_>) -> Vec<Pass> {
             let tables = read_tables(&table);
             let columns = table
                 .required("columns", "globs over the columns that are not personal")
-                .and_then(|value| read_globs(&value));
+                .and_then(|value| value.globs());
             let reason = table.required("reason", "why its columns are not personal");
             let reason = reason.and_then(|value| value.text()).map(str::to_owned);
             table.finish();
@@ -88,10 +87,10 @@ fn read_tables(table: &Table<'_>) -> Option<Vec<String>> {
         "which tables: a glob over [schema.]table, or several",
     )?;
     if value.is_list() {
-        return read_globs(&value);
+        return value.globs();
     }
     let text = value.text()?;
-    super::task::check_glob(&value, text);
+    value.check_glob(text);
     Some(vec![text.to_owned()])
 }
 

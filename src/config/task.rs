@@ -266,9 +266,7 @@ impl Objects {
     fn read(table: &Table<'_>) -> Self {
         let globs = |key| {
             let value = table.get(key);
-            value
-                .and_then(|value| read_globs(&value))
-                .unwrap_or_default()
+            value.and_then(|value| value.globs()).unwrap_or_default()
         };
         Self {
             exclude: globs("exclude"),
@@ -350,26 +348,6 @@ impl Pace {
                 .get("max_replication_lag")
                 .and_then(|value| value.duration()),
         }
-    }
-}
-
-pub(super) fn read_globs(value: &Value<'_>) -> Option<Vec<String>> {
-    let mut globs = Vec::new();
-    for (member, text) in value.texts()? {
-        check_glob(&member, text);
-        globs.push(text.to_owned());
-    }
-    Some(globs)
-}
-
-/// Reports what is no glob.
-pub(super) fn check_glob(value: &Value<'_>, text: &str) {
-    if let Err(error) = glob::Pattern::new(text) {
-        value.report(
-            value
-                .wrong(format!("{} is not a glob: {}", quote(text), error.msg))
-                .allowed("[schema.]table, with `*`, `?` and `[abc]`"),
-        );
     }
 }
 

@@ -198,6 +198,26 @@ impl<'a> Value<'a> {
         members.into_iter().collect()
     }
 
+    /// A list of globs. What is none is said, and in the list all the same.
+    pub(super) fn globs(&self) -> Option<Vec<String>> {
+        let mut globs = Vec::new();
+        for (member, text) in self.texts()? {
+            member.check_glob(text);
+            globs.push(text.to_owned());
+        }
+        Some(globs)
+    }
+
+    /// Reports what is no glob.
+    pub(super) fn check_glob(&self, text: &str) {
+        if let Err(error) = glob::Pattern::new(text) {
+            self.report(
+                self.wrong(format!("{} is not a glob: {}", quote(text), error.msg))
+                    .allowed("[schema.]table, with `*`, `?` and `[abc]`"),
+            );
+        }
+    }
+
     /// A command: a program and its arguments.
     pub(super) fn argv(&self) -> Option<Vec<String>> {
         if let Some(text) = self.content.as_str() {

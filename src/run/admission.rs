@@ -1,8 +1,8 @@
 //! What is refused before any server is asked, by a run and by `plan`.
 
 use super::context::RunContext;
-use super::coverage;
 use super::hooks;
+use super::masks::coverage;
 use super::task_run::capabilities;
 use crate::config::job::{Job, Publish};
 use crate::error::{Error, Kind, Result};
@@ -17,7 +17,7 @@ pub(super) fn admit(context: &RunContext) -> Result<()> {
         &context.job.to,
     )?;
     capabilities(&context.job)?;
-    coverage::refuse_raw_dumps(context)?;
+    coverage::refuse_raw_dumps(&context.job)?;
     refuse_a_part_of_what_is_broken(&context.job, &context.state)?;
     hooks::look(context)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::coverage;
+use super::masks::coverage;
 use super::progress::Progress;
 use crate::config::Variables;
 use crate::config::job::{Job, Settings, Task};
@@ -190,7 +190,7 @@ impl RunContext {
         let variables = self.variables.clone();
         let ignores_case = store::registry::driver(task.kind)?.ignores_case();
         let mut selection = Selection::of(task, ignores_case)?;
-        selection.describes_columns |= coverage::is_required(self);
+        selection.describes_columns |= coverage::is_required(&self.job);
         Ok(Context {
             claim: self.claim(),
             cancel: self.cancel.clone(),

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use super::context::RunContext;
-use super::masks::Masks;
+use super::masks::compiled::Masks;
 use super::pace::Pace;
 use super::progress::TaskProgress;
 use super::record;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::masking::Masking;
+use super::masks::rows::Masking;
 use super::sent::Sent;
 use super::task_run::TaskRun;
 use crate::config::job::Verify;
@@ -26,7 +26,7 @@ pub(super) fn transformed(
     part: &Part,
     chunks: Chunks,
 ) -> Result<Chunks> {
-    let chunks = match run.masks.of(run, part)? {
+    let chunks = match run.masks.of(&run.context.selection, part)? {
         None => chunks,
         Some(table) => {
             let codec = store::registry::codec(run.task.kind, part)?;

@@ -17,7 +17,7 @@ use crate::policy::Identity;
 use crate::report::log::Counts;
 use crate::report::status_file;
 use crate::run::build::{Built, build};
-use crate::run::masks::Masks;
+use crate::run::masks::compiled::Masks;
 use crate::run::task_run::TaskRun;
 use crate::run::{end, pace::Pace, record};
 use crate::state::{RunState, State, Trigger, Verb};

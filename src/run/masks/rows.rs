@@ -13,7 +13,7 @@ use crate::store::{
 };
 
 /// A table's masks, for all of its slices.
-pub(super) struct TableMask {
+pub(in crate::run) struct TableMask {
     /// In the words of people: each masked column and its kinds.
     pub(super) told: Vec<(String, String)>,
     mask: RowMask,
@@ -42,14 +42,18 @@ impl TableMask {
 }
 
 /// Masks the rows of a part.
-pub(super) struct Masking {
+pub(in crate::run) struct Masking {
     cutter: Box<dyn RowCutter>,
     rows: Rows,
 }
 
 impl Masking {
     /// Of a part, or of a slice of it.
-    pub(super) fn new(table: Arc<TableMask>, codec: &'static dyn RowCodec, part: &Part) -> Self {
+    pub(in crate::run) fn new(
+        table: Arc<TableMask>,
+        codec: &'static dyn RowCodec,
+        part: &Part,
+    ) -> Self {
         let mut wider = part.clone();
         // What the source sends in front of a row's own values.
         wider.columns = (0..table.conditions)
@@ -73,7 +77,7 @@ impl Masking {
     }
 
     /// What goes on for a chunk that came. `rows` of it may be none: where nothing is ready yet.
-    pub(super) fn chunk(&mut self, chunk: &Chunk) -> Result<Chunk> {
+    pub(in crate::run) fn chunk(&mut self, chunk: &Chunk) -> Result<Chunk> {
         self.cutter.feed(&chunk.data, &mut self.rows)?;
         Ok(self.rows.joiner.take().unwrap_or(Chunk {
             rows: 0,
@@ -82,7 +86,7 @@ impl Masking {
     }
 
     /// All chunks have passed: what is left.
-    pub(super) fn end(&mut self) -> Result<Option<Chunk>> {
+    pub(in crate::run) fn end(&mut self) -> Result<Option<Chunk>> {
         self.cutter.end()?;
         Ok(self.rows.joiner.end())
     }

@@ -1,8 +1,7 @@
 //! Coverage: in front of an environment that requires masks, every column is decided on.
 
-use super::context::RunContext;
-use super::masks::Table;
-use crate::config::job::{Pass, Task};
+use super::tables::{On, Table, config};
+use crate::config::job::{Job, Pass, Task};
 use crate::error::{Error, Kind, Result};
 use crate::mask::Type;
 use crate::store::selection::is_one_of;
@@ -12,20 +11,20 @@ use crate::store::{self, Form};
 const NAMED: usize = 12;
 
 /// Whether the environment that the run goes to requires masks.
-pub(super) fn is_required(context: &RunContext) -> bool {
-    let rules = context.job.environments.get(&context.job.to);
+pub(in crate::run) fn is_required(job: &Job) -> bool {
+    let rules = job.environments.get(&job.to);
     rules.is_some_and(|rules| rules.require_masks)
 }
 
 /// Refuses to pull a dump into an environment that requires masks: it is restored raw, and says nothing of masks.
-pub(super) fn refuse_raw_dumps(context: &RunContext) -> Result<()> {
-    let mut pulling = context.job.tasks.iter();
+pub(in crate::run) fn refuse_raw_dumps(job: &Job) -> Result<()> {
+    let mut pulling = job.tasks.iter();
     match pulling.find(|task| task.pulls() && task.dumps()) {
-        Some(task) if is_required(context) => Err(Error::new(
+        Some(task) if is_required(job) => Err(Error::new(
             Kind::Policy,
             format!(
                 "`{}` requires masks, and task `{}` restores a dump, whose rows cannot be masked on their way",
-                context.job.to, task.name
+                job.to, task.name
             ),
         )
         .hint("copy from the environment itself, or pull a snapshot of envsyncd's own that was masked when it was pushed")),
@@ -34,8 +33,8 @@ pub(super) fn refuse_raw_dumps(context: &RunContext) -> Result<()> {
 }
 
 /// Refuses a run into an environment that requires masks, unless every column is masked or passed, or can hold nothing personal.
-pub(super) fn require(context: &RunContext, task: &Task, tables: &[Table<'_>]) -> Result<()> {
-    if !is_required(context) {
+pub(super) fn require(job: &Job, task: &Task, tables: &[Table<'_>]) -> Result<()> {
+    if !is_required(job) {
         return Ok(());
     }
     let ignores_case = store::registry::driver(task.kind)?.ignores_case();
@@ -68,7 +67,7 @@ pub(super) fn require(context: &RunContext, task: &Task, tables: &[Table<'_>]) -
             let is_harmless = column.is_masked
                 || column.form == Form::RowNumber
                 || matches!(column.column.kind, Type::Boolean | Type::Enum(_));
-            let is_masked = kinds.iter().any(super::masks::On::covers);
+            let is_masked = kinds.iter().any(On::covers);
             if !is_harmless && !is_masked && !is_passed(&column.column.name) {
                 undecided.push(format!("{}.{}", table.part.label(), column.column.name));
             }
@@ -86,10 +85,42 @@ pub(super) fn require(context: &RunContext, task: &Task, tables: &[Table<'_>]) -
         Kind::Policy,
         format!(
             "`{}` requires masks, and {} not decided on: {}{rest}",
-            context.job.to,
+            job.to,
             if undecided.len() == 1 { "a column is" } else { "columns are" },
             named.join(", ")
         ),
     )
     .hint("mask each by [[task.mask]], name it in [[task.pass]] with a reason, or leave its table out with `exclude`"))
+}
+
+/// A mask that is for no table, or for none of whose columns, is most likely misspelt: where masks are required that is an error.
+pub(super) fn look_for_unused(job: &Job, task: &Task, tables: &[Table<'_>]) -> Result<()> {
+    for (number, rule) in task.masks.iter().enumerate() {
+        let is_used = |name: Option<&str>| {
+            let mut on = tables.iter().flat_map(|table| {
+                let columns = table.shape.columns.iter().zip(&table.kinds);
+                columns.flat_map(|(column, kinds)| {
+                    kinds.iter().map(|on| (&*column.column.name, on.number))
+                })
+            });
+            on.any(|(column, of)| of == Some(number) && name.is_none_or(|name| name == column))
+        };
+        let table = rule.tables.join(", ");
+        let what = if is_used(None) {
+            let mut columns = rule.columns.iter();
+            match columns.find(|(name, _)| !is_used(Some(name))) {
+                None => continue,
+                Some((name, _)) => {
+                    format!("no table that is copied and called {table} has the column {name}")
+                }
+            }
+        } else {
+            format!("the mask for {table} is for no table that is copied")
+        };
+        if is_required(job) {
+            return Err(config(what).hint("mend the [[task.mask]], or take it out"));
+        }
+        tracing::warn!(mask = number + 1, what, "a mask has nothing to do");
+    }
+    Ok(())
 }

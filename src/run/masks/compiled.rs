@@ -1,0 +1,62 @@
+//! A task's masks, ready for rows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use super::rows::TableMask;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Masking, Part, Selection};
+
+/// The masks of a task's tables. There are none before the survey.
+#[derive(Default)]
+pub(in crate::run) struct Masks(OnceLock<Compiled>);
+
+/// Masks that are ready for rows.
+#[derive(Default)]
+pub(super) struct Compiled {
+    /// By the labels of their tables.
+    pub(super) tables: HashMap<String, Arc<TableMask>>,
+    /// For those who will have to rely on it.
+    pub(super) record: Option<Masking>,
+}
+
+impl Masks {
+    /// A part's masks, if it has any. That nobody has put those of this selection on tables yet is an error.
+    pub(in crate::run) fn of(
+        &self,
+        selection: &Selection,
+        part: &Part,
+    ) -> Result<Option<Arc<TableMask>>> {
+        match self.0.get() {
+            Some(compiled) => Ok(compiled.tables.get(&part.label()).cloned()),
+            None if selection.describes_columns => {
+                let what = "rows are read before it is known what masks them";
+                Err(Error::new(Kind::Internal, what))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a part is masked.
+    pub(in crate::run) fn has(&self, part: &Part) -> bool {
+        let compiled = self.0.get();
+        compiled.is_some_and(|compiled| compiled.tables.contains_key(&part.label()))
+    }
+
+    /// What masks a table's columns, in the words of people.
+    pub(in crate::run) fn told(&self, label: &str) -> Vec<(String, String)> {
+        let table = self.0.get().and_then(|compiled| compiled.tables.get(label));
+        table.map_or_else(Vec::new, |table| table.told.clone())
+    }
+
+    /// What is masked, for an archive's manifest.
+    pub(in crate::run) fn record(&self) -> Option<Masking> {
+        self.0.get()?.record.clone()
+    }
+
+    /// Sets them, once.
+    pub(super) fn set(&self, compiled: Compiled) -> Result<()> {
+        let set = self.0.set(compiled);
+        set.map_err(|_| Error::new(Kind::Internal, "masks were put on tables twice"))
+    }
+}

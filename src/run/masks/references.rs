@@ -1,0 +1,106 @@
+//! Foreign keys: what is referred to and what refers to it are masked alike.
+
+use super::tables::{On, Table, config};
+use crate::error::Result;
+
+/// A mask on a column goes on to those that refer to it. One on a side of a foreign key alone is an error: but for NULL, which
+/// refers to nothing.
+pub(super) fn follow_references(tables: &mut [Table<'_>]) -> Result<()> {
+    let mut has_changed = true;
+    while has_changed {
+        has_changed = false;
+        for at in 0..tables.len() {
+            let shape = tables[at].shape;
+            for reference in &shape.references {
+                for other in 0..tables.len() {
+                    if !tables[other].shape.names.contains(&reference.table) {
+                        continue;
+                    }
+                    for (from, to) in reference.columns.iter().zip(&reference.referenced) {
+                        has_changed |= follow(tables, (at, from), (other, to), &reference.name)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets a column have the kinds of the one that it refers to; whether it had not.
+fn follow(
+    tables: &mut [Table<'_>],
+    (at, from): (usize, &str),
+    (other, to): (usize, &str),
+    name: &str,
+) -> Result<bool> {
+    let (Some(place), Some(referred)) = (tables[at].place(from), tables[other].place(to)) else {
+        // One of them is computed by the server.
+        return Ok(false);
+    };
+    let (own, theirs) = (&tables[at].kinds[place], &tables[other].kinds[referred]);
+    let is_null = |on: &On| on.kind.name() == "null";
+    if own.iter().all(is_null) && theirs.is_empty() {
+        return Ok(false);
+    }
+    let told =
+        |kinds: &[On]| -> Vec<String> { kinds.iter().map(|on| format!("{:?}", on.kind)).collect() };
+    let sides = format!(
+        "{}.{from} refers to {}.{to} (foreign key {name})",
+        tables[at].label(),
+        tables[other].label()
+    );
+    if theirs.is_empty() {
+        return Err(config(format!("{sides}, and has a mask that the other has not"))
+            .hint("put the mask on the column that is referred to: it goes on to those that refer to it"));
+    }
+    if theirs
+        .iter()
+        .any(|on| on.is_conditional || !on.kind.looks_at().is_empty())
+    {
+        return Err(config(format!(
+            "{sides}, and its mask depends on the row that it is in"
+        ))
+        .hint("take a kind without `where` that looks at no other column"));
+    }
+    if !own.is_empty() && !own.iter().all(is_null) && told(own) == told(theirs) {
+        return same_type(tables, (at, place), (other, referred), &sides).map(|()| false);
+    }
+    if own.is_empty() {
+        let kinds: Vec<On> = theirs
+            .iter()
+            .map(|on| On {
+                number: None,
+                ..on.clone()
+            })
+            .collect();
+        same_type(tables, (at, place), (other, referred), &sides)?;
+        tables[at].kinds[place] = kinds;
+        return Ok(true);
+    }
+    if own.iter().all(is_null) && !own.iter().any(|on| on.is_conditional) {
+        return Ok(false);
+    }
+    Err(config(format!("{sides}, and their masks are not the same"))
+        .hint("put the mask on the column that is referred to alone: it goes on to those that refer to it"))
+}
+
+/// What a kind makes depends on the column's type.
+fn same_type(
+    tables: &[Table<'_>],
+    (at, place): (usize, usize),
+    (other, referred): (usize, usize),
+    sides: &str,
+) -> Result<()> {
+    let (own, theirs) = (
+        &tables[at].shape.columns[place],
+        &tables[other].shape.columns[referred],
+    );
+    if own.column.kind == theirs.column.kind && own.form == theirs.form {
+        return Ok(());
+    }
+    Err(config(format!(
+        "{sides}, and they are of different types: {} and {}",
+        own.type_name, theirs.type_name
+    ))
+    .hint("what a mask makes of the same value would not be the same"))
+}
