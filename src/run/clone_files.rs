@@ -11,8 +11,8 @@ use crate::store::{Cloned, Complete, Meter, Part, Survey};
 
 /// Has the store copy the source's files, if it can.
 pub(super) async fn clone_files(run: &TaskRun) -> Result<Option<Box<dyn Cloned>>> {
-    // What a server copies by itself keeps to no pace, and nobody masks it.
-    if !run.pace.is_free() || run.context.selection.masks() {
+    // What a server copies by itself keeps to no pace, and is there before anybody has seen what has to be masked.
+    if !run.pace.is_free() || run.context.selection.describes_columns {
         return Ok(None);
     }
     match run.target.cloning() {

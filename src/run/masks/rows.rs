@@ -12,6 +12,9 @@ use crate::store::{
     self, Chunk, Form, Part, RowCodec, RowCutter, RowJoiner, RowVisitor, ShapeColumn,
 };
 
+/// What is kept of a buffer that a large value has stretched.
+const KEPT: usize = 1 << 20;
+
 /// A table's masks, for all of its slices.
 pub(in crate::run) struct TableMask {
     /// In the words of people: each masked column and its kinds.
@@ -238,6 +241,14 @@ impl Rows {
         }
         self.row.encoded.clear();
         self.row.ends.clear();
+        self.row.encoded.shrink_to(KEPT);
+        for (_, cell) in &mut self.row.cells {
+            cell.bytes.clear();
+            cell.bytes.shrink_to(KEPT);
+        }
+        if self.out.capacity() > KEPT {
+            self.out = BytesMut::new();
+        }
         Ok(())
     }
 }
@@ -396,3 +407,6 @@ fn hex(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(all(test, feature = "mysql", feature = "postgresql", feature = "sqlite"))]
+mod tests;
