@@ -7,6 +7,8 @@
 //! - binary: the pgcopydb that `PGCOPYDB` names, with binary COPY and without vacuum and analyze (0.17 and newer);
 //! - limit: no copy, but what none can beat: binary COPY piped table by table into tables that are there already, two at
 //!   a time, then all indexes, two at a time; no foreign keys, no checks;
+//! - update: dump, then an UPDATE of four columns of the largest table, and VACUUM;
+//! - masked: `envsyncd --once` with masks for these columns;
 //! - envsyncd: `envsyncd --once`, with its default verification;
 //! - earlier: another envsyncd, that `EARLIER` names.
 //!
@@ -29,7 +31,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use contest::{
-    Cost, arguments, median, named, once, report, runs, servers, size_of_tree, two_at_a_time,
+    Cost, arguments, median, named, once, once_masked, report, runs, servers, size_of_tree,
+    two_at_a_time,
 };
 use support::job::Job;
 use support::postgres::{Cluster, Must, client};
@@ -88,6 +91,8 @@ fn main() {
         ("limit", Bench::limit),
         ("earlier", Bench::earlier),
         ("checksum", Bench::checksum),
+        ("update", Bench::update),
+        ("masked", Bench::masked),
         ("envsyncd", Bench::envsyncd),
     ];
     if let Some(only) = &options.only {
@@ -347,6 +352,28 @@ impl Bench {
     /// Every row read back and compared.
     fn checksum(&self) -> Cost {
         once(&self.job().task("verify = \"checksum\""), None)
+    }
+
+    /// Four columns of the largest table masked.
+    fn masked(&self) -> Cost {
+        once_masked(self.job())
+    }
+
+    /// The same columns changed after a restore, as many a nightly script has it.
+    fn update(&self) -> Cost {
+        let cost = self.dump();
+        let started = Instant::now();
+        self.target.psql(
+            DATABASE,
+            "UPDATE documents SET title = 'title ' || md5(title), body = md5(body) || repeat(md5(body), length(body) / 32),
+                 details = jsonb_set(details, '{change_note}', to_jsonb(md5(details->>'change_note'))),
+                 updated_at = updated_at - interval '7 days'",
+        );
+        self.target.psql(DATABASE, "VACUUM ANALYZE documents");
+        Cost {
+            seconds: cost.seconds + started.elapsed().as_secs_f64(),
+            ..cost
+        }
     }
 
     fn earlier(&self) -> Cost {
