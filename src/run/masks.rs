@@ -58,7 +58,16 @@ pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey
     let mut compiled = Compiled::default();
     if tables.iter().any(Table::is_masked) {
         let key = key(context).await?;
-        tracing::info!(key = key.fingerprint(), "rows are masked on their way");
+        let fingerprint = key.fingerprint();
+        tracing::info!(key = fingerprint, "rows are masked on their way");
+        let last = context.state.mask_key(context.job.name.as_str())?;
+        if let Some(last) = last.filter(|last| *last != fingerprint) {
+            tracing::warn!(
+                key = fingerprint,
+                last,
+                "the masks' key is another one than last time: the same values become others than before"
+            );
+        }
         for table in tables.iter().filter(|table| table.is_masked()) {
             let mask = Arc::new(compile(run, table, &key)?);
             compiled.tables.insert(table.label(), mask);

@@ -120,6 +120,11 @@ async fn end(context: &Arc<RunContext>, runs: &[Arc<TaskRun>], built: Result<Bui
         for run in runs {
             run.discard().await;
         }
+    } else if let Some(masking) = runs.iter().find_map(|run| run.masks.record()) {
+        let job = context.job.name.as_str();
+        if let Err(error) = context.state.set_mask_key(job, &masking.key) {
+            tracing::warn!(%error, "with another key, the next run will not say so");
+        }
     }
     for run in runs {
         run.close().await;

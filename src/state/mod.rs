@@ -15,6 +15,7 @@ mod handle;
 mod history;
 mod holds;
 mod logs;
+mod mask_keys;
 mod open;
 mod overview;
 mod pauses;

@@ -157,6 +157,13 @@ pub(super) const MIGRATIONS: &[&str] = &[
     -- The tasks of a run that is of a part of its job, with commas between; NULL: of the whole job.
     ALTER TABLE runs ADD COLUMN only_tasks TEXT;
     ",
+    "
+    -- The fingerprint of the masks' key that a job's last published run had.
+    CREATE TABLE mask_keys (
+        job TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL
+    ) WITHOUT ROWID;
+    ",
 ];
 
 /// The version that this program writes.

@@ -123,3 +123,19 @@ fn masks_where_no_row_passes_through_are_refused() {
         .expect(2)
         .says(&["masks nothing"]);
 }
+
+#[test]
+fn another_key_than_last_time_is_a_warning_and_the_run_s_own_affair() {
+    let bed = Bed::new();
+    let settings = settings(&bed, "");
+    let job = job(&bed);
+    let warned = |verb: &str| {
+        let outcome = with(&bed, &settings, &[verb], &job).expect(0);
+        outcome.stderr.contains("another one than last time")
+    };
+    assert!(!warned("--once") && !warned("--once"));
+    let key = bed.path("jobs").join("mask.key");
+    fs::write(&key, "another key of the tests that is long enough").expect("our file");
+    assert!(warned("--once"));
+    assert!(!warned("--once"));
+}
