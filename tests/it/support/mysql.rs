@@ -2,6 +2,7 @@
 //! ends: a watcher holds the other end of a pipe.
 
 mod client;
+mod connection;
 mod contents;
 mod databases;
 mod oracle;
