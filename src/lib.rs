@@ -18,7 +18,7 @@
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | what a store is ([`store::Driver`]), the registry, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
-//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], `tls`, [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `sync` and `error` |
+//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], `tls`, [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `limits`, `sync` and `error` |
 //!
 //! Stores, archives, the daemon and the like are features (`Cargo.toml`). In place of what is left out of a build stands a
 //! `without.rs` that says so.
