@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 
 /// What kind of failure it is. Everything that depends on the kind (exit code, state, retry) is decided here and nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,8 @@ pub struct Error {
     what: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// The signal that ended the program whose failure it is.
+    signal: Option<i32>,
 }
 
 /// Our results.
@@ -100,6 +104,7 @@ impl Error {
             what: what.into(),
             hint: None,
             source: None,
+            signal: None,
         }
     }
 
@@ -114,6 +119,15 @@ impl Error {
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// It is the failure of a program that ended so.
+    #[must_use]
+    pub fn of_program(mut self, status: ExitStatus) -> Self {
+        // A shell whose child was ended by a signal exits with 128 and its number.
+        let by_shell = status.code().map(|code| code - 128);
+        self.signal = status.signal().or(by_shell.filter(|number| *number > 0));
         self
     }
 
@@ -141,6 +155,19 @@ impl Error {
     /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The signal that ended the program whose failure it is, or that of its cause.
+    pub fn program_signal(&self) -> Option<i32> {
+        let of_cause = || {
+            let mut cause: &(dyn StdError + 'static) = self.source.as_deref()?;
+            // One that has gone through a reader or a writer.
+            if let Some(carried) = cause.downcast_ref::<std::io::Error>() {
+                cause = carried.get_ref()?;
+            }
+            cause.downcast_ref::<Self>()?.program_signal()
+        };
+        self.signal.or_else(of_cause)
     }
 
     /// What to do, if we know.

@@ -19,7 +19,7 @@
 //! | [`store`] | what a store is ([`store::Driver`]), the registry, and a folder a store |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
 //! | [`mask`] | what becomes of personal data on its way: pure, a value at a time |
-//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], `tls`, [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `sync` and `error` |
+//! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], `tls`, [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `limits`, `sync` and `error` |
 //!
 //! Stores, archives, the daemon and the like are features (`Cargo.toml`). In place of what is left out of a build stands a
 //! `without.rs` that says so.

@@ -8,6 +8,7 @@
 mod fuzz;
 pub mod panics;
 pub mod program;
+pub mod stderr;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -13,6 +13,7 @@ mod fuzz;
 pub mod redaction;
 
 use crate::error::{Error, Kind, Result, io};
+use crate::limits;
 use crate::process::program;
 
 /// How long a secret's command may take.
@@ -144,32 +145,36 @@ async fn read_file(path: &Path) -> Result<SecretString> {
     } else if metadata.uid() != 0 && metadata.uid() != own {
         tracing::warn!(file = %path.display(), "a secret's file belongs to another user, who can change it: chown it");
     }
-    let text = read_text(path).map_err(unreadable)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let content = std::fs::File::open(path).and_then(|file| limits::read_all(file, LONGEST));
+    let content = content.map_err(unreadable)?;
+    in_file(&content).map_err(|why| {
+        Error::new(Kind::Config, format!("the file {} {why}", path.display()))
+            .hint("write the secret into it, and nothing else")
+    })
+}
+
+/// The secret in a file: all that it holds, without its last newline. An error says what else the file is.
+fn in_file(content: &[u8]) -> Result<SecretString, &'static str> {
+    let text = std::str::from_utf8(content).map_err(|_| "is not text in UTF-8")?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
     if text.is_empty() {
-        return Err(Error::new(
-            Kind::Config,
-            format!("the file {} is empty", path.display()),
-        )
-        .hint("write the secret into it, and nothing else"));
+        return Err("is empty");
+    }
+    if text.contains('\0') {
+        return Err("has a NUL character in it");
     }
     Ok(SecretString::from(text))
 }
 
-/// A secret in a pipe (`<(pass show db)`) is one, too; more than [`LONGEST`] is none.
-fn read_text(path: &Path) -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(LONGEST + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        let limit = LONGEST >> 10;
-        return Err(std::io::Error::other(format!(
-            "it is larger than {limit} KiB"
-        )));
+/// The secret in what a program prints: the first line.
+fn printed(text: &[u8]) -> Result<SecretString, &'static str> {
+    let line = text.split(|byte| *byte == b'\n').next();
+    match line.map(in_file) {
+        Some(Err("is empty")) | None => Err("printed no first line"),
+        Some(Err("is not text in UTF-8")) => Err("printed something else than text in UTF-8"),
+        Some(Err(_)) => Err("printed a NUL character"),
+        Some(Ok(secret)) => Ok(secret),
     }
-    Ok(text)
 }
 
 async fn run(argv: &[String]) -> Result<SecretString> {
@@ -218,18 +223,13 @@ async fn run(argv: &[String]) -> Result<SecretString> {
     };
     if !status.success() {
         return Err(
-            Error::new(Kind::Config, format!("the command {name} failed: {status}")).hint(BY_HAND),
+            Error::new(Kind::Config, format!("the command {name} failed: {status}"))
+                .of_program(status)
+                .hint(BY_HAND),
         );
     }
-    let line = text.split(|byte| *byte == b'\n').next();
-    match line.map(std::str::from_utf8) {
-        Some(Ok(line)) if !line.is_empty() => Ok(SecretString::from(line)),
-        _ => Err(Error::new(
-            Kind::Config,
-            format!("the command {name} printed no first line"),
-        )
-        .hint(BY_HAND)),
-    }
+    printed(&text)
+        .map_err(|why| Error::new(Kind::Config, format!("the command {name} {why}")).hint(BY_HAND))
 }
 
 #[cfg(test)]

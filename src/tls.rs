@@ -4,6 +4,8 @@
 //! chapter) and MySQL's clients' `--ssl-mode`, too; all others have to prove that they are the host that was asked.
 
 pub(crate) mod der;
+#[cfg(test)]
+mod fuzz;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use rustls::{
 };
 
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 
 /// How much of the server's certificate has to be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +67,24 @@ impl Fault {
     }
 }
 
+/// More than all authorities of the world take in PEM.
+const LONGEST: u64 = 4 << 20;
+
 /// The authorities in a file; without one, those that this machine trusts, which may be none.
 pub(crate) fn authorities(file: Option<&Path>) -> Result<RootCertStore, Fault> {
+    match file {
+        Some(file) => authorities_in(&read(file)?),
+        None => {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Ok(store)
+        }
+    }
+}
+
+fn authorities_in(pem: &[u8]) -> Result<RootCertStore, Fault> {
     let mut store = RootCertStore::empty();
-    let Some(file) = file else {
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(store);
-    };
-    for certificate in certificates(file)? {
+    for certificate in certificates_in(pem)? {
         store.add(certificate).map_err(Fault::Malformed)?;
     }
     Ok(store)
@@ -79,8 +92,11 @@ pub(crate) fn authorities(file: Option<&Path>) -> Result<RootCertStore, Fault> {
 
 /// The certificates in a file.
 pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let found =
-        CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    certificates_in(&read(file)?)
+}
+
+fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(Fault::Unreadable)?;
     if found.is_empty() {
         return Err(Fault::Empty);
@@ -90,7 +106,16 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// The private key in a file.
 pub(crate) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
-    PrivateKeyDer::from_pem_file(file).map_err(Fault::Unreadable)
+    key_in(&read(file)?)
+}
+
+fn key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(Fault::Unreadable)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Fault> {
+    let content = std::fs::File::open(file).and_then(|file| limits::read_all(file, LONGEST));
+    content.map_err(|error| Fault::Unreadable(pem::Error::Io(error)))
 }
 
 /// Begins the set-up of a client.

@@ -5,7 +5,7 @@
 //! the owner: whatever lies in wait there, it reaches nothing that its owner could not reach.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::marker::PhantomData;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Group, Uid, User, geteuid, setfsgid, setfsuid};
 
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 
 /// The sticky bit: in such a directory nobody removes or renames the files of others.
 const STICKY: u32 = 0o1000;
@@ -107,7 +108,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if let Some(doubt) = of_file(path, &file.metadata()?) {
         return Err(refused(&doubt));
     }
-    read_all(file, limit)
+    limits::read_all(file, limit)
 }
 
 /// A doubt as a reason why a file is not read.
@@ -145,21 +146,6 @@ fn regular(file: File) -> io::Result<File> {
         return Err(io::Error::other("it is not a file"));
     }
     Ok(file)
-}
-
-/// All that is in a file, unless that is more than `limit` bytes.
-pub fn read_all(file: File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        let limit = if limit >= 1 << 20 {
-            format!("{} MiB", limit >> 20)
-        } else {
-            format!("{} KiB", limit >> 10)
-        };
-        return Err(io::Error::other(format!("it is larger than {limit}")));
-    }
-    Ok(bytes)
 }
 
 /// The rights that root uses in a directory of envsyncd.

@@ -14,7 +14,6 @@ use crate::error::Result;
 use crate::guard::memory;
 use crate::report::log;
 use crate::run::plan::Plan;
-use crate::run::refuse_a_part_of_what_is_broken;
 use crate::run::start;
 use crate::state::State;
 
@@ -40,9 +39,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let job = job(options, &args.file, &settings)?.only(&args.only)?;
     let only = job.part();
     let counts = log::init(&options.log()).unwrap_or_default();
-    if let Some(state) = state_to_read(options, &settings)? {
-        refuse_a_part_of_what_is_broken(&job, &state)?;
-    }
+    let history = state_to_read(options, &settings)?;
     let times = due::next(&job, &settings, Utc::now());
     memory::bound(settings.priority.memory_max);
     // A plan records nothing: its order has a state store that goes with it.
@@ -57,7 +54,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             asker(),
             counts,
         )?;
-        crate::run::plan::plan(Arc::new(context)).await
+        crate::run::plan::plan(Arc::new(context), history.as_ref()).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     let plan = plan?;

@@ -1,6 +1,6 @@
 //! An operator's program: started without a shell, its output in the log, ended with all that it started.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
@@ -11,30 +11,20 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(super) mod output;
+
+use self::output::{Reader, Said};
 use crate::config::job::Hook;
 use crate::error::{Error, Kind, Result};
 use crate::process::program;
-use crate::secret::redaction::Redaction;
 use crate::sync::Mutex;
 use crate::trust;
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a program's output is read after it ended: what it left running may hold the pipe open for ever.
-const DRAIN: Duration = Duration::from_secs(2);
-/// A longer line is logged in pieces.
-const LINE: usize = 4096;
-/// How much of what one call of a program says is logged: one that prints without end must not fill the state store's disk.
-const LINES: usize = 1000;
-const BYTES: usize = 256 * 1024;
-/// How many of its last lines are logged where it says more.
-const TAIL: usize = 20;
-
 static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 /// A process group of ours; what is left of it is killed when this is dropped before [`Group::release`].
@@ -158,19 +148,19 @@ pub async fn run(
         } else {
             format!("{how}: {last}")
         };
-        Err(Error::new(Kind::Hook, named(&how)))
+        Error::new(Kind::Hook, named(&how))
     };
     match ended {
         Ended::ByItself(Ok(status)) if status.success() => Ok(()),
-        Ended::ByItself(Ok(status)) => failed(&describe(status)),
+        Ended::ByItself(Ok(status)) => Err(failed(&describe(status)).of_program(status)),
         Ended::ByItself(Err(error)) => {
             Err(Error::new(Kind::Internal, named("cannot be waited for")).because(error))
         }
         Ended::TimedOut => {
             let limit = humantime::format_duration(hook.timeout.unwrap_or_default());
-            failed(&format!("was stopped after its timeout of {limit}"))
+            Err(failed(&format!("was stopped after its timeout of {limit}")))
         }
-        Ended::Cancelled => failed("was stopped with the run"),
+        Ended::Cancelled => Err(failed("was stopped with the run")),
     }
 }
 
@@ -194,18 +184,10 @@ async fn cancelled(cancel: Option<&CancellationToken>) {
     }
 }
 
-/// Whether a program was ended by somebody's SIGTERM, and not by its own limit of time. Shells say 143 of one that they
-/// waited for; the standard library's words are those of the stores' programs.
+/// Whether a program was ended by somebody's SIGTERM, and not by its own limit of time.
 pub fn was_terminated(error: &Error) -> bool {
-    let text = error.to_string();
-    TERMINATED.iter().any(|words| text.contains(words))
+    error.program_signal() == Some(Signal::SIGTERM as i32)
 }
-
-const TERMINATED: [&str; 3] = [
-    "was ended by signal SIGTERM",
-    "ended with exit code 143",
-    "signal: 15 (SIGTERM)",
-];
 
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
@@ -217,130 +199,6 @@ fn describe(status: ExitStatus) -> String {
             format!("was ended by signal {name}")
         }
         (None, None) => "ended in an unknown way".to_owned(),
-    }
-}
-
-/// Puts one stream into the log; dropped with the future that waits for the program.
-struct Reader(JoinHandle<()>);
-
-impl Reader {
-    fn start(
-        stream: Option<impl AsyncRead + Unpin + Send + 'static>,
-        said: &Arc<Mutex<Said>>,
-        is_stderr: bool,
-    ) -> Self {
-        use tracing::Instrument as _;
-        let said = Arc::clone(said);
-        let log = move |line: &str| {
-            let mut said = said.lock();
-            said.line(line, is_stderr);
-        };
-        let reading = async move {
-            let mut stream = BufReader::with_capacity(LINE, stream?);
-            let mut line = Vec::new();
-            let mut redaction = Redaction::known();
-            loop {
-                let (taken, whole) = match stream.fill_buf().await {
-                    Ok([]) | Err(_) => (0, true),
-                    Ok(bytes) => {
-                        let end = bytes.iter().position(|byte| *byte == b'\n');
-                        line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
-                        (end.map_or(bytes.len(), |end| end + 1), end.is_some())
-                    }
-                };
-                stream.consume(taken);
-                if whole {
-                    log(&redaction.line(&line));
-                    line.clear();
-                } else if line.len() >= LINE + redaction.longest() {
-                    // A secret at the end of a piece is struck out by its beginning, and by its rest in the next.
-                    let blank = line[..LINE].iter().rposition(|byte| *byte == b' ');
-                    let end = blank.filter(|at| *at > LINE / 2).unwrap_or(LINE);
-                    let piece: Vec<u8> = line.drain(..end).collect();
-                    log(&redaction.line(&piece));
-                }
-                if taken == 0 {
-                    return Some(());
-                }
-            }
-        };
-        Self(tokio::spawn(
-            async move {
-                reading.await;
-            }
-            .in_current_span(),
-        ))
-    }
-
-    async fn finish(mut self) {
-        let _ = tokio::time::timeout(DRAIN, &mut self.0).await;
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// What one call of a program says, on its way into the log.
-struct Said {
-    what: String,
-    lines: usize,
-    bytes: usize,
-    /// The end of what is not logged as it comes.
-    tail: VecDeque<String>,
-    left_out: u64,
-    /// The last line on its stderr.
-    last: String,
-}
-
-impl Said {
-    fn by(what: &str) -> Self {
-        Self {
-            what: what.to_owned(),
-            lines: 0,
-            bytes: 0,
-            tail: VecDeque::new(),
-            left_out: 0,
-            last: String::new(),
-        }
-    }
-
-    fn line(&mut self, line: &str, is_stderr: bool) {
-        let text = line.trim();
-        if text.is_empty() {
-            return;
-        }
-        if is_stderr {
-            self.last = text.chars().take(200).collect();
-        }
-        if self.lines < LINES && self.bytes < BYTES {
-            self.lines += 1;
-            self.bytes += text.len();
-            tracing::info!(hook = self.what, output = text, "hook said");
-            return;
-        }
-        self.tail.push_back(text.to_owned());
-        if self.tail.len() > TAIL {
-            self.tail.pop_front();
-            self.left_out += 1;
-        }
-    }
-
-    /// Logs the end of what it said; returns its last words.
-    fn end(&mut self) -> String {
-        if self.left_out > 0 {
-            tracing::warn!(
-                hook = self.what,
-                lines = self.left_out,
-                "the hook said too much: so many lines are left out here"
-            );
-        }
-        for text in self.tail.drain(..) {
-            tracing::info!(hook = self.what, output = text, "hook said");
-        }
-        std::mem::take(&mut self.last)
     }
 }
 

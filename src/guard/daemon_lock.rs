@@ -28,12 +28,9 @@ impl DaemonLock {
                 )
                 .because(error));
             }
-            let mut text = String::new();
-            let _ = (&mut file).take(LONGEST).read_to_string(&mut text);
-            let who = serde_json::from_str::<StoredProcess>(&text).map_or_else(
-                |_| String::new(),
-                |process| format!(" (process {})", process.pid),
-            );
+            let mut signed = Vec::new();
+            let _ = (&mut file).take(LONGEST).read_to_end(&mut signed);
+            let who = whose(&signed);
             return Err(Error::new(
                 Kind::Busy,
                 format!("another daemon{who} works on {}", state_dir.display()),
@@ -55,6 +52,14 @@ impl DaemonLock {
     pub fn is_of(&self, state_dir: &Path) -> bool {
         still_there(&self.file, &state_dir.join("daemon.lock"))
     }
+}
+
+/// Who has signed it, for people: ` (process 7)`, or nothing.
+pub(super) fn whose(signed: &[u8]) -> String {
+    serde_json::from_slice::<StoredProcess>(signed).map_or_else(
+        |_| String::new(),
+        |process| format!(" (process {})", process.pid),
+    )
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use proptest::prelude::*;
 
+use super::command::output::Lines;
 use super::process::Process;
 use super::reboot_lock::{self, Found};
 use super::scope::{self, Request};
-use super::{logind, target_lock};
+use super::{daemon_lock, logind, target_lock};
 use crate::error::{Error, Kind};
-use crate::fuzz::{bytes, config, texts};
+use crate::fuzz::{bytes, config, lengths, pieces, texts};
+use crate::secret::redaction::Redaction;
 
 proptest! {
     #![proptest_config(config())]
@@ -39,6 +41,35 @@ proptest! {
         prop_assert!(!who.is_empty() && who.len() <= 6 * signed.len() + 100);
         let told = Error::new(Kind::Busy, who).to_string();
         prop_assert!(!told.contains('\n'), "{}", told);
+        let who = daemon_lock::whose(&signed);
+        prop_assert!(who.is_empty() || who.starts_with(" (process ") && who.len() < 30);
+    }
+
+    #[test]
+    fn output_of_a_hook(
+        said in bytes(&["tests/corpus/program_output"]),
+        lengths in lengths(),
+        secret in "[!-)+-~]{8,20}",
+        before in 4070_usize..4100,
+    ) {
+        let logged = |said: &[u8], lengths: &[usize]| {
+            let mut logged = Vec::new();
+            let mut lines = Lines::new(Redaction::of([secret.as_str()].into_iter()));
+            let mut log = |line: &str| logged.push(line.to_owned());
+            for piece in pieces(said, lengths) {
+                lines.feed(piece, &mut log);
+            }
+            lines.end(&mut log);
+            logged
+        };
+        // However it comes, it is logged as the same.
+        let found = logged(&said, &lengths);
+        prop_assert_eq!(&found, &logged(&said, &[said.len().max(1)]));
+        prop_assert!(found.iter().all(|line| line.len() <= 3 * 5000), "{:?}", found);
+        // And a secret that is cut in two does not come out in two.
+        let long = [&vec![b'.'; before][..], secret.as_bytes(), b"."].concat();
+        let told = logged(&long, &lengths).concat();
+        prop_assert!(!told.contains(&secret), "{}", told);
     }
 
     #[test]

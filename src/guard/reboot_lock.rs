@@ -13,6 +13,7 @@ use super::StoredProcess;
 use super::process::{Process, Sight};
 use super::target_lock::LONGEST;
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 use crate::trust::{self, Rights};
 
 /// What the file holds; also how one of ours is told from somebody else's.
@@ -155,7 +156,7 @@ fn read(path: &Path) -> std::io::Result<Found> {
         if !found.is_file() {
             return Ok(Vec::new());
         }
-        trust::read_all(trust::open_own(path)?, LONGEST)
+        limits::read_all(trust::open_own(path)?, LONGEST)
     });
     match text {
         Ok(text) => Ok(understand(&text)),

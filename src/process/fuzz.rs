@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::Stat;
-use crate::fuzz::{config, texts};
+use super::stderr::Lines;
+use crate::fuzz::{bytes, config, runtime, texts};
 
 proptest! {
     #![proptest_config(config())]
@@ -16,5 +17,20 @@ proptest! {
         let line = format!("7 ({text}) S {parent} {fields} {started} 0 0\n");
         let stat = Stat::parse(&line).unwrap();
         prop_assert_eq!((stat.gone, stat.parent, stat.started), (false, parent, started));
+    }
+
+    #[test]
+    fn lines_on_stderr(said in bytes(&["tests/corpus/program_output", "tests/corpus/message"]), room in 1_usize..5000) {
+        let found = runtime().block_on(async {
+            let mut lines = Lines::of(tokio::io::BufReader::with_capacity(room, &said[..]));
+            let mut found = Vec::new();
+            while let Ok(Some(line)) = lines.next().await {
+                found.push(line);
+            }
+            found
+        });
+        let text = String::from_utf8_lossy(&said);
+        let expected: Vec<&str> = text.lines().collect();
+        prop_assert_eq!(found, expected);
     }
 }

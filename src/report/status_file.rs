@@ -9,6 +9,7 @@ use super::replace::replace;
 use crate::config::job::JobName;
 use crate::error::{Error, Kind, Result, io};
 use crate::guard::process::Process;
+use crate::limits;
 use crate::trust::{self, Rights};
 
 /// More than any status file of ours: a hundred tasks are 50 KiB.
@@ -328,7 +329,7 @@ struct Versioned {
 /// Reads a job's status file.
 pub fn read(directory: &Path, job: &str) -> std::result::Result<StatusFile, Unreadable> {
     let path = path(directory, job);
-    let read = trust::open_own(&path).and_then(|file| trust::read_all(file, LARGEST));
+    let read = trust::open_own(&path).and_then(|file| limits::read_all(file, LARGEST));
     let text = read.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Unreadable::Missing(path.clone()),
         _ => Unreadable::Io {

@@ -9,8 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::policy;
 use crate::state::State;
 
-/// Refuses what must not or cannot be run.
-pub(super) fn admit(context: &RunContext) -> Result<()> {
+/// Refuses what must not or cannot be run. `history`: what came of earlier runs, if there were any.
+pub(super) fn admit(context: &RunContext, history: Option<&State>) -> Result<()> {
     policy::permit(
         &context.job.environments,
         &context.job.from,
@@ -18,12 +18,14 @@ pub(super) fn admit(context: &RunContext) -> Result<()> {
     )?;
     capabilities(&context.job)?;
     coverage::refuse_raw_dumps(&context.job)?;
-    refuse_a_part_of_what_is_broken(&context.job, &context.state)?;
+    if let Some(history) = history {
+        refuse_a_part_of_what_is_broken(&context.job, history)?;
+    }
     hooks::look(context)
 }
 
 /// A run of a part of the job turns maintenance off at its end: not in front of what another task's run has emptied.
-pub fn refuse_a_part_of_what_is_broken(job: &Job, state: &State) -> Result<()> {
+fn refuse_a_part_of_what_is_broken(job: &Job, state: &State) -> Result<()> {
     let mut left_out = (job.left_out.iter()).filter(|task| task.publish == Publish::InPlace);
     let Some(task) = left_out.next() else {
         return Ok(());

@@ -46,7 +46,6 @@ use crate::config::job::Job;
 use crate::error::Result;
 use crate::state::Verb;
 
-pub use self::admission::refuse_a_part_of_what_is_broken;
 pub use self::context::RunContext;
 
 /// Runs a job to its end and records what came of it. The error is the run's own.
@@ -97,7 +96,7 @@ async fn watched(context: &Arc<RunContext>) -> Result<()> {
 }
 
 async fn line(context: &Arc<RunContext>) -> Result<()> {
-    admit(context)?;
+    admit(context, Some(&context.state))?;
     let mut held = locks::Held::default();
     let mut runs: Vec<Arc<TaskRun>> = Vec::new();
     let built = tokio::select! {

@@ -12,6 +12,7 @@ use super::masks;
 use super::task_run::{TaskRun, open_all, span};
 use crate::config::job::Publish;
 use crate::error::Result;
+use crate::state::State;
 use crate::store::{self, Codec, Fate, Prospect, Selection, Survey};
 use tracing::Instrument;
 
@@ -107,9 +108,9 @@ pub struct LeftOut {
     pub fate: &'static str,
 }
 
-/// Surveys every task of a job, with the run's own checks.
-pub async fn plan(context: Arc<RunContext>) -> Result<Plan> {
-    admit(&context)?;
+/// Surveys every task of a job, with the run's own checks. `history`: what came of earlier runs, if there is a state store.
+pub async fn plan(context: Arc<RunContext>, history: Option<&State>) -> Result<Plan> {
+    admit(&context, history)?;
     let mut runs = Vec::new();
     let planned = tokio::select! {
         planned = all(&context, &mut runs) => planned,

@@ -50,7 +50,7 @@ impl Redaction {
         Self::of(known.iter().map(String::as_str))
     }
 
-    pub(super) fn of<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn of<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
         let (mut values, mut bare) = (BTreeSet::new(), BTreeSet::new());
         for secret in secrets {
             values.extend(forms(secret));
@@ -126,15 +126,14 @@ impl Redaction {
         let end = from + trimmed.len();
         for value in &self.values {
             let longest = trimmed.len().min(value.len() - 1);
-            let shared = (1..=longest)
-                .rev()
-                .find(|length| trimmed.ends_with(&value[..*length]));
-            if let Some(length) = shared {
+            // Where a secret repeats itself, it may have begun in more than one place.
+            for length in (1..=longest).filter(|length| trimmed.ends_with(&value[..*length])) {
                 if length >= PIECE {
                     struck[end - length..end].fill(true);
                 }
                 if length > 1 || value.len() - length >= PIECE {
-                    next.push(value[length..].to_vec());
+                    // A blank that the line broke at is not compared.
+                    next.push(value[length..].trim_ascii_start().to_vec());
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use imports::{code_only, collect, module_of, paths};
 
-/// A module may name those of its own row and of the rows below; the leaves, only `process`, `sync` and `error`.
+/// A module may name those of its own row and of the rows below; the leaves, only `process`, `limits`, `sync` and `error`.
 const ORDER: [&str; 11] = [
     "cli", "daemon", "http", "run", "report", "state", "guard", "archive", "store", "config",
     "mask",
@@ -214,8 +214,8 @@ fn violations(module: &[String], text: &str) -> Vec<(usize, String)> {
             (Some(ours), Some(theirs)) if ours == ORDER.len() => {
                 let beneath = match own.as_str() {
                     "error" | "sync" => &[][..],
-                    "process" => &["sync", "error"][..],
-                    _ => &["process", "sync", "error"][..],
+                    "process" | "limits" => &["sync", "error"][..],
+                    _ => &["process", "limits", "sync", "error"][..],
                 };
                 theirs == ours && beneath.contains(&other.as_str())
             }

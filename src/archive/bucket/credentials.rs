@@ -350,28 +350,8 @@ fn named(name: &str, place: &str, files: &Files) -> Result<Choice> {
 }
 
 fn chain(place: &str, variable: &dyn Fn(&str) -> Option<String>, files: &Files) -> Result<Choice> {
-    match (
-        variable("AWS_ACCESS_KEY_ID"),
-        variable("AWS_SECRET_ACCESS_KEY"),
-    ) {
-        (Some(key_id), Some(secret_key)) => {
-            let keys = AwsCredential {
-                key_id,
-                secret_key,
-                token: variable("AWS_SESSION_TOKEN"),
-            };
-            return Ok((How::Keys(keys), "the environment".to_owned(), None));
-        }
-        (None, None) => {}
-        (id, _) => {
-            let missing = if id.is_some() {
-                "AWS_SECRET_ACCESS_KEY"
-            } else {
-                "AWS_ACCESS_KEY_ID"
-            };
-            let what = format!("only half of a key is set for {place}: {missing} is missing");
-            return Err(Error::new(Kind::Config, what));
-        }
+    if let Some(keys) = keys_in_variables(place, variable)? {
+        return Ok((How::Keys(keys), "the environment".to_owned(), None));
     }
     if let Some(token_file) = variable("AWS_WEB_IDENTITY_TOKEN_FILE") {
         let Some(role) = variable("AWS_ROLE_ARN") else {
@@ -398,28 +378,8 @@ fn chain(place: &str, variable: &dyn Fn(&str) -> Option<String>, files: &Files) 
         return Ok((How::Task { path }, origin, found));
     }
     if let Some(url) = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
-        let Some(token_file) = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
-            let what = "AWS_CONTAINER_CREDENTIALS_FULL_URI is supported only with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
-            return Err(Error::new(Kind::Config, what));
-        };
-        let neighbour = |url: &str| {
-            let host = url.strip_prefix("http://").unwrap_or_default();
-            let host = host.split('/').next().unwrap_or_default();
-            // What stands before it is a user, and not where the request goes.
-            let host = host.rsplit('@').next().unwrap_or_default();
-            let name = if host.starts_with('[') {
-                host.split_inclusive(']').next().unwrap_or_default()
-            } else {
-                host.split(':').next().unwrap_or_default()
-            };
-            NEIGHBOURS.contains(&name) || is_here(name)
-        };
-        if !url.starts_with("https://") && !neighbour(&url) {
-            let what = "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https:// nor of this machine";
-            return Err(Error::new(Kind::Config, what));
-        }
-        let origin = "the container's pod".to_owned();
-        return Ok((How::Pod { url, token_file }, origin, found));
+        let how = of_pod(url, variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"))?;
+        return Ok((how, "the container's pod".to_owned(), found));
     }
     if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
     {
@@ -434,6 +394,49 @@ fn chain(place: &str, variable: &dyn Fn(&str) -> Option<String>, files: &Files) 
             .map(|url| url.trim_end_matches('/').to_owned()),
     };
     Ok((how, "this machine's metadata service".to_owned(), found))
+}
+
+/// An access key and its secret; `None`: neither is set.
+fn keys_in_variables(
+    place: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<AwsCredential>> {
+    let missing = match (
+        variable("AWS_ACCESS_KEY_ID"),
+        variable("AWS_SECRET_ACCESS_KEY"),
+    ) {
+        (None, None) => return Ok(None),
+        (Some(key_id), Some(secret_key)) => {
+            return Ok(Some(AwsCredential {
+                key_id,
+                secret_key,
+                token: variable("AWS_SESSION_TOKEN"),
+            }));
+        }
+        (Some(_), None) => "AWS_SECRET_ACCESS_KEY",
+        (None, Some(_)) => "AWS_ACCESS_KEY_ID",
+    };
+    let what = format!("only half of a key is set for {place}: {missing} is missing");
+    Err(Error::new(Kind::Config, what))
+}
+
+/// The service of a container's pod, which is asked with a token: by https, or beside the container.
+fn of_pod(url: String, token_file: Option<String>) -> Result<How> {
+    let Some(token_file) = token_file else {
+        let what = "AWS_CONTAINER_CREDENTIALS_FULL_URI is supported only with AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        return Err(Error::new(Kind::Config, what));
+    };
+    // As whoever sends the request understands it: what looks like a host may be a user, or stand behind `?` or `#`.
+    let is_fine = url::Url::parse(&url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default();
+        let is_near = NEIGHBOURS.contains(&host) || is_here(host);
+        url.scheme() == "https" || url.scheme() == "http" && is_near
+    });
+    if !is_fine {
+        let what = "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https:// nor of this machine";
+        return Err(Error::new(Kind::Config, what));
+    }
+    Ok(How::Pod { url, token_file })
 }
 
 /// What to do where there are none.

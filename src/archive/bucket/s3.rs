@@ -70,24 +70,11 @@ impl S3 {
         let prefix = below(prefix, endpoint.url.text())?;
         let credentials = Credentials::find(archive, endpoint.url.text(), lookup).await?;
         let region = credentials.region.clone();
-        let server = match (&archive.endpoint, &credentials.endpoint) {
-            (Some(server), _) => Some(origin(server)?),
-            (None, Some((server, whose))) => Some(
-                origin(server)
-                    .map_err(|error| error.within(format!("{whose}, which is followed")))?,
-            ),
-            (None, None) => None,
-        };
+        let server = configured_server(archive, &credentials)?;
         let place = match &server {
             Some(server) => format!("{} ({server})", endpoint.url),
             None => endpoint.url.text().to_owned(),
         };
-        if let (None, Some(server)) = (&archive.endpoint, &server)
-            && server.starts_with("http:")
-            && !is_local(server)
-        {
-            tracing::warn!(server, "rows travel to this server unencrypted");
-        }
         // A dot in a bucket's name would be one too many for the certificate of Amazon's hosts.
         let in_path = archive
             .path_style
@@ -96,20 +83,7 @@ impl S3 {
             let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
             format!("https://s3.{region}.amazonaws.com{suffix}")
         });
-        if !in_path && is_address(&server) {
-            let what = format!("{place}: a bucket's name cannot stand before an IP address");
-            return Err(Error::new(Kind::Config, what)
-                .hint("leave `path_style` out, or give the endpoint a name"));
-        }
-        let bucket_url = match server.split_once("://") {
-            Some((scheme, host)) if !in_path => format!("{scheme}://{bucket}.{host}"),
-            _ => format!("{server}/{bucket}"),
-        };
-        if !is_sendable(&bucket_url) {
-            let what = format!("{place}: `{bucket_url}` is no URL that can be asked");
-            return Err(Error::new(Kind::Config, what)
-                .hint("see the archive's `endpoint`, `region` and `path_style`"));
-        }
+        let bucket_url = bucket_url(bucket, &server, in_path, &place)?;
         let transport = Transport::new(
             archive.ca.as_deref(),
             credentials.provider.clone(),
@@ -259,6 +233,45 @@ impl S3 {
             while cleaning.join_next().await.is_some() {}
         }
     }
+}
+
+/// The server that the archive or what gives the keys names; `None`: Amazon's.
+fn configured_server(archive: &Archive, credentials: &Credentials) -> Result<Option<String>> {
+    if let Some(server) = &archive.endpoint {
+        return origin(server).map(Some);
+    }
+    let Some((server, whose)) = &credentials.endpoint else {
+        return Ok(None);
+    };
+    let server = origin(server);
+    let server = server.map_err(|error| error.within(format!("{whose}, which is followed")))?;
+    if server.starts_with("http:") && !is_local(&server) {
+        tracing::warn!(server, "rows travel to this server unencrypted");
+    }
+    Ok(Some(server))
+}
+
+/// The bucket's own URL, with its name in the path or before the host's.
+fn bucket_url(bucket: &str, server: &str, in_path: bool, place: &str) -> Result<String> {
+    let refused = |what: String, advice: &str| {
+        Err(Error::new(Kind::Config, format!("{place}: {what}")).hint(advice))
+    };
+    if !in_path && is_address(server) {
+        let what = "a bucket's name cannot stand before an IP address".to_owned();
+        return refused(what, "leave `path_style` out, or give the endpoint a name");
+    }
+    let url = match server.split_once("://") {
+        Some((scheme, host)) if !in_path => format!("{scheme}://{bucket}.{host}"),
+        _ => format!("{server}/{bucket}"),
+    };
+    if !is_sendable(&url) {
+        let what = format!("`{url}` is no URL that can be asked");
+        return refused(
+            what,
+            "see the archive's `endpoint`, `region` and `path_style`",
+        );
+    }
+    Ok(url)
 }
 
 /// Deletes objects. What is not there is no error.

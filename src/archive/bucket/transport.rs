@@ -169,20 +169,8 @@ impl Transport {
         if body.content_length() > 0 {
             *asked.body_mut() = Some(reqwest::Body::wrap(Watched::new(body, Arc::clone(&moved))));
         }
-        let still = self.0.patience.still;
-        let answer = client.execute(asked);
-        tokio::pin!(answer);
-        let response = loop {
-            tokio::select! {
-                response = &mut answer => break response.map_err(Trouble::of)?,
-                () = tokio::time::sleep((moved.last() + still).saturating_duration_since(Instant::now())) => {
-                    if moved.last().elapsed() >= still {
-                        return Err(Trouble::Still(still));
-                    }
-                }
-            }
-        };
-        let (parts, mut body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        let response = self.answer(client.execute(asked), &moved).await?;
+        let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         let headers = parts.headers.iter();
         let headers: usize = headers
             .map(|(name, value)| name.as_str().len() + value.len())
@@ -197,6 +185,44 @@ impl Transport {
                 .map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error.without_url()));
             return Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)));
         }
+        let read = self.read_whole(body, parts.status.is_success()).await?;
+        if !parts.status.is_success() || Refusal::is_in(&read) {
+            return Err(Trouble::Refused(Refusal::read(
+                parts.status.as_u16(),
+                &parts.headers,
+                &read,
+            )));
+        }
+        Ok(HttpResponse::from_parts(parts, read.freeze().into()))
+    }
+
+    /// Waits for the answer's beginning for as long as something of the request goes out.
+    async fn answer(
+        &self,
+        answer: impl Future<Output = reqwest::Result<reqwest::Response>>,
+        moved: &Moved,
+    ) -> Result<reqwest::Response, Trouble> {
+        let still = self.0.patience.still;
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                response = &mut answer => return response.map_err(Trouble::of),
+                () = tokio::time::sleep((moved.last() + still).saturating_duration_since(Instant::now())) => {
+                    if moved.last().elapsed() >= still {
+                        return Err(Trouble::Still(still));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads a body to its end; of a refusal's as much as says why.
+    async fn read_whole(
+        &self,
+        mut body: reqwest::Body,
+        is_success: bool,
+    ) -> Result<BytesMut, Trouble> {
+        let still = self.0.patience.still;
         let mut read = BytesMut::new();
         let until = Instant::now() + self.0.patience.total;
         // One byte now and then would do for `still`.
@@ -213,7 +239,7 @@ impl Transport {
         {
             let frame = frame.map_err(Trouble::of)?;
             read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
-            if !parts.status.is_success() && read.len() >= LONGEST_REFUSAL {
+            if !is_success && read.len() >= LONGEST_REFUSAL {
                 // What it has to say stands at its start.
                 break;
             }
@@ -223,14 +249,7 @@ impl Transport {
                 )));
             }
         }
-        if !parts.status.is_success() || Refusal::is_in(&read) {
-            return Err(Trouble::Refused(Refusal::read(
-                parts.status.as_u16(),
-                &parts.headers,
-                &read,
-            )));
-        }
-        Ok(HttpResponse::from_parts(parts, read.freeze().into()))
+        Ok(read)
     }
 }
 

@@ -79,21 +79,35 @@ pub(in crate::config) fn read(
         };
         value.report(value.wrong(what).help(help));
     }
-    let mut archive = Archive {
-        format: format::read(table)?,
-        key: optional(read_key(table, "key", directory))?,
-        ..Archive::default()
-    };
-    if url.is_bucket() {
-        server::read(table, directory, &mut archive)?;
-    }
-    if way != Some(Way::To) {
-        sides::read_source(table, directory, &mut archive)?;
-    }
-    if way != Some(Way::From) {
-        sides::read_target(table, &mut archive)?;
-    }
+    let mut archive = Archive::default();
+    // All of it is read, whatever is wrong with a part: a key that nobody asked for is an unknown one.
+    let read = [
+        format::read(table, &mut archive),
+        read_authentication(table, directory, &mut archive),
+        if url.is_bucket() {
+            server::read(table, directory, &mut archive)
+        } else {
+            Some(())
+        },
+        if way == Some(Way::To) {
+            Some(())
+        } else {
+            sides::read_source(table, directory, &mut archive)
+        },
+        if way == Some(Way::From) {
+            Some(())
+        } else {
+            sides::read_target(table, &mut archive)
+        },
+    ];
+    read.into_iter().collect::<Option<()>>()?;
     Some(archive)
+}
+
+/// Reads what manifests are authenticated with.
+fn read_authentication(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
+    archive.key = optional(read_key(table, "key", directory))?;
+    Some(())
 }
 
 /// Refuses an archive's keys beside a store's URL.

@@ -394,3 +394,38 @@ fn who_can_read_a_snapshot_and_what_reads_it_stand_on_their_sides() {
     let pulled = source(&pull("identity = { credential = \"reader\" }"));
     assert!(matches!(pulled.identity, Some(Secret::Credential(name)) if name == "reader"));
 }
+
+#[test]
+fn one_wrong_value_makes_no_other_key_an_unknown_one() {
+    let both = "endpoint = \"https://minio.example\", region = \"eu-west-1\", path_style = true, profile = \"backups\", ca = \"ca.pem\", checksum = \"sha256\", sse = \"AES256\", format = \"envsyncd\", key = { credential = \"mac\" }";
+    let recipient = format!("age1{}", "q".repeat(58));
+    let pushed = format!(
+        "{both}, keep_last = 3, keep_daily = 7, keep_weekly = 5, max_age = \"90days\", recipients = [\"{recipient}\"]"
+    );
+    let pulled = format!(
+        "{both}, at = 2026-01-02T03:04:05Z, job = \"nightly\", identity = {{ credential = \"age\" }}"
+    );
+    for (keys, text, side) in [
+        (&pushed, push(&pushed), "target"),
+        (&pulled, pull(&pulled), "source"),
+    ] {
+        right(&text);
+        for word in keys.split(", ") {
+            let (key, value) = word.split_once(" = ").unwrap();
+            // No key takes a date without a time.
+            let wrong = text.replacen(
+                &format!(" {key} = {value}"),
+                &format!(" {key} = 1970-01-01"),
+                1,
+            );
+            assert_ne!(wrong, text, "{key}");
+            refused(&wrong, &format!("task[0].{side}.{key}"), "");
+        }
+    }
+    // Whether a database belongs there depends on what lies there.
+    refused(
+        &push("format = 1, database = \"app\", keep_last = 3"),
+        "task[0].target.format",
+        "expected a string",
+    );
+}

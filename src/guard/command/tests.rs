@@ -1,3 +1,4 @@
+use super::output::{BYTES, LINE, LINES, TAIL};
 use super::*;
 use crate::guard::process::Process;
 
@@ -75,6 +76,34 @@ async fn a_failure_names_the_program_its_exit_code_and_its_last_words() {
         error.to_string(),
         "hook maintenance_on (`/bin/sh`) ended with exit code 3: no such site"
     );
+}
+
+#[tokio::test]
+async fn a_program_that_a_sigterm_ended_is_told_by_how_it_ended_and_not_by_what_it_said() {
+    let by_signal = sh("kill -TERM $$", None).await.unwrap_err();
+    assert_eq!(
+        by_signal.to_string(),
+        "hook maintenance_on (`/bin/sh`) was ended by signal SIGTERM"
+    );
+    let in_shell = sh("sh -c 'kill -TERM $$'", None).await.unwrap_err();
+    assert!(in_shell.to_string().ends_with("ended with exit code 143"));
+    let carried = Error::new(Kind::Io, "the dump cannot be written");
+    let carried = carried.because(std::io::Error::other(
+        sh("kill -TERM $$", None).await.unwrap_err(),
+    ));
+    for error in [by_signal, in_shell, carried] {
+        assert!(was_terminated(&error.within("task database")));
+    }
+    let says_so = "echo was ended by signal SIGTERM, ended with exit code 143 >&2; exit 3";
+    for error in [
+        sh(says_so, None).await.unwrap_err(),
+        sh("kill -KILL $$", None).await.unwrap_err(),
+        sh("sleep 60", Some(Duration::from_millis(50)))
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(!was_terminated(&error), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,44 @@ pub(super) fn judge(
     look: &dyn Fn(&Process) -> Sight,
 ) -> Judged {
     let mut findings = of_last_run(status, now, look);
+    let age = of_success(status, thresholds, now, &mut findings);
+    if !status.problem.is_empty() {
+        findings.push((
+            Level::Warning,
+            format!(
+                "its file is broken, the last good version stays in force: {}",
+                one_line(&status.problem)
+            ),
+        ));
+    }
+    of_schedule(status, now, &mut findings);
+    if status.broken {
+        // First of all, and a pause is no comfort.
+        let what = "live is broken until a run succeeds: it was emptied and is not loaded";
+        findings.insert(0, (Level::Critical, what.to_owned()));
+    }
+    // Stable: of equals, what was found first.
+    findings.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+    if status.state == State::Succeeded && status.warnings > 0 {
+        findings.push((Level::Ok, format!("{} warnings", status.warnings)));
+    }
+    Judged {
+        name: one_line(&status.job),
+        findings,
+        age,
+        perfdata: perfdata(status, thresholds, age),
+    }
+}
+
+type Findings = Vec<(Level, String)>;
+
+/// How long ago the last success was, in seconds, and what is found of that; `None`: there was none.
+fn of_success(
+    status: &StatusFile,
+    thresholds: &Thresholds,
+    now: DateTime<Utc>,
+    findings: &mut Findings,
+) -> Option<f64> {
     let since = |at: DateTime<Utc>| (now - at).as_seconds_f64().max(0.0);
     // A file that says succeeded has been so at its end at the latest.
     let succeeded = status.last_success_at.or_else(|| {
@@ -118,15 +156,11 @@ pub(super) fn judge(
             "its times lie in the future: check the clock".to_owned(),
         ));
     }
-    if !status.problem.is_empty() {
-        findings.push((
-            Level::Warning,
-            format!(
-                "its file is broken, the last good version stays in force: {}",
-                one_line(&status.problem)
-            ),
-        ));
-    }
+    age
+}
+
+/// Whether it was started when it was due, and who has paused it.
+fn of_schedule(status: &StatusFile, now: DateTime<Utc>, findings: &mut Findings) {
     let pause =
         (status.paused.as_ref()).filter(|pause| pause.until.is_none_or(|until| now < until));
     // A run that is under way says itself when it is due next.
@@ -142,7 +176,7 @@ pub(super) fn judge(
     }
     if let Some(pause) = pause {
         // Somebody meant it not to run: that it did not is worth a look, and nobody's night.
-        for (level, _) in &mut findings {
+        for (level, _) in findings.iter_mut() {
             *level = (*level).min(Level::Warning);
         }
         findings.push((
@@ -153,22 +187,6 @@ pub(super) fn judge(
                 one_line(&pause.reason)
             ),
         ));
-    }
-    if status.broken {
-        // First of all, and a pause is no comfort.
-        let what = "live is broken until a run succeeds: it was emptied and is not loaded";
-        findings.insert(0, (Level::Critical, what.to_owned()));
-    }
-    // Stable: of equals, what was found first.
-    findings.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
-    if status.state == State::Succeeded && status.warnings > 0 {
-        findings.push((Level::Ok, format!("{} warnings", status.warnings)));
-    }
-    Judged {
-        name: one_line(&status.job),
-        findings,
-        age,
-        perfdata: perfdata(status, thresholds, age),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::store::mysql::connection::{
 use crate::store::mysql::dump::values;
 use crate::store::mysql::portable::manual_restore;
 use crate::store::mysql::rows::load::Inserts;
+use crate::store::mysql::rows::lock_free;
 use crate::store::mysql::rows::result_rows::Encoder;
 use crate::store::mysql::rows::typed;
 use crate::store::mysql::rows::warnings::{self, ErrorValues};
@@ -41,6 +42,7 @@ use crate::store::mysql::sql::references;
 use crate::store::mysql::sql::rewrite::{self, Schema};
 use crate::store::mysql::sql::splitter::{Scanner, Step};
 use crate::store::mysql::sql::version::Version;
+use crate::store::mysql::workspace::journal::Journal;
 use crate::store::mysql::workspace::schema_object;
 use crate::store::redact::{self, Names};
 
@@ -189,6 +191,31 @@ proptest! {
     fn grants(text in texts(&["tests/corpus/mysql_grants"])) {
         let held = Grants::parse(text.lines());
         let _ = (held.has("SELECT", "app"), held.has_on("INSERT", "app_x", "t"), held.has_everywhere("SUPER"));
+    }
+
+    #[test]
+    fn journal_of_a_swap(text in texts(&["tests/corpus/mysql_journal"])) {
+        for server in ["10.11.6-MariaDB", "8.0.36"] {
+            let server = Version::parse(server).unwrap();
+            match Journal::understand(&text, &server) {
+                Ok(journal) => {
+                    let written = serde_json::to_string(&journal).unwrap();
+                    prop_assert!(matches!(Journal::understand(&written, &server), Ok(again) if again == journal));
+                    let parts = journal.keys.iter().map(|key| &key.rest).chain(&journal.defaults).chain(&journal.before);
+                    for part in parts {
+                        prop_assert!(lexer::plain_tokens(part).is_some(), "{}", part);
+                    }
+                }
+                Err(error) => prop_assert!(!error.to_string().contains('\n')),
+            }
+        }
+    }
+
+    #[test]
+    fn transactions_of_a_server(status in texts(&["tests/corpus/innodb_status"])) {
+        if let Some(moment) = lock_free::moment(&status) {
+            prop_assert!(moment.active.len() <= status.lines().count());
+        }
     }
 
     #[test]

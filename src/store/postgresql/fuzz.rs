@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::fuzz::{bytes, config, lengths, pieces, runtime, texts};
 use crate::store::postgresql::connection::server_error::ServerError;
 use crate::store::postgresql::connection::{complaints, harmless, url_options};
-use crate::store::postgresql::databases::marks;
+use crate::store::postgresql::databases::{marks, room};
 use crate::store::postgresql::rows::codec::{TextDecoder, TextEncoder};
 use crate::store::postgresql::rows::copy_stream::{CopyStream, Out, rows_of};
 use crate::store::postgresql::schema::toc::{Entry, Toc};
@@ -151,6 +151,13 @@ proptest! {
         let names = Names::of("CREATE TABLE public.users (mail text)", Dialect::Postgresql);
         let told = complaints::complaint(&line, &names).text;
         prop_assert!(!told.contains('\n') || line.trim().contains('\n'));
+    }
+
+    #[test]
+    fn pid_file_of_a_server(content in bytes(&["tests/corpus/postmaster_pid"]), started: i64) {
+        if room::was_begun_at(&content, started) {
+            prop_assert!(content.split(|byte| *byte == b'\n').count() >= 3);
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@ use crate::config::job::Roles as Wanted;
 use crate::error::{Error, Kind, Result};
 use crate::store::Fate;
 use crate::store::catalogue::first_of;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::databases::{attributes, user};
 use crate::store::postgresql::incoming::publications;

@@ -231,3 +231,42 @@ fn what_cannot_work_is_refused_by_plan_with_what_would() {
     }
     assert!(!pair.target.databases().contains(&to));
 }
+
+#[test]
+fn other_types_take_null_and_fixed_values_and_long_values_are_masked() {
+    let pair = shared();
+    let (from, to) = (unique("odd"), unique("live"));
+    pair.source.create_db(&from);
+    pair.source.psql(
+        &from,
+        "CREATE TYPE pair AS (a int, b text);
+         CREATE TABLE odd (id int PRIMARY KEY, tags text[], duo pair, span int4range, words tsvector, bits bit(4), \"Quoted Name\" text, big text);
+         ALTER TABLE odd ALTER COLUMN big SET STORAGE EXTERNAL;
+         INSERT INTO odd VALUES (1, ARRAY['planted', 'x'], ROW(1, 'planted'), '[1,5)', to_tsvector('simple', 'planted'), B'1010', 'planted', repeat('planted word ', 200000)),
+           (2, NULL, NULL, NULL, NULL, NULL, NULL, '');",
+    );
+    let bed = Bed::new();
+    let job = Job::between(
+        "postgresql",
+        &pair.source.url("postgres", &from),
+        &pair.target.url("postgres", &to),
+    )
+    .task("verify = \"checksum\"")
+    .task(
+        r#"
+[[task.mask]]
+table = "odd"
+columns = { tags = { kind = "fixed", value = "{none}" }, duo = "null", span = { kind = "fixed", value = "[0,1)", keep_null = true }, words = "null", bits = "null", "Quoted Name" = "stars", big = "text" }
+"#,
+    );
+    with(&bed, &settings(&bed, ""), &["--once"], &job).expect(0);
+    let live = |sql: &str| pair.target.psql(&to, sql);
+    assert_eq!(
+        live("SELECT id, tags, duo, span, words, bits, \"Quoted Name\" FROM odd ORDER BY id"),
+        "1|{none}||[0,1)|||*******\n2|{none}|||||"
+    );
+    assert_eq!(
+        live("SELECT length(big), big LIKE '%planted%' FROM odd ORDER BY id"),
+        "2600000|f\n0|f"
+    );
+}

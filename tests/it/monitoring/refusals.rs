@@ -148,7 +148,7 @@ fn every_refusal_is_one_warning_that_says_what_to_do() {
 #[test]
 fn another_authority_is_not_trusted_and_the_password_not_sent() {
     let icinga = Icinga::start(OBJECTS);
-    let other = Site::new();
+    let other = Site::of_another_authority();
     let settings = icinga.settings().replace(
         icinga.site().ca().to_str().expect("our paths are text"),
         other.ca().to_str().expect("our paths are text"),

@@ -216,6 +216,70 @@ fn a_previous_of_an_older_version_is_gone_back_to_and_replaced() {
 }
 
 #[test]
+fn statements_that_somebody_puts_into_a_journal_are_run_by_nobody() {
+    for scene in scenes() {
+        scene.live(
+            "CREATE TABLE t (id int PRIMARY KEY); CREATE VIEW v AS SELECT id FROM t; CREATE PROCEDURE p() SELECT 1",
+        );
+        let job = scene.job();
+        scene.copy(&job);
+        let file = scene.write(&job);
+        let (previous, eve) = (
+            format!("{}_previous", scene.to),
+            format!("{}_eve", scene.to),
+        );
+        let journal = |sql: &str| scene.target.sql(&previous, sql);
+        journal("CREATE TABLE kept AS SELECT * FROM `envsyncd~journal`");
+        let make = format!("CREATE DATABASE {eve}");
+        for (what, instead) in [
+            (
+                "VIEW `v` AS",
+                format!("VIEW `v` AS select 1; {make}; CREATE VIEW `w` AS"),
+            ),
+            ("SET @envsyncd_mode", format!("{make}; SET @envsyncd_mode")),
+            (
+                "SET @envsyncd_mode",
+                "SET GLOBAL max_connections = 77, @envsyncd_mode".to_owned(),
+            ),
+            (
+                "CHARACTER SET",
+                format!("READ ONLY = 1; {make}; ALTER DATABASE CHARACTER SET"),
+            ),
+            ("\"kind\":\"VIEW\"", "\"kind\":\"DATABASE\"".to_owned()),
+            ("\"incoming\":\"", "\"incoming\":\"mysql".to_owned()),
+            ("\"source\":\"", "\"source\":\"mysql".to_owned()),
+        ] {
+            let changed = journal(&format!(
+                "UPDATE `envsyncd~journal` SET content = REPLACE(content, '{what}', '{instead}') WHERE part > 0; SELECT ROW_COUNT()"
+            ));
+            assert_eq!(changed, "1", "{what}");
+            let says = ["envsyncd~journal", "nothing that a run of envsyncd writes"];
+            scene.bed.with_file("rollback", &file).expect(1).says(&says);
+            // Nor where a run has been cut short.
+            journal("UPDATE `envsyncd~journal` SET content = 'begun' WHERE part = 0");
+            scene.bed.once(&file).expect(1).says(&says);
+            journal("REPLACE INTO `envsyncd~journal` SELECT * FROM kept");
+        }
+        // What stands behind a body is taken for a part of it, or for an error.
+        journal(&format!(
+            "UPDATE `envsyncd~journal` SET content = REPLACE(content, 'SELECT 1', 'SELECT 1; {make}') WHERE part > 0"
+        ));
+        scene
+            .bed
+            .with_file("rollback", &file)
+            .expect(1)
+            .says(&["procedure p"]);
+        let made =
+            format!("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{eve}'");
+        assert_eq!(scene.target.sql("", &made), "0");
+        assert_ne!(
+            scene.target.sql("", "SELECT @@GLOBAL.max_connections"),
+            "77"
+        );
+    }
+}
+
+#[test]
 fn what_a_killed_run_had_only_begun_to_make_is_removed() {
     let pair = oracle();
     let scene = Scene::on_any(&pair.source, &pair.target);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Scene;
+use crate::support::hostile::postgresql_rows::{Liar, Lie};
 use crate::support::job::Job;
 use crate::support::postgres::unique;
 
@@ -237,4 +238,51 @@ fn a_definer_that_would_become_a_superuser_is_warned_of() {
         .psql("postgres", &format!("CREATE ROLE {}", hostile.app));
     let outcome = scene.bed.with_file("plan", &file).expect(0);
     assert!(!outcome.stderr.contains(warning[0]), "{}", outcome.stderr);
+}
+
+/// Every query's answer in turn, or every so many: there are hundreds in a run.
+fn each_lie(steps: usize, mut run: impl FnMut(usize, Lie) -> bool) -> usize {
+    let mut told = 0;
+    for lie in [Lie::Null, Lie::Type] {
+        let mut query = 0;
+        while run(query, lie) {
+            query += steps;
+            told += 1;
+        }
+    }
+    told
+}
+
+#[test]
+fn whatever_a_server_answers_is_an_error_and_no_bug() {
+    let scene = Scene::new();
+    let mut unexpected = 0;
+    for (verb, steps) in [("plan", 1), ("run", 7)] {
+        let told = each_lie(steps, |query, lie| {
+            let source = Liar::before(scene.source, query, lie);
+            let target = Liar::before(scene.target, query, lie);
+            let from = scene.source.url("postgres", &scene.from);
+            let to = scene.target.url("postgres", &scene.to);
+            for (from, to) in [
+                (source.url("postgres", &scene.from), to),
+                (from, target.url("postgres", &scene.to)),
+            ] {
+                let file = scene.write(&Job::between("postgresql", &from, &to));
+                let outcome = scene.bed.with_file(verb, &file);
+                let said = &outcome.stderr;
+                assert!(
+                    matches!(outcome.code, Some(0 | 1)),
+                    "{query} {lie:?}: {said}"
+                );
+                assert!(!said.contains("bug"), "{query} {lie:?}: {said}");
+                if said.contains("an unexpected column") {
+                    assert!(said.contains("127.0.0.1"), "{said}");
+                    unexpected += 1;
+                }
+            }
+            source.has_lied(query) || target.has_lied(query)
+        });
+        assert!(told > 10, "{verb}: {told}");
+    }
+    assert!(unexpected > 20, "{unexpected}");
 }

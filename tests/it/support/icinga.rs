@@ -1,10 +1,11 @@
 //! A real Icinga 2 in a temporary directory, with an authority of its own and what `packaging/icinga2` defines.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -32,8 +33,32 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// With an authority, and a certificate for `localhost`.
+    /// With the authority that all of them share, and its certificate for `localhost`.
     pub(crate) fn new() -> Self {
+        // Made once: each of them takes three runs of Icinga 2's, which starts slowly.
+        static SHARED: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| Self::of_another_authority().files());
+        let site = Self::empty();
+        for (name, content) in shared {
+            let file = site.directory.path().join(name);
+            let folder = file.parent().expect("it is in a directory");
+            fs::create_dir_all(folder).expect("a directory");
+            fs::write(&file, content).expect("a file");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("chmod");
+        }
+        site
+    }
+
+    /// With an authority of its own, likewise.
+    pub(crate) fn of_another_authority() -> Self {
+        let site = Self::empty();
+        site.pki(&["new-ca"]);
+        fs::copy(site.path("data/ca/ca.crt"), site.path("data/certs/ca.crt")).expect("a file");
+        site.certificate("localhost");
+        site
+    }
+
+    fn empty() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("envsyncd-icinga-")
             .tempdir()
@@ -49,11 +74,21 @@ impl Site {
         ] {
             fs::create_dir_all(directory.path().join(name)).expect("a directory");
         }
-        let site = Self { directory };
-        site.pki(&["new-ca"]);
-        fs::copy(site.path("data/ca/ca.crt"), site.path("data/certs/ca.crt")).expect("a file");
-        site.certificate("localhost");
-        site
+        Self { directory }
+    }
+
+    /// What an authority and a certificate consist of: names, and what is in them.
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        ["data/ca", "data/certs"]
+            .iter()
+            .flat_map(|folder| fs::read_dir(self.path(folder)).expect("a directory"))
+            .map(|file| {
+                let path = file.expect("a file").path();
+                let content = fs::read(&path).expect("a file");
+                let name = path.strip_prefix(self.directory.path());
+                (name.expect("it is in there").to_owned(), content)
+            })
+            .collect()
     }
 
     /// A place in it.

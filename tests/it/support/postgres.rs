@@ -5,6 +5,7 @@ mod databases;
 mod oracle;
 pub(crate) mod pooler;
 pub(crate) mod profiles;
+mod template;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -105,20 +106,11 @@ impl Builder {
 
     /// Makes and starts it.
     pub(crate) fn start(self) -> Cluster {
-        let mut cluster = Cluster::empty_place(self.tcp);
+        let mut cluster = Cluster::empty_place(super::servers_home(), self.tcp);
         if let Some(major) = self.major {
             cluster.take_programs(major);
         }
-        let data = cluster.data();
-        cluster
-            .tool("initdb")
-            .args(["--no-sync", "--no-instructions", "--username=postgres"])
-            .arg("--wal-segsize=1")
-            .args(["--locale=C.UTF-8", "--encoding=UTF8"])
-            .args(self.initdb)
-            .arg("--pgdata")
-            .arg(&data)
-            .must("initdb");
+        template::fill(&cluster, self.initdb);
         if self.tls {
             cluster.make_certificates();
         }
@@ -235,7 +227,7 @@ impl Cluster {
     }
 
     /// A fresh directory and its watcher.
-    fn empty_place(tcp: bool) -> Self {
+    fn empty_place(home: &Path, tcp: bool) -> Self {
         let account = nix::unistd::geteuid().is_root().then(|| {
             ["postgres", "nobody"]
                 .iter()
@@ -246,7 +238,7 @@ impl Cluster {
                 })
                 .expect("every Linux has nobody")
         });
-        let (root, watcher) = super::watched("envsyncd-pg-", super::servers_home(), WATCHER);
+        let (root, watcher) = super::watched("envsyncd-pg-", home, WATCHER);
         let port = if tcp { free_port() } else { 5432 };
         let cluster = Self {
             root,
@@ -360,7 +352,7 @@ impl Cluster {
         // What it has not read yet must not go.
         self.psql("postgres", "ALTER SYSTEM SET wal_keep_size = '1GB'");
         self.psql("postgres", "SELECT pg_reload_conf()");
-        let standby = Self::empty_place(false);
+        let standby = Self::empty_place(super::servers_home(), false);
         standby
             .tool("pg_basebackup")
             .args(["--no-sync", "--write-recovery-conf", "--wal-method=stream"])

@@ -1,7 +1,7 @@
 //! What lies in an archive, and what does not go with dumps of others.
 
 use super::refuse::refuse;
-use crate::config::archive::{Format, Govuk};
+use crate::config::archive::{Archive, Format, Govuk};
 use crate::config::document::quote;
 use crate::config::reader::{Table, Value, optional};
 
@@ -21,8 +21,12 @@ pub(super) fn means_govuk(table: &Table<'_>) -> bool {
 }
 
 /// Reads `format`, and `database` beside it.
-pub(super) fn read(table: &Table<'_>) -> Option<Format> {
-    let format = table.choice("format", WORDS, Word::Envsyncd)?;
+pub(super) fn read(table: &Table<'_>, archive: &mut Archive) -> Option<()> {
+    let Some(format) = table.choice("format", WORDS, Word::Envsyncd) else {
+        // Whether it belongs there depends on the format.
+        table.get("database");
+        return None;
+    };
     if format == Word::Envsyncd {
         refuse(table, &["database"], |_| {
             (
@@ -31,7 +35,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<Format> {
                 "leave `database` out, or write format = \"govuk\" beside it",
             )
         });
-        return Some(Format::Envsyncd);
+        return Some(());
     }
     for (keys, why, help) in REFUSED {
         refuse(table, keys, |key| {
@@ -42,9 +46,10 @@ pub(super) fn read(table: &Table<'_>) -> Option<Format> {
         });
     }
     let database = table.get("database").map(|value| read_database(&value));
-    Some(Format::Govuk(Govuk {
+    archive.format = Format::Govuk(Govuk {
         database: optional(database)?,
-    }))
+    });
+    Some(())
 }
 
 /// What such dumps do not have.

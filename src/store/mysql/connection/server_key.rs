@@ -7,6 +7,7 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 use crate::tls::der::{self, OID, SEQUENCE};
 use crate::trust;
 
@@ -32,7 +33,7 @@ pub(in crate::store::mysql) fn read(file: &Path) -> Result<Vec<u8>> {
         .hint("it is the server's public_key.pem: a line BEGIN PUBLIC KEY, and an RSA key")
     };
     let text = trust::open(file)
-        .and_then(|file| trust::read_all(file, LONGEST))
+        .and_then(|file| limits::read_all(file, LONGEST))
         .map_err(|error| failed("cannot be read").because(error))?;
     Ok(find(&text)
         .ok_or_else(|| failed("is not an RSA key in PEM"))?

@@ -54,6 +54,8 @@ pub(in crate::store::mysql) struct Session {
     pub(super) warnings: u16,
     /// The longest statement that the server takes, in bytes.
     pub(super) packet: usize,
+    /// It has been seen to take one statement at a time once it is told to.
+    obeys: bool,
     /// It runs what a person wrote, whose rows may be any number.
     pub(super) is_ordinary: bool,
     /// How many bytes of one answer are kept.
@@ -76,6 +78,7 @@ impl Session {
             status: 0,
             warnings: 0,
             packet: usize::MAX,
+            obeys: false,
             is_ordinary: false,
             room: LONGEST_RESULT,
         }
@@ -189,12 +192,28 @@ impl Session {
         }
     }
 
-    /// From here on the server takes one statement at a time: it is asked for two.
+    /// Runs one statement that somebody else wrote: whatever is in it, the server takes no second one.
+    pub(in crate::store::mysql) async fn execute_alone(&mut self, sql: &[u8]) -> Result<Done> {
+        self.take_one_at_a_time().await?;
+        let done = self.execute_one(sql).await;
+        if self.is_usable() {
+            self.take_several_at_a_time().await?;
+        }
+        done
+    }
+
+    /// From here on the server takes one statement at a time: the first time, it is asked for two.
     pub(in crate::store::mysql) async fn take_one_at_a_time(&mut self) -> Result<()> {
         self.set_option(&ONE_AT_A_TIME).await?;
+        if self.obeys {
+            return Ok(());
+        }
         match self.run("DO 0; DO 0").await {
             // It is no SQL.
-            Err(error) if server_error::code(&error) == Some(1064) => Ok(()),
+            Err(error) if server_error::code(&error) == Some(1064) => {
+                self.obeys = true;
+                Ok(())
+            }
             Err(error) => Err(error),
             Ok(_) => Err(Error::new(
                 Kind::Connection,

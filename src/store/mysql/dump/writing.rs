@@ -20,7 +20,7 @@ use super::counts::{self, Counter};
 use super::tool::{Tool, options};
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
-use crate::process::program;
+use crate::process::{program, stderr};
 use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
 use crate::store::liveness::GONE;
@@ -38,9 +38,6 @@ const BLOCK: usize = 128 * 1024;
 /// The text near the end of a whole dump, and how many of the last bytes are searched for it.
 const LAST: &[u8] = b"-- Dump completed";
 const TAIL: usize = 128;
-
-/// Of what the tool complains of, as much is kept.
-const COMPLAINTS: u64 = 64 * 1024;
 
 /// Dumps a surveyed source.
 pub(super) async fn dump(
@@ -202,7 +199,8 @@ impl Writing {
                 .or(complaints.lines().find(|line| !line.trim().is_empty()))
                 .unwrap_or("without a word");
             let complaint = complaints::told(complaint);
-            return Err(self.tool.failed(&format!("failed ({status}): {complaint}")));
+            let made = self.tool.failed(&format!("failed ({status}): {complaint}"));
+            return Err(made.of_program(status));
         }
         for line in complaints.lines().filter(|line| !line.trim().is_empty()) {
             let line = complaints::told(line);
@@ -235,14 +233,10 @@ impl Writing {
         let mut input = child.stdin.take().expect("stdin is piped");
         let output = child.stdout.take().expect("stdout is piped");
         let complaints = child.stderr.take().expect("stderr is piped");
-        let complaints = tokio::spawn(async move {
-            let mut kept = Vec::new();
-            let mut limited = complaints.take(COMPLAINTS);
-            let _ = limited.read_to_end(&mut kept).await;
-            // The tool shall not wait for who does not listen.
-            let _ = tokio::io::copy(&mut limited.into_inner(), &mut tokio::io::sink()).await;
-            Redaction::known().text(&String::from_utf8_lossy(&kept))
-        });
+        let complaints =
+            tokio::spawn(
+                async move { Redaction::known().text(&stderr::beginning(complaints).await) },
+            );
         // One that does not read them says itself what is wrong.
         let _ = input.write_all(&self.options).await;
         drop(input);

@@ -19,7 +19,9 @@ use crate::store::mysql::workspace::schemas::{self, drop_any, drop_schema, exist
 /// Previous becomes live, and live goes where `way` says.
 async fn back(address: &Address, names: &Names, way: Way) -> Result<()> {
     let mut control = Session::open(address, None).await?;
-    let Some((before, _)) = Journal::read(&mut control, &names.previous, JOURNAL).await? else {
+    let Some((before, _)) =
+        Journal::of_target(&mut control, names, &names.previous, JOURNAL).await?
+    else {
         return Err(Error::new(
             Kind::State,
             format!(

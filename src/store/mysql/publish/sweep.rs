@@ -62,13 +62,15 @@ pub(in crate::store::mysql) async fn sweep(
         }
     }
     for schema in leftovers.iter().filter(|schema| names.is_incoming(schema)) {
-        if let Some((journal, _)) = Journal::read(&mut session, schema, NEXT).await? {
+        if let Some((journal, _)) = Journal::of_target(&mut session, names, schema, NEXT).await? {
             after_swap::undo(&mut session, names, &journal).await?;
             done.push(format!(
                 "a publish that was cut short; {} is as it was",
                 names.live
             ));
-        } else if let Some((journal, false)) = Journal::read(&mut session, schema, JOURNAL).await? {
+        } else if let Some((journal, false)) =
+            Journal::of_target(&mut session, names, schema, JOURNAL).await?
+        {
             complete(address, names, &journal).await?;
             if journal.way == Way::Revert {
                 schemas::unshelve(&mut session, names, &journal.discarded).await?;
@@ -81,7 +83,7 @@ pub(in crate::store::mysql) async fn sweep(
     }
     if has_previous
         && let Some((journal, false)) =
-            Journal::read(&mut session, &names.previous, JOURNAL).await?
+            Journal::of_target(&mut session, names, &names.previous, JOURNAL).await?
     {
         complete(address, names, &journal).await?;
         done.push(format!(

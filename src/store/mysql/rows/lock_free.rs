@@ -19,9 +19,9 @@ const OF_READERS: u64 = 1 << 48;
 
 /// The content of a snapshot.
 #[derive(Debug, PartialEq, Eq)]
-struct Moment {
+pub(in crate::store::mysql) struct Moment {
     next: u64,
-    active: BTreeSet<u64>,
+    pub(in crate::store::mysql) active: BTreeSet<u64>,
 }
 
 /// Begins all sessions' transactions, each of which has a snapshot from then on.
@@ -76,7 +76,7 @@ async fn look(session: &mut Session) -> Result<Option<Moment>> {
     }
 }
 
-fn moment(status: &str) -> Option<Moment> {
+pub(in crate::store::mysql) fn moment(status: &str) -> Option<Moment> {
     // Of very many transactions, some are left out.
     if status.contains("truncated...") {
         return None;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::job::{Definer, Events};
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::{row::Row, session::Session};
-use crate::store::mysql::sql::lexer::{self, Dialect};
+use crate::store::mysql::sql::lexer::{self, Dialect, Shape, plain_tokens};
 use crate::store::mysql::sql::names::{literal, quoted};
 use crate::store::mysql::sql::rewrite::{self, Schema};
 use crate::store::mysql::sql::version::Flavour;
@@ -35,6 +35,22 @@ pub(in crate::store::mysql) enum ObjectKind {
 }
 
 impl ObjectKind {
+    const ALL: [Self; 8] = [
+        Self::Library,
+        Self::Package,
+        Self::PackageBody,
+        Self::Function,
+        Self::Procedure,
+        Self::View,
+        Self::Trigger,
+        Self::Event,
+    ];
+
+    /// The one that statements spell so.
+    pub(in crate::store::mysql) fn of_keyword(keyword: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.keyword() == keyword)
+    }
+
     /// As statements spell it.
     pub(in crate::store::mysql) fn keyword(self) -> &'static str {
         match self {
@@ -176,16 +192,47 @@ impl Object {
         }
         [
             format!(
-                "SET @envsyncd_mode = @@SESSION.sql_mode, @envsyncd_client = @@SESSION.character_set_client, \
-                 @envsyncd_collation = @@SESSION.collation_connection, @envsyncd_zone = @@SESSION.time_zone, \
-                 SESSION sql_mode = {}, character_set_client = {}, collation_connection = {}{more}",
-                literal(&self.sql_mode),
-                client,
+                "{}, character_set_client = {client}, collation_connection = {}{more}",
+                mode_kept_and_set(&self.sql_mode),
                 self.collation_connection
             ),
             RESTORE.to_owned(),
         ]
     }
+}
+
+/// Keeps what is changed, and sets the SQL mode.
+fn mode_kept_and_set(sql_mode: &str) -> String {
+    format!(
+        "SET @envsyncd_mode = @@SESSION.sql_mode, @envsyncd_client = @@SESSION.character_set_client, \
+         @envsyncd_collation = @@SESSION.collation_connection, @envsyncd_zone = @@SESSION.time_zone, \
+         SESSION sql_mode = {}",
+        literal(sql_mode)
+    )
+}
+
+/// Whether a text is what [`Object::settings`] makes for an object of this SQL mode.
+pub(in crate::store::mysql) fn are_settings(text: &str, sql_mode: &str) -> bool {
+    let rest = text.strip_prefix(&mode_kept_and_set(sql_mode));
+    let Some(tokens) = rest.and_then(plain_tokens) else {
+        return false;
+    };
+    let all = tokens.chunks(4).map(|set| match set {
+        [comma, name, is, value] if comma.is_mark(",") && is.is_mark("=") => Some((name, value)),
+        _ => None,
+    });
+    let fine = all.enumerate().all(|(place, set)| {
+        let known = match place {
+            0 => ("character_set_client", Shape::Word),
+            1 => ("collation_connection", Shape::Word),
+            _ => match set {
+                Some((name, _)) if name.is("timestamp") => ("timestamp", Shape::Number),
+                _ => ("time_zone", Shape::Text),
+            },
+        };
+        set.is_some_and(|(name, value)| name.is(known.0) && value.shape == known.1)
+    });
+    fine && tokens.len() >= 8
 }
 
 /// Puts DISABLE where the server printed an event's status.

@@ -90,17 +90,27 @@ fn is_object(object: &Object, server: &Version) -> bool {
         return false;
     }
     let dialect = Dialect::of(&object.sql_mode);
-    let tokens = lexer::tokens(&object.definition, dialect);
+    is_definition(object.kind, &object.definition, dialect, server)
+}
+
+/// Whether a text is the definition of an object of this kind, as a server prints it. It may still be more than one statement
+/// if its kind has a body: it has to be sent where the server takes no more than one.
+pub(in crate::store::mysql) fn is_definition(
+    kind: ObjectKind,
+    sql: &str,
+    dialect: Dialect,
+    server: &Version,
+) -> bool {
+    let tokens = lexer::tokens(sql, dialect);
     let solid: Vec<&Token<'_>> = tokens
         .iter()
         .filter(|token| token.shape != Shape::Blank)
         .collect();
     // A routine's body is the rest: the server takes it as one statement, or not at all.
-    let has_body = object.kind != ObjectKind::View;
-    begins(&solid, object.kind)
+    let has_body = kind != ObjectKind::View;
+    begins(&solid, kind)
         && (has_body
-            || is_plain_view(&object.definition, dialect, server)
-                && !solid.iter().any(|token| token.is_mark(";")))
+            || is_plain_view(sql, dialect, server) && !solid.iter().any(|token| token.is_mark(";")))
 }
 
 fn is_plain_view(sql: &str, dialect: Dialect, server: &Version) -> bool {

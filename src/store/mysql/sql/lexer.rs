@@ -79,6 +79,27 @@ pub(in crate::store::mysql) fn tokens(sql: &str, dialect: Dialect) -> Vec<Token<
     found
 }
 
+/// The tokens of a part of a statement as we write them, without blanks; `None`: it has a comment, code in one, a semicolon,
+/// a quote that does not end, or a word or a sign that we do not write.
+pub(in crate::store::mysql) fn plain_tokens(sql: &str) -> Option<Vec<Token<'_>>> {
+    let dialect = Dialect::default();
+    let mut found = tokens(sql, dialect);
+    let is_plain = |token: &Token<'_>| match token.shape {
+        Shape::Blank => token.text.bytes().all(|byte| byte == b' '),
+        Shape::Word => token.text.is_ascii(),
+        Shape::Number => token.text.bytes().all(|byte| byte.is_ascii_digit()),
+        Shape::Quoted | Shape::Text => {
+            dialect.whole_quoted(token.text.as_bytes()) == Some(token.text.len())
+        }
+        Shape::Mark => matches!(token.text, "(" | ")" | "," | "." | "="),
+    };
+    if !found.iter().all(is_plain) {
+        return None;
+    }
+    found.retain(|token| token.shape != Shape::Blank);
+    Some(found)
+}
+
 /// The token that starts at `at`: what it is, and where it ends.
 fn next(sql: &str, at: usize, dialect: Dialect, code: &mut usize) -> (Shape, usize) {
     let rest = &sql.as_bytes()[at..];

@@ -7,12 +7,15 @@
 
 use serde::{Deserialize, Serialize};
 
+pub(super) mod forged;
+
 use super::schema_object::SchemaObject;
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::server_error;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::sql::marks::{JOURNAL, NEXT};
-use crate::store::mysql::sql::names::{literal, within};
+use crate::store::mysql::sql::names::{Names, literal, within};
+use crate::store::mysql::sql::version::Version;
 
 /// The version of what is written.
 const VERSION: u32 = 1;
@@ -103,6 +106,17 @@ impl Journal {
         mark: &str,
     ) -> Result<()> {
         let table = within(&self.incoming, NEXT);
+        // What would not be taken back by the next run must not be begun by this one.
+        if let Some(part) = forged::part(self, session.version()) {
+            return Err(Error::new(
+                Kind::Verify,
+                format!(
+                    "{part} of `{}` is not of a form that can be put back",
+                    self.source
+                ),
+            )
+            .hint("look at what SHOW CREATE prints of it on the target"));
+        }
         session
             .run(&format!("DROP TABLE IF EXISTS {table}"))
             .await?;
@@ -160,25 +174,58 @@ impl Journal {
             .iter()
             .map(|row| row.text(1))
             .collect::<Result<String>>()?;
-        let journal: Self = serde_json::from_str(&text).map_err(|error| {
-            Error::new(
-                Kind::State,
-                format!("the table {schema}.{name} cannot be understood"),
-            )
-            .because(error)
-            .hint("was it written by another version of envsyncd?")
+        let journal = Self::understand(&text, session.version())
+            .map_err(|error| error.within(format!("the table {schema}.{name}")))?;
+        Ok(Some((journal, done)))
+    }
+
+    /// Reads the one that says what became of a schema of this target's: all that it is about has to be this target's.
+    pub(in crate::store::mysql) async fn of_target(
+        session: &mut Session,
+        names: &Names,
+        schema: &str,
+        name: &str,
+    ) -> Result<Option<(Self, bool)>> {
+        let found = Self::read(session, schema, name).await?;
+        if let Some((journal, _)) = &found
+            && !journal.is_of(names)
+        {
+            return Err(
+                forgery(&format!("schemas that are not beside `{}`", names.live))
+                    .within(format!("the table {schema}.{name}")),
+            );
+        }
+        Ok(found)
+    }
+
+    fn is_of(&self, names: &Names) -> bool {
+        let sources = [&self.incoming, &names.previous];
+        names.is_incoming(&self.incoming)
+            && names.is_leftover(&self.discarded)
+            && sources.contains(&&self.source)
+    }
+
+    /// Understands what is written in one, whoever has written it.
+    pub(in crate::store::mysql) fn understand(text: &str, server: &Version) -> Result<Self> {
+        let journal: Self = serde_json::from_str(text).map_err(|error| {
+            Error::new(Kind::State, "it cannot be understood")
+                .because(error)
+                .hint("was it written by another version of envsyncd?")
         })?;
         if journal.version != VERSION {
             return Err(Error::new(
                 Kind::State,
                 format!(
-                    "the table {schema}.{name} is of version {}, and this envsyncd knows version {VERSION}",
+                    "it is of version {}, and this envsyncd knows version {VERSION}",
                     journal.version
                 ),
             )
             .hint("run the envsyncd that wrote it"));
         }
-        Ok(Some((journal, done)))
+        match forged::part(&journal, server) {
+            Some(part) => Err(forgery(&part)),
+            None => Ok(journal),
+        }
     }
 
     /// Says that nothing is left to do.
@@ -191,6 +238,15 @@ impl Journal {
             .await
             .map(drop)
     }
+}
+
+/// The error of a journal that has something in it that no run writes.
+fn forgery(part: &str) -> Error {
+    Error::new(
+        Kind::Verify,
+        format!("what it says of {part} is nothing that a run of envsyncd writes, and nothing is done by it"),
+    )
+    .hint("find out who may write there, take those rights away, and drop the schema, or put its tables back by hand")
 }
 
 /// Whether this is the name of a run's incoming.

@@ -12,9 +12,11 @@ use crate::store::mysql::schema::charsets;
 use crate::store::mysql::schema::objects;
 use crate::store::mysql::schema::objects::{Creation, Object, ObjectKind, RESTORE};
 use crate::store::mysql::schema::stand_ins;
+use crate::store::mysql::schema::vetting;
 use crate::store::mysql::sql::lexer::{self, Dialect};
+use crate::store::mysql::sql::lexical::is_plain_name;
 use crate::store::mysql::sql::names::{quoted, within};
-use crate::store::mysql::sql::version::Flavour;
+use crate::store::mysql::sql::version::{Flavour, Version};
 
 /// One of them, in statements for a session that is in live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +78,22 @@ impl SchemaObject {
             piece.text.clone_from(&piece.plain);
         }
         Ok(piece)
+    }
+
+    /// Whether all of it is of the form that [`SchemaObject::new`] gives it: the definition is one of its kind, and what goes
+    /// in front of it sets nothing but what a definition depends on.
+    pub(super) fn is_plausible(&self, server: &Version) -> bool {
+        let dialect = Dialect::of(&self.sql_mode);
+        let collation = self.database_collation.as_deref().unwrap_or_default();
+        let Some(kind) = ObjectKind::of_keyword(&self.kind) else {
+            return false;
+        };
+        objects::are_settings(&self.settings, &self.sql_mode)
+            && self.client.as_deref().is_none_or(is_plain_name)
+            && (collation.is_empty() || is_plain_name(collation))
+            && [&self.text, &self.plain]
+                .iter()
+                .all(|text| vetting::is_definition(kind, text, dialect, server))
     }
 
     /// Whether both are the same broken view, whoever its definer is.
@@ -191,7 +209,8 @@ impl SchemaObject {
         let client = self.client.as_deref().unwrap_or("utf8mb4");
         let text = charsets::encoded(session, text, client).await?;
         session.run(&self.settings).await?;
-        let made = session.execute_bytes(&text).await;
+        // What somebody else wrote is one statement, whatever is in it.
+        let made = session.execute_alone(&text).await;
         if session.is_usable() {
             session.run(RESTORE).await?;
         }

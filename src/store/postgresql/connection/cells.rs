@@ -1,19 +1,60 @@
 //! Checked access to what a server answers: one that is none, or is not in its right mind, may answer with other types.
 
-use tokio_postgres::Row;
-use tokio_postgres::types::FromSql;
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use tokio_postgres::types::{FromSql, WasNull, WrongType};
 
 use crate::error::{Error, Kind, Result};
 
-/// A row's columns, each with a check of its type.
-pub(in crate::store::postgresql) trait Cells {
-    /// The column at this place. One of another type, NULL where that is not expected, or none at all is an error.
-    fn read<'a, T: FromSql<'a>>(&'a self, place: usize) -> Result<T>;
+/// A row of an answer, each of whose columns is read with a check of its type.
+pub(in crate::store::postgresql) struct Row {
+    row: tokio_postgres::Row,
+    /// The server's place, for messages.
+    place: Arc<str>,
 }
 
-impl Cells for Row {
-    fn read<'a, T: FromSql<'a>>(&'a self, place: usize) -> Result<T> {
-        self.try_get(place).map_err(|_| unexpected(place))
+impl Row {
+    /// One that came from there.
+    pub(in crate::store::postgresql) fn of(row: tokio_postgres::Row, place: Arc<str>) -> Self {
+        Self { row, place }
+    }
+
+    /// How many columns it has.
+    pub(in crate::store::postgresql) fn len(&self) -> usize {
+        self.row.len()
+    }
+
+    /// The column at this place. One of another type, NULL where that is not expected, or none at all is an error.
+    pub(in crate::store::postgresql) fn read<'a, T: FromSql<'a>>(
+        &'a self,
+        column: usize,
+    ) -> Result<T> {
+        self.row
+            .try_get(column)
+            .map_err(|error| self.unexpected(column, &error))
+    }
+
+    /// The error of a column that is not what was asked for. What stands in it may be a value, and is not told.
+    fn unexpected(&self, column: usize, error: &tokio_postgres::Error) -> Error {
+        let cause = error.source();
+        let found = match self.row.columns().get(column).map(|it| it.type_().name()) {
+            None => "is not there".to_owned(),
+            Some(_) if cause.is_some_and(|cause| cause.is::<WasNull>()) => "is NULL".to_owned(),
+            Some(name) if cause.is_some_and(|cause| cause.is::<WrongType>()) => {
+                format!("is of the type {name}")
+            }
+            Some(name) => format!("is of the type {name}, and none of its values"),
+        };
+        Error::new(
+            Kind::Connection,
+            format!(
+                "{}: the server answered with an unexpected column: number {} of a query {found}, which was not asked for",
+                self.place,
+                column + 1
+            ),
+        )
+        .hint("check that the URL names a PostgreSQL server, and that nothing in between changes its answers")
     }
 }
 
@@ -27,18 +68,6 @@ where
     rows.iter()
         .map(|row| Ok((row.read(0)?, row.read(1)?)))
         .collect()
-}
-
-/// The error of a column that is not what was asked for. What it has instead may be a value, and is not told.
-fn unexpected(place: usize) -> Error {
-    Error::new(
-        Kind::Connection,
-        format!(
-            "the server answered with an unexpected column: number {} of a query is not of the type that was asked for",
-            place + 1
-        ),
-    )
-    .hint("check that the URL names a PostgreSQL server, and that nothing in between changes its answers")
 }
 
 #[cfg(test)]
@@ -144,7 +173,7 @@ mod tests {
         let (client, connection) = connected.expect("a session");
         tokio::spawn(connection);
         let row = client.query_one("SELECT", &[]).await.expect("a row");
-        (client, row)
+        (client, Row::of(row, "source db1:5432/app".into()))
     }
 
     #[tokio::test]
@@ -153,17 +182,36 @@ mod tests {
         assert_eq!(row.read::<String>(0).unwrap(), "a");
         assert!(row.read::<bool>(1).unwrap());
         assert_eq!(row.read::<Option<String>>(2).unwrap(), None);
-        let errors = [
-            row.read::<i64>(0).map(drop),
-            row.read::<String>(1).map(drop),
-            row.read::<String>(2).map(drop),
-            row.read::<bool>(3).map(drop),
-        ];
-        for (place, error) in errors.into_iter().enumerate() {
+        for (error, found) in [
+            (
+                row.read::<i64>(0).map(drop),
+                "1 of a query is of the type text,",
+            ),
+            (
+                row.read::<String>(1).map(drop),
+                "2 of a query is of the type bool,",
+            ),
+            (row.read::<String>(2).map(drop), "3 of a query is NULL,"),
+            (row.read::<bool>(3).map(drop), "4 of a query is not there,"),
+        ] {
             let error = error.unwrap_err();
             assert_eq!(error.kind(), Kind::Connection);
-            let named = format!("an unexpected column: number {} ", place + 1);
-            assert!(error.to_string().contains(&named), "{error}");
+            let text = error.to_string();
+            let begin =
+                "source db1:5432/app: the server answered with an unexpected column: number ";
+            assert!(text.starts_with(&format!("{begin}{found}")), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_that_none_of_its_type_is_is_an_error_and_is_not_told() {
+        let (_client, row) = row(&[TEXT, BOOL], &[Some(b"s3cret\xff"), Some(b"s3cret")]).await;
+        for error in [row.read::<&str>(0).map(drop), row.read::<bool>(1).map(drop)] {
+            let text = error.unwrap_err().to_string();
+            assert!(
+                text.contains(", and none of its values") && !text.contains("s3cret"),
+                "{text}"
+            );
         }
     }
 }

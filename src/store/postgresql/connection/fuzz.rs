@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::ChannelBinding;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use super::cells::Cells as _;
+use super::cells::Row;
 use super::inspector::{Inspector, Road, Rules};
 use super::server_error::{explain, explain_start};
 use super::wire::{Holder, Through};
@@ -135,7 +135,8 @@ async fn ask(client: Client, most: usize) -> Result<(), TestCaseError> {
     match client.query("SELECT 1, $1::int4", &[&7_i32]).await {
         Ok(rows) => {
             prop_assert!(rows.len() <= most);
-            for row in &rows {
+            for row in rows {
+                let row = Row::of(row, "source".into());
                 let _ = (
                     row.read::<i32>(0),
                     row.read::<Option<String>>(1),

@@ -9,7 +9,6 @@ use super::address::Address;
 use super::connect::READING;
 use super::session::Session;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::sql::quoting;
 
 /// A session of its own: one in a transaction sees the statistics of its beginning.

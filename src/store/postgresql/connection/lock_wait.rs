@@ -5,7 +5,6 @@ use super::address::Address;
 use super::connect::ADMIN;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::store::postgresql::connection::cells::Cells;
 
 const AGAIN: &str = "someone is altering a table; run the job again when they are done";
 

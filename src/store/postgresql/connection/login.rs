@@ -21,13 +21,13 @@ use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_rustls::TlsConnector;
 
 use super::approach::Approach;
+use super::cells::Row;
 use super::inspector::{Inspector, Refusal, Road, Rules};
 use super::server_error::{ServerError, explain, explain_start};
 use super::wire::{Holder, Through, Wire};
 use super::{advice, channel_binding};
 use crate::config::is_here;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::tls;
 
 /// Moves a connection's bytes; the server's notices are its own affair.
@@ -336,7 +336,7 @@ impl Attempt<'_> {
                 Some(refusal) => refusal.told(self.place),
                 None => explain(&error, self.place),
             })?;
-        if row.read::<&str>(0)? == wanted {
+        if Row::of(row, self.place.into()).read::<&str>(0)? == wanted {
             return Ok(());
         }
         Err(Error::new(

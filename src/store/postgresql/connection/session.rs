@@ -2,14 +2,16 @@
 
 use std::ops::Deref;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, ToStatement};
 
-use super::cells::pairs;
+use super::cells::{Row, pairs};
 use super::login;
 use super::server_error::explain_of;
 use super::wire::{Borrowed, Holder};
@@ -28,7 +30,7 @@ pub(in crate::store::postgresql) struct Session {
     pub(super) pulse: Pulse,
     pub(in crate::store::postgresql) database: String,
     /// Where it leads, for messages.
-    pub(in crate::store::postgresql) place: String,
+    pub(in crate::store::postgresql) place: Arc<str>,
     /// Whether its settings are those for values that are compared.
     pub(in crate::store::postgresql) compares: bool,
     /// Whether it is in a transaction for as long as it lives.
@@ -91,6 +93,41 @@ impl Session {
             .map_err(self.explain_of(sql))
     }
 
+    /// A row that has come from it.
+    pub(in crate::store::postgresql) fn row(&self, row: tokio_postgres::Row) -> Row {
+        Row::of(row, Arc::clone(&self.place))
+    }
+
+    /// All rows of an answer.
+    pub(in crate::store::postgresql) async fn query<T: ?Sized + ToStatement>(
+        &self,
+        sql: &T,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let rows = self.client.query(sql, parameters).await?;
+        Ok(rows.into_iter().map(|row| self.row(row)).collect())
+    }
+
+    /// The only row of an answer.
+    pub(in crate::store::postgresql) async fn query_one<T: ?Sized + ToStatement>(
+        &self,
+        sql: &T,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, tokio_postgres::Error> {
+        let row = self.client.query_one(sql, parameters).await?;
+        Ok(self.row(row))
+    }
+
+    /// The only row of an answer that may have none.
+    pub(in crate::store::postgresql) async fn query_opt<T: ?Sized + ToStatement>(
+        &self,
+        sql: &T,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
+        let row = self.client.query_opt(sql, parameters).await?;
+        Ok(row.map(|row| self.row(row)))
+    }
+
     /// Schema and name of every relation that a query returns.
     pub(in crate::store::postgresql) async fn names<C>(&self, sql: &str) -> Result<C>
     where
@@ -113,7 +150,7 @@ impl Session {
             .map_err(self.explain())?;
         let mut rows = pin!(rows);
         while let Some(row) = rows.try_next().await.map_err(self.explain())? {
-            take(&row)?;
+            take(&self.row(row))?;
         }
         Ok(())
     }
@@ -171,7 +208,7 @@ impl Address {
             until,
             pulse: self.approach.pulse.clone(),
             database: database.to_owned(),
-            place,
+            place: place.into(),
             compares: false,
             has_snapshot: false,
         })

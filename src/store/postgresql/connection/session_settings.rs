@@ -12,7 +12,6 @@ use tokio_postgres::tls::ChannelBinding;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::address::Address;
-use super::cells::Cells;
 use super::inspector::Inspector;
 use super::session::Session;
 use super::wire::{Holder, Through};

@@ -1,7 +1,6 @@
 //! Databases beside each other: their names and their properties.
 
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::postgresql::sql::setting_values;

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::attributes::exists;
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 

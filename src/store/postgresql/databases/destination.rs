@@ -9,7 +9,6 @@ use crate::config::job::{KeepPrevious, Publish, Roles, Task};
 use crate::error::{Error, Kind, Result};
 use crate::store::Context;
 use crate::store::postgresql::connection::address::Address;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::connect::{ADMIN, LOADING, READING};
 use crate::store::postgresql::connection::pool::Pool;
 use crate::store::postgresql::connection::session::Session;

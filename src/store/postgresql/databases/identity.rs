@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::policy::Identity;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// The server's identity, and the database's in it, if it is there.

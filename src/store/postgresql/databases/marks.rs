@@ -9,7 +9,6 @@
 use super::names::Names;
 use crate::error::{Error, Kind, Result};
 use crate::store::Claim;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
 

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::limits;
 use crate::store::postgresql::connection::address::Address;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::room::Room;
+use crate::trust;
+
+/// More than a `postmaster.pid` has. The server says where it is, and need not be PostgreSQL.
+const LONGEST_PID_FILE: u64 = 4096;
 
 /// Where incoming would lie: in live's tablespace. `None` where that cannot be seen.
 pub(in crate::store::postgresql) async fn of(
@@ -37,8 +41,14 @@ pub(in crate::store::postgresql) async fn of(
 /// Whether a directory is that of the server that was started then: what is reached here may be another machine's, through a
 /// tunnel, or a container's. The third line of `postmaster.pid` is when it was written (`miscinit.h`).
 fn is_of(data: &Path, started: i64) -> bool {
-    std::fs::read_to_string(data.join("postmaster.pid"))
-        .ok()
-        .and_then(|text| text.lines().nth(2)?.trim().parse::<i64>().ok())
-        .is_some_and(|written| written.abs_diff(started) <= 2)
+    let content = trust::open(&data.join("postmaster.pid"))
+        .and_then(|file| limits::read_all(file, LONGEST_PID_FILE));
+    content.is_ok_and(|content| was_begun_at(&content, started))
+}
+
+/// Whether this is the content of the `postmaster.pid` of a server that was started then, give or take two seconds.
+pub(in crate::store::postgresql) fn was_begun_at(content: &[u8], started: i64) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let written = text.lines().nth(2).map(|line| line.trim().parse::<i64>());
+    matches!(written, Some(Ok(written)) if written.abs_diff(started) <= 2)
 }

@@ -7,7 +7,6 @@ use super::identity::identity;
 use super::{clear, marks};
 use crate::error::Result;
 use crate::policy::Identity;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::connect::ADMIN;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::literal;

@@ -1,7 +1,6 @@
 //! The target's user: whether it may do what a run has to.
 
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 

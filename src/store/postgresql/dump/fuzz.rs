@@ -4,10 +4,13 @@ use proptest::prelude::*;
 
 use super::counting::Counter;
 use super::head::{Head, Trouble};
+use super::pg_restore;
 use super::{fitting, within};
 use crate::config::job::Roles as Wanted;
-use crate::fuzz::{bytes, config, lengths, pieces};
+use crate::fuzz::{bytes, config, lengths, pieces, runtime};
+use crate::process::stderr::Lines;
 use crate::store::postgresql::schema::roles::Roles;
+use crate::store::redact::Names;
 
 proptest! {
     #![proptest_config(config())]
@@ -44,6 +47,17 @@ proptest! {
             // It may go on, but not for less than there is.
             Err(Trouble::Short) => {}
             Err(Trouble::Wrong(why)) => prop_assert!(!why.is_empty()),
+        }
+    }
+
+    #[test]
+    fn words_of_pg_restore(said in bytes(&["tests/corpus/pg_restore", "tests/corpus/message"])) {
+        let heard = runtime().block_on(pg_restore::listen(Lines::of(&said[..]), &Names::default()));
+        if let Ok(Some(error)) = heard {
+            let told = error.to_string();
+            prop_assert!(!told.is_empty() && !told.contains('\n'), "{}", told);
+            // Of a statement and its values no more than its beginning.
+            prop_assert!(told.len() <= 4 * said.len() + 1000);
         }
     }
 

@@ -5,10 +5,11 @@ use std::process::Stdio;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 
 use super::head::{Head, shown};
 use crate::error::{Error, Kind, Result};
+use crate::process::stderr::Lines;
 use crate::store::dump::Dump;
 use crate::store::postgresql::connection::address::Address;
 use crate::store::postgresql::connection::client_program::{client, versions_of};
@@ -90,7 +91,7 @@ impl PgRestore {
         let stderr = child.stderr.take().expect("stderr is piped");
         let feeding = feed(stdin, head.to_bytes().into(), rest);
         let names = names(head);
-        let listening = listen(BufReader::new(stderr), &names);
+        let listening = listen(Lines::of(BufReader::new(stderr)), &names);
         // The first complaint ends it all; an error of the dump itself says more than what comes of it.
         tokio::pin!(feeding, listening);
         let mut fed = None;
@@ -132,7 +133,8 @@ impl PgRestore {
         Err(Error::new(
             Kind::Statement,
             format!("pg_restore failed without a word ({status})"),
-        ))
+        )
+        .of_program(status))
     }
 }
 
@@ -177,17 +179,16 @@ fn names(head: &Head) -> Names {
 }
 
 /// Reads what it says to the end; the first error is what matters. Warnings are told.
-async fn listen(
-    from: impl tokio::io::AsyncBufRead + Unpin,
+pub(super) async fn listen(
+    mut lines: Lines<impl tokio::io::AsyncBufRead + Unpin>,
     names: &Names,
 ) -> Result<Option<Error>> {
-    let mut lines = from.lines();
     let mut place = String::new();
     let mut pending: Option<String> = None;
     let broken =
         |error| Error::new(Kind::Statement, "pg_restore could not be read from").because(error);
     loop {
-        let line = lines.next_line().await.map_err(broken)?;
+        let line = lines.next().await.map_err(broken)?;
         if let Some(what) = pending.take() {
             let said = line.as_deref().unwrap_or_default();
             match said.strip_prefix("Command was: ") {
@@ -198,7 +199,7 @@ async fn listen(
                     while whole.len() < 200 {
                         let next = tokio::time::timeout(
                             std::time::Duration::from_millis(200),
-                            lines.next_line(),
+                            lines.next(),
                         );
                         match next.await {
                             Ok(Ok(Some(more))) if !more.starts_with("pg_restore: ") => {
@@ -296,7 +297,7 @@ mod tests {
     use super::*;
 
     async fn heard(text: &'static str) -> Option<String> {
-        listen(text.as_bytes(), &Names::default())
+        listen(Lines::of(text.as_bytes()), &Names::default())
             .await
             .unwrap()
             .map(|error| error.to_string())

@@ -9,7 +9,6 @@ use super::head::{Head, shown};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::postgresql::connection::address::Address;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::marks::{self, Standing};
 use crate::store::postgresql::databases::names::Names;

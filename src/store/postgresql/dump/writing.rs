@@ -14,6 +14,7 @@ use super::counting::Counter;
 use super::fitting;
 use super::head::{Head, Trouble};
 use crate::error::{Error, Kind, Result};
+use crate::process::stderr;
 use crate::secret::redaction::Redaction;
 use crate::store::dump::{Counted, Dumping};
 use crate::store::postgresql::connection::address::Address;
@@ -226,7 +227,8 @@ impl Writing {
         let made = Error::new(
             Kind::Statement,
             format!("pg_dump failed ({status}): {}", complaint.text),
-        );
+        )
+        .of_program(status);
         Err(if complaints.contains("LOCK TABLE") {
             lock_wait::told(&self.address, made).await
         } else if complaint.is_whole {
@@ -264,10 +266,5 @@ fn refuse_gaps(head: &Head, parts: &[Part]) -> Result<()> {
 
 /// All that it says, up to what anybody reads.
 async fn complaints(from: ChildStderr) -> String {
-    let mut said = Vec::new();
-    let mut from = from;
-    let mut some = (&mut from).take(64 * 1024);
-    let _ = some.read_to_end(&mut said).await;
-    let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
-    Redaction::known().text(&String::from_utf8_lossy(&said))
+    Redaction::known().text(&stderr::beginning(from).await)
 }

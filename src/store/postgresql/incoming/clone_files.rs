@@ -19,7 +19,7 @@ use super::preserved::Preserved;
 use super::waiting_constraints::Waiting;
 use crate::config::job::Roles as Wanted;
 use crate::error::{Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::databases::marks;
@@ -110,7 +110,7 @@ impl Destination {
         let here = here.map_err(keeper.explain())?;
         let there = self.admin.query_one(WHICH, &[]).await;
         let there = there.map_err(self.admin.explain())?;
-        let which = |row: &tokio_postgres::Row| -> Result<(String, i64, bool)> {
+        let which = |row: &Row| -> Result<(String, i64, bool)> {
             Ok((row.read(0)?, row.read(1)?, row.read(2)?))
         };
         if which(&here)? != which(&there)? {

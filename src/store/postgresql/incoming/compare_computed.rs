@@ -9,7 +9,6 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::checksum::sum;
 use crate::store::postgresql::rows::relation::{column_list, rows_of};

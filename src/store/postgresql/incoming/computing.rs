@@ -3,7 +3,6 @@
 use super::database::Incoming;
 use super::owner::{Own, PLAIN, WRITTEN, Writing};
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::connection::session_settings;
 use crate::store::postgresql::schema::owner_settings::{Sides, Stored};

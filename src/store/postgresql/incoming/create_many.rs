@@ -10,7 +10,6 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::create_one;
 use super::database::Incoming;
 use crate::error::{Error, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::ownership::{self, Mapped};
 use crate::store::postgresql::schema::toc::Entry;

@@ -13,7 +13,6 @@ use super::database::Incoming;
 use super::owner::Writing;
 use super::vacuum::{ANALYZE, FREEZE_AND_ANALYZE, freeze, treat};
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::{OURS, version};
 use crate::store::postgresql::sql::quoting::quoted;

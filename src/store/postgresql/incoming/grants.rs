@@ -7,7 +7,6 @@ use tokio_postgres::error::SqlState;
 
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::ownership::{self, Mapped};
 use crate::store::postgresql::schema::rights_comparison::Comparison;

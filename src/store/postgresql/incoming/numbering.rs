@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::search_path;
 use crate::store::postgresql::schema::sequences::{self, Sequence};

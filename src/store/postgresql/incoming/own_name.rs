@@ -5,7 +5,6 @@ use std::collections::HashSet;
 
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::schema::catalogue;
 use crate::store::postgresql::schema::survey::Name;
 

@@ -8,7 +8,6 @@ use super::owner::Writing;
 use super::preserved::{self, Preserved};
 use super::{create_one, numbering};
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::rows::checksum::sum;
 use crate::store::postgresql::rows::copy_stream;

@@ -9,7 +9,6 @@ use super::create_one;
 use super::database::Incoming;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::version;
 use crate::store::postgresql::schema::toc::{Entry, Toc};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::database::{Incoming, Places};
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::schema::restore_order::Sorted;

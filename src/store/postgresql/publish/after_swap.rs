@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use super::swap;
 use crate::config::job::KeepPrevious;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::databases::marks::{self, Standing};
 use crate::store::postgresql::databases::names::Names;

@@ -7,7 +7,6 @@
 
 use super::swap;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::connect::ADMIN;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;

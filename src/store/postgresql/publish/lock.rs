@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::databases::names::lock_number;
 

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::clear::{clear_out, end_sessions, oids};
 use crate::store::postgresql::sql::quoting::quoted;

@@ -3,7 +3,6 @@
 use super::large_object_rows;
 use super::relation::{column_list, rows_of, table_name};
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::{large_objects, search_path};
 use crate::store::{Checksum, Part};

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
 use crate::store::slices::{SMALLEST, Sliced, ranges};

@@ -9,7 +9,6 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Fate;
 use crate::store::postgresql::connection::address::Address;
 use crate::store::postgresql::connection::advice::{self, TOO_OLD};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::connect::READING;
 use crate::store::postgresql::connection::pool::Pool;
 use crate::store::postgresql::connection::session::Session;

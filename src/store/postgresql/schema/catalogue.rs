@@ -8,7 +8,6 @@ use futures_util::TryStreamExt;
 use super::survey::{DEFAULT, OURS, version};
 use crate::error::Result;
 use crate::store::Catalogue;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// Each query yields catalogue, oid, the object in words, its definition; that of columns also the oid and text of its default. `OURS` and `FREE` are filled in.
@@ -211,6 +210,7 @@ pub(in crate::store::postgresql) async fn each(
             .map_err(session.explain())?;
         let mut rows = pin!(rows);
         while let Some(row) = rows.try_next().await.map_err(session.explain())? {
+            let row = session.row(row);
             let id = (row.read(0)?, row.read(1)?);
             if gone.contains(&id) {
                 continue;

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::calls::of_statement;
 use crate::store::statements;

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::properties::Properties;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::survey::Table;
 use crate::error::Result;
 use crate::store::Fate;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// From this size on: a smaller table's indexes are built in less time than a second statement takes.

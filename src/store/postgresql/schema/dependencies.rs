@@ -11,7 +11,6 @@ use super::survey::{self, CLASS, DEFAULT, Object, Table};
 use super::toc::Entry;
 use super::{catalogue, object_references};
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::{Fate, Selection};
 

@@ -3,7 +3,6 @@
 
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// What may have any bytes in it: what it is, and the text.

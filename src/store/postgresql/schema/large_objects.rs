@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::roles::Roles;
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::row_encodings::LARGE_OBJECTS;
 use crate::store::postgresql::sql::quoting::{literal, quoted};

@@ -11,7 +11,6 @@ use super::toc::Toc;
 use crate::error::{Error, Kind, Result};
 use crate::store::Selection;
 use crate::store::catalogue::first_of;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting;
 

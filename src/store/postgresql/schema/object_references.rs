@@ -8,7 +8,7 @@ use super::search_path;
 use super::survey::Table;
 use crate::error::Result;
 use crate::store::Fate;
-use crate::store::postgresql::connection::cells::{Cells, pairs};
+use crate::store::postgresql::connection::cells::pairs;
 use crate::store::postgresql::connection::session::Session;
 
 /// Queries for what is in these tables' columns of type `oid`, of domains over it (the extension lo's), and of lists of those;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::search_path::path_of;
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::{Cells, pairs};
+use crate::store::postgresql::connection::cells::pairs;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 

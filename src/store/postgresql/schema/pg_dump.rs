@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use tokio::io::AsyncReadExt;
-
 use super::toc::Toc;
 use crate::error::{Error, Kind, Result};
+use crate::process::stderr;
 use crate::secret::redaction::Redaction;
 use crate::store::postgresql::connection::address::Address;
 use crate::store::postgresql::connection::client_program::{client, versions_of};
@@ -74,11 +73,10 @@ impl PgDump {
             "{} cannot be started",
             self.program.display()
         )))?;
-        let (mut stdout, mut stderr) = (
+        let (mut stdout, complaints) = (
             child.stdout.take().expect("stdout is piped"),
             child.stderr.take().expect("stderr is piped"),
         );
-        let mut complaints = String::new();
         // Taken apart as it comes: as a whole it would be kept twice.
         let parsing = async {
             let parsed = Toc::read(&mut stdout).await;
@@ -86,14 +84,12 @@ impl PgDump {
             tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await?;
             std::io::Result::Ok(parsed)
         };
-        let reading = async { tokio::join!(parsing, stderr.read_to_string(&mut complaints)) };
-        let (parsed, complained) = tokio::select! {
+        let reading = async { tokio::join!(parsing, stderr::beginning(complaints)) };
+        let (parsed, complaints) = tokio::select! {
             read = reading => read,
             gone = address.lost() => return Err(gone),
         };
-        let parsed = parsed
-            .and_then(|parsed| complained.map(|_| parsed))
-            .map_err(|error| failed("could not be read from").because(error))?;
+        let parsed = parsed.map_err(|error| failed("could not be read from").because(error))?;
         let status = child
             .wait()
             .await
@@ -110,7 +106,7 @@ impl PgDump {
                 .trim_start_matches("pg_dump: ");
             // It waits for nothing but the tables' locks; what it quotes of that is in no language.
             let waited = complaints.contains("LOCK TABLE");
-            let made = failed(&format!("failed ({status}): {complaint}"));
+            let made = failed(&format!("failed ({status}): {complaint}")).of_program(status);
             return Err(if waited {
                 lock_wait::told(address, made).await
             } else if complaints.contains(advice::UNSUPPORTED) {

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::store::Encoding;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::row_encodings::COPY_BINARY;
 use crate::store::postgresql::sql::quoting::literal;

@@ -4,10 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::{Cells, pairs};
+use crate::store::postgresql::connection::cells::{Row, pairs};
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 

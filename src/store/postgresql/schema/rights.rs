@@ -3,12 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 
 use super::roles::Roles;
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 
 /// One privilege of one role. `PUBLIC` is the empty name.

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use crate::config::job::Roles as Wanted;
 use crate::error::Result;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 
 /// The role that stands for the database's owner: every server since 14 has it, and nobody can be made a member.

@@ -1,11 +1,9 @@
 //! Queries that the server cannot plan under an empty search path: to plan a query of a table it looks at all of its
 //! indexes, and puts SQL functions in them in their place, and those may rely on a path.
 
-use tokio_postgres::Row;
-
 use crate::error::{Error, Kind, Result};
 use crate::store::Part;
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::{literal, quoted};
 

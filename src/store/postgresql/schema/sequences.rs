@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 
 use super::survey::{class_oid, unreadable_error};
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 use crate::store::postgresql::sql::quoting::quoted;

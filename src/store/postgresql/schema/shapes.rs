@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Row;
-
 use crate::error::Result;
 use crate::mask::{Column, Encoding, Repertoire, Type};
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
 use crate::store::{Form, Reference, Selection, Shape, ShapeColumn, Unique};

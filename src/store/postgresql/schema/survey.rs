@@ -3,10 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::connection::cells::Cells;
+use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::row_encodings::{COPY_BINARY, COPY_TEXT};
 use crate::store::{Fate, Interner, List, Part, Selection, Taker, Unit};

@@ -4,7 +4,6 @@
 use super::survey::OURS;
 use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::sql::quoting::quoted;
 

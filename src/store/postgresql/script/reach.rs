@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result, io};
-use crate::store::postgresql::connection::cells::Cells;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::destination::Destination;
 use crate::store::postgresql::sql::words::{after_comment, after_line, dollar_quote, words};

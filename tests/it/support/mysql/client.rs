@@ -1,8 +1,10 @@
-//! SQL on a private server, by the `mariadb` client.
+//! SQL on a private server: by a connection, or by the `mariadb` client where that has to tell statements apart, or to say
+//! a password.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use super::connection::{Connection, Rows, statements};
 use super::place::bare;
 use super::{PASSWORD, Server, quote};
 
@@ -21,15 +23,41 @@ impl Server {
 
     /// Runs SQL as anyone.
     pub(crate) fn try_sql(&self, user: &str, database: &str, sql: &str) -> Result<String, String> {
-        run(&mut self.client(user, database), sql.as_bytes())
+        self.run(user, database, None, sql)
     }
 
     /// The same in the mode [`ANSI`].
     #[track_caller]
     pub(crate) fn ansi(&self, database: &str, sql: &str) -> String {
-        let mut client = self.client("root", database);
-        client.arg(format!("--init-command=SET sql_mode = '{ANSI}'"));
-        run(&mut client, sql.as_bytes()).unwrap_or_else(|error| panic!("in {database}: {error}"))
+        let mode = format!("SET sql_mode = '{ANSI}'");
+        self.run("root", database, Some(&mode), sql)
+            .unwrap_or_else(|error| panic!("in {database}: {error}"))
+    }
+
+    /// Runs SQL in a new session, after this one statement.
+    fn run(
+        &self,
+        user: &str,
+        database: &str,
+        first: Option<&str>,
+        sql: &str,
+    ) -> Result<String, String> {
+        let rows = match statements(sql) {
+            Some(statements) if !has_password(user) => {
+                let mut session = Connection::open(&self.socket(), user, database)?;
+                let mut rows = Rows::new();
+                for statement in first.into_iter().chain(statements) {
+                    rows.extend(session.query(statement)?);
+                }
+                rows
+            }
+            _ => {
+                let mut client = self.client(user, database);
+                client.args(first.map(|first| format!("--init-command={first}")));
+                feed(&mut client, sql.as_bytes())?
+            }
+        };
+        Ok(show(&rows))
     }
 
     /// A `mariadb` to feed by hand: for sessions that stay open.
@@ -81,7 +109,7 @@ fn has_password(user: &str) -> bool {
 }
 
 /// Feeds a client and reads what it prints.
-fn run(client: &mut Command, sql: &[u8]) -> Result<String, String> {
+fn feed(client: &mut Command, sql: &[u8]) -> Result<Rows, String> {
     let mut child = client
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -96,7 +124,7 @@ fn run(client: &mut Command, sql: &[u8]) -> Result<String, String> {
     // At an error the client stops reading: a broken pipe here is no news.
     let _ = writer.join().expect("no panic");
     if output.status.success() {
-        Ok(show(&rows(&String::from_utf8_lossy(&output.stdout))))
+        Ok(rows(&String::from_utf8_lossy(&output.stdout)))
     } else {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
@@ -122,7 +150,7 @@ fn show(rows: &[Vec<Option<String>>]) -> String {
 
 /// The rows in what `mariadb --xml` prints. It is the only one of its formats that keeps NULL, '', 'NULL' and line ends
 /// apart.
-fn rows(xml: &str) -> Vec<Vec<Option<String>>> {
+fn rows(xml: &str) -> Rows {
     xml.split("\n  <row>\n")
         .skip(1)
         .map(|row| {

@@ -21,6 +21,7 @@ fn answered(head: Vec<u8>, again: Vec<u8>) -> Session {
         status: 0,
         warnings: 0,
         packet: 1 << 20,
+        obeys: false,
         is_ordinary: false,
         room: 1 << 20,
     }
