@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What is in the system beside Debian's essential packages.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,libpam-systemd,polkitd";
-
 /// Booting takes about two seconds; this is for a machine that does it all at once.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -191,69 +188,21 @@ fn unique() -> usize {
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-/// The system's files, made once and kept with the build. It is the host's own release, so that the binary finds
-/// the C library that it was linked to.
+/// The system's files, of the host's own release: `script/systemd-tree` makes them.
 fn tree() -> PathBuf {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let value = |key: &str| {
-        os.lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-            .map(|value| value.trim_matches('"').to_owned())
-            .unwrap_or_default()
-    };
-    let release = value("VERSION_CODENAME");
-    assert!(
-        ["debian", "ubuntu"].contains(&value("ID").as_str()) && !release.is_empty(),
-        "this suite boots the host's own release, made by debootstrap: it needs a Debian or Ubuntu host"
-    );
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let tree = home.join(format!("systemd-{release}"));
-    // Tests run beside each other: the first one makes it, the others wait.
-    let lock = File::create(home.join("systemd.lock")).unwrap();
-    lock.lock().unwrap();
-    let list = tree.join("etc/packages");
-    if fs::read_to_string(&list).unwrap_or_default() != PACKAGES {
-        let _ = fs::remove_dir_all(&tree);
-        let partial = home.join(format!("systemd-{release}.partial"));
-        let _ = fs::remove_dir_all(&partial);
-        let made = Command::new("debootstrap")
-            .args([
-                "--variant=minbase",
-                &format!("--include={PACKAGES}"),
-                &release,
-            ])
-            .arg(&partial)
-            .args(mirror(&release))
-            .output()
-            .unwrap_or_else(|error| {
-                panic!("debootstrap is needed ({error}): script/install-test-deps")
-            });
-        assert!(
-            made.status.success(),
-            "debootstrap failed:\n{}{}",
-            String::from_utf8_lossy(&made.stdout),
-            String::from_utf8_lossy(&made.stderr)
-        );
-        fs::write(partial.join("etc/packages"), PACKAGES).unwrap();
-        fs::rename(&partial, &tree).unwrap();
-    }
-    tree
-}
-
-/// Where the host's own packages come from: it may reach no other place.
-fn mirror(release: &str) -> Option<String> {
-    let listed = Command::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "$(CREATED_BY) $(CODENAME) $(REPO_URI)",
-        ])
-        .output()
-        .ok()?;
-    let wanted = format!("Packages {release} ");
-    String::from_utf8_lossy(&listed.stdout)
+    let release = os
         .lines()
-        .find_map(|line| line.strip_prefix(&wanted).map(str::to_owned))
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .unwrap_or_default();
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+    let tree = tools.join(format!("systemd-{}", release.trim_matches('"')));
+    assert!(
+        tree.join("etc/packages").exists(),
+        "{} is not there: run script/install-test-deps",
+        tree.display()
+    );
+    tree
 }
 
 /// Writes a file that the machine sees as `/data/NAME`.

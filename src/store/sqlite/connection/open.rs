@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::errors::on;
 use crate::error::Result;
 
-/// How long we wait for someone else's lock.
-pub(in crate::store::sqlite) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long we wait for someone else's lock. What tests lock stays so.
+pub(in crate::store::sqlite) const PATIENCE: Duration =
+    Duration::from_secs(if cfg!(test) { 10 } else { 30 });
 
 /// How many steps of SQLite's virtual machine go by until a piece of work looks whether it was told to stop.
 const STEPS: i32 = 100_000;

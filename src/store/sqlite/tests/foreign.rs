@@ -324,7 +324,7 @@ async fn a_run_that_is_dropped_half_way_leaves_nothing_once_it_is_discarded() {
 
 #[tokio::test]
 async fn a_target_or_source_that_somebody_keeps_for_himself_is_busy() {
-    for held in ["live", "source"] {
+    let busy = async |held: &str| {
         let bench = Bench::new("CREATE TABLE t (a)");
         make(&bench.live(), "CREATE TABLE o (a)");
         let file = bench.directory.path().join(format!("{held}.db"));
@@ -333,5 +333,6 @@ async fn a_target_or_source_that_somebody_keeps_for_himself_is_busy() {
         let error = bench.run().await.unwrap_err();
         assert_eq!(error.kind(), Kind::Busy, "{held}: {error}");
         assert_eq!(error.kind().exit_code(), 75);
-    }
+    };
+    tokio::join!(busy("live"), busy("source"));
 }

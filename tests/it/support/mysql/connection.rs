@@ -233,7 +233,7 @@ fn number(from: &mut &[u8]) -> Result<Option<u64>, String> {
     let value = digits
         .iter()
         .rev()
-        .fold(0, |value, digit| value << 8 | u64::from(*digit));
+        .fold(0, |value, digit| (value << 8) | u64::from(*digit));
     Ok((length > 0).then_some(value))
 }
 

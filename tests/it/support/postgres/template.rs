@@ -52,8 +52,8 @@ fn give_identity(data: &Path) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = now.expect("after 1970").as_secs();
-    let number = u64::from(std::process::id()) << 16 | NEXT.fetch_add(1, Ordering::Relaxed);
-    let identity = (seconds << 32 | number & 0xffff_ffff).to_ne_bytes();
+    let number = (u64::from(std::process::id()) << 16) | NEXT.fetch_add(1, Ordering::Relaxed);
+    let identity = ((seconds << 32) | (number & 0xffff_ffff)).to_ne_bytes();
 
     let path = data.join("global/pg_control");
     let mut control = fs::read(&path).expect("initdb made it");
@@ -86,7 +86,7 @@ fn end_of(control: &[u8]) -> Option<usize> {
 /// One byte more in a CRC-32C.
 fn add(sum: u32, byte: u8) -> u32 {
     (0..8).fold(sum ^ u32::from(byte), |sum, _| {
-        sum >> 1 ^ (sum & 1) * 0x82f6_3b78
+        (sum >> 1) ^ ((sum & 1) * 0x82f6_3b78)
     })
 }
 
