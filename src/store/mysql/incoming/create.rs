@@ -66,22 +66,20 @@ pub(super) async fn make_tables(
             quoted(incoming)
         ))
         .await?;
-    let all: Vec<(&Table, String)> = tables
-        .iter()
-        .map(|table| (*table, create_statement(table, definitions, incoming)))
-        .collect();
-    let mut rest = &all[..];
+    let mut rest = tables;
     while !rest.is_empty() {
-        let (batch, more) = rest.split_at(together(rest, session.packet() / 2));
+        let statements = together(rest, session.packet() / 2, |table| {
+            create_statement(table, definitions, incoming)
+        });
+        let (batch, more) = rest.split_at(statements.len());
         rest = more;
-        let statements: Vec<&str> = batch.iter().map(|(_, text)| text.as_str()).collect();
         match session.run(&statements.join(";\n")).await {
             Ok(_) => continue,
             Err(error) if !session.is_usable() => return Err(error),
             Err(_) => {}
         }
         // One of them failed: which one, comes out when each is made by itself.
-        for (table, statement) in batch {
+        for (table, statement) in batch.iter().zip(&statements) {
             make_table(session, statement)
                 .await
                 .map_err(|error| error.within(format!("table `{}`", table.name)))?;
@@ -108,17 +106,24 @@ pub(in crate::store::mysql) async fn make_all(
     Ok(())
 }
 
-/// How many of these are made with one round trip, in a packet of at most so many bytes; one at least.
-fn together(all: &[(&Table, String)], longest: usize) -> usize {
+/// Statements for the first of these tables, as many as are run with one round trip, in a packet of at most so many bytes; one
+/// at least.
+fn together(
+    tables: &[&Table],
+    longest: usize,
+    statement: impl Fn(&Table) -> String,
+) -> Vec<String> {
     let mut length = 0;
-    all.iter()
-        .take(AT_ONCE)
-        .take_while(|(_, text)| {
-            length += text.len() + 2;
-            length <= longest
-        })
-        .count()
-        .max(1)
+    let mut all = Vec::new();
+    for table in tables.iter().take(AT_ONCE) {
+        let text = statement(table);
+        length += text.len() + 2;
+        if length > longest && !all.is_empty() {
+            break;
+        }
+        all.push(text);
+    }
+    all
 }
 
 async fn make_table(session: &mut Session, statement: &str) -> Result<()> {

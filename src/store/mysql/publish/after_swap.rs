@@ -11,9 +11,7 @@ use crate::store::mysql::sql::marks::NEXT;
 use crate::store::mysql::sql::names::{Names, literal, quoted, within};
 use crate::store::mysql::workspace::journal::{Journal, Way};
 use crate::store::mysql::workspace::schema_object::{self, SchemaObject};
-use crate::store::mysql::workspace::schemas::{
-    self, Move, drop_any, exists, one, rename, tables, unshelve,
-};
+use crate::store::mysql::workspace::schemas::{self, Renaming, drop_any, exists, tables, unshelve};
 
 /// Where live's tables go in the end, and with them the journal.
 pub(super) fn aside<'a>(names: &'a Names, journal: &'a Journal) -> &'a str {
@@ -105,13 +103,13 @@ pub(in crate::store::mysql) async fn undo(
         }
     }
     let in_live: BTreeSet<String> = tables(session, live).await?.into_iter().collect();
-    let back: Vec<Move> = journal
-        .staged
-        .iter()
-        .filter(|(_, staged)| in_live.contains(staged))
-        .map(|(table, staged)| one((live, staged), (&journal.source, table)))
-        .collect();
-    rename(session, &back).await?;
+    let mut back = Renaming::default();
+    for (table, staged) in &journal.staged {
+        if in_live.contains(staged) {
+            back.add((live, staged), (&journal.source, table));
+        }
+    }
+    back.run(session).await?;
     if journal.way != Way::Publish {
         name_keys(session, &journal.source, journal, true).await?;
     }

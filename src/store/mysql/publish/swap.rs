@@ -21,7 +21,7 @@ use crate::store::mysql::sql::marks::{BEFORE, JOURNAL, NEXT};
 use crate::store::mysql::sql::names::{Names, beside, literal, within};
 use crate::store::mysql::workspace::journal::{Journal, Key, Way};
 use crate::store::mysql::workspace::schema_object::SchemaObject;
-use crate::store::mysql::workspace::schemas::{Move, all, one, rename, statement};
+use crate::store::mysql::workspace::schemas::Renaming;
 
 /// How long one attempt waits for others' locks, in seconds: the shortest time that every server knows. Whoever comes
 /// meanwhile waits behind it.
@@ -154,7 +154,7 @@ impl Swap<'_> {
     }
 
     /// The one statement.
-    fn moves(&self) -> Vec<Move> {
+    fn renaming(&self) -> Renaming {
         let (live, journal) = (&self.names.live, &self.journal);
         let rollback = journal.way == Way::Rollback;
         // Of a rollback, what comes is still where live's tables have to go.
@@ -163,22 +163,24 @@ impl Swap<'_> {
         } else {
             self.aside()
         };
-        let mut moves = all(&self.leaving, live, first);
+        let mut renaming = Renaming::default();
+        renaming.add_all(&self.leaving, live, first);
         for table in &self.coming {
-            moves.push(match self.staged(table) {
-                Some(staged) => one((live, staged), (live, table)),
-                None => one((&journal.source, table), (live, table)),
-            });
+            let from = match self.staged(table) {
+                Some(staged) => (live.as_str(), staged),
+                None => (journal.source.as_str(), table.as_str()),
+            };
+            renaming.add(from, (live, table));
         }
         if rollback {
-            moves.extend(all(&self.leaving, first, self.aside()));
+            renaming.add_all(&self.leaving, first, self.aside());
         }
         if journal.way != Way::Publish {
             // Its place is needed, and it goes with incoming.
-            moves.push(one((&journal.source, JOURNAL), (&journal.incoming, BEFORE)));
+            renaming.add((&journal.source, JOURNAL), (&journal.incoming, BEFORE));
         }
-        moves.push(one((&journal.incoming, NEXT), (self.aside(), JOURNAL)));
-        moves
+        renaming.add((&journal.incoming, NEXT), (self.aside(), JOURNAL));
+        renaming
     }
 
     /// Ends with the tables swapped, or with everything as it was and the error that says why.
@@ -215,17 +217,15 @@ impl Swap<'_> {
                 "SET SESSION foreign_key_checks = 1, lock_wait_timeout = {ATTEMPT}"
             ))
             .await?;
-        let staging: Vec<Move> = self
-            .journal
-            .staged
-            .iter()
-            .map(|(table, staged)| one((&self.journal.source, table), (live, staged)))
-            .collect();
+        let mut staging = Renaming::default();
+        for (table, staged) in &self.journal.staged {
+            staging.add((&self.journal.source, table), (live, staged));
+        }
         for object in self.journal.new.iter().filter(|object| object.is_trigger()) {
             object.remove(control, &self.journal.source).await?;
         }
         name_keys(control, &self.journal.source, &self.journal, false).await?;
-        rename(control, &staging).await?;
+        staging.run(control).await?;
         // A view stands where a table is to be.
         for view in self.journal.old.iter().filter(|object| object.is_view()) {
             if self.coming.contains(&view.name) {
@@ -237,7 +237,7 @@ impl Swap<'_> {
         let mut renamer = self.open_renamer(guard.is_some()).await?;
         let mut ours = vec![renamer.id()];
         ours.extend(guard.as_ref().map(Session::id));
-        let statement = statement(&self.moves());
+        let renaming = self.renaming();
         let begin = Instant::now();
         let mut told = false;
         loop {
@@ -247,7 +247,7 @@ impl Swap<'_> {
                     .await?;
             }
             let outcome = self
-                .once(control, guard.as_mut(), &mut renamer, &statement)
+                .once(control, guard.as_mut(), &mut renamer, renaming.statement())
                 .await;
             match outcome {
                 Err(error)
@@ -423,36 +423,34 @@ impl Swap<'_> {
     /// Nobody else reads or writes any of the tables that change places.
     async fn lock(&self, guard: &mut Session) -> Result<()> {
         let live = &self.names.live;
-        let mut names: Vec<String> = self
-            .leaving
-            .iter()
-            .map(|table| within(live, table))
-            .collect();
-        names.extend(
-            self.journal
-                .staged
-                .iter()
-                .map(|(_, staged)| within(live, staged)),
-        );
-        if let Some(preserved) = self.preserved {
-            names.extend(
-                preserved
-                    .tables()
-                    .filter(|table| self.staged(table).is_none())
-                    .map(|table| within(&self.journal.source, table)),
-            );
-            let counters = preserved.counters();
-            names.extend(
-                counters
-                    .iter()
-                    .map(|sequence| within(&self.journal.source, sequence)),
-            );
+        let mut statement = String::new();
+        let mut add = |schema: &str, table: &str| {
+            statement.push_str(if statement.is_empty() {
+                "LOCK TABLES "
+            } else {
+                ", "
+            });
+            statement.push_str(&within(schema, table));
+            statement.push_str(" WRITE");
+        };
+        for table in &self.leaving {
+            add(live, table);
         }
-        let list: Vec<String> = names.iter().map(|name| format!("{name} WRITE")).collect();
-        guard
-            .run(&format!("LOCK TABLES {}", list.join(", ")))
-            .await
-            .map(drop)
+        for (_, staged) in &self.journal.staged {
+            add(live, staged);
+        }
+        if let Some(preserved) = self.preserved {
+            let source = &self.journal.source;
+            for table in preserved.tables() {
+                if self.staged(table).is_none() {
+                    add(source, table);
+                }
+            }
+            for sequence in preserved.counters() {
+                add(source, &sequence);
+            }
+        }
+        guard.run(&statement).await.map(drop)
     }
 }
 

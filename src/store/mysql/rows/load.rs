@@ -93,16 +93,16 @@ impl Inserts {
     }
 
     /// Takes lines; a statement that has become long enough is in the answer.
-    pub(in crate::store::mysql) fn take(&mut self, mut data: &[u8]) -> Vec<Statement> {
+    pub(in crate::store::mysql) fn take(&mut self, mut data: &[u8]) -> Result<Vec<Statement>> {
         let mut ready = Vec::new();
         while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&data[..end], &data[end + 1..]);
             if self.pending.is_empty() {
-                self.row(line);
+                self.row(line)?;
             } else {
                 let mut whole = std::mem::take(&mut self.pending);
                 whole.extend_from_slice(line);
-                self.row(&whole);
+                self.row(&whole)?;
             }
             data = rest;
             if self.statement.len() >= self.enough {
@@ -110,7 +110,7 @@ impl Inserts {
             }
         }
         self.pending.extend_from_slice(data);
-        ready
+        Ok(ready)
     }
 
     /// A statement that the server would not take: it does not say so, but closes the connection.
@@ -136,7 +136,7 @@ impl Inserts {
         (!statement.is_empty()).then(|| (statement.freeze(), errors))
     }
 
-    fn row(&mut self, line: &[u8]) {
+    fn row(&mut self, line: &[u8]) -> Result<()> {
         let out = &mut self.statement;
         if out.is_empty() {
             out.put_slice(self.prefix.as_bytes());
@@ -161,7 +161,7 @@ impl Inserts {
             {
                 self.errors += 1;
             }
-            if *text && typed::put(field, out) {
+            if *text && typed::put(field, out)? {
                 continue;
             }
             out.put_slice(if *text { b"'" } else { b"_binary'" });
@@ -169,6 +169,7 @@ impl Inserts {
             out.put_u8(b'\'');
         }
         out.put_u8(b')');
+        Ok(())
     }
 }
 
@@ -225,7 +226,7 @@ pub(in crate::store::mysql) async fn insert(
     let mut rows = 0;
     let written = async {
         while let Some(chunk) = chunks.next().await {
-            for statement in inserts.take(&chunk?.data) {
+            for statement in inserts.take(&chunk?.data)? {
                 inserts.check_length(&statement.0)?;
                 rows += statement_of_rows(session, &statement).await?;
             }
@@ -268,7 +269,7 @@ pub(in crate::store::mysql) async fn insert_batch(
         while let Some(chunk) = batch.next().await {
             let chunk = chunk?;
             if at < inserts.len() {
-                for (statement, _) in inserts[at].take(&chunk.data) {
+                for (statement, _) in inserts[at].take(&chunk.data)? {
                     packet
                         .add(session, &mut taken, at, &inserts[at], &statement)
                         .await?;
@@ -378,7 +379,7 @@ mod tests {
                 1 << 24,
             );
             for piece in lines.chunks(size) {
-                assert!(inserts.take(piece).is_empty());
+                assert!(inserts.take(piece).expect("rows").is_empty());
             }
             let (statement, errors) = inserts.end().expect("a statement");
             assert_eq!(std::str::from_utf8(&statement).expect("text"), expected);
@@ -399,7 +400,7 @@ mod tests {
             ("'\t\\\\\\\n", "('''','\\\\\\\\')"),
         ] {
             let mut inserts = Inserts::new(String::new(), vec![true; 2], vec![None; 2], 1 << 24);
-            assert!(inserts.take(line.as_bytes()).is_empty());
+            assert!(inserts.take(line.as_bytes()).expect("rows").is_empty());
             let (statement, _) = inserts.end().expect("a statement");
             assert_eq!(std::str::from_utf8(&statement).expect("text"), expected);
         }
@@ -413,7 +414,7 @@ mod tests {
             Vec::new(),
             1 << 24,
         );
-        inserts.take(b"\\N\n\\N\n");
+        inserts.take(b"\\N\n\\N\n").expect("rows");
         assert_eq!(
             &inserts.end().expect("a statement").0[..],
             b"INSERT INTO t () VALUES (),()"
@@ -428,9 +429,14 @@ mod tests {
             vec![Some(Vec::new()), None],
             1 << 24,
         );
-        assert!(inserts.take(b"\t\n\\N\t\na\t\n\tb\n").is_empty());
+        assert!(
+            inserts
+                .take(b"\t\n\\N\t\na\t\n\tb\n")
+                .expect("rows")
+                .is_empty()
+        );
         assert_eq!(inserts.end().expect("a statement").1, 2);
-        assert!(inserts.take(b"a\tb\n").is_empty());
+        assert!(inserts.take(b"a\tb\n").expect("rows").is_empty());
         assert_eq!(inserts.end().expect("a statement").1, 0);
     }
 
@@ -443,7 +449,9 @@ mod tests {
             1 << 24,
         );
         let line = [&vec![b'x'; 100_000][..], b"\n"].concat();
-        let ready: usize = (0..20).map(|_| inserts.take(&line).len()).sum();
+        let ready: usize = (0..20)
+            .map(|_| inserts.take(&line).expect("rows").len())
+            .sum();
         assert_eq!(ready, 3);
         let mut inserts = Inserts::new(
             "INSERT INTO t VALUES ".to_owned(),
@@ -451,7 +459,9 @@ mod tests {
             vec![None],
             800_000,
         );
-        let ready: usize = (0..20).map(|_| inserts.take(&line).len()).sum();
+        let ready: usize = (0..20)
+            .map(|_| inserts.take(&line).expect("rows").len())
+            .sum();
         assert_eq!(ready, 10);
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod batch;
 pub(super) mod checksum;
 pub(super) mod codec;
 pub(super) mod json;
+mod json_values;
 pub(super) mod load;
 pub(super) mod lock_free;
 pub(super) mod reading;

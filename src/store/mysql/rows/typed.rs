@@ -1,9 +1,16 @@
 //! Values in MySQL's JSON columns of types that JSON's text does not have, on their way: beside a document travels a list of them,
-//! with their paths, and the target sets them in it.
+//! by their numbers ([`json_values`]), and the target sets them in it.
+//!
+//! The list says how many values it was made of, which are as many as the document's text has, or the rows are refused: servers
+//! have lost rows of temporary tables that became too large for memory. So no query here is a recursive one, either.
+
+use std::collections::BTreeMap;
 
 use bytes::{BufMut, BytesMut};
 
 use super::codec::LINES;
+use super::json_values::{self, Found};
+use crate::error::{Error, Kind, Result};
 use crate::store::mysql::sql::names::{literal, quoted};
 use crate::store::{RowCodec, Value};
 
@@ -18,65 +25,117 @@ pub(super) fn can_be_made(kind: &str) -> bool {
     kind != "OPAQUE"
 }
 
-/// All values of a document that can be made again, with their paths: `WITH ... ` in front of a SELECT from `w`.
-fn walk(table: &str, column: &str) -> String {
-    let document = format!("{}.{}", quoted(table), quoted(column));
+/// All values below a document's root, with their numbers.
+fn values(document: &str) -> String {
     format!(
-        "WITH RECURSIVE `envsyncd~w` (p, v) AS (SELECT CAST('$' AS CHAR(100000)), {document} \
-         UNION ALL SELECT CONCAT(o.p, '.', k.k), JSON_EXTRACT(o.v, CONCAT('$.', k.k)) FROM `envsyncd~w` AS o, \
-         JSON_TABLE(JSON_KEYS(o.v), '$[*]' COLUMNS (k JSON PATH '$')) AS k WHERE JSON_TYPE(o.v) = 'OBJECT' \
-         UNION ALL SELECT CONCAT(a.p, '[', e.n - 1, ']'), e.v FROM `envsyncd~w` AS a, \
-         JSON_TABLE(a.v, '$[*]' COLUMNS (n FOR ORDINALITY, v JSON PATH '$')) AS e WHERE JSON_TYPE(a.v) = 'ARRAY')"
+        "JSON_TABLE(JSON_EXTRACT({document}, '$**.*', '$**[*]'), '$[*]' COLUMNS (n FOR ORDINALITY, v JSON PATH '$')) AS `envsyncd~v`"
     )
 }
 
-/// Which of them.
-const WANTED: &str = "FROM `envsyncd~w` WHERE JSON_TYPE(v) IN ('DECIMAL', 'DATETIME', 'TIMESTAMP', 'DATE', 'TIME') \
-    OR (JSON_TYPE(v) IN ('BLOB', 'BIT') AND JSON_UNQUOTE(v) REGEXP '^base64:type(15|16|249|250|251|252|254):')";
+/// Whether one can be made again.
+fn is_wanted(value: &str) -> String {
+    format!(
+        "(JSON_TYPE({value}) IN ('DECIMAL', 'DATETIME', 'TIMESTAMP', 'DATE', 'TIME') \
+         OR (JSON_TYPE({value}) IN ('BLOB', 'BIT') AND JSON_UNQUOTE({value}) REGEXP '^base64:type(15|16|249|250|251|252|254):'))"
+    )
+}
 
-/// The expression that gives a document's bytes with its list; without one, those of the document.
+/// The expression that gives a document's bytes with its list: the root's type, how many values there are below it, and those
+/// of them that have a type, by number.
 pub(in crate::store::mysql) fn value(table: &str, column: &str) -> String {
     let document = format!("{}.{}", quoted(table), quoted(column));
+    let (root, wanted) = (is_wanted(&document), is_wanted("v"));
     format!(
-        "IFNULL(CONCAT(_utf8mb4 0x{MARK:02x}, ({} SELECT JSON_ARRAYAGG(JSON_ARRAY(p, JSON_TYPE(v), JSON_UNQUOTE(v))) {WANTED}), {document}), {document})",
-        walk(table, column)
+        "CONCAT(_utf8mb4 0x{MARK:02x}, IF({root}, JSON_TYPE({document}), ''), ' ', (SELECT CONCAT(COUNT(*), ' ', \
+         IFNULL(JSON_OBJECTAGG(IF({wanted}, n, 0), IF({wanted}, JSON_ARRAY(JSON_TYPE(v), JSON_UNQUOTE(v)), NULL)), '{{}}')) FROM {}), {document})",
+        values(&document)
     )
 }
 
 /// The expression that sums up a document's list.
 pub(in crate::store::mysql) fn sum(table: &str, column: &str) -> String {
+    let document = format!("{}.{}", quoted(table), quoted(column));
+    let (root, wanted) = (is_wanted(&document), is_wanted("v"));
     format!(
-        "({} SELECT IFNULL(BIT_XOR(CAST(CONV(LEFT(SHA2(CONCAT(p, ' ', JSON_TYPE(v), ' ', JSON_UNQUOTE(v)), 256), 16), 16, 10) AS UNSIGNED)), 0) {WANTED})",
-        walk(table, column)
+        "(SELECT CONCAT(IF({root}, CONCAT(JSON_TYPE({document}), JSON_UNQUOTE({document})), ''), ' ', COUNT(*), ' ', \
+         BIT_XOR(IF({wanted}, CAST(CONV(LEFT(SHA2(CONCAT(n, ' ', JSON_TYPE(v), ' ', JSON_UNQUOTE(v)), 256), 16), 16, 10) AS UNSIGNED), 0))) FROM {})",
+        values(&document)
     )
 }
 
 /// Writes a field of a line for LOAD DATA as an expression that makes the document, if it has a list.
-pub(in crate::store::mysql) fn put(field: &[u8], out: &mut BytesMut) -> bool {
+pub(in crate::store::mysql) fn put(field: &[u8], out: &mut BytesMut) -> Result<bool> {
     if field.first() != Some(&MARK) {
-        return false;
+        return Ok(false);
     }
-    let Ok(Value::Text(field)) = LINES.decode(&field[1..]) else {
-        return false;
+    let Value::Text(field) = LINES.decode(&field[1..])? else {
+        return Err(incomplete());
     };
-    let mut reader = serde_json::Deserializer::from_slice(&field).into_iter::<Vec<[String; 3]>>();
-    let Some(Ok(list)) = reader.next() else {
-        return false;
-    };
-    let Ok(document) = std::str::from_utf8(&field[reader.byte_offset()..]) else {
-        return false;
-    };
+    let field = std::str::from_utf8(&field).map_err(|_| incomplete())?;
+    let (document, values) = read(field).ok_or_else(incomplete)?;
     // What cannot be made stays the string or number that it is in the text.
-    let values: String = list
+    let values: String = values
         .iter()
-        .filter_map(|[path, kind, text]| Some(format!(",{},{}", literal(path), made(kind, text)?)))
+        .filter_map(|(path, kind, text)| Some(format!(",{},{}", literal(path), made(kind, text)?)))
         .collect();
     if values.is_empty() {
         out.put_slice(literal(document).as_bytes());
     } else {
         out.put_slice(format!("JSON_SET({}{values})", literal(document)).as_bytes());
     }
-    true
+    Ok(true)
+}
+
+/// A value's path, type and text.
+type Typed = (String, String, String);
+
+/// The document, and the values of its list. `None`: the list is of another document, or not of all of it.
+fn read(field: &str) -> Option<(&str, Vec<Typed>)> {
+    let (root, rest) = field.split_once(' ')?;
+    let (count, rest) = rest.split_once(' ')?;
+    let mut reader =
+        serde_json::Deserializer::from_str(rest).into_iter::<BTreeMap<u64, Option<[String; 2]>>>();
+    let mut list = reader.next()?.ok()?;
+    let document = &rest[reader.byte_offset()..];
+    list.retain(|_, value| value.is_some());
+    let (has, found) = if list.is_empty() {
+        (json_values::count(document)?, Vec::new())
+    } else {
+        json_values::find(document, &list)?
+    };
+    if count.parse() != Ok(has) || found.len() != list.len() {
+        return None;
+    }
+    let mut values = Vec::with_capacity(found.len());
+    if !root.is_empty() {
+        values.push(("$".to_owned(), root.to_owned(), plain(document)?));
+    }
+    for Found { number, path, text } in found {
+        let [kind, said] = list.remove(&number)??;
+        // Both are the server's: that they are the same says that we count as it does.
+        if plain(text)? != said {
+            return None;
+        }
+        values.push((path, kind, said));
+    }
+    Some((document, values))
+}
+
+/// What `JSON_UNQUOTE` makes of a scalar.
+fn plain(text: &str) -> Option<String> {
+    if text.starts_with('"') {
+        serde_json::from_str(text).ok()
+    } else {
+        Some(text.to_owned())
+    }
+}
+
+fn incomplete() -> Error {
+    Error::new(
+        Kind::Verify,
+        "the source's server did not tell the types of all values in a JSON document",
+    )
+    .hint("raise tmp_table_size and temptable_max_ram there; nothing was published")
 }
 
 /// The expression whose value has this type and text.
@@ -139,29 +198,56 @@ fn of_type(kind: &str, value: &str) -> String {
 mod tests {
     use super::*;
 
+    fn put(list: &str, document: &str) -> Result<String> {
+        let mut field = vec![MARK];
+        field.extend(format!("{list}{document}").replace('\\', r"\\").bytes());
+        let mut out = BytesMut::new();
+        assert!(super::put(&field, &mut out)?);
+        Ok(String::from_utf8(out.to_vec()).expect("text"))
+    }
+
     #[test]
     fn a_document_with_a_list_is_made_of_its_text_and_its_values() {
-        let put = |list: &str, document: &str| {
-            let mut field = vec![MARK];
-            field.extend(format!("{list}{document}").replace('\\', r"\\").bytes());
-            let mut out = BytesMut::new();
-            super::put(&field, &mut out).then(|| String::from_utf8(out.to_vec()).expect("text"))
-        };
-        assert!(!super::put(b"{}", &mut BytesMut::new()));
+        assert!(!super::put(b"{}", &mut BytesMut::new()).expect("a document"));
+        let document =
+            r#"{"it's": -1.10, "\\": ["2024-01-01 10:00:00.000000"], "x": "base64:type13:AQ=="}"#;
         assert_eq!(
             put(
-                r#"[["$.\"it's\"", "DECIMAL", "-1.10"], ["$[0]", "DATETIME", "2024-01-01 10:00:00.000000"], ["$.x", "OPAQUE", "base64:type13:AQ=="]]"#,
-                r#"{"it's": 1.1, "\\": 1}"#
+                r#" 4 {"0": null, "1": ["DECIMAL", "-1.10"], "3": ["OPAQUE", "base64:type13:AQ=="], "4": ["DATETIME", "2024-01-01 10:00:00.000000"]}"#,
+                document
             )
-            .as_deref(),
-            Some(
-                r#"JSON_SET('{"it''s": 1.1, "\\\\": 1}','$."it''s"',CAST('-1.10' AS DECIMAL(65,2)),'$[0]',CAST('2024-01-01 10:00:00.000000' AS DATETIME(6)))"#
-            )
+            .expect("a document"),
+            r#"JSON_SET('{"it''s": -1.10, "\\\\": ["2024-01-01 10:00:00.000000"], "x": "base64:type13:AQ=="}','$."it''s"',CAST('-1.10' AS DECIMAL(65,2)),'$."\\\\"[0]',CAST('2024-01-01 10:00:00.000000' AS DATETIME(6)))"#
+        );
+        assert_eq!(
+            put("DATE 0 {}", "\"2024-01-01\"").expect("a document"),
+            r#"JSON_SET('"2024-01-01"','$',CAST('2024-01-01' AS DATE))"#
+        );
+        assert_eq!(
+            put(r#" 1 {"0": null}"#, "[1]").expect("a document"),
+            "'[1]'"
         );
         // Nothing but digits and their marks gets into a statement so.
         assert_eq!(
-            put(r#"[["$", "DECIMAL", "1' OR '1"], ["$", "TIME", "x"]]"#, "1").as_deref(),
-            Some("'1'")
+            put("TIME 0 {}", "\"1' OR '1\"").expect("a document"),
+            r#"'"1'' OR ''1"'"#
         );
+    }
+
+    #[test]
+    fn a_list_that_is_not_of_the_whole_document_is_refused() {
+        for (list, document) in [
+            (r#" 1 {"0": null}"#, "[1, 0.50]"),
+            (r#" 3 {"0": null}"#, "[1, 0.50]"),
+            (" 0 {}", "[1, 0.50]"),
+            (r#" 2 {"3": ["DECIMAL", "0.50"]}"#, "[1, 0.50]"),
+            (r#" 2 {"1": ["DECIMAL", "0.50"]}"#, "[1, 0.50]"),
+            (r#" 2 {"2": ["DECIMAL", "0.50"]}"#, "[1, 0.5"),
+            (" 2 {", "[1, 0.50]"),
+            ("", "[1, 0.50]"),
+        ] {
+            let error = put(list, document).expect_err(list);
+            assert_eq!(error.kind(), Kind::Verify, "{list}");
+        }
     }
 }

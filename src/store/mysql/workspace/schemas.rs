@@ -143,36 +143,42 @@ pub(in crate::store::mysql) async fn tables(
     rows.iter().map(|row| row.text(0)).collect()
 }
 
-/// From where to where: schema and name.
-pub(in crate::store::mysql) type Move = ((String, String), (String, String));
+/// One statement that renames tables.
+#[derive(Debug, Default)]
+pub(in crate::store::mysql) struct Renaming(String);
 
-/// All of these tables from one schema to another.
-pub(in crate::store::mysql) fn all(tables: &[String], from: &str, to: &str) -> Vec<Move> {
-    tables
-        .iter()
-        .map(|table| one((from, table), (to, table)))
-        .collect()
-}
-
-pub(in crate::store::mysql) fn one(from: (&str, &str), to: (&str, &str)) -> Move {
-    let owned = |(schema, name): (&str, &str)| (schema.to_owned(), name.to_owned());
-    (owned(from), owned(to))
-}
-
-/// Renames all of them in one statement; nothing for none.
-pub(in crate::store::mysql) async fn rename(session: &mut Session, moves: &[Move]) -> Result<()> {
-    if moves.is_empty() {
-        return Ok(());
+impl Renaming {
+    /// One more table, from a schema and name to others.
+    pub(in crate::store::mysql) fn add(&mut self, from: (&str, &str), to: (&str, &str)) {
+        self.0.push_str(if self.0.is_empty() {
+            "RENAME TABLE "
+        } else {
+            ", "
+        });
+        self.0.push_str(&within(from.0, from.1));
+        self.0.push_str(" TO ");
+        self.0.push_str(&within(to.0, to.1));
     }
-    session.run(&statement(moves)).await.map(drop)
-}
 
-pub(in crate::store::mysql) fn statement(moves: &[Move]) -> String {
-    let list: Vec<String> = moves
-        .iter()
-        .map(|(from, to)| format!("{} TO {}", within(&from.0, &from.1), within(&to.0, &to.1)))
-        .collect();
-    format!("RENAME TABLE {}", list.join(", "))
+    /// All of these, from one schema to another.
+    pub(in crate::store::mysql) fn add_all(&mut self, tables: &[String], from: &str, to: &str) {
+        for table in tables {
+            self.add((from, table), (to, table));
+        }
+    }
+
+    /// The statement; empty: there is nothing to rename.
+    pub(in crate::store::mysql) fn statement(&self) -> &str {
+        &self.0
+    }
+
+    /// Renames all of them, if there are any.
+    pub(in crate::store::mysql) async fn run(&self, session: &mut Session) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        session.run(&self.0).await.map(drop)
+    }
 }
 
 /// Puts previous out of the way, until the run has succeeded.
@@ -249,7 +255,9 @@ async fn move_all(session: &mut Session, from: &str, to: &str) -> Result<()> {
         moved.push(JOURNAL.to_owned());
     }
     session.run("SET SESSION foreign_key_checks = 1").await?;
-    rename(session, &all(&moved, from, to)).await
+    let mut renaming = Renaming::default();
+    renaming.add_all(&moved, from, to);
+    renaming.run(session).await
 }
 
 /// A live with another schema's defaults: it bears no mark, it is the applications'.
