@@ -86,11 +86,14 @@ impl Lines {
             let taken = end.unwrap_or(bytes.len()).min(room);
             self.line.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
-            if end == Some(taken) {
-                bytes = &bytes[1..];
-                self.end(log);
-            } else if taken == room {
-                self.cut(log);
+            match bytes.first() {
+                Some(b'\n') => {
+                    bytes = &bytes[1..];
+                    self.end(log);
+                }
+                // There was no room for it.
+                Some(_) => self.cut(log),
+                None => {}
             }
         }
     }

@@ -85,8 +85,9 @@ async fn a_program_that_a_sigterm_ended_is_told_by_how_it_ended_and_not_by_what_
         by_signal.to_string(),
         "hook maintenance_on (`/bin/sh`) was ended by signal SIGTERM"
     );
-    let in_shell = sh("sh -c 'kill -TERM $$'", None).await.unwrap_err();
-    // The shell may say so, too: Terminated.
+    let in_shell = sh("sh -c 'kill -TERM $$'; exit $?", None)
+        .await
+        .unwrap_err();
     assert!(in_shell.to_string().contains("ended with exit code 143"));
     let carried = Error::new(Kind::Io, "the dump cannot be written");
     let carried = carried.because(std::io::Error::other(
