@@ -180,6 +180,38 @@ fn values_in_json_keep_their_types() {
     }
 }
 
+/// Documents with thousands of values.
+const LARGE: &str = "CREATE TABLE large_ones (id int AUTO_INCREMENT PRIMARY KEY, j json);
+    SET SESSION cte_max_recursion_depth = 100000;
+    INSERT INTO large_ones (j) WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 1500)
+      SELECT JSON_ARRAYAGG(JSON_OBJECT('n', n / 4, 'at', CAST('2024-01-02 03:04:05' AS datetime), 'list', JSON_ARRAY(n, n / 7, REPEAT('y', 200)))) FROM s;
+    INSERT INTO large_ones (j) SELECT JSON_OBJECT('of', j, 'last', CAST(0.50 AS decimal(3, 2))) FROM large_ones;";
+
+#[test]
+fn values_in_json_keep_their_types_where_the_servers_temporary_tables_do_not_fit_in_memory() {
+    let small = || {
+        let builder = Server::builder().of(Version::Oracle);
+        let builder = builder.set("--tmp-table-size=1M");
+        let builder = builder.set("--temptable-max-ram=8M");
+        builder.set("--temptable-max-mmap=0").start()
+    };
+    let (source, target) = (small(), small());
+    let scene = Scene::on_any(&source, &target);
+    scene.source(TYPED);
+    scene.source(LARGE);
+    let on_disk = "SHOW GLOBAL STATUS LIKE 'Created_tmp_disk_tables'";
+    let before = scene.source(on_disk);
+    let outcome = scene.copy(&scene.job().task("verify = \"checksum\""));
+    assert_ne!(scene.source(on_disk), before, "the server had room for all");
+    assert!(!outcome.stderr.contains("JSON"), "{}", outcome.stderr);
+    let [wanted, found] = types(&scene);
+    assert_eq!(found, wanted);
+    let large = "SELECT id, COUNT(*), SUM(JSON_TYPE(f.v) = 'DECIMAL'), SUM(JSON_TYPE(f.v) = 'DATETIME'), SUM(CRC32(CONCAT(f.n, JSON_TYPE(f.v)))) FROM large_ones AS t, \
+         JSON_TABLE(JSON_EXTRACT(t.j, '$**.*', '$**[*]'), '$[*]' COLUMNS (n FOR ORDINALITY, v JSON PATH '$')) AS f GROUP BY id ORDER BY id";
+    let there = scene.agrees(large);
+    assert!(there.starts_with("1|10500|3000|1500|"), "{there}");
+}
+
 #[test]
 fn json_values_lose_their_types_with_a_warning_where_their_statements_could_be_read() {
     let pair = oracle();
