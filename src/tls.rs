@@ -72,14 +72,12 @@ const LONGEST: u64 = 4 << 20;
 
 /// The authorities in a file; without one, those that this machine trusts, which may be none.
 pub(crate) fn authorities(file: Option<&Path>) -> Result<RootCertStore, Fault> {
-    match file {
-        Some(file) => authorities_in(&read(file)?),
-        None => {
-            let mut store = RootCertStore::empty();
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            Ok(store)
-        }
+    if let Some(file) = file {
+        return authorities_in(&read(file)?);
     }
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Ok(store)
 }
 
 fn authorities_in(pem: &[u8]) -> Result<RootCertStore, Fault> {

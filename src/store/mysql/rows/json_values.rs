@@ -208,8 +208,11 @@ mod tests {
 
     use super::*;
 
-    fn all(document: &str) -> Option<(u64, Vec<(u64, String, &str)>)> {
-        let wanted: BTreeMap<u64, ()> = (0..1000).map(|number| (number, ())).collect();
+    /// A value's number, path and text.
+    type Told<'a> = (u64, String, &'a str);
+
+    fn all(document: &str) -> Option<(u64, Vec<Told<'_>>)> {
+        let wanted: BTreeMap<u64, u64> = (0..1000).map(|number| (number, number)).collect();
         let (count, found) = find(document, &wanted)?;
         assert_eq!(super::count(document), Some(count));
         let mut found: Vec<_> = found

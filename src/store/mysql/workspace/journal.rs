@@ -13,6 +13,7 @@ use super::schema_object::SchemaObject;
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::server_error;
 use crate::store::mysql::connection::session::Session;
+use crate::store::mysql::sql::lexical::is_plain_name;
 use crate::store::mysql::sql::marks::{JOURNAL, NEXT};
 use crate::store::mysql::sql::names::{Names, literal, within};
 use crate::store::mysql::sql::version::Version;
@@ -99,6 +100,25 @@ impl Journal {
         }
     }
 
+    /// What of it is nothing that a run writes; `None`: all of it may be one's.
+    fn forged_part(&self, server: &Version) -> Option<String> {
+        let collation = self.collation.as_deref();
+        if !collation.is_none_or(is_plain_name) {
+            return Some("live's collation".to_owned());
+        }
+        let mut defaults = self.defaults.iter().chain(&self.before);
+        if !defaults.all(|text| forged::are_options(text)) {
+            return Some("live's defaults".to_owned());
+        }
+        let mut keys = self.keys.iter();
+        if let Some(key) = keys.find(|key| !forged::is_foreign_key(&key.rest)) {
+            return Some(format!("the foreign key {} of {}", key.name, key.table));
+        }
+        let mut objects = self.old.iter().chain(&self.new);
+        let object = objects.find(|object| !object.is_plausible(server))?;
+        Some(object.label())
+    }
+
     /// Writes it into incoming, durably. `mark`: what says that the table is ours.
     pub(in crate::store::mysql) async fn write(
         &self,
@@ -107,7 +127,7 @@ impl Journal {
     ) -> Result<()> {
         let table = within(&self.incoming, NEXT);
         // What would not be taken back by the next run must not be begun by this one.
-        if let Some(part) = forged::part(self, session.version()) {
+        if let Some(part) = self.forged_part(session.version()) {
             return Err(Error::new(
                 Kind::Verify,
                 format!(
@@ -222,7 +242,7 @@ impl Journal {
             )
             .hint("run the envsyncd that wrote it"));
         }
-        match forged::part(&journal, server) {
+        match journal.forged_part(server) {
             Some(part) => Err(forgery(&part)),
             None => Ok(journal),
         }

@@ -40,8 +40,8 @@ impl Row {
         let cause = error.source();
         let found = match self.row.columns().get(column).map(|it| it.type_().name()) {
             None => "is not there".to_owned(),
-            Some(_) if cause.is_some_and(|cause| cause.is::<WasNull>()) => "is NULL".to_owned(),
-            Some(name) if cause.is_some_and(|cause| cause.is::<WrongType>()) => {
+            Some(_) if is_of::<WasNull>(cause) => "is NULL".to_owned(),
+            Some(name) if is_of::<WrongType>(cause) => {
                 format!("is of the type {name}")
             }
             Some(name) => format!("is of the type {name}, and none of its values"),
@@ -68,6 +68,11 @@ where
     rows.iter()
         .map(|row| Ok((row.read(0)?, row.read(1)?)))
         .collect()
+}
+
+/// Whether an error's cause is of this type.
+fn is_of<T: StdError + 'static>(cause: Option<&(dyn StdError + 'static)>) -> bool {
+    cause.and_then(<dyn StdError>::downcast_ref::<T>).is_some()
 }
 
 #[cfg(test)]

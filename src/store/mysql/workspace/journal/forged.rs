@@ -1,31 +1,10 @@
 //! What a journal says is looked at before anything is done by it, and before it is written. It lies beside live, and has
 //! statements in it: whoever may write there must not have them run by the target's user. Pure.
 
-use super::{Journal, Key};
 use crate::store::mysql::sql::lexer::{Shape, plain_tokens};
-use crate::store::mysql::sql::lexical::is_plain_name;
-use crate::store::mysql::sql::version::Version;
-
-/// What of a journal is nothing that a run writes; `None`: all of it may be one's.
-pub(super) fn part(journal: &Journal, server: &Version) -> Option<String> {
-    let collation = journal.collation.as_deref();
-    if !collation.is_none_or(is_plain_name) {
-        return Some("live's collation".to_owned());
-    }
-    let mut defaults = journal.defaults.iter().chain(&journal.before);
-    if !defaults.all(|text| are_options(text)) {
-        return Some("live's defaults".to_owned());
-    }
-    if let Some(key) = journal.keys.iter().find(|key| !is_foreign_key(key)) {
-        return Some(format!("the foreign key {} of {}", key.name, key.table));
-    }
-    let mut objects = journal.old.iter().chain(&journal.new);
-    let object = objects.find(|object| !object.is_plausible(server))?;
-    Some(object.label())
-}
 
 /// `CHARACTER SET x COLLATE y`, and a comment.
-fn are_options(text: &str) -> bool {
+pub(super) fn are_options(text: &str) -> bool {
     let Some(tokens) = plain_tokens(text) else {
         return false;
     };
@@ -38,17 +17,16 @@ fn are_options(text: &str) -> bool {
 }
 
 /// One clause of a table's, behind the key's name.
-fn is_foreign_key(key: &Key) -> bool {
-    let Some(tokens) = plain_tokens(&key.rest) else {
+pub(super) fn is_foreign_key(rest: &str) -> bool {
+    let Some(tokens) = plain_tokens(rest) else {
         return false;
     };
     let mut depth = 0_usize;
     for token in &tokens {
         match token.text {
             "(" => depth += 1,
-            ")" if depth == 0 => return false,
+            ")" | "," if depth == 0 => return false,
             ")" => depth -= 1,
-            "," if depth == 0 => return false,
             _ => {}
         }
     }
@@ -111,13 +89,7 @@ mod tests {
             (" FOREIGN KEY (`a`) REFERENCES `p (`a`)", false),
             (" CHECK (1)", false),
         ] {
-            let key = Key {
-                table: "t".to_owned(),
-                name: "k".to_owned(),
-                meanwhile: "k~".to_owned(),
-                rest: rest.to_owned(),
-            };
-            assert_eq!(is_foreign_key(&key), is_fine, "{rest}");
+            assert_eq!(is_foreign_key(rest), is_fine, "{rest}");
         }
     }
 }
