@@ -257,7 +257,7 @@ fn each_lie(steps: usize, mut run: impl FnMut(usize, Lie) -> bool) -> usize {
 fn whatever_a_server_answers_is_an_error_and_no_bug() {
     let scene = Scene::new();
     let mut unexpected = 0;
-    for (verb, steps) in [("plan", 1), ("run", 7)] {
+    for (verb, steps) in [("plan", 7), ("run", 29)] {
         let told = each_lie(steps, |query, lie| {
             let source = Liar::before(scene.source, query, lie);
             let target = Liar::before(scene.target, query, lie);
@@ -284,5 +284,5 @@ fn whatever_a_server_answers_is_an_error_and_no_bug() {
         });
         assert!(told > 10, "{verb}: {told}");
     }
-    assert!(unexpected > 20, "{unexpected}");
+    assert!(unexpected > 5, "{unexpected}");
 }
