@@ -282,7 +282,7 @@ fn whatever_a_server_answers_is_an_error_and_no_bug() {
             }
             source.has_lied(query) || target.has_lied(query)
         });
-        assert!(told > 10, "{verb}: {told}");
+        assert!(told > 3, "{verb}: {told}");
     }
     assert!(unexpected > 5, "{unexpected}");
 }
