@@ -51,6 +51,36 @@ impl Glob {
     }
 }
 
+/// Globs that a name has to match one of.
+#[derive(Debug, Clone)]
+pub struct Globs(Vec<Glob>);
+
+impl Globs {
+    /// The globs of this key. They were found well-formed by validation, and one that is not is an error here.
+    pub fn new(key: &str, globs: &[String], ignores_case: bool) -> crate::error::Result<Self> {
+        let compile = |text: &String| {
+            let pattern = check_glob(text).map_err(|why| {
+                crate::error::Error::new(crate::error::Kind::Config, format!("`{key}`: {why}"))
+            })?;
+            Ok(Glob {
+                text: text.clone(),
+                pattern,
+                ignores_case,
+            })
+        };
+        globs
+            .iter()
+            .map(compile)
+            .collect::<crate::error::Result<_>>()
+            .map(Self)
+    }
+
+    /// Whether one of them is for a name, which may have a schema in front.
+    pub fn are_for(&self, schema: Option<&str>, name: &str) -> bool {
+        self.0.iter().any(|glob| glob.matches(schema, name))
+    }
+}
+
 /// The tables that a mask is for.
 #[derive(Debug, Clone)]
 struct Masked {
@@ -89,25 +119,8 @@ impl Selection {
     /// The selection of a task; its globs were found well-formed by validation, and one that is not is an error here.
     /// `ignores_case`: whether the store's names are the same whatever their case.
     pub fn of(task: &Task, ignores_case: bool) -> crate::error::Result<Self> {
-        let compile = |key: &str, globs: &[String]| {
-            globs
-                .iter()
-                .map(|text| {
-                    check_glob(text)
-                        .map(|pattern| Glob {
-                            text: text.clone(),
-                            pattern,
-                            ignores_case,
-                        })
-                        .map_err(|why| {
-                            crate::error::Error::new(
-                                crate::error::Kind::Config,
-                                format!("`{key}`: {why}"),
-                            )
-                        })
-                })
-                .collect::<crate::error::Result<Vec<_>>>()
-        };
+        let compile =
+            |key: &str, globs: &[String]| Globs::new(key, globs, ignores_case).map(|globs| globs.0);
         let masks: crate::error::Result<Vec<Masked>> = task
             .masks
             .iter()
@@ -184,6 +197,16 @@ impl Selection {
             .collect()
     }
 
+    /// The same of a table in a store without schemas.
+    pub fn masks_of_table(&self, name: &str) -> Vec<usize> {
+        self.masks_of([(None, name)].into_iter())
+    }
+
+    /// Whether a table in a store without schemas is masked.
+    pub fn is_masked(&self, name: &str) -> bool {
+        !self.masks_of_table(name).is_empty()
+    }
+
     /// The conditions of masks, in their order: in the source's own language, each true for the rows that the mask is for.
     pub fn conditions<'a>(&'a self, masks: &'a [usize]) -> impl Iterator<Item = &'a str> {
         masks
@@ -208,25 +231,6 @@ impl Selection {
             .map(|glob| glob.text.clone())
             .collect()
     }
-}
-
-/// Whether a table that has these names is one of those that globs are for.
-pub fn is_one_of<'a>(
-    globs: &[String],
-    ignores_case: bool,
-    mut names: impl Iterator<Item = (Option<&'a str>, &'a str)>,
-) -> bool {
-    let compiled: Vec<Glob> = globs
-        .iter()
-        .filter_map(|text| {
-            Some(Glob {
-                text: text.clone(),
-                pattern: check_glob(text).ok()?,
-                ignores_case,
-            })
-        })
-        .collect();
-    names.any(|(schema, table)| compiled.iter().any(|glob| glob.matches(schema, table)))
 }
 
 /// Whether a glob is well-formed.

@@ -1,10 +1,10 @@
 //! Coverage: in front of an environment that requires masks, every column is decided on.
 
 use super::tables::{On, Table, config};
-use crate::config::job::{Job, Pass, Task};
+use crate::config::job::{Job, Task};
 use crate::error::{Error, Kind, Result};
 use crate::mask::Type;
-use crate::store::selection::is_one_of;
+use crate::store::selection::Globs;
 use crate::store::{self, Form};
 
 /// How many columns an error names.
@@ -38,27 +38,22 @@ pub(super) fn require(job: &Job, task: &Task, tables: &[Table<'_>]) -> Result<()
         return Ok(());
     }
     let ignores_case = store::registry::driver(task.kind)?.ignores_case();
+    // Of each pass: its tables, and its columns.
+    let passes = task.passes.iter().map(|pass| {
+        let tables = Globs::new("pass", &pass.tables, ignores_case)?;
+        Ok((tables, Globs::new("pass", &pass.columns, ignores_case)?))
+    });
+    let passes: Vec<(Globs, Globs)> = passes.collect::<Result<_>>()?;
     let mut undecided = Vec::new();
     for table in tables {
-        let passes: Vec<&Pass> = task
-            .passes
-            .iter()
-            .filter(|pass| {
-                let names = table.shape.names.iter();
-                let names = names.map(|(schema, name)| (schema.as_deref(), name.as_str()));
-                is_one_of(&pass.tables, ignores_case, names)
-            })
-            .collect();
-        let is_passed = |column: &str| {
-            let mut globs = passes.iter().flat_map(|pass| &pass.columns);
-            globs.any(|glob| {
-                is_one_of(
-                    std::slice::from_ref(glob),
-                    ignores_case,
-                    [(None, column)].into_iter(),
-                )
-            })
+        let is_of_table = |(tables, _): &&(Globs, Globs)| {
+            let mut names = table.shape.names.iter();
+            names.any(|(schema, name)| tables.are_for(schema.as_deref(), name))
         };
+        let passed: Vec<&Globs> = (passes.iter().filter(is_of_table))
+            .map(|(_, columns)| columns)
+            .collect();
+        let is_passed = |column: &str| passed.iter().any(|globs| globs.are_for(None, column));
         // What is no table.
         if table.shape.columns.is_empty() && table.shape.unmaskable.is_some() && !is_passed("*") {
             undecided.push(table.part.label());

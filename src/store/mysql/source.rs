@@ -147,12 +147,8 @@ impl Source {
 
     /// JSON columns of tables without masks: a masked document is text.
     fn unmasked(&self, mut typed: BTreeSet<Place>) -> BTreeSet<Place> {
-        let is_masked = |table: &str| {
-            let masks = self.context.selection.masks_of([(None, table)].into_iter());
-            !masks.is_empty()
-        };
         typed.retain(|(table, column)| {
-            let stays = !is_masked(table);
+            let stays = !self.context.selection.is_masked(table);
             if !stays {
                 tracing::warn!(
                     table,
@@ -325,7 +321,7 @@ impl store::Source for Source {
         let (session, definitions) = self.session().await?;
         let typed = definitions.typed.of(&part.name);
         let selection = &self.context.selection;
-        let masks = selection.masks_of([(None, &*part.name)].into_iter());
+        let masks = selection.masks_of_table(&part.name);
         let marks: Vec<&str> = selection.conditions(&masks).collect();
         let sql = select::statement(definitions.table_of(part)?, part, &typed, &marks)?;
         let values = (marks.len() + part.columns.len()).max(1);
@@ -398,7 +394,7 @@ impl Shapes for Source {
         let (mut session, definitions) = self.session().await?;
         let selection = &self.context.selection;
         for part in parts {
-            let masks = selection.masks_of([(None, &*part.name)].into_iter());
+            let masks = selection.masks_of_table(&part.name);
             for mark in selection.conditions(&masks) {
                 // No row is read.
                 let query = format!(

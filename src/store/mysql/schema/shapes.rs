@@ -71,7 +71,7 @@ pub(in crate::store::mysql) fn of(table: &Table, part: &Part, selection: &Select
     }
     let names = vec![(None, table.name.clone())];
     Shape {
-        masks: selection.masks_of([(None, &*table.name)].into_iter()),
+        masks: selection.masks_of_table(&table.name),
         names,
         columns,
         unique,

@@ -145,9 +145,7 @@ struct Settling {
 /// Tables that are masked.
 fn masked(definitions: &Definitions, selection: &Selection) -> Vec<String> {
     let tables = definitions.tables.iter().map(|table| table.name.clone());
-    tables
-        .filter(|name| !selection.masks_of([(None, &**name)].into_iter()).is_empty())
-        .collect()
+    tables.filter(|name| selection.is_masked(name)).collect()
 }
 
 impl Settling {

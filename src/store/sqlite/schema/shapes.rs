@@ -13,7 +13,7 @@ pub(in crate::store::sqlite) fn read(
     selection: &Selection,
 ) -> rusqlite::Result<Shape> {
     let declared = declared(connection, &table.name)?;
-    let masks = selection.masks_of([(None, &*table.name)].into_iter());
+    let masks = selection.masks_of_table(&table.name);
     let marks: Vec<String> = selection.conditions(&masks).map(str::to_owned).collect();
     if !marks.is_empty() {
         // What is wrong in them is said before a row is read.

@@ -137,7 +137,7 @@ impl Source for SqliteSource {
         let session = self.session()?;
         let stop = self.context.cancel.clone();
         let selection = &self.context.selection;
-        let masks = selection.masks_of([(None, &*table.name)].into_iter());
+        let masks = selection.masks_of_table(&table.name);
         let marks = selection.conditions(&masks).map(str::to_owned).collect();
         Ok(reading::stream(session, table, marks, stop))
     }

@@ -52,7 +52,7 @@ pub(super) fn read(
                 .table(name)
                 .is_some_and(|table| table.fate == Fate::Copy)
                 // They have samples of values.
-                && selection.masks_of([(None, name)].into_iter()).is_empty()
+                && !selection.is_masked(name)
         })
         .map_err(on(file))?;
     }

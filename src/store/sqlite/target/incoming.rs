@@ -161,9 +161,7 @@ impl Incoming for SqliteIncoming {
 
     /// What is masked is not what the source has: it is read back to be held against what was sent.
     fn is_read_back(&self, part: &Part) -> bool {
-        let selection = &self.workspace.context.selection;
-        let names = [(None, &*part.name)];
-        !selection.masks_of(names.into_iter()).is_empty()
+        self.workspace.context.selection.is_masked(&part.name)
     }
 
     async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {
