@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::StoredProcess;
 use super::process::Process;
-use super::target_lock::{LONGEST, open, still_there};
+use super::target_lock::{LONGEST, free, open, still_there};
 use crate::error::{Error, Kind, Result, io};
 
 /// The state directory is ours until this is dropped, or until the process ends in whatever way.
@@ -54,6 +54,12 @@ impl DaemonLock {
     }
 }
 
+impl Drop for DaemonLock {
+    fn drop(&mut self) {
+        free(&self.file);
+    }
+}
+
 /// Who has signed it, for people: ` (process 7)`, or nothing.
 pub(super) fn whose(signed: &[u8]) -> String {
     serde_json::from_slice::<StoredProcess>(signed).map_or_else(
@@ -74,6 +80,8 @@ mod tests {
         assert_eq!(error.kind(), Kind::Busy);
         let process = format!("(process {})", std::process::id());
         assert!(error.to_string().contains(&process), "{error}");
+        // What a program that is just being started has until its exec.
+        let _inherited = first.file.try_clone().unwrap();
         drop(first);
         DaemonLock::take(dir.path()).unwrap();
     }

@@ -21,7 +21,8 @@ const FILE: &str = "leases";
 /// Held until it is dropped, or until its process ends in whatever way.
 #[derive(Debug)]
 pub struct Lease {
-    _file: File,
+    file: File,
+    name: String,
 }
 
 impl Lease {
@@ -30,11 +31,14 @@ impl Lease {
         let taken = open(&state_dir.join(FILE))
             .map_err(io::Error::other)
             .and_then(|file| {
-                fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(name)))?;
+                fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(name, libc::F_WRLCK)))?;
                 Ok(file)
             });
         match taken {
-            Ok(file) => Some(Self { _file: file }),
+            Ok(file) => Some(Self {
+                file,
+                name: name.to_owned(),
+            }),
             Err(error) => {
                 tracing::debug!(%error, name, "no lease is available");
                 None
@@ -47,20 +51,31 @@ impl Lease {
         let Ok(file) = trust::open_own(&state_dir.join(FILE)) else {
             return false;
         };
-        let mut found = byte(name);
+        let mut found = byte(name, libc::F_WRLCK);
         fcntl(&file, FcntlArg::F_OFD_GETLK(&mut found)).is_ok()
             && found.l_type != libc::F_UNLCK as libc::c_short
     }
 }
 
-fn byte(name: &str) -> libc::flock {
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // A program that is just being started has the descriptor, too, until its `exec`.
+        let _ = fcntl(
+            &self.file,
+            FcntlArg::F_OFD_SETLK(&byte(&self.name, libc::F_UNLCK)),
+        );
+    }
+}
+
+/// The byte of the file that stands for a name, to be locked or freed.
+fn byte(name: &str, kind: i32) -> libc::flock {
     let digest = Sha256::digest(name.as_bytes());
     let place = digest
         .iter()
         .take(7)
         .fold(0_i64, |place, byte| place << 8 | i64::from(*byte));
     libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: place,
         l_len: 1,
@@ -80,6 +95,8 @@ mod tests {
         let two = Lease::take(dir.path(), "two").unwrap();
         assert!(Lease::is_held(dir.path(), "one") && Lease::is_held(dir.path(), "two"));
         assert!(Lease::take(dir.path(), "one").is_none());
+        // What a program that is just being started has until its exec.
+        let _inherited = one.file.try_clone().unwrap();
         drop(one);
         assert!(!Lease::is_held(dir.path(), "one"));
         assert!(Lease::is_held(dir.path(), "two"));

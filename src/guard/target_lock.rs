@@ -120,9 +120,16 @@ impl TargetLock {
 
 impl Drop for TargetLock {
     fn drop(&mut self) {
-        // The file stays: removing it would race with one who has just opened it. The lock goes with the descriptor.
+        // The file stays: removing it would race with one who has just opened it.
         let _ = self.file.set_len(0);
+        free(&self.file);
     }
+}
+
+/// Frees a lock at once. A program that is just being started has our descriptors until its `exec`, and with them, for
+/// that moment, every lock that was only closed.
+pub(super) fn free(file: &File) {
+    let _ = fs2::FileExt::unlock(file);
 }
 
 fn file_name(place: &str) -> String {
@@ -229,6 +236,8 @@ mod tests {
                 std::process::id()
             )
         );
+        // What a program that is just being started has until its exec.
+        let _inherited = held.file.try_clone().unwrap();
         drop(held);
         TargetLock::take(dir.path(), "postgresql:7:16384", &owner()).unwrap();
     }

@@ -23,7 +23,7 @@ pub(in crate::store::sqlite) const FOREIGN: &str =
 /// A held lock; dropping it frees it.
 pub(in crate::store::sqlite) struct Lock {
     // Open for as long as the lock is held.
-    _file: File,
+    file: File,
     path: PathBuf,
 }
 
@@ -57,7 +57,7 @@ impl Lock {
             }
             write_holder(&mut file, claim).map_err(io(cannot()))?;
             return Ok(Self {
-                _file: file,
+                file,
                 path: path.to_owned(),
             });
         }
@@ -128,5 +128,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // While we still hold it, so that nobody else's file is removed.
         let _ = files::unlink(&self.path);
+        // A program that is just being started has the descriptor, too, until its `exec`.
+        let _ = fs2::FileExt::unlock(&self.file);
     }
 }
