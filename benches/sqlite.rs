@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use envsyncd::config::endpoint_at;
-use envsyncd::config::job::{KeepPrevious, Mode, Publish, Task, Verify};
+use envsyncd::config::job::{KeepPrevious, Mode, Publish, Task, Unlisted, Verify};
 use envsyncd::store::registry::{formats, open_source, open_target};
 use envsyncd::store::{Claim, Context, Meter, Part, Selection};
 use rusqlite::Connection;
@@ -142,6 +142,10 @@ fn line(source: &Path, live: &Path) -> f64 {
         trust_source: false,
         masks: Vec::new(),
         passes: Vec::new(),
+        rows: Vec::new(),
+        references: Vec::new(),
+        unlisted: Unlisted::default(),
+        included: Vec::new(),
         places: BTreeMap::new(),
     };
     let context = Context {

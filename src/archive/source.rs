@@ -352,6 +352,10 @@ impl Shapes for Source {
         };
         Ok(parts.iter().map(shape).collect())
     }
+
+    fn conditions(&self) -> Option<&dyn store::Conditions> {
+        None
+    }
 }
 
 #[async_trait]

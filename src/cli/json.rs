@@ -75,6 +75,9 @@ struct Task {
     message: String,
     /// When the point in time was that its copy is of.
     surveyed_at: Option<String>,
+    /// What was masked in its rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked: Option<state::Masked>,
 }
 
 impl Run {
@@ -119,6 +122,7 @@ impl Run {
                     duration_seconds: tenths(task.progress.duration_seconds),
                     message: task.progress.message.clone(),
                     surveyed_at: task.progress.surveyed_at.map(milliseconds),
+                    masked: task.progress.masked.clone(),
                 })
                 .collect(),
         }

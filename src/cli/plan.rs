@@ -111,12 +111,23 @@ fn for_people(plan: &Plan, only: &[String]) -> String {
             }),
         ));
         for part in &task.parts {
+            if let Some(chosen) = &part.chosen {
+                text.push_str(&format!("of {}: {chosen}\n", part.name));
+            }
             let masks = part.masks.iter();
             let masks: Vec<String> = masks
                 .map(|mask| format!("{} ({})", mask.column, mask.kind))
                 .collect();
             if !masks.is_empty() {
                 text.push_str(&format!("masked in {}: {}\n", part.name, masks.join(", ")));
+            }
+            for mask in &part.masks {
+                if let Some(example) = &mask.example {
+                    text.push_str(&format!(
+                        "  {}, for example: {} -> {}\n",
+                        mask.column, example.value, example.becomes
+                    ));
+                }
             }
         }
         for left in &task.left_out {

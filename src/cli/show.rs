@@ -87,6 +87,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     if let Some(surveyed) = surveyed(&run, now) {
         facts.push(("surveyed", surveyed));
     }
+    facts.extend(masked(&run).map(|masked| ("masked", masked)));
     if let Some(code) = run.exit_code {
         facts.push(("exit code", code.to_string()));
         facts.push((
@@ -117,6 +118,20 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     screen.table(&tasks(&run));
     screen.show()?;
     Ok(0)
+}
+
+/// How much was masked, and under which key.
+fn masked(run: &Run) -> Option<String> {
+    let all = run.tasks.iter();
+    let all: Vec<_> = all
+        .filter_map(|task| task.progress.masked.as_ref())
+        .collect();
+    let key = &all.first()?.key;
+    Some(format!(
+        "{} in {}, key {key}",
+        terminal::count(all.iter().map(|one| one.columns).sum(), "column"),
+        terminal::count(all.iter().map(|one| one.rows).sum(), "row"),
+    ))
 }
 
 fn tasks(run: &Run) -> Table {

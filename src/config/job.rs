@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::archive::{Archive, Format};
 use super::monitoring::Monitoring;
 use super::reporting::{Metrics, Retention};
+use super::sites::Sites;
 use super::stores::Stores;
 use super::url::EndpointUrl;
 use crate::error::{Error, Kind, Result};
@@ -139,8 +140,42 @@ pub struct MaskRule {
     pub columns: Vec<(String, crate::mask::Kind)>,
     /// The rows that it is for, in the source's own language; `None`: all.
     pub condition: Option<String>,
-    /// Where it stands in the file.
-    pub place: std::ops::Range<usize>,
+}
+
+/// Which rows of some tables are copied.
+#[derive(Debug, Clone)]
+pub struct RowRule {
+    /// Globs over `[schema.]table`.
+    pub tables: Vec<String>,
+    /// In the source's own language; rows for which it is true are copied.
+    pub condition: String,
+    /// Whether rows elsewhere that refer to one that is not copied are not copied, either.
+    pub cascade: bool,
+}
+
+/// A reference that the schema does not know.
+#[derive(Debug, Clone)]
+pub struct KnownReference {
+    /// Globs over `[schema.]table`: the tables that refer.
+    pub tables: Vec<String>,
+    /// Their columns.
+    pub columns: Vec<String>,
+    /// A glob over `[schema.]table`, for the one table that is referred to.
+    pub references: String,
+    /// The columns there, in the order of the others.
+    pub referenced: Vec<String>,
+    /// The rows that refer to it, in the source's own language; `None`: all.
+    pub condition: Option<String>,
+}
+
+/// What becomes of columns that nobody has decided on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unlisted {
+    /// They are copied; where the environment requires masks, the run is refused.
+    #[default]
+    Refuse,
+    /// They arrive as NULL, with a warning.
+    Null,
 }
 
 /// Columns that were looked at and are not personal.
@@ -201,6 +236,14 @@ pub struct Task {
     pub masks: Vec<MaskRule>,
     /// Columns that were looked at and are not personal.
     pub passes: Vec<Pass>,
+    /// Which rows of some tables are copied.
+    pub rows: Vec<RowRule>,
+    /// References that the schema does not know.
+    pub references: Vec<KnownReference>,
+    /// What becomes of columns that are neither masked nor passed.
+    pub unlisted: Unlisted,
+    /// Files that are a part of the task, absolute paths.
+    pub included: Vec<PathBuf>,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }
@@ -428,4 +471,6 @@ pub struct Settings {
     pub monitoring: Monitoring,
     /// Where the masks' key comes from.
     pub mask_key: Option<Secret>,
+    /// The host names of sites.
+    pub sites: Sites,
 }

@@ -31,6 +31,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("masking", "in envsyncd.toml"),
     ("mask", "under [[task]]: [[task.mask]]"),
     ("pass", "under [[task]]: [[task.pass]]"),
+    ("rows", "under [[task]]: [[task.rows]]"),
+    ("reference", "under [[task]]: [[task.reference]]"),
+    ("include", "under [[task]]"),
+    ("unlisted", "under [[task]]"),
     ("icinga2", "in envsyncd.toml"),
     ("nsca", "in envsyncd.toml"),
     ("job_dir", "in envsyncd.toml"),
@@ -139,6 +143,7 @@ fn read(
         directory: directory.to_owned(),
         stores: settings.stores,
         has_mask_key: settings.mask_key.is_some(),
+        sites: &settings.sites,
     };
     let pushes = root.get("task").map_or(Pushes::None, |value| {
         task::pushes(&value, &side(Way::To, None))

@@ -1,10 +1,18 @@
-//! `[[task.mask]]` and `[[task.pass]]`: what becomes of columns on their way, and which ones were looked at and stay.
+//! What a task says of rows and columns: `[[task.mask]]`, `[[task.pass]]`, `[[task.rows]]`, `[[task.reference]]`, and files of
+//! their own that have these (`include`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 use toml::de::DeValue;
 
-use super::job::{MaskRule, Pass};
+use super::document::{Document, quote};
+use super::findings::{Findings, secret_spans};
+use super::job::{KnownReference, MaskRule, Pass, RowRule};
+use super::permissions::warn_if_writable;
 use super::reader::{Table, Value};
+use super::side::Side;
 use crate::mask::Kind;
 
 /// Keys of `[[task.mask]]` that people put beside it.
@@ -13,35 +21,106 @@ const OF_KINDS: &[(&str, &str)] = &[
     ("reason", "in [[task.pass]]"),
 ];
 
+/// Keys of a task that people put into a file that is included.
+const OF_TASKS: &[(&str, &str)] = &[
+    ("exclude", IN_THE_TASK),
+    ("include", IN_THE_TASK),
+    ("keep", IN_THE_TASK),
+    ("schema_only", IN_THE_TASK),
+    ("task", ITSELF),
+    ("unlisted", IN_THE_TASK),
+];
+const IN_THE_TASK: &str = "in the job's file, under [[task]]";
+const ITSELF: &str =
+    "in the job's file; this file is a part of a task: write [[mask]] for [[task.mask]]";
+
+/// What a task says of rows and columns.
+#[derive(Default)]
+pub(super) struct Rules {
+    pub(super) masks: Vec<MaskRule>,
+    pub(super) passes: Vec<Pass>,
+    pub(super) rows: Vec<RowRule>,
+    pub(super) references: Vec<KnownReference>,
+    /// The files that it is in beside the job's.
+    pub(super) included: Vec<PathBuf>,
+}
+
+impl Rules {
+    /// Reads a task's own, then those of the files that it includes. What is wrong is said, and left out.
+    pub(super) fn read(task: &Table<'_>, target: &Side<'_>) -> Self {
+        let mut rules = Self::default();
+        rules.take(task, target);
+        let files = task.get("include").and_then(|value| value.texts());
+        for (member, text) in files.unwrap_or_default() {
+            let Some(file) = member.path() else { continue };
+            if rules.included.contains(&file) {
+                member.report(member.wrong(format!("{} is included twice", quote(text))));
+                continue;
+            }
+            rules.include(&member, &file, target);
+            rules.included.push(file);
+        }
+        rules
+    }
+
+    fn take(&mut self, table: &Table<'_>, target: &Side<'_>) {
+        self.masks.extend(read_masks(table, target));
+        self.passes.extend(read_passes(table));
+        self.rows.extend(read_rows(table));
+        self.references.extend(read_references(table));
+    }
+
+    /// What is wrong in the file is said of the file, after what is wrong in the job's.
+    fn include(&mut self, member: &Value<'_>, file: &Path, target: &Side<'_>) {
+        let report = |diagnostic| member.findings.push(&member.span, diagnostic);
+        let mut document = match Document::read(file) {
+            Ok(document) => document,
+            Err(unreadable) => return unreadable.iter().cloned().for_each(report),
+        };
+        document.hide(secret_spans(&document.text));
+        let (findings, root) = Findings::parse(&document);
+        let root = Table::root(&findings, &root).elsewhere(OF_TASKS);
+        self.take(&root, target);
+        root.finish();
+        warn_if_writable(&findings);
+        match findings.settle() {
+            Ok(warnings) => warnings.into_iter().for_each(report),
+            Err(all) => all.iter().cloned().for_each(report),
+        }
+    }
+
+    /// Whether there is something that only a key can do.
+    pub(super) fn need_key(&self) -> bool {
+        !self.masks.is_empty()
+    }
+}
+
 /// Reads `[[task.mask]]`. What is wrong is said, and left out.
-pub(super) fn read_masks(task: &Table<'_>) -> Vec<MaskRule> {
+fn read_masks(task: &Table<'_>, target: &Side<'_>) -> Vec<MaskRule> {
     members(task, "mask")
         .into_iter()
-        .filter_map(|(member, table)| {
+        .filter_map(|table| {
             let table = table.elsewhere(OF_KINDS);
             let tables = read_tables(&table);
             let columns = table
                 .required("columns", "which columns, and the kind of each")
-                .and_then(|value| read_columns(&value));
-            let condition = table.get("where").map(|value| value.text());
+                .and_then(|value| read_columns(&value, target));
+            let condition = read_condition(&table);
             table.finish();
             Some(MaskRule {
                 tables: tables?,
                 columns: columns?,
-                condition: condition
-                    .map(|text| text.map(str::to_owned))
-                    .unwrap_or_default(),
-                place: member.span(),
+                condition: condition?,
             })
         })
         .collect()
 }
 
 /// Reads `[[task.pass]]`.
-pub(super) fn read_passes(task: &Table<'_>) -> Vec<Pass> {
+fn read_passes(task: &Table<'_>) -> Vec<Pass> {
     members(task, "pass")
         .into_iter()
-        .filter_map(|(_, table)| {
+        .filter_map(|table| {
             let tables = read_tables(&table);
             let columns = table
                 .required("columns", "globs over the columns that are not personal")
@@ -58,26 +137,103 @@ pub(super) fn read_passes(task: &Table<'_>) -> Vec<Pass> {
         .collect()
 }
 
-fn members<'a>(task: &Table<'a>, key: &'static str) -> Vec<(Value<'a>, Table<'a>)> {
+/// Reads `[[task.rows]]`.
+fn read_rows(task: &Table<'_>) -> Vec<RowRule> {
+    members(task, "rows")
+        .into_iter()
+        .filter_map(|table| {
+            let tables = read_tables(&table);
+            let condition = table
+                .required("where", "the rows that are copied")
+                .and_then(|value| value.text());
+            let cascade = match table.get("cascade") {
+                Some(value) => value.boolean(),
+                None => Some(false),
+            };
+            table.finish();
+            Some(RowRule {
+                tables: tables?,
+                condition: condition?.to_owned(),
+                cascade: cascade?,
+            })
+        })
+        .collect()
+}
+
+/// Reads `[[task.reference]]`.
+fn read_references(task: &Table<'_>) -> Vec<KnownReference> {
+    members(task, "reference")
+        .into_iter()
+        .filter_map(|table| {
+            let tables = read_tables(&table);
+            let columns = read_names(&table, "columns", "the columns that refer to others");
+            let references = table
+                .required("references", "the table that is referred to")
+                .and_then(|value| {
+                    let text = value.text()?;
+                    value.check_glob(text);
+                    Some(text.to_owned())
+                });
+            let referenced = read_names(&table, "referenced", "the columns that are referred to");
+            let condition = read_condition(&table);
+            if let (Some(columns), Some(referenced)) = (&columns, &referenced)
+                && columns.len() != referenced.len()
+                && let Some(value) = table.get("referenced")
+            {
+                value.report(value.wrong(format!(
+                    "{} columns refer to {}",
+                    columns.len(),
+                    referenced.len()
+                )));
+            }
+            table.finish();
+            Some(KnownReference {
+                tables: tables?,
+                columns: columns?,
+                references: references?,
+                referenced: referenced?,
+                condition: condition?,
+            })
+        })
+        .collect()
+}
+
+/// A list of columns that is not empty.
+fn read_names(table: &Table<'_>, key: &'static str, what: &str) -> Option<Vec<String>> {
+    let value = table.required(key, what)?;
+    let names = value.texts()?;
+    if names.is_empty() {
+        value.report(value.wrong("names no column"));
+        return None;
+    }
+    Some(names.into_iter().map(|(_, name)| name.to_owned()).collect())
+}
+
+/// `where`, which may be missing; `None`: it is wrong.
+#[allow(clippy::option_option)]
+fn read_condition(table: &Table<'_>) -> Option<Option<String>> {
+    match table.get("where") {
+        None => Some(None),
+        Some(value) => value.text().map(|text| Some(text.to_owned())),
+    }
+}
+
+/// The tables of a list.
+fn members<'a>(task: &Table<'a>, key: &'static str) -> Vec<Table<'a>> {
     let Some(value) = task.get(key) else {
         return Vec::new();
     };
     if !value.is_list() {
+        let name = value.path.replace(char::is_numeric, "").replace("[]", "");
         value.report(
             value
                 .wrong("a task has a list of these")
-                .help(format!("write [[task.{key}]] with two brackets")),
+                .help(format!("write [[{name}]] with two brackets")),
         );
         return Vec::new();
     }
     let members = value.list().unwrap_or_default();
-    members
-        .into_iter()
-        .filter_map(|member| {
-            let table = member.table()?;
-            Some((member, table))
-        })
-        .collect()
+    members.iter().filter_map(Value::table).collect()
 }
 
 /// `table`: a glob, or several.
@@ -94,7 +250,7 @@ fn read_tables(table: &Table<'_>) -> Option<Vec<String>> {
     Some(vec![text.to_owned()])
 }
 
-fn read_columns(value: &Value<'_>) -> Option<Vec<(String, Kind)>> {
+fn read_columns(value: &Value<'_>, target: &Side<'_>) -> Option<Vec<(String, Kind)>> {
     let table = value.table()?;
     let entries = table.entries();
     if entries.is_empty() {
@@ -103,13 +259,18 @@ fn read_columns(value: &Value<'_>) -> Option<Vec<(String, Kind)>> {
     }
     let read: Vec<Option<(String, Kind)>> = entries
         .into_iter()
-        .map(|(name, _, value)| Some((name.to_owned(), read_kind(&value)?)))
+        .map(|(name, _, value)| Some((name.to_owned(), read_kind(&value, target)?)))
         .collect();
     read.into_iter().collect()
 }
 
-fn read_kind(value: &Value<'_>) -> Option<Kind> {
-    match Kind::deserialize(owned(value.content)) {
+fn read_kind(value: &Value<'_>, target: &Side<'_>) -> Option<Kind> {
+    let mut content = owned(value.content);
+    if let Err(why) = put_hosts(&mut content, target) {
+        value.report(value.wrong(why));
+        return None;
+    }
+    match Kind::deserialize(content) {
         Ok(kind) => Some(kind),
         Err(error) => {
             let told = error.message().to_owned();
@@ -130,6 +291,55 @@ fn read_kind(value: &Value<'_>) -> Option<Kind> {
             None
         }
     }
+}
+
+/// Puts a site's host names, as the target's environment has them, into kinds that ask for them, those inside documents
+/// included.
+fn put_hosts(value: &mut toml::Value, target: &Side<'_>) -> Result<(), String> {
+    match value {
+        toml::Value::Array(members) => {
+            let mut members = members.iter_mut();
+            members.try_for_each(|one| put_hosts(one, target))
+        }
+        toml::Value::Table(table) => {
+            let is_replace = table.get("kind").and_then(toml::Value::as_str) == Some("replace");
+            if is_replace && let Some(toml::Value::String(name)) = table.remove("hosts") {
+                let literal = table
+                    .entry("literal")
+                    .or_insert_with(|| toml::Table::new().into());
+                if let toml::Value::Table(literal) = literal {
+                    for (host, other) in hosts_of(&name, target)? {
+                        literal.entry(host).or_insert(other.into());
+                    }
+                }
+            }
+            let mut values = table.iter_mut();
+            values.try_for_each(|(_, one)| put_hosts(one, target))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A site's host names in the target's environment.
+fn hosts_of(name: &str, target: &Side<'_>) -> Result<BTreeMap<String, String>, String> {
+    let Some(site) = target.sites.get(name) else {
+        return Err(format!(
+            "there is no site {}: write its host names under [sites.NAME] in envsyncd.toml",
+            quote(name)
+        ));
+    };
+    let Some(to) = target.environment else {
+        // That was said.
+        return Ok(BTreeMap::new());
+    };
+    let hosts = site.hosts_in(to);
+    if hosts.is_empty() {
+        return Err(format!(
+            "the site {} has no host names in `{to}`: write them under [sites.{name}] in envsyncd.toml",
+            quote(name)
+        ));
+    }
+    Ok(hosts)
 }
 
 /// A value of the file as one of its own.
@@ -161,11 +371,13 @@ fn owned(value: &DeValue<'_>) -> toml::Value {
 
 /// Says of masks without a key that they cannot work.
 pub(super) fn refuse_without_key(task: &Table<'_>) {
-    if let Some(value) = task.get("mask") {
-        value.report(
-            value
-                .wrong("there is no key for masks")
-                .help("add it to envsyncd.toml: [masking] key = { credential = \"mask-key\" }"),
-        );
-    }
+    let keys = ["mask", "include", "unlisted"];
+    let Some(value) = keys.into_iter().find_map(|key| task.get(key)) else {
+        return;
+    };
+    value.report(
+        value
+            .wrong("there is no key for masks")
+            .help("add it to envsyncd.toml: [masking] key = { credential = \"mask-key\" }"),
+    );
 }

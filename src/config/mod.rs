@@ -29,6 +29,7 @@ pub mod reporting;
 mod secrets;
 mod settings;
 mod side;
+pub mod sites;
 mod stores;
 mod task;
 #[cfg(all(test, feature = "mysql", feature = "postgresql", feature = "sqlite"))]

@@ -18,12 +18,9 @@ const LATER: &[&str] = &[
     "encrypt",
     "format",
     "http",
-    "include",
     "notifications",
-    "reference",
     "retention",
     "roles",
-    "rows",
 ];
 
 /// A table being read. Keys that nobody asked for are unknown: call [`Table::finish`].

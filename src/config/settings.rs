@@ -17,6 +17,7 @@ use super::permissions::{warn_if_readable, warn_if_writable};
 use super::reader::Table;
 use super::reporting::{self, Metrics, Retention};
 use super::secrets::read_secret;
+use super::sites::{self, Sites};
 use super::stores::Stores;
 use crate::limits;
 use crate::policy::{Environment, Environments};
@@ -175,6 +176,7 @@ fn defaults(stores: Stores) -> Settings {
         metrics: Metrics::default(),
         monitoring: Monitoring::default(),
         mask_key: None,
+        sites: Sites::new(),
     }
 }
 
@@ -239,6 +241,9 @@ fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, 
             .required("key", "where the masks' key comes from")
             .and_then(|value| read_secret(&value, directory));
         table.finish();
+    }
+    if let Some(table) = root.get("sites").and_then(|value| value.table()) {
+        settings.sites = sites::read(&table, &settings.environments);
     }
     root.finish();
     (settings, scalars)

@@ -7,6 +7,7 @@ use super::document::quote;
 use super::endpoints::{Named, means_archive, read_fields, refuse_environment, warn_of_inline};
 use super::job::{Endpoint, StoreKind};
 use super::reader::{Table, Value};
+use super::sites::Sites;
 use super::stores::Stores;
 use super::url;
 use super::way::Way;
@@ -27,6 +28,8 @@ pub(super) struct Side<'s> {
     pub(super) stores: Stores,
     /// Whether the host has a key for masks.
     pub(super) has_mask_key: bool,
+    /// The sites whose host names are known.
+    pub(super) sites: &'s Sites,
 }
 
 impl Side<'_> {

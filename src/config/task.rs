@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use self::refusals::{refuse_of_others, refuse_with_archives, refuse_with_in_place};
 use super::document::quote;
-use super::job::{Definer, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Verify};
+use super::job::{
+    Definer, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Unlisted, Verify,
+};
 use super::job_name::JobName;
-use super::masks;
+use super::masks::{self, Rules};
 use super::reader::{Table, Value};
 use super::side::Side;
 use super::stores::{Absence, Absent, Stores};
@@ -165,8 +167,10 @@ fn read_task(
         refuse_with_in_place(&table, words.mode, words.previous, &objects.keep);
     }
     let pace = Pace::read(&table);
-    let (masks, passes) = (masks::read_masks(&table), masks::read_passes(&table));
-    if !source.has_mask_key {
+    let rules = Rules::read(&table, target);
+    let unlisted = [("refuse", Unlisted::Refuse), ("null", Unlisted::Null)];
+    let unlisted = table.choice("unlisted", &unlisted, Unlisted::Refuse);
+    if !source.has_mask_key && (rules.need_key() || unlisted == Some(Unlisted::Null)) {
         masks::refuse_without_key(&table);
     }
     let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
@@ -195,8 +199,12 @@ fn read_task(
         definer: words.definer?,
         events: words.events?,
         trust_source: words.trust_source?,
-        masks,
-        passes,
+        masks: rules.masks,
+        passes: rules.passes,
+        rows: rules.rows,
+        references: rules.references,
+        unlisted: unlisted?,
+        included: rules.included,
         places,
     })
 }

@@ -55,6 +55,8 @@ pub(super) struct Entry {
     /// What is wrong with its file; empty: nothing.
     pub(super) problem: String,
     read: Option<Signature>,
+    /// The files that it includes, as they were when it was read.
+    included: Vec<(PathBuf, Signature)>,
     seen: Signature,
     /// How many looks have not found its file.
     missed: u8,
@@ -63,7 +65,13 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether its file is not what was read: changed a moment ago, or away.
     pub(super) fn is_stale(&self) -> bool {
-        self.read != Some(Signature::of(&self.file))
+        !self.is_as_read(Signature::of(&self.file))
+    }
+
+    /// Whether it and what it includes are what was read.
+    fn is_as_read(&self, signature: Signature) -> bool {
+        let mut included = self.included.iter();
+        self.read == Some(signature) && included.all(|(file, read)| *read == Signature::of(file))
     }
 
     /// Reckons when it is due, after what its file says now. Returns a due time of the timetable that it had before.
@@ -278,13 +286,14 @@ impl Jobs {
                 planned: None,
                 problem: String::new(),
                 read: None,
+                included: Vec::new(),
                 seen: signature,
                 missed: 0,
             });
         if look == Look::Changed {
             let quiet = entry.seen == signature;
             entry.seen = signature;
-            if entry.read == Some(signature) {
+            if entry.is_as_read(signature) {
                 return;
             }
             if !quiet || is_new {
@@ -302,6 +311,19 @@ impl Jobs {
         // A file that shows a bug of ours is that job's trouble, and no other's.
         let file_says = panics::caught(|| read(&entry.file, &copy, settings))
             .unwrap_or_else(|bug| Err(Diagnostic::of_file(&entry.file, bug.to_string()).into()));
+        // What it includes is looked at again for as long as it is in force, or wrong.
+        let included: BTreeSet<PathBuf> = match &file_says {
+            Ok(job) => (job.tasks.iter().flat_map(|task| &task.included).cloned()).collect(),
+            Err(broken) => broken
+                .iter()
+                .map(|flaw| PathBuf::from(&flaw.origin))
+                .collect(),
+        };
+        let included = included.into_iter().map(|file| {
+            let signature = Signature::of(&file);
+            (file, signature)
+        });
+        entry.included = included.collect();
         let (job, problem) = match file_says {
             Ok(job) => {
                 if !entry.problem.is_empty() {

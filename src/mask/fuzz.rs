@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 
+use super::example::Alone;
 use super::key::of_tests;
-use super::row::Alone;
 use super::{Column, Encoding, Kind, Replacement, RowMask, Rule, Scratch, Type, Value};
 use crate::fuzz::{bytes, config, texts};
 

@@ -18,6 +18,7 @@
 //! - No value is in an error, and none is shown by `Debug`.
 
 pub mod column;
+mod example;
 mod ff1;
 #[cfg(test)]
 mod fuzz;
@@ -30,6 +31,7 @@ mod tests;
 pub mod value;
 
 pub use column::{Column, Fit, Repertoire, Type, Uniqueness};
+pub use example::example;
 pub use key::Key;
 pub use kind::Kind;
 pub use row::Row;

@@ -78,18 +78,3 @@ impl<'a> Given<'a> {
         self.row.number()
     }
 }
-
-/// A row of one value.
-#[cfg(test)]
-pub(super) struct Alone<'a>(pub(super) Value<'a>);
-
-#[cfg(test)]
-impl Row for Alone<'_> {
-    fn value(&self, _column: usize) -> Value<'_> {
-        self.0
-    }
-
-    fn number(&self) -> u64 {
-        1
-    }
-}

@@ -252,6 +252,12 @@ pub struct TaskStatus {
     /// When the point in time was that its copy is of.
     #[serde(default, serialize_with = "milliseconds")]
     pub surveyed_at: Option<DateTime<Utc>>,
+    /// How many columns were masked; 0 until the rows are copied.
+    #[serde(default)]
+    pub masked_columns: u64,
+    /// How many rows passed masks.
+    #[serde(default)]
+    pub masked_rows: u64,
 }
 
 /// RFC 3339 to the second, with `Z`.
@@ -409,7 +415,7 @@ mod tests {
  "next_run_at": "2026-01-02T00:18:00Z", "consecutive_failures": 0, "errors": 0, "warnings": 0, "message": "",
  "tasks": [{"name": "database", "kind": "postgresql", "state": "succeeded", "progress_percent": 100,
             "rows": 1234567, "bytes": 987654321, "duration_seconds": 770.1, "message": "",
-            "surveyed_at": "2026-01-01T00:18:01.402Z"}]}"#;
+            "surveyed_at": "2026-01-01T00:18:01.402Z", "masked_columns": 4, "masked_rows": 1200000}]}"#;
 
     #[test]
     fn the_documented_file_is_read_and_written_key_by_key() {

@@ -108,7 +108,7 @@ async fn ready(context: &RunContext, run: &TaskRun) -> Result<()> {
 /// Fixes a task's point in time, and refuses what could not be published.
 async fn survey(context: &RunContext, run: &TaskRun) -> Result<()> {
     let taker = run.target.taker().await?;
-    let survey = run.source.survey(&taker).await?;
+    let mut survey = run.source.survey(&taker).await?;
     run.progress.surveyed(survey.taken_at);
     plan::warn_unmatched(&run.context.selection, &survey);
     tracing::info!(
@@ -116,7 +116,7 @@ async fn survey(context: &RunContext, run: &TaskRun) -> Result<()> {
         bytes = survey.parts.iter().map(|part| part.bytes).sum::<u64>(),
         "surveyed"
     );
-    masks::resolve(context, run, &survey).await?;
+    masks::resolve(context, run, &mut survey).await?;
     run.target.check(&survey).await?;
     run.source.pin().await?;
     run.survey
@@ -174,6 +174,7 @@ pub(super) async fn fill(
     let step = |name| context.step(step_of(&run.task, name));
     step("copy");
     copy::copy(run, &incoming, survey).await?;
+    run.progress.set_masked(run.masks.counted());
     tracing::info!(
         rows = run.progress.rows(),
         bytes = run.progress.bytes(),

@@ -122,7 +122,7 @@ pub(super) async fn copy(
     masks::refuse_unverifiable(run, &**incoming, &survey.parts)?;
     // What the servers copy by themselves keeps to no pace, and nobody masks it.
     if run.pace.is_free()
-        && !run.context.selection.masks()
+        && run.context.selection.takes_rows_as_they_are()
         && let Some(means) = incoming.transfer()
         && means.transfer(&*run.source, survey, &*run.progress).await?
     {
@@ -133,7 +133,7 @@ pub(super) async fn copy(
         incoming: incoming.clone(),
     };
     let batches = (copying.batches()).map_or_else(Vec::new, |taker| taker.batches(&survey.parts));
-    let batches = without(batches, |place| run.masks.has(&survey.parts[place]));
+    let batches = without(batches, |place| run.is_altered(&survey.parts[place]));
     run.progress.expect_steps(batches.len());
     let work = Arc::new(Work {
         queue: Mutex::new(Queue {

@@ -3,6 +3,7 @@
 pub(super) mod compiled;
 pub(super) mod coverage;
 mod references;
+mod restrictions;
 pub(super) mod rows;
 mod tables;
 
@@ -12,19 +13,25 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 
 use self::compiled::Compiled;
+use self::coverage::{Passes, empty_unlisted};
 use self::references::follow_references;
-use self::rows::TableMask;
+use self::rows::{TableMask, Told};
 use self::tables::{On, Table, config, keep_unique, kinds};
 use super::context::RunContext;
 use super::task_run::TaskRun;
-use crate::config::job::Verify;
+use crate::config::job::{Unlisted, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::mask::{self, Key, RowMask, Rule};
-use crate::store::{Incoming, MaskedColumn, Masking, Part, Survey};
+use crate::store::{Conditions, Incoming, MaskedColumn, Masking, Part, Selection, Shape, Survey};
 
-/// Puts the task's masks on what was surveyed. Reads no row.
-pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey) -> Result<()> {
-    if !run.context.selection.describes_columns {
+/// Puts the task's masks on what was surveyed, and finds the rows that are copied. Reads no row of a masked table.
+pub(super) async fn resolve(
+    context: &RunContext,
+    run: &TaskRun,
+    survey: &mut Survey,
+) -> Result<()> {
+    let (task, selection) = (&run.task, &run.context.selection);
+    if !selection.describes_columns {
         return Ok(());
     }
     let parts = survey.whole();
@@ -32,7 +39,11 @@ pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey
         let what = "the columns of this source are not known, and nothing of it can be masked";
         return Err(config(what.to_owned()));
     };
-    let shapes = source.shapes(&parts).await?;
+    let shapes = with_known_references(selection, source.shapes(&parts).await?)?;
+    let language = source.conditions();
+    check_conditions(selection, language, &parts, &shapes).await?;
+    let rows =
+        restrictions::restrict(&context.job, task, selection, language, &shapes, survey).await?;
     let mut tables = Vec::with_capacity(parts.len());
     for (part, shape) in parts.iter().zip(&shapes) {
         let names = shape.columns.iter().map(|one| &one.column.name);
@@ -46,38 +57,108 @@ pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey
         tables.push(Table {
             shape,
             part,
-            kinds: kinds(&run.task, shape)?,
+            kinds: kinds(task, shape)?,
         });
     }
-    coverage::look_for_unused(&context.job, &run.task, &tables)?;
+    coverage::look_for_unused(&context.job, task, &tables)?;
+    let passes = Passes::of(task)?;
     follow_references(&mut tables)?;
+    if task.unlisted == Unlisted::Null {
+        empty_unlisted(&passes, &mut tables)?;
+        follow_references(&mut tables)?;
+    }
     for table in &tables {
         keep_unique(table)?;
     }
-    coverage::require(&context.job, &run.task, &tables)?;
-    let mut compiled = Compiled::default();
-    if tables.iter().any(Table::is_masked) {
-        let key = key(context).await?;
-        let fingerprint = key.fingerprint();
-        tracing::info!(key = fingerprint, "rows are masked on their way");
-        let last = context.state.mask_key(context.job.name.as_str())?;
-        if let Some(last) = last.filter(|last| *last != fingerprint) {
-            tracing::warn!(
-                key = fingerprint,
-                last,
-                "the masks' key is another one than last time: the same values become others than before"
+    coverage::require(&context.job, &passes, &tables)?;
+    let compiled = compile_all(context, run, &tables).await?;
+    run.masks.set(Compiled { rows, ..compiled })
+}
+
+/// Each with the references that only the task knows.
+fn with_known_references(selection: &Selection, mut shapes: Vec<Shape>) -> Result<Vec<Shape>> {
+    let known = shapes
+        .iter()
+        .map(|shape| selection.known_references(shape, &shapes));
+    let known: Vec<_> = known.collect::<Result<_>>()?;
+    for (shape, known) in shapes.iter_mut().zip(known) {
+        let columns = known.iter().flat_map(|reference| &reference.columns);
+        if let Some(name) = columns
+            .into_iter()
+            .find(|name| shape.column(name).is_none())
+        {
+            let what = format!(
+                "table {} has no column {name} that could refer",
+                shape.label()
             );
+            return Err(config(what).hint("mend the [[task.reference]]"));
         }
-        for table in tables.iter().filter(|table| table.is_masked()) {
-            let mask = Arc::new(compile(run, table, &key)?);
-            compiled.tables.insert(table.label(), mask);
-        }
-        compiled.record = Some(Masking {
-            key: key.fingerprint(),
-            tables: recorded(&tables),
-        });
+        shape.references.extend(known);
     }
-    run.masks.set(compiled)
+    Ok(shapes)
+}
+
+/// Has the source read every condition of a mask.
+async fn check_conditions(
+    selection: &Selection,
+    language: Option<&dyn Conditions>,
+    parts: &[Part],
+    shapes: &[Shape],
+) -> Result<()> {
+    for (part, shape) in parts.iter().zip(shapes) {
+        for condition in selection.conditions(&shape.masks) {
+            let Some(language) = language else {
+                let what = "there is nobody who evaluates a mask's `where`";
+                return Err(config(format!("{}: {what}", part.label())));
+            };
+            let checked = language.check(part, condition).await;
+            checked.map_err(|error| {
+                error.within(format!("the condition of a mask for {}", part.label()))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The masks of all tables, ready for rows.
+async fn compile_all(
+    context: &RunContext,
+    run: &TaskRun,
+    tables: &[Table<'_>],
+) -> Result<Compiled> {
+    let mut compiled = Compiled::default();
+    if !tables.iter().any(Table::is_masked) {
+        return Ok(compiled);
+    }
+    let key = key(context).await?;
+    let fingerprint = key.fingerprint();
+    tracing::info!(key = fingerprint, "rows are masked on their way");
+    let last = context.state.mask_key(context.job.name.as_str())?;
+    if let Some(last) = last.filter(|last| *last != fingerprint) {
+        tracing::warn!(
+            key = fingerprint,
+            last,
+            "the masks' key is another one than last time: the same values become others than before"
+        );
+    }
+    for table in tables.iter().filter(|table| table.is_masked()) {
+        let (schema, name) = (table.part.schema.as_deref(), &table.part.name);
+        let mut names = table.shape.names.iter();
+        let is_expected = |(schema, name): &(Option<String>, String)| {
+            run.context.selection.is_masked(schema.as_deref(), name)
+        };
+        if !run.context.selection.is_masked(schema, name) && !names.any(is_expected) {
+            let what = format!("{} is masked, and its source does not know", table.label());
+            return Err(Error::new(Kind::Internal, what));
+        }
+        let mask = Arc::new(compile(run, table, &key)?);
+        compiled.tables.insert(table.label(), mask);
+    }
+    compiled.record = Some(Masking {
+        key: fingerprint,
+        tables: recorded(tables),
+    });
+    Ok(compiled)
 }
 
 fn recorded(tables: &[Table<'_>]) -> BTreeMap<String, BTreeMap<String, MaskedColumn>> {
@@ -95,17 +176,19 @@ fn recorded(tables: &[Table<'_>]) -> BTreeMap<String, BTreeMap<String, MaskedCol
             })
             .collect()
     };
-    let masked = tables.iter().filter(|table| table.is_masked());
-    masked.map(|table| (table.label(), of(table))).collect()
+    let tables = tables.iter().map(|table| (table.label(), of(table)));
+    tables
+        .filter(|(_, columns): &(_, BTreeMap<_, _>)| !columns.is_empty())
+        .collect()
 }
 
 fn compile(run: &TaskRun, table: &Table<'_>, key: &Key) -> Result<TableMask> {
-    let shape = table.shape;
+    let (shape, selection) = (table.shape, &run.context.selection);
     let with_conditions: Vec<usize> = shape
         .masks
         .iter()
         .copied()
-        .filter(|number| run.task.masks[*number].condition.is_some())
+        .filter(|number| selection.condition(*number).is_some())
         .collect();
     let columns: Vec<mask::Column> = shape.columns.iter().map(|one| one.column.clone()).collect();
     let mut rules = Vec::new();
@@ -122,7 +205,13 @@ fn compile(run: &TaskRun, table: &Table<'_>, key: &Key) -> Result<TableMask> {
         }
         if !kinds.is_empty() {
             let names: Vec<&str> = kinds.iter().map(|on| on.kind.name()).collect();
-            told.push((column.name.clone(), names.join(", ")));
+            told.push(Told {
+                column: column.name.clone(),
+                kinds: names.join(", "),
+                example: kinds
+                    .iter()
+                    .find_map(|on| mask::example(&on.kind, column, key)),
+            });
         }
     }
     let mask = RowMask::compile(&table.label(), &columns, &rules, key)?;
@@ -134,7 +223,7 @@ fn compile(run: &TaskRun, table: &Table<'_>, key: &Key) -> Result<TableMask> {
     ))
 }
 
-/// Refuses a masked part that cannot be verified as the task wants it.
+/// Refuses a part that is masked, or of which some rows are copied, and that cannot be verified as the task wants it.
 pub(super) fn refuse_unverifiable(
     run: &TaskRun,
     incoming: &dyn Incoming,
@@ -143,11 +232,11 @@ pub(super) fn refuse_unverifiable(
     if run.task.verify != Verify::Checksum {
         return Ok(());
     }
-    let mut masked = parts.iter().filter(|part| run.masks.has(part));
-    match masked.find(|part| !incoming.is_read_back(part)) {
+    let mut altered = parts.iter().filter(|part| run.is_altered(part));
+    match altered.find(|part| !incoming.is_read_back(part)) {
         None => Ok(()),
         Some(part) => Err(config(format!(
-            "{} is masked and has columns that the server computes, or values that are not read back as they were sent: it has no checksum",
+            "{} is masked or copied in part, and has columns that the server computes, or values that are not read back as they were sent: it has no checksum",
             part.label()
         ))
         .hint("take verify = \"rows\"")),

@@ -86,6 +86,9 @@ pub struct PartPlan {
     pub bytes: u64,
     /// How its rows travel.
     pub encoding: &'static str,
+    /// Which of its rows are copied; none: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
     /// Its masked columns, each with the kinds of its masks.
     pub masks: Vec<MaskPlan>,
 }
@@ -97,6 +100,18 @@ pub struct MaskPlan {
     pub column: String,
     /// The kinds of its masks.
     pub kind: String,
+    /// What becomes of an invented value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<Example>,
+}
+
+/// An invented value, and what a mask makes of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Example {
+    /// The value, which is nobody's.
+    pub value: String,
+    /// What it becomes.
+    pub becomes: String,
 }
 
 /// A table that is not copied whole.
@@ -167,9 +182,9 @@ async fn of(context: &RunContext, run: &TaskRun) -> Result<TaskPlan> {
     if let Some(source) = run.source.deferred() {
         return planned_of(run, taker.to_string(), &source.prospect()).await;
     }
-    let survey = run.source.survey(&taker).await?;
+    let mut survey = run.source.survey(&taker).await?;
     warn_unmatched(&run.context.selection, &survey);
-    masks::resolve(context, run, &survey).await?;
+    masks::resolve(context, run, &mut survey).await?;
     run.target.check(&survey).await?;
     super::scripts::look(run).await?;
     Ok(TaskPlan {
@@ -184,8 +199,15 @@ async fn of(context: &RunContext, run: &TaskRun) -> Result<TaskPlan> {
                 rows: part.rows,
                 bytes: part.bytes,
                 encoding: store::registry::codec(run.task.kind, part).map_or("", Codec::summary),
+                chosen: run.masks.rows_of(&part.label()),
                 masks: (run.masks.told(&part.label()).into_iter())
-                    .map(|(column, kind)| MaskPlan { column, kind })
+                    .map(|told| MaskPlan {
+                        column: told.column,
+                        kind: told.kinds,
+                        example: told
+                            .example
+                            .map(|(value, becomes)| Example { value, becomes }),
+                    })
                     .collect(),
             })
             .collect(),
@@ -217,6 +239,7 @@ async fn planned_of(run: &TaskRun, version: String, prospect: &Prospect) -> Resu
             rows: 0,
             bytes: prospect.bytes,
             encoding: "dump",
+            chosen: None,
             masks: Vec::new(),
         }],
         ..bare(run, version).await?

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::state::RunState;
+use crate::state::{Masked, RunState};
 use crate::store::{Meter, Part};
 use crate::sync::Mutex;
 
@@ -39,6 +39,7 @@ struct Inner {
     /// The seconds that it took before it had to wait for the job's other tasks.
     before: f64,
     surveyed_at: Option<DateTime<Utc>>,
+    masked: Option<Masked>,
     /// Estimated bytes of all parts, and of those that are in.
     total: u64,
     done: u64,
@@ -87,6 +88,7 @@ impl Progress {
                             seconds: None,
                             before: 0.0,
                             surveyed_at: None,
+                            masked: None,
                             total: 0,
                             done: 0,
                             steps: 0,
@@ -136,6 +138,16 @@ impl TaskProgress {
         let mut inner = self.inner();
         inner.before = inner.seconds();
         inner.started = None;
+    }
+
+    /// Notes what was masked.
+    pub(super) fn set_masked(&self, masked: Option<Masked>) {
+        self.inner().masked = masked;
+    }
+
+    /// What was masked in its rows, once they are copied.
+    pub fn masked(&self) -> Option<Masked> {
+        self.inner().masked.clone()
     }
 
     pub(super) fn surveyed(&self, at: DateTime<Utc>) {

@@ -237,6 +237,7 @@ fn tasks(context: &RunContext) -> Result<()> {
             duration_seconds: task.seconds(),
             message: task.message(),
             surveyed_at: task.surveyed_at(),
+            masked: task.masked(),
         };
         context.state.set_task(&context.id, &task.name, &progress)?;
     }
@@ -415,6 +416,8 @@ pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Resul
                 duration_seconds: Some(rounded(task.progress.duration_seconds)),
                 message: task.progress.message.clone(),
                 surveyed_at: task.progress.surveyed_at,
+                masked_columns: task.progress.masked.as_ref().map_or(0, |one| one.columns),
+                masked_rows: task.progress.masked.as_ref().map_or(0, |one| one.rows),
             })
             .collect(),
     };

@@ -17,7 +17,7 @@ use crate::config::job::{Job, Publish, Task};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::panics;
 use crate::policy::{self, Identity};
-use crate::store::{self, Context, Survey};
+use crate::store::{self, Context, Part, Survey};
 
 /// One task with both of its sides open.
 pub(super) struct TaskRun {
@@ -37,6 +37,11 @@ pub(super) struct TaskRun {
 impl TaskRun {
     pub(super) fn in_place(&self) -> bool {
         self.task.publish == Publish::InPlace
+    }
+
+    /// Whether a part's rows are to be others than the source's, or fewer.
+    pub(super) fn is_altered(&self, part: &Part) -> bool {
+        part.condition.is_some() || self.masks.has(part)
     }
 
     pub(super) fn survey(&self) -> Result<&Survey> {

@@ -45,10 +45,10 @@ pub(super) async fn verify(run: &TaskRun, complete: &dyn Complete, survey: &Surv
             .buffer_unordered(run.context.workers)
             .try_collect::<()>()
             .await?;
-        // What is computed of masked columns is not what it was.
+        // What is computed of masked columns is not what it was; of rows that are not copied there is nothing.
         let raw: Vec<Part> = parts
             .iter()
-            .filter(|part| !run.masks.has(part))
+            .filter(|part| !run.is_altered(part))
             .cloned()
             .collect();
         complete.compare_computed(&*run.source, &raw).await?;
@@ -132,7 +132,7 @@ pub(super) async fn compare(run: &TaskRun, complete: &dyn Complete, part: &Part)
     {
         return agree(part, (sent.rows, sent), (found.rows, found));
     }
-    if run.masks.has(part) {
+    if run.is_altered(part) {
         let what = format!("{}: nothing was summed up of what was sent", part.label());
         return Err(Error::new(Kind::Internal, what));
     }

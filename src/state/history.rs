@@ -228,7 +228,7 @@ pub(super) fn select(
     let mut statement = t.prepare_cached(&format!("SELECT {COLUMNS} FROM runs {rest}"))?;
     let mut runs: Vec<(i64, Run)> = strict::rows(statement.query(params)?, "run", run)?;
     let mut tasks = t.prepare_cached(
-        "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message, surveyed_at
+        "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message, surveyed_at, masked
          FROM tasks WHERE run = ?1 ORDER BY position",
     )?;
     for (number, run) in &mut runs {
@@ -332,6 +332,7 @@ fn task(row: &Strict<'_, '_>) -> rusqlite::Result<TaskRow> {
             duration_seconds: row.measure("duration_seconds", LONGEST)?,
             message: row.text("message")?,
             surveyed_at: row.optional_time("surveyed_at")?,
+            masked: row.optional_json("masked")?,
         },
     })
 }

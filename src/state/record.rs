@@ -143,11 +143,15 @@ impl State {
 
     /// How far a task of a run is.
     pub fn set_task(&self, run: &str, task: &str, progress: &TaskProgress) -> Result<()> {
+        let masked = progress.masked.as_ref().map(serde_json::to_string);
+        let masked = masked.transpose().map_err(|error| {
+            Error::new(Kind::Internal, "what was masked cannot be written as JSON").because(error)
+        })?;
         self.write("cannot record a run's progress", Durable::Process, |t| {
             let changed = t
                 .prepare_cached(
                     "UPDATE tasks SET state = ?3, progress_percent = ?4, rows = ?5, bytes = ?6,
-                         duration_seconds = ?7, message = ?8, surveyed_at = ?9
+                         duration_seconds = ?7, message = ?8, surveyed_at = ?9, masked = ?10
                      WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND name = ?2",
                 )?
                 .execute(params![
@@ -165,6 +169,7 @@ impl State {
                     progress.duration_seconds.max(0.0),
                     progress.message,
                     progress.surveyed_at.map(stored),
+                    masked,
                 ])?;
             Ok(if changed == 1 {
                 Ok(())

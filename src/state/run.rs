@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::masked::Masked;
 use crate::guard::process::Process;
 
 /// An enum that is stored as text.
@@ -147,6 +148,8 @@ pub struct TaskProgress {
     pub surveyed_at: Option<DateTime<Utc>>,
     /// One line; empty where there is nothing to say.
     pub message: String,
+    /// What was masked in its rows, once they are copied.
+    pub masked: Option<Masked>,
 }
 
 /// How a run ended.

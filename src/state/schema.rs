@@ -164,6 +164,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
         fingerprint TEXT NOT NULL
     ) WITHOUT ROWID;
     ",
+    "
+    -- What was masked in a task's rows, as JSON; NULL: nothing.
+    ALTER TABLE tasks ADD COLUMN masked TEXT;
+    ",
 ];
 
 /// The version that this program writes.

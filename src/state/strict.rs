@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, Type, ValueRef};
 use rusqlite::{Row, Rows};
+use serde::de::DeserializeOwned;
 
 use crate::config::job::JobName;
 use crate::sync::Mutex;
@@ -51,6 +52,21 @@ impl Strict<'_, '_> {
             ValueRef::Null => Ok(None),
             _ => self.text(column).map(Some),
         }
+    }
+
+    /// A value of ours as JSON.
+    pub(super) fn optional_json<T: DeserializeOwned>(
+        &self,
+        column: &str,
+    ) -> rusqlite::Result<Option<T>> {
+        if self.0.get_ref(column)? == ValueRef::Null {
+            return Ok(None);
+        }
+        let text = self.bounded(column, super::masked::LONGEST)?;
+        let value = serde_json::from_str(&text);
+        value
+            .map(Some)
+            .map_err(|_| malformed(column, "is no JSON of ours"))
     }
 
     /// A short text, such as a host's name.

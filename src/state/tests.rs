@@ -99,6 +99,7 @@ fn a_run_is_read_back_as_it_was_written() {
         duration_seconds: 1.5,
         surveyed_at: DateTime::from_timestamp_millis(1_700_000_000_123),
         message: String::new(),
+        masked: None,
     };
     state.set_task("0199-a", "database", &progress).unwrap();
     state

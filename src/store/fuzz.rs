@@ -36,6 +36,7 @@ fn part(codec: &dyn Codec) -> Part {
         rows: 0,
         bytes: 0,
         slice: None,
+        condition: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -104,6 +105,9 @@ pub struct Part {
     pub bytes: u64,
     /// Which of the table's rows, where it is not all of them; then the other parts of the same table have the rest.
     pub slice: Option<Slice>,
+    /// The rows that are copied, as an expression in the source's own language; `None`: all. Nobody but the source reads it.
+    #[serde(skip)]
+    pub condition: Option<Arc<str>>,
 }
 
 impl Part {
@@ -119,6 +123,7 @@ impl Part {
             rows: 0,
             bytes,
             slice: None,
+            condition: None,
         }
     }
 

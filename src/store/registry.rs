@@ -144,6 +144,9 @@ pub fn refusals(task: &Task) -> Vec<Refusal> {
     if !task.masks.is_empty() {
         all.extend(refusal_of_masks(task));
     }
+    if !task.rows.is_empty() {
+        all.extend(refusal_of_rows(task));
+    }
     if task.dumps() {
         all.extend(refusals_of_dumps(task));
     }
@@ -172,6 +175,21 @@ fn refusal_of_masks(task: &Task) -> Option<Refusal> {
         );
     }
     None
+}
+
+/// Rows are chosen by the server that has them, while envsyncd reads them.
+fn refusal_of_rows(task: &Task) -> Option<Refusal> {
+    let why = if task.dumps() && task.pushes() {
+        "with format = \"govuk\" the store's own tool reads the rows, and takes all of them; take format = \"envsyncd\""
+    } else if task.pulls() {
+        "a snapshot has no server that evaluates a `where`: put [[task.rows]] into the job that pushes it"
+    } else if task.pushes() && task.verify == Verify::Checksum {
+        let why = "a snapshot of chosen rows has no checksums of the source's to be held against; take verify = \"rows\"";
+        return Some(Refusal::new("verify", why));
+    } else {
+        return None;
+    };
+    Some(Refusal::new("rows", why))
 }
 
 /// What a task asks of a dump that is restored (a pull) or written (a push) and that the store's own tools cannot do; for

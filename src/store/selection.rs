@@ -1,9 +1,14 @@
 //! Which tables a task copies, and how: globs over `[schema.]table`. Pure.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
 use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 
-use crate::config::job::{Mode, Task};
+use super::shape::{Reference, Shape};
+use crate::config::job::{Mode, Task, Unlisted};
+use crate::error::{Error, Kind, Result};
 
 /// What happens to one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,22 +62,17 @@ pub struct Globs(Vec<Glob>);
 
 impl Globs {
     /// The globs of this key. They were found well-formed by validation, and one that is not is an error here.
-    pub fn new(key: &str, globs: &[String], ignores_case: bool) -> crate::error::Result<Self> {
+    pub fn new(key: &str, globs: &[String], ignores_case: bool) -> Result<Self> {
         let compile = |text: &String| {
-            let pattern = check_glob(text).map_err(|why| {
-                crate::error::Error::new(crate::error::Kind::Config, format!("`{key}`: {why}"))
-            })?;
+            let pattern = check_glob(text)
+                .map_err(|why| Error::new(Kind::Config, format!("`{key}`: {why}")))?;
             Ok(Glob {
                 text: text.clone(),
                 pattern,
                 ignores_case,
             })
         };
-        globs
-            .iter()
-            .map(compile)
-            .collect::<crate::error::Result<_>>()
-            .map(Self)
+        globs.iter().map(compile).collect::<Result<_>>().map(Self)
     }
 
     /// Whether one of them is for a name, which may have a schema in front.
@@ -81,12 +81,37 @@ impl Globs {
     }
 }
 
-/// The tables that a mask is for.
+/// The tables that a mask is for. References that hold for some rows follow the task's masks: what they refer to may be masked.
 #[derive(Debug, Clone)]
 struct Masked {
     tables: Vec<Glob>,
+    columns: Vec<String>,
     condition: Option<String>,
 }
+
+/// The tables of which only some rows are copied.
+#[derive(Debug, Clone)]
+struct Restricted {
+    tables: Vec<Glob>,
+    condition: String,
+    cascade: bool,
+}
+
+/// A reference that the schema does not know.
+#[derive(Debug, Clone)]
+struct Known {
+    /// For people.
+    name: String,
+    tables: Vec<Glob>,
+    columns: Vec<String>,
+    references: Glob,
+    referenced: Vec<String>,
+    /// The number of its condition among the masks'.
+    condition: Option<usize>,
+}
+
+/// A table's name, with its schema if it has one.
+type Name = (Option<String>, String);
 
 /// The globs of one task.
 #[derive(Debug, Clone)]
@@ -96,7 +121,14 @@ pub struct Selection {
     keep: Vec<Glob>,
     leave_out: Vec<Glob>,
     masks: Vec<Masked>,
-    /// Whether columns have to be known as masks know them: some are masked, or all have to be decided on.
+    rows: Vec<Restricted>,
+    known: Vec<Known>,
+    /// Whether every column that nobody has decided on is masked.
+    masks_unlisted: bool,
+    /// Tables that are masked as others refer to them, or they to others; known once the source was surveyed.
+    followed: OnceLock<BTreeSet<Name>>,
+    /// Whether columns have to be known as masks know them: some are masked, or all have to be decided on; or whether references
+    /// have to be known, as rows go by them.
     pub describes_columns: bool,
     /// Whether tables that only the target has stay.
     pub overlay: bool,
@@ -111,6 +143,10 @@ impl Selection {
             keep: Vec::new(),
             leave_out: Vec::new(),
             masks: Vec::new(),
+            rows: Vec::new(),
+            known: Vec::new(),
+            masks_unlisted: false,
+            followed: OnceLock::new(),
             describes_columns: false,
             overlay: false,
         }
@@ -118,26 +154,56 @@ impl Selection {
 
     /// The selection of a task; its globs were found well-formed by validation, and one that is not is an error here.
     /// `ignores_case`: whether the store's names are the same whatever their case.
-    pub fn of(task: &Task, ignores_case: bool) -> crate::error::Result<Self> {
+    pub fn of(task: &Task, ignores_case: bool) -> Result<Self> {
         let compile =
             |key: &str, globs: &[String]| Globs::new(key, globs, ignores_case).map(|globs| globs.0);
-        let masks: crate::error::Result<Vec<Masked>> = task
-            .masks
-            .iter()
-            .map(|rule| {
-                Ok(Masked {
-                    tables: compile("mask", &rule.tables)?,
-                    condition: rule.condition.clone(),
-                })
+        let mut masks = Vec::with_capacity(task.masks.len());
+        for rule in &task.masks {
+            masks.push(Masked {
+                tables: compile("mask", &rule.tables)?,
+                columns: rule.columns.iter().map(|(name, _)| name.clone()).collect(),
+                condition: rule.condition.clone(),
+            });
+        }
+        let mut known = Vec::with_capacity(task.references.len());
+        for (number, reference) in task.references.iter().enumerate() {
+            let tables = compile("reference", &reference.tables)?;
+            let references = vec![reference.references.clone()];
+            known.push(Known {
+                name: format!("reference {} of the task", number + 1),
+                tables: tables.clone(),
+                columns: reference.columns.clone(),
+                references: compile("references", &references)?.remove(0),
+                referenced: reference.referenced.clone(),
+                condition: reference.condition.is_some().then_some(masks.len()),
+            });
+            if reference.condition.is_some() {
+                masks.push(Masked {
+                    tables,
+                    columns: reference.columns.clone(),
+                    condition: reference.condition.clone(),
+                });
+            }
+        }
+        let rows = task.rows.iter().map(|rule| {
+            Ok(Restricted {
+                tables: compile("rows", &rule.tables)?,
+                condition: rule.condition.clone(),
+                cascade: rule.cascade,
             })
-            .collect();
+        });
+        let masks_unlisted = task.unlisted == Unlisted::Null;
         Ok(Self {
             exclude: compile("exclude", &task.exclude)?,
             schema_only: compile("schema_only", &task.schema_only)?,
             keep: compile("keep", &task.keep)?,
             leave_out: compile("leave_out", &task.leave_out)?,
-            masks: masks?,
-            describes_columns: !task.masks.is_empty(),
+            describes_columns: masks_unlisted || !masks.is_empty() || !task.rows.is_empty(),
+            masks,
+            rows: rows.collect::<Result<_>>()?,
+            known,
+            masks_unlisted,
+            followed: OnceLock::new(),
             overlay: task.mode == Mode::Overlay,
         })
     }
@@ -171,11 +237,17 @@ impl Selection {
             && self.schema_only.is_empty()
             && self.keep.is_empty()
             && !self.masks()
+            && self.rows.is_empty()
+    }
+
+    /// Whether every row of every table that is copied is copied, as it is.
+    pub fn takes_rows_as_they_are(&self) -> bool {
+        !self.masks() && self.rows.is_empty()
     }
 
     /// Whether anything is masked.
     pub fn masks(&self) -> bool {
-        !self.masks.is_empty()
+        self.masks_unlisted || !self.masks.is_empty()
     }
 
     /// The masks that are for a table, by their numbers: it has several names where it is a part of another one.
@@ -197,21 +269,139 @@ impl Selection {
             .collect()
     }
 
-    /// The same of a table in a store without schemas.
+    /// Which masks are for a table in a store without schemas, by their numbers.
     pub fn masks_of_table(&self, name: &str) -> Vec<usize> {
         self.masks_of([(None, name)].into_iter())
     }
 
-    /// Whether a table in a store without schemas is masked.
-    pub fn is_masked(&self, name: &str) -> bool {
-        !self.masks_of_table(name).is_empty()
+    /// Whether any of a table's rows may be masked. Asked once [`Self::follow`] was.
+    pub fn is_masked(&self, schema: Option<&str>, name: &str) -> bool {
+        self.masks_unlisted
+            || !self.masks_of([(schema, name)].into_iter()).is_empty()
+            || self.followed.get().is_some_and(|followed| {
+                let mut names = followed.iter();
+                names.any(|(of, followed)| of.as_deref() == schema && followed == name)
+            })
+    }
+
+    /// Whether the rows of a table in a store without schemas may be others than the source's, or fewer.
+    pub fn is_altered(&self, name: &str) -> bool {
+        let mut rows = self.rows.iter();
+        let is_for = |glob: &Glob| glob.matches(None, name);
+        self.is_masked(None, name)
+            || rows.any(|rule| rule.cascade || rule.tables.iter().any(is_for))
+    }
+
+    /// Takes the tables' references, along which masks go on. The columns of these shapes are not looked at.
+    pub fn follow(&self, shapes: &[Shape]) {
+        if self.masks.is_empty() {
+            return;
+        }
+        let mut masked: BTreeSet<(usize, String)> = BTreeSet::new();
+        for (at, shape) in shapes.iter().enumerate() {
+            let rules = shape
+                .masks
+                .iter()
+                .filter_map(|number| self.masks.get(*number));
+            let columns = rules.flat_map(|rule| &rule.columns);
+            masked.extend(columns.map(|column| (at, column.clone())));
+        }
+        let mut found = 0;
+        while found != masked.len() {
+            found = masked.len();
+            for (at, shape) in shapes.iter().enumerate() {
+                // What is wrong with the task's own is said when masks are put on tables.
+                let own = self.known_references(shape, shapes).unwrap_or_default();
+                for reference in shape.references.iter().chain(&own) {
+                    let referred = (0..shapes.len())
+                        .filter(|other| shapes[*other].names.contains(&reference.table));
+                    for other in referred {
+                        let pairs = reference.columns.iter().zip(&reference.referenced);
+                        for (from, to) in pairs {
+                            if masked.contains(&(other, to.clone())) {
+                                masked.insert((at, from.clone()));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let names = masked
+            .iter()
+            .filter_map(|(at, _)| shapes[*at].names.first());
+        // A source that is surveyed again finds the same.
+        let _ = self.followed.set(names.cloned().collect());
+    }
+
+    /// The references of a table that the task knows and the schema does not. One that is to no table that is copied, or to
+    /// several, is an error.
+    pub fn known_references(&self, shape: &Shape, shapes: &[Shape]) -> Result<Vec<Reference>> {
+        let is_of = |globs: &[Glob]| {
+            let mut names = shape.names.iter();
+            names.any(|(schema, name)| {
+                globs
+                    .iter()
+                    .any(|glob| glob.matches(schema.as_deref(), name))
+            })
+        };
+        let mut found = Vec::new();
+        for known in self.known.iter().filter(|known| is_of(&known.tables)) {
+            let names = shapes.iter().flat_map(|shape| &shape.names);
+            let referred: BTreeSet<&Name> = names
+                .filter(|(schema, name)| known.references.matches(schema.as_deref(), name))
+                .collect();
+            let [table] = referred.into_iter().collect::<Vec<_>>()[..] else {
+                let what = format!(
+                    "`references` of a [[task.reference]]: {} is not the name of one table that is copied",
+                    known.references.text
+                );
+                return Err(Error::new(Kind::Config, what)
+                    .hint("write the table's name, with its schema if several have it"));
+            };
+            found.push(Reference {
+                name: known.name.clone(),
+                columns: known.columns.clone(),
+                table: table.clone(),
+                referenced: known.referenced.clone(),
+                condition: known.condition,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The conditions on which a table's rows are copied, in the source's own language, each with whether those elsewhere
+    /// follow that refer to rows that are not. It has several names where it is a part of another one.
+    pub fn restrictions_of<'a>(
+        &'a self,
+        names: impl Iterator<Item = (Option<&'a str>, &'a str)> + Clone,
+    ) -> Vec<(&'a str, bool)> {
+        let rules = self.rows.iter().filter(|rule| {
+            let mut globs = rule.tables.iter();
+            globs.any(|glob| {
+                names
+                    .clone()
+                    .any(|(schema, table)| glob.matches(schema, table))
+            })
+        });
+        rules
+            .map(|rule| (rule.condition.as_str(), rule.cascade))
+            .collect()
     }
 
     /// The conditions of masks, in their order: in the source's own language, each true for the rows that the mask is for.
     pub fn conditions<'a>(&'a self, masks: &'a [usize]) -> impl Iterator<Item = &'a str> {
-        masks
-            .iter()
-            .filter_map(|number| self.masks.get(*number)?.condition.as_deref())
+        masks.iter().filter_map(|number| self.condition(*number))
+    }
+
+    /// The condition of a mask, if it has one.
+    pub fn condition(&self, number: usize) -> Option<&str> {
+        self.masks.get(number)?.condition.as_deref()
+    }
+
+    /// Whether this one of the restrictions on rows is for a table.
+    pub fn restricts(&self, number: usize, schema: Option<&str>, name: &str) -> bool {
+        let rule = self.rows.get(number);
+        rule.is_some_and(|rule| rule.tables.iter().any(|glob| glob.matches(schema, name)))
     }
 
     /// The globs that match none of these tables: most likely misspelt.
@@ -234,7 +424,7 @@ impl Selection {
 }
 
 /// Whether a glob is well-formed.
-pub fn check_glob(text: &str) -> Result<Pattern, String> {
+pub fn check_glob(text: &str) -> std::result::Result<Pattern, String> {
     if text.is_empty() {
         return Err("an empty glob matches nothing".to_owned());
     }

@@ -12,6 +12,22 @@ pub trait Shapes: Send + Sync {
     /// The shapes of surveyed tables, in their order. Asked only if the selection says so beforehand
     /// ([`super::Selection::describes_columns`]).
     async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>>;
+
+    /// What asks for some of its rows; `None`: it has no language in which that could be said.
+    fn conditions(&self) -> Option<&dyn Conditions>;
+}
+
+/// A source that evaluates conditions on rows, which are expressions in its own language.
+#[async_trait]
+pub trait Conditions: Send + Sync {
+    /// A name as the language has it.
+    fn quoted(&self, name: &str) -> String;
+
+    /// Has the server read a condition on a table's rows, and no row. What is wrong with it is [`crate::error::Kind::Config`].
+    async fn check(&self, part: &Part, condition: &str) -> Result<()>;
+
+    /// Whether it is true for any of a table's rows, at the source's point in time.
+    async fn is_true_for_any(&self, part: &Part, condition: &str) -> Result<bool>;
 }
 
 /// A table.
@@ -87,6 +103,8 @@ pub struct Reference {
     pub table: (Option<String>, String),
     /// The columns there, in the order of its own.
     pub referenced: Vec<String>,
+    /// The number of the condition for the rows that it holds for, as masks have them; `None`: all.
+    pub condition: Option<usize>,
 }
 
 impl Shape {

@@ -94,6 +94,7 @@ mod tests {
             rows: bytes / 10,
             bytes,
             slice: None,
+            condition: None,
         }
     }
 

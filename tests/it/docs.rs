@@ -338,7 +338,7 @@ fn the_page_of_errors_has_no_message_that_is_said_nowhere() {
 
 /// What the jobs on our pages take for granted.
 const SETTINGS: &str = "state_dir = \"state\"\n[environments.production]\n[environments.staging]\nparent = \"production\"\n\
-    [masking]\nkey = { credential = \"mask-key\" }\n[endpoints.accounts-production]\nenvironment = \"production\"\nurl = \"postgresql://reader@localhost/accounts\"\n\
+    [masking]\nkey = { credential = \"mask-key\" }\n[sites.main.hosts]\n\"www.example.org\" = { staging = \"www.staging.example.org\" }\n[endpoints.accounts-production]\nenvironment = \"production\"\nurl = \"postgresql://reader@localhost/accounts\"\n\
     [endpoints.accounts-staging]\nenvironment = \"staging\"\nurl = \"postgresql://accounts@localhost/accounts_staging\"\n";
 
 #[test]

@@ -2,10 +2,17 @@
 
 mod conditions;
 mod coverage;
+mod include;
 mod keys;
 mod mysql;
 mod postgresql;
+mod references;
+mod rows;
+mod scripts;
 mod sqlite;
+mod stores;
+mod told;
+mod unlisted;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -150,6 +150,7 @@ fn progress(state: &State, id: &str, percent: f64) {
         duration_seconds: 12.0,
         surveyed_at: None,
         message: "users".into(),
+        masked: None,
     };
     state.set_task(id, "database", &progress).unwrap();
 }

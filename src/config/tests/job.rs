@@ -167,7 +167,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: definer, events, exclude, jobs, keep, kind, leave_out, mask, max_replication_lag, mode, name, pass, previous, publish, roles, schema_only, scripts, source, target, throttle, trust_source, verify
+   = allowed: definer, events, exclude, include, jobs, keep, kind, leave_out, mask, max_replication_lag, mode, name, pass, previous, publish, reference, roles, rows, schema_only, scripts, source, target, throttle, trust_source, unlisted, verify
    = did you mean `exclude`?"#
         )
     );
@@ -288,7 +288,12 @@ fn what_is_impossible_in_a_job_is_an_error_at_its_key() {
         ),
         ("", "previous = true", "task[0].previous", "found a boolean"),
         ("", "masks = []", "task[0].masks", "did you mean `mask`?"),
-        ("", "rows = []", "task[0].rows", "not supported yet"),
+        (
+            "",
+            "rows = [{ table = \"a\" }]",
+            "task[0].rows[0].where",
+            "`where` is missing",
+        ),
         ("timeout = \"0s\"", "", "timeout", "a duration of nothing"),
         ("timeout = \"6\"", "", "timeout", "is not a duration"),
         (

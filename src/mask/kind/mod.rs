@@ -96,9 +96,23 @@ kinds! {
 }
 
 impl Kind {
+    /// NULL in the place of every value.
+    pub fn null() -> Self {
+        Self(Any::Null(constant::Null {}))
+    }
+
     /// What it is called in a job's file.
     pub fn name(&self) -> &'static str {
         self.0.about().name
+    }
+
+    /// A text that it is for, from the documentation.
+    pub(super) fn sample(&self) -> &'static str {
+        self.0
+            .about()
+            .examples
+            .first()
+            .map_or("", |(_, value)| value)
     }
 
     /// Whether it can be put on a column.

@@ -21,6 +21,11 @@ pub(in crate::mask) const ABOUT: About = About {
             "each of these texts, wherever it is found; of two that begin at one place the longer",
         ),
         (
+            "hosts",
+            "a site's name in envsyncd.toml",
+            "host names of the site, wherever they are found, by those that the target's environment has",
+        ),
+        (
             "pattern",
             "a regular expression (of the crate regex)",
             "what matches it",
@@ -52,6 +57,8 @@ const LARGEST: usize = 1 << 20;
 pub(in crate::mask) struct Replace {
     #[serde(default)]
     literal: BTreeMap<String, String>,
+    /// Whoever reads the job puts the site's names into `literal`.
+    hosts: Option<String>,
     pattern: Option<String>,
     with: Option<String>,
 }
@@ -77,11 +84,15 @@ impl Options for Replace {
     }
 
     fn check(&self) -> Result<(), String> {
+        if self.hosts.is_some() {
+            return Err("`hosts` is for the masks of a job".to_owned());
+        }
         match (self.literal.is_empty(), &self.pattern, &self.with) {
             (false, None, None) | (true, Some(_), Some(_)) => {}
             _ => {
                 return Err(
-                    "`literal`, or `pattern` and `with`, are needed, and not both".to_owned(),
+                    "`literal`, `hosts`, or `pattern` and `with` are needed, and not both"
+                        .to_owned(),
                 );
             }
         }

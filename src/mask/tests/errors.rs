@@ -82,7 +82,7 @@ fn an_option_that_is_wrong_is_named_with_what_is_allowed() {
         ),
         (
             "{ kind = \"replace\" }",
-            "`literal`, or `pattern` and `with`, are needed",
+            "`literal`, `hosts`, or `pattern` and `with` are needed",
         ),
         (
             "{ kind = \"template\", template = \"{id\" }",

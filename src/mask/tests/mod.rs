@@ -9,6 +9,7 @@ mod rows;
 
 use serde::Deserialize;
 
+use super::example::Alone;
 use super::key::of_tests;
 use super::*;
 use crate::error::Result;
@@ -64,7 +65,7 @@ impl Bench {
     }
 
     pub(super) fn of<'a>(&'a mut self, value: Value<'a>) -> Result<Value<'a>> {
-        self.mask.apply(&row::Alone(value), &mut self.scratch)?;
+        self.mask.apply(&Alone(value), &mut self.scratch)?;
         Ok(match self.scratch.of(0) {
             Replacement::Keep => value,
             Replacement::With(made) => made,

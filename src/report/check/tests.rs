@@ -33,6 +33,8 @@ fn job(name: &str) -> StatusFile {
             bytes: 4096,
             duration_seconds: Some(1.0),
             surveyed_at: None,
+            masked_columns: 0,
+            masked_rows: 0,
             message: String::new(),
         }],
         ..StatusFile::never(name, "db2".to_owned(), "production", "staging")

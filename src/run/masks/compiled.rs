@@ -1,11 +1,12 @@
 //! A task's masks, ready for rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use super::rows::TableMask;
+use super::rows::{TableMask, Told};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Masking, Part, Selection};
+use crate::state::{Masked, MaskedTable};
+use crate::store::{MaskedColumn, Masking, Part, Selection};
 
 /// The masks of a task's tables. There are none before the survey.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub(in crate::run) struct Masks(OnceLock<Compiled>);
 pub(super) struct Compiled {
     /// By the labels of their tables.
     pub(super) tables: HashMap<String, Arc<TableMask>>,
+    /// Which rows of which tables are copied, in the words of people.
+    pub(super) rows: HashMap<String, String>,
     /// For those who will have to rely on it.
     pub(super) record: Option<Masking>,
 }
@@ -44,9 +47,35 @@ impl Masks {
     }
 
     /// What masks a table's columns, in the words of people.
-    pub(in crate::run) fn told(&self, label: &str) -> Vec<(String, String)> {
+    pub(in crate::run) fn told(&self, label: &str) -> Vec<Told> {
         let table = self.0.get().and_then(|compiled| compiled.tables.get(label));
         table.map_or_else(Vec::new, |table| table.told.clone())
+    }
+
+    /// What was masked so far, for the history.
+    pub(in crate::run) fn counted(&self) -> Option<Masked> {
+        let compiled = self.0.get()?;
+        let record = compiled.record.as_ref()?;
+        let table = |(label, columns): (&String, &BTreeMap<String, MaskedColumn>)| {
+            let of = compiled.tables.get(label);
+            let columns = columns.iter();
+            let table = MaskedTable {
+                rows: of.map_or(0, |of| of.rows()),
+                columns: columns
+                    .map(|(name, column)| (name.clone(), column.kinds.clone()))
+                    .collect(),
+            };
+            (label.clone(), table)
+        };
+        Some(Masked::new(
+            record.key.clone(),
+            record.tables.iter().map(table),
+        ))
+    }
+
+    /// Which of a table's rows are copied, in the words of people; `None`: all.
+    pub(in crate::run) fn rows_of(&self, label: &str) -> Option<String> {
+        self.0.get()?.rows.get(label).cloned()
     }
 
     /// What is masked, for an archive's manifest.

@@ -3,7 +3,7 @@
 use super::tables::{On, Table, config};
 use crate::config::job::{Job, Task};
 use crate::error::{Error, Kind, Result};
-use crate::mask::Type;
+use crate::mask::{self, Type};
 use crate::store::selection::Globs;
 use crate::store::{self, Form};
 
@@ -32,40 +32,113 @@ pub(in crate::run) fn refuse_raw_dumps(job: &Job) -> Result<()> {
     }
 }
 
-/// Refuses a run into an environment that requires masks, unless every column is masked or passed, or can hold nothing personal.
-pub(super) fn require(job: &Job, task: &Task, tables: &[Table<'_>]) -> Result<()> {
-    if !is_required(job) {
-        return Ok(());
+/// What the task says of columns that are not personal: of each pass its tables, and its columns.
+pub(super) struct Passes(Vec<(Globs, Globs)>);
+
+impl Passes {
+    pub(super) fn of(task: &Task) -> Result<Self> {
+        let ignores_case = store::registry::driver(task.kind)?.ignores_case();
+        let passes = task.passes.iter().map(|pass| {
+            let tables = Globs::new("pass", &pass.tables, ignores_case)?;
+            Ok((tables, Globs::new("pass", &pass.columns, ignores_case)?))
+        });
+        passes.collect::<Result<_>>().map(Self)
     }
-    let ignores_case = store::registry::driver(task.kind)?.ignores_case();
-    // Of each pass: its tables, and its columns.
-    let passes = task.passes.iter().map(|pass| {
-        let tables = Globs::new("pass", &pass.tables, ignores_case)?;
-        Ok((tables, Globs::new("pass", &pass.columns, ignores_case)?))
-    });
-    let passes: Vec<(Globs, Globs)> = passes.collect::<Result<_>>()?;
-    let mut undecided = Vec::new();
-    for table in tables {
+
+    /// The columns that are passed of a table.
+    fn of_table(&self, table: &Table<'_>) -> Vec<&Globs> {
         let is_of_table = |(tables, _): &&(Globs, Globs)| {
             let mut names = table.shape.names.iter();
             names.any(|(schema, name)| tables.are_for(schema.as_deref(), name))
         };
-        let passed: Vec<&Globs> = (passes.iter().filter(is_of_table))
-            .map(|(_, columns)| columns)
-            .collect();
-        let is_passed = |column: &str| passed.iter().any(|globs| globs.are_for(None, column));
-        // What is no table.
-        if table.shape.columns.is_empty() && table.shape.unmaskable.is_some() && !is_passed("*") {
-            undecided.push(table.part.label());
-        }
-        for (column, kinds) in table.shape.columns.iter().zip(&table.kinds) {
+        let passes = self.0.iter().filter(is_of_table);
+        passes.map(|(_, columns)| columns).collect()
+    }
+
+    /// The places of a table's columns that nobody has decided on.
+    fn undecided(&self, table: &Table<'_>) -> Vec<usize> {
+        let passed = self.of_table(table);
+        let columns = table.shape.columns.iter().zip(&table.kinds).enumerate();
+        let undecided = columns.filter(|(_, (column, kinds))| {
             let is_harmless = column.is_masked
                 || column.form == Form::RowNumber
                 || matches!(column.column.kind, Type::Boolean | Type::Enum(_));
             let is_masked = kinds.iter().any(On::covers);
-            if !is_harmless && !is_masked && !is_passed(&column.column.name) {
-                undecided.push(format!("{}.{}", table.part.label(), column.column.name));
-            }
+            let name = &column.column.name;
+            !is_harmless && !is_masked && !passed.iter().any(|globs| globs.are_for(None, name))
+        });
+        undecided.map(|(place, _)| place).collect()
+    }
+
+    /// What is no table, and has to be passed as a whole.
+    fn is_unpassed_whole(&self, table: &Table<'_>) -> bool {
+        table.shape.columns.is_empty()
+            && table.shape.unmaskable.is_some()
+            && !self
+                .of_table(table)
+                .iter()
+                .any(|globs| globs.are_for(None, "*"))
+    }
+}
+
+/// Lets columns that nobody has decided on arrive as NULL. One that takes none is an error.
+pub(super) fn empty_unlisted(passes: &Passes, tables: &mut [Table<'_>]) -> Result<()> {
+    for table in tables {
+        let places = passes.undecided(table);
+        if places.is_empty() {
+            continue;
+        }
+        if let Some(why) = &table.shape.unmaskable {
+            let what = format!("table {} cannot be masked: {why}", table.label());
+            return Err(config(what).hint(
+                "name its columns in [[task.pass]] with a reason, or leave it out with `exclude`",
+            ));
+        }
+        let columns = &table.shape.columns;
+        let name = |place: &usize| columns[*place].column.name.as_str();
+        let takes_none: Vec<&str> = (places.iter())
+            .filter(|place| !columns[**place].column.is_nullable)
+            .map(name)
+            .collect();
+        if !takes_none.is_empty() {
+            let what = format!(
+                "table {}: nobody has decided on {}, and NULL cannot be put into it",
+                table.label(),
+                takes_none.join(", ")
+            );
+            return Err(Error::new(Kind::Policy, what)
+                .hint("mask each by [[task.mask]], or name it in [[task.pass]] with a reason"));
+        }
+        let names: Vec<&str> = places.iter().map(name).collect();
+        tracing::warn!(
+            table = table.label(),
+            columns = names.join(", "),
+            "nobody has decided on these columns: they arrive empty"
+        );
+        for place in places {
+            table.kinds[place] = vec![On {
+                number: None,
+                kind: mask::Kind::null(),
+                is_conditional: false,
+            }];
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a run into an environment that requires masks, unless every column is masked or passed, or can hold nothing personal.
+pub(super) fn require(job: &Job, passes: &Passes, tables: &[Table<'_>]) -> Result<()> {
+    if !is_required(job) {
+        return Ok(());
+    }
+    let mut undecided = Vec::new();
+    for table in tables {
+        if passes.is_unpassed_whole(table) {
+            undecided.push(table.part.label());
+        }
+        for place in passes.undecided(table) {
+            let column = &table.shape.columns[place].column.name;
+            undecided.push(format!("{}.{column}", table.part.label()));
         }
     }
     if undecided.is_empty() {

@@ -17,11 +17,55 @@ pub(super) fn follow_references(tables: &mut [Table<'_>]) -> Result<()> {
                         continue;
                     }
                     for (from, to) in reference.columns.iter().zip(&reference.referenced) {
-                        has_changed |= follow(tables, (at, from), (other, to), &reference.name)?;
+                        has_changed |= match reference.condition {
+                            None => follow(tables, (at, from), (other, to), &reference.name)?,
+                            Some(number) => follow_some(tables, (at, from), (other, to), number)?,
+                        };
                     }
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Lets a column have the kinds of the one that it refers to, in the rows that refer to it; whether it had not.
+fn follow_some(
+    tables: &mut [Table<'_>],
+    (at, from): (usize, &str),
+    (other, to): (usize, &str),
+    number: usize,
+) -> Result<bool> {
+    let (Some(place), Some(referred)) = (tables[at].place(from), tables[other].place(to)) else {
+        return Ok(false);
+    };
+    let (own, theirs) = (&tables[at].kinds[place], &tables[other].kinds[referred]);
+    if theirs.is_empty() || own.iter().any(|on| on.number == Some(number)) {
+        return Ok(false);
+    }
+    let sides = format!(
+        "{}.{from} refers to {}.{to} in some rows",
+        tables[at].label(),
+        tables[other].label()
+    );
+    refuse_dependent(theirs, &sides)?;
+    same_type(tables, (at, place), (other, referred), &sides)?;
+    let follow = |on: &On| On {
+        number: Some(number),
+        is_conditional: true,
+        ..on.clone()
+    };
+    let kinds: Vec<On> = theirs.iter().map(follow).collect();
+    tables[at].kinds[place].extend(kinds);
+    Ok(true)
+}
+
+/// Refuses kinds of a column that others refer to, unless what they make depends on the value alone.
+fn refuse_dependent(kinds: &[On], sides: &str) -> Result<()> {
+    let depends = |on: &On| on.is_conditional || !on.kind.looks_at().is_empty();
+    if kinds.iter().any(depends) {
+        let what = format!("{sides}, and its mask depends on the row that it is in");
+        return Err(config(what).hint("take a kind without `where` that looks at no other column"));
     }
     Ok(())
 }
@@ -53,15 +97,7 @@ fn follow(
         return Err(config(format!("{sides}, and has a mask that the other has not"))
             .hint("put the mask on the column that is referred to: it goes on to those that refer to it"));
     }
-    if theirs
-        .iter()
-        .any(|on| on.is_conditional || !on.kind.looks_at().is_empty())
-    {
-        return Err(config(format!(
-            "{sides}, and its mask depends on the row that it is in"
-        ))
-        .hint("take a kind without `where` that looks at no other column"));
-    }
+    refuse_dependent(theirs, &sides)?;
     if !own.is_empty() && !own.iter().all(is_null) && told(own) == told(theirs) {
         return same_type(tables, (at, place), (other, referred), &sides).map(|()| false);
     }

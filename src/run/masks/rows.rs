@@ -15,10 +15,20 @@ use crate::store::{
 /// What is kept of a buffer that a large value has stretched.
 const KEPT: usize = 1 << 20;
 
+/// What masks a column, for people.
+#[derive(Clone)]
+pub(in crate::run) struct Told {
+    pub(in crate::run) column: String,
+    /// The kinds of its masks.
+    pub(in crate::run) kinds: String,
+    /// An invented value, and what becomes of it.
+    pub(in crate::run) example: Option<(String, String)>,
+}
+
 /// A table's masks, for all of its slices.
 pub(in crate::run) struct TableMask {
-    /// In the words of people: each masked column and its kinds.
-    pub(super) told: Vec<(String, String)>,
+    /// In the words of people.
+    pub(super) told: Vec<Told>,
     mask: RowMask,
     columns: Vec<ShapeColumn>,
     /// How many conditions stand in front of a row's values, and which of them each mask asks for.
@@ -32,7 +42,7 @@ impl TableMask {
         mask: RowMask,
         columns: Vec<ShapeColumn>,
         conditions: usize,
-        told: Vec<(String, String)>,
+        told: Vec<Told>,
     ) -> Self {
         Self {
             told,
@@ -41,6 +51,11 @@ impl TableMask {
             conditions,
             rows: AtomicU64::new(0),
         }
+    }
+
+    /// How many rows have passed.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
 }
 

@@ -38,8 +38,9 @@ impl Table<'_> {
         columns.position(|one| one.column.name == column)
     }
 
+    /// Whether its rows pass a mask, if only as the truth of conditions stands in front of them.
     pub(super) fn is_masked(&self) -> bool {
-        self.kinds.iter().any(|kinds| !kinds.is_empty())
+        !self.shape.masks.is_empty() || self.kinds.iter().any(|kinds| !kinds.is_empty())
     }
 }
 
@@ -54,7 +55,10 @@ pub(super) fn kinds(task: &Task, shape: &Shape) -> Result<Vec<Vec<On>>> {
         )));
     }
     for number in &shape.masks {
-        let rule = &task.masks[*number];
+        // Of a reference, which is followed later.
+        let Some(rule) = task.masks.get(*number) else {
+            continue;
+        };
         for (name, kind) in &rule.columns {
             let mut columns = shape.columns.iter();
             let Some(place) = columns.position(|one| one.column.name == *name) else {

@@ -28,6 +28,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
             duration_seconds: 1.0,
             surveyed_at: None,
             message: String::new(),
+            masked: None,
         };
         state.set_task(id, task, &progress).unwrap();
     }

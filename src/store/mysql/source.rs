@@ -36,8 +36,8 @@ use crate::store::mysql::sql::names::quoted;
 use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::schemas;
 use crate::store::{
-    self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Fate, Interner, Native, Part,
-    ReadBatches, Shape, Shapes, Survey, Taker, Unit,
+    self, Batch, Catalogue, Checksum, Chunks, Conditions, Context, Digest, Fate, Interner, Native,
+    Part, ReadBatches, Shape, Shapes, Survey, Taker, Unit,
 };
 
 /// A database to read from.
@@ -148,7 +148,7 @@ impl Source {
     /// JSON columns of tables without masks: a masked document is text.
     fn unmasked(&self, mut typed: BTreeSet<Place>) -> BTreeSet<Place> {
         typed.retain(|(table, column)| {
-            let stays = !self.context.selection.is_masked(table);
+            let stays = !self.context.selection.is_masked(None, table);
             if !stays {
                 tracing::warn!(
                     table,
@@ -234,6 +234,7 @@ fn parts(definitions: &Definitions, history: bool) -> Vec<Part> {
             rows: table.rows,
             bytes: table.bytes,
             slice: None,
+            condition: None,
         })
         .collect();
     for part in &mut parts {
@@ -269,6 +270,11 @@ impl store::Source for Source {
         let history = history(&definitions, target);
         let mut parts = parts(&definitions, history);
         slices::divide(first, &definitions, workers, target, &mut parts).await?;
+        let selection = &self.context.selection;
+        if selection.describes_columns {
+            let shape = |part| Ok(shapes::of(definitions.table_of(part)?, part, selection));
+            selection.follow(&parts.iter().map(shape).collect::<Result<Vec<_>>>()?);
+        }
         let keeps_types = json::are_kept(&definitions.version, target);
         let looked = json::sample(first, &definitions, keeps_types).await?;
         definitions.typed.set(self.unmasked(looked.typed));
@@ -391,23 +397,38 @@ impl store::Source for Source {
 #[async_trait]
 impl Shapes for Source {
     async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
-        let (mut session, definitions) = self.session().await?;
+        let definitions = &self.surveyed()?.definitions;
         let selection = &self.context.selection;
-        for part in parts {
-            let masks = selection.masks_of_table(&part.name);
-            for mark in selection.conditions(&masks) {
-                // No row is read.
-                let query = format!(
-                    "SELECT (\n{mark}\n) IS TRUE FROM {} LIMIT 0",
-                    quoted(&part.name)
-                );
-                session.query(&query).await.map_err(|error| {
-                    error.within(format!("the condition of a mask for {}", part.name))
-                })?;
-            }
-        }
         let shape = |part| Ok(shapes::of(definitions.table_of(part)?, part, selection));
         parts.iter().map(shape).collect()
+    }
+
+    fn conditions(&self) -> Option<&dyn Conditions> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Conditions for Source {
+    fn quoted(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    async fn check(&self, part: &Part, condition: &str) -> Result<()> {
+        // No row is read.
+        let (mut session, _) = self.session().await?;
+        let query = select::rows_with(part, condition, 0);
+        let checked = session.query(&query).await;
+        checked.map(drop).map_err(|error| match error.kind() {
+            Kind::Connection => error,
+            _ => error.with_kind(Kind::Config),
+        })
+    }
+
+    async fn is_true_for_any(&self, part: &Part, condition: &str) -> Result<bool> {
+        let (mut session, _) = self.session().await?;
+        let query = select::rows_with(part, condition, 1);
+        Ok(!session.query(&query).await?.is_empty())
     }
 }
 

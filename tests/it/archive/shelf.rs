@@ -159,6 +159,7 @@ impl Shelf {
                     rows: 20,
                     bytes: 1000,
                     slice: None,
+                    condition: None,
                 },
                 rows: 20,
                 bytes: 1000,

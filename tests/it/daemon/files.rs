@@ -356,3 +356,31 @@ fn a_file_of_two_bytes_is_a_broken_file_and_nothing_more() {
     let validated = house.run(&["validate", "-f", file.to_str().unwrap()]);
     validated.expect(2).says(&["a.toml:1:"]);
 }
+
+#[test]
+fn a_file_that_a_job_includes_is_looked_at_as_the_job_s_own() {
+    let good = "[[pass]]\ntable = \"*\"\ncolumns = [\"*\"]\nreason = \"invented\"\n";
+    let mut house = House::new("");
+    let included = house.bed.file("masks/shared.toml", good);
+    let job = house.draft("a").top(EVERY_SECOND);
+    house.put("a", &job.task("include = [\"masks/shared.toml\"]"));
+    house.start();
+    until_it_ran_again(&house, "a");
+    fs::write(&included, "[[pas]]\n").unwrap();
+    let said = |house: &House| house.run(&["status", "a"]).stdout;
+    house.until("what is wrong was told", |house| {
+        said(house).contains("shared.toml:1")
+    });
+    fs::write(&included, good).unwrap();
+    house.until("it was mended", |house| !said(house).contains("shared"));
+    until_it_ran_again(&house, "a");
+    // The next daemon does not find it at all.
+    house.kill();
+    fs::remove_file(&included).unwrap();
+    house.start();
+    house.until("that it is gone was told", |house| {
+        said(house).contains("shared.toml")
+    });
+    fs::write(&included, good).unwrap();
+    until_it_ran_again(&house, "a");
+}

@@ -84,9 +84,22 @@ fn a_mask_that_is_wrong_is_shown_where_it_stands() {
             "[[task.pass]]\ntable = \"users\"\ncolumns = [\"*\"]",
             &["`reason` is missing"],
         ),
+        ("[[task.rows]]\ntable = \"users\"", &["`where` is missing"]),
         (
-            "[[task.rows]]\ntable = \"users\"\nwhere = \"true\"",
-            &["`rows` is not supported yet"],
+            "[[task.rows]]\ntable = \"users\"\nwhere = \"true\"\ncascade = \"yes\"",
+            &["cascade", "expected"],
+        ),
+        (
+            "[[task.reference]]\ntable = \"a\"\ncolumns = [\"b\", \"c\"]\nreferences = \"d\"\nreferenced = [\"id\"]",
+            &["2 columns refer to 1"],
+        ),
+        (
+            "[[task.reference]]\ntable = \"a\"\ncolumns = []\nreferences = \"d\"\nreferenced = [\"id\"]",
+            &["names no column"],
+        ),
+        (
+            "unlisted = \"empty\"",
+            &["`empty` is not possible here", "refuse | null"],
         ),
     ] {
         let job = Job::between("sqlite", "sqlite:///a.db", "sqlite:///b.db").task(mask);

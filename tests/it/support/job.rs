@@ -171,6 +171,9 @@ impl Bed {
     /// Writes a file beside the job files.
     pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path("jobs").join(name);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).expect("a directory");
+        }
         fs::write(&path, content).expect("a file");
         path
     }

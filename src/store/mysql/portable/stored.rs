@@ -170,6 +170,7 @@ mod tests {
                 rows: 0,
                 bytes: 0,
                 slice: slice.clone(),
+                condition: None,
             })
             .collect()
     }

@@ -86,6 +86,14 @@ pub(in crate::store::mysql) fn statement(
     ))
 }
 
+/// At most so many of a table's rows for which a condition is true; none of their values.
+pub(in crate::store::mysql) fn rows_with(part: &Part, condition: &str, most: u8) -> String {
+    format!(
+        "SELECT 1 FROM {} WHERE (\n{condition}\n) IS TRUE LIMIT {most}",
+        quoted(&part.name)
+    )
+}
+
 /// The table, with what its rows were before if that is copied ("System-Versioned Tables", MariaDB's documentation).
 pub(in crate::store::mysql) fn rows_of(table: &Table, part: &Part) -> String {
     let name = quoted(&table.name);
@@ -105,18 +113,19 @@ fn copied<'a>(table: &'a Table, part: &'a Part) -> impl Iterator<Item = &'a Colu
 }
 
 fn condition(table: &Table, part: &Part) -> Result<String> {
-    let (Some(slice), Some(key)) = (&part.slice, &table.split_key) else {
-        return Ok(String::new());
-    };
-    let Rows::Keys { from, until } = slice.read()?;
-    let key = quoted(key);
     let mut parts = Vec::new();
-    if let Some(from) = from {
-        parts.push(format!("{key} >= {from}"));
+    if let (Some(slice), Some(key)) = (&part.slice, &table.split_key) {
+        let Rows::Keys { from, until } = slice.read()?;
+        let key = quoted(key);
+        if let Some(from) = from {
+            parts.push(format!("{key} >= {from}"));
+        }
+        if let Some(until) = until {
+            parts.push(format!("{key} < {until}"));
+        }
     }
-    if let Some(until) = until {
-        parts.push(format!("{key} < {until}"));
-    }
+    // A comment at its end ends with its line.
+    parts.extend((part.condition.iter()).map(|condition| format!("(\n{condition}\n) IS TRUE")));
     Ok(if parts.is_empty() {
         String::new()
     } else {

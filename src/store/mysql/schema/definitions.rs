@@ -106,7 +106,7 @@ impl Definitions {
     /// computes columns, and where JSON has values of types that its text does not have. Of what is masked nothing but what was
     /// written can be compared.
     pub(in crate::store::mysql) fn is_read_back(&self, part: &Part, selection: &Selection) -> bool {
-        if selection.is_masked(&part.name) {
+        if selection.is_masked(None, &part.name) {
             return true;
         }
         let is_copied = |column: &Column| part.columns.contains(&column.name);

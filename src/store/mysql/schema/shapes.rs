@@ -64,6 +64,7 @@ pub(in crate::store::mysql) fn of(table: &Table, part: &Part, selection: &Select
                     columns: own_columns(text),
                     table: (None, reference.table.clone()),
                     referenced: foreign_keys::parent_columns(text),
+                    condition: None,
                 });
             }
             _ => {}

@@ -247,8 +247,8 @@ impl Incoming {
         .buffer_unordered(self.to.context.workers)
         .try_collect::<()>()
         .await?;
-        if self.to.context.selection.masks() {
-            // What a view shows of masked rows is not what the source's shows.
+        if !self.to.context.selection.takes_rows_as_they_are() {
+            // What a view shows of masked rows, or of fewer, is not what the source's shows.
             return Ok(());
         }
         self.compare_views(source, &views).await

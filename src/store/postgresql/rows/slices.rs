@@ -141,11 +141,11 @@ fn bounds(blocks: u32, count: usize) -> Vec<Own> {
         .collect()
 }
 
-/// The condition on the rows of a slice.
+/// The condition on the rows of a slice, without WHERE.
 pub(in crate::store::postgresql) fn condition(slice: &Slice) -> Result<String> {
     let Own::Blocks { from, until } = slice.read()?;
     let until = until.map_or_else(String::new, |block| format!(" AND ctid < '({block},0)'"));
-    Ok(format!("WHERE ctid >= '({from},0)'{until}"))
+    Ok(format!("ctid >= '({from},0)'{until}"))
 }
 
 #[cfg(test)]
@@ -205,6 +205,7 @@ mod tests {
             rows: bytes / 100,
             bytes,
             slice: slice.map(|(from, until)| Slice::new(&Own::Blocks { from, until }).unwrap()),
+            condition: None,
         }
     }
 

@@ -144,6 +144,7 @@ pub(in crate::store::postgresql) fn part(id: usize, count: usize) -> Part {
         rows: count as u64,
         bytes: 0,
         slice: None,
+        condition: None,
     }
 }
 

@@ -230,6 +230,7 @@ async fn references(session: &Session, shapes: &mut HashMap<u32, Shape>) -> Resu
                 table: (Some(row.read(2)?), row.read(3)?),
                 columns: row.read(4)?,
                 referenced: row.read(5)?,
+                condition: None,
             });
         }
         Ok(())

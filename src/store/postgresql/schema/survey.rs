@@ -409,6 +409,7 @@ pub(in crate::store::postgresql) fn parts(
                 rows: table.rows,
                 bytes: table.bytes,
                 slice: None,
+                condition: None,
             };
             (table.oid, part)
         })

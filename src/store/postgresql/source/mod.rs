@@ -17,6 +17,7 @@ use crate::store::postgresql::rows::large_object_rows;
 use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::schema::catalogue;
 use crate::store::postgresql::schema::large_objects;
+use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::{
     self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Part, Shape, Survey, Taker,
 };
@@ -165,18 +166,30 @@ impl store::Source for Source {
 impl store::Shapes for Source {
     async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
         let surveyed = self.surveyed()?;
-        for part in parts {
-            let masks = surveyed.shapes.get(&part.label());
-            for mark in (self.context.selection).conditions(masks.map_or(&[], |shape| &shape.masks))
-            {
-                reading::try_mark(&self.snapshot, part, mark).await?;
-            }
-        }
         let shape = |part: &Part| {
             let known = surveyed.shapes.get(&part.label()).cloned();
             known.unwrap_or_else(|| Shape::without_columns(part, "large objects have no columns"))
         };
         Ok(parts.iter().map(shape).collect())
+    }
+
+    fn conditions(&self) -> Option<&dyn store::Conditions> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl store::Conditions for Source {
+    fn quoted(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    async fn check(&self, part: &Part, condition: &str) -> Result<()> {
+        reading::check(&self.snapshot, part, condition).await
+    }
+
+    async fn is_true_for_any(&self, part: &Part, condition: &str) -> Result<bool> {
+        reading::is_true_for_any(&self.snapshot, part, condition).await
     }
 }
 

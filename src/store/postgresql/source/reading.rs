@@ -28,13 +28,19 @@ impl Wanted<'_> {
     }
 }
 
-/// Has the server read a condition, and no row.
-pub(super) async fn try_mark(snapshot: &Snapshot, part: &Part, mark: &str) -> Result<()> {
-    let session = snapshot.session().await?;
-    let query = format!(
-        "SELECT (\n{mark}\n) IS TRUE FROM ONLY {} LIMIT 0",
+/// A query over a table's rows for which a condition is true.
+fn rows_with(part: &Part, values: &str, condition: &str, rest: &str) -> String {
+    // A comment at a condition's end ends with its line.
+    format!(
+        "SELECT {values} FROM ONLY {} WHERE (\n{condition}\n) IS TRUE {rest}",
         table_name(part)
-    );
+    )
+}
+
+/// Has the server read a condition, and no row.
+pub(super) async fn check(snapshot: &Snapshot, part: &Part, condition: &str) -> Result<()> {
+    let session = snapshot.session().await?;
+    let query = rows_with(part, "", condition, "LIMIT 0");
     search_path::make_ready(&session, part, &query).await?;
     let Err(error) = session.query(&query, &[]).await else {
         return Ok(());
@@ -43,42 +49,60 @@ pub(super) async fn try_mark(snapshot: &Snapshot, part: &Part, mark: &str) -> Re
     let of_parser = error
         .as_db_error()
         .filter(|said| said.code().code().starts_with("42"));
-    let error = match of_parser {
-        Some(said) => Error::new(Kind::Config, said.message().to_owned()).hint(
-            "mend the `where` of the [[task.mask]]; names beyond the table need their schema",
-        ),
+    Err(match of_parser {
+        Some(said) => Error::new(Kind::Config, said.message().to_owned())
+            .hint("mend the `where`; names beyond the table need their schema"),
         None => session.explain()(error),
-    };
-    Err(error.within(format!("the condition of a mask for {}", part.label())))
+    })
+}
+
+/// Whether a condition is true for any row.
+pub(super) async fn is_true_for_any(
+    snapshot: &Snapshot,
+    part: &Part,
+    condition: &str,
+) -> Result<bool> {
+    let session = snapshot.session().await?;
+    let query = rows_with(part, "1", condition, "LIMIT 1");
+    search_path::make_ready(&session, part, &query).await?;
+    let rows = session.query(&query, &[]).await;
+    Ok(!rows.map_err(session.explain())?.is_empty())
 }
 
 /// Starts it.
 pub(super) async fn start(snapshot: &Snapshot, part: &Part, wanted: Wanted<'_>) -> Result<Chunks> {
     let session = snapshot.session().await?;
-    let rows = match wanted.condition {
-        Some(condition) => format!(
-            "(SELECT {} FROM ONLY {} {condition})",
+    let mut conditions = Vec::new();
+    // That of an extension has its own WHERE.
+    let of_extension = wanted.condition.unwrap_or_default();
+    if let (Some(slice), None) = (&part.slice, wanted.condition) {
+        // Nothing but a scan of these blocks, and by this session alone.
+        session
+            .run("SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0")
+            .await?;
+        conditions.push(slices::condition(slice)?);
+    }
+    // A comment at a condition's end ends with its line.
+    conditions
+        .extend((part.condition.iter()).map(|condition| format!("(\n{condition}\n) IS TRUE")));
+    let rows = if conditions.is_empty() && wanted.marks.is_empty() && of_extension.is_empty() {
+        rows_in(part)
+    } else {
+        let and = if of_extension.is_empty() {
+            "WHERE"
+        } else {
+            "AND"
+        };
+        let conditions = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" {and} {}", conditions.join(" AND "))
+        };
+        format!(
+            "(SELECT {} FROM ONLY {} {of_extension}{conditions})",
             wanted.values(part),
             table_name(part)
-        ),
-        None if let Some(slice) = &part.slice => {
-            // Nothing but a scan of these blocks, and by this session alone.
-            session
-                .run("SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0")
-                .await?;
-            format!(
-                "(SELECT {} FROM ONLY {} {})",
-                wanted.values(part),
-                table_name(part),
-                slices::condition(slice)?
-            )
-        }
-        None if !wanted.marks.is_empty() => format!(
-            "(SELECT {} FROM ONLY {})",
-            wanted.values(part),
-            table_name(part)
-        ),
-        None => rows_in(part),
+        )
     };
     let is_query = rows.starts_with('(');
     if is_query {

@@ -335,9 +335,13 @@ impl Surveyor<'_> {
         } else {
             HashMap::new()
         };
+        let selection = &self.context.selection;
+        selection.follow(&shapes.values().cloned().collect::<Vec<_>>());
         for (oid, part) in &mut all {
+            let names = shapes.get(oid).map_or(&[][..], |shape| &shape.names);
+            let mut names = names.iter();
             // What is masked is cut into values, which in binary have no text.
-            if shapes.get(oid).is_some_and(|shape| !shape.masks.is_empty()) {
+            if names.any(|(schema, name)| selection.is_masked(schema.as_deref(), name)) {
                 part.encoding = COPY_TEXT;
             }
         }
@@ -360,6 +364,7 @@ impl Surveyor<'_> {
                 rows: 0,
                 bytes: 0,
                 slice: None,
+                condition: None,
             };
             all.push((oid, part));
         }

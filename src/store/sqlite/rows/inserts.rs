@@ -291,6 +291,7 @@ mod tests {
             rows: 0,
             bytes: 0,
             slice: None,
+            condition: None,
         }
     }
 

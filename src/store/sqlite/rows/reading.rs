@@ -1,5 +1,7 @@
 //! A table's rows, as a stream of chunks.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -12,11 +14,13 @@ use crate::store::sqlite::connection::session::{Session, stopped, thread};
 use crate::store::sqlite::schema::objects::Table;
 use crate::store::{Chunk, Chunks};
 
-/// Streams a table's rows, with the truth of `marks`, which are conditions, in front of each.
+/// Streams a table's rows, or those for which a condition is true, with the truth of `marks`, which are conditions, in front of
+/// each.
 pub(in crate::store::sqlite) fn stream(
     session: Session,
     table: Table,
     marks: Vec<String>,
+    only: Option<Arc<str>>,
     stop: CancellationToken,
 ) -> Chunks {
     // Nothing happens before the first chunk is asked for: a reader that waits for its writer must not hold the connection.
@@ -24,7 +28,14 @@ pub(in crate::store::sqlite) fn stream(
         let (sender, receiver) = mpsc::channel::<Result<Chunk>>(2);
         let refused = sender.clone();
         let worker = thread(move || {
-            if let Err(error) = send_rows(&session.lock(), &table, &marks, &sender, &stop) {
+            if let Err(error) = send_rows(
+                &session.lock(),
+                &table,
+                &marks,
+                only.as_deref(),
+                &sender,
+                &stop,
+            ) {
                 let _ = sender.blocking_send(Err(error));
             }
         });
@@ -54,11 +65,14 @@ fn send_rows(
     connection: &Connection,
     table: &Table,
     marks: &[String],
+    only: Option<&str>,
     sender: &mpsc::Sender<Result<Chunk>>,
     stop: &CancellationToken,
 ) -> Result<()> {
     let failed = |error| explain(error, &format!("table `{}`", table.name));
-    let mut statement = connection.prepare(&table.select(marks)).map_err(failed)?;
+    let mut statement = connection
+        .prepare(&table.select(marks, only))
+        .map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     let mut packer = ChunkBuilder::new();
     while let Some(row) = rows.next().map_err(failed)? {

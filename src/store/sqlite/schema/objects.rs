@@ -117,15 +117,17 @@ impl Table {
         list(&self.names())
     }
 
-    /// Reads its rows in the order in which they are stored; in front of each the truth of `marks`, which are conditions.
-    pub(in crate::store::sqlite) fn select(&self, marks: &[String]) -> String {
+    /// Reads its rows in the order in which they are stored, or those for which a condition is true; in front of each the truth
+    /// of `marks`, which are conditions.
+    pub(in crate::store::sqlite) fn select(&self, marks: &[String], only: Option<&str>) -> String {
         // A comment at a condition's end ends with its line.
         let marks = marks.iter().map(|mark| format!("((\n{mark}\n) IS TRUE), "));
         format!(
-            "SELECT {}{} FROM main.{} NOT INDEXED",
+            "SELECT {}{} FROM main.{} NOT INDEXED{}",
             marks.collect::<String>(),
             self.list(),
-            quoted(&self.name)
+            quoted(&self.name),
+            only.map_or_else(String::new, |only| format!(" WHERE (\n{only}\n) IS TRUE"))
         )
     }
 

@@ -89,7 +89,7 @@ pub(in crate::store::sqlite) fn settle(
         .iter()
         .all(|table| table.fate == Fate::Copy)
         && !definitions.others.iter().any(is_excluded);
-    if is_whole && !selection.masks() {
+    if is_whole && selection.takes_rows_as_they_are() {
         return Ok(Vec::new());
     }
     let full = Scratch::of(definitions.tables.iter(), definitions.others.iter())?;
@@ -100,7 +100,7 @@ pub(in crate::store::sqlite) fn settle(
         missing: excluded.iter().map(|view| lower(&view.name)).collect(),
         views: excluded.iter().map(|view| view.name.clone()).collect(),
         gone: Vec::new(),
-        masks: masked(definitions, selection),
+        masks: altered(definitions, selection),
         full,
     };
     definitions.views = excluded.into_iter().map(|view| view.name).collect();
@@ -138,14 +138,14 @@ struct Settling {
     /// The views among it.
     views: BTreeSet<String>,
     gone: Vec<LeftOut>,
-    /// Tables that are masked.
+    /// Tables whose rows are others than the source's, or fewer.
     masks: Vec<String>,
 }
 
-/// Tables that are masked.
-fn masked(definitions: &Definitions, selection: &Selection) -> Vec<String> {
+/// Tables whose rows are others than the source's, or fewer.
+fn altered(definitions: &Definitions, selection: &Selection) -> Vec<String> {
     let tables = definitions.tables.iter().map(|table| table.name.clone());
-    tables.filter(|name| selection.is_masked(name)).collect()
+    tables.filter(|name| selection.is_altered(name)).collect()
 }
 
 impl Settling {

@@ -14,11 +14,6 @@ pub(in crate::store::sqlite) fn read(
 ) -> rusqlite::Result<Shape> {
     let declared = declared(connection, &table.name)?;
     let masks = selection.masks_of_table(&table.name);
-    let marks: Vec<String> = selection.conditions(&masks).map(str::to_owned).collect();
-    if !marks.is_empty() {
-        // What is wrong in them is said before a row is read.
-        connection.prepare(&table.select(&marks))?;
-    }
     let columns = table.names().into_iter().enumerate().map(|(place, name)| {
         let is_rowid = place == 0 && table.rowid.is_some();
         let found = declared.iter().find(|column| column.name == name);
@@ -172,6 +167,7 @@ fn references(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Refe
                 columns: Vec::new(),
                 table: (None, row.get(1)?),
                 referenced: Vec::new(),
+                condition: None,
             };
             found.push((id, reference));
         }

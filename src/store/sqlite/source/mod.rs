@@ -19,10 +19,12 @@ use crate::store::sqlite::rows::checksum::sum;
 use crate::store::sqlite::rows::reading;
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
+use crate::store::sqlite::schema::names::quoted;
 use crate::store::sqlite::schema::objects::Table;
 use crate::store::sqlite::schema::shapes;
 use crate::store::{
-    Catalogue, Checksum, Chunks, Context, Native, Part, Shape, Shapes, Source, Survey, Taker,
+    Catalogue, Checksum, Chunks, Conditions, Context, Native, Part, Shape, Shapes, Source, Survey,
+    Taker,
 };
 use crate::sync::Mutex;
 
@@ -139,7 +141,8 @@ impl Source for SqliteSource {
         let selection = &self.context.selection;
         let masks = selection.masks_of_table(&table.name);
         let marks = selection.conditions(&masks).map(str::to_owned).collect();
-        Ok(reading::stream(session, table, marks, stop))
+        let only = part.condition.clone();
+        Ok(reading::stream(session, table, marks, only, stop))
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -202,6 +205,44 @@ impl Shapes for SqliteSource {
                         .map_err(|error| explain(error, &format!("source table `{}`", table.name)))
                 };
                 tables.iter().map(shape).collect()
+            })
+            .await
+    }
+
+    fn conditions(&self) -> Option<&dyn Conditions> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Conditions for SqliteSource {
+    fn quoted(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    async fn check(&self, part: &Part, condition: &str) -> Result<()> {
+        let table = self.table(part)?;
+        let query = table.select(&[], Some(condition));
+        self.session()?
+            .run(move |connection, _| {
+                let prepared = connection.prepare(&query).map(drop);
+                prepared.map_err(|error| {
+                    explain(error, &format!("source table `{}`", table.name))
+                        .with_kind(Kind::Config)
+                })
+            })
+            .await
+    }
+
+    async fn is_true_for_any(&self, part: &Part, condition: &str) -> Result<bool> {
+        let table = self.table(part)?;
+        let query = table.select(&[], Some(condition));
+        self.session()?
+            .run(move |connection, _| {
+                let found = connection
+                    .prepare(&query)
+                    .and_then(|mut found| found.exists([]));
+                found.map_err(|error| explain(error, &format!("source table `{}`", table.name)))
             })
             .await
     }

@@ -14,6 +14,7 @@ use crate::store::sqlite::schema::foreign_keys::broken_keys;
 use crate::store::sqlite::schema::names::quoted;
 use crate::store::sqlite::schema::objects::Table;
 use crate::store::sqlite::schema::requirements::{self, LeftOut};
+use crate::store::sqlite::schema::shapes;
 use crate::store::sqlite::schema::{extensions, nested_views, statistics};
 use crate::store::{Fate, Interner, Part, Selection, Unit};
 
@@ -42,6 +43,7 @@ pub(super) fn read(
         return Err(flawed(file, object, flaw));
     }
     extensions::stand_in(connection).map_err(on(file))?;
+    follow_references(connection, &definitions, selection).map_err(on(file))?;
     requirements::settle(&mut definitions, selection, is_archive)?
         .iter()
         .for_each(LeftOut::tell);
@@ -52,12 +54,27 @@ pub(super) fn read(
                 .table(name)
                 .is_some_and(|table| table.fate == Fate::Copy)
                 // They have samples of values.
-                && !selection.is_masked(name)
+                && !selection.is_altered(name)
         })
         .map_err(on(file))?;
     }
     let parts = parts(connection, &definitions).map_err(on(file))?;
     Ok((definitions, parts, taken_at))
+}
+
+/// Lets masks go on along the references of tables that are copied.
+fn follow_references(
+    connection: &Connection,
+    definitions: &Definitions,
+    selection: &Selection,
+) -> rusqlite::Result<()> {
+    if selection.describes_columns {
+        let tables = definitions.tables.iter();
+        let copied = tables.filter(|table| !table.is_virtual && table.fate == Fate::Copy);
+        let shapes = copied.map(|table| shapes::read(connection, table, selection));
+        selection.follow(&shapes.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    Ok(())
 }
 
 /// The parts of a copy.
@@ -80,6 +97,7 @@ fn parts(connection: &Connection, definitions: &Definitions) -> rusqlite::Result
             rows,
             bytes,
             slice: None,
+            condition: None,
         });
     }
     parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
@@ -131,7 +149,8 @@ fn size(connection: &Connection, table: &Table, all: u64) -> rusqlite::Result<(u
     let mut sample = Vec::new();
     let mut seen = 0;
     {
-        let mut statement = connection.prepare(&format!("{} LIMIT {SAMPLE}", table.select(&[])))?;
+        let mut statement =
+            connection.prepare(&format!("{} LIMIT {SAMPLE}", table.select(&[], None)))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             encode(row, table.values(), &mut sample)?;

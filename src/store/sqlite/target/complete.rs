@@ -137,13 +137,19 @@ impl Complete for SqliteComplete {
     }
 
     async fn read_back(&self, part: &Part) -> Result<Option<Chunks>> {
-        if !self.workspace.context.selection.masks() {
+        if self.workspace.context.selection.takes_rows_as_they_are() {
             return Ok(None);
         }
         let table = table(&self.definitions, part)?;
         let stop = self.workspace.context.cancel.clone();
         let session = self.workspace.reader()?;
-        Ok(Some(reading::stream(session, table, Vec::new(), stop)))
+        Ok(Some(reading::stream(
+            session,
+            table,
+            Vec::new(),
+            None,
+            stop,
+        )))
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {

@@ -159,9 +159,9 @@ impl Incoming for SqliteIncoming {
         taken
     }
 
-    /// What is masked is not what the source has: it is read back to be held against what was sent.
+    /// What is masked, or a part of a table, is not what the source has: it is read back to be held against what was sent.
     fn is_read_back(&self, part: &Part) -> bool {
-        self.workspace.context.selection.is_masked(&part.name)
+        self.workspace.context.selection.is_altered(&part.name)
     }
 
     async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::DRIVER;
 use crate::config::endpoint_at;
-use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, Task, Verify};
+use crate::config::job::{Endpoint, KeepPrevious, Mode, Publish, Task, Unlisted, Verify};
 use crate::error::Result;
 use crate::store::registry::formats;
 use crate::store::{
@@ -80,6 +80,10 @@ impl Bench {
                 trust_source: false,
                 masks: Vec::new(),
                 passes: Vec::new(),
+                rows: Vec::new(),
+                references: Vec::new(),
+                unlisted: Unlisted::default(),
+                included: Vec::new(),
                 places: BTreeMap::new(),
             },
             runs: AtomicU64::new(1),

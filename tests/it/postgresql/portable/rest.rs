@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use envsyncd::config::job::{Definer, Events, KeepPrevious, Mode, Publish, Roles, Task, Verify};
+use envsyncd::config::job::{
+    Definer, Events, KeepPrevious, Mode, Publish, Roles, Task, Unlisted, Verify,
+};
 use envsyncd::error::Result;
 use envsyncd::store::{
     self, Catalogue, Checksum, Chunk, Claim, Context, Fate, Part, Restored, Script, Selection,
@@ -56,6 +58,10 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         trust_source: true,
         masks: Vec::new(),
         passes: Vec::new(),
+        rows: Vec::new(),
+        references: Vec::new(),
+        unlisted: Unlisted::default(),
+        included: Vec::new(),
         places: std::collections::BTreeMap::new(),
     }
 }

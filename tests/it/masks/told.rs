@@ -1,0 +1,153 @@
+//! What plan, show and the status file say of masks, and host names of sites.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::stores::{Store, all};
+
+const TABLES: &str = "CREATE TABLE users (id int PRIMARY KEY, email varchar(60), born date, seen int, note varchar(99));
+    INSERT INTO users VALUES (1, 'planted1@corp.example', '1970-01-01', 7, 'planted'), (2, 'planted2@corp.example', '1970-01-02', 8, NULL);
+    CREATE TABLE plain (id int PRIMARY KEY);";
+
+const MASKS: &str = r#"
+[[task.mask]]
+table = "users"
+columns = { email = "email", born = "date_shift", note = { kind = "template", template = "of {email}" } }
+[[task.mask]]
+table = "users"
+where = "seen = 7"
+columns = { seen = { kind = "fixed", value = 0 } }
+"#;
+
+#[test]
+fn plan_shows_what_becomes_of_invented_values() {
+    for store in all(TABLES, "") {
+        let plan = store.with(&["plan"], MASKS).expect(0);
+        let plan = plan.says(&[
+            "email (email)",
+            "email, for example: ",
+            "@example.com",
+            "born, for example: 1984-05-17 -> ",
+        ]);
+        assert!(!plan.stdout.contains("planted"), "{}", plan.stdout);
+        assert!(
+            !plan.stdout.contains("note, for example"),
+            "{}",
+            plan.stdout
+        );
+        let json = store.with(&["plan", "--json"], MASKS).expect(0);
+        let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
+        let parts = json["tasks"][0]["parts"].as_array().expect("parts");
+        let users = parts.iter().find(|part| {
+            part["name"]
+                .as_str()
+                .is_some_and(|name| name.ends_with("users"))
+        });
+        let masks = users.expect("the table")["masks"]
+            .as_array()
+            .expect("masks");
+        let email = masks
+            .iter()
+            .find(|mask| mask["column"] == "email")
+            .expect("the column");
+        assert!(
+            email["example"]["becomes"]
+                .as_str()
+                .is_some_and(|made| made.ends_with("@example.com")),
+            "{email}"
+        );
+    }
+}
+
+#[test]
+fn show_and_the_status_file_count_what_was_masked() {
+    for store in all(TABLES, "") {
+        store.with(&["--once"], MASKS).expect(0);
+        let status = fs::read(store.bed.path("status/app.json")).expect("a status file");
+        let status: Value = serde_json::from_slice(&status).expect("JSON");
+        assert_eq!(status["tasks"][0]["masked_columns"], 4, "{status}");
+        assert_eq!(status["tasks"][0]["masked_rows"], 2, "{status}");
+        let show = |arguments: &[&str]| {
+            let mut command = store.bed.command();
+            command.arg("show").arg("app").args(arguments);
+            store.bed.spawn(&mut command).end().expect(0)
+        };
+        show(&[]).says(&["masked     4 columns in 2 rows, key "]);
+        let json: Value = serde_json::from_str(&show(&["--json"]).stdout).expect("JSON");
+        let masked = &json["run"]["tasks"][0]["masked"];
+        let tables = masked["tables"].as_object().expect("tables");
+        let (_, users) = tables.iter().next().expect("a table");
+        assert_eq!(tables.len(), 1, "{json}");
+        assert_eq!(users["rows"], 2);
+        assert_eq!(users["columns"]["born"], "date_shift");
+    }
+}
+
+#[test]
+fn a_run_without_masks_says_nothing_of_them() {
+    let store = Store::new("sqlite", TABLES, "");
+    store.with(&["--once"], "").expect(0);
+    let mut command = store.bed.command();
+    command.args(["show", "app"]);
+    let show = store.bed.spawn(&mut command).end().expect(0);
+    assert!(!show.stdout.contains("masked"), "{}", show.stdout);
+}
+
+const SITES: &str = r#"
+[sites.main.hosts]
+"www.example.org" = { staging = "www.staging.example.org" }
+"api.example.org" = { staging = "api.staging.example.org" }
+"#;
+
+#[test]
+fn host_names_of_a_site_become_those_of_the_environment() {
+    let tables = "CREATE TABLE pages (id int PRIMARY KEY, body varchar(200), data varchar(200));
+        INSERT INTO pages VALUES (1, 'see https://www.example.org/a and www.example.organic', '{\"url\": \"http://api.example.org\"}');";
+    let masks = r#"
+        [[task.mask]]
+        table = "pages"
+        columns = { body = { kind = "replace", hosts = "main" }, data = { kind = "json", default = { kind = "replace", hosts = "main", literal = { "http:" = "https:" } } } }
+    "#;
+    for store in all(tables, SITES) {
+        store.with(&["--once"], masks).expect(0);
+        let body = store.live("SELECT body FROM pages");
+        assert!(
+            body.starts_with("see https://www.staging.example.org/a and"),
+            "{body}"
+        );
+        let data = store.live("SELECT data FROM pages");
+        assert!(data.contains("https://api.staging.example.org"), "{data}");
+    }
+}
+
+#[test]
+fn host_names_that_nobody_knows_are_refused() {
+    let mask = |site: &str| {
+        format!(
+            "[[task.mask]]\ntable = \"pages\"\ncolumns = {{ body = {{ kind = \"replace\", hosts = \"{site}\" }} }}"
+        )
+    };
+    let store = Store::new("sqlite", "CREATE TABLE pages (id int, body text);", SITES);
+    store
+        .with(&["validate"], &mask("mian"))
+        .expect(2)
+        .says(&["there is no site `mian`", "app.toml:"]);
+    let elsewhere = "[environments.integration]\nparent = \"staging\"\n[sites.main.hosts]\n\"www.example.org\" = { integration = \"www.integration.example.org\" }";
+    let store = Store::new(
+        "sqlite",
+        "CREATE TABLE pages (id int, body text);",
+        elsewhere,
+    );
+    store
+        .with(&["validate"], &mask("main"))
+        .expect(2)
+        .says(&["the site `main` has no host names in `staging`"]);
+    let unknown = "[sites.main.hosts]\n\"www.example.org\" = { stagign = \"x\" }";
+    let store = Store::new("sqlite", "CREATE TABLE pages (id int, body text);", unknown);
+    store.with(&["validate"], &mask("main")).expect(2).says(&[
+        "environment `stagign` is not defined",
+        "did you mean `staging`?",
+        "envsyncd.toml:",
+    ]);
+}
