@@ -393,6 +393,11 @@ impl Selection {
         masks.iter().filter_map(|number| self.condition(*number))
     }
 
+    /// Whether rows are chosen by conditions.
+    pub fn has_conditions(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
     /// The condition of a mask, if it has one.
     pub fn condition(&self, number: usize) -> Option<&str> {
         self.masks.get(number)?.condition.as_deref()

@@ -182,6 +182,11 @@ pub trait Complete: Send + Sync {
     }
     /// A checksum over a part's rows, comparable with the source's.
     async fn checksum(&self, part: &Part) -> Result<Checksum>;
+    /// Whether a condition, which is an expression in the store's own language, is true for any of a table's rows. `None`: there
+    /// is nobody who evaluates it.
+    async fn is_true_for_any(&self, _part: &Part, _condition: &str) -> Result<Option<bool>> {
+        Ok(None)
+    }
     /// Refuses a copy in which something does not belong to whom it should: of that the catalogue says nothing.
     async fn check_ownership(&self) -> Result<()> {
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
+use super::restrictions::{Chosen, Held};
 use super::rows::{TableMask, Told};
 use crate::error::{Error, Kind, Result};
 use crate::state::{Masked, MaskedTable};
@@ -17,8 +18,8 @@ pub(in crate::run) struct Masks(OnceLock<Compiled>);
 pub(super) struct Compiled {
     /// By the labels of their tables.
     pub(super) tables: HashMap<String, Arc<TableMask>>,
-    /// Which rows of which tables are copied, in the words of people.
-    pub(super) rows: HashMap<String, String>,
+    /// The rows that are copied.
+    pub(super) rows: Chosen,
     /// For those who will have to rely on it.
     pub(super) record: Option<Masking>,
 }
@@ -75,7 +76,14 @@ impl Masks {
 
     /// Which of a table's rows are copied, in the words of people; `None`: all.
     pub(in crate::run) fn rows_of(&self, label: &str) -> Option<String> {
-        self.0.get()?.rows.get(label).cloned()
+        self.0.get()?.rows.told.get(label).cloned()
+    }
+
+    /// References that have to hold in the copy.
+    pub(in crate::run) fn references(&self) -> &[Held] {
+        self.0
+            .get()
+            .map_or(&[], |compiled| &compiled.rows.references)
     }
 
     /// What is masked, for an archive's manifest.

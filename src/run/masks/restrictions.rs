@@ -1,6 +1,6 @@
 //! `[[task.rows]]`: which rows of each table are copied, and what becomes of those that refer to others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::tables::config;
@@ -36,7 +36,26 @@ struct Link<'a> {
     to: usize,
 }
 
-/// Puts the conditions on the survey's parts; returns, in the words of people, which rows of which tables are copied. A table whose rows would refer to what is not copied is an error.
+/// What was found of a task's rows.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// Which rows of which tables are copied, in the words of people.
+    pub(super) told: HashMap<String, String>,
+    /// References into tables of which some rows are copied.
+    pub(super) references: Vec<Held>,
+}
+
+/// A reference that has to hold in the copy.
+pub(in crate::run) struct Held {
+    /// The table that refers.
+    pub(in crate::run) part: Part,
+    /// True for a row that refers to one that is not there.
+    pub(in crate::run) dangling: String,
+    /// For people.
+    pub(in crate::run) told: String,
+}
+
+/// Puts the conditions on the survey's parts, and says what was found. A table whose rows would refer to what is not copied is an error.
 pub(super) async fn restrict(
     job: &Job,
     task: &Task,
@@ -44,9 +63,9 @@ pub(super) async fn restrict(
     conditions: Option<&dyn Conditions>,
     shapes: &[Shape],
     survey: &mut Survey,
-) -> Result<HashMap<String, String>> {
+) -> Result<Chosen> {
     if task.rows.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Chosen::default());
     }
     let Some(language) = conditions else {
         let what = "rows of this source cannot be chosen: there is nobody who evaluates a `where`";
@@ -82,9 +101,11 @@ pub(super) async fn restrict(
     }
     survey.parts = parts.into();
     let restricted = rows.tables.iter().filter(|table| table.condition.is_some());
-    Ok(restricted
-        .map(|table| (table.part.label(), table.told()))
-        .collect())
+    let told = restricted.map(|table| (table.part.label(), table.told()));
+    Ok(Chosen {
+        told: told.collect(),
+        references: rows.held(),
+    })
 }
 
 impl Table<'_> {
@@ -376,6 +397,50 @@ impl<'a> Rows<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The references into tables of which some rows are copied.
+    fn held(&self) -> Vec<Held> {
+        let links = (0..self.tables.len()).flat_map(|from| self.links(from));
+        // What a condition of the source's says of a row may not be what it says of the masked one.
+        let links = links.filter(|link| {
+            self.tables[link.to].condition.is_some() && link.reference.condition.is_none()
+        });
+        // Of a table in partitions a row is in one of them.
+        let mut seen = BTreeSet::new();
+        let links = links.filter(|link| seen.insert((link.from, link.reference.name.clone())));
+        links.map(|link| self.held_by(&link)).collect()
+    }
+
+    fn held_by(&self, link: &Link<'_>) -> Held {
+        let reference = link.reference;
+        let own = self.columns(link.from, &reference.columns);
+        let quoted = |name: &String| self.language.quoted(name);
+        let (schema, name) = &reference.table;
+        let name = quoted(name);
+        let table = match schema {
+            Some(schema) => format!("{}.{name}", quoted(schema)),
+            None => name,
+        };
+        let pairs = own.iter().zip(&reference.referenced);
+        let pairs: Vec<String> = pairs
+            .map(|(own, their)| format!("envsyncd_other.{} = {own}", quoted(their)))
+            .collect();
+        let known: Vec<String> = own.iter().map(|own| format!("{own} IS NOT NULL")).collect();
+        Held {
+            part: self.tables[link.from].part.clone(),
+            dangling: format!(
+                "{} AND NOT EXISTS (SELECT 1 FROM {table} AS envsyncd_other WHERE {})",
+                known.join(" AND "),
+                pairs.join(" AND ")
+            ),
+            told: format!(
+                "{} to {} ({})",
+                self.tables[link.from].part.label(),
+                self.tables[link.to].part.label(),
+                reference.name
+            ),
+        }
     }
 
     fn dangling(&self, link: &Link<'_>) -> Error {

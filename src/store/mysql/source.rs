@@ -281,6 +281,15 @@ impl store::Source for Source {
         first.run(reading::BEFORE_READING).await?;
         // From here on whoever alters a table waits for nobody; this server may be the target's, too.
         drop(snapshot.guard);
+        if self.context.selection.has_conditions() {
+            // NOW() is the same for all that is asked, however long it takes.
+            let now = format!("SET SESSION timestamp = {}", taken_at.timestamp());
+            for session in &mut sessions {
+                session.run(&now).await.map_err(|error| {
+                    error.within("giving all sessions one time, as rows are chosen by conditions")
+                })?;
+            }
+        }
         for session in &mut sessions {
             // From here on values come as they are stored.
             session

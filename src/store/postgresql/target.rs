@@ -230,6 +230,10 @@ impl store::Complete for Complete {
         self.0.checksum(part).await
     }
 
+    async fn is_true_for_any(&self, part: &Part, condition: &str) -> Result<Option<bool>> {
+        self.0.is_true_for_any(part, condition).await.map(Some)
+    }
+
     async fn check_ownership(&self) -> Result<()> {
         self.0.check_ownership().await
     }

@@ -241,3 +241,40 @@ fn rows_that_nobody_can_choose_are_refused() {
         .expect(2)
         .says(&["takes all of them"]);
 }
+
+#[test]
+fn rows_that_are_others_at_each_reading_fail_the_run_if_something_refers_to_those_that_are_missing()
+{
+    // Half of the parents, chosen by chance each time, and whatever refers to them.
+    let tables = "CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (id int PRIMARY KEY, parent int, CONSTRAINT of_parent FOREIGN KEY (parent) REFERENCES parents (id));
+        INSERT INTO parents SELECT a.n * 16 + b.n FROM (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7) AS a
+            CROSS JOIN (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7) AS b;
+        INSERT INTO children SELECT id, id FROM parents;";
+    for store in all(tables, "") {
+        let chance = match store.kind {
+            "postgresql" => "random() < 0.5",
+            "mysql" => "rand() < 0.5",
+            _ => "abs(random()) % 2 = 0",
+        };
+        let rows =
+            format!("[[task.rows]]\ntable = \"parents\"\nwhere = \"{chance}\"\ncascade = true");
+        store.with(&["--once"], &rows).expect(1);
+        assert!(!store.has_live(), "{}", store.kind);
+    }
+}
+
+#[test]
+fn now_is_one_moment_for_all_rows_of_mysql() {
+    let store = Store::new(
+        "mysql",
+        "CREATE TABLE a (id int PRIMARY KEY, filler char(200)); INSERT INTO a VALUES (1, 'x');
+         INSERT INTO a SELECT seq + 1, 'x' FROM seq_1_to_5000; ANALYZE TABLE a;
+         CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1);",
+        "",
+    );
+    // The larger one is read first, and for a while. The server's clock goes on; NOW() does not.
+    let rows = "jobs = 1\n[[task.rows]]\ntable = \"a\"\nwhere = \"id > 1 OR sleep(2) = 0\"\n[[task.rows]]\ntable = \"b\"\nwhere = \"timestampdiff(second, now(), sysdate()) >= 2\"";
+    store.with(&["--once"], rows).expect(0);
+    assert_eq!(store.live("SELECT count(*) FROM a"), "5001");
+    assert_eq!(ids(&store, "b"), "1");
+}

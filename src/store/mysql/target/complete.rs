@@ -207,6 +207,12 @@ impl store::Complete for Complete {
         checksum::checksum(&mut session, table, part, &typed).await
     }
 
+    async fn is_true_for_any(&self, part: &Part, condition: &str) -> Result<Option<bool>> {
+        let mut session = self.pool.take().await?;
+        let query = select::rows_with(part, condition, 1);
+        Ok(Some(!session.query(&query).await?.is_empty()))
+    }
+
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         if derive::may_analyze([text].into_iter()) {
             self.analyzes.store(true, Ordering::Relaxed);

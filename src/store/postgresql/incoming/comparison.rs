@@ -7,8 +7,8 @@ use crate::error::{Error, Kind, Result};
 use crate::store::catalogue::first_of;
 use crate::store::postgresql::rows::checksum::{checksum, count};
 use crate::store::postgresql::rows::reading;
-use crate::store::postgresql::rows::relation::rows_in;
-use crate::store::postgresql::schema::{catalogue, large_objects};
+use crate::store::postgresql::rows::relation::{rows_in, rows_with};
+use crate::store::postgresql::schema::{catalogue, large_objects, search_path};
 use crate::store::{Catalogue, Checksum, Chunks, Digest, Part};
 
 impl Incoming {
@@ -102,6 +102,19 @@ impl Incoming {
         .await?;
         self.rest(session);
         Ok(sum)
+    }
+
+    /// Whether a condition is true for any of a table's rows.
+    pub(in crate::store::postgresql) async fn is_true_for_any(
+        &self,
+        part: &Part,
+        condition: &str,
+    ) -> Result<bool> {
+        let session = self.comparing_session().await?;
+        let query = format!("SELECT EXISTS ({})", rows_with(part, "1", condition, ""));
+        let row = search_path::query_one(&session, &query).await?;
+        self.rest(session);
+        row.read(0)
     }
 
     /// Whether a part's rows are read back as they were written: not large objects, and not the rows of tables that have

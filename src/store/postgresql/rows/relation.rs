@@ -43,3 +43,17 @@ pub(in crate::store::postgresql) fn rows_in(part: &Part) -> String {
         format!("{name} ({})", column_list(&part.columns))
     }
 }
+
+/// A query over a table's rows for which a condition is true.
+pub(in crate::store::postgresql) fn rows_with(
+    part: &Part,
+    values: &str,
+    condition: &str,
+    rest: &str,
+) -> String {
+    // A comment at a condition's end ends with its line.
+    format!(
+        "SELECT {values} FROM ONLY {} WHERE (\n{condition}\n) IS TRUE {rest}",
+        table_name(part)
+    )
+}

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::pool::Pool;
-use crate::store::postgresql::rows::relation::{column_list, rows_in, table_name};
+use crate::store::postgresql::rows::relation::{column_list, rows_in, rows_with, table_name};
 use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::rows::{reading, slices};
 use crate::store::postgresql::schema::search_path;
@@ -26,15 +26,6 @@ impl Wanted<'_> {
             .map(|mark| format!("((\n{mark}\n) IS TRUE), "));
         marks.collect::<String>() + &column_list(&part.columns)
     }
-}
-
-/// A query over a table's rows for which a condition is true.
-fn rows_with(part: &Part, values: &str, condition: &str, rest: &str) -> String {
-    // A comment at a condition's end ends with its line.
-    format!(
-        "SELECT {values} FROM ONLY {} WHERE (\n{condition}\n) IS TRUE {rest}",
-        table_name(part)
-    )
 }
 
 /// Has the server read a condition, and no row.

@@ -170,6 +170,19 @@ impl Complete for SqliteComplete {
             .await
     }
 
+    async fn is_true_for_any(&self, part: &Part, condition: &str) -> Result<Option<bool>> {
+        let table = table(&self.definitions, part)?;
+        let query = table.select(&[], Some(condition));
+        let session = self.workspace.reader()?;
+        let found = session.run(move |connection, _| {
+            let found = connection
+                .prepare(&query)
+                .and_then(|mut found| found.exists([]));
+            found.map_err(|error| explain(error, &format!("table `{}` of incoming", table.name)))
+        });
+        found.await.map(Some)
+    }
+
     async fn run_script(&self, file: &Path, text: &str) -> Result<()> {
         let (script, text) = (file.to_owned(), text.to_owned());
         // What one has set, attached or made for the time of its session is not there for the next.
