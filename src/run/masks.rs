@@ -16,7 +16,7 @@ use self::compiled::Compiled;
 use self::coverage::{Passes, empty_unlisted};
 use self::references::follow_references;
 use self::rows::{TableMask, Told};
-use self::tables::{On, Table, config, keep_unique, kinds};
+use self::tables::{On, Table, config, keep_partition, keep_unique, kinds, warn_of_checks};
 use super::context::RunContext;
 use super::task_run::TaskRun;
 use crate::config::job::{Unlisted, Verify};
@@ -69,6 +69,8 @@ pub(super) async fn resolve(
     }
     for table in &tables {
         keep_unique(table)?;
+        keep_partition(table)?;
+        warn_of_checks(table);
     }
     coverage::require(&context.job, &passes, &tables)?;
     let compiled = compile_all(context, run, &tables).await?;

@@ -43,6 +43,10 @@ pub struct Shape {
     pub unique: Vec<Unique>,
     /// Its foreign keys.
     pub references: Vec<Reference>,
+    /// What its rows have to satisfy: CHECKs, those of its columns' domains included.
+    pub checks: Vec<Check>,
+    /// Columns by which rows are in it and in no other partition of the same table.
+    pub partitioned_by: Vec<String>,
     /// Why none of its columns can be masked, if that is so.
     pub unmaskable: Option<String>,
 }
@@ -92,6 +96,15 @@ pub struct Unique {
     pub is_one_null: bool,
 }
 
+/// What rows have to satisfy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name, or what else tells it from others.
+    pub name: String,
+    /// Columns that it looks at.
+    pub columns: Vec<String>,
+}
+
 /// A foreign key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -116,6 +129,8 @@ impl Shape {
             columns: Vec::new(),
             unique: Vec::new(),
             references: Vec::new(),
+            checks: Vec::new(),
+            partitioned_by: Vec::new(),
             unmaskable: Some(why.to_owned()),
         }
     }

@@ -105,6 +105,55 @@ fn is_pattern(glob: &str) -> bool {
     glob.contains(['*', '?', '['])
 }
 
+/// Refuses masks on what decides to which partition a row belongs: rows are written to the partition that they are read from.
+pub(super) fn keep_partition(table: &Table<'_>) -> Result<()> {
+    for name in &table.shape.partitioned_by {
+        let kinds = table
+            .place(name)
+            .map_or(&[][..], |place| &table.kinds[place]);
+        if let Some(on) = kinds.first() {
+            let what = format!(
+                "table {}, column {name}: its rows are in this partition by its values, and {} would make others of them",
+                table.label(),
+                on.kind.name()
+            );
+            return Err(
+                config(what).hint("take the mask out, or leave the table out with `exclude`")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Warns of what rows have to satisfy, and looks at masked values: the store decides when they come.
+pub(super) fn warn_of_checks(table: &Table<'_>) {
+    for check in &table.shape.checks {
+        let is_masked = |name: &&String| {
+            let kinds = table
+                .place(name)
+                .map_or(&[][..], |place| &table.kinds[place]);
+            // NULL satisfies a CHECK, unless that says otherwise.
+            kinds.iter().any(|on| on.kind.name() != "null")
+        };
+        let mut columns: Vec<&str> = check
+            .columns
+            .iter()
+            .filter(is_masked)
+            .map(String::as_str)
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        if !columns.is_empty() {
+            tracing::warn!(
+                table = table.label(),
+                check = check.name,
+                columns = columns.join(", "),
+                "a CHECK looks at masked columns: the run fails if it refuses what the mask makes"
+            );
+        }
+    }
+}
+
 /// Refuses masks that would make values one in a column where they have to stay unique.
 pub(super) fn keep_unique(table: &Table<'_>) -> Result<()> {
     for unique in &table.shape.unique {

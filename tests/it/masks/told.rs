@@ -151,3 +151,67 @@ fn host_names_that_nobody_knows_are_refused() {
         "envsyncd.toml:",
     ]);
 }
+
+#[test]
+fn a_check_that_looks_at_a_masked_column_is_told_before_a_row_is_read() {
+    let tables = "CREATE TABLE users (id int PRIMARY KEY, email varchar(60), age int CHECK (age > 0), CONSTRAINT is_mail CHECK (email LIKE '%@%'));
+        INSERT INTO users VALUES (1, 'planted1@corp.example', 7);";
+    let masks = "[[task.mask]]\ntable = \"users\"\ncolumns = { email = \"email\", age = \"null\" }";
+    for store in all(tables, "") {
+        let plan = store.with(&["plan"], masks).expect(0);
+        let name = if store.kind == "sqlite" {
+            "CHECK number 2"
+        } else {
+            "is_mail"
+        };
+        let plan = plan.says(&["a CHECK looks at masked columns", name, "columns=email"]);
+        assert!(!plan.stderr.contains("columns=age"), "{}", plan.stderr);
+        store.with(&["--once"], masks).expect(0);
+    }
+    // One that refuses what is made fails the run, and live is not there.
+    let stars = "[[task.mask]]\ntable = \"users\"\ncolumns = { email = \"stars\" }";
+    for store in all(tables, "") {
+        store.with(&["--once"], stars).expect(1);
+        assert!(!store.has_live(), "{}", store.kind);
+    }
+}
+
+#[test]
+fn domains_with_checks_are_told_and_partition_keys_are_not_masked() {
+    let store = Store::new(
+        "postgresql",
+        "CREATE DOMAIN mail AS text CHECK (value ~ '@'); CREATE DOMAIN corporate AS mail;
+         CREATE TABLE users (id int, email corporate);
+         CREATE TABLE events (id int, who text, day date) PARTITION BY RANGE (day);
+         CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+         CREATE TABLE words (word text) PARTITION BY LIST (lower(word));
+         CREATE TABLE words_a PARTITION OF words FOR VALUES IN ('a');
+         CREATE TABLE whole (id int, day date) PARTITION BY RANGE (day);
+         CREATE TABLE whole_all PARTITION OF whole DEFAULT; INSERT INTO whole VALUES (1, '2020-05-05');",
+        "",
+    );
+    let mask = |table: &str, column: &str, kind: &str| {
+        format!("[[task.mask]]\ntable = \"{table}\"\ncolumns = {{ {column} = \"{kind}\" }}")
+    };
+    store
+        .with(&["plan"], &mask("users", "email", "email"))
+        .expect(0)
+        .says(&["a CHECK looks at masked columns", "mail_check"]);
+    for (table, column, kind) in [("events", "day", "date_shift"), ("words", "word", "text")] {
+        store
+            .with(&["plan"], &mask(table, column, kind))
+            .expect(2)
+            .says(&["its rows are in this partition by its values"]);
+    }
+    store
+        .with(&["plan"], &mask("events", "who", "username"))
+        .expect(0);
+    // Whatever it becomes, there is one partition for it.
+    store
+        .with(&["--once"], &mask("whole", "day", "date_shift"))
+        .expect(0);
+    assert_eq!(
+        store.live("SELECT count(*) FROM whole WHERE day = '2020-05-05'"),
+        "0"
+    );
+}

@@ -5,7 +5,7 @@ use super::definitions::{Column, Table};
 use super::foreign_keys;
 use crate::mask::{self, Encoding, Repertoire, Type};
 use crate::store::mysql::sql::lexer::{self, Dialect, Token};
-use crate::store::{Form, Part, Reference, Selection, Shape, ShapeColumn, Unique};
+use crate::store::{Check, Form, Part, Reference, Selection, Shape, ShapeColumn, Unique};
 
 /// How truth is written.
 const TRUTH: [&str; 2] = ["1", "0"];
@@ -77,8 +77,36 @@ pub(in crate::store::mysql) fn of(table: &Table, part: &Part, selection: &Select
         columns,
         unique,
         references,
+        checks: checks(table),
+        // Rows go to the table, and it sorts them out.
+        partitioned_by: Vec::new(),
         unmaskable: None,
     }
+}
+
+/// The CHECKs of a table and of its columns. What they name beside columns are functions.
+fn checks(table: &Table) -> Vec<Check> {
+    let mut found = Vec::new();
+    for (clause, text) in table.create.clauses() {
+        let mut tokens = lexer::tokens(text, Dialect::default());
+        tokens.retain(|token| token.shape != lexer::Shape::Blank);
+        let Some(at) = tokens.iter().position(|token| token.is("CHECK")) else {
+            continue;
+        };
+        let name = match (&clause, tokens.first()) {
+            (Clause::Column(column), _) => format!("the CHECK of {column}"),
+            (_, Some(first)) if first.is("CONSTRAINT") => tokens
+                .get(1)
+                .and_then(Token::name)
+                .unwrap_or_else(|| "a CHECK".to_owned()),
+            _ => "a CHECK".to_owned(),
+        };
+        found.push(Check {
+            name,
+            columns: tokens[at + 1..].iter().filter_map(Token::name).collect(),
+        });
+    }
+    found
 }
 
 /// All names in a key's parentheses: those of its expressions, too.

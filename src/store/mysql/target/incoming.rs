@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::pool::Pool;
 use crate::store::mysql::incoming::overlay::Staying;
 use crate::store::mysql::incoming::preserve::Preserved;
-use crate::store::mysql::incoming::{complete, create, derive, zoned};
+use crate::store::mysql::incoming::{complete, create, derive, loader, zoned};
 use crate::store::mysql::rows::load::{self, Inserts};
 use crate::store::mysql::rows::warnings::ErrorValues;
 use crate::store::mysql::rows::{batch, select};
@@ -66,6 +66,10 @@ impl store::Incoming for Incoming {
         let table = self.definitions.table_of(part)?;
         let flavour = session.version().flavour;
         let typed = self.definitions.typed.of(&part.name);
+        let is_masked = self.shared.context.selection.is_masked(None, &part.name);
+        if is_masked {
+            loader::check_rows(&mut session, true).await?;
+        }
         let taken = if self.local_infile && !part.columns.is_empty() && typed.is_empty() {
             load::load(
                 &mut session,
@@ -77,7 +81,11 @@ impl store::Incoming for Incoming {
         } else {
             load::insert(&mut session, self.inserts(table, part, flavour), chunks).await
         };
-        taken.map_err(|error| error.within(format!("copying {}", part.label())))
+        let taken = taken.map_err(|error| error.within(format!("copying {}", part.label())))?;
+        if is_masked {
+            loader::check_rows(&mut session, false).await?;
+        }
+        Ok(taken)
     }
 
     fn steps_after(&self, part: &Part) -> Vec<Step> {

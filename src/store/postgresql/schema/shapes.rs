@@ -7,7 +7,7 @@ use crate::mask::{Column, Encoding, Repertoire, Type};
 use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
-use crate::store::{Form, Reference, Selection, Shape, ShapeColumn, Unique};
+use crate::store::{Check, Form, Reference, Selection, Shape, ShapeColumn, Unique};
 
 /// How COPY writes truth.
 const TRUTH: [&str; 2] = ["t", "f"];
@@ -25,6 +25,8 @@ pub(in crate::store::postgresql) async fn read(
     columns(session, encoding, &mut shapes).await?;
     unique(session, &mut shapes).await?;
     references(session, &mut shapes).await?;
+    checks(session, &mut shapes).await?;
+    partition_keys(session, &mut shapes).await?;
     Ok(shapes)
 }
 
@@ -43,6 +45,8 @@ async fn names(session: &Session, selection: &Selection) -> Result<HashMap<u32, 
             columns: Vec::new(),
             unique: Vec::new(),
             references: Vec::new(),
+            checks: Vec::new(),
+            partitioned_by: Vec::new(),
             unmaskable: None,
         });
         shape.names.push((Some(row.read(1)?), row.read(2)?));
@@ -232,6 +236,52 @@ async fn references(session: &Session, shapes: &mut HashMap<u32, Shape>) -> Resu
                 referenced: row.read(5)?,
                 condition: None,
             });
+        }
+        Ok(())
+    };
+    session.each_row(query, take).await
+}
+
+/// CHECKs of tables, and of the domains that their columns are of.
+async fn checks(session: &Session, shapes: &mut HashMap<u32, Shape>) -> Result<()> {
+    let query = "WITH RECURSIVE above(oid, base) AS ( \
+             SELECT oid, oid FROM pg_type WHERE typtype = 'd' \
+             UNION SELECT a.oid, t.typbasetype FROM above a JOIN pg_type t ON t.oid = a.base WHERE t.typtype = 'd') \
+         SELECT k.conrelid, k.conname::text, ARRAY(SELECT a.attname::text FROM pg_attribute a \
+                WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey) ORDER BY a.attnum) \
+         FROM pg_constraint k WHERE k.contype = 'c' AND k.conrelid <> 0 \
+         UNION ALL SELECT a.attrelid, k.conname::text, ARRAY[a.attname::text] FROM pg_attribute a \
+         JOIN above d ON d.oid = a.atttypid JOIN pg_constraint k ON k.contypid = d.base \
+         WHERE k.contype = 'c' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2";
+    let take = |row: &Row| {
+        if let Some(shape) = shapes.get_mut(&row.read(0)?) {
+            shape.checks.push(Check {
+                name: row.read(1)?,
+                columns: row.read(2)?,
+            });
+        }
+        Ok(())
+    };
+    session.each_row(query, take).await
+}
+
+/// The columns by which a table is divided that a table is a partition of. Where a partition takes whatever there is, none.
+async fn partition_keys(session: &Session, shapes: &mut HashMap<u32, Shape>) -> Result<()> {
+    let query = "WITH RECURSIVE above(oid, child, parent) AS ( \
+             SELECT i.inhrelid, i.inhrelid, i.inhparent FROM pg_inherits i JOIN pg_partitioned_table p ON p.partrelid = i.inhparent \
+             UNION SELECT a.oid, i.inhrelid, i.inhparent FROM above a JOIN pg_inherits i ON i.inhrelid = a.parent \
+             JOIN pg_partitioned_table p ON p.partrelid = i.inhparent) \
+         SELECT a.oid, ARRAY(SELECT c.attname::text FROM pg_attribute c \
+                WHERE c.attrelid = a.oid AND c.attnum > 0 AND NOT c.attisdropped AND EXISTS (SELECT FROM pg_attribute k \
+                    WHERE k.attrelid = a.parent AND k.attname = c.attname AND (k.attnum = ANY(p.partattrs) \
+                        OR p.partexprs IS NOT NULL AND position(quote_ident(k.attname) IN pg_get_partkeydef(a.parent)) > 0)) \
+                ORDER BY c.attnum) \
+         FROM above a JOIN pg_partitioned_table p ON p.partrelid = a.parent \
+         WHERE NOT (p.partdefid = a.child AND (SELECT count(*) FROM pg_inherits o WHERE o.inhparent = a.parent) = 1) ORDER BY 1";
+    let take = |row: &Row| {
+        if let Some(shape) = shapes.get_mut(&row.read(0)?) {
+            let columns: Vec<String> = row.read(1)?;
+            shape.partitioned_by.extend(columns);
         }
         Ok(())
     };

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::objects::Table;
 use crate::mask::{self, Repertoire, Type};
-use crate::store::{Form, Reference, Selection, Shape, ShapeColumn, Unique};
+use crate::store::sqlite::schema::tokens::{Token, tokens};
+use crate::store::{Check, Form, Reference, Selection, Shape, ShapeColumn, Unique};
 
 /// A table that is copied.
 pub(in crate::store::sqlite) fn read(
@@ -39,10 +40,34 @@ pub(in crate::store::sqlite) fn read(
         columns: columns.collect(),
         unique: unique(connection, table, &declared)?,
         references: references(connection, &table.name)?,
+        checks: checks(&table.sql),
+        partitioned_by: Vec::new(),
         unmaskable: table.shadow_of.as_ref().map(|owner| {
             format!("it is a part of the virtual table {owner}, which would not be whole")
         }),
     })
+}
+
+/// The CHECKs of a table and of its columns. What they name beside columns are functions.
+fn checks(sql: &str) -> Vec<Check> {
+    let all = tokens(sql);
+    let mut found = Vec::new();
+    for at in (0..all.len()).filter(|at| all[*at].is("CHECK")) {
+        let mut depth = 0_usize;
+        let inside = all[at + 1..].iter().take_while(|token| {
+            match token {
+                Token::Other('(') => depth += 1,
+                Token::Other(')') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth > 0
+        });
+        found.push(Check {
+            name: format!("CHECK number {}", found.len() + 1),
+            columns: inside.filter_map(Token::name).map(str::to_owned).collect(),
+        });
+    }
+    found
 }
 
 /// A column as its table declares it.

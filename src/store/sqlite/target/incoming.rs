@@ -11,6 +11,7 @@ use super::complete::SqliteComplete;
 use super::workspace::{Workspace, table};
 use crate::config::job::Verify;
 use crate::error::Result;
+use crate::store::sqlite::connection::errors::explain;
 use crate::store::sqlite::connection::files::CreatedFile;
 use crate::store::sqlite::connection::open::open_read;
 use crate::store::sqlite::connection::session::{Session, blocking, locked};
@@ -142,8 +143,22 @@ impl Incoming for SqliteIncoming {
         let table = table(&self.definitions, part)?;
         let session = self.workspace.session()?;
         let (sender, receiver) = mpsc::channel(2);
-        let writing =
-            session.run(move |connection, stop| load::write(connection, &table, receiver, stop));
+        let is_masked = (self.workspace.context.selection).is_masked(None, &table.name);
+        let writing = session.run(move |connection, stop| {
+            // What is masked was never checked.
+            let ignores = |ignores: bool| {
+                let set = connection.pragma_update(None, "ignore_check_constraints", ignores);
+                set.map_err(|error| explain(error, &format!("table `{}`", table.name)))
+            };
+            if is_masked {
+                ignores(false)?;
+            }
+            let taken = load::write(connection, &table, receiver, stop)?;
+            if is_masked {
+                ignores(true)?;
+            }
+            Ok(taken)
+        });
         let reading = async move {
             while let Some(chunk) = chunks.next().await {
                 if sender.send(Some(chunk?)).await.is_err() {
