@@ -136,6 +136,14 @@ pub(super) async fn compare(run: &TaskRun, complete: &dyn Complete, part: &Part)
         let what = format!("{}: nothing was summed up of what was sent", part.label());
         return Err(Error::new(Kind::Internal, what));
     }
+    if run.source.in_order().is_some() {
+        // Its rows are gone. That all of them were taken was seen then.
+        tracing::warn!(
+            part = part.label(),
+            "is not read back as it was sent, and has no checksum: its rows were counted"
+        );
+        return Ok(());
+    }
     let (source, target) = tokio::try_join!(run.source.checksum(part), complete.checksum(part))?;
     agree(part, (source.rows, source), (target.rows, target))
 }

@@ -153,13 +153,20 @@ pub fn refusals(task: &Task) -> Vec<Refusal> {
 /// What is masked while rows pass cannot be masked where they do not.
 fn refusal_of_masks(task: &Task) -> Option<Refusal> {
     let refuse = |key, why: &str| Some(Refusal::new(key, why));
-    if task.dumps() {
+    if task.dumps() && task.pushes() {
         return refuse(
             "mask",
-            "with format = \"govuk\" the store's own tool moves the rows, and masks nothing; take format = \"envsyncd\"",
+            "with format = \"govuk\" the store's own tool writes the rows, and masks nothing; take format = \"envsyncd\"",
         );
     }
-    if task.pulls() {
+    let has_conditions = task.masks.iter().any(|mask| mask.condition.is_some());
+    if task.dumps() && has_conditions {
+        return refuse(
+            "mask",
+            "the server that could evaluate `where` is not there when rows come out of a dump; leave `where` out, or copy from the environment itself",
+        );
+    }
+    if task.pulls() && !task.dumps() {
         return refuse(
             "mask",
             "rows of a snapshot are masked where they are pushed, so that nothing raw is in the archive: put the masks into the job that pushes it",

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod coverage;
+mod dumps;
 mod keys;
 mod mysql;
 mod postgresql;
