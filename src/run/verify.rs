@@ -73,10 +73,17 @@ async fn record(run: &TaskRun, recorder: &dyn RecordSource, survey: &Survey) -> 
     }
     let catalogue = run.source.catalogue().await?;
     let masking = run.masks.record();
+    let shapes = match run.source.shapes() {
+        Some(source) if run.context.selection.describes_columns => {
+            source.shapes(&survey.whole()).await?
+        }
+        _ => Vec::new(),
+    };
     let said = SourceRecord {
         catalogue,
         sums,
         masking,
+        shapes,
     };
     recorder.record(said).await
 }

@@ -67,7 +67,7 @@ pub use part::{
 };
 pub use row_sums::RowSums;
 pub use selection::{Fate, Selection};
-pub use shape::{Form, Reference, Shape, ShapeColumn, Shapes, Unique};
+pub use shape::{Form, Reference, Shape, ShapeColumn, Shapes, Truth, Unique};
 pub use shared::{Interner, List};
 pub use source::{Deferred, InOrder, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};

@@ -159,17 +159,10 @@ fn refusal_of_masks(task: &Task) -> Option<Refusal> {
             "with format = \"govuk\" the store's own tool writes the rows, and masks nothing; take format = \"envsyncd\"",
         );
     }
-    let has_conditions = task.masks.iter().any(|mask| mask.condition.is_some());
-    if task.dumps() && has_conditions {
+    if task.pulls() && task.masks.iter().any(|mask| mask.condition.is_some()) {
         return refuse(
             "mask",
-            "the server that could evaluate `where` is not there when rows come out of a dump; leave `where` out, or copy from the environment itself",
-        );
-    }
-    if task.pulls() && !task.dumps() {
-        return refuse(
-            "mask",
-            "rows of a snapshot are masked where they are pushed, so that nothing raw is in the archive: put the masks into the job that pushes it",
+            "the server that could evaluate `where` is not there when rows come out of an archive: leave `where` out, or put the mask into the job that pushes",
         );
     }
     if task.pushes() && task.verify == Verify::Checksum {

@@ -6,6 +6,7 @@ mod dumps;
 mod keys;
 mod mysql;
 mod postgresql;
+mod snapshots;
 mod sqlite;
 
 use std::fs;

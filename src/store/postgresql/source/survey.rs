@@ -16,7 +16,7 @@ use crate::store::postgresql::schema::collations::{self, Collation};
 use crate::store::postgresql::schema::constraints::{self, InTwo};
 use crate::store::postgresql::schema::definitions::Definitions;
 use crate::store::postgresql::schema::dependencies::Dependencies;
-use crate::store::postgresql::schema::dumped::Dumped;
+use crate::store::postgresql::schema::dumped::{self, Dumped};
 use crate::store::postgresql::schema::large_objects::{self, Described};
 use crate::store::postgresql::schema::left_out::{self, LeftOut};
 use crate::store::postgresql::schema::pg_dump::PgDump;
@@ -80,6 +80,7 @@ struct Parts {
     conditions: HashMap<usize, String>,
     large: Vec<Described>,
     by_root: HashMap<usize, (String, String)>,
+    in_other_words: HashSet<usize>,
     shapes: HashMap<String, Shape>,
 }
 
@@ -179,6 +180,7 @@ impl Surveyor<'_> {
             gone,
             large: asked.parts.large,
             by_root: asked.parts.by_root,
+            in_other_words: asked.parts.in_other_words,
             in_two: asked.in_two,
             toc: Mutex::new(toc),
             rights: asked.rights,
@@ -388,8 +390,12 @@ impl Surveyor<'_> {
             .iter()
             .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
             .collect();
+        let mut in_other_words = HashSet::new();
         if let Some(dumped) = self.dumped {
             all.sort_by_key(|(_, part)| dumped.place(part));
+            let tables = dumped::in_other_words(keeper).await?;
+            let those = all.iter().filter(|(oid, _)| tables.contains(oid));
+            in_other_words.extend(those.map(|(_, part)| part.id));
         } else {
             let workers = self.context.workers;
             slices::divide(keeper, self.number, workers, taker, &mut all, |id| {
@@ -406,6 +412,7 @@ impl Surveyor<'_> {
             conditions,
             large,
             by_root,
+            in_other_words,
             shapes,
         })
     }
