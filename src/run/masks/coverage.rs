@@ -21,7 +21,7 @@ pub(in crate::run) fn refuse_raw_dumps(job: &Job) -> Result<()> {
     let mut pulling = job.tasks.iter();
     let is_raw = |task: &&Task| {
         let dumps = store::registry::dumps(task.kind);
-        task.pulls() && task.dumps() && dumps.is_ok_and(|dumps| dumps.are_raw())
+        task.pulls() && task.dumps() && dumps.is_ok_and(store::Dumps::are_raw)
     };
     match pulling.find(is_raw) {
         Some(task) if is_required(job) => Err(Error::new(

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::blocks::Blocks;
 use super::copy_statement::CopyStatement;
-use super::head::{Head, Kept};
+use super::head::{Entry, Head, Kept};
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::dumped::{Dumped, Name, Rows};
@@ -48,10 +48,10 @@ pub(super) fn of(head: &Head, blocks: &Blocks) -> Result<OfRows> {
         .encoding()
         .ok_or_else(|| blocks.damaged("it does not say what encoding it is in"))?;
     let kept = head.entries.iter().filter(|entry| entry.kept().is_some());
-    let mut starts: Vec<u64> = kept.filter_map(|entry| entry.offset()).collect();
+    let mut starts: Vec<u64> = kept.filter_map(Entry::offset).collect();
     starts.sort_unstable();
     let mut entries = Vec::new();
-    for entry in head.entries.iter() {
+    for entry in &head.entries {
         if entry.kept() != Some(Kept::Rows) {
             continue;
         }

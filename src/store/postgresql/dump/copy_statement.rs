@@ -54,16 +54,12 @@ fn name(rest: &mut &[u8]) -> Option<Name> {
         let end = memchr::memchr(b'"', from)?;
         name.extend_from_slice(&from[..end]);
         from = &from[end + 1..];
-        match from.strip_prefix(b"\"") {
-            Some(after) => {
-                name.push(b'"');
-                from = after;
-            }
-            None => {
-                *rest = from;
-                return (!name.is_empty()).then_some(name);
-            }
-        }
+        let Some(after) = from.strip_prefix(b"\"") else {
+            *rest = from;
+            return (!name.is_empty()).then_some(name);
+        };
+        name.push(b'"');
+        from = after;
     }
 }
 

@@ -182,6 +182,23 @@ fn long(
 mod tests {
     use super::*;
 
+    /// What `lz4 -9 -B4 -BD --no-frame-crc` makes of 4000 lines.
+    const REAL: &str = "04224d184040c097010000ff143020706c616e746564206c696e6573206f6620776f7264732c20302074696d65730a312200\
+        06133122001f32220006133222001f3366000e1f3466000e1f3566000e1f3666000e1f3066000e1f3166000e1f3266000e1f\
+        3366000e1f3466000e1f3566000e1f3666000e1f3066000e1f3166000e1f3266000e1f3366000e1f3466000e1f3566000e1f\
+        3666000e0fca02ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffff1c506573206f660a0100000fca02ffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\
+        ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe85065730a35201d0000000fca02ffffffffff\
+        ffffffffffffffffffffffffffff3b50696d65730a00000000";
+
     /// A frame with one block of literals, one that refers back, and one that is not packed.
     fn frame() -> (Vec<u8>, Vec<u8>) {
         let mut frame = MAGIC.to_vec();
@@ -221,6 +238,21 @@ mod tests {
             assert!(read(&frame[..end], 3).is_err(), "{end}");
         }
         assert!(read(&[&frame[..], b"x"].concat(), 1000).is_err());
+    }
+
+    #[test]
+    fn blocks_of_the_real_tool_refer_to_those_before_them() {
+        let hex = REAL.as_bytes().chunks(2);
+        let digits = hex.map(|pair| std::str::from_utf8(pair).expect("ASCII"));
+        let frame: Vec<u8> = digits
+            .map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal"))
+            .collect();
+        let lines =
+            (0..4000).map(|i| format!("{} planted lines of words, {} times\n", i % 7, i % 3));
+        let plain: String = lines.collect();
+        for cut in [7, 1000, usize::MAX] {
+            assert!(read(&frame, cut).unwrap() == plain.as_bytes());
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ const WINDOW: u32 = 23;
 /// So much is taken at once: it may hold a thousand times as much.
 pub(super) const MOUTHFUL: usize = 8 * 1024;
 
+/// So much comes out at a time.
+const ROOM: usize = 64 * 1024;
+
 /// How a dump's rows are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
@@ -26,7 +29,7 @@ impl Compression {
     /// As a head says it: since 1.15 a method, before that a level of gzip's. `None`: it is not known.
     pub(super) fn of(head: &Head) -> Option<Self> {
         match (head.minor, head.compression) {
-            (15.., 0) | (..15, 0) => Some(Self::None),
+            (_, 0) => Some(Self::None),
             (15.., 1) | (..15, _) => Some(Self::Gzip),
             (15.., 2) => Some(Self::Lz4),
             (15.., 3) => Some(Self::Zstd),
@@ -36,7 +39,13 @@ impl Compression {
 }
 
 /// Takes the compression off a table's rows, or off a large object.
-pub(super) enum Unpack {
+pub(super) struct Unpack {
+    way: Way,
+    /// Where it comes out.
+    room: Box<[u8]>,
+}
+
+enum Way {
     None,
     Gzip {
         inflate: Decompress,
@@ -51,41 +60,44 @@ pub(super) enum Unpack {
 
 impl Unpack {
     pub(super) fn new(compression: Compression) -> Result<Self, &'static str> {
-        Ok(match compression {
-            Compression::None => Self::None,
-            Compression::Gzip => Self::Gzip {
+        let way = match compression {
+            Compression::None => Way::None,
+            Compression::Gzip => Way::Gzip {
                 inflate: Decompress::new(true),
                 is_over: false,
             },
-            Compression::Lz4 => Self::Lz4(Lz4::default()),
+            Compression::Lz4 => Way::Lz4(Lz4::default()),
             Compression::Zstd => {
                 let failed = |_| "zstd could not be set up";
                 let mut decoder = Decoder::new().map_err(failed)?;
                 let window = DParameter::WindowLogMax(WINDOW);
                 decoder.set_parameter(window).map_err(failed)?;
-                Self::Zstd {
+                Way::Zstd {
                     decoder,
                     // Nothing at all is whole, too.
                     is_over: true,
                 }
             }
-        })
+        };
+        let is_plain = matches!(way, Way::None | Way::Lz4(_));
+        let room = vec![0; if is_plain { 0 } else { ROOM }].into_boxed_slice();
+        Ok(Self { way, room })
     }
 
     /// Puts what is in these bytes at the end of `out`. `Err`: why they cannot be read.
     pub(super) fn feed(&mut self, packed: &[u8], out: &mut BytesMut) -> Result<(), &'static str> {
-        match self {
-            Self::None => {
+        let room = &mut self.room;
+        match &mut self.way {
+            Way::None => {
                 out.extend_from_slice(packed);
                 Ok(())
             }
-            Self::Gzip { inflate, is_over } => inflated(inflate, is_over, packed, out),
-            Self::Lz4(lz4) => lz4.feed(packed, out),
-            Self::Zstd { decoder, is_over } => {
+            Way::Gzip { inflate, is_over } => inflated(inflate, is_over, packed, room, out),
+            Way::Lz4(lz4) => lz4.feed(packed, out),
+            Way::Zstd { decoder, is_over } => {
                 let mut input = InBuffer::around(packed);
-                let mut room = [0; 64 * 1024];
                 loop {
-                    let mut output = OutBuffer::around(&mut room[..]);
+                    let mut output = OutBuffer::around(&mut **room);
                     let hint = decoder
                         .run(&mut input, &mut output)
                         .map_err(|_| "its zstd cannot be read")?;
@@ -102,11 +114,11 @@ impl Unpack {
 
     /// All has come: whether it was whole.
     pub(super) fn end(&self) -> Result<(), &'static str> {
-        let is_whole = match self {
-            Self::None => true,
-            Self::Gzip { inflate, is_over } => *is_over || inflate.total_in() == 0,
-            Self::Lz4(lz4) => lz4.is_whole(),
-            Self::Zstd { is_over, .. } => *is_over,
+        let is_whole = match &self.way {
+            Way::None => true,
+            Way::Gzip { inflate, is_over } => *is_over || inflate.total_in() == 0,
+            Way::Lz4(lz4) => lz4.is_whole(),
+            Way::Zstd { is_over, .. } => *is_over,
         };
         if is_whole {
             Ok(())
@@ -120,10 +132,10 @@ fn inflated(
     inflate: &mut Decompress,
     is_over: &mut bool,
     mut packed: &[u8],
+    room: &mut [u8],
     out: &mut BytesMut,
 ) -> Result<(), &'static str> {
     const WRONG: &str = "its gzip cannot be read";
-    let mut room = [0; 64 * 1024];
     while !packed.is_empty() {
         if *is_over {
             return Err("bytes follow compressed rows");
@@ -131,7 +143,7 @@ fn inflated(
         loop {
             let (taken, made) = (inflate.total_in(), inflate.total_out());
             let status = inflate
-                .decompress(packed, &mut room, FlushDecompress::None)
+                .decompress(packed, room, FlushDecompress::None)
                 .map_err(|_| WRONG)?;
             let taken = (inflate.total_in() - taken) as usize;
             let made = (inflate.total_out() - made) as usize;
