@@ -3,7 +3,7 @@
 //!
 //! - postgresql: `pg_dump -Fc -Z1 | aws s3 cp - s3://...`, and back `aws s3 cp s3://... - | pg_restore -f - | psql`;
 //! - mysql: `mydumper -t 2 --compress`, `aws s3 cp --recursive`, and back `aws s3 cp --recursive`, `myloader -t 2`;
-//! - govuk: the same two with `format = "govuk"`, in which the stores' own tools dump and restore;
+//! - govuk: the same two with `format = "govuk"`, in which the stores' own tools dump;
 //! - latency: our own push and pull with 30 ms between us and the bucket, against those without.
 //!
 //! `aws` is Amazon's command line (PyPI: `awscli`) on the PATH; without it there is nothing to compare with. Rounds are

@@ -20,6 +20,9 @@ pub const DEFINITIONS: &str = "envsyncd.json";
 /// Everything that has a definition, as the source printed it: what a pull is held against.
 pub const CATALOGUE: &str = "catalogue.json";
 
+/// The shapes of tables, for masks of a pull.
+pub const SHAPES: &str = "shapes.json";
+
 /// A file for a part's rows: its number, then what of its name every file system and shell can do with, then the ending.
 pub fn rows(number: usize, label: &str, sequence: usize, ending: &str) -> String {
     let plain: String = label

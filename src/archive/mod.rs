@@ -17,6 +17,7 @@ pub mod manifest;
 mod manual_restore;
 pub mod retention;
 mod secrets;
+mod shapes;
 pub mod snapshots;
 mod source;
 mod target;

@@ -15,10 +15,11 @@ use super::draft::table;
 use super::files;
 use super::layout;
 use super::manifest::{File, Manifest, Stored};
+use super::shapes;
 use super::snapshots::Mark;
 use crate::config::job::{Task, Verify};
 use crate::error::{Error, Kind, Result};
-use crate::mask;
+use crate::mask::{self, Type};
 use crate::policy::{Environment, Identity};
 use crate::store::{
     self, Batch, BatchChunk, Catalogue, Checksum, Chunk, Chunks, Context, Driver, Form, Part,
@@ -140,6 +141,16 @@ impl Source {
             ));
         }
         files::read_whole(&self.bucket, &self.manifest.snapshot, self.reader(), &files).await
+    }
+
+    /// By the labels of their tables; of an older snapshot there are none.
+    async fn recorded_shapes(&self) -> Result<HashMap<String, Shape>> {
+        let prefix = format!("definitions/{}.", layout::SHAPES);
+        let mut files = self.manifest.definitions.iter();
+        if !files.any(|file| file.path.starts_with(&prefix)) {
+            return Ok(HashMap::new());
+        }
+        shapes::parse(&self.definition(layout::SHAPES).await?)
     }
 
     /// The stored parts of a part: itself, or all slices of a table that is stored in slices.
@@ -317,44 +328,70 @@ impl store::Source for Source {
     }
 }
 
-/// What was masked on the way into the archive. Types are not known here, and nothing more can be masked.
+/// What the push has recorded of tables, and what was masked on the way into the archive.
 #[async_trait]
 impl Shapes for Source {
     async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
         let masking = self.manifest.masking.as_ref();
         // Who can write into the archive could write that, too.
-        let masking = masking.filter(|_| self.secrets.key.is_some());
+        let is_sealed = self.secrets.key.is_some();
+        let masking = masking.filter(|_| is_sealed);
         if masking.is_none() && self.manifest.masking.is_some() {
             tracing::warn!(
                 snapshot = self.manifest.snapshot,
                 "says what is masked in it, and nothing seals that: give the archive a `key`, for the push and for the pull"
             );
         }
-        let why = "rows of a snapshot are masked where they are pushed";
+        let mut recorded = self.recorded_shapes().await?;
         let shape = |part: &Part| {
-            let masked = masking.and_then(|masking| masking.tables.get(&part.label()));
-            let column = |name: &String| ShapeColumn {
-                column: mask::Column {
-                    name: name.clone(),
-                    kind: mask::Type::Other(String::new()),
-                    is_nullable: true,
-                },
-                form: Form::Opaque,
-                type_name: String::new(),
-                is_masked: masked
-                    .and_then(|columns| columns.get(name))
-                    .is_some_and(|column| column.is_covered),
+            let mut shape = match recorded.remove(&part.label()) {
+                Some(shape) if is_of(&shape, part) => shape,
+                _ => unknown(part),
             };
-            Shape {
-                columns: part.columns.iter().map(column).collect(),
-                ..Shape::without_columns(part, why)
+            let names = shape.names.iter();
+            let names = names.map(|(schema, name)| (schema.as_deref(), name.as_str()));
+            shape.masks = self.context.selection.masks_of(names);
+            let masked = masking.and_then(|masking| masking.tables.get(&part.label()));
+            for one in &mut shape.columns {
+                let masked = masked.and_then(|columns| columns.get(&one.column.name));
+                one.is_masked = masked.is_some_and(|column| column.is_covered);
+                if !is_sealed && matches!(one.column.kind, Type::Boolean | Type::Enum(_)) {
+                    // That it can hold nothing personal is for nobody to say who only can write there.
+                    one.column.kind = Type::Other(one.type_name.clone());
+                }
             }
+            shape
         };
         Ok(parts.iter().map(shape).collect())
     }
 
     fn conditions(&self) -> Option<&dyn store::Conditions> {
         None
+    }
+}
+
+/// Whether a shape is of this part's columns.
+fn is_of(shape: &Shape, part: &Part) -> bool {
+    let names = shape.columns.iter().map(|one| &one.column.name);
+    names.eq(part.columns.iter())
+}
+
+/// The shape of a table of which nothing was recorded.
+fn unknown(part: &Part) -> Shape {
+    let why = "the snapshot was pushed by an older envsyncd, which did not record what its columns are; push again";
+    let column = |name: &String| ShapeColumn {
+        column: mask::Column {
+            name: name.clone(),
+            kind: Type::Other(String::new()),
+            is_nullable: true,
+        },
+        form: Form::Opaque,
+        type_name: String::new(),
+        is_masked: false,
+    };
+    Shape {
+        columns: part.columns.iter().map(column).collect(),
+        ..Shape::without_columns(part, why)
     }
 }
 

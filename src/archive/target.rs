@@ -16,6 +16,7 @@ use super::files;
 use super::layout;
 use super::manifest::Stored;
 use super::manual_restore;
+use super::shapes;
 use crate::config::archive::Retention;
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
@@ -310,6 +311,8 @@ impl RecordSource for Whole {
             Error::new(Kind::Internal, "the catalogue cannot be written").because(error)
         })?;
         self.draft.put_away(layout::CATALOGUE, &json).await?;
+        let shapes = shapes::to_json(said.shapes)?;
+        self.draft.put_away(layout::SHAPES, &shapes).await?;
         let mut state = self.draft.state();
         let sums = said.sums.into_iter();
         state.sums = sums.map(|(part, sum)| (part.id, sum)).collect();

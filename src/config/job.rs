@@ -249,6 +249,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// Whether any column is masked, or may be.
+    pub fn masks(&self) -> bool {
+        !self.masks.is_empty() || !self.references.is_empty() || self.unlisted == Unlisted::Null
+    }
+
     /// Whether it writes a snapshot into an archive.
     pub fn pushes(&self) -> bool {
         self.target.archive.is_some()

@@ -5,8 +5,10 @@ use std::fmt;
 use std::io::Write as _;
 use std::ops::Deref;
 
+use serde::{Deserialize, Serialize};
+
 /// How a text's bytes are to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Encoding {
     /// UTF-8; bytes that are none are met all the same.
     #[default]

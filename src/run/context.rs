@@ -190,7 +190,9 @@ impl RunContext {
         let variables = self.variables.clone();
         let ignores_case = store::registry::driver(task.kind)?.ignores_case();
         let mut selection = Selection::of(task, ignores_case)?;
-        selection.describes_columns |= coverage::is_required(&self.job);
+        // Who pulls what is pushed may have masks of their own.
+        let is_snapshot = task.pushes() && !task.dumps();
+        selection.describes_columns |= is_snapshot || coverage::is_required(&self.job);
         Ok(Context {
             claim: self.claim(),
             cancel: self.cancel.clone(),

@@ -30,6 +30,8 @@ struct Queue {
     parts: VecDeque<Range<usize>>,
     steps: Vec<Step>,
     busy: usize,
+    /// Parts have to be moved one after the other; whether one is.
+    in_order: Option<bool>,
     /// Tables in slices, by their label: how many are not in yet, and the whole table.
     sliced: HashMap<String, (usize, Part)>,
 }
@@ -37,7 +39,10 @@ struct Queue {
 impl Queue {
     /// Parts in their order, then the step that costs most.
     fn take(&mut self) -> Option<Piece> {
-        if let Some(places) = self.parts.pop_front() {
+        if self.in_order != Some(true)
+            && let Some(places) = self.parts.pop_front()
+        {
+            self.in_order = self.in_order.map(|_| true);
             return Some(Piece::Parts(places));
         }
         let dearest = (0..self.steps.len()).max_by_key(|place| self.steps[*place].cost)?;
@@ -83,6 +88,14 @@ impl Work {
         (*left == 0).then(|| table.clone())
     }
 
+    /// A part, or several, are moved.
+    fn moved(&self, steps: Vec<Step>) {
+        let mut queue = self.queue.lock();
+        queue.in_order = queue.in_order.map(|_| false);
+        drop(queue);
+        self.done(steps);
+    }
+
     fn done(&self, steps: Vec<Step>) {
         let mut queue = self.queue.lock();
         queue.busy -= 1;
@@ -111,7 +124,7 @@ impl Copying {
     }
 }
 
-/// Moves all parts of a survey.
+/// Moves all parts of a survey: several at a time, where the source does not say in which order.
 pub(super) async fn copy(
     run: &Arc<TaskRun>,
     incoming: &Arc<dyn Incoming>,
@@ -140,6 +153,7 @@ pub(super) async fn copy(
             parts: pieces(survey.parts.len(), batches),
             steps: Vec::new(),
             busy: 0,
+            in_order: run.source.in_order().map(|_| false),
             sliced: sliced(survey),
         }),
         changed: Notify::new(),
@@ -158,9 +172,13 @@ pub(super) async fn copy(
             error = &mut watch => return Err(error),
         };
         let Some(ended) = ended else {
-            return Ok(());
+            break;
         };
         ended.map_err(|error| Error::new(Kind::Internal, "a worker broke").because(error))??;
+    }
+    match run.source.in_order() {
+        Some(source) => source.finish().await,
+        None => Ok(()),
     }
 }
 
@@ -219,7 +237,7 @@ async fn worker(copying: Copying, work: Arc<Work>, parts: Arc<[Part]>) -> Result
             Piece::Parts(places) if places.len() > 1 => {
                 let steps = transfer_batch(&copying, &parts[places]).await?;
                 run.progress.expect_steps(steps.len());
-                work.done(steps);
+                work.moved(steps);
             }
             Piece::Parts(places) => {
                 let part = &parts[places.start];
@@ -228,7 +246,7 @@ async fn worker(copying: Copying, work: Arc<Work>, parts: Arc<[Part]>) -> Result
                     .whole(part)
                     .map_or_else(Vec::new, |whole| copying.steps_after(&whole));
                 run.progress.expect_steps(steps.len());
-                work.done(steps);
+                work.moved(steps);
             }
             Piece::Step(step) => {
                 run.progress.enter(step.label.clone(), 0);

@@ -40,6 +40,8 @@ pub(super) async fn resolve(
         return Err(config(what.to_owned()));
     };
     let shapes = with_known_references(selection, source.shapes(&parts).await?)?;
+    // What a store has not needed to know before.
+    selection.follow(&shapes);
     let language = source.conditions();
     check_conditions(selection, language, &parts, &shapes).await?;
     let rows =

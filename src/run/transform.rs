@@ -83,9 +83,10 @@ struct Summing {
     sent: Arc<Sent>,
 }
 
-/// With `verify = "checksum"`, of a part that is read back. What comes out of an archive has sums of its own.
+/// With `verify = "checksum"`, of a part that is read back. A snapshot has sums of its own, but for what is masked.
 fn summing(run: &TaskRun, incoming: &dyn Incoming, part: &Part) -> Result<Option<Summing>> {
-    let is_wanted = run.task.verify == Verify::Checksum && !run.task.pulls();
+    let is_wanted = run.task.verify == Verify::Checksum
+        && (!run.task.pulls() || run.task.dumps() || run.masks.has(part));
     if !is_wanted || !incoming.is_read_back(part) {
         return Ok(None);
     }

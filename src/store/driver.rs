@@ -1,11 +1,13 @@
 //! The driver of a store: the only thing that the registry knows of it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::codec::Codec;
 use super::context::Context;
 use super::definitions::Restored;
-use super::dump::{Dump, Dumping};
+use super::dump::{DumpFile, Dumping};
 use super::part::Part;
 use super::selection::{Fate, Selection};
 use super::source::{LagProbe, Source};
@@ -115,6 +117,10 @@ pub trait Dumps: Send + Sync {
     fn refusals(&self, _task: &Task) -> Vec<Refusal> {
         Vec::new()
     }
+    /// Whether a dump's rows are on the target's server before they can be masked.
+    fn are_raw(&self) -> bool {
+        false
+    }
     /// Whether a dump's file has gzip around it. (PostgreSQL's custom format is compressed in itself.)
     fn are_zipped(&self) -> bool;
     /// Whether a dump is of the survey's very point in time, so that its rows are the survey's. (MySQL's tools have one of
@@ -124,9 +130,10 @@ pub trait Dumps: Send + Sync {
     fn counts(&self, _part: &Part) -> bool {
         true
     }
-    /// Restores a dump into a staging thing on the target's server, and opens that as a source; `name` is the file's, for
-    /// errors. It is called under the target's lock, after its sweep. The whole dump is read; whatever in it fails, is missing
-    /// at its end or reaches out of the staging thing is an error with `name` and the statement or object.
+    /// Makes a dump's definitions in a staging thing on the target's server, and opens the two as a source: its rows come out
+    /// of the file, once and in the file's order ([`super::InOrder`]), and are on no disk on their way. It is called under the
+    /// target's lock, after its sweep. Whatever in the dump fails, is missing at its end or reaches out of the staging thing is
+    /// an error with the file's name and the statement or object.
     ///
     /// The staging thing is named by the run, like incoming: the source drops it in `close`, which may be called twice;
     /// [`Target::discard`] drops it where this was ended half-way; and [`Target::sweep`] what dead runs left.
@@ -134,8 +141,7 @@ pub trait Dumps: Send + Sync {
         &self,
         task: &Task,
         context: &Context,
-        dump: Dump,
-        name: &str,
+        file: Arc<dyn DumpFile>,
     ) -> Result<Box<dyn Source>>;
     /// Dumps a surveyed source, at the survey's point in time, without what the survey's `left_out` has. An error before the
     /// first byte is this one's, a later one is the stream's. Dropped, it ends the tool.

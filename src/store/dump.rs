@@ -1,10 +1,11 @@
 //! Dumps as the stores' own tools write and read them (`pg_dump`, `mariadb-dump`, `mysqldump`), for archives that others
-//! write or read: a dump becomes a source by being restored beside incoming, and a surveyed source becomes a dump
+//! write or read: a dump becomes a source when its definitions are made beside incoming, and a surveyed source becomes a dump
 //! ([`super::Dumps`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
@@ -14,6 +15,15 @@ use crate::sync::Mutex;
 /// A dump's bytes as the store's own tool writes them, cut anywhere, without a gzip around them: SQL for MySQL,
 /// PostgreSQL's custom format. An error ends them, and then they were not whole.
 pub type Dump = BoxStream<'static, Result<Bytes>>;
+
+/// A dump's file, which is read from its beginning as often as it is wanted.
+#[async_trait]
+pub trait DumpFile: Send + Sync {
+    /// Its name, for errors.
+    fn name(&self) -> &str;
+    /// Its bytes.
+    async fn open(&self) -> Result<Dump>;
+}
 
 /// Rows of each table in a dump, by [`super::Part::label`]; whole once the dump has ended. What is not in it could not be
 /// counted. Where a dump is of the survey ([`super::Dumps::are_of_the_survey`]), they are held against the source's.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What only some stores can do is a trait of its own that a source or target has or has not: [`ReadBatches`] and
-//! [`WriteBatches`], [`Shapes`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`OpenLagProbe`], [`Dumps`].
+//! [`WriteBatches`], [`Shapes`], [`InOrder`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`OpenLagProbe`], [`Dumps`].
 //! Values that only the store itself understands pass through the rest of the house unread: [`Definitions`], [`Encoding`],
 //! [`Slice`].
 
@@ -67,9 +67,9 @@ pub use part::{
 };
 pub use row_sums::RowSums;
 pub use selection::{Fate, Selection};
-pub use shape::{Check, Conditions, Form, Reference, Shape, ShapeColumn, Shapes, Unique};
+pub use shape::{Check, Conditions, Form, Reference, Shape, ShapeColumn, Shapes, Truth, Unique};
 pub use shared::{Interner, List};
-pub use source::{Deferred, LagProbe, Native, ReadBatches, Source};
+pub use source::{Deferred, InOrder, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};
 pub use target::{
     CloneFiles, Cloned, Complete, InPlace, Incoming, MaskedColumn, Masking, Published,

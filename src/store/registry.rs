@@ -141,7 +141,7 @@ pub fn refusals(task: &Task) -> Vec<Refusal> {
             why: "this envsyncd was built without archives".to_owned(),
         });
     }
-    if !task.masks.is_empty() {
+    if task.masks() {
         all.extend(refusal_of_masks(task));
     }
     if !task.rows.is_empty() {
@@ -156,16 +156,18 @@ pub fn refusals(task: &Task) -> Vec<Refusal> {
 /// What is masked while rows pass cannot be masked where they do not.
 fn refusal_of_masks(task: &Task) -> Option<Refusal> {
     let refuse = |key, why: &str| Some(Refusal::new(key, why));
-    if task.dumps() {
+    if task.dumps() && task.pushes() {
         return refuse(
             "mask",
-            "with format = \"govuk\" the store's own tool moves the rows, and masks nothing; take format = \"envsyncd\"",
+            "with format = \"govuk\" the store's own tool writes the rows, and masks nothing; take format = \"envsyncd\"",
         );
     }
-    if task.pulls() {
+    let mut conditions = (task.masks.iter().map(|mask| &mask.condition))
+        .chain(task.references.iter().map(|reference| &reference.condition));
+    if task.pulls() && conditions.any(Option::is_some) {
         return refuse(
             "mask",
-            "rows of a snapshot are masked where they are pushed, so that nothing raw is in the archive: put the masks into the job that pushes it",
+            "the server that could evaluate `where` is not there when rows come out of an archive: leave `where` out, or put the mask into the job that pushes",
         );
     }
     if task.pushes() && task.verify == Verify::Checksum {

@@ -1,6 +1,7 @@
 //! Shapes: tables as masks have to know them.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::part::Part;
 use crate::error::Result;
@@ -31,11 +32,12 @@ pub trait Conditions: Send + Sync {
 }
 
 /// A table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Its own name, schema first, and those of the tables that it is a part of.
     pub names: Vec<(Option<String>, String)>,
-    /// The numbers of its masks, in their order. The values of their conditions stand in front of a row's own.
+    /// The numbers of its masks, in their order: those of the task that reads it. The values of their conditions stand in front of a row's own.
+    #[serde(skip)]
     pub masks: Vec<usize>,
     /// The columns that are copied, as the part has them.
     pub columns: Vec<ShapeColumn>,
@@ -44,15 +46,17 @@ pub struct Shape {
     /// Its foreign keys.
     pub references: Vec<Reference>,
     /// What its rows have to satisfy: CHECKs, those of its columns' domains included.
+    #[serde(default)]
     pub checks: Vec<Check>,
     /// Columns by which rows are in it and in no other partition of the same table.
+    #[serde(default)]
     pub partitioned_by: Vec<String>,
     /// Why none of its columns can be masked, if that is so.
     pub unmaskable: Option<String>,
 }
 
 /// A column that is copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShapeColumn {
     /// As masks know it.
     pub column: mask::Column,
@@ -61,14 +65,15 @@ pub struct ShapeColumn {
     /// The type as the store calls it.
     pub type_name: String,
     /// Whether its values were masked, all of them, before they came to where they are read.
+    #[serde(skip)]
     pub is_masked: bool,
 }
 
 /// How a column's values look to a codec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Form {
-    /// As text in this encoding, numbers and dates included; truth is written in these two words.
-    Text(mask::Encoding, [&'static str; 2]),
+    /// As text in this encoding, numbers and dates included; truth is written like this.
+    Text(mask::Encoding, Truth),
     /// As text that is filled up with blanks to the column's length, which are no part of the value.
     Padded(mask::Encoding),
     /// Bytes as `\\x` and hexadecimal digits.
@@ -85,8 +90,27 @@ pub enum Form {
     Opaque,
 }
 
+/// How a store writes truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Truth {
+    /// `t` and `f`.
+    Letters,
+    /// `1` and `0`.
+    Digits,
+}
+
+impl Truth {
+    /// Yes, and no.
+    pub fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::Letters => ["t", "f"],
+            Self::Digits => ["1", "0"],
+        }
+    }
+}
+
 /// What has to stay unique in a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unique {
     /// The index's or the constraint's name.
     pub name: String,
@@ -97,7 +121,7 @@ pub struct Unique {
 }
 
 /// What rows have to satisfy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Its name, or what else tells it from others.
     pub name: String,
@@ -106,7 +130,7 @@ pub struct Check {
 }
 
 /// A foreign key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference {
     /// Its name.
     pub name: String,
@@ -117,6 +141,7 @@ pub struct Reference {
     /// The columns there, in the order of its own.
     pub referenced: Vec<String>,
     /// The number of the condition for the rows that it holds for, as masks have them; `None`: all.
+    #[serde(skip)]
     pub condition: Option<usize>,
 }
 

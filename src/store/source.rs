@@ -58,6 +58,10 @@ pub trait Source: Send + Sync {
     fn shapes(&self) -> Option<&dyn Shapes> {
         None
     }
+    /// If its rows come once, in an order of its own.
+    fn in_order(&self) -> Option<&dyn InOrder> {
+        None
+    }
     /// If it has to be made before it can be surveyed.
     fn deferred(&self) -> Option<&dyn Deferred> {
         None
@@ -75,7 +79,15 @@ pub trait ReadBatches: Send + Sync {
     async fn read_batch(&self, parts: &[Part]) -> Result<Batch>;
 }
 
-/// A source that is not there yet: a dump, which has to be restored on the target's server.
+/// A source whose rows come once, in an order of its own, which is that of its survey's parts: a dump. A part is read to its
+/// end before the next one is asked for.
+#[async_trait]
+pub trait InOrder: Send + Sync {
+    /// All parts that are wanted have been read: reads what is left. What is not whole is an error.
+    async fn finish(&self) -> Result<()>;
+}
+
+/// A source that is not there yet: a dump, whose definitions have to be made on the target's server.
 #[async_trait]
 pub trait Deferred: Send + Sync {
     /// The file that it will be made of; for `plan`, which makes nothing.

@@ -13,6 +13,7 @@ use super::catalogue::{Catalogue, Digest};
 use super::context::Meter;
 use super::part::{Batch, Checksum, Chunks, Part, Step};
 use super::room::Room;
+use super::shape::Shape;
 use super::source::Source;
 use super::survey::{Survey, Taker};
 use crate::error::{Error, Kind, Result};
@@ -230,6 +231,8 @@ pub struct SourceRecord {
     pub sums: Vec<(Part, Checksum)>,
     /// What was masked on the way, if anything was.
     pub masking: Option<Masking>,
+    /// The shapes of its tables, for masks of who reads them one day.
+    pub shapes: Vec<Shape>,
 }
 
 /// What was masked on the way.

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod coverage;
+mod dumps;
 mod include;
 mod keys;
 mod mysql;
@@ -9,6 +10,7 @@ mod postgresql;
 mod references;
 mod rows;
 mod scripts;
+mod snapshots;
 mod sqlite;
 mod stores;
 mod told;

@@ -1,11 +1,10 @@
-//! A pull: the dump that is wanted, restored by the store's own tool on the target's server, and then a source like any.
+//! A pull: the dump that is wanted. Its definitions are made on the target's server, and then it is a source like any.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use tokio::sync::OnceCell;
 
 use super::choose::{Dump, Dumps};
@@ -16,23 +15,23 @@ use crate::config::archive::Archive;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
+use crate::store::dump::DumpFile;
 use crate::store::{
-    self, Catalogue, Checksum, Chunks, Context, Deferred, Digest, Native, Part, Prospect,
-    ReadBatches, Survey, Taker,
+    self, Catalogue, Checksum, Chunks, Context, Deferred, Digest, InOrder, Native, Part, Prospect,
+    ReadBatches, Shapes, Survey, Taker,
 };
 
 /// How often it is said how far it is.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// A dump that is restored.
+/// A dump that is read.
 pub(in crate::archive) struct Source {
     bucket: Bucket,
-    dumps: Dumps,
-    dump: Dump,
+    file: Arc<File>,
     task: Task,
     context: Context,
     /// From `begin` on.
-    restored: OnceCell<Box<dyn store::Source>>,
+    begun: OnceCell<Box<dyn store::Source>>,
 }
 
 impl Source {
@@ -48,20 +47,19 @@ impl Source {
         let dump = dumps.choose(&archive.snapshot, &database).await?;
         Ok(Self {
             bucket,
-            dumps,
-            dump,
+            file: Arc::new(File { dumps, dump }),
             task: task.clone(),
             context: context.clone(),
-            restored: OnceCell::new(),
+            begun: OnceCell::new(),
         })
     }
 
-    fn restored(&self) -> Result<&dyn store::Source> {
-        match self.restored.get() {
-            Some(restored) => Ok(&**restored),
+    fn begun(&self) -> Result<&dyn store::Source> {
+        match self.begun.get() {
+            Some(begun) => Ok(&**begun),
             None => Err(Error::new(
                 Kind::Internal,
-                "a dump was asked before it was restored",
+                "a dump was asked before it was begun",
             )),
         }
     }
@@ -77,51 +75,59 @@ impl store::Source for Source {
     }
 
     async fn survey(&self, taker: &Taker) -> Result<Survey> {
-        self.restored()?.survey(taker).await
+        self.begun()?.survey(taker).await
     }
 
     async fn pin(&self) -> Result<()> {
-        self.restored()?.pin().await
+        self.begun()?.pin().await
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
-        self.restored()?.read(part).await
+        self.begun()?.read(part).await
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
-        self.restored()?.count(part).await
+        self.begun()?.count(part).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
-        self.restored()?.catalogue().await
+        self.begun()?.catalogue().await
     }
 
     async fn digest(&self) -> Result<Digest> {
-        self.restored()?.digest().await
+        self.begun()?.digest().await
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
-        self.restored()?.checksum(part).await
+        self.begun()?.checksum(part).await
     }
 
     async fn lost(&self) -> Error {
         loop {
-            if let Some(restored) = self.restored.get() {
-                return restored.lost().await;
+            if let Some(begun) = self.begun.get() {
+                return begun.lost().await;
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 
     async fn close(&self) {
-        if let Some(restored) = self.restored.get() {
-            restored.close().await;
+        if let Some(begun) = self.begun.get() {
+            begun.close().await;
         }
         self.bucket.settle().await;
     }
 
     fn batches(&self) -> Option<&dyn ReadBatches> {
-        self.restored.get()?.batches()
+        self.begun.get()?.batches()
+    }
+
+    fn shapes(&self) -> Option<&dyn Shapes> {
+        self.begun.get()?.shapes()
+    }
+
+    fn in_order(&self) -> Option<&dyn InOrder> {
+        self.begun.get()?.in_order()
     }
 
     fn deferred(&self) -> Option<&dyn Deferred> {
@@ -129,8 +135,8 @@ impl store::Source for Source {
     }
 
     fn native(&self) -> Native<'_> {
-        match self.restored.get() {
-            Some(restored) => restored.native(),
+        match self.begun.get() {
+            Some(begun) => begun.native(),
             None => Native::none(),
         }
     }
@@ -140,32 +146,48 @@ impl store::Source for Source {
 impl Deferred for Source {
     fn prospect(&self) -> Prospect {
         Prospect {
-            name: self.dump.name.clone(),
-            bytes: self.dump.size,
+            name: self.file.dump.name.clone(),
+            bytes: self.file.dump.size,
         }
     }
 
     async fn begin(&self) -> Result<()> {
         tracing::info!(
-            dump = self.dump.name,
-            taken_at = %self.dump.at,
-            bytes = self.dump.size,
+            dump = self.file.dump.name,
+            taken_at = %self.file.dump.at,
+            bytes = self.file.dump.size,
             "pulling; the dump does not say what environment it is of: the job's `from` is believed"
         );
-        let file = self.dumps.read(&self.dump).await?;
-        let plain = gzip::unzipped(told(file, &self.dump), &self.dump.name).await?;
-        let restored = store::registry::dumps(self.task.kind)?
-            .restore(&self.task, &self.context, plain, &self.dump.name)
+        let begun = store::registry::dumps(self.task.kind)?
+            .restore(&self.task, &self.context, self.file.clone())
             .await?;
-        if self.restored.set(restored).is_err() {
-            return Err(Error::new(Kind::Internal, "a dump was restored twice"));
+        if self.begun.set(begun).is_err() {
+            return Err(Error::new(Kind::Internal, "a dump was begun twice"));
         }
         Ok(())
     }
 }
 
+/// Where a dump is.
+struct File {
+    dumps: Dumps,
+    dump: Dump,
+}
+
+#[async_trait]
+impl DumpFile for File {
+    fn name(&self) -> &str {
+        &self.dump.name
+    }
+
+    async fn open(&self) -> Result<store::dump::Dump> {
+        let file = self.dumps.read(&self.dump).await?;
+        gzip::unzipped(told(file, &self.dump), &self.dump.name).await
+    }
+}
+
 /// Says now and then how much of a file has been read.
-fn told(file: BoxStream<'static, Result<Bytes>>, dump: &Dump) -> BoxStream<'static, Result<Bytes>> {
+fn told(file: store::dump::Dump, dump: &Dump) -> store::dump::Dump {
     let (name, size) = (dump.name.clone(), dump.size.max(1));
     let (mut read, mut said) = (0_u64, Instant::now());
     file.inspect(move |bytes| {

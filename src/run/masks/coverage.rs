@@ -19,7 +19,11 @@ pub(in crate::run) fn is_required(job: &Job) -> bool {
 /// Refuses to pull a dump into an environment that requires masks: it is restored raw, and says nothing of masks.
 pub(in crate::run) fn refuse_raw_dumps(job: &Job) -> Result<()> {
     let mut pulling = job.tasks.iter();
-    match pulling.find(|task| task.pulls() && task.dumps()) {
+    let is_raw = |task: &&Task| {
+        let dumps = store::registry::dumps(task.kind);
+        task.pulls() && task.dumps() && dumps.is_ok_and(store::Dumps::are_raw)
+    };
+    match pulling.find(is_raw) {
         Some(task) if is_required(job) => Err(Error::new(
             Kind::Policy,
             format!(

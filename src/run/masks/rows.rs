@@ -315,7 +315,8 @@ impl Cell {
                 self.bytes.clear();
                 as_text(self, text, mask::Encoding::Unknown)
             }
-            Form::Text(encoding, [yes, no]) => {
+            Form::Text(encoding, truth) => {
+                let [yes, no] = truth.words();
                 let plain = std::str::from_utf8(text).ok();
                 match (&column.column.kind, plain) {
                     (Type::Integer { .. }, Some(digits)) => digits
@@ -377,7 +378,8 @@ fn put(
         (mask::Value::Real(number), Form::Typed) => store::Value::Real(*number),
         (mask::Value::Real(number), _) => text(number.to_string()),
         (mask::Value::Boolean(truth), Form::Typed) => store::Value::Integer((*truth).into()),
-        (mask::Value::Boolean(truth), Form::Text(_, [yes, no])) => {
+        (mask::Value::Boolean(truth), Form::Text(_, words)) => {
+            let [yes, no] = words.words();
             text(if *truth { yes } else { no }.to_owned())
         }
         (mask::Value::Boolean(truth), _) => text(u8::from(*truth).to_string()),

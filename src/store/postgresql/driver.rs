@@ -20,7 +20,7 @@ use super::url::Format;
 use crate::config::StoreFormat;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
-use crate::store::dump::{Dump, Dumping};
+use crate::store::dump::{DumpFile, Dumping};
 use crate::store::{
     self, Codec, Context, Fate, LagProbe, ManualClient, Part, Refusal, Restored, Selection, Server,
     Survey, Taker,
@@ -113,10 +113,9 @@ impl store::Dumps for Driver {
         &self,
         task: &Task,
         context: &Context,
-        dump: Dump,
-        name: &str,
+        file: Arc<dyn DumpFile>,
     ) -> Result<Box<dyn store::Source>> {
-        dump::restore::restore(task, context, dump, name).await
+        dump::restore::restore(task, context, &*file).await
     }
 
     async fn dump(

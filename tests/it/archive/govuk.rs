@@ -6,6 +6,7 @@ mod far;
 mod pulling;
 mod pushing;
 mod rights;
+mod rows;
 mod verbs;
 
 use std::fs;

@@ -116,10 +116,12 @@ fn masks_where_no_row_passes_through_are_refused() {
     let settings = settings(&bed, "");
     let archive = format!("file://{}", bed.path("archive").display());
     let mask = "[[task.mask]]\ntable = \"users\"\ncolumns = { email = \"email\" }";
-    let pull = Job::between("sqlite", &archive, "sqlite:///b.db").task(mask);
+    let condition =
+        "[[task.mask]]\ntable = \"users\"\nwhere = \"true\"\ncolumns = { email = \"email\" }";
+    let pull = Job::between("sqlite", &archive, "sqlite:///b.db").task(condition);
     with(&bed, &settings, &["validate"], &pull)
         .expect(2)
-        .says(&["put the masks into the job that pushes it"]);
+        .says(&["put the mask into the job that pushes"]);
     let push = Job::between("sqlite", "sqlite:///a.db", &archive)
         .task("verify = \"checksum\"")
         .task(mask);

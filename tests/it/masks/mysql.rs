@@ -47,18 +47,19 @@ fn people(server: &Server) -> String {
 /// Runs the job on servers, and looks at what arrived.
 fn are_masked(source: &Server, target: &Server) {
     let from = people(source);
-    let to = unique("live");
     let bed = Bed::new();
-    let job = Job::between(
-        "mysql",
-        &source.url("root", &from),
-        &target.url("root", &to),
-    )
-    .task("verify = \"checksum\"")
-    .task(MASKS);
-    with(&bed, &settings(&bed, ""), &["--once"], &job).expect(0);
+    arrive_masked(&bed, source, &from, &source.url("root", &from), target);
+}
+
+/// The same from where production's rows are.
+fn arrive_masked(bed: &Bed, source: &Server, from: &str, url: &str, target: &Server) {
+    let to = unique("live");
+    let job = Job::between("mysql", url, &target.url("root", &to))
+        .task("verify = \"checksum\"")
+        .task(MASKS);
+    with(bed, &settings(bed, ""), &["--once"], &job).expect(0);
     let live = |sql: &str| target.sql(&to, sql);
-    let here = |sql: &str| source.sql(&from, sql);
+    let here = |sql: &str| source.sql(from, sql);
     for count in ["users", "letters", "untouched"] {
         let sql = format!("SELECT COUNT(*) FROM {count}");
         assert_eq!(live(&sql), here(&sql), "{count}");
@@ -116,6 +117,18 @@ fn are_masked(source: &Server, target: &Server) {
 fn masked_rows_arrive_verified_and_nothing_raw_is_in_the_targets_files() {
     let target = Server::with(&["--log-bin=on"]);
     are_masked(&shared().source, &target);
+}
+
+#[test]
+fn a_raw_snapshot_is_masked_on_its_way() {
+    let (source, target) = (&shared().source, Server::with(&["--log-bin=on"]));
+    let from = people(source);
+    let bed = Bed::new();
+    let archive = format!("file://{}", bed.path("archive").display());
+    let push =
+        Job::between("mysql", &source.url("root", &from), &archive).task("verify = \"checksum\"");
+    bed.once(&bed.job("push", &push)).expect(0);
+    arrive_masked(&bed, source, &from, &archive, &target);
 }
 
 #[test]

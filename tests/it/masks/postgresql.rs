@@ -29,7 +29,7 @@ const PEOPLE: &str = "
     CREATE TABLE untouched (id int PRIMARY KEY, a text); INSERT INTO untouched SELECT g, 'as it is ' || g FROM generate_series(1, 10) AS g;
     ANALYZE;";
 
-const MASKS: &str = r#"
+pub(super) const MASKS: &str = r#"
 [[task.mask]]
 table = "users"
 columns = { email = "email", name = "full_name", phone = "phone", code = "digits", born = "date_shift", seen = { kind = "date_shift", by = "id" }, salary = { kind = "number_noise", percent = 10 }, ip = "ip", token = "hash", data = { kind = "json", paths = { mail = "email" } }, ref = "uuid" }
@@ -41,7 +41,7 @@ table = "public.events"
 columns = { who = "username" }
 "#;
 
-fn people(cluster: &Cluster) -> String {
+pub(super) fn people(cluster: &Cluster) -> String {
     let from = unique("people");
     cluster.create_db(&from);
     cluster.psql(&from, PEOPLE);

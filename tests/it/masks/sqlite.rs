@@ -97,6 +97,33 @@ columns = { body = { kind = "redact", of = ["to_email"] } }
 }
 
 #[test]
+fn a_raw_snapshot_is_masked_on_its_way() {
+    let bed = Bed::new();
+    let (source, live) = (bed.path("source.db"), bed.path("live.db"));
+    open(&source)
+        .execute_batch(
+            "CREATE TABLE users (id integer PRIMARY KEY, email text NOT NULL UNIQUE, token blob);
+             INSERT INTO users VALUES (1, 'planted1@corp.example', x'00'), (2, 'planted2@corp.example', NULL)",
+        )
+        .expect("our own SQL");
+    let url = |file: &Path| format!("sqlite://{}", file.display());
+    let archive = format!("file://{}", bed.path("archive").display());
+    let push = Job::between("sqlite", &url(&source), &archive);
+    bed.once(&bed.job("push", &push)).expect(0);
+    let pull = Job::between("sqlite", &archive, &url(&live)).task(
+        "[[task.mask]]\ntable = \"users\"\ncolumns = { email = \"email\", token = \"null\" }",
+    );
+    with(&bed, &settings(&bed, ""), &["--once"], &pull).expect(0);
+    let masked = ask(
+        &live,
+        "SELECT count(*) FROM users WHERE email LIKE '%@example.com' AND token IS NULL",
+    );
+    assert_eq!(masked, "2");
+    let content = std::fs::read(&live).expect("it is there");
+    assert!(memchr::memmem::find(&content, b"planted").is_none());
+}
+
+#[test]
 fn parts_of_a_search_index_cannot_be_masked() {
     let bed = Bed::new();
     let (source, live) = (bed.path("source.db"), bed.path("live.db"));

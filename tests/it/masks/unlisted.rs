@@ -1,6 +1,7 @@
 //! `unlisted`: what becomes of columns that nobody has decided on.
 
 use super::stores::all;
+use crate::support::job::Job;
 
 const TABLES: &str = "CREATE TABLE users (id int PRIMARY KEY, email varchar(60), name varchar(60), nick varchar(60) DEFAULT 'x');
     INSERT INTO users VALUES (1, 'planted1@corp.example', 'planted', 'planted');
@@ -59,4 +60,27 @@ fn without_a_key_it_is_refused() {
         .with(&["validate"], "unlisted = \"null\"")
         .expect(2)
         .says(&["there is no key for masks"]);
+}
+
+#[test]
+fn what_another_tool_moves_is_not_emptied_and_is_refused() {
+    let store = &all("CREATE TABLE t (id int);", "")[2];
+    let archive = "{ url = \"file:///var/backups/t\", format = \"govuk\" }";
+    let server = |kind: &str| format!("\"{kind}://somebody@localhost/a\"");
+    for (job, says) in [
+        (
+            Job::new("postgresql", &server("postgresql"), archive),
+            "masks nothing",
+        ),
+        (
+            Job::new("mysql", &server("mysql"), archive),
+            "masks nothing",
+        ),
+        (Job::new("mysql", archive, &server("mysql")), "mask"),
+    ] {
+        store
+            .run(&["validate"], &job.task("unlisted = \"null\""))
+            .expect(2)
+            .says(&[says]);
+    }
 }

@@ -4,10 +4,12 @@ mod refused;
 mod written;
 
 use std::process::Command;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use envsyncd::error::{Error, Result};
-use envsyncd::store::dump::Dump;
+use envsyncd::store::dump::{Dump, DumpFile};
 use envsyncd::store::registry::dumps;
 use envsyncd::store::{self, Complete, Source, Taker, Target};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -39,25 +41,38 @@ fn dumped_by(program: impl AsRef<std::ffi::OsStr>, scene: &Scene<'_>, options: &
     output.stdout
 }
 
+/// A file of this content.
+struct File<M>(M);
+
+#[async_trait]
+impl<M: Fn() -> Dump + Send + Sync> DumpFile for File<M> {
+    fn name(&self) -> &str {
+        FILE
+    }
+
+    async fn open(&self) -> Result<Dump> {
+        Ok((self.0)())
+    }
+}
+
+fn file(content: impl Fn() -> Dump + Send + Sync + 'static) -> Arc<dyn DumpFile> {
+    Arc::new(File(content))
+}
+
 /// In pieces of this length.
-fn pieces(dump: Vec<u8>, cut: usize) -> Dump {
-    let pieces: Vec<Result<Bytes>> = dump
-        .chunks(cut)
-        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
-        .collect();
-    stream::iter(pieces).boxed()
+fn pieces(dump: Vec<u8>, cut: usize) -> Arc<dyn DumpFile> {
+    let pieces: Vec<Bytes> = dump.chunks(cut).map(Bytes::copy_from_slice).collect();
+    file(move || stream::iter(pieces.clone()).map(Ok).boxed())
 }
 
 /// Pulls a dump as a run does.
-async fn pull(scene: &Scene<'_>, job: &Job, dump: Dump) -> Result<()> {
+async fn pull(scene: &Scene<'_>, job: &Job, dump: Arc<dyn DumpFile>) -> Result<()> {
     let (task, context) = order(scene, "pull", job);
     let target = store::registry::open_target(&task, &context).await?;
     target.lock().await?;
     target.sweep().await?;
     let pulled = async {
-        let source = dumps(task.kind)?
-            .restore(&task, &context, dump, FILE)
-            .await?;
+        let source = dumps(task.kind)?.restore(&task, &context, dump).await?;
         let copied = copy(&*source, &*target).await;
         source.close().await;
         let complete = copied?;
@@ -194,14 +209,11 @@ fn an_error_of_the_stream_ends_the_run_with_live_as_it_was() {
     let scene = Scene::new();
     let dump = dumped(&scene, &[]);
     let half = Bytes::copy_from_slice(&dump[..dump.len() / 2]);
-    let broken = stream::iter([
-        Ok(half),
-        Err(Error::new(
-            envsyncd::error::Kind::Connection,
-            "the bucket is away",
-        )),
-    ]);
-    let error = refused(run(pull(&scene, &scene.job(), broken.boxed())));
+    let broken = file(move || {
+        let away = Error::new(envsyncd::error::Kind::Connection, "the bucket is away");
+        stream::iter([Ok(half.clone()), Err(away)]).boxed()
+    });
+    let error = refused(run(pull(&scene, &scene.job(), broken)));
     assert!(error.to_string().contains("the bucket is away"), "{error}");
     scene.live_is_old();
     scene.nothing_is_left();
@@ -218,17 +230,19 @@ fn what_a_killed_run_had_restored_is_swept_by_the_next_one() {
             .await
             .expect("a target");
         target.lock().await.expect("the lock");
-        let endless = stream::iter([Ok(half.clone())]).chain(stream::pending());
+        let endless = file(move || {
+            let half = stream::iter([Ok(half.clone())]);
+            half.chain(stream::pending()).boxed()
+        });
         let dumps = dumps(task.kind).expect("dumps");
-        let restoring = dumps.restore(&task, &context, endless.boxed(), FILE);
+        let restoring = dumps.restore(&task, &context, endless.clone());
         let soon = std::time::Duration::from_secs(2);
         assert!(tokio::time::timeout(soon, restoring).await.is_err());
         assert_eq!(scene.beside_live().len(), 1);
         // What was ended half-way, but not killed, is dropped by its own run.
         target.discard().await.expect("nothing to keep it");
         assert_eq!(scene.beside_live(), Vec::<String>::new());
-        let endless = stream::iter([Ok(half)]).chain(stream::pending());
-        let restoring = dumps.restore(&task, &context, endless.boxed(), FILE);
+        let restoring = dumps.restore(&task, &context, endless);
         assert!(tokio::time::timeout(soon, restoring).await.is_err());
         target.close().await;
     });

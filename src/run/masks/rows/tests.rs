@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mask::{Column, Encoding, Key, Rule};
+use crate::store::Truth;
 use crate::store::{Chunk, Codec, Part, RowVisitor};
 
 /// The codecs whose rows have values, but for PostgreSQL's binary form, in which nothing is masked.
@@ -35,7 +36,7 @@ fn table(conditions: usize) -> Arc<TableMask> {
                 kind: Type::TEXT,
                 is_nullable: true,
             },
-            form: Form::Text(Encoding::Utf8, ["t", "f"]),
+            form: Form::Text(Encoding::Utf8, Truth::Letters),
             type_name: "text".to_owned(),
             is_masked: false,
         })

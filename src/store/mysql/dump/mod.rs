@@ -16,18 +16,33 @@ mod tool;
 pub(in crate::store::mysql) mod values;
 mod writing;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::config::job::Task;
 use crate::error::Result;
-use crate::store::dump::{Dump, Dumping};
-use crate::store::{self, Context, Survey};
+use crate::store::dump::{DumpFile, Dumping};
+use crate::store::{self, Context, Refusal, Survey};
 
 /// The tools' dumps, to the rest of the house.
 pub(super) struct Dumps;
 
 #[async_trait]
 impl store::Dumps for Dumps {
+    fn refusals(&self, task: &Task) -> Vec<Refusal> {
+        let is_masked = task.pulls() && task.masks();
+        let why = "a dump of mysqldump is restored as it is, and nothing of it can be masked; take format = \"envsyncd\"";
+        is_masked
+            .then(|| Refusal::new("mask", why))
+            .into_iter()
+            .collect()
+    }
+
+    fn are_raw(&self) -> bool {
+        true
+    }
+
     fn are_zipped(&self) -> bool {
         true
     }
@@ -40,10 +55,9 @@ impl store::Dumps for Dumps {
         &self,
         task: &Task,
         context: &Context,
-        dump: Dump,
-        name: &str,
+        file: Arc<dyn DumpFile>,
     ) -> Result<Box<dyn store::Source>> {
-        restore::restore(task, context, dump, name).await
+        restore::restore(task, context, file.open().await?, file.name()).await
     }
 
     async fn dump(

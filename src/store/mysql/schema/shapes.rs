@@ -5,10 +5,10 @@ use super::definitions::{Column, Table};
 use super::foreign_keys;
 use crate::mask::{self, Encoding, Repertoire, Type};
 use crate::store::mysql::sql::lexer::{self, Dialect, Token};
-use crate::store::{Check, Form, Part, Reference, Selection, Shape, ShapeColumn, Unique};
+use crate::store::{Check, Form, Part, Reference, Selection, Shape, ShapeColumn, Truth, Unique};
 
 /// How truth is written.
-const TRUTH: [&str; 2] = ["1", "0"];
+const TRUTH: Truth = Truth::Digits;
 
 /// A part's table.
 pub(in crate::store::mysql) fn of(table: &Table, part: &Part, selection: &Selection) -> Shape {

@@ -1,12 +1,21 @@
 //! Fuzz targets: dumps in `pg_dump`'s custom format. See `docs/fuzzing.md`.
 
+use std::collections::HashMap;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use proptest::prelude::*;
 
+use super::blocks::Blocks;
+use super::copy_statement::CopyStatement;
 use super::counting::Counter;
 use super::head::{Head, Trouble};
 use super::pg_restore;
+use super::rows::{Kept, Rows};
+use super::unpack::{Compression, Unpack};
 use super::{fitting, within};
 use crate::config::job::Roles as Wanted;
+use crate::error::Error;
 use crate::fuzz::{bytes, config, lengths, pieces, runtime};
 use crate::process::stderr::Lines;
 use crate::store::postgresql::schema::roles::Roles;
@@ -74,5 +83,67 @@ proptest! {
             counter.counts()
         };
         prop_assert_eq!(counted(&lengths), counted(&[usize::MAX]));
+    }
+
+    #[test]
+    fn rows_that_are_read(dump in bytes(&["tests/corpus/pg_archive"]), lengths in lengths()) {
+        let Ok((head, length)) = Head::parse(&dump) else {
+            return Ok(());
+        };
+        let read = |lengths: &[usize]| {
+            let pieces: Vec<Bytes> = pieces(&dump[length..], lengths).into_iter().map(Bytes::copy_from_slice).collect();
+            let pieces = stream::iter(pieces).map(Ok).boxed();
+            runtime().block_on(async {
+                let blocks = Blocks::new(pieces, head.int(), "dump".to_owned());
+                let kept = Kept::of(&head, &blocks)?;
+                let tables = head.entries.iter().filter(|entry| entry.kept().is_some());
+                let tables = tables.map(|entry| ((String::new(), entry.id.to_string()), entry.id));
+                let tables: HashMap<_, _> = tables.collect();
+                let rows = Rows::new(kept, tables.clone(), blocks);
+                let mut found = 0;
+                for entry in &head.entries {
+                    let name = (String::new(), entry.id.to_string());
+                    let mut chunks = rows.read(&name).await?;
+                    while let Some(chunk) = chunks.try_next().await? {
+                        found += chunk.rows;
+                    }
+                }
+                rows.finish().await?;
+                Ok::<_, Error>(found)
+            })
+        };
+        let (one, other) = (read(&lengths), read(&[usize::MAX]));
+        prop_assert_eq!(one.map_err(|error| error.to_string()), other.map_err(|error| error.to_string()));
+    }
+
+    #[test]
+    fn statement_of_rows(statement in bytes(&["tests/corpus/pg_archive"])) {
+        for start in 0..statement.len() {
+            if let Some(copy) = CopyStatement::parse(&statement[start..]) {
+                prop_assert!(!copy.schema.is_empty() && !copy.table.is_empty());
+            }
+        }
+        let mut framed = b"COPY ".to_vec();
+        framed.extend_from_slice(&statement);
+        framed.extend(b" FROM stdin;");
+        let _ = CopyStatement::parse(&framed);
+    }
+
+    #[test]
+    fn rows_in_lz4(packed in bytes(&["tests/corpus/zstd", "tests/corpus/gzip"]), lengths in lengths()) {
+        let mut frame = vec![0x04, 0x22, 0x4d, 0x18, 0x40, 0x40, 0xc0];
+        frame.extend_from_slice(&packed);
+        for compression in [Compression::Lz4, Compression::Gzip, Compression::Zstd] {
+            let read = |lengths: &[usize]| {
+                let mut unpack = Unpack::new(compression)?;
+                let mut out = BytesMut::new();
+                for piece in pieces(if compression == Compression::Lz4 { &frame } else { &packed }, lengths) {
+                    unpack.feed(piece, &mut out)?;
+                }
+                unpack.end()?;
+                Ok::<_, &'static str>(out)
+            };
+            prop_assert_eq!(read(&lengths).ok(), read(&[usize::MAX]).ok());
+        }
     }
 }

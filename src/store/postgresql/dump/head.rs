@@ -65,6 +65,9 @@ const NOT_SET: u8 = 1;
 /// One that is (`K_OFFSET_POS_SET`).
 const SET: u8 = 2;
 
+/// What has no rows at all (`K_OFFSET_NO_DATA`).
+const NO_DATA: u8 = 3;
+
 /// A text, whatever its encoding, for comparing and for people.
 pub(in crate::store::postgresql) fn shown(text: &Text) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(text.as_deref().unwrap_or_default())
@@ -93,8 +96,55 @@ impl Entry {
     }
 }
 
+/// What an entry keeps behind the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Rows,
+    LargeObjects,
+}
+
+impl Entry {
+    /// What it keeps behind the head, if it keeps anything there.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        if self.has_dumper == 0 || self.state == NO_DATA {
+            return None;
+        }
+        match self.kind.as_deref() {
+            Some(b"TABLE DATA") => Some(Kept::Rows),
+            Some(b"BLOBS") => Some(Kept::LargeObjects),
+            _ => None,
+        }
+    }
+
+    /// Where in the file its rows are, if it says so.
+    pub(super) fn offset(&self) -> Option<u64> {
+        let bytes = self.place.iter().rev();
+        let place = bytes.fold(0_u64, |place, byte| place << 8 | u64::from(*byte));
+        (self.state == SET).then_some(place)
+    }
+}
+
 impl Head {
-    /// Reads it at the start of these bytes; with it comes its length.
+    /// The encoding that it and its rows are in.
+    pub(super) fn encoding(&self) -> Option<String> {
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|entry| entry.kind.as_deref() == Some(b"ENCODING"))?;
+        let definition = shown(&entry.definition);
+        let (_, quoted) = definition.split_once('\'')?;
+        let (name, _) = quoted.split_once('\'')?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
+    }
+
+    /// Takes out what keeps rows behind the head, and how these are compressed: not every `pg_restore` knows all ways.
+    pub(super) fn leave_rows_out(&mut self) {
+        self.compression = 0;
+        self.entries.retain(|entry| {
+            let kind = entry.kind.as_deref();
+            entry.has_dumper == 0 && !matches!(kind, Some(b"TABLE DATA" | b"BLOBS"))
+        });
+    }
+
     /// The extensions that it makes.
     pub(super) fn extensions(&self) -> impl Iterator<Item = &str> {
         let made = self
@@ -104,7 +154,7 @@ impl Head {
         made.filter_map(|entry| std::str::from_utf8(entry.tag.as_deref()?).ok())
     }
 
-    /// Reads a head; returns its length, too. Bytes that end too early are [`Trouble::Short`].
+    /// Reads it at the start of these bytes; with it comes its length. Bytes that end too early are [`Trouble::Short`].
     pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), Trouble> {
         let mut from = Reader {
             bytes,

@@ -1,16 +1,13 @@
-//! `pg_restore`: found, fed with a dump that is on its way, and believed nothing but that it succeeded.
+//! `pg_restore`: found, fed with a dump's definitions, and believed nothing but that it succeeded.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use bytes::Bytes;
-use futures_util::TryStreamExt;
 use tokio::io::{AsyncWriteExt, BufReader};
 
 use super::head::{Head, shown};
 use crate::error::{Error, Kind, Result};
 use crate::process::stderr::Lines;
-use crate::store::dump::Dump;
 use crate::store::postgresql::connection::address::Address;
 use crate::store::postgresql::connection::client_program::{client, versions_of};
 use crate::store::postgresql::connection::complaints::{self, ELSEWHERE};
@@ -65,13 +62,12 @@ impl PgRestore {
         }
     }
 
-    /// Restores a dump with this head and what follows it into a database. All of the dump is read.
+    /// Restores what is in a head into a database. Nothing may be in it that has rows behind the head.
     pub(super) async fn run(
         &self,
         address: &Address,
         server_major: u32,
         head: &Head,
-        rest: Dump,
     ) -> Result<()> {
         // Then errors do not stop it, and we do.
         let lenient = self.major >= TIMEOUTS && server_major < TIMEOUTS;
@@ -89,10 +85,11 @@ impl PgRestore {
         )))?;
         let stdin = child.stdin.take().expect("stdin is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
-        let feeding = feed(stdin, head.to_bytes().into(), rest);
+        let definitions = head.to_bytes();
+        let feeding = feed(stdin, &definitions);
         let names = names(head);
         let listening = listen(Lines::of(BufReader::new(stderr)), &names);
-        // The first complaint ends it all; an error of the dump itself says more than what comes of it.
+        // The first complaint ends it all.
         tokio::pin!(feeding, listening);
         let mut fed = None;
         let complaint = loop {
@@ -109,14 +106,6 @@ impl PgRestore {
         if let Some(complaint) = complaint {
             // It may be in the middle of something long that is of no use any more.
             let _ = child.start_kill();
-            if fed.is_none() {
-                // What it choked on may be where the dump breaks off: that would be said here.
-                let cut =
-                    tokio::time::timeout(std::time::Duration::from_secs(5), &mut feeding).await;
-                if let Ok(outcome) = cut {
-                    outcome?;
-                }
-            }
             let _ = child.wait().await;
             return Err(complaint);
         }
@@ -144,24 +133,14 @@ fn dbname(database: &str) -> String {
     format!("dbname='{escaped}'")
 }
 
-/// Writes all of it; one who does not want to read it to its end has still to be given it.
-async fn feed(mut to: tokio::process::ChildStdin, head: Bytes, mut rest: Dump) -> Result<()> {
-    let mut open = write(&mut to, &head).await?;
-    while let Some(bytes) = rest.try_next().await? {
-        if open {
-            open = write(&mut to, &bytes).await?;
+/// Writes all of it, if it is wanted.
+async fn feed(mut to: tokio::process::ChildStdin, definitions: &[u8]) -> Result<()> {
+    match to.write_all(definitions).await {
+        Ok(()) => {
+            let _ = to.shutdown().await;
+            Ok(())
         }
-    }
-    if open {
-        let _ = to.shutdown().await;
-    }
-    Ok(())
-}
-
-async fn write(to: &mut tokio::process::ChildStdin, bytes: &[u8]) -> Result<bool> {
-    match to.write_all(bytes).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(crate::error::io("pg_restore cannot be written to")(error)),
     }
 }
@@ -280,9 +259,9 @@ fn failed(place: &str, what: &str, statement: &str, names: &Names) -> Error {
     }
     let made = Error::new(Kind::Statement, format!("pg_restore: {said}{at}"));
     if what.contains("No space left on device") {
-        return made.with_kind(Kind::Full).hint(
-            "free space on the target's disk: a dump is restored beside live before it is copied",
-        );
+        return made
+            .with_kind(Kind::Full)
+            .hint("free space on the target's disk");
     }
     match (shown.is_empty(), complaint.is_whole) {
         (true, true) => made,

@@ -1,18 +1,19 @@
-//! Whole dumps: restored by `pg_restore` into a database of its own beside incoming, and written by `pg_dump`.
-//!
-//! A dump is SQL that somebody else wrote, and is restored with all the rights of the target's user. So its head, where all
-//! of its statements are, is read first, and what is not about its own database is refused or left out.
+//! A dump becomes a source: its definitions are restored into a database of its own beside incoming, its rows stay where they
+//! are until they are read.
 
 use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::blocks::Blocks;
+use super::contents;
 use super::fitting::{self, Left};
 use super::head::{Head, Trouble, shown};
 use super::pg_restore::PgRestore;
+use super::rows::{self, Rows};
 use super::staging::{self, Staged};
 use crate::config::job::{Roles as Wanted, Task};
 use crate::error::{Error, Kind, Result};
-use crate::store::dump::Dump;
+use crate::store::dump::{Dump, DumpFile};
 use crate::store::postgresql::connection::address::Address;
 use crate::store::postgresql::databases::names::Names;
 use crate::store::postgresql::databases::{destination, user};
@@ -24,17 +25,17 @@ use crate::store::{Context, Server, Source, Taker};
 /// times as much memory.
 const LONGEST_HEAD: usize = 128 << 20;
 
-/// Restores a dump in `pg_dump`'s custom format.
+/// Opens a dump in `pg_dump`'s custom format.
 pub(in crate::store::postgresql) async fn restore(
     task: &Task,
     context: &Context,
-    dump: Dump,
-    name: &str,
+    file: &dyn DumpFile,
 ) -> Result<Box<dyn Source>> {
+    let name = file.name();
     let address = Address::of(&task.target, context, "target").await?;
     let admin = destination::administer(&address).await?;
     let names = Names::new(address.database(), context.claim.short());
-    let (mut head, rest) = cut(dump, name).await?;
+    let (mut head, rest) = cut(file.open().await?, name).await?;
     let within = |error: Error| error.within(name);
     let (number, version) = survey::version(&admin).await?;
     let server = Server::of(task.kind, version, number / 10_000);
@@ -60,19 +61,21 @@ pub(in crate::store::postgresql) async fn restore(
     staging::create(&admin, &names, &head, server.major, owner, &context.claim)
         .await
         .map_err(within)?;
+    let blocks = Blocks::new(rest, head.int(), name.to_owned());
+    let of_rows = contents::of(&head, &blocks)?;
+    let kept = rows::Kept::of(&head, &blocks)?;
     let left = fitting::fit(&mut head, &roles, server.major).map_err(within)?;
     tell(&left);
-    tracing::info!(dump = name, "restoring the dump beside live");
-    let begun = std::time::Instant::now();
+    let contents = of_rows.named(&admin).await.map_err(within)?;
+    let rows = Rows::new(kept, contents.numbers, blocks);
+    head.leave_rows_out();
+    tracing::info!(dump = name, "making the dump's definitions beside live");
     let into = address.beside(&names.staging, "staging");
     program
-        .run(&into, server.major, &head, rest)
+        .run(&into, server.major, &head)
         .await
         .map_err(within)?;
-    let seconds = begun.elapsed().as_secs_f64();
-    tracing::info!(dump = name, seconds, "the dump is restored");
-    staging::settle(&admin, &names).await?;
-    let staged = Staged::open(admin, &address, &names, context).await?;
+    let staged = Staged::open(admin, into, &names, context, contents.dumped, rows).await?;
     Ok(Box::new(staged))
 }
 

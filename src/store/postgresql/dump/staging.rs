@@ -1,11 +1,10 @@
-//! The database that a dump is restored into, beside incoming; it is dropped as soon as it was read.
-
-use std::time::{Duration, Instant};
+//! The database that a dump's definitions are made in, beside incoming; it is dropped as soon as the dump was read.
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::head::{Head, shown};
+use super::rows::Rows;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::postgresql::connection::address::Address;
@@ -13,6 +12,8 @@ use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::databases::marks::{self, Standing};
 use crate::store::postgresql::databases::names::Names;
 use crate::store::postgresql::databases::{attributes, clear};
+use crate::store::postgresql::schema::dumped::{Dumped, Name};
+use crate::store::postgresql::schema::large_objects;
 use crate::store::postgresql::source::Source;
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::{
@@ -68,26 +69,6 @@ pub(super) async fn create(
     admin.run(&first.join(";")).await
 }
 
-/// Waits until `pg_restore`'s session is gone: the server needs a moment, and copies files only of what nobody is in.
-pub(super) async fn settle(admin: &Session, names: &Names) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let row = admin
-            .query_one(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type IS DISTINCT FROM 'autovacuum worker'",
-                &[&names.staging],
-            )
-            .await
-            .map_err(admin.explain())?;
-        if row.read::<i64>(0)? == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
-}
-
 /// Encoding and locale of `CREATE DATABASE name WITH TEMPLATE = template0 KEY = 'value' ...`, as a database beside it
 /// wants them.
 fn clause(definition: &str, major: u32) -> String {
@@ -136,29 +117,36 @@ fn clause(definition: &str, major: u32) -> String {
     clause
 }
 
-/// A dump that was restored. Closed, it is gone.
+/// A dump as a source: its definitions in a database, and its rows in the file. Closed, the database is gone.
 pub(super) struct Staged {
-    pub(super) inner: Source,
+    inner: Source,
+    rows: Rows,
     /// In a database that is never renamed; `None` once it is dropped.
     admin: Mutex<Option<Session>>,
     database: String,
 }
 
 impl Staged {
-    /// Opens what was restored.
+    /// Opens what was made.
     pub(super) async fn open(
         admin: Session,
-        address: &Address,
+        address: Address,
         names: &Names,
         context: &Context,
+        dumped: Dumped,
+        rows: Rows,
     ) -> Result<Self> {
-        let address = address.beside(&names.staging, "staging");
         Ok(Self {
-            inner: Source::open_staged(address, context).await?,
+            inner: Source::open_dumped(address, context, dumped).await?,
+            rows,
             admin: Mutex::new(Some(admin)),
             database: names.staging.clone(),
         })
     }
+}
+
+fn name_of(part: &Part) -> Name {
+    (part.schema.clone().unwrap_or_default(), part.name.clone())
 }
 
 #[async_trait]
@@ -168,15 +156,19 @@ impl store::Source for Staged {
     }
 
     async fn survey(&self, taker: &Taker) -> Result<Survey> {
-        self.inner.survey(taker).await
+        let survey = self.inner.survey(taker).await?;
+        let tables = survey.parts.iter().map(name_of);
+        let large = survey.parts.iter().any(large_objects::is);
+        self.rows.want(tables, large).await;
+        Ok(survey)
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
-        self.inner.read(part).await
-    }
-
-    async fn count(&self, part: &Part) -> Result<u64> {
-        self.inner.count(part).await
+        if large_objects::is(part) {
+            let wanted = self.inner.large_objects()?;
+            return Ok(self.rows.read_large(wanted.into_iter().collect()).await);
+        }
+        self.rows.read(&name_of(part)).await
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -188,19 +180,20 @@ impl store::Source for Staged {
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
-        self.inner.checksum(part).await
+        let what = format!("{} has no checksum in the dump", part.label());
+        Err(Error::new(Kind::Internal, what))
     }
 
     async fn lost(&self) -> Error {
         self.inner.lost().await
     }
 
-    fn batches(&self) -> Option<&dyn store::ReadBatches> {
-        self.inner.batches()
+    fn in_order(&self) -> Option<&dyn store::InOrder> {
+        Some(self)
     }
 
-    fn native(&self) -> store::Native<'_> {
-        self.inner.native()
+    fn shapes(&self) -> Option<&dyn store::Shapes> {
+        self.inner.shapes()
     }
 
     async fn close(&self) {
@@ -211,8 +204,15 @@ impl store::Source for Staged {
         // Its session ends now, and nobody is to think that the source was lost.
         self.inner.snapshot().step_aside();
         if let Err(error) = clear::drop_database(&admin, &self.database).await {
-            tracing::warn!(%error, "what the dump was restored into could not be dropped; the next run does it");
+            tracing::warn!(%error, "what a dump's definitions were made in could not be dropped; the next run does it");
         }
+    }
+}
+
+#[async_trait]
+impl store::InOrder for Staged {
+    async fn finish(&self) -> Result<()> {
+        self.rows.finish().await
     }
 }
 

@@ -76,8 +76,7 @@ impl Destination {
     /// The same, when nothing is in the way; `own` is the server's process of the source's session.
     async fn clone_files_of(&self, source: &Snapshot, own: i32) -> Result<Option<Cloned>> {
         source.step_aside();
-        let longest = (!source.is_staged()).then_some(LONGEST);
-        let copied = self.copy_files(source.database(), own, longest).await;
+        let copied = self.copy_files(source.database(), own).await;
         let back = source.come_back().await;
         if !copied? {
             back?;
@@ -151,7 +150,7 @@ impl Destination {
                 "the source's catalogue has values of rows, which scripts do not reach",
             ));
         }
-        if row.read::<i64>(1)? > LARGEST && !source.is_staged() {
+        if row.read::<i64>(1)? > LARGEST {
             return Ok(Err("the source is too large for its logins to wait"));
         }
         if !self.keeps_rights(keeper, number).await? {
@@ -219,14 +218,9 @@ impl Destination {
             && rights_comparison::differences(&rights, &rights, &roles, &none, true).is_empty())
     }
 
-    /// Copies the files of a database that only the session `own` was in, which has just been closed; in no more than
-    /// `longest`, if logins may wait for it.
-    async fn copy_files(
-        &self,
-        database: &str,
-        own: i32,
-        longest: Option<Duration>,
-    ) -> Result<bool> {
+    /// Copies the files of a database that only the session `own` was in, which has just been closed; in no more time than logins
+    /// may wait for it.
+    async fn copy_files(&self, database: &str, own: i32) -> Result<bool> {
         let start = Instant::now();
         while somebody(&self.admin, database, 0).await? {
             if start.elapsed() > PATIENCE || somebody(&self.admin, database, own).await? {
@@ -241,7 +235,7 @@ impl Destination {
         let noticing = "SET client_connection_check_interval = '1s'";
         let _ = self.admin.batch_execute(noticing).await;
         let owner = self.place_and_owner_of_live().await?.map(|live| live.1);
-        let watch = Watch::start(self, database, longest).await?;
+        let watch = Watch::start(self, database).await?;
         // Nobody gets in before it is closed to the public: it has everything in it at once.
         let created = self
             .admin
@@ -340,11 +334,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn start(
-        target: &Destination,
-        database: &str,
-        longest: Option<Duration>,
-    ) -> Result<Self> {
+    async fn start(target: &Destination, database: &str) -> Result<Self> {
         let admin = &target.admin;
         let row = admin.query_one("SELECT pg_backend_pid()", &[]).await;
         let busy: i32 = row.map_err(admin.explain())?.read(0)?;
@@ -361,7 +351,7 @@ impl Watch {
                 let abandoned = told.is_ok();
                 // Who waits to get in is not seen yet.
                 if abandoned
-                    || longest.is_some_and(|longest| start.elapsed() > longest)
+                    || start.elapsed() > LONGEST
                     || somebody(&helper, &database, 0).await.unwrap_or(true)
                 {
                     let _ = helper

@@ -222,7 +222,7 @@ impl Incoming {
         source: &Snapshot,
         parts: &[Part],
     ) -> Result<()> {
-        if self.is_cloned || source.is_staged() {
+        if self.is_cloned {
             return Ok(());
         }
         let session = source.session().await?;

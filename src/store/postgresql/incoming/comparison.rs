@@ -118,12 +118,13 @@ impl Incoming {
     }
 
     /// Whether a part's rows are read back as they were written: not large objects, and not the rows of tables that have
-    /// others, too, or were sorted out anew.
+    /// others, too, or were sorted out anew, or came in other words.
     pub(in crate::store::postgresql) fn is_read_back(&self, part: &Part) -> bool {
         let definitions = &self.definitions;
         !large_objects::is(part)
             && !definitions.by_root.contains_key(&part.id)
             && !definitions.conditions.contains_key(&part.id)
+            && !definitions.in_other_words.contains(&part.id)
     }
 
     /// Streams a part's rows as they were written.

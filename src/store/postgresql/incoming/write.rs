@@ -1,6 +1,6 @@
 //! Rows into incoming.
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::database::Incoming;
 use super::owner::Writing;
@@ -29,6 +29,7 @@ impl Incoming {
         part: &Part,
         chunks: Chunks,
     ) -> Result<u64> {
+        let (begun, chunks) = begin(part, chunks).await?;
         let session = self.session().await?;
         if large_objects::is(part) {
             let taken = large_object_rows::write(&session, chunks)
@@ -57,7 +58,7 @@ impl Incoming {
             .copy_option(&part.encoding)
             .into_iter()
             .collect();
-        let frozen = !shared && part.bytes > SMALL;
+        let frozen = !shared && part.bytes.max(begun) > SMALL;
         if frozen {
             // Emptied in the same transaction, a table may be filled with rows that are frozen from the start, and on a
             // server with wal_level = minimal, without WAL.
@@ -92,4 +93,23 @@ impl Incoming {
         self.rest(session);
         Ok(rows)
     }
+}
+
+/// Looks at the first bytes of a part that seems to be small: what a dump has of a table is often not known. Returns how many
+/// there are, up to what is large.
+async fn begin(part: &Part, chunks: Chunks) -> Result<(u64, Chunks)> {
+    if part.bytes > SMALL {
+        return Ok((0, chunks));
+    }
+    // It may end here, and is asked again below.
+    let mut chunks = chunks.fuse();
+    let (mut bytes, mut first) = (0, Vec::new());
+    while bytes <= SMALL {
+        let Some(chunk) = chunks.try_next().await? else {
+            break;
+        };
+        bytes += chunk.data.len() as u64;
+        first.push(Ok(chunk));
+    }
+    Ok((bytes, stream::iter(first).chain(chunks).boxed()))
 }

@@ -22,8 +22,6 @@ pub(in crate::store::postgresql) struct Snapshot {
     address: Address,
     /// Holds the snapshot, and the locks that keep tables from being altered. `None` while it has stepped aside.
     keeper: Mutex<Option<Arc<Session>>>,
-    /// Nobody but us is in it, or ever will be: it is what a dump was restored into.
-    is_staged: bool,
     taken: OnceCell<Taken>,
     pool: Pool,
 }
@@ -44,23 +42,14 @@ pub(in crate::store::postgresql) struct Taken {
 
 impl Snapshot {
     /// Connects; the snapshot is not taken yet.
-    pub(in crate::store::postgresql) async fn open(
-        address: Address,
-        is_staged: bool,
-    ) -> Result<Self> {
+    pub(in crate::store::postgresql) async fn open(address: Address) -> Result<Self> {
         let keeper = address.connect(None, READING).await?;
         Ok(Self {
             address,
             keeper: Mutex::new(Some(Arc::new(keeper))),
-            is_staged,
             taken: OnceCell::new(),
             pool: Pool::default(),
         })
-    }
-
-    /// Whether it is what a dump was restored into.
-    pub(in crate::store::postgresql) fn is_staged(&self) -> bool {
-        self.is_staged
     }
 
     /// Where the database is.

@@ -41,6 +41,9 @@ pub struct Definitions {
     /// Parts whose rows may belong into another partition on the target, and the table that sorts them out.
     #[serde(serialize_with = "toc_json::by_key")]
     pub(in crate::store::postgresql) by_root: HashMap<usize, (String, String)>,
+    /// Parts whose rows, out of a dump, are in other words than a server of ours has for them.
+    #[serde(skip)]
+    pub(in crate::store::postgresql) in_other_words: HashSet<usize>,
     /// Constraints that are made in two statements, by their oid.
     #[serde(serialize_with = "toc_json::by_key")]
     pub(in crate::store::postgresql) in_two: HashMap<u32, constraints::InTwo>,

@@ -6,6 +6,7 @@ pub(in crate::store::postgresql) mod collations;
 pub(in crate::store::postgresql) mod constraints;
 pub(in crate::store::postgresql) mod definitions;
 pub(in crate::store::postgresql) mod dependencies;
+pub(in crate::store::postgresql) mod dumped;
 pub(in crate::store::postgresql) mod encoding;
 pub(in crate::store::postgresql) mod foreign;
 pub(in crate::store::postgresql) mod large_objects;

@@ -15,6 +15,9 @@ pub(in crate::store::postgresql) const DEFAULT_PATH: &str = "\"$user\", public";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store::postgresql) struct Properties {
     pub(in crate::store::postgresql) encoding: String,
+    /// The encoding of rows that come as text, where it is another one: of a dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store::postgresql) rows_encoding: Option<String>,
     pub(super) collate: String,
     pub(super) ctype: String,
     /// `c`: the C library, `i`: ICU, `b`: built in.
@@ -58,6 +61,7 @@ pub(in crate::store::postgresql) async fn read(
         .map_err(session.explain())?;
     Ok(Properties {
         encoding: row.read(0)?,
+        rows_encoding: None,
         collate: row.read(1)?,
         ctype: row.read(2)?,
         provider: row.read(3)?,
@@ -87,12 +91,18 @@ impl Properties {
         self.encoding == self.client_encoding()
     }
 
+    /// The encoding of rows as text.
+    pub(in crate::store::postgresql) fn encoding_of_rows(&self) -> &str {
+        self.rows_encoding.as_deref().unwrap_or(&self.encoding)
+    }
+
     /// What COPY is told for rows that come as they are stored, if anything.
     pub(in crate::store::postgresql) fn copy_option(&self, encoding: &Encoding) -> Option<String> {
         if *encoding == COPY_BINARY {
             return Some("FORMAT binary".to_owned());
         }
-        (!self.binary_is_raw()).then(|| format!("ENCODING {}", literal(&self.encoding)))
+        let rows = self.encoding_of_rows();
+        (rows != self.client_encoding()).then(|| format!("ENCODING {}", literal(rows)))
     }
 
     /// The same, as it stands behind `FROM STDIN` or `TO STDOUT`.

@@ -7,10 +7,10 @@ use crate::mask::{Column, Encoding, Repertoire, Type};
 use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
 use crate::store::postgresql::schema::survey::OURS;
-use crate::store::{Check, Form, Reference, Selection, Shape, ShapeColumn, Unique};
+use crate::store::{Check, Form, Reference, Selection, Shape, ShapeColumn, Truth, Unique};
 
 /// How COPY writes truth.
-const TRUTH: [&str; 2] = ["t", "f"];
+const TRUTH: Truth = Truth::Letters;
 
 /// Length and precision have this much added to them in `atttypmod`.
 const HEADER: i32 = 4;

@@ -16,6 +16,7 @@ use crate::store::postgresql::rows::checksum::{checksum, count};
 use crate::store::postgresql::rows::large_object_rows;
 use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::schema::catalogue;
+use crate::store::postgresql::schema::dumped::Dumped;
 use crate::store::postgresql::schema::large_objects;
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::{
@@ -26,6 +27,8 @@ use crate::store::{
 pub(in crate::store::postgresql) struct Source {
     snapshot: Snapshot,
     context: Context,
+    /// It has nothing but a dump's definitions.
+    dumped: Option<Dumped>,
     surveyed: OnceCell<Surveyed>,
 }
 
@@ -35,28 +38,40 @@ impl Source {
         address: Address,
         context: &Context,
     ) -> Result<Self> {
-        Ok(Self::of(Snapshot::open(address, false).await?, context))
+        Self::open_with(address, context, None).await
     }
 
-    /// The same for a database that a dump was restored into.
-    pub(in crate::store::postgresql) async fn open_staged(
+    /// The same for a database that has nothing but a dump's definitions.
+    pub(in crate::store::postgresql) async fn open_dumped(
         address: Address,
         context: &Context,
+        dumped: Dumped,
     ) -> Result<Self> {
-        Ok(Self::of(Snapshot::open(address, true).await?, context))
+        Self::open_with(address, context, Some(dumped)).await
     }
 
-    fn of(snapshot: Snapshot, context: &Context) -> Self {
-        Self {
-            snapshot,
+    async fn open_with(
+        address: Address,
+        context: &Context,
+        dumped: Option<Dumped>,
+    ) -> Result<Self> {
+        Ok(Self {
+            snapshot: Snapshot::open(address).await?,
             context: context.clone(),
+            dumped,
             surveyed: OnceCell::new(),
-        }
+        })
     }
 
     /// The database as this store's own target knows it.
     pub(in crate::store::postgresql) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// The numbers of the large objects that are copied.
+    pub(in crate::store::postgresql) fn large_objects(&self) -> Result<Vec<u32>> {
+        let large = self.surveyed()?.large.iter();
+        Ok(large.map(|one| one.oid).collect())
     }
 
     fn surveyed(&self) -> Result<&Surveyed> {
@@ -73,7 +88,10 @@ impl store::Source for Source {
     }
 
     async fn survey(&self, taker: &Taker) -> Result<Survey> {
-        let (survey, surveyed) = survey::survey(&self.snapshot, &self.context, taker).await?;
+        let (survey, surveyed) = {
+            let dumped = self.dumped.as_ref();
+            survey::survey(&self.snapshot, &self.context, dumped, taker).await?
+        };
         if self.surveyed.set(surveyed).is_err() {
             return Err(Error::new(Kind::Internal, "the source was surveyed twice"));
         }

@@ -16,6 +16,7 @@ use crate::store::postgresql::schema::collations::{self, Collation};
 use crate::store::postgresql::schema::constraints::{self, InTwo};
 use crate::store::postgresql::schema::definitions::Definitions;
 use crate::store::postgresql::schema::dependencies::Dependencies;
+use crate::store::postgresql::schema::dumped::{self, Dumped};
 use crate::store::postgresql::schema::large_objects::{self, Described};
 use crate::store::postgresql::schema::left_out::{self, LeftOut};
 use crate::store::postgresql::schema::pg_dump::PgDump;
@@ -47,6 +48,8 @@ pub(in crate::store::postgresql) struct Surveyed {
 struct Surveyor<'a> {
     snapshot: &'a Snapshot,
     context: &'a Context,
+    /// It has nothing but a dump's definitions, and the rows come from there.
+    dumped: Option<&'a Dumped>,
     keeper: &'a Session,
     /// The server's version as a number: 150018.
     number: u32,
@@ -77,6 +80,7 @@ struct Parts {
     conditions: HashMap<usize, String>,
     large: Vec<Described>,
     by_root: HashMap<usize, (String, String)>,
+    in_other_words: HashSet<usize>,
     shapes: HashMap<String, Shape>,
 }
 
@@ -84,6 +88,7 @@ struct Parts {
 pub(super) async fn survey(
     snapshot: &Snapshot,
     context: &Context,
+    dumped: Option<&Dumped>,
     taker: &Taker,
 ) -> Result<(Survey, Surveyed)> {
     let keeper = &*snapshot.keeper()?;
@@ -92,6 +97,7 @@ pub(super) async fn survey(
     let surveyor = Surveyor {
         snapshot,
         context,
+        dumped,
         keeper,
         number,
     };
@@ -103,7 +109,9 @@ impl Surveyor<'_> {
         let (keeper, snapshot) = (self.keeper, self.snapshot);
         let major = self.number / 10_000;
         let dump = PgDump::find(major).await?;
-        let properties = properties::read(keeper, self.number).await?;
+        let mut properties = properties::read(keeper, self.number).await?;
+        let encoding = self.dumped.map(|dumped| dumped.encoding.clone());
+        properties.rows_encoding = encoding.filter(|encoding| *encoding != properties.encoding);
         if properties.client_encoding() == "SQL_ASCII" {
             encoding::refuse_unspeakable(keeper).await?;
         }
@@ -115,10 +123,10 @@ impl Surveyor<'_> {
         let mut tables = fixed.tables;
         unknown::refuse(keeper).await?;
         let (gone, cuts) = self.leave_out(&mut tables).await?;
-        let binary = taker.is_of(major) && properties.binary_is_raw();
+        let binary = self.dumped.is_none() && taker.is_of(major) && properties.binary_is_raw();
         session_settings::refuse_other_words(snapshot.address(), keeper).await?;
         // What a dump has was looked at before it was restored.
-        let code = if snapshot.is_staged() {
+        let code = if self.dumped.is_some() {
             Vec::new()
         } else {
             code::read(keeper).await?
@@ -133,7 +141,7 @@ impl Surveyor<'_> {
                 properties.client_encoding(),
                 false
             ),
-            self.ask(binary, &properties.encoding, taker, &tables, &gone)
+            self.ask(binary, properties.encoding_of_rows(), taker, &tables, &gone)
         )?;
         left_out::cut(&cuts, &mut toc);
         let left_out = self.without_rows(&tables).await?;
@@ -172,6 +180,7 @@ impl Surveyor<'_> {
             gone,
             large: asked.parts.large,
             by_root: asked.parts.by_root,
+            in_other_words: asked.parts.in_other_words,
             in_two: asked.in_two,
             toc: Mutex::new(toc),
             rights: asked.rights,
@@ -374,7 +383,11 @@ impl Surveyor<'_> {
             let id = all.len();
             all.push((0, large_objects::part(id, large.len())));
         }
-        let roots = survey::by_root(keeper).await?;
+        let mut roots = survey::by_root(keeper).await?;
+        if let Some(dumped) = self.dumped {
+            dumped.arrange(&mut all, &mut shapes)?;
+            dumped.through_roots(keeper, &all, &mut roots).await?;
+        }
         if !roots.is_empty() {
             foreign::refuse_roots(keeper, roots.values()).await?;
         }
@@ -382,11 +395,19 @@ impl Surveyor<'_> {
             .iter()
             .filter_map(|(oid, part)| Some((part.id, roots.get(oid)?.clone())))
             .collect();
-        let workers = self.context.workers;
-        slices::divide(keeper, self.number, workers, taker, &mut all, |id| {
-            by_root.contains_key(&id) || conditions.contains_key(&id)
-        })
-        .await?;
+        let mut in_other_words = HashSet::new();
+        if let Some(dumped) = self.dumped {
+            all.sort_by_key(|(_, part)| dumped.place(part));
+            let tables = dumped::in_other_words(keeper).await?;
+            let those = all.iter().filter(|(oid, _)| tables.contains(oid));
+            in_other_words.extend(those.map(|(_, part)| part.id));
+        } else {
+            let workers = self.context.workers;
+            slices::divide(keeper, self.number, workers, taker, &mut all, |id| {
+                by_root.contains_key(&id) || conditions.contains_key(&id)
+            })
+            .await?;
+        }
         let shapes = all
             .iter()
             .filter_map(|(oid, part)| Some((part.label(), shapes.remove(oid)?)))
@@ -396,6 +417,7 @@ impl Surveyor<'_> {
             conditions,
             large,
             by_root,
+            in_other_words,
             shapes,
         })
     }
