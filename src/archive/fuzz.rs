@@ -8,6 +8,7 @@ use super::layout;
 use super::mac::Key;
 use super::manifest::Manifest;
 use super::manual_restore::quoted;
+use super::shapes;
 use super::snapshots::WriterNote;
 use crate::fuzz::{bytes, config, texts};
 
@@ -47,6 +48,14 @@ proptest! {
         let parts = manifest.parts.iter().map(|stored| stored.part.clone()).collect();
         if let Ok(driver) = crate::store::registry::driver(manifest.kind) {
             prop_assert!(driver.join_slices(parts, 64).len() <= manifest.parts.len());
+        }
+    }
+
+    #[test]
+    fn shapes_of_tables(json in bytes(&["tests/corpus/shapes"])) {
+        if let Ok(found) = shapes::parse(&json) {
+            let written = shapes::to_json(found.values().cloned().collect()).unwrap();
+            prop_assert_eq!(shapes::parse(&written).unwrap(), found);
         }
     }
 

@@ -90,5 +90,7 @@ mod tests {
         let error = parse(newer.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("upgrade"), "{error}");
         assert!(parse(b"[]").is_err());
+        let others = include_bytes!("../../tests/corpus/shapes/postgresql.json");
+        assert_eq!(parse(others).unwrap().len(), 2);
     }
 }

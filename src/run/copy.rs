@@ -392,3 +392,51 @@ async fn transfer(copying: &Copying, part: &Part) -> Result<()> {
     tracing::debug!(part = part.label(), rows = taken, "copied");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(in_order: Option<bool>) -> Work {
+        let label = "index a".to_owned();
+        let step = Step {
+            label,
+            id: 0,
+            cost: 1,
+        };
+        Work {
+            queue: Mutex::new(Queue {
+                parts: pieces(2, Vec::new()),
+                steps: vec![step],
+                busy: 0,
+                in_order,
+                sliced: HashMap::new(),
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    async fn taken(work: &Work) -> Option<&'static str> {
+        match work.next().await? {
+            Piece::Parts(_) => Some("part"),
+            Piece::Step(_) => Some("step"),
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_are_moved_one_after_the_other_where_the_source_says_in_which_order() {
+        let usual = work(None);
+        for expected in ["part", "part", "step"] {
+            assert_eq!(taken(&usual).await, Some(expected));
+        }
+        let ordered = work(Some(false));
+        assert_eq!(taken(&ordered).await, Some("part"));
+        // Others build meanwhile, and the next part is for whoever comes once this one is in.
+        assert_eq!(taken(&ordered).await, Some("step"));
+        ordered.done(Vec::new());
+        ordered.moved(Vec::new());
+        assert_eq!(taken(&ordered).await, Some("part"));
+        ordered.moved(Vec::new());
+        assert_eq!(taken(&ordered).await, None);
+    }
+}

@@ -12,6 +12,7 @@ pub(in crate::store::postgresql) mod fitting;
 #[cfg(test)]
 pub(in crate::store::postgresql) mod fuzz;
 pub(in crate::store::postgresql) mod head;
+mod lines;
 mod lz4;
 mod pg_restore;
 pub(in crate::store::postgresql) mod restore;

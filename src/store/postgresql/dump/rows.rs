@@ -11,23 +11,14 @@ use tokio::task::JoinSet;
 
 use super::blocks::{Blocks, Content};
 use super::head::{self, Head};
+use super::lines::{CHUNK, Lines};
 use super::unpack::{Compression, MOUTHFUL, Unpack};
 use crate::error::{Error, Kind, Result};
-use crate::store::postgresql::rows::codec::TextDecoder;
 use crate::store::postgresql::schema::dumped::Name;
-use crate::store::{Chunk, Chunks, RowDecoder};
-
-/// Chunks are of about so many bytes.
-const CHUNK: usize = 256 * 1024;
+use crate::store::{Chunk, Chunks};
 
 /// So many of them are read ahead, while the target is at others.
 const AHEAD: usize = 4;
-
-/// What ends a table's rows.
-const END: &[u8] = b"\\.\n\n\n";
-
-/// The same in the middle of rows, which would be their end to a server.
-const EARLY_END: &[u8] = b"\n\\.\n";
 
 /// All that a dump has behind its head.
 pub(super) struct Rows {
@@ -343,94 +334,119 @@ fn large_piece(oid: u32, offset: i64, plain: &[u8]) -> Chunk {
     }
 }
 
-/// A table's rows without what ends them.
-#[derive(Default)]
-pub(super) struct Lines {
-    pub(super) plain: BytesMut,
-    decoder: TextDecoder,
-    /// The last bytes that have gone.
-    before: Vec<u8>,
-}
-
-const UNENDED: &str = "the rows of a table do not end as they should";
-
-impl Lines {
-    /// The next chunk, once there is enough of it.
-    pub(super) fn ready(&mut self) -> std::result::Result<Option<Chunk>, &'static str> {
-        if self.plain.len() < CHUNK {
-            return Ok(None);
-        }
-        // What may be the end stays.
-        let rows = self.plain.split_to(self.plain.len() - END.len());
-        self.chunk(&rows)
-    }
-
-    /// The last one.
-    pub(super) fn end(&mut self) -> std::result::Result<Option<Chunk>, &'static str> {
-        let plain = self.plain.split();
-        let rows = plain.strip_suffix(END).ok_or(UNENDED)?;
-        let last = self.chunk(rows)?;
-        self.decoder.end().map_err(|_| UNENDED)?;
-        Ok(last)
-    }
-
-    fn chunk(&mut self, rows: &[u8]) -> std::result::Result<Option<Chunk>, &'static str> {
-        // A server takes such a line for the end, and would not say that it passes over the others.
-        let is_first = self.before.is_empty();
-        let mut seam = std::mem::take(&mut self.before);
-        if is_first {
-            seam.push(b'\n');
-        }
-        seam.extend_from_slice(&rows[..rows.len().min(EARLY_END.len() - 1)]);
-        let has_end = |text: &[u8]| memchr::memmem::find(text, EARLY_END).is_some();
-        if has_end(&seam) || has_end(rows) {
-            return Err("the rows of a table end before their end");
-        }
-        if rows.len() >= EARLY_END.len() {
-            seam = rows[rows.len() - (EARLY_END.len() - 1)..].to_vec();
-        } else {
-            seam.drain(..seam.len().saturating_sub(EARLY_END.len() - 1));
-        }
-        self.before = seam;
-        self.decoder.feed(rows).map_err(|_| UNENDED)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use futures_util::TryStreamExt;
+
     use super::*;
 
-    fn lines(pieces: &[&[u8]]) -> std::result::Result<u64, &'static str> {
-        let mut lines = Lines::default();
-        let mut rows = 0;
-        for piece in pieces {
-            lines.plain.extend_from_slice(piece);
-            rows += lines.ready()?.map_or(0, |chunk| chunk.rows);
-        }
-        Ok(rows + lines.end()?.map_or(0, |chunk| chunk.rows))
+    /// A table's block, as a dump with numbers of one byte has it.
+    fn block(id: u8, rows: &[u8]) -> Vec<u8> {
+        let length = rows.len() as u8;
+        [&[1, 0, id, 0, length], rows, &[0, 0]].concat()
     }
 
-    #[test]
-    fn rows_end_where_they_say_and_nowhere_else() {
-        assert_eq!(lines(&[b"1\ta\n2\t\\N\n\\.\n\n\n"]), Ok(2));
-        assert_eq!(lines(&[b"\\.\n\n\n"]), Ok(0));
-        assert_eq!(lines(&[b"\n\n\\.\n\n\n"]), Ok(2));
-        assert_eq!(lines(&[b"\\\\.\n\\.\n", b"\n\n"]), Ok(1));
-        let long = vec![b'x'; CHUNK - 1];
-        assert_eq!(lines(&[&long, b"\n", &long, b"\n\\.\n\n\n"]), Ok(2));
-        for bad in [
-            &b"1\ta\n"[..],
-            b"",
-            b"1\ta\\.\n\n\n",
-            b"1\n\\.\n\n",
-            b"1\n\\.\n2\n\\.\n\n\n",
-            b"\\.\n1\n\\.\n\n\n",
+    fn objects(id: u8, oid: u8, bytes: &[u8]) -> Vec<u8> {
+        let length = bytes.len() as u8;
+        [&[3, 0, id, 0, oid, 0, length], bytes, &[0, 0, 0, 0]].concat()
+    }
+
+    fn name(id: i64) -> Name {
+        ("public".to_owned(), format!("t{id}"))
+    }
+
+    /// A dump of these blocks, whose head names tables 1 to 3 and large objects 9.
+    fn dump(blocks: &[Vec<u8>]) -> Rows {
+        let bytes = Ok(Bytes::from(blocks.concat()));
+        let blocks = Blocks::new(stream::iter([bytes]).boxed(), 1, "dump".to_owned());
+        let kept = Kept {
+            compression: Compression::None,
+            tables: [1, 2, 3].into(),
+            large: [9].into(),
+        };
+        let tables = [1, 2, 3].map(|id| (name(id), id)).into();
+        Rows::new(kept, tables, blocks)
+    }
+
+    async fn read(rows: &Rows, id: i64) -> std::result::Result<u64, String> {
+        let read = async {
+            let mut chunks = rows.read(&name(id)).await?;
+            let mut count = 0;
+            while let Some(chunk) = chunks.try_next().await? {
+                count += chunk.rows;
+            }
+            Ok::<_, Error>(count)
+        };
+        read.await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn what_is_wanted_is_read_in_the_dump_s_order_and_the_rest_passed_over() {
+        let whole = [
+            block(1, b"a\n\\.\n\n\n"),
+            block(2, b"b\nc\n\\.\n\n\n"),
+            block(3, b"\\.\n\n\n"),
+            objects(9, 7, b"large"),
+        ];
+        let rows = dump(&whole);
+        rows.want([name(1), name(3)].into_iter(), true).await;
+        assert_eq!(read(&rows, 1).await, Ok(1));
+        assert_eq!(read(&rows, 3).await, Ok(0));
+        // The dump has none of it.
+        assert_eq!(read(&rows, 4).await, Ok(0));
+        let large: Vec<Chunk> = rows
+            .read_large([7].into())
+            .await
+            .try_collect()
+            .await
+            .unwrap();
+        assert_eq!((large.len(), large[0].rows), (1, 1));
+        assert!(large[0].data.ends_with(b"large"));
+        rows.finish().await.unwrap();
+
+        let rows = dump(&whole);
+        rows.want([name(1), name(2)].into_iter(), false).await;
+        let error = read(&rows, 2).await.unwrap_err();
+        assert!(error.contains("another order"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_doubled_or_breaks_off_is_no_whole_dump() {
+        let one = block(1, b"a\n\\.\n\n\n");
+        let (two, three) = (block(2, b"\\.\n\n\n"), block(3, b"\\.\n\n\n"));
+        for blocks in [
+            vec![one.clone()],
+            vec![one.clone(), one.clone()],
+            vec![
+                one.clone(),
+                two.clone(),
+                three.clone(),
+                block(4, b"\\.\n\n\n"),
+            ],
+            vec![one.clone(), two.clone(), three[..4].to_vec()],
+            vec![one.clone(), two.clone(), three.clone(), vec![7]],
         ] {
-            assert!(lines(&[bad]).is_err(), "{}", String::from_utf8_lossy(bad));
+            let rows = dump(&blocks);
+            rows.want([name(1)].into_iter(), false).await;
+            assert_eq!(read(&rows, 1).await, Ok(1));
+            let error = rows.finish().await.unwrap_err().to_string();
+            assert!(error.starts_with("dump is damaged or not whole"), "{error}");
         }
-        // Across two chunks.
-        let mut seam = vec![b'x'; CHUNK + 2];
-        seam.extend(b"\n\\.\nmore");
-        assert!(lines(&[&seam, b"\n\\.\n\n\n"]).is_err());
+        let rows = dump(&[two]);
+        let error = read(&rows, 1).await.unwrap_err();
+        assert!(error.contains("breaks off"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn who_stops_in_the_middle_of_rows_is_noticed() {
+        let long = [vec![b'x'; 200], b"\n\\.\n\n\n".to_vec()].concat();
+        let mut first = block(1, &long);
+        // It goes on, and nothing comes.
+        first.truncate(100);
+        let rows = dump(&[first]);
+        assert!(read(&rows, 1).await.is_err());
+        let error = read(&rows, 2).await.unwrap_err();
+        assert!(error.contains("has not ended"), "{error}");
     }
 }
