@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::catalogue::{Catalogue, Digest};
 use super::part::{Batch, Checksum, Chunks, Part};
+use super::sample::Samples;
 use super::shape::Shapes;
 use super::survey::{Prospect, Survey, Taker};
 use crate::error::{Error, Result};
@@ -56,6 +57,10 @@ pub trait Source: Send + Sync {
     }
     /// If its rows can be masked.
     fn shapes(&self) -> Option<&dyn Shapes> {
+        None
+    }
+    /// If its rows can be sampled.
+    fn samples(&self) -> Option<&dyn Samples> {
         None
     }
     /// If it has to be made before it can be surveyed.
