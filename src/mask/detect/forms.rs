@@ -273,7 +273,7 @@ fn mac(text: &str) -> Option<bool> {
     is_like.then(|| {
         let is_pair =
             |part: &&str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        parts.iter().all(|part| is_pair(&part))
+        parts.iter().all(is_pair)
     })
 }
 
@@ -288,7 +288,7 @@ pub(super) fn phone(text: &str) -> Option<bool> {
     let has_marks = text.bytes().any(|byte| b" -/()".contains(&byte));
     let is_like = has_plus || has_marks && (text.starts_with('0') || text.starts_with('('));
     // 2026-01-02 and 01/02/2026 are days; a point alone makes a number.
-    let is_day = super::inside::is_day(text);
+    let is_day = is_day(text);
     is_like.then(|| (7..=15).contains(&count) && !is_day && text.matches('+').count() <= 1)
 }
 
@@ -339,4 +339,17 @@ fn street(text: &str) -> Option<bool> {
                 .any(|end| word.len() > end.len() && word.ends_with(end))
     });
     is_called.then_some(true)
+}
+
+/// Whether digits are a day: 2026-01-02, 02.01.2026, 1/2/2026.
+fn is_day(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(['-', '.', '/']).collect();
+    parts.len() == 3 && {
+        let numbers: Vec<Option<u32>> = parts.iter().map(|part| part.parse().ok()).collect();
+        let is_year = |part: &str, number: Option<u32>| {
+            part.len() == 4 && number.is_some_and(|year| (1800..2200).contains(&year))
+        };
+        numbers.iter().all(Option::is_some)
+            && (is_year(parts[0], numbers[0]) || is_year(parts[2], numbers[2]))
+    }
 }

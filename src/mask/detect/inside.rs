@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::class::{Class, Confidence};
-use super::{Look, checks, forms, naming};
+use super::look::{Look, merge};
+use super::{checks, forms, naming, values};
 
 /// Longer documents are not read.
 const LONGEST: usize = 1 << 20;
@@ -139,11 +140,9 @@ fn of_leaves(table: &str, leaves: Leaves, (documents, is_php): (usize, bool)) ->
     }
     for (path, (key, values)) in &leaves.values {
         let texts: Vec<&str> = values.iter().map(String::as_str).collect();
-        let valued =
-            super::by_values(&texts, super::types::Holds::Text).or_else(|| free_text(&texts));
+        let valued = values::look(&texts, super::types::Holds::Text).or_else(|| free_text(&texts));
         let key = if key.is_empty() { table } else { key };
-        let Some(look) = super::merge([valued, naming::look_at_key(key)].into_iter().flatten())
-        else {
+        let Some(look) = merge([valued, naming::look_at_key(key)].into_iter().flatten()) else {
             continue;
         };
         let shown = if is_php { "in PHP's" } else { "in JSON" };
@@ -250,19 +249,6 @@ fn has_phone(text: &str) -> bool {
         let number: String = number.chars().take(24).collect();
         forms::phone(number.trim_end_matches([' ', '.', ')', '(', '-', '/'])) == Some(true)
     })
-}
-
-/// Whether digits are a day: 2026-01-02, 02.01.2026, 1/2/2026.
-pub(super) fn is_day(text: &str) -> bool {
-    let parts: Vec<&str> = text.split(['-', '.', '/']).collect();
-    parts.len() == 3 && {
-        let numbers: Vec<Option<u32>> = parts.iter().map(|part| part.parse().ok()).collect();
-        let is_year = |part: &str, number: Option<u32>| {
-            part.len() == 4 && number.is_some_and(|year| (1800..2200).contains(&year))
-        };
-        numbers.iter().all(Option::is_some)
-            && (is_year(parts[0], numbers[0]) || is_year(parts[2], numbers[2]))
-    }
 }
 
 /// What PHP's serialize() made, as JSON; `None`: it is not that.

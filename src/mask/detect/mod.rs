@@ -3,8 +3,9 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | [`class`] | what a column can look like, and how sure that is |
+//! | [`look`] | what one kind of evidence says, and what several say together |
 //! | [`words`], [`naming`] | names of columns in several languages, and how a name is read |
-//! | [`checks`], [`forms`], [`people`] | values by their form, by check digits, by the names of people |
+//! | [`checks`], [`forms`], [`people`], [`values`] | values by their form, by check digits, by the names of people |
 //! | [`inside`] | what stands in JSON, in PHP's serialized values, in free text |
 //! | [`types`] | what a column of a type can hold |
 //! | [`suggest`] | a kind that fits |
@@ -20,43 +21,26 @@ mod checks;
 mod class;
 mod forms;
 mod inside;
+mod look;
 mod naming;
 mod people;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod types;
+mod values;
 mod words;
 
 pub use self::class::{Class, Confidence};
+pub use self::look::Subject;
 
 use std::borrow::Cow;
 
-use self::forms::Evidence;
+use self::look::{Look, merge};
 use self::types::Holds;
-use super::column::Column;
 
 /// How many values of a column are looked at.
 const VALUES: usize = 10_000;
-
-/// A column, with what is known of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// The table's name, without its schema.
-    pub table: &'a str,
-    /// The column, for what fits it.
-    pub column: &'a Column,
-    /// The type as the store calls it.
-    pub type_name: &'a str,
-    /// What was written beside the column and its table.
-    pub comments: &'a [&'a str],
-    /// Of a column whose values have to stay unique: about how many rows there are.
-    pub unique: Option<u64>,
-    /// Nothing but NULL can be put in the place of its values.
-    pub is_opaque: bool,
-    /// A sample of its values, without NULLs, as the store writes them.
-    pub values: &'a [&'a [u8]],
-}
 
 /// A column that looks personal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,27 +55,6 @@ pub struct Finding {
     pub kind: String,
     /// Whether that kind leaves parts of values.
     pub leaves_parts: bool,
-}
-
-/// What is known before a kind is sought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Look {
-    class: Class,
-    confidence: Confidence,
-    why: Vec<String>,
-    /// Of a document: what is at which path.
-    paths: Vec<(String, Class)>,
-}
-
-impl Look {
-    fn of(class: Class, confidence: Confidence, why: impl Into<String>) -> Self {
-        Self {
-            class,
-            confidence,
-            why: vec![why.into()],
-            paths: Vec::new(),
-        }
-    }
 }
 
 /// What a column looks like; `None`: like nothing personal.
@@ -144,7 +107,7 @@ fn look_at(subject: &Subject<'_>) -> Option<Look> {
     let named = naming::look(subject.table, &subject.column.name, holds);
     let commented = naming::look_at_comments(subject.comments, holds);
     let valued = (holds.has_forms())
-        .then(|| by_values(&texts, holds))
+        .then(|| values::look(&texts, holds))
         .flatten();
     let within = (holds.has_documents())
         .then(|| inside::look(subject.table, &texts))
@@ -166,58 +129,4 @@ fn as_text(value: &[u8]) -> Cow<'_, str> {
         },
         Cow::Borrowed,
     )
-}
-
-/// What the values themselves say.
-fn by_values(texts: &[&str], holds: Holds) -> Option<Look> {
-    // A word that stands in a thousand rows is one piece of evidence.
-    let mut texts = texts.to_vec();
-    texts.sort_unstable();
-    texts.dedup();
-    let texts = &texts[..];
-    let found = forms::ALL
-        .iter()
-        .filter(|form| holds.is_text() || form.is_of_digits);
-    let found = found.map(|form| (form.class, form.what, Evidence::of(form, texts)));
-    let people = (holds.is_text())
-        .then(|| people::evidence(texts))
-        .into_iter();
-    let found = found.chain(people.flatten());
-    let best = found
-        .filter_map(|(class, what, evidence)| Some((class, what, evidence, evidence.confidence()?)))
-        // Of equals, the one with the most values.
-        .max_by_key(|(_, _, evidence, confidence)| (*confidence, evidence.valid));
-    best.map(|(class, what, evidence, confidence)| {
-        let why = format!(
-            "{} of {} different values {what}",
-            evidence.valid,
-            texts.len()
-        );
-        Look::of(class, confidence, why)
-    })
-}
-
-/// What several looks say together: two that agree are surer than each; of two that do not, the surer one is right, and of
-/// equals the first.
-fn merge(looks: impl Iterator<Item = Look>) -> Option<Look> {
-    let mut looks: Vec<Look> = looks.collect();
-    // What its name calls a secret is one, whatever it is made of.
-    let is_secret =
-        |look: &Look| look.class == Class::Secret && look.confidence >= Confidence::Likely;
-    let best = looks.iter().position(is_secret).or_else(|| {
-        let surest = looks.iter().map(|look| look.confidence).max()?;
-        looks.iter().position(|look| look.confidence == surest)
-    })?;
-    let mut best = looks.remove(best);
-    for other in looks {
-        if other.class == best.class {
-            best.confidence = match (best.confidence, other.confidence) {
-                (Confidence::Possible, Confidence::Possible) => Confidence::Likely,
-                _ => Confidence::Certain,
-            };
-            best.why.extend(other.why);
-            best.paths.extend(other.paths);
-        }
-    }
-    Some(best)
 }

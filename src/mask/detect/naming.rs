@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use deunicode::deunicode;
 
-use super::Look;
 use super::class::{Class, Confidence};
+use super::look::Look;
 use super::types::Holds;
 use super::words;
 

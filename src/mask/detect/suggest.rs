@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Deserialize as _;
 
 use super::class::Class;
-use super::{Look, Subject};
+use super::look::{Look, Subject};
 use crate::mask::column::{Column, Fit};
 use crate::mask::kind::Kind;
 use crate::mask::{Type, Uniqueness};
