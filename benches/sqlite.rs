@@ -142,6 +142,7 @@ fn line(source: &Path, live: &Path) -> f64 {
         trust_source: false,
         masks: Vec::new(),
         passes: Vec::new(),
+        canary: None,
         places: BTreeMap::new(),
     };
     let context = Context {

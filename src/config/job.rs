@@ -201,6 +201,8 @@ pub struct Task {
     pub masks: Vec<MaskRule>,
     /// Columns that were looked at and are not personal.
     pub passes: Vec<Pass>,
+    /// Whether a sample of the copy is searched for the source's values of masked columns; `None`: where masks are required.
+    pub canary: Option<bool>,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }

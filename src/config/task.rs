@@ -169,6 +169,7 @@ fn read_task(
     if !source.has_mask_key {
         masks::refuse_without_key(&table);
     }
+    let canary = masks::read_canary(&table, &masks);
     let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
     // For what concerns the whole task.
     places.insert(String::new(), table.span());
@@ -197,6 +198,7 @@ fn read_task(
         trust_source: words.trust_source?,
         masks,
         passes,
+        canary,
         places,
     })
 }

@@ -2,9 +2,13 @@
 
 pub(super) mod compiled;
 pub(super) mod coverage;
-mod references;
+pub(super) mod detected;
+pub(super) mod passes;
+pub(super) mod references;
 pub(super) mod rows;
-mod tables;
+pub(super) mod tables;
+pub(super) mod telling;
+pub(super) mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +59,7 @@ pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey
         keep_unique(table)?;
     }
     coverage::require(&context.job, &run.task, &tables)?;
+    detected::require(&context.job, &run.task, &*run.source, &tables).await?;
     let mut compiled = Compiled::default();
     if tables.iter().any(Table::is_masked) {
         let key = key(context).await?;
@@ -68,8 +73,11 @@ pub(super) async fn resolve(context: &RunContext, run: &TaskRun, survey: &Survey
                 "the masks' key is another one than last time: the same values become others than before"
             );
         }
+        let watched =
+            watch::is_wanted(&context.job, &run.task).then(|| watch::Watched::new(&tables));
         for table in tables.iter().filter(|table| table.is_masked()) {
-            let mask = Arc::new(compile(run, table, &key)?);
+            let watch = watched.as_ref().map(|watched| watched.of(table));
+            let mask = Arc::new(compile(run, table, &key)?.watched_by(watch));
             compiled.tables.insert(table.label(), mask);
         }
         compiled.record = Some(Masking {

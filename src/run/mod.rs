@@ -11,6 +11,7 @@
 mod admission;
 mod bugs;
 mod build;
+mod canary;
 mod clone_files;
 mod context;
 mod copy;

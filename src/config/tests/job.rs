@@ -167,7 +167,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: definer, events, exclude, jobs, keep, kind, leave_out, mask, max_replication_lag, mode, name, pass, previous, publish, roles, schema_only, scripts, source, target, throttle, trust_source, verify
+   = allowed: canary, definer, events, exclude, jobs, keep, kind, leave_out, mask, max_replication_lag, mode, name, pass, previous, publish, roles, schema_only, scripts, source, target, throttle, trust_source, verify
    = did you mean `exclude`?"#
         )
     );

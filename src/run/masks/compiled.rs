@@ -49,6 +49,14 @@ impl Masks {
         table.map_or_else(Vec::new, |table| table.told.clone())
     }
 
+    /// The masks of all tables.
+    pub(in crate::run) fn all(&self) -> impl Iterator<Item = (&String, &Arc<TableMask>)> {
+        self.0
+            .get()
+            .into_iter()
+            .flat_map(|compiled| &compiled.tables)
+    }
+
     /// What is masked, for an archive's manifest.
     pub(in crate::run) fn record(&self) -> Option<Masking> {
         self.0.get()?.record.clone()

@@ -4,16 +4,22 @@ use super::tables::{On, Table, config};
 use crate::config::job::{Job, Task};
 use crate::error::{Error, Kind, Result};
 use crate::mask::Type;
+use crate::policy::RequireMasks;
 use crate::store::selection::Globs;
 use crate::store::{self, Form};
 
 /// How many columns an error names.
 const NAMED: usize = 12;
 
+/// Which columns the environment that the run goes to wants masked or passed.
+pub(in crate::run) fn required(job: &Job) -> RequireMasks {
+    let rules = job.environments.get(&job.to);
+    rules.map_or(RequireMasks::No, |rules| rules.require_masks)
+}
+
 /// Whether the environment that the run goes to requires masks.
 pub(in crate::run) fn is_required(job: &Job) -> bool {
-    let rules = job.environments.get(&job.to);
-    rules.is_some_and(|rules| rules.require_masks)
+    required(job) != RequireMasks::No
 }
 
 /// Refuses to pull a dump into an environment that requires masks: it is restored raw, and says nothing of masks.
@@ -34,7 +40,7 @@ pub(in crate::run) fn refuse_raw_dumps(job: &Job) -> Result<()> {
 
 /// Refuses a run into an environment that requires masks, unless every column is masked or passed, or can hold nothing personal.
 pub(super) fn require(job: &Job, task: &Task, tables: &[Table<'_>]) -> Result<()> {
-    if !is_required(job) {
+    if required(job) != RequireMasks::Every {
         return Ok(());
     }
     let ignores_case = store::registry::driver(task.kind)?.ignores_case();

@@ -80,6 +80,7 @@ impl Bench {
                 trust_source: false,
                 masks: Vec::new(),
                 passes: Vec::new(),
+                canary: None,
                 places: BTreeMap::new(),
             },
             runs: AtomicU64::new(1),

@@ -56,6 +56,7 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         trust_source: true,
         masks: Vec::new(),
         passes: Vec::new(),
+        canary: None,
         places: std::collections::BTreeMap::new(),
     }
 }
