@@ -28,6 +28,7 @@ mod publish;
 pub mod record;
 pub mod recover;
 pub mod rollback;
+pub mod scan;
 mod scripts;
 mod sent;
 pub mod start;

@@ -1,10 +1,12 @@
 //! Masks as their users meet them: what arrives, what is refused, and that nothing raw is anywhere on the target's side.
 
+mod canary;
 mod conditions;
 mod coverage;
 mod keys;
 mod mysql;
 mod postgresql;
+mod scan;
 mod sqlite;
 
 use std::fs;
