@@ -276,7 +276,76 @@ fn text<'a>(value: &mask::Value<'a>, number: &mut Vec<u8>) -> Option<Cow<'a, [u8
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize as _;
+
     use super::*;
+    use crate::mask::{Column, Key, Kind, RowMask, Rule, Type, Value};
+
+    /// An address, and whether it is one that is masked.
+    struct Person(&'static str, bool);
+
+    impl Row for Person {
+        fn value(&self, _column: usize) -> Value<'_> {
+            Value::text(self.0)
+        }
+
+        fn holds(&self, _condition: usize) -> bool {
+            self.1
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_is_wanted_and_what_stays_or_is_made_is_no_surprise() {
+        let kind = Kind::deserialize(toml::Value::String("email".to_owned())).expect("a kind");
+        let column = Column {
+            name: "email".to_owned(),
+            kind: Type::TEXT,
+            is_nullable: true,
+        };
+        let rule = Rule {
+            column: "email".to_owned(),
+            condition: Some(0),
+            kind,
+        };
+        let key = Key::new(b"a key of the tests that is long enough").expect("a key");
+        let mask = RowMask::compile("users", &[column], &[rule], &key).expect("a mask");
+        let watch = Watch {
+            hasher: Hasher::default(),
+            most: 100,
+            columns: vec![WatchedColumn {
+                place: 0,
+                name: "email".to_owned(),
+                is_source: true,
+                is_unlike: false,
+            }],
+            all: Mutex::default(),
+        };
+        let mut scratch = Scratch::default();
+        let mut made = Vec::new();
+        for people in [
+            &[Person("ada@example.com", true)][..],
+            &[Person("bob@example.com", false), Person("anna", true)],
+        ] {
+            let mut seen = watch.begin();
+            for person in people {
+                mask.apply(person, &mut scratch).expect("it is masked");
+                watch.look(person, &scratch, &mut seen);
+                if let Replacement::With(Value::Text(text, _)) = scratch.of(0) {
+                    made.push(text.to_vec());
+                }
+            }
+            watch.end(seen);
+        }
+        let hash = |text: &[u8]| watch.hasher().of(text);
+        // One is kept by its condition, and one is nobody's own.
+        assert_eq!(watch.wanted(), [(hash(b"ada@example.com"), "email")]);
+        let is_raw = |text: &[u8]| watch.is_not_made("email", hash(text));
+        assert_eq!(is_raw(b"ada@example.com"), Some(true));
+        assert_eq!(is_raw(b"bob@example.com"), Some(false));
+        assert_eq!(made.len(), 2);
+        assert_eq!(is_raw(&made[0]), Some(false));
+        assert_eq!(watch.is_not_made("name", 0), None);
+    }
 
     #[test]
     fn the_smallest_are_kept_with_their_counts_and_nothing_is_said_beyond() {

@@ -389,6 +389,11 @@ fn what_cannot_be_scanned_is_refused() {
         .run(&["scan"], &pull, "")
         .expect(2)
         .says(&["rows of an archive cannot be looked at"]);
+    // Of a raw snapshot nobody can say what looks personal in it.
+    store
+        .run(&["--once"], &pull, "require_masks = \"detected\"")
+        .expect(3)
+        .says(&["nothing is said of", "users.email"]);
     store
         .run(&["scan", "--target"], &push, "")
         .expect(2)
