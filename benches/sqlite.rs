@@ -146,6 +146,7 @@ fn line(source: &Path, live: &Path) -> f64 {
         references: Vec::new(),
         unlisted: Unlisted::default(),
         included: Vec::new(),
+        canary: None,
         places: BTreeMap::new(),
     };
     let context = Context {

@@ -41,13 +41,25 @@ impl fmt::Display for Environment {
     }
 }
 
+/// Which columns have to be masked or passed, before anything is copied into an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum RequireMasks {
+    /// None.
+    #[default]
+    No,
+    /// Those that look personal.
+    Detected,
+    /// All.
+    Every,
+}
+
 /// What is known of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// Where its data comes from; a root has none.
     pub parent: Option<Environment>,
     /// A run into it fails unless masks cover personal data.
-    pub require_masks: bool,
+    pub require_masks: RequireMasks,
 }
 
 /// Why a set of environments makes no sense.

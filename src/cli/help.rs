@@ -4,7 +4,7 @@ use clap::builder::Styles;
 
 /// Every verb that is not hidden stands in one of these groups.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run", &["run", "plan", "rollback", "daemon"]),
+    ("Run", &["run", "plan", "scan", "rollback", "daemon"]),
     ("Observe", &["status", "history", "show", "logs", "check"]),
     (
         "Control",

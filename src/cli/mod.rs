@@ -22,6 +22,7 @@ mod plan;
 mod release;
 mod run;
 mod runtime;
+mod scan;
 mod scope;
 mod show;
 #[cfg(feature = "archive")]
@@ -52,6 +53,7 @@ use crate::report::log;
 const EXAMPLES: &str = "Examples:
   envsyncd --once -f publishing-api.toml    run one job now, in the foreground
   envsyncd plan -f publishing-api.toml      show what that would do, with sizes
+  envsyncd scan -f publishing-api.toml      show what looks personal, and what masks it
   envsyncd daemon                           keep the schedules of all jobs
   envsyncd trigger publishing-api           have the daemon run it now
   envsyncd status --watch                   show every job, live
@@ -103,6 +105,7 @@ enum Command {
     Resume(pause::ResumeArgs),
     Validate(validate::Args),
     Plan(plan::Args),
+    Scan(scan::Args),
     Status(status::Args),
     History(history::Args),
     Show(show::Args),
@@ -201,6 +204,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Resume(args) => pause::resume(options, &args),
         Command::Validate(args) => validate::main(options, &args),
         Command::Plan(args) => plan::main(options, &args),
+        Command::Scan(args) => scan::main(options, &args),
         Command::Status(args) => status::main(options, &args),
         Command::History(args) => history::main(options, &args),
         Command::Show(args) => show::main(options, &args),

@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::diagnostics::{Diagnostic, did_you_mean};
 use super::document::quote;
 use super::findings::Findings;
-use super::reader::Table;
-use crate::policy::{Environment, Environments, Flaw, Rules};
+use super::reader::{Table, Value};
+use crate::policy::{Environment, Environments, Flaw, RequireMasks, Rules};
 
 /// What one file says of one environment.
 struct Entry {
@@ -57,7 +57,7 @@ pub(super) fn read(
         }
         if let Some(masks) = inner.get("require_masks") {
             entry.masks_span = masks.span();
-            if let Some(required) = masks.boolean() {
+            if let Some(required) = read_required(&masks) {
                 entry.says_masks = true;
                 entry.rules.require_masks = required;
             }
@@ -66,6 +66,25 @@ pub(super) fn read(
         entries.insert(Environment::new(name), entry);
     }
     combine(&entries, host, findings)
+}
+
+/// `require_masks`: true, false, or which columns.
+fn read_required(value: &Value<'_>) -> Option<RequireMasks> {
+    match value.content.as_str() {
+        Some("detected") => return Some(RequireMasks::Detected),
+        Some(other) => {
+            let wrong = value.wrong(format!("{} is not possible here", quote(other)));
+            value.report(wrong.allowed("true | false | \"detected\""));
+            return None;
+        }
+        None => {}
+    }
+    let required = value.boolean()?;
+    Some(if required {
+        RequireMasks::Every
+    } else {
+        RequireMasks::No
+    })
 }
 
 fn combine(
@@ -91,7 +110,7 @@ fn combine(
         differences(name, entry, known)
             .into_iter()
             .for_each(&report);
-        known.require_masks |= entry.rules.require_masks;
+        known.require_masks = known.require_masks.max(entry.rules.require_masks);
     }
     let names: Vec<String> = all.keys().map(ToString::to_string).collect();
     match Environments::new(all) {
@@ -133,7 +152,7 @@ fn differences<'e>(name: &Environment, entry: &'e Entry, known: &Rules) -> Vec<F
             ),
         });
     }
-    if known.require_masks && entry.says_masks && !entry.rules.require_masks {
+    if entry.says_masks && entry.rules.require_masks < known.require_masks {
         found.push(Finding {
             span: &entry.masks_span,
             key: format!("environments.{name}.require_masks"),

@@ -244,6 +244,8 @@ pub struct Task {
     pub unlisted: Unlisted,
     /// Files that are a part of the task, absolute paths.
     pub included: Vec<PathBuf>,
+    /// Whether a sample of the copy is searched for the source's values of masked columns; `None`: where masks are required.
+    pub canary: Option<bool>,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }

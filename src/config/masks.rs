@@ -116,6 +116,20 @@ fn read_masks(task: &Table<'_>, target: &Side<'_>) -> Vec<MaskRule> {
         .collect()
 }
 
+/// Reads `canary`.
+pub(super) fn read_canary(task: &Table<'_>, masks: &[MaskRule]) -> Option<bool> {
+    let value = task.get("canary")?;
+    let wanted = value.boolean()?;
+    if wanted && masks.is_empty() {
+        value.report(
+            value
+                .wrong("looks for values of masked columns, and the task masks none")
+                .help("leave `canary` out, or add [[task.mask]]"),
+        );
+    }
+    Some(wanted)
+}
+
 /// Reads `[[task.pass]]`.
 fn read_passes(task: &Table<'_>) -> Vec<Pass> {
     members(task, "pass")

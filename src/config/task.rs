@@ -173,6 +173,7 @@ fn read_task(
     if !source.has_mask_key && (rules.need_key() || unlisted == Some(Unlisted::Null)) {
         masks::refuse_without_key(&table);
     }
+    let canary = masks::read_canary(&table, &rules.masks);
     let mut places: BTreeMap<String, std::ops::Range<usize>> = table.places().collect();
     // For what concerns the whole task.
     places.insert(String::new(), table.span());
@@ -205,6 +206,7 @@ fn read_task(
         references: rules.references,
         unlisted: unlisted?,
         included: rules.included,
+        canary,
         places,
     })
 }

@@ -8,6 +8,7 @@
 //! | [`kind`] | the kinds, a file a family |
 //! | [`row`] | rows, and what kinds see of them |
 //! | [`rule`] | a table's masks, compiled, and rows that are put through them |
+//! | [`detect`] | what looks personal, and why |
 //!
 //! What always holds:
 //!
@@ -18,6 +19,7 @@
 //! - No value is in an error, and none is shown by `Debug`.
 
 pub mod column;
+pub mod detect;
 mod example;
 mod ff1;
 #[cfg(test)]

@@ -6,8 +6,9 @@ use tracing::Instrument;
 
 use super::bugs::safely;
 use super::context::RunContext;
+use super::masks::watch::is_wanted;
 use super::task_run::{TaskRun, any_source_lost, failing, open_all, span};
-use super::{clone_files, copy, locks, masks, plan, scripts, verify};
+use super::{canary, clone_files, copy, locks, masks, plan, scripts, verify};
 use crate::config::job::{PointInTime, Publish, Task};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Complete, Incoming, Survey};
@@ -200,6 +201,10 @@ async fn finish(
         context.step(step_of(&run.task, "derive"));
         complete.derive().await?;
     }
+    if is_wanted(&context.job, &run.task) && run.masks.record().is_some() {
+        context.step(step_of(&run.task, "canary"));
+        canary::search(run, &*complete).await?;
+    }
     run.progress.built();
     tracing::info!("incoming is complete");
     Ok(complete)
@@ -213,6 +218,7 @@ fn step_of(task: &Task, step: &'static str) -> &'static str {
         (Publish::InPlace, "verify") => "in place: verify",
         (Publish::InPlace, "scripts") => "in place: scripts",
         (Publish::InPlace, "derive") => "in place: derive",
+        (Publish::InPlace, "canary") => "in place: canary",
         _ => step,
     }
 }

@@ -2,10 +2,14 @@
 
 pub(super) mod compiled;
 pub(super) mod coverage;
-mod references;
+pub(super) mod detected;
+pub(super) mod passes;
+pub(super) mod references;
 mod restrictions;
 pub(super) mod rows;
-mod tables;
+pub(super) mod tables;
+pub(super) mod telling;
+pub(super) mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +17,8 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 
 use self::compiled::Compiled;
-use self::coverage::{Passes, empty_unlisted};
+use self::coverage::empty_unlisted;
+use self::passes::Passes;
 use self::references::follow_references;
 use self::rows::{TableMask, Told};
 use self::tables::{On, Table, config, keep_partition, keep_unique, kinds, warn_of_checks};
@@ -75,6 +80,7 @@ pub(super) async fn resolve(
         warn_of_checks(table);
     }
     coverage::require(&context.job, &passes, &tables)?;
+    detected::require(&context.job, task, &*run.source, &tables).await?;
     let compiled = compile_all(context, run, &tables).await?;
     run.masks.set(Compiled { rows, ..compiled })
 }
@@ -145,6 +151,7 @@ async fn compile_all(
             "the masks' key is another one than last time: the same values become others than before"
         );
     }
+    let watched = watch::is_wanted(&context.job, &run.task).then(|| watch::Watched::new(tables));
     for table in tables.iter().filter(|table| table.is_masked()) {
         let (schema, name) = (table.part.schema.as_deref(), &table.part.name);
         let mut names = table.shape.names.iter();
@@ -155,7 +162,8 @@ async fn compile_all(
             let what = format!("{} is masked, and its source does not know", table.label());
             return Err(Error::new(Kind::Internal, what));
         }
-        let mask = Arc::new(compile(run, table, &key)?);
+        let watch = watched.as_ref().map(|watched| watched.of(table));
+        let mask = Arc::new(compile(run, table, &key)?.watched_by(watch));
         compiled.tables.insert(table.label(), mask);
     }
     compiled.record = Some(Masking {

@@ -11,6 +11,7 @@
 mod admission;
 mod bugs;
 mod build;
+mod canary;
 mod clone_files;
 mod context;
 mod copy;
@@ -27,6 +28,7 @@ mod publish;
 pub mod record;
 pub mod recover;
 pub mod rollback;
+pub mod scan;
 mod scripts;
 mod sent;
 pub mod start;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What only some stores can do is a trait of its own that a source or target has or has not: [`ReadBatches`] and
-//! [`WriteBatches`], [`Shapes`], [`InOrder`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`OpenLagProbe`], [`Dumps`].
+//! [`WriteBatches`], [`Shapes`], [`Samples`], [`InOrder`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`OpenLagProbe`], [`Dumps`].
 //! Values that only the store itself understands pass through the rest of the house unread: [`Definitions`], [`Encoding`],
 //! [`Slice`].
 
@@ -38,6 +38,7 @@ pub mod redact;
 pub mod registry;
 pub mod room;
 mod row_sums;
+mod sample;
 pub mod selection;
 mod shape;
 mod shared;
@@ -66,6 +67,7 @@ pub use part::{
     Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, RowSum, Slice, Step, Unit, joined,
 };
 pub use row_sums::RowSums;
+pub use sample::{Comment, LONGEST as SAMPLED, PLACES, Sample, Samples};
 pub use selection::{Fate, Selection};
 pub use shape::{Check, Conditions, Form, Reference, Shape, ShapeColumn, Shapes, Truth, Unique};
 pub use shared::{Interner, List};

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::catalogue::{Catalogue, Digest};
 use super::part::{Batch, Checksum, Chunks, Part};
+use super::sample::Samples;
 use super::shape::Shapes;
 use super::survey::{Prospect, Survey, Taker};
 use crate::error::{Error, Result};
@@ -60,6 +61,10 @@ pub trait Source: Send + Sync {
     }
     /// If its rows come once, in an order of its own.
     fn in_order(&self) -> Option<&dyn InOrder> {
+        None
+    }
+    /// If its rows can be sampled.
+    fn samples(&self) -> Option<&dyn Samples> {
         None
     }
     /// If it has to be made before it can be surveyed.

@@ -13,6 +13,7 @@ use super::catalogue::{Catalogue, Digest};
 use super::context::Meter;
 use super::part::{Batch, Checksum, Chunks, Part, Step};
 use super::room::Room;
+use super::sample::Samples;
 use super::shape::Shape;
 use super::source::Source;
 use super::survey::{Survey, Taker};
@@ -209,6 +210,10 @@ pub trait Complete: Send + Sync {
     /// Makes it live, in one atomic and durable step, and what was live previous. After an error [`Target::discard`] drops it.
     async fn publish(self: Box<Self>) -> Result<Box<dyn Published>>;
 
+    /// If its rows can be sampled.
+    fn samples(&self) -> Option<&dyn Samples> {
+        None
+    }
     /// If it has to be told what the source says of itself before it is verified.
     fn records(&self) -> Option<&dyn RecordSource> {
         None

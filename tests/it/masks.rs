@@ -1,5 +1,6 @@
 //! Masks as their users meet them: what arrives, what is refused, and that nothing raw is anywhere on the target's side.
 
+mod canary;
 mod conditions;
 mod coverage;
 mod dumps;
@@ -9,6 +10,7 @@ mod mysql;
 mod postgresql;
 mod references;
 mod rows;
+mod scan;
 mod scripts;
 mod snapshots;
 mod sqlite;

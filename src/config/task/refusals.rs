@@ -24,7 +24,11 @@ pub(super) fn refuse_of_others(table: &Table<'_>, kind: StoreKind, stores: Store
 }
 
 /// Keys of a task that a push has no use for, with the reason.
-const NOT_IN_A_PUSH: [(&str, &str); 5] = [
+const NOT_IN_A_PUSH: [(&str, &str); 6] = [
+    (
+        "canary",
+        "there is no server that could be asked for rows of a snapshot",
+    ),
     ("keep", "a snapshot has no rows of its own that could stay"),
     (
         "leave_out",

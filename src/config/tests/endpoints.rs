@@ -1,6 +1,7 @@
 //! Environments and endpoints of a job beside those of the host.
 
 use super::*;
+use crate::policy::RequireMasks;
 
 #[test]
 fn a_job_cannot_loosen_the_hosts_policy() {
@@ -21,14 +22,56 @@ fn a_job_cannot_loosen_the_hosts_policy() {
         .job(ENVIRONMENTS, &format!("{}{same}", job_with("", "")))
         .unwrap();
     for name in ["integration", "local"] {
-        assert!(
-            job.environments
-                .get(&Environment::new(name))
-                .unwrap()
-                .require_masks,
-            "{name}"
-        );
+        let rules = job.environments.get(&Environment::new(name)).unwrap();
+        assert_eq!(rules.require_masks, RequireMasks::Every, "{name}");
     }
+}
+
+#[test]
+fn masks_are_required_of_all_columns_of_those_that_look_personal_or_of_none() {
+    let with = |value: &str| {
+        let settings = format!(
+            "[environments.production]\n[environments.staging]\nparent = \"production\"\nrequire_masks = {value}\n"
+        );
+        Files::new()
+            .job(&settings, &job_with("", ""))
+            .map(|(job, _)| {
+                job.environments
+                    .get(&Environment::new("staging"))
+                    .unwrap()
+                    .require_masks
+            })
+    };
+    assert_eq!(with("\"detected\"").unwrap(), RequireMasks::Detected);
+    assert_eq!(with("true").unwrap(), RequireMasks::Every);
+    assert_eq!(with("false").unwrap(), RequireMasks::No);
+    let wrong = "[environments.staging]\nrequire_masks = \"all\"\n";
+    let wrong = Files::new().settings(wrong).unwrap_err().to_string();
+    assert!(
+        wrong.contains("allowed: true | false | \"detected\""),
+        "{wrong}"
+    );
+    // A job asks for more, and never for less.
+    let settings = "[environments.production]\n[environments.staging]\nparent = \"production\"\nrequire_masks = \"detected\"\n";
+    let job = |value: &str| {
+        let more =
+            format!("[environments.staging]\nparent = \"production\"\nrequire_masks = {value}\n");
+        Files::new().job(settings, &format!("{}{more}", job_with("", "")))
+    };
+    let (more, _) = job("true").unwrap();
+    assert_eq!(
+        more.environments
+            .get(&Environment::new("staging"))
+            .unwrap()
+            .require_masks,
+        RequireMasks::Every
+    );
+    assert!(
+        job("false")
+            .unwrap_err()
+            .to_string()
+            .contains("a job cannot turn that off")
+    );
 }
 
 #[test]

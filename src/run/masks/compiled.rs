@@ -86,6 +86,14 @@ impl Masks {
             .map_or(&[], |compiled| &compiled.rows.references)
     }
 
+    /// The masks of all tables.
+    pub(in crate::run) fn all(&self) -> impl Iterator<Item = (&String, &Arc<TableMask>)> {
+        self.0
+            .get()
+            .into_iter()
+            .flat_map(|compiled| &compiled.tables)
+    }
+
     /// What is masked, for an archive's manifest.
     pub(in crate::run) fn record(&self) -> Option<Masking> {
         self.0.get()?.record.clone()

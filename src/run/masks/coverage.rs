@@ -1,19 +1,25 @@
 //! Coverage: in front of an environment that requires masks, every column is decided on.
 
+use super::passes::Passes;
 use super::tables::{On, Table, config};
 use crate::config::job::{Job, Task};
 use crate::error::{Error, Kind, Result};
 use crate::mask::{self, Type};
-use crate::store::selection::Globs;
+use crate::policy::RequireMasks;
 use crate::store::{self, Form};
 
 /// How many columns an error names.
 const NAMED: usize = 12;
 
+/// Which columns the environment that the run goes to wants masked or passed.
+pub(in crate::run) fn required(job: &Job) -> RequireMasks {
+    let rules = job.environments.get(&job.to);
+    rules.map_or(RequireMasks::No, |rules| rules.require_masks)
+}
+
 /// Whether the environment that the run goes to requires masks.
 pub(in crate::run) fn is_required(job: &Job) -> bool {
-    let rules = job.environments.get(&job.to);
-    rules.is_some_and(|rules| rules.require_masks)
+    required(job) != RequireMasks::No
 }
 
 /// Refuses to pull a dump into an environment that requires masks: it is restored raw, and says nothing of masks.
@@ -36,59 +42,24 @@ pub(in crate::run) fn refuse_raw_dumps(job: &Job) -> Result<()> {
     }
 }
 
-/// What the task says of columns that are not personal: of each pass its tables, and its columns.
-pub(super) struct Passes(Vec<(Globs, Globs)>);
-
-impl Passes {
-    pub(super) fn of(task: &Task) -> Result<Self> {
-        let ignores_case = store::registry::driver(task.kind)?.ignores_case();
-        let passes = task.passes.iter().map(|pass| {
-            let tables = Globs::new("pass", &pass.tables, ignores_case)?;
-            Ok((tables, Globs::new("pass", &pass.columns, ignores_case)?))
-        });
-        passes.collect::<Result<_>>().map(Self)
-    }
-
-    /// The columns that are passed of a table.
-    fn of_table(&self, table: &Table<'_>) -> Vec<&Globs> {
-        let is_of_table = |(tables, _): &&(Globs, Globs)| {
-            let mut names = table.shape.names.iter();
-            names.any(|(schema, name)| tables.are_for(schema.as_deref(), name))
-        };
-        let passes = self.0.iter().filter(is_of_table);
-        passes.map(|(_, columns)| columns).collect()
-    }
-
-    /// The places of a table's columns that nobody has decided on.
-    fn undecided(&self, table: &Table<'_>) -> Vec<usize> {
-        let passed = self.of_table(table);
-        let columns = table.shape.columns.iter().zip(&table.kinds).enumerate();
-        let undecided = columns.filter(|(_, (column, kinds))| {
-            let is_harmless = column.is_masked
-                || column.form == Form::RowNumber
-                || matches!(column.column.kind, Type::Boolean | Type::Enum(_));
-            let is_masked = kinds.iter().any(On::covers);
-            let name = &column.column.name;
-            !is_harmless && !is_masked && !passed.iter().any(|globs| globs.are_for(None, name))
-        });
-        undecided.map(|(place, _)| place).collect()
-    }
-
-    /// What is no table, and has to be passed as a whole.
-    fn is_unpassed_whole(&self, table: &Table<'_>) -> bool {
-        table.shape.columns.is_empty()
-            && table.shape.unmaskable.is_some()
-            && !self
-                .of_table(table)
-                .iter()
-                .any(|globs| globs.are_for(None, "*"))
-    }
+/// The places of a table's columns that nobody has decided on.
+fn undecided(passes: &Passes<'_>, table: &Table<'_>) -> Vec<usize> {
+    let columns = table.shape.columns.iter().zip(&table.kinds).enumerate();
+    let undecided = columns.filter(|(_, (column, kinds))| {
+        let is_harmless = column.is_masked
+            || column.form == Form::RowNumber
+            || matches!(column.column.kind, Type::Boolean | Type::Enum(_));
+        let is_masked = kinds.iter().any(On::covers);
+        let is_passed = || passes.reason(table.shape, &column.column.name).is_some();
+        !is_harmless && !is_masked && !is_passed()
+    });
+    undecided.map(|(place, _)| place).collect()
 }
 
 /// Lets columns that nobody has decided on arrive as NULL. One that takes none is an error.
-pub(super) fn empty_unlisted(passes: &Passes, tables: &mut [Table<'_>]) -> Result<()> {
+pub(super) fn empty_unlisted(passes: &Passes<'_>, tables: &mut [Table<'_>]) -> Result<()> {
     for table in tables {
-        let places = passes.undecided(table);
+        let places = undecided(passes, table);
         if places.is_empty() {
             continue;
         }
@@ -131,25 +102,27 @@ pub(super) fn empty_unlisted(passes: &Passes, tables: &mut [Table<'_>]) -> Resul
 }
 
 /// Refuses a run into an environment that requires masks, unless every column is masked or passed, or can hold nothing personal.
-pub(super) fn require(job: &Job, passes: &Passes, tables: &[Table<'_>]) -> Result<()> {
-    if !is_required(job) {
+pub(super) fn require(job: &Job, passes: &Passes<'_>, tables: &[Table<'_>]) -> Result<()> {
+    if required(job) != RequireMasks::Every {
         return Ok(());
     }
-    let mut undecided = Vec::new();
+    let mut found = Vec::new();
     for table in tables {
-        if passes.is_unpassed_whole(table) {
-            undecided.push(table.part.label());
+        // What is no table has to be passed as a whole.
+        let is_none = table.shape.columns.is_empty() && table.shape.unmaskable.is_some();
+        if is_none && passes.reason(table.shape, "*").is_none() {
+            found.push(table.part.label());
         }
-        for place in passes.undecided(table) {
+        for place in undecided(passes, table) {
             let column = &table.shape.columns[place].column.name;
-            undecided.push(format!("{}.{column}", table.part.label()));
+            found.push(format!("{}.{column}", table.part.label()));
         }
     }
-    if undecided.is_empty() {
+    if found.is_empty() {
         return Ok(());
     }
-    let named: Vec<&str> = undecided.iter().take(NAMED).map(String::as_str).collect();
-    let rest = match undecided.len() - named.len() {
+    let named: Vec<&str> = found.iter().take(NAMED).map(String::as_str).collect();
+    let rest = match found.len() - named.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
@@ -158,7 +131,7 @@ pub(super) fn require(job: &Job, passes: &Passes, tables: &[Table<'_>]) -> Resul
         format!(
             "`{}` requires masks, and {} not decided on: {}{rest}",
             job.to,
-            if undecided.len() == 1 { "a column is" } else { "columns are" },
+            if found.len() == 1 { "a column is" } else { "columns are" },
             named.join(", ")
         ),
     )

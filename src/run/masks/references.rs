@@ -5,7 +5,7 @@ use crate::error::Result;
 
 /// A mask on a column goes on to those that refer to it. One on a side of a foreign key alone is an error: but for NULL, which
 /// refers to nothing.
-pub(super) fn follow_references(tables: &mut [Table<'_>]) -> Result<()> {
+pub(in crate::run) fn follow_references(tables: &mut [Table<'_>]) -> Result<()> {
     let mut has_changed = true;
     while has_changed {
         has_changed = false;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 
+use super::watch::{Seen, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::mask::{self, Replacement, Row, RowMask, Scratch, Type};
 use crate::store::{
@@ -34,6 +35,8 @@ pub(in crate::run) struct TableMask {
     /// How many conditions stand in front of a row's values, and which of them each mask asks for.
     conditions: usize,
     rows: AtomicU64,
+    /// What watches for values that must not arrive.
+    watch: Option<Watch>,
 }
 
 impl TableMask {
@@ -50,12 +53,23 @@ impl TableMask {
             columns,
             conditions,
             rows: AtomicU64::new(0),
+            watch: None,
         }
     }
 
     /// How many rows have passed.
     pub(super) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
+    }
+
+    /// The same, watched.
+    pub(super) fn watched_by(self, watch: Option<Watch>) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// What was seen of its values.
+    pub(in crate::run) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
     }
 }
 
@@ -85,6 +99,7 @@ impl Masking {
                 joiner: codec.joiner(part),
                 codec,
                 held: table.conditions + table.mask.needed().last().map_or(0, |last| last + 1),
+                seen: table.watch.as_ref().map(Watch::begin),
                 table,
                 row: Held::default(),
                 scratch: Scratch::default(),
@@ -106,6 +121,9 @@ impl Masking {
     /// All chunks have passed: what is left.
     pub(in crate::run) fn end(&mut self) -> Result<Option<Chunk>> {
         self.cutter.end()?;
+        if let (Some(watch), Some(seen)) = (&self.rows.table.watch, self.rows.seen.take()) {
+            watch.end(seen);
+        }
         Ok(self.rows.joiner.end())
     }
 }
@@ -119,6 +137,8 @@ struct Rows {
     held: usize,
     row: Held,
     scratch: Scratch,
+    /// What a watch has seen of them.
+    seen: Option<Seen>,
     /// Values of this row that have ended.
     at: usize,
     out: BytesMut,
@@ -238,6 +258,9 @@ impl Rows {
             cell.take(&value, &table.columns[*place]);
         }
         table.mask.apply(&self.row, &mut self.scratch)?;
+        if let (Some(watch), Some(seen)) = (&table.watch, &mut self.seen) {
+            watch.look(&self.row, &self.scratch, seen);
+        }
         for place in 0..self.held - table.conditions {
             match self.scratch.of(place) {
                 Replacement::Keep => {
@@ -401,7 +424,7 @@ fn length(text: &[u8]) -> usize {
 }
 
 /// Appends what hexadecimal digits are; whether they are that.
-fn unhex(digits: &[u8], out: &mut Vec<u8>) -> bool {
+pub(super) fn unhex(digits: &[u8], out: &mut Vec<u8>) -> bool {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     out.reserve(digits.len() / 2);
     for pair in digits.chunks(2) {

@@ -7,46 +7,46 @@ use crate::store::{Form, Part, Shape};
 
 /// A kind on a column: of which mask, and whether that has a condition.
 #[derive(Debug, Clone)]
-pub(super) struct On {
+pub(in crate::run) struct On {
     /// The mask's number in the task; `None`: it follows from a foreign key.
-    pub(super) number: Option<usize>,
-    pub(super) kind: mask::Kind,
-    pub(super) is_conditional: bool,
+    pub(in crate::run) number: Option<usize>,
+    pub(in crate::run) kind: mask::Kind,
+    pub(in crate::run) is_conditional: bool,
 }
 
 impl On {
     /// Whether nothing of the column's values is left in any row.
-    pub(super) fn covers(&self) -> bool {
+    pub(in crate::run) fn covers(&self) -> bool {
         !self.is_conditional && self.kind.is_cover()
     }
 }
 
 /// A table with the kinds that are on its columns, by their places.
-pub(super) struct Table<'a> {
-    pub(super) shape: &'a Shape,
-    pub(super) part: &'a Part,
-    pub(super) kinds: Vec<Vec<On>>,
+pub(in crate::run) struct Table<'a> {
+    pub(in crate::run) shape: &'a Shape,
+    pub(in crate::run) part: &'a Part,
+    pub(in crate::run) kinds: Vec<Vec<On>>,
 }
 
 impl Table<'_> {
-    pub(super) fn label(&self) -> String {
+    pub(in crate::run) fn label(&self) -> String {
         self.part.label()
     }
 
-    pub(super) fn place(&self, column: &str) -> Option<usize> {
+    pub(in crate::run) fn place(&self, column: &str) -> Option<usize> {
         let mut columns = self.shape.columns.iter();
         columns.position(|one| one.column.name == column)
     }
 
     /// Whether its rows pass a mask, if only as the truth of conditions stands in front of them.
-    pub(super) fn is_masked(&self) -> bool {
+    pub(in crate::run) fn is_masked(&self) -> bool {
         !self.shape.masks.is_empty() || self.kinds.iter().any(|kinds| !kinds.is_empty())
     }
 }
 
 /// The kinds on a table's columns, in the order of masks. One that names a column that the table does not have is an error,
 /// unless it is for tables by a glob.
-pub(super) fn kinds(task: &Task, shape: &Shape) -> Result<Vec<Vec<On>>> {
+pub(in crate::run) fn kinds(task: &Task, shape: &Shape) -> Result<Vec<Vec<On>>> {
     let mut kinds: Vec<Vec<On>> = vec![Vec::new(); shape.columns.len()];
     if let (Some(why), false) = (&shape.unmaskable, shape.masks.is_empty()) {
         return Err(config(format!(

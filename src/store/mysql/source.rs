@@ -19,6 +19,7 @@ use crate::store::mysql::rows::checksum;
 use crate::store::mysql::rows::codec::LOAD_DATA;
 use crate::store::mysql::rows::json;
 use crate::store::mysql::rows::reading;
+use crate::store::mysql::rows::sample;
 use crate::store::mysql::rows::select;
 use crate::store::mysql::rows::slices;
 use crate::store::mysql::rows::snapshot;
@@ -36,8 +37,8 @@ use crate::store::mysql::sql::names::quoted;
 use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::schemas;
 use crate::store::{
-    self, Batch, Catalogue, Checksum, Chunks, Conditions, Context, Digest, Fate, Interner, Native,
-    Part, ReadBatches, Shape, Shapes, Survey, Taker, Unit,
+    self, Batch, Catalogue, Checksum, Chunks, Comment, Conditions, Context, Digest, Fate, Interner,
+    Native, Part, ReadBatches, Sample, Samples, Shape, Shapes, Survey, Taker, Unit,
 };
 
 /// A database to read from.
@@ -398,8 +399,28 @@ impl store::Source for Source {
         Some(self)
     }
 
+    fn samples(&self) -> Option<&dyn Samples> {
+        Some(self)
+    }
+
     fn native(&self) -> Native<'_> {
         Native::of(self)
+    }
+}
+
+#[async_trait]
+impl Samples for Source {
+    async fn sample(&self, part: &Part, rows: u64) -> Result<Sample> {
+        let (mut session, definitions) = self.session().await?;
+        let table = definitions.table_of(part)?;
+        let sample = sample::read(&mut session, table, part, rows).await;
+        session.run(reading::BEFORE_READING).await?;
+        sample
+    }
+
+    async fn comments(&self) -> Result<Vec<Comment>> {
+        let (mut session, definitions) = self.session().await?;
+        sample::comments(&mut session, &definitions.schema).await
     }
 }
 

@@ -256,6 +256,17 @@ impl store::Complete for Complete {
     async fn publish(self: Box<Self>) -> Result<Box<dyn store::Published>> {
         Ok(Box::new(Live(self.0.swap_in().await?)))
     }
+
+    fn samples(&self) -> Option<&dyn store::Samples> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl store::Samples for Complete {
+    async fn sample(&self, part: &Part, rows: u64) -> Result<store::Sample> {
+        self.0.sample(part, rows).await
+    }
 }
 
 /// A copy that is live.

@@ -9,6 +9,7 @@ pub(super) mod load;
 pub(super) mod lock_free;
 pub(super) mod reading;
 pub(super) mod result_rows;
+pub(super) mod sample;
 pub(super) mod select;
 pub(super) mod slices;
 pub(super) mod snapshot;

@@ -17,7 +17,7 @@ use crate::store::mysql::incoming::derive::{self, Derived};
 use crate::store::mysql::incoming::preserve::Preserved;
 use crate::store::mysql::publish::confirm::{Looking, Seen};
 use crate::store::mysql::publish::publication::{self, Publishing};
-use crate::store::mysql::rows::{checksum, reading, select};
+use crate::store::mysql::rows::{checksum, reading, sample, select};
 use crate::store::mysql::schema::catalogue::{self, Accepted};
 use crate::store::mysql::schema::definitions::{Definitions, Table};
 use crate::store::mysql::schema::objects::{self, Object, ObjectKind};
@@ -25,7 +25,7 @@ use crate::store::mysql::schema::{encryption, primary_key, reader};
 use crate::store::mysql::script::execution::{self, Ground};
 use crate::store::mysql::sql::lexical::Dialect;
 use crate::store::mysql::workspace::schema_object::SchemaObject;
-use crate::store::{self, Catalogue, Checksum, Chunks, Digest, Fate, Part};
+use crate::store::{self, Catalogue, Checksum, Chunks, Digest, Fate, Part, Sample, Samples};
 use crate::sync::Mutex;
 
 /// Incoming with all its rows, indexes, foreign keys and objects.
@@ -265,5 +265,16 @@ impl store::Complete for Complete {
             had_live,
             seen,
         }))
+    }
+    fn samples(&self) -> Option<&dyn Samples> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Samples for Complete {
+    async fn sample(&self, part: &Part, rows: u64) -> Result<Sample> {
+        let mut session = self.pool.take().await?;
+        sample::read(&mut session, self.definitions.table_of(part)?, part, rows).await
     }
 }

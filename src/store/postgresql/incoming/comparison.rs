@@ -8,8 +8,9 @@ use crate::store::catalogue::first_of;
 use crate::store::postgresql::rows::checksum::{checksum, count};
 use crate::store::postgresql::rows::reading;
 use crate::store::postgresql::rows::relation::{rows_in, rows_with};
+use crate::store::postgresql::rows::sample;
 use crate::store::postgresql::schema::{catalogue, large_objects, search_path};
-use crate::store::{Catalogue, Checksum, Chunks, Digest, Part};
+use crate::store::{Catalogue, Checksum, Chunks, Digest, Part, Sample};
 
 impl Incoming {
     /// What is in incoming, but for what came from live.
@@ -125,6 +126,21 @@ impl Incoming {
             && !definitions.by_root.contains_key(&part.id)
             && !definitions.conditions.contains_key(&part.id)
             && !definitions.in_other_words.contains(&part.id)
+    }
+
+    /// Some rows of a part.
+    pub(in crate::store::postgresql) async fn sample(
+        &self,
+        part: &Part,
+        rows: u64,
+    ) -> Result<Sample> {
+        let session = self.comparing_session().await?;
+        // What was set for the query is not set any more once that is rolled back.
+        session.run("BEGIN READ ONLY").await?;
+        let sample = sample::read(&session, part, self.condition(part), rows).await?;
+        session.run("ROLLBACK").await?;
+        self.rest(session);
+        Ok(sample)
     }
 
     /// Streams a part's rows as they were written.

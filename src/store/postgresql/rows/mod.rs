@@ -10,6 +10,7 @@ pub(in crate::store::postgresql) mod large_object_rows;
 mod large_objects_as_sql;
 pub(in crate::store::postgresql) mod reading;
 pub(in crate::store::postgresql) mod relation;
+pub(in crate::store::postgresql) mod sample;
 pub(in crate::store::postgresql) mod slices;
 pub(in crate::store::postgresql) mod snapshot;
 mod text_values;

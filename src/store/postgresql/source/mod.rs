@@ -14,13 +14,15 @@ use crate::store::postgresql::databases::identity::identity;
 use crate::store::postgresql::rows::batch;
 use crate::store::postgresql::rows::checksum::{checksum, count};
 use crate::store::postgresql::rows::large_object_rows;
+use crate::store::postgresql::rows::sample;
 use crate::store::postgresql::rows::snapshot::Snapshot;
 use crate::store::postgresql::schema::catalogue;
 use crate::store::postgresql::schema::dumped::Dumped;
 use crate::store::postgresql::schema::large_objects;
 use crate::store::postgresql::sql::quoting::quoted;
 use crate::store::{
-    self, Batch, Catalogue, Checksum, Chunks, Context, Digest, Part, Shape, Survey, Taker,
+    self, Batch, Catalogue, Checksum, Chunks, Comment, Context, Digest, Part, Sample, Shape,
+    Survey, Taker,
 };
 
 /// A PostgreSQL database that is read.
@@ -175,8 +177,34 @@ impl store::Source for Source {
         Some(self)
     }
 
+    fn samples(&self) -> Option<&dyn store::Samples> {
+        Some(self)
+    }
+
     fn native(&self) -> store::Native<'_> {
         store::Native::of(&self.snapshot)
+    }
+}
+
+#[async_trait]
+impl store::Samples for Source {
+    async fn sample(&self, part: &Part, rows: u64) -> Result<Sample> {
+        let session = self.snapshot.session().await?;
+        let condition = self.surveyed()?.conditions.get(&part.id);
+        // What was set for the query is not set any more once that is rolled back.
+        session.run("SAVEPOINT sample").await?;
+        let condition = condition.map_or("", String::as_str);
+        let sample = sample::read(&session, part, condition, rows).await?;
+        session.run("ROLLBACK TO sample; RELEASE sample").await?;
+        self.snapshot.rest(session);
+        Ok(sample)
+    }
+
+    async fn comments(&self) -> Result<Vec<Comment>> {
+        let session = self.snapshot.session().await?;
+        let found = sample::comments(&session).await?;
+        self.snapshot.rest(session);
+        Ok(found)
     }
 }
 

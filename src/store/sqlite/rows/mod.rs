@@ -5,4 +5,5 @@ pub(super) mod chunks;
 mod cut;
 pub(super) mod inserts;
 pub(super) mod reading;
+pub(super) mod sample;
 pub(super) mod values;

@@ -16,15 +16,15 @@ use crate::store::sqlite::connection::open::{open_read, open_write};
 use crate::store::sqlite::connection::session::{Session, blocking, locked, stopped, thread};
 use crate::store::sqlite::connection::{backup, library};
 use crate::store::sqlite::rows::checksum::sum;
-use crate::store::sqlite::rows::reading;
+use crate::store::sqlite::rows::{reading, sample};
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
 use crate::store::sqlite::schema::names::quoted;
 use crate::store::sqlite::schema::objects::Table;
 use crate::store::sqlite::schema::shapes;
 use crate::store::{
-    Catalogue, Checksum, Chunks, Conditions, Context, Native, Part, Shape, Shapes, Source, Survey,
-    Taker,
+    Catalogue, Checksum, Chunks, Conditions, Context, Native, Part, Sample, Samples, Shape, Shapes,
+    Source, Survey, Taker,
 };
 use crate::sync::Mutex;
 
@@ -185,8 +185,25 @@ impl Source for SqliteSource {
         Some(self)
     }
 
+    fn samples(&self) -> Option<&dyn Samples> {
+        Some(self)
+    }
+
     fn native(&self) -> Native<'_> {
         Native::of(self)
+    }
+}
+
+#[async_trait]
+impl Samples for SqliteSource {
+    async fn sample(&self, part: &Part, rows: u64) -> Result<Sample> {
+        let table = self.table(part)?;
+        self.session()?
+            .run(move |connection, _| {
+                sample::read(connection, &table, rows)
+                    .map_err(|error| explain(error, &format!("source table `{}`", table.name)))
+            })
+            .await
     }
 }
 

@@ -16,11 +16,11 @@ use crate::store::sqlite::incoming::derive;
 use crate::store::sqlite::incoming::preserve::Preserved;
 use crate::store::sqlite::publish::live::Watch;
 use crate::store::sqlite::publish::swap::{Publishing, after_publish, publish_new};
-use crate::store::sqlite::rows::{checksum, reading};
+use crate::store::sqlite::rows::{checksum, reading, sample};
 use crate::store::sqlite::schema::definitions::Definitions;
 use crate::store::sqlite::schema::extensions;
 use crate::store::sqlite::script;
-use crate::store::{Catalogue, Checksum, Chunks, Complete, Part, Published};
+use crate::store::{Catalogue, Checksum, Chunks, Complete, Part, Published, Sample, Samples};
 use crate::sync::Mutex;
 
 /// Incoming with all its rows, indexes and what the target keeps.
@@ -214,5 +214,22 @@ impl Complete for SqliteComplete {
             Some(watch) => self.publish_over(watch).await,
             None => self.publish_new().await,
         }
+    }
+    fn samples(&self) -> Option<&dyn Samples> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Samples for SqliteComplete {
+    async fn sample(&self, part: &Part, rows: u64) -> Result<Sample> {
+        let table = table(&self.definitions, part)?;
+        self.workspace
+            .reader()?
+            .run(move |connection, _| {
+                sample::read(connection, &table, rows)
+                    .map_err(|error| explain(error, &format!("table `{}` of incoming", table.name)))
+            })
+            .await
     }
 }

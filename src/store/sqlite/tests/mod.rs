@@ -84,6 +84,7 @@ impl Bench {
                 references: Vec::new(),
                 unlisted: Unlisted::default(),
                 included: Vec::new(),
+                canary: None,
                 places: BTreeMap::new(),
             },
             runs: AtomicU64::new(1),

@@ -62,6 +62,7 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         references: Vec::new(),
         unlisted: Unlisted::default(),
         included: Vec::new(),
+        canary: None,
         places: std::collections::BTreeMap::new(),
     }
 }
