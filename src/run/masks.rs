@@ -19,7 +19,7 @@ use secrecy::ExposeSecret as _;
 use self::compiled::Compiled;
 use self::coverage::empty_unlisted;
 use self::passes::Passes;
-use self::references::follow_references;
+use self::references::{follow_references, with_known_references};
 use self::rows::{TableMask, Told};
 use self::tables::{On, Table, config, keep_partition, keep_unique, kinds, warn_of_checks};
 use super::context::RunContext;
@@ -83,29 +83,6 @@ pub(super) async fn resolve(
     detected::require(&context.job, task, &*run.source, &tables).await?;
     let compiled = compile_all(context, run, &tables).await?;
     run.masks.set(Compiled { rows, ..compiled })
-}
-
-/// Each with the references that only the task knows.
-fn with_known_references(selection: &Selection, mut shapes: Vec<Shape>) -> Result<Vec<Shape>> {
-    let known = shapes
-        .iter()
-        .map(|shape| selection.known_references(shape, &shapes));
-    let known: Vec<_> = known.collect::<Result<_>>()?;
-    for (shape, known) in shapes.iter_mut().zip(known) {
-        let columns = known.iter().flat_map(|reference| &reference.columns);
-        if let Some(name) = columns
-            .into_iter()
-            .find(|name| shape.column(name).is_none())
-        {
-            let what = format!(
-                "table {} has no column {name} that could refer",
-                shape.label()
-            );
-            return Err(config(what).hint("mend the [[task.reference]]"));
-        }
-        shape.references.extend(known);
-    }
-    Ok(shapes)
 }
 
 /// Has the source read every condition of a mask.

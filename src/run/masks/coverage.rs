@@ -57,7 +57,7 @@ fn undecided(passes: &Passes<'_>, table: &Table<'_>) -> Vec<usize> {
 }
 
 /// Lets columns that nobody has decided on arrive as NULL. One that takes none is an error.
-pub(super) fn empty_unlisted(passes: &Passes<'_>, tables: &mut [Table<'_>]) -> Result<()> {
+pub(in crate::run) fn empty_unlisted(passes: &Passes<'_>, tables: &mut [Table<'_>]) -> Result<()> {
     for table in tables {
         let places = undecided(passes, table);
         if places.is_empty() {

@@ -2,6 +2,33 @@
 
 use super::tables::{On, Table, config};
 use crate::error::Result;
+use crate::store::{Selection, Shape};
+
+/// Each with the references that only the task knows.
+pub(in crate::run) fn with_known_references(
+    selection: &Selection,
+    mut shapes: Vec<Shape>,
+) -> Result<Vec<Shape>> {
+    let known = shapes
+        .iter()
+        .map(|shape| selection.known_references(shape, &shapes));
+    let known: Vec<_> = known.collect::<Result<_>>()?;
+    for (shape, known) in shapes.iter_mut().zip(known) {
+        let columns = known.iter().flat_map(|reference| &reference.columns);
+        if let Some(name) = columns
+            .into_iter()
+            .find(|name| shape.column(name).is_none())
+        {
+            let what = format!(
+                "table {} has no column {name} that could refer",
+                shape.label()
+            );
+            return Err(config(what).hint("mend the [[task.reference]]"));
+        }
+        shape.references.extend(known);
+    }
+    Ok(shapes)
+}
 
 /// A mask on a column goes on to those that refer to it. One on a side of a foreign key alone is an error: but for NULL, which
 /// refers to nothing.

@@ -9,13 +9,14 @@ use tracing::Instrument as _;
 
 use super::admission::admit;
 use super::context::RunContext;
+use super::masks::coverage::empty_unlisted;
 use super::masks::detected;
 use super::masks::passes::Passes;
-use super::masks::references::follow_references;
+use super::masks::references::{follow_references, with_known_references};
 use super::masks::tables::{On, Table, kinds};
 use super::task_run::span;
 use crate::archive;
-use crate::config::job::Task;
+use crate::config::job::{Task, Unlisted};
 use crate::error::{Error, Kind, Result};
 use crate::mask::detect::{Class, Confidence, Finding};
 use crate::state::State;
@@ -187,7 +188,7 @@ async fn of_task(context: &RunContext, task: &Task, rows: u64) -> Result<TaskSca
     let source = archive::open_source(task, &own).await?;
     let scanned = match taker {
         Ok(taker) => match surveyed(&*source, &taker).await {
-            Ok(survey) => of_source(task, &*source, &survey, rows).await,
+            Ok(survey) => of_source(task, &own, &*source, &survey, rows).await,
             Err(error) => Err(error),
         },
         Err(error) => Err(error),
@@ -211,6 +212,7 @@ fn unseen() -> Error {
 
 async fn of_source(
     task: &Task,
+    own: &Context,
     source: &dyn Source,
     survey: &Survey,
     rows: u64,
@@ -219,7 +221,7 @@ async fn of_source(
         return Err(unseen());
     };
     let parts = survey.whole();
-    let shapes = shapes.shapes(&parts).await?;
+    let shapes = with_known_references(&own.selection, shapes.shapes(&parts).await?)?;
     let tables = with_kinds(task, &parts, &shapes)?;
     let passes = Passes::of(task)?;
     let comments = samples.comments().await?;
@@ -330,5 +332,9 @@ fn with_kinds<'a>(task: &Task, parts: &'a [Part], shapes: &'a [Shape]) -> Result
         });
     }
     follow_references(&mut tables)?;
+    if task.unlisted == Unlisted::Null {
+        empty_unlisted(&Passes::of(task)?, &mut tables)?;
+        follow_references(&mut tables)?;
+    }
     Ok(tables)
 }

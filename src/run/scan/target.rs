@@ -8,17 +8,18 @@ use tracing::Instrument as _;
 
 use super::{describing, surveyed, unseen, with_kinds};
 use crate::archive;
-use crate::config::job::Task;
+use crate::config::job::{Task, Unlisted};
 use crate::error::{Error, Kind, Result};
 use crate::run::admission::admit;
 use crate::run::canary::{Haystack, Hit, Inside};
 use crate::run::context::RunContext;
+use crate::run::masks::references::with_known_references;
 use crate::run::masks::tables::On;
 use crate::run::masks::telling::{Hasher, is_telling};
 use crate::run::masks::watch::is_watchable;
 use crate::run::task_run::span;
 use crate::state::State;
-use crate::store::{Source, Taker};
+use crate::store::{Context, Source, Taker};
 
 /// So many rows of a table are looked at on each side, unless somebody says otherwise.
 pub const ROWS: u64 = 10_000;
@@ -105,13 +106,16 @@ async fn of_task(context: &RunContext, task: &Task, rows: u64) -> Result<TaskTar
     target.close().await;
     let taker = taker?;
     let source = archive::open_source(task, &own).await?;
-    let hay = haystack(task, &*source, &taker, rows).await;
+    let hay = haystack(task, &own, &*source, &taker, rows).await;
     source.close().await;
     let (haystack, masked) = hay?;
     let mut turned = task.clone();
     turned.source = task.target.clone();
     // Its tables are looked at as they are.
     turned.masks.clear();
+    turned.rows.clear();
+    turned.references.clear();
+    turned.unlisted = Unlisted::Refuse;
     let live = archive::open_source(&turned, &context.store_context(&turned)?).await?;
     let found = search(&*live, &taker, &haystack, &masked, rows).await;
     live.close().await;
@@ -130,6 +134,7 @@ type Masked = HashMap<String, Vec<String>>;
 /// A sample of the values of masked columns.
 async fn haystack(
     task: &Task,
+    own: &Context,
     source: &dyn Source,
     taker: &Taker,
     rows: u64,
@@ -139,7 +144,7 @@ async fn haystack(
         return Err(unseen());
     };
     let parts = survey.whole();
-    let shapes = shapes.shapes(&parts).await?;
+    let shapes = with_known_references(&own.selection, shapes.shapes(&parts).await?)?;
     let mut haystack = Haystack::new(Hasher::default());
     let mut masked = Masked::new();
     for table in with_kinds(task, &parts, &shapes)? {

@@ -215,3 +215,23 @@ fn domains_with_checks_are_told_and_partition_keys_are_not_masked() {
         "0"
     );
 }
+
+#[test]
+fn what_a_scan_writes_is_a_file_that_a_task_includes() {
+    let tables = "CREATE TABLE users (id int PRIMARY KEY, email varchar(60) NOT NULL, full_name varchar(60), api_token varchar(60), visits int);
+        INSERT INTO users VALUES (1, 'planted1@corp.example', 'Jane Planted', 'sk_live_51H8planted00001', 3), (2, 'planted2@corp.example', 'Joe Planted', 'sk_live_51H8planted00002', 4);";
+    for store in all(tables, "require_masks = true") {
+        let file = store.bed.path("jobs/masks/all.toml");
+        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        store.with(&["plan"], "").expect(3);
+        let file = file.display().to_string();
+        store.with(&["scan", "--write", &file], "").expect(1);
+        let include = "include = [\"masks/all.toml\"]";
+        store.with(&["validate"], include).expect(0);
+        store.with(&["scan"], include).expect(0);
+        store.with(&["--once"], include).expect(0);
+        let raw = "SELECT count(*) FROM users WHERE email LIKE '%planted%' OR full_name LIKE '%Planted%' OR api_token LIKE '%planted%'";
+        assert_eq!(store.live(raw), "0", "{}", store.kind);
+        store.with(&["scan", "--target"], include).expect(0);
+    }
+}
