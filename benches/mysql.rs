@@ -87,6 +87,7 @@ fn main() {
         ("checksum", Bench::checksum),
         ("update", Bench::update),
         ("masked", Bench::masked),
+        ("canary", Bench::canary),
         ("envsyncd", Bench::envsyncd),
     ];
     if let Some(only) = &options.only {
@@ -211,7 +212,7 @@ impl Bench {
 
     /// A fast copy of something else is no copy.
     fn check(&self, name: &str) {
-        if ["update", "masked"].contains(&name) {
+        if ["update", "masked", "canary"].contains(&name) {
             let count = "SELECT COUNT(*) FROM documents";
             assert_eq!(
                 self.target.sql(DATABASE, count),
@@ -361,6 +362,11 @@ impl Bench {
     /// Four columns of the largest table masked.
     fn masked(&self) -> Cost {
         once_masked(self.job())
+    }
+
+    /// The same, and the copy is searched for raw values.
+    fn canary(&self) -> Cost {
+        once_masked(self.job().task("canary = true"))
     }
 
     /// The same columns changed after a restore, as many a nightly script has it.

@@ -9,6 +9,7 @@
 //!   a time, then all indexes, two at a time; no foreign keys, no checks;
 //! - update: dump, then an UPDATE of four columns of the largest table, and VACUUM;
 //! - masked: `envsyncd --once` with masks for these columns;
+//! - canary: the same, with a search for raw values in the copy before it is published;
 //! - envsyncd: `envsyncd --once`, with its default verification;
 //! - earlier: another envsyncd, that `EARLIER` names.
 //!
@@ -93,6 +94,7 @@ fn main() {
         ("checksum", Bench::checksum),
         ("update", Bench::update),
         ("masked", Bench::masked),
+        ("canary", Bench::canary),
         ("envsyncd", Bench::envsyncd),
     ];
     if let Some(only) = &options.only {
@@ -357,6 +359,11 @@ impl Bench {
     /// Four columns of the largest table masked.
     fn masked(&self) -> Cost {
         once_masked(self.job())
+    }
+
+    /// The same, and the copy is searched for raw values.
+    fn canary(&self) -> Cost {
+        once_masked(self.job().task("canary = true"))
     }
 
     /// The same columns changed after a restore, as many a nightly script has it.
