@@ -7,7 +7,6 @@
 //! What masks themselves make may be another row's value by chance: the name of somebody else, a number out of few. So of each
 //! masked column is remembered what its masks made, too, and that is no hit there.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
@@ -16,6 +15,7 @@ use super::masks::telling::{Hasher, LONGEST, is_telling};
 use super::masks::watch::Watch;
 use super::task_run::TaskRun;
 use crate::error::{Error, Kind, Result};
+use crate::mask::detect::as_text;
 use crate::store::{Complete, Part, Samples};
 
 /// So many rows of a table are looked at.
@@ -255,20 +255,6 @@ fn refuse(hits: &[Hit]) -> Result<()> {
         ),
     )
     .hint("mask that column, too; if its values are meant to be there, set canary = false"))
-}
-
-/// A value as text: what is no UTF-8 as ISO 8859-1.
-fn as_text(value: &[u8]) -> Cow<'_, str> {
-    std::str::from_utf8(value).map_or_else(
-        |_| {
-            value
-                .iter()
-                .map(|byte| char::from(*byte))
-                .collect::<String>()
-                .into()
-        },
-        Cow::Borrowed,
-    )
 }
 
 /// All strings and numbers in a document, its keys included.

@@ -40,7 +40,7 @@ pub mod room;
 mod row_sums;
 mod sample;
 pub mod selection;
-mod shape;
+pub mod shape;
 mod shared;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod slices;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Reference, Shape};
+use super::shape::{self, Reference, Shape};
 use crate::config::job::{Mode, Task, Unlisted};
 use crate::error::{Error, Kind, Result};
 
@@ -306,16 +306,16 @@ impl Selection {
             let columns = rules.flat_map(|rule| &rule.columns);
             masked.extend(columns.map(|column| (at, column.clone())));
         }
+        let by_name = shape::by_name(shapes.iter());
+        // What is wrong with the task's own is said when masks are put on tables.
+        let known = |shape| self.known_references(shape, shapes).unwrap_or_default();
+        let known: Vec<Vec<Reference>> = shapes.iter().map(known).collect();
         let mut found = 0;
         while found != masked.len() {
             found = masked.len();
-            for (at, shape) in shapes.iter().enumerate() {
-                // What is wrong with the task's own is said when masks are put on tables.
-                let own = self.known_references(shape, shapes).unwrap_or_default();
-                for reference in shape.references.iter().chain(&own) {
-                    let referred = (0..shapes.len())
-                        .filter(|other| shapes[*other].names.contains(&reference.table));
-                    for other in referred {
+            for (at, (shape, known)) in shapes.iter().zip(&known).enumerate() {
+                for reference in shape.references.iter().chain(known) {
+                    for other in by_name.get(&reference.table).into_iter().flatten().copied() {
                         let pairs = reference.columns.iter().zip(&reference.referenced);
                         for (from, to) in pairs {
                             if masked.contains(&(other, to.clone())) {

@@ -1,5 +1,7 @@
 //! Shapes: tables as masks have to know them.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +145,19 @@ pub struct Reference {
     /// The number of the condition for the rows that it holds for, as masks have them; `None`: all.
     #[serde(skip)]
     pub condition: Option<usize>,
+}
+
+/// The places of shapes by each of their names.
+pub fn by_name<'a>(
+    shapes: impl Iterator<Item = &'a Shape>,
+) -> HashMap<&'a (Option<String>, String), Vec<usize>> {
+    let mut places: HashMap<_, Vec<usize>> = HashMap::new();
+    for (place, shape) in shapes.enumerate() {
+        for name in &shape.names {
+            places.entry(name).or_default().push(place);
+        }
+    }
+    places
 }
 
 impl Shape {

@@ -118,7 +118,7 @@ fn look_at(subject: &Subject<'_>) -> Option<Look> {
 }
 
 /// A value as text: what is no UTF-8 as ISO 8859-1, in which all bytes are letters.
-fn as_text(value: &[u8]) -> Cow<'_, str> {
+pub fn as_text(value: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(value).map_or_else(
         |_| {
             value

@@ -121,21 +121,25 @@ pub(super) fn require(job: &Job, passes: &Passes<'_>, tables: &[Table<'_>]) -> R
     if found.is_empty() {
         return Ok(());
     }
-    let named: Vec<&str> = found.iter().take(NAMED).map(String::as_str).collect();
-    let rest = match found.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     Err(Error::new(
         Kind::Policy,
         format!(
-            "`{}` requires masks, and {} not decided on: {}{rest}",
+            "`{}` requires masks, and {} not decided on: {}",
             job.to,
             if found.len() == 1 { "a column is" } else { "columns are" },
-            named.join(", ")
+            named(&found)
         ),
     )
     .hint("mask each by [[task.mask]], name it in [[task.pass]] with a reason, or leave its table out with `exclude`"))
+}
+
+/// The first of these columns, and how many more there are.
+pub(super) fn named(columns: &[String]) -> String {
+    let first = columns[..columns.len().min(NAMED)].join(", ");
+    match columns.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// A mask that is for no table, or for none of whose columns, is most likely misspelt: where masks are required that is an error.

@@ -14,9 +14,6 @@ use crate::store::{Comment, Form, Part, Sample, Shape, Source};
 /// So many rows of a table are looked at, unless somebody says otherwise.
 pub const ROWS: u64 = 1_000;
 
-/// How many columns an error names.
-const NAMED: usize = 12;
-
 /// What a table's columns look like, each at its place.
 pub(in crate::run) fn findings(
     shape: &Shape,
@@ -147,17 +144,12 @@ fn refuse(job: &Job, undecided: &[String]) -> Result<()> {
     if undecided.is_empty() {
         return Ok(());
     }
-    let named: Vec<&str> = undecided.iter().take(NAMED).map(String::as_str).collect();
-    let rest = match undecided.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     Err(Error::new(
         Kind::Policy,
         format!(
-            "`{}` requires masks for what looks personal, and nothing is said of {}{rest}",
+            "`{}` requires masks for what looks personal, and nothing is said of {}",
             job.to,
-            named.join(", ")
+            coverage::named(undecided)
         ),
     )
     .hint("mask each by [[task.mask]], or name it in [[task.pass]] with a reason; envsyncd scan says why it looks so, and writes both"))

@@ -2,6 +2,7 @@
 
 use super::tables::{On, Table, config};
 use crate::error::Result;
+use crate::store::shape::by_name;
 use crate::store::{Selection, Shape};
 
 /// Each with the references that only the task knows.
@@ -33,16 +34,14 @@ pub(in crate::run) fn with_known_references(
 /// A mask on a column goes on to those that refer to it. One on a side of a foreign key alone is an error: but for NULL, which
 /// refers to nothing.
 pub(in crate::run) fn follow_references(tables: &mut [Table<'_>]) -> Result<()> {
+    let shapes: Vec<&Shape> = tables.iter().map(|table| table.shape).collect();
+    let by_name = by_name(shapes.iter().copied());
     let mut has_changed = true;
     while has_changed {
         has_changed = false;
-        for at in 0..tables.len() {
-            let shape = tables[at].shape;
+        for (at, shape) in shapes.iter().enumerate() {
             for reference in &shape.references {
-                for other in 0..tables.len() {
-                    if !tables[other].shape.names.contains(&reference.table) {
-                        continue;
-                    }
+                for other in by_name.get(&reference.table).into_iter().flatten().copied() {
                     for (from, to) in reference.columns.iter().zip(&reference.referenced) {
                         has_changed |= match reference.condition {
                             None => follow(tables, (at, from), (other, to), &reference.name)?,

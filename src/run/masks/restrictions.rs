@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::tables::config;
 use crate::config::job::{Job, Task};
 use crate::error::{Error, Kind, Result};
+use crate::store::shape::by_name;
 use crate::store::{Conditions, Part, Reference, Selection, Shape, Survey};
 
 /// A table as rows go by it.
@@ -86,6 +87,7 @@ pub(super) async fn restrict(
         selection,
         language,
         tables,
+        by_name: by_name(shapes.iter()),
     };
     rows.cascade()?;
     rows.look_for_dangling().await?;
@@ -175,6 +177,7 @@ struct Rows<'a> {
     selection: &'a Selection,
     language: &'a dyn Conditions,
     tables: Vec<Table<'a>>,
+    by_name: HashMap<&'a (Option<String>, String), Vec<usize>>,
 }
 
 impl<'a> Rows<'a> {
@@ -182,15 +185,13 @@ impl<'a> Rows<'a> {
     fn links(&self, from: usize) -> Vec<Link<'a>> {
         let references = self.tables[from].shape.references.iter();
         let to = |reference: &'a Reference| {
-            let others = 0..self.tables.len();
-            let others =
-                others.filter(|other| self.tables[*other].shape.names.contains(&reference.table));
+            let others = self.by_name.get(&reference.table).into_iter().flatten();
             let link = |to| Link {
                 reference,
                 from,
                 to,
             };
-            others.map(link).collect::<Vec<_>>()
+            others.copied().map(link).collect::<Vec<_>>()
         };
         references.flat_map(to).collect()
     }
