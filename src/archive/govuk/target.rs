@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{SubsecRound, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::choose::LONGEST_POINTER;
@@ -27,6 +27,9 @@ use crate::sync::Mutex;
 /// An interrupted upload that is younger than this may be another host's, and still under way.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
 
+/// So many seconds in a row may have a dump each before a push gives way.
+const NAMES: usize = 3;
+
 /// An archive of dumps that is written.
 pub(in crate::archive) struct Target(Arc<Draft>);
 
@@ -37,13 +40,14 @@ struct Draft {
     dumps: &'static dyn Dumps,
     context: Context,
     database: String,
-    began: DateTime<Utc>,
     state: Mutex<State>,
 }
 
 /// The dump as far as it has been written.
 #[derive(Default)]
 struct State {
+    /// Its file's name, from when it is prepared on.
+    file: String,
     /// The dump, all of it, before it has its name.
     upload: Option<Upload>,
     rows: HashMap<usize, u64>,
@@ -63,7 +67,6 @@ impl Target {
             bucket,
             task: task.clone(),
             context: context.clone(),
-            began: Utc::now(),
             state: Mutex::default(),
         })))
     }
@@ -71,7 +74,30 @@ impl Target {
 
 impl Draft {
     fn file(&self) -> String {
-        Name::new(self.began, &self.database).to_string()
+        self.state().file.clone()
+    }
+
+    /// A name that no dump has: names have no fraction of a second, and a dump of a small database takes less.
+    async fn free_name(&self) -> Result<String> {
+        let mut began = Utc::now();
+        let mut files = self.bucket.files().await?;
+        for _ in 0..NAMES {
+            let file = Name::new(began, &self.database).to_string();
+            if !files.iter().any(|object| object.path == file) {
+                return Ok(file);
+            }
+            let next = began.trunc_subsecs(0) + TimeDelta::seconds(1);
+            let until = (next - Utc::now()).to_std().unwrap_or_default();
+            tokio::time::sleep(until).await;
+            began = Utc::now().max(next);
+            files = self.bucket.files().await?;
+        }
+        let file = Name::new(began, &self.database);
+        Err(Error::new(
+            Kind::Busy,
+            format!("there is a {file} in {} already", self.bucket.place()),
+        )
+        .hint("somebody else dumps this database again and again: leave it to one of you"))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,14 +211,8 @@ impl store::Target for Target {
 
     async fn prepare(&self, _survey: &Survey) -> Result<Arc<dyn Incoming>> {
         let draft = &self.0;
-        let (file, files) = (draft.file(), draft.bucket.files().await?);
-        if files.iter().any(|object| object.path == file) {
-            return Err(Error::new(
-                Kind::Busy,
-                format!("there is a {file} in {} already", draft.bucket.place()),
-            )
-            .hint("somebody else dumps this database at the same time: leave it to one of you"));
-        }
+        let file = draft.free_name().await?;
+        draft.state().file = file;
         Ok(Arc::new(IncomingDump(draft.clone())))
     }
 

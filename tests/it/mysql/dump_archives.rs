@@ -181,6 +181,18 @@ fn a_push_without_the_maker_s_own_tool_says_what_to_install_and_leaves_no_file()
 }
 
 #[test]
+fn pushes_right_after_one_another_have_a_name_each() {
+    let dumped = Dumped::new(Scene::new());
+    dumped.scene.source("CREATE TABLE t (id int PRIMARY KEY)");
+    for count in 1..=3 {
+        dumped.once("push", &dumped.push()).expect(0);
+        let files = dumped.files();
+        let dumps = files.iter().filter(|file| file.ends_with(".gz"));
+        assert_eq!(dumps.count(), count, "{files:?}");
+    }
+}
+
+#[test]
 fn oracle_s_database_goes_there_and_back_by_oracle_s_tool() {
     let start = || Server::builder().of(Version::Oracle).start();
     let (source, target) = (start(), start());
