@@ -41,6 +41,8 @@
 //!    validation no option is looked at twice.
 
 // What a store alone has no use for; the whole build tells what nobody uses.
+// So much fits a screen (clippy.toml has the number).
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 #![cfg_attr(not(feature = "all"), allow(dead_code))]
 
 #[cfg(feature = "archive")]

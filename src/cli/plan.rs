@@ -13,7 +13,7 @@ use super::{due, terminal};
 use crate::error::Result;
 use crate::guard::memory;
 use crate::report::log;
-use crate::run::plan::Plan;
+use crate::run::plan::{PartPlan, Plan, TaskPlan};
 use crate::run::start;
 use crate::state::State;
 
@@ -111,54 +111,64 @@ fn for_people(plan: &Plan, only: &[String]) -> String {
             }),
         ));
         for part in &task.parts {
-            if let Some(chosen) = &part.chosen {
-                text.push_str(&format!("of {}: {chosen}\n", part.name));
-            }
-            let masks = part.masks.iter();
-            let masks: Vec<String> = masks
-                .map(|mask| format!("{} ({})", mask.column, mask.kind))
-                .collect();
-            if !masks.is_empty() {
-                text.push_str(&format!("masked in {}: {}\n", part.name, masks.join(", ")));
-            }
-            for mask in &part.masks {
-                if let Some(example) = &mask.example {
-                    text.push_str(&format!(
-                        "  {}, for example: {} -> {}\n",
-                        mask.column, example.value, example.becomes
-                    ));
-                }
-            }
+            add_part(&mut text, part);
         }
         for left in &task.left_out {
             text.push_str(&format!("{}: {}\n", left.fate, left.name));
         }
-        if let Some(room) = &task.room {
-            text.push_str(&format!(
-                "free in {}: {}\n",
-                room.place,
-                terminal::bytes(room.free)
-            ));
-        }
-        if let Some(rate) = task.throttle {
-            text.push_str(&format!("throttle: {}/s\n", terminal::bytes(rate)));
-        }
-        if let Some(lag) = task.max_replication_lag_seconds {
-            text.push_str(&format!(
-                "reading pauses while the source's replication lags by more than {lag} s\n"
-            ));
-        }
-        if task.publish == "in_place" {
-            text.push_str(
-                "publish: in place: in maintenance, live is EMPTIED FIRST and then loaded; if that fails it is broken until a run succeeds\n",
-            );
-        }
-        if task.broken {
-            text.push_str("live is broken: a run has emptied it and none has loaded it since\n");
-        }
-        for script in &task.scripts {
-            text.push_str(&format!("script: {script}\n"));
-        }
+        add_conditions(&mut text, task);
     }
     text
+}
+
+/// Which of a part's rows are copied, and what is masked in them.
+fn add_part(text: &mut String, part: &PartPlan) {
+    if let Some(chosen) = &part.chosen {
+        text.push_str(&format!("of {}: {chosen}\n", part.name));
+    }
+    let masks = part.masks.iter();
+    let masks: Vec<String> = masks
+        .map(|mask| format!("{} ({})", mask.column, mask.kind))
+        .collect();
+    if !masks.is_empty() {
+        text.push_str(&format!("masked in {}: {}\n", part.name, masks.join(", ")));
+    }
+    for mask in &part.masks {
+        if let Some(example) = &mask.example {
+            text.push_str(&format!(
+                "  {}, for example: {} -> {}\n",
+                mask.column, example.value, example.becomes
+            ));
+        }
+    }
+}
+
+/// What a task is done under: room, limits, how it is published.
+fn add_conditions(text: &mut String, task: &TaskPlan) {
+    if let Some(room) = &task.room {
+        text.push_str(&format!(
+            "free in {}: {}\n",
+            room.place,
+            terminal::bytes(room.free)
+        ));
+    }
+    if let Some(rate) = task.throttle {
+        text.push_str(&format!("throttle: {}/s\n", terminal::bytes(rate)));
+    }
+    if let Some(lag) = task.max_replication_lag_seconds {
+        text.push_str(&format!(
+            "reading pauses while the source's replication lags by more than {lag} s\n"
+        ));
+    }
+    if task.publish == "in_place" {
+        text.push_str(
+            "publish: in place: in maintenance, live is EMPTIED FIRST and then loaded; if that fails it is broken until a run succeeds\n",
+        );
+    }
+    if task.broken {
+        text.push_str("live is broken: a run has emptied it and none has loaded it since\n");
+    }
+    for script in &task.scripts {
+        text.push_str(&format!("script: {script}\n"));
+    }
 }

@@ -49,11 +49,25 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         })?;
         return Ok(0);
     }
+    let mut screen = Screen::new();
+    for (name, value) in facts(&run, now) {
+        let is_bad = matches!(name, "state" | "message") && history::tone(&run) == Tone::Bad;
+        let tone = if is_bad { Tone::Bad } else { Tone::Plain };
+        screen.toned(&format!("{name:10} {value}"), tone);
+    }
+    screen.line("");
+    screen.table(&tasks(&run));
+    screen.show()?;
+    Ok(0)
+}
+
+/// What is said of a run as a whole: names and values.
+fn facts(run: &Run, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("run", run.id.clone()),
         ("job", format!("{} ({})", run.job, run.file.display())),
         ("data", format!("{} -> {}", run.from, run.to)),
-        ("state", history::state_of(&run)),
+        ("state", history::state_of(run)),
     ];
     if !run.only.is_empty() {
         let only = run.only.join(", ");
@@ -65,7 +79,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     if !run.step.is_empty() {
         facts.push(("step", run.step.clone()));
     }
-    facts.push(("trigger", history::asked_by(&run)));
+    facts.push(("trigger", history::asked_by(run)));
     let process = run
         .process
         .as_ref()
@@ -84,10 +98,10 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         "took",
         format!("{}{limit}", terminal::length(run.duration(now))),
     ));
-    if let Some(surveyed) = surveyed(&run, now) {
+    if let Some(surveyed) = surveyed(run, now) {
         facts.push(("surveyed", surveyed));
     }
-    facts.extend(masked(&run).map(|masked| ("masked", masked)));
+    facts.extend(masked(run).map(|masked| ("masked", masked)));
     if let Some(code) = run.exit_code {
         facts.push(("exit code", code.to_string()));
         facts.push((
@@ -108,16 +122,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     } else if !run.message.is_empty() {
         facts.push(("message", run.message.clone()));
     }
-    let mut screen = Screen::new();
-    for (name, value) in facts {
-        let is_bad = matches!(name, "state" | "message") && history::tone(&run) == Tone::Bad;
-        let tone = if is_bad { Tone::Bad } else { Tone::Plain };
-        screen.toned(&format!("{name:10} {value}"), tone);
-    }
-    screen.line("");
-    screen.table(&tasks(&run));
-    screen.show()?;
-    Ok(0)
+    facts
 }
 
 /// How much was masked, and under which key.

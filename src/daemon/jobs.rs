@@ -74,6 +74,45 @@ impl Entry {
         self.read == Some(signature) && included.all(|(file, read)| *read == Signature::of(file))
     }
 
+    /// Takes up what its file says: a job, or what is wrong with it, in which case its last good version stays in force.
+    fn take(&mut self, said: Result<Job, Diagnostics>, name: &JobName, settings: &Settings) {
+        // What it includes is looked at again for as long as it is in force, or wrong.
+        let included: BTreeSet<PathBuf> = match &said {
+            Ok(job) => (job.tasks.iter().flat_map(|task| &task.included).cloned()).collect(),
+            Err(broken) => broken
+                .iter()
+                .map(|flaw| PathBuf::from(&flaw.origin))
+                .collect(),
+        };
+        let included = included.into_iter().map(|file| {
+            let signature = Signature::of(&file);
+            (file, signature)
+        });
+        self.included = included.collect();
+        (self.job, self.problem) = match said {
+            Ok(job) => {
+                if !self.problem.is_empty() {
+                    tracing::info!("the job's file is good again");
+                }
+                (Some(job), String::new())
+            }
+            Err(broken) => {
+                let problem = one_line(broken);
+                // What it said last may have become wrong by what envsyncd.toml says now.
+                let job = last_good::load(settings, name.as_str(), &self.file);
+                if self.problem != problem {
+                    let what = if job.is_some() {
+                        "its last good version stays in force"
+                    } else {
+                        "no good version is known, and it does not run"
+                    };
+                    tracing::error!(problem, what, "the job's file is broken");
+                }
+                (job, problem)
+            }
+        };
+    }
+
     /// Reckons when it is due, after what its file says now. Returns a due time of the timetable that it had before.
     fn reckon(
         &mut self,
@@ -311,43 +350,7 @@ impl Jobs {
         // A file that shows a bug of ours is that job's trouble, and no other's.
         let file_says = panics::caught(|| read(&entry.file, &copy, settings))
             .unwrap_or_else(|bug| Err(Diagnostic::of_file(&entry.file, bug.to_string()).into()));
-        // What it includes is looked at again for as long as it is in force, or wrong.
-        let included: BTreeSet<PathBuf> = match &file_says {
-            Ok(job) => (job.tasks.iter().flat_map(|task| &task.included).cloned()).collect(),
-            Err(broken) => broken
-                .iter()
-                .map(|flaw| PathBuf::from(&flaw.origin))
-                .collect(),
-        };
-        let included = included.into_iter().map(|file| {
-            let signature = Signature::of(&file);
-            (file, signature)
-        });
-        entry.included = included.collect();
-        let (job, problem) = match file_says {
-            Ok(job) => {
-                if !entry.problem.is_empty() {
-                    tracing::info!("the job's file is good again");
-                }
-                (Some(job), String::new())
-            }
-            Err(broken) => {
-                let problem = one_line(broken);
-                // What it said last may have become wrong by what envsyncd.toml says now.
-                let job = last_good::load(settings, name.as_str(), &entry.file);
-                if entry.problem != problem {
-                    let what = if job.is_some() {
-                        "its last good version stays in force"
-                    } else {
-                        "no good version is known, and it does not run"
-                    };
-                    tracing::error!(problem, what, "the job's file is broken");
-                }
-                (job, problem)
-            }
-        };
-        entry.job = job;
-        entry.problem = problem;
+        entry.take(file_says, name, settings);
         let known = known.get(name.as_str()).filter(|_| first);
         match panics::caught(|| entry.reckon(settings, &self.host, known, now)) {
             Ok(due) => found

@@ -118,42 +118,69 @@ impl Whom<'_> {
         }
     }
 
+    /// Where the keys come from, for who has to look at them.
+    fn advice_on_keys(&self) -> String {
+        match self.origin {
+            "the configuration" => "see access_key_id and secret_access_key".to_owned(),
+            origin => format!("see the keys, which come from {origin}"),
+        }
+    }
+
+    /// What is wrong with the keys, or with the time at which they were used, if it is that.
+    fn refused_keys(&self, failed: &Failed, refusal: &Refusal) -> Option<Error> {
+        let Self {
+            place, endpoint, ..
+        } = self;
+        let error = |what: String| Error::new(Kind::Permission, what).because(failed.clone());
+        let advice = self.advice_on_keys();
+        Some(match refusal.code.as_str() {
+            "InvalidAccessKeyId" => error(format!(
+                "the server of {place} does not know the access key"
+            ))
+            .hint(advice),
+            "SignatureDoesNotMatch" => {
+                error(format!("the secret access key for {place} is wrong")).hint(advice)
+            }
+            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => error(format!(
+                "the session's token for {place} is not valid any more"
+            ))
+            .hint(format!("get a new one; {advice}")),
+            "RequestTimeTooSkewed" | "RequestExpired" => {
+                let off = refusal.skew().map(|skew| {
+                    let length = Duration::from_secs(skew.num_seconds().unsigned_abs());
+                    let side = if skew < TimeDelta::zero() {
+                        "behind"
+                    } else {
+                        "ahead of"
+                    };
+                    format!(
+                        ": it is {} {side} the server's",
+                        humantime::format_duration(length)
+                    )
+                });
+                let off = off.unwrap_or_default();
+                error(format!(
+                    "{endpoint} refuses us because this machine's clock is wrong{off}"
+                ))
+                .hint("set the clock, and keep it set by NTP")
+            }
+            _ => return None,
+        })
+    }
+
     fn refused(&self, doing: &Doing, failed: &Failed, refusal: &Refusal) -> Error {
         let Self {
             place,
             bucket,
             region,
             endpoint,
-            origin,
+            ..
         } = self;
         let error = |kind, what: String| Error::new(kind, what).because(failed.clone());
-        let from_where = if *origin == "the configuration" {
-            "see access_key_id and secret_access_key".to_owned()
-        } else {
-            format!("see the keys, which come from {origin}")
-        };
+        if let Some(error) = self.refused_keys(failed, refusal) {
+            return error;
+        }
         match (refusal.code.as_str(), refusal.status) {
-            ("InvalidAccessKeyId", _) => {
-                error(Kind::Permission, format!("the server of {place} does not know the access key"))
-                    .hint(from_where)
-            }
-            ("SignatureDoesNotMatch", _) => {
-                error(Kind::Permission, format!("the secret access key for {place} is wrong")).hint(from_where)
-            }
-            ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) => {
-                error(Kind::Permission, format!("the session's token for {place} is not valid any more"))
-                    .hint(format!("get a new one; {from_where}"))
-            }
-            ("RequestTimeTooSkewed" | "RequestExpired", _) => {
-                let off = refusal.skew().map(|skew| {
-                    let length = Duration::from_secs(skew.num_seconds().unsigned_abs());
-                    let side = if skew < TimeDelta::zero() { "behind" } else { "ahead of" };
-                    format!(": it is {} {side} the server's", humantime::format_duration(length))
-                });
-                let off = off.unwrap_or_default();
-                error(Kind::Permission, format!("{endpoint} refuses us because this machine's clock is wrong{off}"))
-                    .hint("set the clock, and keep it set by NTP")
-            }
             ("NoSuchBucket", _) => error(Kind::Absent, format!("there is no bucket `{bucket}`"))
                 .hint(format!("make it, or see the URL {place} and the archive's `endpoint`")),
             ("NoSuchKey", _) => match doing {
@@ -178,7 +205,7 @@ impl Whom<'_> {
                     .hint("free space there, or raise the bucket's quota, and run the job again")
             }
             ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "InvalidObjectState", _) | (_, 401 | 403) => {
-                let advice = format!("allow {}; {from_where}", doing.right());
+                let advice = format!("allow {}; {}", doing.right(), self.advice_on_keys());
                 let unsure = match doing {
                     Doing::Read(_) => " (or it is not there: without permission to list, that looks the same)",
                     _ => "",

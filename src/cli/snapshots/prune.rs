@@ -6,7 +6,7 @@ use chrono::Utc;
 
 use super::json;
 use super::place::{archived, lookup};
-use crate::archive::snapshots::{Plan, Series, Snapshots, State};
+use crate::archive::snapshots::{Plan, Pruned, Series, Snapshots, State};
 use crate::cli::options::Options;
 use crate::cli::terminal;
 use crate::error::{Error, Kind, Result};
@@ -83,12 +83,23 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
         })?;
         return Ok(0);
     }
+    for (snapshot, _) in &plan.snapshots {
+        if let State::Flawed(flaw) = &snapshot.state {
+            terminal::note(&format!("{}: {flaw}", snapshot.name));
+        }
+    }
+    terminal::print(&told(&plan, pruned.as_ref()))?;
+    Ok(0)
+}
+
+/// What is gone, or would go and stay.
+fn told(plan: &Plan, pruned: Option<&Pruned>) -> String {
     let mut text = String::new();
-    if let Some(pruned) = &pruned {
+    if let Some(pruned) = pruned {
         let gone: Vec<String> = (pruned.snapshots.iter().chain(&pruned.leftovers))
             .map(ToString::to_string)
             .collect();
-        for verdict in verdicts(&plan).chain(leftovers(&plan)) {
+        for verdict in verdicts(plan).chain(leftovers(plan)) {
             if gone.contains(&verdict.name) {
                 text.push_str(&format!("{} is gone: {}\n", verdict.name, verdict.reason));
             }
@@ -96,7 +107,7 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
     } else {
         text.push_str(&terminal::table(
             &["NAME", "SIZE", "WOULD", "WHY"],
-            verdicts(&plan).chain(leftovers(&plan)).map(|verdict| {
+            verdicts(plan).chain(leftovers(plan)).map(|verdict| {
                 vec![
                     verdict.name,
                     (verdict.stored_bytes).map_or_else(|| "?".to_owned(), terminal::bytes),
@@ -106,11 +117,6 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
             }),
         ));
     }
-    for (snapshot, _) in &plan.snapshots {
-        if let State::Flawed(flaw) = &snapshot.state {
-            terminal::note(&format!("{}: {flaw}", snapshot.name));
-        }
-    }
     if let Some(pruned) = pruned {
         text.push_str(&format!(
             "{} snapshots and {} leftovers removed, {}\n",
@@ -119,8 +125,7 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
             terminal::bytes(pruned.size)
         ));
     }
-    terminal::print(&text)?;
-    Ok(0)
+    text
 }
 
 fn verdicts(plan: &Plan) -> impl Iterator<Item = json::Verdict> {

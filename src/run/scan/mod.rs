@@ -155,20 +155,30 @@ impl Scan {
 
 /// Looks at so many rows of each table that the job's tasks copy. `history`: what came of earlier runs, if there is a state store.
 pub async fn scan(context: &RunContext, history: Option<&State>, rows: u64) -> Result<Scan> {
+    let of_task = async |task: &Task| of_task(context, task, rows).await;
+    Ok(Scan {
+        version: 1,
+        job: context.job.name.to_string(),
+        tasks: each_task(context, history, of_task).await?,
+    })
+}
+
+/// Looks at one task after the other, until the job is cancelled.
+async fn each_task<T>(
+    context: &RunContext,
+    history: Option<&State>,
+    of_task: impl AsyncFn(&Task) -> Result<T>,
+) -> Result<Vec<T>> {
     admit(context, history)?;
     let mut tasks = Vec::new();
     for task in &context.job.tasks {
         let scanned = tokio::select! {
-            scanned = of_task(context, task, rows).instrument(span(task)) => scanned,
+            scanned = of_task(task).instrument(span(task)) => scanned,
             error = context.cancelled() => Err(error),
         };
         tasks.push(scanned.map_err(|error| error.within(format!("task {}", task.name)))?);
     }
-    Ok(Scan {
-        version: 1,
-        job: context.job.name.to_string(),
-        tasks,
-    })
+    Ok(tasks)
 }
 
 /// What columns have to be known for.

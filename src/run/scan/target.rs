@@ -4,20 +4,17 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use tracing::Instrument as _;
 
-use super::{describing, surveyed, unseen, with_kinds};
+use super::{describing, each_task, surveyed, unseen, with_kinds};
 use crate::archive;
 use crate::config::job::{Task, Unlisted};
 use crate::error::{Error, Kind, Result};
-use crate::run::admission::admit;
 use crate::run::canary::{Haystack, Hit, Inside};
 use crate::run::context::RunContext;
 use crate::run::masks::references::with_known_references;
 use crate::run::masks::tables::On;
 use crate::run::masks::telling::{Hasher, is_telling};
 use crate::run::masks::watch::is_watchable;
-use crate::run::task_run::span;
 use crate::state::State;
 use crate::store::{Context, Source, Taker};
 
@@ -73,19 +70,11 @@ impl TargetScan {
 
 /// Looks at so many rows of each table on either side. `history`: what came of earlier runs, if there is a state store.
 pub async fn scan(context: &RunContext, history: Option<&State>, rows: u64) -> Result<TargetScan> {
-    admit(context, history)?;
-    let mut tasks = Vec::new();
-    for task in &context.job.tasks {
-        let scanned = tokio::select! {
-            scanned = of_task(context, task, rows).instrument(span(task)) => scanned,
-            error = context.cancelled() => Err(error),
-        };
-        tasks.push(scanned.map_err(|error| error.within(format!("task {}", task.name)))?);
-    }
+    let of_task = async |task: &Task| of_task(context, task, rows).await;
     Ok(TargetScan {
         version: 1,
         job: context.job.name.to_string(),
-        tasks,
+        tasks: each_task(context, history, of_task).await?,
     })
 }
 
@@ -93,7 +82,7 @@ async fn of_task(context: &RunContext, task: &Task, rows: u64) -> Result<TaskTar
     if task.pushes() {
         return Err(unseen());
     }
-    if task.masks.is_empty() {
+    if task.masks.is_empty() && task.unlisted != Unlisted::Null {
         return Err(Error::new(
             Kind::Usage,
             "masks nothing, and there is nothing to look for",

@@ -322,6 +322,9 @@ fn a_target_is_searched_for_what_is_masked() {
             );
         }
         assert!(!found.stdout.contains("planted"), "{}", found.stdout);
+        let unlisted = store.job().task("unlisted = \"null\"");
+        let found = store.run(&["scan", "--target"], &unlisted, "").expect(1);
+        assert!(found.stdout.contains("users.email"), "{}", found.stdout);
         store.run(&["--once"], &masked, "").expect(0);
         let found = store.run(&["scan", "--target"], &masked, "").expect(0);
         assert!(found.stdout.contains("none was seen"), "{}", found.stdout);

@@ -171,19 +171,10 @@ pub(in crate::store::mysql) fn mentioned(text: &str, schema: &str) -> Mentioned 
             path.remove(0);
         }
         let follows = tokens.get(at);
-        let leads = |word: &str| tokens[first - 1].is(word);
-        // In front of a table is FROM, JOIN, or the parenthesis that opens a join.
-        let in_from = leads("FROM")
-            || leads("JOIN")
-            || (tokens[first - 1].is_mark("(")
-                && tokens[start..first - 1]
-                    .iter()
-                    .rev()
-                    .find(|token| !token.is_mark("("))
-                    .is_some_and(|token| token.is("FROM") || token.is("JOIN")));
-        if leads("AS") {
+        if tokens[first - 1].is("AS") {
             continue;
         }
+        let in_from = is_in_from(&tokens[start..first]);
         match path.as_slice() {
             [name] if follows.is_some_and(|token| token.is_mark("(")) => {
                 found
@@ -218,6 +209,13 @@ pub(in crate::store::mysql) fn mentioned(text: &str, schema: &str) -> Mentioned 
         }
     }
     found
+}
+
+/// Whether what follows these tokens is a table: in front of one is FROM, JOIN, or the parenthesis that opens a join.
+fn is_in_from(before: &[Token<'_>]) -> bool {
+    let opens = |token: &Token<'_>| token.is_mark("(");
+    let leads = before.iter().rev().find(|token| !opens(token));
+    leads.is_some_and(|token| token.is("FROM") || token.is("JOIN"))
 }
 
 /// How many arguments stand in the parentheses that come first.

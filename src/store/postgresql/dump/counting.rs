@@ -169,37 +169,41 @@ impl Counter {
                         left => Place::Chunk(left, of),
                     };
                 }
-                Place::Object => {
-                    let Some(oid) = self.whole_number(&mut bytes) else {
+                Place::Object | Place::ObjectLength | Place::ObjectChunk(_) => {
+                    if !self.pass_large_object(&mut bytes) {
                         return;
-                    };
-                    self.at = if oid == 0 {
-                        Place::Block
-                    } else {
-                        Place::ObjectLength
-                    };
-                }
-                Place::ObjectLength => {
-                    let Some(length) = self.whole_number(&mut bytes) else {
-                        return;
-                    };
-                    self.at = match usize::try_from(length) {
-                        Ok(0) => Place::Object,
-                        Ok(length) => Place::ObjectChunk(length),
-                        Err(_) => Place::Lost,
-                    };
-                }
-                Place::ObjectChunk(left) => {
-                    let passed = left.min(bytes.len());
-                    bytes = &bytes[passed..];
-                    self.at = match left - passed {
-                        0 => Place::ObjectLength,
-                        left => Place::ObjectChunk(left),
-                    };
+                    }
                 }
                 Place::Lost => return,
             }
         }
+    }
+
+    /// Takes in what comes next of a large object, whose bytes are not counted; `false`: the number that is next is not whole yet.
+    fn pass_large_object(&mut self, bytes: &mut &[u8]) -> bool {
+        self.at = match self.at {
+            Place::Object => match self.whole_number(bytes) {
+                None => return false,
+                Some(0) => Place::Block,
+                Some(_) => Place::ObjectLength,
+            },
+            Place::ObjectLength => match self.whole_number(bytes).map(usize::try_from) {
+                None => return false,
+                Some(Ok(0)) => Place::Object,
+                Some(Ok(length)) => Place::ObjectChunk(length),
+                Some(Err(_)) => Place::Lost,
+            },
+            Place::ObjectChunk(left) => {
+                let passed = left.min(bytes.len());
+                *bytes = &bytes[passed..];
+                match left - passed {
+                    0 => Place::ObjectLength,
+                    left => Place::ObjectChunk(left),
+                }
+            }
+            _ => Place::Lost,
+        };
+        true
     }
 
     /// What was counted, if the dump was understood to its end.

@@ -78,15 +78,7 @@ impl Incoming {
             .filter(|oid| theirs.get(*oid) != ours.get(*oid))
             .copied()
             .collect();
-        if let Some(oid) = unlike.iter().find(|oid| from_source.contains(*oid)) {
-            return Err(Error::new(
-                Kind::Verify,
-                format!(
-                    "large object {oid} is one thing on the source and another on the target, where kept rows refer to it"
-                ),
-            )
-            .hint("give the target's another oid (lo_from_bytea, and the rows that refer to it), or take the table out of `keep`"));
-        }
+        refuse_two(&unlike, &from_source)?;
         let again: Vec<u32> = unlike
             .iter()
             .filter(|oid| ours.contains_key(*oid))
@@ -154,6 +146,18 @@ impl Incoming {
 }
 
 /// Removes those that are not what they are on live.
+/// Refuses to keep an object that is another one on the source.
+fn refuse_two(unlike: &[u32], from_source: &HashSet<u32>) -> Result<()> {
+    let Some(oid) = unlike.iter().find(|oid| from_source.contains(*oid)) else {
+        return Ok(());
+    };
+    let what = format!(
+        "large object {oid} is one thing on the source and another on the target, where kept rows refer to it"
+    );
+    Err(Error::new(Kind::Verify, what)
+        .hint("give the target's another oid (lo_from_bytea, and the rows that refer to it), or take the table out of `keep`"))
+}
+
 async fn unlink(session: &Session, oids: &[u32]) -> Result<()> {
     if oids.is_empty() {
         return Ok(());

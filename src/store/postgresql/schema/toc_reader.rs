@@ -33,6 +33,26 @@ async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, Strin
         offset: 0,
         text: Vec::new(),
     };
+    let minor = preamble(&mut from).await?;
+    let count = from.int().await?;
+    let mut words = Words::default();
+    let mut binder = Binder::default();
+    let mut texts = Texts::default();
+    for _ in 0..count {
+        let head = entry(&mut from, minor, &mut words, &mut texts).await?;
+        let Texts {
+            tag,
+            definition,
+            drop,
+            needs,
+        } = &texts;
+        binder.add(head, [tag, definition, drop, needs]);
+    }
+    Ok(binder.bind())
+}
+
+/// Reads what comes before the entries: the sizes of numbers, and the format's minor version, which is returned.
+async fn preamble(from: &mut Reader<impl AsyncRead + Unpin>) -> std::result::Result<u8, String> {
     if from.bytes(5).await?[..5] != *b"PGDMP" {
         return Err("it is no archive".to_owned());
     }
@@ -61,69 +81,80 @@ async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, Strin
     for _ in 0..3 {
         from.skip().await?; // database, server version, pg_dump version
     }
-    let count = from.int().await?;
-    let mut words = Words::default();
-    let mut binder = Binder::default();
-    let (mut tag, mut definition, mut drop, mut needs) =
-        (String::new(), String::new(), String::new(), String::new());
-    for _ in 0..count {
-        let id = from.int().await?;
-        let _has_dumper = from.int().await?;
-        let object = (from.number().await?, from.number().await?);
-        from.string_into(&mut tag).await?;
-        let kind = words.word(from.string().await?.unwrap_or_default());
-        let section = match from.int().await? {
-            1 => Section::Along,
-            2 => Section::Before,
-            3 => Section::Rows,
-            4 => Section::After,
-            other => return Err(format!("section {other}")),
-        };
-        from.string_into(&mut definition).await?;
-        without_marks(&kind, &mut definition);
-        from.string_into(&mut drop).await?;
-        if !BY_DROP.contains(&kind.as_str()) {
-            drop.clear();
-        }
-        from.skip().await?; // the statement for its rows
-        let mut named = async |from: &mut Reader<_>| {
-            let name = from.string().await?.filter(|name| !name.is_empty());
-            std::result::Result::<_, String>::Ok(name.map(|name| words.word(name)))
-        };
-        let schema = named(&mut from).await?;
-        let tablespace = named(&mut from).await?;
-        if minor >= 14
-            && let Some(method) = from.string().await?
-        {
-            with_access_method(&kind, method, &mut definition);
-        }
-        if minor >= 16 {
-            from.int().await?; // relkind
-        }
-        let owner = words.word(from.string().await?.unwrap_or_default());
-        from.skip().await?; // whether it has oids
-        needs.clear();
-        while let Some(text) = from.string().await? {
-            text.parse::<u32>()
-                .map_err(|_| format!("dependency `{text}`"))?;
-            needs.push_str(text);
-            needs.push(' ');
-        }
-        // The custom format's own part: where the rows are.
-        from.byte().await?;
-        from.bytes(from.offset).await?;
-        let head = Head {
-            id,
-            object,
-            kind,
-            section,
-            schema,
-            owner,
-            tablespace,
-        };
-        binder.add(head, [&tag, &definition, &drop, &needs]);
+    Ok(minor)
+}
+
+/// The texts of an entry, which are filled anew for each.
+#[derive(Default)]
+struct Texts {
+    tag: String,
+    definition: String,
+    drop: String,
+    /// The ids of the entries that it depends on, each with a space behind it.
+    needs: String,
+}
+
+/// Reads one entry.
+async fn entry(
+    from: &mut Reader<impl AsyncRead + Unpin>,
+    minor: u8,
+    words: &mut Words,
+    texts: &mut Texts,
+) -> std::result::Result<Head, String> {
+    let id = from.int().await?;
+    let _has_dumper = from.int().await?;
+    let object = (from.number().await?, from.number().await?);
+    from.string_into(&mut texts.tag).await?;
+    let kind = words.word(from.string().await?.unwrap_or_default());
+    let section = match from.int().await? {
+        1 => Section::Along,
+        2 => Section::Before,
+        3 => Section::Rows,
+        4 => Section::After,
+        other => return Err(format!("section {other}")),
+    };
+    from.string_into(&mut texts.definition).await?;
+    without_marks(&kind, &mut texts.definition);
+    from.string_into(&mut texts.drop).await?;
+    if !BY_DROP.contains(&kind.as_str()) {
+        texts.drop.clear();
     }
-    Ok(binder.bind())
+    from.skip().await?; // the statement for its rows
+    let mut named = async |from: &mut Reader<_>| {
+        let name = from.string().await?.filter(|name| !name.is_empty());
+        std::result::Result::<_, String>::Ok(name.map(|name| words.word(name)))
+    };
+    let schema = named(from).await?;
+    let tablespace = named(from).await?;
+    if minor >= 14
+        && let Some(method) = from.string().await?
+    {
+        with_access_method(&kind, method, &mut texts.definition);
+    }
+    if minor >= 16 {
+        from.int().await?; // relkind
+    }
+    let owner = words.word(from.string().await?.unwrap_or_default());
+    from.skip().await?; // whether it has oids
+    texts.needs.clear();
+    while let Some(text) = from.string().await? {
+        text.parse::<u32>()
+            .map_err(|_| format!("dependency `{text}`"))?;
+        texts.needs.push_str(text);
+        texts.needs.push(' ');
+    }
+    // The custom format's own part: where the rows are.
+    from.byte().await?;
+    from.bytes(from.offset).await?;
+    Ok(Head {
+        id,
+        object,
+        kind,
+        section,
+        schema,
+        owner,
+        tablespace,
+    })
 }
 
 /// A table's access method is not in its definition: `pg_restore` sets it beforehand.

@@ -109,12 +109,7 @@ impl Surveyor<'_> {
         let (keeper, snapshot) = (self.keeper, self.snapshot);
         let major = self.number / 10_000;
         let dump = PgDump::find(major).await?;
-        let mut properties = properties::read(keeper, self.number).await?;
-        let encoding = self.dumped.map(|dumped| dumped.encoding.clone());
-        properties.rows_encoding = encoding.filter(|encoding| *encoding != properties.encoding);
-        if properties.client_encoding() == "SQL_ASCII" {
-            encoding::refuse_unspeakable(keeper).await?;
-        }
+        let properties = self.properties().await?;
         let since = Instant::now();
         let fixed = match self.fix().await {
             Ok(fixed) => fixed,
@@ -125,12 +120,7 @@ impl Surveyor<'_> {
         let (gone, cuts) = self.leave_out(&mut tables).await?;
         let binary = self.dumped.is_none() && taker.is_of(major) && properties.binary_is_raw();
         session_settings::refuse_other_words(snapshot.address(), keeper).await?;
-        // What a dump has was looked at before it was restored.
-        let code = if self.dumped.is_some() {
-            Vec::new()
-        } else {
-            code::read(keeper).await?
-        };
+        let code = self.code().await?;
         let without = with_fate(&tables, |table| table.fate == Fate::Exclude);
         // pg_dump takes its time, and not all of the server.
         let (mut toc, asked) = tokio::try_join!(
@@ -145,22 +135,10 @@ impl Surveyor<'_> {
         )?;
         left_out::cut(&cuts, &mut toc);
         let left_out = self.without_rows(&tables).await?;
-        let standby = keeper
-            .query_one("SELECT pg_is_in_recovery()", &[])
-            .await
-            .map_err(keeper.explain())?;
-        snapshot.set(Taken {
-            id: fixed.id,
-            standby: standby.read(0)?,
-            since,
-            threshold: snapshot::threshold(keeper).await?,
-            properties: properties.clone(),
-            left_out: tables
-                .iter()
-                .filter(|table| table.fate != Fate::Copy)
-                .map(|table| (table.schema.clone(), table.name.clone(), table.fate))
-                .collect(),
-        })?;
+        let taken = self
+            .taken(fixed.id, since, &tables, properties.clone())
+            .await?;
+        snapshot.set(taken)?;
         let surveyed = Surveyed {
             gone: gone.clone(),
             conditions: asked.parts.conditions.clone(),
@@ -200,6 +178,51 @@ impl Surveyor<'_> {
             definitions: Arc::new(Arc::new(definitions)),
         };
         Ok((survey, surveyed))
+    }
+
+    /// The database's properties, with the encoding of its rows.
+    async fn properties(&self) -> Result<properties::Properties> {
+        let mut properties = properties::read(self.keeper, self.number).await?;
+        let encoding = self.dumped.map(|dumped| dumped.encoding.clone());
+        properties.rows_encoding = encoding.filter(|encoding| *encoding != properties.encoding);
+        if properties.client_encoding() == "SQL_ASCII" {
+            encoding::refuse_unspeakable(self.keeper).await?;
+        }
+        Ok(properties)
+    }
+
+    /// What the definitions would run. What a dump has was looked at before it was restored.
+    async fn code(&self) -> Result<Vec<code::Code>> {
+        match self.dumped {
+            Some(_) => Ok(Vec::new()),
+            None => code::read(self.keeper).await,
+        }
+    }
+
+    /// What is kept of the snapshot, which was asked for at `since`.
+    async fn taken(
+        &self,
+        id: String,
+        since: Instant,
+        tables: &[Table],
+        properties: properties::Properties,
+    ) -> Result<Taken> {
+        let keeper = self.keeper;
+        let standby = keeper
+            .query_one("SELECT pg_is_in_recovery()", &[])
+            .await
+            .map_err(keeper.explain())?;
+        let left_out = tables.iter().filter(|table| table.fate != Fate::Copy);
+        Ok(Taken {
+            id,
+            standby: standby.read(0)?,
+            since,
+            threshold: snapshot::threshold(keeper).await?,
+            properties,
+            left_out: left_out
+                .map(|table| (table.schema.clone(), table.name.clone(), table.fate))
+                .collect(),
+        })
     }
 
     /// Locks every table that is not excluded, then takes the snapshot: so nothing can be truncated or rewritten, which
@@ -328,6 +351,40 @@ impl Surveyor<'_> {
         })
     }
 
+    /// Adds the tables of extensions whose rows are configuration; returns which of those rows, by the part's id.
+    async fn add_extension_data(
+        &self,
+        columns: &survey::Columns,
+        all: &mut Vec<(u32, Part)>,
+    ) -> Result<HashMap<usize, String>> {
+        let mut conditions = HashMap::new();
+        for (oid, schema, name, is_sequence, condition) in
+            survey::extension_data(self.keeper).await?
+        {
+            let fate = self.context.selection.fate(Some(&schema), &name);
+            if is_sequence || fate != Fate::Copy {
+                continue;
+            }
+            let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
+            let id = all.len();
+            conditions.insert(id, condition);
+            let part = Part {
+                id,
+                schema: Some(schema),
+                name,
+                columns,
+                unit: Unit::Rows,
+                encoding: COPY_TEXT,
+                rows: 0,
+                bytes: 0,
+                slice: None,
+                condition: None,
+            };
+            all.push((oid, part));
+        }
+        Ok(conditions)
+    }
+
     async fn parts(
         &self,
         binary: bool,
@@ -354,29 +411,7 @@ impl Surveyor<'_> {
                 part.encoding = COPY_TEXT;
             }
         }
-        let mut conditions = HashMap::new();
-        for (oid, schema, name, is_sequence, condition) in survey::extension_data(keeper).await? {
-            let fate = self.context.selection.fate(Some(&schema), &name);
-            if is_sequence || fate != Fate::Copy {
-                continue;
-            }
-            let (columns, _) = columns.get(&oid).cloned().unwrap_or_default();
-            let id = all.len();
-            conditions.insert(id, condition);
-            let part = Part {
-                id,
-                schema: Some(schema),
-                name,
-                columns,
-                unit: Unit::Rows,
-                encoding: COPY_TEXT,
-                rows: 0,
-                bytes: 0,
-                slice: None,
-                condition: None,
-            };
-            all.push((oid, part));
-        }
+        let conditions = self.add_extension_data(&columns, &mut all).await?;
         let mut large = large_objects::describe(keeper).await?;
         large.retain(|one| !gone.contains(&one.filed()));
         if !large.is_empty() {
