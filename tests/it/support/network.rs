@@ -69,6 +69,7 @@ impl Network {
         // It ends with the process; there is one a test.
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                let _ = client.set_nodelay(true);
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || shared.serve(client));
             }
@@ -181,6 +182,7 @@ impl State {
         self.heads.lock().expect("no panic").push(headers);
         let fault = self.fault(&asked);
         let mut server = TcpStream::connect(&self.server)?;
+        server.set_nodelay(true)?;
         let latency = *self.latency.lock().expect("no panic");
         let late = match &fault {
             Some(Fault::Late(late)) => *late,

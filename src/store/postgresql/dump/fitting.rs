@@ -8,7 +8,7 @@ use super::within;
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::schema::left_out::Cut;
 use crate::store::postgresql::schema::roles::{DATABASE_OWNER, Roles};
-use crate::store::postgresql::schema::toc::{self, Binder, Section, Words};
+use crate::store::postgresql::schema::toc::{self, Binder, Section, Shared, Words};
 use crate::store::postgresql::schema::{ownership, toc_reader};
 use crate::store::postgresql::sql::quoting;
 
@@ -304,11 +304,13 @@ fn as_ours(entry: &Entry) -> Option<std::sync::Arc<toc::Entry>> {
     let head = toc::Head {
         id: entry.id,
         object: entry.object(),
-        kind: words.word(&kind),
-        section: Section::Along,
-        schema: text(&entry.schema).map(|schema| words.word(&schema)),
-        owner: words.word(&owner),
-        tablespace: None,
+        shared: Shared {
+            kind: words.word(&kind),
+            section: Section::Along,
+            schema: text(&entry.schema).map(|schema| words.word(&schema)),
+            owner: words.word(&owner),
+            tablespace: None,
+        },
     };
     let (tag, definition, drop) = (
         text(&entry.tag)?,

@@ -218,7 +218,7 @@ impl Types {
         let rows = session
             .query(
                 "SELECT oid, typtype::text, typbasetype, CASE WHEN typlen = -1 THEN typelem ELSE 0 END, typcategory::text, typsend <> 0 \
-                 FROM pg_type WHERE typtype <> 'c' AND typrelid = 0",
+                 FROM pg_type WHERE typtype <> 'c' AND typrelid = 0 AND (typelem < 16384 OR typlen <> -1)",
                 &[],
             )
             .await
@@ -389,31 +389,32 @@ pub(in crate::store::postgresql) fn parts(
     binary: bool,
     fate: Fate,
 ) -> Vec<(u32, Part)> {
-    let mut parts: Vec<(u32, Part)> = tables
+    let of_fate = tables
         .iter()
-        .filter(|table| table.fate == fate && !table.partitioned)
-        .map(|table| {
-            let (columns, same) = columns.get(&table.oid).cloned().unwrap_or_default();
-            let encoding = if binary && same && !columns.is_empty() {
-                COPY_BINARY
-            } else {
-                COPY_TEXT
-            };
-            let part = Part {
-                id: 0,
-                schema: Some(table.schema.clone()),
-                name: table.name.clone(),
-                columns,
-                unit: Unit::Rows,
-                encoding,
-                rows: table.rows,
-                bytes: table.bytes,
-                slice: None,
-                condition: None,
-            };
-            (table.oid, part)
-        })
-        .collect();
+        .filter(|table| table.fate == fate && !table.partitioned);
+    // As many as there are, and no room for twice as many.
+    let mut parts: Vec<(u32, Part)> = Vec::with_capacity(of_fate.clone().count());
+    parts.extend(of_fate.map(|table| {
+        let (columns, same) = columns.get(&table.oid).cloned().unwrap_or_default();
+        let encoding = if binary && same && !columns.is_empty() {
+            COPY_BINARY
+        } else {
+            COPY_TEXT
+        };
+        let part = Part {
+            id: 0,
+            schema: Some(table.schema.clone()),
+            name: table.name.clone(),
+            columns,
+            unit: Unit::Rows,
+            encoding,
+            rows: table.rows,
+            bytes: table.bytes,
+            slice: None,
+            condition: None,
+        };
+        (table.oid, part)
+    }));
     parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.bytes));
     for (id, (_, part)) in parts.iter_mut().enumerate() {
         part.id = id;

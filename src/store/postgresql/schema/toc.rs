@@ -80,7 +80,7 @@ impl Words {
 }
 
 /// Where in a restore an entry belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::store::postgresql) enum Section {
     /// Wherever the entry before it is: comments and grants.
@@ -100,13 +100,8 @@ pub(in crate::store::postgresql) struct Entry {
     pub(in crate::store::postgresql) id: i64,
     /// The catalogue it comes from, and its oid there (0, 0 for what has none).
     pub(in crate::store::postgresql) object: (u32, u32),
-    /// `TABLE`, `INDEX`, `FK CONSTRAINT`, ...
-    pub(in crate::store::postgresql) kind: Word,
-    pub(in crate::store::postgresql) section: Section,
-    pub(in crate::store::postgresql) schema: Option<Word>,
-    pub(in crate::store::postgresql) owner: Word,
-    /// Where its files are, if not in the database's own tablespace.
-    pub(in crate::store::postgresql) tablespace: Option<Word>,
+    /// What it shares with others.
+    shared: Arc<Shared>,
     /// The page that has its texts one after the other, and where each of them ends.
     page: Arc<String>,
     start: u32,
@@ -116,29 +111,40 @@ pub(in crate::store::postgresql) struct Entry {
     needs: u32,
 }
 
+/// What all entries of a kind, a schema and an owner have in common: there are hundreds of thousands of entries, and few of these.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::store::postgresql) struct Shared {
+    /// `TABLE`, `INDEX`, `FK CONSTRAINT`, ...
+    pub(in crate::store::postgresql) kind: Word,
+    pub(in crate::store::postgresql) section: Section,
+    pub(in crate::store::postgresql) schema: Option<Word>,
+    pub(in crate::store::postgresql) owner: Word,
+    /// Where its files are, if not in the database's own tablespace.
+    pub(in crate::store::postgresql) tablespace: Option<Word>,
+}
+
 /// The fields of an entry that are not texts.
 #[derive(Debug, Clone)]
 pub(in crate::store::postgresql) struct Head {
     pub(in crate::store::postgresql) id: i64,
     pub(in crate::store::postgresql) object: (u32, u32),
-    pub(in crate::store::postgresql) kind: Word,
-    pub(in crate::store::postgresql) section: Section,
-    pub(in crate::store::postgresql) schema: Option<Word>,
-    pub(in crate::store::postgresql) owner: Word,
-    pub(in crate::store::postgresql) tablespace: Option<Word>,
+    pub(in crate::store::postgresql) shared: Shared,
+}
+
+impl Deref for Entry {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Entry {
     /// One whose texts are still to come.
-    fn new(head: Head) -> Self {
+    fn new(id: i64, object: (u32, u32), shared: Arc<Shared>) -> Self {
         Self {
-            id: head.id,
-            object: head.object,
-            kind: head.kind,
-            section: head.section,
-            schema: head.schema,
-            owner: head.owner,
-            tablespace: head.tablespace,
+            id,
+            object,
+            shared,
             page: Arc::default(),
             start: 0,
             tag: 0,
@@ -212,12 +218,13 @@ pub(in crate::store::postgresql) struct Binder {
     /// Entries whose page is still open.
     open: Vec<Entry>,
     entries: Vec<Arc<Entry>>,
+    shared: HashSet<Arc<Shared>>,
 }
 
 impl Binder {
     /// Takes in an entry: its tag, definition, what drops it, and the numbers that it needs, each followed by a blank.
     pub(in crate::store::postgresql) fn add(&mut self, head: Head, texts: [&str; 4]) {
-        let mut entry = Entry::new(head);
+        let mut entry = Entry::new(head.id, head.object, self.shared(head.shared));
         let length: usize = texts.iter().map(|text| text.len()).sum();
         if self.page.len() + length > PAGE {
             self.close();
@@ -235,6 +242,16 @@ impl Binder {
         entry.drop = end(texts[2]);
         entry.needs = end(texts[3]);
         self.open.push(entry);
+    }
+
+    /// The one instance of what entries share.
+    fn shared(&mut self, shared: Shared) -> Arc<Shared> {
+        if let Some(known) = self.shared.get(&shared) {
+            return known.clone();
+        }
+        let shared = Arc::new(shared);
+        self.shared.insert(shared.clone());
+        shared
     }
 
     fn close(&mut self) {

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::toc::{Binder, Entry, Head, Section, Toc, Words};
+use super::toc::{Binder, Entry, Head, Section, Shared, Toc, Words};
 
 /// A set as a list.
 pub(super) fn in_order<T: Ord + Serialize, S: Serializer>(
@@ -98,11 +98,13 @@ impl<'de> Visitor<'de> for Entries {
             let head = Head {
                 id: line.id,
                 object: line.object,
-                kind: words.word(&line.kind),
-                section: line.section,
-                schema: line.schema.map(|schema| words.word(&schema)),
-                owner: words.word(&line.owner),
-                tablespace: line.tablespace.map(|name| words.word(&name)),
+                shared: Shared {
+                    kind: words.word(&line.kind),
+                    section: line.section,
+                    schema: line.schema.map(|schema| words.word(&schema)),
+                    owner: words.word(&line.owner),
+                    tablespace: line.tablespace.map(|name| words.word(&name)),
+                },
             };
             binder.add(head, [&line.tag, &line.definition, &line.drop, &needs]);
         }
@@ -122,11 +124,13 @@ mod tests {
             let head = Head {
                 id,
                 object: (1259, id as u32),
-                kind: words.word("TABLE"),
-                section: Section::Before,
-                schema: (id % 2 == 0).then(|| words.word("größe")),
-                owner: words.word("o\"wner"),
-                tablespace: None,
+                shared: Shared {
+                    kind: words.word("TABLE"),
+                    section: Section::Before,
+                    schema: (id % 2 == 0).then(|| words.word("größe")),
+                    owner: words.word("o\"wner"),
+                    tablespace: None,
+                },
             };
             let definition = format!("CREATE TABLE \"a\nb\\c{id}\" ();\n\n");
             binder.add(head, ["a\nb", &definition, "", "1 7 "]);

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 
-use super::toc::{BY_DROP, Binder, Head, PAGE, Section, Toc, Words};
+use super::toc::{BY_DROP, Binder, Head, PAGE, Section, Shared, Toc, Words};
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::sql::quoting;
 
@@ -149,11 +149,13 @@ async fn entry(
     Ok(Head {
         id,
         object,
-        kind,
-        section,
-        schema,
-        owner,
-        tablespace,
+        shared: Shared {
+            kind,
+            section,
+            schema,
+            owner,
+            tablespace,
+        },
     })
 }
 
@@ -298,11 +300,13 @@ mod tests {
             let head = Head {
                 id,
                 object: (1, 2),
-                kind: words.word("FUNCTION"),
-                section: Section::Before,
-                schema: None,
-                owner: words.word("o"),
-                tablespace: None,
+                shared: Shared {
+                    kind: words.word("FUNCTION"),
+                    section: Section::Before,
+                    schema: None,
+                    owner: words.word("o"),
+                    tablespace: None,
+                },
             };
             binder.add(head, ["f()", "CREATE", "DROP", "3 4 "]);
         }

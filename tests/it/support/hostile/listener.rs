@@ -27,6 +27,8 @@ impl Listener {
         let (answer, noted) = (Arc::new(answer), heard.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                // Its answers are small, and nobody waits for another one before they go.
+                let _ = stream.set_nodelay(true);
                 let mut client = Client {
                     stream,
                     heard: noted.clone(),
