@@ -60,7 +60,7 @@ fn padded(rest: &[u8]) -> u128 {
 
 /// Times x in the field of 2^128 elements.
 fn double(number: u128) -> u128 {
-    number << 1 ^ (number >> 127) * 0x87
+    (number << 1) ^ ((number >> 127) * 0x87)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) struct Ff1 {
     radix: Radix,
 }
 
-/// A number of `n` numerals in two halves: the first has `n / 2` of them.
+/// A number in two halves: of `n` numerals the first has `n / 2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Halves {
     pub(super) a: u64,
@@ -114,6 +114,7 @@ impl Ff1 {
     }
 
     /// For numbers of `n` numerals.
+    #[allow(clippy::many_single_char_names)] // the standard's
     pub(super) fn form(&self, tweak: &[u8], n: u32) -> Form {
         let u = n / 2;
         let v = n - u;

@@ -36,6 +36,8 @@ pub struct RowMask {
 /// A column with its kinds, in the order of rules.
 struct Step {
     place: usize,
+    /// How many values it had best be given at once.
+    at_once: usize,
     column: Column,
     choices: Vec<Choice>,
 }
@@ -113,8 +115,10 @@ impl RowMask {
                     mask,
                 });
             }
+            let at_once = choices.iter().map(|choice: &Choice| choice.mask.at_once());
             steps.push(Step {
                 place,
+                at_once: at_once.max().unwrap_or(1),
                 column: column.clone(),
                 choices,
             });
@@ -156,17 +160,20 @@ impl RowMask {
 
     /// How many rows it had best be given at once.
     pub fn at_once(&self) -> usize {
-        let steps = self.steps.iter().map(Step::at_once);
+        let steps = self.steps.iter().map(|step| step.at_once);
         steps.max().unwrap_or(1)
     }
 
     /// Masks several rows, each with a scratch of its own. The same comes out as one by one.
     pub fn apply_all<R: Row>(&self, rows: &[R], scratches: &mut [Scratch]) -> Result<()> {
-        scratches
-            .iter_mut()
-            .for_each(|scratch| scratch.prepare(self));
+        if let ([row], [scratch]) = (rows, &mut *scratches) {
+            return self.apply(row, scratch);
+        }
+        for scratch in &mut *scratches {
+            scratch.prepare(self);
+        }
         for (at, step) in self.steps.iter().enumerate() {
-            let applied = if step.at_once() > 1 && rows.len() > 1 {
+            let applied = if step.at_once > 1 {
                 step.apply_all(at, rows, scratches)
             } else {
                 let mut pairs = rows.iter().zip(&mut *scratches);
@@ -214,14 +221,6 @@ fn in_order(places: &[usize], columns: &[Column], rules: &[Rule]) -> Result<Vec<
 }
 
 impl Step {
-    fn at_once(&self) -> usize {
-        let choices = self.choices.iter();
-        choices
-            .map(|choice| choice.mask.at_once())
-            .max()
-            .unwrap_or(1)
-    }
-
     /// The place of the choice for a row, and the value; none if the value stays.
     fn begin<'a>(&self, given: &Given<'a>, cell: &mut Cell) -> Option<(usize, Value<'a>)> {
         cell.place = self.place;

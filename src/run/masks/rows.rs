@@ -100,7 +100,7 @@ impl Masking {
                 codec,
                 held: table.conditions + table.mask.needed().last().map_or(1, |last| last + 1),
                 seen: table.watch.as_ref().map(Watch::begin),
-                rows: Batch::new(table.mask.at_once()),
+                batch: Batch::new(table.mask.at_once()),
                 table,
                 at: 0,
                 is_passing: false,
@@ -136,8 +136,8 @@ struct Rows {
     joiner: Box<dyn RowJoiner>,
     /// How many values of a row its masks need.
     held: usize,
-    /// Rows that are held: the last may not have ended yet.
-    rows: Batch,
+    /// What is held: the last row may not have ended yet.
+    batch: Batch,
     /// What a watch has seen of them.
     seen: Option<Seen>,
     /// Values of this row that have ended.
@@ -152,10 +152,10 @@ impl RowVisitor for Rows {
         if self.is_passing {
             return self.joiner.piece(encoded);
         }
-        self.rows.current().encoded.extend_from_slice(encoded);
-        self.rows.bytes += encoded.len();
+        self.batch.current().encoded.extend_from_slice(encoded);
+        self.batch.bytes += encoded.len();
         // What is behind the values that masks need goes on rather than becoming large here.
-        if self.at >= self.held && self.rows.is_full() {
+        if self.at >= self.held && self.batch.is_full() {
             self.mask()?;
         }
         Ok(())
@@ -166,11 +166,11 @@ impl RowVisitor for Rows {
         if self.is_passing {
             return self.joiner.end_value();
         }
-        let row = self.rows.current();
+        let row = self.batch.current();
         row.ends.push(row.encoded.len());
         if self.at == self.held {
             self.take_in()?;
-            if self.rows.is_full() {
+            if self.batch.is_full() {
                 self.mask()?;
             }
         }
@@ -186,7 +186,7 @@ impl RowVisitor for Rows {
                 "a row ends before the values that its masks need",
             ));
         } else {
-            self.rows.ended += 1;
+            self.batch.ended += 1;
         }
         (self.at, self.is_passing) = (0, false);
         Ok(())
@@ -197,7 +197,7 @@ impl Rows {
     /// All values of a row are there that its masks need: they are decoded.
     fn take_in(&mut self) -> Result<()> {
         let table = &self.table;
-        let row = self.rows.current();
+        let row = self.batch.current();
         row.number = table.rows.fetch_add(1, Ordering::Relaxed) + 1;
         row.holds.clear();
         for place in 0..table.conditions {
@@ -220,12 +220,12 @@ impl Rows {
 
     /// Masks the rows that are held, and lets them go on. The rest of one that has begun follows at once.
     fn mask(&mut self) -> Result<()> {
-        let ended = self.rows.ended;
+        let ended = self.batch.ended;
         self.is_passing = self.at >= self.held;
         let count = ended + usize::from(self.is_passing);
         let Batch {
             held, scratches, ..
-        } = &mut self.rows;
+        } = &mut self.batch;
         let masks = &self.table.mask;
         masks.apply_all(&held[..count], &mut scratches[..count])?;
         if let (Some(watch), Some(seen)) = (&self.table.watch, &mut self.seen) {
@@ -239,7 +239,7 @@ impl Rows {
                 self.joiner.end_row()?;
             }
         }
-        self.rows.clear();
+        self.batch.clear();
         if self.out.capacity() > KEPT {
             self.out = BytesMut::new();
         }
@@ -249,7 +249,7 @@ impl Rows {
     /// Lets a row's values go on, masked.
     fn go_on(&mut self, number: usize) -> Result<()> {
         let table = &self.table;
-        let (row, scratch) = (&self.rows.held[number], &self.rows.scratches[number]);
+        let (row, scratch) = (&self.batch.held[number], &self.batch.scratches[number]);
         for place in 0..row.ends.len() - table.conditions {
             let replacement = if place < self.held - table.conditions {
                 scratch.of(place)
