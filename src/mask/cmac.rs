@@ -1,7 +1,11 @@
-//! CMAC with AES-256 (NIST SP 800-38B; RFC 4493): what values are made into random-looking numbers by.
+//! CMAC with AES-256 (NIST SP 800-38B; RFC 4493), made one-way: what values are made into random-looking numbers by.
 //!
 //! Most values have up to a block or two, and a block takes a processor with instructions for AES a fifteenth of the time of
 //! an HMAC with SHA-256. As a pseudo-random function it is good for 2^48 values and more under one key.
+//!
+//! Who has the key can decrypt CMAC's tag of a short value, and kinds promise that there is no way back, not even with the
+//! key. So what is encrypted last is added to the tag, as hash functions that are made of ciphers do (Davies and Meyer: the
+//! sum of a block and its encryption). To who does not have the key the tag alone is random already, and so is the sum.
 
 use aes::Aes256;
 use aes::cipher::{BlockEncrypt as _, KeyInit as _};
@@ -27,7 +31,20 @@ impl Cmac {
         Self { aes, full, padded }
     }
 
-    pub(super) fn of(&self, value: &[u8]) -> [u8; BLOCK] {
+    /// The hash of a value.
+    pub(super) fn one_way(&self, value: &[u8]) -> [u8; BLOCK] {
+        let last = self.last(value);
+        (encrypt(&self.aes, last) ^ last).to_be_bytes()
+    }
+
+    /// The standard's tag.
+    #[cfg(test)]
+    fn tag(&self, value: &[u8]) -> [u8; BLOCK] {
+        encrypt(&self.aes, self.last(value)).to_be_bytes()
+    }
+
+    /// What is encrypted last.
+    fn last(&self, value: &[u8]) -> u128 {
         let mut chain = 0;
         let mut rest = value;
         while let Some((block, others)) = rest.split_first_chunk::<BLOCK>()
@@ -40,7 +57,7 @@ impl Cmac {
             Ok(block) => u128::from_be_bytes(block) ^ *self.full,
             Err(_) => padded(rest) ^ *self.padded,
         };
-        encrypt(&self.aes, chain ^ last).to_be_bytes()
+        chain ^ last
     }
 }
 
@@ -65,7 +82,22 @@ fn double(number: u128) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use aes::cipher::BlockDecrypt as _;
+
     use super::*;
+
+    /// With the key a tag of a short value can be decrypted, and the hash of it cannot.
+    #[test]
+    fn the_key_does_not_lead_from_a_hash_to_the_value() {
+        let cmac = Cmac::new(&[7; 32]);
+        let decrypted = |made: [u8; BLOCK]| {
+            let mut block = made.into();
+            cmac.aes.decrypt_block(&mut block);
+            (u128::from_be_bytes(block.into()) ^ *cmac.padded).to_be_bytes()
+        };
+        assert!(decrypted(cmac.tag(b"ada")).starts_with(b"ada"));
+        assert!(!decrypted(cmac.one_way(b"ada")).starts_with(b"ada"));
+    }
 
     /// NIST's "CMAC samples": AES-256.
     #[test]
@@ -91,8 +123,11 @@ mod tests {
             (40, 0xaaf3_d8f1_de56_40c2_32f5_b169_b9c9_11e6),
             (64, 0xe199_2190_549f_6ed5_696a_2c05_6c31_5410),
         ] {
-            let made = Cmac::new(&KEY).of(&message[..length]);
+            let cmac = Cmac::new(&KEY);
+            let made = cmac.tag(&message[..length]);
             assert_eq!(u128::from_be_bytes(made), tag, "{length} bytes");
+            let hash = u128::from_be_bytes(cmac.one_way(&message[..length]));
+            assert_eq!(hash, tag ^ cmac.last(&message[..length]));
         }
     }
 }

@@ -81,14 +81,14 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// A keyed function from values to what looks random (CMAC with AES-256).
+/// A keyed function from values to what looks random (CMAC with AES-256, made one-way).
 #[derive(Clone)]
 pub(super) struct Prf(Cmac);
 
 impl Prf {
     /// Of a value.
     pub(super) fn of(&self, value: &[u8]) -> Seed {
-        Seed(self.0.of(value))
+        Seed(self.0.one_way(value))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::mask::value::{Masked, Value};
 
 pub(in crate::mask) const ABOUT: About = About {
     name: "hash",
-    what: "Hexadecimal digits of a keyed hash (CMAC with AES-256); in columns of bytes half as many bytes.",
+    what: "Hexadecimal digits of a keyed hash (by AES-256); in columns of bytes half as many bytes.",
     options: &[("length", "8 to 64, 32 by default", "how many digits")],
     examples: &[
         ("\"hash\"", "correct horse battery staple"),
