@@ -5,6 +5,7 @@ use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use secrecy::{ExposeSecret as _, SecretBox};
 use sha2::Sha256;
 
+use super::cmac::Cmac;
 use crate::error::{Error, Kind, Result};
 
 /// How many bytes a key has at least.
@@ -55,8 +56,7 @@ impl Key {
 
     /// The function of one kind. `options` has those that make it another one.
     pub(super) fn prf(&self, kind: &str, options: &str) -> Prf {
-        let key = self.derive(kind, options);
-        Prf(Hmac::new_from_slice(&*key).expect("a key of any length"))
+        Prf(Cmac::new(&self.derive(kind, options)))
     }
 
     /// Thirty-two bytes for one kind.
@@ -81,38 +81,36 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// A keyed function from values to what looks random (HMAC with SHA-256).
+/// A keyed function from values to what looks random (CMAC with AES-256, made one-way).
 #[derive(Clone)]
-pub(super) struct Prf(Hmac<Sha256>);
+pub(super) struct Prf(Cmac);
 
 impl Prf {
     /// Of a value.
     pub(super) fn of(&self, value: &[u8]) -> Seed {
-        let mut mac = self.0.clone();
-        mac.update(value);
-        Seed(mac.finalize().into_bytes().into())
+        Seed(self.0.one_way(value))
     }
 }
 
-/// Thirty-two bytes that only who has the key can make of a value, to be used up from the front.
+/// Sixteen bytes that only who has the key can make of a value.
 #[derive(Clone, Copy)]
-pub(super) struct Seed(pub(super) [u8; 32]);
+pub(super) struct Seed(pub(super) [u8; 16]);
 
 impl Seed {
-    /// One of four numbers.
+    /// One of two numbers.
     pub(super) fn number(&self, at: usize) -> u64 {
         let bytes = &self.0[at * 8..at * 8 + 8];
         u64::from_be_bytes(bytes.try_into().expect("eight bytes"))
     }
 
-    /// One of four numbers, brought below `limit`.
+    /// One of two numbers, brought below `limit`.
     pub(super) fn below(&self, at: usize, limit: usize) -> usize {
         reduce(self.number(at), limit as u64) as usize
     }
 
     /// As many numbers as are wanted.
     pub(super) fn stream(&self) -> Stream {
-        Stream([0, 1, 2, 3].map(|at| self.number(at)))
+        Stream([0, 1].map(|at| self.number(at)))
     }
 }
 
@@ -121,20 +119,21 @@ pub(super) fn reduce(number: u64, limit: u64) -> u64 {
     ((u128::from(number) * u128::from(limit)) >> 64) as u64
 }
 
-/// Numbers out of a seed (xoshiro256++). The seed is secret already, so that they need not be hard to foretell.
-pub(super) struct Stream([u64; 4]);
+/// Numbers out of a seed (xoroshiro128++). The seed is secret already, so that they need not be hard to foretell.
+pub(super) struct Stream([u64; 2]);
 
 impl Stream {
     pub(super) fn next(&mut self) -> u64 {
-        let s = &mut self.0;
-        let made = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
-        let t = s[1] << 17;
-        s[2] ^= s[0];
-        s[3] ^= s[1];
-        s[1] ^= s[2];
-        s[0] ^= s[3];
-        s[2] ^= t;
-        s[3] = s[3].rotate_left(45);
+        let [first, second] = self.0;
+        let made = first
+            .wrapping_add(second)
+            .rotate_left(17)
+            .wrapping_add(first);
+        let mixed = first ^ second;
+        self.0 = [
+            first.rotate_left(49) ^ mixed ^ (mixed << 21),
+            mixed.rotate_left(28),
+        ];
         made
     }
 
@@ -189,7 +188,7 @@ mod tests {
 
     /// RFC 4231, test case 2, and RFC 5869's third case, which has neither salt nor info.
     #[test]
-    fn the_function_is_hmac_with_sha_256() {
+    fn keys_are_derived_by_hmac_with_sha_256() {
         let made = hmac(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
         assert_eq!(made[..4], [0x5b, 0xdc, 0xc1, 0x46]);
         let extracted = hmac(&[0; 32], &[&[0x0b; 22]]);

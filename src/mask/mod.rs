@@ -5,6 +5,7 @@
 //! | [`value`] | values, and what masks make of them |
 //! | [`column`] | columns, whether a kind fits one, and whether values stay distinct in it |
 //! | [`key`] | the key; the functions that are derived from it |
+//! | [`cmac`], [`ff1`] | what those functions are, and what numbers are ciphered with |
 //! | [`kind`] | the kinds, a file a family |
 //! | [`row`] | rows, and what kinds see of them |
 //! | [`rule`] | a table's masks, compiled, and rows that are put through them |
@@ -18,6 +19,7 @@
 //! - A value that is not what its kind is for is masked all the same: an address without an @, a date that is none.
 //! - No value is in an error, and none is shown by `Debug`.
 
+mod cmac;
 pub mod column;
 pub mod detect;
 mod example;

@@ -4,10 +4,10 @@
 //! takes row after row. It asks the row for the values that it needs and no others, and leaves what replaces them in a
 //! [`Scratch`], whose buffers serve all rows.
 
-use super::column::{Column, Fit, Type};
+use super::column::{Column, Fit, Repertoire, Type};
 use super::key::Key;
 use super::kind::Kind;
-use super::kind::contract::{Mask, Need, Options as _, Refused, Site};
+use super::kind::contract::{Mask, Need, Options as _, Refused, Site, Task};
 use super::row::{Cell, Given, Row};
 use super::value::{self, Encoding, Masked, Replacement, Value};
 use crate::error::{Error, Kind as Cause, Result};
@@ -36,6 +36,8 @@ pub struct RowMask {
 /// A column with its kinds, in the order of rules.
 struct Step {
     place: usize,
+    /// How many values it had best be given at once.
+    at_once: usize,
     column: Column,
     choices: Vec<Choice>,
 }
@@ -113,8 +115,10 @@ impl RowMask {
                     mask,
                 });
             }
+            let at_once = choices.iter().map(|choice: &Choice| choice.mask.at_once());
             steps.push(Step {
                 place,
+                at_once: at_once.max().unwrap_or(1),
                 column: column.clone(),
                 choices,
             });
@@ -148,16 +152,47 @@ impl RowMask {
             let step = &self.steps[at];
             let (done, rest) = scratch.cells.split_at_mut(at);
             let given = Given::new(row, done);
-            step.apply(&given, &mut rest[0]).map_err(|Refused(why)| {
-                let what = format!(
-                    "table {}, column {}: a value {why}",
-                    self.table, step.column.name
-                );
-                Error::new(Cause::Verify, what)
-                    .hint("give the column a kind that takes such values")
-            })?;
+            let applied = step.apply(&given, &mut rest[0]);
+            applied.map_err(|refused| self.refusal(step, refused))?;
         }
         Ok(())
+    }
+
+    /// How many rows it had best be given at once.
+    pub fn at_once(&self) -> usize {
+        let steps = self.steps.iter().map(|step| step.at_once);
+        steps.max().unwrap_or(1)
+    }
+
+    /// Masks several rows, each with a scratch of its own. The same comes out as one by one.
+    pub fn apply_all<R: Row>(&self, rows: &[R], scratches: &mut [Scratch]) -> Result<()> {
+        if let ([row], [scratch]) = (rows, &mut *scratches) {
+            return self.apply(row, scratch);
+        }
+        for scratch in &mut *scratches {
+            scratch.prepare(self);
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            let applied = if step.at_once > 1 {
+                step.apply_all(at, rows, scratches)
+            } else {
+                let mut pairs = rows.iter().zip(&mut *scratches);
+                pairs.try_for_each(|(row, scratch)| {
+                    let (done, rest) = scratch.cells.split_at_mut(at);
+                    step.apply(&Given::new(row, done), &mut rest[0])
+                })
+            };
+            applied.map_err(|refused| self.refusal(step, refused))?;
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, step: &Step, Refused(why): Refused) -> Error {
+        let what = format!(
+            "table {}, column {}: a value {why}",
+            self.table, step.column.name
+        );
+        Error::new(Cause::Verify, what).hint("give the column a kind that takes such values")
     }
 }
 
@@ -186,25 +221,60 @@ fn in_order(places: &[usize], columns: &[Column], rules: &[Rule]) -> Result<Vec<
 }
 
 impl Step {
-    fn apply(&self, given: &Given<'_>, cell: &mut Cell) -> Result<(), Refused> {
+    /// The place of the choice for a row, and the value; none if the value stays.
+    fn begin<'a>(&self, given: &Given<'a>, cell: &mut Cell) -> Option<(usize, Value<'a>)> {
         cell.place = self.place;
-        cell.made = None;
-        let holds = |choice: &&Choice| {
-            choice
-                .condition
-                .is_none_or(|condition| given.holds(condition))
+        let holds = |choice: &Choice| {
+            let condition = choice.condition;
+            condition.is_none_or(|condition| given.holds(condition))
         };
-        let Some(choice) = self.choices.iter().find(holds) else {
-            return Ok(());
-        };
+        let at = self.choices.iter().position(holds)?;
         let met = given.raw(self.place);
-        if (met.is_null() || met.is_empty()) && !choice.is_for_all {
-            return Ok(());
-        }
         cell.encoding = match met {
             Value::Text(_, encoding) => encoding,
             _ => Encoding::Utf8,
         };
+        let stays = (met.is_null() || met.is_empty()) && !self.choices[at].is_for_all;
+        (!stays).then_some((at, met))
+    }
+
+    /// The values of several rows, those of each choice together.
+    fn apply_all<R: Row>(
+        &self,
+        at: usize,
+        rows: &[R],
+        scratches: &mut [Scratch],
+    ) -> Result<(), Refused> {
+        for (number, choice) in self.choices.iter().enumerate() {
+            let mut tasks = Vec::with_capacity(rows.len());
+            for (row, scratch) in rows.iter().zip(&mut *scratches) {
+                let (done, rest) = scratch.cells.split_at_mut(at);
+                let (given, cell) = (Given::new(row, done), &mut rest[0]);
+                match self.begin(&given, cell) {
+                    Some((chosen, _)) if chosen != number => {}
+                    // What has to be converted is masked by itself.
+                    Some((_, Value::Text(bytes, Encoding::Latin1))) if !bytes.is_ascii() => {
+                        self.apply(&given, cell)?;
+                    }
+                    Some((_, value)) => tasks.push(Task { value, given, cell }),
+                    None => {}
+                }
+            }
+            choice.mask.mask_all(&mut tasks)?;
+            for task in tasks {
+                if task.cell.made == Some(Masked::Text) {
+                    self.finish(task.cell, choice.keeps_parts);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, given: &Given<'_>, cell: &mut Cell) -> Result<(), Refused> {
+        let Some((at, met)) = self.begin(given, cell) else {
+            return Ok(());
+        };
+        let choice = &self.choices[at];
         let converted;
         let met = match met {
             Value::Text(bytes, Encoding::Latin1) => {
@@ -231,7 +301,7 @@ impl Step {
             let buffer = &mut cell.buffer;
             // Where nobody knows the encoding, what came from there goes there again.
             let is_known = cell.encoding != Encoding::Unknown || !keeps_parts;
-            if is_known && !buffer.is_ascii() {
+            if repertoire != Repertoire::Unicode && is_known && !buffer.is_ascii() {
                 let is_strange = |c| !repertoire.has(c);
                 if std::str::from_utf8(buffer).is_ok_and(|text| text.contains(is_strange)) {
                     let mut plain = String::with_capacity(buffer.len());

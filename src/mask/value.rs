@@ -70,7 +70,12 @@ impl<'a> Value<'a> {
     pub(super) fn integer(&self) -> Option<i128> {
         match self {
             Self::Integer(number) => Some(*number),
-            Self::Text(bytes, _) => std::str::from_utf8(bytes).ok()?.parse().ok(),
+            Self::Text(bytes, _) => {
+                let text = std::str::from_utf8(bytes).ok()?;
+                // Nearly all are short, and those take less time.
+                let short = text.parse().map(|number: i64| number.into());
+                short.or_else(|_| text.parse()).ok()
+            }
             _ => None,
         }
     }
@@ -150,6 +155,19 @@ pub enum Replacement<'a> {
     Keep,
     /// Another stands in its place. A text is in the encoding of the text that it stands for, and in UTF-8 if that was NULL.
     With(Value<'a>),
+}
+
+/// Writes a number's digits: as `write!` does, in half the time.
+pub(super) fn put_number(number: u64, out: &mut Vec<u8>) {
+    let (mut place, mut from, mut left) = ([0; 20], 20, number);
+    loop {
+        from -= 1;
+        place[from] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            return out.extend_from_slice(&place[from..]);
+        }
+    }
 }
 
 /// Characters of a text: those that are no UTF-8 come as one replacement character a sequence.
@@ -268,6 +286,13 @@ mod tests {
             cut(&mut cut_text, longest, Encoding::Utf8);
             prop_assert!(text.starts_with(&cut_text));
             prop_assert_eq!(length(&cut_text), length(&text).min(longest));
+        }
+
+        #[test]
+        fn a_number_has_its_digits(number: u64, bits in 0_u32..64) {
+            let mut out = Vec::new();
+            put_number(number >> bits, &mut out);
+            prop_assert_eq!(out, (number >> bits).to_string().into_bytes());
         }
     }
 }

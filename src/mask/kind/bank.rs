@@ -2,12 +2,14 @@
 
 use serde::Deserialize;
 
+use super::ciphered::{Begun, Ciphered};
 use super::contract::{About, Mask, Options, Refused, Site};
-use super::digits::{DigitCipher, ONE_WAY, STRICT, strict_or_one_way};
+use super::digit_cipher::{DigitCipher, read, write};
+use super::digits::{ONE_WAY, STRICT, strict_or_one_way};
 use crate::error::Result;
 use crate::mask::column::{Column, Fit, Uniqueness};
+use crate::mask::ff1::{Ff1, Halves, MOST_DIGITS};
 use crate::mask::key::Prf;
-use crate::mask::row::Given;
 use crate::mask::value::{Masked, Value};
 
 pub(in crate::mask) const IBAN: About = About {
@@ -119,25 +121,18 @@ struct Scrambler {
 }
 
 impl Scrambler {
-    fn new(site: &Site<'_>, kind: &str, is_one_way: bool) -> Self {
+    fn new(site: &Site<'_>, kind: &str, is_one_way: bool, tweaks: &[&[u8]]) -> Self {
         Self {
-            cipher: DigitCipher::new(site.key, kind, is_one_way),
+            cipher: DigitCipher::new(site.key, kind, is_one_way, tweaks),
             letters: site.key.prf(kind, "letters"),
         }
     }
 
-    /// Digits become others; letters are turned by what the new digits say, so that who has the key can turn them back.
-    fn apply(&self, numerals: &mut [u8]) {
-        let mut place = [0; MOST];
-        let mut count = 0;
-        for byte in numerals.iter().filter(|byte| byte.is_ascii_digit()) {
-            place[count] = *byte;
-            count += 1;
-        }
-        self.cipher.apply(&[], &mut place[..count]);
-        let has_letters = count < numerals.len();
-        let mut stream = has_letters.then(|| self.letters.of(&place[..count]).stream());
-        let mut digits = place.iter();
+    /// Puts new digits in their places. Letters are turned by what those say, so that who has the key can turn them back.
+    fn turn(&self, numerals: &mut [u8], digits: &[u8]) {
+        let has_letters = digits.len() < numerals.len();
+        let mut stream = has_letters.then(|| self.letters.of(digits).stream());
+        let mut digits = digits.iter();
         for byte in numerals {
             let first = match byte {
                 b'0'..=b'9' => {
@@ -204,7 +199,7 @@ impl Options for Iban {
 
     fn compile(&self, site: &Site<'_>) -> Result<Box<dyn Mask>> {
         Ok(Box::new(IbanMask {
-            scrambler: Scrambler::new(site, IBAN.name, self.one_way),
+            scrambler: Scrambler::new(site, IBAN.name, self.one_way, &[&[]]),
             is_strict: self.strict,
         }))
     }
@@ -225,36 +220,64 @@ fn is_iban(numerals: &[u8]) -> bool {
             == (numerals[2] - b'0') * 10 + numerals[3] - b'0'
 }
 
-impl Mask for IbanMask {
-    fn mask(
-        &self,
-        value: Value<'_>,
-        _given: &Given<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Masked, Refused> {
+impl IbanMask {
+    /// Writes one with its new digits, and its check digits.
+    fn put(&self, mut found: Numerals, digits: &[u8], met: &[u8], out: &mut Vec<u8>) -> Masked {
+        let numerals = found.all();
+        self.scrambler.turn(&mut numerals[4..], digits);
+        let check = check_digits([numerals[0], numerals[1]], &numerals[4..]);
+        (numerals[2], numerals[3]) = (b'0' + check / 10, b'0' + check % 10);
+        found.put(met, out);
+        Masked::Text
+    }
+}
+
+impl Ciphered for IbanMask {
+    /// Letters and digits, and how many digits are masked.
+    type Work = (Numerals, usize);
+
+    fn ff1(&self) -> Option<&Ff1> {
+        self.scrambler.cipher.ff1()
+    }
+
+    fn begin(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<Begun<'_, Self::Work>, Refused> {
         let met = value.canonical();
-        let Some(mut found) =
-            Numerals::of(&met).filter(|found| is_iban(&found.place[..found.count]))
+        let Some(found) = Numerals::of(&met).filter(|found| is_iban(&found.place[..found.count]))
         else {
             if self.is_strict {
                 return Err(Refused("is no IBAN"));
             }
             self.scrambler.blind(&met, out);
-            return Ok(Masked::Text);
+            return Ok(Begun::Done(Masked::Text));
         };
-        let numerals = found.all();
-        let digits = numerals[4..]
-            .iter()
-            .filter(|byte| byte.is_ascii_digit())
-            .count();
-        if self.is_strict && !self.scrambler.cipher.is_injective_for(digits) {
+        let (mut place, mut count) = ([0; MOST], 0);
+        let digits = found.place[4..found.count].iter();
+        for digit in digits.filter(|byte| byte.is_ascii_digit()) {
+            place[count] = *digit;
+            count += 1;
+        }
+        let digits = &mut place[..count];
+        if let Some(form) = self.scrambler.cipher.form(0, count) {
+            return Ok(Begun::Number(form, read(digits), (found, count)));
+        }
+        if self.is_strict {
             return Err(Refused("is an IBAN of fewer than six digits"));
         }
-        self.scrambler.apply(&mut numerals[4..]);
-        let check = check_digits([numerals[0], numerals[1]], &numerals[4..]);
-        (numerals[2], numerals[3]) = (b'0' + check / 10, b'0' + check % 10);
-        found.put(&met, out);
-        Ok(Masked::Text)
+        self.scrambler.cipher.blind(digits);
+        Ok(Begun::Done(self.put(found, digits, &met, out)))
+    }
+
+    fn end(
+        &self,
+        (found, count): Self::Work,
+        value: Value<'_>,
+        made: Halves,
+        out: &mut Vec<u8>,
+    ) -> Masked {
+        let mut place = [0; MOST_DIGITS];
+        let digits = &mut place[..count];
+        write(made, digits);
+        self.put(found, digits, &value.canonical(), out)
     }
 }
 
@@ -273,8 +296,9 @@ impl Options for Card {
     common!(CARD);
 
     fn compile(&self, site: &Site<'_>) -> Result<Box<dyn Mask>> {
+        let tweaks: [&[u8]; 2] = [&[0], &[self.keep_first as u8]];
         Ok(Box::new(CardMask {
-            scrambler: Scrambler::new(site, CARD.name, self.one_way),
+            scrambler: Scrambler::new(site, CARD.name, self.one_way, &tweaks),
             keep_first: self.keep_first,
             is_strict: self.strict,
         }))
@@ -290,13 +314,26 @@ struct CardMask {
 /// The fewest digits of a card (ISO/IEC 7812).
 const FEWEST: usize = 8;
 
-impl Mask for CardMask {
-    fn mask(
-        &self,
-        value: Value<'_>,
-        _given: &Given<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Masked, Refused> {
+impl CardMask {
+    /// Writes one with its new digits, and the last.
+    fn put(mut found: Numerals, met: &[u8], out: &mut Vec<u8>) -> Masked {
+        let digits = found.all();
+        let last = digits.len() - 1;
+        digits[last] = luhn(&digits[..last]);
+        found.put(met, out);
+        Masked::Text
+    }
+}
+
+impl Ciphered for CardMask {
+    /// All digits, and the first that is masked.
+    type Work = (Numerals, usize);
+
+    fn ff1(&self) -> Option<&Ff1> {
+        self.scrambler.cipher.ff1()
+    }
+
+    fn begin(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<Begun<'_, Self::Work>, Refused> {
         let met = value.canonical();
         let is_card = |found: &Numerals| {
             found.count >= FEWEST && found.place[..found.count].iter().all(u8::is_ascii_digit)
@@ -306,7 +343,7 @@ impl Mask for CardMask {
                 return Err(Refused("is no number of a card"));
             }
             self.scrambler.blind(&met, out);
-            return Ok(Masked::Text);
+            return Ok(Begun::Done(Masked::Text));
         };
         let digits = found.all();
         let last = digits.len() - 1;
@@ -316,22 +353,33 @@ impl Mask for CardMask {
         } else {
             0
         };
-        if self.is_strict {
-            if luhn(&digits[..last]) != digits[last] {
-                return Err(Refused("is no number of a card: its last digit is wrong"));
-            }
-            if !self.scrambler.cipher.is_injective_for(last - first) {
-                return Err(Refused(
-                    "is a number of a card of which fewer than six digits are masked",
-                ));
-            }
+        if self.is_strict && luhn(&digits[..last]) != digits[last] {
+            return Err(Refused("is no number of a card: its last digit is wrong"));
         }
-        self.scrambler
-            .cipher
-            .apply(&[first as u8], &mut digits[first..last]);
-        digits[last] = luhn(&digits[..last]);
-        found.put(&met, out);
-        Ok(Masked::Text)
+        let tweak = usize::from(first > 0);
+        if let Some(form) = self.scrambler.cipher.form(tweak, last - first) {
+            let number = read(&digits[first..last]);
+            return Ok(Begun::Number(form, number, (found, first)));
+        }
+        if self.is_strict {
+            return Err(Refused(
+                "is a number of a card of which fewer than six digits are masked",
+            ));
+        }
+        self.scrambler.cipher.blind(&mut digits[first..last]);
+        Ok(Begun::Done(Self::put(found, &met, out)))
+    }
+
+    fn end(
+        &self,
+        (mut found, first): Self::Work,
+        value: Value<'_>,
+        made: Halves,
+        out: &mut Vec<u8>,
+    ) -> Masked {
+        let last = found.count - 1;
+        write(made, &mut found.place[first..last]);
+        Self::put(found, &value.canonical(), out)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Result;
 use crate::mask::column::{Column, Fit, Uniqueness};
 use crate::mask::key::Key;
-use crate::mask::row::Given;
+use crate::mask::row::{Cell, Given};
 use crate::mask::value::{Masked, Value};
 
 /// What the documentation says of a kind.
@@ -96,4 +96,24 @@ pub(in crate::mask) trait Mask: Send + Sync {
         given: &Given<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Masked, Refused>;
+
+    /// How many values it had best be given at once: it takes them in a fraction of the time then.
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    /// The same for values of several rows.
+    fn mask_all(&self, tasks: &mut [Task<'_>]) -> Result<(), Refused> {
+        for task in tasks {
+            task.cell.made = Some(self.mask(task.value, &task.given, &mut task.cell.buffer)?);
+        }
+        Ok(())
+    }
+}
+
+/// A value of a row, and where what stands for it is put.
+pub(in crate::mask) struct Task<'a> {
+    pub(in crate::mask) value: Value<'a>,
+    pub(in crate::mask) given: Given<'a>,
+    pub(in crate::mask) cell: &'a mut Cell,
 }

@@ -1,13 +1,15 @@
-//! Digits for digits: `digits` and `phone`, and what numbers of banks are made with.
+//! Digits for digits: `digits` and `phone`.
 
 use serde::Deserialize;
 
+use super::ciphered::{Begun, Ciphered};
 use super::contract::{About, Mask, Options, Refused, Site};
+use super::digit_cipher::{DigitCipher, read, write};
+use super::whole::WholeMask;
 use crate::error::Result;
 use crate::mask::column::{Column, Fit, Type, Uniqueness};
-use crate::mask::ff1::{FEWEST_DIGITS, Ff1, Halves, MOST_DIGITS, Radix};
-use crate::mask::key::{Key, Prf, Stream};
-use crate::mask::row::Given;
+use crate::mask::ff1::{FEWEST_DIGITS, Ff1, Halves, MOST_DIGITS};
+use crate::mask::key::{Key, Prf};
 use crate::mask::value::{Masked, Value};
 
 /// The options' lines that several kinds share.
@@ -60,131 +62,6 @@ pub(in crate::mask) const PHONE: About = About {
     ],
     note: "By FF1, as `digits`. It may be a number that somebody has.",
 };
-
-/// Another row of digits for one of the same length, by FF1 if it is long enough.
-pub(super) struct DigitCipher {
-    ff1: Option<Ff1>,
-    prf: Prf,
-}
-
-impl DigitCipher {
-    pub(super) fn new(key: &Key, kind: &str, is_one_way: bool) -> Self {
-        let ff1 = || Ff1::new(&key.derive(kind, "ff1"), Radix::Ten);
-        Self {
-            ff1: (!is_one_way).then(ff1),
-            prf: key.prf(kind, if is_one_way { "one way" } else { "" }),
-        }
-    }
-
-    /// Whether so many digits become others of which no two are the same.
-    pub(super) fn is_injective_for(&self, digits: usize) -> bool {
-        self.ff1.is_some() && (FEWEST_DIGITS..=MOST_DIGITS).contains(&digits)
-    }
-
-    /// Digits are ASCII, and are changed in place. The tweak tells uses of one key apart.
-    pub(super) fn apply(&self, tweak: &[u8], digits: &mut [u8]) {
-        match &self.ff1 {
-            Some(ff1) if self.is_injective_for(digits.len()) => {
-                let (a, b) = digits.split_at_mut(digits.len() / 2);
-                let n = (a.len() + b.len()) as u32;
-                let made = ff1.encrypt(
-                    tweak,
-                    Halves {
-                        a: read(a),
-                        b: read(b),
-                        n,
-                    },
-                );
-                write(made.a, a);
-                write(made.b, b);
-            }
-            _ => {
-                let mut stream = self.prf.of(digits).stream();
-                for digit in digits {
-                    *digit = stream.digit();
-                }
-            }
-        }
-    }
-}
-
-fn read(digits: &[u8]) -> u64 {
-    digits
-        .iter()
-        .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
-}
-
-fn write(mut number: u64, digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-}
-
-/// A permutation of the whole numbers, in classes that any type of 32 bits or more holds whole or not at all.
-struct Numbers {
-    below_31: Ff1,
-    one_way: Option<Prf>,
-}
-
-impl Numbers {
-    fn new(key: &Key, is_one_way: bool) -> Self {
-        Self {
-            below_31: Ff1::new(&key.derive(DIGITS.name, "numbers"), Radix::Two),
-            one_way: is_one_way.then(|| key.prf(DIGITS.name, "numbers, one way")),
-        }
-    }
-
-    fn of(&self, number: i128) -> Option<i128> {
-        // Minus one is to the negative numbers what zero is to the others.
-        if number < 0 {
-            return u64::try_from(-1 - number)
-                .ok()
-                .map(|number| -1 - i128::from(self.class(1, number)));
-        }
-        u64::try_from(number)
-            .ok()
-            .map(|number| i128::from(self.class(0, number)))
-    }
-
-    fn class(&self, sign: u8, number: u64) -> u64 {
-        const MIDDLE: u64 = 1 << 32;
-        match number {
-            ..0x8000_0000 => self.permute(&[sign, 31], number, 31),
-            0x8000_0000..MIDDLE => {
-                self.permute(&[sign, 32], number - 0x8000_0000, 31) + 0x8000_0000
-            }
-            // Until it is of this class again, which the first try nearly always is.
-            MIDDLE..0x8000_0000_0000_0000 => {
-                let mut made = number;
-                loop {
-                    made = self.permute(&[sign, 63], made, 63);
-                    if made >= MIDDLE {
-                        return made;
-                    }
-                }
-            }
-            _ => self.permute(&[sign, 64], number - (1 << 63), 63) + (1 << 63),
-        }
-    }
-
-    fn permute(&self, tweak: &[u8], number: u64, bits: u32) -> u64 {
-        if let Some(prf) = &self.one_way {
-            let mut input = [0; 10];
-            input[..2].copy_from_slice(tweak);
-            input[2..].copy_from_slice(&number.to_be_bytes());
-            return prf.of(&input).number(0) >> (64 - bits);
-        }
-        let v = bits - bits / 2;
-        let x = Halves {
-            a: number >> v,
-            b: number & ((1 << v) - 1),
-            n: bits,
-        };
-        let made = self.below_31.encrypt(tweak, x);
-        made.a << v | made.b
-    }
-}
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -245,15 +122,17 @@ impl Options for Digits {
     }
 
     fn compile(&self, site: &Site<'_>) -> Result<Box<dyn Mask>> {
-        let is_number = matches!(
-            site.column.kind,
-            Type::Integer { .. } | Type::Decimal { .. }
-        );
-        Ok(Box::new(DigitsMask {
-            numbers: is_number.then(|| Numbers::new(site.key, self.one_way)),
-            rows: Rows::new(site.key, DIGITS.name, self.one_way, self.strict),
+        let tweaks: [&[u8]; 2] = [&[0], &[self.keep_first as u8]];
+        let texts = DigitsMask {
+            rows: Rows::new(site.key, DIGITS.name, self.one_way, self.strict, &tweaks),
             keep: (self.keep_first, self.keep_last),
-        }))
+        };
+        Ok(match site.column.kind {
+            Type::Integer { .. } | Type::Decimal { .. } => {
+                Box::new(WholeMask::new(site.key, DIGITS.name, self.one_way, texts))
+            }
+            _ => Box::new(texts),
+        })
     }
 }
 
@@ -266,35 +145,46 @@ pub(super) fn strict_or_one_way(strict: bool, one_way: bool) -> Result<(), Strin
     }
 }
 
-struct DigitsMask {
-    numbers: Option<Numbers>,
+pub(super) struct DigitsMask {
     rows: Rows,
     keep: (usize, usize),
 }
 
-impl Mask for DigitsMask {
-    fn mask(
-        &self,
-        value: Value<'_>,
-        _given: &Given<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Masked, Refused> {
-        if let Some(numbers) = &self.numbers
-            && let Some(made) = value.integer().and_then(|number| numbers.of(number))
-        {
-            return Ok(Masked::Integer(made));
-        }
-        let met = value.canonical();
-        self.rows.apply(&met, out, |digits| {
+impl Ciphered for DigitsMask {
+    type Work = Masking;
+
+    fn ff1(&self) -> Option<&Ff1> {
+        self.rows.cipher.ff1()
+    }
+
+    fn begin(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<Begun<'_, Masking>, Refused> {
+        self.rows.begin(&value.canonical(), out, |digits| {
             let (first, last) = self.keep;
             // Of a number that would stay as a whole, nothing stays.
-            if first.saturating_add(last) < digits.len() {
-                (first, digits.len() - last, false)
-            } else {
-                (0, digits.len(), false)
+            let is_kept = first.saturating_add(last) < digits.len();
+            let (first, last) = if is_kept { (first, last) } else { (0, 0) };
+            Masking {
+                from: first,
+                until: digits.len() - last,
+                tweak: usize::from(first > 0),
+                has_no_zero: false,
             }
         })
     }
+
+    fn end(&self, work: Masking, _value: Value<'_>, made: Halves, out: &mut Vec<u8>) -> Masked {
+        self.rows.end(&work, made, out)
+    }
+}
+
+/// Which digits of a text are masked, and how.
+pub(super) struct Masking {
+    from: usize,
+    until: usize,
+    /// The place of the cipher's tweak.
+    tweak: usize,
+    /// Whether the first of them is no zero and is to be none.
+    has_no_zero: bool,
 }
 
 /// Digits in texts.
@@ -308,52 +198,77 @@ pub(super) struct Rows {
 const MANY: usize = 64;
 
 impl Rows {
-    pub(super) fn new(key: &Key, kind: &str, is_one_way: bool, is_strict: bool) -> Self {
+    pub(super) fn new(
+        key: &Key,
+        kind: &str,
+        is_one_way: bool,
+        is_strict: bool,
+        tweaks: &[&[u8]],
+    ) -> Self {
         Self {
-            cipher: DigitCipher::new(key, kind, is_one_way),
+            cipher: DigitCipher::new(key, kind, is_one_way, tweaks),
             letters: key.prf(kind, "letters"),
             is_strict,
         }
     }
 
-    /// `range` says which of the digits are masked: from, until, and whether the first of them is no zero and is to be none.
-    fn apply(
+    /// Puts the text into `out`, with other letters, and with other digits unless they are a number for FF1. `range` says which of
+    /// the digits are masked.
+    fn begin(
         &self,
         met: &[u8],
         out: &mut Vec<u8>,
-        range: impl FnOnce(&[u8]) -> (usize, usize, bool),
-    ) -> Result<Masked, Refused> {
-        let mut place = [0; MANY];
+        range: impl FnOnce(&[u8]) -> Masking,
+    ) -> Result<Begun<'_, Masking>, Refused> {
+        let (mut place, mut count, mut is_plain) = ([0; MANY], 0, true);
+        for byte in met {
+            if byte.is_ascii_digit() {
+                if let Some(digit) = place.get_mut(count) {
+                    *digit = *byte;
+                }
+                count += 1;
+            } else {
+                is_plain &= byte.is_ascii() && !byte.is_ascii_alphabetic();
+            }
+        }
         let mut many;
-        let count = met.iter().filter(|byte| byte.is_ascii_digit()).count();
         let digits = if count <= MANY {
             &mut place[..count]
         } else {
-            many = vec![0; count];
+            many = met.to_vec();
+            many.retain(u8::is_ascii_digit);
             &mut many[..]
         };
-        let of_digits = met.iter().filter(|byte| byte.is_ascii_digit());
-        digits
-            .iter_mut()
-            .zip(of_digits)
-            .for_each(|(place, digit)| *place = *digit);
-        let (from, until, has_no_zero) = range(digits);
-        let is_plain = met
-            .iter()
-            .all(|byte| byte.is_ascii() && !byte.is_ascii_alphabetic());
-        if self.is_strict && !(is_plain && self.cipher.is_injective_for(until - from)) {
+        let work = range(digits);
+        let masked = work.from..work.until;
+        let form = self.cipher.form(work.tweak, masked.len());
+        if self.is_strict && !(is_plain && form.is_some()) {
             return Err(Refused("has letters, or not six to 38 digits to mask"));
         }
-        loop {
-            self.cipher.apply(&[from as u8], &mut digits[from..until]);
-            // A permutation that is repeated until it is back among those without a zero is one of them alone.
-            let is_injective = self.cipher.is_injective_for(until - from);
-            if !has_no_zero || !is_injective || digits[from] != b'0' {
-                break;
-            }
+        if is_plain {
+            out.extend_from_slice(met);
+        } else {
+            self.put_letters(met, out);
         }
-        self.put(met, digits, is_plain, out);
-        Ok(Masked::Text)
+        if let Some(form) = form {
+            return Ok(Begun::Number(form, read(&digits[masked]), work));
+        }
+        self.cipher.blind(&mut digits[masked]);
+        put_digits(digits, 0, out);
+        Ok(Begun::Done(Masked::Text))
+    }
+
+    /// Puts the encrypted number into a text that has been begun.
+    fn end(&self, work: &Masking, made: Halves, out: &mut [u8]) -> Masked {
+        let mut place = [0; MOST_DIGITS];
+        let digits = &mut place[..work.until - work.from];
+        write(made, digits);
+        // A permutation that is repeated until it is back among those without a zero is one of them alone.
+        while work.has_no_zero && digits[0] == b'0' {
+            self.cipher.apply(work.tweak, digits);
+        }
+        put_digits(digits, work.from, out);
+        Masked::Text
     }
 
     /// A number inside a text, in which nothing is a letter.
@@ -361,28 +276,31 @@ impl Rows {
         let from = out.len();
         out.extend_from_slice(number);
         let mut digits: Vec<u8> = number.iter().copied().filter(u8::is_ascii_digit).collect();
-        self.cipher.apply(&[0], &mut digits);
-        let mut digits = digits.into_iter();
-        for byte in out[from..].iter_mut().filter(|byte| byte.is_ascii_digit()) {
-            *byte = digits.next().unwrap_or(b'0');
-        }
+        self.cipher.apply(0, &mut digits);
+        put_digits(&digits, 0, &mut out[from..]);
     }
 
-    /// Writes the text with its new digits, and other letters.
-    fn put(&self, met: &[u8], digits: &[u8], is_plain: bool, out: &mut Vec<u8>) {
-        let mut digits = digits.iter();
-        let mut stream: Option<Stream> = (!is_plain).then(|| self.letters.of(met).stream());
-        let mut draw = |count| stream.as_mut().map_or(0, |stream| stream.below(count)) as u8;
+    /// Writes the text with its digits, and other letters.
+    fn put_letters(&self, met: &[u8], out: &mut Vec<u8>) {
+        let mut stream = self.letters.of(met).stream();
+        let mut draw = || stream.below(26) as u8;
         for byte in met {
             out.push(match byte {
-                b'0'..=b'9' => digits.next().copied().unwrap_or(b'0'),
-                b'A'..=b'Z' => b'A' + draw(26),
+                b'A'..=b'Z' => b'A' + draw(),
                 // Of a character of several bytes the first is one, too.
-                b'a'..=b'z' | 0xc0.. => b'a' + draw(26),
+                b'a'..=b'z' | 0xc0.. => b'a' + draw(),
                 0x80..0xc0 => continue,
                 other => *other,
             });
         }
+    }
+}
+
+/// Puts digits in the places of those of a text, from one of them on.
+fn put_digits(digits: &[u8], from: usize, text: &mut [u8]) {
+    let places = text.iter_mut().filter(|byte| byte.is_ascii_digit());
+    for (place, digit) in places.skip(from).zip(digits) {
+        *place = *digit;
     }
 }
 
@@ -417,30 +335,42 @@ impl Options for Phone {
     }
 
     fn compile(&self, site: &Site<'_>) -> Result<Box<dyn Mask>> {
-        let rows = Rows::new(site.key, PHONE.name, self.one_way, self.strict);
+        let tweaks: [&[u8]; 3] = [&[0], &[1], &[2]];
+        let rows = Rows::new(site.key, PHONE.name, self.one_way, self.strict, &tweaks);
         Ok(Box::new(PhoneMask(rows)))
     }
 }
 
-pub(super) struct PhoneMask(pub(super) Rows);
+struct PhoneMask(Rows);
 
-impl Mask for PhoneMask {
-    fn mask(
-        &self,
-        value: Value<'_>,
-        _given: &Given<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Masked, Refused> {
+impl Ciphered for PhoneMask {
+    type Work = Masking;
+
+    fn ff1(&self) -> Option<&Ff1> {
+        self.0.cipher.ff1()
+    }
+
+    fn begin(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<Begun<'_, Masking>, Refused> {
         let met = value.canonical();
         let is_international = met.first() == Some(&b'+');
-        self.0.apply(&met, out, |digits| {
+        self.0.begin(&met, out, |digits| {
             let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
             // Rather all of a short number than too little of it.
-            match digits.len() {
-                length if length < 2 + FEWEST_DIGITS => (0, length, false),
-                length if is_international => (2, length, false),
-                length => (zeros.min(2), length, zeros < 2),
+            let (from, has_no_zero) = match digits.len() {
+                length if length < 2 + FEWEST_DIGITS => (0, false),
+                _ if is_international => (2, false),
+                _ => (zeros.min(2), zeros < 2),
+            };
+            Masking {
+                from,
+                until: digits.len(),
+                tweak: from,
+                has_no_zero,
             }
         })
+    }
+
+    fn end(&self, work: Masking, _value: Value<'_>, made: Halves, out: &mut Vec<u8>) -> Masked {
+        self.0.end(&work, made, out)
     }
 }

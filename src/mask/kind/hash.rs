@@ -5,19 +5,19 @@ use serde::Deserialize;
 use super::contract::{About, Mask, Options, Refused, Site};
 use crate::error::Result;
 use crate::mask::column::{Column, Fit, Type, Uniqueness};
-use crate::mask::key::{Prf, Seed};
+use crate::mask::key::Prf;
 use crate::mask::row::Given;
 use crate::mask::value::{Masked, Value};
 
 pub(in crate::mask) const ABOUT: About = About {
     name: "hash",
-    what: "Hexadecimal digits of a keyed hash (HMAC with SHA-256); in columns of bytes half as many bytes.",
+    what: "Hexadecimal digits of a keyed hash (by AES-256); in columns of bytes half as many bytes.",
     options: &[("length", "8 to 64, 32 by default", "how many digits")],
     examples: &[
         ("\"hash\"", "correct horse battery staple"),
         ("{ kind = \"hash\", length = 12 }", "4711"),
     ],
-    note: "Without the key nobody can try out what the value was.",
+    note: "Without the key nobody can try out what the value was. Digits beyond 32 are those of the same function under another key.",
 };
 
 /// Fewer digits would soon be the same.
@@ -86,6 +86,7 @@ impl Options for Hash {
     fn compile(&self, site: &Site<'_>) -> Result<Box<dyn Mask>> {
         Ok(Box::new(HashMask {
             prf: site.key.prf(ABOUT.name, ""),
+            longer: (self.digits(site.column) > 32).then(|| site.key.prf(ABOUT.name, "longer")),
             digits: self.digits(site.column) as usize,
             is_bytes: matches!(site.column.kind, Type::Bytes { .. }),
         }))
@@ -94,6 +95,8 @@ impl Options for Hash {
 
 struct HashMask {
     prf: Prf,
+    /// What makes the digits beyond those of one seed.
+    longer: Option<Prf>,
     digits: usize,
     is_bytes: bool,
 }
@@ -105,21 +108,26 @@ impl Mask for HashMask {
         _given: &Given<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Masked, Refused> {
-        let seed = self.prf.of(&value.canonical());
+        let met = value.canonical();
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&self.prf.of(&met).0);
+        if let Some(longer) = &self.longer {
+            bytes[16..].copy_from_slice(&longer.of(&met).0);
+        }
         if self.is_bytes {
-            out.extend_from_slice(&seed.0[..self.digits / 2]);
+            out.extend_from_slice(&bytes[..self.digits / 2]);
             return Ok(Masked::Bytes);
         }
-        hexadecimal(&seed, self.digits, out);
+        hexadecimal(&bytes, self.digits, out);
         Ok(Masked::Text)
     }
 }
 
-/// Writes the first digits of a seed.
-pub(super) fn hexadecimal(seed: &Seed, digits: usize, out: &mut Vec<u8>) {
+/// Writes the first digits of so many bytes.
+pub(super) fn hexadecimal(bytes: &[u8], digits: usize, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.extend((0..digits).map(|at| {
-        let byte = seed.0[at / 2];
+        let byte = bytes[at / 2];
         DIGITS[usize::from(if at % 2 == 0 { byte >> 4 } else { byte & 15 })]
     }));
 }

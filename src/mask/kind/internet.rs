@@ -1,7 +1,7 @@
 //! Addresses in the net: `email`, `url`, `ip`, `mac`.
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::mask::column::{Column, Fit, Type, Uniqueness};
 use crate::mask::key::Prf;
 use crate::mask::row::Given;
-use crate::mask::value::{Masked, Value};
+use crate::mask::value::{Masked, Value, put_number};
 
 pub(in crate::mask) const EMAIL: About = About {
     name: "email",
@@ -395,7 +395,7 @@ impl Mask for IpMask {
             None => (text, None),
         };
         let seed = self.prf.of(address.as_bytes());
-        let written = match address.parse() {
+        let prefix = match address.parse() {
             Ok(IpAddr::V6(_)) => {
                 let mut number = 0x2001_0db8 << 96
                     | u128::from(seed.number(0)) << 32
@@ -404,7 +404,8 @@ impl Mask for IpMask {
                 if let (true, Some(prefix)) = (self.is_network, prefix) {
                     number &= u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
                 }
-                (Ipv6Addr::from_bits(number).into(), prefix)
+                write!(out, "{}", Ipv6Addr::from_bits(number)).expect("memory takes everything");
+                prefix
             }
             known => {
                 let mut number = 10 << 24 | (seed.number(0) >> 40) as u32;
@@ -412,14 +413,19 @@ impl Mask for IpMask {
                 if let (true, Some(prefix)) = (self.is_network, prefix) {
                     number &= u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
                 }
-                (IpAddr::from(Ipv4Addr::from_bits(number)), prefix)
+                for (at, byte) in number.to_be_bytes().into_iter().enumerate() {
+                    if at > 0 {
+                        out.push(b'.');
+                    }
+                    put_number(byte.into(), out);
+                }
+                prefix
             }
         };
-        let done = match written {
-            (address, Some(prefix)) => write!(out, "{address}/{prefix}"),
-            (address, None) => write!(out, "{address}"),
-        };
-        done.expect("memory takes everything");
+        if let Some(prefix) = prefix {
+            out.push(b'/');
+            put_number(prefix.into(), out);
+        }
         Ok(Masked::Text)
     }
 }

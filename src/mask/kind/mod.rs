@@ -4,8 +4,10 @@
 //! said of it in the documentation stands beside it ([`About`]).
 
 mod bank;
+mod ciphered;
 mod constant;
 pub(super) mod contract;
+mod digit_cipher;
 mod digits;
 mod hash;
 mod internet;
@@ -22,6 +24,7 @@ mod replace;
 mod shape;
 mod template;
 mod uuid;
+mod whole;
 
 use std::fmt;
 

@@ -134,9 +134,9 @@ const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// Writes so many of them, twenty-four at most.
 pub(super) fn letters(seed: &Seed, count: usize, out: &mut Vec<u8>) {
-    // Twelve of each of two numbers: sixty bits.
+    // Twelve of each of the two numbers, the second first: sixty bits.
     for at in 0..count.min(24) {
-        let number = seed.number(2 + at / 12) >> (5 * (at % 12));
+        let number = seed.number(1 - at / 12) >> (5 * (at % 12));
         out.push(LETTERS[(number & 31) as usize]);
     }
 }

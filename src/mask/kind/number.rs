@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::mask::column::{Column, Fit, Type, Uniqueness};
 use crate::mask::key::Prf;
 use crate::mask::row::Given;
-use crate::mask::value::{Masked, Value};
+use crate::mask::value::{Masked, Value, put_number};
 
 pub(in crate::mask) const NOISE: About = About {
     name: "number_noise",
@@ -76,6 +76,12 @@ impl Decimal {
     }
 
     fn write(self, out: &mut Vec<u8>) {
+        if let (Ok(whole), 0) = (u64::try_from(self.digits.unsigned_abs()), self.scale) {
+            if self.digits < 0 {
+                out.push(b'-');
+            }
+            return put_number(whole, out);
+        }
         let unit = 10_i128.pow(self.scale);
         let (whole, rest) = (
             self.digits.unsigned_abs() / unit.unsigned_abs(),
@@ -193,11 +199,7 @@ impl NoiseMask {
 
     fn noisy(&self, met: &[u8], number: i128) -> i128 {
         let share = self.millionths(met);
-        // Of a number of thirty-four digits a hundred millionths would be too many for 128 bits.
-        let mut change = match number.checked_mul(share * i128::from(self.percent)) {
-            Some(product) => product / 100_000_000,
-            None => number / 100_000_000 * (share * i128::from(self.percent)),
-        };
+        let mut change = part_of(number, share * i128::from(self.percent));
         if change == 0 {
             change = share.signum() * number.signum();
         }
@@ -209,6 +211,22 @@ impl NoiseMask {
                 .saturating_sub(change)
                 .clamp(self.bounds.least, self.bounds.greatest)
         }
+    }
+}
+
+/// So many hundred-millionths of a number.
+fn part_of(number: i128, parts: i128) -> i128 {
+    const ALL: i64 = 100_000_000;
+    // Nearly all products have 64 bits, which are divided in a tenth of the time.
+    if let (Ok(number), Ok(parts)) = (i64::try_from(number), i64::try_from(parts))
+        && let Some(product) = number.checked_mul(parts)
+    {
+        return i128::from(product / ALL);
+    }
+    // Of a number of thirty-four digits a hundred millionths would be too many for 128 bits.
+    match number.checked_mul(parts) {
+        Some(product) => product / i128::from(ALL),
+        None => number / i128::from(ALL) * parts,
     }
 }
 

@@ -86,7 +86,7 @@ place!(Company, COMPANY, |lists, seed, out| {
 });
 place!(Street, STREET, |lists, seed, out| {
     let name = pick(lists.last, seed, 0);
-    let number = 1 + seed.below(2, 199);
+    let number = 1 + seed.stream().below(199);
     let written = match lists.street {
         Form::After(words) => write!(out, "{number} {name} {}", pick(words, seed, 1)),
         Form::Joined(words) => write!(out, "{name}{} {number}", pick(words, seed, 1)),
@@ -150,14 +150,17 @@ impl Mask for PostcodeMask {
         let met = value.canonical();
         let write = |seed: &Seed, out: &mut Vec<u8>| {
             let mut stream = seed.stream();
-            for c in characters(&met) {
-                out.push(match c {
-                    '0'..='9' => stream.digit(),
-                    'a'..='z' => b'a' + stream.below(26) as u8,
-                    // What is neither stays, as far as it is ASCII.
-                    c if c.is_ascii() && !c.is_ascii_uppercase() => c as u8,
-                    _ => b'A' + stream.below(26) as u8,
-                });
+            let mut other = |byte| match byte {
+                b'0'..=b'9' => stream.digit(),
+                b'a'..=b'z' => b'a' + stream.below(26) as u8,
+                // What is neither stays, as far as it is ASCII.
+                0..0x80 if !byte.is_ascii_uppercase() => byte,
+                _ => b'A' + stream.below(26) as u8,
+            };
+            if met.is_ascii() {
+                out.extend(met.iter().map(|byte| other(*byte)));
+            } else {
+                out.extend(characters(&met).map(|c| other(u8::try_from(c).unwrap_or(u8::MAX))));
             }
         };
         Ok(other_than(&met, self.0.of(&met), out, write))

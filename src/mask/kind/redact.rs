@@ -73,7 +73,7 @@ impl Options for Redact {
                 column: &anywhere,
                 ..*site
             })?,
-            digits: Rows::new(site.key, "digits", false, false),
+            digits: Rows::new(site.key, "digits", false, false, &[&[0]]),
             of: self.of.iter().map(|name| (site.place)(name)).collect(),
         }))
     }

@@ -202,7 +202,7 @@ impl Mask for TemplateMask {
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Piece::Column(place) => out.extend_from_slice(&given.masked(*place).canonical()),
                 Piece::Row => write!(out, "{}", given.number()).expect("memory takes everything"),
-                Piece::Hash => hexadecimal(&self.prf.of(&value.canonical()), HASH, out),
+                Piece::Hash => hexadecimal(&self.prf.of(&value.canonical()).0, HASH, out),
             }
         }
         Ok(Masked::Text)

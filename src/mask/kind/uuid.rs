@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 
+use super::ciphered::{Begun, Ciphered};
 use super::contract::{About, Mask, Options, Refused, Site};
 use super::digits::ONE_WAY;
 use crate::error::Result;
 use crate::mask::column::{Column, Fit, Type, Uniqueness};
-use crate::mask::ff1::{Ff1, Halves, Radix};
+use crate::mask::ff1::{Ff1, Form, Halves, Radix};
 use crate::mask::key::Prf;
-use crate::mask::row::Given;
 use crate::mask::value::{Masked, Value};
 
 pub(in crate::mask) const ABOUT: About = About {
@@ -63,6 +63,7 @@ impl Options for Uuid {
     fn compile(&self, site: &Site<'_>) -> Result<Box<dyn Mask>> {
         let ff1 = Ff1::new(&site.key.derive(ABOUT.name, "ff1"), Radix::Two);
         Ok(Box::new(UuidMask {
+            form: ff1.form(&[], 2 * HALF),
             ff1: (!self.one_way).then_some(ff1),
             prf: site.key.prf(ABOUT.name, ""),
             is_bytes: matches!(site.column.kind, Type::Bytes { .. }),
@@ -72,37 +73,44 @@ impl Options for Uuid {
 
 struct UuidMask {
     ff1: Option<Ff1>,
+    form: Form,
     prf: Prf,
     is_bytes: bool,
 }
 
+/// The bits of a UUID that are neither version nor variant, in two halves.
+fn halves(number: u128) -> Halves {
+    // Before the version, between it and the variant, and after that.
+    let low = number & ((1 << 62) - 1);
+    let middle = number >> 64 & 0xfff;
+    let high = number >> 80;
+    let packed = high << 74 | middle << 62 | low;
+    Halves {
+        a: (packed >> HALF) as u64,
+        b: packed as u64 & ((1 << HALF) - 1),
+    }
+}
+
+/// The way back, with zeros for version and variant.
+fn number(Halves { a, b }: Halves) -> u128 {
+    let packed = u128::from(a) << HALF | u128::from(b);
+    let (high, middle) = (packed >> 74, packed >> 62 & 0xfff);
+    high << 80 | middle << 64 | packed & ((1 << 62) - 1)
+}
+
 impl UuidMask {
-    fn of(&self, number: u128) -> u128 {
-        let Some(ff1) = &self.ff1 else {
-            return self.hashed(&number.to_be_bytes()) & !FIXED | number & FIXED;
-        };
-        // Before the version, between it and the variant, and after that.
-        let low = number & ((1 << 62) - 1);
-        let middle = number >> 64 & 0xfff;
-        let high = number >> 80;
-        let packed = high << 74 | middle << 62 | low;
-        let mask = (1 << HALF) - 1;
-        let made = ff1.encrypt(
-            &[],
-            Halves {
-                a: (packed >> HALF) as u64,
-                b: packed as u64 & mask,
-                n: 2 * HALF,
-            },
-        );
-        let packed = u128::from(made.a) << HALF | u128::from(made.b);
-        let (high, middle) = (packed >> 74, packed >> 62 & 0xfff);
-        high << 80 | middle << 64 | packed & ((1 << 62) - 1) | number & FIXED
+    fn hashed(&self, value: &[u8]) -> u128 {
+        u128::from_be_bytes(self.prf.of(value).0)
     }
 
-    fn hashed(&self, value: &[u8]) -> u128 {
-        let seed = self.prf.of(value);
-        u128::from(seed.number(0)) << 64 | u128::from(seed.number(1))
+    /// Writes one in the place of a value, in the value's notation if it has one.
+    fn put(&self, made: u128, met: &[u8], out: &mut Vec<u8>) -> Masked {
+        if self.is_bytes {
+            out.extend_from_slice(&made.to_be_bytes());
+            return Masked::Bytes;
+        }
+        write(made, met, out);
+        Masked::Text
     }
 }
 
@@ -144,26 +152,38 @@ fn write(number: u128, form: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-impl Mask for UuidMask {
-    fn mask(
-        &self,
-        value: Value<'_>,
-        _given: &Given<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Masked, Refused> {
-        const FORM: &[u8; 36] = b"00000000-0000-0000-0000-000000000000";
+/// The notation of what is made of a value that is no UUID.
+const FORM: &[u8; 36] = b"00000000-0000-0000-0000-000000000000";
+
+impl Ciphered for UuidMask {
+    /// The value's number.
+    type Work = u128;
+
+    fn ff1(&self) -> Option<&Ff1> {
+        self.ff1.as_ref()
+    }
+
+    fn begin(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<Begun<'_, u128>, Refused> {
         let met = value.canonical();
-        let version_4 = || self.hashed(&met) & !FIXED | 4 << 76 | 2 << 62;
-        if self.is_bytes {
-            let number = <[u8; 16]>::try_from(&*met).map(u128::from_be_bytes);
-            let made = number.map_or_else(|_| version_4(), |number| self.of(number));
-            out.extend_from_slice(&made.to_be_bytes());
-            return Ok(Masked::Bytes);
-        }
-        match read(&met) {
-            Some(number) => write(self.of(number), &met, out),
-            None => write(version_4(), FORM, out),
-        }
-        Ok(Masked::Text)
+        let met_number = if self.is_bytes {
+            <[u8; 16]>::try_from(&*met).map(u128::from_be_bytes).ok()
+        } else {
+            read(&met)
+        };
+        Ok(match met_number {
+            Some(number) if self.ff1.is_some() => Begun::Number(&self.form, halves(number), number),
+            Some(number) => {
+                let made = self.hashed(&number.to_be_bytes()) & !FIXED | number & FIXED;
+                Begun::Done(self.put(made, &met, out))
+            }
+            None => {
+                let made = self.hashed(&met) & !FIXED | 4 << 76 | 2 << 62;
+                Begun::Done(self.put(made, FORM, out))
+            }
+        })
+    }
+
+    fn end(&self, met_number: u128, value: Value<'_>, made: Halves, out: &mut Vec<u8>) -> Masked {
+        self.put(number(made) | met_number & FIXED, &value.canonical(), out)
     }
 }

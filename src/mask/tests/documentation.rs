@@ -28,6 +28,9 @@ columns = { email = \"email\", phone = { kind = \"digits\", keep_last = 2 } }
   probability of one in two to the power of the bits. *Lossy*: values become one, and a unique index refuses them.
 - **Reversible** kinds are ciphers: who has the key can have the values back. `one_way` makes them hashes. All others have no way
   back, with or without the key.
+- **By which functions**: each kind has a key of its own, derived from yours by HKDF with SHA-256 (RFC 5869). Under it, values are
+  hashed by CMAC with AES-256 (NIST SP 800-38B), to whose tag the block that was encrypted last is added (Davies-Meyer): with the
+  key, too, there is no way back but to try out values. Numbers are encrypted by FF1 with AES-128 (NIST SP 800-38G).
 
 What becomes of the values below was made with a key of the documentation's; another key makes other values.
 ";

@@ -104,6 +104,19 @@ fn check(written: &str, of: &Type, value: Value<'_>) -> Result<(), TestCaseError
     Ok(())
 }
 
+/// A row of one value, and whether its first condition holds.
+struct Chosen<'a>(Value<'a>, bool);
+
+impl Row for Chosen<'_> {
+    fn value(&self, _column: usize) -> Value<'_> {
+        self.0
+    }
+
+    fn holds(&self, _condition: usize) -> bool {
+        self.1
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -123,6 +136,27 @@ proptest! {
             }
             for value in values {
                 check(written, &of, value).map_err(|error| TestCaseError::fail(format!("{written}, {of}, {value:?}: {error}")))?;
+            }
+        }
+    }
+
+    /// Also beside rows whose values stay, and those that have another mask.
+    #[test]
+    fn rows_that_are_masked_together_become_what_each_becomes(all in prop::collection::vec((values(), encodings(), any::<bool>()), 0..40)) {
+        for (written, of) in fitting() {
+            let rules = [Some(0), None].map(|condition| Rule {
+                column: "it".to_owned(),
+                condition,
+                kind: kind(if condition.is_some() { written } else { "\"null\"" }),
+            });
+            let mask = RowMask::compile("people", &[column(of.clone())], &rules, &of_tests()).unwrap();
+            let rows: Vec<Chosen<'_>> = all.iter().map(|(bytes, encoding, holds)| Chosen(Value::Text(bytes, *encoding), *holds)).collect();
+            let mut together: Vec<Scratch> = rows.iter().map(|_| Scratch::default()).collect();
+            mask.apply_all(&rows, &mut together).unwrap();
+            for (row, together) in rows.iter().zip(&together) {
+                let mut alone = Scratch::default();
+                mask.apply(row, &mut alone).unwrap();
+                prop_assert!(alone.of(0) == together.of(0), "{} {}", written, of);
             }
         }
     }

@@ -1,20 +1,20 @@
 //! Rows whose values are masked on their way.
 
-use std::ops::Range;
+mod held;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 
+pub(super) use self::held::unhex;
+use self::held::{Batch, Held, KEPT};
 use super::watch::{Seen, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::mask::{self, Replacement, Row, RowMask, Scratch, Type};
+use crate::mask::{self, Replacement, RowMask, Type};
 use crate::store::{
     self, Chunk, Form, Part, RowCodec, RowCutter, RowJoiner, RowVisitor, ShapeColumn,
 };
-
-/// What is kept of a buffer that a large value has stretched.
-const KEPT: usize = 1 << 20;
 
 /// What masks a column, for people.
 #[derive(Clone)]
@@ -98,12 +98,12 @@ impl Masking {
             rows: Rows {
                 joiner: codec.joiner(part),
                 codec,
-                held: table.conditions + table.mask.needed().last().map_or(0, |last| last + 1),
+                held: table.conditions + table.mask.needed().last().map_or(1, |last| last + 1),
                 seen: table.watch.as_ref().map(Watch::begin),
+                batch: Batch::new(table.mask.at_once()),
                 table,
-                row: Held::default(),
-                scratch: Scratch::default(),
                 at: 0,
+                is_passing: false,
                 out: BytesMut::new(),
             },
         }
@@ -121,6 +121,7 @@ impl Masking {
     /// All chunks have passed: what is left.
     pub(in crate::run) fn end(&mut self) -> Result<Option<Chunk>> {
         self.cutter.end()?;
+        self.rows.mask()?;
         if let (Some(watch), Some(seen)) = (&self.rows.table.watch, self.rows.seen.take()) {
             watch.end(seen);
         }
@@ -133,139 +134,132 @@ struct Rows {
     table: Arc<TableMask>,
     codec: &'static dyn RowCodec,
     joiner: Box<dyn RowJoiner>,
-    /// How many values of a row are held until all are there that its masks need. The others go on at once.
+    /// How many values of a row its masks need.
     held: usize,
-    row: Held,
-    scratch: Scratch,
+    /// What is held: the last row may not have ended yet.
+    batch: Batch,
     /// What a watch has seen of them.
     seen: Option<Seen>,
     /// Values of this row that have ended.
     at: usize,
+    /// Whether the rest of this row goes on at once.
+    is_passing: bool,
     out: BytesMut,
-}
-
-/// The values of a row that are held.
-#[derive(Default)]
-struct Held {
-    /// As they came, one after the other.
-    encoded: Vec<u8>,
-    ends: Vec<usize>,
-    /// Those that masks look at, by their places among a row's own.
-    cells: Vec<(usize, Cell)>,
-    /// Whether each condition holds.
-    holds: Vec<bool>,
-    number: u64,
-}
-
-impl Held {
-    fn range(&self, place: usize) -> Range<usize> {
-        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
-        start..self.ends[place]
-    }
-}
-
-/// A value out of its encoding.
-#[derive(Default)]
-struct Cell {
-    bytes: Vec<u8>,
-    what: What,
-}
-
-#[derive(Default, Clone, Copy)]
-enum What {
-    #[default]
-    Null,
-    Text(mask::Encoding),
-    Bytes,
-    Integer(i128),
-    Real(f64),
-    Boolean(bool),
-}
-
-impl Row for Held {
-    fn value(&self, column: usize) -> mask::Value<'_> {
-        let found = self.cells.iter().find(|(place, _)| *place == column);
-        let Some((_, cell)) = found else {
-            debug_assert!(false, "a mask looks at what it did not say it would");
-            return mask::Value::Null;
-        };
-        match cell.what {
-            What::Null => mask::Value::Null,
-            What::Text(encoding) => mask::Value::Text(&cell.bytes, encoding),
-            What::Bytes => mask::Value::Bytes(&cell.bytes),
-            What::Integer(number) => mask::Value::Integer(number),
-            What::Real(number) => mask::Value::Real(number),
-            What::Boolean(truth) => mask::Value::Boolean(truth),
-        }
-    }
-
-    fn holds(&self, condition: usize) -> bool {
-        self.holds.get(condition).copied().unwrap_or(true)
-    }
-
-    fn number(&self) -> u64 {
-        self.number
-    }
 }
 
 impl RowVisitor for Rows {
     fn piece(&mut self, encoded: &[u8]) -> Result<()> {
-        if self.at < self.held {
-            self.row.encoded.extend_from_slice(encoded);
-            return Ok(());
+        if self.is_passing {
+            return self.joiner.piece(encoded);
         }
-        self.joiner.piece(encoded)
-    }
-
-    fn end_value(&mut self) -> Result<()> {
-        if self.at >= self.held {
-            self.at += 1;
-            return self.joiner.end_value();
-        }
-        self.row.ends.push(self.row.encoded.len());
-        self.at += 1;
-        if self.at == self.held {
+        self.batch.current().encoded.extend_from_slice(encoded);
+        self.batch.bytes += encoded.len();
+        // What is behind the values that masks need goes on rather than becoming large here.
+        if self.at >= self.held && self.batch.is_full() {
             self.mask()?;
         }
         Ok(())
     }
 
+    fn end_value(&mut self) -> Result<()> {
+        self.at += 1;
+        if self.is_passing {
+            return self.joiner.end_value();
+        }
+        let row = self.batch.current();
+        row.ends.push(row.encoded.len());
+        if self.at == self.held {
+            self.take_in()?;
+            if self.batch.is_full() {
+                self.mask()?;
+            }
+        }
+        Ok(())
+    }
+
     fn end_row(&mut self) -> Result<()> {
-        self.at = 0;
-        self.joiner.end_row()
+        if self.is_passing {
+            self.joiner.end_row()?;
+        } else if self.at < self.held {
+            return Err(Error::new(
+                Kind::Internal,
+                "a row ends before the values that its masks need",
+            ));
+        } else {
+            self.batch.ended += 1;
+        }
+        (self.at, self.is_passing) = (0, false);
+        Ok(())
     }
 }
 
 impl Rows {
-    /// All values are there that the masks need: they, and what is held with them, go on.
-    fn mask(&mut self) -> Result<()> {
+    /// All values of a row are there that its masks need: they are decoded.
+    fn take_in(&mut self) -> Result<()> {
         let table = &self.table;
-        self.row.number = table.rows.fetch_add(1, Ordering::Relaxed) + 1;
-        self.row.holds.clear();
+        let row = self.batch.current();
+        row.number = table.rows.fetch_add(1, Ordering::Relaxed) + 1;
+        row.holds.clear();
         for place in 0..table.conditions {
-            let range = self.row.range(place);
-            let holds = is_true(&self.codec.decode(&self.row.encoded[range])?);
-            self.row.holds.push(holds);
+            let range = row.range(place);
+            let holds = is_true(&self.codec.decode(&row.encoded[range])?);
+            row.holds.push(holds);
         }
         let needed = table.mask.needed();
-        self.row.cells.resize_with(needed.len(), Default::default);
+        row.cells.resize_with(needed.len(), Default::default);
         for (at, place) in needed.iter().enumerate() {
-            let range = self.row.range(table.conditions + place);
-            let Held { encoded, cells, .. } = &mut self.row;
+            let range = row.range(table.conditions + place);
+            let Held { encoded, cells, .. } = &mut *row;
             let (of, cell) = &mut cells[at];
             *of = *place;
             let value = self.codec.decode(&encoded[range])?;
             cell.take(&value, &table.columns[*place]);
         }
-        table.mask.apply(&self.row, &mut self.scratch)?;
-        if let (Some(watch), Some(seen)) = (&table.watch, &mut self.seen) {
-            watch.look(&self.row, &self.scratch, seen);
+        Ok(())
+    }
+
+    /// Masks the rows that are held, and lets them go on. The rest of one that has begun follows at once.
+    fn mask(&mut self) -> Result<()> {
+        let ended = self.batch.ended;
+        self.is_passing = self.at >= self.held;
+        let count = ended + usize::from(self.is_passing);
+        let Batch {
+            held, scratches, ..
+        } = &mut self.batch;
+        let masks = &self.table.mask;
+        masks.apply_all(&held[..count], &mut scratches[..count])?;
+        if let (Some(watch), Some(seen)) = (&self.table.watch, &mut self.seen) {
+            for (row, scratch) in held.iter().zip(&*scratches).take(count) {
+                watch.look(row, scratch, seen);
+            }
         }
-        for place in 0..self.held - table.conditions {
-            match self.scratch.of(place) {
+        for number in 0..count {
+            self.go_on(number)?;
+            if number < ended {
+                self.joiner.end_row()?;
+            }
+        }
+        self.batch.clear();
+        if self.out.capacity() > KEPT {
+            self.out = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Lets a row's values go on, masked.
+    fn go_on(&mut self, number: usize) -> Result<()> {
+        let table = &self.table;
+        let (row, scratch) = (&self.batch.held[number], &self.batch.scratches[number]);
+        for place in 0..row.ends.len() - table.conditions {
+            let replacement = if place < self.held - table.conditions {
+                scratch.of(place)
+            } else {
+                Replacement::Keep
+            };
+            match replacement {
                 Replacement::Keep => {
-                    let range = self.row.range(table.conditions + place);
-                    self.joiner.piece(&self.row.encoded[range])?;
+                    let range = row.range(table.conditions + place);
+                    self.joiner.piece(&row.encoded[range])?;
                 }
                 Replacement::With(value) => {
                     self.out.clear();
@@ -277,17 +271,10 @@ impl Rows {
             }
             self.joiner.end_value()?;
         }
-        self.row.encoded.clear();
-        self.row.ends.clear();
-        self.row.encoded.shrink_to(KEPT);
-        for (_, cell) in &mut self.row.cells {
-            cell.bytes.clear();
-            cell.bytes.shrink_to(KEPT);
+        if row.rest().is_empty() {
+            return Ok(());
         }
-        if self.out.capacity() > KEPT {
-            self.out = BytesMut::new();
-        }
-        Ok(())
+        self.joiner.piece(row.rest())
     }
 }
 
@@ -297,60 +284,6 @@ fn is_true(value: &store::Value<'_>) -> bool {
         store::Value::Integer(number) => *number != 0,
         store::Value::Text(text) => matches!(&**text, b"t" | b"1"),
         _ => false,
-    }
-}
-
-impl Cell {
-    fn take(&mut self, value: &store::Value<'_>, column: &ShapeColumn) {
-        self.bytes.clear();
-        self.what = match value {
-            store::Value::Null => What::Null,
-            store::Value::Integer(number) => What::Integer((*number).into()),
-            store::Value::Real(number) => What::Real(*number),
-            store::Value::Blob(bytes) => {
-                self.bytes.extend_from_slice(bytes);
-                What::Bytes
-            }
-            store::Value::Text(text) => self.take_text(text, column),
-        };
-    }
-
-    /// In encodings that have nothing but text, a number is one, too.
-    fn take_text(&mut self, text: &[u8], column: &ShapeColumn) -> What {
-        let as_text = |cell: &mut Self, text: &[u8], encoding| {
-            cell.bytes.extend_from_slice(text);
-            What::Text(encoding)
-        };
-        match column.form {
-            Form::Typed | Form::RowNumber | Form::Opaque => {
-                as_text(self, text, mask::Encoding::Utf8)
-            }
-            Form::Padded(encoding) => as_text(self, text.trim_ascii_end(), encoding),
-            Form::Bytes | Form::PaddedBytes => {
-                self.bytes.extend_from_slice(text);
-                What::Bytes
-            }
-            Form::Hex => {
-                let digits = text.strip_prefix(b"\\x");
-                if digits.is_some_and(|digits| unhex(digits, &mut self.bytes)) {
-                    return What::Bytes;
-                }
-                self.bytes.clear();
-                as_text(self, text, mask::Encoding::Unknown)
-            }
-            Form::Text(encoding, truth) => {
-                let [yes, no] = truth.words();
-                let plain = std::str::from_utf8(text).ok();
-                match (&column.column.kind, plain) {
-                    (Type::Integer { .. }, Some(digits)) => digits
-                        .parse()
-                        .map_or_else(|_| as_text(self, text, encoding), What::Integer),
-                    (Type::Boolean, Some(word)) if word == yes => What::Boolean(true),
-                    (Type::Boolean, Some(word)) if word == no => What::Boolean(false),
-                    _ => as_text(self, text, encoding),
-                }
-            }
-        }
     }
 }
 
@@ -421,20 +354,6 @@ fn longest(column: &ShapeColumn) -> usize {
 /// How many characters a text has; of what is no UTF-8, how many bytes.
 fn length(text: &[u8]) -> usize {
     std::str::from_utf8(text).map_or(text.len(), |text| text.chars().count())
-}
-
-/// Appends what hexadecimal digits are; whether they are that.
-pub(super) fn unhex(digits: &[u8], out: &mut Vec<u8>) -> bool {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    out.reserve(digits.len() / 2);
-    for pair in digits.chunks(2) {
-        let [high, low] = pair else { return false };
-        let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
-            return false;
-        };
-        out.push((high << 4 | low) as u8);
-    }
-    true
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::held::TOGETHER;
 use super::*;
 use crate::mask::{Column, Encoding, Key, Rule};
 use crate::store::Truth;
@@ -27,8 +28,9 @@ fn kind(written: &str) -> mask::Kind {
     file.kind
 }
 
-/// Four columns of text, the first and the third of which are masked; the third where the second condition holds.
-fn table(conditions: usize) -> Arc<TableMask> {
+/// Four columns of text, the first and the third of which are masked; the third where the second condition holds. Many rows are
+/// masked together if a kind wants that, be it one that no row gets.
+fn table(conditions: usize, together: bool) -> Arc<TableMask> {
     let columns: Vec<ShapeColumn> = ["a", "b", "c", "d"]
         .map(|name| ShapeColumn {
             column: Column {
@@ -47,7 +49,7 @@ fn table(conditions: usize) -> Arc<TableMask> {
         condition,
         kind: kind(written),
     };
-    let rules = [
+    let mut rules = vec![
         rule("a", "\"hash\"", None),
         rule(
             "c",
@@ -55,6 +57,9 @@ fn table(conditions: usize) -> Arc<TableMask> {
             conditions.checked_sub(1),
         ),
     ];
+    if together {
+        rules.push(rule("a", "\"digits\"", None));
+    }
     let key = Key::new(b"a key of these tests that is long enough").expect("a key");
     let mask = RowMask::compile("t", &plain, &rules, &key).expect("masks");
     Arc::new(TableMask::new(mask, columns, conditions, Vec::new()))
@@ -135,16 +140,24 @@ fn text() -> impl Strategy<Value = Option<Vec<u8>>> {
     ]
 }
 
+/// Some are larger than what is masked together.
+fn row_text() -> impl Strategy<Value = Option<Vec<u8>>> {
+    prop_oneof![
+        300 => text(),
+        1 => Just(Some(vec![b'x'; TOGETHER + 9])),
+    ]
+}
+
 fn row(conditions: usize) -> impl Strategy<Value = (Vec<bool>, Texts)> {
     let holds = prop::collection::vec(any::<bool>(), conditions);
-    (holds, prop::collection::vec(text(), 4))
+    (holds, prop::collection::vec(row_text(), 4))
 }
 
 fn rows() -> impl Strategy<Value = (usize, Vec<(Vec<bool>, Texts)>)> {
     (0_usize..3).prop_flat_map(|conditions| {
         (
             Just(conditions),
-            prop::collection::vec(row(conditions), 0..8),
+            prop::collection::vec(row(conditions), 0..40),
         )
     })
 }
@@ -153,6 +166,7 @@ proptest! {
     #[test]
     fn only_masked_columns_are_changed_wherever_a_stream_is_cut(
         (conditions, rows) in rows(),
+        together: bool,
         lengths in prop::collection::vec(1_usize..50, 1..8),
     ) {
         let mut hashes = Vec::new();
@@ -166,7 +180,7 @@ proptest! {
             } else {
                 crate::fuzz::pieces(&whole, &lengths)
             };
-            let mut masking = Masking::new(table(conditions), values, &part(codec));
+            let mut masking = Masking::new(table(conditions, together), values, &part(codec));
             let (mut masked, mut count) = (Vec::new(), 0);
             for data in chunks {
                 let chunk = Chunk { rows: 0, data: Bytes::copy_from_slice(data) };
