@@ -42,7 +42,7 @@ const OPTIONS: [&[&str]; 8] = [
     &[],
     &["--hex-blob"],
     &["--skip-extended-insert", "--complete-insert"],
-    &["--no-tz-utc"],
+    &["--skip-tz-utc"],
     &["--skip-opt", "--create-options"],
     &["--insert-ignore"],
     &["--replace", "--hex-blob", "--complete-insert"],
