@@ -1,30 +1,11 @@
 //! An INSERT's rows as lines for `LOAD DATA`: each value as the bytes that a SELECT of its column gives. Pure.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
-
 use bytes::{BufMut, BytesMut};
 
-use super::conversion::Conversion;
+use super::forms::Form;
 use super::values;
 use crate::store::mysql::rows::result_rows::escape;
 use crate::store::mysql::sql::lexical::{Dialect, is_blank};
-
-/// What a column's values are.
-#[derive(Debug, Clone)]
-pub(super) enum Form {
-    /// Bytes as they are; dates and times, too.
-    Bytes,
-    Number,
-    /// A BIT of so many bytes.
-    Bits(usize),
-    /// What is written as text, and travels as bytes.
-    Uuid,
-    Inet6,
-    Inet4,
-    /// Text that has to be brought into the column's character set.
-    Text(Arc<Conversion>),
-}
 
 /// A table's rows as a dump has them.
 #[derive(Debug, Clone)]
@@ -50,10 +31,6 @@ type Read<T> = Result<T, String>;
 
 fn no_value() -> String {
     "something else than values in an INSERT".to_owned()
-}
-
-fn unfit(what: &str) -> String {
-    format!("a value that is no {what} in a column of that type")
 }
 
 impl<'a> Inserts<'a> {
@@ -210,7 +187,7 @@ impl<'a> Inserts<'a> {
             return Ok(());
         }
         if is("TRUE") || is("FALSE") {
-            return self.put_number(if is("TRUE") { b"1" } else { b"0" }, form, out);
+            return form.put_number(if is("TRUE") { b"1" } else { b"0" }, out);
         }
         if is("DEFAULT") {
             return Err("DEFAULT, which is no value, for a column that is copied".to_owned());
@@ -228,7 +205,7 @@ impl<'a> Inserts<'a> {
             return Err(no_value());
         }
         self.at += 1;
-        if is("X") && digits.len() % 2 == 0 {
+        if is("X") && digits.len().is_multiple_of(2) {
             self.digits(digits, 16, form, out)
         } else if is("B") {
             self.digits(digits, 2, form, out)
@@ -245,7 +222,7 @@ impl<'a> Inserts<'a> {
             return match self.peek() {
                 Some(quote) if self.is_quote(quote) => {
                     self.unescaped()?;
-                    self.put_bytes(form, out)
+                    form.put_bytes(&self.scratch, out)
                 }
                 Some(b'0' | b'x' | b'X' | b'b' | b'B') => self.value(form, out),
                 _ => Err(no_value()),
@@ -273,20 +250,13 @@ impl<'a> Inserts<'a> {
         match form {
             Form::Bytes | Form::Number => self.copy_string(out),
             Form::Text(conversion) if conversion.is_none() => self.copy_string(out),
-            Form::Text(conversion) => {
-                self.unescaped()?;
-                let mut made = Vec::with_capacity(self.scratch.len());
-                conversion.put(&self.scratch, &mut made)?;
-                escape(&made, out);
-                Ok(())
-            }
             Form::Bits(_) => {
                 self.unescaped()?;
-                self.put_bytes(form, out)
+                form.put_bytes(&self.scratch, out)
             }
-            Form::Uuid | Form::Inet6 | Form::Inet4 => {
+            Form::Text(_) | Form::Uuid | Form::Inet6 | Form::Inet4 => {
                 self.unescaped()?;
-                self.put_address(form, out)
+                form.put_text(&self.scratch, out)
             }
         }
     }
@@ -382,28 +352,7 @@ impl<'a> Inserts<'a> {
             return Err(no_value());
         }
         let text = &self.sql[start..self.at];
-        self.put_number(text.strip_prefix(b"+").unwrap_or(text), form, out)
-    }
-
-    fn put_number(&mut self, text: &[u8], form: &Form, out: &mut BytesMut) -> Read<()> {
-        match form {
-            Form::Bytes | Form::Number => out.put_slice(text),
-            Form::Text(conversion) => {
-                let mut made = Vec::new();
-                conversion.put(text, &mut made)?;
-                escape(&made, out);
-            }
-            Form::Bits(_) => {
-                let number = std::str::from_utf8(text).ok();
-                let number: Option<u64> = number.and_then(|text| text.parse().ok());
-                let number = number.ok_or_else(|| unfit("BIT"))?;
-                self.scratch.clear();
-                self.scratch.extend_from_slice(&number.to_be_bytes());
-                return self.put_bytes(form, out);
-            }
-            Form::Uuid | Form::Inet6 | Form::Inet4 => return Err(unfit("UUID or address")),
-        }
-        Ok(())
+        form.put_number(text.strip_prefix(b"+").unwrap_or(text), out)
     }
 
     /// A literal of hexadecimal or binary digits.
@@ -424,55 +373,7 @@ impl<'a> Inserts<'a> {
             }
             self.scratch.push(byte);
         }
-        self.put_bytes(form, out)
-    }
-
-    /// Bytes of no character set.
-    fn put_bytes(&mut self, form: &Form, out: &mut BytesMut) -> Read<()> {
-        let bytes = &self.scratch;
-        let trimmed = || {
-            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-            &bytes[zeros..]
-        };
-        match form {
-            Form::Number => {
-                let bytes = trimmed();
-                if bytes.len() > 8 {
-                    return Err(unfit("number"));
-                }
-                let number = bytes
-                    .iter()
-                    .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
-                out.put_slice(number.to_string().as_bytes());
-            }
-            Form::Bits(width) => {
-                let bytes = trimmed();
-                let zeros = width.checked_sub(bytes.len()).ok_or_else(|| unfit("BIT"))?;
-                escape(&[&vec![0; zeros][..], bytes].concat(), out);
-            }
-            Form::Uuid | Form::Inet6 if bytes.len() == 16 => escape(bytes, out),
-            Form::Inet4 if bytes.len() == 4 => escape(bytes, out),
-            Form::Uuid | Form::Inet6 | Form::Inet4 => return self.put_address(form, out),
-            Form::Bytes | Form::Text(_) => escape(bytes, out),
-        }
-        Ok(())
-    }
-
-    /// A text that travels as bytes.
-    fn put_address(&self, form: &Form, out: &mut BytesMut) -> Read<()> {
-        let text = std::str::from_utf8(&self.scratch).ok();
-        match form {
-            Form::Inet4 => {
-                let found = text.and_then(|text| text.parse::<Ipv4Addr>().ok());
-                escape(&found.ok_or_else(|| unfit("INET4"))?.octets(), out);
-            }
-            Form::Inet6 => {
-                let found = text.and_then(|text| text.parse::<Ipv6Addr>().ok());
-                escape(&found.ok_or_else(|| unfit("INET6"))?.octets(), out);
-            }
-            _ => escape(&uuid(text).ok_or_else(|| unfit("UUID"))?, out),
-        }
-        Ok(())
+        form.put_bytes(&self.scratch, out)
     }
 }
 
@@ -497,13 +398,6 @@ fn meant(byte: u8) -> ([u8; 2], usize) {
         same => same,
     };
     ([one, 0], 1)
-}
-
-fn uuid(text: Option<&str>) -> Option<[u8; 16]> {
-    let digits: String = text?.chars().filter(|letter| *letter != '-').collect();
-    let is_whole = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = u128::from_str_radix(&digits, 16).ok();
-    number.filter(|_| is_whole).map(u128::to_be_bytes)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod charsets;
 mod complaints;
 mod conversion;
 mod counts;
+mod forms;
 #[cfg(test)]
 mod fuzz;
 mod inserts;

@@ -1,6 +1,7 @@
 //! Makes a dump's definitions, statement by statement as they come, in a schema of the run's own on the target's server, and notes
 //! where its rows are.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use super::allowed::{Action, Allowed};
@@ -25,7 +26,7 @@ use crate::store::mysql::source::Source;
 use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::names::{Names, literal, quoted};
 use crate::store::mysql::sql::splitter::Scanner;
-use crate::store::mysql::sql::version::{Flavour, Version};
+use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::mark;
 use crate::store::mysql::workspace::schemas;
 use crate::store::redact;
@@ -124,19 +125,10 @@ impl<'a> Restore<'a> {
         names: &Names,
         file: &'a str,
     ) -> Result<Self> {
-        let checks = match session.version().flavour {
-            // Old rows that a later CHECK forbids come along.
-            Flavour::MariaDb => ", check_constraint_checks = 0",
-            Flavour::MySql => "",
-        };
-        session
-            .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
-            .await?;
+        session.run("SET SESSION foreign_key_checks = 0").await?;
         if session.version().is_mysql(8, 0) {
             primary_key::demand(&mut session).await?;
         }
-        // So that none is hidden behind others; who may not set it has room for some.
-        let _ = session.run("SET SESSION max_error_count = 65535").await;
         let folded = session
             .query_one("SELECT @@lower_case_table_names")
             .await?
@@ -276,7 +268,11 @@ impl<'a> Restore<'a> {
         if is_plain && let Ok(name) = std::str::from_utf8(raw) {
             return Ok(name.to_owned());
         }
-        let digits: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digits = String::with_capacity(2 * raw.len());
+        for byte in raw {
+            // Writing into a string cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
         let sql = format!("SELECT CONVERT(CONVERT(X'{digits}' USING {charset}) USING utf8mb4)");
         self.session.query_one(&sql).await?.text(0)
     }

@@ -295,13 +295,13 @@ mod tests {
 
     use super::super::noted::{Reading, Statement};
     use super::*;
-    use crate::store::mysql::dump::inserts::Form;
+    use crate::store::mysql::dump::forms::Form;
 
     struct File(Vec<u8>);
 
     #[async_trait::async_trait]
     impl DumpFile for File {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "dump"
         }
 

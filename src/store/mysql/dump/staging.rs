@@ -8,7 +8,8 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
 
 use super::conversion::Conversion;
-use super::inserts::{Form, Layout};
+use super::forms::Form;
+use super::inserts::Layout;
 use super::noted::OfTable;
 use super::rows::Rows;
 use crate::error::{Error, Kind, Result};

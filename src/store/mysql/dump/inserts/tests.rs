@@ -3,6 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::mysql::dump::conversion::Conversion;
 
 fn layout(fields: Vec<Option<Form>>, dialect: Dialect) -> Layout {
     Layout {
