@@ -52,8 +52,9 @@ pub(super) struct Noted {
     tables: Vec<OfTable>,
     /// By the numbers that the first reading has for tables.
     by_number: HashMap<usize, usize>,
-    /// The last table of a name.
+    /// The last table of a name, as the dump's bytes have it.
     by_raw: HashMap<Vec<u8>, usize>,
+    by_name: HashMap<String, usize>,
     /// From behind which statement on strings end otherwise.
     dialects: Vec<(u64, Dialect)>,
     /// The table that the last rows were of.
@@ -141,21 +142,28 @@ impl Noted {
         &self.tables[at]
     }
 
-    /// The place of a table by its name.
+    /// The place of a table by its name, once all are noted.
     pub(super) fn place(&self, name: &str) -> Option<usize> {
-        let is_it = |table: &OfTable| table.name == name && !table.is_gone;
-        self.tables.iter().position(is_it)
+        self.by_name.get(name).copied()
     }
 
-    /// The dump has ended, and only some of its tables are still there.
-    pub(super) fn keep(&mut self, is_there: impl Fn(usize) -> bool) {
-        for (_, at) in self
-            .by_number
-            .iter()
-            .filter(|(number, _)| !is_there(**number))
-        {
-            self.tables[*at].is_gone = true;
-            self.by_raw.retain(|_, found| found != at);
+    /// The dump has ended, and only some of its tables are still there. Where names are `folded`, the server has them in small
+    /// letters.
+    pub(super) fn end(&mut self, is_there: impl Fn(usize) -> bool, folded: bool) {
+        for (number, at) in &self.by_number {
+            if !is_there(*number) {
+                self.tables[*at].is_gone = true;
+            }
+        }
+        let tables = &mut self.tables;
+        self.by_raw.retain(|_, at| !tables[*at].is_gone);
+        for (at, table) in tables.iter_mut().enumerate() {
+            if folded {
+                table.name = table.name.to_lowercase();
+            }
+            if !table.is_gone {
+                self.by_name.insert(table.name.clone(), at);
+            }
         }
     }
 
@@ -166,14 +174,7 @@ impl Noted {
         (number >= self.tables[at].first).then_some(at)
     }
 
-    /// Lets tables be called as the server has them, which may be in small letters.
-    pub(super) fn fold(&mut self) {
-        for table in &mut self.tables {
-            table.name = table.name.to_lowercase();
-        }
-    }
-
-    /// The same for the survey.
+    /// What the survey has to know of them.
     pub(super) fn told(&self) -> HashMap<String, dumped::Rows> {
         let tables = self.tables.iter().filter(|table| !table.is_gone);
         let told = tables.map(|table| {

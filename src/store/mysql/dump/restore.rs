@@ -182,10 +182,8 @@ impl<'a> Restore<'a> {
         })?;
         self.make_waiting().await?;
         let there = self.allowed.numbers();
-        self.noted.keep(|number| there.contains(&number));
-        if self.folded {
-            self.noted.fold();
-        }
+        self.noted
+            .end(|number| there.contains(&number), self.folded);
         tracing::info!(
             file = self.file,
             rows = self.noted.rows(),
