@@ -2,7 +2,6 @@
 
 use super::context::RunContext;
 use super::hooks;
-use super::masks::coverage;
 use super::task_run::capabilities;
 use crate::config::job::{Job, Publish};
 use crate::error::{Error, Kind, Result};
@@ -17,7 +16,6 @@ pub(super) fn admit(context: &RunContext, history: Option<&State>) -> Result<()>
         &context.job.to,
     )?;
     capabilities(&context.job)?;
-    coverage::refuse_raw_dumps(&context.job)?;
     if let Some(history) = history {
         refuse_a_part_of_what_is_broken(&context.job, history)?;
     }

@@ -113,14 +113,6 @@ pub trait OpenLagProbe: Send + Sync {
 /// A store whose own tools write dumps of a whole database (`pg_dump`, `mariadb-dump`).
 #[async_trait]
 pub trait Dumps: Send + Sync {
-    /// What a task asks of a dump that the tools cannot do, beyond what no store's can.
-    fn refusals(&self, _task: &Task) -> Vec<Refusal> {
-        Vec::new()
-    }
-    /// Whether a dump's rows are on the target's server before they can be masked.
-    fn are_raw(&self) -> bool {
-        false
-    }
     /// Whether a dump's file has gzip around it. (PostgreSQL's custom format is compressed in itself.)
     fn are_zipped(&self) -> bool;
     /// Whether a dump is of the survey's very point in time, so that its rows are the survey's. (MySQL's tools have one of

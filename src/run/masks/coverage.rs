@@ -6,7 +6,7 @@ use crate::config::job::{Job, Task};
 use crate::error::{Error, Kind, Result};
 use crate::mask::{self, Type};
 use crate::policy::RequireMasks;
-use crate::store::{self, Form};
+use crate::store::Form;
 
 /// How many columns an error names.
 const NAMED: usize = 12;
@@ -20,26 +20,6 @@ pub(in crate::run) fn required(job: &Job) -> RequireMasks {
 /// Whether the environment that the run goes to requires masks.
 pub(in crate::run) fn is_required(job: &Job) -> bool {
     required(job) != RequireMasks::No
-}
-
-/// Refuses to pull a dump into an environment that requires masks: it is restored raw, and says nothing of masks.
-pub(in crate::run) fn refuse_raw_dumps(job: &Job) -> Result<()> {
-    let mut pulling = job.tasks.iter();
-    let is_raw = |task: &&Task| {
-        let dumps = store::registry::dumps(task.kind);
-        task.pulls() && task.dumps() && dumps.is_ok_and(store::Dumps::are_raw)
-    };
-    match pulling.find(is_raw) {
-        Some(task) if is_required(job) => Err(Error::new(
-            Kind::Policy,
-            format!(
-                "`{}` requires masks, and task `{}` restores a dump, whose rows cannot be masked on their way",
-                job.to, task.name
-            ),
-        )
-        .hint("copy from the environment itself, or pull a snapshot of envsyncd's own that was masked when it was pushed")),
-        _ => Ok(()),
-    }
 }
 
 /// The places of a table's columns that nobody has decided on.

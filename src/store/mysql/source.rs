@@ -1,6 +1,6 @@
 //! The source: a database at one point in time, read by several sessions in transactions of that point.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,13 +25,12 @@ use crate::store::mysql::rows::slices;
 use crate::store::mysql::rows::snapshot;
 use crate::store::mysql::schema::catalogue;
 use crate::store::mysql::schema::definitions::Definitions;
-use crate::store::mysql::schema::objects::{self, ObjectKind};
+use crate::store::mysql::schema::dumped::Dumped;
 use crate::store::mysql::schema::reader;
 use crate::store::mysql::schema::shapes;
 use crate::store::mysql::schema::typed_columns::Place;
 use crate::store::mysql::schema::unknown;
 use crate::store::mysql::schema::vetting;
-use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::marks;
 use crate::store::mysql::sql::names::quoted;
 use crate::store::mysql::sql::version::Version;
@@ -49,33 +48,8 @@ pub(super) struct Source {
     /// For what is asked before the survey, and for noticing that the server is gone.
     control: Mutex<Session>,
     surveyed: OnceCell<Surveyed>,
-    /// It is a dump that was restored for this run.
-    restored: Option<Restored>,
-}
-
-/// The parts of a restored dump that are not in its schema.
-pub(in crate::store::mysql) struct Restored {
-    /// Events that were not just disabled where the dump is from, each with its status.
-    awake: BTreeMap<String, String>,
-}
-
-impl Restored {
-    pub(in crate::store::mysql) fn new(awake: BTreeMap<String, String>) -> Self {
-        Self { awake }
-    }
-
-    /// Lets definitions be what they were where the dump is from.
-    fn complete(&self, definitions: &mut Definitions) {
-        for object in &mut definitions.objects {
-            if object.kind == ObjectKind::Event
-                && let Some(status) = self.awake.get(&object.name)
-            {
-                object.enabled = status == "ENABLE";
-                let dialect = Dialect::of(&object.sql_mode);
-                object.definition = objects::with_status(&object.definition, dialect, status);
-            }
-        }
-    }
+    /// It has nothing but a dump's definitions, which were made for this run.
+    dumped: Option<Dumped>,
 }
 
 struct Surveyed {
@@ -100,20 +74,25 @@ impl Source {
             definer: task.definer,
             control: Mutex::new(control),
             surveyed: OnceCell::new(),
-            restored: None,
+            dumped: None,
         })
     }
 
-    /// A dump that was restored in a schema of the run's own, which is dropped when the source is closed.
-    pub(in crate::store::mysql) async fn open_restored(
+    /// A dump's definitions in a schema of the run's own, which is dropped when the source is closed.
+    pub(in crate::store::mysql) async fn open_dumped(
         address: Address,
         task: &Task,
         context: &Context,
-        restored: Restored,
+        dumped: Dumped,
     ) -> Result<Self> {
         let mut source = Self::open(address, task, context).await?;
-        source.restored = Some(restored);
+        source.dumped = Some(dumped);
         Ok(source)
+    }
+
+    /// A dump's rows, where it is one.
+    pub(in crate::store::mysql) fn dumped(&self) -> Option<&Dumped> {
+        self.dumped.as_ref()
     }
 
     /// What a dump of the source needs: its address, sessions at its point in time, and its definitions.
@@ -128,7 +107,7 @@ impl Source {
         ))
     }
 
-    async fn drop_restored(&self) -> Result<()> {
+    async fn drop_definitions(&self) -> Result<()> {
         // Its own is still asked whether the server is there.
         self.control
             .lock()
@@ -162,7 +141,8 @@ impl Source {
         typed
     }
 
-    async fn session(&self) -> Result<(Lent, &Definitions)> {
+    /// A session that has nothing else to do, and all definitions; once it is surveyed.
+    pub(in crate::store::mysql) async fn session(&self) -> Result<(Lent, &Definitions)> {
         let surveyed = self.surveyed()?;
         Ok((surveyed.pool.take().await?, &surveyed.definitions))
     }
@@ -255,7 +235,7 @@ impl store::Source for Source {
         let target = version_of(taker)?;
         let target = target.as_ref();
         let snapshot =
-            snapshot::fix(&self.address, self.context.workers, self.restored.is_some()).await?;
+            snapshot::fix(&self.address, self.context.workers, self.dumped.is_some()).await?;
         let taken_at = snapshot.taken_at;
         let mut sessions = snapshot.sessions;
         let workers = sessions.len();
@@ -263,14 +243,17 @@ impl store::Source for Source {
         let mut definitions =
             reader::read(first, self.address.database(), &self.context.selection).await?;
         unknown::warn(first, self.address.database()).await?;
-        if let Some(restored) = &self.restored {
-            restored.complete(&mut definitions);
+        if let Some(dumped) = &self.dumped {
+            dumped.complete(&mut definitions);
         }
         vetting::check(&definitions, first.version())?;
         warn_of_own(&definitions);
         let history = history(&definitions, target);
         let mut parts = parts(&definitions, history);
-        slices::divide(first, &definitions, workers, target, &mut parts).await?;
+        match &self.dumped {
+            Some(dumped) => dumped.arrange(&definitions, &mut parts)?,
+            None => slices::divide(first, &definitions, workers, target, &mut parts).await?,
+        }
         let selection = &self.context.selection;
         if selection.describes_columns {
             let shape = |part| Ok(shapes::of(definitions.table_of(part)?, part, selection));
@@ -380,13 +363,13 @@ impl store::Source for Source {
         if let Some(surveyed) = self.surveyed.get() {
             surveyed.pool.close();
         }
-        if self.restored.is_some()
-            && let Err(error) = self.drop_restored().await
+        if self.dumped.is_some()
+            && let Err(error) = self.drop_definitions().await
         {
             tracing::warn!(
                 %error,
                 schema = self.address.database(),
-                "a restored dump could not be removed; the next run does it"
+                "what a dump's definitions were made in could not be dropped; the next run does it"
             );
         }
     }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::mysql;
 use super::postgresql::{MASKS, people};
 use super::{files_with, settings, with};
 use crate::support::job::{Bed, Job, toml};
-use crate::support::postgres::{Cluster, Must, bare, shared, unique};
+use crate::support::mysql::{self as servers, Server, Version};
+use crate::support::postgres::{Cluster, Must, bare, shared, tools, unique};
 
 /// What is planted in production's rows.
 const PLANTED: [&str; 4] = ["planted", "Planted Name", "PLANTED NAME", "+44 20 7946"];
@@ -152,4 +154,74 @@ fn what_a_dump_cannot_be_asked_is_refused() {
     with(&bed, &settings, &["--once"], &wrong)
         .expect(2)
         .says(&["has no column mail"]);
+}
+
+/// Dumps a database of MySQL as the chart does.
+fn dump_mysql(bed: &Bed, program: &Path, server: &Server, database: &str) {
+    let archive = bed.path("archive");
+    std::fs::create_dir_all(&archive).expect("our directory");
+    let script = "set -o pipefail; \"$1\" --no-defaults --user=root --single-transaction --socket=\"$2\" \"$3\" | gzip > \"$4\"";
+    bare("bash")
+        .args(["-c", script, "dump"])
+        .arg(program)
+        .arg(server.socket())
+        .arg(database)
+        .arg(archive.join("2026-01-02T030405Z-app.gz"))
+        .must("the tool");
+}
+
+#[test]
+fn a_dump_of_mariadb_dump_is_masked_on_its_way_and_nothing_raw_is_in_the_targets_files() {
+    let (source, target) = (&servers::shared().source, Server::with(&["--log-bin=on"]));
+    let from = mysql::people(source);
+    let bed = Bed::new();
+    dump_mysql(&bed, Path::new("mariadb-dump"), source, &from);
+    let place = archive(&bed.path("archive"));
+    mysql::arrive_masked(&bed, source, &from, &place, &target);
+}
+
+#[test]
+fn a_dump_of_mysqldump_is_masked_on_its_way_and_nothing_raw_is_in_the_targets_files() {
+    let start = || Server::builder().of(Version::Oracle).start();
+    let (source, target) = (start(), start());
+    let from = mysql::people(&source);
+    let bed = Bed::new();
+    dump_mysql(&bed, &tools("mysql").join("bin/mysqldump"), &source, &from);
+    let place = archive(&bed.path("archive"));
+    mysql::arrive_masked(&bed, &source, &from, &place, &target);
+}
+
+#[test]
+fn an_environment_that_requires_masks_takes_a_dump_of_mysql_once_every_column_is_decided_on() {
+    let pair = servers::shared();
+    let (from, to) = (unique("people"), unique("live"));
+    pair.source.create_db(&from);
+    pair.source.sql(
+        &from,
+        "CREATE TABLE users (id int PRIMARY KEY, email varchar(50), note text); INSERT INTO users VALUES (1, 'planted@corp.example', 'planted');
+         CREATE TABLE audit (id int PRIMARY KEY, what text); INSERT INTO audit VALUES (1, 'planted');
+         CREATE TABLE cache (id int PRIMARY KEY, what text); INSERT INTO cache VALUES (1, 'planted')",
+    );
+    let bed = Bed::new();
+    dump_mysql(&bed, Path::new("mariadb-dump"), &pair.source, &from);
+    let settings = settings(&bed, "require_masks = true\n");
+    let url = toml(&pair.target.url("root", &to));
+    let job = || Job::new("mysql", &archive(&bed.path("archive")), &url);
+    with(&bed, &settings, &["--once"], &job())
+        .expect(3)
+        .says(&["requires masks", "users.email"]);
+    assert!(!pair.target.databases().contains(&to));
+    let conditional = job().task(
+        "[[task.mask]]\ntable = \"users\"\nwhere = \"id > 1\"\ncolumns = { email = \"email\" }",
+    );
+    with(&bed, &settings, &["--once"], &conditional)
+        .expect(2)
+        .says(&["could evaluate `where`"]);
+    let masks = "exclude = [\"cache\"]\nschema_only = [\"audit\"]\nunlisted = \"null\"\ncanary = true\n\
+                 [[task.mask]]\ntable = \"users\"\ncolumns = { email = \"email\" }\n\
+                 [[task.pass]]\ntable = \"*\"\ncolumns = [\"id\"]\nreason = \"a number\"";
+    with(&bed, &settings, &["--once"], &job().task(masks)).expect(0);
+    let sql = "SELECT id, email REGEXP '@example.com$', note IS NULL, (SELECT COUNT(*) FROM audit) FROM users";
+    assert_eq!(pair.target.sql(&to, sql), "1|1|1|0");
+    assert_eq!(pair.target.tables(&to), ["audit", "users"]);
 }

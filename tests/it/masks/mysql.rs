@@ -1,7 +1,7 @@
 //! MariaDB and MySQL.
 
 use super::{files_with, settings, with};
-use crate::support::job::{Bed, Job};
+use crate::support::job::{Bed, Job, toml};
 use crate::support::mysql::{Server, Version, shared};
 use crate::support::postgres::unique;
 
@@ -33,7 +33,7 @@ table = "letters"
 columns = { body = { kind = "redact", of = ["to_email"] } }
 "#;
 
-fn people(server: &Server) -> String {
+pub(super) fn people(server: &Server) -> String {
     let from = unique("people");
     server.create_db(&from);
     let numbers = match server.version() {
@@ -48,13 +48,14 @@ fn people(server: &Server) -> String {
 fn are_masked(source: &Server, target: &Server) {
     let from = people(source);
     let bed = Bed::new();
-    arrive_masked(&bed, source, &from, &source.url("root", &from), target);
+    let url = toml(&source.url("root", &from));
+    arrive_masked(&bed, source, &from, &url, target);
 }
 
-/// The same from where production's rows are.
-fn arrive_masked(bed: &Bed, source: &Server, from: &str, url: &str, target: &Server) {
+/// The same from where production's rows are, as a job says it.
+pub(super) fn arrive_masked(bed: &Bed, source: &Server, from: &str, place: &str, target: &Server) {
     let to = unique("live");
-    let job = Job::between("mysql", url, &target.url("root", &to))
+    let job = Job::new("mysql", place, &toml(&target.url("root", &to)))
         .task("verify = \"checksum\"")
         .task(MASKS);
     with(bed, &settings(bed, ""), &["--once"], &job).expect(0);
@@ -128,7 +129,7 @@ fn a_raw_snapshot_is_masked_on_its_way() {
     let push =
         Job::between("mysql", &source.url("root", &from), &archive).task("verify = \"checksum\"");
     bed.once(&bed.job("push", &push)).expect(0);
-    arrive_masked(&bed, source, &from, &archive, &target);
+    arrive_masked(&bed, source, &from, &toml(&archive), &target);
 }
 
 #[test]

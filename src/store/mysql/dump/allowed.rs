@@ -28,10 +28,8 @@ pub(super) enum Action {
     Early(Vec<u8>),
     /// It makes a view, which may have to wait for others.
     View(Vec<u8>),
-    /// Rows: it is run as it is.
-    Rows(Rows),
-    /// The same, among them values of columns that are computed anew, which the server warns of.
-    Computed(Rows),
+    /// Rows of the table with this number: they are not run, but read once more when they are wanted.
+    Rows(usize, Rows),
     /// It is left out.
     Skip,
     /// It is left out, for this reason.
@@ -59,6 +57,8 @@ pub(super) struct Allowed<'a> {
     /// The dumped server's version.
     server: Option<String>,
     tables: BTreeMap<String, Made>,
+    /// How many tables there have been: one that is dropped and made again is another one.
+    made: usize,
     sequences: BTreeSet<String>,
     /// Tables with a trigger.
     watched: BTreeSet<String>,
@@ -78,8 +78,7 @@ pub(super) struct Allowed<'a> {
 struct Made {
     /// What becomes of its rows.
     fate: Fate,
-    /// It has columns that are computed.
-    computed: bool,
+    number: usize,
 }
 
 /// How a dump says that it is whole.
@@ -116,6 +115,7 @@ impl<'a> Allowed<'a> {
             own: None,
             server: None,
             tables: BTreeMap::new(),
+            made: 0,
             sequences: BTreeSet::new(),
             watched: BTreeSet::new(),
             awake: BTreeMap::new(),
@@ -142,6 +142,11 @@ impl<'a> Allowed<'a> {
         awake
             .map(|(name, status)| (readable(name), status.clone()))
             .collect()
+    }
+
+    /// The numbers of the tables that are still there.
+    pub(super) fn numbers(&self) -> BTreeSet<usize> {
+        self.tables.values().map(|made| made.number).collect()
     }
 
     /// A comment between statements.
@@ -267,8 +272,7 @@ impl<'a> Allowed<'a> {
                 "rows for `{}` after one of its triggers was made, which would fire",
                 readable(&table)
             )),
-            Some(made) if made.fate == Fate::Copy && made.computed => Ok(Action::Computed(rows)),
-            Some(made) if made.fate == Fate::Copy => Ok(Action::Rows(rows)),
+            Some(made) if made.fate == Fate::Copy => Ok(Action::Rows(made.number, rows)),
             // The run has no use for them.
             Some(_) => Ok(Action::Skip),
         }

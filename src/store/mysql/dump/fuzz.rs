@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::allowed::{Action, Allowed};
 use super::complaints;
 use super::counts::Counter;
+use super::forms::Form;
+use super::inserts::{Inserts, Layout};
 use super::settings;
 use super::values;
 use crate::config::job::Definer;
@@ -57,12 +60,7 @@ proptest! {
             };
             let sql = scanner.text(place).to_vec();
             match allowed.decide(&sql, Dialect::default()) {
-                Ok(Action::Rows(found) | Action::Computed(found)) => {
-                    let batches: Vec<_> = found.in_batches(&sql).collect();
-                    prop_assert_eq!(batches.iter().map(|(_, rows)| *rows).sum::<u64>(), found.count);
-                    prop_assert!(batches.iter().all(|(text, _)| text.len() <= sql.len() + 1));
-                    rows += found.count;
-                }
+                Ok(Action::Rows(_, found)) => rows += found.count,
                 Ok(Action::Run(sql)) => prop_assert!(!sql.is_empty()),
                 Ok(_) => {}
                 Err(why) => prop_assert!(!why.is_empty()),
@@ -82,13 +80,21 @@ proptest! {
             return Ok(());
         };
         prop_assert!(rows.count > 0 && rows.count <= text.len() as u64);
-        let mut again = 0;
-        for (sql, count) in rows.in_batches(&text) {
-            let batch = values::read(&sql, dialect);
-            prop_assert_eq!(batch.map(|batch| (batch.count, batch.table)), Ok((count, rows.table.clone())));
-            again += count;
+        // Whatever there is of it becomes as many lines of as many fields, or an error.
+        for (columns, form) in [(1, Form::Bytes), (2, Form::Number), (3, Form::Bits(3)), (2, Form::Uuid)] {
+            let layout = Layout {
+                fields: vec![Some(form); columns],
+                dialect,
+                charset: "utf8mb4".to_owned(),
+            };
+            let mut out = BytesMut::new();
+            let lines = Inserts::new(&text, &layout).and_then(|mut inserts| inserts.fill(&mut out, usize::MAX));
+            if let Ok(lines) = lines {
+                prop_assert_eq!(lines, rows.count);
+                prop_assert_eq!(memchr::memchr_iter(b'\n', &out).count() as u64, lines);
+                prop_assert_eq!(memchr::memchr_iter(b'\t', &out).count() as u64, lines * (columns as u64 - 1));
+            }
         }
-        prop_assert_eq!(again, rows.count);
     }
 
     #[test]

@@ -1,15 +1,21 @@
-//! Dumps by `mariadb-dump` and `mysqldump`: restored into a schema of the run's own, which then is a source like any, and
-//! written by those tools.
+//! Dumps by `mariadb-dump` and `mysqldump`: read, with their definitions in a schema of the run's own and their rows out of the
+//! file itself, and written by those tools.
 
 mod allowed;
 mod charsets;
 mod complaints;
+mod conversion;
 mod counts;
+mod forms;
 #[cfg(test)]
 mod fuzz;
+mod inserts;
 mod kind;
+mod noted;
 mod restore;
+mod rows;
 mod settings;
+mod staging;
 mod statement;
 mod stream;
 mod tool;
@@ -23,26 +29,13 @@ use async_trait::async_trait;
 use crate::config::job::Task;
 use crate::error::Result;
 use crate::store::dump::{DumpFile, Dumping};
-use crate::store::{self, Context, Refusal, Survey};
+use crate::store::{self, Context, Survey};
 
 /// The tools' dumps, to the rest of the house.
 pub(super) struct Dumps;
 
 #[async_trait]
 impl store::Dumps for Dumps {
-    fn refusals(&self, task: &Task) -> Vec<Refusal> {
-        let is_masked = task.pulls() && task.masks();
-        let why = "a dump of mysqldump is restored as it is, and nothing of it can be masked; take format = \"envsyncd\"";
-        is_masked
-            .then(|| Refusal::new("mask", why))
-            .into_iter()
-            .collect()
-    }
-
-    fn are_raw(&self) -> bool {
-        true
-    }
-
     fn are_zipped(&self) -> bool {
         true
     }
@@ -57,7 +50,7 @@ impl store::Dumps for Dumps {
         context: &Context,
         file: Arc<dyn DumpFile>,
     ) -> Result<Box<dyn store::Source>> {
-        restore::restore(task, context, file.open().await?, file.name()).await
+        restore::restore(task, context, file).await
     }
 
     async fn dump(

@@ -1,46 +1,53 @@
-//! Restores a dump statement by statement, as it comes, in a schema of the run's own on the target's server.
+//! Makes a dump's definitions, statement by statement as they come, in a schema of the run's own on the target's server, and notes
+//! where its rows are.
+
+use std::fmt::Write;
+use std::sync::Arc;
 
 use super::allowed::{Action, Allowed};
+use super::charsets;
+use super::noted::{Noted, Reading, Statement};
+use super::rows::Rows;
 use super::settings::Settings;
+use super::staging::Staged;
 use super::statement::LONGEST;
 use super::stream::{Found, Place, step};
 use super::values;
-use super::values::Rows;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
-use crate::store::dump::Dump;
+use crate::store::dump::{Dump, DumpFile};
 use crate::store::mysql::connection::address::Address;
 use crate::store::mysql::connection::server_error;
 use crate::store::mysql::connection::session::Session;
 use crate::store::mysql::connection::settings::MODE;
-use crate::store::mysql::rows::warnings;
+use crate::store::mysql::schema::dumped::Dumped;
 use crate::store::mysql::schema::primary_key;
-use crate::store::mysql::source::{Restored, Source};
+use crate::store::mysql::source::Source;
 use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::names::{Names, literal, quoted};
 use crate::store::mysql::sql::splitter::Scanner;
-use crate::store::mysql::sql::version::{Flavour, Version};
+use crate::store::mysql::sql::version::Version;
 use crate::store::mysql::workspace::mark;
 use crate::store::mysql::workspace::schemas;
 use crate::store::redact;
 use crate::store::{self, Context};
 
-/// Restores a dump, and opens it as a source.
+/// Makes a dump's definitions, and opens it as a source.
 pub(super) async fn restore(
     task: &Task,
     context: &Context,
-    dump: Dump,
-    name: &str,
+    file: Arc<dyn DumpFile>,
 ) -> Result<Box<dyn store::Source>> {
     let address = Address::of(&task.target, context, "target").await?;
     let names = Names::new(address.database(), &context.claim);
     let mut session = Session::open(&address, None).await?;
     make_schema(&mut session, &names).await?;
     let restored = async {
-        let running = Restore::begin(session, task, context, &names, name).await?;
-        let restored = running.run(dump).await?;
+        let running = Restore::begin(session, task, context, &names, file.name()).await?;
+        let (dumped, noted) = running.run(file.open().await?).await?;
         let staging = address.in_schema(&names.staging);
-        Source::open_restored(staging, task, context, restored).await
+        let inner = Source::open_dumped(staging, task, context, dumped).await?;
+        Ok(Staged::new(inner, Rows::new(file.clone(), Arc::new(noted))))
     }
     .await;
     match restored {
@@ -52,7 +59,7 @@ pub(super) async fn restore(
     }
 }
 
-/// Drops what was restored so far; if that fails, the run's end or the next run does it.
+/// Drops what was made so far; if that fails, the run's end or the next run does it.
 async fn clear(address: &Address, names: &Names) {
     let cleared = async {
         let mut session = Session::open(address, None).await?;
@@ -60,7 +67,7 @@ async fn clear(address: &Address, names: &Names) {
         schemas::drop_schema(&mut session, &names.staging).await
     };
     if let Err(error) = cleared.await {
-        tracing::warn!(%error, schema = names.staging, "a dump that was not restored whole could not be removed");
+        tracing::warn!(%error, schema = names.staging, "what a dump's definitions were made in could not be dropped");
     }
 }
 
@@ -79,21 +86,20 @@ async fn make_schema(session: &mut Session, names: &Names) -> Result<()> {
     session.run(&format!("USE {staging}")).await.map(drop)
 }
 
-/// A dump that is being restored.
+/// A dump whose definitions are being made.
 struct Restore<'a> {
     session: Session,
     scanner: Scanner,
     allowed: Allowed<'a>,
     dialect: Dialect,
-    /// The `sql_mode` that the dump has set, under which things are made; rows are taken under another.
+    /// The `sql_mode` that the dump has set, under which things are made.
     mode: String,
-    takes_rows: bool,
-    /// The staging schema.
-    schema: String,
     /// The dump's file.
     file: &'a str,
+    /// The server takes names in small letters.
+    folded: bool,
     checked: bool,
-    rows: u64,
+    noted: Noted,
     /// Views that could not be made yet: the tools write views by their names, and let a view of nothing stand in for each that
     /// is still to come.
     waiting: Vec<View>,
@@ -119,19 +125,10 @@ impl<'a> Restore<'a> {
         names: &Names,
         file: &'a str,
     ) -> Result<Self> {
-        let checks = match session.version().flavour {
-            // Old rows that a later CHECK forbids come along.
-            Flavour::MariaDb => ", check_constraint_checks = 0",
-            Flavour::MySql => "",
-        };
-        session
-            .run(&format!("SET SESSION foreign_key_checks = 0{checks}"))
-            .await?;
+        session.run("SET SESSION foreign_key_checks = 0").await?;
         if session.version().is_mysql(8, 0) {
             primary_key::demand(&mut session).await?;
         }
-        // So that none is hidden behind others; who may not set it has room for some.
-        let _ = session.run("SET SESSION max_error_count = 65535").await;
         let folded = session
             .query_one("SELECT @@lower_case_table_names")
             .await?
@@ -143,7 +140,6 @@ impl<'a> Restore<'a> {
         }
         // From here on the server sees of what it gets one statement, or an error.
         session.take_one_at_a_time().await?;
-        let longest = LONGEST.min(session.packet());
         let allowed = Allowed::new(
             &names.staging,
             folded,
@@ -154,32 +150,28 @@ impl<'a> Restore<'a> {
         );
         Ok(Self {
             session,
-            scanner: Scanner::of_stream(longest).with_remarks(),
+            scanner: Scanner::of_stream(LONGEST).with_remarks(),
             allowed,
             dialect: Dialect::default(),
             mode: MODE.to_owned(),
-            takes_rows: false,
-            schema: names.staging.clone(),
             file,
+            folded,
             checked: false,
-            rows: 0,
+            noted: Noted::default(),
             waiting: Vec::new(),
         })
     }
 
-    async fn run(mut self, mut dump: Dump) -> Result<Restored> {
-        let mut next = step(&mut self.scanner, &mut dump, self.file).await?;
-        while let Some(found) = next {
-            next = match found {
-                Found::Remark(remark) => {
-                    self.allowed.remark(&remark);
-                    step(&mut self.scanner, &mut dump, self.file).await?
-                }
+    async fn run(mut self, mut dump: Dump) -> Result<(Dumped, Noted)> {
+        while let Some(found) = step(&mut self.scanner, &mut dump, self.file).await? {
+            match found {
+                Found::Remark(remark) => self.allowed.remark(&remark),
                 Found::Statement(place) => {
                     self.check_server()?;
-                    self.statement(place, &mut dump).await?
+                    self.statement(place).await?;
+                    self.noted.statements += 1;
                 }
-            };
+            }
         }
         self.allowed.whole().map_err(|why| {
             Error::new(
@@ -189,63 +181,112 @@ impl<'a> Restore<'a> {
             .hint("look at how it was made, and take another one")
         })?;
         self.make_waiting().await?;
+        let there = self.allowed.numbers();
+        self.noted
+            .end(|number| there.contains(&number), self.folded);
         tracing::info!(
             file = self.file,
-            rows = self.rows,
-            "the dump is restored beside incoming"
+            rows = self.noted.rows(),
+            "the dump's definitions are made beside incoming"
         );
-        Ok(Restored::new(self.allowed.awake()))
+        let dumped = Dumped {
+            awake: self.allowed.awake(),
+            rows: self.noted.told(),
+        };
+        Ok((dumped, self.noted))
     }
 
-    /// Runs one statement, and cuts the next one.
-    async fn statement(&mut self, place: Place, dump: &mut Dump) -> Result<Option<Found>> {
+    /// Runs one statement, or notes its rows.
+    async fn statement(&mut self, place: Place) -> Result<()> {
         let Place { line, range } = place;
-        let sql = self.scanner.text(range).to_vec();
-        let action = self.allowed.decide(&sql, self.dialect).map_err(|why| {
-            Error::new(
-                Kind::Verify,
-                format!("{}:{line} is refused: {why}", self.file),
-            )
-            .hint(format!("the statement was: {}", told(&sql)))
-        })?;
+        let sql = self.scanner.text(range.clone());
+        let refused = |why: String, sql: &[u8], file: &str| {
+            let hint = format!("the statement was: {}", told(sql));
+            Error::new(Kind::Verify, format!("{file}:{line} is refused: {why}")).hint(hint)
+        };
+        let action = self.allowed.decide(sql, self.dialect);
+        let action = action.map_err(|why| refused(why, sql, self.file))?;
+        if let Action::Rows(table, rows) = action {
+            let bytes = sql.len() as u64;
+            let noted = self.note(table, rows, bytes).await?;
+            return noted.map_err(|why| refused(why, self.scanner.text(range), self.file));
+        }
+        let sql = sql.to_vec();
         let file = self.file;
-        let what = |error: Error| {
+        let done = self.run_one(action, line).await;
+        done.map_err(|error| {
             redact::about(error, &head(&sql), redact::Dialect::Mysql)
                 .within(format!("{file}:{line}"))
+        })
+    }
+
+    /// Notes rows. The inner error is why they are refused.
+    async fn note(
+        &mut self,
+        table: usize,
+        rows: values::Rows,
+        bytes: u64,
+    ) -> Result<std::result::Result<(), String>> {
+        let settings = self.allowed.settings();
+        let charset = match settings.strings() {
+            Ok(charset) => charset,
+            Err(why) => return Ok(Err(why)),
         };
-        match action {
-            Action::Skip | Action::Told(_) => {}
-            Action::Rows(_) | Action::Computed(_) => self.for_rows().await?,
-            _ => self.as_dumped().await?,
-        }
-        match action {
-            Action::Skip => {}
-            Action::Told(why) => tracing::info!(file = self.file, line, "{why}"),
-            Action::Rows(rows) => {
-                // The next statement is read while the server is at this one.
-                let running = take_rows(&mut self.session, &sql, &rows, rows.count, &self.schema);
-                let reading = step(&mut self.scanner, dump, self.file);
-                let (taken, next) = tokio::join!(running, reading);
-                taken.map_err(what)?;
-                self.rows += rows.count;
-                return next;
-            }
-            Action::Computed(rows) => {
-                for (batch, count) in rows.in_batches(&sql) {
-                    take_rows(&mut self.session, &batch, &rows, count, &self.schema)
-                        .await
-                        .map_err(what)?;
+        let reading = Reading {
+            dialect: self.dialect,
+            charset: charset.clone(),
+            zone: settings.zone().to_owned(),
+            has_past: settings.has_past(),
+        };
+        let mut names = None;
+        if self.noted.is_new(table) {
+            let name = self.named(&rows.table, &charset).await?;
+            let mut columns = None;
+            if let Some(listed) = &rows.columns {
+                let mut all = Vec::with_capacity(listed.len());
+                for column in listed {
+                    all.push(self.named(column, &charset).await?);
                 }
-                self.rows += rows.count;
+                columns = Some(all);
             }
-            Action::View(text) => match run(&mut self.session, &text).await {
+            names = Some((name, columns));
+        }
+        let statement = Statement {
+            number: self.noted.statements,
+            rows,
+            bytes,
+            reading,
+        };
+        Ok(self.noted.add(table, statement, names))
+    }
+
+    /// A name in the dump's character set, as the server reads it.
+    async fn named(&mut self, raw: &[u8], charset: &str) -> Result<String> {
+        let is_plain = raw.is_ascii() || charsets::is_utf8(charset) || charset == "binary";
+        if is_plain && let Ok(name) = std::str::from_utf8(raw) {
+            return Ok(name.to_owned());
+        }
+        let mut digits = String::with_capacity(2 * raw.len());
+        for byte in raw {
+            // Writing into a string cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        let sql = format!("SELECT CONVERT(CONVERT(X'{digits}' USING {charset}) USING utf8mb4)");
+        self.session.query_one(&sql).await?.text(0)
+    }
+
+    async fn run_one(&mut self, action: Action, line: usize) -> Result<()> {
+        match action {
+            Action::Skip | Action::Rows(..) => {}
+            Action::Told(why) => tracing::info!(file = self.file, line, "{why}"),
+            Action::View(text) => match self.execute(&text).await {
                 Ok(()) => {}
                 // No such table, a stand-in that cannot be checked, a view of what is not there.
                 Err(error) if matches!(server_error::code(&error), Some(1146 | 1356 | 1368)) => {
                     let settings = self.settings().await?;
                     let waiting: usize = self.waiting.iter().map(|view| view.text.len()).sum();
                     if waiting + text.len() > WAITING {
-                        return Err(what(error));
+                        return Err(error);
                     }
                     self.waiting.push(View {
                         line,
@@ -254,30 +295,51 @@ impl<'a> Restore<'a> {
                         error,
                     });
                 }
-                Err(error) => return Err(what(error)),
+                Err(error) => return Err(error),
             },
-            Action::Run(text) => match run(&mut self.session, &text).await {
-                Ok(()) => {}
+            Action::Run(text) => match self.execute(&text).await {
                 // A default that is a date which no calendar has.
                 Err(error) if server_error::code(&error) == Some(1067) => {
-                    self.for_rows().await?;
-                    run(&mut self.session, &text).await.map_err(what)?;
+                    self.execute_loosely(&text).await?;
                 }
-                Err(error) => return Err(what(error)),
+                done => done?,
             },
             Action::Early(text) => {
                 self.session.run("SET SESSION timestamp = 1").await?;
-                run(&mut self.session, &text).await.map_err(what)?;
+                self.execute(&text).await?;
                 self.session.run("SET SESSION timestamp = DEFAULT").await?;
             }
             Action::Set(text) => {
-                run(&mut self.session, text.as_bytes())
-                    .await
-                    .map_err(what)?;
-                self.ask_back().await.map_err(what)?;
+                self.execute(text.as_bytes()).await?;
+                self.ask_back().await?;
             }
         }
-        step(&mut self.scanner, dump, self.file).await
+        Ok(())
+    }
+
+    async fn execute(&mut self, sql: &[u8]) -> Result<()> {
+        // The command's number is in the packet, too.
+        if sql.len() + 1 >= self.session.packet() {
+            let what = format!(
+                "a statement is longer than the target's max_allowed_packet of {} bytes",
+                self.session.packet()
+            );
+            return Err(
+                Error::new(Kind::Statement, what).hint("raise max_allowed_packet on the target")
+            );
+        }
+        run(&mut self.session, sql).await
+    }
+
+    /// Where values are taken as they are, dates that no calendar has among them; strings end as before.
+    async fn execute_loosely(&mut self, sql: &[u8]) -> Result<()> {
+        let kept = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"];
+        let words = self.mode.split(',').filter(|word| kept.contains(word));
+        let mode = words.chain([MODE]).collect::<Vec<_>>().join(",");
+        self.set_mode(&mode).await?;
+        self.execute(sql).await?;
+        let mode = self.mode.clone();
+        self.set_mode(&mode).await
     }
 
     /// Asks back what the session is set to, and reads on as it says.
@@ -300,26 +362,7 @@ impl<'a> Restore<'a> {
         }
         self.mode = mode;
         self.scanner.set_dialect(self.dialect);
-        Ok(())
-    }
-
-    /// Values are taken as they are from here on, dates that no calendar has and ids of 0 among them; strings end as before.
-    async fn for_rows(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.takes_rows, true) {
-            return Ok(());
-        }
-        let kept = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"];
-        let words = self.mode.split(',').filter(|word| kept.contains(word));
-        let mode = words.chain([MODE]).collect::<Vec<_>>().join(",");
-        self.set_mode(&mode).await
-    }
-
-    /// Things are made as the dump says from here on.
-    async fn as_dumped(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.takes_rows, false) {
-            let mode = self.mode.clone();
-            return self.set_mode(&mode).await;
-        }
+        self.noted.set_dialect(self.noted.statements, self.dialect);
         Ok(())
     }
 
@@ -441,24 +484,4 @@ async fn run(session: &mut Session, sql: &[u8]) -> Result<()> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// All of the rows, and each as it is. `sql` has `count` of them.
-async fn take_rows(
-    session: &mut Session,
-    sql: &[u8],
-    rows: &Rows,
-    count: u64,
-    schema: &str,
-) -> Result<()> {
-    let done = session.execute_one(sql).await?;
-    let table = String::from_utf8_lossy(&rows.table);
-    warnings::settle_dumped(session, done, schema, &table).await?;
-    if done.rows != count && !rows.inexact {
-        return Err(Error::new(
-            Kind::Verify,
-            format!("the server took {} of {count} rows", done.rows),
-        ));
-    }
-    Ok(())
 }

@@ -140,6 +140,30 @@ impl Settings {
         charsets::is_utf8(self.value(CLIENT))
     }
 
+    /// The character set of strings. `Err`: they are read in one, and kept in another.
+    pub(super) fn strings(&self) -> Result<String, String> {
+        let client = self.value(CLIENT);
+        let collation = self.value(COLLATION);
+        let kept = collation.split('_').next().unwrap_or_default();
+        if charsets::is_same(client, kept) || (charsets::is_utf8(client) && charsets::is_utf8(kept))
+        {
+            return Ok(client.to_owned());
+        }
+        Err(format!(
+            "its strings are in {client} and are read as {kept}: dumps have both by one SET NAMES"
+        ))
+    }
+
+    /// The time zone of TIMESTAMPs.
+    pub(super) fn zone(&self) -> &str {
+        self.value("time_zone")
+    }
+
+    /// Whether rows say from when to when they were so.
+    pub(super) fn has_past(&self) -> bool {
+        matches!(self.value("system_versioning_insert_history"), "1" | "ON")
+    }
+
     fn value(&self, name: &str) -> &str {
         self.now.get(name).map(String::as_str).unwrap_or_default()
     }

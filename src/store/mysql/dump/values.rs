@@ -1,7 +1,5 @@
 //! The rows of a dump's INSERT statements: that they are nothing but values, and how many. Pure.
 
-use std::ops::Range;
-
 use crate::store::mysql::sql::lexical::{self, Dialect, Piece};
 
 /// An INSERT or REPLACE of rows.
@@ -9,26 +7,18 @@ use crate::store::mysql::sql::lexical::{self, Dialect, Piece};
 pub(in crate::store::mysql) struct Rows {
     /// The table's name, as its bytes are.
     pub(in crate::store::mysql) table: Vec<u8>,
+    /// The columns that it lists, as their bytes are.
+    pub(super) columns: Option<Vec<Vec<u8>>>,
     pub(in crate::store::mysql) count: u64,
-    /// It replaces rows, or leaves out those that are there: the server may take another number of them.
-    pub(super) inexact: bool,
-    /// What stands before the rows.
-    head: Range<usize>,
-    /// Where some rows in a row stand, and how many they are.
-    batches: Vec<(Range<usize>, u64)>,
 }
 
-/// The warnings about so many rows are all kept by a server.
-const BATCH: u64 = 500;
-
-impl Rows {
-    /// The same in several statements of fewer rows.
-    pub(super) fn in_batches(&self, sql: &[u8]) -> impl Iterator<Item = (Vec<u8>, u64)> {
-        self.batches.iter().map(|(place, rows)| {
-            let text = [&sql[self.head.clone()], b" ", &sql[place.clone()]].concat();
-            (text, *rows)
-        })
-    }
+/// What stands before the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) table: Vec<u8>,
+    pub(super) columns: Option<Vec<Vec<u8>>>,
+    /// Where the rows begin.
+    pub(super) end: usize,
 }
 
 /// Whether a statement may be one of rows.
@@ -39,20 +29,19 @@ pub(super) fn begins_rows(sql: &[u8]) -> bool {
     })
 }
 
-/// Reads such a statement to its end. `Err`: what there is in it beside values, which could do anything.
-pub(in crate::store::mysql) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows, String> {
+/// Reads what stands before the rows. `Err`: what there is in it that dumps do not have.
+pub(super) fn head(sql: &[u8], dialect: Dialect) -> Result<Head, String> {
     let mut reader = Reader {
         sql,
         at: 0,
         dialect,
     };
-    let mut inexact = reader.word().eq_ignore_ascii_case(b"REPLACE");
+    reader.word();
     loop {
         reader.blanks();
         let word = reader.word();
         match word.to_ascii_uppercase().as_slice() {
-            b"LOW_PRIORITY" | b"DELAYED" | b"HIGH_PRIORITY" => {}
-            b"IGNORE" => inexact = true,
+            b"LOW_PRIORITY" | b"DELAYED" | b"HIGH_PRIORITY" | b"IGNORE" => {}
             b"INTO" => break,
             _ => return Err("an INSERT of a form that dumps do not have".to_owned()),
         }
@@ -63,8 +52,9 @@ pub(in crate::store::mysql) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows
     if reader.peek() == Some(b'.') {
         return Err("rows for a table of another database".to_owned());
     }
+    let mut columns = None;
     if reader.peek() == Some(b'(') {
-        reader.columns()?;
+        columns = Some(reader.columns()?);
         reader.blanks();
     }
     if !matches!(
@@ -73,21 +63,30 @@ pub(in crate::store::mysql) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows
     ) {
         return Err("an INSERT of something else than values".to_owned());
     }
-    let head = 0..reader.at;
-    let mut rows = 0;
-    let mut batches: Vec<(Range<usize>, u64)> = Vec::new();
+    Ok(Head {
+        table,
+        columns,
+        end: reader.at,
+    })
+}
+
+/// Reads such a statement to its end. `Err`: what there is in it beside values, which could do anything.
+pub(in crate::store::mysql) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows, String> {
+    let Head {
+        table,
+        columns,
+        end,
+    } = head(sql, dialect)?;
+    let mut reader = Reader {
+        sql,
+        at: end,
+        dialect,
+    };
+    let mut count = 0;
     loop {
         reader.blanks();
-        let start = reader.at;
         reader.row()?;
-        rows += 1;
-        match batches.last_mut() {
-            Some((place, count)) if *count < BATCH => {
-                place.end = reader.at;
-                *count += 1;
-            }
-            _ => batches.push((start..reader.at, 1)),
-        }
+        count += 1;
         reader.blanks();
         match reader.peek() {
             Some(b',') => reader.at += 1,
@@ -97,10 +96,8 @@ pub(in crate::store::mysql) fn read(sql: &[u8], dialect: Dialect) -> Result<Rows
     }
     Ok(Rows {
         table,
-        count: rows,
-        inexact,
-        head,
-        batches,
+        columns,
+        count,
     })
 }
 
@@ -170,17 +167,18 @@ impl<'a> Reader<'a> {
     }
 
     /// `(a, b)`, or `()`.
-    fn columns(&mut self) -> Result<(), String> {
+    fn columns(&mut self) -> Result<Vec<Vec<u8>>, String> {
         self.at += 1;
+        let mut names = Vec::new();
         loop {
             self.blanks();
             match self.peek() {
                 Some(b')') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(names);
                 }
                 Some(b',') => self.at += 1,
-                _ => drop(self.name()?),
+                _ => names.push(self.name()?),
             }
         }
     }
@@ -270,25 +268,6 @@ mod tests {
             rows(b"INSERT INTO `a``b` VALUES (1)").unwrap().table,
             b"a`b"
         );
-    }
-
-    #[test]
-    fn rows_in_batches_are_the_same_rows() {
-        let values: Vec<String> = (0..1234).map(|at| format!("({at},'),(')")).collect();
-        let sql = format!("INSERT INTO `t` (`a`, `b`) VALUES\n{}", values.join(",\n"));
-        let all = rows(sql.as_bytes()).unwrap();
-        let batches: Vec<_> = all.in_batches(sql.as_bytes()).collect();
-        let counts: Vec<u64> = batches.iter().map(|(_, rows)| *rows).collect();
-        assert_eq!(counts, [500, 500, 234]);
-        let mut again = Vec::new();
-        for (text, _) in batches {
-            let text = String::from_utf8(text).unwrap();
-            let values = text
-                .strip_prefix("INSERT INTO `t` (`a`, `b`) VALUES ")
-                .unwrap();
-            again.push(values.to_owned());
-        }
-        assert_eq!(again.join(",\n"), values.join(",\n"));
     }
 
     #[test]

@@ -138,8 +138,8 @@ impl Encoder {
     }
 }
 
-/// Room is there already.
-fn escape(field: &[u8], out: &mut BytesMut) {
+/// Writes a value with its escapes; room is made or is there already.
+pub(in crate::store::mysql) fn escape(field: &[u8], out: &mut BytesMut) {
     let mut start = 0;
     for place in memchr::memchr3_iter(b'\\', b'\t', b'\n', field) {
         let letter = match field[place] {

@@ -5,24 +5,17 @@
 //! stored, which is how it can be stored. How many there are is counted on their way, so that no other warning
 //! hides among them.
 
-use std::collections::BTreeSet;
-
 use memchr::memchr2_iter;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::mysql::connection::outcome::Done;
 use crate::store::mysql::connection::session::Session;
-use crate::store::mysql::sql::names::literal;
 
 /// Of how many a server's protocol tells, whatever there are.
 const MANY: u16 = u16::MAX;
 
 /// WARN_DATA_TRUNCATED.
 const TRUNCATED: u64 = 1265;
-
-/// Warnings that say of no value in a dump that it is another one: bytes that are no text and need not be, and a computed column
-/// that is computed anew.
-const OF_DUMPS: [u64; 2] = [1300, 1906];
 
 /// Counts an ENUM's error values in lines for LOAD DATA.
 pub(in crate::store::mysql) struct ErrorValues {
@@ -93,44 +86,6 @@ pub(in crate::store::mysql) async fn settle(
         return Ok(());
     }
     Err(found.error(|warning| warning.code != TRUNCATED))
-}
-
-/// The same for a statement of a dump, whose error values nobody has counted: they are warnings of a column that is an ENUM.
-pub(in crate::store::mysql) async fn settle_dumped(
-    session: &mut Session,
-    done: Done,
-    schema: &str,
-    table: &str,
-) -> Result<()> {
-    if done.warnings == 0 {
-        return Ok(());
-    }
-    let found = Warnings::read(session).await?;
-    let mut enums = BTreeSet::new();
-    if found.all.iter().any(|warning| warning.code == TRUNCATED) {
-        let rows = session
-            .query(&format!(
-                "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND DATA_TYPE = 'enum'",
-                literal(schema),
-                literal(table)
-            ))
-            .await?;
-        for row in rows {
-            enums.insert(row.text(0)?.to_lowercase());
-        }
-    }
-    let is_doubt = |warning: &Warning| {
-        let is_error_value = warning.code == TRUNCATED
-            && warning
-                .column
-                .as_ref()
-                .is_some_and(|column| enums.contains(&column.to_lowercase()));
-        !(warning.is_note || is_error_value || OF_DUMPS.contains(&warning.code))
-    };
-    if found.are_all() && !found.all.iter().any(is_doubt) {
-        return Ok(());
-    }
-    Err(found.error(is_doubt))
 }
 
 /// What a server warned of while rows were read from it: nothing of it may be another value.

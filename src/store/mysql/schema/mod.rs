@@ -5,6 +5,7 @@ pub(super) mod charsets;
 pub(super) mod create_objects;
 pub(super) mod create_table;
 pub(super) mod definitions;
+pub(super) mod dumped;
 pub(super) mod encryption;
 pub(super) mod engines;
 pub(super) mod exclusion;

@@ -159,6 +159,7 @@ async fn settings(session: &mut Session, schema: &str) -> Result<Definitions> {
         left_out: Vec::new(),
         excluded: BTreeSet::new(),
         typed: Typed::default(),
+        is_dumped: false,
     })
 }
 

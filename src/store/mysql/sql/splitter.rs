@@ -152,7 +152,7 @@ impl Scanner {
                     return Err(self.flaw(
                         place,
                         format!(
-                            "a statement or comment of more than {} bytes begins here, which is more than is taken of a dump: 256 MiB, or the server's max_allowed_packet if that is less",
+                            "a statement or comment of more than {} bytes begins here, which is more than is taken of a dump: 256 MiB",
                             self.longest
                         ),
                     ));

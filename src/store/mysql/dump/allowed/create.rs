@@ -59,11 +59,13 @@ impl Allowed<'_> {
             return Ok(Action::Skip);
         }
         self.see(&name, &label)?;
-        let computed = solid
-            .iter()
-            .zip(solid.iter().skip(1))
-            .any(|(token, next)| token.is("GENERATED") || (token.is("AS") && next.is_mark("(")));
-        self.tables.insert(self.key(&name), Made { fate, computed });
+        let key = self.key(&name);
+        let replaces = solid.get(1).is_some_and(|token| token.is("OR"));
+        if replaces || !self.tables.contains_key(&key) {
+            let number = self.made;
+            self.made += 1;
+            self.tables.insert(key, Made { fate, number });
+        }
         Ok(Action::Run(bytes(&text)))
     }
 
