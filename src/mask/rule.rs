@@ -49,51 +49,51 @@ struct Choice {
     mask: Box<dyn Mask>,
 }
 
+/// A mask that cannot be, by its table and column.
+fn wrong(table: &str, column: &str, why: &str) -> Error {
+    Error::new(
+        Cause::Config,
+        format!("table {table}, column {column}: {why}"),
+    )
+}
+
+/// The places of the columns that rules are for, each once, if each rule fits its column.
+fn fitting(table: &str, columns: &[Column], rules: &[Rule]) -> Result<Vec<usize>> {
+    let find = |name: &str| columns.iter().position(|column| column.name == name);
+    let known = || {
+        let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
+        format!("the table has {}", names.join(", "))
+    };
+    let mut places: Vec<usize> = Vec::new();
+    for Rule { column, kind, .. } in rules {
+        let Some(place) = find(column) else {
+            return Err(wrong(table, column, "there is no such column").hint(known()));
+        };
+        let looks_at = kind.looks_at();
+        if let Some(name) = looks_at.iter().find(|name| find(name).is_none()) {
+            let kind = kind.name();
+            let why = format!("{kind} looks at {name}, which the table does not have");
+            return Err(wrong(table, column, &why).hint(known()));
+        }
+        if let Fit::Not { why, instead } = kind.fit(&columns[place]) {
+            let why = format!("{} {why}", kind.name());
+            return Err(wrong(table, column, &why).hint(instead));
+        }
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    Ok(places)
+}
+
 impl RowMask {
     /// `columns` are those that rows have, in their order. Errors name the table and the column.
     pub fn compile(table: &str, columns: &[Column], rules: &[Rule], key: &Key) -> Result<Self> {
         let find = |name: &str| columns.iter().position(|column| column.name == name);
-        let wrong = |column: &str, why: String| {
-            Error::new(
-                Cause::Config,
-                format!("table {table}, column {column}: {why}"),
-            )
-        };
-        let known = || {
-            let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
-            format!("the table has {}", names.join(", "))
-        };
-        let mut places: Vec<usize> = Vec::new();
-        for rule in rules {
-            let Some(place) = find(&rule.column) else {
-                return Err(wrong(&rule.column, "there is no such column".into()).hint(known()));
-            };
-            if let Some(name) = rule
-                .kind
-                .looks_at()
-                .iter()
-                .find(|name| find(name).is_none())
-            {
-                let why = format!(
-                    "{} looks at {name}, which the table does not have",
-                    rule.kind.name()
-                );
-                return Err(wrong(&rule.column, why).hint(known()));
-            }
-            if let Fit::Not { why, instead } = rule.kind.fit(&columns[place]) {
-                return Err(
-                    wrong(&rule.column, format!("{} {why}", rule.kind.name())).hint(instead)
-                );
-            }
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
+        let places = fitting(table, columns, rules)?;
         let places = in_order(&places, columns, rules).map_err(|column| {
-            wrong(
-                &column,
-                "its mask needs its own masked value, by way of others".into(),
-            )
+            let why = "its mask needs its own masked value, by way of others";
+            wrong(table, &column, why)
         })?;
         let mut steps = Vec::new();
         for place in places {
