@@ -63,24 +63,15 @@ fn without_a_key_it_is_refused() {
 }
 
 #[test]
-fn what_another_tool_moves_is_not_emptied_and_is_refused() {
+fn what_another_tool_writes_is_not_emptied_and_is_refused() {
     let store = &all("CREATE TABLE t (id int);", "")[2];
     let archive = "{ url = \"file:///var/backups/t\", format = \"govuk\" }";
     let server = |kind: &str| format!("\"{kind}://somebody@localhost/a\"");
-    for (job, says) in [
-        (
-            Job::new("postgresql", &server("postgresql"), archive),
-            "masks nothing",
-        ),
-        (
-            Job::new("mysql", &server("mysql"), archive),
-            "masks nothing",
-        ),
-        (Job::new("mysql", archive, &server("mysql")), "mask"),
-    ] {
+    for kind in ["postgresql", "mysql"] {
+        let job = Job::new(kind, &server(kind), archive);
         store
             .run(&["validate"], &job.task("unlisted = \"null\""))
             .expect(2)
-            .says(&[says]);
+            .says(&["masks nothing"]);
     }
 }
