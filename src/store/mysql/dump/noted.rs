@@ -12,8 +12,8 @@ pub(super) struct Reading {
     pub(super) dialect: Dialect,
     /// The character set of strings.
     pub(super) charset: String,
-    /// The time zone of TIMESTAMPs.
-    pub(super) zone: String,
+    /// The time zone of TIMESTAMPs, if the dump says it.
+    pub(super) zone: Option<String>,
     /// Rows say from when to when they were so.
     pub(super) has_past: bool,
 }

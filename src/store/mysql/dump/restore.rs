@@ -235,7 +235,7 @@ impl<'a> Restore<'a> {
         let reading = Reading {
             dialect: self.dialect,
             charset: charset.clone(),
-            zone: settings.zone().to_owned(),
+            zone: settings.zone().map(str::to_owned),
             has_past: settings.has_past(),
         };
         let mut names = None;

@@ -319,7 +319,7 @@ mod tests {
         Reading {
             dialect: Dialect::default(),
             charset: "utf8mb4".to_owned(),
-            zone: "+00:00".to_owned(),
+            zone: Some("+00:00".to_owned()),
             has_past: false,
         }
     }

@@ -26,12 +26,13 @@ const RUN: [&str; 8] = [
     MODE,
     "sql_notes",
     "system_versioning_insert_history",
-    "time_zone",
+    ZONE,
 ];
 
 const CLIENT: &str = "character_set_client";
 const COLLATION: &str = "collation_connection";
 const MODE: &str = "sql_mode";
+const ZONE: &str = "time_zone";
 
 /// What is left as it is.
 const SKIPPED: [&str; 5] = [
@@ -94,6 +95,8 @@ pub(super) struct Settings {
     now: BTreeMap<&'static str, String>,
     /// The dump's own variables, by their names in lower case: of what they are, and the value that they keep.
     kept: BTreeMap<String, (&'static str, String)>,
+    /// The time zone is one that the dump has named.
+    is_zone_named: bool,
 }
 
 impl Settings {
@@ -117,6 +120,7 @@ impl Settings {
         Self {
             now,
             kept: BTreeMap::new(),
+            is_zone_named: false,
         }
     }
 
@@ -154,9 +158,9 @@ impl Settings {
         ))
     }
 
-    /// The time zone of TIMESTAMPs.
-    pub(super) fn zone(&self) -> &str {
-        self.value("time_zone")
+    /// The time zone of TIMESTAMPs. `None`: the dump does not say it, and they are in whichever its server had.
+    pub(super) fn zone(&self) -> Option<&str> {
+        self.is_zone_named.then(|| self.value(ZONE))
     }
 
     /// Whether rows say from when to when they were so.
@@ -238,6 +242,9 @@ impl Settings {
         })?;
         if !self.now.contains_key(name) {
             return Err(format!("it sets `{name}`, which this server does not have"));
+        }
+        if name == ZONE {
+            self.is_zone_named = value.len() == 1;
         }
         let value = match value {
             [at, own] if at.is_mark("@") => self.taken_back(name, own)?,
@@ -333,7 +340,7 @@ fn plain_value(name: &str, token: &Token<'_>) -> Result<String, String> {
                 Err(refused())
             }
         }
-        "time_zone" => {
+        ZONE => {
             let zone = text.ok_or_else(refused)?;
             let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_/+-:".contains(&byte);
             if !zone.is_empty() && zone.len() <= 64 && zone.bytes().all(is_letter) {

@@ -104,19 +104,24 @@ fn plain(column: &Column) -> Form {
 
 /// Moments travel in UTC.
 fn refuse_zone(table: &Table, part: &Part, noted: &OfTable) -> Result<()> {
-    let zone = &*noted.reading.zone;
+    let zone = noted.reading.zone.as_deref();
     let mut columns = table.columns.iter();
     let has_moments = columns
         .any(|column| column.data_type == "timestamp" && part.columns.contains(&column.name));
-    if !has_moments || matches!(zone, "+00:00" | "-00:00" | "+0:00" | "UTC") {
+    if !has_moments || matches!(zone, Some("+00:00" | "-00:00" | "+0:00" | "UTC")) {
         return Ok(());
     }
-    let what = format!(
-        "the dump has the TIMESTAMPs of `{}` in the time zone {zone}, and not in UTC",
-        table.name
-    );
+    let name = &table.name;
+    let what = match zone {
+        Some(zone) => {
+            format!("the dump has the TIMESTAMPs of `{name}` in the time zone {zone}, and not in UTC")
+        }
+        None => {
+            format!("the dump does not say in which time zone the TIMESTAMPs of `{name}` are")
+        }
+    };
     Err(Error::new(Kind::Verify, what)
-        .hint("dump with --tz-utc, which is what the tools do by themselves"))
+        .hint("dump in UTC, as the tools do by themselves: without --skip-tz-utc and --compact"))
 }
 
 #[async_trait]

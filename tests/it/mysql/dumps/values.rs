@@ -38,11 +38,10 @@ const OF_ORACLE: &str = "
     INSERT INTO seen (id, v, j) VALUES (1, 4, '{\"a\": [1.50, \"é\"]}'), (2, NULL, NULL);";
 
 /// Options that say how rows are written.
-const OPTIONS: [&[&str]; 8] = [
+const OPTIONS: [&[&str]; 7] = [
     &[],
     &["--hex-blob"],
     &["--skip-extended-insert", "--complete-insert"],
-    &["--skip-tz-utc"],
     &["--skip-opt", "--create-options"],
     &["--insert-ignore"],
     &["--replace", "--hex-blob", "--complete-insert"],
@@ -111,16 +110,22 @@ fn rows_that_are_here_and_there_in_a_dump_arrive_all_and_those_of_a_dropped_tabl
 }
 
 #[test]
-fn moments_of_another_zone_are_refused() {
+fn moments_of_another_zone_or_of_none_are_refused() {
     let scene = Scene::new();
     scene.source("CREATE TABLE m (t timestamp); INSERT INTO m VALUES ('2024-01-01 00:00:00')");
     let dump = String::from_utf8(dumped(&scene, &[])).expect("text");
     let other = dump.replace("TIME_ZONE='+00:00'", "TIME_ZONE='+05:00'");
     assert_ne!(dump, other);
-    let error = refused(run(pull(&scene, &scene.job(), pieces(other.into(), 4096))));
-    assert!(error.to_string().contains("time zone +05:00"), "{error}");
-    scene.live_is_old();
-    scene.nothing_is_left();
+    let unsaid = dumped(&scene, &["--skip-tz-utc"]);
+    for (dump, says) in [
+        (other.into(), "`m` in the time zone +05:00, and not in UTC"),
+        (unsaid, "does not say in which time zone the TIMESTAMPs of `m` are"),
+    ] {
+        let error = refused(run(pull(&scene, &scene.job(), pieces(dump, 4096))));
+        assert!(error.to_string().contains(says), "{error}");
+        scene.live_is_old();
+        scene.nothing_is_left();
+    }
 }
 
 #[test]
