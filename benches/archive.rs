@@ -3,7 +3,8 @@
 //!
 //! - postgresql: `pg_dump -Fc -Z1 | aws s3 cp - s3://...`, and back `aws s3 cp s3://... - | pg_restore -f - | psql`;
 //! - mysql: `mydumper -t 2 --compress`, `aws s3 cp --recursive`, and back `aws s3 cp --recursive`, `myloader -t 2`;
-//! - govuk: the same two with `format = "govuk"`, in which the stores' own tools dump;
+//! - govuk: `format = "govuk"`, in which the stores' own tools dump; PostgreSQL against the same as above, MariaDB against
+//!   `mariadb-dump | gzip | aws s3 cp`, and back `aws s3 cp | gunzip | mariadb`;
 //! - latency: our own push and pull with 30 ms between us and the bucket, against those without.
 //!
 //! `aws` is Amazon's command line (PyPI: `awscli`) on the PATH; without it there is nothing to compare with. Rounds are
@@ -82,9 +83,9 @@ fn main() {
         }
     }
     if wanted("mysql") || wanted("govuk") {
-        let theirs = theirs && runs("mydumper");
         let lab = Mysql::new(options.mysql);
-        for form in [Form::Own, Form::Govuk] {
+        for (form, tool) in [(Form::Own, "mydumper"), (Form::Govuk, "mariadb-dump")] {
+            let theirs = theirs && runs(tool);
             if wanted(form.or("mysql")) {
                 contest(&lab, "MySQL", form, theirs, options.rounds);
             }
@@ -120,9 +121,9 @@ trait Lab {
     /// A fast copy of something else is no copy.
     fn check(&self);
     /// Theirs, into this folder of the bucket.
-    fn push(&self, prefix: &str);
+    fn push(&self, form: Form, prefix: &str);
     /// And back.
-    fn pull(&self, prefix: &str);
+    fn pull(&self, form: Form, prefix: &str);
 }
 
 /// A server with a bucket.
@@ -198,10 +199,10 @@ fn contest<L: Lab>(lab: &L, store: &str, form: Form, theirs: bool, rounds: usize
         lab.s3().clear();
         if theirs {
             lab.prepare();
-            their_push.push(timed(|| lab.push("theirs")));
+            their_push.push(timed(|| lab.push(form, "theirs")));
             their_size = size_of_tree(&lab.s3().folder.join("theirs"));
             lab.prepare();
-            their_pull.push(timed(|| lab.pull("theirs")));
+            their_pull.push(timed(|| lab.pull(form, "theirs")));
             lab.check();
         }
         lab.prepare();
@@ -345,7 +346,7 @@ impl Lab for Postgresql {
         );
     }
 
-    fn push(&self, prefix: &str) {
+    fn push(&self, _form: Form, prefix: &str) {
         let mut dump = client("pg_dump")
             .args(["-Fc", "-Z1", "-d", &self.source()])
             .stdout(Stdio::piped())
@@ -359,7 +360,7 @@ impl Lab for Postgresql {
         assert!(dump.wait().expect("our child").success(), "pg_dump failed");
     }
 
-    fn pull(&self, prefix: &str) {
+    fn pull(&self, _form: Form, prefix: &str) {
         let mut download = self
             .bucket
             .aws()
@@ -418,6 +419,42 @@ impl Mysql {
         }
     }
 
+    /// As GOV.UK's script does it.
+    fn push_sql(&self, prefix: &str) {
+        let script = "set -o pipefail; mariadb-dump --no-defaults -u root -S \"$1\" \"$2\" | gzip";
+        let mut dump = Command::new("bash")
+            .args(["-c", script, "dump"])
+            .arg(self.source.socket())
+            .arg(DATABASE)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash");
+        self.bucket
+            .aws()
+            .args(["-", &format!("s3://{BUCKET}/{prefix}/dump.gz")])
+            .stdin(dump.stdout.take().expect("piped"))
+            .must("aws");
+        assert!(dump.wait().expect("our child").success(), "the dump failed");
+    }
+
+    fn pull_sql(&self, prefix: &str) {
+        let mut download = self
+            .bucket
+            .aws()
+            .args([&format!("s3://{BUCKET}/{prefix}/dump.gz"), "-"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("aws");
+        let script = "set -o pipefail; gunzip | mariadb --no-defaults -u root -S \"$1\" \"$2\"";
+        Command::new("bash")
+            .args(["-c", script, "restore"])
+            .arg(self.target.socket())
+            .arg(DATABASE)
+            .stdin(download.stdout.take().expect("piped"))
+            .must("mariadb");
+        assert!(download.wait().expect("our child").success(), "aws failed");
+    }
+
     fn with_directory(work: impl FnOnce(&Path)) {
         let place = tempfile::tempdir().expect("a directory");
         work(&place.path().join("dump"));
@@ -451,7 +488,10 @@ impl Lab for Mysql {
         assert_eq!(self.target.sql(DATABASE, CHECKSUMS), self.rows);
     }
 
-    fn push(&self, prefix: &str) {
+    fn push(&self, form: Form, prefix: &str) {
+        if form == Form::Govuk {
+            return self.push_sql(prefix);
+        }
         Self::with_directory(|directory| {
             Command::new("mydumper")
                 .args([
@@ -480,7 +520,10 @@ impl Lab for Mysql {
         });
     }
 
-    fn pull(&self, prefix: &str) {
+    fn pull(&self, form: Form, prefix: &str) {
+        if form == Form::Govuk {
+            return self.pull_sql(prefix);
+        }
         Self::with_directory(|directory| {
             self.bucket
                 .aws()

@@ -114,7 +114,9 @@ fn refuse_zone(table: &Table, part: &Part, noted: &OfTable) -> Result<()> {
     let name = &table.name;
     let what = match zone {
         Some(zone) => {
-            format!("the dump has the TIMESTAMPs of `{name}` in the time zone {zone}, and not in UTC")
+            format!(
+                "the dump has the TIMESTAMPs of `{name}` in the time zone {zone}, and not in UTC"
+            )
         }
         None => {
             format!("the dump does not say in which time zone the TIMESTAMPs of `{name}` are")

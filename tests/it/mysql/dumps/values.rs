@@ -119,7 +119,10 @@ fn moments_of_another_zone_or_of_none_are_refused() {
     let unsaid = dumped(&scene, &["--skip-tz-utc"]);
     for (dump, says) in [
         (other.into(), "`m` in the time zone +05:00, and not in UTC"),
-        (unsaid, "does not say in which time zone the TIMESTAMPs of `m` are"),
+        (
+            unsaid,
+            "does not say in which time zone the TIMESTAMPs of `m` are",
+        ),
     ] {
         let error = refused(run(pull(&scene, &scene.job(), pieces(dump, 4096))));
         assert!(error.to_string().contains(says), "{error}");
