@@ -7,10 +7,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::error::Result;
+use super::{Chunk, Chunks};
+use crate::error::{Error, Kind, Result};
 use crate::sync::Mutex;
+
+/// So many chunks are read ahead, while the target is at others.
+const AHEAD: usize = 4;
 
 /// A dump's bytes as the store's own tool writes them, cut anywhere, without a gzip around them: SQL for MySQL,
 /// PostgreSQL's custom format. An error ends them, and then they were not whole.
@@ -36,4 +43,39 @@ pub struct Dumping {
     pub bytes: Dump,
     /// The rows that have passed.
     pub rows: Counted,
+}
+
+/// A dump's rows, read ahead of who takes the chunks by what `read` returns. Dropped, they end the reading.
+pub fn read_ahead<R>(read: impl FnOnce(mpsc::Sender<Result<Chunk>>) -> R) -> Chunks
+where
+    R: Future<Output = Result<()>> + Send + 'static,
+{
+    let (to, from) = mpsc::channel(AHEAD);
+    let read = read(to.clone());
+    let mut reading = JoinSet::new();
+    reading.spawn(async move {
+        if let Err(error) = read.await {
+            // Who does not listen any more has an error of its own.
+            let _ = to.send(Err(error)).await;
+        }
+    });
+    let state = (from, reading);
+    stream::unfold(state, |(mut from, mut reading)| async move {
+        if let Some(chunk) = from.recv().await {
+            return Some((chunk, (from, reading)));
+        }
+        match reading.join_next().await {
+            Some(Err(broke)) => {
+                let error = Error::new(Kind::Internal, "reading a dump broke").because(broke);
+                Some((Err(error), (from, reading)))
+            }
+            _ => None,
+        }
+    })
+    .boxed()
+}
+
+/// The error of a chunk that nobody takes any more.
+pub fn unwanted() -> Error {
+    Error::new(Kind::Internal, "nobody takes a dump's rows any more")
 }

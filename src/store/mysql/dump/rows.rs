@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use futures_util::{StreamExt, stream};
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, mpsc};
 
 use super::inserts::{Inserts, Layout};
 use super::noted::Noted;
@@ -15,13 +13,10 @@ use super::statement::LONGEST;
 use super::stream::{Found, Place, step};
 use super::values;
 use crate::error::{Error, Kind, Result};
-use crate::store::dump::{Dump, DumpFile};
+use crate::store::dump::{Dump, DumpFile, read_ahead, unwanted};
 use crate::store::mysql::sql::lexer::Dialect;
 use crate::store::mysql::sql::splitter::Scanner;
 use crate::store::{Chunk, Chunks};
-
-/// So many chunks are read ahead, while the target is at others.
-const AHEAD: usize = 4;
 
 /// Chunks are of about so many bytes.
 const CHUNK: usize = 256 * 1024;
@@ -66,7 +61,8 @@ impl Rows {
         } else {
             self.reader.clone()
         };
-        started(reader.lock_owned().await, at, layout)
+        let mut reader = reader.lock_owned().await;
+        read_ahead(|to| async move { reader.table(at, &layout, &to).await })
     }
 
     /// Reads what is left. It has to be what was there before.
@@ -84,32 +80,6 @@ impl Rows {
         }
         Err(reader.changed())
     }
-}
-
-/// Reads ahead of who takes the chunks. Dropped, they end the reading.
-fn started(mut reader: OwnedMutexGuard<Reader>, at: usize, layout: Layout) -> Chunks {
-    let (to, from) = mpsc::channel(AHEAD);
-    let mut reading = JoinSet::new();
-    reading.spawn(async move {
-        if let Err(error) = reader.table(at, &layout, &to).await {
-            // Who does not listen any more has an error of its own.
-            let _ = to.send(Err(error)).await;
-        }
-    });
-    let state = (from, reading);
-    stream::unfold(state, |(mut from, mut reading)| async move {
-        if let Some(chunk) = from.recv().await {
-            return Some((chunk, (from, reading)));
-        }
-        match reading.join_next().await {
-            Some(Err(broke)) => {
-                let error = Error::new(Kind::Internal, "reading a dump broke").because(broke);
-                Some((Err(error), (from, reading)))
-            }
-            _ => None,
-        }
-    })
-    .boxed()
 }
 
 /// One way through a dump.
@@ -283,15 +253,14 @@ impl Lines {
             rows: lines.rows,
             data: lines.out.freeze(),
         };
-        let unwanted = |_| Error::new(Kind::Internal, "nobody takes a dump's rows any more");
-        to.send(Ok(chunk)).await.map_err(unwanted)
+        to.send(Ok(chunk)).await.map_err(|_| unwanted())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use futures_util::TryStreamExt;
+    use futures_util::{StreamExt, TryStreamExt, stream};
 
     use super::super::noted::{Reading, Statement};
     use super::*;

@@ -7,18 +7,15 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
-use tokio::task::JoinSet;
 
 use super::blocks::{Blocks, Content};
 use super::head::{self, Head};
 use super::lines::{CHUNK, Lines};
 use super::unpack::{Compression, MOUTHFUL, Unpack};
 use crate::error::{Error, Kind, Result};
+use crate::store::dump::{read_ahead, unwanted};
 use crate::store::postgresql::schema::dumped::Name;
 use crate::store::{Chunk, Chunks};
-
-/// So many of them are read ahead, while the target is at others.
-const AHEAD: usize = 4;
 
 /// All that a dump has behind its head.
 pub(super) struct Rows {
@@ -134,41 +131,16 @@ enum Reading {
     },
 }
 
-/// Reads ahead of who takes the chunks. Dropped, they end the reading.
+/// Reads ahead of who takes the chunks.
 fn started(mut reader: OwnedMutexGuard<Reader>, what: Reading) -> Chunks {
-    let (to, from) = mpsc::channel(AHEAD);
-    let mut reading = JoinSet::new();
-    reading.spawn(async move {
-        let read = match what {
+    read_ahead(|to| async move {
+        match what {
             Reading::Table => reader.table(&to).await,
             Reading::LargeObjects { blocks, wanted } => {
                 reader.large_objects(&blocks, &wanted, &to).await
             }
-        };
-        if let Err(error) = read {
-            // Who does not listen any more has an error of its own.
-            let _ = to.send(Err(error)).await;
-        }
-    });
-    let state = (from, reading);
-    stream::unfold(state, |(mut from, mut reading)| async move {
-        if let Some(chunk) = from.recv().await {
-            return Some((chunk, (from, reading)));
-        }
-        match reading.join_next().await {
-            Some(Err(broke)) => {
-                let error = Error::new(Kind::Internal, "reading a dump broke").because(broke);
-                Some((Err(error), (from, reading)))
-            }
-            _ => None,
         }
     })
-    .boxed()
-}
-
-/// Nobody takes the chunks any more.
-fn unwanted() -> Error {
-    Error::new(Kind::Internal, "nobody takes a dump's rows any more")
 }
 
 impl Reader {
