@@ -24,6 +24,12 @@ fn container(scene: &Scene, number: usize, job: &Path, clock: &str) -> Running {
     scene.bed.spawn(&mut contained(&command, "backup"))
 }
 
+/// The pid namespace of a container: while this is open, the kernel gives its number to no other.
+fn namespace_of(container: &Running) -> fs::File {
+    let file = format!("/proc/{}/ns/pid_for_children", container.pid());
+    fs::File::open(file).expect("a namespace")
+}
+
 fn folders(archive: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(archive).into_iter().flatten();
     let mut all: Vec<PathBuf> = entries
@@ -137,6 +143,8 @@ fn what_a_push_left_whose_container_is_gone_is_cleared_after_an_hour_and_not_bef
     let mut first = container(&scene, 1, &job, "-9h");
     gate.wait(&mut first);
     let left = folders(&scene.archive());
+    // The second one's namespace must not have the first's number: a process that is not in it would be known to be gone.
+    let namespace = namespace_of(&first);
     first.kill();
     scene.bed.job("push", &scene.push());
     let age = |minutes: u64| {
@@ -152,5 +160,6 @@ fn what_a_push_left_whose_container_is_gone_is_cleared_after_an_hour_and_not_bef
         container(&scene, 2, &job, "+3h").end().expect(0);
         assert_eq!(left[0].exists(), there, "{minutes}");
     }
+    drop(namespace);
     verified(&scene, &job).expect(0);
 }
