@@ -30,11 +30,11 @@ proptest! {
         };
         let mut texts = 0;
         for entry in &toc.entries {
-            texts += entry.tag().len() + Entry::drop(entry).len() + entry.needs().count();
+            texts += entry.tag().len() + entry.drop().len() + entry.needs().count();
             let _ = (entry.label(), named_roles::names_roles(entry), ownership::owner_as_it_was(entry));
             let mut other = Entry::clone(entry);
             other.redefine("SELECT 1");
-            prop_assert_eq!((other.tag(), other.definition(), Entry::drop(&other)), (entry.tag(), "SELECT 1", Entry::drop(entry)));
+            prop_assert_eq!((other.tag(), &*other.definition(), &*other.drop()), (entry.tag(), "SELECT 1", &*entry.drop()));
             prop_assert_eq!(other.needs().collect::<Vec<_>>(), entry.needs().collect::<Vec<_>>());
         }
         prop_assert!(texts <= archive.len() && toc.entries.len() <= archive.len());

@@ -74,7 +74,7 @@ impl Destination {
         let has_tables = {
             let toc = definitions.toc();
             let mut tables = toc.entries.iter().filter(|entry| entry.kind == "TABLE");
-            tables.any(|entry| !definitions.gone.contains(&entry.object))
+            tables.any(|entry| !definitions.gone.contains(&entry.object()))
         };
         let selection = &self.context.selection;
         if has_tables
@@ -139,10 +139,10 @@ impl Destination {
             let made = toc
                 .entries
                 .iter()
-                .filter(|entry| !definitions.gone.contains(&entry.object));
+                .filter(|entry| !definitions.gone.contains(&entry.object()));
             made.filter_map(|entry| {
                 let name = (entry.schema.as_deref()?.to_owned(), entry.tag().to_owned());
-                Some((name, kind_of_entry(&entry.kind, entry.definition())?))
+                Some((name, kind_of_entry(&entry.kind, &entry.definition())?))
             })
             .collect()
         };
@@ -215,7 +215,7 @@ impl Destination {
         };
         let mut made = entries
             .iter()
-            .filter(|entry| !definitions.gone.contains(&entry.object));
+            .filter(|entry| !definitions.gone.contains(&entry.object()));
         if !self.trusts_source {
             let found: Vec<String> = if let Some(code) = &definitions.code {
                 let writes = self.has_scripts() || !definitions.preserved.is_empty();
@@ -233,7 +233,7 @@ impl Destination {
                 // An archive says itself whose its code is.
                 let all = made
                     .clone()
-                    .map(|entry| (entry.label(), entry.definition().into()));
+                    .map(|entry| (entry.label(), entry.definition().to_string().into()));
                 let in_two = definitions.in_two.values();
                 let in_two = in_two.flat_map(constraints::InTwo::statements);
                 let others = definitions.conditions.values().map(String::as_str);

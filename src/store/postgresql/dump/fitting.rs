@@ -229,7 +229,8 @@ fn give(entry: &mut Entry, roles: &Roles, schemas: &HashMap<String, Option<Strin
         return;
     }
     if let Some(alter) = ownership::owner_as_it_was(&made) {
-        let definition = made.definition().trim_end().trim_end_matches(';');
+        let definition = made.definition();
+        let definition = definition.trim_end().trim_end_matches(';');
         let given = ownership::given_where_nothing_may_be_made(schema, heir, &alter);
         entry.definition = Some(format!("{definition};\n{given};\n").into_bytes());
         entry.owner = Some(Vec::new());
@@ -295,7 +296,7 @@ fn grants(entry: &mut Entry, roles: &Roles, left: &mut Left) -> bool {
 }
 
 /// An entry as the rest of us knows it.
-fn as_ours(entry: &Entry) -> Option<std::sync::Arc<toc::Entry>> {
+fn as_ours(entry: &Entry) -> Option<toc::Entry> {
     let text = |text: &head::Text| -> Option<String> {
         String::from_utf8(text.clone().unwrap_or_default()).ok()
     };

@@ -1,7 +1,5 @@
 //! What is built once a part's rows are in: indexes, the constraints on them, statistics, foreign keys.
 
-use std::sync::Arc;
-
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::error::SqlState;
 
@@ -81,7 +79,8 @@ impl Incoming {
         }
         let session = self.session().await?;
         let index = &self.sorted.indexes[place];
-        let written = Writing::Definition(index.definition());
+        let definition = index.definition();
+        let written = Writing::Definition(&definition);
         let changed = self.compute(&session, &written).await?;
         create_one::create(&session, index).await?;
         self.read_again(&session, changed).await?;
@@ -93,13 +92,14 @@ impl Incoming {
     }
 
     /// Makes entries, several at a time. Two foreign keys that cross each other can deadlock: then again, later.
-    pub(super) async fn several(&self, entries: &[Arc<Entry>]) -> Result<()> {
+    pub(super) async fn several(&self, entries: &[Entry]) -> Result<()> {
         stream::iter((0..entries.len()).map(|place| async move {
             let entry = &entries[place];
+            let definition = entry.definition();
             let session = self.session().await?;
             let mut tries = 0;
             loop {
-                match session.batch_execute(entry.definition()).await {
+                match session.batch_execute(&definition).await {
                     Err(error)
                         if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) && tries < 20 =>
                     {

@@ -1,7 +1,6 @@
 //! Everything after the rows, in its order.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -33,8 +32,8 @@ impl Incoming {
         self.create_in_order(&session, &self.sorted.attach, &mut mapped)
             .await?;
         // A materialized view is filled by its owner, who may need to be granted what it reads.
-        let after: HashSet<i64> = self.sorted.after.iter().map(|entry| entry.id).collect();
-        let (late, early): (Vec<&Arc<Entry>>, Vec<&Arc<Entry>>) =
+        let after: HashSet<i64> = self.sorted.after.iter().map(|entry| entry.id()).collect();
+        let (late, early): (Vec<&Entry>, Vec<&Entry>) =
             self.sorted.grants.iter().partition(|entry| {
                 entry.kind == "DEFAULT ACL" || entry.needs().any(|need| after.contains(&need))
             });
@@ -44,7 +43,7 @@ impl Incoming {
         for place in later {
             self.build_index(place).await?;
         }
-        let left: Vec<Arc<Entry>> = self
+        let left: Vec<Entry> = self
             .graph
             .keys_left()
             .into_iter()

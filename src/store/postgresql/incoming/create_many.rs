@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -82,11 +81,11 @@ fn cut(entries: &[&Entry], locks: usize) -> Vec<Range<usize>> {
 
 /// Groups of entries that have nothing to do with each other, each in order, by their places; small groups in one.
 /// `sharing`: what needs one and the same thing belongs together, too.
-fn apart(entries: &[Arc<Entry>], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
+fn apart(entries: &[Entry], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
     let mut places: HashMap<i64, usize> = entries
         .iter()
         .enumerate()
-        .map(|(place, entry)| (entry.id, place))
+        .map(|(place, entry)| (entry.id(), place))
         .collect();
     // Each place points to another of its group, the first of all to itself.
     let mut first: Vec<usize> = (0..entries.len()).collect();
@@ -134,10 +133,10 @@ impl Incoming {
     pub(super) async fn create_in_order(
         &self,
         session: &Session,
-        entries: &[Arc<Entry>],
+        entries: &[Entry],
         mapped: &mut Mapped,
     ) -> Result<()> {
-        let entries: Vec<&Entry> = entries.iter().map(|entry| &**entry).collect();
+        let entries: Vec<&Entry> = entries.iter().collect();
         for batch in cut(&entries, self.locks) {
             self.to.refuse_cancelled()?;
             let batch = &entries[batch];
@@ -156,7 +155,7 @@ impl Incoming {
     pub(super) async fn create_before(&self, mapped: &mut Mapped) -> Result<()> {
         let entries = &self.sorted.before;
         let session = self.session().await?;
-        let is_apart = |entry: &Arc<Entry>| APART.contains(&entry.kind.as_str());
+        let is_apart = |entry: &Entry| APART.contains(&entry.kind.as_str());
         for stretch in entries.chunk_by(|one, next| is_apart(one) == is_apart(next)) {
             let several = self.to.context.workers > 1 && stretch.len() >= WORTH_SEVERAL;
             if several && is_apart(&stretch[0]) {
@@ -174,7 +173,7 @@ impl Incoming {
     async fn create_apart(
         &self,
         session: &Session,
-        entries: &[Arc<Entry>],
+        entries: &[Entry],
         mapped: &mut Mapped,
     ) -> Result<()> {
         let locks = self.locks;
@@ -183,7 +182,7 @@ impl Incoming {
             stream::iter(groups.into_iter().map(|group| async move {
                 let here: Vec<&Entry> = group
                     .iter()
-                    .map(|place| &*entries[*place as usize])
+                    .map(|place| &entries[*place as usize])
                     .collect();
                 let session = self.session().await?;
                 let mut made = 0;
@@ -205,13 +204,13 @@ impl Incoming {
         for (group, made) in done {
             let made_here: Vec<&Entry> = group[..made]
                 .iter()
-                .map(|place| &*entries[*place as usize])
+                .map(|place| &entries[*place as usize])
                 .collect();
             self.note(&made_here, mapped);
             left.extend_from_slice(&group[made..]);
         }
         left.sort_unstable();
-        let left: Vec<Arc<Entry>> = left
+        let left: Vec<Entry> = left
             .into_iter()
             .map(|place| entries[place as usize].clone())
             .collect();
@@ -222,17 +221,17 @@ impl Incoming {
     /// like in another session: they would wait for each other.
     pub(super) async fn create_several(
         &self,
-        entries: &[Arc<Entry>],
+        entries: &[Entry],
         large: impl Fn(&Entry) -> bool,
     ) -> Result<()> {
-        let (large, small): (Vec<Arc<Entry>>, Vec<Arc<Entry>>) =
+        let (large, small): (Vec<Entry>, Vec<Entry>) =
             entries.iter().cloned().partition(|entry| large(entry));
         self.several(&large).await?;
         let locks = self.locks;
         let groups = apart(&small, locks, true);
         let small = &small;
         stream::iter(groups.into_iter().map(|group| async move {
-            let here: Vec<&Entry> = group.iter().map(|place| &*small[*place as usize]).collect();
+            let here: Vec<&Entry> = group.iter().map(|place| &small[*place as usize]).collect();
             let session = self.session().await?;
             for batch in cut(&here, locks) {
                 self.to.refuse_cancelled()?;
@@ -260,7 +259,7 @@ impl Incoming {
         for entry in entries {
             match ownership::extension_of_owner(entry, &self.roles) {
                 Some(statement) => script.push_str(&statement),
-                None => script.push_str(entry.definition()),
+                None => script.push_str(&entry.definition()),
             }
             script.push_str("\n;\n");
             if let Some(statement) = ownership::inheritance(entry, &self.roles).statement {

@@ -9,10 +9,11 @@ use crate::store::postgresql::schema::toc::Entry;
 
 /// Makes one entry. `false`: it is a comment that the target's user may not make.
 pub(in crate::store::postgresql) async fn create(session: &Session, entry: &Entry) -> Result<bool> {
-    if entry.definition().trim().is_empty() {
+    let definition = entry.definition();
+    if definition.trim().is_empty() {
         return Ok(true);
     }
-    match session.batch_execute(entry.definition()).await {
+    match session.batch_execute(&definition).await {
         Ok(()) => Ok(true),
         // A comment on what an extension or initdb made needs its owner.
         Err(error)
@@ -31,10 +32,10 @@ pub(in crate::store::postgresql) async fn create(session: &Session, entry: &Entr
 
 /// The error of a definition that the target refused: names the object and the statement.
 fn failed(session: &Session, entry: &Entry, error: tokio_postgres::Error) -> Error {
-    let statement = entry.definition();
+    let statement = &*entry.definition();
     let made = session.explain_of(statement)(error);
     let said = server_error::about(made, statement);
-    if entry.id > 0 {
+    if entry.id() > 0 {
         return said.within(format!("{} cannot be made", entry.label()));
     }
     said.within(format!(

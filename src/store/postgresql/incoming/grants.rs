@@ -1,7 +1,6 @@
 //! Whose the things on incoming are, who may use them, and where their files go.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use tokio_postgres::error::SqlState;
 
@@ -23,7 +22,7 @@ impl Incoming {
     pub(in crate::store::postgresql) async fn grant(
         &self,
         session: &Session,
-        entries: &[&Arc<Entry>],
+        entries: &[&Entry],
         mapped: &mut Mapped,
     ) -> Result<()> {
         for some in entries.chunks(GRANTS) {

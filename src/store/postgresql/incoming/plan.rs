@@ -70,7 +70,7 @@ impl Plan<'_> {
             .iter()
             .chain(&sorted.after)
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
-            .map(|entry| entry.id)
+            .map(|entry| entry.id())
             .collect();
         let objects = spoken_of(&toc);
         drop(toc);
@@ -78,7 +78,7 @@ impl Plan<'_> {
         let graph = self.graph(&sorted, &preserved, &tables, &indexes_of);
         let locks = create_many::locks(&to.admin, to.context.workers).await?;
         let gave_way = preserved.taken_out.iter();
-        let gave_way = gave_way.map(|out| out.entry.object).collect();
+        let gave_way = gave_way.map(|out| out.entry.object()).collect();
         let sliced = self.survey.parts.iter().filter(|part| part.slice.is_some());
         let incoming = Incoming {
             to: Arc::clone(to),
@@ -116,7 +116,7 @@ impl Plan<'_> {
                 entries: toc
                     .entries
                     .iter()
-                    .filter(|entry| !definitions.gone.contains(&entry.object))
+                    .filter(|entry| !definitions.gone.contains(&entry.object()))
                     .cloned()
                     .collect(),
             };
@@ -181,11 +181,12 @@ impl Plan<'_> {
         let mut tables_of: HashMap<i64, i64> = tables.values().map(|id| (*id, *id)).collect();
         // What gave way to live's own is waited for in its place.
         let gave_way = preserved.taken_out.iter();
-        tables_of.extend(gave_way.filter_map(|out| Some((out.entry.id, *tables.get(&out.table)?))));
+        tables_of
+            .extend(gave_way.filter_map(|out| Some((out.entry.id(), *tables.get(&out.table)?))));
         for table in tables.values() {
             let places = indexes_of.get(table).into_iter().flatten();
             let indexes = places.map(|place| &sorted.indexes[*place as usize]);
-            tables_of.extend(indexes.map(|index| (index.id, *table)));
+            tables_of.extend(indexes.map(|index| (index.id(), *table)));
         }
         let keys = sorted.foreign_keys.iter().map(|key| {
             let needed: BTreeSet<i64> = key
@@ -217,7 +218,7 @@ fn tables_of(sorted: &Sorted) -> HashMap<Name, i64> {
     tables
         .map(|entry| {
             let schema = entry.schema.as_deref().unwrap_or_default();
-            ((schema.to_owned(), entry.tag().to_owned()), entry.id)
+            ((schema.to_owned(), entry.tag().to_owned()), entry.id())
         })
         .collect()
 }
@@ -242,23 +243,22 @@ fn spoken_of(toc: &Toc) -> HashMap<i64, (u32, u32)> {
     let needed: HashSet<i64> = toc
         .entries
         .iter()
-        .filter(|entry| entry.object.1 == 0)
+        .filter(|entry| entry.object().1 == 0)
         .flat_map(|entry| entry.needs())
         .collect();
     toc.entries
         .iter()
-        .filter(|entry| needed.contains(&entry.id))
-        .map(|entry| (entry.id, entry.object))
+        .filter(|entry| needed.contains(&entry.id()))
+        .map(|entry| (entry.id(), entry.object()))
         .collect()
 }
 
 /// Entries of another dump, with numbers that no entry of ours has.
-fn renumbered(entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
+fn renumbered(entries: Vec<Entry>) -> Vec<Entry> {
     entries
         .into_iter()
         .map(|mut entry| {
-            let other = Arc::make_mut(&mut entry);
-            other.id = -other.id;
+            entry.renumber();
             entry
         })
         .collect()

@@ -1,7 +1,6 @@
 //! What the target itself contributes to incoming: rows of tables in `keep`, and with `overlay` all that only it has.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 
 use crate::error::Result;
 use crate::store::postgresql::connection::cells::pairs;
@@ -40,7 +39,7 @@ pub(in crate::store::postgresql) struct Preserved {
     /// Sequences among it.
     pub(in crate::store::postgresql) sequences: Vec<Name>,
     /// What makes publications.
-    pub(in crate::store::postgresql) publications: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) publications: Vec<Entry>,
     /// The source's definitions that were taken out in favour of live's.
     pub(super) taken_out: Vec<TakenOut>,
 }
@@ -186,7 +185,7 @@ impl Preserved {
             .toc
             .entries
             .iter()
-            .map(|entry| entry.object)
+            .map(|entry| entry.object())
             .filter(|(class, oid)| *class != 0 && *oid != 0)
             .unzip();
         let rows = live

@@ -1,7 +1,6 @@
 //! The target's own publications, which stay in overlay: what they publish, how, and whose they are.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use tokio_postgres::error::SqlState;
 
@@ -15,7 +14,7 @@ use crate::store::postgresql::schema::toc::{Entry, Toc};
 use crate::store::postgresql::sql::quoting::quoted;
 
 /// What makes a publication, and what is said of it.
-pub(in crate::store::postgresql) fn picked(theirs: &Toc) -> Vec<Arc<Entry>> {
+pub(in crate::store::postgresql) fn picked(theirs: &Toc) -> Vec<Entry> {
     let mut ids = HashSet::new();
     let mut found = Vec::new();
     for entry in &theirs.entries {
@@ -23,7 +22,7 @@ pub(in crate::store::postgresql) fn picked(theirs: &Toc) -> Vec<Arc<Entry>> {
         let is_said = matches!(entry.kind.as_str(), "COMMENT" | "SECURITY LABEL")
             && entry.needs().any(|need| ids.contains(&need));
         if is_one {
-            ids.insert(entry.id);
+            ids.insert(entry.id());
         }
         if is_one || is_said {
             found.push(entry.clone());

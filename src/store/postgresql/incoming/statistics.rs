@@ -1,7 +1,6 @@
 //! Statistics of tables, frozen rows, and materialized views.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -92,7 +91,7 @@ impl Incoming {
     }
 
     /// Fills those materialized views among these entries that have rows.
-    pub(super) async fn refresh_views(&self, made_in: &[Arc<Entry>]) -> Result<()> {
+    pub(super) async fn refresh_views(&self, made_in: &[Entry]) -> Result<()> {
         let session = self.session().await?;
         let changed = self.compute(&session, &Writing::Names).await?;
         let vain = AtomicU32::new(0);
@@ -106,7 +105,7 @@ impl Incoming {
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
         {
             let schema = entry.schema.as_deref().unwrap_or_default().to_owned();
-            let populated = if entry.id < 0 {
+            let populated = if entry.id() < 0 {
                 &self.preserved.populated
             } else {
                 &self.definitions.populated

@@ -1,7 +1,6 @@
 //! Tablespaces: where the files of tables, indexes and materialized views go, and whether they are there.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use super::database::{Incoming, Places};
 use crate::error::{Error, Kind, Result};
@@ -48,9 +47,9 @@ impl Destination {
                     let definition = format!(
                         "SET default_tablespace = {};\n{};\nSET default_tablespace = ''",
                         quoted(name),
-                        entry.definition()
+                        &*entry.definition()
                     );
-                    Arc::make_mut(entry).redefine(&definition);
+                    entry.redefine(&definition);
                 } else {
                     *elsewhere.entry(name.to_string()).or_default() += 1;
                 }

@@ -1,7 +1,6 @@
 //! Constraints that wait for the indexes of their tables.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::schema::constraints::InTwo;
@@ -26,18 +25,18 @@ impl Waiting {
     /// Gives the constraints that can be made in two statements the first of them, and keeps the second. `tables` are the
     /// numbers of tables' entries.
     pub(in crate::store::postgresql) fn divide(
-        indexes: &mut [Arc<Entry>],
+        indexes: &mut [Entry],
         tables: &HashMap<(String, String), i64>,
         in_two: &HashMap<u32, InTwo>,
     ) -> Self {
         let mut waiting: HashMap<i64, OnTable> = HashMap::new();
         // Entries of live, if there are any, have negative numbers, and oids of another database.
-        for entry in indexes.iter_mut().filter(|entry| entry.id > 0) {
-            if let Some(in_two) = in_two.get(&entry.object.1)
+        for entry in indexes.iter_mut().filter(|entry| entry.id() > 0) {
+            if let Some(in_two) = in_two.get(&entry.object().1)
                 && let Some(table) = tables.get(&in_two.table)
                 && let Some(second) = second(entry, in_two)
             {
-                Arc::make_mut(entry).redefine(&in_two.index);
+                entry.redefine(&in_two.index);
                 waiting.entry(*table).or_default().constraints.push(second);
             }
         }
@@ -80,7 +79,8 @@ impl Waiting {
 
 /// The entry that puts a constraint on its index, with what `pg_dump` says after the constraint: CLUSTER, REPLICA IDENTITY.
 fn second(entry: &Entry, in_two: &InTwo) -> Option<Entry> {
-    let statements = statements::split(entry.definition()).ok()?;
+    let whole = entry.definition();
+    let statements = statements::split(&whole).ok()?;
     let (first, rest) = statements.split_first()?;
     if entry.kind != "CONSTRAINT" || !first.text.starts_with("ALTER TABLE ") {
         return None;

@@ -77,15 +77,15 @@ impl Incoming {
                 .collect()
         };
         for place in &indexes {
-            script.push(self.sorted.indexes[*place].definition().to_owned());
+            script.push(self.sorted.indexes[*place].definition().to_string());
         }
         // Text is read under the same settings, whoever it is that needs them.
         let text = parts.iter().find(|part| part.encoding == COPY_TEXT);
         let encoding = text.map_or(COPY_BINARY, |part| part.encoding.clone());
         let writing = Writing::Rows(&encoding);
         let is_plain = !indexes.iter().any(|place| {
-            let written = Writing::Definition(self.sorted.indexes[*place].definition());
-            self.is_written_for(&written)
+            let definition = self.sorted.indexes[*place].definition();
+            self.is_written_for(&Writing::Definition(&definition))
         });
         let changed = is_plain && self.compute(&session, &writing).await?;
         let taken = match take(&session, &script.join("\n;\n"), batch).await {

@@ -2,7 +2,6 @@
 //! roles, which another server may not have. In the order in which a run makes them.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use crate::error::Result;
 use crate::store::postgresql::rows::relation::{column_list, table_name};
@@ -43,7 +42,7 @@ pub(super) fn scripts(definitions: &Definitions) -> Result<Vec<Script>> {
         restore_order::sort(&toc, &definitions.gone)
     };
     let with_roles = with_roles(&sorted);
-    let is_of_roles = |entry: &Arc<Entry>| with_roles.contains(&entry.id);
+    let is_of_roles = |entry: &Entry| with_roles.contains(&entry.id());
     let mut scripts = vec![
         before_rows(definitions, &sorted, is_of_roles),
         after_rows(definitions, &sorted, is_of_roles),
@@ -59,9 +58,9 @@ pub(super) fn scripts(definitions: &Definitions) -> Result<Vec<Script>> {
 fn with_roles(sorted: &Sorted) -> HashSet<i64> {
     let mut found = HashSet::new();
     for entry in sorted.before.iter().chain(&sorted.after) {
-        let said = entry.object.1 == 0 && entry.needs().any(|need| found.contains(&need));
+        let said = entry.object().1 == 0 && entry.needs().any(|need| found.contains(&need));
         if said || named_roles::names_roles(entry) {
-            found.insert(entry.id);
+            found.insert(entry.id());
         }
     }
     found
@@ -70,7 +69,7 @@ fn with_roles(sorted: &Sorted) -> HashSet<i64> {
 fn before_rows(
     definitions: &Definitions,
     sorted: &Sorted,
-    is_of_roles: impl Fn(&Arc<Entry>) -> bool,
+    is_of_roles: impl Fn(&Entry) -> bool,
 ) -> Script {
     let mut script = begun(definitions, "1-before-rows");
     if definitions.properties.search_path != DEFAULT_PATH {
@@ -89,7 +88,7 @@ fn before_rows(
 fn after_rows(
     definitions: &Definitions,
     sorted: &Sorted,
-    is_of_roles: impl Fn(&Arc<Entry>) -> bool,
+    is_of_roles: impl Fn(&Entry) -> bool,
 ) -> Script {
     let mut script = begun(definitions, "3-after-rows");
     script.text.push_str("-- values of sequences\n");
@@ -139,7 +138,7 @@ fn after_rows(
 fn owners_and_grants(
     definitions: &Definitions,
     sorted: &Sorted,
-    is_of_roles: impl Fn(&Arc<Entry>) -> bool,
+    is_of_roles: impl Fn(&Entry) -> bool,
 ) -> Script {
     let mut script = begun(definitions, "4-owners-and-grants");
     script.text.push_str(
@@ -229,7 +228,8 @@ fn begun(definitions: &Definitions, name: &str) -> Script {
 
 /// Appends what makes an entry.
 fn make(script: &mut Script, entry: &Entry) {
-    let definition = entry.definition().trim_end();
+    let definition = entry.definition();
+    let definition = definition.trim_end();
     if definition.is_empty() {
         return;
     }

@@ -106,8 +106,8 @@ fn refuse_outside(
     let all = all.chain(&sorted.attach).chain(&sorted.foreign_keys);
     let all = all.chain(&sorted.after).chain(&sorted.grants);
     for entry in all.chain(&sorted.event_triggers) {
-        scope::refuse_outside(&entry.label(), entry.definition())?;
-        if BY_DROP.contains(&entry.kind.as_str()) && !is_one_drop(Entry::drop(entry)) {
+        scope::refuse_outside(&entry.label(), &entry.definition())?;
+        if BY_DROP.contains(&entry.kind.as_str()) && !is_one_drop(&entry.drop()) {
             return Err(Error::new(
                 Kind::Verify,
                 format!(
@@ -140,7 +140,7 @@ fn is_one_drop(text: &str) -> bool {
 }
 
 /// Takes out of a dump what is gone and what is only said of it, as a dump without the tables would not have it.
-fn remove(entries: &mut Vec<Arc<Entry>>, gone: &HashSet<Object>) -> Vec<Arc<Entry>> {
+fn remove(entries: &mut Vec<Entry>, gone: &HashSet<Object>) -> Vec<Entry> {
     let mut removed = Vec::new();
     if gone.is_empty() {
         return removed;
@@ -148,14 +148,14 @@ fn remove(entries: &mut Vec<Arc<Entry>>, gone: &HashSet<Object>) -> Vec<Arc<Entr
     let mut ids: HashSet<i64> = HashSet::new();
     entries.retain(|entry| {
         // What has a table's oid and no catalogue is said of the table: ROW SECURITY.
-        let object = match entry.object {
+        let object = match entry.object() {
             (0, oid) if oid != 0 => (CLASS, oid),
             object => object,
         };
         let orphan = object.1 == 0 && entry.needs().any(|need| ids.contains(&need));
         let goes = orphan || gone.contains(&object);
         if goes {
-            ids.insert(entry.id);
+            ids.insert(entry.id());
             removed.push(entry.clone());
         }
         !goes
@@ -164,14 +164,14 @@ fn remove(entries: &mut Vec<Arc<Entry>>, gone: &HashSet<Object>) -> Vec<Arc<Entr
 }
 
 /// Says aloud what else is left out.
-fn tell(removed: &[Arc<Entry>], selected: &Selected) {
+fn tell(removed: &[Entry], selected: &Selected) {
     let excluded: HashSet<(&str, &str)> = selected
         .tables
         .iter()
         .filter(|table| selected.excluded.contains(&table.oid))
         .map(|table| (table.schema.as_str(), table.name.as_str()))
         .collect();
-    let numbers: HashMap<i64, &Entry> = removed.iter().map(|one| (one.id, &**one)).collect();
+    let numbers: HashMap<i64, &Entry> = removed.iter().map(|one| (one.id(), one)).collect();
     let ids: HashSet<i64> = numbers.keys().copied().collect();
     for cut in &selected.cuts {
         let object = cut.words();
@@ -252,7 +252,7 @@ fn told(before: Vec<(String, Fate)>, tables: &[Table]) -> Vec<(String, Fate)> {
 }
 
 /// Makes of definitions what a survey with this selection would have found.
-fn reduce(definitions: &mut Definitions, selected: Selected, removed: &[Arc<Entry>]) {
+fn reduce(definitions: &mut Definitions, selected: Selected, removed: &[Entry]) {
     let Selected {
         tables,
         gone,

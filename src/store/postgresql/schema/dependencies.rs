@@ -2,7 +2,6 @@
 //! same as a sync would, and there is no server to ask then.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +129,7 @@ impl Dependencies {
     pub(in crate::store::postgresql) fn select(
         self,
         selection: &Selection,
-        entries: &[Arc<Entry>],
+        entries: &[Entry],
     ) -> Result<Selected> {
         let mut tables = self.tables;
         let pushed: Vec<Fate> = tables.iter().map(|table| table.fate).collect();
@@ -210,12 +209,12 @@ const TYPE: u32 = 1247;
 fn refuse_unnoted(
     needed: &[(u32, u32, u32, u32)],
     gone: &HashSet<Object>,
-    entries: &[Arc<Entry>],
+    entries: &[Entry],
 ) -> Result<()> {
     let by_object: HashMap<Object, &Entry> = entries
         .iter()
-        .filter(|entry| entry.object.1 != 0)
-        .map(|entry| (entry.object, &**entry))
+        .filter(|entry| entry.object().1 != 0)
+        .map(|entry| (entry.object(), entry))
         .collect();
     // What a rule is of that makes a view.
     let of_views: HashSet<Object> = needed

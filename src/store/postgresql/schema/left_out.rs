@@ -1,7 +1,6 @@
 //! What goes with excluded tables: all of it is named, and what restricts something is only left out where the job says so.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use glob::Pattern;
 use serde::{Deserialize, Serialize};
@@ -224,8 +223,8 @@ pub(in crate::store::postgresql) fn cut(cuts: &[Cut], toc: &mut Toc) {
     for cut in cuts {
         for entry in &mut toc.entries {
             let is_it = cut.is_in(&entry.kind, entry.schema.as_deref(), entry.tag());
-            if is_it && let Some(rest) = cut.out_of(entry.definition()) {
-                Arc::make_mut(entry).redefine(&rest);
+            if is_it && let Some(rest) = cut.out_of(&entry.definition()) {
+                entry.redefine(&rest);
             }
         }
     }

@@ -15,6 +15,7 @@ pub(in crate::store::postgresql) mod named_roles;
 pub(in crate::store::postgresql) mod object_references;
 pub(in crate::store::postgresql) mod owner_settings;
 pub(in crate::store::postgresql) mod ownership;
+mod packed;
 pub(in crate::store::postgresql) mod pg_dump;
 pub(in crate::store::postgresql) mod picked;
 pub(in crate::store::postgresql) mod properties;

@@ -1,7 +1,5 @@
 //! Roles that definitions themselves name: of policies and of user mappings.
 
-use std::sync::Arc;
-
 use super::ownership::Mapped;
 use super::roles::Roles;
 use super::toc::Entry;
@@ -12,11 +10,11 @@ impl Roles {
     /// of it is left.
     pub(in crate::store::postgresql) fn fitting(
         &self,
-        mut entry: Arc<Entry>,
+        mut entry: Entry,
         mapped: &mut Mapped,
-    ) -> Option<Arc<Entry>> {
+    ) -> Option<Entry> {
         let list = match entry.kind.as_str() {
-            "POLICY" => policy_roles(entry.definition()),
+            "POLICY" => policy_roles(&entry.definition()),
             "USER MAPPING" => {
                 let start = "CREATE USER MAPPING FOR ";
                 entry
@@ -45,7 +43,7 @@ impl Roles {
             rest = after.trim_start_matches([',', ' ']);
         }
         if lost {
-            mapped.excused.insert(entry.object);
+            mapped.excused.insert(entry.object());
         }
         if kept.is_empty() {
             return None;
@@ -53,7 +51,7 @@ impl Roles {
         if lost {
             let (head, tail) = (&entry.definition()[..from], &entry.definition()[to..]);
             let definition = format!("{head}{}{tail}", kept.join(", "));
-            Arc::make_mut(&mut entry).redefine(&definition);
+            entry.redefine(&definition);
         }
         Some(entry)
     }
@@ -84,7 +82,7 @@ pub(in crate::store::postgresql) fn policy_roles(definition: &str) -> Option<(us
 /// Whether an entry's own statement names roles.
 pub(in crate::store::postgresql) fn names_roles(entry: &Entry) -> bool {
     entry.kind == "USER MAPPING"
-        || (entry.kind == "POLICY" && policy_roles(entry.definition()).is_some())
+        || (entry.kind == "POLICY" && policy_roles(&entry.definition()).is_some())
 }
 
 #[cfg(test)]

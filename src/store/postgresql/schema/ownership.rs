@@ -24,7 +24,7 @@ pub(in crate::store::postgresql) fn extension_of_owner(
     Some(format!(
         "SET ROLE {};\n{};\nRESET ROLE",
         quoted(owner),
-        entry.definition()
+        &*entry.definition()
     ))
 }
 
@@ -158,7 +158,8 @@ fn owned_object(entry: &Entry) -> Option<String> {
     if !BY_DROP.contains(&entry.kind.as_str()) {
         return None;
     }
-    let object = entry.drop().strip_prefix("DROP ")?;
+    let drop = entry.drop();
+    let object = drop.strip_prefix("DROP ")?;
     Some(object.trim_end().trim_end_matches(';').to_owned())
 }
 
@@ -170,7 +171,7 @@ pub(in crate::store::postgresql) fn owner_as_it_was(entry: &Entry) -> Option<Str
 
 /// The future owner of an entry's object. What comes from live keeps its owner.
 fn heir_of<'a>(entry: &'a Entry, roles: &'a Roles) -> &'a str {
-    if entry.id < 0 && roles.may_give_to(&entry.owner) {
+    if entry.id() < 0 && roles.may_give_to(&entry.owner) {
         &entry.owner
     } else {
         roles.heir(&entry.owner)
@@ -231,7 +232,7 @@ pub(in crate::store::postgresql) async fn own(
         return Ok(());
     }
     mapped.excuse(
-        entry.object,
+        entry.object(),
         roles,
         &format!("give {} to {heir}", entry.label()),
     )?;
@@ -259,10 +260,10 @@ pub(in crate::store::postgresql) async fn grant(
     roles: &Roles,
     mapped: &mut Mapped,
 ) -> Result<()> {
-    let object = if entry.object.1 == 0 {
+    let object = if entry.object().1 == 0 {
         entry.needs().find_map(|need| about.get(&need)).copied()
     } else {
-        Some(entry.object)
+        Some(entry.object())
     };
     for statement in grants(entry, roles) {
         grant_one(

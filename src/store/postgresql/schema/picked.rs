@@ -1,7 +1,6 @@
 //! Which definitions come from live: of what only the target has, and of kept tables whose rows the source's cannot hold.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use super::restore_order::NEVER;
 use super::survey::Name;
@@ -40,7 +39,7 @@ fn called(entry: &Entry) -> (&str, Option<&str>, String) {
     let schema = entry.schema.as_deref();
     match entry.kind.as_str() {
         kind if is_relation(kind) => ("relation", schema, entry.tag().to_owned()),
-        kind if BY_DROP.contains(&kind) => (kind, schema, entry.drop().to_owned()),
+        kind if BY_DROP.contains(&kind) => (kind, schema, entry.drop().to_string()),
         kind @ "DEFAULT ACL" => (
             kind,
             schema,
@@ -53,7 +52,7 @@ fn called(entry: &Entry) -> (&str, Option<&str>, String) {
 /// Entries by their numbers.
 fn by_id(toc: &Toc) -> HashMap<i64, &Entry> {
     let entries = toc.entries.iter();
-    entries.map(|entry| (entry.id, &**entry)).collect()
+    entries.map(|entry| (entry.id(), entry)).collect()
 }
 
 /// Whether an entry that hangs on something hangs on one of these.
@@ -111,7 +110,7 @@ fn add_belongings(toc: &Toc, picked: &mut HashSet<i64>, all: &HashMap<i64, &Entr
             let is_of_picked =
                 || is_owned(entry, all) && entry.needs().any(|need| picked.contains(&need));
             if hangs(entry, picked, all) || is_of_picked() {
-                picked.insert(entry.id);
+                picked.insert(entry.id());
             }
         }
         if picked.len() == before {
@@ -151,7 +150,7 @@ pub(in crate::store::postgresql) fn pick(
             is_table_of(entry, tables)
                 || all && !is_hanging(entry) && !is_owned(entry, &numbers) && is_new(entry)
         })
-        .map(|entry| entry.id)
+        .map(|entry| entry.id())
         .collect();
     loop {
         let before = picked.len();
@@ -159,17 +158,17 @@ pub(in crate::store::postgresql) fn pick(
         let needed: Vec<&Entry> = theirs
             .entries
             .iter()
-            .filter(|entry| picked.contains(&entry.id))
+            .filter(|entry| picked.contains(&entry.id()))
             .flat_map(|entry| entry.needs())
             .filter_map(|need| numbers.get(&need).copied())
             .filter(|entry| !is_hanging(entry) && is_new(entry))
             .collect();
-        picked.extend(needed.iter().map(|entry| entry.id));
+        picked.extend(needed.iter().map(|entry| entry.id()));
         // A schema is no dependency of a table in a dump.
         let schemas: HashSet<&str> = theirs
             .entries
             .iter()
-            .filter(|entry| picked.contains(&entry.id))
+            .filter(|entry| picked.contains(&entry.id()))
             .filter_map(|entry| entry.schema.as_deref())
             .collect();
         let schemas: Vec<i64> = theirs
@@ -178,7 +177,7 @@ pub(in crate::store::postgresql) fn pick(
             .filter(|entry| {
                 entry.kind == "SCHEMA" && schemas.contains(entry.tag()) && is_new(entry)
             })
-            .map(|entry| entry.id)
+            .map(|entry| entry.id())
             .collect();
         picked.extend(schemas);
         if picked.len() == before {
@@ -188,7 +187,7 @@ pub(in crate::store::postgresql) fn pick(
     let entries = theirs.entries.iter();
     Toc {
         entries: entries
-            .filter(|entry| picked.contains(&entry.id))
+            .filter(|entry| picked.contains(&entry.id()))
             .cloned()
             .collect(),
     }
@@ -196,7 +195,7 @@ pub(in crate::store::postgresql) fn pick(
 
 /// An entry that was taken out with its table.
 pub(in crate::store::postgresql) struct TakenOut {
-    pub(in crate::store::postgresql) entry: Arc<Entry>,
+    pub(in crate::store::postgresql) entry: Entry,
     pub(in crate::store::postgresql) table: Name,
 }
 
@@ -213,12 +212,12 @@ pub(in crate::store::postgresql) fn take_out(
             .entries
             .iter()
             .filter(|entry| is_table_of(entry, &one))
-            .map(|entry| entry.id)
+            .map(|entry| entry.id())
             .collect();
         add_belongings(source, &mut picked, &numbers);
         drop(numbers);
         source.entries.retain(|entry| {
-            let goes = picked.contains(&entry.id);
+            let goes = picked.contains(&entry.id());
             if goes {
                 taken.push(TakenOut {
                     entry: entry.clone(),
@@ -269,7 +268,7 @@ pub(in crate::store::postgresql) fn unlike(
             .entries
             .iter()
             .filter(|entry| is_table_of(entry, kept))
-            .map(|entry| entry.id)
+            .map(|entry| entry.id())
             .collect();
         let mut on: HashMap<i64, Vec<&Entry>> = HashMap::new();
         for entry in &toc.entries {
@@ -289,12 +288,12 @@ pub(in crate::store::postgresql) fn unlike(
         }
         let mut found = HashMap::new();
         for table in &toc.entries {
-            if !tables.contains(&table.id) {
+            if !tables.contains(&table.id()) {
                 continue;
             }
-            let mut all = vec![table.definition().to_owned()];
-            let others = on.get(&table.id).into_iter().flatten();
-            all.extend(others.map(|entry| entry.definition().to_owned()));
+            let mut all = vec![table.definition().to_string()];
+            let others = on.get(&table.id()).into_iter().flatten();
+            all.extend(others.map(|entry| entry.definition().to_string()));
             // Types, and what their values have to be.
             let mut next: Vec<i64> = table.needs().collect();
             let mut seen = HashSet::new();
@@ -303,7 +302,7 @@ pub(in crate::store::postgresql) fn unlike(
                     continue;
                 };
                 if matches!(entry.kind.as_str(), "TYPE" | "DOMAIN") {
-                    all.push(entry.definition().to_owned());
+                    all.push(entry.definition().to_string());
                     next.extend(entry.needs());
                 }
             }

@@ -1,7 +1,6 @@
 //! Making definitions on incoming, and which go where.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::toc::{Entry, Section, Toc};
 
@@ -25,19 +24,19 @@ pub(in crate::store::postgresql) const NEVER: [&str; 12] = [
 #[derive(Default)]
 pub(in crate::store::postgresql) struct Sorted {
     /// Before rows, in order.
-    pub(in crate::store::postgresql) before: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) before: Vec<Entry>,
     /// Indexes and the constraints on top of them; several at a time.
-    pub(in crate::store::postgresql) indexes: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) indexes: Vec<Entry>,
     /// What joins indexes of partitions to their parents': a foreign key to a partitioned table needs it.
-    pub(in crate::store::postgresql) attach: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) attach: Vec<Entry>,
     /// Foreign keys; several at a time.
-    pub(in crate::store::postgresql) foreign_keys: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) foreign_keys: Vec<Entry>,
     /// The rest after rows, in order.
-    pub(in crate::store::postgresql) after: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) after: Vec<Entry>,
     /// Grants.
-    pub(in crate::store::postgresql) grants: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) grants: Vec<Entry>,
     /// At the very end.
-    pub(in crate::store::postgresql) event_triggers: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) event_triggers: Vec<Entry>,
 }
 
 /// Sorts entries, leaving out what is `gone` and what hangs on that alone.
@@ -59,9 +58,9 @@ pub(in crate::store::postgresql) fn sort(toc: &Toc, gone: &HashSet<(u32, u32)>) 
             section = entry.section;
         }
         // Comments and grants have no oid of their own, and hang on one thing.
-        let orphan = entry.object.1 == 0 && entry.needs().any(|need| left_out.contains(&need));
-        if NEVER.contains(&entry.kind.as_str()) || gone.contains(&entry.object) || orphan {
-            left_out.insert(entry.id);
+        let orphan = entry.object().1 == 0 && entry.needs().any(|need| left_out.contains(&need));
+        if NEVER.contains(&entry.kind.as_str()) || gone.contains(&entry.object()) || orphan {
+            left_out.insert(entry.id());
             continue;
         }
         match (entry.kind.as_str(), section) {
@@ -71,7 +70,7 @@ pub(in crate::store::postgresql) fn sort(toc: &Toc, gone: &HashSet<(u32, u32)>) 
             }
             ("ACL" | "DEFAULT ACL", _) => sorted.grants.push(entry.clone()),
             ("EVENT TRIGGER", _) => {
-                last.insert(entry.id);
+                last.insert(entry.id());
                 sorted.event_triggers.push(entry.clone());
             }
             ("INDEX" | "CONSTRAINT", _) => sorted.indexes.push(entry.clone()),

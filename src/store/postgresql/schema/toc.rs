@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::packed::{PAGE, Packed, Packer, Text};
 use crate::error::{Error, Kind, Result};
 
 /// Refuses a table of contents whose dump was used up when incoming was created.
@@ -22,10 +23,6 @@ pub(in crate::store::postgresql) fn refuse_taken(toc: &Toc) -> Result<()> {
     }
     Ok(())
 }
-
-/// So many bytes of entries' texts lie together: a large schema is some hundred thousand of them, and each by itself
-/// would take more room around it than in it.
-pub(super) const PAGE: usize = 32 * 1024;
 
 /// A word that many entries share: a kind, a schema, a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,21 +90,32 @@ pub(in crate::store::postgresql) enum Section {
     After,
 }
 
-/// One definition.
+/// One definition. There are hundreds of thousands: what it is made of lies in pages, and this says where.
 #[derive(Debug, Clone)]
 pub(in crate::store::postgresql) struct Entry {
-    /// Its number in the archive; others depend on it by this. Negative: it is of another archive.
-    pub(in crate::store::postgresql) id: i64,
-    /// The catalogue it comes from, and its oid there (0, 0 for what has none).
-    pub(in crate::store::postgresql) object: (u32, u32),
-    /// What it shares with others.
+    page: Arc<Page>,
+    place: u32,
+    is_of_another: bool,
+}
+
+/// Neighbours among entries.
+#[derive(Debug)]
+struct Page {
+    lines: Box<[Line]>,
+    /// Of each entry its tag, and the numbers that it needs, each followed by a blank.
+    names: Box<str>,
+    /// Of each entry its definition, and what drops it.
+    statements: Packed,
+}
+
+/// What a page has of one entry.
+#[derive(Debug, Clone)]
+struct Line {
+    id: i64,
+    object: (u32, u32),
     shared: Arc<Shared>,
-    /// The page that has its texts one after the other, and where each of them ends.
-    page: Arc<String>,
-    start: u32,
+    /// Where its tag ends in the page's names, and where what it needs.
     tag: u32,
-    definition: u32,
-    drop: u32,
     needs: u32,
 }
 
@@ -134,65 +142,78 @@ pub(in crate::store::postgresql) struct Head {
 impl Deref for Entry {
     type Target = Shared;
     fn deref(&self) -> &Shared {
-        &self.shared
+        &self.line().shared
     }
 }
 
 impl Entry {
-    /// One whose texts are still to come.
-    fn new(id: i64, object: (u32, u32), shared: Arc<Shared>) -> Self {
-        Self {
-            id,
-            object,
-            shared,
-            page: Arc::default(),
-            start: 0,
-            tag: 0,
-            definition: 0,
-            drop: 0,
-            needs: 0,
+    fn line(&self) -> &Line {
+        &self.page.lines[self.place as usize]
+    }
+
+    /// Its number in the archive; others depend on it by this. Negative: it is of another archive.
+    pub(in crate::store::postgresql) fn id(&self) -> i64 {
+        if self.is_of_another {
+            -self.line().id
+        } else {
+            self.line().id
         }
     }
 
-    fn text(&self, from: u32, to: u32) -> &str {
-        &self.page[from as usize..to as usize]
+    /// The catalogue it comes from, and its oid there (0, 0 for what has none).
+    pub(in crate::store::postgresql) fn object(&self) -> (u32, u32) {
+        self.line().object
     }
 
     /// Its name; for functions with arguments, for constraints with the table in front.
     pub(in crate::store::postgresql) fn tag(&self) -> &str {
-        self.text(self.start, self.tag)
+        let before = (self.place as usize).checked_sub(1);
+        let start = before.map_or(0, |before| self.page.lines[before].needs);
+        &self.page.names[start as usize..self.line().tag as usize]
     }
 
     /// The statements that make it.
-    pub(in crate::store::postgresql) fn definition(&self) -> &str {
-        self.text(self.tag, self.definition)
+    pub(in crate::store::postgresql) fn definition(&self) -> Text {
+        self.page.statements.text(2 * self.place as usize)
     }
 
     /// The statement that drops it, of kinds whose name is only there.
-    pub(in crate::store::postgresql) fn drop(&self) -> &str {
-        self.text(self.definition, self.drop)
+    pub(in crate::store::postgresql) fn drop(&self) -> Text {
+        self.page.statements.text(2 * self.place as usize + 1)
+    }
+
+    fn needs_as_text(&self) -> &str {
+        let line = self.line();
+        &self.page.names[line.tag as usize..line.needs as usize]
     }
 
     /// The numbers of what has to be there first.
     pub(in crate::store::postgresql) fn needs(&self) -> impl Iterator<Item = i64> + '_ {
-        self.text(self.drop, self.needs)
+        let sign = self.id().signum();
+        self.needs_as_text()
             .split_ascii_whitespace()
             .filter_map(|number| number.parse::<i64>().ok())
-            .map(|number| number * self.id.signum())
+            .map(move |number| number * sign)
     }
 
     /// Gives it other statements.
     pub(in crate::store::postgresql) fn redefine(&mut self, definition: &str) {
-        let mut page = String::new();
-        page.push_str(self.tag());
-        let tag = page.len();
-        page.push_str(definition);
-        let end = page.len();
-        page.push_str(&self.page[self.definition as usize..self.needs as usize]);
-        let moved = |place: u32| (end + (place - self.definition) as usize) as u32;
-        (self.drop, self.needs) = (moved(self.drop), moved(self.needs));
-        (self.start, self.tag, self.definition) = (0, tag as u32, end as u32);
-        self.page = Arc::new(page);
+        let line = Line {
+            tag: self.tag().len() as u32,
+            needs: (self.tag().len() + self.needs_as_text().len()) as u32,
+            ..self.line().clone()
+        };
+        self.page = Arc::new(Page {
+            names: [self.tag(), self.needs_as_text()].concat().into(),
+            statements: Packed::plain(&[definition, &self.drop()]),
+            lines: [line].into(),
+        });
+        self.place = 0;
+    }
+
+    /// Makes it one of another archive: its number is none that an entry of ours has.
+    pub(in crate::store::postgresql) fn renumber(&mut self) {
+        self.is_of_another = !self.is_of_another;
     }
 
     /// For messages: `index public.users_email_idx`.
@@ -208,40 +229,43 @@ impl Entry {
 /// A dump's entries, in an order in which they can be made.
 #[derive(Debug, Clone, Default)]
 pub(in crate::store::postgresql) struct Toc {
-    pub(in crate::store::postgresql) entries: Vec<Arc<Entry>>,
+    pub(in crate::store::postgresql) entries: Vec<Entry>,
 }
 
-/// Puts entries' texts into pages.
+/// Puts entries into pages.
 #[derive(Default)]
 pub(in crate::store::postgresql) struct Binder {
-    page: String,
-    /// Entries whose page is still open.
-    open: Vec<Entry>,
-    entries: Vec<Arc<Entry>>,
+    /// The page that is open.
+    lines: Vec<Line>,
+    names: String,
+    statements: Packer,
+    entries: Vec<Entry>,
     shared: HashSet<Arc<Shared>>,
 }
 
 impl Binder {
     /// Takes in an entry: its tag, definition, what drops it, and the numbers that it needs, each followed by a blank.
     pub(in crate::store::postgresql) fn add(&mut self, head: Head, texts: [&str; 4]) {
-        let mut entry = Entry::new(head.id, head.object, self.shared(head.shared));
+        let [tag, definition, drop, needs] = texts;
         let length: usize = texts.iter().map(|text| text.len()).sum();
-        if self.page.len() + length > PAGE {
+        if self.names.len() + self.statements.length() + length > PAGE {
             self.close();
         }
-        if self.page.capacity() == 0 {
-            self.page.reserve_exact(length.max(PAGE));
-        }
-        entry.start = self.page.len() as u32;
         let mut end = |text: &str| {
-            self.page.push_str(text);
-            self.page.len() as u32
+            self.names.push_str(text);
+            self.names.len() as u32
         };
-        entry.tag = end(texts[0]);
-        entry.definition = end(texts[1]);
-        entry.drop = end(texts[2]);
-        entry.needs = end(texts[3]);
-        self.open.push(entry);
+        let (tag, needs) = (end(tag), end(needs));
+        self.statements.add(definition);
+        self.statements.add(drop);
+        let line = Line {
+            id: head.id,
+            object: head.object,
+            shared: self.shared(head.shared),
+            tag,
+            needs,
+        };
+        self.lines.push(line);
     }
 
     /// The one instance of what entries share.
@@ -255,16 +279,24 @@ impl Binder {
     }
 
     fn close(&mut self) {
-        let page = Arc::new(std::mem::take(&mut self.page));
-        self.entries.extend(self.open.drain(..).map(|mut entry| {
-            entry.page = page.clone();
-            Arc::new(entry)
+        let page = Arc::new(Page {
+            lines: self.lines.drain(..).collect(),
+            names: self.names.as_str().into(),
+            statements: self.statements.close(),
+        });
+        self.names.clear();
+        let places = 0..page.lines.len() as u32;
+        self.entries.extend(places.map(|place| Entry {
+            page: page.clone(),
+            place,
+            is_of_another: false,
         }));
     }
 
     /// All that was taken in, in order.
     pub(in crate::store::postgresql) fn bind(mut self) -> Toc {
         self.close();
+        self.entries.shrink_to_fit();
         Toc {
             entries: self.entries,
         }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::toc::{Binder, Entry, Head, Section, Shared, Toc, Words};
+use super::toc::{Binder, Head, Section, Shared, Toc, Words};
 
 /// A set as a list.
 pub(super) fn in_order<T: Ord + Serialize, S: Serializer>(
@@ -54,16 +54,16 @@ struct Line<'a> {
 impl Serialize for Toc {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.entries.iter().map(|entry| Line {
-            id: entry.id,
-            object: entry.object,
+            id: entry.id(),
+            object: entry.object(),
             kind: entry.kind.as_str().into(),
             section: entry.section,
             schema: entry.schema.as_deref().map(Cow::from),
             owner: entry.owner.as_str().into(),
             tablespace: entry.tablespace.as_deref().map(Cow::from),
             tag: entry.tag().into(),
-            definition: entry.definition().into(),
-            drop: Entry::drop(entry).into(),
+            definition: entry.definition().to_string().into(),
+            drop: entry.drop().to_string().into(),
             needs: entry.needs().collect(),
         }))
     }
@@ -141,19 +141,16 @@ mod tests {
         assert_eq!(toc.entries.len(), again.entries.len());
         for (one, other) in toc.entries.iter().zip(&again.entries) {
             assert_eq!(
-                (one.id, one.object, &one.kind),
-                (other.id, other.object, &other.kind)
+                (one.id(), one.object(), &one.kind),
+                (other.id(), other.object(), &other.kind)
             );
             assert_eq!((one.section, &one.schema), (other.section, &other.schema));
             assert_eq!(
                 (&one.owner, &one.tablespace),
                 (&other.owner, &other.tablespace)
             );
-            assert_eq!(
-                (one.tag(), Entry::drop(one)),
-                (other.tag(), Entry::drop(other))
-            );
-            assert_eq!(one.definition(), other.definition());
+            assert_eq!((one.tag(), &*one.drop()), (other.tag(), &*other.drop()));
+            assert_eq!(*one.definition(), *other.definition());
             assert!(other.needs().eq([1, 7]));
         }
         assert_eq!(serde_json::to_string(&again).unwrap(), json);

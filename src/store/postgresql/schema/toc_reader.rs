@@ -6,9 +6,12 @@ use std::io::ErrorKind;
 
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 
-use super::toc::{BY_DROP, Binder, Head, PAGE, Section, Shared, Toc, Words};
+use super::toc::{BY_DROP, Binder, Head, Section, Shared, Toc, Words};
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::sql::quoting;
+
+/// So many bytes of an archive are read at a time.
+const BUFFER: usize = 32 * 1024;
 
 impl Toc {
     /// Reads an archive's head as it comes. Only definitions are in it: rows, if there were any, follow and are not
@@ -28,7 +31,7 @@ impl Toc {
 
 async fn read(archive: impl AsyncRead + Unpin) -> std::result::Result<Toc, String> {
     let mut from = Reader {
-        from: BufReader::with_capacity(PAGE, archive),
+        from: BufReader::with_capacity(BUFFER, archive),
         int: 0,
         offset: 0,
         text: Vec::new(),
@@ -313,14 +316,15 @@ mod tests {
         let toc = binder.bind();
         let mut entry = Entry::clone(&toc.entries[1]);
         entry.redefine("CREATE OR REPLACE");
-        for (entry, definition) in [(&entry, "CREATE OR REPLACE"), (&*toc.entries[1], "CREATE")] {
+        for (entry, definition) in [(&entry, "CREATE OR REPLACE"), (&toc.entries[1], "CREATE")] {
             assert_eq!(
-                (entry.tag(), entry.definition(), entry.drop()),
+                (entry.tag(), &*entry.definition(), &*entry.drop()),
                 ("f()", definition, "DROP")
             );
             assert_eq!(entry.needs().collect::<Vec<_>>(), [3, 4]);
         }
-        entry.id = -8;
+        entry.renumber();
+        assert_eq!(entry.id(), -8);
         assert_eq!(entry.needs().collect::<Vec<_>>(), [-3, -4]);
     }
 
