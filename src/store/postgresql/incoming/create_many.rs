@@ -82,11 +82,19 @@ fn cut(entries: &[&Entry], locks: usize) -> Vec<Range<usize>> {
 /// Groups of entries that have nothing to do with each other, each in order, by their places; small groups in one.
 /// `sharing`: what needs one and the same thing belongs together, too.
 fn apart(entries: &[Entry], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
-    let mut places: HashMap<i64, usize> = entries
-        .iter()
-        .enumerate()
-        .map(|(place, entry)| (entry.id(), place))
-        .collect();
+    // By what is looked for, the first place of each: there may be hundreds of thousands, and a map takes twice the room.
+    let own = (0..)
+        .zip(entries)
+        .map(|(place, entry)| (entry.id(), false, place));
+    let mut places: Vec<(i64, bool, u32)> = own.collect();
+    if sharing {
+        let needed = (0..).zip(entries);
+        places.extend(
+            needed.flat_map(|(place, entry)| entry.needs().map(move |need| (need, true, place))),
+        );
+    }
+    places.sort_unstable();
+    places.dedup_by_key(|(id, ..)| *id);
     // Each place points to another of its group, the first of all to itself.
     let mut first: Vec<usize> = (0..entries.len()).collect();
     let root = |first: &mut Vec<usize>, mut place: usize| {
@@ -98,10 +106,8 @@ fn apart(entries: &[Entry], locks: usize, sharing: bool) -> Vec<Vec<u32>> {
     };
     for (place, entry) in entries.iter().enumerate() {
         for need in entry.needs() {
-            if sharing {
-                places.entry(need).or_insert(place);
-            }
-            if let Some(other) = places.get(&need).copied() {
+            if let Ok(at) = places.binary_search_by_key(&need, |(id, ..)| *id) {
+                let other = places[at].2 as usize;
                 let (a, b) = (root(&mut first, place), root(&mut first, other));
                 first[a.max(b)] = a.min(b);
             }

@@ -14,6 +14,9 @@ pub(super) const PAGE: usize = 16 * 1024;
 /// places in the order.
 const OPEN: usize = 16;
 
+/// Fewer bytes than this are not worth it.
+const SHORT: usize = 512;
+
 /// Zstandard's own default is 3; 1 is faster, and with so much that is the same not worse.
 const LEVEL: i32 = 1;
 
@@ -171,8 +174,11 @@ impl Packer {
         })
     }
 
-    /// `None`: there is no room for it.
+    /// `None`: it is not worth it, or there is no room for it.
     fn compressed(&mut self, whole: &[u8]) -> Option<Box<[u8]>> {
+        if whole.len() < SHORT {
+            return None;
+        }
         if self.compressor.is_none() {
             self.compressor = Compressor::new(LEVEL).ok();
         }

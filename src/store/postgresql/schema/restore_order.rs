@@ -81,6 +81,9 @@ pub(in crate::store::postgresql) fn sort(toc: &Toc, gone: &HashSet<(u32, u32)>) 
             _ => sorted.after.push(entry.clone()),
         }
     }
+    // These are the long ones.
+    sorted.before.shrink_to_fit();
+    sorted.indexes.shrink_to_fit();
     sorted
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::roles::Roles;
 use super::survey::OURS;
+use super::toc::{Word, Words};
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::connection::cells::Row;
 use crate::store::postgresql::connection::session::Session;
@@ -25,14 +26,14 @@ pub(in crate::store::postgresql) struct Right {
     /// The catalogue it comes from, and its oid there.
     pub(in crate::store::postgresql) object: (u32, u32),
     /// In words: `table public.users`.
-    pub(super) name: String,
+    pub(super) name: Box<str>,
     /// Whether it goes when none of its roles is there: policies, user mappings, default privileges.
     pub(super) bound: bool,
-    pub(super) owner: Option<String>,
+    pub(super) owner: Option<Word>,
     /// `None`: what a new object grants.
-    pub(super) grants: Option<Vec<Grant>>,
+    pub(super) grants: Option<Box<[Grant]>>,
     /// What else there is to compare.
-    pub(super) definition: String,
+    pub(super) definition: Box<str>,
 }
 
 /// Yields catalogue, oid, words, whether it is bound, owner, grants (four lists), definition.
@@ -135,8 +136,11 @@ pub(in crate::store::postgresql) async fn each(
     gone: &HashSet<(u32, u32)>,
     mut show: impl FnMut(Right),
 ) -> Result<()> {
+    let mut words = Words::default();
     let take = |row: &Row| {
-        right(row, gone)?.into_iter().for_each(&mut show);
+        right(row, gone, &mut words)?
+            .into_iter()
+            .for_each(&mut show);
         Ok(())
     };
     let query = QUERY.replace("OURS", OURS);
@@ -144,7 +148,7 @@ pub(in crate::store::postgresql) async fn each(
 }
 
 /// What a row says, unless it is of something that is `gone`.
-fn right(row: &Row, gone: &HashSet<(u32, u32)>) -> Result<Option<Right>> {
+fn right(row: &Row, gone: &HashSet<(u32, u32)>, words: &mut Words) -> Result<Option<Right>> {
     let object = (row.read(0)?, row.read(1)?);
     // What was dropped since the snapshot has no words any more.
     let name: Option<String> = row.read(2)?;
@@ -171,13 +175,14 @@ fn right(row: &Row, gone: &HashSet<(u32, u32)>) -> Result<Option<Right>> {
             })
             .collect()
     });
+    let owner: Option<String> = row.read(4)?;
     Ok(Some(Right {
         object,
-        name,
+        name: name.into(),
         bound: row.read(3)?,
-        owner: row.read(4)?,
+        owner: owner.map(|owner| words.word(&owner)),
         grants,
-        definition: row.read(9)?,
+        definition: row.read::<String>(9)?.into(),
     }))
 }
 
@@ -257,7 +262,7 @@ pub(in crate::store::postgresql) fn owner_of<'a>(
     rights: &'a [Right],
     name: &str,
 ) -> Option<((u32, u32), &'a str)> {
-    let right = rights.iter().find(|right| right.name == name)?;
+    let right = rights.iter().find(|right| &*right.name == name)?;
     Some((right.object, right.owner.as_deref()?))
 }
 

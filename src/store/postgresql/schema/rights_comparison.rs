@@ -28,7 +28,7 @@ impl<'a> Comparison<'a> {
         exact: bool,
     ) -> Self {
         let mut by_name: Vec<u32> = (0..source.len() as u32).collect();
-        by_name.sort_by_key(|place| source[*place as usize].name.as_str());
+        by_name.sort_by_key(|place| &*source[*place as usize].name);
         Self {
             source,
             roles,
@@ -48,10 +48,10 @@ impl<'a> Comparison<'a> {
     /// Holds what one of the target's objects says against what it says on the source.
     pub(in crate::store::postgresql) fn see(&mut self, other: &Right) {
         let source = self.source;
-        let name_at = |place: &u32| source[*place as usize].name.as_str();
+        let name_at = |place: &u32| &*source[*place as usize].name;
         let from = self
             .by_name
-            .partition_point(|place| name_at(place) < other.name.as_str());
+            .partition_point(|place| name_at(place) < &*other.name);
         for at in from..self.by_name.len() {
             let right = &source[self.by_name[at] as usize];
             if right.name != other.name {
@@ -162,6 +162,7 @@ mod tests {
     use super::super::rights::Grant;
     use super::*;
     use crate::config::job::Roles as Wanted;
+    use crate::store::postgresql::schema::toc::Words;
 
     fn grant(to: &str, by: &str) -> Grant {
         Grant {
@@ -175,21 +176,21 @@ mod tests {
     fn table(owner: &str, grants: Option<Vec<Grant>>) -> Right {
         Right {
             object: (1259, 16_400),
-            name: "table public.t".to_owned(),
+            name: "table public.t".into(),
             bound: false,
-            owner: Some(owner.to_owned()),
-            grants,
-            definition: String::new(),
+            owner: Some(Words::default().word(owner)),
+            grants: grants.map(Vec::into_boxed_slice),
+            definition: "".into(),
         }
     }
 
     fn policy(roles: &[&str], definition: &str) -> Right {
         Right {
-            name: "policy p".to_owned(),
+            name: "policy p".into(),
             bound: true,
             owner: None,
             grants: Some(roles.iter().map(|role| grant(role, "")).collect()),
-            definition: definition.to_owned(),
+            definition: definition.into(),
             ..table("", None)
         }
     }
