@@ -253,7 +253,7 @@ impl Destination {
         let rising: Vec<String> = made
             .by_ref()
             .filter(|entry| rising(entry))
-            .map(|entry| entry.label())
+            .map(toc::Entry::label)
             .collect();
         if !rising.is_empty() {
             tracing::warn!(

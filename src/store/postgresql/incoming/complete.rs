@@ -32,7 +32,7 @@ impl Incoming {
         self.create_in_order(&session, &self.sorted.attach, &mut mapped)
             .await?;
         // A materialized view is filled by its owner, who may need to be granted what it reads.
-        let after: HashSet<i64> = self.sorted.after.iter().map(|entry| entry.id()).collect();
+        let after: HashSet<i64> = self.sorted.after.iter().map(Entry::id).collect();
         let (late, early): (Vec<&Entry>, Vec<&Entry>) =
             self.sorted.grants.iter().partition(|entry| {
                 entry.kind == "DEFAULT ACL" || entry.needs().any(|need| after.contains(&need))

@@ -70,7 +70,7 @@ impl Plan<'_> {
             .iter()
             .chain(&sorted.after)
             .filter(|entry| entry.kind == "MATERIALIZED VIEW")
-            .map(|entry| entry.id())
+            .map(Entry::id)
             .collect();
         let objects = spoken_of(&toc);
         drop(toc);
@@ -244,7 +244,7 @@ fn spoken_of(toc: &Toc) -> HashMap<i64, (u32, u32)> {
         .entries
         .iter()
         .filter(|entry| entry.object().1 == 0)
-        .flat_map(|entry| entry.needs())
+        .flat_map(Entry::needs)
         .collect();
     toc.entries
         .iter()

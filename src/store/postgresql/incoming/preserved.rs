@@ -185,7 +185,7 @@ impl Preserved {
             .toc
             .entries
             .iter()
-            .map(|entry| entry.object())
+            .map(Entry::object)
             .filter(|(class, oid)| *class != 0 && *oid != 0)
             .unzip();
         let rows = live

@@ -76,7 +76,7 @@ impl Incoming {
             .after
             .iter()
             .filter(|entry| entry.kind == "STATISTICS")
-            .flat_map(|entry| entry.needs())
+            .flat_map(Entry::needs)
             .collect();
         let tables: Vec<&(String, String)> = self
             .tables

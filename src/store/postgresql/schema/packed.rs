@@ -81,7 +81,9 @@ impl Packed {
     /// These texts as they are.
     pub(super) fn plain(texts: &[&str]) -> Self {
         let mut all = Texts::default();
-        texts.iter().for_each(|text| all.add(text));
+        for text in texts {
+            all.add(text);
+        }
         Self(Form::Plain(Arc::new(all)))
     }
 
@@ -148,9 +150,9 @@ impl Packer {
         self.texts.add(text);
     }
 
-    /// How long the texts of the page are that is open.
+    /// How many bytes the page has that is open, ends included.
     pub(super) fn length(&self) -> usize {
-        self.texts.text.len()
+        self.texts.text.len() + 4 * self.texts.ends.len()
     }
 
     /// The page that was open.
@@ -237,7 +239,9 @@ mod tests {
         #[test]
         fn any_texts_come_out_as_they_went_in(texts in proptest::collection::vec(any::<String>(), 0..40)) {
             let mut packer = Packer::default();
-            texts.iter().for_each(|text| packer.add(text));
+            for text in &texts {
+                packer.add(text);
+            }
             let all: Vec<&str> = texts.iter().map(String::as_str).collect();
             for page in [packer.close(), Packed::plain(&all)] {
                 for (place, text) in texts.iter().enumerate() {

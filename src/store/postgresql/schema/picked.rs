@@ -150,7 +150,7 @@ pub(in crate::store::postgresql) fn pick(
             is_table_of(entry, tables)
                 || all && !is_hanging(entry) && !is_owned(entry, &numbers) && is_new(entry)
         })
-        .map(|entry| entry.id())
+        .map(Entry::id)
         .collect();
     loop {
         let before = picked.len();
@@ -159,7 +159,7 @@ pub(in crate::store::postgresql) fn pick(
             .entries
             .iter()
             .filter(|entry| picked.contains(&entry.id()))
-            .flat_map(|entry| entry.needs())
+            .flat_map(Entry::needs)
             .filter_map(|need| numbers.get(&need).copied())
             .filter(|entry| !is_hanging(entry) && is_new(entry))
             .collect();
@@ -177,7 +177,7 @@ pub(in crate::store::postgresql) fn pick(
             .filter(|entry| {
                 entry.kind == "SCHEMA" && schemas.contains(entry.tag()) && is_new(entry)
             })
-            .map(|entry| entry.id())
+            .map(Entry::id)
             .collect();
         picked.extend(schemas);
         if picked.len() == before {
@@ -212,7 +212,7 @@ pub(in crate::store::postgresql) fn take_out(
             .entries
             .iter()
             .filter(|entry| is_table_of(entry, &one))
-            .map(|entry| entry.id())
+            .map(Entry::id)
             .collect();
         add_belongings(source, &mut picked, &numbers);
         drop(numbers);
@@ -268,7 +268,7 @@ pub(in crate::store::postgresql) fn unlike(
             .entries
             .iter()
             .filter(|entry| is_table_of(entry, kept))
-            .map(|entry| entry.id())
+            .map(Entry::id)
             .collect();
         let mut on: HashMap<i64, Vec<&Entry>> = HashMap::new();
         for entry in &toc.entries {
