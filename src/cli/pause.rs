@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::options::{Options, asker, settings};
 use super::{jobs, terminal};
 use crate::error::Result;
-use crate::state::Pause;
+use crate::state::{Pause, Paused};
 
 /// Stop a job from being started, until `resume` or for some time
 #[derive(Debug, clap::Args)]
@@ -57,7 +57,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         .length
         .and_then(|length| since.checked_add_signed(chrono::Duration::from_std(length).ok()?));
     let pause = Pause {
-        job: args.job.clone(),
+        what: Paused::Job(args.job.clone()),
         reason: args.reason.clone(),
         by: asker(),
         since,
@@ -66,7 +66,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     if let Some(before) = state.pause(&pause)? {
         terminal::note(&format!("it was {}", before.sentence()));
     }
-    terminal::print(&format!("{}: {}\n", pause.job, pause.sentence()))?;
+    terminal::print(&format!("{}: {}\n", args.job, pause.sentence()))?;
     Ok(0)
 }
 
@@ -74,7 +74,7 @@ pub(super) fn resume(options: &Options, args: &ResumeArgs) -> Result<u8> {
     let settings = settings(options)?;
     let state = super::state::state_to_steer(&settings)?;
     jobs::find(&args.job, &settings, Some(&state))?;
-    match state.resume(&args.job)? {
+    match state.resume(&Paused::Job(args.job.clone()))? {
         Some(before) => {
             terminal::print(&format!(
                 "{}: resumed; it was {}\n",

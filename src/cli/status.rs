@@ -11,7 +11,7 @@ use super::terminal::Screen;
 use super::{history, jobs, json, terminal};
 use crate::config::job::Settings;
 use crate::error::Result;
-use crate::state::{Daemon, Hold, KnownJob, Pause, Run, RunState, State};
+use crate::state::{Daemon, Hold, KnownJob, Pause, Paused, Run, RunState, State};
 
 /// Show the state of every job, or of one
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,8 @@ struct Job {
 struct View {
     jobs: Vec<Job>,
     holds: Vec<Hold>,
+    /// What pauses more than one job.
+    pauses: Vec<Pause>,
     daemon: Option<Daemon>,
     now: DateTime<Utc>,
 }
@@ -165,7 +167,7 @@ fn add(view: &View, screen: &mut Screen) {
     }
     let mut below = Vec::new();
     for job in &view.jobs {
-        if let Some(pause) = &job.pause {
+        if let Some(pause) = job.pause.as_ref().filter(|pause| is_of_one(pause)) {
             below.push(format!("{}: {}", job.name, pause.sentence()));
         }
         if let Some(known) = job.known.as_ref().filter(|known| !known.problem.is_empty()) {
@@ -175,6 +177,8 @@ fn add(view: &View, screen: &mut Screen) {
             ));
         }
     }
+    let wide = view.pauses.iter();
+    below.extend(wide.map(|pause| format!("{} is {}", pause.what, pause.sentence())));
     below.extend(view.holds.iter().map(Hold::sentence));
     match &view.daemon {
         Some(daemon) if !daemon.is_alive() => below.push(format!(
@@ -202,9 +206,8 @@ fn add(view: &View, screen: &mut Screen) {
 fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Result<View> {
     let mut names = jobs::known_jobs(settings, state)?;
     names.retain(|name| only.is_none_or(|only| only == name));
-    let (mut histories, mut known, mut pauses) =
-        (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let (mut holds, mut daemon) = (Vec::new(), None);
+    let (mut histories, mut known) = (BTreeMap::new(), BTreeMap::new());
+    let (mut holds, mut pauses, mut daemon) = (Vec::new(), Vec::new(), None);
     if let Some(state) = state {
         let overview = state.overview()?;
         histories.extend(overview.into_iter().map(|job| (job.job.clone(), job)));
@@ -214,12 +217,7 @@ fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Resul
                 .into_iter()
                 .map(|job| (job.job.clone(), job)),
         );
-        pauses.extend(
-            state
-                .pauses()?
-                .into_iter()
-                .map(|pause| (pause.job.clone(), pause)),
-        );
+        pauses = state.pauses()?;
         holds = state.holds()?;
         daemon = state.daemon()?;
     }
@@ -227,9 +225,11 @@ fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Resul
         .into_iter()
         .map(|name| {
             let history = histories.remove(&name);
+            let last_run = (history.as_ref()).and_then(|job| job.last_run.as_ref());
+            let to = to(&name, last_run, &pauses, settings);
             Job {
                 known: known.remove(&name),
-                pause: pauses.remove(&name),
+                pause: Pause::holding(&pauses, &name, to.as_deref()).cloned(),
                 last_success: history.as_ref().and_then(|job| job.last_success_at),
                 failures: history.as_ref().map_or(0, |job| job.consecutive_failures),
                 last_run: history.and_then(|job| job.last_run),
@@ -240,9 +240,30 @@ fn look(only: Option<&str>, settings: &Settings, state: Option<&State>) -> Resul
     Ok(View {
         jobs,
         holds,
+        pauses: pauses
+            .into_iter()
+            .filter(|pause| !is_of_one(pause))
+            .collect(),
         daemon,
         now: Utc::now(),
     })
+}
+
+fn is_of_one(pause: &Pause) -> bool {
+    matches!(pause.what, Paused::Job(_))
+}
+
+/// Where a job goes, as far as pauses make a difference by it: its file is read only then.
+fn to(job: &str, last: Option<&Run>, pauses: &[Pause], settings: &Settings) -> Option<String> {
+    let of_environment = |pause: &Pause| matches!(pause.what, Paused::To(_));
+    if !pauses.iter().any(of_environment) {
+        return None;
+    }
+    let file = settings.job_dir.join(format!("{job}.toml"));
+    match crate::config::load_job(&file, settings) {
+        Ok((job, _)) => Some(job.to.as_str().to_owned()),
+        Err(_) => last.map(|run| run.to.clone()),
+    }
 }
 
 impl Job {

@@ -6,7 +6,7 @@ use super::options::{Options, asker, settings};
 use super::{jobs, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::run::last_good;
-use crate::state::{Queued, Run, RunState, State, Trigger};
+use crate::state::{Queued, Run, RunState, State, Trigger, Verb};
 
 /// How long the daemon may take to look at a new file.
 const UNTIL_KNOWN: Duration = Duration::from_secs(5);
@@ -46,13 +46,6 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             file.display()
         )));
     }
-    if let Some(pause) = state.pause_of(&args.job)? {
-        return Err(Error::new(
-            Kind::Busy,
-            format!("job `{}` is {}", args.job, pause.sentence()),
-        )
-        .hint(format!("`envsyncd resume {}` ends the pause", args.job)));
-    }
     // A file that was written a moment ago: the daemon reads it for this run.
     let is_new = state.known_job(&args.job)?.is_none();
     let job = match crate::config::load_job(&file, &settings) {
@@ -69,18 +62,27 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             job
         }
     };
+    if let Some(pause) = state.pause_of(&args.job, Some(job.to.as_str()))? {
+        let what = format!("{} is {}", pause.what, pause.sentence());
+        return Err(Error::new(Kind::Busy, what).hint(format!(
+            "`envsyncd resume {}` ends the pause",
+            pause.what.arguments()
+        )));
+    }
     let job = job.only(&args.only)?;
     let id = uuid::Uuid::now_v7().to_string();
-    state.ask(&Queued {
+    let run = Queued {
         id: &id,
         job: &args.job,
         file: &file,
+        verb: Verb::Run,
         from: job.from.as_str(),
         to: job.to.as_str(),
         trigger: Trigger::Manual,
         by: &asker(),
         only: &job.part(),
-    })?;
+    };
+    state.ask(&run, settings.one_manual_run)?;
     if is_new {
         until_known(&state, &id, &args.job)?;
     }

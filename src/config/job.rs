@@ -460,6 +460,8 @@ pub struct Settings {
     pub timezone: chrono_tz::Tz,
     /// How many runs at once.
     pub max_concurrent_runs: usize,
+    /// Whether people and programs may ask for one run at a time in all.
+    pub one_manual_run: bool,
     /// What becomes of runs when the daemon is told to stop.
     pub on_stop: OnStop,
     /// How long a stopping daemon waits for the runs that it has told to end.

@@ -164,6 +164,7 @@ fn defaults(stores: Stores) -> Settings {
         endpoints: BTreeMap::new(),
         timezone: chrono_tz::UTC,
         max_concurrent_runs: 1,
+        one_manual_run: false,
         on_stop: OnStop::Leave,
         stop_timeout: STOP_TIMEOUT,
         kill_after: KILL_AFTER,
@@ -259,6 +260,9 @@ fn read_scheduler(table: Table<'_>, settings: &mut Settings) {
     {
         settings.max_concurrent_runs = usize::try_from(runs).unwrap_or(1);
     }
+    if let Some(one) = (table.get("one_manual_run")).and_then(|value| value.boolean()) {
+        settings.one_manual_run = one;
+    }
     let choices = [("leave", OnStop::Leave), ("cancel", OnStop::Cancel)];
     if let Some(choice) = table.choice("on_stop", &choices, OnStop::Leave) {
         settings.on_stop = choice;
@@ -291,6 +295,7 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("key", "under [masking]"),
     ("timezone", "under [scheduler]"),
     ("max_concurrent_runs", "under [scheduler]"),
+    ("one_manual_run", "under [scheduler]"),
     ("on_stop", "under [scheduler]"),
     ("stop_timeout", "under [scheduler]"),
     ("kill_after", "under [scheduler]"),

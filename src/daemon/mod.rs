@@ -280,11 +280,21 @@ impl Daemon {
         let paused = self.state.pauses()?;
         self.same_store()?;
         if paused != self.paused {
-            let jobs = paused.iter().chain(&self.paused);
-            self.upkeep.changed(jobs.map(|pause| pause.job.clone()));
-            self.paused = paused;
+            let before = std::mem::replace(&mut self.paused, paused);
+            let changed = self.jobs.iter().filter(|(name, entry)| {
+                let to = entry.job.as_ref().map(|job| job.to.as_str());
+                let was = Pause::holding(&before, name, to);
+                was != Pause::holding(&self.paused, name, to)
+            });
+            (self.upkeep).changed(changed.map(|(name, _)| name.clone()).collect::<Vec<_>>());
         }
         Ok(())
+    }
+
+    /// What keeps a job's schedule from starting it.
+    fn pause_of(&self, job: &str) -> Option<&Pause> {
+        let to = self.jobs.get(job).and_then(|entry| entry.job.as_ref());
+        Pause::holding(&self.paused, job, to.map(|job| job.to.as_str()))
     }
 
     /// A run that waited may have been cancelled by somebody else, who leaves the job's status file to us.

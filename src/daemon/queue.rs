@@ -12,7 +12,7 @@ use super::{Daemon, UNRECORDED, rfc3339};
 use crate::error::Result;
 use crate::guard::process::panics;
 use crate::report::log::{job_span, run_span};
-use crate::state::{Entry, KnownJob, Outcome, Queued, Run, RunState, Trigger};
+use crate::state::{Entry, KnownJob, Outcome, Queued, Run, RunState, Trigger, Verb};
 
 impl Daemon {
     /// Puts what is due in the queue. False: nothing was.
@@ -81,7 +81,7 @@ impl Daemon {
                     tracing::warn!(%from, "the clock had been far ahead; the schedule begins anew");
                     continue;
                 }
-                _ if self.paused.iter().any(|pause| pause.job == *name) => {
+                _ if self.pause_of(name).is_some() => {
                     tracing::info!("due, and paused");
                     continue;
                 }
@@ -112,6 +112,7 @@ impl Daemon {
                 id,
                 job: name,
                 file: &entry.file,
+                verb: Verb::Run,
                 from: job.from.as_str(),
                 to: job.to.as_str(),
                 trigger,

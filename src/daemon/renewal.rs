@@ -59,8 +59,9 @@ impl Daemon {
         let now = Utc::now();
         self.keep_settings();
         self.record_self(now)?;
+        let there = self.state.pauses()?;
         for pause in &self.paused {
-            if pause.holds_at(now) && self.state.pause_of(&pause.job)?.is_none() {
+            if pause.holds_at(now) && there.iter().all(|other| other.what != pause.what) {
                 self.state.pause(pause)?;
             }
         }
@@ -77,6 +78,7 @@ impl Daemon {
                 id: &run.id,
                 job: &run.job,
                 file: &run.file,
+                verb: run.verb,
                 from: &run.from,
                 to: &run.to,
                 trigger: run.trigger,

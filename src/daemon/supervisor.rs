@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result, io};
 use crate::guard::process::{Process, program};
 use crate::report::log::run_span;
 use crate::run::recover;
-use crate::state::{Run, RunState, State};
+use crate::state::{Run, RunState, State, Verb};
 use crate::trust;
 
 /// A run ends itself at its timeout; so much later it is taken to have failed to.
@@ -142,7 +142,11 @@ impl Supervisor {
             .try_clone()
             .map_err(io(format!("{} cannot be opened twice", output.display())))?;
         let mut command = command(&self.program, start.config, settings);
-        command.args(["--once", "--run", &run.id]);
+        command.arg(match run.verb {
+            Verb::Run => "--once",
+            Verb::Rollback => "rollback",
+        });
+        command.args(["--run", &run.id]);
         for (flag, copy) in [
             ("--last-good", &start.copy),
             ("--last-good-settings", &start.settings_copy),

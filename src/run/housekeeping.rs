@@ -9,7 +9,7 @@ use crate::config;
 use crate::config::job::{JobName, Settings};
 use crate::error::Result;
 use crate::report::metrics;
-use crate::state::State;
+use crate::state::{Pause, State};
 
 /// Metrics and the history's length are the daemon's business; where there is none, of each run.
 pub fn keep(settings: &Settings, state: &State) -> Result<()> {
@@ -26,10 +26,13 @@ pub fn keep(settings: &Settings, state: &State) -> Result<()> {
         .iter()
         .map(|name| {
             let file = settings.job_dir.join(format!("{name}.toml"));
+            let read = file.exists().then(|| config::load_job(&file, settings));
+            let job = read.as_ref().and_then(|read| read.as_ref().ok());
+            let to = job.map(|(job, _)| job.to.as_str());
             metrics::Job {
                 name,
-                valid: !file.exists() || config::load_job(&file, settings).is_ok(),
-                paused: paused.iter().any(|pause| pause.job == *name),
+                valid: !matches!(read, Some(Err(_))),
+                paused: Pause::holding(&paused, name, to).is_some(),
                 pending: false,
                 next_run_at: None,
             }

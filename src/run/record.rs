@@ -321,10 +321,10 @@ pub fn status_of_job(
     (from, to): (&str, &str),
     next: Option<DateTime<Utc>>,
 ) -> Result<StatusFile> {
+    let around = around(state, job, to)?;
     if let Some(run) = state.last_run(job)? {
-        return status_of(state, &run, next);
+        return with_run(state, &run, next, around);
     }
-    let around = around(state, job)?;
     Ok(StatusFile {
         next_run_at: next,
         paused: around.paused,
@@ -334,7 +334,7 @@ pub fn status_of_job(
     })
 }
 
-/// A job's pause, its file's problem, and whether a daemon keeps it.
+/// What pauses a job, its file's problem, and whether a daemon keeps it.
 struct Around {
     paused: Option<status_file::Paused>,
     problem: String,
@@ -342,13 +342,15 @@ struct Around {
     kept: bool,
 }
 
-fn around(state: &State, job: &str) -> Result<Around> {
-    let paused = state.pause_of(job)?.map(|pause| status_file::Paused {
-        reason: pause.reason,
-        by: pause.by,
-        since: Some(pause.since),
-        until: pause.until,
-    });
+fn around(state: &State, job: &str, to: &str) -> Result<Around> {
+    let paused = state
+        .pause_of(job, Some(to))?
+        .map(|pause| status_file::Paused {
+            reason: pause.reason,
+            by: pause.by,
+            since: Some(pause.since),
+            until: pause.until,
+        });
     let known = state.known_job(job)?;
     let scheduled = (known.as_ref()).is_some_and(|job| job.next_run_at.is_some());
     let daemon = || {
@@ -365,8 +367,17 @@ fn around(state: &State, job: &str) -> Result<Around> {
 
 /// A run as a status file shows it.
 pub fn status_of(state: &State, run: &Run, next: Option<DateTime<Utc>>) -> Result<StatusFile> {
+    let around = around(state, &run.job, &run.to)?;
+    with_run(state, run, next, around)
+}
+
+fn with_run(
+    state: &State,
+    run: &Run,
+    next: Option<DateTime<Utc>>,
+    around: Around,
+) -> Result<StatusFile> {
     let counted = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    let around = around(state, &run.job)?;
     let mut status = StatusFile {
         version: status_file::VERSION,
         job: run.job.clone(),

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guard::memory::{self, Watch};
 use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
-use crate::state::{LogLine, Run, RunState, State, Trigger};
+use crate::state::{LogLine, Run, RunState, State, Trigger, Verb};
 
 /// What is done with a job.
 #[derive(Debug, Clone, Copy)]
@@ -53,11 +53,17 @@ impl Start {
         settings: Settings,
         state: State,
     ) -> Result<Self> {
-        let queued = queued.map(|id| waiting(&state, id, &job)).transpose()?;
+        let verb = match what {
+            What::Run(_) => Verb::Run,
+            What::Rollback => Verb::Rollback,
+        };
+        let queued = queued
+            .map(|id| waiting(&state, id, &job, verb))
+            .transpose()?;
         let job = match (what, &queued) {
-            (_, Some(run)) => job.only(&run.only)?,
+            (What::Run(_), Some(run)) => job.only(&run.only)?,
             (What::Run(only), None) => job.only(only)?,
-            (What::Rollback, None) => as_last_published(job, &state)?,
+            (What::Rollback, _) => as_last_published(job, &state)?,
         };
         Ok(Self {
             id: match &queued {
@@ -65,7 +71,7 @@ impl Start {
                 None => uuid::Uuid::now_v7().to_string(),
             },
             progress: RunContext::progress_for(&job),
-            is_rollback: matches!(what, What::Rollback),
+            is_rollback: verb == Verb::Rollback,
             settings,
             state,
             job,
@@ -172,9 +178,10 @@ pub fn run_context(
 }
 
 /// The run that the daemon has put in the queue.
-fn waiting(state: &State, id: &str, job: &Job) -> Result<Run> {
+fn waiting(state: &State, id: &str, job: &Job, verb: Verb) -> Result<Run> {
+    let is_meant = |run: &Run| run.job == job.name.as_str() && run.verb == verb;
     match state.run(id)? {
-        Some(run) if run.state == RunState::Pending && run.job == job.name.as_str() => Ok(run),
+        Some(run) if run.state == RunState::Pending && is_meant(&run) => Ok(run),
         Some(run) => Err(Error::new(
             Kind::Busy,
             format!("run {id} does not wait to be begun: it is {}", run.state),

@@ -51,7 +51,18 @@ fn value() -> impl Strategy<Value = Value> {
 fn fill(state: &State) {
     let emptied = state.with(|store| {
         for table in [
-            "logs", "tasks", "runs", "holds", "jobs", "pauses", "daemon", "totals",
+            "logs",
+            "tasks",
+            "runs",
+            "holds",
+            "jobs",
+            "pauses",
+            "daemon",
+            "totals",
+            "wide_pauses",
+            "tokens",
+            "audit",
+            "answers",
         ] {
             store
                 .execute_batch(&format!("DELETE FROM {table}"))
@@ -90,6 +101,11 @@ fn fill(state: &State) {
         let sql = "INSERT INTO holds (environment, reason, by, host, since) VALUES ('staging', 'r', 'ada', 'db1', 5);
             INSERT INTO jobs (job, timetable, handled_until, next_run_at, problem) VALUES ('app', 'x', 1, 2, '');
             INSERT INTO pauses (job, reason, by, since, until) VALUES ('app', 'r', 'ada', 1, 2);
+            INSERT INTO wide_pauses (environment, reason, by, since, until) VALUES ('staging', 'r', 'ada', 1, 9000000000000000);
+            INSERT INTO tokens (hash, kind, name, scope, environments, site, by, created_at, expires_at)
+                VALUES (zeroblob(32), 'token', 'ci', 'run', '[\"staging\"]', 'main', 'ada', 1, 9000000000000000);
+            INSERT INTO audit (at, who, via, address, action, object, outcome) VALUES (1, 'ada', 'cli', '', 'hold', 'staging', 'ok');
+            INSERT INTO answers (who, key, fingerprint, answer, at) VALUES ('ci', 'k', 'f', 'a', 9000000000000000);
             INSERT INTO daemon (one, version, host, since, seen_at, problem) VALUES (1, '0.1.0', 'db1', 1, 2, '');
             INSERT INTO totals (job, verb, state, runs, micros, rows, bytes) VALUES ('app', 'run', 'succeeded', 1, 2, 3, 4);";
         store.execute_batch(sql).unwrap();
@@ -133,7 +149,9 @@ proptest! {
             // What a run and the daemon write, whatever is there.
             let id = "0199d3a4-7c21-7000-8000-0123456789ab";
             let _ = (state.beat(id), state.set_step(id, "copy"), state.ask_cancel(id, "ada"), state.release("staging"));
-            let _ = state.pause_of("app").map(|pause: Option<Pause>| pause.map(|pause| (pause.sentence(), pause.holds_at(now))));
+            let _ = (state.tokens(), state.token(&[0; 32]), state.token_used(&[0; 32], now), state.take_link(&[0; 32]));
+            let _ = (state.audits(None, 9), state.answer("ci", "k"), state.keep_answer("ci", "k", "f", "a"));
+            let _ = state.pause_of("app", Some("staging")).map(|pause: Option<Pause>| pause.map(|pause| (pause.sentence(), pause.holds_at(now))));
             let _ = state.known_job("app").map(|job: Option<KnownJob>| job.is_some());
             let _: Result<Vec<Hold>, _> = state.holds();
             let _ = state.prune(&Retention::default(), now);

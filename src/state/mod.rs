@@ -1,10 +1,13 @@
-//! The state store: history, progress, logs, the queue, pauses and holds, in SQLite under `state_dir`.
+//! The state store: history, progress, logs, the queue, pauses, holds, tokens and the audit list, in SQLite under
+//! `state_dir`.
 //!
 //! Several processes use one `state.db` at once: runs write what happens as it happens, the command line and the daemon
 //! read it. Every call is one short transaction and blocks; a writer waits for another for up to ten seconds. A `kill -9`
 //! loses nothing that was written; what must outlast a power cut as well (a run's begin and end, holds) is synced.
 //! No secret and no row of a copied store is ever in here.
 
+mod answers;
+mod audit;
 mod daemon;
 mod errors;
 #[cfg(test)]
@@ -27,9 +30,11 @@ mod record;
 mod run;
 mod schema;
 mod strict;
+mod tokens;
 
 use chrono::{DateTime, Utc};
 
+pub use audit::Audited;
 pub use daemon::{Daemon, KnownJob};
 use handle::Durable;
 pub use handle::State;
@@ -37,11 +42,12 @@ pub use holds::Hold;
 pub use logs::LogLine;
 pub use masked::{Masked, MaskedTable};
 pub use overview::{JobOverview, Total};
-pub use pauses::Pause;
+pub use pauses::{Pause, Paused};
 pub use prune::Pruned;
 pub use queue::{Entry, Queued};
 pub use record::Beat;
 pub use run::{NewRun, Outcome, Run, RunState, TaskProgress, TaskRow, Trigger, Verb, apart};
+pub use tokens::{Scope, Token, TokenKind, hash_of, secret};
 
 /// What the steps of a run begin with in which its live target is emptied and not loaded yet.
 pub const IN_PLACE: &str = "in place: ";

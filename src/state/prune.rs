@@ -10,13 +10,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rusqlite::params;
 
-use super::{Durable, State, stored, strict};
+use super::{Durable, State, answers, audit, stored, strict, tokens};
 use crate::config::reporting::Retention;
 use crate::error::Result;
 
 /// How much goes in one transaction: few enough that who waits for the lock does not notice.
 const RUNS: usize = 200;
 const LINES: usize = 5000;
+
+/// How many rows of the small lists.
+const ROWS: usize = 5000;
 
 /// Between two transactions. SQLite's waiters look again after some milliseconds: without a pause they would never
 /// find the lock free.
@@ -69,12 +72,9 @@ struct Seen {
 
 impl Judge {
     fn new(retention: &Retention, now: DateTime<Utc>) -> Self {
-        let before = |age: Duration| {
-            stored(now).saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX))
-        };
         Self {
-            cut: before(retention.max_age),
-            log_cut: before(retention.log_max_age),
+            cut: before(now, retention.max_age),
+            log_cut: before(now, retention.log_max_age),
             max_runs: retention.max_runs,
             jobs: HashMap::new(),
         }
@@ -115,6 +115,11 @@ impl Judge {
     }
 }
 
+/// The time that lies so far before `now`, as it is stored.
+fn before(now: DateTime<Utc>, age: Duration) -> i64 {
+    stored(now).saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX))
+}
+
 impl State {
     /// Takes out what is older, or more, than `retention` allows: never a run that has not ended, a job's last run, its
     /// last that ended, or its last success; of those, the log alone. It takes a while and blocks, but nobody else for
@@ -128,7 +133,24 @@ impl State {
                 std::thread::sleep(PAUSE);
             }
         }
+        self.prune_lists(retention, now)?;
         Ok(pruned)
+    }
+
+    /// Takes out what is old of the audit list, of tokens and of answers.
+    fn prune_lists(&self, retention: &Retention, now: DateTime<Utc>) -> Result<()> {
+        let cut = before(now, retention.max_age);
+        loop {
+            let gone = self.write("cannot prune the history", Durable::Process, |t| {
+                let (audited, answered) = (audit::prune(t, cut, ROWS)?, answers::prune(t, ROWS)?);
+                let expired = tokens::prune(t, ROWS)?;
+                Ok(Ok(audited.max(answered).max(expired)))
+            })?;
+            if gone < ROWS {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// The runs that go (true) or lose their log (false). It stays right while others write: what is not a job's last

@@ -6,7 +6,9 @@ use std::path::Path;
 use chrono::Utc;
 use rusqlite::{Transaction, params};
 
-use super::{Durable, KnownJob, RunState, State, Trigger, Verb, daemon, history, stored, strict};
+use super::{
+    Durable, KnownJob, Run, RunState, State, Trigger, Verb, daemon, history, stored, strict,
+};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::host_name;
 
@@ -19,6 +21,8 @@ pub struct Queued<'a> {
     pub job: &'a str,
     /// The job's file.
     pub file: &'a Path,
+    /// Whether it copies or rolls back.
+    pub verb: Verb,
     /// The environment that data comes from.
     pub from: &'a str,
     /// The environment that data goes to.
@@ -41,26 +45,26 @@ pub enum Entry<'a> {
 }
 
 impl State {
-    /// Puts a run in the queue. `Kind::Busy` if the job has a run that waits or runs.
-    pub fn ask(&self, run: &Queued<'_>) -> Result<()> {
+    /// Puts a run in the queue. `Kind::Busy` if the job has a run that waits or runs; or, where there may be only one
+    /// such run at a time, if another one is there that a person or a program asked for.
+    pub fn ask(&self, run: &Queued<'_>, one_manual_run: bool) -> Result<()> {
         self.write("cannot ask for a run", Durable::Power, |t| {
-            let unfinished = history::select(
-                t,
-                "WHERE finished_at IS NULL AND job = ?1 ORDER BY seq",
-                [run.job],
-            )?;
-            if let Some(other) = unfinished.iter().find(|run| !run.is_dead()) {
-                return Ok(Err(Error::new(
-                    Kind::Busy,
-                    format!(
-                        "job `{}` has run {} already, which is {}",
-                        run.job, other.id, other.state
-                    ),
-                )
-                .hint(format!(
-                    "wait for its end, or `envsyncd cancel {}`",
-                    other.id
-                ))));
+            let unfinished = history::select(t, "WHERE finished_at IS NULL ORDER BY seq", [])?;
+            let living = || unfinished.iter().filter(|run| !run.is_dead());
+            if let Some(other) = living().find(|other| other.job == run.job) {
+                let what = format!("job `{}` has run {} already", run.job, other.id);
+                return Ok(Err(is_in_the_way(other, what)));
+            }
+            let is_manual = |trigger| matches!(trigger, Trigger::Manual | Trigger::Api);
+            if one_manual_run
+                && is_manual(run.trigger)
+                && let Some(other) = living().find(|other| is_manual(other.trigger))
+            {
+                let what = format!(
+                    "one run at a time is started by hand, and that is run {} of job `{}`",
+                    other.id, other.job
+                );
+                return Ok(Err(is_in_the_way(other, what)));
             }
             insert(t, run, &host_name())?;
             Ok(Ok(()))
@@ -123,6 +127,11 @@ impl State {
     }
 }
 
+fn is_in_the_way(other: &Run, what: String) -> Error {
+    let hint = format!("wait for its end, or `envsyncd cancel {}`", other.id);
+    Error::new(Kind::Busy, format!("{what}, which is {}", other.state)).hint(hint)
+}
+
 fn insert(t: &Transaction<'_>, run: &Queued<'_>, host: &str) -> rusqlite::Result<()> {
     t.prepare_cached(
         "INSERT INTO runs (id, job, file, verb, from_environment, to_environment, trigger, by, host, state, started_at,
@@ -133,7 +142,7 @@ fn insert(t: &Transaction<'_>, run: &Queued<'_>, host: &str) -> rusqlite::Result
         run.id,
         run.job,
         run.file.as_os_str().as_bytes(),
-        Verb::Run,
+        run.verb,
         run.from,
         run.to,
         run.trigger,
@@ -152,14 +161,15 @@ mod tests {
 
     use super::*;
     use crate::guard::process::Process;
+    use crate::state::NewRun;
     use crate::state::example::new_run;
-    use crate::state::{NewRun, Pause, Run};
 
     fn queued<'a>(id: &'a str, job: &'a str) -> Queued<'a> {
         Queued {
             id,
             job,
             file: Path::new("/etc/envsyncd/config.d/app.toml"),
+            verb: Verb::Run,
             from: "production",
             to: "staging",
             trigger: Trigger::Schedule,
@@ -194,7 +204,7 @@ mod tests {
     #[test]
     fn a_run_that_waits_is_begun_once_and_keeps_what_started_it() {
         let state = State::in_memory().unwrap();
-        state.ask(&queued("0199-1", "app")).unwrap();
+        state.ask(&queued("0199-1", "app"), false).unwrap();
         assert_eq!(run(&state, "0199-1").state, RunState::Pending);
         assert!(!run(&state, "0199-1").is_dead(), "it waits");
         begin(&state, "0199-1", "app").unwrap();
@@ -210,23 +220,60 @@ mod tests {
     #[test]
     fn a_job_waits_once() {
         let state = State::in_memory().unwrap();
-        state.ask(&queued("0199-1", "app")).unwrap();
-        let error = state.ask(&queued("0199-2", "app")).unwrap_err();
+        state.ask(&queued("0199-1", "app"), false).unwrap();
+        let error = state.ask(&queued("0199-2", "app"), false).unwrap_err();
         assert_eq!(error.kind(), Kind::Busy);
         assert!(
             error.to_string().contains("already, which is pending"),
             "{error}"
         );
-        state.ask(&queued("0199-3", "web")).unwrap();
+        state.ask(&queued("0199-3", "web"), false).unwrap();
         begin(&state, "0199-1", "app").unwrap();
-        let error = state.ask(&queued("0199-2", "app")).unwrap_err();
+        let error = state.ask(&queued("0199-2", "app"), false).unwrap_err();
         assert!(error.to_string().contains("which is running"), "{error}");
+    }
+
+    #[test]
+    fn where_one_run_by_hand_may_be_there_another_one_and_its_job_are_named() {
+        let state = State::in_memory().unwrap();
+        let asked = |id, job, trigger| Queued {
+            trigger,
+            ..queued(id, job)
+        };
+        state.ask(&queued("0199-1", "app"), true).unwrap();
+        state
+            .ask(&asked("0199-2", "web", Trigger::Api), true)
+            .unwrap();
+        let third = asked("0199-3", "shop", Trigger::Manual);
+        let error = state.ask(&third, true).unwrap_err();
+        assert_eq!(error.kind(), Kind::Busy);
+        let said = error.to_string();
+        assert!(
+            said.contains("run 0199-2 of job `web`, which is pending"),
+            "{said}"
+        );
+        begin(&state, "0199-2", "web").unwrap();
+        assert!(state.ask(&third, true).is_err(), "it runs");
+        // What is due comes in its turn.
+        state.ask(&queued("0199-4", "mail"), true).unwrap();
+        state.ask(&third, false).unwrap();
+    }
+
+    #[test]
+    fn a_rollback_that_waits_is_one_when_it_begins() {
+        let state = State::in_memory().unwrap();
+        let rollback = Queued {
+            verb: Verb::Rollback,
+            ..queued("0199-1", "app")
+        };
+        state.ask(&rollback, false).unwrap();
+        assert_eq!(run(&state, "0199-1").verb, Verb::Rollback);
     }
 
     #[test]
     fn a_run_that_was_cancelled_while_it_waited_never_begins() {
         let state = State::in_memory().unwrap();
-        state.ask(&queued("0199-1", "app")).unwrap();
+        state.ask(&queued("0199-1", "app"), false).unwrap();
         assert!(state.ask_cancel("0199-1", "bob").unwrap());
         let cancelled = run(&state, "0199-1");
         assert_eq!(cancelled.state, RunState::Cancelled);
@@ -291,7 +338,7 @@ mod tests {
     #[test]
     fn a_run_that_waits_does_not_keep_a_deployment_from_its_hold() {
         let state = State::in_memory().unwrap();
-        state.ask(&queued("0199-1", "app")).unwrap();
+        state.ask(&queued("0199-1", "app"), false).unwrap();
         let hold = crate::state::Hold {
             environment: "staging".to_owned(),
             reason: "release 42".to_owned(),
@@ -301,38 +348,6 @@ mod tests {
             process: None,
         };
         state.hold(&hold).unwrap();
-    }
-
-    #[test]
-    fn a_pause_ends_by_itself_by_resume_or_with_its_job() {
-        let state = State::in_memory().unwrap();
-        let pause = |job: &str, until| Pause {
-            job: job.to_owned(),
-            reason: "load test".to_owned(),
-            by: "alice".to_owned(),
-            since: Utc::now(),
-            until,
-        };
-        let past = Some(Utc::now() - Duration::seconds(1));
-        for (job, until) in [("over", past), ("app", None), ("gone", None)] {
-            state.pause(&pause(job, until)).unwrap();
-        }
-        assert!(state.pause_of("over").unwrap().is_none());
-        let soon = pause("app", Some(Utc::now() + Duration::days(1)));
-        let before = state.pause(&soon).unwrap().unwrap();
-        assert_eq!(before.until, None);
-        let sentence = state.pause_of("app").unwrap().unwrap().sentence();
-        assert!(
-            sentence.starts_with("paused by alice since 2"),
-            "{sentence}"
-        );
-        assert!(sentence.contains(" until 2") && sentence.ends_with(": load test"));
-        state.set_jobs(&[known("gone", Utc::now())]).unwrap();
-        state.forget_job("gone").unwrap();
-        assert_eq!(state.pauses().unwrap().len(), 1);
-        assert!(state.known_jobs().unwrap().is_empty());
-        assert!(state.resume("app").unwrap().is_some());
-        assert!(state.resume("app").unwrap().is_none());
     }
 
     #[test]

@@ -47,6 +47,8 @@ macro_rules! spelt {
     };
 }
 
+pub(super) use spelt;
+
 spelt! {
     /// What started a run.
     Trigger {

@@ -168,6 +168,54 @@ pub(super) const MIGRATIONS: &[&str] = &[
     -- What was masked in a task's rows, as JSON; NULL: nothing.
     ALTER TABLE tasks ADD COLUMN masked TEXT;
     ",
+    "
+    -- Who may use the API, the sessions of browsers, and links that log in once: by the hashes of their secrets.
+    CREATE TABLE tokens (
+        hash BLOB PRIMARY KEY,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        -- As JSON; NULL: every one.
+        environments TEXT,
+        site TEXT,
+        by TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        last_used_at INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX tokens_by_name ON tokens (name, kind);
+    -- What people and programs had done.
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        via TEXT NOT NULL,
+        address TEXT NOT NULL,
+        action TEXT NOT NULL,
+        object TEXT NOT NULL,
+        outcome TEXT NOT NULL
+    );
+    CREATE INDEX audit_by_time ON audit (at);
+    -- What a request that bore a key was answered with, for when it is sent again.
+    CREATE TABLE answers (
+        who TEXT NOT NULL,
+        key TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (who, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX answers_by_time ON answers (at);
+    -- Pauses of more than one job. Those of one stay where runs of an older version look for them.
+    CREATE TABLE wide_pauses (
+        -- Empty: of everything.
+        environment TEXT PRIMARY KEY,
+        reason TEXT NOT NULL,
+        by TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        until INTEGER
+    ) WITHOUT ROWID;
+    ",
 ];
 
 /// The version that this program writes.

@@ -127,6 +127,17 @@ impl Strict<'_, '_> {
         Ok(name)
     }
 
+    /// Names of environments as JSON; NULL: none.
+    pub(super) fn environments(&self, column: &str) -> rusqlite::Result<Vec<String>> {
+        let Some(names) = self.optional_json::<Vec<String>>(column)? else {
+            return Ok(Vec::new());
+        };
+        if names.is_empty() || !names.iter().all(|name| is_environment(name)) {
+            return Err(malformed(column, "is no list of environments"));
+        }
+        Ok(names)
+    }
+
     /// A word of our own: a store's kind, a step.
     pub(super) fn keyword(&self, column: &str) -> rusqlite::Result<String> {
         let word = self.word(column)?;

@@ -23,6 +23,7 @@ password = { command = ["pass", "show", "db"] }
 [scheduler]
 timezone = "Europe/London"
 max_concurrent_runs = 3
+one_manual_run = true
 [priority]
 io_class = "idle"
 nice = -5
@@ -48,6 +49,7 @@ inhibit = false
     assert!(matches!(&endpoint.password, Some(Secret::Command(argv)) if argv.len() == 3));
     assert_eq!(settings.timezone, chrono_tz::Europe::London);
     assert_eq!(settings.max_concurrent_runs, 3);
+    assert!(settings.one_manual_run);
     assert_eq!(settings.priority.io_class, IoClass::Idle);
     assert_eq!(settings.priority.nice, -5);
     assert_eq!(settings.priority.memory_max, 3 << 29);

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::reporting::Retention;
 use crate::guard::process::host_name;
 use crate::state::example::new_run;
-use crate::state::{Hold, KnownJob, LogLine, NewRun, Outcome, Pause, RunState, State};
+use crate::state::{Hold, KnownJob, LogLine, NewRun, Outcome, Pause, Paused, RunState, State};
 
 /// A store with two runs, `app` and `web`, and one of everything else for each.
 struct Scene {
@@ -50,9 +50,10 @@ impl Scene {
                 })
                 .unwrap();
             let (job, reason, by) = (job.to_owned(), String::new(), String::new());
+            let what = Paused::Job(job.clone());
             state
                 .set_jobs(&[KnownJob {
-                    job: job.clone(),
+                    job,
                     timetable: String::new(),
                     handled_until: now,
                     next_run_at: None,
@@ -60,7 +61,7 @@ impl Scene {
                 }])
                 .unwrap();
             let pause = Pause {
-                job,
+                what,
                 reason,
                 by,
                 since: now,
@@ -199,6 +200,22 @@ fn a_malformed_row_of_any_table_is_passed_over_and_the_others_are_read() {
             "pause of `../x`: job is no name",
         ),
         (
+            "INSERT INTO wide_pauses VALUES (char(27), 'r', 'ada', 1, NULL)",
+            "pause of `\\u{1b}`: environment is no environment's name",
+        ),
+        (
+            "INSERT INTO tokens VALUES (x'00', 'token', 'ci', 'root', NULL, NULL, 'ada', 1, NULL, NULL)",
+            "token `ci`: scope is none of ours",
+        ),
+        (
+            "INSERT INTO audit VALUES (7, -1, 'ada', 'cli', '', 'hold', 'staging', 'ok')",
+            "entry of the audit list 7: at is no time",
+        ),
+        (
+            "INSERT INTO answers VALUES ('ci', 'k', x'ff', 'a', 9000000000000000)",
+            "answer to `k`: fingerprint is no text",
+        ),
+        (
             "UPDATE jobs SET handled_until = -5 WHERE job = 'app'",
             "job `app`: handled_until is no time",
         ),
@@ -231,7 +248,10 @@ fn a_malformed_row_of_any_table_is_passed_over_and_the_others_are_read() {
                 .pauses()
                 .unwrap()
                 .into_iter()
-                .map(|it| it.job)
+                .filter_map(|it| match it.what {
+                    Paused::Job(job) => Some(job),
+                    _ => None,
+                })
                 .collect(),
         );
         jobs(
@@ -243,6 +263,9 @@ fn a_malformed_row_of_any_table_is_passed_over_and_the_others_are_read() {
                 .collect(),
         );
         state.totals().unwrap();
+        assert!(state.tokens().unwrap().is_empty());
+        assert!(state.audits(None, 9).unwrap().is_empty());
+        assert!(state.answer("ci", "k").unwrap().is_none());
         assert!(state.daemon().unwrap().is_none());
         let said = scene.said();
         assert!(said.iter().any(|line| line == named), "{sql}: {said:?}");

@@ -196,7 +196,13 @@ fn a_pause_with_an_end_ends_by_itself() {
         .run(&["pause", "a", "--reason", "freeze", "--for", "6s"])
         .expect(0)
         .says(&[" until "]);
-    let until = house.state().pause_of("a").unwrap().unwrap().until.unwrap();
+    let until = house
+        .state()
+        .pause_of("a", None)
+        .unwrap()
+        .unwrap()
+        .until
+        .unwrap();
     house.start();
     let run = house.until_run("a", RunState::Succeeded);
     assert!(run.started_at >= until, "{run:?} {until}");

@@ -1,6 +1,6 @@
 //! Runs are looked after, whoever started them, and whatever becomes of the daemon.
 
-use envsyncd::state::{Queued, RunState, Trigger};
+use envsyncd::state::{Queued, RunState, Trigger, Verb};
 use nix::sys::signal::{Signal, kill};
 
 use super::{gated, incoming, tables, under_way};
@@ -256,16 +256,20 @@ fn ask(house: &House, job: &str) -> String {
     let id = uuid::Uuid::now_v7().to_string();
     house
         .state()
-        .ask(&Queued {
-            id: &id,
-            job,
-            file: &house.file(job),
-            from: "production",
-            to: "staging",
-            trigger: Trigger::Manual,
-            by: "ada",
-            only: &[],
-        })
+        .ask(
+            &Queued {
+                id: &id,
+                job,
+                file: &house.file(job),
+                verb: Verb::Run,
+                from: "production",
+                to: "staging",
+                trigger: Trigger::Manual,
+                by: "ada",
+                only: &[],
+            },
+            false,
+        )
         .unwrap();
     id
 }
