@@ -10,6 +10,8 @@ use std::process::ExitStatus;
 pub enum Kind {
     /// The command line makes no sense.
     Usage,
+    /// There is no such job, run or environment.
+    Unknown,
     /// A file of ours is wrong.
     Config,
     /// The environments forbid it.
@@ -63,7 +65,7 @@ impl Kind {
     /// The process's exit code (`sysexits.h` has 75 as EX_TEMPFAIL; 128 + signal is the shell's).
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Usage | Self::Config => 2,
+            Self::Usage | Self::Unknown | Self::Config => 2,
             Self::Policy => 3,
             Self::Busy => 75,
             Self::Cancelled(signal) => u8::try_from(128 + signal).unwrap_or(1),
@@ -74,7 +76,7 @@ impl Kind {
     /// What the history calls a run that ended so.
     pub fn ending(self) -> Ending {
         match self {
-            Self::Policy | Self::Config | Self::Usage => Ending::Refused,
+            Self::Policy | Self::Config | Self::Usage | Self::Unknown => Ending::Refused,
             Self::Busy => Ending::Busy,
             Self::Cancelled(_) => Ending::Cancelled,
             _ => Ending::Failed,

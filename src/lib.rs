@@ -11,9 +11,10 @@
 //! | `main.rs` | parses the command line and maps the outcome to an exit code |
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
 //! | [`daemon`] | keeps schedules, and starts and supervises runs; [`daemon::planner`] says what is due |
+//! | [`control`] | what people and programs ask for: one way for the command line and the API, all of it audited |
 //! | [`run`] | one way to start a run ([`run::start`]), then one straight line: a file a step, and one that walks them |
 //! | [`report`] | what others read: logs, status files, metrics, the monitoring plugin; and who is told |
-//! | [`state`] | history and its totals, progress, logs, the queue, pauses and holds, in SQLite |
+//! | [`state`] | history and its totals, progress, logs, the queue, pauses, holds, tokens, the audit list, in SQLite |
 //! | [`guard`] | locks, the reboot lock, priority, memory, signals, and the programs that a run calls |
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | what a store is ([`store::Driver`]), the registry, and a folder a store |
@@ -52,6 +53,7 @@ pub mod archive;
 pub mod archive;
 pub mod cli;
 pub mod config;
+pub mod control;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 #[cfg(not(feature = "daemon"))]

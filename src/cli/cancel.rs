@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use super::options::{Options, asker, settings};
-use super::{jobs, terminal};
+use super::options::{Options, caller, settings};
+use super::terminal;
+use crate::control::jobs;
+use crate::control::runs::{self, Cancelled};
 use crate::error::{Error, Kind, Result};
-use crate::guard::process::Sight;
-use crate::state::{Run, RunState, State};
+use crate::state::{Run, State};
 
 /// End a run cleanly, or take it out of the queue; its target stays as it was
 #[derive(Debug, clap::Args)]
@@ -27,61 +25,14 @@ pub(super) struct Args {
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = super::state::state_to_steer(&settings)?;
-    let of_job = state
-        .unfinished()?
-        .into_iter()
-        .find(|run| run.job == args.run);
-    let run = match of_job {
-        Some(run) => run,
-        None => jobs::find_run(&args.run, &settings, Some(&state))?,
-    };
-    if run.state.is_final() {
-        return Err(Error::new(
-            Kind::Usage,
-            format!(
-                "run {} of job `{}` has ended: {}",
-                run.id, run.job, run.state
-            ),
-        ));
-    }
-    if run.state == RunState::Running && !run.is_here() {
-        let what = format!("run {} is on {}, or in another container", run.id, run.host);
-        return Err(Error::new(Kind::Usage, what).hint("cancel it there"));
-    }
-    if !state.ask_cancel(&run.id, &asker())? {
-        terminal::note(&format!("run {} has ended in the meantime", run.id));
-        return Ok(0);
-    }
-    // A daemon tells it, once: a second SIGTERM would keep it from ending cleanly.
-    if run.state == RunState::Running && !state.has_daemon()? {
-        let process = run
-            .process
-            .as_ref()
-            .filter(|process| process.look() == Sight::Alive);
-        if process.is_some_and(|process| !process.may_be_told()) {
-            let what = format!(
-                "the process that the state store names for run {} is not envsyncd",
-                run.id
-            );
-            return Err(Error::new(Kind::State, what)
-                .hint("nothing is sent to it; find out who has written into the state store"));
+    let run = jobs::find_current(&args.run, &settings, &state)?;
+    let word = match runs::cancel(&state, &run, &caller())? {
+        Cancelled::Ended => {
+            terminal::note(&format!("run {} has ended in the meantime", run.id));
+            return Ok(0);
         }
-        let pid = process.and_then(|process| i32::try_from(process.pid).ok());
-        if let Some(pid) = pid {
-            kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|error| {
-                Error::new(
-                    Kind::Permission,
-                    format!("run {} (process {pid}) cannot be told to end", run.id),
-                )
-                .because(error)
-                .hint("do this as the user that it runs as, or as root")
-            })?;
-        }
-    }
-    let word = if run.state == RunState::Running {
-        "is told to end"
-    } else {
-        "is cancelled"
+        Cancelled::Told => "is told to end",
+        Cancelled::Dropped => "is cancelled",
     };
     terminal::print(&format!("run {} of job {} {word}\n", run.id, run.job))?;
     if args.wait {

@@ -4,8 +4,9 @@ use clap::{Command, ValueEnum};
 use clap_complete::Shell;
 
 use super::options::Options;
-use super::{jobs, terminal};
+use super::terminal;
 use crate::config;
+use crate::control::jobs;
 use crate::error::Result;
 use crate::state::State;
 

@@ -5,15 +5,16 @@ use chrono::Utc;
 use super::options::{Options, settings};
 use super::state::state_to_read;
 use super::table::{Cell, Table, Tone, column, less};
+use super::terminal;
 use super::terminal::Screen;
-use super::{jobs, json, terminal};
+use crate::control::{documents, jobs};
 use crate::error::Result;
-use crate::state::{Run, RunState, Verb};
+use crate::state::{Run, RunState, State, Verb};
 
 /// List the newest runs
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd history\n  envsyncd history publishing-api --limit 5\n  envsyncd history --json"
+    after_help = "Examples:\n  envsyncd history\n  envsyncd history publishing-api --limit 5\n  envsyncd history --json\n  envsyncd history --audit\n\nThe audit list has what people and programs had done: runs, pauses, holds, tokens, and what came of it."
 )]
 pub(super) struct Args {
     /// List only runs of this job
@@ -21,6 +22,9 @@ pub(super) struct Args {
     /// List at most this many runs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     limit: usize,
+    /// List what people and programs had done, instead
+    #[arg(long, conflicts_with = "job")]
+    audit: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -29,6 +33,9 @@ pub(super) struct Args {
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = state_to_read(options, &settings)?;
+    if args.audit {
+        return audit(state.as_ref(), args);
+    }
     if let Some(job) = &args.job {
         jobs::find(job, &settings, state.as_ref())?;
     }
@@ -38,9 +45,12 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     };
     let now = Utc::now();
     if args.json {
-        terminal::print_json(&json::History {
-            version: json::VERSION,
-            runs: runs.iter().map(|run| json::Run::new(run, now)).collect(),
+        terminal::print_json(&documents::History {
+            version: documents::VERSION,
+            runs: runs
+                .iter()
+                .map(|run| documents::Run::new(run, now))
+                .collect(),
         })?;
     } else if runs.is_empty() {
         terminal::note("no runs yet");
@@ -79,6 +89,57 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
                     terminal::bytes(run.bytes()).into(),
                     asked_by(run).into(),
                     run.message.as_str().into(),
+                ],
+            );
+        }
+        let mut screen = Screen::new();
+        screen.table(&table);
+        screen.show()?;
+    }
+    Ok(0)
+}
+
+fn audit(state: Option<&State>, args: &Args) -> Result<u8> {
+    let entries = match state {
+        Some(state) => state.audits(None, args.limit)?,
+        None => Vec::new(),
+    };
+    if args.json {
+        terminal::print_json(&documents::Audit {
+            version: documents::VERSION,
+            entries: (entries.iter())
+                .map(|(seq, entry)| documents::Audited::new(*seq, entry))
+                .collect(),
+        })?;
+    } else if entries.is_empty() {
+        terminal::note("nobody has had anything done yet");
+    } else {
+        let now = Utc::now();
+        let mut table = Table::new(&[
+            column("WHEN"),
+            column("WHO"),
+            less("FROM", 1),
+            column("ACTION"),
+            column("OBJECT"),
+            column("OUTCOME"),
+        ]);
+        for (_, entry) in &entries {
+            let tone = match entry.outcome.as_str() {
+                "ok" => Tone::Plain,
+                _ => Tone::Bad,
+            };
+            table.row(
+                tone,
+                vec![
+                    Cell::or(
+                        terminal::when(entry.at, now),
+                        terminal::relative(entry.at, now),
+                    ),
+                    entry.who.as_str().into(),
+                    format!("{} {}", entry.via, entry.address).trim_end().into(),
+                    entry.action.as_str().into(),
+                    entry.object.as_str().into(),
+                    entry.outcome.as_str().into(),
                 ],
             );
         }

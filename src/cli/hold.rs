@@ -6,15 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-
-use super::options::{Options, asker, settings};
-use super::{jobs, terminal};
-use crate::config::job::Settings;
-use crate::error::{Error, Kind, Result};
+use super::options::{Options, caller, settings};
+use super::terminal;
+use crate::control::environments::{self, Held};
+use crate::control::reason;
+use crate::error::Result;
 use crate::guard::lease::Lease;
-use crate::guard::process::{Process, Sight, host_name, program};
-use crate::state::{Hold, State, presence};
+use crate::guard::process::{Process, Sight, program};
+use crate::state::{Hold, presence};
 
 /// How often it is looked whether a command still runs, and how often that is written down.
 const LOOK: Duration = Duration::from_secs(1);
@@ -46,32 +45,23 @@ pub(super) struct KeepArgs {
     pid: u32,
 }
 
-pub(super) fn reason(text: &str) -> Result<String, String> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.contains(crate::report::log::steers) {
-        return Err("it has control characters in it".to_owned());
-    }
-    if text.is_empty() {
-        return Err("say why, for those who wait".to_owned());
-    }
-    Ok(text)
-}
-
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = super::state::state_to_steer(&settings)?;
     let environment = &args.environment;
-    let unheard_of = check_name(environment, &settings, Some(&state))?;
-    let hold = Hold {
-        environment: environment.clone(),
-        reason: args.reason.clone(),
-        by: asker(),
-        host: host_name(),
-        since: Utc::now(),
-        process: (!args.command.is_empty()).then(Process::own),
-    };
-    state.hold(&hold)?;
-    if unheard_of && options.verbosity() >= 0 {
+    let process = (!args.command.is_empty()).then(Process::own);
+    let Held {
+        hold,
+        is_unheard_of,
+    } = environments::hold(
+        &settings,
+        &state,
+        environment,
+        &args.reason,
+        process,
+        &caller(),
+    )?;
+    if is_unheard_of && options.verbosity() >= 0 {
         terminal::note(&format!(
             "no run has had to do with environment `{environment}` yet"
         ));
@@ -161,34 +151,4 @@ pub(super) fn keep(options: &Options, args: &KeepArgs) -> Result<u8> {
     state.release_own(environment, process)?;
     drop(held);
     Ok(0)
-}
-
-/// A slip in the name would keep nothing out of anything. True: it may be one, but job files may define environments of
-/// their own.
-pub(super) fn check_name(name: &str, settings: &Settings, state: Option<&State>) -> Result<bool> {
-    let mut known: Vec<String> = settings
-        .environments
-        .names()
-        .map(|name| name.as_str().to_owned())
-        .collect();
-    let defined = !known.is_empty();
-    if let Some(state) = state {
-        known.extend(state.environments()?);
-    }
-    if known.iter().any(|known| known == name) {
-        return Ok(false);
-    }
-    if !defined {
-        return Ok(!known.is_empty());
-    }
-    let near = jobs::near(name, known.iter().map(String::as_str));
-    Err(
-        Error::new(Kind::Usage, format!("environment `{name}` is not defined")).hint(
-            if near.is_empty() {
-                "define it under [environments] in envsyncd.toml".to_owned()
-            } else {
-                jobs::did_you_mean(&near)
-            },
-        ),
-    )
 }

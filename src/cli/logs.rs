@@ -8,7 +8,8 @@ use chrono::{Local, SecondsFormat};
 
 use super::options::{Options, settings};
 use super::state::state_to_read;
-use super::{jobs, json, terminal};
+use super::terminal;
+use crate::control::{documents, jobs};
 use crate::error::{Error, Kind, Result};
 use crate::state::{LogLine, Run};
 
@@ -71,8 +72,8 @@ fn text(run: &Run, lines: &[(i64, LogLine)], as_json: bool) -> Result<String> {
     let mut text = String::new();
     for (seq, line) in lines {
         if as_json {
-            let document = json::Log {
-                version: json::VERSION,
+            let document = documents::Log {
+                version: documents::VERSION,
                 run_id: &run.id,
                 seq: *seq,
                 at: line.at.to_rfc3339_opts(SecondsFormat::Millis, true),

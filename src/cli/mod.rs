@@ -12,8 +12,6 @@ mod help;
 mod history;
 mod hold;
 mod import;
-mod jobs;
-mod json;
 mod logs;
 mod man;
 mod options;
@@ -35,6 +33,7 @@ mod status;
 mod table;
 mod terminal;
 mod text;
+mod token;
 mod trigger;
 mod validate;
 
@@ -115,6 +114,7 @@ enum Command {
     Release(release::Args),
     Rollback(run::RollbackArgs),
     Snapshots(snapshots::Args),
+    Token(token::Args),
     Import(import::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -191,6 +191,12 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
                 .hint("envsyncd --once -f FILE")),
         };
     }
+    if cli.supervised.is_there() {
+        return Err(
+            Error::new(Kind::Usage, "only a run and a rollback are supervised")
+                .hint("envsyncd --once -f FILE"),
+        );
+    }
     let Some(command) = cli.command else {
         return Err(Error::new(Kind::Usage, "there is nothing to do")
             .hint("envsyncd --help lists the verbs"));
@@ -214,6 +220,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Release(args) => release::main(options, &args),
         Command::Rollback(args) => run::rollback(options, &args),
         Command::Snapshots(args) => snapshots::main(options, &args),
+        Command::Token(args) => token::main(options, &args),
         Command::Import(args) => import::main(options, &args),
         Command::Completions(args) => completions::main(&args, Cli::command()),
         Command::Names(args) => completions::names(options, &args),

@@ -7,8 +7,10 @@ use clap::ArgAction;
 use super::terminal;
 use crate::config::job::{Job, Settings};
 use crate::config::{Diagnostic, Diagnostics};
+use crate::control::Caller;
 use crate::error::{Error, Result};
 use crate::report::log;
+use crate::state::Trigger;
 
 /// What every verb takes.
 #[derive(Debug, clap::Args)]
@@ -44,6 +46,16 @@ pub fn asker() -> String {
         .ok()
         .flatten()
         .map_or_else(|| user.to_string(), |user| user.name)
+}
+
+/// The user who runs this command, as one who asks for something.
+pub(super) fn caller() -> Caller {
+    Caller {
+        name: asker(),
+        trigger: Trigger::Manual,
+        via: "cli",
+        address: String::new(),
+    }
 }
 
 impl Options {

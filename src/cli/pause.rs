@@ -1,41 +1,73 @@
-//! `pause JOB` and `resume JOB`
+//! `pause` and `resume`: of a job, of every job into an environment, of all.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::options::{Options, asker, settings};
-use super::{jobs, terminal};
+use super::options::{Options, caller, settings};
+use super::terminal;
+use crate::control::{pauses, reason};
 use crate::error::Result;
-use crate::state::{Pause, Paused};
+use crate::state::Paused;
 
-/// Stop a job from being started, until `resume` or for some time
+/// Stop jobs from being started, until `resume` or for some time
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd pause publishing-api --reason 'load test'\n  envsyncd pause publishing-api --reason 'release freeze' --for 2days\n  envsyncd pause publishing-api --reason 'until the audit' --until 2026-12-01T06:00:00Z\n  envsyncd resume publishing-api\n\nA run that is under way continues; `envsyncd cancel` ends it. `envsyncd --once -f FILE` runs a paused job by hand."
+    after_help = "Examples:\n  envsyncd pause publishing-api --reason 'load test'\n  envsyncd pause publishing-api --reason 'release freeze' --for 2days\n  envsyncd pause publishing-api --reason 'until the audit' --until 2026-12-01T06:00:00Z\n  envsyncd pause --to staging --reason 'release freeze'\n  envsyncd pause --all --reason 'the network is being moved' --for 4h\n  envsyncd resume publishing-api\n\nA run that is under way continues; `envsyncd cancel` ends it. `envsyncd --once -f FILE` runs a paused job by hand. A pause of an environment or of all leaves the pauses of jobs as they are: each is ended by itself."
 )]
 pub(super) struct Args {
-    /// The job
-    job: String,
+    #[command(flatten)]
+    what: What,
     /// Say why, for others
-    #[arg(short, long, value_name = "TEXT", value_parser = super::hold::reason)]
+    #[arg(short, long, value_name = "TEXT", value_parser = reason)]
     reason: String,
-    /// Pause it for this long: "90m", "2days"
+    /// Pause for this long: "90m", "2days"
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "until")]
     length: Option<Duration>,
-    /// Pause it until this time (RFC 3339)
+    /// Pause until this time (RFC 3339)
     #[arg(long, value_name = "WHEN", value_parser = ahead)]
     until: Option<DateTime<Utc>>,
 }
 
-/// End the pause of a job
+/// End a pause
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd resume publishing-api\n\nTimes that were due during the pause are not made up for; `envsyncd trigger` runs the job now."
+    after_help = "Examples:\n  envsyncd resume publishing-api\n  envsyncd resume --to staging\n  envsyncd resume --all\n\nTimes that were due during the pause are not made up for; `envsyncd trigger` runs a job now."
 )]
 pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    what: What,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct What {
     /// The job
-    job: String,
+    job: Option<String>,
+    /// Every job
+    #[arg(long)]
+    all: bool,
+    /// Every job into this environment
+    #[arg(long, value_name = "ENV")]
+    to: Option<String>,
+}
+
+impl What {
+    fn paused(&self) -> Paused {
+        match (&self.job, &self.to) {
+            (Some(job), _) => Paused::Job(job.clone()),
+            (None, Some(environment)) => Paused::To(environment.clone()),
+            (None, None) => Paused::All,
+        }
+    }
+}
+
+/// What the answer begins with.
+fn named(what: &Paused) -> String {
+    match what {
+        Paused::Job(job) => job.clone(),
+        Paused::To(_) | Paused::All => what.to_string(),
+    }
 }
 
 fn ahead(text: &str) -> Result<DateTime<Utc>, String> {
@@ -51,38 +83,29 @@ fn ahead(text: &str) -> Result<DateTime<Utc>, String> {
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = super::state::state_to_steer(&settings)?;
-    jobs::find(&args.job, &settings, Some(&state))?;
-    let since = Utc::now();
     let length = args
         .length
-        .and_then(|length| since.checked_add_signed(chrono::Duration::from_std(length).ok()?));
-    let pause = Pause {
-        what: Paused::Job(args.job.clone()),
-        reason: args.reason.clone(),
-        by: asker(),
-        since,
-        until: args.until.or(length),
-    };
-    if let Some(before) = state.pause(&pause)? {
+        .and_then(|length| Utc::now().checked_add_signed(chrono::Duration::from_std(length).ok()?));
+    let until = args.until.or(length);
+    let what = args.what.paused();
+    let (pause, before) = pauses::pause(&settings, &state, &what, &args.reason, until, &caller())?;
+    if let Some(before) = before {
         terminal::note(&format!("it was {}", before.sentence()));
     }
-    terminal::print(&format!("{}: {}\n", args.job, pause.sentence()))?;
+    terminal::print(&format!("{}: {}\n", named(&what), pause.sentence()))?;
     Ok(0)
 }
 
 pub(super) fn resume(options: &Options, args: &ResumeArgs) -> Result<u8> {
     let settings = settings(options)?;
     let state = super::state::state_to_steer(&settings)?;
-    jobs::find(&args.job, &settings, Some(&state))?;
-    match state.resume(&Paused::Job(args.job.clone()))? {
+    let what = args.what.paused();
+    let name = named(&what);
+    match pauses::resume(&settings, &state, &what, &caller())? {
         Some(before) => {
-            terminal::print(&format!(
-                "{}: resumed; it was {}\n",
-                args.job,
-                before.sentence()
-            ))?;
+            terminal::print(&format!("{name}: resumed; it was {}\n", before.sentence()))?;
         }
-        None => terminal::note(&format!("{} was not paused", args.job)),
+        None => terminal::note(&format!("{name} was not paused")),
     }
     Ok(0)
 }

@@ -1,7 +1,8 @@
 //! `release ENV`
 
-use super::options::{Options, settings};
-use super::{hold, terminal};
+use super::options::{Options, caller, settings};
+use super::terminal;
+use crate::control::environments;
 use crate::error::Result;
 use crate::state::State;
 
@@ -21,21 +22,19 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let state = State::open_if_there(&settings.state_dir)?;
     let environment = &args.environment;
     let released = match &state {
-        Some(state) => state
-            .release(environment)
+        Some(state) => environments::release(&settings, state, environment, &caller())
             .map_err(super::state::for_operators)?,
-        None => None,
+        None => {
+            environments::check_name(environment, &settings, None)?;
+            None
+        }
     };
     match released {
         Some(hold) if options.verbosity() >= 0 => {
             terminal::print(&format!("released: {}\n", hold.sentence()))?;
         }
         Some(_) => {}
-        None => {
-            // A slip in the name: the hold that was meant would stay, and nobody know.
-            hold::check_name(environment, &settings, state.as_ref())?;
-            terminal::note(&format!("nobody holds `{environment}`"));
-        }
+        None => terminal::note(&format!("nobody holds `{environment}`")),
     }
     Ok(0)
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::options::{self, Options, asker};
 use super::runtime::runtime;
 use super::state::clear_after;
-use super::{bars, jobs, terminal};
+use super::{bars, terminal};
 use crate::config::job::{JobName, Settings};
 use crate::config::{self, Variables};
+use crate::control::jobs;
 use crate::error::{Error, Kind, Result};
 use crate::report::log;
 use crate::report::passive;
@@ -39,20 +40,29 @@ pub(super) struct RollbackArgs {
     /// The job file
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: PathBuf,
+    #[command(flatten)]
+    supervised: Supervised,
 }
 
 /// How the daemon starts a run; a person has no use for it.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Supervised {
     /// The run that waits to be begun
-    #[arg(long, hide = true, requires = "once", value_name = "RUN")]
+    #[arg(long, hide = true, value_name = "RUN")]
     run: Option<String>,
     /// Read instead of the job's file
-    #[arg(long, hide = true, requires = "once", value_name = "FILE")]
+    #[arg(long, hide = true, value_name = "FILE")]
     last_good: Option<PathBuf>,
     /// Read instead of the settings' file
-    #[arg(long, hide = true, requires = "once", value_name = "FILE")]
+    #[arg(long, hide = true, value_name = "FILE")]
     last_good_settings: Option<PathBuf>,
+}
+
+impl Supervised {
+    /// Whether there is any of it.
+    pub(super) fn is_there(&self) -> bool {
+        self.run.is_some() || self.last_good.is_some() || self.last_good_settings.is_some()
+    }
 }
 
 /// Clean up what a dead run left
@@ -76,7 +86,7 @@ pub(super) fn once(
 }
 
 pub(super) fn rollback(options: &Options, args: &RollbackArgs) -> Result<u8> {
-    in_foreground(options, &args.file, &What::Rollback, &Supervised::default())
+    in_foreground(options, &args.file, &What::Rollback, &args.supervised)
 }
 
 /// A verb of the daemon's, for itself.

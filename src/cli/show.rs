@@ -6,7 +6,8 @@ use super::options::{Options, settings};
 use super::state::state_to_read;
 use super::table::{Table, Tone, column, less};
 use super::terminal::Screen;
-use super::{history, jobs, json, terminal};
+use super::{history, terminal};
+use crate::control::{documents, jobs};
 use crate::error::Result;
 use crate::state::{Run, RunState, TaskRow};
 
@@ -43,9 +44,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let run = jobs::find_run(&args.run, &settings, state.as_ref())?;
     let now = Utc::now();
     if args.json {
-        terminal::print_json(&json::Show {
-            version: json::VERSION,
-            run: json::Run::new(&run, now),
+        terminal::print_json(&documents::Show {
+            version: documents::VERSION,
+            run: documents::Run::new(&run, now),
         })?;
         return Ok(0);
     }

@@ -8,8 +8,9 @@ use super::options::{Options, settings};
 use super::state::state_to_read;
 use super::table::{Cell, Table, Tone, column, less};
 use super::terminal::Screen;
-use super::{history, jobs, json, terminal};
+use super::{history, terminal};
 use crate::config::job::Settings;
+use crate::control::{documents, jobs};
 use crate::error::Result;
 use crate::state::{Daemon, Hold, KnownJob, Pause, Paused, Run, RunState, State};
 
@@ -61,11 +62,12 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     }
     let view = look(args.job.as_deref(), &settings, state.as_ref())?;
     if args.json {
-        terminal::print_json(&json::Status {
-            version: json::VERSION,
-            daemon: view.daemon.as_ref().map(json::Daemon::new),
+        terminal::print_json(&documents::Status {
+            version: documents::VERSION,
+            daemon: view.daemon.as_ref().map(documents::Daemon::new),
             jobs: view.jobs.iter().map(|job| document(job, &view)).collect(),
-            holds: view.holds.iter().map(json::Hold::new).collect(),
+            holds: view.holds.iter().map(documents::Hold::new).collect(),
+            pauses: view.pauses.iter().map(documents::Pause::new).collect(),
         })?;
         return Ok(0);
     }
@@ -348,8 +350,8 @@ fn row(job: &Job, view: &View) -> Vec<Cell> {
     ]
 }
 
-fn document(job: &Job, view: &View) -> json::Job {
-    json::Job {
+fn document(job: &Job, view: &View) -> documents::Job {
+    documents::Job {
         job: job.name.clone(),
         state: job
             .last_run
@@ -358,11 +360,11 @@ fn document(job: &Job, view: &View) -> json::Job {
         last_run: job
             .last_run
             .as_ref()
-            .map(|run| json::Run::new(run, view.now)),
-        last_success_at: job.last_success.map(json::time),
-        next_run_at: job.next_run(view).map(json::time),
+            .map(|run| documents::Run::new(run, view.now)),
+        last_success_at: job.last_success.map(documents::time),
+        next_run_at: job.next_run(view).map(documents::time),
         consecutive_failures: job.failures,
-        paused: job.pause.as_ref().map(json::Pause::new),
+        paused: job.pause.as_ref().map(documents::Pause::new),
         problem: job
             .known
             .as_ref()

@@ -1,20 +1,18 @@
 //! `trigger JOB`
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::options::{Options, asker, settings};
-use super::{jobs, terminal};
+use super::options::{Options, caller, settings};
+use super::terminal;
+use crate::control::jobs::{self, NotLoaded};
+use crate::control::runs::{self, Wanted};
 use crate::error::{Error, Kind, Result};
-use crate::run::last_good;
-use crate::state::{Queued, Run, RunState, State, Trigger, Verb};
-
-/// How long the daemon may take to look at a new file.
-const UNTIL_KNOWN: Duration = Duration::from_secs(5);
+use crate::state::{Run, State, Verb};
 
 /// Have the daemon run a job now
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd trigger publishing-api\n  envsyncd trigger publishing-api --wait\n  envsyncd trigger publishing-api --only database --only search\n\nExit codes: 0 the run is queued (with --wait: the run's own exit code), 1 no daemon is running, 75 the job is already running, or paused"
+    after_help = "Examples:\n  envsyncd trigger publishing-api\n  envsyncd trigger publishing-api --wait\n  envsyncd trigger publishing-api --only database --only search\n  envsyncd trigger publishing-api --rollback --wait\n\nExit codes: 0 the run is queued (with --wait: the run's own exit code), 1 no daemon is running, 3 data may not go that way, 75 the job is already running, or paused, or its target environment is held"
 )]
 pub(super) struct Args {
     /// The job
@@ -22,6 +20,9 @@ pub(super) struct Args {
     /// Run only this task (can be repeated); other tasks are neither read nor published
     #[arg(long, value_name = "TASK")]
     only: Vec<String>,
+    /// Bring back what was live before its last run instead
+    #[arg(long, conflicts_with = "only")]
+    rollback: bool,
     /// Wait until the run has ended
     #[arg(short, long)]
     wait: bool,
@@ -30,62 +31,29 @@ pub(super) struct Args {
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = super::state::state_to_steer(&settings)?;
-    jobs::find(&args.job, &settings, Some(&state))?;
-    let file = settings.job_dir.join(format!("{}.toml", args.job));
-    if !state.has_daemon()? {
-        return Err(Error::new(
-            Kind::State,
-            format!(
-                "no daemon works on {}: job `{}` is not started",
-                settings.state_dir.display(),
-                args.job
-            ),
-        )
-        .hint(format!(
-            "start the daemon, or run it here: envsyncd --once -f {}",
-            file.display()
-        )));
-    }
     // A file that was written a moment ago: the daemon reads it for this run.
     let is_new = state.known_job(&args.job)?.is_none();
-    let job = match crate::config::load_job(&file, &settings) {
-        Ok((job, warnings)) => {
-            options.warn(&warnings);
-            job
-        }
-        Err(broken) => {
-            // As for its schedule.
-            let Some(job) = last_good::load(&settings, &args.job, &file) else {
-                return Err(super::options::wrong(broken));
-            };
-            terminal::note("the job's file is broken; its last good version runs");
-            job
-        }
-    };
-    if let Some(pause) = state.pause_of(&args.job, Some(job.to.as_str()))? {
-        let what = format!("{} is {}", pause.what, pause.sentence());
-        return Err(Error::new(Kind::Busy, what).hint(format!(
-            "`envsyncd resume {}` ends the pause",
-            pause.what.arguments()
-        )));
+    let (job, warnings, is_broken) =
+        jobs::job_named(&settings, &state, &args.job).map_err(|why| match why {
+            NotLoaded::Wrong(found) => super::options::wrong(found),
+            NotLoaded::Not(error) => error,
+        })?;
+    options.warn(&warnings);
+    if is_broken {
+        terminal::note("the job's file is broken; its last good version runs");
     }
-    let job = job.only(&args.only)?;
-    let id = uuid::Uuid::now_v7().to_string();
-    let run = Queued {
-        id: &id,
-        job: &args.job,
-        file: &file,
-        verb: Verb::Run,
-        from: job.from.as_str(),
-        to: job.to.as_str(),
-        trigger: Trigger::Manual,
-        by: &asker(),
-        only: &job.part(),
+    let wanted = Wanted {
+        job: &job,
+        file: &jobs::file_of(&settings, &args.job),
+        only: &args.only,
+        verb: if args.rollback {
+            Verb::Rollback
+        } else {
+            Verb::Run
+        },
+        is_new,
     };
-    state.ask(&run, settings.one_manual_run)?;
-    if is_new {
-        until_known(&state, &id, &args.job)?;
-    }
+    let id = runs::trigger(&settings, &state, &wanted, &caller())?;
     terminal::print(&format!("{id}\n"))?;
     if !args.wait {
         return Ok(0);
@@ -97,23 +65,6 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         terminal::note(&format!("{} {}: {}", run.job, run.state, run.message));
     }
     Ok(run.exit_code.unwrap_or(1))
-}
-
-/// The daemon says within seconds whether the file is one of its own.
-fn until_known(state: &State, id: &str, job: &str) -> Result<()> {
-    let since = Instant::now();
-    while since.elapsed() < UNTIL_KNOWN && state.has_daemon()? {
-        if state.known_job(job)?.is_some() {
-            return Ok(());
-        }
-        if let Some(run) = state.run(id)?
-            && run.state == RunState::Refused
-        {
-            return Err(Error::new(Kind::Usage, run.message));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
 }
 
 fn wait(state: &State, id: &str) -> Result<Run> {

@@ -191,7 +191,7 @@ fn waiting(state: &State, id: &str, job: &Job, verb: Verb) -> Result<Run> {
 }
 
 /// What goes back is what the last run brought: before a run of a part, the other tasks had been published long ago.
-fn as_last_published(job: Job, state: &State) -> Result<Job> {
+pub fn as_last_published(job: Job, state: &State) -> Result<Job> {
     match state.last_published(job.name.as_str())? {
         Some(last) => job.only(&last.only),
         None => Ok(job),

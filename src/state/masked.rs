@@ -12,6 +12,7 @@ pub(super) const LONGEST: usize = 4 << 20;
 
 /// What was masked in the rows of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Masked {
     /// The fingerprint of the masks' key.
     pub key: String,
@@ -25,6 +26,7 @@ pub struct Masked {
 
 /// What was masked in the rows of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct MaskedTable {
     /// How many rows passed its masks.
     pub rows: u64,

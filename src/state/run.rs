@@ -16,6 +16,9 @@ macro_rules! spelt {
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// As the state store, status files and `--json` spell it.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }

@@ -10,9 +10,9 @@ use std::path::Path;
 use imports::{code_only, collect, module_of, paths};
 
 /// A module may name those of its own row and of the rows below; the leaves, only `process`, `limits`, `sync` and `error`.
-const ORDER: [&str; 11] = [
-    "cli", "daemon", "http", "run", "report", "state", "guard", "archive", "store", "config",
-    "mask",
+const ORDER: [&str; 12] = [
+    "cli", "daemon", "http", "control", "run", "report", "state", "guard", "archive", "store",
+    "config", "mask",
 ];
 
 const LEAVES: [&str; 9] = [

@@ -7,7 +7,6 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::super::json::time;
 use super::bar::Bar;
 use super::json;
 use super::words::NEWEST;
@@ -19,6 +18,7 @@ use crate::cli::terminal;
 use crate::config::archive::{Format, Wanted};
 use crate::config::archive_in;
 use crate::config::job::{Endpoint, Task};
+use crate::control::documents::time;
 use crate::error::{Error, Kind, Result};
 use crate::guard::signals;
 use crate::store::Lookup;

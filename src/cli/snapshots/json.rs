@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-pub(super) use super::super::json::VERSION;
-use super::super::json::time;
 use crate::archive::snapshots::{self, State, Summary};
+pub(super) use crate::control::documents::VERSION;
+use crate::control::documents::time;
 
 /// `snapshots list --json`.
 #[derive(Debug, Serialize)]

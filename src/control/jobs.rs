@@ -1,17 +1,68 @@
-//! Finds the jobs and runs that arguments name.
+//! Finds the jobs and runs that are asked for by name. `Kind::Unknown`: there is none.
 
-use crate::config::job::Settings;
+use std::path::PathBuf;
+
+use crate::config::job::{Job, Settings};
+use crate::config::{Diagnostic, Diagnostics, load_job};
 use crate::error::{Error, Kind, Result};
-pub(super) use crate::run::housekeeping::known_jobs;
+pub use crate::run::housekeeping::known_jobs;
+use crate::run::last_good;
 use crate::state::{Run, State};
 
+/// Why a job cannot be had.
+#[derive(Debug)]
+pub enum NotLoaded {
+    /// There is no such job, or the state store cannot be read.
+    Not(Error),
+    /// Its file is wrong, and no version of it is known that was good.
+    Wrong(Diagnostics),
+}
+
+impl From<Error> for NotLoaded {
+    fn from(error: Error) -> Self {
+        Self::Not(error)
+    }
+}
+
+impl From<NotLoaded> for Error {
+    fn from(why: NotLoaded) -> Self {
+        match why {
+            NotLoaded::Not(error) => error,
+            NotLoaded::Wrong(found) => found.into(),
+        }
+    }
+}
+
+/// Where a job's file is.
+pub fn file_of(settings: &Settings, job: &str) -> PathBuf {
+    settings.job_dir.join(format!("{job}.toml"))
+}
+
+/// A job of this host as it is run, with its file's warnings. True: its file is broken, and this is its last good version.
+pub fn job_named(
+    settings: &Settings,
+    state: &State,
+    name: &str,
+) -> Result<(Job, Vec<Diagnostic>, bool), NotLoaded> {
+    find(name, settings, Some(state))?;
+    let file = file_of(settings, name);
+    match load_job(&file, settings) {
+        Ok((job, warnings)) => Ok((job, warnings, false)),
+        // As for its schedule.
+        Err(broken) => match last_good::load(settings, name, &file) {
+            Some(job) => Ok((job, Vec::new(), true)),
+            None => Err(NotLoaded::Wrong(broken)),
+        },
+    }
+}
+
 /// An error, with near names, if there is no such job.
-pub(super) fn find(name: &str, settings: &Settings, state: Option<&State>) -> Result<()> {
+pub fn find(name: &str, settings: &Settings, state: Option<&State>) -> Result<()> {
     let known = known_jobs(settings, state)?;
     if known.iter().any(|job| job == name) {
         return Ok(());
     }
-    let error = Error::new(Kind::Usage, format!("there is no job `{name}`"));
+    let error = Error::new(Kind::Unknown, format!("there is no job `{name}`"));
     let near = near(name, known.iter().map(String::as_str));
     Err(if known.is_empty() {
         error.hint(format!(
@@ -26,7 +77,7 @@ pub(super) fn find(name: &str, settings: &Settings, state: Option<&State>) -> Re
 }
 
 /// The run that is meant: a job's last one by the job's name, any by its id. An error with advice if there is none.
-pub(super) fn find_run(what: &str, settings: &Settings, state: Option<&State>) -> Result<Run> {
+pub fn find_run(what: &str, settings: &Settings, state: Option<&State>) -> Result<Run> {
     if let Some(state) = state {
         // Names first: a short one may well be the end of some id.
         if let Some(run) = state.last_run(what)? {
@@ -38,11 +89,11 @@ pub(super) fn find_run(what: &str, settings: &Settings, state: Option<&State>) -
     }
     if known_jobs(settings, state)?.iter().any(|job| job == what) {
         return Err(
-            Error::new(Kind::Usage, format!("job `{what}` has not run yet"))
+            Error::new(Kind::Unknown, format!("job `{what}` has not run yet"))
                 .hint(format!("`envsyncd status {what}` says when it will")),
         );
     }
-    let error = Error::new(Kind::Usage, format!("there is no run or job `{what}`"));
+    let error = Error::new(Kind::Unknown, format!("there is no run or job `{what}`"));
     Err(match state {
         None => error.hint(format!(
             "there is no history in {}",
@@ -52,8 +103,17 @@ pub(super) fn find_run(what: &str, settings: &Settings, state: Option<&State>) -
     })
 }
 
+/// The run that is to be ended: a job's that has not, by the job's name, else as [`find_run`] finds it.
+pub fn find_current(what: &str, settings: &Settings, state: &State) -> Result<Run> {
+    let mut unfinished = state.unfinished()?.into_iter();
+    match unfinished.find(|run| run.job == what) {
+        Some(run) => Ok(run),
+        None => find_run(what, settings, Some(state)),
+    }
+}
+
 /// The names that `name` may be a slip of, nearest first, three at the most.
-pub(super) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let name = name.to_lowercase();
     let mut near: Vec<(f64, &str)> = names
         .map(|other| (strsim::jaro_winkler(&name, &other.to_lowercase()), other))
@@ -66,7 +126,7 @@ pub(super) fn near<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<
 }
 
 /// "did you mean `a` or `b`?"
-pub(super) fn did_you_mean(near: &[&str]) -> String {
+pub fn did_you_mean(near: &[&str]) -> String {
     let quoted: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
     format!("did you mean {}?", quoted.join(" or "))
 }
