@@ -21,13 +21,12 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = settings(options)?;
     let state = State::open_if_there(&settings.state_dir)?;
     let environment = &args.environment;
-    let released = match &state {
-        Some(state) => environments::release(&settings, state, environment, &caller())
-            .map_err(super::state::for_operators)?,
-        None => {
-            environments::check_name(environment, &settings, None)?;
-            None
-        }
+    let released = if let Some(state) = &state {
+        environments::release(&settings, state, environment, &caller())
+            .map_err(super::state::for_operators)?
+    } else {
+        environments::check_name(environment, &settings, None)?;
+        None
     };
     match released {
         Some(hold) if options.verbosity() >= 0 => {

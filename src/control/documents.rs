@@ -18,7 +18,6 @@ pub fn time(at: DateTime<Utc>) -> String {
 /// A run, in `history`, `show` and `status`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-#[expect(clippy::struct_field_names, reason = "the status file's names")]
 pub struct Run {
     /// The whole id.
     pub run_id: String,
@@ -287,7 +286,6 @@ pub struct Status {
 /// A job in `status --json`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-#[expect(clippy::struct_field_names, reason = "the status file's names")]
 pub struct Job {
     /// Its job's name.
     pub job: String,

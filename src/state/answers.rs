@@ -71,15 +71,18 @@ mod tests {
         let kept = Some(("f".to_owned(), "one".to_owned()));
         assert_eq!(state.answer("ci", "k").unwrap(), kept);
         assert!(state.answer("other", "k").unwrap().is_none());
-        let aged = "UPDATE answers SET at = at - 86400000000 - 1000";
-        state
-            .with(|store| Ok(store.execute_batch(aged).unwrap()))
-            .unwrap();
+        let age = || {
+            let aged = state.with(|store| {
+                let sql = "UPDATE answers SET at = at - 86400000000 - 1000";
+                store.execute_batch(sql).unwrap();
+                Ok(())
+            });
+            aged.unwrap();
+        };
+        age();
         assert!(state.answer("ci", "k").unwrap().is_none());
         assert!(state.keep_answer("ci", "k", "g", "two").unwrap());
-        state
-            .with(|store| Ok(store.execute_batch(aged).unwrap()))
-            .unwrap();
+        age();
         state
             .prune(&crate::config::reporting::Retention::default(), Utc::now())
             .unwrap();
