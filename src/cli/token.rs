@@ -34,7 +34,7 @@ enum Verb {
 /// Make a token, and print it: it is shown this once, and kept as a hash
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd token create dashboard --scope read\n  envsyncd token create ci --scope run --to staging --expires 90d\n  envsyncd token create ci > /root/ci.token --scope run --site main\n\nScopes, each with all of the one before it: `read` looks at everything; `run` starts and cancels runs, pauses and holds; `admin` writes job files."
+    after_help = "Examples:\n  envsyncd token create dashboard --scope read\n  envsyncd token create ci --scope run --to staging --expires 90d\n  envsyncd token create ci --scope run --site main > /root/ci.token\n\nScopes, each with all of the one before it: `read` looks at everything; `run` starts and cancels runs, pauses and holds; `admin` writes job files."
 )]
 struct CreateArgs {
     /// Its name, for the audit list: letters, digits, `.`, `_`, `-`

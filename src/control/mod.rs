@@ -76,3 +76,6 @@ pub fn reason(text: &str) -> Result<String, String> {
 fn checked(text: &str) -> Result<String> {
     reason(text).map_err(|why| Error::new(Kind::Usage, "this is no reason").because(why))
 }
+
+#[cfg(test)]
+mod tests;

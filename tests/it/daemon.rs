@@ -10,6 +10,7 @@ mod machine;
 mod notify;
 mod queue;
 mod renewal;
+mod steering;
 mod supervision;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 mod completions;
 mod history;
 mod holds;
+mod tokens;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;

@@ -90,6 +90,12 @@ impl Job {
         self
     }
 
+    /// An environment more.
+    pub(crate) fn environment(mut self, name: &str, parent: &str) -> Self {
+        self.rest += &format!("[environments.{name}]\nparent = {}\n", toml(parent));
+        self
+    }
+
     /// A line of the task.
     pub(crate) fn task(mut self, line: &str) -> Self {
         self.task += line;
