@@ -172,14 +172,25 @@ impl Error {
         self.signal.or_else(of_cause)
     }
 
+    /// What failed, and why: one line, without the advice.
+    pub fn sentence(&self) -> String {
+        struct Sentence<'e>(&'e Error);
+        impl fmt::Display for Sentence<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write_sentence(f)
+            }
+        }
+        Sentence(self).to_string()
+    }
+
     /// What to do, if we know.
     pub fn advice(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Error {
+    fn write_sentence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_line(f, &self.what)?;
         let mut cause = self.source.as_deref().map(|s| s as &dyn StdError);
         let mut said = self.what.clone();
@@ -193,6 +204,13 @@ impl fmt::Display for Error {
             }
             cause = error.source();
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_sentence(f)?;
         if let Some(hint) = &self.hint {
             f.write_str("; ")?;
             write_line(f, hint)?;

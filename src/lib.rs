@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `main.rs` | parses the command line and maps the outcome to an exit code |
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
+//! | `http` | the API and the control panel: what the state store has, and requests into the queue |
 //! | [`daemon`] | keeps schedules, and starts and supervises runs; [`daemon::planner`] says what is due |
 //! | [`control`] | what people and programs ask for: one way for the command line and the API, all of it audited |
 //! | [`run`] | one way to start a run ([`run::start`]), then one straight line: a file a step, and one that walks them |
@@ -63,6 +64,8 @@ pub mod error;
 #[cfg(test)]
 mod fuzz;
 pub mod guard;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod limits;
 pub mod mask;
 pub mod policy;
@@ -76,6 +79,7 @@ pub mod store;
 pub mod sync;
 #[cfg(any(
     feature = "archive",
+    feature = "http",
     feature = "icinga",
     feature = "mysql",
     feature = "postgresql"

@@ -60,6 +60,8 @@ pub struct Rules {
     pub parent: Option<Environment>,
     /// A run into it fails unless masks cover personal data.
     pub require_masks: RequireMasks,
+    /// Its other names.
+    pub aliases: Vec<String>,
 }
 
 /// Why a set of environments makes no sense.
@@ -76,6 +78,15 @@ pub enum Flaw {
     Cycle(Vec<Environment>),
     /// One of them has the name that stands for archives.
     Reserved(Environment),
+    /// An alias that is the name or the alias of another.
+    Taken {
+        /// The environment that has the alias.
+        name: Environment,
+        /// The alias.
+        alias: String,
+        /// Whose it is already.
+        other: Environment,
+    },
 }
 
 /// All environments: a forest, checked when it is made.
@@ -89,6 +100,20 @@ impl Environments {
         for (name, rules) in &all {
             if name.is_archive() {
                 flaws.push(Flaw::Reserved(name.clone()));
+            }
+            for alias in &rules.aliases {
+                let taken = |(other, rules): &(&Environment, &Rules)| {
+                    *other != name
+                        && (other.as_str() == alias
+                            || (*other < name && rules.aliases.contains(alias)))
+                };
+                if let Some((other, _)) = all.iter().find(taken) {
+                    flaws.push(Flaw::Taken {
+                        name: name.clone(),
+                        alias: alias.clone(),
+                        other: other.clone(),
+                    });
+                }
             }
             if let Some(parent) = &rules.parent
                 && !all.contains_key(parent)
@@ -125,6 +150,14 @@ impl Environments {
     /// An environment's rules.
     pub fn get(&self, name: &Environment) -> Option<&Rules> {
         self.0.get(name)
+    }
+
+    /// The environment with this name or alias.
+    pub fn named(&self, text: &str) -> Option<&Environment> {
+        let is_it = |(name, rules): &(&Environment, &Rules)| {
+            name.as_str() == text || rules.aliases.iter().any(|alias| alias == text)
+        };
+        self.0.iter().find(is_it).map(|(name, _)| name)
     }
 
     /// All names.

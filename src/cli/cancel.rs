@@ -16,10 +16,10 @@ use crate::state::{Run, State};
 )]
 pub(super) struct Args {
     /// A run's id or the beginning of it; or a job, for its current run
-    run: String,
+    pub(super) run: String,
     /// Wait until it has ended
     #[arg(short, long)]
-    wait: bool,
+    pub(super) wait: bool,
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {

@@ -18,16 +18,16 @@ use crate::state::{Run, RunState, State, Verb};
 )]
 pub(super) struct Args {
     /// List only runs of this job
-    job: Option<String>,
+    pub(super) job: Option<String>,
     /// List at most this many runs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
-    limit: usize,
+    pub(super) limit: usize,
     /// List what people and programs had done, instead
     #[arg(long, conflicts_with = "job")]
-    audit: bool,
+    pub(super) audit: bool,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {

@@ -27,13 +27,13 @@ const RENEW: Duration = Duration::from_secs(15);
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
-    environment: String,
+    pub(super) environment: String,
     /// Say why, for those who have to wait
     #[arg(short, long, value_name = "TEXT", value_parser = reason)]
-    reason: String,
+    pub(super) reason: String,
     /// Run this program, and release the environment when it ends
     #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
 }
 
 /// Show others that a hold's command is alive

@@ -27,13 +27,13 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Args {
     /// A run's id, or enough of its beginning or end to be unique; or a job, for its last run
     #[arg(value_name = "RUN or JOB")]
-    run: String,
+    pub(super) run: String,
     /// Keep printing until the run ends
     #[arg(short, long)]
-    follow: bool,
+    pub(super) follow: bool,
     /// Print one JSON document per line
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {

@@ -15,9 +15,16 @@ mod import;
 mod logs;
 mod man;
 mod options;
+#[cfg(feature = "http")]
+mod panel;
 mod pause;
 mod plan;
 mod release;
+#[cfg(feature = "http")]
+mod remote;
+#[cfg(not(feature = "http"))]
+#[path = "remote/without.rs"]
+mod remote;
 mod run;
 mod runtime;
 mod scan;
@@ -116,6 +123,8 @@ enum Command {
     Snapshots(snapshots::Args),
     Token(token::Args),
     Import(import::Args),
+    #[cfg(feature = "http")]
+    Panel(panel::Args),
     Completions(completions::Args),
     Man(man::Args),
     Scope(scope::Args),
@@ -201,6 +210,10 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         return Err(Error::new(Kind::Usage, "there is nothing to do")
             .hint("envsyncd --help lists the verbs"));
     };
+    if let Some(server) = &options.server {
+        let server = remote::Server::new(server, options.token_file.as_deref())?;
+        return elsewhere(&server, command);
+    }
     match command {
         Command::Daemon(args) => daemon::main(options, &args),
         Command::Run(args) => run::main(options, &args),
@@ -222,6 +235,8 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Snapshots(args) => snapshots::main(options, &args),
         Command::Token(args) => token::main(options, &args),
         Command::Import(args) => import::main(options, &args),
+        #[cfg(feature = "http")]
+        Command::Panel(args) => panel::main(options, &args),
         Command::Completions(args) => completions::main(&args, Cli::command()),
         Command::Names(args) => completions::names(options, &args),
         Command::Man(args) => man::main(&args, Cli::command()),
@@ -229,6 +244,35 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Clear(args) => run::clear(options, &args),
         Command::KeepHold(args) => hold::keep(options, &args),
     }
+}
+
+/// Has another host's daemon do what the command line says; the result is the exit code.
+#[cfg(feature = "http")]
+fn elsewhere(server: &remote::Server, command: Command) -> Result<u8> {
+    match command {
+        Command::Trigger(args) if !args.rollback => server.trigger(&args.job, &args.only, args.wait),
+        Command::Cancel(args) => server.cancel(&args.run, args.wait),
+        Command::Status(args) => server.status(args.job.as_deref(), args.json),
+        Command::History(args) if !args.audit => {
+            server.history(args.job.as_deref(), args.limit, args.json)
+        }
+        Command::Show(args) => server.show(&args.run, args.json),
+        Command::Logs(args) => server.logs(&args.run, args.follow, args.json),
+        Command::Pause(args) => server.pause(&args),
+        Command::Resume(args) => server.resume(&args.what),
+        Command::Hold(args) if args.command.is_empty() => {
+            server.hold(&args.environment, &args.reason)
+        }
+        Command::Release(args) => server.release(&args.environment),
+        _ => Err(Error::new(Kind::Usage, "this does not work with --server").hint(
+            "trigger, cancel, status, history, show, logs, pause, resume, hold without a COMMAND, and release do",
+        )),
+    }
+}
+
+#[cfg(not(feature = "http"))]
+fn elsewhere(server: &remote::Server, _: Command) -> Result<u8> {
+    match *server {}
 }
 
 /// Says why a verb failed; the result is the exit code.

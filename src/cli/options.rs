@@ -18,6 +18,12 @@ pub struct Options {
     /// Read the settings from this file [default: /etc/envsyncd/envsyncd.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "ENVSYNCD_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Ask the daemon of another host: trigger, cancel, status, history, show, logs, pause, resume, hold, release
+    #[arg(long, global = true, value_name = "URL", env = "ENVSYNCD_SERVER")]
+    pub server: Option<String>,
+    /// With --server: read the token from this file; without it, it is in ENVSYNCD_TOKEN
+    #[arg(long, global = true, value_name = "FILE", env = "ENVSYNCD_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// Log more; -vv logs everything
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,

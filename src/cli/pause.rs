@@ -17,16 +17,16 @@ use crate::state::Paused;
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    what: What,
+    pub(super) what: What,
     /// Say why, for others
     #[arg(short, long, value_name = "TEXT", value_parser = reason)]
-    reason: String,
+    pub(super) reason: String,
     /// Pause for this long: "90m", "2days"
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "until")]
-    length: Option<Duration>,
+    pub(super) length: Option<Duration>,
     /// Pause until this time (RFC 3339)
     #[arg(long, value_name = "WHEN", value_parser = ahead)]
-    until: Option<DateTime<Utc>>,
+    pub(super) until: Option<DateTime<Utc>>,
 }
 
 /// End a pause
@@ -36,24 +36,24 @@ pub(super) struct Args {
 )]
 pub(super) struct ResumeArgs {
     #[command(flatten)]
-    what: What,
+    pub(super) what: What,
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct What {
+pub(super) struct What {
     /// The job
-    job: Option<String>,
+    pub(super) job: Option<String>,
     /// Every job
     #[arg(long)]
-    all: bool,
+    pub(super) all: bool,
     /// Every job into this environment
     #[arg(long, value_name = "ENV")]
-    to: Option<String>,
+    pub(super) to: Option<String>,
 }
 
 impl What {
-    fn paused(&self) -> Paused {
+    pub(super) fn paused(&self) -> Paused {
         match (&self.job, &self.to) {
             (Some(job), _) => Paused::Job(job.clone()),
             (None, Some(environment)) => Paused::To(environment.clone()),

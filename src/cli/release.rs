@@ -14,7 +14,7 @@ use crate::state::State;
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
-    environment: String,
+    pub(super) environment: String,
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {

@@ -6,7 +6,7 @@ use super::options::{self, Options, asker};
 use super::runtime::runtime;
 use super::state::clear_after;
 use super::{bars, terminal};
-use crate::config::job::{JobName, Settings};
+use crate::config::job::{Job, JobName, Settings};
 use crate::config::{self, Variables};
 use crate::control::jobs;
 use crate::error::{Error, Kind, Result};
@@ -20,15 +20,59 @@ use crate::state::State;
 /// Run one job now, in the foreground
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd run -f config.d/publishing-api.toml\n  envsyncd --once -f config.d/publishing-api.toml\n  envsyncd run -f config.d/publishing-api.toml --only search\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
+    after_help = "Examples:\n  envsyncd run -f config.d/publishing-api.toml\n  envsyncd --once -f config.d/publishing-api.toml\n  envsyncd run -f config.d/publishing-api.toml --only search\n  envsyncd run --site main --from production --to staging\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
 )]
 pub(super) struct Args {
-    /// The job file
-    #[arg(short, long, value_name = "FILE")]
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Run only this task (can be repeated); other tasks are neither read nor published
     #[arg(long, value_name = "TASK")]
     pub(super) only: Vec<String>,
+}
+
+/// A job by its file, or as it follows from a site.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The job file
+    #[arg(short, long, value_name = "FILE", required_unless_present = "site")]
+    file: Option<PathBuf>,
+    /// Copy a site's database, as [sites] in envsyncd.toml says, instead of a job file's tasks
+    #[arg(
+        long,
+        value_name = "SITE",
+        conflicts_with = "file",
+        requires = "from",
+        requires = "to"
+    )]
+    site: Option<String>,
+    /// The environment that a site's data comes from
+    #[arg(long, value_name = "ENV", requires = "site")]
+    from: Option<String>,
+    /// The environment that it goes to
+    #[arg(long, value_name = "ENV", requires = "site")]
+    to: Option<String>,
+}
+
+impl Which {
+    fn place(&self) -> Place<'_> {
+        match (&self.file, &self.site, &self.from, &self.to) {
+            (None, Some(site), Some(from), Some(to)) => Place::Site { site, from, to },
+            (file, ..) => Place::File(file.as_deref().unwrap_or(Path::new(""))),
+        }
+    }
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    File(&'a Path),
+    Site {
+        site: &'a str,
+        from: &'a str,
+        to: &'a str,
+    },
+    /// The job of a site, by its name.
+    Named(&'a str),
 }
 
 /// Bring back what was live before a job's last run
@@ -37,9 +81,8 @@ pub(super) struct Args {
     after_help = "Examples:\n  envsyncd rollback -f config.d/publishing-api.toml\n\nExit codes: 0 succeeded, 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM"
 )]
 pub(super) struct RollbackArgs {
-    /// The job file
-    #[arg(short, long, value_name = "FILE")]
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     supervised: Supervised,
 }
@@ -56,12 +99,18 @@ pub(super) struct Supervised {
     /// Read instead of the settings' file
     #[arg(long, hide = true, value_name = "FILE")]
     last_good_settings: Option<PathBuf>,
+    /// The site's job of this name, instead of a file's
+    #[arg(long, hide = true, value_name = "JOB")]
+    site_job: Option<String>,
 }
 
 impl Supervised {
     /// Whether there is any of it.
     pub(super) fn is_there(&self) -> bool {
-        self.run.is_some() || self.last_good.is_some() || self.last_good_settings.is_some()
+        self.run.is_some()
+            || self.last_good.is_some()
+            || self.last_good_settings.is_some()
+            || self.site_job.is_some()
     }
 }
 
@@ -73,7 +122,13 @@ pub(super) struct ClearArgs {
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
-    once(options, &args.file, &args.only, &Supervised::default())
+    let place = args.which.place();
+    in_foreground(
+        options,
+        place,
+        &What::Run(&args.only),
+        &Supervised::default(),
+    )
 }
 
 pub(super) fn once(
@@ -82,11 +137,19 @@ pub(super) fn once(
     only: &[String],
     supervised: &Supervised,
 ) -> Result<u8> {
-    in_foreground(options, file, &What::Run(only), supervised)
+    let place = match &supervised.site_job {
+        Some(name) => Place::Named(name),
+        None => Place::File(file),
+    };
+    in_foreground(options, place, &What::Run(only), supervised)
 }
 
 pub(super) fn rollback(options: &Options, args: &RollbackArgs) -> Result<u8> {
-    in_foreground(options, &args.file, &What::Rollback, &args.supervised)
+    let place = match &args.supervised.site_job {
+        Some(name) => Place::Named(name),
+        None => args.which.place(),
+    };
+    in_foreground(options, place, &What::Rollback, &args.supervised)
 }
 
 /// A verb of the daemon's, for itself.
@@ -106,7 +169,7 @@ pub(super) fn clear(options: &Options, args: &ClearArgs) -> Result<u8> {
 
 fn in_foreground(
     options: &Options,
-    file: &Path,
+    place: Place<'_>,
     what: &What<'_>,
     supervised: &Supervised,
 ) -> Result<u8> {
@@ -122,24 +185,16 @@ fn in_foreground(
             loaded.map_err(options::wrong)?.0
         }
     };
-    let loaded = match &supervised.last_good {
-        None => options::job(options, file, &settings),
-        Some(copy) => config::load_job_as(file, copy, &settings)
-            .map(|(job, _)| job)
-            .map_err(options::wrong),
+    let job = match place {
+        Place::File(file) => of_file(options, file, what, supervised, &settings)?,
+        Place::Site { site, from, to } => settings.site_job(site, from, to)?,
+        Place::Named(name) => settings.site_job_named(name).unwrap_or_else(|| {
+            Err(Error::new(
+                Kind::Unknown,
+                format!("there is no job `{name}`"),
+            ))
+        })?,
     };
-    let job = loaded.inspect_err(|error| {
-        // The status of a job that is running is that run's own; of a file that is no job's there is none to write.
-        if let Ok(name) = JobName::of_file(file)
-            && matches!(what, What::Run(_))
-            && file.exists()
-        {
-            match record::refused(&settings, &name, error) {
-                Ok(status) => tell_refused(options, &settings, &status),
-                Err(problem) => terminal::note(&format!("envsyncd: {problem}")),
-            }
-        }
-    })?;
     let state = State::open(&settings.state_dir)?;
     let (kept, history) = (settings.clone(), state.clone());
     let queued = supervised.run.as_deref();
@@ -164,6 +219,34 @@ fn in_foreground(
     bars.end(outcome.as_ref().err());
     start::keep_house(&kept, &history);
     outcome.map(|()| 0)
+}
+
+/// The job of a file. What is wrong with it is in the job's status, too.
+fn of_file(
+    options: &Options,
+    file: &Path,
+    what: &What<'_>,
+    supervised: &Supervised,
+    settings: &Settings,
+) -> Result<Job> {
+    let loaded = match &supervised.last_good {
+        None => options::job(options, file, settings),
+        Some(copy) => config::load_job_as(file, copy, settings)
+            .map(|(job, _)| job)
+            .map_err(options::wrong),
+    };
+    loaded.inspect_err(|error| {
+        // The status of a job that is running is that run's own; of a file that is no job's there is none to write.
+        if let Ok(name) = JobName::of_file(file)
+            && matches!(what, What::Run(_))
+            && file.exists()
+        {
+            match record::refused(settings, &name, error) {
+                Ok(status) => tell_refused(options, settings, &status),
+                Err(problem) => terminal::note(&format!("envsyncd: {problem}")),
+            }
+        }
+    })
 }
 
 /// The job's file is wrong: there is no run, and no log of one.

@@ -19,10 +19,10 @@ use crate::state::{Run, RunState, TaskRow};
 pub(super) struct Args {
     /// A run's id, or enough of its beginning or end to be unique; or a job, for its last run
     #[arg(value_name = "RUN or JOB")]
-    run: String,
+    pub(super) run: String,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// The moment that the copies are of, and how far they lie apart.

@@ -21,13 +21,13 @@ use crate::state::{Daemon, Hold, KnownJob, Pause, Paused, Run, RunState, State};
 )]
 pub(super) struct Args {
     /// Show only this job
-    job: Option<String>,
+    pub(super) job: Option<String>,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Refresh every second, until Ctrl-C
     #[arg(short, long, conflicts_with = "json")]
-    watch: bool,
+    pub(super) watch: bool,
 }
 
 /// A job, as `status` shows it.

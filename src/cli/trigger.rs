@@ -16,16 +16,16 @@ use crate::state::{Run, State, Verb};
 )]
 pub(super) struct Args {
     /// The job
-    job: String,
+    pub(super) job: String,
     /// Run only this task (can be repeated); other tasks are neither read nor published
     #[arg(long, value_name = "TASK")]
-    only: Vec<String>,
+    pub(super) only: Vec<String>,
     /// Bring back what was live before its last run instead
     #[arg(long, conflicts_with = "only")]
-    rollback: bool,
+    pub(super) rollback: bool,
     /// Wait until the run has ended
     #[arg(short, long)]
-    wait: bool,
+    pub(super) wait: bool,
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -44,7 +44,6 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     }
     let wanted = Wanted {
         job: &job,
-        file: &jobs::file_of(&settings, &args.job),
         only: &args.only,
         verb: if args.rollback {
             Verb::Rollback

@@ -93,11 +93,10 @@ pub(super) fn read_environment(
     environments: &Environments,
 ) -> Option<Environment> {
     let text = value.text()?;
-    let environment = Environment::new(text);
-    if environments.get(&environment).is_some() {
-        return Some(environment);
+    if let Some(environment) = environments.named(text) {
+        return Some(environment.clone());
     }
-    if environment.is_archive() {
+    if Environment::new(text).is_archive() {
         value.report(
             value.wrong("`archive` is no environment").help(
                 "a job whose tasks are all pushes, from an endpoint to an archive, has no `to`",

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::diagnostics::{Diagnostic, did_you_mean};
 use super::document::quote;
 use super::findings::Findings;
+use super::job_name::JobName;
 use super::reader::{Table, Value};
 use crate::policy::{Environment, Environments, Flaw, RequireMasks, Rules};
 
@@ -17,6 +18,7 @@ struct Entry {
     name_span: Range<usize>,
     parent_span: Range<usize>,
     masks_span: Range<usize>,
+    aliases_span: Range<usize>,
 }
 
 /// Reads `[environments]` on top of the host's, which a job may add to and never change. Falls back to the host's
@@ -41,7 +43,8 @@ pub(super) fn read(
             says_masks: false,
             name_span: span.clone(),
             parent_span: span.clone(),
-            masks_span: span,
+            masks_span: span.clone(),
+            aliases_span: span,
         };
         if let Some(parent) = inner.get("parent") {
             entry.parent_span = parent.span();
@@ -61,6 +64,10 @@ pub(super) fn read(
                 entry.says_masks = true;
                 entry.rules.require_masks = required;
             }
+        }
+        if let Some(aliases) = inner.get("aliases") {
+            entry.aliases_span = aliases.span();
+            entry.rules.aliases = read_aliases(&aliases);
         }
         inner.finish();
         entries.insert(Environment::new(name), entry);
@@ -87,6 +94,20 @@ fn read_required(value: &Value<'_>) -> Option<RequireMasks> {
     })
 }
 
+/// Other names. They are used in URLs.
+fn read_aliases(value: &Value<'_>) -> Vec<String> {
+    let mut aliases = Vec::new();
+    for (member, text) in value.texts().unwrap_or_default() {
+        if JobName::parse(text).is_ok() {
+            aliases.push(text.to_owned());
+        } else {
+            let wrong = member.wrong(format!("{} cannot be an alias", quote(text)));
+            member.report(wrong.allowed("a letter or digit, then letters, digits, `.`, `_`, `-`"));
+        }
+    }
+    aliases
+}
+
 fn combine(
     entries: &BTreeMap<Environment, Entry>,
     host: &Environments,
@@ -111,6 +132,7 @@ fn combine(
             .into_iter()
             .for_each(&report);
         known.require_masks = known.require_masks.max(entry.rules.require_masks);
+        known.aliases.extend(entry.rules.aliases.iter().cloned());
     }
     let names: Vec<String> = all.keys().map(ToString::to_string).collect();
     match Environments::new(all) {
@@ -189,6 +211,12 @@ fn told<'e>(
             message: format!(
                 "`{name}` cannot be an environment's name: it stands for what is pushed into archives"
             ),
+            help: Some("call it otherwise".to_owned()),
+        },
+        Flaw::Taken { name, alias, other } => Finding {
+            span: &entries.get(name)?.aliases_span,
+            key: format!("environments.{name}.aliases"),
+            message: format!("`{alias}` is a name of the environment `{other}` already"),
             help: Some("call it otherwise".to_owned()),
         },
         Flaw::Cycle(path) => {

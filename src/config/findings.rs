@@ -37,6 +37,13 @@ impl<'d> Findings<'d> {
 
     pub(super) fn push(&self, span: &Range<usize>, diagnostic: Diagnostic) {
         let mut list = self.list.borrow_mut();
+        // A site's options are read for each pair of environments.
+        if list
+            .iter()
+            .any(|(at, other)| *at == span.start && *other == diagnostic)
+        {
+            return;
+        }
         let alike = |(_, other): &&(usize, Diagnostic)| other.severity == diagnostic.severity;
         if list.iter().filter(alike).count() < MOST {
             list.push((span.start, diagnostic));

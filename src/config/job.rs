@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::archive::{Archive, Format};
+use super::http::Http;
 use super::monitoring::Monitoring;
 use super::reporting::{Metrics, Retention};
 use super::sites::Sites;
@@ -320,6 +321,8 @@ pub struct Job {
     pub file: PathBuf,
     /// For people.
     pub description: String,
+    /// The site that it belongs to.
+    pub site: Option<String>,
     /// The environment that data comes from.
     pub from: Environment,
     /// The environment that data goes to; [`Environment::archive`] if all tasks push and the file names none.
@@ -480,6 +483,10 @@ pub struct Settings {
     pub monitoring: Monitoring,
     /// Where the masks' key comes from.
     pub mask_key: Option<Secret>,
-    /// The host names of sites.
+    /// What sites have in each environment.
     pub sites: Sites,
+    /// How sites' databases are copied: by the site, and each pair of environments, source and target, that policy allows.
+    pub site_tasks: BTreeMap<(String, Environment, Environment), Task>,
+    /// The API and the control panel; `None`: there is none.
+    pub http: Option<Http>,
 }

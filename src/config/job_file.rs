@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
-use super::document::{Document, has_secret};
+use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
+use super::document::{Document, has_secret, quote};
 use super::endpoints;
 use super::environments;
 use super::findings::{Findings, secret_spans};
@@ -36,6 +36,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("include", "under [[task]]"),
     ("unlisted", "under [[task]]"),
     ("icinga2", "in envsyncd.toml"),
+    ("sites", "in envsyncd.toml"),
+    ("http", "in envsyncd.toml"),
     ("nsca", "in envsyncd.toml"),
     ("job_dir", "in envsyncd.toml"),
     ("state_dir", "in envsyncd.toml"),
@@ -65,6 +67,15 @@ pub fn load_job_as(
     settings: &Settings,
 ) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
     understand(Document::read_as(file, copy)?, file, settings)
+}
+
+/// Reads a text as if it stood in a job's file.
+pub fn understand_text(
+    file: &Path,
+    text: String,
+    settings: &Settings,
+) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
+    understand(Document::new(file, text), file, settings)
 }
 
 /// Reads a job's file.
@@ -150,6 +161,9 @@ fn read(
     });
     let to = read_to(&root, pushes, |value| end(value, &environments, usable));
     let times = Times::read(&root);
+    let site = root
+        .get("site")
+        .and_then(|value| read_site(&value, settings));
     let point_in_time = root.get("point_in_time").and_then(|value| {
         value.choice(
             &[("job", PointInTime::Job), ("task", PointInTime::Task)],
@@ -172,6 +186,7 @@ fn read(
         name: name?,
         file: findings.document.file.clone(),
         description: description.unwrap_or_default().to_owned(),
+        site,
         from: from?,
         to: to?,
         environments,
@@ -185,6 +200,23 @@ fn read(
         left_out: Vec::new(),
         hooks,
     })
+}
+
+/// The site that a job belongs to.
+fn read_site(value: &Value<'_>, settings: &Settings) -> Option<String> {
+    let name = value.text()?;
+    if settings.sites.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    let names: Vec<&str> = settings.sites.keys().map(String::as_str).collect();
+    let wrong = value.wrong(format!("there is no site {}", quote(name)));
+    value.report(if names.is_empty() {
+        wrong.help("define it as [sites.NAME] in envsyncd.toml")
+    } else {
+        let near = did_you_mean(name, names.iter().copied());
+        wrong.allowed(names.join(" | ")).maybe_help(near)
+    });
+    None
 }
 
 /// The environment that data goes to, which a job that pushes alone need not name.

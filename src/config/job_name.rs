@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+/// How the names of jobs begin that follow from a site.
+const SITE: &str = "site:";
+
 /// A job's name: its file's name without `.toml`. Letters, digits, `.`, `_`, `-`; it names files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobName(String);
@@ -22,6 +25,36 @@ impl JobName {
             Err(format!(
                 "`{name}` cannot be a job's name: it starts with a letter or digit and has letters, digits, `.`, `_`, `-`"
             ))
+        }
+    }
+
+    /// The name of a job that follows from a site, without a file: `site:main production->staging`. `None` if one of the
+    /// names is not fit for it.
+    pub fn of_site(site: &str, from: &str, to: &str) -> Option<Self> {
+        let fit = |name: &str| name.len() <= 64 && Self::parse(name).is_ok();
+        [site, from, to]
+            .into_iter()
+            .all(fit)
+            .then(|| Self(format!("{SITE}{site} {from}->{to}")))
+    }
+
+    /// The site, `from` and `to` of a name that [`Self::of_site`] has made.
+    pub fn site(&self) -> Option<(&str, &str, &str)> {
+        let (site, way) = self.0.strip_prefix(SITE)?.split_once(' ')?;
+        let (from, to) = way.split_once("->")?;
+        Some((site, from, to))
+    }
+
+    /// Checks the name of a job that has a file, or follows from a site.
+    pub fn known(name: &str) -> Result<Self, String> {
+        let of_site = || {
+            let (site, way) = name.strip_prefix(SITE)?.split_once(' ')?;
+            let (from, to) = way.split_once("->")?;
+            Self::of_site(site, from, to)
+        };
+        match of_site() {
+            Some(name) => Ok(name),
+            None => Self::parse(name),
         }
     }
 

@@ -17,7 +17,6 @@ const LATER: &[&str] = &[
     "delete",
     "encrypt",
     "format",
-    "http",
     "notifications",
     "retention",
     "roles",

@@ -11,12 +11,14 @@ use super::document::{Document, quote};
 use super::endpoints::{self, Named};
 use super::environments;
 use super::findings::{Findings, secret_spans};
+use super::http;
 use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
 use super::monitoring::{self, Monitoring};
 use super::permissions::{warn_if_readable, warn_if_writable};
 use super::reader::Table;
 use super::reporting::{self, Metrics, Retention};
 use super::secrets::read_secret;
+use super::site_jobs;
 use super::sites::{self, Sites};
 use super::stores::Stores;
 use crate::limits;
@@ -34,7 +36,13 @@ const KILL_AFTER: Duration = Duration::from_secs(30);
 
 const PREFIX: &str = "ENVSYNCD_";
 /// Variables of ours that are read elsewhere.
-const OTHER_VARIABLES: &[&str] = &["ENVSYNCD_LOG", "ENVSYNCD_CONFIG"];
+const OTHER_VARIABLES: &[&str] = &[
+    "ENVSYNCD_LOG",
+    "ENVSYNCD_CONFIG",
+    "ENVSYNCD_SERVER",
+    "ENVSYNCD_TOKEN",
+    "ENVSYNCD_TOKEN_FILE",
+];
 
 /// The top-level scalars, from a file or from the environment. Paths are absolute by now.
 #[derive(Debug, Default)]
@@ -178,6 +186,8 @@ fn defaults(stores: Stores) -> Settings {
         monitoring: Monitoring::default(),
         mask_key: None,
         sites: Sites::new(),
+        site_tasks: BTreeMap::new(),
+        http: None,
     }
 }
 
@@ -243,8 +253,14 @@ fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, 
             .and_then(|value| read_secret(&value, directory));
         table.finish();
     }
-    if let Some(table) = root.get("sites").and_then(|value| value.table()) {
-        settings.sites = sites::read(&table, &settings.environments);
+    if let Some(table) = root.get("http").and_then(|value| value.table()) {
+        settings.http = http::read(table);
+    }
+    if let Some(table) = root.get("sites").and_then(|value| value.table())
+        && (forest || !has_environments)
+    {
+        settings.sites = sites::read_hosts(&table, &settings.environments);
+        site_jobs::read_tasks(&table, &mut settings, findings);
     }
     root.finish();
     (settings, scalars)
@@ -307,6 +323,7 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("max_runs", "under [history]"),
     ("log_max_age", "under [history]"),
     ("textfile", "under [metrics]"),
+    ("listen", "under [http]"),
 ];
 
 fn read_priority(table: Table<'_>) -> Priority {

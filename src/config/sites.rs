@@ -1,11 +1,15 @@
-//! `[sites]`: the host names of a site in each environment.
+//! `[sites]`: what one application has in each environment.
 
 use std::collections::BTreeMap;
 
 use super::diagnostics::did_you_mean;
 use super::document::quote;
-use super::reader::Table;
+use super::job_name::JobName;
+use super::reader::{Table, Value};
 use crate::policy::{Environment, Environments};
+
+/// The one kind of data that a site can have so far.
+pub const DATABASE: &str = "database";
 
 /// Sites by their names.
 pub type Sites = BTreeMap<String, Site>;
@@ -15,6 +19,8 @@ pub type Sites = BTreeMap<String, Site>;
 pub struct Site {
     /// Its host names where the data comes from; for each the one that stands for it in other environments.
     pub hosts: BTreeMap<String, BTreeMap<Environment, String>>,
+    /// The environments that it has a database in.
+    pub databases: Vec<Environment>,
 }
 
 impl Site {
@@ -27,11 +33,21 @@ impl Site {
     }
 }
 
-/// Reads `[sites]`. What is wrong is said, and left out.
-pub(super) fn read(table: &Table<'_>, environments: &Environments) -> Sites {
+/// Reads the host names of `[sites]`. What is wrong is said, and left out.
+pub(super) fn read_hosts(table: &Table<'_>, environments: &Environments) -> Sites {
     let mut sites = Sites::new();
     for (name, _, value) in table.entries() {
         let Some(inner) = value.table() else { continue };
+        if JobName::of_site(name, "a", "b").is_none() {
+            value.report(
+                value
+                    .wrong(format!("{} cannot be a site's name", quote(name)))
+                    .allowed(
+                        "a letter or digit, then letters, digits, `.`, `_`, `-`; 64 at the most",
+                    ),
+            );
+            continue;
+        }
         let mut site = Site::default();
         let hosts = inner.get("hosts").and_then(|value| value.table());
         for (host, _, value) in hosts.iter().flat_map(Table::entries) {
@@ -40,20 +56,31 @@ pub(super) fn read(table: &Table<'_>, environments: &Environments) -> Sites {
             };
             let mut in_others = BTreeMap::new();
             for (name, _, value) in others.entries() {
-                let environment = Environment::new(name);
-                if environments.get(&environment).is_none() {
-                    let names: Vec<&str> = environments.names().map(Environment::as_str).collect();
-                    let wrong = value.wrong(format!("environment {} is not defined", quote(name)));
-                    let near = did_you_mean(name, names.iter().copied());
-                    value.report(wrong.allowed(names.join(" | ")).maybe_help(near));
-                } else if let Some(text) = value.text() {
+                if let Some(environment) = environment(name, &value, environments)
+                    && let Some(text) = value.text()
+                {
                     in_others.insert(environment, text.to_owned());
                 }
             }
             site.hosts.insert(host.to_owned(), in_others);
         }
-        inner.finish();
         sites.insert(name.to_owned(), site);
     }
     sites
+}
+
+/// The environment of this name, or why there is none, said at a value.
+pub(super) fn environment(
+    name: &str,
+    at: &Value<'_>,
+    environments: &Environments,
+) -> Option<Environment> {
+    if let Some(environment) = environments.named(name) {
+        return Some(environment.clone());
+    }
+    let names: Vec<&str> = environments.names().map(Environment::as_str).collect();
+    let wrong = at.wrong(format!("environment {} is not defined", quote(name)));
+    let near = did_you_mean(name, names.iter().copied());
+    at.report(wrong.allowed(names.join(" | ")).maybe_help(near));
+    None
 }

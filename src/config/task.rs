@@ -128,6 +128,16 @@ pub(super) fn read(value: &Value<'_>, source: &Side<'_>, target: &Side<'_>) -> O
     complete.then_some(tasks)
 }
 
+/// Reads a task that stands alone.
+pub(super) fn read_one(
+    member: &Value<'_>,
+    table: Table<'_>,
+    source: &Side<'_>,
+    target: &Side<'_>,
+) -> Option<Task> {
+    read_task(member, table, source, target, &mut BTreeMap::new())
+}
+
 fn read_task(
     member: &Value<'_>,
     table: Table<'_>,

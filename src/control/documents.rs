@@ -16,7 +16,7 @@ pub fn time(at: DateTime<Utc>) -> String {
 }
 
 /// A run, in `history`, `show` and `status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Run {
     /// The whole id.
@@ -76,7 +76,7 @@ pub struct Run {
 }
 
 /// A task of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Task {
     /// Its name.
@@ -161,7 +161,7 @@ fn tenths(value: f64) -> f64 {
 }
 
 /// A hold, in `status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Hold {
     /// What is held.
@@ -193,7 +193,7 @@ impl Hold {
 }
 
 /// A pause, in `status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Pause {
     /// job | environment | all: what is paused
@@ -233,7 +233,7 @@ impl Pause {
 }
 
 /// The daemon that runs, or the last that did, in `status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Daemon {
     /// Whether it runs.
@@ -268,7 +268,7 @@ impl Daemon {
 }
 
 /// `status --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Status {
     /// Always 1.
@@ -284,7 +284,7 @@ pub struct Status {
 }
 
 /// A job in `status --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Job {
     /// Its job's name.
@@ -306,7 +306,7 @@ pub struct Job {
 }
 
 /// `history --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct History {
     /// Always 1.
@@ -316,7 +316,7 @@ pub struct History {
 }
 
 /// `show --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Show {
     /// Always 1.
@@ -326,7 +326,7 @@ pub struct Show {
 }
 
 /// `logs --json`: one such document a line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Log<'a> {
     /// Always 1.
@@ -346,7 +346,7 @@ pub struct Log<'a> {
 }
 
 /// A token, in `token list`. Its secret is nowhere.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Token {
     /// Its name.
@@ -384,7 +384,7 @@ impl Token {
 }
 
 /// `token list --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Tokens {
     /// Always 1.
@@ -394,7 +394,7 @@ pub struct Tokens {
 }
 
 /// An entry of the audit list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Audited {
     /// From 1; later ones have greater numbers.
@@ -432,7 +432,7 @@ impl Audited {
 }
 
 /// `history --audit --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Audit {
     /// Always 1.

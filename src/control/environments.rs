@@ -28,6 +28,7 @@ pub fn hold(
     process: Option<Process>,
     caller: &Caller,
 ) -> Result<Held> {
+    let environment = &settings.canonical(environment);
     let take = || {
         let is_unheard_of = check_name(environment, settings, Some(state))?;
         let hold = Hold {
@@ -55,6 +56,7 @@ pub fn release(
     environment: &str,
     caller: &Caller,
 ) -> Result<Option<Hold>> {
+    let environment = &settings.canonical(environment);
     let end = || {
         let released = state.release(environment)?;
         if released.is_none() {
@@ -69,6 +71,7 @@ pub fn release(
 /// A slip in the name would keep nothing out of anything: then `Kind::Unknown`. True: it may be one, but job files may
 /// define environments of their own.
 pub fn check_name(name: &str, settings: &Settings, state: Option<&State>) -> Result<bool> {
+    let name = &settings.canonical(name);
     let mut known: Vec<String> = settings
         .environments
         .names()
@@ -78,7 +81,7 @@ pub fn check_name(name: &str, settings: &Settings, state: Option<&State>) -> Res
     if let Some(state) = state {
         known.extend(state.environments()?);
     }
-    if known.iter().any(|known| known == name) {
+    if known.contains(name) {
         return Ok(false);
     }
     if name.trim().is_empty() || name.contains(char::is_control) {

@@ -44,6 +44,9 @@ pub fn job_named(
     state: &State,
     name: &str,
 ) -> Result<(Job, Vec<Diagnostic>, bool), NotLoaded> {
+    if let Some(job) = settings.site_job_named(name) {
+        return Ok((job?, Vec::new(), false));
+    }
     find(name, settings, Some(state))?;
     let file = file_of(settings, name);
     match load_job(&file, settings) {
@@ -58,6 +61,9 @@ pub fn job_named(
 
 /// An error, with near names, if there is no such job.
 pub fn find(name: &str, settings: &Settings, state: Option<&State>) -> Result<()> {
+    if settings.site_job_named(name).is_some_and(|job| job.is_ok()) {
+        return Ok(());
+    }
     let known = known_jobs(settings, state)?;
     if known.iter().any(|job| job == name) {
         return Ok(());

@@ -16,6 +16,7 @@ pub fn pause(
     until: Option<DateTime<Utc>>,
     caller: &Caller,
 ) -> Result<(Pause, Option<Pause>)> {
+    let what = &canonical(settings, what);
     let begin = || {
         check(settings, state, what)?;
         let since = Utc::now();
@@ -43,6 +44,7 @@ pub fn resume(
     what: &Paused,
     caller: &Caller,
 ) -> Result<Option<Pause>> {
+    let what = &canonical(settings, what);
     let end = || {
         let before = state.resume(what)?;
         if before.is_none() {
@@ -51,6 +53,14 @@ pub fn resume(
         Ok(before)
     };
     caller.audit(state, "resume", &what.to_string(), end())
+}
+
+/// The same, where its environment is called by an alias.
+fn canonical(settings: &Settings, what: &Paused) -> Paused {
+    match what {
+        Paused::To(environment) => Paused::To(settings.canonical(environment)),
+        other => other.clone(),
+    }
 }
 
 fn check(settings: &Settings, state: &State, what: &Paused) -> Result<()> {

@@ -1,6 +1,5 @@
 //! Runs: put into the daemon's queue, and ended.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -22,8 +21,6 @@ const UNTIL_KNOWN: Duration = Duration::from_secs(5);
 pub struct Wanted<'a> {
     /// The whole job.
     pub job: &'a Job,
-    /// The job's file.
-    pub file: &'a Path,
     /// The names of the tasks to run; empty: all. A rollback is of those of the last run that published.
     pub only: &'a [String],
     /// Whether it copies or rolls back.
@@ -77,7 +74,7 @@ fn admit(settings: &Settings, state: &State, wanted: &Wanted<'_>) -> Result<Job>
         };
         return Err(Error::new(Kind::State, what).hint(format!(
             "start the daemon, or run it here: envsyncd {by_hand} -f {}",
-            wanted.file.display()
+            job.file.display()
         )));
     }
     policy::permit(&job.environments, &job.from, &job.to)?;
@@ -113,7 +110,7 @@ fn ask(
     let run = Queued {
         id: &id,
         job: job.name.as_str(),
-        file: wanted.file,
+        file: &job.file,
         verb: wanted.verb,
         from: job.from.as_str(),
         to: job.to.as_str(),

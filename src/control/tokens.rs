@@ -80,19 +80,13 @@ fn checked(
     caller: &Caller,
 ) -> Result<Token> {
     check_name(wanted.name).map_err(|why| Error::new(Kind::Usage, why))?;
+    let mut to = Vec::new();
     for environment in wanted.to {
         environments::check_name(environment, settings, Some(state))?;
+        to.push(settings.canonical(environment));
     }
-    if let Some(site) = wanted.site
-        && !settings.sites.contains_key(site)
-    {
-        let near = near(site, settings.sites.keys().map(String::as_str));
-        let error = Error::new(Kind::Unknown, format!("site `{site}` is not defined"));
-        return Err(error.hint(if near.is_empty() {
-            "define it under [sites] in envsyncd.toml".to_owned()
-        } else {
-            did_you_mean(&near)
-        }));
+    if let Some(site) = wanted.site {
+        settings.site(site)?;
     }
     let created_at = Utc::now();
     let end = |length| created_at.checked_add_signed(chrono::Duration::from_std(length).ok()?);
@@ -105,7 +99,7 @@ fn checked(
         name: wanted.name.to_owned(),
         kind: TokenKind::Token,
         scope: wanted.scope,
-        to: wanted.to.to_vec(),
+        to,
         site: wanted.site.map(str::to_owned),
         by: caller.name.clone(),
         created_at,

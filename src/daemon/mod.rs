@@ -15,6 +15,7 @@
 //! | `supervisor` | runs as processes |
 //! | `upkeep` | what it does beside: status files, metrics, history |
 //! | `notify` | what systemd is told |
+//! | `view` | what others are shown |
 
 mod heartbeat;
 mod jobs;
@@ -25,14 +26,17 @@ mod reload;
 mod renewal;
 mod supervisor;
 mod upkeep;
+mod view;
 mod watched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use self::heartbeat::{Beat, Heartbeat};
 use self::jobs::{Jobs, Look, Signature};
@@ -40,6 +44,7 @@ use self::notify::Notify;
 use self::planner::Absence;
 use self::supervisor::Supervisor;
 use self::upkeep::Upkeep;
+pub use self::view::{JobView, View, views};
 use crate::config::job::{OnStop, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::guard::daemon_lock::DaemonLock;
@@ -63,6 +68,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// The settings in it.
     pub settings: Settings,
+    /// Who is shown what the files say, as they change.
+    pub views: Option<watch::Sender<Arc<View>>>,
 }
 
 /// Keeps schedules until a SIGTERM or SIGINT. `Kind::Busy` if another daemon has the state directory.
@@ -105,6 +112,7 @@ pub async fn serve(options: Options) -> Result<()> {
 struct Daemon {
     config: Option<PathBuf>,
     settings: Settings,
+    views: Option<watch::Sender<Arc<View>>>,
     /// The settings' file as it was when it was last read.
     signature: Option<Signature>,
     /// What is wrong with it now; empty: nothing.
@@ -133,7 +141,11 @@ struct Daemon {
 
 impl Daemon {
     fn start(options: Options) -> Result<Self> {
-        let Options { config, settings } = options;
+        let Options {
+            config,
+            settings,
+            views,
+        } = options;
         refuse_anothers(&settings)?;
         let state = State::open(&settings.state_dir)?;
         let lock = DaemonLock::take(&settings.state_dir)?;
@@ -158,6 +170,7 @@ impl Daemon {
             lease: Lease::take(&settings.state_dir, presence::LEASE_OF_DAEMON),
             config,
             settings,
+            views,
             state,
             host,
         };
@@ -191,6 +204,7 @@ impl Daemon {
         })?;
         daemon.drop_old_queue(now)?;
         daemon.supervisor.sweep(&daemon.state.unfinished()?);
+        daemon.show();
         Ok(daemon)
     }
 

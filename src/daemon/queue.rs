@@ -155,7 +155,9 @@ impl Daemon {
             entry.is_some_and(|entry| entry.is_stale() && entry.has_file())
         };
         // Its file was written a moment ago.
-        let new = |job: &&str| self.jobs.get(job).is_none();
+        let new = |job: &&str| {
+            self.jobs.get(job).is_none() && self.settings.site_job_named(job).is_none()
+        };
         if jobs.iter().any(stale) || jobs.iter().any(new) {
             self.take_over(Look::All);
         }
@@ -178,26 +180,22 @@ impl Daemon {
                 continue;
             }
             let _entered = run_span(&run.job, &run.id).entered();
-            let Some(entry) = self.jobs.get(&run.job) else {
-                self.refuse_unknown(run);
-                continue;
+            let (file, copy) = match self.job_to_start(run) {
+                Ok(found) => found,
+                Err(message) => {
+                    self.refuse(run, message);
+                    continue;
+                }
             };
-            if !is_same(&run.file, &entry.file) {
-                let file = entry.file.clone();
-                self.refuse_file(run, &file);
-                continue;
-            }
-            let broken =
-                |broken: bool, copy: PathBuf| Some(copy).filter(|copy| broken && copy.exists());
+            let settings_copy = Some(self.jobs.copy_of(None))
+                .filter(|copy| !self.problem.is_empty() && copy.exists());
             let start = Start {
                 run,
-                file: &entry.file,
+                file: &file,
                 config: self.config.as_deref(),
-                copy: broken(
-                    !entry.problem.is_empty() || entry.is_stale(),
-                    self.jobs.copy_of(Some(&run.job)),
-                ),
-                settings_copy: broken(!self.problem.is_empty(), self.jobs.copy_of(None)),
+                site_job: self.jobs.get(&run.job).is_none(),
+                copy,
+                settings_copy,
             };
             if start.copy.is_some() {
                 tracing::warn!("the job's file is broken or away; its last good version runs");
@@ -219,26 +217,33 @@ impl Daemon {
         }
     }
 
+    /// The file that a run's job stands in, and what is read instead where that is broken; or why there is none.
+    fn job_to_start(&self, run: &Run) -> Result<(PathBuf, Option<PathBuf>), String> {
+        if let Some(entry) = self.jobs.get(&run.job) {
+            if !is_same(&run.file, &entry.file) {
+                return Err(another_file(run, &entry.file));
+            }
+            let is_broken = !entry.problem.is_empty() || entry.is_stale();
+            let copy = Some(self.jobs.copy_of(Some(&run.job)));
+            let copy = copy.filter(|copy| is_broken && copy.exists());
+            return Ok((entry.file.clone(), copy));
+        }
+        match self.settings.site_job_named(&run.job) {
+            Some(Ok(job)) if is_same(&run.file, &job.file) => Ok((job.file, None)),
+            Some(Ok(job)) => Err(another_file(run, &job.file)),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err(self.unknown(run)),
+        }
+    }
+
     /// Somebody asked for a job whose file is not among ours.
-    fn refuse_unknown(&mut self, run: &Run) {
-        let message = format!(
+    fn unknown(&self, run: &Run) -> String {
+        format!(
             "the daemon does not know job `{}`: {} is not among the files of its own job_dir, {}",
             run.job,
             run.file.display(),
             self.settings.job_dir.display()
-        );
-        self.refuse(run, message);
-    }
-
-    /// Somebody asked for a file that is not the job's.
-    fn refuse_file(&mut self, run: &Run, file: &Path) {
-        let message = format!(
-            "the daemon has job `{}` from {}, and does not start {}",
-            run.job,
-            file.display(),
-            run.file.display()
-        );
-        self.refuse(run, message);
+        )
     }
 
     fn refuse(&mut self, run: &Run, message: String) {
@@ -276,6 +281,16 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Somebody asked for a file that is not the job's.
+fn another_file(run: &Run, file: &Path) -> String {
+    format!(
+        "the daemon has job `{}` from {}, and does not start {}",
+        run.job,
+        file.display(),
+        run.file.display()
+    )
 }
 
 /// Whether two paths lead to one file. One that is not there is judged by its name.

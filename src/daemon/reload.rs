@@ -1,12 +1,13 @@
 //! Files that have changed: jobs are taken over, settings as far as a running daemon can.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::Daemon;
 use super::jobs::{self, Look, Signature};
 use super::notify::Notify;
+use super::{Daemon, JobView, View};
 use crate::config;
 use crate::config::job::Settings;
 use crate::error::Result;
@@ -42,7 +43,11 @@ impl Daemon {
             // Who asks is told by the daemon's record.
             self.seen = None;
         }
+        let changed = look == Look::All || !found.changed.is_empty() || !found.removed.is_empty();
         let taken = self.took_over(found);
+        if changed {
+            self.show();
+        }
         self.upkeep
             .report("changed files cannot be recorded", taken.err());
     }
@@ -106,6 +111,23 @@ impl Daemon {
         }
         self.seen = None;
         true
+    }
+
+    /// Shows what the files say to who looks.
+    pub(super) fn show(&self) {
+        let Some(views) = &self.views else { return };
+        let jobs = self.jobs.iter().map(|(name, entry)| {
+            let view = JobView {
+                file: entry.file.clone(),
+                job: entry.job.clone().map(Arc::new),
+                problem: entry.problem.clone(),
+            };
+            (name.clone(), view)
+        });
+        views.send_replace(Arc::new(View {
+            settings: self.settings.clone(),
+            jobs: jobs.collect(),
+        }));
     }
 
     /// Runs read the settings themselves, and need the last good version while the file is broken.

@@ -52,6 +52,8 @@ pub(super) struct Start<'a> {
     pub(super) file: &'a Path,
     /// The settings' file, as the daemon was given it.
     pub(super) config: Option<&'a Path>,
+    /// Whether the job is one that follows from a site of the settings.
+    pub(super) site_job: bool,
     /// Read instead of the job's file, which is broken.
     pub(super) copy: Option<PathBuf>,
     /// Read instead of the settings' file, which is broken.
@@ -147,6 +149,9 @@ impl Supervisor {
             Verb::Rollback => "rollback",
         });
         command.args(["--run", &run.id]);
+        if start.site_job {
+            command.args(["--site-job", &run.job]);
+        }
         for (flag, copy) in [
             ("--last-good", &start.copy),
             ("--last-good-settings", &start.settings_copy),

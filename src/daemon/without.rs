@@ -11,6 +11,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// The settings in it.
     pub settings: Settings,
+    /// Who would be shown what the files say.
+    pub views: Option<tokio::sync::watch::Sender<std::sync::Arc<View>>>,
 }
 
 /// Says that there is no daemon in this build.
@@ -20,4 +22,17 @@ pub async fn serve(_: Options) -> Result<()> {
         Kind::Config,
         "this envsyncd was built without the daemon",
     ))
+}
+
+/// What a daemon would show.
+pub struct View;
+
+/// A place for what a daemon would show.
+pub fn views(
+    _: Settings,
+) -> (
+    tokio::sync::watch::Sender<std::sync::Arc<View>>,
+    tokio::sync::watch::Receiver<std::sync::Arc<View>>,
+) {
+    tokio::sync::watch::channel(std::sync::Arc::new(View))
 }

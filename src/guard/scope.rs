@@ -169,17 +169,16 @@ impl Request {
         let line = line
             .strip_suffix('\n')
             .ok_or("the request is not one line")?;
-        let mut words = line.split(' ');
-        let (Some("1"), Some(run), Some(job), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
+        // The name of a site's job has a space in it.
+        let mut words = line.splitn(3, ' ');
+        let (Some("1"), Some(run), Some(job)) = (words.next(), words.next(), words.next()) else {
             return Err("the request is not `1 RUN JOB`".to_owned());
         };
         // As it is spelt by us, and so fit for a unit's name.
         if Uuid::try_parse(run).map(|id| id.to_string()).as_deref() != Ok(run) {
             return Err("the run's id is not a UUID".to_owned());
         }
-        let job = JobName::parse(job)
+        let job = JobName::known(job)
             .map_err(|_| "the job's name is not valid".to_owned())?
             .to_string();
         Ok(Self {

@@ -10,7 +10,7 @@ fn tree(edges: &[(&str, Option<&str>)]) -> std::result::Result<Environments, Vec
                     Environment::new(*name),
                     Rules {
                         parent: parent.map(Environment::new),
-                        require_masks: RequireMasks::No,
+                        ..Rules::default()
                     },
                 )
             })
@@ -194,7 +194,7 @@ proptest! {
     fn a_snapshot_never_goes_uphill(parents in proptest::collection::vec(proptest::option::of(0usize..9), 1..9)) {
         let all: BTreeMap<_, _> = parents.iter().enumerate().map(|(i, parent)| {
             let parent = parent.filter(|p| *p < parents.len()).map(|p| Environment::new(p.to_string()));
-            (Environment::new(i.to_string()), Rules { parent, require_masks: RequireMasks::No })
+            (Environment::new(i.to_string()), Rules { parent, ..Rules::default() })
         }).collect();
         if let Ok(forest) = Environments::new(all.clone()) {
             let stranger = Environment::new("stranger");
@@ -215,7 +215,7 @@ proptest! {
     fn permission_never_goes_both_ways(parents in proptest::collection::vec(proptest::option::of(0usize..12), 1..12)) {
         let all: BTreeMap<_, _> = parents.iter().enumerate().map(|(i, parent)| {
             let parent = parent.filter(|p| *p < parents.len()).map(|p| Environment::new(p.to_string()));
-            (Environment::new(i.to_string()), Rules { parent, require_masks: RequireMasks::No })
+            (Environment::new(i.to_string()), Rules { parent, ..Rules::default() })
         }).collect();
         if let Ok(forest) = Environments::new(all.clone()) {
             for a in all.keys() {

@@ -11,3 +11,4 @@ pub mod range;
 mod replace;
 pub mod status_file;
 mod system;
+pub mod units;

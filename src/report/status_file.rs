@@ -380,7 +380,7 @@ pub fn write(directory: &Path, status: &StatusFile) -> Result<()> {
     let target = path(directory, &status.job);
     let named = format!("status_dir {}", directory.display());
     // Whoever gave us a job's name: it names a file, and no way to one.
-    if let Err(why) = JobName::parse(&status.job) {
+    if let Err(why) = JobName::known(&status.job) {
         return Err(Error::new(Kind::Internal, why));
     }
     let rights = Rights::in_directory(directory, &named)?;

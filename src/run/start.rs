@@ -213,7 +213,11 @@ pub async fn clear(settings: &Settings, state: &State, dead: &Run, by: &str) {
 
 fn for_dead(settings: &Settings, state: &State, dead: &Run, by: &str) -> Result<RunContext> {
     // What somebody else has put there must not have root call any file's hooks.
-    let usual = settings.job_dir.join(format!("{}.toml", dead.job));
+    let of_site = settings.site_job_named(&dead.job);
+    let usual = match &of_site {
+        Some(_) => settings.file.clone().unwrap_or_default(),
+        None => settings.job_dir.join(format!("{}.toml", dead.job)),
+    };
     if dead.file != usual && !state.is_our_own() {
         return Err(Error::new(
             Kind::Policy,
@@ -224,12 +228,14 @@ fn for_dead(settings: &Settings, state: &State, dead: &Run, by: &str) -> Result<
         )
         .hint("the job's next run clears it"));
     }
-    let job = match config::load_job(&dead.file, settings) {
-        Ok((job, _)) => job,
-        // It was good when the run began.
-        Err(broken) => {
-            last_good::load(settings, &dead.job, &dead.file).ok_or_else(|| Error::from(broken))?
-        }
+    let job = match of_site {
+        Some(job) => job?,
+        None => match config::load_job(&dead.file, settings) {
+            Ok((job, _)) => job,
+            // It was good when the run began.
+            Err(broken) => last_good::load(settings, &dead.job, &dead.file)
+                .ok_or_else(|| Error::from(broken))?,
+        },
     };
     // A task that the file has no more left nothing that could be found.
     let job = job.clone().only(&dead.only).unwrap_or(job);

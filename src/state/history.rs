@@ -23,6 +23,21 @@ const LONGEST: f64 = 3.2e11;
 /// How many runs an error names that an ambiguous id may mean.
 const CANDIDATES: usize = 5;
 
+/// Which part of the history.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    /// Runs of these jobs; `None`: of all.
+    pub jobs: Option<&'a [String]>,
+    /// Runs into these environments; `None`: into all.
+    pub to: Option<&'a [String]>,
+    /// Runs in this state; `None`: in all.
+    pub state: Option<RunState>,
+    /// Runs before this one, by its whole id.
+    pub before: Option<&'a str>,
+    /// How many at the most.
+    pub limit: usize,
+}
+
 impl State {
     /// The run with this id, or the only one whose id begins so, or, failing that, ends so (names of incoming carry an
     /// id's end). An error lists the candidates if there are several.
@@ -118,6 +133,42 @@ impl State {
                 params![job, limit],
             ),
             None => select(t, "ORDER BY seq DESC LIMIT ?1", [limit]),
+        })
+    }
+
+    /// A page of the history, newest first.
+    pub fn page(&self, page: &Page<'_>) -> Result<Vec<Run>> {
+        let mut conditions = vec!["1 = 1".to_owned()];
+        let mut values: Vec<String> = Vec::new();
+        let mut one_of = |column: &str, all: &[String]| {
+            let first = values.len() + 1;
+            values.extend(all.iter().cloned());
+            let marks: Vec<String> = (first..=values.len()).map(|at| format!("?{at}")).collect();
+            conditions.push(format!("{column} IN ({})", marks.join(", ")));
+        };
+        if let Some(jobs) = page.jobs {
+            one_of("job", jobs);
+        }
+        if let Some(to) = page.to {
+            one_of("to_environment", to);
+        }
+        if let Some(state) = page.state {
+            one_of("state", &[state.as_str().to_owned()]);
+        }
+        if let Some(before) = page.before {
+            values.push(before.to_owned());
+            conditions.push(format!(
+                "seq < (SELECT seq FROM runs WHERE id = ?{})",
+                values.len()
+            ));
+        }
+        let rest = format!(
+            "WHERE {} ORDER BY seq DESC LIMIT {}",
+            conditions.join(" AND "),
+            page.limit
+        );
+        self.read("cannot read the history", |t| {
+            select(t, &rest, rusqlite::params_from_iter(&values))
         })
     }
 

@@ -38,6 +38,7 @@ pub use audit::Audited;
 pub use daemon::{Daemon, KnownJob};
 use handle::Durable;
 pub use handle::State;
+pub use history::Page;
 pub use holds::Hold;
 pub use logs::LogLine;
 pub use masked::{Masked, MaskedTable};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rusqlite::params;
 
 use super::history::select;
 use super::{Run, RunState, State, Verb, strict};
@@ -84,6 +85,37 @@ impl State {
                         consecutive_failures,
                         job,
                     })
+                })
+                .collect()
+        })
+    }
+
+    /// How the newest runs of each of these jobs ended and how long they took, newest first. Those that were meant to copy,
+    /// have begun and ended are meant.
+    pub fn last_lengths(
+        &self,
+        jobs: &[&str],
+        limit: usize,
+    ) -> Result<Vec<Vec<(RunState, Duration)>>> {
+        self.read("cannot read the history", |t| {
+            let mut statement = t.prepare_cached(
+                "SELECT state, started_at, finished_at FROM runs
+                 WHERE job = ?1 AND verb = 'run' AND state NOT IN ('skipped', 'pending', 'running')
+                       AND finished_at IS NOT NULL
+                 ORDER BY seq DESC LIMIT ?2",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            jobs.iter()
+                .map(|job| {
+                    strict::rows(
+                        statement.query(params![job, limit])?,
+                        "runs of job",
+                        |row| {
+                            let took = row.time("finished_at")? - row.time("started_at")?;
+                            // The clock may have been set back meanwhile.
+                            Ok((row.get("state")?, took.to_std().unwrap_or_default()))
+                        },
+                    )
                 })
                 .collect()
         })

@@ -93,7 +93,7 @@ impl Strict<'_, '_> {
     /// A job's name, or a task's.
     pub(super) fn job(&self, column: &str) -> rusqlite::Result<String> {
         let name = self.word(column)?;
-        if !is_name(&name) {
+        if JobName::known(&name).is_err() {
             return Err(malformed(column, "is no name"));
         }
         Ok(name)

@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::Read as _;
 
 use chrono::{DateTime, Duration, Utc};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{OptionalExtension as _, ToSql, Transaction, params};
 use sha2::{Digest as _, Sha256};
 
 use super::run::spelt;
 use super::strict::{self, Strict};
 use super::{Durable, State, stored};
+pub use crate::config::http::Scope;
 use crate::error::{Error, Kind, Result};
 
 /// Where the system's randomness comes from.
@@ -19,16 +21,15 @@ const RANDOM: &str = "/dev/urandom";
 const COLUMNS: &str =
     "name, kind, scope, environments, site, by, created_at, expires_at, last_used_at";
 
-spelt! {
-    /// What a token's bearer may do; each scope may what those before it may.
-    #[derive(PartialOrd, Ord)]
-    Scope {
-        /// Look at everything.
-        Read = "read",
-        /// Start, cancel, pause, hold.
-        Run = "run",
-        /// Write job files and make tokens.
-        Admin = "admin",
+impl FromSql for Scope {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for Scope {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
     }
 }
 

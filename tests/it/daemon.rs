@@ -75,7 +75,7 @@ fn in_state(house: &House, sql: &str) {
 }
 
 /// Who this test runs as.
-fn user() -> String {
+pub(crate) fn user() -> String {
     nix::unistd::User::from_uid(nix::unistd::geteuid())
         .expect("users are known")
         .expect("so are we")

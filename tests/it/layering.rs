@@ -11,7 +11,7 @@ use imports::{code_only, collect, module_of, paths};
 
 /// A module may name those of its own row and of the rows below; the leaves, only `process`, `limits`, `sync` and `error`.
 const ORDER: [&str; 12] = [
-    "cli", "daemon", "http", "control", "run", "report", "state", "guard", "archive", "store",
+    "cli", "http", "daemon", "control", "run", "report", "state", "guard", "archive", "store",
     "config", "mask",
 ];
 

@@ -40,6 +40,7 @@ mod monitoring;
 mod passwords;
 mod reporting;
 mod settings;
+mod sites;
 mod tasks;
 mod times;
 

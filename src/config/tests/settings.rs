@@ -100,7 +100,6 @@ fn what_is_impossible_in_the_settings_is_an_error() {
         ),
         ("memory_max = \"1GiB\"", "it belongs under [priority]"),
         ("[reboot_lock]\ninhibit = 1", "expected true or false"),
-        ("[http]\nlisten = \"x\"", "not supported yet"),
         (
             "host_environment = \"stage\"\n[environments.staging]",
             "did you mean `staging`?",

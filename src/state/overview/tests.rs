@@ -87,6 +87,37 @@ proptest! {
 }
 
 #[test]
+fn the_last_lengths_are_of_runs_that_copied_and_ended_the_newest_first() {
+    let state = State::in_memory().unwrap();
+    let runs = [
+        ("a", Verb::Run, Some(RunState::Succeeded)),
+        ("a", Verb::Run, Some(RunState::Failed)),
+        ("a", Verb::Rollback, Some(RunState::Succeeded)),
+        ("a", Verb::Run, Some(RunState::Skipped)),
+        ("b", Verb::Run, Some(RunState::Cancelled)),
+        ("a", Verb::Run, Some(RunState::Busy)),
+        ("a", Verb::Run, None),
+    ];
+    for (number, (job, verb, end)) in runs.into_iter().enumerate() {
+        let id = format!("0199d3a4-7c21-7000-8000-00000000000{number}");
+        run(&state, &id, job, verb, end);
+    }
+    let found = state.last_lengths(&["b", "a", "none"], 2).unwrap();
+    let states: Vec<Vec<RunState>> = found
+        .iter()
+        .map(|runs| runs.iter().map(|(state, _)| *state).collect())
+        .collect();
+    assert_eq!(
+        states,
+        [
+            vec![RunState::Cancelled],
+            vec![RunState::Busy, RunState::Failed],
+            vec![]
+        ]
+    );
+}
+
+#[test]
 fn a_skipped_run_is_counted_and_is_never_the_last_one() {
     let state = State::in_memory().unwrap();
     run(&state, "1", "app", Verb::Run, Some(RunState::Succeeded));

@@ -1,5 +1,7 @@
 //! What the tests stand on: servers, jobs, and a network that breaks when it is told to.
 
+pub(crate) mod api;
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod container;
 pub(crate) mod daemon;

@@ -20,7 +20,7 @@ path="publishing-api-postgres"
 fn environments() -> Environments {
     let rules = |parent: Option<&str>| Rules {
         parent: parent.map(Environment::new),
-        require_masks: crate::policy::RequireMasks::No,
+        ..Rules::default()
     };
     Environments::new(BTreeMap::from([
         (Environment::new("production"), rules(None)),

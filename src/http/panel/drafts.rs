@@ -1,0 +1,212 @@
+//! `/jobs/new`: a form that becomes a job's file.
+
+use axum::response::Response;
+use chrono_tz::Tz;
+
+use super::facts;
+use super::view::{Choice, Draft, Frame, NewJob, Place};
+use super::visitor::{Asked, Fields, Posted, Visitor};
+use crate::config::job::{Job, Settings};
+use crate::config::{Diagnostic, understand_text};
+use crate::http::app::Look;
+use crate::policy::{self, Environment};
+
+/// So many next times are told.
+const TIMES: usize = 3;
+
+/// The empty form.
+pub(super) async fn page(visitor: Visitor, Asked(fields): Asked) -> Response {
+    let made = visitor
+        .show(Place::Jobs, move |look, _, frame| {
+            Ok(form(look, frame, &fields))
+        })
+        .await;
+    visitor.answer(made)
+}
+
+/// The form as it was filled in, and the file that it makes.
+pub(super) async fn draft(Posted { visitor, fields }: Posted) -> Response {
+    let made = visitor
+        .show(Place::Jobs, move |look, _, frame| {
+            Ok(drafted(look, frame, &fields))
+        })
+        .await;
+    visitor.answer(made)
+}
+
+fn drafted(look: &Look, frame: Frame, fields: &Fields) -> NewJob {
+    let mut page = form(look, frame, fields);
+    let settings = look.settings();
+    let text = match text(settings, fields) {
+        Ok(text) => text,
+        Err(problem) => {
+            page.problems.push(problem);
+            return page;
+        }
+    };
+    let file = settings.job_dir.join(format!("{}.toml", page.draft.name));
+    if look.view.jobs.contains_key(&page.draft.name) {
+        page.problems
+            .push(format!("there is a job `{}` already", page.draft.name));
+    }
+    match understand_text(&file, text.clone(), settings) {
+        Ok((job, _)) => told(look, &mut page, &job),
+        Err(found) => page.problems.extend(found.iter().map(said)),
+    }
+    page.path = file.display().to_string();
+    page.toml = Some(text);
+    page
+}
+
+/// One line of what is wrong.
+fn said(found: &Diagnostic) -> String {
+    let flaw = &found.flaw;
+    let mut text = match &found.key {
+        Some(key) => format!("{key}: {}", flaw.message),
+        None => flaw.message.clone(),
+    };
+    for more in [flaw.allowed.as_deref(), flaw.help.as_deref()]
+        .into_iter()
+        .flatten()
+    {
+        text.push_str("; ");
+        text.push_str(more);
+    }
+    text
+}
+
+fn told(look: &Look, page: &mut NewJob, job: &Job) {
+    page.zone = facts::zone(look, job);
+    page.next = facts::next_times(look, job, TIMES);
+    if let Err(refused) = policy::permit(&look.settings().environments, &job.from, &job.to) {
+        page.problems.push(refused.to_string());
+    }
+}
+
+/// The job's file.
+fn text(settings: &Settings, fields: &Fields) -> std::result::Result<String, String> {
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut lines = Vec::new();
+    let mut add = |key: &str, value: &str| {
+        if !value.is_empty() {
+            lines.push(format!("{key} = {}", quoted(value)));
+        }
+    };
+    add("description", fields.text("description"));
+    add("from", fields.text("from"));
+    add("to", fields.text("to"));
+    add("site", fields.text("site"));
+    match fields.text("when") {
+        "now" | "" => {}
+        "custom" => add("schedule", fields.text("custom")),
+        often => add("schedule", often),
+    }
+    add("timezone", fields.text("zone"));
+    let (kind, source, target) = match fields.some("site") {
+        Some(site) => of_site(settings, &site, fields)?,
+        None => (
+            fields.text("kind").to_owned(),
+            fields.text("source").to_owned(),
+            fields.text("target").to_owned(),
+        ),
+    };
+    lines.push("\n[[task]]".to_owned());
+    let task = [("kind", kind), ("source", source), ("target", target)];
+    lines.extend(
+        task.iter()
+            .map(|(key, value)| format!("{key} = {}", quoted(value))),
+    );
+    Ok(lines.join("\n") + "\n")
+}
+
+/// What a site has: kind, source and target.
+fn of_site(
+    settings: &Settings,
+    site: &str,
+    fields: &Fields,
+) -> std::result::Result<(String, String, String), String> {
+    if fields.some("files").is_some() || fields.some("index").is_some() {
+        return Err("envsyncd does not copy a site's files and indices yet".to_owned());
+    }
+    let job = settings.site_job(site, fields.text("from"), fields.text("to"));
+    let job = job.map_err(|error| error.to_string())?;
+    let task = job
+        .tasks
+        .first()
+        .ok_or_else(|| format!("site `{site}` has nothing to copy"))?;
+    let side = |endpoint: &crate::config::job::Endpoint| match &endpoint.name {
+        Some(name) => name.clone(),
+        None => endpoint.url.to_string(),
+    };
+    Ok((
+        task.kind.to_string(),
+        side(&task.source),
+        side(&task.target),
+    ))
+}
+
+fn form(look: &Look, frame: Frame, fields: &Fields) -> NewJob {
+    let settings = look.settings();
+    let environments = &settings.environments;
+    let names: Vec<&Environment> = environments.names().collect();
+    let asked = |key: &str| environments.named(fields.text(key));
+    let choice = |value: &str, is_chosen, why_not| Choice {
+        value: value.to_owned(),
+        is_chosen,
+        why_not,
+    };
+    let from = names.iter().map(|name| {
+        let leads_on = names.iter().any(|to| environments.is_ancestor(name, to));
+        let why = (!leads_on).then(|| "nothing is below it".to_owned());
+        choice(name.as_str(), asked("from") == Some(*name), why)
+    });
+    let to = names.iter().map(|name| {
+        let is_root = environments
+            .get(name)
+            .is_none_or(|rules| rules.parent.is_none());
+        let why = is_root.then(|| "a root is never a target".to_owned());
+        choice(name.as_str(), asked("to") == Some(*name), why)
+    });
+    let sites = settings
+        .sites
+        .keys()
+        .map(|name| choice(name, fields.text("site") == name, None));
+    let kinds = settings.stores.all().map(|store| {
+        let kind = store.kind().to_string();
+        choice(&kind, fields.text("kind") == kind, None)
+    });
+    NewJob {
+        from: from.collect(),
+        to: to.collect(),
+        sites: sites.collect(),
+        kinds: kinds.collect(),
+        endpoints: settings.endpoints.keys().cloned().collect(),
+        problems: Vec::new(),
+        toml: None,
+        path: String::new(),
+        next: Vec::new(),
+        zone: settings.timezone,
+        may_write: false,
+        draft: kept(fields, settings.timezone),
+        frame,
+    }
+}
+
+/// What is in the form already.
+fn kept(fields: &Fields, zone: Tz) -> Draft {
+    let text = |name: &str| fields.text(name).to_owned();
+    Draft {
+        name: text("name"),
+        description: text("description"),
+        database: fields.some("database").is_some(),
+        files: fields.some("files").is_some(),
+        index: fields.some("index").is_some(),
+        source: text("source"),
+        target: text("target"),
+        when: text("when"),
+        custom: text("custom"),
+        zone: fields
+            .some("zone")
+            .unwrap_or_else(|| zone.name().to_owned()),
+    }
+}

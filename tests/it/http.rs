@@ -1,0 +1,7 @@
+//! The API with a real daemon, asked by curl.
+
+mod attacks;
+mod calls;
+mod document;
+mod live;
+mod tokens;
