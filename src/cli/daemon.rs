@@ -18,13 +18,13 @@ pub(super) fn main(options: &Options, _: &Args) -> Result<u8> {
     log::init(&options.log())?;
     let runtime = runtime(1)?;
     let (put, look) = daemon::views(settings.clone());
-    let served = serve_http(&settings, look).and_then(|()| {
-        runtime.block_on(daemon::serve(daemon::Options {
-            config: options.config.clone(),
-            settings,
-            views: Some(put),
-        }))
-    });
+    let of_http = settings.clone();
+    let served = runtime.block_on(daemon::serve(daemon::Options {
+        config: options.config.clone(),
+        settings,
+        views: Some(put),
+        begun: Box::new(move || serve_http(&of_http, look)),
+    }));
     if let Err(error) = &served {
         tracing::error!(%error, "daemon ends");
     }
@@ -32,8 +32,7 @@ pub(super) fn main(options: &Options, _: &Args) -> Result<u8> {
     served.map(|()| 0)
 }
 
-/// Has the API and the control panel served, if the settings ask for them. Its socket is taken before the daemon begins: one
-/// that cannot be had is an error of its start.
+/// Has the API and the control panel served, if the settings ask for them.
 #[cfg(feature = "http")]
 fn serve_http(settings: &crate::config::job::Settings, views: Views) -> Result<()> {
     match &settings.http {

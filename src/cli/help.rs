@@ -11,7 +11,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["trigger", "cancel", "pause", "resume", "hold", "release"],
     ),
     ("Archives", &["snapshots"]),
-    ("Set-up", &["validate", "import", "token", "completions"]),
+    (
+        "Set-up",
+        &["validate", "import", "token", "panel", "completions"],
+    ),
 ];
 
 /// Clap's template for the help text, with each verb's own short description.

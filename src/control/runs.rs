@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::Caller;
-use crate::config::job::{Job, Settings};
+use super::{Caller, jobs};
+use crate::config::job::{Job, Settings, Task};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Sight;
 use crate::policy;
 use crate::run::start;
-use crate::state::{Queued, Run, RunState, State, Verb};
+use crate::state::{Queued, Run, RunState, State, Trigger, Verb};
 
 /// How long the daemon may take to look at a new file.
 const UNTIL_KNOWN: Duration = Duration::from_secs(5);
@@ -50,8 +50,8 @@ pub fn trigger(
 ) -> Result<String> {
     let job = format!("job `{}`", wanted.job.name);
     let action = wanted.verb.as_str();
-    let asked =
-        admit(settings, state, wanted).and_then(|job| ask(settings, state, wanted, &job, caller));
+    let asked = admit(settings, state, wanted, caller)
+        .and_then(|job| ask(settings, state, wanted, &job, caller));
     let object = match &asked {
         Ok(id) => format!("{job}, run {id}"),
         Err(_) => job,
@@ -60,7 +60,7 @@ pub fn trigger(
 }
 
 /// The part of the job that is to be run, unless something keeps it from being started.
-fn admit(settings: &Settings, state: &State, wanted: &Wanted<'_>) -> Result<Job> {
+fn admit(settings: &Settings, state: &State, wanted: &Wanted<'_>, caller: &Caller) -> Result<Job> {
     let job = wanted.job;
     let name = job.name.as_str();
     if !state.has_daemon()? {
@@ -89,6 +89,10 @@ fn admit(settings: &Settings, state: &State, wanted: &Wanted<'_>) -> Result<Job>
         return Err(Error::new(Kind::Busy, hold.sentence())
             .hint(format!("wait, or `envsyncd release {}`", hold.environment)));
     }
+    // Somebody at a terminal waits in the queue; a program is told at once.
+    if caller.trigger == Trigger::Api {
+        refuse_taken(settings, state, job)?;
+    }
     match wanted.verb {
         Verb::Run => job.clone().only(wanted.only),
         Verb::Rollback if wanted.only.is_empty() => start::as_last_published(job.clone(), state),
@@ -97,6 +101,30 @@ fn admit(settings: &Settings, state: &State, wanted: &Wanted<'_>) -> Result<Job>
             Err(Error::new(Kind::Usage, what).hint("leave the tasks out"))
         }
     }
+}
+
+/// `Kind::Busy` if another job's run that waits or runs is to write into one of the same targets.
+fn refuse_taken(settings: &Settings, state: &State, job: &Job) -> Result<()> {
+    let mine: Vec<String> = job.tasks.iter().map(|task| task.target.place()).collect();
+    for run in state.unfinished()? {
+        if run.job == job.name.as_str() || run.is_dead() {
+            continue;
+        }
+        // Of one whose file is not to be had, the target's lock is left.
+        let Ok((other, ..)) = jobs::job_named(settings, state, &run.job) else {
+            continue;
+        };
+        let taken = |task: &Task| mine.contains(&task.target.place());
+        if let Some(task) = other.tasks.iter().find(|task| taken(task)) {
+            let what = format!(
+                "run {} of job `{}`, which is {}, has the target {}",
+                run.id, run.job, run.state, task.target.url
+            );
+            return Err(Error::new(Kind::Busy, what)
+                .hint(format!("wait for its end, or `envsyncd cancel {}`", run.id)));
+        }
+    }
+    Ok(())
 }
 
 fn ask(

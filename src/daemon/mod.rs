@@ -70,11 +70,15 @@ pub struct Options {
     pub settings: Settings,
     /// Who is shown what the files say, as they change.
     pub views: Option<watch::Sender<Arc<View>>>,
+    /// Called once the state directory is this daemon's, before it begins: what fails there is an error of its start.
+    pub begun: Box<dyn FnOnce() -> Result<()>>,
 }
 
 /// Keeps schedules until a SIGTERM or SIGINT. `Kind::Busy` if another daemon has the state directory.
-pub async fn serve(options: Options) -> Result<()> {
+pub async fn serve(mut options: Options) -> Result<()> {
+    let begun = std::mem::replace(&mut options.begun, Box::new(|| Ok(())));
     let mut daemon = Daemon::start(options)?;
+    begun()?;
     let failed = |error| Error::new(Kind::Internal, "signals cannot be listened to").because(error);
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -145,6 +149,7 @@ impl Daemon {
             config,
             settings,
             views,
+            begun: _,
         } = options;
         refuse_anothers(&settings)?;
         let state = State::open(&settings.state_dir)?;

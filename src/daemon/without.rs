@@ -13,6 +13,8 @@ pub struct Options {
     pub settings: Settings,
     /// Who would be shown what the files say.
     pub views: Option<tokio::sync::watch::Sender<std::sync::Arc<View>>>,
+    /// What would be called when it begins.
+    pub begun: Box<dyn FnOnce() -> Result<()>>,
 }
 
 /// Says that there is no daemon in this build.

@@ -61,19 +61,33 @@ impl Server {
     pub fn start(self, views: watch::Receiver<Arc<View>>) -> Result<()> {
         let failed =
             |error| Error::new(Kind::Internal, "the API's thread cannot be started").because(error);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(app::READERS)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .map_err(failed)?;
         let app = App::new(self.http, views)?;
         let socket = self.socket;
+        let (tell, told) = std::sync::mpsc::channel();
         std::thread::Builder::new()
             .name("http".to_owned())
-            .spawn(move || runtime.block_on(socket.serve(api::router(&app), app.limits())))
-            .map(drop)
+            .spawn(move || match runtime() {
+                Ok(runtime) => {
+                    let _ = tell.send(Ok(()));
+                    runtime.block_on(socket.serve(api::router(&app), app.limits()));
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            })
+            .map_err(failed)?;
+        // A thread that ends without a word has met a bug of ours, and said so.
+        let silent = || std::io::Error::other("it has ended");
+        told.recv()
+            .unwrap_or_else(|_| Err(silent()))
             .map_err(failed)
     }
+}
+
+/// What the API's thread works with.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(app::READERS)
+        .thread_name("http")
+        .enable_all()
+        .build()
 }

@@ -4,4 +4,5 @@ mod attacks;
 mod calls;
 mod document;
 mod live;
+mod remote;
 mod tokens;

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use super::facts;
 use super::view::{Choice, Draft, Frame, NewJob, Place};
 use super::visitor::{Asked, Fields, Posted, Visitor};
-use crate::config::job::{Job, Settings};
+use crate::config::job::{Job, Settings, Task};
 use crate::config::{Diagnostic, understand_text};
 use crate::http::app::Look;
 use crate::policy::{self, Environment};
@@ -134,6 +134,12 @@ fn of_site(
         .tasks
         .first()
         .ok_or_else(|| format!("site `{site}` has nothing to copy"))?;
+    // What masks its rows, say, must not be missing in a file that is taken for the same.
+    if has_options(task) {
+        return Err(format!(
+            "`{site}` is copied with options that this form does not write: put those under [sites.{site}.tasks.database] into a file's [[task]] by hand"
+        ));
+    }
     let side = |endpoint: &crate::config::job::Endpoint| match &endpoint.name {
         Some(name) => name.clone(),
         None => endpoint.url.to_string(),
@@ -143,6 +149,12 @@ fn of_site(
         side(&task.source),
         side(&task.target),
     ))
+}
+
+/// Whether more is said of a task than where from and where to.
+fn has_options(task: &Task) -> bool {
+    let plain = ["", "source", "target", "name", "kind"];
+    task.places.keys().any(|key| !plain.contains(&key.as_str()))
 }
 
 fn form(look: &Look, frame: Frame, fields: &Fields) -> NewJob {

@@ -3,6 +3,7 @@
 use envsyncd::state::RunState;
 
 use crate::support::api::Api;
+use crate::support::job::Job;
 
 #[test]
 fn a_site_is_synced_by_one_call_and_polled_to_its_end() {
@@ -220,6 +221,45 @@ fn a_job_is_run_watched_cancelled_paused_and_rolled_back() {
     api.post(&token, "/api/v1/jobs/c/runs", "{}")
         .problem(404, "there is no job `c`");
     api.get(&token, "/api/v1/history?limit=2");
+}
+
+#[test]
+fn a_target_that_another_jobs_run_has_is_refused_at_once() {
+    let mut api = Api::draft("");
+    let gate = api.house.bed.gate("slow");
+    let slow = api.house.draft("slow").hooks(&gate.maintenance());
+    api.house.put("slow", &slow);
+    // The same target, by another job.
+    let target = format!("sqlite://{}", api.house.target("slow").display());
+    let source = format!("sqlite://{}", api.house.bed.path("source.db").display());
+    api.house
+        .put("twin", &Job::between("sqlite", &source, &target));
+    api.house.start();
+    let token = api.token(&["ci", "--scope", "run"]);
+    let started = api
+        .post(&token, "/api/v1/jobs/slow/runs", "{}")
+        .expect(202)
+        .json();
+    let id = started["id"].as_str().unwrap();
+    api.post(&token, "/api/v1/jobs/twin/runs", "{}")
+        .problem(409, id);
+    api.house
+        .until("the run was under way", |_| gate.is_reached());
+    api.post(&token, "/api/v1/jobs/twin/runs", "{}")
+        .problem(409, "of job `slow`, which is running");
+    gate.open();
+    api.house.until_run("slow", RunState::Succeeded);
+    api.post(&token, "/api/v1/jobs/twin/runs", "{}").expect(202);
+    api.house.until_run("twin", RunState::Succeeded);
+    // And what they add up to.
+    let metrics = api
+        .ask(&token, "GET", "/api/v1/metrics", &[])
+        .expect(200)
+        .body;
+    assert!(
+        metrics.contains("envsyncd_") && metrics.contains("job=\"twin\""),
+        "{metrics}"
+    );
 }
 
 #[test]

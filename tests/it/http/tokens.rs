@@ -205,3 +205,54 @@ fn a_proxy_s_user_is_believed_where_the_settings_say_so_and_nowhere_else() {
     )
     .problem(403, "takes `admin`");
 }
+
+#[test]
+fn a_login_gives_a_session_of_its_own_whatever_the_browser_brought_along() {
+    let api = Api::new("");
+    let token = api.token(&["boss", "--scope", "admin"]);
+    let form = format!("token={token}&then=%2Fjobs");
+    let brought = "Cookie: envsyncd=chosen-by-somebody-else";
+    let log_in = |form: &str| {
+        let page = api.ask("", "GET", "/login", &["-H", brought]);
+        let field = page.body.split("name=csrf value=\"").nth(1);
+        let csrf = field
+            .and_then(|rest| rest.split('"').next())
+            .unwrap_or_default()
+            .to_owned();
+        api.ask(
+            "",
+            "POST",
+            "/login",
+            &["-H", brought, "-d", form, "-d", &format!("csrf={csrf}")],
+        )
+    };
+    let answer = log_in(&form);
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, "/jobs"),
+        "{}",
+        answer.body
+    );
+    let cookie = answer.header("set-cookie").to_owned();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
+    assert!(!cookie.contains("chosen-by-somebody-else"), "{cookie}");
+    let session = format!("Cookie: {}", cookie.split(';').next().unwrap());
+    api.ask("", "GET", "/api/v1/jobs", &["-H", &session])
+        .expect(200);
+    api.ask("", "GET", "/api/v1/jobs", &["-H", brought])
+        .problem(401, "");
+    // It leads nowhere else.
+    let away = log_in(&format!("token={token}&then=https%3A%2F%2Fevil.example%2F"));
+    assert!(
+        !away.header("location").contains("evil"),
+        "{}",
+        away.header("location")
+    );
+    // The token's end is the session's.
+    api.house.run(&["token", "revoke", "boss"]).expect(0);
+    api.ask("", "GET", "/api/v1/jobs", &["-H", &session])
+        .problem(401, "");
+}

@@ -109,7 +109,8 @@ fn a_large_snapshot_is_verified_and_fetched_in_little_memory() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         running.end().expect(0);
-        assert!(peak > 0 && peak < 64 << 20, "{verb:?}: {peak} bytes");
+        // Some 27 MiB of it are the pages of an unoptimized program.
+        assert!(peak > 0 && peak < 72 << 20, "{verb:?}: {peak} bytes");
     }
 }
 
