@@ -204,6 +204,9 @@ async fn logged(script: &str) -> Vec<String> {
             self.0.lock().push(text.0);
         }
     }
+    // Who writes a line of the log for the first time, decides for all whether anybody wants it: if that is another test
+    // meanwhile, which has no subscriber, nobody does. Once it was written, every new subscriber is asked.
+    sh(script, None).await.unwrap();
     let lines = Lines::default();
     let subscriber = tracing_subscriber::registry().with(lines.clone());
     let guard = tracing::subscriber::set_default(subscriber);

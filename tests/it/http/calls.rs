@@ -257,7 +257,7 @@ fn a_target_that_another_jobs_run_has_is_refused_at_once() {
         .expect(200)
         .body;
     assert!(
-        metrics.contains("envsyncd_") && metrics.contains("job=\"twin\""),
+        metrics.contains("envsyncd_") && metrics.contains("envsyncd_job_valid{name=\"twin\"} 1"),
         "{metrics}"
     );
 }
