@@ -1,5 +1,6 @@
 //! Sockets, TLS, and what limits connections: a client that is slow, or there are many of them, holds nobody up.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -8,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -19,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tower_service::Service as _;
 
 use crate::config::http::{Certificate, Http, Listen};
 use crate::error::{Error, Kind, Result};
@@ -113,8 +118,7 @@ impl Socket {
                 refused += 1;
                 continue;
             };
-            let router = router.clone().layer(Extension(peer));
-            let tls = self.tls.clone();
+            let (router, tls) = (Routes(router.clone(), peer), self.tls.clone());
             tokio::spawn(async move {
                 match (stream, tls) {
                     (Stream::Tcp(stream), Some(tls)) => secured(stream, &tls, router).await,
@@ -180,8 +184,19 @@ impl Accept {
     }
 }
 
+/// What is answered to a peer. A layer of routes for each connection would take more memory than the connection.
+#[derive(Clone)]
+struct Routes(Router, Peer);
+
+impl Routes {
+    async fn answer(mut self, mut request: Request<Incoming>) -> Result<Response, Infallible> {
+        request.extensions_mut().insert(self.1);
+        self.0.call(request).await
+    }
+}
+
 /// A connection with TLS, over which both sides agree on HTTP/1.1 or 2.
-async fn secured(stream: tokio::net::TcpStream, tls: &TlsAcceptor, router: Router) {
+async fn secured(stream: tokio::net::TcpStream, tls: &TlsAcceptor, router: Routes) {
     let shaken = tokio::time::timeout(PATIENCE, tls.accept(stream)).await;
     if let Ok(Ok(stream)) = shaken {
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -192,7 +207,7 @@ async fn secured(stream: tokio::net::TcpStream, tls: &TlsAcceptor, router: Route
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     is_http2: bool,
-    router: Router,
+    router: Routes,
 ) {
     let builder = auto::Builder::new(TokioExecutor::new());
     // Said, and not looked for: who says nothing would be listened to for ever.
@@ -214,7 +229,7 @@ async fn connection(
         .max_header_list_size(16 << 10)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(PATIENCE);
-    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |request| router.clone().answer(request));
     // A client that goes away is no event.
     let _ = builder
         .serve_connection(TokioIo::new(stream), service)
