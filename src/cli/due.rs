@@ -15,11 +15,8 @@ pub(super) fn next(job: &Job, settings: &Settings, now: DateTime<Utc>) -> Vec<Da
         return Vec::new();
     };
     let zone = job.timezone.unwrap_or(settings.timezone);
-    let first = timetable.next_after(now);
-    std::iter::successors(first, |at| timetable.next_after(*at))
-        .take(TIMES)
-        .map(|at| at.with_timezone(&zone))
-        .collect()
+    let times = timetable.times_after(now).take(TIMES);
+    times.map(|at| at.with_timezone(&zone)).collect()
 }
 
 /// `due: Sun 2026-11-29 00:18:00 GMT, ... (Europe/London)`

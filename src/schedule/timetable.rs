@@ -51,6 +51,11 @@ impl Timetable {
         due.checked_add_signed(self.offset)
     }
 
+    /// All times after this one that are due.
+    pub fn times_after(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+        std::iter::successors(self.next_after(after), |at| self.next_after(*at))
+    }
+
     /// By how much the schedule is moved.
     pub fn offset(&self) -> Duration {
         self.offset

@@ -5,7 +5,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::runs;
 use super::start::caller;
 use crate::config::http::Scope;
 use crate::control::{documents, environments};
@@ -158,7 +157,7 @@ pub(super) async fn hold(
     take(&app, &identity, name.clone(), request.reason).await?;
     let held = app
         .ask(move |look| {
-            let name = runs::environment(look, &name);
+            let name = look.settings().canonical(&name);
             Ok(look
                 .state
                 .hold_on(&name)?
@@ -213,7 +212,7 @@ pub(in crate::http) async fn let_go(
 async fn mine(app: &App, identity: &Identity, name: String) -> Result<String, Problem> {
     identity.may(Scope::Run)?;
     let name = app
-        .ask(move |look| Ok(runs::environment(look, &name)))
+        .ask(move |look| Ok(look.settings().canonical(&name)))
         .await?;
     if identity.site.is_some() {
         return Err(Problem::forbidden(format!(

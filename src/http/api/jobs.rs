@@ -265,20 +265,12 @@ fn detail_of(look: &Look, name: &str) -> Result<Detail> {
     })
 }
 
-/// The next times of a job's schedule.
-fn next_times(look: &Look, job: &Job, count: usize) -> Vec<DateTime<Utc>> {
+/// The next times of a job's schedule, paused or not.
+pub(in crate::http) fn next_times(look: &Look, job: &Job, count: usize) -> Vec<DateTime<Utc>> {
     let Some(timetable) = job.timetable(look.settings(), &host_name()) else {
         return Vec::new();
     };
-    let mut times = Vec::new();
-    let mut after = Utc::now();
-    while times.len() < count
-        && let Some(next) = timetable.next_after(after)
-    {
-        times.push(next);
-        after = next;
-    }
-    times
+    timetable.times_after(Utc::now()).take(count).collect()
 }
 
 fn task(task: &Task) -> TaskOf {
@@ -329,13 +321,7 @@ pub(super) async fn runs(
         job: Some(name),
         ..part
     };
-    let (found, next) = runs::page(&app, &identity, part).await?;
-    let now = Utc::now();
-    let items = found
-        .iter()
-        .map(|run| documents::Run::new(run, now))
-        .collect();
-    json(&headers, &RunPage { items, next })
+    runs::answer(&app, &identity, part, &headers).await
 }
 
 /// What of a job to run.

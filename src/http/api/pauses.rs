@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::runs;
 use super::start::caller;
 use crate::config::http::Scope;
 use crate::control::{documents, pauses};
@@ -116,7 +115,7 @@ async fn mine(app: &App, identity: &Identity, what: Paused) -> Result<Paused, Pr
         Paused::To(to) => {
             identity.may(Scope::Admin)?;
             let to = app
-                .ask(move |look| Ok(runs::environment(look, &to)))
+                .ask(move |look| Ok(look.settings().canonical(&to)))
                 .await?;
             if identity.site.is_some() {
                 return Err(Problem::forbidden(format!(

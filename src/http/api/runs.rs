@@ -56,13 +56,23 @@ pub(super) async fn list(
     Asked(part): Asked<Part>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (runs, next) = page(&app, &identity, part).await?;
+    answer(&app, &identity, part, &headers).await
+}
+
+/// A page of runs, as JSON.
+pub(super) async fn answer(
+    app: &App,
+    identity: &Identity,
+    part: Part,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let (runs, next) = page(app, identity, part).await?;
     let now = Utc::now();
     let items = runs
         .iter()
         .map(|run| documents::Run::new(run, now))
         .collect();
-    json(&headers, &RunPage { items, next })
+    json(headers, &RunPage { items, next })
 }
 
 /// A page of the runs that somebody may see, and where the next one begins.
@@ -82,7 +92,7 @@ pub(in crate::http) async fn page(
     let limit = usize::from(part.limit.unwrap_or(50).clamp(1, 200));
     let identity = identity.clone();
     app.ask(move |look| {
-        let mut to: Option<Vec<String>> = part.to.map(|to| vec![environment(look, &to)]);
+        let mut to: Option<Vec<String>> = part.to.map(|to| vec![look.settings().canonical(&to)]);
         if !identity.to.is_empty() {
             let own = |to: &String| identity.to.contains(to);
             to = Some(match to {
@@ -111,14 +121,6 @@ pub(in crate::http) async fn page(
         Ok((runs, next))
     })
     .await
-}
-
-/// An environment's name, where it was called by an alias.
-pub(in crate::http) fn environment(look: &Look, name: &str) -> String {
-    let named = look.settings().environments.named(name);
-    named
-        .map_or(name, |environment| environment.as_str())
-        .to_owned()
 }
 
 /// The jobs that belong to a site: those that say so, and those that follow from it.

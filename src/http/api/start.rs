@@ -83,10 +83,8 @@ pub(in crate::http) async fn start(
     };
     let who = identity.clone();
     let name = wanted.job.clone();
-    let (to, site) = app
-        .ask(move |look| job(look, &name).map(|job| (job.to, job.site)))
-        .await?;
-    identity.within(to.as_str(), site.as_deref())?;
+    let job = app.ask(move |look| job(look, &name)).await?;
+    identity.within(job.to.as_str(), job.site.as_deref())?;
     let outcome = app
         .ask(move |look| {
             if let Some((key, fingerprint)) = &key
@@ -100,7 +98,6 @@ pub(in crate::http) async fn start(
                 }
                 return look.state.run(&run)?.ok_or_else(|| gone(&run));
             }
-            let job = job(look, &wanted.job)?;
             let is_of_file = job.name.site().is_none();
             let asked = runs::Wanted {
                 job: &job,

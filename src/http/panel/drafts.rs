@@ -8,6 +8,7 @@ use super::view::{Choice, Draft, Frame, NewJob, Place};
 use super::visitor::{Asked, Fields, Posted, Visitor};
 use crate::config::job::{Job, Settings, Task};
 use crate::config::{Diagnostic, understand_text};
+use crate::http::api::jobs::next_times;
 use crate::http::app::Look;
 use crate::policy::{self, Environment};
 
@@ -77,7 +78,7 @@ fn said(found: &Diagnostic) -> String {
 
 fn told(look: &Look, page: &mut NewJob, job: &Job) {
     page.zone = facts::zone(look, job);
-    page.next = facts::next_times(look, job, TIMES);
+    page.next = next_times(look, job, TIMES);
     if let Err(refused) = policy::permit(&look.settings().environments, &job.from, &job.to) {
         page.problems.push(refused.to_string());
     }

@@ -15,7 +15,6 @@ use crate::error::Result;
 use crate::http::app::Look;
 use crate::http::auth::Identity;
 use crate::policy::Environment;
-use crate::process::host_name;
 use crate::state::{self, Hold, JobOverview, KnownJob, Pause, Run, RunState, Trigger, Verb};
 
 /// A job that its schedule has not started for so long is overdue.
@@ -199,17 +198,6 @@ pub(super) fn way(look: &Look, from: &str, to: &str) -> Way {
 /// The zone of a job's schedule.
 pub(super) fn zone(look: &Look, job: &Job) -> Tz {
     job.timezone.unwrap_or(look.settings().timezone)
-}
-
-/// The next times of a job's schedule, paused or not.
-pub(super) fn next_times(look: &Look, job: &Job, count: usize) -> Vec<DateTime<Utc>> {
-    let Some(timetable) = job.timetable(look.settings(), &host_name()) else {
-        return Vec::new();
-    };
-    let first = timetable.next_after(Utc::now());
-    std::iter::successors(first, |at| timetable.next_after(*at))
-        .take(count)
-        .collect()
 }
 
 /// Who or what started a run.

@@ -11,7 +11,7 @@ use super::visitor::{Asked, Posted, Visitor, paused};
 use super::words::encoded;
 use crate::config::job::{Job, KeepPrevious, Task};
 use crate::error::{Error, Kind, Result};
-use crate::http::api::jobs::{detail, roll_back};
+use crate::http::api::jobs::{detail, next_times, roll_back};
 use crate::http::api::pauses;
 use crate::http::api::start::{Wanted, start};
 use crate::http::app::Look;
@@ -95,7 +95,7 @@ fn schedule(look: &Look, job: &Job) -> Option<Schedule> {
     Some(Schedule {
         text: job.schedule.as_ref()?.to_string(),
         zone: facts::zone(look, job),
-        next: facts::next_times(look, job, TIMES),
+        next: next_times(look, job, TIMES),
     })
 }
 
