@@ -197,7 +197,7 @@ fn timed(bed: &Bed, job: &Job, program: Option<&str>, settings: Option<&Path>) -
     let (mut resident, mut cpu, mut on_disk) = (0, 0.0, 0);
     while running.is_running() {
         let pid = running.pid().as_raw();
-        resident = resident.max(running.peak_memory());
+        resident = resident.max(running.memory("VmHWM:"));
         cpu = processor_time(pid).max(cpu);
         on_disk = on_disk.max(size_of_tree(&temporary));
         std::thread::sleep(Duration::from_millis(10));

@@ -8,7 +8,7 @@ use crate::support::postgres::{Cluster, shared};
 const VALUES: &str = include_str!("../fixtures/values.sql");
 
 /// No field, however long, makes us need more.
-const MEMORY: u64 = 64 << 20;
+const MEMORY: u64 = 48 << 20;
 
 /// Tables of types whose binary form is the same on every server.
 fn comparable(scene: &Scene<'_>) -> Vec<String> {
@@ -85,7 +85,7 @@ fn peak_of(scene: &Scene<'_>, job: &Job) -> u64 {
     let mut running: Running = scene.bed.start(&scene.write(job));
     let mut peak = 0;
     while running.is_running() {
-        peak = peak.max(running.peak_memory());
+        peak = peak.max(running.own_memory());
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     running.end().expect(0);

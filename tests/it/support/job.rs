@@ -379,12 +379,18 @@ impl Running {
         self.child.try_wait().expect("our child").is_none()
     }
 
-    /// The most resident memory that it has had, in bytes (`VmHWM` in proc_pid_status(5)); 0 once it is gone.
-    pub(crate) fn peak_memory(&self) -> u64 {
+    /// The memory that it has made itself, in bytes, now (`RssAnon`); 0 once it is gone. The program's own pages are none of it:
+    /// those of an unoptimized one are many, and how many are resident depends on what else the machine does.
+    pub(crate) fn own_memory(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    /// What proc_pid_status(5) says of its memory under this key, in bytes; 0 once it is gone.
+    pub(crate) fn memory(&self, key: &str) -> u64 {
         fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .ok()
             .and_then(|status| {
-                let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+                let line = status.lines().find(|line| line.starts_with(key))?;
                 line.split_whitespace().nth(1)?.parse::<u64>().ok()
             })
             .map_or(0, |kibibytes| kibibytes * 1024)
