@@ -21,7 +21,7 @@ use self::coverage::empty_unlisted;
 use self::passes::Passes;
 use self::references::{follow_references, with_known_references};
 use self::rows::{TableMask, Told};
-use self::tables::{On, Table, config, keep_partition, keep_unique, kinds, warn_of_checks};
+use self::tables::{On, Table, config, keep_unique, kinds, warn_of_checks, warn_of_partition};
 use super::context::RunContext;
 use super::task_run::TaskRun;
 use crate::config::job::{Unlisted, Verify};
@@ -80,7 +80,7 @@ pub(super) async fn resolve(
     }
     for table in &tables {
         keep_unique(table)?;
-        keep_partition(table)?;
+        warn_of_partition(table);
         warn_of_checks(table);
     }
     coverage::require(&context.job, &passes, &tables)?;

@@ -105,24 +105,23 @@ fn is_pattern(glob: &str) -> bool {
     glob.contains(['*', '?', '['])
 }
 
-/// Refuses masks on what decides to which partition a row belongs: rows are written to the partition that they are read from.
-pub(super) fn keep_partition(table: &Table<'_>) -> Result<()> {
+/// Warns of masks on what decides to which partition a row belongs: rows are written to the partition that they are read from,
+/// and the store refuses one that does not belong there any more.
+pub(super) fn warn_of_partition(table: &Table<'_>) {
+    let mut columns: Vec<&str> = Vec::new();
     for name in &table.shape.partitioned_by {
-        let kinds = table
-            .place(name)
-            .map_or(&[][..], |place| &table.kinds[place]);
-        if let Some(on) = kinds.first() {
-            let what = format!(
-                "table {}, column {name}: its rows are in this partition by its values, and {} would make others of them",
-                table.label(),
-                on.kind.name()
-            );
-            return Err(
-                config(what).hint("take the mask out, or leave the table out with `exclude`")
-            );
+        let place = table.place(name);
+        if place.is_some_and(|place| !table.kinds[place].is_empty()) {
+            columns.push(name);
         }
     }
-    Ok(())
+    if !columns.is_empty() {
+        tracing::warn!(
+            table = table.label(),
+            columns = columns.join(", "),
+            "a partition's rows are in it by masked columns: the run fails if the mask takes one out of its partition"
+        );
+    }
 }
 
 /// Warns of what rows have to satisfy, and looks at masked values: the store decides when they come.

@@ -177,43 +177,89 @@ fn a_check_that_looks_at_a_masked_column_is_told_before_a_row_is_read() {
 }
 
 #[test]
-fn domains_with_checks_are_told_and_partition_keys_are_not_masked() {
+fn domains_with_checks_are_told() {
     let store = Store::new(
         "postgresql",
         "CREATE DOMAIN mail AS text CHECK (value ~ '@'); CREATE DOMAIN corporate AS mail;
-         CREATE TABLE users (id int, email corporate);
-         CREATE TABLE events (id int, who text, day date) PARTITION BY RANGE (day);
+         CREATE TABLE users (id int, email corporate);",
+        "",
+    );
+    store
+        .with(
+            &["plan"],
+            "[[task.mask]]\ntable = \"users\"\ncolumns = { email = \"email\" }",
+        )
+        .expect(0)
+        .says(&["a CHECK looks at masked columns", "mail_check"]);
+}
+
+#[test]
+fn a_partition_key_is_masked_if_the_row_stays_in_its_partition() {
+    let store = Store::new(
+        "postgresql",
+        "CREATE TABLE events (id int, who text, day date) PARTITION BY RANGE (day);
          CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+         CREATE TABLE events_2 PARTITION OF events FOR VALUES FROM ('2021-01-01') TO ('2022-01-01') PARTITION BY LIST (who);
+         CREATE TABLE events_2_ann PARTITION OF events_2 FOR VALUES IN ('ann');
+         CREATE TABLE events_2_other PARTITION OF events_2 DEFAULT;
+         INSERT INTO events SELECT n, CASE n % 3 WHEN 0 THEN 'ann' ELSE 'bob' || n END, '2020-03-03'::date + n FROM generate_series(1, 600) AS n;
          CREATE TABLE words (word text) PARTITION BY LIST (lower(word));
-         CREATE TABLE words_a PARTITION OF words FOR VALUES IN ('a');
+         CREATE TABLE words_a PARTITION OF words FOR VALUES IN ('a'); INSERT INTO words VALUES ('A');
+         CREATE TABLE spread (id int, email text) PARTITION BY HASH (email);
+         CREATE TABLE spread_0 PARTITION OF spread FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+         CREATE TABLE spread_1 PARTITION OF spread FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+         INSERT INTO spread SELECT n, 'planted' || n || '@corp.example' FROM generate_series(1, 40) AS n;
          CREATE TABLE whole (id int, day date) PARTITION BY RANGE (day);
          CREATE TABLE whole_all PARTITION OF whole DEFAULT; INSERT INTO whole VALUES (1, '2020-05-05');",
         "",
     );
     let mask = |table: &str, column: &str, kind: &str| {
-        format!("[[task.mask]]\ntable = \"{table}\"\ncolumns = {{ {column} = \"{kind}\" }}")
+        format!("[[task.mask]]\ntable = \"{table}\"\ncolumns = {{ {column} = {kind} }}")
     };
-    store
-        .with(&["plan"], &mask("users", "email", "email"))
-        .expect(0)
-        .says(&["a CHECK looks at masked columns", "mail_check"]);
-    for (table, column, kind) in [("events", "day", "date_shift"), ("words", "word", "text")] {
-        store
-            .with(&["plan"], &mask(table, column, kind))
-            .expect(2)
-            .says(&["its rows are in this partition by its values"]);
+    // What would leave its partition fails the run, before anybody sees it.
+    let leaving = [
+        ("events", "day", "\"null\""),
+        (
+            "events",
+            "day",
+            "{ kind = \"fixed\", value = \"2019-01-01\" }",
+        ),
+        ("events_2_ann", "who", "\"username\""),
+        ("words", "word", "{ kind = \"fixed\", value = \"B\" }"),
+        ("spread", "email", "\"email\""),
+    ];
+    for (table, column, kind) in leaving {
+        let mask = mask(table, column, kind);
+        let warning = "a partition's rows are in it by masked columns";
+        store.with(&["plan"], &mask).expect(0).says(&[warning]);
+        for verify in ["rows", "checksum"] {
+            let mask = format!("verify = \"{verify}\"\n{mask}");
+            store.with(&["--once"], &mask).expect(1).says(&[
+                "violates partition constraint",
+                "a row must not leave its partition",
+            ]);
+            assert!(!store.has_live(), "{mask}");
+        }
     }
+    // What stays is masked.
+    let staying = "[[task.mask]]\ntable = \"events\"\ncolumns = { day = { kind = \"bucket\", size = \"month\" } }
+        [[task.mask]]\ntable = \"events_2_other\"\ncolumns = { who = \"username\" }
+        [[task.mask]]\ntable = \"whole\"\ncolumns = { day = \"date_shift\" }";
     store
-        .with(&["plan"], &mask("events", "who", "username"))
+        .with(&["--once"], &format!("verify = \"checksum\"\n{staying}"))
         .expect(0);
-    // Whatever it becomes, there is one partition for it.
-    store
-        .with(&["--once"], &mask("whole", "day", "date_shift"))
-        .expect(0);
+    let years = "SELECT tableoid::regclass, extract(year FROM day), count(*) FROM events GROUP BY 1, 2 ORDER BY 1, 2";
     assert_eq!(
-        store.live("SELECT count(*) FROM whole WHERE day = '2020-05-05'"),
-        "0"
+        store.live(years),
+        "events_1|2020|303 events_2_ann|2021|99 events_2_other|2021|198"
     );
+    for raw in [
+        "SELECT count(*) FROM whole WHERE day = '2020-05-05'",
+        "SELECT count(*) FROM events WHERE day = '2020-03-03'::date + id AND extract(day FROM '2020-03-03'::date + id) <> 1",
+        "SELECT count(*) FROM events_2 WHERE who LIKE 'bob%'",
+    ] {
+        assert_eq!(store.live(raw), "0", "{raw}");
+    }
 }
 
 #[test]

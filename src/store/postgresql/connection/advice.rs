@@ -23,11 +23,16 @@ pub(in crate::store::postgresql) const STARTUP: &str = "a pooler stands in betwe
 pub(super) const SESSION_ATTRS: &str = "the URL's target_session_attrs wants another kind of server than the one that answered: a standby \
      takes no read-write; take it out of a source's URL, or name the primary";
 
+/// For a row that does not belong to the partition that it was read from any more.
+const PARTITION: &str = "a row must not leave its partition: take the mask off the column that the table is partitioned by, or choose a \
+     kind that keeps rows where they are";
+
 /// Advice on an SQLSTATE whose message says more than its code. A standby's conflicts have the code of a serialization
 /// failure (`ProcessInterrupts` in PostgreSQL's source).
 pub(in crate::store::postgresql) fn of(code: &str, message: &str) -> Option<&'static str> {
     match code {
         "72000" => Some(TOO_OLD),
+        "23514" if message.contains("violates partition constraint") => Some(PARTITION),
         "40001" if message.contains("conflict with recovery") => Some(CONFLICT),
         _ => None,
     }

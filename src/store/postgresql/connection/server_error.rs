@@ -227,7 +227,7 @@ impl ServerError {
                 ),
             ),
             "42" if *code == SqlState::INSUFFICIENT_PRIVILEGE => (Kind::Permission, None),
-            "40" | "72" if advice::of(code.code(), &self.message).is_some() => {
+            "23" | "40" | "72" if advice::of(code.code(), &self.message).is_some() => {
                 (Kind::Statement, advice::of(code.code(), &self.message))
             }
             "3D" => (Kind::Absent, Some("check the database's name in the URL")),
