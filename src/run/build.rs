@@ -11,6 +11,7 @@ use super::task_run::{TaskRun, any_source_lost, failing, open_all, span};
 use super::{canary, clone_files, copy, locks, masks, plan, scripts, verify};
 use crate::config::job::{PointInTime, Publish, Task};
 use crate::error::{Error, Kind, Result};
+use crate::guard::memory;
 use crate::store::{Complete, Incoming, Survey};
 
 /// What is ready to be published, each kind in the job's order.
@@ -120,6 +121,7 @@ async fn survey(context: &RunContext, run: &TaskRun) -> Result<()> {
     masks::resolve(context, run, &mut survey).await?;
     run.target.check(&survey).await?;
     run.source.pin().await?;
+    memory::give_back();
     run.survey
         .set(survey)
         .map_err(|_| Error::new(Kind::Internal, "a task was surveyed twice"))
@@ -162,6 +164,7 @@ pub(super) async fn build(context: &RunContext, run: &Arc<TaskRun>) -> Result<Bo
         context.step("prepare");
     }
     let incoming = run.target.prepare(survey).await?;
+    memory::give_back();
     fill(context, run, incoming, survey).await
 }
 
