@@ -35,11 +35,11 @@ impl Incoming {
             // Scripts come first: see `derive`.
             Node::Statistics(_) if self.to.has_scripts() => {}
             Node::Statistics(table) => {
-                let Some(name) = self.tables.iter().find(|(_, id)| **id == table) else {
+                let Some(name) = self.tables.iter().find(|(_, id)| *id == table) else {
                     return Ok(Vec::new());
                 };
                 let session = self.session().await?;
-                treat(&session, ANALYZE, &[name.0]).await?;
+                treat(&session, ANALYZE, &[&name.0]).await?;
                 self.rest(session);
             }
             Node::Key(place) => {

@@ -16,6 +16,7 @@ use super::build_graph::BuildGraph;
 use super::create_many;
 use super::database::Incoming;
 use super::preserved::Preserved;
+use super::tables::Tables;
 use super::waiting_constraints::Waiting;
 use crate::config::job::Roles as Wanted;
 use crate::error::{Kind, Result};
@@ -283,7 +284,7 @@ impl Destination {
             waiting: Mutex::default(),
             on_top: Waiting::default(),
             objects: HashMap::new(),
-            tables: HashMap::new(),
+            tables: Tables::default(),
             indexes_of: HashMap::new(),
             sliced: HashSet::new(),
             materialized: HashSet::new(),

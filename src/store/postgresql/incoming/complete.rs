@@ -49,7 +49,7 @@ impl Incoming {
             .into_iter()
             .map(|place| self.sorted.foreign_keys[place].clone())
             .collect();
-        let tables: HashSet<i64> = self.tables.values().copied().collect();
+        let tables: HashSet<i64> = self.tables.ids().collect();
         self.create_several(&left, |key| {
             let mut tables = key.needs().filter(|need| tables.contains(need));
             !tables.all(|table| self.graph.is_small(table))

@@ -7,6 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::build_graph::{BuildGraph, Node};
 use super::owner::Own;
+use super::tables::Tables;
 use super::{preserved, waiting_constraints};
 use crate::store::Part;
 use crate::store::postgresql::databases::destination::Destination;
@@ -35,8 +36,7 @@ pub(in crate::store::postgresql) struct Incoming {
     pub(in crate::store::postgresql) on_top: waiting_constraints::Waiting,
     /// The object that an entry creates, as (catalogue, oid) of the source.
     pub(in crate::store::postgresql) objects: HashMap<i64, (u32, u32)>,
-    /// A table's entry, by its name.
-    pub(in crate::store::postgresql) tables: HashMap<(String, String), i64>,
+    pub(super) tables: Tables,
     /// Places in `sorted.indexes` of what stands on a table, by its entry.
     pub(super) indexes_of: HashMap<i64, Vec<u32>>,
     /// Tables whose rows come in slices.
@@ -61,8 +61,8 @@ pub(in crate::store::postgresql) struct Incoming {
 impl Incoming {
     /// The entry of a part's table.
     pub(super) fn table_of(&self, part: &Part) -> Option<i64> {
-        let key = (part.schema.clone().unwrap_or_default(), part.name.clone());
-        self.tables.get(&key).copied()
+        let schema = part.schema.as_deref().unwrap_or_default();
+        self.tables.id(schema, &part.name)
     }
 
     /// Places in `sorted.indexes` of what stands on a part's table.

@@ -24,6 +24,7 @@ pub(in crate::store::postgresql) mod publications;
 pub(in crate::store::postgresql) mod sessions;
 mod set_sequences;
 mod statistics;
+mod tables;
 mod tablespaces;
 mod vacuum;
 mod waiting_constraints;

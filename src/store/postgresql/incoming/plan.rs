@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use super::build_graph::BuildGraph;
 use super::database::Incoming;
 use super::preserved::{self, Preserved};
+use super::tables::Tables;
 use super::waiting_constraints::Waiting;
 use super::{create_many, publications};
 use crate::error::Result;
@@ -62,7 +63,7 @@ impl Plan<'_> {
         let roles = Roles::load(&to.admin, number, created.owner.as_deref(), to.roles).await?;
         let mut mapped = Mapped::default();
         let mut sorted = self.sorted(&toc, &preserved, &roles, &mut mapped);
-        let tables = tables_of(&sorted);
+        let tables = Tables::of(sorted.before.iter());
         let on_top = Waiting::divide(&mut sorted.indexes, &tables, &definitions.in_two);
         let places = to.place_files(&mut sorted).await?;
         let materialized = sorted
@@ -174,19 +175,21 @@ impl Plan<'_> {
         &self,
         sorted: &Sorted,
         preserved: &Preserved,
-        tables: &HashMap<Name, i64>,
+        tables: &Tables,
         indexes_of: &HashMap<i64, Vec<u32>>,
     ) -> BuildGraph {
         // A key names the table that it is on, and what makes the other one's rows unique.
-        let mut tables_of: HashMap<i64, i64> = tables.values().map(|id| (*id, *id)).collect();
+        let mut tables_of: HashMap<i64, i64> = tables.ids().map(|id| (id, id)).collect();
         // What gave way to live's own is waited for in its place.
         let gave_way = preserved.taken_out.iter();
-        tables_of
-            .extend(gave_way.filter_map(|out| Some((out.entry.id(), *tables.get(&out.table)?))));
-        for table in tables.values() {
-            let places = indexes_of.get(table).into_iter().flatten();
+        tables_of.extend(
+            gave_way
+                .filter_map(|out| Some((out.entry.id(), tables.id(&out.table.0, &out.table.1)?))),
+        );
+        for table in tables.ids() {
+            let places = indexes_of.get(&table).into_iter().flatten();
             let indexes = places.map(|place| &sorted.indexes[*place as usize]);
-            tables_of.extend(indexes.map(|index| (index.id(), *table)));
+            tables_of.extend(indexes.map(|index| (index.id(), table)));
         }
         let keys = sorted.foreign_keys.iter().map(|key| {
             let needed: BTreeSet<i64> = key
@@ -202,7 +205,7 @@ impl Plan<'_> {
             .parts
             .iter()
             .filter(|part| part.slice.is_some() || by_root.contains_key(&part.id))
-            .filter_map(|part| tables.get(&name_of(part)).copied())
+            .filter_map(|part| tables.id(part.schema.as_deref().unwrap_or_default(), &part.name))
             .collect();
         BuildGraph::new(keys.collect(), open)
     }
@@ -210,17 +213,6 @@ impl Plan<'_> {
 
 fn name_of(part: &Part) -> Name {
     (part.schema.clone().unwrap_or_default(), part.name.clone())
-}
-
-/// Tables' entries by their names.
-fn tables_of(sorted: &Sorted) -> HashMap<Name, i64> {
-    let tables = sorted.before.iter().filter(|entry| entry.kind == "TABLE");
-    tables
-        .map(|entry| {
-            let schema = entry.schema.as_deref().unwrap_or_default();
-            ((schema.to_owned(), entry.tag().to_owned()), entry.id())
-        })
-        .collect()
 }
 
 /// Places of what stands on a table, by its entry.

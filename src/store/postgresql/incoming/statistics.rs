@@ -20,19 +20,19 @@ impl Incoming {
     /// not loaded so: the first queries on the published database need both. Now no transaction of ours is left that is
     /// older than the rows, and would stand in the way of that.
     pub(super) async fn analyze(&self) -> Result<()> {
-        let mut groups: BTreeMap<&str, Vec<&(String, String)>> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
         let mut lists = Vec::new();
         {
             let thawed = self.thawed.lock();
-            for (name, id) in &self.tables {
-                let what = match (thawed.contains(id), self.graph.is_analyzed(*id)) {
+            for (name, id) in self.tables.iter() {
+                let what = match (thawed.contains(&id), self.graph.is_analyzed(id)) {
                     (true, true) => FREEZE,
                     (true, false) if self.to.has_scripts() => FREEZE,
                     (true, false) => FREEZE_AND_ANALYZE,
                     (false, false) if !self.to.has_scripts() => ANALYZE,
                     (false, _) => continue,
                 };
-                if self.sliced.contains(name) {
+                if self.sliced.contains(&name) {
                     // What takes longest comes first.
                     lists.push((what, vec![name]));
                 } else {
@@ -53,6 +53,7 @@ impl Incoming {
         stream::iter((0..lists.len()).map(|place| async move {
             let session = self.session().await?;
             let (what, names) = &lists[place];
+            let names: &Vec<&(String, String)> = &names.iter().collect();
             if *what == ANALYZE {
                 treat(&session, what, names).await?;
             } else {
@@ -78,12 +79,11 @@ impl Incoming {
             .filter(|entry| entry.kind == "STATISTICS")
             .flat_map(Entry::needs)
             .collect();
-        let tables: Vec<&(String, String)> = self
-            .tables
-            .iter()
+        let named: Vec<(String, String)> = (self.tables.iter())
             .filter(|(_, id)| extended.contains(id))
             .map(|(name, _)| name)
             .collect();
+        let tables: Vec<&(String, String)> = named.iter().collect();
         let session = self.session().await?;
         treat(&session, ANALYZE, &tables).await?;
         self.rest(session);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::tables::Tables;
 use crate::error::{Error, Kind, Result};
 use crate::store::postgresql::schema::constraints::InTwo;
 use crate::store::postgresql::schema::toc::Entry;
@@ -26,18 +27,18 @@ impl Waiting {
     /// numbers of tables' entries.
     pub(in crate::store::postgresql) fn divide(
         indexes: &mut [Entry],
-        tables: &HashMap<(String, String), i64>,
+        tables: &Tables,
         in_two: &HashMap<u32, InTwo>,
     ) -> Self {
         let mut waiting: HashMap<i64, OnTable> = HashMap::new();
         // Entries of live, if there are any, have negative numbers, and oids of another database.
         for entry in indexes.iter_mut().filter(|entry| entry.id() > 0) {
             if let Some(in_two) = in_two.get(&entry.object().1)
-                && let Some(table) = tables.get(&in_two.table)
+                && let Some(table) = tables.id(&in_two.table.0, &in_two.table.1)
                 && let Some(second) = second(entry, in_two)
             {
                 entry.redefine(&in_two.index);
-                waiting.entry(*table).or_default().constraints.push(second);
+                waiting.entry(table).or_default().constraints.push(second);
             }
         }
         for (place, entry) in indexes.iter().enumerate() {
