@@ -4,7 +4,10 @@ use clap::builder::Styles;
 
 /// Every verb that is not hidden stands in one of these groups.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run", &["run", "plan", "scan", "rollback", "daemon"]),
+    (
+        "Run",
+        &["run", "pull", "plan", "scan", "rollback", "daemon"],
+    ),
     ("Observe", &["status", "history", "show", "logs", "check"]),
     (
         "Control",
@@ -13,7 +16,14 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Archives", &["snapshots"]),
     (
         "Set-up",
-        &["validate", "import", "token", "panel", "completions"],
+        &[
+            "validate",
+            "import",
+            "links",
+            "token",
+            "panel",
+            "completions",
+        ],
     ),
 ];
 

@@ -12,6 +12,7 @@ mod help;
 mod history;
 mod hold;
 mod import;
+mod links;
 mod logs;
 mod man;
 mod options;
@@ -19,6 +20,7 @@ mod options;
 mod panel;
 mod pause;
 mod plan;
+mod pull;
 mod release;
 #[cfg(feature = "http")]
 mod remote;
@@ -43,6 +45,7 @@ mod text;
 mod token;
 mod trigger;
 mod validate;
+mod which;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -59,6 +62,7 @@ use crate::report::log;
 const EXAMPLES: &str = "Examples:
   envsyncd --once -f publishing-api.toml    run one job now, in the foreground
   envsyncd plan -f publishing-api.toml      show what that would do, with sizes
+  envsyncd pull @production                 copy this host's site from production, now
   envsyncd scan -f publishing-api.toml      show what looks personal, and what masks it
   envsyncd daemon                           keep the schedules of all jobs
   envsyncd trigger publishing-api           have the daemon run it now
@@ -105,6 +109,7 @@ pub struct Cli {
 enum Command {
     Daemon(daemon::Args),
     Run(run::Args),
+    Pull(pull::Args),
     Trigger(trigger::Args),
     Cancel(cancel::Args),
     Pause(pause::Args),
@@ -123,6 +128,7 @@ enum Command {
     Snapshots(snapshots::Args),
     Token(token::Args),
     Import(import::Args),
+    Links(links::Args),
     #[cfg(feature = "http")]
     Panel(panel::Args),
     Completions(completions::Args),
@@ -137,7 +143,7 @@ enum Command {
 
 /// Reads the command line and does what it says; the result is the exit code. A panic is an error like others.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let args = links::resolved(args.into_iter().collect());
     let monitors = is_check(&args);
     let done = panics::caught(|| match parse(args).map(dispatch) {
         // The command line was `--help` or made no sense: that is said already.
@@ -217,6 +223,8 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
     match command {
         Command::Daemon(args) => daemon::main(options, &args),
         Command::Run(args) => run::main(options, &args),
+        Command::Pull(args) => pull::main(options, &args),
+        Command::Links(args) => links::main(&args),
         Command::Trigger(args) => trigger::main(options, &args),
         Command::Cancel(args) => cancel::main(options, &args),
         Command::Pause(args) => pause::main(options, &args),

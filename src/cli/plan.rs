@@ -1,6 +1,5 @@
 //! `plan`: what a run would do.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -9,7 +8,9 @@ use serde::Serialize;
 use super::options::{Options, asker, job, settings};
 use super::runtime::runtime;
 use super::state::state_to_read;
+use super::which::{Place, Which};
 use super::{due, terminal};
+use crate::config::job::{Job, Settings};
 use crate::error::Result;
 use crate::guard::memory;
 use crate::report::log;
@@ -20,12 +21,11 @@ use crate::state::State;
 /// Show what a run would do, with sizes; change nothing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd plan -f config.d/publishing-api.toml\n  envsyncd plan -f config.d/publishing-api.toml --only search\n  envsyncd plan -f config.d/publishing-api.toml --json\n\nExit codes: 0 it would run, 1 a server refuses, 2 usage or configuration, 3 refused by policy"
+    after_help = "Examples:\n  envsyncd plan -f config.d/publishing-api.toml\n  envsyncd plan -f config.d/publishing-api.toml --only search\n  envsyncd plan -f config.d/publishing-api.toml --json\n  envsyncd plan --site main --from production --to staging\n\nExit codes: 0 it would run, 1 a server refuses, 2 usage or configuration, 3 refused by policy"
 )]
 pub(super) struct Args {
-    /// The job file
-    #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Plan a run of this task alone (may be given more than once)
     #[arg(long, value_name = "TASK")]
     only: Vec<String>,
@@ -35,12 +35,47 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    show(options, args.which.place(), &args.only, args.json)
+}
+
+/// Shows what a run of a job, or of a part of it, would do.
+pub(super) fn show(
+    options: &Options,
+    place: Place<'_>,
+    only: &[String],
+    as_json: bool,
+) -> Result<u8> {
     let settings = settings(options)?;
-    let job = job(options, &args.file, &settings)?.only(&args.only)?;
+    let job = match place.of_site(&settings)? {
+        Ok(job) => job,
+        Err(file) => job(options, file, &settings)?,
+    };
+    let job = job.only(only)?;
     let only = job.part();
     let counts = log::init(&options.log()).unwrap_or_default();
-    let history = state_to_read(options, &settings)?;
     let times = due::next(&job, &settings, Utc::now());
+    let plan = made(options, job, settings, counts)?;
+    if as_json {
+        terminal::print_json(&Document {
+            plan: &plan,
+            only: &only,
+            next_runs: due::rfc3339(&times),
+        })?;
+    } else {
+        let due = due::sentence(&times).map_or_else(String::new, |due| format!("\n{due}\n"));
+        terminal::print(&(for_people(&plan, &only) + &due))?;
+    }
+    Ok(0)
+}
+
+/// The plan of a job.
+pub(super) fn made(
+    options: &Options,
+    job: Job,
+    settings: Settings,
+    counts: log::Counts,
+) -> Result<Plan> {
+    let history = state_to_read(options, &settings)?;
     memory::bound(settings.priority.memory_max);
     // A plan records nothing: its order has a state store that goes with it.
     let scratch = State::in_memory()?;
@@ -57,18 +92,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         crate::run::plan::plan(Arc::new(context), history.as_ref()).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    let plan = plan?;
-    if args.json {
-        terminal::print_json(&Document {
-            plan: &plan,
-            only: &only,
-            next_runs: due::rfc3339(&times),
-        })?;
-    } else {
-        let due = due::sentence(&times).map_or_else(String::new, |due| format!("\n{due}\n"));
-        terminal::print(&(for_people(&plan, &only) + &due))?;
-    }
-    Ok(0)
+    plan
 }
 
 /// `plan --json`.

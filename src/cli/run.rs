@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::options::{self, Options, asker};
 use super::runtime::runtime;
 use super::state::clear_after;
+use super::which::{Place, Which};
 use super::{bars, terminal};
 use crate::config::job::{Job, JobName, Settings};
 use crate::config::{self, Variables};
@@ -28,51 +29,6 @@ pub(super) struct Args {
     /// Run only this task (can be repeated); other tasks are neither read nor published
     #[arg(long, value_name = "TASK")]
     pub(super) only: Vec<String>,
-}
-
-/// A job by its file, or as it follows from a site.
-#[derive(Debug, clap::Args)]
-struct Which {
-    /// The job file
-    #[arg(short, long, value_name = "FILE", required_unless_present = "site")]
-    file: Option<PathBuf>,
-    /// Copy a site's database, as [sites] in envsyncd.toml says, instead of a job file's tasks
-    #[arg(
-        long,
-        value_name = "SITE",
-        conflicts_with = "file",
-        requires = "from",
-        requires = "to"
-    )]
-    site: Option<String>,
-    /// The environment that a site's data comes from
-    #[arg(long, value_name = "ENV", requires = "site")]
-    from: Option<String>,
-    /// The environment that it goes to
-    #[arg(long, value_name = "ENV", requires = "site")]
-    to: Option<String>,
-}
-
-impl Which {
-    fn place(&self) -> Place<'_> {
-        match (&self.file, &self.site, &self.from, &self.to) {
-            (None, Some(site), Some(from), Some(to)) => Place::Site { site, from, to },
-            (file, ..) => Place::File(file.as_deref().unwrap_or(Path::new(""))),
-        }
-    }
-}
-
-/// Where a job stands.
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    File(&'a Path),
-    Site {
-        site: &'a str,
-        from: &'a str,
-        to: &'a str,
-    },
-    /// The job of a site, by its name.
-    Named(&'a str),
 }
 
 /// Bring back what was live before a job's last run
@@ -119,6 +75,11 @@ impl Supervised {
 pub(super) struct ClearArgs {
     /// The run's id
     run: String,
+}
+
+/// A part of a site's job, now and in the foreground, as `pull` has it.
+pub(super) fn pull(options: &Options, place: Place<'_>, only: &[String]) -> Result<u8> {
+    in_foreground(options, place, &What::Run(only), &Supervised::default())
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -185,15 +146,9 @@ fn in_foreground(
             loaded.map_err(options::wrong)?.0
         }
     };
-    let job = match place {
-        Place::File(file) => of_file(options, file, what, supervised, &settings)?,
-        Place::Site { site, from, to } => settings.site_job(site, from, to)?,
-        Place::Named(name) => settings.site_job_named(name).unwrap_or_else(|| {
-            Err(Error::new(
-                Kind::Unknown,
-                format!("there is no job `{name}`"),
-            ))
-        })?,
+    let job = match place.of_site(&settings)? {
+        Ok(job) => job,
+        Err(file) => of_file(options, file, what, supervised, &settings)?,
     };
     let state = State::open(&settings.state_dir)?;
     let (kept, history) = (settings.clone(), state.clone());

@@ -487,6 +487,8 @@ pub struct Settings {
     pub sites: Sites,
     /// How sites' databases are copied: by the site, and each pair of environments, source and target, that policy allows.
     pub site_tasks: BTreeMap<(String, Environment, Environment), Task>,
+    /// Programs that sites' runs call around publish.
+    pub site_hooks: BTreeMap<String, Hooks>,
     /// The API and the control panel; `None`: there is none.
     pub http: Option<Http>,
 }

@@ -345,7 +345,8 @@ fn end(value: &Value<'_>, environments: &Environments, usable: bool) -> Option<E
     }
 }
 
-fn read_hooks(table: Table<'_>) -> Hooks {
+/// Reads `[hooks]`.
+pub(super) fn read_hooks(table: Table<'_>) -> Hooks {
     let hook = |key| table.get(key).and_then(|value| read_hook(&value));
     let hooks = Hooks {
         maintenance_on: hook("maintenance_on"),

@@ -187,6 +187,7 @@ fn defaults(stores: Stores) -> Settings {
         mask_key: None,
         sites: Sites::new(),
         site_tasks: BTreeMap::new(),
+        site_hooks: BTreeMap::new(),
         http: None,
     }
 }

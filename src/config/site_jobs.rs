@@ -9,7 +9,8 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostics::did_you_mean;
 use super::document::quote;
 use super::findings::Findings;
-use super::job::{Hooks, Job, PointInTime, Settings, Task};
+use super::job::{Job, PointInTime, Settings, Task};
+use super::job_file::read_hooks;
 use super::job_name::JobName;
 use super::reader::{Table, Value};
 use super::side::Side;
@@ -87,7 +88,7 @@ impl Settings {
             point_in_time: PointInTime::Job,
             tasks: vec![task.clone()],
             left_out: Vec::new(),
-            hooks: Hooks::default(),
+            hooks: self.site_hooks.get(site).cloned().unwrap_or_default(),
         })
     }
 
@@ -114,6 +115,10 @@ pub(super) fn read_tasks(table: &Table<'_>, settings: &mut Settings, findings: &
         let places = read_places(&inner, &settings.environments);
         let options = read_options(&inner);
         let tasks = tasks(options.as_ref(), &places, settings, findings);
+        if let Some(hooks) = inner.get("hooks").and_then(|value| value.table()) {
+            let hooks = read_hooks(hooks);
+            settings.site_hooks.insert(name.to_owned(), hooks);
+        }
         if let Some(site) = settings.sites.get_mut(name) {
             site.databases = places.into_keys().collect();
         }
@@ -122,11 +127,11 @@ pub(super) fn read_tasks(table: &Table<'_>, settings: &mut Settings, findings: &
     }
 }
 
-/// All keys of a site but `hosts` and `tasks` are environments.
+/// All keys of a site but `hooks`, `hosts` and `tasks` are environments.
 fn read_places<'a>(site: &Table<'a>, environments: &Environments) -> Places<'a> {
     let mut places = Places::new();
     for (name, _, value) in site.entries() {
-        if matches!(name, "hosts" | "tasks") {
+        if matches!(name, "hooks" | "hosts" | "tasks") {
             continue;
         }
         let Some(environment) = environment(name, &value, environments) else {

@@ -18,6 +18,7 @@ mod panel;
 mod parts;
 mod postgresql;
 mod profiles;
+mod pull;
 mod row_content;
 mod sqlite;
 mod strangers;

@@ -137,6 +137,14 @@ fn what_is_wrong_with_a_site_is_said_once_and_where() {
             "a site's environments say what is copied",
         ),
         ("[sites.main.tasks.files]", "`files` is not supported yet"),
+        (
+            "[sites.main.hooks]\nafter_publsh = [\"x\"]",
+            "sites.main.hooks.after_publsh",
+        ),
+        (
+            "[sites.main.hooks]\nmaintenance_on = [\"x\"]",
+            "there is no `maintenance_off`",
+        ),
         ("[sites.\"a b\"]", "cannot be a site's name"),
         (
             "[environments.test]\naliases = [\"prod\"]",

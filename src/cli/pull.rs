@@ -1,0 +1,187 @@
+//! `pull`: a site's data, out of an environment above into this host's own. There is no argument for the target, so that
+//! nobody can mistake the direction.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use chrono::Utc;
+
+use super::options::{self, Options};
+use super::state::state_to_read;
+use super::terminal;
+use super::which::Place;
+use super::{plan, run};
+use crate::config::job::{Job, Settings};
+use crate::error::{self, Error, Kind, Result};
+use crate::report::log;
+use crate::run::plan::TaskPlan;
+use crate::state::Run;
+
+/// Copy a site's data from an environment above into this host's own
+///
+/// What it goes into is `host_environment` of envsyncd.toml, and nothing else. What will be overwritten is shown, and a
+/// terminal is asked; elsewhere, --yes says it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd pull @production\n  envsyncd pull @prod --site main --only database\n  envsyncd pull @production --dry-run\n  envsyncd pull @production --yes\n\n`envsyncd links --install DIR` makes the shorter `dsql @production`.\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM, or by who was asked"
+)]
+pub(super) struct Args {
+    /// The environment that the data comes from, or an alias of it
+    #[arg(value_name = "@ENV", value_parser = environment)]
+    from: String,
+    /// The site [default: the only one that envsyncd.toml has]
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+    /// Copy only this of it: database (can be repeated)
+    #[arg(long, value_name = "TASK")]
+    only: Vec<String>,
+    /// Overwrite without asking
+    #[arg(short, long, conflicts_with = "dry_run")]
+    yes: bool,
+    /// Show what would be copied; change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// An environment's name as Drush writes a site's: with an `@`.
+fn environment(text: &str) -> Result<String, String> {
+    match text.strip_prefix('@') {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(format!("write it with an @, as in `@{text}`")),
+    }
+}
+
+pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
+    let settings = options::settings(options)?;
+    let to = own_environment(&settings)?;
+    let site = site(&settings, args.site.as_deref())?;
+    let place = Place::Site {
+        site: &site,
+        from: &args.from,
+        to: &to,
+    };
+    // What is refused is so before anybody is asked.
+    let job = settings
+        .site_job(&site, &args.from, &to)?
+        .only(&args.only)?;
+    if args.dry_run {
+        return plan::show(options, place, &args.only, false);
+    }
+    if !args.yes && !is_wanted(options, job, &settings, &site)? {
+        terminal::note("nothing was changed");
+        return Ok(130);
+    }
+    run::pull(options, place, &args.only)
+}
+
+/// The environment that this host is of.
+fn own_environment(settings: &Settings) -> Result<String> {
+    settings.host_environment.as_ref().map_or_else(
+        || {
+            Err(Error::new(
+                Kind::Config,
+                "it is not known which environment this host is of, and `pull` copies into no other",
+            )
+            .hint("write it into envsyncd.toml: host_environment = \"ENV\""))
+        },
+        |environment| Ok(environment.as_str().to_owned()),
+    )
+}
+
+/// The site that is meant.
+fn site(settings: &Settings, asked: Option<&str>) -> Result<String> {
+    if let Some(asked) = asked {
+        return Ok(asked.to_owned());
+    }
+    let mut names = settings.sites.keys();
+    match (names.next(), names.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        (Some(_), Some(_)) => {
+            let names: Vec<&str> = settings.sites.keys().map(String::as_str).collect();
+            Err(
+                Error::new(Kind::Usage, "this host has several sites").hint(format!(
+                    "say which one: --site {}",
+                    names.join(" or --site ")
+                )),
+            )
+        }
+        (None, _) => Err(
+            Error::new(Kind::Config, "there are no sites in envsyncd.toml").hint(
+                "write where the data is: [sites.main], production = { database = \"ENDPOINT\" }, and the same for this host's environment",
+            ),
+        ),
+    }
+}
+
+/// Shows what will be overwritten, and asks.
+fn is_wanted(options: &Options, job: Job, settings: &Settings, site: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Error::new(
+            Kind::Usage,
+            format!(
+                "this overwrites {}'s {site}, and there is no terminal to ask at",
+                job.to
+            ),
+        )
+        .hint("add --yes"));
+    }
+    let (name, from, to) = (job.name.clone(), job.from.clone(), job.to.clone());
+    let last = state_to_read(options, settings)?
+        .and_then(|state| state.last_run(name.as_str()).transpose())
+        .transpose()?;
+    let places: Vec<(String, String)> = (job.tasks.iter())
+        .map(|task| (task.source.url.to_string(), task.target.url.to_string()))
+        .collect();
+    // The run's own log says what there is to warn of.
+    let plan = plan::made(options, job, settings.clone(), log::Counts::default())?;
+    let mut text = format!("{site}: {from} -> {to}\n");
+    for (task, (source, target)) in plan.tasks.iter().zip(&places) {
+        text.push_str(&told(task, source, target));
+    }
+    text.push_str(&ran(last.as_ref()));
+    terminal::note(text.trim_end());
+    let asked = format!("This overwrites {to}'s {site}. Go on? [y/N] ");
+    let mut out = io::stderr().lock();
+    let written = out
+        .write_all(terminal::printable(&asked).as_bytes())
+        .and_then(|()| out.flush());
+    written.map_err(error::io("cannot write to the terminal"))?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(error::io("cannot read from the terminal"))?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
+}
+
+/// What a task will do, in numbers.
+fn told(task: &TaskPlan, source: &str, target: &str) -> String {
+    let masked: usize = task.parts.iter().map(|part| part.masks.len()).sum();
+    let masked = match masked {
+        0 => "nothing is masked".to_owned(),
+        columns => format!("masked: {}", terminal::count(columns as u64, "column")),
+    };
+    format!(
+        "  {}: {source} -> {target}\n    {} in about {}, {masked}\n",
+        task.name,
+        terminal::bytes(task.bytes),
+        terminal::count(task.rows, "row"),
+    )
+}
+
+/// How it went last time.
+fn ran(last: Option<&Run>) -> String {
+    let Some(run) = last else {
+        return "  it has not been copied yet\n".to_owned();
+    };
+    let when = run
+        .finished_at
+        .map_or_else(|| "now".to_owned(), |at| terminal::relative(at, Utc::now()));
+    format!(
+        "  last time: {}, {when}, {}\n",
+        run.state,
+        terminal::bytes(run.bytes())
+    )
+}

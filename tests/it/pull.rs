@@ -1,0 +1,250 @@
+//! `pull`: out of an environment above, into this host's own.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::support::job::{Bed, Outcome};
+
+/// A host of staging with one site in SQLite.
+struct Host {
+    bed: Bed,
+}
+
+const SETTINGS: &str = "[environments.production]
+aliases = [\"prod\"]
+[environments.staging]
+parent = \"production\"
+[environments.integration]
+parent = \"staging\"
+[sites.main]
+production = { database = \"sqlite:site-production.db\" }
+staging = { database = \"sqlite:site-staging.db\" }
+integration = { database = \"sqlite:site-integration.db\" }
+[sites.main.tasks.database]
+mask = [{ table = \"t\", columns = { mail = \"email\" } }]
+[sites.main.hooks]
+after_publish = [\"touch\", \"rebuilt\"]
+[masking]
+key = { file = \"mask.key\" }
+";
+
+impl Host {
+    fn new(settings: &str) -> Self {
+        let bed = Bed::new();
+        let key = bed.file("mask.key", "0123456789abcdef0123456789abcdef");
+        std::fs::set_permissions(key, PermissionsExt::from_mode(0o600)).expect("a mode");
+        bed.file("envsyncd.toml", &format!("{settings}{SETTINGS}"));
+        for (environment, rows) in [("production", 3), ("staging", 1), ("integration", 2)] {
+            let made = rusqlite::Connection::open(bed.path(&format!("jobs/site-{environment}.db")));
+            made.and_then(|made| {
+                made.execute_batch("CREATE TABLE t (id int PRIMARY KEY, mail text);")?;
+                for id in 0..rows {
+                    made.execute("INSERT INTO t VALUES (?1, 'planted@corp.example')", [id])?;
+                }
+                Ok(())
+            })
+            .expect("a database");
+        }
+        Self { bed }
+    }
+
+    /// As this host is: of staging.
+    fn of_staging() -> Self {
+        Self::new("host_environment = \"staging\"\n")
+    }
+
+    fn pull(&self, arguments: &[&str]) -> Outcome {
+        let mut words = vec!["pull"];
+        words.extend(arguments);
+        self.run(&words)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        self.bed.spawn(self.command().args(arguments)).end()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.bed.command();
+        command.env("ENVSYNCD_CONFIG", self.bed.path("jobs/envsyncd.toml"));
+        command
+    }
+
+    fn rows(&self, environment: &str, of: &str) -> i64 {
+        let path = self.bed.path(&format!("jobs/site-{environment}.db"));
+        rusqlite::Connection::open(path)
+            .and_then(|db| {
+                db.query_row(&format!("SELECT count(*) FROM t WHERE {of}"), [], |row| {
+                    row.get(0)
+                })
+            })
+            .expect("rows")
+    }
+}
+
+#[test]
+fn this_host_s_environment_is_what_is_written_to() {
+    let host = Host::of_staging();
+    host.pull(&["@prod", "--yes"]).expect(0);
+    assert_eq!(host.rows("staging", "1"), 3);
+    assert_eq!(host.rows("staging", "mail LIKE 'planted%'"), 0);
+    assert_eq!(host.rows("production", "1"), 3);
+    assert_eq!(host.rows("integration", "1"), 2);
+    assert!(host.bed.path("rebuilt").exists(), "its hooks were called");
+    // A run like any other.
+    let job = "site:main production->staging";
+    host.run(&["history", job]).expect(0).says(&["succeeded"]);
+}
+
+#[test]
+fn what_policy_forbids_and_what_is_not_known_changes_nothing() {
+    let host = Host::of_staging();
+    host.pull(&["@integration", "--yes"])
+        .expect(3)
+        .says(&["integration"]);
+    host.pull(&["@staging", "--yes"])
+        .expect(3)
+        .says(&["into itself"]);
+    host.pull(&["@nowhere", "--yes"])
+        .expect(3)
+        .says(&["nowhere"]);
+    host.pull(&["production", "--yes"])
+        .expect(2)
+        .says(&["`@production`"]);
+    host.pull(&["@prod", "--site", "mian", "--yes"])
+        .expect(2)
+        .says(&["there is no site `mian`"]);
+    host.pull(&["@prod", "--only", "files", "--yes"])
+        .expect(2)
+        .says(&["has no task `files`"]);
+    host.pull(&[]).expect(2);
+    assert_eq!(host.rows("staging", "1"), 1);
+    // Production is nobody's target, least of all on its own host.
+    let production = Host::new("host_environment = \"production\"\n");
+    production
+        .pull(&["@staging", "--yes"])
+        .expect(3)
+        .says(&["production"]);
+    assert_eq!(production.rows("production", "1"), 3);
+}
+
+#[test]
+fn a_host_of_no_environment_and_one_without_or_with_several_sites_say_what_to_write() {
+    let host = Host::new("");
+    host.pull(&["@prod", "--yes"])
+        .expect(2)
+        .says(&["host_environment = "]);
+    let text = format!("host_environment = \"staging\"\n{SETTINGS}");
+    host.bed.file(
+        "envsyncd.toml",
+        &(text.clone()
+            + "[sites.shop]\nproduction = { database = \"sqlite:a.db\" }\nstaging = { database = \"sqlite:b.db\" }\n"),
+    );
+    host.pull(&["@prod", "--yes"])
+        .expect(2)
+        .says(&["--site main or --site shop"]);
+    host.pull(&["@prod", "--site", "main", "--yes"]).expect(0);
+    let none = text.split("[sites.main]").next().unwrap().to_owned();
+    host.bed.file("envsyncd.toml", &none);
+    host.pull(&["@prod", "--yes"])
+        .expect(2)
+        .says(&["[sites.main]"]);
+}
+
+#[test]
+fn a_dry_run_shows_and_changes_nothing() {
+    let host = Host::of_staging();
+    let shown = host.pull(&["@prod", "--dry-run"]).expect(0);
+    assert!(
+        shown.stdout.contains("masked in t: mail"),
+        "{}",
+        shown.stdout
+    );
+    assert_eq!(host.rows("staging", "1"), 1);
+    let plan = [
+        "plan", "--site", "main", "--from", "prod", "--to", "staging",
+    ];
+    assert_eq!(host.run(&plan).expect(0).stdout, shown.stdout);
+}
+
+/// What a person at a terminal sees, and its exit code.
+fn at_a_terminal(host: &Host, answer: &str) -> (String, i32) {
+    let binary = host.command().get_program().to_owned();
+    let mut command = host.command();
+    let line = format!("{} pull @prod", binary.to_string_lossy());
+    let variables: Vec<_> = command
+        .get_envs()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+        .collect();
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &line, "/dev/null"])
+        .envs(variables)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped());
+    if let Some(directory) = command.current_dir(host.bed.path("")).get_current_dir() {
+        script.current_dir(directory);
+    }
+    let mut child = script.spawn().expect("script(1), of bsdutils");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
+    let output = child.wait_with_output().expect("its end");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    (shown, output.status.code().unwrap())
+}
+
+#[test]
+fn a_person_is_shown_what_is_overwritten_and_asked() {
+    let host = Host::of_staging();
+    let (shown, code) = at_a_terminal(&host, "n\n");
+    assert_eq!(code, 130, "{shown}");
+    for said in [
+        "main: production -> staging",
+        "it has not been copied yet",
+        "site-production.db -> ",
+        "masked: 1 column",
+        "This overwrites staging's main. Go on? [y/N]",
+        "nothing was changed",
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    assert_eq!(host.rows("staging", "1"), 1);
+    let (shown, code) = at_a_terminal(&host, "y\n");
+    assert_eq!(code, 0, "{shown}");
+    assert_eq!(host.rows("staging", "1"), 3);
+    let (shown, _) = at_a_terminal(&host, "\n");
+    assert!(shown.contains("last time: succeeded"), "{shown}");
+    // Where nobody can be asked, nothing is done.
+    host.pull(&["@prod"]).expect(2).says(&["add --yes"]);
+}
+
+#[test]
+fn a_link_is_a_shorter_name() {
+    let host = Host::of_staging();
+    let links = host.bed.path("links");
+    std::fs::create_dir(&links).unwrap();
+    let into = links.display().to_string();
+    let install = ["links", "--install", into.as_str()];
+    host.run(&install).expect(0);
+    host.run(&install).expect(0).says(&["is there"]);
+    let mut command = host.command();
+    let mut dsql = Command::new(links.join("dsql"));
+    for (key, value) in command.get_envs() {
+        if let Some(value) = value {
+            dsql.env(key, value);
+        }
+    }
+    dsql.current_dir(host.bed.path(""));
+    let done = dsql.args(["@prod", "--yes"]).output().expect("it runs");
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(host.rows("staging", "1"), 3);
+    // What is somebody else's is left alone.
+    std::fs::remove_file(links.join("dsql")).unwrap();
+    std::fs::write(links.join("dsql"), "theirs").unwrap();
+    host.run(&install).expect(2).says(&["no link of ours"]);
+    assert_eq!(std::fs::read(links.join("dsql")).unwrap(), b"theirs");
+    command.arg("links").arg("--install").arg("/nowhere/at/all");
+    host.bed
+        .spawn(&mut command)
+        .end()
+        .expect(1)
+        .says(&["/nowhere/at/all"]);
+}
