@@ -6,15 +6,16 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::terminal;
+use crate::config::sites::{DATABASE, FILES};
 use crate::error::{self, Error, Kind, Result};
 
 /// The names, and what of a site each copies.
-const NAMES: [(&str, &str); 1] = [("dsql", "database")];
+const NAMES: [(&str, &str); 2] = [("dsql", DATABASE), ("dfiles", FILES)];
 
-/// Make `dsql`, a shorter name for `pull --only database`
+/// Make `dsql` and `dfiles`, shorter names for `pull`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd links --install /usr/local/bin\n\nAfterwards `dsql @production` is `envsyncd pull @production --only database`."
+    after_help = "Examples:\n  envsyncd links --install /usr/local/bin\n\nAfterwards `dsql @production` is `envsyncd pull @production --only database`, and `dfiles @production` is `envsyncd pull @production --only files`."
 )]
 pub(super) struct Args {
     /// Make the links in this directory

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::options::{Options, asker, job, settings};
 use super::runtime::runtime;
 use super::state::state_to_read;
-use super::which::{Place, Which};
+use super::which::Which;
 use super::{due, terminal};
 use crate::config::job::{Job, Settings};
 use crate::error::Result;
@@ -35,22 +35,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
-    show(options, args.which.place(), &args.only, args.json)
-}
-
-/// Shows what a run of a job, or of a part of it, would do.
-pub(super) fn show(
-    options: &Options,
-    place: Place<'_>,
-    only: &[String],
-    as_json: bool,
-) -> Result<u8> {
     let settings = settings(options)?;
-    let job = match place.of_site(&settings)? {
+    let job = match args.which.place().of_site(&settings)? {
         Ok(job) => job,
         Err(file) => job(options, file, &settings)?,
     };
-    let job = job.only(only)?;
+    show(options, settings, job.only(&args.only)?, args.json)
+}
+
+/// Shows what a run of a job, or of a part of it, would do.
+pub(super) fn show(options: &Options, settings: Settings, job: Job, as_json: bool) -> Result<u8> {
     let only = job.part();
     let counts = log::init(&options.log()).unwrap_or_default();
     let times = due::next(&job, &settings, Utc::now());

@@ -8,9 +8,9 @@ use chrono::Utc;
 use super::options::{self, Options};
 use super::state::state_to_read;
 use super::terminal;
-use super::which::Place;
 use super::{plan, run};
-use crate::config::job::{Job, Settings};
+use crate::config::job::{Job, Mode, Settings};
+use crate::config::sites::FILES;
 use crate::error::{self, Error, Kind, Result};
 use crate::report::log;
 use crate::run::plan::TaskPlan;
@@ -22,7 +22,7 @@ use crate::state::Run;
 /// terminal is asked; elsewhere, --yes says it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd pull @production\n  envsyncd pull @prod --site main --only database\n  envsyncd pull @production --dry-run\n  envsyncd pull @production --yes\n\n`envsyncd links --install DIR` makes the shorter `dsql @production`.\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM, or by who was asked"
+    after_help = "Examples:\n  envsyncd pull @production\n  envsyncd pull @prod --site main --only database\n  envsyncd pull @prod --only files --exact\n  envsyncd pull @production --dry-run\n  envsyncd pull @production --yes\n\n`envsyncd links --install DIR` makes the shorter `dsql @production` and `dfiles @production`.\n\nExit codes: 0 succeeded (warnings included), 1 failed, 2 usage or configuration, 3 refused by policy, 75 the target is busy or held (try again later), 130 and 143 cancelled by SIGINT and SIGTERM, or by who was asked"
 )]
 pub(super) struct Args {
     /// The environment that the data comes from, or an alias of it
@@ -31,9 +31,12 @@ pub(super) struct Args {
     /// The site [default: the only one that envsyncd.toml has]
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
-    /// Copy only this of it: database (can be repeated)
+    /// Copy only this of it: database or files (can be repeated)
     #[arg(long, value_name = "TASK")]
     only: Vec<String>,
+    /// Have files be an exact copy: what only this host has goes, too
+    #[arg(long)]
+    exact: bool,
     /// Overwrite without asking
     #[arg(short, long, conflicts_with = "dry_run")]
     yes: bool,
@@ -54,23 +57,34 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = options::settings(options)?;
     let to = own_environment(&settings)?;
     let site = site(&settings, args.site.as_deref())?;
-    let place = Place::Site {
-        site: &site,
-        from: &args.from,
-        to: &to,
-    };
     // What is refused is so before anybody is asked.
-    let job = settings
-        .site_job(&site, &args.from, &to)?
-        .only(&args.only)?;
-    if args.dry_run {
-        return plan::show(options, place, &args.only, false);
+    let mut job = settings.site_job(&site, &args.from, &to)?;
+    if args.exact {
+        be_exact(&mut job, &site)?;
     }
-    if !args.yes && !is_wanted(options, job, &settings, &site)? {
+    let part = job.clone().only(&args.only)?;
+    if args.dry_run {
+        return plan::show(options, settings, part, false);
+    }
+    if !args.yes && !is_wanted(options, part, &settings, &site)? {
         terminal::note("nothing was changed");
         return Ok(130);
     }
-    run::pull(options, place, &args.only)
+    run::run(options, settings, job, &args.only)
+}
+
+/// Has files be an exact copy.
+fn be_exact(job: &mut Job, site: &str) -> Result<()> {
+    let files = job.tasks.iter_mut().find(|task| task.name == FILES);
+    let Some(files) = files else {
+        let what = format!(
+            "--exact is for files, and site `{site}` has none in `{}`",
+            job.to
+        );
+        return Err(Error::new(Kind::Usage, what).hint("a database is always an exact copy"));
+    };
+    files.mode = Mode::Replace;
+    Ok(())
 }
 
 /// The environment that this host is of.

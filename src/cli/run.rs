@@ -77,9 +77,15 @@ pub(super) struct ClearArgs {
     run: String,
 }
 
-/// A part of a site's job, now and in the foreground, as `pull` has it.
-pub(super) fn pull(options: &Options, place: Place<'_>, only: &[String]) -> Result<u8> {
-    in_foreground(options, place, &What::Run(only), &Supervised::default())
+/// A job, or a part of it, now and in the foreground.
+pub(super) fn run(options: &Options, settings: Settings, job: Job, only: &[String]) -> Result<u8> {
+    go(
+        options,
+        settings,
+        job,
+        &What::Run(only),
+        &Supervised::default(),
+    )
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -150,6 +156,16 @@ fn in_foreground(
         Ok(job) => job,
         Err(file) => of_file(options, file, what, supervised, &settings)?,
     };
+    go(options, settings, job, what, supervised)
+}
+
+fn go(
+    options: &Options,
+    settings: Settings,
+    job: Job,
+    what: &What<'_>,
+    supervised: &Supervised,
+) -> Result<u8> {
     let state = State::open(&settings.state_dir)?;
     let (kept, history) = (settings.clone(), state.clone());
     let queued = supervised.run.as_deref();

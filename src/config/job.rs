@@ -485,8 +485,9 @@ pub struct Settings {
     pub mask_key: Option<Secret>,
     /// What sites have in each environment.
     pub sites: Sites,
-    /// How sites' databases are copied: by the site, and each pair of environments, source and target, that policy allows.
-    pub site_tasks: BTreeMap<(String, Environment, Environment), Task>,
+    /// How sites are copied: by the site, and each pair of environments, source and target, that policy allows. A task is named
+    /// after the kind of data.
+    pub site_tasks: BTreeMap<(String, Environment, Environment), Vec<Task>>,
     /// Programs that sites' runs call around publish.
     pub site_hooks: BTreeMap<String, Hooks>,
     /// The API and the control panel; `None`: there is none.

@@ -14,14 +14,14 @@ use super::job_file::read_hooks;
 use super::job_name::JobName;
 use super::reader::{Table, Value};
 use super::side::Side;
-use super::sites::{DATABASE, Site, environment};
+use super::sites::{CONTENTS, FILES, Site, environment};
 use super::task;
 use super::way::Way;
 use crate::error::{Error, Kind, Result};
 use crate::policy::{self, Environment, Environments};
 
 /// Data that a site will be able to have.
-const LATER: &[&str] = &["files", "index"];
+const LATER: &[&str] = &["index"];
 
 impl Settings {
     /// The site of this name.
@@ -42,7 +42,7 @@ impl Settings {
         named.map_or(environment, Environment::as_str).to_owned()
     }
 
-    /// The job that copies a site's database from one environment into another. Environments may be called by an alias.
+    /// The job that copies what a site has from one environment into another. Environments may be called by an alias.
     pub fn site_job(&self, site: &str, from: &str, to: &str) -> Result<Job> {
         let found = self.site(site)?;
         let environment = |name: &str| match self.environments.named(name) {
@@ -55,27 +55,25 @@ impl Settings {
             return Err(Error::new(Kind::Policy, "`archive` is no environment"));
         }
         policy::permit(&self.environments, &from, &to)?;
-        let lacking = [&from, &to]
-            .into_iter()
-            .find(|it| !found.databases.contains(it));
-        if let Some(lacking) = lacking {
-            let what = format!("site `{site}` has no database in `{lacking}`");
+        let has = found.environments();
+        if let Some(lacking) = [&from, &to].into_iter().find(|it| !has.contains(it)) {
+            let what = format!("site `{site}` has nothing in `{lacking}`");
             return Err(Error::new(Kind::Config, what).hint(format!(
                 "write it under [sites.{site}] in envsyncd.toml: {lacking} = {{ database = \"ENDPOINT\" }}"
             )));
         }
-        let task = self
+        let tasks = self
             .site_tasks
             .get(&(site.to_owned(), from.clone(), to.clone()));
         let name = JobName::of_site(site, from.as_str(), to.as_str());
-        let (Some(task), Some(name), Some(file)) = (task, name, &self.file) else {
-            let what = format!("site `{site}` cannot be copied from `{from}` into `{to}`");
+        let (Some(tasks), Some(name), Some(file)) = (tasks, name, &self.file) else {
+            let what = format!("site `{site}` has nothing in both `{from}` and `{to}`");
             return Err(Error::new(Kind::Config, what));
         };
         Ok(Job {
             name,
             file: file.clone(),
-            description: format!("The database of {site}, on demand"),
+            description: format!("What {site} has, on demand"),
             site: Some(site.to_owned()),
             from,
             to,
@@ -86,7 +84,7 @@ impl Settings {
             jitter: None,
             catch_up: false,
             point_in_time: PointInTime::Job,
-            tasks: vec![task.clone()],
+            tasks: tasks.clone(),
             left_out: Vec::new(),
             hooks: self.site_hooks.get(site).cloned().unwrap_or_default(),
         })
@@ -100,7 +98,7 @@ impl Settings {
     }
 }
 
-/// Where a site's database is, environment by environment, as it is written.
+/// Where one kind of a site's data is, environment by environment, as it is written.
 type Places<'a> = BTreeMap<Environment, &'a Spanned<DeValue<'a>>>;
 
 /// Reads what sites have in each environment, and how it is copied. All else of the settings has been read.
@@ -114,22 +112,33 @@ pub(super) fn read_tasks(table: &Table<'_>, settings: &mut Settings, findings: &
         }
         let places = read_places(&inner, &settings.environments);
         let options = read_options(&inner);
-        let tasks = tasks(options.as_ref(), &places, settings, findings);
+        for kind in CONTENTS {
+            let places = &places[kind];
+            let tasks = tasks(kind, options.get(kind), places, settings, findings);
+            for ((from, to), task) in tasks {
+                let key = (name.to_owned(), from, to);
+                settings.site_tasks.entry(key).or_default().push(task);
+            }
+        }
         if let Some(hooks) = inner.get("hooks").and_then(|value| value.table()) {
             let hooks = read_hooks(hooks);
             settings.site_hooks.insert(name.to_owned(), hooks);
         }
         if let Some(site) = settings.sites.get_mut(name) {
-            site.databases = places.into_keys().collect();
+            let there = places.into_iter().filter(|(_, places)| !places.is_empty());
+            site.contents = there
+                .map(|(kind, places)| (kind, places.into_keys().collect()))
+                .collect();
         }
-        let of_site = |((from, to), task)| ((name.to_owned(), from, to), task);
-        settings.site_tasks.extend(tasks.into_iter().map(of_site));
     }
 }
 
 /// All keys of a site but `hooks`, `hosts` and `tasks` are environments.
-fn read_places<'a>(site: &Table<'a>, environments: &Environments) -> Places<'a> {
-    let mut places = Places::new();
+fn read_places<'a>(
+    site: &Table<'a>,
+    environments: &Environments,
+) -> BTreeMap<&'static str, Places<'a>> {
+    let mut places: BTreeMap<_, _> = CONTENTS.map(|kind| (kind, Places::new())).into();
     for (name, _, value) in site.entries() {
         if matches!(name, "hooks" | "hosts" | "tasks") {
             continue;
@@ -146,29 +155,38 @@ fn read_places<'a>(site: &Table<'a>, environments: &Environments) -> Places<'a> 
         }
         let Some(inner) = value.table() else { continue };
         refuse_later(&inner);
-        let _ = inner.get(DATABASE);
-        if let Some(place) = inner.keys.get(DATABASE) {
-            places.insert(environment, place);
+        for (kind, places) in &mut places {
+            let _ = inner.get(kind);
+            if let Some(place) = inner.keys.get(*kind) {
+                places.insert(environment.clone(), place);
+            }
         }
         inner.finish();
     }
     places
 }
 
-/// `[sites.NAME.tasks.database]`.
-fn read_options<'a>(site: &Table<'a>) -> Option<Table<'a>> {
-    let tasks = site.get("tasks").and_then(|value| value.table())?;
+/// `[sites.NAME.tasks.KIND]`, by the kinds.
+fn read_options<'a>(site: &Table<'a>) -> BTreeMap<&'static str, Table<'a>> {
+    let Some(tasks) = site.get("tasks").and_then(|value| value.table()) else {
+        return BTreeMap::new();
+    };
     refuse_later(&tasks);
-    let options = tasks.get(DATABASE).and_then(|value| value.table());
-    tasks.finish();
-    let options = options?;
-    for (key, _, value) in options.entries() {
-        if matches!(key, "source" | "target" | "name") {
-            let wrong = value.wrong(format!("`{key}` does not belong here"));
-            value.report(wrong.help("a site's environments say what is copied"));
+    let mut found = BTreeMap::new();
+    for kind in CONTENTS {
+        let Some(options) = tasks.get(kind).and_then(|value| value.table()) else {
+            continue;
+        };
+        for (key, _, value) in options.entries() {
+            if matches!(key, "source" | "target" | "name") {
+                let wrong = value.wrong(format!("`{key}` does not belong here"));
+                value.report(wrong.help("a site's environments say what is copied"));
+            }
         }
+        found.insert(kind, options);
     }
-    Some(options)
+    tasks.finish();
+    found
 }
 
 fn refuse_later(table: &Table<'_>) {
@@ -181,6 +199,7 @@ fn refuse_later(table: &Table<'_>) {
 
 /// The task for each pair of environments that policy allows.
 fn tasks(
+    content: &'static str,
     options: Option<&Table<'_>>,
     places: &Places<'_>,
     settings: &Settings,
@@ -202,12 +221,12 @@ fn tasks(
                 sites: &settings.sites,
             };
             let (from_side, to_side) = (side(Way::From, from), side(Way::To, to));
-            let Some(kind) = kind(source, &from_side, findings) else {
+            let Some(kind) = kind(content, source, &from_side, findings) else {
                 continue;
             };
             let empty = DeTable::new();
             let keys = options.map_or(&empty, |options| options.keys);
-            let keys = whole(keys, source, target, kind);
+            let keys = whole(content, keys, source, target, kind);
             let (path, span) = options.map_or_else(
                 || ("sites".to_owned(), source.span()),
                 |options| (options.path.clone(), options.span()),
@@ -230,8 +249,9 @@ fn tasks(
     tasks
 }
 
-/// The kind of store that a site's database is; what is wrong with it is said.
+/// The kind of store that a site's data is in; what is wrong with it is said.
 fn kind(
+    content: &str,
     place: &Spanned<DeValue<'_>>,
     side: &Side<'_>,
     findings: &Findings<'_>,
@@ -249,11 +269,17 @@ fn kind(
         );
         return None;
     };
+    if (content == FILES) != (kind.as_str() == FILES) {
+        let what = format!("a site's {content} cannot be of the kind `{kind}`");
+        value.report(value.wrong(what));
+        return None;
+    }
     Some(kind.as_str())
 }
 
 /// A task's keys: those of the site's options, and where from and where to.
 fn whole<'a>(
+    content: &'static str,
     options: &DeTable<'a>,
     source: &Spanned<DeValue<'a>>,
     target: &Spanned<DeValue<'a>>,
@@ -267,7 +293,7 @@ fn whole<'a>(
     set("target", target.clone());
     set(
         "name",
-        Spanned::new(source.span(), DeValue::String(Cow::Borrowed(DATABASE))),
+        Spanned::new(source.span(), DeValue::String(Cow::Borrowed(content))),
     );
     if !options.contains_key("kind") {
         set(

@@ -1,6 +1,6 @@
 //! `[sites]`: what one application has in each environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::did_you_mean;
 use super::document::quote;
@@ -8,8 +8,14 @@ use super::job_name::JobName;
 use super::reader::{Table, Value};
 use crate::policy::{Environment, Environments};
 
-/// The one kind of data that a site can have so far.
+/// A site's rows.
 pub const DATABASE: &str = "database";
+
+/// A site's tree of files.
+pub const FILES: &str = "files";
+
+/// What a site can have so far, in the order in which it is copied.
+pub const CONTENTS: [&str; 2] = [DATABASE, FILES];
 
 /// Sites by their names.
 pub type Sites = BTreeMap<String, Site>;
@@ -19,11 +25,21 @@ pub type Sites = BTreeMap<String, Site>;
 pub struct Site {
     /// Its host names where the data comes from; for each the one that stands for it in other environments.
     pub hosts: BTreeMap<String, BTreeMap<Environment, String>>,
-    /// The environments that it has a database in.
-    pub databases: Vec<Environment>,
+    /// The environments that it has each kind of data in.
+    pub contents: BTreeMap<&'static str, Vec<Environment>>,
 }
 
 impl Site {
+    /// The environments that it has this kind of data in.
+    pub fn environments_with(&self, kind: &str) -> &[Environment] {
+        self.contents.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The environments that it has anything in.
+    pub fn environments(&self) -> BTreeSet<&Environment> {
+        self.contents.values().flatten().collect()
+    }
+
     /// What stands for its host names in an environment.
     pub(super) fn hosts_in(&self, environment: &Environment) -> BTreeMap<String, String> {
         let hosts = self.hosts.iter();

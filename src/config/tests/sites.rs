@@ -96,7 +96,7 @@ fn what_policy_forbids_or_a_site_has_not_is_no_job() {
             "prod",
             "integration",
             Kind::Config,
-            "site `main` has no database in `integration`",
+            "site `main` has nothing in `integration`",
         ),
     ] {
         let error = settings.site_job(site, from, to).unwrap_err();
@@ -113,8 +113,8 @@ fn what_is_wrong_with_a_site_is_said_once_and_where() {
             "environment `test` is not defined",
         ),
         (
-            "[sites.main]\nproduction = { files = \"dir:///srv\" }",
-            "`files` is not supported yet",
+            "[sites.main]\nproduction = { index = \"x\" }",
+            "`index` is not supported yet",
         ),
         (
             "[sites.main]\nproduction = { databse = \"sqlite:x.db\" }",
@@ -136,7 +136,11 @@ fn what_is_wrong_with_a_site_is_said_once_and_where() {
             "[sites.main.tasks.database]\nsource = \"x\"",
             "a site's environments say what is copied",
         ),
-        ("[sites.main.tasks.files]", "`files` is not supported yet"),
+        ("[sites.main.tasks.index]", "`index` is not supported yet"),
+        (
+            "[sites.main]\nproduction = { files = \"sqlite:x.db\" }\nstage = { files = \"sqlite:y.db\" }",
+            "a site's files cannot be of the kind `sqlite`",
+        ),
         (
             "[sites.main.hooks]\nafter_publsh = [\"x\"]",
             "sites.main.hooks.after_publsh",

@@ -9,7 +9,8 @@ use super::history::{History, Sync};
 use super::runs;
 use super::start::{Wanted, accepted, key, start};
 use crate::config::http::Scope;
-use crate::config::sites::DATABASE;
+use crate::config::job::JobName;
+use crate::config::sites::CONTENTS;
 use crate::error::{Error, Kind};
 use crate::http::app::{App, Look};
 use crate::http::auth::Identity;
@@ -40,7 +41,7 @@ pub(in crate::http) struct SiteOf {
 /// A kind of data that a site has.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct Content {
-    /// `database`
+    /// `database` or `files`
     pub(in crate::http) kind: &'static str,
     /// The environments that it is in.
     pub(in crate::http) environments: Vec<String>,
@@ -64,8 +65,9 @@ pub(in crate::http) fn site(look: &Look, name: &str) -> crate::error::Result<Sit
     let settings = look.settings();
     let found = settings.site(name)?;
     let mut pairs = Vec::new();
-    for from in &found.databases {
-        for to in &found.databases {
+    let environments = found.environments();
+    for from in &environments {
+        for to in &environments {
             let refused = policy::permit(&settings.environments, from, to).err();
             pairs.push(Pair {
                 from: from.to_string(),
@@ -75,13 +77,13 @@ pub(in crate::http) fn site(look: &Look, name: &str) -> crate::error::Result<Sit
             });
         }
     }
-    let environments = found.databases.iter().map(ToString::to_string).collect();
+    let contents = found.contents.iter().map(|(kind, environments)| Content {
+        kind,
+        environments: environments.iter().map(ToString::to_string).collect(),
+    });
     Ok(SiteOf {
         name: name.to_owned(),
-        contents: vec![Content {
-            kind: DATABASE,
-            environments,
-        }],
+        contents: contents.collect(),
         pairs,
         jobs: runs::jobs_of_site(look, name),
     })
@@ -165,8 +167,8 @@ pub(in crate::http) struct SyncRequest {
 /// What a site has, by the path's word.
 pub(in crate::http) fn content(site: &str, kind: &str) -> Result<(), Problem> {
     match kind {
-        DATABASE => Ok(()),
-        "files" | "index" => Err(Problem::new(
+        kind if CONTENTS.contains(&kind) => Ok(()),
+        "index" => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             format!(
                 "site {} has no {kind}: envsyncd does not copy them yet",
@@ -188,7 +190,7 @@ pub(in crate::http) fn content(site: &str, kind: &str) -> Result<(), Problem> {
     request_body = SyncRequest,
     responses((status = 202, description = "The sync waits for its turn", body = Sync,
         headers(("Location" = String, description = "The sync")))))]
-/// Copies a site's database from one environment into another, as the site's own options say. Takes the scope `run`.
+/// Copies a site's database, or its files, from one environment into another, as the site's own options say. Takes the scope `run`.
 pub(super) async fn sync(
     State(app): State<App>,
     identity: Identity,
@@ -198,31 +200,38 @@ pub(super) async fn sync(
 ) -> Result<Response, Problem> {
     content(&site, &kind)?;
     let key = key(&headers, &(&site, &kind, &request))?;
-    let run = copy(&app, &identity, &site, &request, key).await?;
+    let run = copy(&app, &identity, (&site, &kind), &request, key).await?;
     let place = format!("/api/v1/sites/{site}/{kind}/syncs/{}", run.id);
     Ok(accepted(&place, &Sync::of(&run)))
 }
 
-/// Starts a sync of a site's database.
+/// Starts a sync of one kind of a site's data.
 pub(in crate::http) async fn copy(
     app: &App,
     identity: &Identity,
-    site: &str,
+    (site, kind): (&str, &str),
     request: &SyncRequest,
     key: Option<(String, String)>,
 ) -> Result<crate::state::Run, Problem> {
     identity.may(Scope::Run)?;
     let (name, from, to) = (site.to_owned(), request.from.clone(), request.to.clone());
+    let kind = kind.to_owned();
     let job = app
         .ask(move |look| {
-            look.settings()
-                .site_job(&name, &from, &to)
-                .map(|job| job.name)
+            let job = look.settings().site_job(&name, &from, &to)?;
+            if job.tasks.iter().any(|task| task.name == kind) {
+                return job.only(&[kind]);
+            }
+            let what = format!(
+                "site `{name}` has no {kind} in both `{}` and `{}`",
+                job.from, job.to
+            );
+            Err(Error::new(Kind::Config, what))
         })
         .await?;
     let wanted = Wanted {
-        job: job.to_string(),
-        only: Vec::new(),
+        job: job.name.to_string(),
+        only: job.part(),
         verb: Verb::Run,
     };
     start(app, identity, wanted, key).await
@@ -241,14 +250,17 @@ pub(super) async fn syncs(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     content(&site, &kind)?;
-    json(&headers, &history(&app, &identity, site, part).await?)
+    json(
+        &headers,
+        &history(&app, &identity, (site, kind), part).await?,
+    )
 }
 
 /// A page of a site's syncs.
 pub(in crate::http) async fn history(
     app: &App,
     identity: &Identity,
-    site: String,
+    (site, kind): (String, String),
     part: runs::Part,
 ) -> Result<History, Problem> {
     one(app, identity, site.clone()).await?;
@@ -257,7 +269,13 @@ pub(in crate::http) async fn history(
         ..identity.clone()
     };
     let (runs, next) = runs::page(app, &within, part).await?;
-    let items = runs.iter().map(Sync::of).collect();
+    // Of a site's own job, a run may be of another kind of data alone.
+    let is_of = |run: &&crate::state::Run| {
+        !JobName::known(&run.job).is_ok_and(|name| name.site().is_some())
+            || run.only.is_empty()
+            || run.only.contains(&kind)
+    };
+    let items = runs.iter().filter(is_of).map(Sync::of).collect();
     Ok(History { items, next })
 }
 

@@ -36,8 +36,12 @@ pub(super) async fn list(visitor: Visitor) -> Response {
                 })?;
                 Ok(SiteLine {
                     name: name.clone(),
-                    environments: site.databases.iter().map(ToString::to_string).collect(),
-                    tabs: vec![Tab::Database],
+                    environments: (site.environments().into_iter())
+                        .map(ToString::to_string)
+                        .collect(),
+                    tabs: (Tab::ALL.into_iter())
+                        .filter(|tab| site.contents.contains_key(tab.word()))
+                        .collect(),
                     last: last.first().and_then(|run| run.finished_at),
                 })
             };
@@ -105,19 +109,25 @@ fn site(
         frame,
         name,
     };
-    if tab != Tab::Database {
-        page.refusal = Some((
-            format!("envsyncd does not copy a site's {} yet", tab.word()),
-            None,
-        ));
+    let there = look
+        .settings()
+        .site(&page.name)?
+        .environments_with(tab.word());
+    if there.is_empty() {
+        let why = match tab {
+            Tab::Index => "envsyncd does not copy a site's index yet".to_owned(),
+            _ => format!("this site has no {} in envsyncd.toml", tab.word()),
+        };
+        page.refusal = Some((why, None));
         page.runs.clear();
         return Ok(page);
     }
-    let ways = Ways::of(look, identity, &page.name, fields)?;
+    let ways = Ways::of(look, identity, (&page.name, tab), fields)?;
     page.from = ways.from;
     page.to = ways.to;
     if let Some((from, to)) = ways.chosen {
         let job = look.settings().site_job(&page.name, &from, &to)?;
+        let job = job.only(&[tab.word().to_owned()])?;
         page.way = Some(facts::way(look, &from, &to));
         page.plan = Some(plan(look, &page.name, &job)?);
         page.refusal = refusal(look, &page.runs, &job)?;
@@ -133,9 +143,14 @@ struct Ways {
 }
 
 impl Ways {
-    fn of(look: &Look, identity: &Identity, name: &str, fields: &Fields) -> Result<Self> {
+    fn of(
+        look: &Look,
+        identity: &Identity,
+        (name, tab): (&str, Tab),
+        fields: &Fields,
+    ) -> Result<Self> {
         let settings = look.settings();
-        let all = &settings.site(name)?.databases;
+        let all = settings.site(name)?.environments_with(tab.word());
         let why = |from: &Environment, to: &Environment| why_not(look, identity, name, from, to);
         let asked = |key: &str| {
             let named = settings.environments.named(fields.text(key));
@@ -295,6 +310,13 @@ async fn copy(
         ))
         .hint("type the target environment's name"));
     }
-    let run = api::copy(&visitor.app, &visitor.identity, site, &request, None).await?;
+    let run = api::copy(
+        &visitor.app,
+        &visitor.identity,
+        (site, kind),
+        &request,
+        None,
+    )
+    .await?;
     Ok(go_to(&run_link(&run)))
 }

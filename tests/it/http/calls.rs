@@ -83,13 +83,16 @@ fn what_cannot_be_synced_is_refused_with_a_reason() {
         r#"{"from": "prod", "to": "stage"}"#,
     )
     .problem(404, "did you mean `main`?");
-    for later in ["files", "index"] {
+    for (kind, why) in [
+        ("files", "has no files in both `production` and `staging`"),
+        ("index", "does not copy them yet"),
+    ] {
         api.post(
             &token,
-            &format!("/api/v1/sites/main/{later}/sync"),
+            &format!("/api/v1/sites/main/{kind}/sync"),
             r#"{"from": "prod", "to": "stage"}"#,
         )
-        .problem(422, "does not copy them yet");
+        .problem(422, why);
     }
     api.post(
         &token,
