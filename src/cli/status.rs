@@ -81,7 +81,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
 fn nothing(settings: &Settings) -> String {
     format!(
         "no jobs: none in {}, and no history in {}",
-        settings.job_dir.display(),
+        settings.job_dirs_named(),
         settings.state_dir.display()
     )
 }
@@ -261,7 +261,7 @@ fn to(job: &str, last: Option<&Run>, pauses: &[Pause], settings: &Settings) -> O
     if !pauses.iter().any(of_environment) {
         return None;
     }
-    let file = settings.job_dir.join(format!("{job}.toml"));
+    let file = settings.job_file(job);
     match crate::config::load_job(&file, settings) {
         Ok((job, _)) => Some(job.to.as_str().to_owned()),
         Err(_) => last.map(|run| run.to.clone()),

@@ -112,7 +112,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         if reports.is_empty() {
             text.push_str(&format!(
                 "there is no job in {}\n",
-                settings.job_dir.display()
+                settings.job_dirs_named()
             ));
         }
         terminal::print(&text)?;

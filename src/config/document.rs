@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostics::{Diagnostic, Diagnostics, Place};
 use super::flaw::Flaw;
+use crate::limits;
 use crate::trust;
 
 /// What stands where a password was.
@@ -39,6 +40,21 @@ pub fn contents(file: &Path) -> io::Result<Vec<u8>> {
     trust::read(file, LARGEST)
 }
 
+/// The bytes of a file of `managed_job_dir`, 1 MiB at the most. Root reads one of another user's as well, with that user's
+/// rights, for it can tell root nothing that root's own files do not allow.
+pub fn managed_contents(file: &Path) -> io::Result<Vec<u8>> {
+    let _used = file.parent().map(|at| trust::Rights::of_owner(at).used());
+    limits::read_all(trust::open_own(file)?, LARGEST)
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Diagnostic {
+    let diagnostic = Diagnostic::of_file(file, format!("cannot be read: {error}"));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => diagnostic.help("run as a user who may read it"),
+        _ => diagnostic,
+    }
+}
+
 impl Document {
     pub(super) fn read(file: &Path) -> Result<Self, Diagnostics> {
         Self::read_as(file, file)
@@ -46,15 +62,13 @@ impl Document {
 
     /// What `copy` says, as if it stood in `file`.
     pub(super) fn read_as(file: &Path, copy: &Path) -> Result<Self, Diagnostics> {
-        let bytes = contents(copy).map_err(|error| {
-            let diagnostic = Diagnostic::of_file(file, format!("cannot be read: {error}"));
-            match error.kind() {
-                std::io::ErrorKind::PermissionDenied => {
-                    diagnostic.help("run as a user who may read it")
-                }
-                _ => diagnostic,
-            }
-        })?;
+        let bytes = contents(copy).map_err(|error| unreadable(file, &error))?;
+        Self::of_bytes(file, bytes)
+    }
+
+    /// The same of a file of `managed_job_dir`.
+    pub(super) fn read_managed(file: &Path, copy: &Path) -> Result<Self, Diagnostics> {
+        let bytes = managed_contents(copy).map_err(|error| unreadable(file, &error))?;
         Self::of_bytes(file, bytes)
     }
 

@@ -27,6 +27,8 @@ pub struct Http {
     pub user_header: Option<String>,
     /// What users of the proxy may do.
     pub proxy_scope: Scope,
+    /// Whether job files are written into `managed_job_dir`, which is there then.
+    pub edit_jobs: bool,
 }
 
 /// An address to listen at.
@@ -63,7 +65,7 @@ pub enum Scope {
     Read,
     /// Start, cancel and pause runs, roll back, and hold environments.
     Run,
-    /// Pause everything, and manage tokens.
+    /// Pause everything, manage tokens, and write job files where the settings let them.
     Admin,
 }
 
@@ -100,7 +102,7 @@ pub const SCOPES: [(&str, Scope); 3] = [
     ("admin", Scope::Admin),
 ];
 
-pub(super) fn read(table: Table<'_>) -> Option<Http> {
+pub(super) fn read(table: Table<'_>, has_managed: bool) -> Option<Http> {
     let listen = match table.get("listen") {
         Some(value) => read_listen(&value)?,
         None => Listen::Unix(LISTEN.into()),
@@ -150,6 +152,8 @@ pub(super) fn read(table: Table<'_>) -> Option<Http> {
         value.report(value.wrong("`user_header` is missing: the header that has the user's name"));
     }
     let proxy_scope = table.choice("proxy_scope", &SCOPES, Scope::Read);
+    let edit_jobs = (table.get("edit_jobs"))
+        .is_some_and(|value| read_edit_jobs(&value, has_managed) == Some(true));
     table.finish();
     Some(Http {
         listen,
@@ -159,7 +163,19 @@ pub(super) fn read(table: Table<'_>) -> Option<Http> {
         trusted_proxy,
         user_header,
         proxy_scope: proxy_scope?,
+        edit_jobs,
     })
+}
+
+fn read_edit_jobs(value: &Value<'_>, has_managed: bool) -> Option<bool> {
+    let wanted = value.boolean()?;
+    if wanted && !has_managed {
+        let wrong = value.wrong("`managed_job_dir` is missing: the directory that jobs are written into");
+        value.report(wrong.help(
+            "add managed_job_dir = \"/var/lib/envsyncd/jobs\" at the top of the file",
+        ));
+    }
+    Some(wanted)
 }
 
 fn read_listen(value: &Value<'_>) -> Option<Listen> {

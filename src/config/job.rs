@@ -445,6 +445,8 @@ pub struct Settings {
     pub stores: Stores,
     /// Where job files are.
     pub job_dir: PathBuf,
+    /// Where those are that the API and the panel write.
+    pub managed_job_dir: Option<PathBuf>,
     /// One file a variable.
     pub env_dir: Option<PathBuf>,
     /// state.db lives here.

@@ -10,6 +10,7 @@ use super::endpoints;
 use super::environments;
 use super::findings::{Findings, secret_spans};
 use super::job::{Hook, Hooks, Job, JobName, PointInTime, Settings, Task};
+use super::managed;
 use super::permissions::{warn_if_readable, warn_if_writable};
 use super::reader::{Table, Value};
 use super::side::Side;
@@ -40,6 +41,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("http", "in envsyncd.toml"),
     ("nsca", "in envsyncd.toml"),
     ("job_dir", "in envsyncd.toml"),
+    ("managed_job_dir", "in envsyncd.toml"),
     ("state_dir", "in envsyncd.toml"),
     ("status_dir", "in envsyncd.toml"),
     ("lock_dir", "in envsyncd.toml"),
@@ -66,7 +68,12 @@ pub fn load_job_as(
     copy: &Path,
     settings: &Settings,
 ) -> Result<(Job, Vec<Diagnostic>), Diagnostics> {
-    understand(Document::read_as(file, copy)?, file, settings)
+    let document = if settings.is_managed(file) {
+        Document::read_managed(file, copy)
+    } else {
+        Document::read_as(file, copy)
+    };
+    understand(document?, file, settings)
 }
 
 /// Reads a text as if it stood in a job's file.
@@ -101,6 +108,13 @@ pub(super) fn understand(
             None
         }
     };
+    managed::report_namesake(&findings, settings);
+    let is_managed = settings.is_managed(file);
+    // What is refused here is not looked at: what it leads to is not for whoever wrote it to see.
+    if is_managed && !managed::check(&Table::root(&findings, &root), settings) {
+        findings.settle()?;
+        return Err(incomplete(file).into());
+    }
     let job = read(
         Table::root(&findings, &root).elsewhere(ELSEWHERE),
         &findings,
@@ -115,12 +129,19 @@ pub(super) fn understand(
                 .flat_map(|task| [&task.source, &task.target]),
         );
     }
-    warn_if_writable(&findings);
+    // It may be the daemon's own: nothing is run that it says.
+    if !is_managed {
+        warn_if_writable(&findings);
+    }
     let warnings = findings.settle()?;
     match job {
         Some(job) => Ok((job, warnings)),
-        None => Err(Diagnostic::of_file(file, "the job is incomplete").into()),
+        None => Err(incomplete(file).into()),
     }
+}
+
+fn incomplete(file: &Path) -> Diagnostic {
+    Diagnostic::of_file(file, "the job is incomplete")
 }
 
 fn read(

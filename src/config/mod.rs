@@ -21,6 +21,7 @@ pub mod http;
 pub mod job;
 mod job_file;
 mod job_name;
+mod managed;
 mod masks;
 pub mod monitoring;
 mod percent;
@@ -42,7 +43,7 @@ mod value;
 mod way;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, did_you_mean};
-pub use document::{contents, quote};
+pub use document::{contents, managed_contents, quote};
 pub use env_dir::Variables;
 pub use flaw::Flaw;
 pub use here::is_here;
@@ -53,18 +54,33 @@ pub use stores::{Absence, Absent, Files, OwnKey, ParsedUrl, Risk, StoreFormat, S
 pub use typed::{archive_at, archive_in, endpoint_at};
 pub use url::{ArchiveUrl, EndpointUrl, read_url};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Kind, Result, io};
 use crate::trust;
 
-/// The job files of the settings' `job_dir`, by name. A missing directory is an error; hidden files are skipped.
+/// The job files of the settings' `job_dir`, by name, then those of `managed_job_dir`. A missing directory is an error; hidden
+/// files are skipped.
 pub fn job_files(settings: &job::Settings) -> Result<Vec<PathBuf>> {
     let directory = &settings.job_dir;
+    let named = format!("job_dir {}", directory.display());
     if let Some(doubt) = trust::of_directory(directory) {
-        return Err(doubt.into_error(Kind::Config, &format!("job_dir {}", directory.display())));
+        return Err(doubt.into_error(Kind::Config, &named));
     }
-    let failed = || io(format!("job_dir {} cannot be read", directory.display()));
+    let mut files = files_in(directory, &named)?;
+    if let Some(directory) = &settings.managed_job_dir {
+        let named = format!("managed_job_dir {}", directory.display());
+        // Its owner is the daemon's user, and what is in it can do no harm; a stranger would still be one too many.
+        if let Some(doubt) = trust::of_surroundings(directory) {
+            return Err(doubt.into_error(Kind::Config, &named));
+        }
+        files.extend(files_in(directory, &named)?);
+    }
+    Ok(files)
+}
+
+fn files_in(directory: &Path, named: &str) -> Result<Vec<PathBuf>> {
+    let failed = || io(format!("{named} cannot be read"));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)
         .map_err(failed())

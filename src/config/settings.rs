@@ -13,6 +13,7 @@ use super::environments;
 use super::findings::{Findings, secret_spans};
 use super::http;
 use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
+use super::managed;
 use super::monitoring::{self, Monitoring};
 use super::permissions::{warn_if_readable, warn_if_writable};
 use super::reader::Table;
@@ -48,6 +49,7 @@ const OTHER_VARIABLES: &[&str] = &[
 #[derive(Debug, Default)]
 pub(super) struct Scalars {
     job_dir: Option<PathBuf>,
+    managed_job_dir: Option<PathBuf>,
     env_dir: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     status_dir: Option<PathBuf>,
@@ -59,6 +61,7 @@ pub(super) struct Scalars {
 #[derive(Debug, Default, Deserialize)]
 struct Overrides {
     job_dir: Option<String>,
+    managed_job_dir: Option<String>,
     env_dir: Option<String>,
     state_dir: Option<String>,
     status_dir: Option<String>,
@@ -68,6 +71,7 @@ struct Overrides {
 
 const SCALARS: &[&str] = &[
     "job_dir",
+    "managed_job_dir",
     "env_dir",
     "state_dir",
     "status_dir",
@@ -146,6 +150,7 @@ pub(super) fn understand(
         Table::root(&findings, &root).elsewhere(JOB_KEYS),
         &findings,
         stores,
+        over.managed_job_dir.is_some(),
     );
     warn_if_readable(
         &findings,
@@ -163,6 +168,7 @@ fn defaults(stores: Stores) -> Settings {
         file: None,
         stores,
         job_dir: JOB_DIR.into(),
+        managed_job_dir: None,
         env_dir: None,
         state_dir: STATE_DIR.into(),
         status_dir: Path::new(STATE_DIR).join("status"),
@@ -192,11 +198,17 @@ fn defaults(stores: Stores) -> Settings {
     }
 }
 
-fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, Scalars) {
+fn read(
+    root: Table<'_>,
+    findings: &Findings<'_>,
+    stores: Stores,
+    has_managed: bool,
+) -> (Settings, Scalars) {
     let mut settings = defaults(stores);
     let path = |key| root.get(key).and_then(|value| value.path());
     let mut scalars = Scalars {
         job_dir: path("job_dir"),
+        managed_job_dir: path("managed_job_dir"),
         env_dir: path("env_dir"),
         state_dir: path("state_dir"),
         status_dir: path("status_dir"),
@@ -255,7 +267,7 @@ fn read(root: Table<'_>, findings: &Findings<'_>, stores: Stores) -> (Settings, 
         table.finish();
     }
     if let Some(table) = root.get("http").and_then(|value| value.table()) {
-        settings.http = http::read(table);
+        settings.http = http::read(table, has_managed || root.has("managed_job_dir"));
     }
     if let Some(table) = root.get("sites").and_then(|value| value.table())
         && (forest || !has_environments)
@@ -408,6 +420,7 @@ pub(super) fn overrides(
     };
     let scalars = Scalars {
         job_dir: path(read.job_dir),
+        managed_job_dir: path(read.managed_job_dir),
         env_dir: path(read.env_dir),
         state_dir: path(read.state_dir),
         status_dir: path(read.status_dir),
@@ -457,6 +470,8 @@ fn apply(
         variables.status_dir.or(file.status_dir),
     );
     settings.host_environment = variables.host_environment.or(file.host_environment);
+    settings.managed_job_dir = variables.managed_job_dir.or(file.managed_job_dir);
+    managed::check_directory(settings)?;
     settings.env_dir = match variables.env_dir.or(file.env_dir) {
         Some(chosen) => {
             if !chosen.is_dir() {

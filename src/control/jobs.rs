@@ -1,7 +1,5 @@
 //! Finds the jobs and runs that are asked for by name. `Kind::Unknown`: there is none.
 
-use std::path::PathBuf;
-
 use crate::config::job::{Job, Settings};
 use crate::config::{Diagnostic, Diagnostics, load_job};
 use crate::error::{Error, Kind, Result};
@@ -33,11 +31,6 @@ impl From<NotLoaded> for Error {
     }
 }
 
-/// Where a job's file is.
-pub fn file_of(settings: &Settings, job: &str) -> PathBuf {
-    settings.job_dir.join(format!("{job}.toml"))
-}
-
 /// A job of this host as it is run, with its file's warnings. True: its file is broken, and this is its last good version.
 pub fn job_named(
     settings: &Settings,
@@ -48,7 +41,7 @@ pub fn job_named(
         return Ok((job?, Vec::new(), false));
     }
     find(name, settings, Some(state))?;
-    let file = file_of(settings, name);
+    let file = settings.job_file(name);
     match load_job(&file, settings) {
         Ok((job, warnings)) => Ok((job, warnings, false)),
         // As for its schedule.
@@ -73,7 +66,7 @@ pub fn find(name: &str, settings: &Settings, state: Option<&State>) -> Result<()
     Err(if known.is_empty() {
         error.hint(format!(
             "there are no jobs in {} and none in the history",
-            settings.job_dir.display()
+            settings.job_dirs_named()
         ))
     } else if near.is_empty() {
         error.hint("`envsyncd status` lists all jobs")

@@ -168,6 +168,10 @@ pub(super) struct Jobs {
     pub(super) problem: String,
     /// Whether a file has changed, and is read at the next look unless it goes on changing.
     pub(super) unsettled: bool,
+    /// The directory of the files that we write ourselves, as it was at the last look.
+    managed: Option<Signature>,
+    /// Files of jobs that have another file, by the jobs' names.
+    namesakes: BTreeMap<String, PathBuf>,
     host: String,
 }
 
@@ -178,6 +182,8 @@ impl Jobs {
             copies: last_good::directory(settings),
             problem: String::new(),
             unsettled: false,
+            managed: None,
+            namesakes: BTreeMap::new(),
             host: host.to_owned(),
         };
         jobs.make_directory()?;
@@ -192,6 +198,11 @@ impl Jobs {
             .mode(0o700)
             .create(&self.copies)
             .map_err(io(format!("{} cannot be made", self.copies.display())))
+    }
+
+    /// Whether a file was written or removed in `managed_job_dir` since the last look: those who did so wait for us.
+    pub(super) fn is_due(&self, settings: &Settings) -> bool {
+        self.unsettled || self.managed != managed_directory(settings)
     }
 
     /// By name.
@@ -238,6 +249,7 @@ impl Jobs {
         now: DateTime<Utc>,
     ) -> Found {
         let mut found = Found::default();
+        self.managed = managed_directory(settings);
         let files = match config::job_files(settings) {
             Ok(files) => files,
             Err(error) => {
@@ -255,6 +267,7 @@ impl Jobs {
             tracing::info!("the jobs' directory can be read again");
         }
         let mut there = BTreeSet::new();
+        let mut namesakes = BTreeMap::new();
         for file in files {
             let Ok(name) = JobName::of_file(&file) else {
                 if look == Look::All {
@@ -262,9 +275,13 @@ impl Jobs {
                 }
                 continue;
             };
-            there.insert(name.as_str().to_owned());
+            if !there.insert(name.as_str().to_owned()) {
+                namesakes.insert(name.as_str().to_owned(), file);
+                continue;
+            }
             self.look_at(&name, file, look, settings, known, now, &mut found);
         }
+        self.take_namesakes(namesakes, &mut found);
         self.entries.retain(|name, entry| {
             if there.contains(name) {
                 entry.missed = 0;
@@ -286,6 +303,27 @@ impl Jobs {
             self.drop_old_copies();
         }
         found
+    }
+
+    /// A job that two files have is that of the first, and it is said that there is another.
+    fn take_namesakes(&mut self, now: BTreeMap<String, PathBuf>, found: &mut Found) {
+        let before = std::mem::replace(&mut self.namesakes, now);
+        for (name, entry) in &mut self.entries {
+            let other = self.namesakes.get(name);
+            if other.is_some() && entry.problem.is_empty() && entry.job.is_some() {
+                let other = other.map_or_else(String::new, |file| file.display().to_string());
+                entry.problem = format!(
+                    "{other} is not read: the job is in {}, too; remove or rename one of them",
+                    entry.file.display()
+                );
+                tracing::error!(job = name, problem = entry.problem, "a job has two files");
+                found.changed.insert(name.clone());
+            } else if other.is_none() && before.contains_key(name) {
+                // It is read again at the next look.
+                entry.read = None;
+                self.unsettled = true;
+            }
+        }
     }
 
     /// A job that was removed while nobody looked must not come back to life with the next file of its name.
@@ -364,6 +402,10 @@ impl Jobs {
         }
         found.changed.insert(name.as_str().to_owned());
     }
+}
+
+fn managed_directory(settings: &Settings) -> Option<Signature> {
+    settings.managed_job_dir.as_deref().map(Signature::of)
 }
 
 /// Reads a job's file, and keeps a copy of it if it is good: the very bytes that were found good.

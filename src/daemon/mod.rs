@@ -182,7 +182,7 @@ impl Daemon {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             state_dir = %daemon.settings.state_dir.display(),
-            job_dir = %daemon.settings.job_dir.display(),
+            job_dir = %daemon.settings.job_dirs_named(),
             "daemon starts"
         );
         daemon.keep_settings();
@@ -196,7 +196,7 @@ impl Daemon {
         let found = daemon.jobs.look(Look::All, &daemon.settings, &known, now);
         if !daemon.jobs.problem.is_empty() {
             return Err(Error::new(Kind::Config, daemon.jobs.problem.clone())
-                .hint("set job_dir in envsyncd.toml to the directory of the job files"));
+                .hint("set job_dir in envsyncd.toml to the directory of the job files, and managed_job_dir to one that is there"));
         }
         let gone = known
             .keys()
@@ -227,7 +227,7 @@ impl Daemon {
         Notify::alive();
         self.beats += 1;
         self.look_at_store();
-        if self.jobs.unsettled || self.beats.is_multiple_of(FILES) {
+        if self.jobs.is_due(&self.settings) || self.beats.is_multiple_of(FILES) {
             self.reload(Look::Changed);
         }
         self.look(Absence::None);

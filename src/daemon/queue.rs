@@ -242,7 +242,7 @@ impl Daemon {
             "the daemon does not know job `{}`: {} is not among the files of its own job_dir, {}",
             run.job,
             run.file.display(),
-            self.settings.job_dir.display()
+            self.settings.job_dirs_named()
         )
     }
 

@@ -25,7 +25,7 @@ pub fn keep(settings: &Settings, state: &State) -> Result<()> {
     let all: Vec<metrics::Job<'_>> = names
         .iter()
         .map(|name| {
-            let file = settings.job_dir.join(format!("{name}.toml"));
+            let file = settings.job_file(name);
             let read = file.exists().then(|| config::load_job(&file, settings));
             let job = read.as_ref().and_then(|read| read.as_ref().ok());
             let to = job.map(|(job, _)| job.to.as_str());
@@ -47,7 +47,9 @@ pub fn known_jobs(settings: &Settings, state: Option<&State>) -> Result<Vec<Stri
         Some(state) => state.jobs()?.into_iter().collect(),
         None => BTreeSet::new(),
     };
-    names.extend(with_file(&settings.job_dir)?);
+    for directory in settings.job_dirs() {
+        names.extend(with_file(directory)?);
+    }
     Ok(names.into_iter().collect())
 }
 

@@ -216,13 +216,13 @@ fn for_dead(settings: &Settings, state: &State, dead: &Run, by: &str) -> Result<
     let of_site = settings.site_job_named(&dead.job);
     let usual = match &of_site {
         Some(_) => settings.file.clone().unwrap_or_default(),
-        None => settings.job_dir.join(format!("{}.toml", dead.job)),
+        None => settings.job_file(&dead.job),
     };
     if dead.file != usual && !state.is_our_own() {
         return Err(Error::new(
             Kind::Policy,
             format!(
-                "{} is not the job's file in job_dir, and the state store belongs to somebody else",
+                "{} is not the job's file in job_dir or managed_job_dir, and the state store belongs to somebody else",
                 dead.file.display()
             ),
         )
