@@ -9,6 +9,7 @@ use super::options::{Options, settings};
 use super::{due, terminal};
 use crate::config::job::{Job, Settings};
 use crate::config::{self, Variables};
+use crate::control::documents::Finding;
 use crate::error::{Kind, Result};
 use crate::guard::command;
 use crate::{policy, store};
@@ -38,7 +39,7 @@ struct FileReport {
     file: PathBuf,
     valid: bool,
     /// Errors and warnings.
-    problems: Vec<Problem>,
+    problems: Vec<Finding>,
     /// The next times at which its schedule is due; none without one.
     next_runs: Vec<String>,
     #[serde(skip)]
@@ -47,34 +48,6 @@ struct FileReport {
     shown: Vec<String>,
     #[serde(skip)]
     forbidden: bool,
-}
-
-#[derive(Serialize)]
-struct Problem {
-    severity: &'static str,
-    line: Option<usize>,
-    column: Option<usize>,
-    key: String,
-    message: String,
-    allowed: Option<String>,
-    help: Option<String>,
-}
-
-impl Problem {
-    fn of(one: &config::Diagnostic) -> Self {
-        Self {
-            severity: match one.severity {
-                config::Severity::Error => "error",
-                config::Severity::Warning => "warning",
-            },
-            line: one.place.as_ref().map(|place| place.line),
-            column: one.place.as_ref().map(|place| place.column),
-            key: one.key.clone().unwrap_or_default(),
-            message: one.flaw.message.clone(),
-            allowed: one.flaw.allowed.clone().map(Into::into),
-            help: one.flaw.help.clone(),
-        }
-    }
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
@@ -140,7 +113,7 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
         Ok(loaded) => loaded,
         Err(found) => {
             report.valid = false;
-            report.problems = found.iter().map(Problem::of).collect();
+            report.problems = found.iter().map(Finding::new).collect();
             report.shown = vec![found.to_string()];
             return report;
         }
@@ -159,7 +132,7 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
         report.valid &= !unable;
         all.push(problem);
     }
-    report.problems = all.iter().map(Problem::of).collect();
+    report.problems = all.iter().map(Finding::new).collect();
     report.shown = all.iter().map(ToString::to_string).collect();
     if let Err(error) = policy::permit(&job.environments, &job.from, &job.to) {
         report.forbidden = report.valid;
@@ -167,7 +140,7 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
         report
             .shown
             .push(format!("refused: {}: {error}", file.display()));
-        report.problems.push(Problem {
+        report.problems.push(Finding {
             severity: "error",
             line: None,
             column: None,

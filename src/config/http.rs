@@ -170,10 +170,11 @@ pub(super) fn read(table: Table<'_>, has_managed: bool) -> Option<Http> {
 fn read_edit_jobs(value: &Value<'_>, has_managed: bool) -> Option<bool> {
     let wanted = value.boolean()?;
     if wanted && !has_managed {
-        let wrong = value.wrong("`managed_job_dir` is missing: the directory that jobs are written into");
-        value.report(wrong.help(
-            "add managed_job_dir = \"/var/lib/envsyncd/jobs\" at the top of the file",
-        ));
+        let wrong =
+            value.wrong("`managed_job_dir` is missing: the directory that jobs are written into");
+        value.report(
+            wrong.help("add managed_job_dir = \"/var/lib/envsyncd/jobs\" at the top of the file"),
+        );
     }
     Some(wanted)
 }

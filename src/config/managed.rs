@@ -148,13 +148,19 @@ pub(super) fn report_namesake(findings: &Findings<'_>, settings: &Settings) {
         return;
     };
     let name = JobName::of_file(file).map_or_else(|_| String::new(), |name| name.to_string());
-    let report = |what: String| Diagnostic::of_file(file, what).help("remove or rename one of them");
+    let report =
+        |what: String| Diagnostic::of_file(file, what).help("remove or rename one of them");
     findings.push_whole(if settings.is_managed(file) {
         let other = other.display();
-        report(format!("job `{name}` is in {other}, and this file is not read"))
+        report(format!(
+            "job `{name}` is in {other}, and this file is not read"
+        ))
     } else {
         let other = other.display();
-        report(format!("there is a job `{name}` in {other}, too, which is not read")).warning()
+        report(format!(
+            "there is a job `{name}` in {other}, too, which is not read"
+        ))
+        .warning()
     });
 }
 
@@ -170,14 +176,16 @@ pub(super) fn check_directory(settings: &Settings) -> Result<(), Diagnostics> {
         ("status_dir", Some(&settings.status_dir)),
         ("lock_dir", Some(&settings.lock_dir)),
     ];
-    let taken = |(_, other): &(&str, Option<&PathBuf>)| {
-        other.is_some_and(|other| is_same(managed, other))
-    };
+    let taken =
+        |(_, other): &(&str, Option<&PathBuf>)| other.is_some_and(|other| is_same(managed, other));
     let Some((key, _)) = others.into_iter().find(taken) else {
         return Ok(());
     };
     let origin = settings.file.as_ref();
-    let origin = origin.map_or_else(|| "environment".to_owned(), |file| file.display().to_string());
+    let origin = origin.map_or_else(
+        || "environment".to_owned(),
+        |file| file.display().to_string(),
+    );
     let what = format!("managed_job_dir {} is the {key} as well", managed.display());
     let mut refused = Diagnostic::error(origin, what)
         .help("give it a directory of its own: /var/lib/envsyncd/jobs");

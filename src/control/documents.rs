@@ -5,6 +5,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use crate::config::{Diagnostic, Severity};
 use crate::state::{self, Paused};
 
 /// The version of all documents.
@@ -13,6 +14,44 @@ pub const VERSION: u32 = 1;
 /// A time as all our files spell it.
 pub fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// What is wrong with a file, in `validate`.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct Finding {
+    /// error | warning
+    pub severity: &'static str,
+    /// Of the file; `null`: it is of the file as a whole.
+    pub line: Option<usize>,
+    /// In characters.
+    pub column: Option<usize>,
+    /// The key's path: `task[0].mode`; empty: of none.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What is possible.
+    pub allowed: Option<String>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// Of a diagnostic.
+    pub fn new(one: &Diagnostic) -> Self {
+        Self {
+            severity: match one.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            line: one.place.as_ref().map(|place| place.line),
+            column: one.place.as_ref().map(|place| place.column),
+            key: one.key.clone().unwrap_or_default(),
+            message: one.flaw.message.clone(),
+            allowed: one.flaw.allowed.clone().map(Into::into),
+            help: one.flaw.help.clone(),
+        }
+    }
 }
 
 /// A run, in `history`, `show` and `status`.

@@ -1,8 +1,9 @@
-//! What people and programs ask for: to run, cancel, pause and hold. One way for the command line, the API and the panel,
+//! What people and programs ask for: to run, cancel, pause and hold, and to write job files. One way for the command line, the API and the panel,
 //! with the same refusals; whatever comes of it is in the audit list.
 
 pub mod documents;
 pub mod environments;
+pub mod job_files;
 pub mod jobs;
 pub mod pauses;
 pub mod runs;

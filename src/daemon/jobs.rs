@@ -18,11 +18,11 @@ use crate::state::KnownJob;
 
 /// What tells that a file was changed, without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Signature(Option<(u64, u64, u64, i64, i64)>);
+pub struct Signature(Option<(u64, u64, u64, i64, i64)>);
 
 impl Signature {
     /// Of what a link leads to.
-    pub(super) fn of(file: &Path) -> Self {
+    pub fn of(file: &Path) -> Self {
         Self(fs::metadata(file).ok().map(|data| {
             (
                 data.dev(),
@@ -54,7 +54,7 @@ pub(super) struct Entry {
     pub(super) planned: Option<Planned>,
     /// What is wrong with its file; empty: nothing.
     pub(super) problem: String,
-    read: Option<Signature>,
+    pub(super) read: Option<Signature>,
     /// The files that it includes, as they were when it was read.
     included: Vec<(PathBuf, Signature)>,
     seen: Signature,

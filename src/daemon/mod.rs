@@ -39,7 +39,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use self::heartbeat::{Beat, Heartbeat};
-use self::jobs::{Jobs, Look, Signature};
+pub use self::jobs::Signature;
+use self::jobs::{Jobs, Look};
 use self::notify::Notify;
 use self::planner::Absence;
 use self::supervisor::Supervisor;

@@ -121,6 +121,7 @@ impl Daemon {
                 file: entry.file.clone(),
                 job: entry.job.clone().map(Arc::new),
                 problem: entry.problem.clone(),
+                read: entry.read,
             };
             (name.clone(), view)
         });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::jobs::Signature;
 use crate::config::job::{Job, Settings};
 
 /// The files as they are in force.
@@ -26,6 +27,8 @@ pub struct JobView {
     pub job: Option<Arc<Job>>,
     /// What is wrong with it; empty: nothing.
     pub problem: String,
+    /// The file as it was read; `None`: it is no job's file.
+    pub read: Option<Signature>,
 }
 
 /// A place for views: the daemon puts them in, and whoever shows them looks.

@@ -20,6 +20,9 @@ use crate::sync::Mutex;
 /// So many threads ask the state store at a time.
 pub(super) const READERS: usize = 4;
 
+/// How long a file that was written may take to be in force.
+const UNTIL_SEEN: Duration = Duration::from_secs(8);
+
 /// How old what many ask for may be.
 const FRESH: Duration = Duration::from_millis(200);
 
@@ -114,6 +117,14 @@ impl App {
     /// The files in force.
     pub(super) fn view(&self) -> Arc<View> {
         self.0.views.borrow().clone()
+    }
+
+    /// Waits for seconds until the daemon has files in force of which this holds. False: it has not yet.
+    pub(super) async fn until(&self, holds: impl Fn(&View) -> bool) -> bool {
+        let mut views = self.0.views.clone();
+        let seen = views.wait_for(|view| holds(view));
+        let seen = tokio::time::timeout(UNTIL_SEEN, seen).await;
+        seen.is_ok_and(|seen| seen.is_ok())
     }
 
     /// Whether this host is called so. What asks for another host was led here by somebody else's name server.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use crate::control::documents::Finding;
 use crate::error::{Error, Kind};
 
 /// Why a request was not served.
@@ -31,6 +32,9 @@ pub(super) struct Problem {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
+    /// What is wrong with a job's file that was sent, as `envsyncd validate` has it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) problems: Vec<Finding>,
 }
 
 impl Problem {
@@ -41,6 +45,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             hint: None,
+            problems: Vec::new(),
         }
     }
 

@@ -240,6 +240,7 @@ fn detail_of(look: &Look, name: &str) -> Result<Detail> {
         (None, Some(job)) => JobView {
             file: job.file.clone(),
             problem: String::new(),
+            read: None,
             job: Some(job.into()),
         },
         (None, None) => {

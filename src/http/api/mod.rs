@@ -4,6 +4,7 @@ pub(super) mod audit;
 pub(super) mod environments;
 mod health;
 mod history;
+pub(super) mod job_files;
 pub(super) mod jobs;
 mod openapi;
 pub(super) mod pauses;
@@ -47,7 +48,13 @@ pub(super) fn router(app: &App) -> Router {
         .route("/sites/{site}/{content}/syncs", get(sites::syncs))
         .route("/sites/{site}/{content}/syncs/{id}", get(sites::sync_of))
         .route("/jobs", get(jobs::list))
-        .route("/jobs/{job}", get(jobs::show))
+        .route(
+            "/jobs/{job}",
+            get(jobs::show)
+                .put(job_files::put)
+                .delete(job_files::remove),
+        )
+        .route("/jobs/{job}/file", get(job_files::show))
         .route("/jobs/{job}/runs", get(jobs::runs).post(jobs::run))
         .route("/jobs/{job}/rollback", post(jobs::rollback))
         .route(

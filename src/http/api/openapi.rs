@@ -10,7 +10,9 @@ use utoipa::openapi::{
     ContentBuilder, PathItem, Ref, RefOr, Response as Described, ResponseBuilder,
 };
 
-use super::{audit, environments, health, history, jobs, pauses, runs, sites, snapshots, tokens};
+use super::{
+    audit, environments, health, history, job_files, jobs, pauses, runs, sites, snapshots, tokens,
+};
 use crate::http::auth::SESSION;
 use crate::http::reply::{Problem, tagged};
 
@@ -25,6 +27,7 @@ use crate::http::reply::{Problem, tagged};
         environments::list, environments::show, environments::hold, environments::release,
         health::alive, health::ready, health::metrics,
         history::list,
+        job_files::show, job_files::put, job_files::remove,
         jobs::list, jobs::show, jobs::runs, jobs::run, jobs::rollback,
         pauses::pause_job, pauses::resume_job, pauses::pause_environment, pauses::resume_environment, pauses::pause_all, pauses::resume_all,
         runs::list, runs::show, runs::cancel, runs::log,
@@ -38,7 +41,7 @@ use crate::http::reply::{Problem, tagged};
 struct Api;
 
 /// What may go wrong with any request.
-const PROBLEMS: [(&str, &str); 13] = [
+const PROBLEMS: [(&str, &str); 14] = [
     ("400", "The request makes no sense"),
     ("401", "Nobody has said who asks"),
     ("403", "Policy, or the token's scope or limits, forbid it"),
@@ -46,8 +49,9 @@ const PROBLEMS: [(&str, &str); 13] = [
     ("405", "Not with this method"),
     ("408", "The request took too long"),
     ("409", "Busy: a run, a hold or a pause has it"),
+    ("412", "The file is not the one that `If-Match` names"),
     ("413", "The body is too large"),
-    ("415", "The body is not JSON"),
+    ("415", "The body is not JSON, or a job's file not TOML"),
     ("421", "This host is not called so"),
     (
         "422",

@@ -105,7 +105,7 @@ pub(in crate::http) async fn all(app: &App, identity: &Identity) -> Result<Vec<T
 }
 
 /// Whoever is limited makes nobody who is not.
-fn administer(identity: &Identity) -> Result<(), Problem> {
+pub(super) fn administer(identity: &Identity) -> Result<(), Problem> {
     identity.may(Scope::Admin)?;
     if identity.is_limited() {
         return Err(Problem::forbidden(format!(

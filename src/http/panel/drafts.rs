@@ -1,16 +1,26 @@
-//! `/jobs/new`: a form that becomes a job's file.
+//! `/jobs/new`: a form that becomes a job's file, which is shown, or written where the settings let the panel do so.
 
-use axum::response::Response;
+use std::path::PathBuf;
+
+use axum::response::{IntoResponse as _, Response};
 use chrono_tz::Tz;
 
+use super::answer::go_to;
 use super::facts;
+use super::job_files::sentences;
 use super::view::{Choice, Draft, Frame, NewJob, Place};
 use super::visitor::{Asked, Fields, Posted, Visitor};
-use crate::config::job::{Job, Settings, Task};
+use super::words::encoded;
+use crate::config::job::{Endpoint, Job, Settings, Task};
 use crate::config::{Diagnostic, understand_text};
+use crate::control::job_files;
+use crate::http::api::job_files::write;
 use crate::http::api::jobs::next_times;
+use crate::http::api::start::{Wanted, start};
 use crate::http::app::Look;
+use crate::http::reply::Problem;
 use crate::policy::{self, Environment};
+use crate::state::Verb;
 
 /// So many next times are told.
 const TIMES: usize = 3;
@@ -25,14 +35,65 @@ pub(super) async fn page(visitor: Visitor, Asked(fields): Asked) -> Response {
     visitor.answer(made)
 }
 
-/// The form as it was filled in, and the file that it makes.
+/// The form as it was filled in, and the file that it makes; or the job that it has made.
 pub(super) async fn draft(Posted { visitor, fields }: Posted) -> Response {
-    let made = visitor
-        .show(Place::Jobs, move |look, _, frame| {
-            Ok(drafted(look, frame, &fields))
-        })
-        .await;
+    let made = if fields.text("do") == "write" {
+        written(&visitor, fields).await
+    } else {
+        shown(&visitor, fields, None).await
+    };
     visitor.answer(made)
+}
+
+/// The form again; `refused`: why its file was not written.
+async fn shown(
+    visitor: &Visitor,
+    fields: Fields,
+    refused: Option<Problem>,
+) -> Result<Response, Problem> {
+    visitor
+        .show(Place::Jobs, move |look, _, frame| {
+            let mut page = drafted(look, frame, &fields);
+            // All that is wrong with the file is there already.
+            let more = refused.filter(|_| page.problems.is_empty());
+            page.problems.extend(more.iter().flat_map(sentences));
+            Ok(page)
+        })
+        .await
+}
+
+/// Writes the file, and where it is to run now, has it run once.
+async fn written(visitor: &Visitor, fields: Fields) -> Result<Response, Problem> {
+    let (app, identity) = (&visitor.app, &visitor.identity);
+    let name = fields.text("name").to_owned();
+    let is_now = fields.text("when") == "now";
+    let kept = fields.clone();
+    let text = app
+        .ask(move |look| Ok(text(look.settings(), &kept)))
+        .await?;
+    let done = match text {
+        Ok(text) => write(app, identity, name.clone(), text, None).await,
+        Err(problem) => Err(Problem::bad(problem)),
+    };
+    if let Err(problem) = done {
+        let status = problem.status();
+        let page = shown(visitor, fields, Some(problem)).await?;
+        return Ok((status, page).into_response());
+    }
+    if is_now {
+        let wanted = Wanted {
+            job: name.clone(),
+            only: Vec::new(),
+            verb: Verb::Run,
+        };
+        let mut started = start(app, identity, wanted, None).await;
+        if let Err(problem) = &mut started {
+            let why = &problem.detail;
+            problem.detail = format!("job `{name}` is there, and was not started: {why}");
+        }
+        started?;
+    }
+    Ok(go_to(&format!("/jobs/{}?done=written", encoded(&name))))
 }
 
 fn drafted(look: &Look, frame: Frame, fields: &Fields) -> NewJob {
@@ -45,7 +106,13 @@ fn drafted(look: &Look, frame: Frame, fields: &Fields) -> NewJob {
             return page;
         }
     };
-    let file = settings.job_dir.join(format!("{}.toml", page.draft.name));
+    let file = match file_of(settings, &page.draft.name) {
+        Ok(file) => file,
+        Err(problem) => {
+            page.problems.push(problem);
+            return page;
+        }
+    };
     if look.view.jobs.contains_key(&page.draft.name) {
         page.problems
             .push(format!("there is a job `{}` already", page.draft.name));
@@ -57,6 +124,14 @@ fn drafted(look: &Look, frame: Frame, fields: &Fields) -> NewJob {
     page.path = file.display().to_string();
     page.toml = Some(text);
     page
+}
+
+/// Where the file goes: what it may have depends on it.
+fn file_of(settings: &Settings, name: &str) -> std::result::Result<PathBuf, String> {
+    if job_files::directory(settings).is_ok() {
+        return job_files::file_of(settings, name).map_err(|error| error.sentence());
+    }
+    Ok(settings.job_dir.join(format!("{name}.toml")))
 }
 
 /// One line of what is wrong.
@@ -97,12 +172,15 @@ fn text(settings: &Settings, fields: &Fields) -> std::result::Result<String, Str
     add("from", fields.text("from"));
     add("to", fields.text("to"));
     add("site", fields.text("site"));
-    match fields.text("when") {
-        "now" | "" => {}
-        "custom" => add("schedule", fields.text("custom")),
-        often => add("schedule", often),
+    let schedule = match fields.text("when") {
+        "now" | "" => "",
+        "custom" => fields.text("custom"),
+        often => often,
+    };
+    if !schedule.is_empty() {
+        add("schedule", schedule);
+        add("timezone", fields.text("zone"));
     }
-    add("timezone", fields.text("zone"));
     let (kind, source, target) = match fields.some("site") {
         Some(site) => of_site(settings, &site, fields)?,
         None => (
@@ -141,14 +219,19 @@ fn of_site(
             "`{site}` is copied with options that this form does not write: put those under [sites.{site}.tasks.database] into a file's [[task]] by hand"
         ));
     }
-    let side = |endpoint: &crate::config::job::Endpoint| match &endpoint.name {
-        Some(name) => name.clone(),
-        None => endpoint.url.to_string(),
+    let side = |endpoint: &Endpoint| match (&endpoint.name, &endpoint.password) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, None) => Ok(endpoint.url.to_string()),
+        // It is not repeated in another file.
+        (None, Some(_)) => Err(format!(
+            "{} has a password: name it as an endpoint in envsyncd.toml, and `{site}` by that name",
+            endpoint.url
+        )),
     };
     Ok((
         task.kind.to_string(),
-        side(&task.source),
-        side(&task.target),
+        side(&task.source)?,
+        side(&task.target)?,
     ))
 }
 
@@ -199,7 +282,7 @@ fn form(look: &Look, frame: Frame, fields: &Fields) -> NewJob {
         path: String::new(),
         next: Vec::new(),
         zone: settings.timezone,
-        may_write: false,
+        may_write: job_files::directory(settings).is_ok(),
         draft: kept(fields, settings.timezone),
         frame,
     }

@@ -159,6 +159,7 @@ pub(super) fn of_site(look: &Look, name: &str) -> Option<JobView> {
         file: job.file.clone(),
         job: Some(job.into()),
         problem: String::new(),
+        read: None,
     })
 }
 

@@ -6,10 +6,13 @@ use super::answer::go_to;
 use super::environments::begin;
 use super::facts::{self, Entry, Facts};
 use super::overview::{is_called, part};
-use super::view::{self, Coverage, JobListing, Jobs, Place, Recurring, Schedule, TaskDefinition};
+use super::view::{
+    self, Coverage, Edited, JobListing, Jobs, Place, Recurring, Schedule, TaskDefinition,
+};
 use super::visitor::{Asked, Posted, Visitor, paused};
 use super::words::encoded;
 use crate::config::job::{Job, KeepPrevious, Task};
+use crate::control::job_files;
 use crate::error::{Error, Kind, Result};
 use crate::http::api::jobs::{detail, next_times, roll_back};
 use crate::http::api::pauses;
@@ -91,6 +94,17 @@ fn listing(look: &Look, facts: &Facts, entry: &Entry<'_>) -> JobListing {
     }
 }
 
+fn edited(look: &Look, file: &std::path::Path, name: &str) -> Edited {
+    let settings = look.settings();
+    if job_files::directory(settings).is_err() || settings.site_job_named(name).is_some() {
+        Edited::Nowhere
+    } else if settings.is_managed(file) {
+        Edited::Here
+    } else {
+        Edited::ByHand
+    }
+}
+
 fn schedule(look: &Look, job: &Job) -> Option<Schedule> {
     Some(Schedule {
         text: job.schedule.as_ref()?.to_string(),
@@ -134,6 +148,7 @@ async fn show(visitor: &Visitor, name: String) -> Result<Response, Problem> {
                     .map_or_else(String::new, |job| job.description.clone()),
                 mark: entry.mark,
                 file: view.file.display().to_string(),
+                edited: edited(look, &view.file, &name),
                 problem: Some(view.problem.clone()).filter(|problem| !problem.is_empty()),
                 schedule: entry.job().and_then(|job| schedule(look, job)),
                 paused: facts::own_pause(&facts.pauses, &name).map(paused),

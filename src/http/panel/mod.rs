@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | `overview`, `jobs`, `runs`, `sites`, `environments`, `access`, `drafts`, `login` | what each page shows, and what its forms do |
+//! | `overview`, `jobs`, `runs`, `sites`, `environments`, `access`, `drafts`, `job_files`, `login` | what each page shows, and what its forms do |
 //! | `live` | what runs, to those who watch the first page |
 //! | `facts` | what the state store and the files say of all jobs |
 //! | `visitor` | who looks, and the forms that they send |
@@ -19,6 +19,7 @@ mod chart;
 mod drafts;
 mod environments;
 mod facts;
+mod job_files;
 mod jobs;
 mod live;
 mod login;
@@ -50,6 +51,11 @@ pub(super) fn router() -> Router<App> {
         .route("/jobs", get(jobs::list))
         .route("/jobs/new", get(drafts::page).post(drafts::draft))
         .route("/jobs/{job}", get(jobs::page))
+        .route(
+            "/jobs/{job}/file",
+            get(job_files::page).post(job_files::save),
+        )
+        .route("/jobs/{job}/remove", post(job_files::remove))
         .route("/jobs/{job}/run", post(jobs::run))
         .route("/jobs/{job}/pause", post(jobs::pause))
         .route("/jobs/{job}/resume", post(jobs::resume))

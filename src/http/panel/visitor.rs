@@ -21,11 +21,13 @@ use crate::process::host_name;
 use crate::state;
 
 /// What a form has done, by the word in the address of the page after it.
-const DONE: [(&str, &str); 6] = [
+const DONE: [(&str, &str); 8] = [
     ("paused", "Paused."),
     ("resumed", "Resumed."),
     ("held", "Held: runs into it are refused."),
     ("released", "Released."),
+    ("written", "The job's file is written, and in force."),
+    ("removed", "The job is removed. Its history stays."),
     ("cancelled", "The run was told to end."),
     (
         "revoked",
@@ -177,7 +179,7 @@ fn to_login(parts: &Parts) -> Response {
 }
 
 /// The fields of a form.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {

@@ -89,6 +89,17 @@ pub(super) fn new_job(names: &Names) -> NewJob {
     }
 }
 
+pub(super) fn job_file(names: &Names) -> JobFile {
+    JobFile {
+        frame: frame(Place::Jobs, names),
+        name: names.job.clone(),
+        file: "/var/lib/envsyncd/jobs/publishing-api.toml".to_owned(),
+        toml: format!("description = \"{}\"\n</textarea>", names.text),
+        tag: "0123456789abcdef".to_owned(),
+        problems: vec![names.text.clone()],
+    }
+}
+
 pub(super) fn tokens(names: &Names) -> Tokens {
     let one = |place: i64| TokenLine {
         name: names.job.clone(),

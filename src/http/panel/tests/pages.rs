@@ -2,7 +2,7 @@
 
 use askama::Template as _;
 
-use super::forms::{audit, new_job, site, snapshots, tokens};
+use super::forms::{audit, job_file, new_job, site, snapshots, tokens};
 use super::samples::{
     Names, ago, environments, frame, job, listings, overview, run, runs, with_banners,
 };
@@ -73,6 +73,7 @@ pub(super) fn all(names: &Names) -> Vec<(&'static str, String)> {
         ("sites", sites.render().unwrap()),
         ("site", site(names).render().unwrap()),
         ("new-job", new_job(names).render().unwrap()),
+        ("job-file", job_file(names).render().unwrap()),
         ("history", history.render().unwrap()),
         ("environments", places.render().unwrap()),
         ("tokens", tokens(names).render().unwrap()),

@@ -307,6 +307,7 @@ pub(super) fn job(names: &Names) -> Job {
         mark: Mark::Succeeded,
         way: way("staging"),
         file: "/etc/envsyncd/jobs.d/publishing-api.toml".to_owned(),
+        edited: Edited::Here,
         problem: Some(names.text.clone()),
         schedule: Some(schedule()),
         paused: None,

@@ -8,7 +8,7 @@ use super::super::chart::Strip;
 use super::super::marks::Mark;
 use super::super::words;
 use super::part::job_link;
-use super::{Frame, Held, Next, Pages, Paused, RunLine, Way};
+use super::{Edited, Frame, Held, Next, Pages, Paused, RunLine, Way};
 use crate::report::units;
 
 /// What of a task's columns is masked.
@@ -108,6 +108,8 @@ pub(in super::super) struct Job {
     pub(in super::super) way: Way,
     /// Empty: it has none.
     pub(in super::super) file: String,
+    /// Where its file is changed.
+    pub(in super::super) edited: Edited,
     /// What is wrong with its file.
     pub(in super::super) problem: Option<String>,
     pub(in super::super) schedule: Option<Schedule>,
@@ -126,6 +128,14 @@ pub(in super::super) struct Job {
 impl Job {
     fn link(&self) -> String {
         job_link(&self.name)
+    }
+
+    fn is_by_hand(&self) -> bool {
+        self.edited == Edited::ByHand
+    }
+
+    fn is_edited_here(&self) -> bool {
+        self.edited == Edited::Here && self.frame.may_admin()
     }
 
     fn history(&self) -> String {

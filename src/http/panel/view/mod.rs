@@ -4,6 +4,7 @@ mod access;
 mod environments;
 mod frame;
 mod job;
+mod job_file;
 mod new_job;
 mod overview;
 mod part;
@@ -16,6 +17,7 @@ pub(super) use access::{
 pub(super) use environments::{EnvironmentLine, Environments, Masking};
 pub(super) use frame::{Failed, Frame, Notice, Place, User};
 pub(super) use job::{Coverage, Job, JobListing, Jobs, Recurring, Schedule, TaskDefinition};
+pub(super) use job_file::{Edited, JobFile};
 pub(super) use new_job::{Choice, Draft, NewJob};
 pub(super) use overview::{Filter, JobLine, Need, Next, Overview, Running, Step};
 pub(super) use part::{Held, Pages, Paused, RunLine, Way};
