@@ -85,6 +85,28 @@ proptest! {
     }
 
     #[test]
+    fn managed_job_file(text in bytes(&["config.d", "tests/corpus/job_file", "tests/corpus/managed_job_file"])) {
+        thread_local!(static USUAL: Settings = Settings {
+            managed_job_dir: Some("/nowhere".into()),
+            ..usual()
+        });
+        match USUAL.with(|settings| read_job(&text, settings)) {
+            Ok((job, warnings)) => {
+                warned(&warnings)?;
+                prop_assert!(job.hooks.named().next().is_none());
+                for task in &job.tasks {
+                    prop_assert!(task.scripts.is_empty() && task.included.is_empty() && task.passes.is_empty());
+                    prop_assert!(task.rows.is_empty() && task.masks.iter().all(|mask| mask.condition.is_none()));
+                    for end in [&task.source, &task.target] {
+                        prop_assert!(end.name.is_some() || (job.site.is_some() && end.password.is_none()));
+                    }
+                }
+            }
+            Err(all) => refused(all)?,
+        }
+    }
+
+    #[test]
     fn settings_file(text in bytes(&["docs/envsyncd.toml", "packaging/deb/envsyncd.toml", "tests/corpus/settings_file"])) {
         match read_settings(&text) {
             Ok((settings, warnings)) => {

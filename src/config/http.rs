@@ -103,6 +103,7 @@ pub const SCOPES: [(&str, Scope); 3] = [
 ];
 
 pub(super) fn read(table: Table<'_>, has_managed: bool) -> Option<Http> {
+    let table = table.elsewhere(&[("managed_job_dir", "at the top of the file")]);
     let listen = match table.get("listen") {
         Some(value) => read_listen(&value)?,
         None => Listen::Unix(LISTEN.into()),

@@ -337,6 +337,7 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("log_max_age", "under [history]"),
     ("textfile", "under [metrics]"),
     ("listen", "under [http]"),
+    ("edit_jobs", "under [http]"),
 ];
 
 fn read_priority(table: Table<'_>) -> Priority {
@@ -471,7 +472,6 @@ fn apply(
     );
     settings.host_environment = variables.host_environment.or(file.host_environment);
     settings.managed_job_dir = variables.managed_job_dir.or(file.managed_job_dir);
-    managed::check_directory(settings)?;
     settings.env_dir = match variables.env_dir.or(file.env_dir) {
         Some(chosen) => {
             if !chosen.is_dir() {
@@ -482,7 +482,7 @@ fn apply(
         // The default need not be there.
         None => Some(PathBuf::from(ENV_DIR)).filter(|dir| dir.is_dir()),
     };
-    Ok(())
+    managed::check_directory(settings)
 }
 
 fn missing_env_dir(file: Option<&Path>, chosen: &Path) -> Diagnostic {

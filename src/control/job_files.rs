@@ -318,3 +318,6 @@ fn audited<T>(
         (outcome, _) => outcome,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ mod archive_jobs;
 mod endpoints;
 mod examples;
 mod job;
+mod managed;
 #[cfg(feature = "icinga")]
 mod monitoring;
 mod passwords;
