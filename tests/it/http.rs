@@ -3,6 +3,7 @@
 mod attacks;
 mod calls;
 mod document;
+mod job_files;
 mod live;
 mod remote;
 mod tokens;

@@ -13,6 +13,7 @@ fn the_document_has_every_address_and_each_operation_its_problems() {
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/healthz",
+        "/api/v1/jobs/{job}/file",
         "/api/v1/jobs/{job}/runs",
         "/api/v1/runs/{run}/log",
         "/api/v1/sites/{site}/{content}/sync",

@@ -83,6 +83,46 @@ impl Api {
         (api, port)
     }
 
+    /// Has it write job files of its own, into a directory of their own, and gives the site's databases names.
+    pub(crate) fn let_write(&self) {
+        fs::create_dir(self.managed("")).expect("a directory");
+        let settings = fs::read_to_string(self.house.config()).expect("settings");
+        let endpoint = |name: &str, environment: &str, file: &str| {
+            format!(
+                "[endpoints.{name}]\nenvironment = \"{environment}\"\nurl = \"sqlite://{}\"\n",
+                self.house.bed.path(file).display()
+            )
+        };
+        let settings = settings
+            .replace(
+                "job_dir = \"jobs\"\n",
+                "job_dir = \"jobs\"\nmanaged_job_dir = \"managed\"\n",
+            )
+            .replace("[http]\n", "[http]\nedit_jobs = true\n");
+        self.house.raw_settings(&format!(
+            "{settings}{}{}",
+            endpoint("app-production", "production", "source.db"),
+            endpoint("app-staging", "staging", "app-staging.db"),
+        ));
+    }
+
+    /// A file of that directory.
+    pub(crate) fn managed(&self, file: &str) -> PathBuf {
+        self.house.bed.path("managed").join(file)
+    }
+
+    /// Sends a job's file.
+    pub(crate) fn put(&self, token: &str, job: &str, text: &str, more: &[&str]) -> Answer {
+        let mut all = vec![
+            "-H",
+            "Content-Type: application/toml",
+            "--data-binary",
+            text,
+        ];
+        all.extend(more);
+        self.ask(token, "PUT", &format!("/api/v1/jobs/{job}"), &all)
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.house.bed.path("http.sock")
     }
