@@ -1,5 +1,7 @@
 //! The control panel in a browser, over a real daemon.
 
+mod job_files;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -290,6 +292,7 @@ fn pages(panel: &Panel) -> Vec<(&'static str, String)> {
         ("job", "/jobs/slow".to_owned()),
         ("recurring", "/recurring".to_owned()),
         ("new-job", "/jobs/new".to_owned()),
+        ("job-file", "/jobs/app/file".to_owned()),
         ("sites", "/sites".to_owned()),
         ("site", "/sites/main?from=production&to=staging".to_owned()),
         ("run", format!("/runs/{run}")),
@@ -307,8 +310,14 @@ fn every_page_is_for_everybody_on_a_phone_and_on_a_desk() {
     let axe = fs::read_to_string(axe).expect("script/http-tools puts it there");
     let pictures = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("panel");
     fs::create_dir_all(&pictures).unwrap();
-    let panel = Panel::new();
+    let panel = job_files::writer();
     let hostile = "<script>document.title='owned'</script>";
+    let job = "from = \"production\"\nto = \"staging\"\n[[task]]\nkind = \"sqlite\"\nsource = \"app-production\"\ntarget = \"app-staging\"\n";
+    let job = format!("description = \"</textarea>{hostile}\"\n{job}");
+    fs::write(panel.api.managed("app.toml"), job).unwrap();
+    panel.api.house.until("the daemon knew the job", |house| {
+        house.state().known_job("app").unwrap().is_some()
+    });
     panel
         .api
         .house
