@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::ArgAction;
 
 use super::terminal;
-use crate::config::job::{Job, Settings};
+use crate::config::job::{Job, JobName, Settings};
 use crate::config::{Diagnostic, Diagnostics};
 use crate::control::Caller;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::report::log;
 use crate::state::Trigger;
+use crate::trust;
 
 /// What every verb takes.
 #[derive(Debug, clap::Args)]
@@ -99,6 +100,17 @@ pub(super) fn settings(options: &Options) -> Result<Settings> {
 
 /// A job's file; warnings go to stderr.
 pub(super) fn job(options: &Options, file: &Path, settings: &Settings) -> Result<Job> {
+    // It could tell root nothing evil, and is still for its owner to run.
+    if settings.is_managed(file)
+        && let Ok(found) = std::fs::symlink_metadata(file)
+        && let Some(doubt) = trust::of_file(file, &found)
+    {
+        let name =
+            JobName::of_file(file).map_or_else(|_| "JOB".to_owned(), |name| name.to_string());
+        return Err(doubt
+            .into_error(Kind::Config, &file.display().to_string())
+            .hint(format!("`envsyncd trigger {name}` has the daemon run it")));
+    }
     let (job, warnings) = crate::config::load_job(file, settings).map_err(wrong)?;
     options.warn(&warnings);
     Ok(job)

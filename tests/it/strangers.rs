@@ -106,6 +106,67 @@ fn root_goes_by_nothing_that_others_may_write() {
     daemon.expect(2).says(&["belongs to", "chown root "]);
 }
 
+/// As the package has it: the daemon's user writes job files, and root looks at them.
+#[test]
+fn root_reads_jobs_that_the_daemons_user_has_written_and_runs_none_of_them() {
+    if !is_root() {
+        return;
+    }
+    let house = House::new("");
+    let settings = "job_dir = \"jobs\"\nmanaged_job_dir = \"managed\"\n[environments.production]\n[environments.staging]\n\
+                    parent = \"production\"\n[endpoints.a]\nenvironment = \"production\"\nurl = \"sqlite:source.db\"\n\
+                    [endpoints.b]\nenvironment = \"staging\"\nurl = \"sqlite:target.db\"\n";
+    house.raw_settings(settings);
+    mode(&house.bed.path(""), 0o755);
+    let managed = house.bed.path("managed");
+    fs::create_dir(&managed).expect("a directory");
+    let job = "from = \"production\"\nto = \"staging\"\n[[task]]\nkind = \"sqlite\"\nsource = \"a\"\ntarget = \"b\"\n";
+    let file = managed.join("app.toml");
+    fs::write(&file, job).expect("a file");
+    // What it may not read itself, it has root read no more than that.
+    let secret = house.bed.path("secret.toml");
+    fs::write(&secret, "geheim = 1\n").expect("a file");
+    mode(&secret, 0o600);
+    for name in ["link.toml", "hard.toml"] {
+        let wait = managed.join(name);
+        if name == "link.toml" {
+            symlink(&secret, &wait).expect("a link");
+        } else {
+            fs::hard_link(&secret, &wait).expect("a link");
+        }
+    }
+    for path in [&managed, &file] {
+        chown(path, Some(STRANGER), Some(STRANGER)).expect("chown");
+    }
+    let only = file.to_str().expect("text");
+    house
+        .run(&["validate", "-f", only])
+        .expect(0)
+        .says(&["app.toml: ok"]);
+    house.run(&["status"]).expect(0).says(&["app"]);
+    let all = house.run(&["validate"]).expect(2);
+    let said = format!("{}{}", all.stdout, all.stderr);
+    assert!(!said.contains("geheim"), "{said}");
+    all.says(&["app.toml: ok", "link.toml: INVALID", "hard.toml: INVALID"]);
+    for verb in [
+        ["--once", "-f", only],
+        ["plan", "-f", only],
+        ["scan", "-f", only],
+    ] {
+        house
+            .run(&verb)
+            .expect(2)
+            .says(&["belongs to", "envsyncd trigger app"]);
+    }
+    assert!(!house.bed.path("target.db").exists());
+    // Nobody else may write there.
+    mode(&managed, 0o777);
+    house
+        .run(&["validate"])
+        .expect(2)
+        .says(&["managed_job_dir", "chmod go-w"]);
+}
+
 /// All files below a directory.
 fn everything(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -85,6 +85,7 @@ fn a_fresh_installation_has_its_user_its_directories_and_nothing_running() {
 750 root:envsyncd /etc/envsyncd/env.d
 644 root:root /etc/envsyncd/envsyncd.toml
 755 envsyncd:envsyncd /var/lib/envsyncd
+755 envsyncd:envsyncd /var/lib/envsyncd/jobs
 755 envsyncd:envsyncd /var/lib/envsyncd/status
 755 envsyncd:envsyncd /var/lib/envsyncd/tmp
 755 envsyncd:envsyncd /run/envsyncd

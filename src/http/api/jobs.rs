@@ -73,6 +73,8 @@ pub(in crate::http) struct Detail {
     pub(in crate::http) summary: Summary,
     /// Its file.
     pub(in crate::http) file: String,
+    /// Whether the file is one that the API and the panel write, where `edit_jobs` lets them.
+    pub(in crate::http) managed: bool,
     /// How long a run may take.
     pub(in crate::http) timeout_seconds: Option<u64>,
     /// Its next times, in UTC.
@@ -258,6 +260,7 @@ fn detail_of(look: &Look, name: &str) -> Result<Detail> {
     Ok(Detail {
         summary,
         file: view.file.display().to_string(),
+        managed: look.settings().is_managed(&view.file),
         timeout_seconds: job
             .and_then(|job| job.timeout)
             .map(|timeout| timeout.as_secs()),

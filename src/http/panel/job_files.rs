@@ -42,9 +42,9 @@ pub(super) async fn save(
     let (app, identity) = (&visitor.app, &visitor.identity);
     // A form is of one version: `*` would be any.
     let over = Some(tag.replace('*', ""));
-    let problem = match write(app, identity, name.clone(), text.clone(), over).await {
-        Ok(_) => return go_to(&format!("/jobs/{}?done=written", encoded(&name))),
-        Err(problem) => problem,
+    let done = write(app, identity, name.clone(), text.clone(), over).await;
+    let Err(problem) = done else {
+        return go_to(&format!("/jobs/{}?done=written", encoded(&name)));
     };
     let status = problem.status();
     match again(&visitor, name, text, tag, problem).await {

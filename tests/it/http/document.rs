@@ -43,6 +43,9 @@ fn the_document_has_every_address_and_each_operation_its_problems() {
 #[test]
 fn whatever_is_asked_the_answer_is_as_the_document_says() {
     let (api, port) = Api::at_port(false);
+    // It may write job files, too.
+    api.let_write();
+    api.house.until_said("files are read");
     let token = api.token(&["fuzz", "--scope", "admin"]);
     let tools =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/http/schemathesis/bin/python3");

@@ -39,6 +39,8 @@ fn a_job_is_put_run_changed_and_removed_and_the_daemon_keeps_up() {
         (&"never".into(), &"daily".into())
     );
     assert!(job["next_run_at"].is_string(), "{job}");
+    assert_eq!(job["managed"], true);
+    assert_eq!(api.get(&token, "/api/v1/jobs/by-hand")["managed"], false);
     api.house
         .run(&["validate"])
         .expect(0)
