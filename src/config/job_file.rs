@@ -129,10 +129,7 @@ pub(super) fn understand(
                 .flat_map(|task| [&task.source, &task.target]),
         );
     }
-    // It may be the daemon's own: nothing is run that it says.
-    if !is_managed {
-        warn_if_writable(&findings);
-    }
+    warn_if_writable(&findings, is_managed);
     let warnings = findings.settle()?;
     match job {
         Some(job) => Ok((job, warnings)),

@@ -82,7 +82,7 @@ impl Rules {
         let root = Table::root(&findings, &root).elsewhere(OF_TASKS);
         self.take(&root, target);
         root.finish();
-        warn_if_writable(&findings);
+        warn_if_writable(&findings, false);
         match findings.settle() {
             Ok(warnings) => warnings.into_iter().for_each(report),
             Err(all) => all.iter().cloned().for_each(report),

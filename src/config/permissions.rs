@@ -27,7 +27,8 @@ pub(super) fn warn_if_readable<'e>(
 
 /// Warns of a file that somebody else can change: what it says (hooks, secrets' commands) is done by whoever reads it. Root
 /// does not read such a file at all ([`trust`]), and one of which others can write the directory is an error.
-pub(super) fn warn_if_writable(findings: &Findings<'_>) {
+/// One of `managed_job_dir` may belong to anybody: nothing is done that it says, but chosen.
+pub(super) fn warn_if_writable(findings: &Findings<'_>, is_managed: bool) {
     let file = &findings.document.file;
     let own = nix::unistd::geteuid();
     let Ok(found) = std::fs::metadata(file) else {
@@ -42,7 +43,7 @@ pub(super) fn warn_if_writable(findings: &Findings<'_>) {
             what.to_owned(),
             format!("run: chmod o-w {}", file.display()),
         );
-    } else if found.uid() != 0 && found.uid() != own.as_raw() {
+    } else if !is_managed && found.uid() != 0 && found.uid() != own.as_raw() {
         let what = "the file belongs to another user, who can have this one run what they like";
         warn(
             what.to_owned(),

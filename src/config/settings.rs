@@ -156,7 +156,7 @@ pub(super) fn understand(
         &findings,
         settings.endpoints.values().map(|(_, endpoint)| endpoint),
     );
-    warn_if_writable(&findings);
+    warn_if_writable(&findings, false);
     warnings.splice(0..0, findings.settle()?);
     settings.file = Some(document.file.clone());
     apply(&mut settings, scalars, over, &mut warnings)?;

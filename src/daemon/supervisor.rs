@@ -431,5 +431,9 @@ pub(super) fn command(program: &Path, config: Option<&Path>, settings: &Settings
         .env_remove("WATCHDOG_PID")
         .process_group(0)
         .stdin(Stdio::null());
+    // What may stand in its files depends on it.
+    if let Some(managed) = &settings.managed_job_dir {
+        command.env("ENVSYNCD_MANAGED_JOB_DIR", managed);
+    }
     command
 }

@@ -7,6 +7,7 @@ mod ending;
 mod files;
 mod hosts;
 mod machine;
+mod managed;
 mod notify;
 mod queue;
 mod renewal;

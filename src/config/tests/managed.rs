@@ -275,6 +275,30 @@ fn the_rule_holds_whatever_the_way_to_the_file_is_called_and_for_no_other_file()
 }
 
 #[test]
+fn a_file_or_a_directory_that_others_may_write_is_warned_of_as_elsewhere() {
+    let (files, settings) = host();
+    let file = files.put("managed/app.toml", PLAIN);
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let warned = |part: &str| {
+        let said = match load_job(&file, &settings) {
+            Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+            Err(all) => all.to_string(),
+        };
+        assert_eq!(said.contains(part), !part.is_empty(), "{said}");
+        assert_eq!(said.is_empty(), part.is_empty(), "{said}");
+    };
+    warned("");
+    mode(&file, 0o642);
+    warned("others can write the file");
+    mode(&file, 0o640);
+    let directory = files.0.path().join("managed");
+    mode(&directory, 0o757);
+    warned(&directory.display().to_string());
+}
+
+#[test]
 fn a_name_in_both_directories_is_an_error_of_the_managed_file() {
     let (files, settings) = host();
     let by_hand = files.put("jobs/app.toml", PLAIN);

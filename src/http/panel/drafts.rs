@@ -7,10 +7,9 @@ use chrono_tz::Tz;
 
 use super::answer::go_to;
 use super::facts;
-use super::job_files::sentences;
+use super::job_files::{after, sentences};
 use super::view::{Choice, Draft, Frame, NewJob, Place};
 use super::visitor::{Asked, Fields, Posted, Visitor};
-use super::words::encoded;
 use crate::config::job::{Endpoint, Job, Settings, Task};
 use crate::config::{Diagnostic, understand_text};
 use crate::control::job_files;
@@ -75,11 +74,14 @@ async fn written(visitor: &Visitor, fields: Fields) -> Result<Response, Problem>
         Ok(text) => write(app, identity, name.clone(), text, None).await,
         Err(problem) => Err(Problem::bad(problem)),
     };
-    if let Err(problem) = done {
-        let status = problem.status();
-        let page = shown(visitor, fields, Some(problem)).await?;
-        return Ok((status, page).into_response());
-    }
+    let known = match done {
+        Ok((_, known)) => known,
+        Err(problem) => {
+            let status = problem.status();
+            let page = shown(visitor, fields, Some(problem)).await?;
+            return Ok((status, page).into_response());
+        }
+    };
     if is_now {
         let wanted = Wanted {
             job: name.clone(),
@@ -93,7 +95,7 @@ async fn written(visitor: &Visitor, fields: Fields) -> Result<Response, Problem>
         }
         started?;
     }
-    Ok(go_to(&format!("/jobs/{}?done=written", encoded(&name))))
+    Ok(go_to(&after(&name, known)))
 }
 
 fn drafted(look: &Look, frame: Frame, fields: &Fields) -> NewJob {

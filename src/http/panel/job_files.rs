@@ -43,13 +43,23 @@ pub(super) async fn save(
     // A form is of one version: `*` would be any.
     let over = Some(tag.replace('*', ""));
     let done = write(app, identity, name.clone(), text.clone(), over).await;
-    let Err(problem) = done else {
-        return go_to(&format!("/jobs/{}?done=written", encoded(&name)));
+    let problem = match done {
+        Ok((_, known)) => return go_to(&after(&name, known)),
+        Err(problem) => problem,
     };
     let status = problem.status();
     match again(&visitor, name, text, tag, problem).await {
         Ok(page) => (status, page).into_response(),
         Err(problem) => visitor.answer(Err(problem)),
+    }
+}
+
+/// Where to go once a file is written: to its job, as soon as the daemon has it.
+pub(super) fn after(name: &str, known: bool) -> String {
+    if known {
+        format!("/jobs/{}?done=written", encoded(name))
+    } else {
+        "/jobs?done=later".to_owned()
     }
 }
 

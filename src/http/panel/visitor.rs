@@ -21,12 +21,16 @@ use crate::process::host_name;
 use crate::state;
 
 /// What a form has done, by the word in the address of the page after it.
-const DONE: [(&str, &str); 8] = [
+const DONE: [(&str, &str); 9] = [
     ("paused", "Paused."),
     ("resumed", "Resumed."),
     ("held", "Held: runs into it are refused."),
     ("released", "Released."),
     ("written", "The job's file is written, and in force."),
+    (
+        "later",
+        "The job's file is written, and will be in force in a moment.",
+    ),
     ("removed", "The job is removed. Its history stays."),
     ("cancelled", "The run was told to end."),
     (
