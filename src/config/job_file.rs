@@ -405,20 +405,44 @@ fn read_hook(value: &Value<'_>) -> Option<Hook> {
 /// A diagnostic at a task's key, for what only a store knows. `key` is a key of `[[task]]`; one that the file leaves
 /// out is shown at the task itself.
 pub fn refuse(job: &Job, task: &Task, key: &str, why: String) -> Diagnostic {
+    refuse_at(job, Document::read(&job.file).ok(), task, key, why)
+}
+
+/// The same of a job whose file has this text, or is going to.
+pub fn refuse_in(text: &str, job: &Job, task: &Task, key: &str, why: String) -> Diagnostic {
+    let document = Document::new(&job.file, text.to_owned());
+    refuse_at(job, Some(document), task, key, why)
+}
+
+fn refuse_at(
+    job: &Job,
+    document: Option<Document>,
+    task: &Task,
+    key: &str,
+    why: String,
+) -> Diagnostic {
     let number = job.tasks.iter().position(|one| one.name == task.name);
     let path = format!("task[{}].{key}", number.unwrap_or(0));
     let place = task.places.get(key).or_else(|| task.places.get(""));
-    at(job, place, path, why)
+    at(job, document, place, path, why)
 }
 
 /// A diagnostic at a hook, for what only this host knows.
 pub fn refuse_hook(job: &Job, key: &str, why: String) -> Diagnostic {
-    at(job, job.hooks.places.get(key), format!("hooks.{key}"), why)
+    let document = Document::read(&job.file).ok();
+    let place = job.hooks.places.get(key);
+    at(job, document, place, format!("hooks.{key}"), why)
 }
 
-fn at(job: &Job, place: Option<&Range<usize>>, key: String, why: String) -> Diagnostic {
-    let mut diagnostic = match (Document::read(&job.file), place) {
-        (Ok(mut document), Some(span)) => {
+fn at(
+    job: &Job,
+    document: Option<Document>,
+    place: Option<&Range<usize>>,
+    key: String,
+    why: String,
+) -> Diagnostic {
+    let mut diagnostic = match (document, place) {
+        (Some(mut document), Some(span)) => {
             let hidden = secret_spans(&document.text);
             document.hide(hidden);
             document.at(span.clone(), why)

@@ -47,7 +47,7 @@ pub use document::{contents, managed_contents, quote};
 pub use env_dir::Variables;
 pub use flaw::Flaw;
 pub use here::is_here;
-pub use job_file::{load_job, load_job_as, refuse, refuse_hook, understand_text};
+pub use job_file::{load_job, load_job_as, refuse, refuse_hook, refuse_in, understand_text};
 pub use percent::{percent_decoded, percent_decoded_text, percent_encoded};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
 pub use stores::{Absence, Absent, Files, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};

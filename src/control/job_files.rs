@@ -103,17 +103,13 @@ pub fn file_of(settings: &Settings, name: &str) -> Result<PathBuf> {
 }
 
 /// Reads a text as the file of this job, with all that `validate` looks at, and writes nothing.
-pub fn check(
-    settings: &Settings,
-    name: &str,
-    text: &str,
-) -> Result<(Job, Vec<Diagnostic>), Refused> {
+fn check(settings: &Settings, name: &str, text: &str) -> Result<(Job, Vec<Diagnostic>), Refused> {
     let file = file_of(settings, name)?;
     let (job, warnings) = understand_text(&file, text.to_owned(), settings)?;
     let mut unable = Vec::new();
     for task in &job.tasks {
         for one in store::registry::refusals(task) {
-            unable.push(config::refuse(&job, task, one.key, one.why));
+            unable.push(config::refuse_in(text, &job, task, one.key, one.why));
         }
     }
     Diagnostics::settle(unable)?;

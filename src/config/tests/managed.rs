@@ -286,7 +286,7 @@ fn a_file_or_a_directory_that_others_may_write_is_warned_of_as_elsewhere() {
             Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
             Err(all) => all.to_string(),
         };
-        assert_eq!(said.contains(part), !part.is_empty(), "{said}");
+        assert!(said.contains(part), "{said}");
         assert_eq!(said.is_empty(), part.is_empty(), "{said}");
     };
     warned("");

@@ -254,6 +254,7 @@ fn a_text_that_is_no_job_is_told_of_as_validate_does_and_is_not_there() {
             "hooks",
         ),
         (format!("schedul = \"daily\"\n{JOB}"), Some(1), "schedul"),
+        (format!("{JOB}jobs = 4\n"), Some(7), "task[0].jobs"),
         ("\u{feff}= [".to_owned(), Some(1), ""),
     ] {
         let Refused::Wrong(found) = scene.write("app", &text, Over::Nothing).unwrap_err() else {

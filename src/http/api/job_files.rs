@@ -219,7 +219,11 @@ pub(in crate::http) async fn end(
         })
         .await?;
     removed?;
-    app.until(|view| !view.jobs.contains_key(&job)).await;
+    let is_gone = |view: &View| {
+        let known = view.jobs.get(&job);
+        known.is_none_or(|known| !view.settings.is_managed(&known.file))
+    };
+    app.until(is_gone).await;
     Ok(())
 }
 
