@@ -39,13 +39,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use self::heartbeat::{Beat, Heartbeat};
-pub use self::jobs::Signature;
 use self::jobs::{Jobs, Look};
 use self::notify::Notify;
 use self::planner::Absence;
 use self::supervisor::Supervisor;
 use self::upkeep::Upkeep;
-pub use self::view::{JobView, View, views};
+pub use self::view::{JobView, Signature, View, views};
 use crate::config::job::{OnStop, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::guard::daemon_lock::DaemonLock;

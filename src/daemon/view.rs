@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::jobs::Signature;
+pub use super::jobs::Signature;
 use crate::config::job::{Job, Settings};
 
 /// The files as they are in force.

@@ -48,7 +48,7 @@ fn no_operation_of_the_document_is_for_who_has_no_token() {
             continue;
         }
         for method in item.as_object().unwrap().keys() {
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             api.ask("", &method.to_uppercase(), &path, &[])
                 .problem(401, "takes a token");
             asked += 1;
