@@ -14,7 +14,7 @@ use crate::config::{self, Diagnostic, Diagnostics, managed_contents, understand_
 use crate::error::{Error, Kind, Result, io};
 use crate::state::State;
 use crate::sync::Mutex;
-use crate::{policy, store};
+use crate::{policy, store, trust};
 
 /// The panel's form is at a job's address of this name.
 const FORM: &str = "new";
@@ -128,6 +128,12 @@ pub fn write(
     let _one = ONE.lock();
     let put = || {
         let file = file_of(settings, name)?;
+        // Nor does the daemon read what is there.
+        let directory = directory(settings)?;
+        if let Some(doubt) = trust::of_surroundings(directory) {
+            let named = format!("managed_job_dir {}", directory.display());
+            return Err(doubt.into_error(Kind::State, &named).into());
+        }
         if let Some(other) = settings.namesake(&file) {
             return Err(taken(name, &other).into());
         }

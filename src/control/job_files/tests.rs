@@ -317,3 +317,17 @@ fn a_directory_that_cannot_be_written_is_said_to_be_so() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn root_writes_nothing_where_others_may_write() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let scene = Scene::new(ON);
+    fs::set_permissions(scene.path("managed"), fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = scene.write("app", JOB, Over::Nothing).unwrap_err();
+    assert_eq!(kind(&refused), Kind::State);
+    assert!(refused.sentence().contains("chmod"), "{refused:?}");
+    assert!(scene.files().is_empty());
+}
