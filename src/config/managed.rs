@@ -265,15 +265,13 @@ fn is_of_host(value: &Value<'_>, way: Way, root: &Table<'_>, settings: &Settings
         // Whether there is such an endpoint is said with all else.
         return true;
     }
-    let of_site = || {
-        let task = site_task(root, settings)?;
+    site_tasks(root, settings).iter().any(|task| {
         let endpoint = match way {
             Way::From => &task.source,
             Way::To => &task.target,
         };
-        has_bare_url(endpoint).then(|| endpoint.url.to_string() == **text)
-    };
-    of_site().unwrap_or(false)
+        has_bare_url(endpoint) && endpoint.url.to_string() == **text
+    })
 }
 
 /// Whether an endpoint is wholly said by its URL.
@@ -282,9 +280,11 @@ fn has_bare_url(endpoint: &Endpoint) -> bool {
 }
 
 /// How the job's site is copied from its `from` into its `to`.
-fn site_task<'s>(root: &Table<'_>, settings: &'s Settings) -> Option<&'s Task> {
+fn site_tasks<'s>(root: &Table<'_>, settings: &'s Settings) -> &'s [Task] {
     let text = |key: &'static str| root.get(key)?.content.as_str().map(str::to_owned);
     let environment = |key: &'static str| settings.environments.named(&text(key)?).cloned();
-    let key = (text("site")?, environment("from")?, environment("to")?);
-    settings.site_tasks.get(&key)
+    let key = || Some((text("site")?, environment("from")?, environment("to")?));
+    key()
+        .and_then(|key| settings.site_tasks.get(&key))
+        .map_or(&[], Vec::as_slice)
 }
