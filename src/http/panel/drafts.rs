@@ -11,6 +11,7 @@ use super::job_files::{after, sentences};
 use super::view::{Choice, Draft, Frame, NewJob, Place};
 use super::visitor::{Asked, Fields, Posted, Visitor};
 use crate::config::job::{Endpoint, Job, Settings, Task};
+use crate::config::sites::CONTENTS;
 use crate::config::{Diagnostic, understand_text};
 use crate::control::job_files;
 use crate::http::api::job_files::write;
@@ -183,42 +184,52 @@ fn text(settings: &Settings, fields: &Fields) -> std::result::Result<String, Str
         add("schedule", schedule);
         add("timezone", fields.text("zone"));
     }
-    let (kind, source, target) = match fields.some("site") {
+    let given = |key: &'static str| (key, fields.text(key).to_owned());
+    let tasks = match fields.some("site") {
         Some(site) => of_site(settings, &site, fields)?,
-        None => (
-            fields.text("kind").to_owned(),
-            fields.text("source").to_owned(),
-            fields.text("target").to_owned(),
-        ),
+        None => vec![["kind", "source", "target"].map(given).to_vec()],
     };
-    lines.push("\n[[task]]".to_owned());
-    let task = [("kind", kind), ("source", source), ("target", target)];
-    lines.extend(
-        task.iter()
-            .map(|(key, value)| format!("{key} = {}", quoted(value))),
-    );
+    for task in tasks {
+        lines.push("\n[[task]]".to_owned());
+        let keys = task.iter();
+        lines.extend(keys.map(|(key, value)| format!("{key} = {}", quoted(value))));
+    }
     Ok(lines.join("\n") + "\n")
 }
 
-/// What a site has: kind, source and target.
+/// A task's keys.
+type Keys = Vec<(&'static str, String)>;
+
+/// Of what a site has, what is ticked: a task of each.
 fn of_site(
     settings: &Settings,
     site: &str,
     fields: &Fields,
-) -> std::result::Result<(String, String, String), String> {
-    if fields.some("files").is_some() || fields.some("index").is_some() {
-        return Err("envsyncd does not copy a site's files and indices yet".to_owned());
+) -> std::result::Result<Vec<Keys>, String> {
+    if fields.some("index").is_some() {
+        return Err("envsyncd does not copy a site's index yet".to_owned());
+    }
+    let ticked = |kind: &&str| fields.some(kind).is_some();
+    let only: Vec<String> = (CONTENTS.into_iter().filter(ticked))
+        .map(str::to_owned)
+        .collect();
+    if only.is_empty() {
+        return Err(format!("choose what to copy of `{site}`"));
     }
     let job = settings.site_job(site, fields.text("from"), fields.text("to"));
-    let job = job.map_err(|error| error.to_string())?;
-    let task = job
-        .tasks
-        .first()
-        .ok_or_else(|| format!("site `{site}` has nothing to copy"))?;
+    let job = job
+        .and_then(|job| job.only(&only))
+        .map_err(|error| error.to_string())?;
+    job.tasks.iter().map(|task| keys_of(site, task)).collect()
+}
+
+/// A site's task, as it stands in a file.
+fn keys_of(site: &str, task: &Task) -> std::result::Result<Keys, String> {
     // What masks its rows, say, must not be missing in a file that is taken for the same.
     if has_options(task) {
         return Err(format!(
-            "`{site}` is copied with options that this form does not write: put those under [sites.{site}.tasks.database] into a file's [[task]] by hand"
+            "`{site}` is copied with options that this form does not write: put those under [sites.{site}.tasks.{}] into a file's [[task]] by hand",
+            task.name
         ));
     }
     let side = |endpoint: &Endpoint| match (&endpoint.name, &endpoint.password) {
@@ -230,11 +241,12 @@ fn of_site(
             endpoint.url
         )),
     };
-    Ok((
-        task.kind.to_string(),
-        side(&task.source)?,
-        side(&task.target)?,
-    ))
+    Ok(vec![
+        ("name", task.name.clone()),
+        ("kind", task.kind.to_string()),
+        ("source", side(&task.source)?),
+        ("target", side(&task.target)?),
+    ])
 }
 
 /// Whether more is said of a task than where from and where to.
