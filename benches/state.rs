@@ -159,8 +159,7 @@ impl Site {
             .map(|name| Job {
                 name,
                 valid: true,
-                paused: false,
-                pending: false,
+                to: Some("staging"),
                 next_run_at: Some(Utc::now()),
             })
             .collect();

@@ -124,9 +124,10 @@ fn audit(state: Option<&State>, args: &Args) -> Result<u8> {
             column("OUTCOME"),
         ]);
         for (_, entry) in &entries {
-            let tone = match entry.outcome.as_str() {
-                "ok" => Tone::Plain,
-                _ => Tone::Bad,
+            let tone = if entry.is_good() {
+                Tone::Plain
+            } else {
+                Tone::Bad
             };
             table.row(
                 tone,

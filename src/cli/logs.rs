@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Print the log of a run, or of a job's last run
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd logs 0199d3a4-7c21\n  envsyncd logs publishing-api --follow\n  envsyncd logs 0199d3a4-7c21 --json > run.jsonl"
+    after_help = "Examples:\n  envsyncd logs 0199d3a4-7c21\n  envsyncd logs publishing-api --follow\n  envsyncd logs publishing-api --search copied\n  envsyncd logs 0199d3a4-7c21 --json > run.jsonl"
 )]
 pub(super) struct Args {
     /// A run's id, or enough of its beginning or end to be unique; or a job, for its last run
@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Keep printing until the run ends
     #[arg(short, long)]
     pub(super) follow: bool,
+    /// Print only lines that have this text in their message or in their task's name, in capitals or not
+    #[arg(long, value_name = "TEXT")]
+    pub(super) search: Option<String>,
     /// Print one JSON document per line
     #[arg(long)]
     pub(super) json: bool,
@@ -49,7 +52,10 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
             .as_ref()
             .is_none_or(|run| run.finished_at.is_some() || run.is_dead());
         loop {
-            let lines = state.logs(&run.id, last, PAGE)?;
+            let lines = match &args.search {
+                Some(text) => state.find_logs(&run.id, text, last, PAGE)?,
+                None => state.logs(&run.id, last, PAGE)?,
+            };
             let Some((newest, _)) = lines.last() else {
                 break;
             };

@@ -265,7 +265,7 @@ fn elsewhere(server: &remote::Server, command: Command) -> Result<u8> {
             server.history(args.job.as_deref(), args.limit, args.json)
         }
         Command::Show(args) => server.show(&args.run, args.json),
-        Command::Logs(args) => server.logs(&args.run, args.follow, args.json),
+        Command::Logs(args) => server.logs(&args),
         Command::Pause(args) => server.pause(&args),
         Command::Resume(args) => server.resume(&args.what),
         Command::Hold(args) if args.command.is_empty() => {

@@ -61,7 +61,8 @@ pub(super) fn caller() -> Caller {
         name: asker(),
         trigger: Trigger::Manual,
         via: "cli",
-        address: String::new(),
+        // As over the API's unix socket.
+        address: format!("uid {}", nix::unistd::getuid()),
     }
 }
 

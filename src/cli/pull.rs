@@ -8,13 +8,14 @@ use chrono::Utc;
 use super::options::{self, Options};
 use super::state::state_to_read;
 use super::terminal;
+use super::which::Place;
 use super::{plan, run};
 use crate::config::job::{Job, Mode, Settings};
 use crate::config::sites::FILES;
 use crate::error::{self, Error, Kind, Result};
 use crate::report::log;
 use crate::run::plan::TaskPlan;
-use crate::state::Run;
+use crate::state::{Run, Verb};
 
 /// Copy a site's data from an environment above into this host's own
 ///
@@ -58,11 +59,29 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let to = own_environment(&settings)?;
     let site = site(&settings, args.site.as_deref())?;
     // What is refused is so before anybody is asked.
-    let mut job = settings.site_job(&site, &args.from, &to)?;
-    if args.exact {
-        be_exact(&mut job, &site)?;
-    }
-    let part = job.clone().only(&args.only)?;
+    let place = Place::Site {
+        site: &site,
+        from: &args.from,
+        to: &to,
+    };
+    let made = || {
+        let mut job = settings.site_job(&site, &args.from, &to)?;
+        if args.exact {
+            be_exact(&mut job, &site)?;
+        }
+        Ok((job.clone().only(&args.only)?, job))
+    };
+    let (part, job) = made().inspect_err(|error| {
+        if !args.dry_run {
+            run::refused(
+                &options::caller(),
+                &settings,
+                Verb::Run.as_str(),
+                place,
+                error,
+            );
+        }
+    })?;
     if args.dry_run {
         return plan::show(options, settings, part, false);
     }

@@ -10,7 +10,7 @@ use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use self::answers::{place, refused, segment, show, text, token, tone, took, when};
+use self::answers::{place, refused, segment, show, steps, text, token, tone, took, when};
 use super::runtime::runtime;
 use super::table::{Table, Tone, column, less};
 use super::terminal;
@@ -331,21 +331,28 @@ impl Server {
             );
         }
         screen.table(&table);
+        for (place, line) in steps(&run).iter().enumerate() {
+            if place == 0 {
+                screen.line("");
+            }
+            screen.line(line);
+        }
         screen.show()?;
         Ok(0)
     }
 
     /// Prints a run's log.
-    pub(super) fn logs(&self, what: &str, follow: bool, as_json: bool) -> Result<u8> {
-        let id = self.run(what)?;
+    pub(super) fn logs(&self, args: &super::logs::Args) -> Result<u8> {
+        let id = self.run(&args.run)?;
         let mut after = 0;
         loop {
-            let query = [("after", after.to_string()), ("limit", LINES.to_string())];
+            let mut query = vec![("after", after.to_string()), ("limit", LINES.to_string())];
+            query.extend(args.search.clone().map(|text| ("search", text)));
             let page = self.get(&format!("/runs/{id}/log"), &query)?;
             let lines = page["items"].as_array().cloned().unwrap_or_default();
             let mut all = String::new();
             for line in &lines {
-                if as_json {
+                if args.json {
                     all.push_str(&terminal::json_line(line)?);
                 } else {
                     let task = text(line, "task");
@@ -370,7 +377,7 @@ impl Server {
             if lines.len() == LINES {
                 continue;
             }
-            if !follow || page["complete"] == true {
+            if !args.follow || page["complete"] == true {
                 return Ok(0);
             }
             std::thread::sleep(PAUSE);

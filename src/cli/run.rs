@@ -9,7 +9,7 @@ use super::which::{Place, Which};
 use super::{bars, terminal};
 use crate::config::job::{Job, JobName, Settings};
 use crate::config::{self, Variables};
-use crate::control::jobs;
+use crate::control::{Caller, jobs};
 use crate::error::{Error, Kind, Result};
 use crate::report::log;
 use crate::report::passive;
@@ -152,10 +152,13 @@ fn in_foreground(
             loaded.map_err(options::wrong)?.0
         }
     };
-    let job = match place.of_site(&settings)? {
-        Ok(job) => job,
-        Err(file) => of_file(options, file, what, supervised, &settings)?,
-    };
+    // What the daemon starts was asked for, and audited, before.
+    let caller = supervised.run.is_none().then(options::caller);
+    let job = job_of(options, place, what, supervised, &settings).inspect_err(|error| {
+        if let Some(caller) = &caller {
+            refused(caller, &settings, what.verb().as_str(), place, error);
+        }
+    })?;
     go(options, settings, job, what, supervised)
 }
 
@@ -166,10 +169,32 @@ fn go(
     what: &What<'_>,
     supervised: &Supervised,
 ) -> Result<u8> {
+    let caller = supervised.run.is_none().then(options::caller);
+    let action = what.verb().as_str();
     let state = State::open(&settings.state_dir)?;
     let (kept, history) = (settings.clone(), state.clone());
     let queued = supervised.run.as_deref();
-    let start = Start::new(job, *what, queued, asker(), settings, state)?;
+    let object = format!("job `{}`", job.name);
+    let start = Start::new(job, *what, queued, asker(), settings, state);
+    let start = start.inspect_err(|error| {
+        if let Some(caller) = &caller {
+            caller.refused(&history, action, &object, error.to_string());
+        }
+    })?;
+    let object = format!("{object}, run {}", start.id());
+    let begun = (caller.as_ref()).map(|caller| caller.begin(&history, action, &object));
+    let begun = begun.transpose()?;
+    let outcome = followed(options, start, what);
+    start::keep_house(&kept, &history);
+    match begun {
+        Some(begun) => begun.end(outcome),
+        None => outcome,
+    }
+    .map(|()| 0)
+}
+
+/// A run to its end, with its progress on the terminal.
+fn followed(options: &Options, start: Start, what: &What<'_>) -> Result<()> {
     if matches!(what, What::Rollback) && !start.job().part().is_empty() {
         terminal::note(&format!(
             "the last run was of {} only, and so is its rollback",
@@ -188,8 +213,42 @@ fn go(
     // Work that waits for a dead server must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     bars.end(outcome.as_ref().err());
-    start::keep_house(&kept, &history);
-    outcome.map(|()| 0)
+    outcome
+}
+
+/// The job that is to be run.
+fn job_of(
+    options: &Options,
+    place: Place<'_>,
+    what: &What<'_>,
+    supervised: &Supervised,
+    settings: &Settings,
+) -> Result<Job> {
+    match place.of_site(settings)? {
+        Ok(job) => Ok(job),
+        Err(file) => of_file(options, file, what, supervised, settings),
+    }
+}
+
+/// That a job cannot be had is in the audit list, if there is one.
+pub(super) fn refused(
+    caller: &Caller,
+    settings: &Settings,
+    action: &str,
+    place: Place<'_>,
+    error: &Error,
+) {
+    let object = match place {
+        Place::File(file) => match JobName::of_file(file) {
+            Ok(name) => format!("job `{name}`"),
+            Err(_) => file.display().to_string(),
+        },
+        Place::Site { site, from, to } => format!("site `{site}`, {from} to {to}"),
+        Place::Named(name) => format!("job `{name}`"),
+    };
+    if let Ok(Some(state)) = State::open_if_there(&settings.state_dir) {
+        caller.refused(&state, action, &object, error.to_string());
+    }
 }
 
 /// The job of a file. What is wrong with it is in the job's status, too.

@@ -1,5 +1,7 @@
 //! `show RUN`
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::options::{Options, settings};
@@ -44,9 +46,13 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let run = jobs::find_run(&args.run, &settings, state.as_ref())?;
     let now = Utc::now();
     if args.json {
+        let tables = match &state {
+            Some(state) => state.tables(&run.id)?,
+            None => Vec::new(),
+        };
         terminal::print_json(&documents::Show {
             version: documents::VERSION,
-            run: documents::Run::new(&run, now),
+            run: documents::Run::new(&run, now).with_tables(tables),
         })?;
         return Ok(0);
     }
@@ -58,8 +64,35 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     }
     screen.line("");
     screen.table(&tasks(&run));
+    let told = run.tasks.iter().filter_map(|task| {
+        let steps = task.progress.steps.iter();
+        steps_of(
+            &task.name,
+            steps.map(|step| (step.name.as_str(), step.seconds)),
+        )
+    });
+    for (place, line) in told.enumerate() {
+        if place == 0 {
+            screen.line("");
+        }
+        screen.line(&line);
+    }
     screen.show()?;
     Ok(0)
+}
+
+/// How long each step of a task took: `database: survey 0.4s | copy 2m`.
+pub(super) fn steps_of<'a>(
+    task: &str,
+    steps: impl Iterator<Item = (&'a str, f64)>,
+) -> Option<String> {
+    let steps: Vec<String> = steps
+        .map(|(name, seconds)| {
+            let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            format!("{name} {}", terminal::length(took))
+        })
+        .collect();
+    (!steps.is_empty()).then(|| format!("{task}: {}", steps.join(" | ")))
 }
 
 /// What is said of a run as a whole: names and values.
@@ -160,7 +193,7 @@ fn tasks(run: &Run) -> Table {
     });
     for task in tasks {
         let progress = &task.progress;
-        let took = std::time::Duration::try_from_secs_f64(progress.duration_seconds);
+        let took = Duration::try_from_secs_f64(progress.duration_seconds);
         table.row(
             if history::went_wrong(progress.state) {
                 Tone::Bad

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::options::{Options, caller, settings};
 use super::terminal;
-use crate::control::jobs::{self, NotLoaded};
+use crate::control::jobs::NotLoaded;
 use crate::control::runs::{self, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::state::{Run, State, Verb};
@@ -33,11 +33,16 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let state = super::state::state_to_steer(&settings)?;
     // A file that was written a moment ago: the daemon reads it for this run.
     let is_new = state.known_job(&args.job)?.is_none();
-    let (job, warnings, is_broken) =
-        jobs::job_named(&settings, &state, &args.job).map_err(|why| match why {
-            NotLoaded::Wrong(found) => super::options::wrong(found),
-            NotLoaded::Not(error) => error,
-        })?;
+    let verb = if args.rollback {
+        Verb::Rollback
+    } else {
+        Verb::Run
+    };
+    let found = runs::job_named(&settings, &state, &args.job, verb, &caller());
+    let (job, warnings, is_broken) = found.map_err(|why| match why {
+        NotLoaded::Wrong(found) => super::options::wrong(found),
+        NotLoaded::Not(error) => error,
+    })?;
     options.warn(&warnings);
     if is_broken {
         terminal::note("the job's file is broken; its last good version runs");
@@ -45,11 +50,7 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let wanted = Wanted {
         job: &job,
         only: &args.only,
-        verb: if args.rollback {
-            Verb::Rollback
-        } else {
-            Verb::Run
-        },
+        verb,
         is_new,
     };
     let id = runs::trigger(&settings, &state, &wanted, &caller())?;

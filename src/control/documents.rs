@@ -139,6 +139,23 @@ pub struct Task {
     /// What was masked in its rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked: Option<state::Masked>,
+    /// The steps that it came to, in their order.
+    pub steps: Vec<Step>,
+    /// What was copied of its tables; of a single run alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables: Option<state::CopiedTables>,
+}
+
+/// A step of a task.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct Step {
+    /// survey | copy | finish | verify | publish and the like, as a run's step
+    pub name: String,
+    /// When the task came to it, with milliseconds.
+    pub started: String,
+    /// How long it took, or has been taking.
+    pub seconds: f64,
 }
 
 impl Run {
@@ -185,8 +202,31 @@ impl Run {
                     message: task.progress.message.clone(),
                     surveyed_at: task.progress.surveyed_at.map(milliseconds),
                     masked: task.progress.masked.clone(),
+                    steps: task.progress.steps.iter().map(Step::new).collect(),
+                    tables: None,
                 })
                 .collect(),
+        }
+    }
+
+    /// The same with what was copied of each task's tables.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Vec<(String, state::CopiedTables)>) -> Self {
+        for (name, tables) in tables {
+            if let Some(task) = self.tasks.iter_mut().find(|task| task.name == name) {
+                task.tables = Some(tables);
+            }
+        }
+        self
+    }
+}
+
+impl Step {
+    fn new(step: &state::StepTime) -> Self {
+        Self {
+            name: step.name.clone(),
+            started: milliseconds(step.started),
+            seconds: (step.seconds * 1000.0).round() / 1000.0,
         }
     }
 }

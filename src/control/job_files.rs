@@ -16,9 +16,6 @@ use crate::state::State;
 use crate::sync::Mutex;
 use crate::{policy, store, trust};
 
-/// The panel's form is at a job's address of this name.
-const FORM: &str = "new";
-
 /// One file is written at a time.
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -95,10 +92,6 @@ pub fn directory(settings: &Settings) -> Result<&Path> {
 pub fn file_of(settings: &Settings, name: &str) -> Result<PathBuf> {
     let directory = directory(settings)?;
     let name = JobName::parse(name).map_err(|why| Error::new(Kind::Usage, why))?;
-    if name.as_str() == FORM {
-        let what = "`new` cannot be a job's name here: it is the address of the panel's form";
-        return Err(Error::new(Kind::Usage, what));
-    }
     Ok(directory.join(format!("{name}.toml")))
 }
 

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::jobs::NotLoaded;
 use super::{Caller, jobs};
+use crate::config::Diagnostic;
 use crate::config::job::{Job, Settings, Task};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::Sight;
@@ -57,6 +59,24 @@ pub fn trigger(
         Err(_) => job,
     };
     caller.audit(state, action, &object, asked)
+}
+
+/// The job that somebody wants to run or to roll back, as [`jobs::job_named`] finds it. That it cannot be had is in the audit
+/// list.
+pub fn job_named(
+    settings: &Settings,
+    state: &State,
+    name: &str,
+    verb: Verb,
+    caller: &Caller,
+) -> Result<(Job, Vec<Diagnostic>, bool), NotLoaded> {
+    jobs::job_named(settings, state, name).inspect_err(|why| {
+        let said = match why {
+            NotLoaded::Not(error) => error.to_string(),
+            NotLoaded::Wrong(found) => Error::from(found.clone()).to_string(),
+        };
+        caller.refused(state, verb.as_str(), &format!("job `{name}`"), said);
+    })
 }
 
 /// The part of the job that is to be run, unless something keeps it from being started.

@@ -20,7 +20,7 @@ use crate::guard::process::Process;
 use crate::report::log::job_span;
 use crate::report::{metrics, status_file};
 use crate::run::{record, recover};
-use crate::state::{Pause, Pruned, Run, RunState, State};
+use crate::state::{Pruned, Run, RunState, State};
 
 /// How many status files are written in one look: each is synced, and the schedules do not wait for a thousand.
 const AT_ONCE: usize = 50;
@@ -125,19 +125,12 @@ impl Upkeep {
         }
         self.news = daemon.is_some_and(|daemon| daemon.running > 0);
         self.measured = Some(Instant::now());
-        let (paused, unfinished) = (state.pauses()?, state.unfinished()?);
         let all: Vec<metrics::Job<'_>> = jobs
             .iter()
             .map(|(name, entry)| metrics::Job {
                 name,
                 valid: entry.problem.is_empty(),
-                paused: {
-                    let to = entry.job.as_ref().map(|job| job.to.as_str());
-                    Pause::holding(&paused, name, to).is_some()
-                },
-                pending: unfinished
-                    .iter()
-                    .any(|run| run.state == RunState::Pending && run.job == *name),
+                to: entry.job.as_ref().map(|job| job.to.as_str()),
                 next_run_at: entry.planned.as_ref().and_then(Planned::next),
             })
             .collect();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::bearers::Bearers;
 use super::feeds::Hub;
 use super::guesses::Failures;
 use super::listen::Limits;
@@ -37,6 +38,7 @@ struct Inner {
     idle: Mutex<Vec<State>>,
     failures: Failures,
     hub: Hub,
+    bearers: Bearers,
     limits: Limits,
     /// Names of this host, lower case.
     hosts: Vec<String>,
@@ -83,6 +85,7 @@ impl App {
             idle: Mutex::new(vec![state]),
             failures: Failures::default(),
             hub: Hub::default(),
+            bearers: Bearers::default(),
             limits: Limits::of_process(),
             salt: crate::state::secret()?,
             kept: Mutex::new(Vec::new()),
@@ -104,6 +107,10 @@ impl App {
 
     pub(super) fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    pub(super) fn bearers(&self) -> &Bearers {
+        &self.0.bearers
     }
 
     pub(super) fn salt(&self) -> &str {

@@ -13,9 +13,9 @@ use nix::unistd::{Uid, User};
 use sha2::{Digest as _, Sha256};
 
 use super::app::App;
-use super::listen::Peer;
+use super::peer::Peer;
 use super::reply::Problem;
-use crate::config::http::{Http, Proxy, Scope};
+use crate::config::http::{Http, Scope};
 use crate::error::Result;
 use crate::state::{Token, TokenKind, hash_of};
 
@@ -28,7 +28,8 @@ const CSRF: &str = "x-csrf-token";
 /// How somebody was known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum How {
-    Token,
+    /// By a token of this hash.
+    Token([u8; 32]),
     /// By this cookie.
     Session(String),
     Peer,
@@ -182,7 +183,7 @@ impl App {
                 return Err(Problem::unknown("`Authorization` has no `Bearer` token"));
             };
             let token = self.check(text, &address).await?;
-            return Ok(self.of_token(token, address, How::Token));
+            return Ok(self.of_token(token, address, How::Token(hash_of(text))));
         }
         if let Some(cookie) = cookie(&parts.headers) {
             // One that is over is no guess: browsers keep them.
@@ -237,11 +238,7 @@ impl App {
 
 /// The user that a trusted reverse proxy names.
 fn by_proxy(http: &Http, peer: Option<&Peer>, headers: &HeaderMap) -> Option<String> {
-    let trusted = match (http.trusted_proxy?, peer?) {
-        (Proxy::Address(proxy), Peer::Address(address)) => proxy.to_canonical() == *address,
-        (Proxy::Socket, Peer::User(_)) => true,
-        _ => false,
-    };
+    let trusted = peer?.is_proxy(http);
     let mut values = headers.get_all(http.user_header.as_deref()?).iter();
     let name = values.next()?.to_str().ok()?.trim();
     let fine = |c: char| c.is_ascii_alphanumeric() || "._-@+".contains(c);
@@ -296,7 +293,7 @@ impl FromRequestParts<App> for Identity {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let identity = app.identify(parts).await?;
         let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if changes && identity.how != How::Token {
+        if changes && !matches!(identity.how, How::Token(_)) {
             if is_foreign(parts) {
                 return Err(Problem::forbidden(
                     "this was sent by a page of another site",

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::listen::Peer;
+use super::peer::Peer;
 use super::reply::Problem;
 
 /// How long an answer may take to be made, its request's body included.

@@ -3,13 +3,13 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -25,6 +25,8 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
+use super::crowd::{Answered, Crowd, Guest};
+use super::peer::Peer;
 use crate::config::http::{Certificate, Http, Listen};
 use crate::error::{Error, Kind, Result};
 use crate::tls;
@@ -32,32 +34,17 @@ use crate::tls;
 /// At most so many connections at a time.
 const CONNECTIONS: u64 = 4096;
 
+/// Connections that have to go and are not closed yet, beside those.
+const GOING: usize = 32;
+
 /// Files that the rest of the process needs beside connections.
-const SPARE: u64 = 128;
+const SPARE: u64 = 160;
 
 /// How long a client may take for a handshake, and for the headers of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of a request's headers.
 const HEADERS: usize = 16 << 10;
-
-/// The other end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Peer {
-    /// An address.
-    Address(IpAddr),
-    /// A local user, by the socket.
-    User(u32),
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::User(uid) => write!(f, "uid {uid}"),
-        }
-    }
-}
 
 /// A socket that is listened at.
 pub(super) struct Socket {
@@ -86,8 +73,10 @@ impl Socket {
     }
 
     /// Serves whoever connects, and never ends.
-    pub(super) async fn serve(self, router: Router, limits: Limits) {
-        let room = Arc::new(Semaphore::new(limits.connections));
+    pub(super) async fn serve(self, router: Router, http: &Http, limits: Limits) {
+        let crowd = Crowd::new(limits.connections);
+        // Those that have to go are still there for a moment.
+        let room = Arc::new(Semaphore::new(limits.connections + GOING));
         let listener = match self.listener {
             Listener::Unix(listener) => UnixListener::from_std(listener).map(Accept::Unix),
             Listener::Tcp(listener) => TcpListener::from_std(listener).map(Accept::Tcp),
@@ -101,6 +90,9 @@ impl Socket {
         };
         let mut refused: u64 = 0;
         loop {
+            let Ok(permit) = room.clone().acquire_owned().await else {
+                return;
+            };
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -110,7 +102,7 @@ impl Socket {
                     continue;
                 }
             };
-            let Ok(permit) = room.clone().try_acquire_owned() else {
+            let Some(guest) = crowd.enter(peer, peer.is_proxy(http)) else {
                 // Dropped, and with it closed.
                 if refused.is_multiple_of(1000) {
                     tracing::warn!(%peer, connections = limits.connections, "too many connections to the API: more are closed at once");
@@ -118,12 +110,25 @@ impl Socket {
                 refused += 1;
                 continue;
             };
-            let (router, tls) = (Routes(router.clone(), peer), self.tls.clone());
+            let tls = self.tls.clone();
+            let router = router.clone();
             tokio::spawn(async move {
-                match (stream, tls) {
-                    (Stream::Tcp(stream), Some(tls)) => secured(stream, &tls, router).await,
-                    (Stream::Tcp(stream), None) => connection(stream, false, router).await,
-                    (Stream::Unix(stream), _) => connection(stream, false, router).await,
+                let gone = guest.gone();
+                let routes = Routes {
+                    router,
+                    peer,
+                    guest: Arc::new(guest),
+                };
+                let served = async {
+                    match (stream, tls) {
+                        (Stream::Tcp(stream), Some(tls)) => secured(stream, &tls, routes).await,
+                        (Stream::Tcp(stream), None) => connection(stream, false, routes).await,
+                        (Stream::Unix(stream), _) => connection(stream, false, routes).await,
+                    }
+                };
+                tokio::select! {
+                    () = served => {}
+                    () = gone.cancelled() => {}
                 }
                 drop(permit);
             });
@@ -186,12 +191,23 @@ impl Accept {
 
 /// What is answered to a peer. A layer of routes for each connection would take more memory than the connection.
 #[derive(Clone)]
-struct Routes(Router, Peer);
+struct Routes {
+    router: Router,
+    peer: Peer,
+    guest: Arc<Guest>,
+}
 
 impl Routes {
     async fn answer(mut self, mut request: Request<Incoming>) -> Result<Response, Infallible> {
-        request.extensions_mut().insert(self.1);
-        self.0.call(request).await
+        let asking = self.guest.asks();
+        request.extensions_mut().insert(self.peer);
+        let answer = self.router.call(request).await?;
+        Ok(answer.map(|body| {
+            Body::new(Answered {
+                body,
+                _asking: asking,
+            })
+        }))
     }
 }
 

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::app::{App, Look};
+use super::auth::Identity;
 use super::feeds::{Feed, Seen};
 use super::phase::Phase;
+use super::revocation::Watch;
 use crate::error::Result;
 use crate::state::{LogLine, Run, RunState, TaskRow};
 
@@ -59,6 +61,10 @@ pub(super) fn progress(run: &Run) -> Value {
             "duration_seconds": task.progress.duration_seconds,
             "message": task.progress.message,
             "phase": phase(task),
+            "steps": task.progress.steps.iter().map(|step| json!({
+                "name": step.name,
+                "seconds": (step.seconds * 1000.0).round() / 1000.0,
+            })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
 }
@@ -131,6 +137,7 @@ async fn follow(app: App, run: String, feed: Weak<Feed>) {
 /// A watcher's own place.
 struct Watcher {
     app: App,
+    may: Watch,
     run: String,
     feed: Arc<Feed>,
     seen: watch::Receiver<Seen>,
@@ -142,12 +149,13 @@ struct Watcher {
 }
 
 /// A run's log after a line, and its progress, until its end.
-pub(super) fn watch_run(app: &App, run: &Run, after: i64) -> Response {
+pub(super) fn watch_run(app: &App, identity: &Identity, run: &Run, after: i64) -> Response {
     let (feed, is_new) = app.hub().feed(&run.id, after);
     if is_new {
         tokio::spawn(follow(app.clone(), run.id.clone(), Arc::downgrade(&feed)));
     }
     let watcher = Watcher {
+        may: Watch::of(app, identity),
         app: app.clone(),
         run: run.id.clone(),
         seen: feed.seen.subscribe(),
@@ -179,9 +187,17 @@ fn events(watcher: Watcher) -> impl Stream<Item = Result<Event, Infallible>> {
 impl Watcher {
     /// Waits for something new, and makes events of it.
     async fn next(&mut self) {
+        if self.may.is_over() {
+            self.over = true;
+            return;
+        }
         let mut seen = self.seen.borrow_and_update().clone();
         if seen.last <= self.last && seen.progress == self.progress && !seen.ended {
-            if self.seen.changed().await.is_err() {
+            let changed = tokio::select! {
+                changed = self.seen.changed() => changed.is_ok(),
+                () = self.may.over() => false,
+            };
+            if !changed {
                 self.over = true;
                 return;
             }

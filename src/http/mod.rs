@@ -11,24 +11,30 @@
 //! | `phase` | what a step of a run is called |
 //! | `live` | logs and progress to all who watch, read once |
 //! | `auth` | who asks, and what they may do |
+//! | `revocation`, `bearers` | whether those who watch still may |
 //! | `session` | browsers that have logged in |
 //! | `gate` | around every request: its host, time, and headers |
 //! | `reply` | ETags, problems |
 //! | `feeds`, `guesses` | what is known of who watches, and of who guesses |
-//! | `listen` | sockets, TLS, and limits on connections |
+//! | `listen` | sockets and TLS |
+//! | `crowd`, `peer` | who is connected, and who has to go for somebody new |
 //! | `app` | what all of them share |
 
 mod api;
 mod app;
 mod auth;
+mod bearers;
+mod crowd;
 mod feeds;
 mod gate;
 mod guesses;
 mod listen;
 mod live;
 mod panel;
+mod peer;
 mod phase;
 mod reply;
+mod revocation;
 mod session;
 
 use std::sync::Arc;
@@ -69,7 +75,7 @@ impl Server {
             .spawn(move || match runtime() {
                 Ok(runtime) => {
                     let _ = tell.send(Ok(()));
-                    runtime.block_on(socket.serve(api::router(&app), app.limits()));
+                    runtime.block_on(socket.serve(api::router(&app), app.http(), app.limits()));
                 }
                 Err(error) => drop(tell.send(Err(error))),
             })

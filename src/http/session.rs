@@ -9,52 +9,49 @@ use super::app::App;
 use super::auth::SESSION;
 use super::reply::Problem;
 use crate::error::{Error, Kind};
-use crate::state::{Audited, Token, TokenKind, hash_of, secret};
+use crate::state::{Audited, TokenKind, hash_of, secret};
 
 /// How long a session lasts.
 const LASTS: i64 = 12 * 3600;
 
 /// Opens a session with a token; returns what its cookie has.
 pub(super) async fn log_in(app: &App, token: &str, address: &str) -> Result<String, Problem> {
-    let known = app.check(token.trim(), address).await?;
-    open(app, known, address).await
+    let token = token.trim();
+    app.check(token, address).await?;
+    let opened = open(app, token, TokenKind::Token, address).await?;
+    // It was revoked this very moment.
+    opened.ok_or_else(|| Problem::unknown("this token is unknown, expired or revoked"))
 }
 
 /// Opens a session with a link, which is of no use after it.
 pub(super) async fn follow(app: &App, link: &str, address: &str) -> Result<String, Problem> {
     app.may_guess(address)?;
-    let hash = hash_of(link);
-    let found = app.ask(move |look| look.state.take_link(&hash)).await?;
-    let Some(known) = found else {
+    let opened = open(app, link, TokenKind::Link, address).await?;
+    opened.ok_or_else(|| {
         app.wrong(address);
-        return Err(Problem::unknown("this link was used already, or is over")
-            .hint("`envsyncd panel` prints a new one"));
-    };
-    open(app, known, address).await
+        Problem::unknown("this link was used already, or is over")
+            .hint("`envsyncd panel` prints a new one")
+    })
 }
 
-/// A session has a secret of its own, whatever the browser brought along.
-async fn open(app: &App, known: Token, address: &str) -> Result<String, Problem> {
-    let address = address.to_owned();
+/// Opens a session with a token or a link, if it is one. A session has a secret of its own, whatever the browser brought
+/// along.
+async fn open(
+    app: &App,
+    opener: &str,
+    kind: TokenKind,
+    address: &str,
+) -> Result<Option<String>, Problem> {
+    let (opener, address) = (hash_of(opener), address.to_owned());
     app.ask(move |look| {
         let key = secret()?;
-        let now = Utc::now();
-        let ends = now + Duration::seconds(LASTS);
-        let session = Token {
-            kind: TokenKind::Session,
-            created_at: now,
-            expires_at: Some(
-                known
-                    .expires_at
-                    .filter(|_| known.kind == TokenKind::Token)
-                    .map_or(ends, |at| at.min(ends)),
-            ),
-            last_used_at: None,
-            ..known
+        let lasts = Duration::seconds(LASTS);
+        let opened = (look.state).open_session(&opener, kind, &hash_of(&key), lasts)?;
+        let Some(session) = opened else {
+            return Ok(None);
         };
-        look.state.add_token(&session, &hash_of(&key))?;
         look.state.audit(&Audited {
-            at: now,
+            at: Utc::now(),
             who: session.name,
             via: "panel".to_owned(),
             address,
@@ -62,7 +59,7 @@ async fn open(app: &App, known: Token, address: &str) -> Result<String, Problem>
             object: String::new(),
             outcome: "ok".to_owned(),
         })?;
-        Ok(key)
+        Ok(Some(key))
     })
     .await
 }

@@ -4,7 +4,7 @@
 //! A job's label is `name`, as in node_exporter's own `node_systemd_unit_state`. `job` is what Prometheus calls a group
 //! of targets: it would be renamed to `exported_job` on its way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{Display, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -14,19 +14,17 @@ use chrono::{DateTime, Utc};
 use super::replace::replace;
 use super::status_file;
 use crate::error::{Error, Kind, Result, io};
-use crate::state::{JobOverview, Run, RunState, State, Verb};
+use crate::state::{self, JobOverview, Pause, Run, RunState, State, Verb};
 
-/// A job as the daemon knows it.
+/// A job as its file has it. What else is said of it is in the state store.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     /// Its name.
     pub name: &'a str,
     /// Whether its file, as it is now, is right.
     pub valid: bool,
-    /// Whether its schedule is paused.
-    pub paused: bool,
-    /// Whether a run of it waits for its turn.
-    pub pending: bool,
+    /// The environment that its data goes to, if that is known.
+    pub to: Option<&'a str>,
     /// When it is due next.
     pub next_run_at: Option<DateTime<Utc>>,
 }
@@ -40,6 +38,22 @@ pub struct Daemon {
     pub queued: usize,
     /// How many runs it supervises.
     pub running: usize,
+}
+
+impl Daemon {
+    /// The daemon as others see it; `None`: there is none.
+    pub fn seen(state: &State) -> Result<Option<Self>> {
+        let Some(daemon) = state.daemon()?.filter(state::Daemon::is_alive) else {
+            return Ok(None);
+        };
+        let unfinished = state.unfinished()?;
+        let count = |state| unfinished.iter().filter(|run| run.state == state).count();
+        Ok(Some(Self {
+            started_at: daemon.since,
+            queued: count(RunState::Pending),
+            running: count(RunState::Running),
+        }))
+    }
 }
 
 /// The states of `envsyncd_job_state`: the status file's.
@@ -65,6 +79,10 @@ const ENDS: [&str; 6] = [
 /// All that is written of one job.
 struct Facts<'a> {
     job: Job<'a>,
+    /// Whether its schedule is paused.
+    paused: bool,
+    /// Whether a run of it waits for its turn.
+    pending: bool,
     label: String,
     history: Option<JobOverview>,
     last_ended: Option<Run>,
@@ -143,6 +161,12 @@ fn gather<'a>(state: &State, jobs: &[Job<'a>]) -> Result<Vec<Facts<'a>>> {
         sum.rows += total.rows;
         sum.bytes += total.bytes;
     }
+    let (pauses, unfinished) = (state.pauses()?, state.unfinished()?);
+    let pending: HashSet<&str> = unfinished
+        .iter()
+        .filter(|run| run.state == RunState::Pending)
+        .map(|run| run.job.as_str())
+        .collect();
     jobs.iter()
         .map(|job| {
             let history = histories.remove(job.name);
@@ -156,6 +180,8 @@ fn gather<'a>(state: &State, jobs: &[Job<'a>]) -> Result<Vec<Facts<'a>>> {
             };
             Ok(Facts {
                 job: *job,
+                paused: Pause::holding(&pauses, job.name, job.to).is_some(),
+                pending: pending.contains(job.name),
                 label: format!("name=\"{}\"", escaped(job.name)),
                 history,
                 last_ended,
@@ -222,7 +248,7 @@ fn of_jobs(text: &mut Text, all: &[Facts<'_>]) {
         GAUGE,
         "1 while the job's schedule is paused.",
         all,
-        |job| flag(job.job.paused),
+        |job| flag(job.paused),
     );
     text.family(
         "envsyncd_job_state",
@@ -376,7 +402,7 @@ impl Facts<'_> {
         {
             return status_file::State::Running;
         }
-        if self.job.pending {
+        if self.pending {
             return status_file::State::Pending;
         }
         let Some(run) = last else {

@@ -77,6 +77,7 @@ async fn survey_together(context: &RunContext, runs: &[&Arc<TaskRun>]) -> Result
     context.step("survey");
     let all = runs.iter().map(|run| async move {
         run.progress.start();
+        run.progress.come_to("survey");
         let surveyed = tokio::select! {
             surveyed = survey(context, run).instrument(span(&run.task)) => surveyed,
             error = run.lost() => Err(error),
@@ -101,7 +102,7 @@ async fn ready(context: &RunContext, run: &TaskRun) -> Result<()> {
     }
     run.pace.check().await?;
     if let Some(source) = run.source.deferred() {
-        context.step("restore");
+        enter(context, run, "restore");
         source.begin().await?;
     }
     Ok(())
@@ -132,12 +133,13 @@ async fn prepare(context: &RunContext, run: &TaskRun) -> Result<Arc<dyn Incoming
     run.progress.start();
     if run.survey.get().is_none() {
         ready(context, run).await?;
-        context.step("survey");
+        enter(context, run, "survey");
         survey(context, run).await?;
     }
     scripts::look(run).await?;
-    context.step("prepare");
+    enter(context, run, "prepare");
     let incoming = run.target.prepare(run.survey()?).await?;
+    run.progress.rest();
     tracing::info!("everything is prepared; the rows come once live is emptied");
     Ok(incoming)
 }
@@ -148,20 +150,20 @@ pub(super) async fn build(context: &RunContext, run: &Arc<TaskRun>) -> Result<Bo
     let mut cloned = None;
     if run.survey.get().is_none() {
         ready(context, run).await?;
-        context.step("survey");
+        enter(context, run, "survey");
         // A server copies files in its own time: a copy that has to be of one moment with others is made of rows.
         cloned = clone_files::clone_files(run).await?;
         survey(context, run).await?;
     }
     let survey = run.survey()?;
-    context.step("prepare");
+    enter(context, run, "prepare");
     if let Some(cloned) = cloned {
         let complete = cloned.complete(survey).await?;
-        context.step("verify");
+        enter(context, run, "verify");
         if clone_files::is_accepted(run, &*complete, survey).await? {
             return finish(context, run, complete).await;
         }
-        context.step("prepare");
+        enter(context, run, "prepare");
     }
     let incoming = run.target.prepare(survey).await?;
     memory::give_back();
@@ -175,7 +177,7 @@ pub(super) async fn fill(
     incoming: Arc<dyn Incoming>,
     survey: &Survey,
 ) -> Result<Box<dyn Complete>> {
-    let step = |name| context.step(step_of(&run.task, name));
+    let step = |name| enter(context, run, step_of(&run.task, name));
     step("copy");
     copy::copy(run, &incoming, survey).await?;
     run.progress.set_masked(run.masks.counted());
@@ -198,19 +200,27 @@ async fn finish(
     complete: Box<dyn Complete>,
 ) -> Result<Box<dyn Complete>> {
     run.source.close().await;
+    run.progress.rest();
     context.step(step_of(&run.task, "scripts"));
     if !run.task.scripts.is_empty() {
+        run.progress.come_to(step_of(&run.task, "scripts"));
         scripts::run(run, &*complete).await?;
-        context.step(step_of(&run.task, "derive"));
+        enter(context, run, step_of(&run.task, "derive"));
         complete.derive().await?;
     }
     if is_wanted(&context.job, &run.task) && run.masks.record().is_some() {
-        context.step(step_of(&run.task, "canary"));
+        enter(context, run, step_of(&run.task, "canary"));
         canary::search(run, &*complete).await?;
     }
     run.progress.built();
     tracing::info!("incoming is complete");
     Ok(complete)
+}
+
+/// The run comes to a step, and this task with it.
+fn enter(context: &RunContext, run: &TaskRun, step: &'static str) {
+    context.step(step);
+    run.progress.come_to(step);
 }
 
 /// A step's name in a run of this task: in place it says that live is empty.

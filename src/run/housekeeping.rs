@@ -9,7 +9,7 @@ use crate::config;
 use crate::config::job::{JobName, Settings};
 use crate::error::Result;
 use crate::report::metrics;
-use crate::state::{Pause, State};
+use crate::state::State;
 
 /// Metrics and the history's length are the daemon's business; where there is none, of each run.
 pub fn keep(settings: &Settings, state: &State) -> Result<()> {
@@ -20,22 +20,24 @@ pub fn keep(settings: &Settings, state: &State) -> Result<()> {
     let Some(file) = &settings.metrics.textfile else {
         return Ok(());
     };
-    let paused = state.pauses()?;
     let names = known_jobs(settings, Some(state))?;
-    let all: Vec<metrics::Job<'_>> = names
+    let read: Vec<(&String, bool, Option<String>)> = names
         .iter()
         .map(|name| {
             let file = settings.job_file(name);
             let read = file.exists().then(|| config::load_job(&file, settings));
             let job = read.as_ref().and_then(|read| read.as_ref().ok());
-            let to = job.map(|(job, _)| job.to.as_str());
-            metrics::Job {
-                name,
-                valid: !matches!(read, Some(Err(_))),
-                paused: Pause::holding(&paused, name, to).is_some(),
-                pending: false,
-                next_run_at: None,
-            }
+            let to = job.map(|(job, _)| job.to.to_string());
+            (name, !matches!(read, Some(Err(_))), to)
+        })
+        .collect();
+    let all: Vec<metrics::Job<'_>> = read
+        .iter()
+        .map(|(name, valid, to)| metrics::Job {
+            name,
+            valid: *valid,
+            to: to.as_deref(),
+            next_run_at: None,
         })
         .collect();
     metrics::write(file, &metrics::render(state, &all, None)?)

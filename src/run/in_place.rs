@@ -35,6 +35,7 @@ pub(super) async fn load_all(
         let loading = safely(context, load(context, &run, incoming));
         let outcome = loading.instrument(span(&run.task)).await;
         let Err(error) = outcome else {
+            run.progress.rest();
             tracing::info!(task = run.task.name, "published in place");
             loaded.push(run.task.name.clone());
             continue;
@@ -88,6 +89,7 @@ async fn load(
         .await
         .map_err(|error| error.within("before live was emptied"))?;
     context.commit("in place: empty").await?;
+    run.progress.come_to("in place: empty");
     let Some(target) = run.target.in_place() else {
         let why = "this store does not publish in place";
         return Err(Error::new(Kind::Internal, why));
@@ -101,6 +103,7 @@ async fn load(
         error = context.cancelled() => return Err(error),
     };
     context.step("in place: publish");
+    run.progress.come_to("in place: publish");
     let published = complete.publish().await?;
     published.confirm().await.map_err(|error| {
         error

@@ -32,6 +32,7 @@ pub mod scan;
 mod scripts;
 mod sent;
 pub mod start;
+mod tally;
 mod task_run;
 mod transform;
 mod verify;

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::state::{Masked, RunState};
+use super::tally::Tally;
+use crate::state::{CopiedTables, Masked, RunState, StepTime};
 use crate::store::{Meter, Part};
 use crate::sync::Mutex;
 
@@ -48,7 +49,24 @@ struct Inner {
     finished: bool,
     /// The parts that are being copied.
     active: Vec<Active>,
+    /// The steps that it came to.
+    stages: Vec<Stage>,
+    /// What was copied of its tables.
+    tally: Tally,
 }
+
+/// A step of a task.
+#[derive(Debug)]
+struct Stage {
+    name: &'static str,
+    started: DateTime<Utc>,
+    begun: Instant,
+    /// Once it is over.
+    seconds: Option<f64>,
+}
+
+/// More steps than a task has; further ones are not noted.
+const STEPS: usize = 64;
 
 /// A piece of work that a worker is at.
 #[derive(Debug, Clone)]
@@ -95,6 +113,8 @@ impl Progress {
                             steps_done: 0,
                             finished: false,
                             active: Vec::new(),
+                            stages: Vec::new(),
+                            tally: Tally::default(),
                         }),
                     })
                 })
@@ -120,6 +140,14 @@ impl Inner {
             self.before + now
         })
     }
+
+    /// What it was at is over.
+    fn leave_step(&mut self) {
+        if let Some(step) = self.stages.last_mut() {
+            let seconds = step.begun.elapsed().as_secs_f64();
+            step.seconds.get_or_insert(seconds);
+        }
+    }
 }
 
 impl TaskProgress {
@@ -133,9 +161,44 @@ impl TaskProgress {
         inner.started = Some(Instant::now());
     }
 
+    /// It comes to a step; what it was at before is over.
+    pub(super) fn come_to(&self, step: &'static str) {
+        let mut inner = self.inner();
+        inner.leave_step();
+        if inner.stages.len() < STEPS {
+            inner.stages.push(Stage {
+                name: step,
+                started: Utc::now(),
+                begun: Instant::now(),
+                seconds: None,
+            });
+        }
+    }
+
+    /// The steps that it came to, in their order.
+    pub fn steps(&self) -> Vec<StepTime> {
+        let inner = self.inner();
+        let steps = inner.stages.iter().map(|step| StepTime {
+            name: step.name.to_owned(),
+            started: step.started,
+            seconds: step
+                .seconds
+                .unwrap_or_else(|| step.begun.elapsed().as_secs_f64()),
+        });
+        steps.collect()
+    }
+
+    /// What was copied of its tables, if that is other than it was after so many changes; and how many there are now.
+    pub(super) fn tables_after(&self, changes: u64) -> Option<(u64, CopiedTables)> {
+        let inner = self.inner();
+        let now = inner.tally.changes();
+        (now != changes).then(|| (now, inner.tally.told()))
+    }
+
     /// Its turn is over for now: the clock stands still until the next `start`.
     pub(super) fn wait(&self) {
         let mut inner = self.inner();
+        inner.leave_step();
         inner.before = inner.seconds();
         inner.started = None;
     }
@@ -177,7 +240,9 @@ impl TaskProgress {
     }
 
     pub(super) fn enter_part(&self, part: &Part) {
-        self.inner().active.push(Active {
+        let mut inner = self.inner();
+        inner.tally.begin(part);
+        inner.active.push(Active {
             label: part.label(),
             bytes: 0,
             expected: part.bytes,
@@ -192,17 +257,28 @@ impl TaskProgress {
             active.label != label || other
         });
         match part {
-            Some(part) => inner.done += part.bytes,
+            Some(part) => {
+                inner.done += part.bytes;
+                inner.tally.end(part);
+            }
             None => inner.steps_done += 1,
         }
     }
 
     pub(super) fn built(&self) {
-        self.inner().finished = true;
+        let mut inner = self.inner();
+        inner.leave_step();
+        inner.finished = true;
+    }
+
+    /// What it was at is over, and nothing follows yet.
+    pub(super) fn rest(&self) {
+        self.inner().leave_step();
     }
 
     pub(super) fn end(&self, state: RunState, message: &str) {
         let mut inner = self.inner();
+        inner.leave_step();
         inner.seconds = Some(inner.seconds());
         inner.state = state;
         message.clone_into(&mut inner.message);
@@ -290,5 +366,68 @@ impl Meter for TaskProgress {
         {
             active.bytes += bytes;
         }
+        inner.tally.add(part, rows, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> Arc<TaskProgress> {
+        let all = Progress::new([("database".to_owned(), "sqlite".to_owned())]);
+        all.tasks[0].clone()
+    }
+
+    fn names(task: &TaskProgress) -> Vec<String> {
+        task.steps().into_iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn a_step_ends_where_the_next_begins_and_while_a_task_waits_it_is_in_none() {
+        let task = task();
+        task.start();
+        task.come_to("survey");
+        task.wait();
+        let surveyed = task.steps()[0].seconds;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        task.start();
+        task.come_to("copy");
+        let steps = task.steps();
+        assert_eq!(steps[0].seconds.to_bits(), surveyed.to_bits());
+        assert!(steps[1].started > steps[0].started);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        // It goes on until something ends it.
+        let so_far = task.steps()[1].seconds;
+        assert!(so_far >= 0.02);
+        task.end(RunState::Failed, "the disk is full");
+        let ended = task.steps()[1].seconds;
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(ended >= so_far);
+        assert_eq!(task.steps()[1].seconds.to_bits(), ended.to_bits());
+        assert_eq!(names(&task), ["survey", "copy"]);
+    }
+
+    #[test]
+    fn a_task_that_comes_to_steps_without_end_notes_the_first() {
+        let task = task();
+        for _ in 0..10 * STEPS {
+            task.come_to("prepare");
+        }
+        assert_eq!(names(&task).len(), STEPS);
+    }
+
+    #[test]
+    fn what_was_copied_of_tables_is_told_once_until_it_changes() {
+        let task = task();
+        assert!(task.tables_after(0).is_none());
+        let part = Part::whole(0, "t", crate::store::Encoding::new("test"), 9);
+        task.enter_part(&part);
+        task.add(&part, 3, 100);
+        let (changes, tables) = task.tables_after(0).unwrap();
+        assert_eq!((tables.tables[0].rows, tables.tables[0].bytes), (3, 100));
+        assert!(task.tables_after(changes).is_none());
+        task.leave("t", Some(&part));
+        assert!(task.tables_after(changes).is_some());
     }
 }

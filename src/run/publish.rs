@@ -97,6 +97,7 @@ async fn beside(
 ) -> Result<Vec<Live>> {
     let mut live: Vec<Live> = Vec::new();
     for (run, complete) in built {
+        run.progress.come_to("publish");
         let published = if context.cancel.is_cancelled() {
             Err(context.cancelled().await)
         } else {
@@ -106,6 +107,7 @@ async fn beside(
         };
         match failing(&run.progress, published) {
             Ok(published) => {
+                run.progress.rest();
                 tracing::info!(task = run.task.name, "published");
                 live.push((run, published));
             }

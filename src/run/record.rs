@@ -1,5 +1,6 @@
 //! Record: history, status file and log, while the run goes on and whatever came of it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -46,6 +47,8 @@ struct Life {
     lease: Mutex<Option<Lease>>,
     /// Whether it was said that somebody has taken it for dead.
     said: AtomicBool,
+    /// How often the tables of each task had changed when they were last written down.
+    written: Mutex<HashMap<String, u64>>,
 }
 
 /// Records that a run has begun, and goes on recording.
@@ -80,6 +83,7 @@ impl Life {
             Beat::Unknown => {
                 // The lease was one of the directory that there was.
                 *held(&self.lease) = lease(context);
+                held(&self.written).clear();
                 context.record_begin(self.verb, Some(context.started_at))?;
                 context
                     .state
@@ -105,6 +109,7 @@ impl Recorder {
             verb,
             lease: Mutex::new(lease),
             said: AtomicBool::new(false),
+            written: Mutex::default(),
         });
         write_progress(&context, &life, &ended)?;
         let ticking = (context.clone(), life.clone(), ended.clone());
@@ -185,18 +190,20 @@ impl Recorder {
             Err(error) => tracing::error!(%error, took, "run {state}"),
         }
         let known = self.life.beat(context);
-        let recorded = known.and_then(|()| tasks(context)).and_then(|()| {
-            context.state.finish_own(
-                &context.id,
-                &Outcome {
-                    state,
-                    message,
-                    errors: context.counts.errors(),
-                    warnings: context.counts.warnings(),
-                    exit_code,
-                },
-            )
-        });
+        let recorded = known
+            .and_then(|()| tasks(context, &self.life))
+            .and_then(|()| {
+                context.state.finish_own(
+                    &context.id,
+                    &Outcome {
+                        state,
+                        message,
+                        errors: context.counts.errors(),
+                        warnings: context.counts.warnings(),
+                        exit_code,
+                    },
+                )
+            });
         let written = write_status(&context.state, &context.settings, &context.job, &context.id);
         recorded.and(written).map_err(|error| {
             let how = match outcome {
@@ -223,11 +230,13 @@ fn write_progress(context: &RunContext, life: &Life, ended: &Mutex<bool>) -> Res
         return Ok(());
     }
     life.beat(context)?;
-    tasks(context)?;
+    tasks(context, life)?;
     write_status(&context.state, &context.settings, &context.job, &context.id)
 }
 
-fn tasks(context: &RunContext) -> Result<()> {
+/// Writes down how far the tasks are; of their tables, what has changed.
+fn tasks(context: &RunContext, life: &Life) -> Result<()> {
+    let mut written = held(&life.written);
     for task in &context.progress.tasks {
         let progress = TaskProgress {
             state: task.state(),
@@ -238,8 +247,14 @@ fn tasks(context: &RunContext) -> Result<()> {
             message: task.message(),
             surveyed_at: task.surveyed_at(),
             masked: task.masked(),
+            steps: task.steps(),
         };
         context.state.set_task(&context.id, &task.name, &progress)?;
+        let before = written.get(&task.name).copied().unwrap_or_default();
+        if let Some((changes, tables)) = task.tables_after(before) {
+            (context.state).set_tables(&context.id, &task.name, &tables)?;
+            written.insert(task.name.clone(), changes);
+        }
     }
     Ok(())
 }

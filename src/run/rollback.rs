@@ -101,6 +101,7 @@ async fn swap(
         return Err(maintenance.off_after(error).await);
     }
     for (place, (task, target)) in context.job.tasks.iter().zip(targets.iter()).enumerate() {
+        context.progress.tasks[place].come_to("publish");
         let swapped = safely(context, target.rollback());
         if let Err(error) = swapped.instrument(span(task)).await {
             for (earlier, progress) in targets[..place].iter().zip(&context.progress.tasks).rev() {

@@ -29,6 +29,16 @@ pub enum What<'a> {
     Rollback,
 }
 
+impl What<'_> {
+    /// As the history has it.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Run(_) => Verb::Run,
+            Self::Rollback => Verb::Rollback,
+        }
+    }
+}
+
 /// A run that is about to begin.
 pub struct Start {
     settings: Settings,
@@ -53,10 +63,7 @@ impl Start {
         settings: Settings,
         state: State,
     ) -> Result<Self> {
-        let verb = match what {
-            What::Run(_) => Verb::Run,
-            What::Rollback => Verb::Rollback,
-        };
+        let verb = what.verb();
         let queued = queued
             .map(|id| waiting(&state, id, &job, verb))
             .transpose()?;
@@ -83,6 +90,11 @@ impl Start {
     /// The job, without the tasks that are left alone.
     pub fn job(&self) -> &Job {
         &self.job
+    }
+
+    /// The run's id.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// How far it is.

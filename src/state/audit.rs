@@ -25,13 +25,23 @@ pub struct Audited {
     pub action: String,
     /// What it was done to.
     pub object: String,
-    /// `ok`, or the error's sentence.
+    /// `ok`, or the error's sentence; [`BEGUN`]: it is not known how it ended.
     pub outcome: String,
 }
 
+/// What has begun, and has not ended so far as is known.
+pub const BEGUN: &str = "begun";
+
+impl Audited {
+    /// Whether nothing is wrong with its outcome.
+    pub fn is_good(&self) -> bool {
+        matches!(self.outcome.as_str(), "ok" | BEGUN)
+    }
+}
+
 impl State {
-    /// Adds to the audit list. Long texts are cut, and control characters spelt out.
-    pub fn audit(&self, entry: &Audited) -> Result<()> {
+    /// Adds to the audit list, and returns the entry's number. Long texts are cut, and control characters spelt out.
+    pub fn audit(&self, entry: &Audited) -> Result<i64> {
         self.write("cannot write the audit list", Durable::Process, |t| {
             t.prepare_cached(
                 "INSERT INTO audit (at, who, via, address, action, object, outcome)
@@ -46,6 +56,17 @@ impl State {
                 line(&entry.object),
                 line(&entry.outcome),
             ])?;
+            Ok(Ok(t.last_insert_rowid()))
+        })
+    }
+
+    /// Says of an entry that was [`BEGUN`], by its number and its object, what came of it.
+    pub fn audit_end(&self, entry: i64, object: &str, outcome: &str) -> Result<()> {
+        self.write("cannot write the audit list", Durable::Process, |t| {
+            t.execute(
+                "UPDATE audit SET outcome = ?4 WHERE seq = ?1 AND object = ?2 AND outcome = ?3",
+                params![entry, line(object), BEGUN, line(outcome)],
+            )?;
             Ok(Ok(()))
         })
     }
@@ -141,6 +162,30 @@ mod tests {
         assert_eq!(shown.who, "ada\\u{1b}[2J");
         assert!(shown.outcome.starts_with("a\\nbxxx") && shown.outcome.ends_with("x..."));
         assert!(shown.outcome.len() < LONGEST + 10);
+    }
+
+    #[test]
+    fn an_entry_that_was_begun_is_ended_once_and_no_other_is_changed() {
+        let state = State::in_memory().unwrap();
+        let begun = |object| Audited {
+            outcome: BEGUN.to_owned(),
+            ..entry(object, Utc::now())
+        };
+        let (one, two) = (
+            state.audit(&begun("one")).unwrap(),
+            state.audit(&begun("two")).unwrap(),
+        );
+        // Its store was replaced, and the number is another entry's.
+        state.audit_end(two, "one", "ok").unwrap();
+        state.audit_end(one, "one", "no\nroom").unwrap();
+        state.audit_end(one, "one", "ok").unwrap();
+        let outcomes: Vec<String> = state
+            .audits(None, 9)
+            .unwrap()
+            .into_iter()
+            .map(|(_, entry)| entry.outcome)
+            .collect();
+        assert_eq!(outcomes, [BEGUN, "no\\nroom"]);
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn fill(state: &State) {
     let emptied = state.with(|store| {
         for table in [
             "logs",
+            "task_tables",
             "tasks",
             "runs",
             "holds",
@@ -96,6 +97,21 @@ fn fill(state: &State) {
             message: "copied".into(),
         };
         state.add_logs(id, &[line]).unwrap();
+        let steps = r#"[{"name":"copy","started":1,"seconds":0.5}]"#;
+        let tables = r#"{"tables":[{"name":"t","rows":1,"bytes":2,"seconds":null}],"more":0,"more_rows":0,"more_bytes":0}"#;
+        let told = state.with(|store| {
+            store
+                .execute("UPDATE tasks SET steps = ?1", [steps])
+                .unwrap();
+            store
+                .execute(
+                    "INSERT INTO task_tables SELECT seq, 'database', ?2 FROM runs WHERE id = ?1",
+                    [id, tables],
+                )
+                .unwrap();
+            Ok(())
+        });
+        told.unwrap();
     }
     let others = state.with(|store| {
         let sql = "INSERT INTO holds (environment, reason, by, host, since) VALUES ('staging', 'r', 'ada', 'db1', 5);
@@ -134,6 +150,7 @@ proptest! {
                 for run in &runs {
                     let _ = (run.rows(), run.bytes(), run.progress_percent(), run.duration(now), run.surveys_apart());
                     let _ = (run.is_dead(), run.is_here(), state.logs(&run.id, 0, 10), state.last_log(&run.id));
+                    let _ = (state.tables(&run.id), state.find_logs(&run.id, "c", 0, 10), state.count_logs(&run.id, "c"));
                     let _ = (state.run(&run.id), state.is_broken(&run.job), state.last_ended(&run.job));
                 }
             }
@@ -149,7 +166,7 @@ proptest! {
             // What a run and the daemon write, whatever is there.
             let id = "0199d3a4-7c21-7000-8000-0123456789ab";
             let _ = (state.beat(id), state.set_step(id, "copy"), state.ask_cancel(id, "ada"), state.release("staging"));
-            let _ = (state.tokens(), state.token(&[0; 32]), state.token_used(&[0; 32], now), state.take_link(&[0; 32]));
+            let _ = (state.tokens(), state.token(&[0; 32]), state.token_used(&[0; 32], now), state.open_session(&[0; 32], super::TokenKind::Token, &[1; 32], chrono::Duration::hours(1)));
             let _ = (state.audits(None, 9), state.answer("ci", "k"), state.keep_answer("ci", "k", "f", "a"));
             let _ = state.pause_of("app", Some("staging")).map(|pause: Option<Pause>| pause.map(|pause| (pause.sentence(), pause.holds_at(now))));
             let _ = state.known_job("app").map(|job: Option<KnownJob>| job.is_some());

@@ -17,9 +17,6 @@ use crate::guard::process::Process;
 const COLUMNS: &str = "seq, id, job, file, verb, from_environment, to_environment, trigger, by, host, pid, \
     process_started, boot, machine, pid_namespace, timeout_ms, state, step, started_at, finished_at, message, errors, warnings, exit_code, cancelled_by, only_tasks";
 
-/// Seconds that nothing takes: ten thousand years.
-const LONGEST: f64 = 3.2e11;
-
 /// How many runs an error names that an ambiguous id may mean.
 const CANDIDATES: usize = 5;
 
@@ -279,7 +276,7 @@ pub(super) fn select(
     let mut statement = t.prepare_cached(&format!("SELECT {COLUMNS} FROM runs {rest}"))?;
     let mut runs: Vec<(i64, Run)> = strict::rows(statement.query(params)?, "run", run)?;
     let mut tasks = t.prepare_cached(
-        "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message, surveyed_at, masked
+        "SELECT name, kind, state, progress_percent, rows, bytes, duration_seconds, message, surveyed_at, masked, steps
          FROM tasks WHERE run = ?1 ORDER BY position",
     )?;
     for (number, run) in &mut runs {
@@ -380,10 +377,11 @@ fn task(row: &Strict<'_, '_>) -> rusqlite::Result<TaskRow> {
             progress_percent: row.measure("progress_percent", 100.0)?,
             rows: row.count("rows")?,
             bytes: row.count("bytes")?,
-            duration_seconds: row.measure("duration_seconds", LONGEST)?,
+            duration_seconds: row.measure("duration_seconds", strict::LONGEST)?,
             message: row.text("message")?,
             surveyed_at: row.optional_time("surveyed_at")?,
             masked: row.optional_json("masked")?,
+            steps: row.steps("steps")?,
         },
     })
 }

@@ -1,7 +1,7 @@
 //! A run's log.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Rows, params};
 
 use super::{Durable, State, stored, strict};
 use crate::error::Result;
@@ -60,19 +60,41 @@ impl State {
                 "SELECT l.seq, l.at, l.level, l.task, l.message FROM logs l
                  WHERE l.run = (SELECT seq FROM runs WHERE id = ?1) AND l.seq > ?2 ORDER BY l.seq LIMIT ?3",
             )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let what = format!("run {run}, its log's line");
-            strict::rows(statement.query(params![run, after_seq, limit])?, &what, |row| {
-                Ok((
-                    row.get("seq")?,
-                    LogLine {
-                        at: row.time("at")?,
-                        level: row.keyword("level")?,
-                        task: row.word("task")?,
-                        message: row.text("message")?,
-                    },
-                ))
-            })
+            lines(run, statement.query(params![run, after_seq, most(limit)])?)
+        })
+    }
+
+    /// As [`Self::logs`], those lines alone that have this text in their message or in their task's name, in capitals
+    /// or not.
+    pub fn find_logs(
+        &self,
+        run: &str,
+        text: &str,
+        after_seq: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, LogLine)>> {
+        self.read("cannot search a run's log", |t| {
+            let mut statement = t.prepare_cached(
+                "SELECT l.seq, l.at, l.level, l.task, l.message FROM logs l
+                 WHERE l.run = (SELECT seq FROM runs WHERE id = ?1) AND l.seq > ?2
+                       AND (instr(lower(l.message), lower(?4)) > 0 OR instr(lower(l.task), lower(?4)) > 0)
+                 ORDER BY l.seq LIMIT ?3",
+            )?;
+            let found = statement.query(params![run, after_seq, most(limit), text])?;
+            lines(run, found)
+        })
+    }
+
+    /// How many lines of a run's log [`Self::find_logs`] finds.
+    pub fn count_logs(&self, run: &str, text: &str) -> Result<u64> {
+        self.read("cannot search a run's log", |t| {
+            t.prepare_cached(
+                "SELECT count(*) FROM logs
+                 WHERE run = (SELECT seq FROM runs WHERE id = ?1)
+                       AND (instr(lower(message), lower(?2)) > 0 OR instr(lower(task), lower(?2)) > 0)",
+            )?
+            .query_row([run, text], |row| row.get::<_, i64>(0))
+            .map(i64::unsigned_abs)
         })
     }
 
@@ -88,4 +110,23 @@ impl State {
             .map(|found| found.flatten().unwrap_or(0))
         })
     }
+}
+
+fn most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn lines(run: &str, rows: Rows<'_>) -> rusqlite::Result<Vec<(i64, LogLine)>> {
+    let what = format!("run {run}, its log's line");
+    strict::rows(rows, &what, |row| {
+        Ok((
+            row.get("seq")?,
+            LogLine {
+                at: row.time("at")?,
+                level: row.keyword("level")?,
+                task: row.word("task")?,
+                message: row.text("message")?,
+            },
+        ))
+    })
 }

@@ -8,6 +8,7 @@
 
 mod answers;
 mod audit;
+mod copied;
 mod daemon;
 mod errors;
 #[cfg(test)]
@@ -30,11 +31,13 @@ mod record;
 mod run;
 mod schema;
 mod strict;
+mod tables;
 mod tokens;
 
 use chrono::{DateTime, Utc};
 
-pub use audit::Audited;
+pub use audit::{Audited, BEGUN};
+pub use copied::{CopiedTable, CopiedTables, StepTime, TABLES};
 pub use daemon::{Daemon, KnownJob};
 use handle::Durable;
 pub use handle::State;

@@ -90,6 +90,20 @@ impl State {
         })
     }
 
+    /// One job, as [`Self::overview`] has it; `None`: it has no history.
+    pub fn job_overview(&self, job: &str) -> Result<Option<JobOverview>> {
+        let last_run = self.last_run(job)?;
+        if last_run.is_none() && self.runs(Some(job), 1)?.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(JobOverview {
+            job: job.to_owned(),
+            last_run,
+            last_success_at: self.last_success_at(job)?,
+            consecutive_failures: self.consecutive_failures(job)?,
+        }))
+    }
+
     /// How the newest runs of each of these jobs ended and how long they took, newest first. Those that were meant to copy,
     /// have begun and ended are meant.
     pub fn last_lengths(

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use chrono::{DateTime, Utc};
 use rusqlite::params;
 
+use super::copied::{STEPS, StoredStep};
 use super::history::{names, number, unknown};
 use super::{Durable, NewRun, Outcome, RunState, State, TaskProgress, stored, strict};
 use crate::error::{Error, Kind, Result};
@@ -147,11 +148,13 @@ impl State {
         let masked = masked.transpose().map_err(|error| {
             Error::new(Kind::Internal, "what was masked cannot be written as JSON").because(error)
         })?;
+        let steps = steps(progress)?;
         self.write("cannot record a run's progress", Durable::Process, |t| {
             let changed = t
                 .prepare_cached(
                     "UPDATE tasks SET state = ?3, progress_percent = ?4, rows = ?5, bytes = ?6,
-                         duration_seconds = ?7, message = ?8, surveyed_at = ?9, masked = ?10
+                         duration_seconds = ?7, message = ?8, surveyed_at = ?9, masked = ?10,
+                         steps = ?11
                      WHERE run = (SELECT seq FROM runs WHERE id = ?1) AND name = ?2",
                 )?
                 .execute(params![
@@ -170,6 +173,7 @@ impl State {
                     progress.message,
                     progress.surveyed_at.map(stored),
                     masked,
+                    steps,
                 ])?;
             Ok(if changed == 1 {
                 Ok(())
@@ -230,4 +234,20 @@ impl State {
             Ok(Ok(changed == 1))
         })
     }
+}
+
+/// A task's steps as their column has them.
+fn steps(progress: &TaskProgress) -> Result<Option<String>> {
+    if progress.steps.is_empty() {
+        return Ok(None);
+    }
+    let stored = progress.steps.iter().take(STEPS).map(|step| StoredStep {
+        name: step.name.clone(),
+        started: stored(step.started),
+        seconds: step.seconds,
+    });
+    let stored: Vec<StoredStep> = stored.collect();
+    serde_json::to_string(&stored).map(Some).map_err(|error| {
+        Error::new(Kind::Internal, "a task's steps cannot be written as JSON").because(error)
+    })
 }

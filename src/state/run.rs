@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::copied::StepTime;
 use super::masked::Masked;
 use crate::guard::process::Process;
 
@@ -155,6 +156,8 @@ pub struct TaskProgress {
     pub message: String,
     /// What was masked in its rows, once they are copied.
     pub masked: Option<Masked>,
+    /// The steps that it came to, in their order.
+    pub steps: Vec<StepTime>,
 }
 
 /// How a run ended.

@@ -216,6 +216,17 @@ pub(super) const MIGRATIONS: &[&str] = &[
         until INTEGER
     ) WITHOUT ROWID;
     ",
+    "
+    -- When a task came to each of its steps, and how long each took, as JSON; NULL: it is not known.
+    ALTER TABLE tasks ADD COLUMN steps TEXT;
+    -- What was copied of the biggest tables of a task, as JSON.
+    CREATE TABLE task_tables (
+        run INTEGER NOT NULL REFERENCES runs (seq) ON DELETE CASCADE,
+        task TEXT NOT NULL,
+        tables TEXT NOT NULL,
+        PRIMARY KEY (run, task)
+    ) WITHOUT ROWID;
+    ",
 ];
 
 /// The version that this program writes.

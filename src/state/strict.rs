@@ -14,6 +14,7 @@ use rusqlite::types::{FromSql, Type, ValueRef};
 use rusqlite::{Row, Rows};
 use serde::de::DeserializeOwned;
 
+use super::copied::{STEPS, StepTime, StoredStep};
 use crate::config::job::JobName;
 use crate::sync::Mutex;
 
@@ -23,6 +24,8 @@ const TEXT: usize = 1 << 20;
 const NAME: usize = 4096;
 /// The last microsecond of the year 9999: later times cannot be written down.
 const LATEST: i64 = 253_402_300_799_999_999;
+/// Seconds that nothing takes: ten thousand years.
+pub(super) const LONGEST: f64 = 3.2e11;
 /// So many malformed rows of a file are named; of more there is no end.
 const NAMED: usize = 100;
 
@@ -141,11 +144,31 @@ impl Strict<'_, '_> {
     /// A word of our own: a store's kind, a step.
     pub(super) fn keyword(&self, column: &str) -> rusqlite::Result<String> {
         let word = self.word(column)?;
-        let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || " _:-".contains(c);
-        if word.len() > 64 || !word.chars().all(fine) {
+        if !is_keyword(&word) {
             return Err(malformed(column, "is no word of ours"));
         }
         Ok(word)
+    }
+
+    /// Steps of a task as JSON; NULL: none.
+    pub(super) fn steps(&self, column: &str) -> rusqlite::Result<Vec<StepTime>> {
+        let stored: Option<Vec<StoredStep>> = self.optional_json(column)?;
+        let stored = stored.unwrap_or_default();
+        if stored.len() > STEPS {
+            return Err(malformed(column, "is too long"));
+        }
+        let read = |step: StoredStep| {
+            let started = moment(step.started).ok_or_else(|| malformed(column, "has no time"))?;
+            if !is_keyword(&step.name) || !(0.0..=LONGEST).contains(&step.seconds) {
+                return Err(malformed(column, "is no list of steps"));
+            }
+            Ok(StepTime {
+                name: step.name,
+                started,
+                seconds: step.seconds,
+            })
+        };
+        stored.into_iter().map(read).collect()
     }
 
     /// An absolute path.
@@ -160,11 +183,7 @@ impl Strict<'_, '_> {
 
     pub(super) fn time(&self, column: &str) -> rusqlite::Result<DateTime<Utc>> {
         let micros: i64 = self.0.get(column)?;
-        (0..=LATEST)
-            .contains(&micros)
-            .then(|| DateTime::from_timestamp_micros(micros))
-            .flatten()
-            .ok_or_else(|| malformed(column, "is no time"))
+        moment(micros).ok_or_else(|| malformed(column, "is no time"))
     }
 
     pub(super) fn optional_time(&self, column: &str) -> rusqlite::Result<Option<DateTime<Utc>>> {
@@ -205,6 +224,18 @@ impl Strict<'_, '_> {
         }
         Ok(number)
     }
+}
+
+/// A time as it is stored.
+fn moment(micros: i64) -> Option<DateTime<Utc>> {
+    let is_one = (0..=LATEST).contains(&micros);
+    is_one.then(|| DateTime::from_timestamp_micros(micros))?
+}
+
+/// A word of our own.
+fn is_keyword(word: &str) -> bool {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || " _:-".contains(c);
+    word.len() <= 64 && word.chars().all(fine)
 }
 
 /// As job files have them.

@@ -86,6 +86,14 @@ fn hold(environment: &str, process: Option<Process>) -> Hold {
     }
 }
 
+fn step(name: &str) -> StepTime {
+    StepTime {
+        name: name.to_owned(),
+        started: DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap(),
+        seconds: 0.125,
+    }
+}
+
 #[test]
 fn a_run_is_read_back_as_it_was_written() {
     let (dir, state) = store();
@@ -100,8 +108,26 @@ fn a_run_is_read_back_as_it_was_written() {
         surveyed_at: DateTime::from_timestamp_millis(1_700_000_000_123),
         message: String::new(),
         masked: None,
+        steps: ["survey", "in place: copy"].map(step).to_vec(),
     };
     state.set_task("0199-a", "database", &progress).unwrap();
+    let tables = CopiedTables {
+        tables: vec![CopiedTable {
+            name: "public.\"odd\u{1b}\"".to_owned(),
+            rows: 7,
+            bytes: 9,
+            seconds: Some(0.25),
+        }],
+        more: 3,
+        more_rows: 4,
+        more_bytes: 5,
+    };
+    for rows in [6, 7] {
+        let mut tables = tables.clone();
+        tables.tables[0].rows = rows;
+        state.set_tables("0199-a", "database", &tables).unwrap();
+    }
+    assert!(state.set_tables("0199-z", "database", &tables).is_err());
     state
         .add_logs("0199-a", &[line("one"), line("two")])
         .unwrap();
@@ -113,6 +139,10 @@ fn a_run_is_read_back_as_it_was_written() {
     assert_eq!(run.process, Some(Process::own()));
     assert_eq!(run.timeout, Some(Duration::from_secs(60)));
     assert_eq!(run.tasks[0].progress, progress);
+    assert_eq!(
+        state.tables("0199-a").unwrap(),
+        [("database".to_owned(), tables)]
+    );
     assert_eq!(run.tasks[1].name, "files");
     assert_eq!(run.tasks[1].progress.state, RunState::Pending);
     assert!((run.progress_percent() - 25.0).abs() < f64::EPSILON);

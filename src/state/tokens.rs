@@ -173,15 +173,41 @@ impl State {
         })
     }
 
-    /// Uses a link up: who comes second finds none.
-    pub fn take_link(&self, hash: &[u8; 32]) -> Result<Option<Token>> {
-        self.write("cannot use a link", Durable::Power, |t| {
-            let link = living(t, hash)?.filter(|found| found.kind == TokenKind::Link);
-            t.execute(
-                "DELETE FROM tokens WHERE hash = ?1 AND kind = ?2",
-                params![hash.as_slice(), TokenKind::Link],
-            )?;
-            Ok(Ok(link))
+    /// Opens a session, whose secret has the hash `key`, with what has the hash `opener` and is of this kind; a link is used
+    /// up by it. `None`: there is no such token or link (any more).
+    ///
+    /// All in one step: a token that is revoked at this moment either has a session that is ended with it, or none.
+    pub fn open_session(
+        &self,
+        opener: &[u8; 32],
+        kind: TokenKind,
+        key: &[u8; 32],
+        lasts: Duration,
+    ) -> Result<Option<Token>> {
+        self.write("cannot open a session", Durable::Power, |t| {
+            let known = living(t, opener)?.filter(|found| found.kind == kind);
+            if kind == TokenKind::Link {
+                t.execute(
+                    "DELETE FROM tokens WHERE hash = ?1 AND kind = ?2",
+                    params![opener.as_slice(), TokenKind::Link],
+                )?;
+            }
+            let Some(known) = known else {
+                return Ok(Ok(None));
+            };
+            let now = Utc::now();
+            let ends = now + lasts;
+            // A link's own end is that of its use.
+            let until = known.expires_at.filter(|_| kind == TokenKind::Token);
+            let session = Token {
+                kind: TokenKind::Session,
+                created_at: now,
+                expires_at: Some(until.map_or(ends, |at| at.min(ends))),
+                last_used_at: None,
+                ..known
+            };
+            insert(t, &session, key)?;
+            Ok(Ok(Some(session)))
         })
     }
 

@@ -6,4 +6,5 @@ mod document;
 mod job_files;
 mod live;
 mod remote;
+mod run_page;
 mod tokens;

@@ -2,6 +2,7 @@
 //! what tests wait for.
 
 mod archive;
+mod audit;
 mod conformance;
 mod daemon;
 mod docs;

@@ -15,7 +15,9 @@ use envsyncd::config::reporting::Retention;
 use envsyncd::error::Kind;
 use envsyncd::guard::process::{Process, host_name};
 use envsyncd::report::metrics::{self, Daemon, Job};
-use envsyncd::state::{NewRun, Outcome, RunState, State, TaskProgress, Trigger, Verb};
+use envsyncd::state::{
+    NewRun, Outcome, Pause, Paused, Queued, RunState, State, TaskProgress, Trigger, Verb,
+};
 
 use super::support::wait_until;
 
@@ -46,6 +48,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
         surveyed_at: None,
         message: String::new(),
         masked: None,
+        steps: Vec::new(),
     };
     state.set_task(id, "database", &progress).unwrap();
     if let Some(how) = end {
@@ -64,8 +67,7 @@ fn job(name: &str) -> Job<'_> {
     Job {
         name,
         valid: true,
-        paused: false,
-        pending: false,
+        to: Some("staging"),
         next_run_at: None,
     }
 }
@@ -100,25 +102,39 @@ fn everything() -> (State, Vec<Job<'static>>) {
     run(&state, "7", "runs", Verb::Run, Some(RunState::Busy));
     run(&state, "8", "runs", Verb::Run, None);
     run(&state, "9", "gone", Verb::Run, Some(RunState::Succeeded));
+    let pause = Pause {
+        what: Paused::Job("bad".to_owned()),
+        reason: "load test".to_owned(),
+        by: "ada".to_owned(),
+        since: chrono::Utc::now(),
+        until: None,
+    };
+    state.pause(&pause).unwrap();
+    let waits = Queued {
+        id: "10",
+        job: "waits",
+        file: Path::new("/app.toml"),
+        verb: Verb::Run,
+        from: "production",
+        to: "staging",
+        trigger: Trigger::Manual,
+        by: "ada",
+        only: &[],
+    };
+    state.ask(&waits, false).unwrap();
     let jobs = vec![
         Job {
             next_run_at: Some(at("2026-01-02T00:18:00Z")),
             ..job("good")
         },
-        Job {
-            paused: true,
-            ..job("bad")
-        },
+        job("bad"),
         job("back"),
         job("runs"),
         Job {
             valid: false,
             ..job("new")
         },
-        Job {
-            pending: true,
-            ..job("waits")
-        },
+        job("waits"),
         job("odd \"name\"\\\n"),
     ];
     (state, jobs)

@@ -99,6 +99,14 @@ fn a_run_is_started_watched_without_reloading_cancelled_and_rolled_back() {
     browser.run("window.loadedOnce = true");
     panel.gate.open();
     browser.until("Replication completed successfully");
+    // Its steps with it, to the last.
+    panel.api.house.until("its steps were drawn", |_| {
+        browser.run(
+            "const drawn = document.querySelectorAll('.steps rect').length;
+             const told = [...document.querySelectorAll('.steps li')].map(it => it.textContent.split(' ')[0]);
+             return drawn === told.length && told[0] === 'survey' && told[drawn - 1] === 'publish'",
+        ) == true
+    });
     assert_eq!(
         browser.run("return window.loadedOnce === true"),
         true,
@@ -211,7 +219,7 @@ fn site(scripts: bool) {
 fn a_job_is_described_and_shown_as_a_file_with_its_next_times() {
     let panel = Panel::new();
     let browser = panel.browser(DESKTOP, true);
-    browser.open(&panel.url("/jobs/new"));
+    browser.open(&panel.url("/new-job"));
     browser.fill("input[name=name]", "nightly-main");
     browser.click("input[name=from][value=production]");
     browser.click("input[name=to][value=staging]");
@@ -235,7 +243,7 @@ fn a_job_is_described_and_shown_as_a_file_with_its_next_times() {
         .run(&["validate", "-f", file.to_str().unwrap()])
         .expect(0);
     // Uphill, the same, and a root are refused in words.
-    browser.open(&panel.url("/jobs/new"));
+    browser.open(&panel.url("/new-job"));
     browser.until("a root");
 }
 
@@ -286,22 +294,44 @@ fn a_form_of_another_page_and_a_stranger_change_nothing() {
 /// Every page, as it is with names that are meant to break it.
 fn pages(panel: &Panel) -> Vec<(&'static str, String)> {
     let run = panel.api.house.last("slow").unwrap().id;
+    let ended = panel.api.house.last("a").unwrap().id;
     vec![
         ("overview", "/".to_owned()),
         ("jobs", "/jobs".to_owned()),
         ("job", "/jobs/slow".to_owned()),
         ("recurring", "/recurring".to_owned()),
-        ("new-job", "/jobs/new".to_owned()),
+        ("new-job", "/new-job".to_owned()),
         ("job-file", "/jobs/app/file".to_owned()),
         ("sites", "/sites".to_owned()),
         ("site", "/sites/main?from=production&to=staging".to_owned()),
         ("run", format!("/runs/{run}")),
+        ("run-ended", format!("/runs/{ended}")),
+        ("run-searched", format!("/runs/{ended}?search=copied")),
         ("history", "/history".to_owned()),
         ("environments", "/environments".to_owned()),
         ("snapshots", "/snapshots".to_owned()),
         ("tokens", "/tokens".to_owned()),
         ("audit", "/audit".to_owned()),
     ]
+}
+
+/// Runs the job `a` with thirty tables more in its source.
+fn many_tables(panel: &Panel) {
+    let source = rusqlite::Connection::open(panel.api.house.bed.path("source.db")).unwrap();
+    for table in 0..30 {
+        source
+            .execute_batch(&format!(
+                "CREATE TABLE customer_communication_preferences_{table:02} (a, b);
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})
+                 INSERT INTO customer_communication_preferences_{table:02} SELECT i, 'some text' FROM n",
+                100 * (table + 1)
+            ))
+            .unwrap();
+    }
+    drop(source);
+    let job = panel.api.house.draft("a").task("exclude = [\"t\"]");
+    panel.api.house.put("a", &job);
+    panel.api.house.run(&["trigger", "a", "--wait"]).expect(0);
 }
 
 #[test]
@@ -328,6 +358,7 @@ fn every_page_is_for_everybody_on_a_phone_and_on_a_desk() {
         .house
         .run(&["pause", "b", "--reason", hostile])
         .expect(0);
+    many_tables(&panel);
     let desk = panel.browser(DESKTOP, true);
     let run = run_slow(&panel, &desk);
     let line = LogLine {

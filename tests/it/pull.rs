@@ -96,6 +96,25 @@ fn this_host_s_environment_is_what_is_written_to() {
 }
 
 #[test]
+fn what_is_pulled_and_what_is_refused_is_in_the_audit_list_and_a_dry_run_is_not() {
+    let host = Host::of_staging();
+    let audited = || host.run(&["history", "--audit"]).expect(0).stdout;
+    host.pull(&["@prod", "--yes"]).expect(0);
+    host.pull(&["@prod", "--dry-run"]).expect(0);
+    host.pull(&["@integration", "--dry-run"]).expect(3);
+    let once = audited();
+    assert_eq!(once.lines().count(), 2, "{once}");
+    assert!(
+        once.contains("job `site:main production->staging`, run "),
+        "{once}"
+    );
+    host.pull(&["@integration", "--yes"]).expect(3);
+    let all = audited();
+    assert_eq!(all.lines().count(), 3, "{all}");
+    assert!(all.contains("site `main`, integration to staging"), "{all}");
+}
+
+#[test]
 fn what_policy_forbids_and_what_is_not_known_changes_nothing() {
     let host = Host::of_staging();
     host.pull(&["@integration", "--yes"])

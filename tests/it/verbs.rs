@@ -152,6 +152,7 @@ fn progress(state: &State, id: &str, percent: f64) {
         surveyed_at: None,
         message: "users".into(),
         masked: None,
+        steps: Vec::new(),
     };
     state.set_task(id, "database", &progress).unwrap();
 }

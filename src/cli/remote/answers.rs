@@ -118,3 +118,18 @@ pub(super) fn show(table: &Table) -> Result<u8> {
     screen.show()?;
     Ok(0)
 }
+
+/// How long each step of a run's tasks took, a line a task.
+pub(super) fn steps(run: &Value) -> Vec<String> {
+    let tasks = run["tasks"].as_array().into_iter().flatten();
+    let of_task = |task: &Value| {
+        let steps = task["steps"].as_array().cloned().unwrap_or_default();
+        let steps: Vec<(String, f64)> = steps
+            .iter()
+            .map(|step| (text(step, "name"), step["seconds"].as_f64().unwrap_or(0.0)))
+            .collect();
+        let steps = steps.iter().map(|(name, took)| (name.as_str(), *took));
+        crate::cli::show::steps_of(&text(task, "name"), steps)
+    };
+    tasks.filter_map(of_task).collect()
+}

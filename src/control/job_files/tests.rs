@@ -177,7 +177,6 @@ fn a_name_is_a_name_and_leads_nowhere_else() {
         ".hidden",
         "a b",
         "a\0",
-        "new",
         "site:main a->b",
         &long,
     ] {

@@ -71,46 +71,23 @@ pub(super) async fn metrics(
     identity.may(Scope::Read)?;
     let text = app
         .ask(|look| {
-            let paused = look.state.pauses()?;
             let known = look.state.known_jobs()?;
-            let unfinished = look.state.unfinished()?;
             let names = crate::run::housekeeping::known_jobs(look.settings(), Some(&look.state))?;
+            let due = |name: &str| known.iter().find(|it| it.job == name)?.next_run_at;
             let all: Vec<metrics::Job<'_>> = names
                 .iter()
                 .map(|name| {
                     let view = look.view.jobs.get(name);
-                    let to = view
-                        .and_then(|view| view.job.as_ref())
-                        .map(|job| job.to.as_str());
+                    let job = view.and_then(|view| view.job.as_ref());
                     metrics::Job {
                         name,
                         valid: view.is_none_or(|view| view.problem.is_empty()),
-                        paused: crate::state::Pause::holding(&paused, name, to).is_some(),
-                        pending: unfinished.iter().any(|run| {
-                            run.job == *name && run.state == crate::state::RunState::Pending
-                        }),
-                        next_run_at: known
-                            .iter()
-                            .find(|known| known.job == *name)
-                            .and_then(|known| known.next_run_at),
+                        to: job.map(|job| job.to.as_str()),
+                        next_run_at: due(name),
                     }
                 })
                 .collect();
-            let daemon = look.state.daemon()?;
-            let facts =
-                daemon
-                    .filter(crate::state::Daemon::is_alive)
-                    .map(|daemon| metrics::Daemon {
-                        started_at: daemon.since,
-                        queued: unfinished
-                            .iter()
-                            .filter(|run| run.state == crate::state::RunState::Pending)
-                            .count(),
-                        running: unfinished
-                            .iter()
-                            .filter(|run| run.state == crate::state::RunState::Running)
-                            .count(),
-                    });
+            let facts = metrics::Daemon::seen(&look.state)?;
             metrics::render(&look.state, &all, facts.as_ref())
         })
         .await?;

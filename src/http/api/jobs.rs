@@ -118,9 +118,25 @@ struct Known {
 }
 
 impl Known {
+    /// Of all jobs.
     fn read(look: &Look) -> Result<Self> {
-        let overview = look.state.overview()?.into_iter();
-        let known = look.state.known_jobs()?.into_iter();
+        let known = look.state.known_jobs()?;
+        Self::with(look, look.state.overview()?, known)
+    }
+
+    /// Of one.
+    fn of(look: &Look, name: &str) -> Result<Self> {
+        let overview = look.state.job_overview(name)?;
+        let known = look.state.known_job(name)?;
+        Self::with(look, overview, known)
+    }
+
+    fn with(
+        look: &Look,
+        overview: impl IntoIterator<Item = JobOverview>,
+        known: impl IntoIterator<Item = KnownJob>,
+    ) -> Result<Self> {
+        let (overview, known) = (overview.into_iter(), known.into_iter());
         Ok(Self {
             overview: overview.map(|job| (job.job.clone(), job)).collect(),
             schedules: known.map(|job| (job.job.clone(), job)).collect(),
@@ -254,7 +270,7 @@ fn detail_of(look: &Look, name: &str) -> Result<Detail> {
             );
         }
     };
-    let summary = summary(look, name, &view, &Known::read(look)?);
+    let summary = summary(look, name, &view, &Known::of(look, name)?);
     let job = view.job.as_deref();
     let times = job.map_or_else(Vec::new, |job| next_times(look, job, 5));
     Ok(Detail {

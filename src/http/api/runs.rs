@@ -16,7 +16,7 @@ use crate::http::app::{App, Look};
 use crate::http::auth::Identity;
 use crate::http::live;
 use crate::http::reply::{Asked, Named, Problem, json};
-use crate::state::{Page, Run, RunState};
+use crate::state::{self, Page, Run, RunState};
 
 /// Lines of a log in one answer.
 const LINES: usize = 1000;
@@ -188,8 +188,10 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let run = one(&app, &identity, id).await?;
     let id = run.id.clone();
-    let log_lines = app.ask(move |look| look.state.last_log(&id)).await?;
-    let run = documents::Run::new(&run, Utc::now());
+    let (log_lines, tables) = app
+        .ask(move |look| Ok((look.state.last_log(&id)?, look.state.tables(&id)?)))
+        .await?;
+    let run = documents::Run::new(&run, Utc::now()).with_tables(tables);
     json(&headers, &RunDetail { run, log_lines })
 }
 
@@ -264,6 +266,26 @@ pub(in crate::http) struct Lines {
     /// How many.
     #[param(minimum = 1, maximum = 1000, default = 1000)]
     limit: Option<u16>,
+    /// Only those that have this text in their message or in their task's name, in capitals or not. Not with events.
+    #[param(max_length = 200)]
+    search: Option<String>,
+}
+
+/// The longest text that is searched for, in bytes.
+pub(in crate::http) const SEARCH: usize = 200;
+
+/// Lines of a run's log after one, all or those that have a text.
+pub(in crate::http) fn lines_of(
+    look: &Look,
+    run: &str,
+    search: Option<&str>,
+    after: i64,
+    limit: usize,
+) -> crate::error::Result<Vec<(i64, state::LogLine)>> {
+    match search {
+        Some(text) => look.state.find_logs(run, text, after, limit),
+        None => look.state.logs(run, after, limit),
+    }
 }
 
 /// A part of a log.
@@ -312,18 +334,28 @@ pub(super) async fn log(
         .get("last-event-id")
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let after = last_event.or(lines.after).unwrap_or(0).max(0);
+    let search = lines.search.filter(|text| !text.is_empty());
+    if search.as_ref().is_some_and(|text| text.len() > SEARCH) {
+        return Err(Problem::bad(format!(
+            "`search` has more than {SEARCH} bytes"
+        )));
+    }
     if accept.contains("text/event-stream") {
-        return Ok(live::watch_run(&app, &run, after));
+        if search.is_some() {
+            return Err(Problem::bad("events are not searched")
+                .hint("leave out `search`, or ask for JSON or text"));
+        }
+        return Ok(live::watch_run(&app, &identity, &run, after));
     }
     if accept.contains("text/plain") {
-        return Ok(text(&app, run));
+        return Ok(text(&app, run, search));
     }
     let limit = lines
         .limit
         .map_or(LINES, |limit| usize::from(limit).clamp(1, LINES));
     let id = run.id.clone();
     let rows = app
-        .ask(move |look| look.state.logs(&id, after, limit))
+        .ask(move |look| lines_of(look, &id, search.as_deref(), after, limit))
         .await?;
     let next = rows.last().map_or(after, |(seq, _)| *seq);
     let complete = run.state.is_final() && rows.len() < limit;
@@ -342,15 +374,15 @@ pub(super) async fn log(
     json(&headers, &page)
 }
 
-/// The whole log as text, a page after the other.
-pub(in crate::http) fn text(app: &App, run: Run) -> Response {
+/// The whole log as text, a page after the other; or those lines that have a text.
+pub(in crate::http) fn text(app: &App, run: Run, search: Option<String>) -> Response {
     let (app, id) = (app.clone(), run.id.clone());
     let pages = futures_util::stream::unfold(Some(0), move |after| {
-        let (app, id) = (app.clone(), id.clone());
+        let (app, id, search) = (app.clone(), id.clone(), search.clone());
         async move {
             let after = after?;
             let rows = app
-                .ask(move |look| look.state.logs(&id, after, LINES))
+                .ask(move |look| lines_of(look, &id, search.as_deref(), after, LINES))
                 .await;
             let rows = rows.map_err(|problem| std::io::Error::other(problem.detail));
             let Ok(rows) = rows else {

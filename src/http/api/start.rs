@@ -82,9 +82,22 @@ pub(in crate::http) async fn start(
         None => None,
     };
     let who = identity.clone();
-    let name = wanted.job.clone();
-    let job = app.ask(move |look| job(look, &name)).await?;
-    identity.within(job.to.as_str(), job.site.as_deref())?;
+    let (name, verb, asker) = (wanted.job.clone(), wanted.verb, caller(identity));
+    let found = app.ask(move |look| {
+        let found = runs::job_named(look.settings(), &look.state, &name, verb, &asker);
+        Ok(found?.0)
+    });
+    let job = found.await?;
+    if let Err(problem) = identity.within(job.to.as_str(), job.site.as_deref()) {
+        let (asker, object) = (caller(identity), format!("job `{}`", job.name));
+        let why = problem.detail.clone();
+        app.ask(move |look| {
+            asker.refused(&look.state, verb.as_str(), &object, why);
+            Ok(())
+        })
+        .await?;
+        return Err(problem);
+    }
     let outcome = app
         .ask(move |look| {
             if let Some((key, fingerprint)) = &key

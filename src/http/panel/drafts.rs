@@ -1,4 +1,4 @@
-//! `/jobs/new`: a form that becomes a job's file, which is shown, or written where the settings let the panel do so.
+//! `/new-job`: a form that becomes a job's file, which is shown, or written where the settings let the panel do so.
 
 use std::path::PathBuf;
 

@@ -45,19 +45,37 @@ pub(super) struct Entry<'a> {
 }
 
 impl Facts {
+    /// Of all jobs.
     pub(super) fn read(look: &Look) -> Result<Self> {
-        let overview = look.state.overview()?;
+        let known = look.state.known_jobs()?;
+        Self::with(look, look.state.overview()?, known)
+    }
+
+    /// Of one job alone.
+    pub(super) fn of(look: &Look, name: &str) -> Result<Self> {
+        let overview = look.state.job_overview(name)?;
+        let known = look.state.known_job(name)?;
+        Self::with(
+            look,
+            overview.into_iter().collect(),
+            known.into_iter().collect(),
+        )
+    }
+
+    fn with(look: &Look, overview: Vec<JobOverview>, known: Vec<KnownJob>) -> Result<Self> {
         let names = overview.iter().map(|job| &job.job);
         let of_sites = names.filter_map(|name| Some((name.clone(), of_site(look, name)?)));
         let of_sites = of_sites.collect();
-        let known = look.state.known_jobs()?.into_iter();
         Ok(Self {
             of_sites,
             overview: overview
                 .into_iter()
                 .map(|job| (job.job.clone(), job))
                 .collect(),
-            known: known.map(|job| (job.job.clone(), job)).collect(),
+            known: known
+                .into_iter()
+                .map(|job| (job.job.clone(), job))
+                .collect(),
             pauses: look.state.pauses()?,
             holds: look.state.holds()?,
             now: Utc::now(),

@@ -131,7 +131,7 @@ async fn show(visitor: &Visitor, name: String) -> Result<Response, Problem> {
                     format!("there is no job `{name}`"),
                 ));
             };
-            let facts = Facts::read(look)?;
+            let facts = Facts::of(look, &name)?;
             let entry = facts.entry(&name, &view);
             let runs = look.state.page(&Page {
                 jobs: Some(std::slice::from_ref(&name)),

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::http::app::Look;
 use crate::http::auth::Identity;
 use crate::http::reply::Problem;
+use crate::http::revocation::Watch;
 
 /// How often what runs is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,17 +25,22 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// The running runs, whenever something about them has changed.
 pub(super) async fn overview(visitor: Visitor) -> Response {
-    let events = stream::unfold((visitor, String::new()), |(visitor, sent)| async move {
-        loop {
-            match look_again(&visitor).await {
+    let may = Watch::of(&visitor.app, &visitor.identity);
+    let begun = (visitor, may, String::new());
+    let events = stream::unfold(begun, |(visitor, may, sent)| async move {
+        while !may.is_over() {
+            let pause = match look_again(&visitor).await {
                 Ok(text) if text != sent => {
                     let event = Event::default().event("overview").data(&text);
-                    return Some((Ok::<_, Infallible>(event), (visitor, text)));
+                    return Some((Ok::<_, Infallible>(event), (visitor, may, text)));
                 }
-                Ok(_) => tokio::time::sleep(EVERY).await,
-                Err(_) => tokio::time::sleep(AGAIN).await,
-            }
+                Ok(_) => EVERY,
+                Err(_) => AGAIN,
+            };
+            // Whoever may no longer watch is not kept for the whole of it.
+            let _ = tokio::time::timeout(pause, may.over()).await;
         }
+        None
     });
     Sse::new(events)
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))

@@ -1,6 +1,7 @@
 //! `/login` and `/logout`.
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
 
@@ -9,7 +10,7 @@ use super::view::{Login, Notice, Place};
 use super::visitor::{Asked, Fields, Posted, of_stranger};
 use crate::http::app::App;
 use crate::http::auth::{How, is_foreign};
-use crate::http::listen::Peer;
+use crate::http::peer::Peer;
 use crate::http::reply::Problem;
 use crate::http::session;
 
@@ -21,7 +22,9 @@ pub(super) async fn page(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let then = place(fields.text("then"));
-    let Some(link) = fields.some("link") else {
+    // What only asks for the head, a preview of a message say, must not use the link up.
+    let is_looked_at = parts.method == Method::GET;
+    let Some(link) = fields.some("link").filter(|_| is_looked_at) else {
         return form(then, None);
     };
     let opened = session::follow(&app, &link, &address(&parts)).await;

@@ -49,7 +49,7 @@ pub(super) fn router() -> Router<App> {
         .route("/login", get(login::page).post(login::login))
         .route("/logout", post(login::logout))
         .route("/jobs", get(jobs::list))
-        .route("/jobs/new", get(drafts::page).post(drafts::draft))
+        .route("/new-job", get(drafts::page).post(drafts::draft))
         .route("/jobs/{job}", get(jobs::page))
         .route(
             "/jobs/{job}/file",

@@ -134,6 +134,30 @@
     next.textContent = text;
     last.after(next);
   };
+  // A task's steps: the bar as the server draws it, and their names.
+  const stages = (section, all) => {
+    const box = one(section, ".steps");
+    if (!box || !all.length) return;
+    const [bar, list] = box.children;
+    const sum = all.reduce((sum, step) => sum + step.seconds, 0) || 1;
+    let x = 0;
+    box.hidden = false;
+    bar.replaceChildren();
+    list.replaceChildren();
+    all.forEach((step, place) => {
+      const rect = document.createElementNS(bar.namespaceURI, "rect");
+      const look = { class: "s" + place % 4, x, width: Math.max(2, Math.round(step.seconds / sum * 1000)), height: 1 };
+      for (const name in look) rect.setAttribute(name, look[name]);
+      const item = document.createElement("li");
+      item.className = look.class;
+      item.append(step.name + " ", document.createElement("b"));
+      item.lastChild.textContent = length(step.seconds);
+      bar.append(rect);
+      list.append(item);
+      x += look.width;
+    });
+    bar.setAttribute("viewBox", "0 0 " + x + " 1");
+  };
   const run = (now) => {
     become(one(document, "#state .mark"), now.state);
     const live = now.state === "pending" || now.state === "running";
@@ -161,6 +185,7 @@
       put(section, "[data-bytes]", bytes(task.bytes));
       put(section, "[data-took]", length(task.duration_seconds));
       phase(section, task.phase);
+      stages(section, task.steps);
       become(one(section, "[data-mark] .mark"), task.state);
     }
   };
@@ -186,7 +211,6 @@
     listen("log", add);
     listen("overview", overview);
     listen("end", () => source.close());
-    source.addEventListener("changed", () => news("Something has changed: refresh to see it."));
     source.onerror = () => news("The connection was lost; it comes back by itself, or refresh.");
     source.onopen = () => news("");
     for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;

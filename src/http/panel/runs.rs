@@ -1,5 +1,7 @@
 //! A run's page, its log, what can be done about it, and the history.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_DISPOSITION;
@@ -10,7 +12,9 @@ use super::answer::go_to;
 use super::facts;
 use super::jobs::{can_be_taken_back, keeps_previous, run_link};
 use super::marks::Mark;
-use super::view::{self, History, Line, Masks, Pages, Place, Table};
+use super::view::{
+    self, Copied, CopiedLine, History, Line, Masks, Pages, Place, Search, Stage, Table,
+};
 use super::visitor::{Asked, Posted, Visitor};
 use super::words::encoded;
 use crate::config::job::Task;
@@ -22,31 +26,74 @@ use crate::http::app::Look;
 use crate::http::live;
 use crate::http::phase::Phase;
 use crate::http::reply::{Named, Problem};
-use crate::state::{LogLine, Run, RunState, TaskProgress, TaskRow, Verb};
+use crate::state::{CopiedTables, LogLine, Run, RunState, StepTime, TaskProgress, TaskRow, Verb};
 
 /// So many lines of a log are on the page.
 const LINES: i64 = 400;
 
+/// So many tables, of all tasks.
+const TABLES: usize = 100;
+
 /// `/runs/{id}`
-pub(super) async fn page(visitor: Visitor, Named(id): Named<String>) -> Response {
-    let made = show(&visitor, id).await;
+pub(super) async fn page(
+    visitor: Visitor,
+    Named(id): Named<String>,
+    Asked(fields): Asked,
+) -> Response {
+    let made = show(&visitor, id, fields.some("search")).await;
     visitor.answer(made)
 }
 
-async fn show(visitor: &Visitor, id: String) -> Result<Response, Problem> {
+async fn show(visitor: &Visitor, id: String, search: Option<String>) -> Result<Response, Problem> {
     let run = api::one(&visitor.app, &visitor.identity, id).await?;
+    let search = search.map(|text| text.chars().take(api::SEARCH / 4).collect());
     visitor
         .show(Place::Elsewhere, move |look, _, frame| {
-            page_of(look, &run, frame)
+            page_of(look, &run, search, frame)
         })
         .await
 }
 
-fn page_of(look: &Look, run: &Run, frame: view::Frame) -> Result<view::Run> {
+/// The end of a log; of what is searched for, the beginning.
+fn excerpt(look: &Look, run: &str, last: i64, text: Option<&str>) -> Result<Excerpt> {
+    let first = match text {
+        Some(_) => 0,
+        None => (last - LINES).max(0),
+    };
+    let lines = api::lines_of(look, run, text, first, LINES as usize)?;
+    let found = match text {
+        Some(text) => look.state.count_logs(run, text)?,
+        None => 0,
+    };
+    Ok(Excerpt {
+        lines,
+        first,
+        found,
+    })
+}
+
+/// What is shown of a log.
+struct Excerpt {
+    lines: Vec<(i64, LogLine)>,
+    /// What is before it is left out.
+    first: i64,
+    /// How many lines have what is searched for.
+    found: u64,
+}
+
+fn page_of(
+    look: &Look,
+    run: &Run,
+    search: Option<String>,
+    frame: view::Frame,
+) -> Result<view::Run> {
     let now = frame.now;
     let last = look.state.last_log(&run.id)?;
-    let first = (last - LINES).max(0);
-    let lines = look.state.logs(&run.id, first, LINES as usize)?;
+    let Excerpt {
+        lines,
+        first,
+        found,
+    } = excerpt(look, &run.id, last, search.as_deref())?;
     let mark = facts::mark_of(run);
     let is_last = look
         .state
@@ -57,6 +104,8 @@ fn page_of(look: &Look, run: &Run, frame: view::Frame) -> Result<view::Run> {
         RunState::Pending => to_come(look, run),
         _ => run.tasks.clone(),
     };
+    let tables = look.state.tables(&run.id)?;
+    let most = (TABLES / rows.len().max(1)).max(3);
     let is_of_task = |line: &LogLine| rows.iter().any(|task| task.name == line.task);
     let others = lines.iter().filter(|(_, line)| !is_of_task(line));
     let message = if run.is_dead() {
@@ -84,10 +133,21 @@ fn page_of(look: &Look, run: &Run, frame: view::Frame) -> Result<view::Run> {
         errors: run.errors,
         warnings: run.warnings,
         lines: last.unsigned_abs(),
-        tasks: rows.iter().map(|row| task(row, &lines)).collect(),
+        tasks: rows
+            .iter()
+            .map(|row| view::Task {
+                copied: copied(&row.name, &tables, most),
+                ..task(row, &lines)
+            })
+            .collect(),
         log: others.map(line).collect(),
         last: lines.last().map_or(last, |(seq, _)| *seq),
         is_cut: first > 0,
+        search: search.map(|text| Search {
+            shown: lines.len() as u64,
+            text,
+            found,
+        }),
         has_previous: is_last && can_be_taken_back(run) && keeps(),
         frame,
     })
@@ -111,9 +171,40 @@ fn to_come(look: &Look, run: &Run) -> Vec<TaskRow> {
             surveyed_at: None,
             message: String::new(),
             masked: None,
+            steps: Vec::new(),
         },
     };
     job.tasks.iter().filter(meant).map(row).collect()
+}
+
+/// What was copied of a task's tables, so many of them by name.
+fn copied(task: &str, all: &[(String, CopiedTables)], most: usize) -> Copied {
+    let Some((_, found)) = all.iter().find(|(name, _)| name == task) else {
+        return Copied::default();
+    };
+    let mut found = found.clone();
+    for table in found.tables.split_off(most.min(found.tables.len())) {
+        found.leave_out(&table);
+    }
+    Copied {
+        tables: found
+            .tables
+            .into_iter()
+            .map(|table| CopiedLine {
+                name: table.name,
+                rows: table.rows,
+                bytes: table.bytes,
+                took: table.seconds.map(length),
+            })
+            .collect(),
+        more: found.more,
+        more_rows: found.more_rows,
+        more_bytes: found.more_bytes,
+    }
+}
+
+fn length(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 fn line((seq, line): &(i64, LogLine)) -> Line {
@@ -138,7 +229,7 @@ fn task(row: &TaskRow, lines: &[(i64, LogLine)]) -> view::Task {
         phases: Phase::all(&row.kind, mark == Mark::Succeeded, percent),
         rows: progress.rows,
         bytes: progress.bytes,
-        took: std::time::Duration::try_from_secs_f64(progress.duration_seconds).unwrap_or_default(),
+        took: length(progress.duration_seconds),
         surveyed: progress.surveyed_at,
         message: progress.message.clone(),
         masks: progress.masked.as_ref().map(|masked| Masks {
@@ -155,8 +246,20 @@ fn task(row: &TaskRow, lines: &[(i64, LogLine)]) -> view::Task {
                 })
                 .collect(),
         }),
+        stages: stages(&progress.steps),
+        copied: Copied::default(),
         log: own.map(line).collect(),
     }
+}
+
+/// A task's steps; what it came to again is told again.
+fn stages(steps: &[StepTime]) -> Vec<Stage> {
+    let steps = steps.iter().enumerate().map(|(place, step)| Stage {
+        name: step.name.clone(),
+        took: length(step.seconds),
+        place,
+    });
+    steps.collect()
 }
 
 /// `/runs/{id}/live`
@@ -173,7 +276,7 @@ pub(super) async fn live(
         .or_else(|| fields.text("after").parse().ok())
         .unwrap_or(0_i64);
     match api::one(&visitor.app, &visitor.identity, id).await {
-        Ok(run) => live::watch_run(&visitor.app, &run, after.max(0)),
+        Ok(run) => live::watch_run(&visitor.app, &visitor.identity, &run, after.max(0)),
         Err(problem) => visitor.answer(Err(problem)),
     }
 }
@@ -188,7 +291,7 @@ async fn download(visitor: &Visitor, id: String) -> Result<Response, Problem> {
     let run = api::one(&visitor.app, &visitor.identity, id).await?;
     // Run ids are UUIDs.
     let name = format!("attachment; filename=\"{}.log.txt\"", encoded(&run.id));
-    let mut response = api::text(&visitor.app, run);
+    let mut response = api::text(&visitor.app, run, None);
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(CONTENT_DISPOSITION, name);
     }

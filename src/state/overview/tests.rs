@@ -29,6 +29,7 @@ fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
             surveyed_at: None,
             message: String::new(),
             masked: None,
+            steps: Vec::new(),
         };
         state.set_task(id, task, &progress).unwrap();
     }

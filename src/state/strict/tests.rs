@@ -184,6 +184,18 @@ fn a_malformed_row_of_any_table_is_passed_over_and_the_others_are_read() {
             "run 1, its task `database`: progress_percent is out of range",
         ),
         (
+            "UPDATE tasks SET steps = '[{\"name\":\"copy\",\"started\":-1,\"seconds\":1}]' WHERE run = 1",
+            "run 1, its task `database`: steps has no time",
+        ),
+        (
+            "UPDATE tasks SET steps = '[{\"name\":\"\\u001b\",\"started\":1,\"seconds\":1}]' WHERE run = 1",
+            "run 1, its task `database`: steps is no list of steps",
+        ),
+        (
+            "INSERT INTO task_tables SELECT seq, 'database', '{}' FROM runs WHERE id = '0199-a'",
+            "run 0199-a, tables of task `database`: tables is no JSON of ours",
+        ),
+        (
             "UPDATE logs SET at = -1 WHERE run = 1",
             "run 0199-a, its log's line 1: at is no time",
         ),
@@ -234,6 +246,7 @@ fn a_malformed_row_of_any_table_is_passed_over_and_the_others_are_read() {
         let state = &scene.state;
         assert_eq!(state.logs("0199-b", 0, 9).unwrap().len(), 1);
         state.logs("0199-a", 0, 9).unwrap();
+        assert!(state.tables("0199-a").unwrap().is_empty());
         let jobs = |all: Vec<String>| assert!(all.contains(&"web".to_owned()), "{sql}: {all:?}");
         jobs(
             state

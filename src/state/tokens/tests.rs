@@ -102,7 +102,7 @@ fn what_has_expired_is_nobodys_and_is_pruned() {
         assert_eq!(state.token(&[number as u8; 32]).unwrap(), None, "{kind}");
     }
     assert!(state.tokens().unwrap().is_empty());
-    assert!(state.take_link(&[2; 32]).unwrap().is_none());
+    assert!(open(&state, 2, TokenKind::Link, 8).is_none());
     state
         .add_token(&token("y", TokenKind::Token), &[9; 32])
         .unwrap();
@@ -131,6 +131,13 @@ fn revoking_a_token_ends_its_sessions_and_no_others() {
     assert!(state.token(&[4; 32]).unwrap().is_none());
 }
 
+/// Opens a session with what has a hash; its own is `key`.
+fn open(state: &State, opener: u8, kind: TokenKind, key: u8) -> Option<Token> {
+    state
+        .open_session(&[opener; 32], kind, &[key; 32], Duration::hours(12))
+        .unwrap()
+}
+
 #[test]
 fn a_link_works_once_and_a_token_is_no_link() {
     let state = State::in_memory().unwrap();
@@ -139,10 +146,68 @@ fn a_link_works_once_and_a_token_is_no_link() {
     state
         .add_token(&token("ci", TokenKind::Token), &[2; 32])
         .unwrap();
-    assert_eq!(state.take_link(&[1; 32]).unwrap(), Some(link));
-    assert_eq!(state.take_link(&[1; 32]).unwrap(), None);
-    assert_eq!(state.take_link(&[2; 32]).unwrap(), None);
+    let session = open(&state, 1, TokenKind::Link, 11).unwrap();
+    assert_eq!(
+        (session.name.as_str(), session.kind),
+        ("ada", TokenKind::Session)
+    );
+    assert_eq!((&session.to, &session.site), (&link.to, &link.site));
+    assert!(open(&state, 1, TokenKind::Link, 12).is_none());
+    assert!(open(&state, 2, TokenKind::Link, 13).is_none());
     assert!(state.token(&[2; 32]).unwrap().is_some());
+    assert!(state.token(&[11; 32]).unwrap().is_some());
+    assert!(state.token(&[12; 32]).unwrap().is_none());
+}
+
+#[test]
+fn a_session_lasts_no_longer_than_its_token_and_opens_no_other() {
+    let state = State::in_memory().unwrap();
+    let ends = loaded(stored(Utc::now() + Duration::hours(1)));
+    let short = Token {
+        expires_at: Some(ends),
+        ..token("ci", TokenKind::Token)
+    };
+    state.add_token(&short, &[1; 32]).unwrap();
+    let session = open(&state, 1, TokenKind::Token, 2).unwrap();
+    assert_eq!(session.expires_at, Some(ends));
+    assert!(open(&state, 2, TokenKind::Token, 3).is_none());
+    let long = token("ada", TokenKind::Token);
+    state.add_token(&long, &[4; 32]).unwrap();
+    let session = open(&state, 4, TokenKind::Token, 5).unwrap();
+    assert!(session.expires_at.unwrap() <= Utc::now() + Duration::hours(12));
+}
+
+#[test]
+fn a_session_that_is_opened_while_its_token_is_revoked_ends_with_it() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    for round in 0..30_u8 {
+        let name = format!("ci-{round}");
+        let opener = [round; 32];
+        state
+            .add_token(&token(&name, TokenKind::Token), &opener)
+            .unwrap();
+        // It was looked at, and found to be good.
+        assert!(state.token(&opener).unwrap().is_some());
+        let together = std::sync::Barrier::new(2);
+        let others = State::open(dir.path()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                together.wait();
+                for key in 0..4 {
+                    let _ = others.open_session(
+                        &opener,
+                        TokenKind::Token,
+                        &[100 + 4 * (round % 30) + key; 32],
+                        Duration::hours(12),
+                    );
+                }
+            });
+            together.wait();
+            assert!(state.revoke(&name).unwrap());
+        });
+        assert_eq!(count(&state), 0, "round {round}");
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::support::api::{Answer, Api, answer};
 
@@ -110,6 +113,116 @@ fn slow_and_silent_clients_hold_nobody_up() {
     let _ = slow.read_to_string(&mut said);
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
     assert!(api.house.runs(None).is_empty());
+}
+
+/// So many connections that say nothing.
+const FLOOD: usize = 10_000;
+
+/// Lets this process have so many files open.
+fn open_many(files: u64) {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let wanted = files.min(hard);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).unwrap();
+    }
+}
+
+/// Megabytes of its own that a process has in memory.
+fn megabytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+    kilobytes.unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// One flood at a time: this process may not have more files open.
+static FLOODED: Mutex<()> = Mutex::new(());
+
+/// Connects ten thousand times, asks in between as somebody else, and looks how the daemon does.
+#[track_caller]
+fn flooded<S>(api: &mut Api, mut connect: impl FnMut(usize) -> S, ask: impl Fn()) {
+    let _one = FLOODED.lock().unwrap_or_else(PoisonError::into_inner);
+    open_many(FLOOD as u64 + 8000);
+    let pid = api.house.pid();
+    let before = megabytes(pid);
+    let mut silent = Vec::new();
+    for number in 0..FLOOD {
+        silent.push(connect(number));
+        if number % 1000 == 999 {
+            ask();
+        }
+    }
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .count();
+    assert!(files < 4096 + 160, "{files} files are open");
+    let more = megabytes(pid).saturating_sub(before);
+    assert!(more < 150, "{more} MB more than before");
+    // Its clock goes on.
+    let ready = || {
+        let ready = api.house.state().daemon().unwrap().unwrap();
+        (ready.is_alive(), ready.seen_at)
+    };
+    let (_, then) = ready();
+    api.house.until("the daemon had looked at its clock", |_| {
+        let (alive, now) = ready();
+        alive && now > then
+    });
+    ask();
+    // And it works.
+    let last = api.house.runs(Some("a")).len();
+    api.house.run(&["trigger", "a", "--wait"]).expect(0);
+    assert_eq!(api.house.runs(Some("a")).len(), last + 1);
+    drop(silent);
+    ask();
+}
+
+#[test]
+fn ten_thousand_silent_connections_of_one_user_lock_nobody_out() {
+    let mut api = Api::draft("");
+    api.house.job("a");
+    api.house.start();
+    let token = api.token(&["ci", "--scope", "read"]);
+    let socket = api.socket();
+    let asked = socket.clone();
+    let ask = || {
+        let mut curl = Command::new("curl");
+        curl.arg("--unix-socket")
+            .arg(&asked)
+            .arg("-H")
+            .arg(format!("Authorization: Bearer {token}"));
+        answer(curl.arg("http://localhost/api/v1/jobs")).expect(200);
+    };
+    flooded(
+        &mut api,
+        |_| UnixStream::connect(&socket).expect("a connection"),
+        ask,
+    );
+}
+
+#[test]
+fn ten_thousand_silent_connections_from_many_addresses_lock_nobody_out() {
+    let (mut api, port) = Api::at_port(false);
+    let token = api.token(&["ci", "--scope", "read"]);
+    let ask = || {
+        let mut curl = Command::new("curl");
+        curl.arg("-H").arg(format!("Authorization: Bearer {token}"));
+        answer(curl.arg(format!("http://127.0.0.1:{port}/api/v1/jobs"))).expect(200);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    let connect = |number: usize| {
+        let from = format!("127.0.0.{}:0", 2 + number % 40);
+        runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(from.parse().unwrap()).unwrap();
+            let to = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+            socket.connect(to).await.expect("a connection")
+        })
+    };
+    flooded(&mut api, connect, ask);
 }
 
 #[test]

@@ -364,3 +364,21 @@ fn an_environment_is_held_and_everything_paused_by_a_program() {
             .any(|it| it["outcome"].as_str().unwrap().contains("release 43"))
     );
 }
+
+#[test]
+fn a_job_that_is_called_new_has_a_page_beside_the_form_for_new_jobs() {
+    let mut api = Api::draft("");
+    api.house.job("new");
+    api.house.start();
+    let token = api.token(&["ci", "--scope", "admin"]);
+    let page = |path: &str| api.ask(&token, "GET", path, &[]).expect(200).body;
+    let job = page("/jobs/new");
+    assert!(job.contains("<h1>new</h1>"), "{job}");
+    let form = page("/new-job");
+    assert!(form.contains("action=\"/new-job\""), "{form}");
+    for list in ["/jobs", "/recurring"] {
+        assert!(page(list).contains("href=\"/new-job\""), "{list}");
+    }
+    assert!(page("/jobs").contains("href=\"/jobs/new\""));
+    api.ask(&token, "POST", "/new-job", &[]).expect(415);
+}

@@ -360,7 +360,7 @@ fn a_page_of_another_site_writes_nothing() {
         .problem(403, "another site");
     for (address, form) in [
         (
-            "/jobs/new",
+            "/new-job",
             "do=write&name=app&from=production&to=staging&kind=sqlite&source=app-production&target=app-staging&when=daily",
         ),
         ("/jobs/by-hand/remove", "confirm=by-hand"),

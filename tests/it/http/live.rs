@@ -1,6 +1,6 @@
 //! Logs and progress as they come.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn reader(api: &Api, token: &str, run: &str) -> BufReader<UnixStream> {
         .unwrap();
     write!(
         stream,
-        "GET /api/v1/runs/{run}/log HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nAuthorization: Bearer {token}\r\n\r\n"
+        "GET /api/v1/runs/{run}/log HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
     )
     .unwrap();
     BufReader::new(stream)
@@ -129,4 +129,88 @@ fn three_hundred_readers_get_every_line_and_the_daemon_goes_on() {
             .last("a")
             .is_some_and(|last| last.id != run.id && last.state == RunState::Succeeded)
     });
+}
+
+/// Reads to the end of a stream; what came.
+fn rest(reader: &mut BufReader<UnixStream>) -> String {
+    let mut all = String::new();
+    reader.read_to_string(&mut all).expect("an end in time");
+    all
+}
+
+#[test]
+fn who_watches_with_a_token_that_is_revoked_sees_no_more() {
+    let (api, gate, token) = under_way();
+    let run = api.house.last("a").unwrap();
+    let revoked = api.token(&["gone", "--scope", "read"]);
+    let mut theirs = reader(&api, &revoked, &run.id);
+    let mut first = overview(&api, &format!("Authorization: Bearer {revoked}"));
+    let mut other = reader(&api, &token, &run.id);
+    for watching in [&mut theirs, &mut other] {
+        until(watching, "event: run");
+    }
+    until(&mut first, "event: overview");
+    api.house.run(&["token", "revoke", "gone"]).expect(0);
+    // Both end, the run goes on, and so does who may still watch.
+    let said = rest(&mut theirs);
+    assert!(!said.contains("event: end"), "{said}");
+    rest(&mut first);
+    gate.open();
+    until(&mut other, "event: end");
+    api.house.until_run("a", RunState::Succeeded);
+}
+
+#[test]
+fn who_watches_with_what_ends_by_itself_sees_no_more() {
+    let (api, gate, _) = under_way();
+    let run = api.house.last("a").unwrap();
+    let short = api.token(&["short", "--scope", "read", "--expires", "20s"]);
+    let mut theirs = reader(&api, &short, &run.id);
+    until(&mut theirs, "event: run");
+    // A session that is over at its user's wish.
+    let link = api.house.run(&["panel"]).expect(0).stdout;
+    let link = link
+        .trim()
+        .split_once("/login")
+        .expect("a link")
+        .1
+        .to_owned();
+    let opened = api
+        .ask("", "GET", &format!("/login{link}"), &[])
+        .expect(303);
+    let cookie = opened.header("set-cookie").split(';').next().unwrap();
+    let mut first = overview(&api, &format!("Cookie: {cookie}"));
+    until(&mut first, "event: overview");
+    let page = api
+        .ask("", "GET", "/", &["-H", &format!("Cookie: {cookie}")])
+        .expect(200)
+        .body;
+    let csrf = page.split("name=csrf value=\"").nth(1).unwrap();
+    let csrf = csrf.split('"').next().unwrap();
+    let out = [
+        "-H",
+        &format!("Cookie: {cookie}"),
+        "-d",
+        &format!("csrf={csrf}"),
+    ];
+    api.ask("", "POST", "/logout", &out).expect(303);
+    rest(&mut first);
+    let said = rest(&mut theirs);
+    assert!(!said.contains("event: end"), "{said}");
+    gate.open();
+    api.house.until_run("a", RunState::Succeeded);
+}
+
+/// A reader of what the first page is told.
+fn overview(api: &Api, header: &str) -> BufReader<UnixStream> {
+    let mut stream = UnixStream::connect(api.socket()).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    write!(
+        stream,
+        "GET /live HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    BufReader::new(stream)
 }

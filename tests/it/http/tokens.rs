@@ -256,3 +256,18 @@ fn a_login_gives_a_session_of_its_own_whatever_the_browser_brought_along() {
     api.ask("", "GET", "/api/v1/jobs", &["-H", &session])
         .problem(401, "");
 }
+
+#[test]
+fn a_link_is_not_used_up_by_who_looks_at_its_head() {
+    let api = Api::new("");
+    let link = api.house.run(&["panel"]).expect(0).stdout;
+    let (_, link) = link.trim().split_once("/login").expect("a link");
+    let path = format!("/login{link}");
+    for _ in 0..2 {
+        let looked = api.ask("", "HEAD", &path, &["-I"]).expect(200);
+        assert_eq!(looked.header("set-cookie"), "");
+    }
+    let used = api.ask("", "GET", &path, &[]).expect(303);
+    assert!(used.header("set-cookie").contains("HttpOnly"));
+    api.ask("", "GET", &path, &[]).expect(401);
+}

@@ -20,7 +20,7 @@ pub(super) fn writer() -> Panel {
 
 /// Fills in the form, and presses one of its buttons.
 fn describe(panel: &Panel, browser: &Browser, name: &str, when: &str, button: &str) {
-    browser.open(&panel.url("/jobs/new"));
+    browser.open(&panel.url("/new-job"));
     browser.fill("input[name=name]", name);
     browser.click("input[name=from][value=production]");
     browser.click("input[name=to][value=staging]");
@@ -138,7 +138,7 @@ fn run_now_makes_the_job_and_runs_it_once() {
 fn a_site_is_made_a_job_and_a_job_written_by_hand_is_left_to_hands() {
     let panel = writer();
     let browser = panel.browser(DESKTOP, true);
-    browser.open(&panel.url("/jobs/new"));
+    browser.open(&panel.url("/new-job"));
     // A root is there, and cannot be chosen; the same is refused in words.
     browser.until("a root is never a target");
     browser.fill("input[name=name]", "circle");
@@ -150,7 +150,7 @@ fn a_site_is_made_a_job_and_a_job_written_by_hand_is_left_to_hands() {
     browser.click("button[value=write]");
     browser.until("into itself");
     assert!(!panel.api.managed("circle.toml").exists());
-    browser.open(&panel.url("/jobs/new"));
+    browser.open(&panel.url("/new-job"));
     browser.fill("input[name=name]", "nightly-main");
     browser.click("input[name=from][value=production]");
     browser.click("input[name=to][value=staging]");
@@ -173,7 +173,7 @@ fn a_site_is_made_a_job_and_a_job_written_by_hand_is_left_to_hands() {
     // Who may not write sees no button that does.
     let token = panel.api.token(&["ops", "--scope", "run"]);
     let other = Browser::new(&panel.api.house.bed.path(""), DESKTOP, true);
-    other.open(&panel.url("/jobs/new"));
+    other.open(&panel.url("/new-job"));
     other.fill("input[name=token]", &token);
     other.click("main form button");
     other.until("Show the file");

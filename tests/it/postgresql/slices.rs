@@ -42,6 +42,23 @@ fn a_table_in_slices_arrives_whole_and_visible_to_index_only_scans() {
     scene.bed.once(&file).expect(0);
     assert_eq!(slices(&target), 2);
     assert_equal(&source.pg_dump(&scene.from), &target.pg_dump(&scene.to));
+    // The history has it as one table, with all its rows; the small ones went together, and have no time of their own.
+    let state = envsyncd::state::State::open(&scene.bed.path("state")).unwrap();
+    let run = state.runs(None, 1).unwrap().remove(0);
+    let tables = state.tables(&run.id).unwrap().remove(0).1.tables;
+    let rows: u64 = scene.live("SELECT count(*) FROM large").parse().unwrap();
+    let told: Vec<_> = tables
+        .iter()
+        .map(|it| (it.name.as_str(), it.rows, it.seconds.is_some()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("public.large", rows, true),
+            ("public.orders", 500, false),
+            ("public.users", 200, false)
+        ]
+    );
     // Every page of it is visible to all, and frozen.
     let marks = "SELECT relpages > 17000, relallvisible = relpages, age(relfrozenxid) < age((SELECT xmin FROM large LIMIT 1)) \
                  FROM pg_class WHERE relname = 'large'";

@@ -116,11 +116,13 @@ fn the_audit_list_says_who_had_what_done_and_what_came_of_it() {
     site.says(&["pause", "app", "--reason", "freeze"]);
     assert_eq!(site.output(&["trigger", "app"]).status.code(), Some(2));
     site.output(&["release", "production"]);
-    let shown = site.says(&["history", "--audit", "--limit", "4"]);
+    let shown = site.says(&["history", "--audit", "--limit", "5"]);
     let lines: Vec<&str> = shown.lines().skip(1).collect();
-    assert_eq!(lines.len(), 4, "{shown}");
+    assert_eq!(lines.len(), 5, "{shown}");
     for (line, words) in lines.iter().zip([
         ["release", "production", "ok"],
+        // Its file is not there.
+        ["run", "job `app`", "cannot be read"],
         ["pause", "job `app`", "ok"],
         ["hold", "production", "is held by"],
         ["hold", "production", "ok"],

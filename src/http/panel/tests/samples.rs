@@ -374,6 +374,33 @@ pub(super) fn run(names: &Names, is_over: bool) -> Run {
                 ],
             }],
         }),
+        stages: [
+            ("survey", 400),
+            ("copy", 130_000),
+            ("verify", 9000),
+            ("derive", 20_000),
+        ]
+        .into_iter()
+        .enumerate()
+        .map(|(place, (name, milliseconds))| Stage {
+            name: name.to_owned(),
+            took: Duration::from_millis(milliseconds),
+            place,
+        })
+        .collect(),
+        copied: Copied {
+            tables: (0..50)
+                .map(|number| CopiedLine {
+                    name: format!("{}{number}", names.table),
+                    rows: 1_000_000 / (number + 1),
+                    bytes: 700_000_000 / (number + 1),
+                    took: (number < 40).then(|| seconds(60 / (number + 1))),
+                })
+                .collect(),
+            more: 1_200,
+            more_rows: 99_000,
+            more_bytes: 5_000_000,
+        },
         log: vec![
             line(seq, "info", "survey done"),
             line(seq + 1, "warn", &names.text),
@@ -414,6 +441,11 @@ pub(super) fn run(names: &Names, is_over: bool) -> Run {
         log: vec![line(1, "info", "run began"), line(2, "info", "locks taken")],
         last: 30,
         is_cut: true,
+        search: is_over.then(|| Search {
+            text: names.text.clone(),
+            found: 12,
+            shown: 6,
+        }),
         has_previous: is_over,
     }
 }

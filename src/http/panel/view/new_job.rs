@@ -1,4 +1,4 @@
-//! `/jobs/new`: a form that becomes a job file.
+//! `/new-job`: a form that becomes a job file.
 
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -32,7 +32,7 @@ pub(in super::super) struct Draft {
     pub(in super::super) zone: String,
 }
 
-/// `/jobs/new`
+/// `/new-job`
 #[derive(Template)]
 #[template(path = "new_job.html")]
 pub(in super::super) struct NewJob {

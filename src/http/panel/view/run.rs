@@ -5,8 +5,10 @@ use std::time::Duration;
 use askama::Template;
 use chrono::{DateTime, Utc};
 
+use super::super::chart::Stages;
 use super::super::marks::Mark;
 use super::super::words;
+use super::copied::{self, Copied, Stage};
 use super::part::{Percent, job_link};
 use super::{Frame, Pages, RunLine, Way};
 use crate::http::phase::Phase;
@@ -29,6 +31,28 @@ impl Line {
 
     fn is_bad(&self) -> bool {
         matches!(self.level.as_str(), "error" | "warn")
+    }
+}
+
+/// What is searched for in the log.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Search {
+    pub(in super::super) text: String,
+    /// How many lines have it.
+    pub(in super::super) found: u64,
+    /// How many of these are on the page.
+    pub(in super::super) shown: u64,
+}
+
+impl Search {
+    /// `12 lines have it.`
+    fn words(&self) -> String {
+        let lines = units::count(self.found, "line");
+        let has = if self.found == 1 { "has" } else { "have" };
+        if self.shown < self.found {
+            return format!("{lines} {has} it; the first {} are here.", self.shown);
+        }
+        format!("{lines} {has} it.")
     }
 }
 
@@ -81,12 +105,19 @@ pub(in super::super) struct Task {
     pub(in super::super) surveyed: Option<DateTime<Utc>>,
     pub(in super::super) message: String,
     pub(in super::super) masks: Option<Masks>,
+    pub(in super::super) stages: Vec<Stage>,
+    pub(in super::super) copied: Copied,
     pub(in super::super) log: Vec<Line>,
 }
 
 impl Task {
     fn lines(&self) -> &[Line] {
         &self.log
+    }
+
+    /// Its steps, to scale.
+    fn stages_bar(&self) -> Stages {
+        copied::bar(&self.stages)
     }
 
     fn has_failed(&self) -> bool {
@@ -145,6 +176,8 @@ pub(in super::super) struct Run {
     pub(in super::super) last: i64,
     /// Whether earlier lines are left out.
     pub(in super::super) is_cut: bool,
+    /// What is searched for; the page has the lines that have it, and no others.
+    pub(in super::super) search: Option<Search>,
     /// Whether what it published can be taken back.
     pub(in super::super) has_previous: bool,
 }
@@ -156,6 +189,23 @@ impl Run {
 
     fn is_good(&self) -> bool {
         self.mark == Mark::Succeeded
+    }
+
+    /// Whether new lines are added to the page.
+    fn is_live(&self) -> bool {
+        !self.is_over && self.search.is_none()
+    }
+
+    fn searched(&self) -> &str {
+        self.search.as_ref().map_or("", |search| &search.text)
+    }
+
+    /// Whether a task's log is seen at first.
+    fn opens(&self, task: &Task) -> bool {
+        match self.search {
+            Some(_) => !task.log.is_empty(),
+            None => !self.is_over || task.has_failed(),
+        }
     }
 
     fn has_errors(&self) -> bool {
