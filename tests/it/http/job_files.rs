@@ -306,7 +306,6 @@ fn what_is_sent_runs_no_program_and_leads_out_of_no_directory() {
         ".app",
         "a%00b",
         "a%0ab",
-        "new",
         "site%3Amain%20production-%3Estaging",
     ] {
         let refused = api.put(&token, name, JOB, &[]);
