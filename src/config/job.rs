@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::archive::{Archive, Format};
 use super::http::Http;
 use super::monitoring::Monitoring;
+use super::own_options::OwnOptions;
 use super::reporting::{Metrics, Retention};
 use super::sites::Sites;
 use super::stores::Stores;
@@ -190,6 +191,15 @@ pub struct Pass {
     pub reason: String,
 }
 
+/// Files that were looked at and are not personal.
+#[derive(Debug, Clone)]
+pub struct PathPass {
+    /// Globs over paths, in the store's own words.
+    pub paths: Vec<String>,
+    /// Why they are not.
+    pub reason: String,
+}
+
 /// One store copied by a job.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -237,6 +247,8 @@ pub struct Task {
     pub masks: Vec<MaskRule>,
     /// Columns that were looked at and are not personal.
     pub passes: Vec<Pass>,
+    /// Files that were looked at and are not personal.
+    pub path_passes: Vec<PathPass>,
     /// Which rows of some tables are copied.
     pub rows: Vec<RowRule>,
     /// References that the schema does not know.
@@ -247,6 +259,8 @@ pub struct Task {
     pub included: Vec<PathBuf>,
     /// Whether a sample of the copy is searched for the source's values of masked columns; `None`: where masks are required.
     pub canary: Option<bool>,
+    /// What it says under the keys that are its store's own.
+    pub options: OwnOptions,
     /// Where each key of the task stands in the file, for errors that only a store can find.
     pub places: BTreeMap<String, std::ops::Range<usize>>,
 }

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::document::{Document, quote};
 use super::findings::{Findings, secret_spans};
-use super::job::{KnownReference, MaskRule, Pass, RowRule};
+use super::job::{KnownReference, MaskRule, Pass, PathPass, RowRule};
 use super::permissions::warn_if_writable;
 use super::reader::{Table, Value};
 use super::side::Side;
@@ -39,6 +39,7 @@ const ITSELF: &str =
 pub(super) struct Rules {
     pub(super) masks: Vec<MaskRule>,
     pub(super) passes: Vec<Pass>,
+    pub(super) path_passes: Vec<PathPass>,
     pub(super) rows: Vec<RowRule>,
     pub(super) references: Vec<KnownReference>,
     /// The files that it is in beside the job's.
@@ -65,7 +66,13 @@ impl Rules {
 
     fn take(&mut self, table: &Table<'_>, target: &Side<'_>) {
         self.masks.extend(read_masks(table, target));
-        self.passes.extend(read_passes(table));
+        for table in members(table, "pass") {
+            if table.has("path") {
+                self.path_passes.extend(read_path_pass(table));
+            } else {
+                self.passes.extend(read_pass(table));
+            }
+        }
         self.rows.extend(read_rows(table));
         self.references.extend(read_references(table));
     }
@@ -130,25 +137,43 @@ pub(super) fn read_canary(task: &Table<'_>, masks: &[MaskRule]) -> Option<bool> 
     Some(wanted)
 }
 
-/// Reads `[[task.pass]]`.
-fn read_passes(task: &Table<'_>) -> Vec<Pass> {
-    members(task, "pass")
-        .into_iter()
-        .filter_map(|table| {
-            let tables = read_tables(&table);
-            let columns = table
-                .required("columns", "globs over the columns that are not personal")
-                .and_then(|value| value.globs());
-            let reason = table.required("reason", "why its columns are not personal");
-            let reason = reason.and_then(|value| value.text()).map(str::to_owned);
-            table.finish();
-            Some(Pass {
-                tables: tables?,
-                columns: columns?,
-                reason: reason?,
-            })
+/// Reads a `[[task.pass]]` of columns. What is wrong is said, and left out.
+fn read_pass(table: Table<'_>) -> Option<Pass> {
+    let tables = read_tables(&table);
+    let columns = table
+        .required("columns", "globs over the columns that are not personal")
+        .and_then(|value| value.globs());
+    let reason = read_reason(&table, "why its columns are not personal");
+    table.finish();
+    Some(Pass {
+        tables: tables?,
+        columns: columns?,
+        reason: reason?,
+    })
+}
+
+/// Reads a `[[task.pass]]` of paths. What is wrong is said, and left out.
+fn read_path_pass(table: Table<'_>) -> Option<PathPass> {
+    let value = table.required("path", "which files: a glob over paths, or several")?;
+    let paths = if value.is_list() {
+        value.globs()
+    } else {
+        value.text().map(|text| {
+            value.check_glob(text);
+            vec![text.to_owned()]
         })
-        .collect()
+    };
+    let reason = read_reason(&table, "why these files are not personal");
+    table.finish();
+    Some(PathPass {
+        paths: paths?,
+        reason: reason?,
+    })
+}
+
+fn read_reason(table: &Table<'_>, what: &str) -> Option<String> {
+    let reason = table.required("reason", what);
+    reason.and_then(|value| value.text()).map(str::to_owned)
 }
 
 /// Reads `[[task.rows]]`.
@@ -357,7 +382,7 @@ fn hosts_of(name: &str, target: &Side<'_>) -> Result<BTreeMap<String, String>, S
 }
 
 /// A value of the file as one of its own.
-fn owned(value: &DeValue<'_>) -> toml::Value {
+pub(super) fn owned(value: &DeValue<'_>) -> toml::Value {
     match value {
         DeValue::String(text) => toml::Value::String(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())

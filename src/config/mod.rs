@@ -24,6 +24,7 @@ mod job_name;
 mod managed;
 mod masks;
 pub mod monitoring;
+mod own_options;
 mod percent;
 mod permissions;
 mod reader;
@@ -48,11 +49,13 @@ pub use env_dir::Variables;
 pub use flaw::Flaw;
 pub use here::is_here;
 pub use job_file::{load_job, load_job_as, refuse, refuse_hook, refuse_in, understand_text};
+pub use own_options::OwnOptions;
 pub use percent::{percent_decoded, percent_decoded_text, percent_encoded};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
 pub use stores::{Absence, Absent, Files, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};
 pub use typed::{archive_at, archive_in, endpoint_at};
 pub use url::{ArchiveUrl, EndpointUrl, read_url};
+pub use value::bytes as size_in_bytes;
 
 use std::path::{Path, PathBuf};
 

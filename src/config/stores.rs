@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::flaw::Flaw;
+use super::own_options::OwnOptions;
 
 /// A kind of store, by its name in job files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -48,6 +49,14 @@ pub trait StoreFormat: Send + Sync {
     /// The keys of `[[task]]` that are for this store alone.
     fn own_keys(&self) -> &'static [OwnKey] {
         &[]
+    }
+    /// Reads what a task says under its own keys, as far as they have a type of the store's; each flaw with its key.
+    fn read_own(&self, _given: &toml::Table) -> Result<OwnOptions, Vec<(&'static str, Flaw)>> {
+        Ok(OwnOptions::default())
+    }
+    /// Whether `mode` is `overlay` where a task does not say.
+    fn overlays(&self) -> bool {
+        false
     }
     /// If it is a store of files.
     fn files(&self) -> Option<Files> {

@@ -14,9 +14,10 @@ use super::job::{
 };
 use super::job_name::JobName;
 use super::masks::{self, Rules};
+use super::own_options::OwnOptions;
 use super::reader::{Table, Value};
 use super::side::Side;
-use super::stores::{Absence, Absent, Stores};
+use super::stores::{Absence, Absent, StoreFormat, Stores};
 use crate::trust;
 
 /// Keys that belong in the table of an archive, or to the job itself.
@@ -167,7 +168,9 @@ fn read_task(
     refuse_with_archives(&table, meant(source), is_push, stores);
 
     let objects = Objects::read(&table);
-    let words = Words::read(&table);
+    let format = kind.and_then(|kind| stores.of_kind(kind));
+    let words = Words::read(&table, format.is_some_and(|format| format.overlays()));
+    let options = format.map_or_else(|| Some(OwnOptions::default()), |it| read_own(&table, it));
     if let Some(kind) = kind
         && !is_push
     {
@@ -212,13 +215,35 @@ fn read_task(
         trust_source: words.trust_source?,
         masks: rules.masks,
         passes: rules.passes,
+        path_passes: rules.path_passes,
         rows: rules.rows,
         references: rules.references,
         unlisted: unlisted?,
         included: rules.included,
         canary,
+        options: options?,
         places,
     })
+}
+
+/// Reads the keys that are the store's own; what is wrong with one is said at it.
+fn read_own(table: &Table<'_>, format: &dyn StoreFormat) -> Option<OwnOptions> {
+    let mut given = toml::Table::new();
+    for key in format.own_keys() {
+        if let Some(value) = table.get(key.name) {
+            given.insert(key.name.to_owned(), masks::owned(value.content));
+        }
+    }
+    let flaws = match format.read_own(&given) {
+        Ok(options) => return Some(options),
+        Err(flaws) => flaws,
+    };
+    for (key, flaw) in flaws {
+        if let Some(value) = table.get(key) {
+            value.report(value.wrong(flaw));
+        }
+    }
+    None
 }
 
 fn read_kind(value: &Value<'_>, stores: Stores) -> Option<StoreKind> {
@@ -314,8 +339,13 @@ struct Words {
 }
 
 impl Words {
-    fn read(table: &Table<'_>) -> Self {
+    fn read(table: &Table<'_>, overlays: bool) -> Self {
         let modes = [("replace", Mode::Replace), ("overlay", Mode::Overlay)];
+        let by_nature = if overlays {
+            Mode::Overlay
+        } else {
+            Mode::Replace
+        };
         let publishes = [("swap", Publish::Swap), ("in_place", Publish::InPlace)];
         let verifies = [
             ("rows", Verify::Rows),
@@ -336,7 +366,7 @@ impl Words {
             _ => KeepPrevious::Keep,
         };
         Self {
-            mode: table.choice("mode", &modes, Mode::Replace),
+            mode: table.choice("mode", &modes, by_nature),
             publish,
             verify: table.choice("verify", &verifies, Verify::Rows),
             previous: table.choice("previous", &previous, by_default),

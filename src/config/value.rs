@@ -268,7 +268,7 @@ pub(super) fn bytes_a_second(text: &str) -> Option<u64> {
 }
 
 /// `50MB`: a decimal number and B, kB, MB or GB (powers of 1000), KiB, MiB or GiB (of 1024). At least 1 B.
-fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
     let (number, unit) = text.split_at(at);

@@ -188,8 +188,12 @@ impl RunContext {
 
     pub(super) fn store_context(&self, task: &Task) -> Result<Context> {
         let variables = self.variables.clone();
-        let ignores_case = store::registry::driver(task.kind)?.ignores_case();
-        let mut selection = Selection::of(task, ignores_case)?;
+        let driver = store::registry::driver(task.kind)?;
+        let mut selection = if driver.selects_by_itself() {
+            Selection::everything()
+        } else {
+            Selection::of(task, driver.ignores_case())?
+        };
         // Who pulls what is pushed may have masks of their own.
         let is_snapshot = task.pushes() && !task.dumps();
         selection.describes_columns |= is_snapshot || coverage::is_required(&self.job);

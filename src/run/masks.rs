@@ -39,6 +39,10 @@ pub(super) async fn resolve(
     if !selection.describes_columns {
         return Ok(());
     }
+    if let Some(source) = run.source.by_name() {
+        coverage::require_by_name(&context.job, source).await?;
+        return run.masks.set(Compiled::default());
+    }
     let parts = survey.whole();
     let Some(source) = run.source.shapes() else {
         // A snapshot of a store that knows none is one that cannot be masked when it is pulled.

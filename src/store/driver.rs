@@ -32,6 +32,11 @@ pub trait Driver: Send + Sync {
     fn ignores_case(&self) -> bool {
         false
     }
+    /// Whether it reads `exclude` by itself, what it copies having no names as tables have, and whether `[[task.pass]]` names
+    /// paths in it.
+    fn selects_by_itself(&self) -> bool {
+        false
+    }
     /// Opens a task's source. Nothing is asked of the server yet but a connection.
     async fn open_source(&self, task: &Task, context: &Context) -> Result<Box<dyn Source>>;
     /// Opens a task's target. Nothing is changed yet.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What only some stores can do is a trait of its own that a source or target has or has not: [`ReadBatches`] and
-//! [`WriteBatches`], [`Shapes`], [`Samples`], [`InOrder`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`OpenLagProbe`], [`Dumps`].
+//! [`WriteBatches`], [`Shapes`], [`Samples`], [`InOrder`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`CompareWhole`], [`ByName`], [`OpenLagProbe`], [`Dumps`].
 //! Values that only the store itself understands pass through the rest of the house unread: [`Definitions`], [`Encoding`],
 //! [`Slice`].
 
@@ -24,6 +24,8 @@ mod delimited;
 mod driver;
 pub mod dump;
 pub mod envelope;
+#[cfg(feature = "files")]
+pub mod files;
 #[cfg(test)]
 mod fuzz;
 mod lines;
@@ -71,9 +73,9 @@ pub use sample::{Comment, LONGEST as SAMPLED, PLACES, Sample, Samples};
 pub use selection::{Fate, Selection};
 pub use shape::{Check, Conditions, Form, Reference, Shape, ShapeColumn, Shapes, Truth, Unique};
 pub use shared::{Interner, List};
-pub use source::{Deferred, InOrder, LagProbe, Native, ReadBatches, Source};
+pub use source::{ByName, Deferred, InOrder, LagProbe, Native, ReadBatches, Source};
 pub use survey::{Prospect, Server, Survey, Taker};
 pub use target::{
-    CloneFiles, Cloned, Complete, InPlace, Incoming, MaskedColumn, Masking, Published,
-    RecordSource, SourceRecord, Target, Transfer, WriteBatches,
+    CloneFiles, Cloned, CompareWhole, Complete, InPlace, Incoming, MaskedColumn, Masking,
+    Published, RecordSource, SourceRecord, Target, Transfer, WriteBatches,
 };

@@ -23,7 +23,6 @@ macro_rules! stores {
 
         static ABSENT: &[Absent] = &[
             $(#[cfg(not(feature = $kind))] absent($kind, &$schemes, Absence::LeftOut),)*
-            absent("files", &[], Absence::Later),
             absent("mongodb", &["mongodb", "mongodb+srv"], Absence::Later),
             absent("opensearch", &["http", "https", "opensearch"], Absence::Later),
         ];
@@ -34,6 +33,7 @@ stores! {
     "postgresql" super::postgresql::DRIVER, ["postgresql", "postgres"];
     "mysql" super::mysql::DRIVER, ["mysql", "mariadb"];
     "sqlite" super::sqlite::DRIVER, ["sqlite"];
+    "files" super::files::DRIVER, ["dir"];
 }
 
 const fn absent(kind: &'static str, schemes: &'static [&'static str], why: Absence) -> Absent {
@@ -140,6 +140,17 @@ pub fn refusals(task: &Task) -> Vec<Refusal> {
             key: if task.pushes() { "target" } else { "source" },
             why: "this envsyncd was built without archives".to_owned(),
         });
+    }
+    let by_path = driver(task.kind).is_ok_and(Driver::selects_by_itself);
+    let passes = [task.path_passes.is_empty(), task.passes.is_empty()];
+    if !passes[usize::from(by_path)] {
+        let [has, lacks] = if by_path {
+            ["paths", "columns"]
+        } else {
+            ["columns", "paths"]
+        };
+        let why = format!("{} has {has}, and a [[task.pass]] is of {lacks}", task.kind);
+        all.push(Refusal::new("pass", why));
     }
     if task.masks() {
         all.extend(refusal_of_masks(task));

@@ -59,6 +59,10 @@ pub trait Source: Send + Sync {
     fn shapes(&self) -> Option<&dyn Shapes> {
         None
     }
+    /// If its data has no columns, and is passed by name.
+    fn by_name(&self) -> Option<&dyn ByName> {
+        None
+    }
     /// If its rows come once, in an order of its own.
     fn in_order(&self) -> Option<&dyn InOrder> {
         None
@@ -82,6 +86,13 @@ pub trait Source: Send + Sync {
 pub trait ReadBatches: Send + Sync {
     /// Streams several parts' rows, in their order.
     async fn read_batch(&self, parts: &[Part]) -> Result<Batch>;
+}
+
+/// A source whose data has no columns that could be masked: where masks are required, a task names what of it is not personal.
+#[async_trait]
+pub trait ByName: Send + Sync {
+    /// What was surveyed and no `[[task.pass]]` names: the first few, and how many there are.
+    async fn unnamed(&self) -> Result<(Vec<String>, u64)>;
 }
 
 /// A source whose rows come once, in an order of its own, which is that of its survey's parts: a dump. A part is read to its

@@ -17,6 +17,7 @@ use super::sample::Samples;
 use super::shape::Shape;
 use super::source::Source;
 use super::survey::{Survey, Taker};
+use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 
@@ -214,10 +215,22 @@ pub trait Complete: Send + Sync {
     fn samples(&self) -> Option<&dyn Samples> {
         None
     }
+    /// If its store holds it against the source by itself.
+    fn comparison(&self) -> Option<&dyn CompareWhole> {
+        None
+    }
     /// If it has to be told what the source says of itself before it is verified.
     fn records(&self) -> Option<&dyn RecordSource> {
         None
     }
+}
+
+/// A copy that its store holds against the source by itself: where the source changes while it is read, and only the store can
+/// tell that from a copy that went wrong.
+#[async_trait]
+pub trait CompareWhole: Send + Sync {
+    /// What is not the same is [`crate::error::Kind::Verify`]. Not called with [`Verify::None`].
+    async fn compare_whole(&self, survey: &Survey, verify: Verify) -> Result<()>;
 }
 
 /// A copy that will be asked for the source as a source one day: an archive's.

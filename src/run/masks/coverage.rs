@@ -6,7 +6,7 @@ use crate::config::job::{Job, Task};
 use crate::error::{Error, Kind, Result};
 use crate::mask::{self, Type};
 use crate::policy::RequireMasks;
-use crate::store::Form;
+use crate::store::{ByName, Form};
 
 /// How many columns an error names.
 const NAMED: usize = 12;
@@ -111,6 +111,28 @@ pub(super) fn require(job: &Job, passes: &Passes<'_>, tables: &[Table<'_>]) -> R
         ),
     )
     .hint("mask each by [[task.mask]], name it in [[task.pass]] with a reason, or leave its table out with `exclude`"))
+}
+
+/// Refuses a run into an environment that requires masks, unless all that is copied is passed by its name.
+pub(super) async fn require_by_name(job: &Job, source: &dyn ByName) -> Result<()> {
+    if !is_required(job) {
+        return Ok(());
+    }
+    let (first, all) = source.unnamed().await?;
+    if all == 0 {
+        return Ok(());
+    }
+    let told = match all - first.len() as u64 {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    };
+    let what = format!(
+        "`{}` requires masks, and nobody has decided on {told}",
+        job.to
+    );
+    Err(Error::new(Kind::Policy, what).hint(
+        "name what is not personal in [[task.pass]] with a reason, and leave the rest out with `exclude`",
+    ))
 }
 
 /// The first of these columns, and how many more there are.

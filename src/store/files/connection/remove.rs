@@ -1,0 +1,104 @@
+//! Removes a tree of ours, and nothing that a link in it leads to.
+
+use std::ffi::{CStr, CString};
+
+use rustix::fs::{AtFlags, Mode, chmodat, fchmod, unlinkat};
+use rustix::io::Errno;
+
+use super::directory::Directory;
+use super::names::Names;
+use super::stat::FileKind;
+use super::told::At;
+use crate::error::Result;
+
+/// A directory that is being emptied.
+struct Level {
+    directory: Directory,
+    name: CString,
+    names: Names,
+    at: usize,
+}
+
+impl Level {
+    fn open(parent: &Directory, name: &CStr) -> Result<Self> {
+        let opened = match parent.open(name) {
+            // One that we made for a source whose owner may not read it.
+            Err(Errno::ACCESS) => {
+                let _ = chmodat(parent, name, Mode::RWXU, AtFlags::empty());
+                parent.open(name)
+            }
+            opened => opened,
+        };
+        let directory = opened.at("cannot open", name.to_bytes())?;
+        let mode = directory.own_stat().map_or(0o700, |found| found.mode);
+        if mode & 0o700 != 0o700 {
+            // Where that fails, removing says so.
+            let _ = fchmod(&directory, Mode::RWXU);
+        }
+        Ok(Self {
+            names: directory.names().at("cannot read", name.to_bytes())?,
+            directory,
+            name: name.to_owned(),
+            at: 0,
+        })
+    }
+
+    /// Removes files up to the next directory, which it opens.
+    fn next(&mut self) -> Result<Option<Self>> {
+        while let Some((name, kind)) = self.names.get(self.at) {
+            self.at += 1;
+            if kind != Some(FileKind::Directory) {
+                match unlinkat(&self.directory, name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => continue,
+                    Err(Errno::ISDIR) => {}
+                    Err(error) => return Err(error).at("cannot remove", name.to_bytes()),
+                }
+            }
+            return Self::open(&self.directory, name).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// Removes what has this name, if anything has.
+pub(in crate::store::files) fn remove(parent: &Directory, name: &CStr) -> Result<()> {
+    let path = name.to_bytes();
+    match parent.find(name).at("cannot look at", path)? {
+        None => return Ok(()),
+        Some(found) if found.kind != FileKind::Directory => {
+            return unlinkat(parent, name, AtFlags::empty()).at("cannot remove", path);
+        }
+        Some(_) => {}
+    }
+    let mut levels = vec![Level::open(parent, name)?];
+    while let Some(level) = levels.last_mut() {
+        if let Some(inner) = level.next()? {
+            levels.push(inner);
+            continue;
+        }
+        let Some(empty) = levels.pop() else { break };
+        let above = levels.last().map_or(parent, |above| &above.directory);
+        let removed = unlinkat(above, &*empty.name, AtFlags::REMOVEDIR);
+        removed.at("cannot remove", empty.name.to_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_leads_to_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = place.path().join("tree");
+        std::fs::create_dir_all(tree.join("a/b/c")).unwrap();
+        std::fs::write(place.path().join("kept"), "x").unwrap();
+        std::os::unix::fs::symlink(place.path(), tree.join("a/up")).unwrap();
+        std::fs::write(tree.join("a/b/file"), "x").unwrap();
+        let parent = Directory::at(place.path()).unwrap();
+        remove(&parent, c"tree").unwrap();
+        remove(&parent, c"tree").unwrap();
+        assert!(!tree.exists() && place.path().join("kept").exists());
+    }
+}

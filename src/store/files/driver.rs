@@ -1,0 +1,145 @@
+//! The driver of trees of files: what a task may ask of it, and how its sources and targets are opened.
+
+use async_trait::async_trait;
+
+use super::schema::filter::{check_exclude, check_passes};
+use super::source::TreeSource;
+use super::target::TreeTarget;
+use super::url::Format;
+use crate::config::StoreFormat;
+use crate::config::job::{Publish, Task};
+use crate::error::{Error, Kind, Result};
+use crate::store::{
+    Codec, Context, Driver, Fate, Part, Refusal, Restored, Selection, Source, Target,
+};
+
+/// Trees of files, for the registry.
+pub static DRIVER: FilesDriver = FilesDriver;
+
+/// The driver of trees of files.
+pub struct FilesDriver;
+
+#[async_trait]
+impl Driver for FilesDriver {
+    fn format(&self) -> &'static dyn StoreFormat {
+        &Format
+    }
+
+    fn refusals(&self, task: &Task) -> Vec<Refusal> {
+        refusals(task)
+    }
+
+    fn selects_by_itself(&self) -> bool {
+        true
+    }
+
+    /// The directory has to be there.
+    async fn open_source(&self, task: &Task, context: &Context) -> Result<Box<dyn Source>> {
+        Ok(Box::new(TreeSource::open(task, context)?))
+    }
+
+    /// The directory may be missing; the one that it is in may not.
+    async fn open_target(&self, task: &Task, context: &Context) -> Result<Box<dyn Target>> {
+        Ok(Box::new(TreeTarget::open(task, context)?))
+    }
+
+    fn codecs(&self) -> &'static [&'static dyn Codec] {
+        &[]
+    }
+
+    async fn read_definitions(
+        &self,
+        _stored: &[u8],
+        _parts: Vec<Part>,
+        _left_out: Vec<(String, Fate)>,
+        _selection: &Selection,
+    ) -> Result<Restored> {
+        Err(Error::new(
+            Kind::Config,
+            "files are not put into archives yet",
+        ))
+    }
+}
+
+/// Keys of databases' tasks, and why a tree has no use for them.
+const NOT_FOR_FILES: [(&str, &str); 13] = [
+    (
+        "canary",
+        "files are not masked, and nothing of them is searched: leave `canary` out",
+    ),
+    (
+        "include",
+        "it reads files with masks, and files are not masked; an exception from `exclude` is written in it: \"!GLOB\"",
+    ),
+    (
+        "keep",
+        "what only the target has stays with mode = \"overlay\"; leave `keep` out, or put it into `exclude`",
+    ),
+    (
+        "leave_out",
+        "files have no restrictions: leave `leave_out` out",
+    ),
+    (
+        "mask",
+        "files cannot be masked yet; leave what is personal out with `exclude`",
+    ),
+    (
+        "max_replication_lag",
+        "directories have no replication: leave `max_replication_lag` out",
+    ),
+    (
+        "reference",
+        "files do not refer to each other: leave [[task.reference]] out",
+    ),
+    (
+        "roles",
+        "owners are kept by number where the run may set them: leave `roles` out",
+    ),
+    (
+        "rows",
+        "files have no rows: choose them with `exclude`, `max_size` and `newer_than`",
+    ),
+    (
+        "schema_only",
+        "files have no structure of their own: leave `schema_only` out",
+    ),
+    (
+        "scripts",
+        "files have no scripts: use the hook after_publish",
+    ),
+    (
+        "throttle",
+        "files are copied by the system itself, and keep to no pace yet: leave `throttle` out",
+    ),
+    (
+        "unlisted",
+        "files cannot be masked yet: leave `unlisted` out",
+    ),
+];
+
+/// What a task asks that files cannot do.
+fn refusals(task: &Task) -> Vec<Refusal> {
+    let asked = |key: &&(&'static str, &str)| task.places.contains_key(key.0);
+    let mut found: Vec<Refusal> = (NOT_FOR_FILES.iter().filter(asked))
+        .map(|(key, why)| Refusal::new(key, *why))
+        .collect();
+    if task.publish == Publish::InPlace {
+        let why = "a tree is exchanged as a whole: `publish` is \"swap\" or not set";
+        found.push(Refusal::new("publish", why));
+    }
+    for (key, is_archive) in [("source", task.pulls()), ("target", task.pushes())] {
+        if is_archive {
+            let why = "files in archives are not supported yet: take dir:///DIRECTORY";
+            found.push(Refusal::new(key, why));
+        }
+    }
+    for (key, checked) in [
+        ("exclude", check_exclude(task)),
+        ("pass", check_passes(task)),
+    ] {
+        if let Err(error) = checked {
+            found.push(Refusal::new(key, error.to_string()));
+        }
+    }
+    found
+}

@@ -1,0 +1,1 @@
+//! Damaged input for what reads URLs and globs.

@@ -1,0 +1,165 @@
+//! Holds the new tree against the source.
+
+use rustix::io::Errno;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::files::connection::stat::{FileKind, Moment, Stat};
+use crate::store::files::connection::told::{At, told};
+use crate::store::files::rows::content;
+use crate::store::files::rows::walk::{Descent, Pair, SOURCE, TARGET, Visitor};
+use crate::store::files::rows::warnings::{Warning, Warnings};
+use crate::store::files::schema::filter::Filter;
+
+/// An error names so many differences,
+const NAMED: usize = 3;
+/// and the log so many.
+const LOGGED: u64 = 100;
+
+/// Compares a source's files with those of a new tree.
+pub(in crate::store::files) struct Check<'a> {
+    /// Which files of the source are copied.
+    pub(in crate::store::files) filter: &'a Filter,
+    /// Whether contents are read and compared, too.
+    pub(in crate::store::files) by_content: bool,
+    /// What was changed later than this may differ: the run had begun.
+    pub(in crate::store::files) since: Moment,
+    /// What is told at the end.
+    pub(in crate::store::files) warnings: &'a Warnings,
+    /// Ends the comparison.
+    pub(in crate::store::files) stop: &'a CancellationToken,
+    /// Files of the new tree, as far as they have been seen.
+    pub(in crate::store::files) files: u64,
+    /// The first differences, and how many there are.
+    pub(in crate::store::files) differences: (Vec<String>, u64),
+}
+
+impl Check<'_> {
+    /// Fails if there were differences, or if the new tree has other files than those that were put into it.
+    pub(in crate::store::files) fn outcome(&self, built: Option<u64>) -> Result<()> {
+        let (first, all) = &self.differences;
+        if *all > 0 {
+            let more = match all - first.len() as u64 {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let what = format!("{}{more}", first.join("; "));
+            return Err(Error::new(
+                Kind::Verify,
+                format!("the copy is not equal to the source: {what}"),
+            )
+            .hint("the run's log names the first hundred differences"));
+        }
+        if let Some(built) = built.filter(|built| *built != self.files) {
+            let what = format!(
+                "{built} files were put into the new tree, and it has {}",
+                self.files
+            );
+            return Err(Error::new(Kind::Verify, what));
+        }
+        Ok(())
+    }
+
+    /// Notes a difference, unless the source's file, or the copy, was changed since the run began.
+    fn differs(&mut self, pair: &Pair<'_>, what: &str, source: &Stat) -> Result<()> {
+        let source = pair.stat(SOURCE)?.unwrap_or(*source);
+        if source.changed >= self.since {
+            self.warnings.add(Warning::Changed, pair.path);
+            return Ok(());
+        }
+        let difference = format!("{} {what}", told(pair.path));
+        let (first, all) = &mut self.differences;
+        *all += 1;
+        if *all <= LOGGED {
+            tracing::error!(difference, "not the same on both sides");
+        }
+        if first.len() < NAMED {
+            first.push(difference);
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, pair: &Pair<'_>) -> Result<()> {
+        let Some(source) = pair.stat(SOURCE)? else {
+            return Ok(());
+        };
+        if !self.filter.takes(&source) {
+            return Ok(());
+        }
+        let Some(target) = pair.stat(TARGET)? else {
+            return self.differs(pair, "is missing", &source);
+        };
+        if source.kind != target.kind {
+            return self.differs(pair, "is another kind of file", &source);
+        }
+        match source.kind {
+            FileKind::Regular if source.size != target.size => {
+                let what = format!("has {} bytes instead of {}", target.size, source.size);
+                self.differs(pair, &what, &source)
+            }
+            FileKind::Regular if self.by_content => self.compare_content(pair, &source),
+            FileKind::Link => self.compare_links(pair, &source),
+            _ => Ok(()),
+        }
+    }
+
+    fn compare_links(&mut self, pair: &Pair<'_>, source: &Stat) -> Result<()> {
+        let [Some(one), Some(other)] = &pair.sides else {
+            return Ok(());
+        };
+        let links = (
+            one.directory.link(pair.name),
+            other.directory.link(pair.name),
+        );
+        match links {
+            (Ok(one), Ok(other)) if one == other => Ok(()),
+            (Err(Errno::NOENT | Errno::INVAL), _) => Ok(()),
+            _ => self.differs(pair, "leads elsewhere", source),
+        }
+    }
+
+    fn compare_content(&mut self, pair: &Pair<'_>, source: &Stat) -> Result<()> {
+        let [Some(one), Some(other)] = &pair.sides else {
+            return Ok(());
+        };
+        let file = match one.directory.read_file(pair.name) {
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(()),
+            file => file.at("cannot read", pair.path)?,
+        };
+        let copy = other.directory.read_file(pair.name);
+        let copy = copy.at("cannot read back", pair.path)?;
+        if content::is_same([&file, &copy], pair.path, self.stop)? {
+            return Ok(());
+        }
+        self.differs(pair, "has another content", source)
+    }
+}
+
+impl Visitor for Check<'_> {
+    type Level = ();
+
+    fn entry(&mut self, (): &mut (), pair: &Pair<'_>) -> Result<Option<Descent<()>>> {
+        let (source, target) = (pair.kind(SOURCE), pair.kind(TARGET));
+        let is_directory = Some(FileKind::Directory);
+        if target.is_some() && target != is_directory {
+            self.files += 1;
+        }
+        let is_meant = source.is_some_and(|kind| !self.filter.excludes(pair.path, kind));
+        let both = [is_meant && source == is_directory, target == is_directory];
+        if both != [false, false] {
+            if both[SOURCE] && target.is_none() {
+                let found = pair.stat(SOURCE)?;
+                let found = found.map(|found| self.differs(pair, "is missing", &found));
+                return found.transpose().map(|_| None);
+            }
+            return Ok(Some(Descent {
+                level: (),
+                sides: both,
+            }));
+        }
+        if is_meant && matches!(source, Some(FileKind::Regular | FileKind::Link)) {
+            self.compare(pair)?;
+        }
+        Ok(None)
+    }
+}

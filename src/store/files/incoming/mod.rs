@@ -1,0 +1,9 @@
+//! The tree that is built beside live.
+
+pub(super) mod build;
+pub(super) mod check;
+pub(super) mod copy;
+pub(super) mod metadata;
+pub(super) mod out;
+pub(super) mod plan;
+pub(super) mod queue;

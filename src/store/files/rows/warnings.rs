@@ -1,0 +1,62 @@
+//! What a run has to say of single files, without a line for each of a million.
+
+use std::collections::BTreeMap;
+
+use crate::store::files::connection::told::told;
+use crate::sync::Mutex;
+
+/// So many names are told of each.
+const NAMED: usize = 5;
+
+/// What is said of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::store::files) enum Warning {
+    /// It was written while it was read, twice.
+    Changed,
+    /// It was there, and then no more.
+    Vanished,
+    /// A socket, a pipe or a device.
+    Special,
+    /// It has extended attributes that the target's file system does not take.
+    Attributes,
+    /// The file system shares no blocks.
+    NotShared,
+}
+
+impl Warning {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Changed => {
+                "files were written while they were read, and may be copied half old and half new"
+            }
+            Self::Vanished => "files vanished before they were read, and are not copied",
+            Self::Special => "sockets, pipes and devices are not copied",
+            Self::Attributes => "extended attributes could not be set on the target",
+            Self::NotShared => "files are copied, as the file system cannot share their blocks",
+        }
+    }
+}
+
+/// What was found so far: how often, and the first names.
+#[derive(Default)]
+pub(in crate::store::files) struct Warnings(Mutex<BTreeMap<Warning, (u64, Vec<String>)>>);
+
+impl Warnings {
+    /// One more.
+    pub(in crate::store::files) fn add(&self, warning: Warning, path: &[u8]) {
+        let mut all = self.0.lock();
+        let (count, names) = all.entry(warning).or_default();
+        *count += 1;
+        if names.len() < NAMED {
+            names.push(told(path));
+        }
+    }
+
+    /// Logs all, and forgets them.
+    pub(in crate::store::files) fn tell(&self) {
+        for (warning, (files, names)) in std::mem::take(&mut *self.0.lock()) {
+            let (first, what) = (names.join(", "), warning.text());
+            tracing::warn!(files, first, "{what}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Which files a task is for, and its own options.
+
+pub(super) mod filter;
+pub(super) mod globs;
+pub(super) mod options;
+pub(super) mod tree;

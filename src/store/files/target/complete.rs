@@ -1,0 +1,130 @@
+//! A new tree that has everything: it is verified, and then it is published.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::published::TreePublished;
+use super::workspace::Workspace;
+use crate::config::job::Verify;
+use crate::error::{Error, Kind, Result};
+use crate::store::files::connection::blocking::blocking;
+use crate::store::files::connection::directory::Directory;
+use crate::store::files::connection::told::At;
+use crate::store::files::incoming::check::Check;
+use crate::store::files::publish::folder::Folder;
+use crate::store::files::publish::swap;
+use crate::store::files::rows::walk::walk;
+use crate::store::files::rows::warnings::Warnings;
+use crate::store::files::schema::tree::Tree;
+use crate::store::files::source::no_rows;
+use crate::store::{Catalogue, Checksum, CompareWhole, Complete, Part, Published, Survey, own};
+
+/// A new tree that has everything.
+pub(super) struct TreeComplete {
+    workspace: Arc<Workspace>,
+    /// Its directory; `None`: live is as it is to be.
+    root: Option<Arc<Directory>>,
+    /// How many files were put into it.
+    files: Option<u64>,
+}
+
+impl TreeComplete {
+    pub(super) fn new(
+        workspace: &Arc<Workspace>,
+        root: Option<Arc<Directory>>,
+        files: Option<u64>,
+    ) -> Self {
+        Self {
+            workspace: Arc::clone(workspace),
+            root,
+            files,
+        }
+    }
+
+    /// Refuses to publish over another directory than the one that was compared.
+    fn check_live(&self) -> Result<bool> {
+        let open = self.workspace.open.lock().clone();
+        let known = open.and_then(|open| open.live).map(|(_, found)| found.id);
+        let found = self.workspace.place.live()?.map(|(_, found)| found.id);
+        if known == found {
+            return Ok(found.is_some());
+        }
+        let what = format!(
+            "{} is another directory than when the run began",
+            self.workspace.place.path.display()
+        );
+        Err(Error::new(Kind::Io, what).hint("find out who else replaces it, and run the job again"))
+    }
+}
+
+#[async_trait]
+impl Complete for TreeComplete {
+    async fn catalogue(&self) -> Result<Catalogue> {
+        Ok(Catalogue::default())
+    }
+
+    async fn checksum(&self, _part: &Part) -> Result<Checksum> {
+        Err(no_rows())
+    }
+
+    fn comparison(&self) -> Option<&dyn CompareWhole> {
+        Some(self)
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Box<dyn Published>> {
+        let workspace = &self.workspace;
+        let Some(root) = self.root.clone() else {
+            return Ok(Box::new(TreePublished::unchanged(workspace)));
+        };
+        // What is renamed has to be there after a power cut, too. Not cut short: it is the last that can fail.
+        let path = workspace.place.path.display().to_string();
+        blocking(&workspace.context.cancel, move |_| {
+            rustix::fs::syncfs(&*root).at("cannot sync the file system of", path.as_bytes())
+        })
+        .await?;
+        let name = Folder::incoming(workspace.context.claim.short())?;
+        let has_live = self.check_live()?;
+        swap::exchange(&workspace.place, &*workspace.folder()?, &name, has_live)?;
+        workspace.set_published();
+        Ok(Box::new(TreePublished::of(workspace, has_live)))
+    }
+}
+
+#[async_trait]
+impl CompareWhole for TreeComplete {
+    async fn compare_whole(&self, survey: &Survey, verify: Verify) -> Result<()> {
+        let by_content = verify == Verify::Checksum;
+        let live = self
+            .workspace
+            .open
+            .lock()
+            .as_ref()
+            .and_then(|open| open.live.clone());
+        let target = match &self.root {
+            Some(root) => Some(Arc::clone(root)),
+            // That it is the same in all else was seen before.
+            None if by_content => live.map(|(directory, _)| directory),
+            None => return Ok(()),
+        };
+        let (definitions, files) = (Arc::clone(&survey.definitions), self.files);
+        blocking(&self.workspace.context.cancel, move |stop| {
+            let tree = own::<Tree>(&*definitions)?;
+            let warnings = Warnings::default();
+            let mut check = Check {
+                filter: &tree.filter,
+                by_content,
+                since: tree.since,
+                warnings: &warnings,
+                stop,
+                files: 0,
+                differences: (Vec::new(), 0),
+            };
+            let roots = [Some(Arc::clone(&tree.directory)), target];
+            walk(roots, (), &mut check, stop)?;
+            warnings.tell();
+            check.outcome(files)
+        })
+        .await
+    }
+}

@@ -1,0 +1,133 @@
+//! Incoming: the tree that is built.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::complete::TreeComplete;
+use super::workspace::Workspace;
+use crate::error::{Error, Kind, Result};
+use crate::store::files::connection::blocking::blocking;
+use crate::store::files::connection::directory::Directory;
+use crate::store::files::incoming::build::Build;
+use crate::store::files::incoming::out::Shared;
+use crate::store::files::rows::warnings::Warnings;
+use crate::store::files::schema::tree::Tree;
+use crate::store::files::source::no_rows;
+use crate::store::{Chunks, Complete, Incoming, Meter, Part, Source, Survey, Transfer, own};
+use crate::sync::Mutex;
+
+/// A tree beside live that is being built.
+pub(super) struct TreeIncoming {
+    workspace: Arc<Workspace>,
+    /// Its directory; `None`: live is as it is to be, and nothing is built.
+    root: Option<Arc<Directory>>,
+    /// How many files were put into it.
+    files: Mutex<Option<u64>>,
+    warnings: Arc<Warnings>,
+}
+
+impl TreeIncoming {
+    pub(super) fn new(workspace: &Arc<Workspace>, root: Option<Arc<Directory>>) -> Self {
+        Self {
+            workspace: Arc::clone(workspace),
+            root,
+            files: Mutex::new(None),
+            warnings: Arc::default(),
+        }
+    }
+
+    /// Builds the tree; whoever counts is told on the way.
+    async fn build(&self, root: Arc<Directory>, survey: &Survey, meter: &dyn Meter) -> Result<u64> {
+        let workspace = &self.workspace;
+        let definitions = Arc::clone(&survey.definitions);
+        let live = workspace
+            .open
+            .lock()
+            .as_ref()
+            .and_then(|open| open.live.clone());
+        let shared = Shared::new(workspace.keeps_owners, Arc::clone(&self.warnings));
+        let (link, workers) = (workspace.options.link, workspace.context.workers);
+        let tree = own::<Tree>(&*definitions)?;
+        let rules = workspace.rules(tree, &workspace.context.cancel);
+        let building = Arc::clone(&workspace.building).lock_owned().await;
+        let (sender, mut progress) = mpsc::unbounded_channel();
+        let survey_of_it = Arc::clone(&definitions);
+        let working = blocking(&workspace.context.cancel, move |stop| {
+            let _until_done = building;
+            let tree = own::<Tree>(&*survey_of_it)?;
+            let told = |part: usize, files: u64, bytes: u64| {
+                let _ = sender.send((part, files, bytes));
+            };
+            let build = Build {
+                rules: &rules,
+                link,
+                roots: [
+                    Some(Arc::clone(&tree.directory)),
+                    live.map(|(directory, _)| directory),
+                ],
+                starts: &tree.starts,
+                workers,
+                shared: Arc::new(shared),
+                told: &told,
+            };
+            build.run(root, stop)
+        });
+        let mut parts: Vec<&Part> = survey.parts.iter().collect();
+        parts.sort_by_key(|part| part.id);
+        let metering = async {
+            while let Some((part, files, bytes)) = progress.recv().await {
+                if let Some(part) = parts.get(part) {
+                    meter.add(part, files, bytes);
+                }
+            }
+        };
+        let (built, ()) = tokio::join!(working, metering);
+        built
+    }
+}
+
+#[async_trait]
+impl Incoming for TreeIncoming {
+    async fn write(&self, _part: &Part, _chunks: Chunks) -> Result<u64> {
+        Err(no_rows())
+    }
+
+    async fn complete(self: Arc<Self>) -> Result<Box<dyn Complete>> {
+        if self.root.is_some() && self.files.lock().is_none() {
+            return Err(Error::new(Kind::Internal, "the new tree was not built"));
+        }
+        self.warnings.tell();
+        Ok(Box::new(TreeComplete::new(
+            &self.workspace,
+            self.root.clone(),
+            *self.files.lock(),
+        )))
+    }
+
+    fn transfer(&self) -> Option<&dyn Transfer> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Transfer for TreeIncoming {
+    async fn transfer(
+        &self,
+        _source: &dyn Source,
+        survey: &Survey,
+        meter: &dyn Meter,
+    ) -> Result<bool> {
+        if !self.workspace.keeps_owners {
+            tracing::warn!("owners are not kept: only root may set them");
+        }
+        let Some(root) = &self.root else {
+            tracing::info!("nothing has changed: live stays as it is");
+            return Ok(true);
+        };
+        let files = self.build(Arc::clone(root), survey, meter).await?;
+        *self.files.lock() = Some(files);
+        Ok(true)
+    }
+}

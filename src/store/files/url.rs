@@ -1,0 +1,192 @@
+//! URLs of trees: `dir:///ABSOLUTE/DIRECTORY`, or `dir:DIRECTORY`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{
+    Files, Flaw, OwnKey, OwnOptions, ParsedUrl, StoreFormat, StoreKind, percent_decoded,
+};
+use crate::store::files::schema::options::{self, OWN_KEYS};
+
+/// The store's kind.
+pub const KIND: StoreKind = StoreKind::new("files");
+
+const FORMS: [&str; 2] = ["dir:///ABSOLUTE/DIRECTORY", "dir:DIRECTORY"];
+
+/// Trees of files as configuration files have them.
+pub(in crate::store) struct Format;
+
+impl StoreFormat for Format {
+    fn kind(&self) -> StoreKind {
+        KIND
+    }
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["dir", "ssh"]
+    }
+
+    fn forms(&self) -> &'static [&'static str] {
+        &FORMS
+    }
+
+    fn files(&self) -> Option<Files> {
+        Some(Files {
+            name: "a tree of files",
+            no_password: "a directory has no password",
+        })
+    }
+
+    fn own_keys(&self) -> &'static [OwnKey] {
+        &OWN_KEYS
+    }
+
+    fn read_own(&self, given: &toml::Table) -> Result<OwnOptions, Vec<(&'static str, Flaw)>> {
+        options::read(given).map(OwnOptions::new)
+    }
+
+    fn overlays(&self) -> bool {
+        true
+    }
+
+    fn read_url(&self, scheme: &str, rest: &str, directory: &Path) -> Result<ParsedUrl, Flaw> {
+        if scheme != "dir" {
+            let why = "ssh:// is not supported yet: files are copied from directory to directory, on one machine";
+            return Err(Flaw::new(why).allowed(FORMS.join(" | ")));
+        }
+        let (text, tree) = read(rest, directory)?;
+        Ok(ParsedUrl::new(text, Arc::new(tree)))
+    }
+}
+
+/// The URL of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TreeUrl {
+    /// The tree's directory: an absolute path, as it was written.
+    pub(super) directory: PathBuf,
+}
+
+/// Reads what stands behind `dir:`. The text is `dir:///ABSOLUTE`.
+pub(super) fn read(rest: &str, directory: &Path) -> Result<(String, TreeUrl), Flaw> {
+    if rest.contains(['?', '#']) {
+        return Err(Flaw::with_help(
+            "the URL of a directory has no parameters",
+            "write `?` and `#` in a directory's name as %3F and %23",
+        ));
+    }
+    let path = match rest.strip_prefix("//") {
+        Some(path) if path.starts_with('/') || path.is_empty() => path,
+        Some(_) => {
+            let why = "the URL of a directory names no host: behind dir:// comes an absolute path";
+            return Err(Flaw::new(why).allowed(FORMS.join(" | ")));
+        }
+        None => rest,
+    };
+    if path.is_empty() {
+        return Err(Flaw::new("the URL names no directory").allowed(FORMS.join(" | ")));
+    }
+    let absolute = if path.starts_with('/') {
+        tidy(Path::new(path))
+    } else {
+        tidy(&encoded(directory)?.join(path))
+    };
+    if absolute.file_name().is_none() {
+        return Err(Flaw::with_help(
+            "the URL names no directory that could be replaced: it ends in `/` or `..`",
+            "name the directory itself",
+        ));
+    }
+    let absolute = absolute.display().to_string();
+    let decoded = percent_decoded(&absolute).ok_or_else(|| {
+        Flaw::with_help(
+            "a `%` in the URL is not followed by two digits",
+            "write `%` in a directory's name as %25",
+        )
+    })?;
+    // A name may be no text; what is decoded may name other directories than it seems to.
+    if decoded.contains(&0) {
+        return Err(Flaw::new("no directory's name has a NUL in it"));
+    }
+    let directory = PathBuf::from(OsString::from_vec(decoded));
+    if directory.file_name().is_none() || directory.components().count() != parts(&absolute) {
+        return Err(Flaw::with_help(
+            "a `/` or `.` that changes where the URL leads is written as an escape",
+            "write it as it is",
+        ));
+    }
+    Ok((format!("dir://{absolute}"), TreeUrl { directory }))
+}
+
+/// How many parts a path has.
+fn parts(path: &str) -> usize {
+    Path::new(path).components().count()
+}
+
+/// The job's directory is not percent-encoded, what stands behind it in the URL is.
+fn encoded(directory: &Path) -> Result<PathBuf, Flaw> {
+    let text = directory.to_str().ok_or_else(|| {
+        Flaw::with_help(
+            "a relative directory cannot be reached from a directory whose name is not UTF-8",
+            "write the absolute path",
+        )
+    })?;
+    let text = text.replace('%', "%25").replace('?', "%3F");
+    Ok(PathBuf::from(text.replace('#', "%23")))
+}
+
+/// Without `.` and a slash at the end; `..` stays, because of symbolic links.
+fn tidy(path: &Path) -> PathBuf {
+    path.components()
+        .filter(|part| !matches!(part, Component::CurDir))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(rest: &str) -> Result<String, Flaw> {
+        read(rest, Path::new("/etc/jobs")).map(|(text, _)| text)
+    }
+
+    #[test]
+    fn a_tree_is_absolute_or_relative_to_the_job() {
+        for (rest, left) in [
+            ("///srv/main/files", "dir:///srv/main/files"),
+            ("///srv/main/files/", "dir:///srv/main/files"),
+            ("files", "dir:///etc/jobs/files"),
+            ("./x/files", "dir:///etc/jobs/x/files"),
+            ("../files", "dir:///etc/jobs/../files"),
+            ("/srv/a%20b", "dir:///srv/a%20b"),
+        ] {
+            assert_eq!(text(rest).unwrap(), left, "{rest}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_directory_is_refused() {
+        for rest in [
+            "",
+            "//",
+            "///",
+            "//host/files",
+            "/srv/..",
+            "/a?b",
+            "/a%",
+            "/a%00",
+            "/a%2Fb",
+            "/a%2F..",
+            "/%2E%2E",
+        ] {
+            assert!(text(rest).is_err(), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_written_by_escapes() {
+        use std::os::unix::ffi::OsStrExt;
+        let (_, url) = read("/srv/%ff", Path::new("/")).unwrap();
+        assert_eq!(url.directory.as_os_str().as_bytes(), b"/srv/\xff");
+    }
+}
