@@ -2,6 +2,7 @@
 //! (see `support/profile.rs`) the test's name has it run.
 
 mod archive;
+mod files;
 mod mysql;
 mod postgresql;
 mod refusals;
@@ -31,6 +32,10 @@ trait Lab {
     fn new() -> Self;
     /// The source's URL.
     fn source_url(&self) -> String;
+    /// Lines of the task that every job of the suite has.
+    fn options() -> &'static str {
+        ""
+    }
     /// The source as a job file writes it.
     fn source_value(&self) -> String {
         toml(&self.source_url())
@@ -116,7 +121,7 @@ impl<L: Lab> Scene<L> {
 
     fn job(&self) -> Job {
         let target = toml(&self.lab.target_url());
-        Job::new(L::KIND, &self.lab.source_value(), &target)
+        Job::new(L::KIND, &self.lab.source_value(), &target).task(L::options())
     }
 
     fn write(&self, job: &Job) -> PathBuf {

@@ -1,4 +1,10 @@
-//! SQLite files as their operators meet them: hooks around a publish, and what `plan` says.
+//! Files: SQLite's as their operators meet them (hooks around a publish, and what `plan` says), and trees of files.
+
+mod copies;
+mod failures;
+mod guards;
+mod names;
+mod trees;
 
 use rusqlite::Connection;
 

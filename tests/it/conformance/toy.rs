@@ -13,8 +13,8 @@ use super::sqlite::rows_of;
 use super::{Lab, Scene};
 use crate::support::job::{BINARY, Job, toml};
 
-struct Toy {
-    directory: tempfile::TempDir,
+pub(super) struct Toy {
+    pub(super) directory: tempfile::TempDir,
 }
 
 const VIEW: &str =
@@ -109,7 +109,7 @@ fn store(connection: &Connection, directory: &Path) {
 }
 
 /// The texts of a directory's files, by name.
-fn files(directory: &Path) -> BTreeMap<String, String> {
+pub(super) fn files(directory: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let files = entries.map(|entry| {
         let name = entry.file_name().into_string().expect("our names are text");
@@ -120,7 +120,7 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
 }
 
 impl Toy {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -128,7 +128,7 @@ impl Toy {
         format!("jsonl://{}", self.path(name).display())
     }
 
-    fn run(&self, name: &str, sql: &str) -> String {
+    pub(super) fn run(&self, name: &str, sql: &str) -> String {
         let connection = load(&self.path(name));
         let answer = rows_of(&connection, sql);
         store(&connection, &self.path(name));

@@ -108,15 +108,15 @@ impl Folder {
         limited
             .read_to_end(&mut text)
             .map_err(io(self.told.clone()))?;
-        match serde_json::from_slice::<Mark>(&text) {
-            Ok(mark) if mark.program == "envsyncd" && mark.version == 1 => Ok(()),
-            Ok(mark) if mark.program == "envsyncd" => {
+        match read_mark(&text) {
+            Some(1) => Ok(()),
+            Some(_) => {
                 let what = format!("{} is of a newer envsyncd", self.told);
                 Err(Error::new(Kind::Config, what))
             }
             // One that a run was ended in while it was written.
-            _ if text.is_empty() => Ok(()),
-            _ => Err(foreign(&self.told, "does not bear the mark of envsyncd")),
+            None if text.is_empty() => Ok(()),
+            None => Err(foreign(&self.told, "does not bear the mark of envsyncd")),
         }
     }
 
@@ -202,6 +202,12 @@ impl Folder {
     pub(in crate::store::files) fn sync(&self) -> Result<()> {
         sync(&self.directory, &self.told)
     }
+}
+
+/// The version of a mark of ours.
+pub(in crate::store::files) fn read_mark(text: &[u8]) -> Option<u32> {
+    let mark = serde_json::from_slice::<Mark>(text).ok()?;
+    (mark.program == "envsyncd").then_some(mark.version)
 }
 
 /// Sees to it that what was renamed in a directory stays so.

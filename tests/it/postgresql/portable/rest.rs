@@ -58,11 +58,13 @@ pub(super) fn task(source: &str, target: &str) -> Task {
         trust_source: true,
         masks: Vec::new(),
         passes: Vec::new(),
+        path_passes: Vec::new(),
         rows: Vec::new(),
         references: Vec::new(),
         unlisted: Unlisted::default(),
         included: Vec::new(),
         canary: None,
+        options: envsyncd::config::OwnOptions::default(),
         places: std::collections::BTreeMap::new(),
     }
 }

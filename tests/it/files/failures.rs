@@ -1,0 +1,304 @@
+//! What goes wrong on the way.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::trees::{Trees, lines};
+
+/// A file system in memory, for as long as it is wanted.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(at: &Path, options: &str) -> Self {
+        fs::create_dir_all(at).expect("a directory");
+        let mut mount = Command::new("mount");
+        let mounted = mount
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(at)
+            .status();
+        assert!(mounted.expect("mount").success(), "mount (as root)");
+        Self(at.to_owned())
+    }
+
+    fn remount(&self, how: &str) {
+        let mut mount = Command::new("mount");
+        let done = mount
+            .args(["-o", &format!("remount,{how}")])
+            .arg(&self.0)
+            .status();
+        assert!(done.expect("mount").success(), "mount (as root)");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// A tree on a disk of its own, as a target.
+fn on_disk(trees: &Trees, options: &str) -> (Disk, crate::support::job::Job) {
+    let disk = Disk::new(&trees.bed.path("disk"), options);
+    let url = |path: &str| format!("dir://{}", trees.bed.path(path).display());
+    let job = crate::support::job::Job::between("files", &url("source"), &url("disk/live"));
+    (disk, job)
+}
+
+#[test]
+fn a_full_disk_fails_the_run_and_leaves_live() {
+    let trees = Trees::new();
+    let (_disk, job) = on_disk(&trees, "size=2m");
+    trees.write(&["source/a=small", "disk/live/a=old"]);
+    fs::write(trees.source("large"), vec![1; 4 << 20]).expect("a file");
+    trees
+        .once(&job)
+        .expect(1)
+        .says(&["the copy needs about", "free space there"]);
+    // What has holes on the source and is full when it is written.
+    fs::write(trees.source("large"), "").expect("a file");
+    for number in 0..2000 {
+        fs::write(trees.source(&format!("{number}")), "x").expect("a file");
+    }
+    trees
+        .once(&job)
+        .expect(1)
+        .says(&["cannot write", "free space there"]);
+    assert_eq!(lines(&trees.bed.path("disk/live")), ["a=old"]);
+    let left = fs::read_dir(trees.bed.path("disk/live.envsyncd"))
+        .expect("it")
+        .count();
+    assert_eq!(left, 2, "mark and lock");
+}
+
+#[test]
+fn a_disk_without_inodes_fails_the_run_and_leaves_live() {
+    let trees = Trees::new();
+    let (_disk, job) = on_disk(&trees, "nr_inodes=40");
+    trees.write(&["disk/live/a=old"]);
+    for number in 0..100 {
+        fs::write(trees.source(&format!("{number}")), "x").expect("a file");
+    }
+    trees
+        .once(&job)
+        .expect(1)
+        .says(&["cannot make", "free space there"]);
+    assert_eq!(lines(&trees.bed.path("disk/live")), ["a=old"]);
+}
+
+#[test]
+fn a_read_only_target_is_refused_before_anything_is_made() {
+    let trees = Trees::new();
+    let (disk, job) = on_disk(&trees, "size=2m");
+    trees.write(&["source/a=new", "disk/live/a=old"]);
+    disk.remount("ro");
+    trees.once(&job).expect(1).says(&["Read-only file system"]);
+    assert_eq!(lines(&trees.bed.path("disk")), ["live/", "live/a=old"]);
+}
+
+#[test]
+fn a_mount_point_is_no_target_and_none_is_in_one() {
+    let trees = Trees::new();
+    trees.write(&["source/a=new"]);
+    let disk = Disk::new(&trees.live(""), "size=2m");
+    trees
+        .once(&trees.job())
+        .expect(2)
+        .says(&["is a mount point"]);
+    drop(disk);
+    let _inner = Disk::new(&trees.live("inner"), "size=2m");
+    trees
+        .once(&trees.job())
+        .expect(1)
+        .says(&["inner: another file system is mounted in live"]);
+    assert_eq!(trees.beside(), Vec::<String>::new());
+}
+
+#[test]
+fn live_is_whole_whenever_a_run_is_killed() {
+    let trees = Trees::new();
+    let files = |content: &str| {
+        (0..400)
+            .map(|number| format!("{}/{number}={content}", number % 7))
+            .collect::<Vec<_>>()
+    };
+    let fill = |tree: &str, content: &str| {
+        for file in files(content) {
+            trees.write(&[&format!("{tree}/{file}")]);
+        }
+    };
+    fill("live", "old");
+    let job = trees.with("mode = \"replace\"");
+    let file = trees.bed.job("app", &job);
+    let mut last = "old".to_owned();
+    for (round, milliseconds) in (0..24).map(|step| 20 + step * 12).enumerate() {
+        let new = format!("new{round}");
+        fill("source", &new);
+        let running = trees.bed.start(&file);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        running.kill();
+        let found = trees.in_live();
+        let has = |content: &str| {
+            found
+                .iter()
+                .filter(|line| line.ends_with(&format!("={content}")))
+                .count()
+        };
+        assert!(
+            has(&last) == 400 || has(&new) == 400,
+            "{milliseconds} ms: {} old, {} new of {}",
+            has(&last),
+            has(&new),
+            found.len()
+        );
+        if has(&new) == 400 {
+            last = new;
+        }
+    }
+    trees.once(&job).expect(0);
+    assert_eq!(trees.in_live(), lines(&trees.source("")));
+    assert!(
+        trees.beside().iter().all(|name| name == "previous"),
+        "{:?}",
+        trees.beside()
+    );
+}
+
+#[test]
+fn a_file_that_is_written_all_the_time_is_copied_with_a_warning() {
+    let trees = Trees::new();
+    trees.write(&["source/grows=start"]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = fs::File::options()
+                .append(true)
+                .open(trees.source("grows"))
+                .expect("it");
+            while !stop.load(Ordering::Relaxed) {
+                file.write_all(&[b'x'; 4096]).expect("bytes");
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        });
+        let outcome = trees.once(&trees.with("verify = \"checksum\""));
+        stop.store(true, Ordering::Relaxed);
+        outcome
+            .expect(0)
+            .says(&["files were written while they were read", "grows"]);
+    });
+    let copy = fs::metadata(trees.live("grows")).expect("it").len();
+    assert!(copy >= 5 && copy <= fs::metadata(trees.source("grows")).expect("it").len());
+}
+
+#[test]
+fn files_that_come_and_go_and_become_links_lead_nobody_out_of_the_tree() {
+    let trees = Trees::new();
+    trees.write(&["outside/secret=secret", "source/stays=x"]);
+    for number in 0..200 {
+        trees.write(&[&format!("source/{number}/file=x")]);
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let directory = trees.source(&format!("{}", number % 200));
+                let _ = fs::remove_dir_all(&directory);
+                let _ = symlink(trees.bed.path("outside"), &directory);
+                let _ = fs::remove_file(&directory);
+                let _ = fs::create_dir(&directory);
+                let _ = fs::write(directory.join("file"), "x");
+                number += 1;
+            }
+        });
+        for _ in 0..10 {
+            let outcome = trees.once(&trees.with("mode = \"replace\"\nmax_delete = \"100%\""));
+            // A link of live that was a directory's is refused; nothing else goes wrong.
+            if outcome.code != Some(0) {
+                outcome.expect(1).says(&["live has"]);
+                let _ = fs::remove_dir_all(trees.live(""));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let live = trees.in_live();
+    assert!(
+        !live.iter().any(|line| line.contains("secret=")),
+        "{live:?}"
+    );
+}
+
+#[test]
+fn who_is_not_root_keeps_what_they_may_and_is_told_of_the_rest() {
+    let trees = Trees::new();
+    trees.write(&["source/file=x", "source/closed/y=y"]);
+    std::os::unix::fs::chown(trees.source("file"), Some(0), Some(0)).expect("root");
+    fs::set_permissions(trees.source("file"), fs::Permissions::from_mode(0o4755)).expect("it");
+    fs::set_permissions(trees.bed.path("."), fs::Permissions::from_mode(0o777)).expect("it");
+    for name in ["state", "status", "lock", "jobs"] {
+        fs::set_permissions(trees.bed.path(name), fs::Permissions::from_mode(0o777)).expect("it");
+    }
+    let file = trees.bed.job("app", &trees.with("verify = \"checksum\""));
+    let run = |file: &Path| {
+        let mut command = trees.bed.command();
+        let program = command.get_program().to_owned();
+        let mut outer = Command::new("setpriv");
+        outer
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(program);
+        outer.current_dir(trees.bed.path(".")).envs(
+            command
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        );
+        outer.args(["--once", "-f"]).arg(file);
+        command = outer;
+        trees.bed.spawn(&mut command).end()
+    };
+    run(&file).expect(0).says(&["owners are not kept"]);
+    use std::os::unix::fs::MetadataExt;
+    let found = trees.live("file").metadata().expect("a file");
+    assert_eq!(
+        (found.uid(), found.mode() & 0o7777),
+        (65534, 0o755),
+        "no setuid for another owner"
+    );
+    run(&file).expect(0).says(&["nothing has changed"]);
+    fs::set_permissions(trees.source("closed/y"), fs::Permissions::from_mode(0o600)).expect("it");
+    fs::write(trees.source("closed/y"), "changed").expect("a file");
+    run(&file).expect(1).says(&["cannot read closed/y"]);
+    assert_eq!(trees.in_live(), ["closed/", "closed/y=y", "file=x"]);
+}
+
+#[test]
+fn two_runs_of_one_tree_are_one() {
+    let trees = Trees::new();
+    trees.write(&["source/file=x", "live/file=old"]);
+    let gate = trees.bed.gate("on");
+    let slow = trees.job().hooks(&gate.maintenance());
+    let mut running = trees.bed.start(&trees.bed.job("slow", &slow));
+    gate.wait(&mut running);
+    trees.once(&trees.job()).expect(75).says(&["slow"]);
+    gate.open();
+    running.end().expect(0);
+    assert_eq!(trees.in_live(), ["file=x"]);
+}
+
+#[test]
+fn a_live_that_somebody_replaced_meanwhile_is_not_published_over() {
+    let trees = Trees::new();
+    trees.write(&["source/file=x", "live/file=old"]);
+    let script = "mv live away && mkdir live && echo theirs > live/file";
+    let hook =
+        format!("maintenance_on = [\"sh\", \"-c\", \"{script}\"]\nmaintenance_off = [\"true\"]");
+    let outcome = trees.once(&trees.job().hooks(&hook));
+    outcome
+        .expect(1)
+        .says(&["is another directory than when the run began"]);
+    assert_eq!(trees.in_live(), ["file=theirs\n"]);
+    assert_eq!(trees.beside(), Vec::<String>::new());
+}
