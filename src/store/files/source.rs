@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
@@ -27,6 +27,9 @@ use crate::sync::Mutex;
 
 /// What the parts of a tree are in: they are not rows, and go by the system's own means.
 const WHOLE: Encoding = Encoding::new("files");
+
+/// Files' times are those of the clock's last tick, of which there are a hundred a second or more.
+const TICKS: Duration = Duration::from_millis(20);
 
 /// The version of how trees are copied, as servers have one.
 pub(super) fn server() -> Server {
@@ -110,8 +113,8 @@ impl Source for TreeSource {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        // Files' times are those of the last tick.
-        let since = (now.as_secs() as i64 - 1, now.subsec_nanos());
+        let since = now.saturating_sub(TICKS);
+        let since = (since.as_secs() as i64, since.subsec_nanos());
         let (root, filter) = (Arc::clone(&self.directory), Arc::clone(&self.filter));
         let mut found = blocking(&self.context.cancel, move |stop| {
             let mut found = Found::new(filter);

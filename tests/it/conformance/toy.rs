@@ -25,7 +25,7 @@ fn quoted(name: &str) -> String {
 }
 
 /// A directory's tables in memory.
-fn load(directory: &Path) -> Connection {
+pub(super) fn load(directory: &Path) -> Connection {
     let connection = Connection::open_in_memory().expect("memory");
     for (name, text) in files(directory) {
         let rows: Vec<Map<String, Value>> = (text.lines())

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -59,15 +60,26 @@ fn a_full_disk_fails_the_run_and_leaves_live() {
         .once(&job)
         .expect(1)
         .says(&["the copy needs about", "free space there"]);
-    // What has holes on the source and is full when it is written.
-    fs::write(trees.source("large"), "").expect("a file");
-    for number in 0..2000 {
+    // There was room, and then there is none.
+    fs::remove_file(trees.source("large")).expect("a file");
+    for number in 0..400 {
         fs::write(trees.source(&format!("{number}")), "x").expect("a file");
     }
-    trees
-        .once(&job)
-        .expect(1)
-        .says(&["cannot write", "free space there"]);
+    let folder = trees.bed.path("disk/live.envsyncd");
+    let has_begun = move || {
+        let names = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut names = names.map(|entry| entry.file_name().into_encoded_bytes());
+        names.any(|name| name.starts_with(b"incoming"))
+    };
+    let filler = trees.bed.path("disk/filler");
+    let filling = Meanwhile::new(move || {
+        if has_begun() {
+            let _ = fs::write(&filler, vec![1; 2 << 20]);
+        }
+    });
+    let outcome = trees.once(&job);
+    drop(filling);
+    outcome.expect(1).says(&["free space there"]);
     assert_eq!(lines(&trees.bed.path("disk/live")), ["a=old"]);
     let left = fs::read_dir(trees.bed.path("disk/live.envsyncd"))
         .expect("it")
@@ -172,26 +184,44 @@ fn live_is_whole_whenever_a_run_is_killed() {
 fn a_file_that_is_written_all_the_time_is_copied_with_a_warning() {
     let trees = Trees::new();
     trees.write(&["source/grows=start"]);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut file = fs::File::options()
-                .append(true)
-                .open(trees.source("grows"))
-                .expect("it");
-            while !stop.load(Ordering::Relaxed) {
-                file.write_all(&[b'x'; 4096]).expect("bytes");
-                std::thread::sleep(Duration::from_micros(50));
-            }
-        });
-        let outcome = trees.once(&trees.with("verify = \"checksum\""));
-        stop.store(true, Ordering::Relaxed);
-        outcome
-            .expect(0)
-            .says(&["files were written while they were read", "grows"]);
+    let mut file = fs::File::options()
+        .append(true)
+        .open(trees.source("grows"))
+        .expect("it");
+    let writing = Meanwhile::new(move || {
+        file.write_all(&[b'x'; 4096]).expect("bytes");
+        std::thread::sleep(Duration::from_micros(50));
     });
+    let outcome = trees.once(&trees.with("verify = \"checksum\""));
+    drop(writing);
+    outcome
+        .expect(0)
+        .says(&["files were written while they were read", "grows"]);
     let copy = fs::metadata(trees.live("grows")).expect("it").len();
     assert!(copy >= 5 && copy <= fs::metadata(trees.source("grows")).expect("it").len());
+}
+
+/// Has something done over and over until it is dropped.
+struct Meanwhile(Arc<AtomicBool>, Option<std::thread::JoinHandle<()>>);
+
+impl Meanwhile {
+    fn new(mut work: impl FnMut() + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                work();
+            }
+        });
+        Self(stop, Some(thread))
+    }
+}
+
+impl Drop for Meanwhile {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let _ = self.1.take().map(std::thread::JoinHandle::join);
+    }
 }
 
 #[test]
@@ -201,35 +231,31 @@ fn files_that_come_and_go_and_become_links_lead_nobody_out_of_the_tree() {
     for number in 0..200 {
         trees.write(&[&format!("source/{number}/file=x")]);
     }
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut number = 0;
-            while !stop.load(Ordering::Relaxed) {
-                let directory = trees.source(&format!("{}", number % 200));
-                let _ = fs::remove_dir_all(&directory);
-                let _ = symlink(trees.bed.path("outside"), &directory);
-                let _ = fs::remove_file(&directory);
-                let _ = fs::create_dir(&directory);
-                let _ = fs::write(directory.join("file"), "x");
-                number += 1;
-            }
-        });
-        for _ in 0..10 {
-            let outcome = trees.once(&trees.with("mode = \"replace\"\nmax_delete = \"100%\""));
-            // A link of live that was a directory's is refused; nothing else goes wrong.
-            if outcome.code != Some(0) {
-                outcome.expect(1).says(&["live has"]);
-                let _ = fs::remove_dir_all(trees.live(""));
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
+    let (source, outside) = (trees.source(""), trees.bed.path("outside"));
+    let mut number = 0;
+    let changing = Meanwhile::new(move || {
+        let directory = source.join(format!("{}", number % 200));
+        let _ = fs::remove_dir_all(&directory);
+        let _ = symlink(&outside, &directory);
+        let _ = fs::remove_file(&directory);
+        let _ = fs::create_dir(&directory);
+        let _ = fs::write(directory.join("file"), "x");
+        number += 1;
     });
-    let live = trees.in_live();
-    assert!(
-        !live.iter().any(|line| line.contains("secret=")),
-        "{live:?}"
-    );
+    for _ in 0..8 {
+        let outcome = trees.once(&trees.with("mode = \"replace\"\nmax_delete = \"100%\""));
+        // A link of live that was a directory's is refused; nothing else goes wrong.
+        if outcome.code != Some(0) {
+            outcome.expect(1).says(&["live has"]);
+            let _ = fs::remove_dir_all(trees.live(""));
+        }
+        let live = trees.in_live();
+        assert!(
+            !live.iter().any(|line| line.contains("/secret")),
+            "{live:?}"
+        );
+    }
+    drop(changing);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Names that are odd, long or many.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use super::trees::{Trees, named};
 
@@ -32,28 +34,39 @@ fn any_name_that_a_file_may_have_arrives() {
     assert_eq!(fs::read_dir(trees.live("")).expect("it").count(), all.len());
 }
 
+/// The directory so many steps down, opened one by one; each is made if it is not there.
+fn deep(root: &Path, name: &str) -> fs::File {
+    let mut at = fs::File::open(root).expect("a directory");
+    for _ in 0..DEPTH {
+        let next = inside(&at, name);
+        if !next.exists() {
+            fs::create_dir(&next).expect("a directory");
+        }
+        at = fs::File::open(next).expect("a directory");
+    }
+    at
+}
+
+fn inside(directory: &fs::File, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+/// Of 200 bytes each: 10,000 bytes of path.
+const DEPTH: usize = 50;
+
 #[test]
 fn a_tree_deeper_than_any_path_arrives_and_goes_again() {
     let trees = Trees::new();
     let name = "d".repeat(200);
-    // 6,000 bytes of path, made step by step.
-    let make = "for i in $(seq 30); do mkdir $0 && cd $0 || exit 1; done; echo deep > file";
-    let run = |script: &str, directory| {
-        std::process::Command::new("sh")
-            .args(["-c", script, &name])
-            .current_dir(directory)
-            .output()
-            .expect("a shell")
-    };
-    assert!(run(make, trees.source("")).status.success());
+    let bottom = deep(&trees.source(""), &name);
+    fs::write(inside(&bottom, "file"), "deep").expect("a file");
     trees.once(&trees.with("verify = \"checksum\"")).expect(0);
-    let read = "for i in $(seq 30); do cd $0 || exit 1; done; cat file";
-    assert_eq!(run(read, trees.live("")).stdout, b"deep\n");
+    let read = || fs::read_to_string(inside(&deep(&trees.live(""), &name), "file"));
+    assert_eq!(read().expect("a file"), "deep");
     // What was live is removed, as deep as it is.
-    let change = "for i in $(seq 30); do cd $0 || exit 1; done; echo deeper > file";
-    assert!(run(change, trees.source("")).status.success());
+    fs::write(inside(&bottom, "file"), "deeper").expect("a file");
     trees.once(&trees.with("previous = \"drop\"")).expect(0);
-    assert_eq!(run(read, trees.live("")).stdout, b"deeper\n");
+    assert_eq!(read().expect("a file"), "deeper");
     assert_eq!(trees.beside(), Vec::<String>::new());
 }
 
@@ -81,7 +94,7 @@ fn a_hundred_thousand_empty_files_are_copied_in_little_memory_and_then_known() {
         peak = peak.max(running.peak_memory());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    running.end().expect(0).says(&["100000 rows"]);
+    running.end().expect(0).says(&["100,000 rows"]);
     assert!(peak < 64 << 20, "{peak} bytes");
     trees
         .once(&trees.job())

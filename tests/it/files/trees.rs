@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::support::job::{Bed, Job, Outcome};
 
@@ -39,7 +40,13 @@ impl Trees {
             let (path, content) = file.split_once('=').expect("PATH=CONTENT");
             let path = self.bed.path(path);
             fs::create_dir_all(path.parent().expect("one")).expect("a directory");
-            fs::write(path, content).expect("a file");
+            fs::write(&path, content).expect("a file");
+            // Written in the same tick of the clock, two files of one size are taken to be the same.
+            if ["live", "real", "disk"].iter().any(|old| file.starts_with(old)) {
+                let then = SystemTime::now() - Duration::from_secs(3600);
+                let opened = fs::File::options().write(true).open(path).expect("a file");
+                opened.set_modified(then).expect("a time");
+            }
         }
     }
 

@@ -120,7 +120,7 @@ impl Visitor for Planner<'_> {
             Decision::Nothing => {}
             Decision::Delete => self.changes.deleted += 1,
             Decision::Keep | Decision::Same => self.take_over(pair)?,
-            Decision::Copy(_, bytes) => {
+            Decision::Copy(bytes) => {
                 self.keep();
                 self.changes.copied += 1;
                 self.changes.bytes += match bytes {

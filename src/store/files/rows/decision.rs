@@ -34,8 +34,8 @@ pub(in crate::store::files) enum Decision {
     Keep,
     /// It has live's, which is what the source's is.
     Same,
-    /// It has the source's; whether live had another one, and its bytes if they are known.
-    Copy(bool, Option<u64>),
+    /// It has the source's; and the room that this takes, if it is known.
+    Copy(Option<u64>),
     /// The new tree has a directory, made of what is in it on these sides.
     Enter([bool; 2], Under),
 }
@@ -118,7 +118,7 @@ impl Rules {
         if live == Some(FileKind::Directory) {
             return Err(in_the_way("a directory", "a file", pair.path));
         }
-        let copy = Decision::Copy(live.is_some(), found.map(|found| found.size));
+        let copy = Decision::Copy(found.map(|found| found.stored));
         if let (Some(found), Some(there)) = (found, pair.stat(TARGET)?)
             && self.is_same(pair, &found, &there)?
         {
