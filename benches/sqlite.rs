@@ -142,11 +142,13 @@ fn line(source: &Path, live: &Path) -> f64 {
         trust_source: false,
         masks: Vec::new(),
         passes: Vec::new(),
+        path_passes: Vec::new(),
         rows: Vec::new(),
         references: Vec::new(),
         unlisted: Unlisted::default(),
         included: Vec::new(),
         canary: None,
+        options: envsyncd::config::OwnOptions::default(),
         places: BTreeMap::new(),
     };
     let context = Context {

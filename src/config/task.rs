@@ -169,7 +169,7 @@ fn read_task(
 
     let objects = Objects::read(&table);
     let format = kind.and_then(|kind| stores.of_kind(kind));
-    let words = Words::read(&table, format.is_some_and(|format| format.overlays()));
+    let words = Words::read(&table, format.is_some_and(StoreFormat::overlays));
     let options = format.map_or_else(|| Some(OwnOptions::default()), |it| read_own(&table, it));
     if let Some(kind) = kind
         && !is_push

@@ -98,24 +98,29 @@ pub(super) fn read(rest: &str, directory: &Path) -> Result<(String, TreeUrl), Fl
         ));
     }
     let absolute = absolute.display().to_string();
-    let decoded = percent_decoded(&absolute).ok_or_else(|| {
+    let directory = decoded(&absolute)?;
+    Ok((format!("dir://{absolute}"), TreeUrl { directory }))
+}
+
+/// The path that an encoded one stands for. Its name may be no text; what is decoded may not lead elsewhere.
+fn decoded(absolute: &str) -> Result<PathBuf, Flaw> {
+    let decoded = percent_decoded(absolute).ok_or_else(|| {
         Flaw::with_help(
             "a `%` in the URL is not followed by two digits",
             "write `%` in a directory's name as %25",
         )
     })?;
-    // A name may be no text; what is decoded may name other directories than it seems to.
     if decoded.contains(&0) {
         return Err(Flaw::new("no directory's name has a NUL in it"));
     }
     let directory = PathBuf::from(OsString::from_vec(decoded));
-    if directory.file_name().is_none() || directory.components().count() != parts(&absolute) {
+    if directory.file_name().is_none() || directory.components().count() != parts(absolute) {
         return Err(Flaw::with_help(
             "a `/` or `.` that changes where the URL leads is written as an escape",
             "write it as it is",
         ));
     }
-    Ok((format!("dir://{absolute}"), TreeUrl { directory }))
+    Ok(directory)
 }
 
 /// How many parts a path has.

@@ -42,7 +42,10 @@ impl Trees {
             fs::create_dir_all(path.parent().expect("one")).expect("a directory");
             fs::write(&path, content).expect("a file");
             // Written in the same tick of the clock, two files of one size are taken to be the same.
-            if ["live", "real", "disk"].iter().any(|old| file.starts_with(old)) {
+            if ["live", "real", "disk"]
+                .iter()
+                .any(|old| file.starts_with(old))
+            {
                 let then = SystemTime::now() - Duration::from_secs(3600);
                 let opened = fs::File::options().write(true).open(path).expect("a file");
                 opened.set_modified(then).expect("a time");

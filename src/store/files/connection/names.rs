@@ -1,7 +1,6 @@
 //! The names of a directory in their order, in little memory: a directory may have a million.
 
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
 use rustix::fs::RawDir;
@@ -25,8 +24,8 @@ impl Names {
     /// Reads a directory.
     pub(in crate::store::files) fn read(directory: impl AsFd) -> rustix::io::Result<Self> {
         let mut names = Self::default();
-        let mut piece = [MaybeUninit::uninit(); PIECE];
-        let mut entries = RawDir::new(directory, &mut piece);
+        let mut piece = Vec::with_capacity(PIECE);
+        let mut entries = RawDir::new(directory, piece.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes_with_nul();

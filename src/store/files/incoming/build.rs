@@ -307,8 +307,12 @@ impl Walker<'_> {
         if let Some((name, _)) = level.names.first() {
             let first = [&above, name.as_bytes()].concat();
             let starts = self.build.starts;
-            let has_begun = |start: &Box<[u8]>| order(start, &first).is_le();
-            while starts.get(self.part + 1).is_some_and(has_begun) {
+            let begins = |part: usize| {
+                starts
+                    .get(part)
+                    .is_some_and(|start| order(start, &first).is_le())
+            };
+            while begins(self.part + 1) {
                 self.part += 1;
             }
         }

@@ -46,7 +46,8 @@ pub(in crate::store::files) fn is_same(
 /// Where the first of two files has something stored, from a place on; `None`: nobody says so, or neither has.
 fn next_stored(files: [&OwnedFd; 2], at: u64) -> Option<u64> {
     // Only now and then: files without holes have something everywhere.
-    if at % (PIECE as u64 * 64) != 0 {
+    let step = PIECE as u64 * 64;
+    if !at.is_multiple_of(step) {
         return None;
     }
     let next = |file: &OwnedFd| match seek(file, SeekFrom::Data(at)) {
@@ -56,7 +57,6 @@ fn next_stored(files: [&OwnedFd; 2], at: u64) -> Option<u64> {
         Err(_) => None,
     };
     let next = next(files[0])?.min(next(files[1])?);
-    let step = PIECE as u64 * 64;
     (next > at)
         .then_some(next / step * step)
         .filter(|next| *next > at)

@@ -296,8 +296,8 @@ mod tests {
         place
     }
 
-    fn opened(path: &Path) -> Option<Arc<Directory>> {
-        Some(Arc::new(Directory::at(path).unwrap()))
+    fn opened(path: &Path) -> Arc<Directory> {
+        Arc::new(Directory::at(path).unwrap())
     }
 
     #[test]
@@ -307,7 +307,7 @@ mod tests {
         let mut lines = Lines(Vec::new());
         let stop = CancellationToken::new();
         walk(
-            [opened(one.path()), opened(other.path())],
+            [Some(opened(one.path())), Some(opened(other.path()))],
             (),
             &mut lines,
             &stop,
@@ -333,7 +333,7 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         let walked = walk(
-            [opened(one.path()), None],
+            [Some(opened(one.path())), None],
             (),
             &mut Lines(Vec::new()),
             &stop,

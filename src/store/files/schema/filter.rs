@@ -74,7 +74,7 @@ impl Filter {
 /// Refuses globs of a `[[task.pass]]` that could not be what they say.
 pub(in crate::store::files) fn check_passes(task: &Task) -> Result<()> {
     let paths = task.path_passes.iter().flat_map(|pass| &pass.paths);
-    for path in paths.clone().filter(|path| path.starts_with('!')) {
+    if let Some(path) = paths.clone().find(|path| path.starts_with('!')) {
         let what = format!("`{path}`: a pass takes nothing back");
         return Err(Error::new(Kind::Config, what)
             .hint("name what is not personal, and leave the rest out with `exclude`"));
