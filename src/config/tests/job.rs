@@ -167,7 +167,7 @@ error: unknown key `excluded`
 10 | excluded = []
    | ^^^^^^^^
    = key: task[0].excluded
-   = allowed: canary, definer, events, exclude, include, jobs, keep, kind, leave_out, mask, max_replication_lag, mode, name, pass, previous, publish, reference, roles, rows, schema_only, scripts, source, target, throttle, trust_source, unlisted, verify
+   = allowed: canary, compare, definer, events, exclude, include, jobs, keep, kind, leave_out, link, marker, mask, max_delete, max_replication_lag, max_size, mode, name, newer_than, pass, preset, previous, publish, reference, roles, rows, schema_only, scripts, source, target, throttle, trust_source, unlisted, verify
    = did you mean `exclude`?"#
         )
     );

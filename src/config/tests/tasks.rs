@@ -31,11 +31,11 @@ fn a_job_says_where_from_where_to_and_what() {
 
 #[test]
 fn kinds_and_stores_of_later_are_refused_as_such() {
-    for kind in ["mongodb", "opensearch", "files"] {
+    for kind in ["mongodb", "opensearch"] {
         let text = wrong_job(&job_with("", "").replace("\"sqlite\"", &format!("\"{kind}\"")));
         assert!(
             text.contains("is not supported yet")
-                && text.contains("allowed: postgresql | mysql | sqlite"),
+                && text.contains("allowed: postgresql | mysql | sqlite | files"),
             "{text}"
         );
     }

@@ -10,15 +10,14 @@ use super::schema::options;
 use super::url;
 use crate::fuzz::{bytes, config, texts};
 
-const URLS: [&str; 2] = ["dir:///srv/main/files", "dir:a/../b%20c/./d%ff?e#f"];
-const GLOBS: [&str; 3] = ["/a/**/b[!c]?*.{jpg,png}", "!\\!x/", "css"];
+const SEEDS: &[&str] = &["tests/corpus/tree"];
 
 proptest! {
     #![proptest_config(config())]
 
     /// What is read is absolute, and read again as the same.
     #[test]
-    fn tree_url(text in prop_oneof![texts(&[]), prop::sample::select(URLS.to_vec()).prop_flat_map(near)]) {
+    fn tree_url(text in texts(SEEDS)) {
         let rest = text.strip_prefix("dir:").unwrap_or(&text);
         if let Ok((again, tree)) = url::read(rest, Path::new("/etc/jobs")) {
             prop_assert!(tree.directory.is_absolute() && tree.directory.file_name().is_some());
@@ -31,8 +30,8 @@ proptest! {
     /// A glob is refused, or held against any path.
     #[test]
     fn path_glob(
-        glob in prop_oneof![texts(&[]), prop::sample::select(GLOBS.to_vec()).prop_flat_map(near)],
-        path in bytes(&[]),
+        glob in texts(SEEDS),
+        path in bytes(SEEDS),
         is_directory: bool,
     ) {
         if let Ok(globs) = Globs::new([glob.as_str()]) {
@@ -44,7 +43,7 @@ proptest! {
 
     /// Options of any type and value are read or refused.
     #[test]
-    fn task_options(text in texts(&[]), number: i64) {
+    fn task_options(text in texts(SEEDS), number: i64) {
         for key in options::OWN_KEYS {
             for value in [toml::Value::String(text.clone()), toml::Value::Integer(number)] {
                 let given = toml::Table::from_iter([(key.name.to_owned(), value)]);
@@ -57,16 +56,7 @@ proptest! {
 
     /// A mark is one of ours, or none.
     #[test]
-    fn folder_mark(text in bytes(&[])) {
+    fn folder_mark(text in bytes(SEEDS)) {
         let _ = read_mark(&text);
     }
-}
-
-/// A text with one letter changed.
-fn near(text: &'static str) -> impl Strategy<Value = String> {
-    (0..text.len(), any::<char>()).prop_map(move |(at, letter)| {
-        let mut letters: Vec<char> = text.chars().collect();
-        letters[at] = letter;
-        letters.into_iter().collect()
-    })
 }
