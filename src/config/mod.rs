@@ -14,7 +14,13 @@ mod environments;
 mod findings;
 mod flaw;
 // Their files name all stores.
-#[cfg(all(test, feature = "mysql", feature = "postgresql", feature = "sqlite"))]
+#[cfg(all(
+    test,
+    feature = "files",
+    feature = "mysql",
+    feature = "postgresql",
+    feature = "sqlite"
+))]
 mod fuzz;
 mod here;
 pub mod http;

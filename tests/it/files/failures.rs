@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -286,7 +286,6 @@ fn who_is_not_root_keeps_what_they_may_and_is_told_of_the_rest() {
         trees.bed.spawn(&mut command).end()
     };
     run(&file).expect(0).says(&["owners are not kept"]);
-    use std::os::unix::fs::MetadataExt;
     let found = trees.live("file").metadata().expect("a file");
     assert_eq!(
         (found.uid(), found.mode() & 0o7777),

@@ -44,8 +44,13 @@ pub(in crate::store::files) fn exchange(
             error,
         ),
     })?;
-    folder::sync(&place.parent, &shown)?;
-    folder.sync()
+    // It is done: whoever heard of a failure now would take it back, or take the old tree for one of ours.
+    for synced in [folder::sync(&place.parent, &shown), folder.sync()] {
+        if let Err(error) = synced {
+            tracing::warn!(%error, "the exchange may be undone by a power cut");
+        }
+    }
+    Ok(())
 }
 
 /// Keeps a tree of the folder as previous, in the place of an older one.
