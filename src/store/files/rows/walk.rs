@@ -100,12 +100,17 @@ struct Reading {
 }
 
 impl Reading {
-    fn of(directory: Arc<Directory>, path: &[u8]) -> Result<Self> {
-        Ok(Self {
-            names: directory.names().at("cannot read directory", path)?,
+    /// `None`: it was removed after it was opened.
+    fn of(directory: Arc<Directory>, path: &[u8]) -> Result<Option<Self>> {
+        let names = match directory.names() {
+            Err(Errno::NOENT) => return Ok(None),
+            names => names.at("cannot read directory", path)?,
+        };
+        Ok(Some(Self {
+            names,
             directory,
             at: 0,
-        })
+        }))
     }
 
     fn name(&self) -> Option<(&CStr, Option<FileKind>)> {
@@ -242,7 +247,10 @@ fn enter<V: Visitor>(
     for (side, directory) in directories.into_iter().enumerate() {
         if let Some(directory) = directory {
             visitor.opened(&mut level, side, &directory, path)?;
-            sides[side] = Some(Reading::of(directory, path)?);
+            sides[side] = Reading::of(directory, path)?;
+            if side == SOURCE && sides[side].is_none() {
+                visitor.vanished(path);
+            }
         }
     }
     Ok(Frame {
@@ -325,6 +333,17 @@ mod tests {
         assert_eq!(order(b"a/z", b"a b"), Ordering::Less);
         assert_eq!(order(b"a", b"a/b"), Ordering::Less);
         assert_eq!(order(b"b", b"a/b"), Ordering::Greater);
+    }
+
+    #[test]
+    fn a_directory_that_is_removed_after_it_was_opened_is_empty() {
+        let one = tree(&["a"], &["a/file"]);
+        let gone = opened(&one.path().join("a"));
+        std::fs::remove_dir_all(one.path().join("a")).unwrap();
+        let mut lines = Lines(Vec::new());
+        let stop = CancellationToken::new();
+        walk([Some(gone), None], (), &mut lines, &stop).unwrap();
+        assert_eq!(lines.0, ["end "]);
     }
 
     #[test]
