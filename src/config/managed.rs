@@ -36,6 +36,7 @@ const OF_JOBS: &[&str] = &[
 
 /// What a task may have.
 const OF_TASKS: &[&str] = &[
+    "compare",
     "exclude",
     "jobs",
     "keep",
@@ -43,8 +44,11 @@ const OF_TASKS: &[&str] = &[
     "leave_out",
     "mask",
     "max_replication_lag",
+    "max_size",
     "mode",
     "name",
+    "newer_than",
+    "preset",
     "previous",
     "schema_only",
     "source",

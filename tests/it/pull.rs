@@ -267,3 +267,81 @@ fn a_link_is_a_shorter_name() {
         .expect(1)
         .says(&["/nowhere/at/all"]);
 }
+
+/// Settings of a site with files beside its database.
+fn with_files() -> Host {
+    let host = Host::of_staging();
+    let mut settings = std::fs::read_to_string(host.bed.path("jobs/envsyncd.toml")).unwrap();
+    for environment in ["production", "staging"] {
+        let database = format!("{environment} = {{ database = \"sqlite:site-{environment}.db\"");
+        assert!(settings.contains(&database));
+        let both = format!("{database}, files = \"dir:tree-{environment}\"");
+        settings = settings.replace(&database, &both);
+    }
+    settings.push_str("[sites.main.tasks.files]\nexclude = [\"*.tmp\"]\n");
+    host.bed.file("envsyncd.toml", &settings);
+    for file in [
+        "production/logo.svg",
+        "production/a/b.txt",
+        "production/c.tmp",
+        "staging/own.txt",
+    ] {
+        host.bed.file(&format!("tree-{file}"), file);
+    }
+    host
+}
+
+/// What staging has of files.
+fn files_of(host: &Host) -> Vec<&'static str> {
+    let there = ["logo.svg", "a/b.txt", "c.tmp", "own.txt"].into_iter();
+    let tree = host.bed.path("jobs/tree-staging");
+    there.filter(|name| tree.join(name).exists()).collect()
+}
+
+#[test]
+fn files_come_with_the_database_or_alone_and_exactly_where_that_is_asked_for() {
+    let host = with_files();
+    host.pull(&["@prod", "--yes", "--only", "files"]).expect(0);
+    assert_eq!(files_of(&host), ["logo.svg", "a/b.txt", "own.txt"]);
+    assert_eq!(
+        host.rows("staging", "1"),
+        1,
+        "the database was not asked for"
+    );
+    host.pull(&["@prod", "--yes", "--only", "database"])
+        .expect(0);
+    assert_eq!(host.rows("staging", "1"), 3);
+    host.bed.file("tree-production/logo.svg", "a new one");
+    host.pull(&["@prod", "--yes", "--exact"]).expect(0);
+    assert_eq!(files_of(&host), ["logo.svg", "a/b.txt"]);
+    let logo = host.bed.path("jobs/tree-staging/logo.svg");
+    assert_eq!(std::fs::read(logo).unwrap(), b"a new one");
+    let without = Host::of_staging();
+    without
+        .pull(&["@prod", "--yes", "--exact"])
+        .expect(2)
+        .says(&["--exact is for files"]);
+}
+
+#[test]
+fn files_have_a_link_of_their_own() {
+    let host = with_files();
+    let links = host.bed.path("links");
+    std::fs::create_dir(&links).unwrap();
+    let into = links.display().to_string();
+    host.run(&["links", "--install", into.as_str()]).expect(0);
+    let mut dfiles = Command::new(links.join("dfiles"));
+    for (key, value) in host.command().get_envs() {
+        if let Some(value) = value {
+            dfiles.env(key, value);
+        }
+    }
+    let done = dfiles
+        .current_dir(host.bed.path(""))
+        .args(["@prod", "--yes"])
+        .output()
+        .expect("it runs");
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(files_of(&host), ["logo.svg", "a/b.txt", "own.txt"]);
+    assert_eq!(host.rows("staging", "1"), 1);
+}

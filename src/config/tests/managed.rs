@@ -137,7 +137,7 @@ fn what_runs_reads_or_weakens_something_is_refused_with_its_line_and_its_key() {
             "",
             "program = \"/bin/sh\"",
             "task[0].program",
-            "allowed: exclude",
+            "allowed: compare",
         ),
         ("program = \"/bin/sh\"", "", "program", "allowed: catch_up"),
     ] {

@@ -91,7 +91,7 @@ fn a_hundred_thousand_empty_files_are_copied_in_little_memory_and_then_known() {
     let mut running = trees.bed.start(&trees.bed.job("app", &trees.job()));
     let mut peak = 0;
     while running.is_running() {
-        peak = peak.max(running.peak_memory());
+        peak = peak.max(running.own_memory());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     running.end().expect(0).says(&["100,000 rows"]);
