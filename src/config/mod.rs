@@ -56,7 +56,7 @@ pub use flaw::Flaw;
 pub use here::is_here;
 pub use job_file::{load_job, load_job_as, refuse, refuse_hook, refuse_in, understand_text};
 pub use own_options::OwnOptions;
-pub use percent::{percent_decoded, percent_decoded_text, percent_encoded};
+pub use percent::{absolute_path, percent_decoded, percent_decoded_text, percent_encoded};
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
 pub use stores::{Absence, Absent, Files, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};
 pub use typed::{archive_at, archive_in, endpoint_at};

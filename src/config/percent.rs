@@ -1,5 +1,7 @@
 //! Percent-encoding, as URLs have it.
 
+use std::path::{Component, Path, PathBuf};
+
 /// Control characters and these written as percent escapes.
 pub fn percent_encoded(text: &str, reserved: &[char]) -> String {
     let mut out = String::with_capacity(text.len());
@@ -35,6 +37,24 @@ pub fn percent_decoded(text: &str) -> Option<Vec<u8>> {
 pub fn percent_decoded_text(text: &str) -> Option<String> {
     let bytes = percent_decoded(text)?;
     String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'))
+}
+
+/// The absolute path of a URL, still with its escapes. A relative one starts from a directory, which has none yet. Without `.` and
+/// a slash at the end; `..` stays, because of symbolic links. `None`: the directory's name is not UTF-8.
+pub fn absolute_path(path: &str, directory: &Path) -> Option<PathBuf> {
+    let whole = if path.starts_with('/') {
+        PathBuf::from(path)
+    } else {
+        let directory = directory.to_str()?.replace('%', "%25");
+        let directory = directory.replace('?', "%3F").replace('#', "%23");
+        PathBuf::from(directory).join(path)
+    };
+    let parts = whole.components();
+    Some(
+        parts
+            .filter(|part| !matches!(part, Component::CurDir))
+            .collect(),
+    )
 }
 
 #[cfg(test)]

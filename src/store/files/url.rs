@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{
-    Files, Flaw, OwnKey, OwnOptions, ParsedUrl, StoreFormat, StoreKind, percent_decoded,
+    Files, Flaw, OwnKey, OwnOptions, ParsedUrl, StoreFormat, StoreKind, absolute_path,
+    percent_decoded,
 };
 use crate::store::files::schema::options::{self, OWN_KEYS};
 
@@ -86,11 +87,12 @@ pub(super) fn read(rest: &str, directory: &Path) -> Result<(String, TreeUrl), Fl
     if path.is_empty() {
         return Err(Flaw::new("the URL names no directory").allowed(FORMS.join(" | ")));
     }
-    let absolute = if path.starts_with('/') {
-        tidy(Path::new(path))
-    } else {
-        tidy(&encoded(directory)?.join(path))
-    };
+    let absolute = absolute_path(path, directory).ok_or_else(|| {
+        Flaw::with_help(
+            "a relative directory cannot be reached from a directory whose name is not UTF-8",
+            "write the absolute path",
+        )
+    })?;
     if absolute.file_name().is_none() {
         return Err(Flaw::with_help(
             "the URL names no directory that could be replaced: it ends in `/` or `..`",
@@ -126,25 +128,6 @@ fn decoded(absolute: &str) -> Result<PathBuf, Flaw> {
 /// How many parts a path has.
 fn parts(path: &str) -> usize {
     Path::new(path).components().count()
-}
-
-/// The job's directory is not percent-encoded, what stands behind it in the URL is.
-fn encoded(directory: &Path) -> Result<PathBuf, Flaw> {
-    let text = directory.to_str().ok_or_else(|| {
-        Flaw::with_help(
-            "a relative directory cannot be reached from a directory whose name is not UTF-8",
-            "write the absolute path",
-        )
-    })?;
-    let text = text.replace('%', "%25").replace('?', "%3F");
-    Ok(PathBuf::from(text.replace('#', "%23")))
-}
-
-/// Without `.` and a slash at the end; `..` stays, because of symbolic links.
-fn tidy(path: &Path) -> PathBuf {
-    path.components()
-        .filter(|part| !matches!(part, Component::CurDir))
-        .collect()
 }
 
 #[cfg(test)]

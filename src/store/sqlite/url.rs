@@ -1,9 +1,11 @@
 //! URLs of SQLite databases: `sqlite:FILE.db`, or `sqlite:///ABSOLUTE/FILE.db`.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Files, Flaw, ParsedUrl, StoreFormat, StoreKind, percent_decoded_text};
+use crate::config::{
+    Files, Flaw, ParsedUrl, StoreFormat, StoreKind, absolute_path, percent_decoded_text,
+};
 
 /// The store's kind.
 pub const KIND: StoreKind = StoreKind::new("sqlite");
@@ -72,36 +74,15 @@ fn read(rest: &str, directory: &Path) -> Result<(String, SqliteUrl), Flaw> {
         )
     };
     percent_decoded_text(path).ok_or_else(broken)?;
-    let absolute = if path.starts_with('/') {
-        tidy(Path::new(path))
-    } else {
-        tidy(&encode_directory(directory)?.join(path))
-    };
-    let absolute = absolute.display().to_string();
-    let file = percent_decoded_text(&absolute).ok_or_else(broken)?.into();
-    Ok((format!("sqlite://{absolute}"), SqliteUrl { file }))
-}
-
-/// The job's directory is not percent-encoded, what stands behind it in the URL is.
-fn encode_directory(directory: &Path) -> Result<PathBuf, Flaw> {
-    let text = directory.to_str().ok_or_else(|| {
+    let absolute = absolute_path(path, directory).ok_or_else(|| {
         Flaw::with_help(
             "a relative file cannot be reached from a directory whose name is not UTF-8",
             "write the file's absolute path",
         )
     })?;
-    Ok(PathBuf::from(
-        text.replace('%', "%25")
-            .replace('?', "%3F")
-            .replace('#', "%23"),
-    ))
-}
-
-/// Without `.`; `..` stays, because of symbolic links.
-fn tidy(path: &Path) -> PathBuf {
-    path.components()
-        .filter(|part| !matches!(part, Component::CurDir))
-        .collect()
+    let absolute = absolute.display().to_string();
+    let file = percent_decoded_text(&absolute).ok_or_else(broken)?.into();
+    Ok((format!("sqlite://{absolute}"), SqliteUrl { file }))
 }
 
 #[cfg(test)]
