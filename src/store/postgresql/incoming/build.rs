@@ -35,11 +35,12 @@ impl Incoming {
             // Scripts come first: see `derive`.
             Node::Statistics(_) if self.to.has_scripts() => {}
             Node::Statistics(table) => {
-                let Some(name) = self.tables.iter().find(|(_, id)| *id == table) else {
+                let wanted = |id| (id == table).then_some(());
+                let Some((name, ())) = self.tables.wanted(wanted).next() else {
                     return Ok(Vec::new());
                 };
                 let session = self.session().await?;
-                treat(&session, ANALYZE, &[&name.0]).await?;
+                treat(&session, ANALYZE, &[&name]).await?;
                 self.rest(session);
             }
             Node::Key(place) => {

@@ -24,14 +24,14 @@ impl Incoming {
         let mut lists = Vec::new();
         {
             let thawed = self.thawed.lock();
-            for (name, id) in self.tables.iter() {
-                let what = match (thawed.contains(&id), self.graph.is_analyzed(id)) {
-                    (true, true) => FREEZE,
-                    (true, false) if self.to.has_scripts() => FREEZE,
-                    (true, false) => FREEZE_AND_ANALYZE,
-                    (false, false) if !self.to.has_scripts() => ANALYZE,
-                    (false, _) => continue,
-                };
+            let wanted = |id| match (thawed.contains(&id), self.graph.is_analyzed(id)) {
+                (true, true) => Some(FREEZE),
+                (true, false) if self.to.has_scripts() => Some(FREEZE),
+                (true, false) => Some(FREEZE_AND_ANALYZE),
+                (false, false) if !self.to.has_scripts() => Some(ANALYZE),
+                (false, _) => None,
+            };
+            for (name, what) in self.tables.wanted(wanted) {
                 if self.sliced.contains(&name) {
                     // What takes longest comes first.
                     lists.push((what, vec![name]));
@@ -79,11 +79,9 @@ impl Incoming {
             .filter(|entry| entry.kind == "STATISTICS")
             .flat_map(Entry::needs)
             .collect();
-        let named: Vec<(String, String)> = (self.tables.iter())
-            .filter(|(_, id)| extended.contains(id))
-            .map(|(name, _)| name)
-            .collect();
-        let tables: Vec<&(String, String)> = named.iter().collect();
+        let wanted = |id| extended.contains(&id).then_some(());
+        let named: Vec<_> = self.tables.wanted(wanted).collect();
+        let tables: Vec<&(String, String)> = named.iter().map(|(name, ())| name).collect();
         let session = self.session().await?;
         treat(&session, ANALYZE, &tables).await?;
         self.rest(session);

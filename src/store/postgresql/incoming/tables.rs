@@ -52,12 +52,15 @@ impl Tables {
         self.0.iter().map(|table| table.id)
     }
 
-    /// All, each as (schema, name) and its entry.
-    pub(super) fn iter(&self) -> impl Iterator<Item = ((String, String), i64)> {
-        let named = |table: &Table| {
+    /// Those whose entries are wanted, each as (schema, name), with what is wanted of it.
+    pub(super) fn wanted<T>(
+        &self,
+        wanted: impl Fn(i64) -> Option<T>,
+    ) -> impl Iterator<Item = ((String, String), T)> {
+        self.0.iter().filter_map(move |table| {
+            let what = wanted(table.id)?;
             let (name, schema) = table.key();
-            ((schema.to_owned(), name.to_owned()), table.id)
-        };
-        self.0.iter().map(named)
+            Some(((schema.to_owned(), name.to_owned()), what))
+        })
     }
 }
