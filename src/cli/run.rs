@@ -152,14 +152,17 @@ fn in_foreground(
             loaded.map_err(options::wrong)?.0
         }
     };
-    // What the daemon starts was asked for, and audited, before.
-    let caller = supervised.run.is_none().then(options::caller);
     let job = job_of(options, place, what, supervised, &settings).inspect_err(|error| {
-        if let Some(caller) = &caller {
-            refused(caller, &settings, what.verb().as_str(), place, error);
+        if let Some(caller) = caller(supervised) {
+            refused(&caller, &settings, what.verb().as_str(), place, error);
         }
     })?;
     go(options, settings, job, what, supervised)
+}
+
+/// Who asks for a run, if it is not the daemon: what that starts was asked for, and audited, before.
+fn caller(supervised: &Supervised) -> Option<Caller> {
+    supervised.run.is_none().then(options::caller)
 }
 
 fn go(
@@ -169,7 +172,7 @@ fn go(
     what: &What<'_>,
     supervised: &Supervised,
 ) -> Result<u8> {
-    let caller = supervised.run.is_none().then(options::caller);
+    let caller = caller(supervised);
     let action = what.verb().as_str();
     let state = State::open(&settings.state_dir)?;
     let (kept, history) = (settings.clone(), state.clone());
