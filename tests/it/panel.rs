@@ -317,18 +317,8 @@ fn pages(panel: &Panel) -> Vec<(&'static str, String)> {
 
 /// Runs the job `a` with thirty tables more in its source.
 fn many_tables(panel: &Panel) {
-    let source = rusqlite::Connection::open(panel.api.house.bed.path("source.db")).unwrap();
-    for table in 0..30 {
-        source
-            .execute_batch(&format!(
-                "CREATE TABLE customer_communication_preferences_{table:02} (a, b);
-                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})
-                 INSERT INTO customer_communication_preferences_{table:02} SELECT i, 'some text' FROM n",
-                100 * (table + 1)
-            ))
-            .unwrap();
-    }
-    drop(source);
+    let prefix = "customer_communication_preferences";
+    panel.api.house.add_tables(prefix, 30, 100);
     let job = panel.api.house.draft("a").task("exclude = [\"t\"]");
     panel.api.house.put("a", &job);
     panel.api.house.run(&["trigger", "a", "--wait"]).expect(0);

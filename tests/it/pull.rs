@@ -1,6 +1,7 @@
 //! `pull`: out of an environment above, into this host's own.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::job::{Bed, Outcome};
@@ -67,6 +68,20 @@ impl Host {
         let mut command = self.bed.command();
         command.env("ENVSYNCD_CONFIG", self.bed.path("jobs/envsyncd.toml"));
         command
+    }
+
+    /// The same by a link to the program.
+    fn pull_by(&self, link: &Path) {
+        let mut command = Command::new(link);
+        for (key, value) in self.command().get_envs() {
+            if let Some(value) = value {
+                command.env(key, value);
+            }
+        }
+        command
+            .current_dir(self.bed.path(""))
+            .args(["@prod", "--yes"]);
+        self.bed.spawn(&mut command).end().expect(0);
     }
 
     fn rows(&self, environment: &str, of: &str) -> i64 {
@@ -244,22 +259,14 @@ fn a_link_is_a_shorter_name() {
     let install = ["links", "--install", into.as_str()];
     host.run(&install).expect(0);
     host.run(&install).expect(0).says(&["is there"]);
-    let mut command = host.command();
-    let mut dsql = Command::new(links.join("dsql"));
-    for (key, value) in command.get_envs() {
-        if let Some(value) = value {
-            dsql.env(key, value);
-        }
-    }
-    dsql.current_dir(host.bed.path(""));
-    let done = dsql.args(["@prod", "--yes"]).output().expect("it runs");
-    assert!(done.status.success(), "{done:?}");
+    host.pull_by(&links.join("dsql"));
     assert_eq!(host.rows("staging", "1"), 3);
     // What is somebody else's is left alone.
     std::fs::remove_file(links.join("dsql")).unwrap();
     std::fs::write(links.join("dsql"), "theirs").unwrap();
     host.run(&install).expect(2).says(&["no link of ours"]);
     assert_eq!(std::fs::read(links.join("dsql")).unwrap(), b"theirs");
+    let mut command = host.command();
     command.arg("links").arg("--install").arg("/nowhere/at/all");
     host.bed
         .spawn(&mut command)
@@ -330,18 +337,7 @@ fn files_have_a_link_of_their_own() {
     std::fs::create_dir(&links).unwrap();
     let into = links.display().to_string();
     host.run(&["links", "--install", into.as_str()]).expect(0);
-    let mut dfiles = Command::new(links.join("dfiles"));
-    for (key, value) in host.command().get_envs() {
-        if let Some(value) = value {
-            dfiles.env(key, value);
-        }
-    }
-    let done = dfiles
-        .current_dir(host.bed.path(""))
-        .args(["@prod", "--yes"])
-        .output()
-        .expect("it runs");
-    assert!(done.status.success(), "{done:?}");
+    host.pull_by(&links.join("dfiles"));
     assert_eq!(files_of(&host), ["logo.svg", "a/b.txt", "own.txt"]);
     assert_eq!(host.rows("staging", "1"), 1);
 }

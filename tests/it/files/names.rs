@@ -88,13 +88,9 @@ fn a_hundred_thousand_empty_files_are_copied_in_little_memory_and_then_known() {
             fs::File::create(directory.join(format!("{file}"))).expect("a file");
         }
     }
-    let mut running = trees.bed.start(&trees.bed.job("app", &trees.job()));
-    let mut peak = 0;
-    while running.is_running() {
-        peak = peak.max(running.own_memory());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    running.end().expect(0).says(&["100,000 rows"]);
+    let running = trees.bed.start(&trees.bed.job("app", &trees.job()));
+    let (outcome, peak) = running.end_with_peak();
+    outcome.expect(0).says(&["100,000 rows"]);
     assert!(peak < 64 << 20, "{peak} bytes");
     trees
         .once(&trees.job())

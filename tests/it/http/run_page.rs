@@ -11,17 +11,7 @@ const TABLES: i64 = 30;
 /// An API whose job `a` copies thirty tables, the later the bigger, and has run; and that run.
 fn copied() -> (Api, String, envsyncd::state::Run) {
     let mut api = Api::draft("");
-    let source = rusqlite::Connection::open(api.house.bed.path("source.db")).unwrap();
-    for table in 0..=TABLES {
-        source
-            .execute_batch(&format!(
-                "CREATE TABLE many_{table:02} (a, b);
-                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})
-                 INSERT INTO many_{table:02} SELECT i, 'some text' FROM n",
-                10 * (table + 1)
-            ))
-            .unwrap();
-    }
+    api.house.add_tables("many", TABLES + 1, 10);
     let left_out = format!("exclude = [\"many_{TABLES:02}\"]");
     let script = api.house.bed.file("after.sql", "DELETE FROM t;");
     let script = format!("scripts = [{:?}]", script.display().to_string());

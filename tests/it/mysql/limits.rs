@@ -37,14 +37,9 @@ fn long_rows_are_taken_by_load_data_in_little_memory() {
         "CREATE TABLE huge (id int PRIMARY KEY, a longblob);
          INSERT INTO huge VALUES (1, REPEAT(X'5C0A', 30 * 1024 * 1024)), (2, REPEAT('x', 60 * 1024 * 1024)), (3, '');",
     );
-    let mut running = scene.bed.start(&scene.write(&scene.job()));
-    let mut peak = 0;
-    while running.is_running() {
-        peak = peak.max(running.own_memory());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    running.end().expect(0);
-
+    let running = scene.bed.start(&scene.write(&scene.job()));
+    let (outcome, peak) = running.end_with_peak();
+    outcome.expect(0);
     assert!(peak > 0 && peak < 48 * MIB, "{peak} bytes");
     let md5 = |server: &Server, database: &str| {
         server.hex_of(database, "MD5(a)", "FROM huge ORDER BY id")

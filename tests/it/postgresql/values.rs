@@ -2,7 +2,7 @@
 
 use super::Scene;
 use crate::support::dump::assert_equal;
-use crate::support::job::{Job, Running};
+use crate::support::job::Job;
 use crate::support::postgres::{Cluster, shared};
 
 const VALUES: &str = include_str!("../fixtures/values.sql");
@@ -82,13 +82,8 @@ fn values_at_the_edges_of_their_types_arrive_bit_by_bit_in_another_version() {
 
 /// Runs a job to its end; the most memory that our own process had.
 fn peak_of(scene: &Scene<'_>, job: &Job) -> u64 {
-    let mut running: Running = scene.bed.start(&scene.write(job));
-    let mut peak = 0;
-    while running.is_running() {
-        peak = peak.max(running.own_memory());
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    running.end().expect(0);
+    let (outcome, peak) = scene.bed.start(&scene.write(job)).end_with_peak();
+    outcome.expect(0);
     assert!(peak > 1 << 20, "{peak} bytes are none");
     peak
 }

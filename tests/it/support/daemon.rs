@@ -66,6 +66,21 @@ impl House {
         )
     }
 
+    /// Adds tables `PREFIX_00` and so on to the source: the first with so many rows, each with as many more than the one before.
+    pub(crate) fn add_tables(&self, prefix: &str, tables: i64, rows: i64) {
+        let source = rusqlite::Connection::open(self.bed.path("source.db")).expect("the source");
+        for table in 0..tables {
+            source
+                .execute_batch(&format!(
+                    "CREATE TABLE {prefix}_{table:02} (a, b);
+                     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})
+                     INSERT INTO {prefix}_{table:02} SELECT i, 'some text' FROM n",
+                    rows * (table + 1)
+                ))
+                .expect("a table");
+        }
+    }
+
     /// A job's target.
     pub(crate) fn target(&self, name: &str) -> PathBuf {
         self.bed.path(&format!("target-{name}.db"))

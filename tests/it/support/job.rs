@@ -381,7 +381,7 @@ impl Running {
 
     /// The memory that it has made itself, in bytes, now (`RssAnon`); 0 once it is gone. The program's own pages are none of it:
     /// those of an unoptimized one are many, and how many are resident depends on what else the machine does.
-    pub(crate) fn own_memory(&self) -> u64 {
+    fn own_memory(&self) -> u64 {
         self.memory("RssAnon:")
     }
 
@@ -394,6 +394,16 @@ impl Running {
                 line.split_whitespace().nth(1)?.parse::<u64>().ok()
             })
             .map_or(0, |kibibytes| kibibytes * 1024)
+    }
+
+    /// Waits for its end; with it comes the most memory, in bytes, that it was seen to have made itself.
+    pub(crate) fn end_with_peak(mut self) -> (Outcome, u64) {
+        let mut peak = 0;
+        while self.is_running() {
+            peak = peak.max(self.own_memory());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        (self.end(), peak)
     }
 
     /// Waits for its end.

@@ -102,14 +102,9 @@ fn a_large_snapshot_is_verified_and_fetched_in_little_memory() {
             to.to_str().unwrap(),
         ],
     ] {
-        let mut running = shelf.bed.spawn(shelf.bed.command().args(&verb));
-        let mut peak = 0;
-        while running.is_running() {
-            peak = peak.max(running.own_memory());
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        running.end().expect(0);
-
+        let running = shelf.bed.spawn(shelf.bed.command().args(&verb));
+        let (outcome, peak) = running.end_with_peak();
+        outcome.expect(0);
         assert!(peak > 0 && peak < 48 << 20, "{verb:?}: {peak} bytes");
     }
 }
