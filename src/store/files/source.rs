@@ -11,10 +11,10 @@ use super::connection::directory::Directory;
 use super::connection::stat::FileKind;
 use super::connection::told::At;
 use super::rows::survey::Found;
-use super::rows::walk::walk;
+use super::rows::walk::{Root, walk};
 use super::schema::filter::Filter;
 use super::schema::options::Options;
-use super::schema::tree::Tree;
+use super::schema::tree::{self, Tree, look};
 use super::url::{KIND, TreeUrl};
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
@@ -73,20 +73,9 @@ impl TreeSource {
         let Some(marker) = &self.marker else {
             return Ok(());
         };
-        let mut at = None;
-        let mut names = marker.split('/').peekable();
-        while let Some(name) = names.next() {
-            let name = std::ffi::CString::new(name).unwrap_or_default();
-            let directory = at.as_ref().unwrap_or(&*self.directory);
-            let found = directory.find(&name).ok().flatten();
-            let kind = found.map(|found| found.kind);
-            if names.peek().is_none() && kind == Some(FileKind::Regular) {
-                return Ok(());
-            }
-            match directory.open(&name) {
-                Ok(inner) => at = Some(inner),
-                Err(_) => break,
-            }
+        let found = look(&self.directory, marker.as_bytes()).ok().flatten();
+        if found.is_some_and(|found| found.kind == FileKind::Regular) {
+            return Ok(());
         }
         let what = format!("the source {} has no file `{marker}`", self.path.display());
         Err(Error::new(Kind::Absent, what).hint(
@@ -118,7 +107,7 @@ impl Source for TreeSource {
         let (root, filter) = (Arc::clone(&self.directory), Arc::clone(&self.filter));
         let mut found = blocking(&self.context.cancel, move |stop| {
             let mut found = Found::new(filter);
-            walk([Some(root), None], (), &mut found, stop)?;
+            walk([Some(Root::Directory(root)), None], (), &mut found, stop)?;
             Ok(found)
         })
         .await?;
@@ -133,8 +122,9 @@ impl Source for TreeSource {
             });
         }
         let tree = Tree {
-            path: self.path.clone(),
-            directory: Arc::clone(&self.directory),
+            told: self.path.display().to_string(),
+            at: tree::At::Here(Arc::clone(&self.directory)),
+            listing: found.listing()?,
             filter: Arc::clone(&self.filter),
             starts: found.batches.into_iter().map(|batch| batch.start).collect(),
             files: found.files,

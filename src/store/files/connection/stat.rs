@@ -76,6 +76,21 @@ impl Stat {
         }
     }
 
+    /// Of what has a kind and nothing else.
+    pub(in crate::store::files) fn unknown(kind: FileKind) -> Self {
+        Self {
+            kind,
+            mode: 0,
+            owner: (0, 0),
+            size: 0,
+            stored: 0,
+            modified: (0, 0),
+            changed: (0, 0),
+            id: (0, 0),
+            is_mounted_on: false,
+        }
+    }
+
     /// Whether it has places where nothing is stored.
     pub(in crate::store::files) fn is_sparse(&self) -> bool {
         self.stored < self.size

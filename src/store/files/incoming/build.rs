@@ -1,4 +1,4 @@
-//! Builds the new tree: one thread walks source and live, and others copy and link.
+//! Builds the new tree: one thread goes through what is to be done, and others copy and link.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,28 +15,36 @@ use super::metadata::Metadata;
 use super::out::{Out, Shared, not_made};
 use super::queue::Queue;
 use crate::error::{Error, Kind, Result, io};
+use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::directory::{Directory, stat_of};
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::At;
-use crate::store::files::rows::decision::{Decision, Rules, Under};
-use crate::store::files::rows::walk::{Descent, Pair, SOURCE, TARGET, Visitor, order, walk};
+use crate::store::files::rows::decision::Rules;
+use crate::store::files::rows::listing::{Entry, order};
+use crate::store::files::rows::walk::{SOURCE, TARGET};
 use crate::store::files::rows::warnings::Warning;
+use crate::store::files::rows::work::{Action, Work};
 use crate::store::files::schema::options::Link;
 
-/// So many names of a directory are copied in one go.
-const TOGETHER: usize = 64;
+/// So many names of a directory are done in one go, by one thread: two that make files in one directory wait for each other,
+const TOGETHER: usize = 512;
+/// unless so many bytes have to be copied.
+const BYTES: u64 = 8 << 20;
 
 /// Is told of a part's number, and of files and bytes of it that are in.
 pub(in crate::store::files) type Told<'a> = dyn Fn(usize, u64, u64) + Sync + 'a;
 
 /// What a new tree is built of.
 pub(in crate::store::files) struct Build<'a> {
-    /// What decides.
+    /// What decided.
     pub(in crate::store::files) rules: &'a Rules,
     /// How what has not changed is taken over.
     pub(in crate::store::files) link: Link,
-    /// The source, and live if there is one.
+    /// The source if it is on this machine, and live if there is one. What is made after directories of a source elsewhere is
+    /// finished later, as is what is copied from it.
     pub(in crate::store::files) roots: [Option<Arc<Directory>>; 2],
+    /// What is to be done.
+    pub(in crate::store::files) work: &'a Work,
     /// Where parts begin.
     pub(in crate::store::files) starts: &'a [Box<[u8]>],
     /// Threads that copy.
@@ -48,7 +56,7 @@ pub(in crate::store::files) struct Build<'a> {
 }
 
 /// What becomes of a name.
-enum Action {
+enum Step {
     /// It is copied from the source.
     Copy(FileKind),
     /// It is live's; if that goes away, the source's where it has one.
@@ -64,7 +72,7 @@ struct Batch {
     /// The directory's path, with a slash if there is one.
     above: Vec<u8>,
     part: usize,
-    names: Vec<(CString, Action)>,
+    names: Vec<(CString, Step)>,
 }
 
 impl Build<'_> {
@@ -86,15 +94,15 @@ impl Build<'_> {
                     .spawn_scoped(scope, working)
                     .map_err(io("cannot start a thread"))?;
             }
-            let out = Arc::new(Out::root(root, &self.shared));
-            let mut walker = Walker {
+            let mut foreman = Foreman {
                 build: &self,
                 sender,
                 part: 0,
                 stop: &stop,
             };
-            let level = Level::new(out, Under::Both);
-            let walked = walk(self.roots.clone(), level, &mut walker, &stop);
+            let out = Arc::new(Out::root(root, &self.shared));
+            let walked = foreman.go_through(out);
+            drop(foreman);
             if let Err(error) = walked {
                 self.shared.fail(error);
                 stop.cancel();
@@ -129,7 +137,7 @@ impl Build<'_> {
         let mut copier = Copier::new(stop, &copied);
         let mut path = batch.above.clone();
         let mut done = 0;
-        for (name, action) in &batch.names {
+        for (name, step) in &batch.names {
             path.truncate(batch.above.len());
             path.extend_from_slice(name.as_bytes());
             let mut one = One {
@@ -139,9 +147,9 @@ impl Build<'_> {
                 path: &path,
                 copier: &mut copier,
             };
-            let is_there = match *action {
-                Action::Copy(kind) => one.copy(SOURCE, kind)?,
-                Action::TakeOver(kind, is_same) => {
+            let is_there = match *step {
+                Step::Copy(kind) => one.copy(SOURCE, kind)?,
+                Step::TakeOver(kind, is_same) => {
                     one.take_over(kind)? || (is_same && one.copy(SOURCE, kind)?)
                 }
             };
@@ -225,12 +233,14 @@ impl One<'_, '_> {
             return Ok(false);
         }
         let into = &self.batch.into;
-        let made = into.make_file(self.name, 0o600);
+        // Nobody else gets to it yet. What runs as its owner it becomes when it has that owner.
+        let mode = self.build.rules.mode(&found) & 0o777 | 0o600;
+        let made = into.make_file(self.name, mode);
         let made = made.map_err(|error| not_made(error, self.path))?;
         let found = self.fill(&file, &made, found, shares)?;
         let warnings = &self.build.shared.warnings;
         let metadata = self.metadata(&found);
-        metadata.give(made.as_fd(), file.as_fd(), self.path, warnings)?;
+        metadata.give(made.as_fd(), Some(file.as_fd()), self.path, warnings)?;
         Ok(true)
     }
 
@@ -266,41 +276,140 @@ impl One<'_, '_> {
     }
 }
 
-/// A directory that the walk is in.
+/// A directory that the foreman is in.
 struct Level {
     out: Arc<Out>,
-    under: Under,
     sides: [Option<Arc<Directory>>; 2],
-    names: Vec<(CString, Action)>,
+    names: Vec<(CString, Step)>,
+    bytes: u64,
+    path: Vec<u8>,
 }
 
 impl Level {
-    fn new(out: Arc<Out>, under: Under) -> Self {
+    fn new(out: Arc<Out>, path: &[u8]) -> Self {
         Self {
             out,
-            under,
             sides: [None, None],
             names: Vec::new(),
+            bytes: 0,
+            path: path.to_vec(),
         }
+    }
+
+    /// Whether a path is that of a name in this directory.
+    fn has(&self, path: &[u8]) -> bool {
+        let rest = match &*self.path {
+            [] => Some(path),
+            above => (path.strip_prefix(above)).and_then(|rest| rest.strip_prefix(b"/")),
+        };
+        rest.is_some_and(|name| !name.contains(&b'/'))
     }
 }
 
-/// Walks, and puts work into the queue.
-struct Walker<'a> {
+/// Goes through what is to be done, makes directories, and puts the rest into the queue.
+struct Foreman<'a> {
     build: &'a Build<'a>,
     sender: SyncSender<Batch>,
-    /// The part that the walk is in.
+    /// The part that it is in.
     part: usize,
     stop: &'a CancellationToken,
 }
 
-impl Walker<'_> {
+impl Foreman<'_> {
+    fn go_through(&mut self, root: Arc<Out>) -> Result<()> {
+        let mut level = Level::new(root, b"");
+        level.sides = self.build.roots.clone();
+        if let Some(source) = &level.sides[SOURCE] {
+            let found = source.own_stat().at("cannot look at", b"")?;
+            level.out.is_like(found, source);
+        }
+        let mut above: Vec<Level> = Vec::new();
+        let mut tasks = self.build.work.tasks()?;
+        while let Some((entry, action)) = tasks.task()? {
+            stopped(self.stop)?;
+            while !level.has(&entry.path) {
+                self.send(&mut level)?;
+                let none = || Error::new(Kind::Internal, "the list of a run's work is broken");
+                level = above.pop().ok_or_else(none)?;
+            }
+            if let Action::Enter { sides, is_doomed } = action {
+                let inner = self.enter(&level, entry, sides, is_doomed)?;
+                above.push(std::mem::replace(&mut level, inner));
+            } else {
+                self.add(&mut level, entry, action)?;
+            }
+            tasks.advance()?;
+        }
+        self.send(&mut level)?;
+        while let Some(mut level) = above.pop() {
+            self.send(&mut level)?;
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &self,
+        level: &Level,
+        entry: &Entry,
+        sides: [bool; 2],
+        is_doomed: bool,
+    ) -> Result<Level> {
+        let name = name_of(entry)?;
+        let out = Arc::new(level.out.inner(name.clone(), &entry.path));
+        if !is_doomed {
+            out.made()?;
+        }
+        let mut inner = Level::new(out, &entry.path);
+        // The first one that it is like is the source's, where it has one.
+        for side in [SOURCE, TARGET].into_iter().filter(|side| sides[*side]) {
+            let Some(above) = &level.sides[side] else {
+                continue;
+            };
+            match above.open(&name) {
+                Ok(directory) => {
+                    let directory = Arc::new(directory);
+                    let found = directory.own_stat().at("cannot look at", &entry.path)?;
+                    if !(sides[SOURCE] && self.build.roots[SOURCE].is_none()) {
+                        inner.out.is_like(found, &directory);
+                    }
+                    inner.sides[side] = Some(directory);
+                }
+                // It is no directory any more.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if side == SOURCE => {
+                    let warnings = &self.build.shared.warnings;
+                    warnings.add(Warning::Vanished, &entry.path);
+                }
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(error) => return Err(error).at("cannot open directory", &entry.path),
+            }
+        }
+        Ok(inner)
+    }
+
+    fn add(&mut self, level: &mut Level, entry: &Entry, action: Action) -> Result<()> {
+        let kind = entry.stat.kind;
+        let step = match action {
+            Action::Delete | Action::Enter { .. } => return Ok(()),
+            Action::Copy if self.build.roots[SOURCE].is_none() => return Ok(()),
+            Action::Copy => Step::Copy(kind),
+            Action::TakeOver { is_same } => Step::TakeOver(kind, is_same),
+        };
+        if action == Action::Copy || self.build.link != Link::Hard {
+            level.bytes += entry.stat.stored;
+        }
+        level.names.push((name_of(entry)?, step));
+        if level.names.len() >= TOGETHER || level.bytes >= BYTES {
+            self.send(level)?;
+        }
+        Ok(())
+    }
+
     /// Has the names that were gathered copied.
-    fn send(&mut self, level: &mut Level, above: &[u8]) -> Result<()> {
+    fn send(&mut self, level: &mut Level) -> Result<()> {
         if level.names.is_empty() {
             return Ok(());
         }
-        let mut above = above.to_vec();
+        let mut above = level.path.clone();
         if !above.is_empty() {
             above.push(b'/');
         }
@@ -324,6 +433,7 @@ impl Walker<'_> {
             part: self.part,
             names: std::mem::take(&mut level.names),
         };
+        level.bytes = 0;
         // Nobody takes it any more where all have failed, which is told elsewhere.
         self.sender.send(batch).map_err(|_| {
             self.stop.cancel();
@@ -332,55 +442,9 @@ impl Walker<'_> {
     }
 }
 
-impl Visitor for Walker<'_> {
-    type Level = Level;
-
-    fn entry(&mut self, level: &mut Level, pair: &Pair<'_>) -> Result<Option<Descent<Level>>> {
-        let decision = (self.build.rules).decide(level.under, pair, &self.build.shared.warnings)?;
-        let kind = pair.kind(SOURCE).unwrap_or(FileKind::Special);
-        let action = match decision {
-            Decision::Nothing | Decision::Delete => return Ok(None),
-            Decision::Copy(..) => Action::Copy(kind),
-            Decision::Same => Action::TakeOver(kind, true),
-            Decision::Keep => {
-                let kind = pair.kind(TARGET).unwrap_or(FileKind::Special);
-                Action::TakeOver(kind, false)
-            }
-            Decision::Enter(sides, under) => {
-                let out = Arc::new(level.out.inner(pair.name.to_owned(), pair.path));
-                if under != Under::Doomed {
-                    out.made()?;
-                }
-                let level = Level::new(out, under);
-                return Ok(Some(Descent { level, sides }));
-            }
-        };
-        level.names.push((pair.name.to_owned(), action));
-        if level.names.len() >= TOGETHER {
-            let end = pair.path.len().saturating_sub(pair.name.count_bytes() + 1);
-            self.send(level, &pair.path[..end])?;
-        }
-        Ok(None)
-    }
-
-    fn opened(
-        &mut self,
-        level: &mut Level,
-        side: usize,
-        directory: &Arc<Directory>,
-        _path: &[u8],
-    ) -> Result<()> {
-        // The source is opened first.
-        level.out.is_like(directory)?;
-        level.sides[side] = Some(Arc::clone(directory));
-        Ok(())
-    }
-
-    fn vanished(&mut self, path: &[u8]) {
-        self.build.shared.warnings.add(Warning::Vanished, path);
-    }
-
-    fn leave(&mut self, mut level: Level, path: &[u8]) -> Result<()> {
-        self.send(&mut level, path)
-    }
+/// The last name of an entry's path.
+fn name_of(entry: &Entry) -> Result<CString> {
+    let name = entry.path.rsplit(|byte| *byte == b'/').next();
+    CString::new(name.unwrap_or_default())
+        .map_err(|_| Error::new(Kind::Internal, "no name of a file has a NUL in it"))
 }

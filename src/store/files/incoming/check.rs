@@ -24,6 +24,8 @@ pub(in crate::store::files) struct Check<'a> {
     pub(in crate::store::files) by_content: bool,
     /// What was changed later than this may differ: the run had begun.
     pub(in crate::store::files) since: Moment,
+    /// Looks at a file of the source once more: the walk may go by a list of what it was.
+    pub(in crate::store::files) again: &'a (dyn Fn(&Pair<'_>) -> Result<Option<Stat>> + 'a),
     /// What is told at the end.
     pub(in crate::store::files) warnings: &'a Warnings,
     /// Ends the comparison.
@@ -61,8 +63,11 @@ impl Check<'_> {
     }
 
     /// Notes a difference, unless the source's file, or the copy, was changed since the run began.
-    fn differs(&mut self, pair: &Pair<'_>, what: &str, source: &Stat) -> Result<()> {
-        let source = pair.stat(SOURCE)?.unwrap_or(*source);
+    fn differs(&mut self, pair: &Pair<'_>, what: &str) -> Result<()> {
+        // What has vanished was told when its turn came.
+        let Some(source) = (self.again)(pair)? else {
+            return Ok(());
+        };
         if source.changed >= self.since {
             self.warnings.add(Warning::Changed, pair.path);
             return Ok(());
@@ -87,51 +92,46 @@ impl Check<'_> {
             return Ok(());
         }
         let Some(target) = pair.stat(TARGET)? else {
-            return self.differs(pair, "is missing", &source);
+            return self.differs(pair, "is missing");
         };
         if source.kind != target.kind {
-            return self.differs(pair, "is another kind of file", &source);
+            return self.differs(pair, "is another kind of file");
         }
         match source.kind {
             FileKind::Regular if source.size != target.size => {
                 let what = format!("has {} bytes instead of {}", target.size, source.size);
-                self.differs(pair, &what, &source)
+                self.differs(pair, &what)
             }
-            FileKind::Regular if self.by_content => self.compare_content(pair, &source),
-            FileKind::Link => self.compare_links(pair, &source),
+            FileKind::Regular if self.by_content => self.compare_content(pair),
+            FileKind::Link => self.compare_links(pair),
             _ => Ok(()),
         }
     }
 
-    fn compare_links(&mut self, pair: &Pair<'_>, source: &Stat) -> Result<()> {
-        let [Some(one), Some(other)] = &pair.sides else {
-            return Ok(());
-        };
-        let links = (
-            one.directory.link(pair.name),
-            other.directory.link(pair.name),
-        );
-        match links {
-            (Ok(one), Ok(other)) if one == other => Ok(()),
-            (Err(Errno::NOENT | Errno::INVAL), _) => Ok(()),
-            _ => self.differs(pair, "leads elsewhere", source),
+    fn compare_links(&mut self, pair: &Pair<'_>) -> Result<()> {
+        match (pair.link(SOURCE)?, pair.link(TARGET)?) {
+            (None, _) => Ok(()),
+            (one, other) if one == other => Ok(()),
+            _ => self.differs(pair, "leads elsewhere"),
         }
     }
 
-    fn compare_content(&mut self, pair: &Pair<'_>, source: &Stat) -> Result<()> {
-        let [Some(one), Some(other)] = &pair.sides else {
-            return Ok(());
+    fn compare_content(&mut self, pair: &Pair<'_>) -> Result<()> {
+        let [Some(one), Some(other)] = pair.sides.each_ref().map(|side| side.as_ref()?.directory)
+        else {
+            let what = format!("{} cannot be read on both sides", told(pair.path));
+            return Err(Error::new(Kind::Internal, what));
         };
-        let file = match one.directory.read_file(pair.name) {
+        let file = match one.read_file(pair.name) {
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(()),
             file => file.at("cannot read", pair.path)?,
         };
-        let copy = other.directory.read_file(pair.name);
+        let copy = other.read_file(pair.name);
         let copy = copy.at("cannot read back", pair.path)?;
         if content::is_same([&file, &copy], pair.path, self.stop)? {
             return Ok(());
         }
-        self.differs(pair, "has another content", source)
+        self.differs(pair, "has another content")
     }
 }
 
@@ -148,9 +148,7 @@ impl Visitor for Check<'_> {
         let both = [is_meant && source == is_directory, target == is_directory];
         if both != [false, false] {
             if both[SOURCE] && target.is_none() {
-                let found = pair.stat(SOURCE)?;
-                let found = found.map(|found| self.differs(pair, "is missing", &found));
-                return found.transpose().map(|_| None);
+                return self.differs(pair, "is missing").map(|()| None);
             }
             return Ok(Some(Descent {
                 level: (),
@@ -161,5 +159,8 @@ impl Visitor for Check<'_> {
             self.compare(pair)?;
         }
         Ok(None)
+    }
+    fn passes_by(&self, path: &[u8]) -> bool {
+        self.filter.excludes(path, FileKind::Directory)
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::Result;
-use crate::store::files::connection::directory::Directory;
+use crate::store::files::connection::directory::{Directory, stat_of};
 use crate::store::files::connection::stat::Stat;
 use crate::store::files::connection::told::At;
 use crate::store::files::rows::warnings::{Warning, Warnings};
@@ -34,18 +34,25 @@ impl Metadata<'_> {
     pub(in crate::store::files) fn give(
         &self,
         to: impl AsFd,
-        from: impl AsFd,
+        from: Option<impl AsFd>,
         path: &[u8],
         warnings: &Warnings,
     ) -> Result<()> {
-        if self.keeps_owner {
+        // What it has already is not set again: each time it is, the file system writes it down.
+        let has = stat_of(&to).at("cannot look at", path)?;
+        let is_given = self.keeps_owner && has.owner != self.like.owner;
+        if is_given {
             let (user, group) = self.owner();
             fchown(&to, Some(user), Some(group)).at("cannot set the owner of", path)?;
         }
         // A new owner takes setuid away.
-        fchmod(&to, Mode::from_raw_mode(self.mode)).at("cannot set the permissions of", path)?;
-        if !copy_attributes(&to, from, self.keeps_owner)
-            .at("cannot read the attributes of", path)?
+        if is_given || has.mode != self.mode {
+            fchmod(&to, Mode::from_raw_mode(self.mode))
+                .at("cannot set the permissions of", path)?;
+        }
+        if let Some(from) = from
+            && !copy_attributes(&to, from, self.keeps_owner)
+                .at("cannot read the attributes of", path)?
         {
             warnings.add(Warning::Attributes, path);
         }

@@ -3,6 +3,7 @@
 pub(super) mod build;
 pub(super) mod check;
 pub(super) mod copy;
+pub(super) mod directories;
 pub(super) mod metadata;
 pub(super) mod out;
 pub(super) mod plan;

@@ -7,7 +7,6 @@ use super::metadata::Metadata;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::Stat;
-use crate::store::files::connection::told::At;
 use crate::store::files::rows::warnings::Warnings;
 use crate::sync::Mutex;
 
@@ -79,15 +78,10 @@ impl Out {
         }
     }
 
-    /// Has it made after another directory.
-    pub(in crate::store::files) fn is_like(&self, directory: &Arc<Directory>) -> Result<()> {
+    /// Has it made after another directory, of which this is known.
+    pub(in crate::store::files) fn is_like(&self, found: Stat, directory: &Arc<Directory>) {
         // The first one said is the source's, where it has one.
-        if self.like.get().is_some() {
-            return Ok(());
-        }
-        let found = directory.own_stat().at("cannot look at", &self.path)?;
         let _ = self.like.set((found, Arc::clone(directory)));
-        Ok(())
     }
 
     /// It, made if it was not. Called by the one thread that walks.
@@ -110,7 +104,7 @@ impl Out {
             mode: like.mode,
             keeps_owner: self.shared.keeps_owners,
         };
-        metadata.give(made, from, &self.path, &self.shared.warnings)
+        metadata.give(made, Some(from), &self.path, &self.shared.warnings)
     }
 }
 

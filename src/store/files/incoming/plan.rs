@@ -1,14 +1,12 @@
 //! What a run would change, before it changes anything.
 
-use std::sync::Arc;
-
 use crate::error::{Error, Kind, Result};
-use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::stat::Stat;
-use crate::store::files::connection::told::{At, told};
+use crate::store::files::connection::stat::{FileKind, Stat};
+use crate::store::files::connection::told::told;
 use crate::store::files::rows::decision::{Decision, Rules, Under};
 use crate::store::files::rows::walk::{Descent, Pair, SOURCE, TARGET, Visitor};
-use crate::store::files::rows::warnings::Warnings;
+use crate::store::files::rows::warnings::{Warning, Warnings};
+use crate::store::files::rows::work::{Action, Notes, Work};
 use crate::store::files::schema::options::{Link, MaxDelete};
 
 /// What a run would do to live's files.
@@ -63,6 +61,8 @@ pub(in crate::store::files) struct Planner<'a> {
     /// Live's device: what is another file system's is not live's.
     device: Option<u64>,
     levels: Vec<Level>,
+    root: Option<Stat>,
+    notes: Notes,
     /// What was found.
     pub(in crate::store::files) changes: Changes,
 }
@@ -84,8 +84,15 @@ impl<'a> Planner<'a> {
                 stats: [None; 2],
                 keeps: true,
             }],
+            root: None,
+            notes: Notes::new(),
             changes: Changes::default(),
         }
+    }
+
+    /// What would change, and what is to be done.
+    pub(in crate::store::files) fn finish(self) -> Result<(Changes, Work)> {
+        Ok((self.changes, self.notes.finish(self.root)?))
     }
 
     fn keep(&mut self) {
@@ -95,13 +102,42 @@ impl<'a> Planner<'a> {
     }
 
     /// What is taken over from live needs room only as a copy.
-    fn take_over(&mut self, pair: &Pair<'_>) -> Result<()> {
+    fn take_over(&mut self, pair: &Pair<'_>, is_same: bool) -> Result<()> {
         self.keep();
+        let found = if is_same { pair.stat(SOURCE)? } else { None };
+        let found = found.unwrap_or_else(|| Stat::unknown(kind_of(pair, TARGET)));
         if self.link == Link::Copy {
             self.changes.bytes += pair.stat(TARGET)?.map_or(0, |found| found.stored);
         }
-        Ok(())
+        let action = Action::TakeOver { is_same };
+        self.notes.add(pair.path, &found, None, action)
     }
+
+    fn copy(&mut self, pair: &Pair<'_>) -> Result<()> {
+        let Some(found) = pair.stat(SOURCE)? else {
+            self.warnings.add(Warning::Vanished, pair.path);
+            return Ok(());
+        };
+        self.keep();
+        self.changes.copied += 1;
+        self.changes.bytes += found.stored;
+        let link = match found.kind {
+            FileKind::Link => pair.link(SOURCE)?,
+            _ => None,
+        };
+        let link = link.as_deref();
+        self.notes.add(pair.path, &found, link, Action::Copy)
+    }
+
+    fn delete(&mut self, pair: &Pair<'_>) -> Result<()> {
+        self.changes.deleted += 1;
+        let found = Stat::unknown(kind_of(pair, TARGET));
+        self.notes.add(pair.path, &found, None, Action::Delete)
+    }
+}
+
+fn kind_of(pair: &Pair<'_>, side: usize) -> FileKind {
+    pair.kind(side).unwrap_or(FileKind::Special)
 }
 
 impl Visitor for Planner<'_> {
@@ -111,24 +147,26 @@ impl Visitor for Planner<'_> {
         let under = self.levels.last().map_or(Under::Both, |level| level.under);
         let decision = self.rules.decide(under, pair, self.warnings)?;
         let in_live = pair.kind(TARGET);
-        if in_live
-            .is_some_and(|kind| kind != crate::store::files::connection::stat::FileKind::Directory)
-        {
+        if in_live.is_some_and(|kind| kind != FileKind::Directory) {
             self.changes.live += 1;
         }
         match decision {
             Decision::Nothing => {}
-            Decision::Delete => self.changes.deleted += 1,
-            Decision::Keep | Decision::Same => self.take_over(pair)?,
-            Decision::Copy(bytes) => {
-                self.keep();
-                self.changes.copied += 1;
-                self.changes.bytes += match bytes {
-                    Some(bytes) => bytes,
-                    None => pair.stat(SOURCE)?.map_or(0, |found| found.stored),
-                };
-            }
+            Decision::Delete => self.delete(pair)?,
+            Decision::Keep => self.take_over(pair, false)?,
+            Decision::Same => self.take_over(pair, true)?,
+            Decision::Copy => self.copy(pair)?,
             Decision::Enter(sides, under) => {
+                let is_doomed = under == Under::Doomed;
+                let side = if sides[SOURCE] { SOURCE } else { TARGET };
+                let found = match &pair.sides[side] {
+                    // Of a tree's own directory it is found out when it is made.
+                    Some(there) if there.directory.is_none() => pair.stat(side)?,
+                    _ => None,
+                };
+                let found = found.unwrap_or_else(|| Stat::unknown(FileKind::Directory));
+                let action = Action::Enter { sides, is_doomed };
+                self.notes.add(pair.path, &found, None, action)?;
                 self.levels.push(Level {
                     under,
                     stats: [None; 2],
@@ -140,14 +178,11 @@ impl Visitor for Planner<'_> {
         Ok(None)
     }
 
-    fn opened(
-        &mut self,
-        (): &mut (),
-        side: usize,
-        directory: &Arc<Directory>,
-        path: &[u8],
-    ) -> Result<()> {
-        let found = directory.own_stat().at("cannot look at", path)?;
+    fn passes_by(&self, path: &[u8]) -> bool {
+        self.rules.filter.excludes(path, FileKind::Directory)
+    }
+
+    fn opened(&mut self, (): &mut (), side: usize, found: &Stat, path: &[u8]) -> Result<()> {
         if side == TARGET {
             let is_elsewhere = self.device.is_some_and(|device| device != found.id.0);
             if is_elsewhere || (found.is_mounted_on && !path.is_empty()) {
@@ -157,8 +192,11 @@ impl Visitor for Planner<'_> {
             }
             self.device = Some(found.id.0);
         }
+        if side == SOURCE && path.is_empty() {
+            self.root = Some(*found);
+        }
         if let Some(level) = self.levels.last_mut() {
-            level.stats[side] = Some(found);
+            level.stats[side] = Some(*found);
         }
         Ok(())
     }

@@ -34,8 +34,8 @@ pub(in crate::store::files) enum Decision {
     Keep,
     /// It has live's, which is what the source's is.
     Same,
-    /// It has the source's; and the room that this takes, if it is known.
-    Copy(Option<u64>),
+    /// It has the source's.
+    Copy,
     /// The new tree has a directory, made of what is in it on these sides.
     Enter([bool; 2], Under),
 }
@@ -118,29 +118,22 @@ impl Rules {
         if live == Some(FileKind::Directory) {
             return Err(in_the_way("a directory", "a file", pair.path));
         }
-        let copy = Decision::Copy(found.map(|found| found.stored));
         if let (Some(found), Some(there)) = (found, pair.stat(TARGET)?)
             && self.is_same(pair, &found, &there)?
         {
             return Ok(Decision::Same);
         }
-        Ok(copy)
+        Ok(Decision::Copy)
     }
 
     /// Whether live's file is what the source's is.
     fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool> {
-        let [Some(one), Some(other)] = &pair.sides else {
-            return Ok(false);
-        };
         if source.kind != live.kind || !self.has_same_owner(source, live) {
             return Ok(false);
         }
         if source.kind == FileKind::Link {
-            let links = (
-                one.directory.link(pair.name),
-                other.directory.link(pair.name),
-            );
-            return Ok(matches!(links, (Ok(one), Ok(other)) if one == other));
+            let links = (pair.link(SOURCE)?, pair.link(TARGET)?);
+            return Ok(links.0.is_some() && links.0 == links.1);
         }
         if source.size != live.size || self.mode(source) != live.mode {
             return Ok(false);
@@ -148,12 +141,14 @@ impl Rules {
         if !self.by_content {
             return Ok(source.modified == live.modified);
         }
+        let [Some(one), Some(other)] = pair.sides.each_ref().map(|side| side.as_ref()?.directory)
+        else {
+            // Nobody can read both.
+            return Ok(false);
+        };
         let files = [
-            one.directory
-                .read_file(pair.name)
-                .at("cannot read", pair.path)?,
+            one.read_file(pair.name).at("cannot read", pair.path)?,
             other
-                .directory
                 .read_file(pair.name)
                 .at("cannot read live's", pair.path)?,
         ];

@@ -1,10 +1,11 @@
-//! Counts what a task is for in a source's tree, and cuts it into parts.
+//! Lists a source's tree, counts what a task is for in it, and cuts that into parts.
 
 use std::sync::Arc;
 
+use super::listing::{Listing, Writer};
 use super::walk::{Descent, Pair, SOURCE, Visitor};
 use crate::error::Result;
-use crate::store::files::connection::stat::FileKind;
+use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::told;
 use crate::store::files::schema::filter::Filter;
 
@@ -29,6 +30,7 @@ pub(in crate::store::files) struct Batch {
 /// What was found.
 pub(in crate::store::files) struct Found {
     filter: Arc<Filter>,
+    list: Writer,
     /// The parts, in the order of their paths.
     pub(in crate::store::files) batches: Vec<Batch>,
     /// Files that are copied.
@@ -42,10 +44,16 @@ impl Found {
     pub(in crate::store::files) fn new(filter: Arc<Filter>) -> Self {
         Self {
             filter,
+            list: Writer::new(),
             batches: Vec::new(),
             files: 0,
             undecided: (Vec::new(), 0),
         }
+    }
+
+    /// What is in the tree; of what is excluded no more than that it is there.
+    pub(in crate::store::files) fn listing(&mut self) -> Result<Listing> {
+        std::mem::replace(&mut self.list, Writer::new()).finish()
     }
 
     fn add(&mut self, path: &[u8], bytes: u64) {
@@ -78,25 +86,38 @@ impl Visitor for Found {
         let Some(kind) = pair.kind(SOURCE) else {
             return Ok(None);
         };
-        if self.filter.excludes(pair.path, kind) {
+        if self.filter.excludes(pair.path, kind) || kind == FileKind::Special {
+            self.list.push(pair.path, &Stat::unknown(kind), None, 0)?;
             return Ok(None);
         }
-        match kind {
-            FileKind::Directory => {
-                return Ok(Some(Descent {
-                    level: (),
-                    sides: [true, false],
-                }));
-            }
-            FileKind::Regular => {
-                // What is gone already is told when it is copied.
-                if let Some(found) = pair.stat(SOURCE)?.filter(|found| self.filter.takes(found)) {
-                    self.add(pair.path, found.size);
-                }
-            }
+        if kind == FileKind::Directory {
+            return Ok(Some(Descent {
+                level: (),
+                sides: [true, false],
+            }));
+        }
+        // What is gone already is nobody's.
+        let Some(found) = pair.stat(SOURCE)? else {
+            return Ok(None);
+        };
+        let link = match found.kind {
+            FileKind::Link => pair.link(SOURCE)?,
+            _ => None,
+        };
+        self.list.push(pair.path, &found, link.as_deref(), 0)?;
+        match found.kind {
+            FileKind::Regular if self.filter.takes(&found) => self.add(pair.path, found.size),
             FileKind::Link => self.add(pair.path, 0),
-            FileKind::Special => {}
+            _ => {}
         }
         Ok(None)
+    }
+
+    fn passes_by(&self, path: &[u8]) -> bool {
+        self.filter.excludes(path, FileKind::Directory)
+    }
+
+    fn opened(&mut self, (): &mut (), _side: usize, found: &Stat, path: &[u8]) -> Result<()> {
+        self.list.push(path, found, None, 0)
     }
 }

@@ -1,37 +1,54 @@
 //! Two trees walked side by side, each directory in the order of its names: in memory are the names of the directories from the
-//! root down to where the walk is, and no more.
+//! root down to where the walk is, of a few that come next, and no more.
 
 use std::cmp::Ordering;
-use std::ffi::CStr;
+use std::collections::VecDeque;
+use std::ffi::CString;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Result;
+use super::ahead::{Ahead, Contents};
+use super::listing::{Cursor, Entry, Listing};
+use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::names::Names;
 use crate::store::files::connection::stat::{FileKind, Stat};
-use crate::store::files::connection::told::At;
+use crate::store::files::connection::told::{At, told};
 
 /// The source's side.
 pub(in crate::store::files) const SOURCE: usize = 0;
 /// The target's side: live, or what is built.
 pub(in crate::store::files) const TARGET: usize = 1;
 
+/// So many of a directory's own are read ahead.
+const AHEAD: usize = 3;
+
+/// A tree that is walked.
+#[derive(Clone)]
+pub(in crate::store::files) enum Root {
+    /// The tree itself.
+    Directory(Arc<Directory>),
+    /// What was seen of it, or of a tree elsewhere.
+    Listing(Listing),
+}
+
 /// A name on one side.
 pub(in crate::store::files) struct Side<'a> {
-    /// The directory that it is in.
-    pub(in crate::store::files) directory: &'a Arc<Directory>,
     /// Its kind.
     pub(in crate::store::files) kind: FileKind,
+    /// The directory that it is in; of a listing there is none.
+    pub(in crate::store::files) directory: Option<&'a Arc<Directory>>,
+    stat: Option<Stat>,
+    entry: Option<&'a Entry>,
 }
 
 /// A name, and what has it on either side.
 pub(in crate::store::files) struct Pair<'a> {
     /// The name.
-    pub(in crate::store::files) name: &'a CStr,
+    pub(in crate::store::files) name: &'a CString,
     /// Its path in the trees.
     pub(in crate::store::files) path: &'a [u8],
     /// The source's and the target's.
@@ -47,11 +64,31 @@ impl Pair<'_> {
     /// What is known of it on a side; `None`: it is gone.
     pub(in crate::store::files) fn stat(&self, side: usize) -> Result<Option<Stat>> {
         match &self.sides[side] {
-            Some(there) => there
-                .directory
-                .find(self.name)
-                .at("cannot look at", self.path),
-            None => Ok(None),
+            Some(Side {
+                stat: Some(found), ..
+            }) => Ok(Some(*found)),
+            Some(Side {
+                directory: Some(directory),
+                ..
+            }) => directory.find(self.name).at("cannot look at", self.path),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where a link on a side leads; `None`: it is none, or is gone.
+    pub(in crate::store::files) fn link(&self, side: usize) -> Result<Option<Vec<u8>>> {
+        match &self.sides[side] {
+            Some(Side {
+                entry: Some(entry), ..
+            }) => Ok(entry.link.clone()),
+            Some(Side {
+                directory: Some(directory),
+                ..
+            }) => match directory.link(self.name) {
+                Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+                link => link.map(Some).at("cannot read link", self.path),
+            },
+            _ => Ok(None),
         }
     }
 }
@@ -74,12 +111,16 @@ pub(in crate::store::files) trait Visitor {
         level: &mut Self::Level,
         pair: &Pair<'_>,
     ) -> Result<Option<Descent<Self::Level>>>;
-    /// A directory was opened on a side.
+    /// Whether a directory of the source will not be walked: then it is not read ahead.
+    fn passes_by(&self, _path: &[u8]) -> bool {
+        false
+    }
+    /// A directory was opened on a side; the trees themselves are, too.
     fn opened(
         &mut self,
         _level: &mut Self::Level,
         _side: usize,
-        _directory: &Arc<Directory>,
+        _found: &Stat,
         _path: &[u8],
     ) -> Result<()> {
         Ok(())
@@ -93,28 +134,61 @@ pub(in crate::store::files) trait Visitor {
 }
 
 /// A directory on one side, up to where it has been shown.
-struct Reading {
-    directory: Arc<Directory>,
-    names: Names,
-    at: usize,
+enum Reading {
+    Directory(Box<Names>),
+    /// What the side's cursor is at.
+    Listed,
 }
 
-impl Reading {
-    /// `None`: it was removed after it was opened.
-    fn of(directory: Arc<Directory>, path: &[u8]) -> Result<Option<Self>> {
-        let names = match directory.names() {
-            Err(Errno::NOENT) => return Ok(None),
-            names => names.at("cannot read directory", path)?,
-        };
-        Ok(Some(Self {
-            names,
-            directory,
-            at: 0,
-        }))
+/// A directory's names, and those of them that are read ahead.
+struct Names {
+    contents: Contents,
+    at: usize,
+    /// Those before this one have been read ahead if they are directories.
+    asked: usize,
+    ahead: VecDeque<(usize, Receiver<Read>)>,
+}
+
+/// A directory, or why it could not be read.
+type Read = std::result::Result<Contents, Errno>;
+
+impl Names {
+    fn name(&self) -> Option<&[u8]> {
+        let (name, _) = self.contents.names.get(self.at)?;
+        Some(name.to_bytes())
     }
 
-    fn name(&self) -> Option<(&CStr, Option<FileKind>)> {
-        self.names.get(self.at)
+    /// Has directories read that come soon.
+    fn ask(&mut self, ahead: &mut Ahead<'_, '_>, passes_by: impl Fn(&[u8]) -> bool) {
+        let names = &self.contents.names;
+        self.asked = self.asked.max(self.at);
+        while self.ahead.len() < AHEAD && self.asked < names.len() {
+            if let Some((name, Some(FileKind::Directory))) = names.get(self.asked)
+                && !passes_by(name.to_bytes())
+            {
+                let read = ahead.ask(&self.contents.directory, name.to_owned());
+                self.ahead.push_back((self.asked, read));
+            }
+            self.asked += 1;
+        }
+    }
+
+    /// Opens and reads the directory that it is at.
+    fn open(&mut self, name: &CString) -> Read {
+        while let Some((at, read)) = self.ahead.pop_front() {
+            if at < self.at {
+                continue;
+            }
+            if at > self.at {
+                self.ahead.push_front((at, read));
+                break;
+            }
+            if let Ok(contents) = read.recv() {
+                return contents;
+            }
+            break;
+        }
+        Contents::open(&self.contents.directory, name)
     }
 }
 
@@ -126,146 +200,283 @@ struct Frame<L> {
     end: usize,
 }
 
-impl<L> Frame<L> {
-    /// On which sides the next name is; neither: there is none.
-    fn next(&self) -> [bool; 2] {
-        let name = |side: usize| {
-            let reading = self.sides[side].as_ref()?;
-            reading.name().map(|(name, _)| name)
-        };
-        match (name(SOURCE), name(TARGET)) {
-            (None, None) => [false, false],
-            (Some(_), None) => [true, false],
-            (None, Some(_)) => [false, true],
-            (Some(source), Some(target)) => match source.cmp(target) {
-                Ordering::Less => [true, false],
-                Ordering::Greater => [false, true],
-                Ordering::Equal => [true, true],
-            },
-        }
-    }
-
-    fn advance(&mut self, on: [bool; 2]) {
-        for (side, is_on) in self.sides.iter_mut().zip(on) {
-            if let Some(reading) = side.as_mut().filter(|_| is_on) {
-                reading.at += 1;
-            }
-        }
-    }
+/// A walk of two trees.
+struct Walk<'a, 'scope, 'env> {
+    cursors: [Option<Cursor>; 2],
+    path: Vec<u8>,
+    ahead: Ahead<'scope, 'env>,
+    stop: &'a CancellationToken,
 }
 
 /// Walks both trees.
 pub(in crate::store::files) fn walk<V: Visitor>(
-    roots: [Option<Arc<Directory>>; 2],
+    roots: [Option<Root>; 2],
     level: V::Level,
     visitor: &mut V,
     stop: &CancellationToken,
 ) -> Result<()> {
-    let mut path = Vec::new();
-    let mut frames = vec![enter(visitor, level, roots, &path)?];
-    while let Some(frame) = frames.last_mut() {
-        stopped(stop)?;
-        let on = frame.next();
-        path.truncate(frame.end);
-        if on == [false, false] {
-            if let Some(frame) = frames.pop() {
-                visitor.leave(frame.level, &path)?;
-            }
-            continue;
-        }
-        let inner = show(frame, on, &mut path, visitor)?;
-        frame.advance(on);
-        if let Some((level, directories)) = inner {
-            frames.push(enter(visitor, level, directories, &path)?);
-        }
-    }
-    Ok(())
-}
-
-type Inner<L> = (L, [Option<Arc<Directory>>; 2]);
-
-/// Shows the next name, and opens what is below it.
-fn show<V: Visitor>(
-    frame: &mut Frame<V::Level>,
-    on: [bool; 2],
-    path: &mut Vec<u8>,
-    visitor: &mut V,
-) -> Result<Option<Inner<V::Level>>> {
-    let first = if on[SOURCE] { SOURCE } else { TARGET };
-    let named = frame.sides[first].as_ref().and_then(Reading::name);
-    let Some((name, _)) = named else {
-        return Ok(None);
-    };
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name.to_bytes());
-    let mut sides = [None, None];
-    for side in [SOURCE, TARGET].into_iter().filter(|side| on[*side]) {
-        let Some(reading) = &frame.sides[side] else {
-            continue;
+    std::thread::scope(|scope| {
+        let mut walk = Walk {
+            cursors: [None, None],
+            path: Vec::new(),
+            ahead: Ahead::new(scope),
+            stop,
         };
-        let known = reading.name().and_then(|(_, kind)| kind);
-        let kind = match known {
-            Some(kind) => Some(kind),
-            // A file system that does not say it in its directories.
-            None => (reading.directory.find(name))
-                .at("cannot look at", path)?
-                .map(|found| found.kind),
-        };
-        let directory = &reading.directory;
-        sides[side] = kind.map(|kind| Side { directory, kind });
-    }
-    let pair = Pair { name, path, sides };
-    let Some(descent) = visitor.entry(&mut frame.level, &pair)? else {
-        return Ok(None);
-    };
-    let mut directories = [None, None];
-    for side in [SOURCE, TARGET] {
-        let wanted = pair.sides[side].as_ref().filter(|_| descent.sides[side]);
-        let Some(there) = wanted else { continue };
-        match there.directory.open(name) {
-            Ok(directory) => directories[side] = Some(Arc::new(directory)),
-            // It is no directory any more.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if side == SOURCE => {
-                visitor.vanished(path);
-            }
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-            Err(error) => return Err(error).at("cannot open directory", path),
-        }
-    }
-    Ok(Some((descent.level, directories)))
-}
-
-fn enter<V: Visitor>(
-    visitor: &mut V,
-    mut level: V::Level,
-    directories: [Option<Arc<Directory>>; 2],
-    path: &[u8],
-) -> Result<Frame<V::Level>> {
-    let mut sides = [None, None];
-    for (side, directory) in directories.into_iter().enumerate() {
-        if let Some(directory) = directory {
-            visitor.opened(&mut level, side, &directory, path)?;
-            sides[side] = Reading::of(directory, path)?;
-            if side == SOURCE && sides[side].is_none() {
-                visitor.vanished(path);
-            }
-        }
-    }
-    Ok(Frame {
-        sides,
-        level,
-        end: path.len(),
+        walk.run(roots, level, visitor)
     })
 }
 
-/// The order in which paths are walked: a directory's own files and directories by name, and what is in it right behind it.
-pub(in crate::store::files) fn order(one: &[u8], other: &[u8]) -> Ordering {
-    fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-        path.split(|byte| *byte == b'/')
+impl Walk<'_, '_, '_> {
+    fn run<V: Visitor>(
+        &mut self,
+        roots: [Option<Root>; 2],
+        mut level: V::Level,
+        visitor: &mut V,
+    ) -> Result<()> {
+        let mut sides = [None, None];
+        for (side, root) in roots.into_iter().enumerate() {
+            sides[side] = match root {
+                Some(Root::Directory(directory)) => {
+                    let contents = Contents::of(directory).at("cannot read directory", b"")?;
+                    visitor.opened(&mut level, side, &contents.own, b"")?;
+                    Some(reading(contents))
+                }
+                Some(Root::Listing(listing)) => {
+                    let mut cursor = listing.cursor()?;
+                    let (root, _) = cursor.entry().ok_or_else(|| broken(b""))?;
+                    if !root.path.is_empty() {
+                        return Err(broken(&root.path));
+                    }
+                    visitor.opened(&mut level, side, &root.stat, b"")?;
+                    cursor.advance()?;
+                    self.cursors[side] = Some(cursor);
+                    Some(Reading::Listed)
+                }
+                None => None,
+            };
+        }
+        let mut frames = vec![Frame {
+            sides,
+            level,
+            end: 0,
+        }];
+        while let Some(frame) = frames.last_mut() {
+            stopped(self.stop)?;
+            self.path.truncate(frame.end);
+            let Some((name, on)) = self.next(frame)? else {
+                if let Some(frame) = frames.pop() {
+                    visitor.leave(frame.level, &self.path)?;
+                }
+                continue;
+            };
+            if let Some(inner) = self.show(frame, &name, on, visitor)? {
+                frames.push(inner);
+            }
+        }
+        Ok(())
     }
-    names(one).cmp(names(other))
+
+    /// The next name of a directory, and on which sides it is.
+    fn next<L>(&self, frame: &Frame<L>) -> Result<Option<(CString, [bool; 2])>> {
+        let names = [self.name(frame, SOURCE)?, self.name(frame, TARGET)?];
+        let on = match names {
+            [None, None] => return Ok(None),
+            [Some(_), None] => [true, false],
+            [None, Some(_)] => [false, true],
+            [Some(source), Some(target)] => match source.cmp(target) {
+                Ordering::Less => [true, false],
+                Ordering::Greater => [false, true],
+                Ordering::Equal => [true, true],
+            },
+        };
+        let first = if on[SOURCE] { SOURCE } else { TARGET };
+        let name = names[first].unwrap_or_default();
+        let name = CString::new(name).map_err(|_| broken(name))?;
+        Ok(Some((name, on)))
+    }
+
+    fn name<'s, L>(&'s self, frame: &'s Frame<L>, side: usize) -> Result<Option<&'s [u8]>> {
+        let cursor = match &frame.sides[side] {
+            None => return Ok(None),
+            Some(Reading::Directory(names)) => return Ok(names.name()),
+            Some(Reading::Listed) => &self.cursors[side],
+        };
+        let Some((entry, _)) = cursor.as_ref().and_then(Cursor::entry) else {
+            return Ok(None);
+        };
+        let above = &self.path[..frame.end];
+        let Some(rest) = entry.path.strip_prefix(above) else {
+            return Ok(None);
+        };
+        let (([], name) | (_, [b'/', name @ ..])) = (above, rest) else {
+            return Ok(None);
+        };
+        if name.is_empty() || name.contains(&b'/') {
+            return Err(broken(&entry.path));
+        }
+        Ok(Some(name))
+    }
+
+    /// Shows a name, and goes on to the one after it; returns the directory that it is, if that is walked.
+    fn show<V: Visitor>(
+        &mut self,
+        frame: &mut Frame<V::Level>,
+        name: &CString,
+        on: [bool; 2],
+        visitor: &mut V,
+    ) -> Result<Option<Frame<V::Level>>> {
+        self.ask(frame, visitor);
+        if !self.path.is_empty() {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name.to_bytes());
+        let pair = Pair {
+            name,
+            path: &self.path,
+            sides: [
+                self.side(&frame.sides, SOURCE, on, name)?,
+                self.side(&frame.sides, TARGET, on, name)?,
+            ],
+        };
+        let listed =
+            [SOURCE, TARGET].map(|side| pair.sides[side].as_ref()?.entry.map(|it| it.stat));
+        let descent = visitor.entry(&mut frame.level, &pair)?;
+        let goes_on = descent.as_ref().map_or([false; 2], |descent| descent.sides);
+        let mut level = descent.map(|descent| descent.level);
+        let mut sides = [None, None];
+        for side in [SOURCE, TARGET].into_iter().filter(|side| on[*side]) {
+            let enters = goes_on[side];
+            match &mut frame.sides[side] {
+                None => {}
+                Some(Reading::Listed) => {
+                    self.pass(side, enters)?;
+                    if let (true, Some(found), Some(level)) = (enters, listed[side], &mut level) {
+                        visitor.opened(level, side, &found, &self.path)?;
+                        sides[side] = Some(Reading::Listed);
+                    }
+                }
+                Some(Reading::Directory(names)) => {
+                    let opened = enters.then(|| names.open(name));
+                    names.at += 1;
+                    match (opened, &mut level) {
+                        (Some(Ok(contents)), Some(level)) => {
+                            visitor.opened(level, side, &contents.own, &self.path)?;
+                            sides[side] = Some(reading(contents));
+                        }
+                        // It is no directory any more.
+                        (Some(Err(error)), _) if is_gone(error) && side == SOURCE => {
+                            visitor.vanished(&self.path);
+                        }
+                        (Some(Err(error)), _) if is_gone(error) => {}
+                        (Some(Err(error)), _) => {
+                            return Err(error).at("cannot read directory", &self.path);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let end = self.path.len();
+        Ok(level.map(|level| Frame { sides, level, end }))
+    }
+
+    /// Has directories read that come soon.
+    fn ask<V: Visitor>(&mut self, frame: &mut Frame<V::Level>, visitor: &V) {
+        for side in [SOURCE, TARGET] {
+            if let Some(Reading::Directory(names)) = &mut frame.sides[side] {
+                let above = &self.path;
+                names.ask(&mut self.ahead, |name| {
+                    side == SOURCE && visitor.passes_by(&joined(above, name))
+                });
+            }
+        }
+    }
+
+    fn side<'s>(
+        &'s self,
+        sides: &'s [Option<Reading>; 2],
+        side: usize,
+        on: [bool; 2],
+        name: &CString,
+    ) -> Result<Option<Side<'s>>> {
+        if !on[side] {
+            return Ok(None);
+        }
+        let names = match &sides[side] {
+            None => return Ok(None),
+            Some(Reading::Directory(names)) => names,
+            Some(Reading::Listed) => {
+                let entry = self.cursors[side].as_ref().and_then(Cursor::entry);
+                return Ok(entry.map(|(entry, _)| Side {
+                    kind: entry.stat.kind,
+                    directory: None,
+                    stat: Some(entry.stat),
+                    entry: Some(entry),
+                }));
+            }
+        };
+        let directory = &names.contents.directory;
+        let known = names
+            .contents
+            .names
+            .get(names.at)
+            .and_then(|(_, kind)| kind);
+        let kind = match known {
+            Some(kind) => Some(kind),
+            // A file system that does not say it in its directories.
+            None => (directory.find(name))
+                .at("cannot look at", &self.path)?
+                .map(|found| found.kind),
+        };
+        Ok(kind.map(|kind| Side {
+            kind,
+            directory: Some(directory),
+            stat: names.contents.names.stat(names.at),
+            entry: None,
+        }))
+    }
+
+    /// Goes on behind the entry that a cursor is at, and behind all that is in it unless that is walked.
+    fn pass(&mut self, side: usize, enters: bool) -> Result<()> {
+        let Some(cursor) = &mut self.cursors[side] else {
+            return Ok(());
+        };
+        cursor.advance()?;
+        while let Some((entry, _)) = cursor.entry().filter(|_| !enters) {
+            let inside = entry.path.strip_prefix(&*self.path);
+            if !inside.is_some_and(|inside| inside.starts_with(b"/")) {
+                break;
+            }
+            cursor.advance()?;
+        }
+        Ok(())
+    }
+}
+
+fn reading(contents: Contents) -> Reading {
+    Reading::Directory(Box::new(Names {
+        contents,
+        at: 0,
+        asked: 0,
+        ahead: VecDeque::new(),
+    }))
+}
+
+/// Whether what was a directory is none any more.
+fn is_gone(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+}
+
+/// The path of a name in a directory.
+fn joined(above: &[u8], name: &[u8]) -> Vec<u8> {
+    let slash: &[u8] = if above.is_empty() { b"" } else { b"/" };
+    [above, slash, name].concat()
+}
+
+/// A listing names every directory before what is in it.
+fn broken(path: &[u8]) -> Error {
+    let what = format!("the list of a tree's files is broken at {}", told(path));
+    Error::new(Kind::Internal, what)
 }
 
 #[cfg(test)]
@@ -304,8 +515,8 @@ mod tests {
         place
     }
 
-    fn opened(path: &Path) -> Arc<Directory> {
-        Arc::new(Directory::at(path).unwrap())
+    fn opened(path: &Path) -> Root {
+        Root::Directory(Arc::new(Directory::at(path).unwrap()))
     }
 
     #[test]
@@ -326,13 +537,6 @@ mod tests {
             "end c", "end ",
         ];
         assert_eq!(lines.0, expected);
-    }
-
-    #[test]
-    fn the_order_of_paths_is_that_of_the_walk() {
-        assert_eq!(order(b"a/z", b"a b"), Ordering::Less);
-        assert_eq!(order(b"a", b"a/b"), Ordering::Less);
-        assert_eq!(order(b"b", b"a/b"), Ordering::Greater);
     }
 
     #[test]

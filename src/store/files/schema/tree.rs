@@ -1,22 +1,77 @@
 //! What a survey found of a tree.
 
+use std::ffi::CString;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
+
+use async_trait::async_trait;
+use rustix::io::Errno;
 
 use super::filter::Filter;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::stat::Moment;
+use crate::store::files::connection::stat::{Moment, Stat};
+use crate::store::files::connection::told::At as _;
+use crate::store::files::rows::listing::{Listing, order};
+use crate::store::files::rows::walk::Root;
+use crate::store::files::rows::warnings::Warnings;
+use crate::store::files::rows::work::Work;
 use crate::store::{Catalogue, Definitions};
+
+/// A tree on another machine, or in something that is no file system: what a tree here, into which it is copied, asks of it.
+#[async_trait]
+pub(in crate::store::files) trait Fetch: Send + Sync {
+    /// What is in it now.
+    async fn list(&self) -> Result<Listing>;
+    /// Copies the files and links whose action is [`Action::Copy`] into a tree in which their directories are already; returns
+    /// how many have arrived. Those that have vanished meanwhile are told by a warning.
+    ///
+    /// [`Action::Copy`]: crate::store::files::rows::work::Action::Copy
+    async fn fetch(&self, fetching: Fetching) -> Result<u64>;
+    /// Refuses a copy whose files have another content than those of the tree, unless they were changed since the run began.
+    async fn compare(
+        &self,
+        copy: &Arc<Directory>,
+        since: Moment,
+        warnings: &Warnings,
+    ) -> Result<()>;
+}
+
+/// Is told of a path, and of files and bytes that have come from there on.
+pub(in crate::store::files) type Told = dyn Fn(&[u8], u64, u64) + Send + Sync;
+
+/// What is fetched.
+pub(in crate::store::files) struct Fetching {
+    /// What is to be done.
+    pub(in crate::store::files) work: Work,
+    /// The tree that it comes into.
+    pub(in crate::store::files) into: Arc<Directory>,
+    /// Whether owners are kept.
+    pub(in crate::store::files) keeps_owners: bool,
+    /// Is told of progress.
+    pub(in crate::store::files) told: Arc<Told>,
+    /// What is told at the end.
+    pub(in crate::store::files) warnings: Arc<Warnings>,
+}
+
+/// Where a tree is.
+#[derive(Clone)]
+pub(in crate::store::files) enum At {
+    /// On this machine.
+    Here(Arc<Directory>),
+    /// Elsewhere.
+    Elsewhere(Arc<dyn Fetch>),
+}
 
 /// A tree that was surveyed.
 pub(in crate::store::files) struct Tree {
+    /// Its name, as people know it.
+    pub(in crate::store::files) told: String,
     /// Where it is.
-    pub(in crate::store::files) path: PathBuf,
-    /// Its directory.
-    pub(in crate::store::files) directory: Arc<Directory>,
+    pub(in crate::store::files) at: At,
+    /// What is in it.
+    pub(in crate::store::files) listing: Listing,
     /// Which of its files are copied.
     pub(in crate::store::files) filter: Arc<Filter>,
     /// Where each part begins, by its number: the path of its first file, in the order in which trees are walked.
@@ -27,10 +82,52 @@ pub(in crate::store::files) struct Tree {
     pub(in crate::store::files) since: Moment,
 }
 
+impl Tree {
+    /// What is walked: the tree itself where files have to be read, else what was seen of it.
+    pub(in crate::store::files) fn root(&self, is_read: bool) -> Root {
+        match &self.at {
+            At::Here(directory) if is_read => Root::Directory(Arc::clone(directory)),
+            _ => Root::Listing(self.listing.clone()),
+        }
+    }
+
+    /// Its directory, if it is on this machine.
+    pub(in crate::store::files) fn directory(&self) -> Option<&Arc<Directory>> {
+        match &self.at {
+            At::Here(directory) => Some(directory),
+            At::Elsewhere(_) => None,
+        }
+    }
+
+    /// The number of the part that a path is in.
+    pub(in crate::store::files) fn part_of(&self, path: &[u8]) -> usize {
+        let begun = (self.starts).partition_point(|start| order(start, path).is_le());
+        begun.saturating_sub(1)
+    }
+}
+
+/// What is known of a file in a directory, or below it, now; `None`: it is gone.
+pub(in crate::store::files) fn look(directory: &Directory, path: &[u8]) -> Result<Option<Stat>> {
+    let mut at = None;
+    let mut names = path.split(|byte| *byte == b'/').peekable();
+    while let Some(name) = names.next() {
+        let name = CString::new(name).unwrap_or_default();
+        let directory = at.as_ref().unwrap_or(directory);
+        if names.peek().is_none() {
+            return directory.find(&name).at("cannot look at", path);
+        }
+        at = match directory.open(&name) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            opened => Some(opened.at("cannot open directory", path)?),
+        };
+    }
+    Ok(None)
+}
+
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, files) = (&self.path, self.files);
-        write!(f, "Tree({}, {files} files)", path.display())
+        let (told, files) = (&self.told, self.files);
+        write!(f, "Tree({told}, {files} files)")
     }
 }
 

@@ -10,13 +10,13 @@ use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::told::At;
+use crate::store::files::connection::told::At as _;
 use crate::store::files::incoming::check::Check;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::swap;
-use crate::store::files::rows::walk::walk;
+use crate::store::files::rows::walk::{Pair, Root, SOURCE, walk};
 use crate::store::files::rows::warnings::Warnings;
-use crate::store::files::schema::tree::Tree;
+use crate::store::files::schema::tree::{At, Tree, look};
 use crate::store::files::source::no_rows;
 use crate::store::{Catalogue, Checksum, CompareWhole, Complete, Part, Published, Survey, own};
 
@@ -108,19 +108,39 @@ impl CompareWhole for TreeComplete {
             None => return Ok(()),
         };
         let (definitions, files) = (Arc::clone(&survey.definitions), self.files);
+        let tree = own::<Tree>(&*definitions)?;
+        let warnings = Arc::new(Warnings::default());
+        let elsewhere = match &tree.at {
+            At::Here(_) => None,
+            At::Elsewhere(source) => Some(Arc::clone(source)),
+        };
+        let now = match &elsewhere {
+            Some(source) => Some(Root::Listing(source.list().await?)),
+            None => None,
+        };
+        if let (Some(source), true, Some(target)) = (&elsewhere, by_content, &target) {
+            source.compare(target, tree.since, &warnings).await?;
+        }
+        let definitions = Arc::clone(&survey.definitions);
         blocking(&self.workspace.context.cancel, move |stop| {
             let tree = own::<Tree>(&*definitions)?;
-            let warnings = Warnings::default();
+            let again = |pair: &Pair<'_>| match tree.directory() {
+                Some(directory) => look(directory, pair.path),
+                // It was listed just now.
+                None => pair.stat(SOURCE),
+            };
             let mut check = Check {
                 filter: &tree.filter,
-                by_content,
+                by_content: by_content && elsewhere.is_none(),
                 since: tree.since,
+                again: &again,
                 warnings: &warnings,
                 stop,
                 files: 0,
                 differences: (Vec::new(), 0),
             };
-            let roots = [Some(Arc::clone(&tree.directory)), target];
+            let source = now.unwrap_or_else(|| tree.root(by_content));
+            let roots = [Some(source), target.map(Root::Directory)];
             walk(roots, (), &mut check, stop)?;
             warnings.tell();
             check.outcome(files)

@@ -11,9 +11,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::incoming::build::Build;
+use crate::store::files::incoming::directories;
 use crate::store::files::incoming::out::Shared;
-use crate::store::files::rows::warnings::Warnings;
-use crate::store::files::schema::tree::Tree;
+use crate::store::files::schema::tree::{At, Fetching, Tree};
 use crate::store::files::source::no_rows;
 use crate::store::{Chunks, Complete, Incoming, Meter, Part, Source, Survey, Transfer, own};
 use crate::sync::Mutex;
@@ -25,7 +25,6 @@ pub(super) struct TreeIncoming {
     root: Option<Arc<Directory>>,
     /// How many files were put into it.
     files: Mutex<Option<u64>>,
-    warnings: Arc<Warnings>,
 }
 
 impl TreeIncoming {
@@ -34,46 +33,12 @@ impl TreeIncoming {
             workspace: Arc::clone(workspace),
             root,
             files: Mutex::new(None),
-            warnings: Arc::default(),
         }
     }
 
     /// Builds the tree; whoever counts is told on the way.
     async fn build(&self, root: Arc<Directory>, survey: &Survey, meter: &dyn Meter) -> Result<u64> {
-        let workspace = &self.workspace;
-        let definitions = Arc::clone(&survey.definitions);
-        let live = workspace
-            .open
-            .lock()
-            .as_ref()
-            .and_then(|open| open.live.clone());
-        let shared = Shared::new(workspace.keeps_owners, Arc::clone(&self.warnings));
-        let (link, workers) = (workspace.options.link, workspace.context.workers);
-        let tree = own::<Tree>(&*definitions)?;
-        let rules = workspace.rules(tree, &workspace.context.cancel);
-        let building = Arc::clone(&workspace.building).lock_owned().await;
-        let (sender, mut progress) = mpsc::unbounded_channel();
-        let survey_of_it = Arc::clone(&definitions);
-        let working = blocking(&workspace.context.cancel, move |stop| {
-            let _until_done = building;
-            let tree = own::<Tree>(&*survey_of_it)?;
-            let told = |part: usize, files: u64, bytes: u64| {
-                let _ = sender.send((part, files, bytes));
-            };
-            let build = Build {
-                rules: &rules,
-                link,
-                roots: [
-                    Some(Arc::clone(&tree.directory)),
-                    live.map(|(directory, _)| directory),
-                ],
-                starts: &tree.starts,
-                workers,
-                shared: Arc::new(shared),
-                told: &told,
-            };
-            build.run(root, stop)
-        });
+        let (sender, mut progress) = mpsc::unbounded_channel::<(usize, u64, u64)>();
         let mut parts: Vec<&Part> = survey.parts.iter().collect();
         parts.sort_by_key(|part| part.id);
         let metering = async {
@@ -83,8 +48,85 @@ impl TreeIncoming {
                 }
             }
         };
-        let (built, ()) = tokio::join!(working, metering);
+        let building = async {
+            let made = self.make(Arc::clone(&root), survey, sender.clone()).await?;
+            let fetched = self.fetch(root, survey, sender).await?;
+            Ok(made + fetched)
+        };
+        let (built, ()) = tokio::join!(building, metering);
         built
+    }
+
+    /// Makes directories, takes over what is live's, and copies what is on this machine.
+    async fn make(
+        &self,
+        root: Arc<Directory>,
+        survey: &Survey,
+        progress: mpsc::UnboundedSender<(usize, u64, u64)>,
+    ) -> Result<u64> {
+        let workspace = &self.workspace;
+        let definitions = Arc::clone(&survey.definitions);
+        let (live, work) = workspace.to_build()?;
+        let shared = Shared::new(workspace.keeps_owners, Arc::clone(&workspace.warnings));
+        let (link, workers) = (workspace.options.link, workspace.context.workers);
+        let rules = workspace.rules(own::<Tree>(&*definitions)?, &workspace.context.cancel);
+        let building = Arc::clone(&workspace.building).lock_owned().await;
+        blocking(&workspace.context.cancel, move |stop| {
+            let _until_done = building;
+            let tree = own::<Tree>(&*definitions)?;
+            let told = |part: usize, files: u64, bytes: u64| {
+                let _ = progress.send((part, files, bytes));
+            };
+            let build = Build {
+                rules: &rules,
+                link,
+                roots: [tree.directory().map(Arc::clone), live],
+                work: &work,
+                starts: &tree.starts,
+                workers,
+                shared: Arc::new(shared),
+                told: &told,
+            };
+            build.run(root, stop)
+        })
+        .await
+    }
+
+    /// Fetches what is elsewhere.
+    async fn fetch(
+        &self,
+        root: Arc<Directory>,
+        survey: &Survey,
+        progress: mpsc::UnboundedSender<(usize, u64, u64)>,
+    ) -> Result<u64> {
+        let workspace = &self.workspace;
+        let definitions = Arc::clone(&survey.definitions);
+        let At::Elsewhere(source) = own::<Tree>(&*definitions)?.at.clone() else {
+            return Ok(0);
+        };
+        let (_, work) = workspace.to_build()?;
+        let told = move |path: &[u8], files: u64, bytes: u64| {
+            if let Ok(tree) = own::<Tree>(&*definitions) {
+                let _ = progress.send((tree.part_of(path), files, bytes));
+            }
+        };
+        let keeps_owners = workspace.keeps_owners;
+        let fetching = Fetching {
+            work: work.clone(),
+            into: Arc::clone(&root),
+            keeps_owners,
+            told: Arc::new(told),
+            warnings: Arc::clone(&workspace.warnings),
+        };
+        let fetched = source.fetch(fetching).await?;
+        let building = Arc::clone(&workspace.building).lock_owned().await;
+        let warnings = Arc::clone(&workspace.warnings);
+        blocking(&workspace.context.cancel, move |stop| {
+            let _until_done = building;
+            directories::finish(&work, root, keeps_owners, &warnings, stop)
+        })
+        .await?;
+        Ok(fetched)
     }
 }
 
@@ -98,7 +140,7 @@ impl Incoming for TreeIncoming {
         if self.root.is_some() && self.files.lock().is_none() {
             return Err(Error::new(Kind::Internal, "the new tree was not built"));
         }
-        self.warnings.tell();
+        self.workspace.warnings.tell();
         Ok(Box::new(TreeComplete::new(
             &self.workspace,
             self.root.clone(),

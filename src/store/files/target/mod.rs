@@ -16,11 +16,13 @@ use crate::config::job::{Mode, Task};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::files::connection::blocking::blocking;
+use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::told::At;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::lock::Lock;
 use crate::store::files::publish::place::{Place, identity};
 use crate::store::files::publish::swap;
+use crate::store::files::rows::work::Work;
 use crate::store::files::schema::tree::Tree;
 use crate::store::files::source::server;
 use crate::store::room::Room;
@@ -48,13 +50,16 @@ impl TreeTarget {
 
     /// Refuses a tree that lies in the other, or around it.
     fn refuse_nested(&self, tree: &Tree) -> Result<()> {
-        let source = Place::chain(&tree.directory)?;
+        let Some(directory) = tree.directory() else {
+            return Ok(());
+        };
+        let source = Place::chain(directory)?;
         let above = Place::chain(&self.place().parent)?;
         let live = self.place().live()?.map(|(_, found)| found.id);
         let is_inside = source.first().is_some_and(|source| above.contains(source));
         let is_around = live.is_some_and(|live| source.contains(&live));
         if is_inside || is_around {
-            let (one, other) = (tree.path.display(), self.place().path.display());
+            let (one, other) = (&tree.told, self.place().path.display());
             let what = format!("source and target lie in one another: {one} and {other}");
             return Err(Error::new(Kind::Policy, what)
                 .hint("check both URLs: a run would copy what it has copied"));
@@ -114,10 +119,7 @@ impl Target for TreeTarget {
         self.place().check(live.as_ref().map(|(_, found)| found))?;
         self.refuse_nested(tree)?;
         if self.workspace.mode == Mode::Replace && tree.files == 0 {
-            let what = format!(
-                "the source {} has no file that is copied",
-                tree.path.display()
-            );
+            let what = format!("the source {} has no file that is copied", tree.told);
             return Err(Error::new(Kind::Policy, what).hint(
                 "with mode = \"replace\" live would be emptied: see whether the source is mounted",
             ));
@@ -131,7 +133,7 @@ impl Target for TreeTarget {
     }
 
     async fn prepare(&self, _survey: &Survey) -> Result<Arc<dyn Incoming>> {
-        let root = if self.workspace.planned()?.changes.is_none() {
+        let root = if self.workspace.planned()?.work.is_none() {
             None
         } else {
             Some(self.workspace.make_incoming()?)
@@ -160,6 +162,14 @@ impl Workspace {
     /// The open folder of a run that has the lock.
     fn set_folder(&self, folder: Folder) {
         *self.folder.lock() = Some(Arc::new(folder));
+    }
+
+    /// Live, and what is to be done to it.
+    fn to_build(&self) -> Result<(Option<Arc<Directory>>, Work)> {
+        let open = self.planned()?;
+        let nothing = || Error::new(Kind::Internal, "there is nothing to build");
+        let live = open.live.map(|(directory, _)| directory);
+        Ok((live, open.work.ok_or_else(nothing)?))
     }
 
     /// What `check` found out.

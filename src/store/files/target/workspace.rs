@@ -13,12 +13,13 @@ use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::stat::Stat;
 use crate::store::files::connection::told::At;
-use crate::store::files::incoming::plan::{Changes, Planner};
+use crate::store::files::incoming::plan::Planner;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::place::Place;
 use crate::store::files::rows::decision::Rules;
-use crate::store::files::rows::walk::walk;
+use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::Warnings;
+use crate::store::files::rows::work::Work;
 use crate::store::files::schema::options::Options;
 use crate::store::files::schema::tree::Tree;
 use crate::store::files::url::TreeUrl;
@@ -29,8 +30,8 @@ use crate::sync::Mutex;
 pub(super) struct Open {
     /// Live, if there is one.
     pub(super) live: Option<(Arc<Directory>, Stat)>,
-    /// What changes.
-    pub(super) changes: Option<Changes>,
+    /// What is to be done, if anything is.
+    pub(super) work: Option<Work>,
 }
 
 /// A run's places and options, which its target, incoming and complete copy share.
@@ -46,6 +47,8 @@ pub(super) struct Workspace {
     pub(super) building: Arc<tokio::sync::Mutex<()>>,
     /// Whether owners can be set, and are.
     pub(super) keeps_owners: bool,
+    /// What is told of single files when all are in.
+    pub(super) warnings: Arc<Warnings>,
     is_published: AtomicBool,
 }
 
@@ -61,6 +64,7 @@ impl Workspace {
             open: Mutex::new(None),
             building: Arc::default(),
             keeps_owners: nix::unistd::geteuid().is_root(),
+            warnings: Arc::default(),
             is_published: AtomicBool::new(false),
         })
     }
@@ -90,15 +94,14 @@ impl Workspace {
     ) -> Result<()> {
         let link = self.options.link;
         let rules = self.rules(tree, &self.context.cancel);
-        let roots = [
-            Some(Arc::clone(&tree.directory)),
-            live.as_ref().map(|(directory, _)| Arc::clone(directory)),
-        ];
-        let changes = blocking(&self.context.cancel, move |stop| {
-            let warnings = Warnings::default();
+        let live_root = live.as_ref().map(|(directory, _)| Arc::clone(directory));
+        let source = tree.root(self.options.by_content);
+        let roots = [Some(source), live_root.map(Root::Directory)];
+        let warnings = Arc::clone(&self.warnings);
+        let (changes, work) = blocking(&self.context.cancel, move |stop| {
             let mut planner = Planner::new(&rules, link, &warnings);
             walk(roots, (), &mut planner, stop)?;
-            Ok(planner.changes)
+            planner.finish()
         })
         .await?;
         changes.check(self.options.max_delete)?;
@@ -112,7 +115,7 @@ impl Workspace {
         let has_work = live.is_none() || !changes.are_none();
         *self.open.lock() = Some(Open {
             live,
-            changes: has_work.then_some(changes),
+            work: has_work.then_some(work),
         });
         Ok(())
     }

@@ -1,0 +1,82 @@
+//! The directories of a tree whose files came from elsewhere. They get their owners, permissions and times at the end, when
+//! nobody writes into them any more.
+
+use std::ffi::CString;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use tokio_util::sync::CancellationToken;
+
+use super::metadata::Metadata;
+use crate::error::{Error, Kind, Result};
+use crate::store::files::connection::blocking::stopped;
+use crate::store::files::connection::directory::Directory;
+use crate::store::files::connection::stat::Stat;
+use crate::store::files::connection::told::At;
+use crate::store::files::rows::walk::SOURCE;
+use crate::store::files::rows::warnings::Warnings;
+use crate::store::files::rows::work::{Action, Work};
+
+/// A directory that is not finished yet.
+struct Level {
+    path: Vec<u8>,
+    /// `None`: there was no need to make it.
+    made: Option<Arc<Directory>>,
+    /// What it is to have; `None`: it has it.
+    like: Option<Stat>,
+}
+
+/// Finishes all that the source has, the innermost first.
+pub(in crate::store::files) fn finish(
+    work: &Work,
+    root: Arc<Directory>,
+    keeps_owners: bool,
+    warnings: &Warnings,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let finish = |level: Level| match (&level.made, &level.like) {
+        (Some(made), Some(like)) => {
+            let metadata = Metadata {
+                like,
+                mode: like.mode,
+                keeps_owner: keeps_owners,
+            };
+            metadata.give(made, None::<&Directory>, &level.path, warnings)
+        }
+        _ => Ok(()),
+    };
+    let mut levels = vec![Level {
+        path: Vec::new(),
+        made: Some(root),
+        like: work.root,
+    }];
+    let mut tasks = work.tasks()?;
+    while let Some((entry, action)) = tasks.task()? {
+        stopped(stop)?;
+        if let Action::Enter { sides, .. } = action {
+            let end = entry.path.iter().rposition(|byte| *byte == b'/');
+            let above = &entry.path[..end.unwrap_or(0)];
+            while levels.last().is_some_and(|level| level.path != above) {
+                levels.pop().map_or(Ok(()), finish)?;
+            }
+            let broken = || Error::new(Kind::Internal, "the list of a run's work is broken");
+            let parent = levels.last().ok_or_else(broken)?;
+            let name = CString::new(&entry.path[end.map_or(0, |end| end + 1)..]);
+            let name = name.map_err(|_| broken())?;
+            let made = match parent.made.as_ref().map(|parent| parent.open(&name)) {
+                None | Some(Err(Errno::NOENT)) => None,
+                Some(opened) => Some(Arc::new(opened.at("cannot open directory", &entry.path)?)),
+            };
+            levels.push(Level {
+                path: entry.path.clone(),
+                made,
+                like: sides[SOURCE].then_some(entry.stat),
+            });
+        }
+        tasks.advance()?;
+    }
+    while let Some(level) = levels.pop() {
+        finish(level)?;
+    }
+    Ok(())
+}
