@@ -48,10 +48,11 @@ pub(super) struct Rules {
 
 impl Rules {
     /// Reads a task's own, then those of the files that it includes. What is wrong is said, and left out.
-    pub(super) fn read(task: &Table<'_>, target: &Side<'_>) -> Self {
+    pub(super) fn read(task: &Table<'_>, target: &Side<'_>, includes_files: bool) -> Self {
         let mut rules = Self::default();
         rules.take(task, target);
-        let files = task.get("include").and_then(|value| value.texts());
+        let files = task.get("include").filter(|_| includes_files);
+        let files = files.and_then(|value| value.texts());
         for (member, text) in files.unwrap_or_default() {
             let Some(file) = member.path() else { continue };
             if rules.included.contains(&file) {

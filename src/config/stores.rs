@@ -58,6 +58,10 @@ pub trait StoreFormat: Send + Sync {
     fn overlays(&self) -> bool {
         false
     }
+    /// Whether `include` has globs of what is copied, and is the store's own; else it names files with masks.
+    fn includes_by_glob(&self) -> bool {
+        false
+    }
     /// If it is a store of files.
     fn files(&self) -> Option<Files> {
         None

@@ -177,10 +177,14 @@ fn read_task(
         refuse_of_others(&table, kind, stores);
     }
     if words.publish == Some(Publish::InPlace) && !is_push {
-        refuse_with_in_place(&table, words.mode, words.previous, &objects.keep);
+        let mode = words
+            .mode
+            .filter(|_| !format.is_some_and(StoreFormat::overlays));
+        refuse_with_in_place(&table, mode, words.previous, &objects.keep);
     }
     let pace = Pace::read(&table);
-    let rules = Rules::read(&table, target);
+    let has_globs = format.is_some_and(StoreFormat::includes_by_glob);
+    let rules = Rules::read(&table, target, !has_globs);
     let unlisted = [("refuse", Unlisted::Refuse), ("null", Unlisted::Null)];
     let unlisted = table.choice("unlisted", &unlisted, Unlisted::Refuse);
     if !source.has_mask_key && (rules.need_key() || unlisted == Some(Unlisted::Null)) {
@@ -229,9 +233,10 @@ fn read_task(
 /// Reads the keys that are the store's own; what is wrong with one is said at it.
 fn read_own(table: &Table<'_>, format: &dyn StoreFormat) -> Option<OwnOptions> {
     let mut given = toml::Table::new();
-    for key in format.own_keys() {
-        if let Some(value) = table.get(key.name) {
-            given.insert(key.name.to_owned(), masks::owned(value.content));
+    let include = format.includes_by_glob().then_some("include");
+    for name in format.own_keys().iter().map(|key| key.name).chain(include) {
+        if let Some(value) = table.get(name) {
+            given.insert(name.to_owned(), masks::owned(value.content));
         }
     }
     let flaws = match format.read_own(&given) {

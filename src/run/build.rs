@@ -9,7 +9,7 @@ use super::context::RunContext;
 use super::masks::watch::is_wanted;
 use super::task_run::{TaskRun, any_source_lost, failing, open_all, span};
 use super::{canary, clone_files, copy, locks, masks, plan, scripts, verify};
-use crate::config::job::{PointInTime, Publish, Task};
+use crate::config::job::PointInTime;
 use crate::error::{Error, Kind, Result};
 use crate::guard::memory;
 use crate::store::{Complete, Incoming, Survey};
@@ -177,7 +177,7 @@ pub(super) async fn fill(
     incoming: Arc<dyn Incoming>,
     survey: &Survey,
 ) -> Result<Box<dyn Complete>> {
-    let step = |name| enter(context, run, step_of(&run.task, name));
+    let step = |name| enter(context, run, step_of(run, name));
     step("copy");
     copy::copy(run, &incoming, survey).await?;
     run.progress.set_masked(run.masks.counted());
@@ -201,15 +201,15 @@ async fn finish(
 ) -> Result<Box<dyn Complete>> {
     run.source.close().await;
     run.progress.rest();
-    context.step(step_of(&run.task, "scripts"));
+    context.step(step_of(run, "scripts"));
     if !run.task.scripts.is_empty() {
-        run.progress.come_to(step_of(&run.task, "scripts"));
+        run.progress.come_to(step_of(run, "scripts"));
         scripts::run(run, &*complete).await?;
-        enter(context, run, step_of(&run.task, "derive"));
+        enter(context, run, step_of(run, "derive"));
         complete.derive().await?;
     }
     if is_wanted(&context.job, &run.task) && run.masks.record().is_some() {
-        enter(context, run, step_of(&run.task, "canary"));
+        enter(context, run, step_of(run, "canary"));
         canary::search(run, &*complete).await?;
     }
     run.progress.built();
@@ -224,14 +224,14 @@ fn enter(context: &RunContext, run: &TaskRun, step: &'static str) {
 }
 
 /// A step's name in a run of this task: in place it says that live is empty.
-fn step_of(task: &Task, step: &'static str) -> &'static str {
-    match (task.publish, step) {
-        (Publish::InPlace, "copy") => "in place: copy",
-        (Publish::InPlace, "finish") => "in place: finish",
-        (Publish::InPlace, "verify") => "in place: verify",
-        (Publish::InPlace, "scripts") => "in place: scripts",
-        (Publish::InPlace, "derive") => "in place: derive",
-        (Publish::InPlace, "canary") => "in place: canary",
+fn step_of(run: &TaskRun, step: &'static str) -> &'static str {
+    match (run.in_place(), step) {
+        (true, "copy") => "in place: copy",
+        (true, "finish") => "in place: finish",
+        (true, "verify") => "in place: verify",
+        (true, "scripts") => "in place: scripts",
+        (true, "derive") => "in place: derive",
+        (true, "canary") => "in place: canary",
         _ => step,
     }
 }

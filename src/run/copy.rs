@@ -134,9 +134,9 @@ pub(super) async fn copy(
         .expect(survey.parts.iter().map(|part| part.bytes).sum());
     masks::refuse_unverifiable(run, &**incoming, &survey.parts)?;
     // What the servers copy by themselves keeps to no pace, and nobody masks it.
-    if run.pace.is_free()
-        && run.context.selection.takes_rows_as_they_are()
+    if run.context.selection.takes_rows_as_they_are()
         && let Some(means) = incoming.transfer()
+        && (run.pace.is_free() || means.keeps_pace())
         && means.transfer(&*run.source, survey, &*run.progress).await?
     {
         return Ok(());

@@ -35,8 +35,9 @@ pub(super) struct TaskRun {
 }
 
 impl TaskRun {
+    /// Whether live is emptied and loaded. What a store puts in place without emptying it is built beside live like all else.
     pub(super) fn in_place(&self) -> bool {
-        self.task.publish == Publish::InPlace
+        self.task.publish == Publish::InPlace && self.target.in_place().is_some()
     }
 
     /// Whether a part's rows are to be others than the source's, or fewer.

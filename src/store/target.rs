@@ -152,6 +152,10 @@ pub trait WriteBatches: Send + Sync {
 /// An incoming that takes the whole source by the store's own means, where nothing changes on the way.
 #[async_trait]
 pub trait Transfer: Send + Sync {
+    /// Whether it keeps to the task's `throttle` by itself.
+    fn keeps_pace(&self) -> bool {
+        false
+    }
     /// `false`: not possible with this source, [`Incoming::write`] has to do it.
     async fn transfer(
         &self,

@@ -3,6 +3,7 @@
 mod copies;
 mod failures;
 mod guards;
+mod in_place;
 mod names;
 mod trees;
 

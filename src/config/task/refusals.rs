@@ -139,7 +139,7 @@ pub(super) fn refuse_with_in_place(
     if previous == Some(KeepPrevious::Keep) {
         refuse(
             "previous",
-            "live is emptied, and there is nothing to go back to",
+            "what was live is gone, and there is nothing to go back to",
             "leave `previous` out, or take publish = \"swap\"",
         );
     }

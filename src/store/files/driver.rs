@@ -7,7 +7,7 @@ use super::source::TreeSource;
 use super::target::TreeTarget;
 use super::url::Format;
 use crate::config::StoreFormat;
-use crate::config::job::{Publish, Task};
+use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::{
     Codec, Context, Driver, Fate, Part, Refusal, Restored, Selection, Source, Target,
@@ -62,14 +62,10 @@ impl Driver for FilesDriver {
 }
 
 /// Keys of databases' tasks, and why a tree has no use for them.
-const NOT_FOR_FILES: [(&str, &str); 13] = [
+const NOT_FOR_FILES: [(&str, &str); 11] = [
     (
         "canary",
         "files are not masked, and nothing of them is searched: leave `canary` out",
-    ),
-    (
-        "include",
-        "it reads files with masks, and files are not masked; an exception from `exclude` is written in it: \"!GLOB\"",
     ),
     (
         "keep",
@@ -108,10 +104,6 @@ const NOT_FOR_FILES: [(&str, &str); 13] = [
         "files have no scripts: use the hook after_publish",
     ),
     (
-        "throttle",
-        "files are copied by the system itself, and keep to no pace yet: leave `throttle` out",
-    ),
-    (
         "unlisted",
         "files cannot be masked yet: leave `unlisted` out",
     ),
@@ -123,10 +115,6 @@ fn refusals(task: &Task) -> Vec<Refusal> {
     let mut found: Vec<Refusal> = (NOT_FOR_FILES.iter().filter(asked))
         .map(|(key, why)| Refusal::new(key, *why))
         .collect();
-    if task.publish == Publish::InPlace {
-        let why = "a tree is exchanged as a whole: `publish` is \"swap\" or not set";
-        found.push(Refusal::new("publish", why));
-    }
     for (key, is_archive) in [("source", task.pulls()), ("target", task.pushes())] {
         if is_archive {
             let why = "files in archives are not supported yet: take dir:///DIRECTORY";

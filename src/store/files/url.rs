@@ -51,6 +51,10 @@ impl StoreFormat for Format {
         true
     }
 
+    fn includes_by_glob(&self) -> bool {
+        true
+    }
+
     fn read_url(&self, scheme: &str, rest: &str, directory: &Path) -> Result<ParsedUrl, Flaw> {
         if scheme != "dir" {
             let why = "ssh:// is not supported yet: files are copied from directory to directory, on one machine";

@@ -256,3 +256,49 @@ fn who_is_in_live_keeps_the_old_tree_and_a_new_look_finds_the_new_one() {
     let said = shell.wait_with_output().expect("a shell");
     assert_eq!(String::from_utf8_lossy(&said.stdout), "oldnew");
 }
+
+#[test]
+fn what_is_included_is_copied_and_all_else_stays() {
+    let trees = Trees::new();
+    trees.write(&[
+        "source/a.pdf=new",
+        "source/a.txt=new",
+        "source/public/b.txt=new",
+        "source/private/c.pdf=new",
+        "live/a.txt=old",
+        "live/gone.pdf=old",
+        "live/gone.txt=old",
+    ]);
+    let job = trees.with(
+        "mode = \"replace\"\ninclude = [\"*.pdf\", \"/public/\"]\nexclude = [\"private\"]\nverify = \"checksum\"",
+    );
+    trees.once(&job).expect(0);
+    let expected = [
+        "a.pdf=new",
+        "a.txt=old",
+        "gone.txt=old",
+        "public/",
+        "public/b.txt=new",
+    ];
+    assert_eq!(trees.in_live(), expected);
+    trees.once(&job).expect(0).says(&["nothing has changed"]);
+    let wrong = trees.with("include = [\"!a\"]");
+    trees
+        .once(&wrong)
+        .expect(2)
+        .says(&["takes something back", "`exclude`"]);
+}
+
+#[test]
+fn a_copy_keeps_to_its_pace() {
+    let trees = Trees::new();
+    fs::write(trees.source("large"), vec![7; 600 << 10]).expect("a file");
+    let began = std::time::Instant::now();
+    trees.once(&trees.with("throttle = \"300kB/s\"")).expect(0);
+    // 614 kB at 300 kB a second.
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(
+        fs::read(trees.live("large")).expect("it"),
+        vec![7; 600 << 10]
+    );
+}

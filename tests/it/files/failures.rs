@@ -9,38 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::trees::{Trees, lines};
-
-/// A file system in memory, for as long as it is wanted.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(at: &Path, options: &str) -> Self {
-        fs::create_dir_all(at).expect("a directory");
-        let mut mount = Command::new("mount");
-        let mounted = mount
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(at)
-            .status();
-        assert!(mounted.expect("mount").success(), "mount (as root)");
-        Self(at.to_owned())
-    }
-
-    fn remount(&self, how: &str) {
-        let mut mount = Command::new("mount");
-        let done = mount
-            .args(["-o", &format!("remount,{how}")])
-            .arg(&self.0)
-            .status();
-        assert!(done.expect("mount").success(), "mount (as root)");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
+use super::trees::{Disk, Trees, lines};
 
 /// A tree on a disk of its own, as a target.
 fn on_disk(trees: &Trees, options: &str) -> (Disk, crate::support::job::Job) {

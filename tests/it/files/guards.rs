@@ -195,8 +195,7 @@ fn what_files_cannot_do_is_refused_with_its_line() {
     let trees = Trees::new();
     trees.write(&["source/a=1"]);
     for (lines, says) in [
-        ("throttle = \"1MB/s\"", "keep to no pace yet"),
-        ("publish = \"in_place\"", "exchanged as a whole"),
+        ("max_replication_lag = \"5s\"", "have no replication"),
         ("keep = [\"a\"]", "mode = \"overlay\""),
         ("schema_only = [\"a\"]", "no structure"),
         ("roles = \"skip\"", "owners are kept"),

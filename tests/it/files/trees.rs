@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crate::support::job::{Bed, Job, Outcome};
@@ -85,6 +86,37 @@ impl Trees {
             .collect();
         names.sort();
         names
+    }
+}
+
+/// A file system in memory, for as long as it is wanted.
+pub(super) struct Disk(PathBuf);
+
+impl Disk {
+    pub(super) fn new(at: &Path, options: &str) -> Self {
+        fs::create_dir_all(at).expect("a directory");
+        let mut mount = Command::new("mount");
+        let mounted = mount
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(at)
+            .status();
+        assert!(mounted.expect("mount").success(), "mount (as root)");
+        Self(at.to_owned())
+    }
+
+    pub(super) fn remount(&self, how: &str) {
+        let mut mount = Command::new("mount");
+        let done = mount
+            .args(["-o", &format!("remount,{how}")])
+            .arg(&self.0)
+            .status();
+        assert!(done.expect("mount").success(), "mount (as root)");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 

@@ -14,6 +14,7 @@ use super::copy::Copier;
 use super::metadata::Metadata;
 use super::out::{Out, Shared, not_made};
 use super::queue::Queue;
+use super::throttle::Throttle;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::directory::{Directory, stat_of};
@@ -49,6 +50,8 @@ pub(in crate::store::files) struct Build<'a> {
     pub(in crate::store::files) starts: &'a [Box<[u8]>],
     /// Threads that copy.
     pub(in crate::store::files) workers: usize,
+    /// The pace that the task asks for.
+    pub(in crate::store::files) throttle: Option<&'a Throttle>,
     /// What all directories share.
     pub(in crate::store::files) shared: Arc<Shared>,
     /// Is told of progress.
@@ -134,7 +137,7 @@ impl Build<'_> {
 
     fn do_batch(&self, batch: &Batch, stop: &CancellationToken) -> Result<u64> {
         let copied = |bytes| (self.told)(batch.part, 0, bytes);
-        let mut copier = Copier::new(stop, &copied);
+        let mut copier = Copier::new(stop, &copied, self.throttle);
         let mut path = batch.above.clone();
         let mut done = 0;
         for (name, step) in &batch.names {

@@ -9,7 +9,7 @@ use crate::store::files::connection::told::{At, told};
 use crate::store::files::rows::content;
 use crate::store::files::rows::walk::{Descent, Pair, SOURCE, TARGET, Visitor};
 use crate::store::files::rows::warnings::{Warning, Warnings};
-use crate::store::files::schema::filter::Filter;
+use crate::store::files::schema::filter::{Filter, OWN_FOLDER};
 
 /// An error names so many differences,
 const NAMED: usize = 3;
@@ -88,7 +88,7 @@ impl Check<'_> {
         let Some(source) = pair.stat(SOURCE)? else {
             return Ok(());
         };
-        if !self.filter.takes(&source) {
+        if !self.filter.takes(pair.path, &source) {
             return Ok(());
         }
         let Some(target) = pair.stat(TARGET)? else {
@@ -139,6 +139,9 @@ impl Visitor for Check<'_> {
     type Level = ();
 
     fn entry(&mut self, (): &mut (), pair: &Pair<'_>) -> Result<Option<Descent<()>>> {
+        if pair.path == OWN_FOLDER {
+            return Ok(None);
+        }
         let (source, target) = (pair.kind(SOURCE), pair.kind(TARGET));
         let is_directory = Some(FileKind::Directory);
         if target.is_some() && target != is_directory {

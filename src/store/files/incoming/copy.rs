@@ -6,6 +6,7 @@ use rustix::fs::{SeekFrom, copy_file_range, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use tokio_util::sync::CancellationToken;
 
+use super::throttle::Throttle;
 use crate::error::Result;
 use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::stat::Stat;
@@ -22,6 +23,7 @@ pub(in crate::store::files) struct Copier<'a> {
     stop: &'a CancellationToken,
     /// Is told of bytes that are copied.
     copied: &'a dyn Fn(u64),
+    throttle: Option<&'a Throttle>,
 }
 
 impl<'a> Copier<'a> {
@@ -29,12 +31,25 @@ impl<'a> Copier<'a> {
     pub(in crate::store::files) fn new(
         stop: &'a CancellationToken,
         copied: &'a dyn Fn(u64),
+        throttle: Option<&'a Throttle>,
     ) -> Self {
         Self {
             buffer: vec![0; SMALL as usize],
             stop,
             copied,
+            throttle,
         }
+    }
+
+    fn piece(&self, most: u64) -> u64 {
+        let throttle = self.throttle;
+        throttle.map_or(most, |throttle| throttle.piece().min(most))
+    }
+
+    fn pass(&self, bytes: u64) -> Result<()> {
+        (self.copied)(bytes);
+        let throttle = self.throttle;
+        throttle.map_or(Ok(()), |throttle| throttle.pass(bytes, self.stop))
     }
 
     /// Copies as much as the file had when it was looked at, into an empty one. A file that has become shorter ends where it
@@ -90,14 +105,14 @@ impl<'a> Copier<'a> {
         while at < range.end {
             stopped(self.stop)?;
             if by_system {
-                let length = (range.end - at).min(PIECE) as usize;
+                let length = (range.end - at).min(self.piece(PIECE)) as usize;
                 let (mut read_at, mut write_at) = (at, at);
                 match copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), length) {
                     // The file's end, or a file system that does not know its own.
                     Ok(0) => by_system = false,
                     Ok(copied) => {
                         at += copied as u64;
-                        (self.copied)(copied as u64);
+                        self.pass(copied as u64)?;
                     }
                     Err(Errno::INTR) => {}
                     Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {
@@ -108,7 +123,7 @@ impl<'a> Copier<'a> {
                 }
                 continue;
             }
-            let length = (range.end - at).min(SMALL) as usize;
+            let length = (range.end - at).min(self.piece(SMALL)) as usize;
             let read = match pread(from, &mut self.buffer[..length], at) {
                 Ok(0) => break,
                 Err(Errno::INTR) => continue,
@@ -116,7 +131,7 @@ impl<'a> Copier<'a> {
             };
             write_all(to, &self.buffer[..read], at).at("cannot write", path)?;
             at += read as u64;
-            (self.copied)(read as u64);
+            self.pass(read as u64)?;
         }
         Ok(())
     }

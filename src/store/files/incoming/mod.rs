@@ -8,3 +8,4 @@ pub(super) mod metadata;
 pub(super) mod out;
 pub(super) mod plan;
 pub(super) mod queue;
+pub(super) mod throttle;

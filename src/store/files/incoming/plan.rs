@@ -159,11 +159,7 @@ impl Visitor for Planner<'_> {
             Decision::Enter(sides, under) => {
                 let is_doomed = under == Under::Doomed;
                 let side = if sides[SOURCE] { SOURCE } else { TARGET };
-                let found = match &pair.sides[side] {
-                    // Of a tree's own directory it is found out when it is made.
-                    Some(there) if there.directory.is_none() => pair.stat(side)?,
-                    _ => None,
-                };
+                let found = pair.stat(side)?;
                 let found = found.unwrap_or_else(|| Stat::unknown(FileKind::Directory));
                 let action = Action::Enter { sides, is_doomed };
                 self.notes.add(pair.path, &found, None, action)?;

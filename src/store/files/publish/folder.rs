@@ -44,9 +44,9 @@ pub(in crate::store::files) struct Folder {
 impl Folder {
     /// The one of a place, if there is one. One that does not bear our mark is an error.
     pub(in crate::store::files) fn find(place: &Place) -> Result<Option<Self>> {
-        let name = place.folder()?;
-        let shown = place.path.with_file_name(os(&name)).display().to_string();
-        let directory = match place.parent.open(&name) {
+        let (above, name) = place.folder()?;
+        let shown = place.told_folder();
+        let directory = match above.open(&name) {
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => return Err(foreign(&shown, "is no directory")),
             opened => opened.at("cannot open", shown.as_bytes())?,
@@ -70,8 +70,8 @@ impl Folder {
         if let Some(folder) = Self::find(place)? {
             return folder.marked();
         }
-        let name = place.folder()?;
-        match mkdirat(&place.parent, &name, Mode::RWXU) {
+        let (above, name) = place.folder()?;
+        match mkdirat(&*above, &name, Mode::RWXU) {
             // Another run was faster.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error).at("cannot make", name.to_bytes()),
@@ -218,10 +218,6 @@ pub(in crate::store::files) fn sync(directory: impl AsFd, shown: &str) -> Result
 fn named(begin: &str, run: &str) -> Result<CString> {
     CString::new(format!("{begin}{run}"))
         .map_err(|_| Error::new(Kind::Internal, "a run's id has a NUL in it"))
-}
-
-fn os(name: &CStr) -> &std::ffi::OsStr {
-    std::os::unix::ffi::OsStrExt::from_bytes(name.to_bytes())
 }
 
 /// Something of somebody else's stands where a run would make its folder.

@@ -13,9 +13,10 @@ use crate::policy::Identity;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::At;
+use crate::store::files::schema::filter::OWN_FOLDER;
 
-/// What the folder beside live is called behind live's name.
-const SUFFIX: &[u8] = b".envsyncd";
+/// What the folder beside live is called behind live's name; in it, that is its name.
+const SUFFIX: &[u8] = OWN_FOLDER;
 /// No name of a file is longer.
 const LONGEST: usize = 255;
 
@@ -28,11 +29,13 @@ pub(in crate::store::files) struct Place {
     pub(in crate::store::files) parent: Arc<Directory>,
     /// Its name there.
     pub(in crate::store::files) name: CString,
+    /// What is put in place is renamed into the tree, file by file, and the tree itself is not: the folder is in it.
+    pub(in crate::store::files) in_place: bool,
 }
 
 impl Place {
     /// The one at a path, which may be a link to a directory. That may be missing; the directory that it is in may not.
-    pub(in crate::store::files) fn at(path: &Path) -> Result<Self> {
+    pub(in crate::store::files) fn at(path: &Path, in_place: bool) -> Result<Self> {
         let real = match path.canonicalize() {
             Ok(real) => real,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -66,12 +69,33 @@ impl Place {
             name: c_string(name.as_bytes())?,
             parent: Arc::new(parent),
             path: real,
+            in_place,
         })
     }
 
-    /// The name of the folder beside it.
-    pub(in crate::store::files) fn folder(&self) -> Result<CString> {
-        c_string(&[self.name.to_bytes(), SUFFIX].concat())
+    /// Where the folder is, and its name there.
+    pub(in crate::store::files) fn folder(&self) -> Result<(Arc<Directory>, CString)> {
+        if !self.in_place {
+            let name = c_string(&[self.name.to_bytes(), SUFFIX].concat())?;
+            return Ok((Arc::clone(&self.parent), name));
+        }
+        let Some((live, _)) = self.live()? else {
+            let what = format!("the target {} does not exist", self.path.display());
+            return Err(Error::new(Kind::Absent, what)
+                .hint("make the directory: with publish = \"in_place\" files are put into one that is there"));
+        };
+        Ok((live, c_string(SUFFIX)?))
+    }
+
+    /// The folder's path, for people.
+    pub(in crate::store::files) fn told_folder(&self) -> String {
+        let suffix = std::ffi::OsStr::from_bytes(SUFFIX);
+        if self.in_place {
+            return self.path.join(suffix).display().to_string();
+        }
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        PathBuf::from(path).display().to_string()
     }
 
     /// What is there, if anything is. What is no directory is an error.
@@ -100,18 +124,31 @@ impl Place {
     /// Refuses one that could not be exchanged.
     pub(in crate::store::files) fn check(&self, live: Option<&Stat>) -> Result<()> {
         let shown = self.path.display();
-        let advice = "give the task a directory in it as its target: a tree is published by a rename in the directory that it is in";
+        let rights = Access::WRITE_OK | Access::EXEC_OK;
+        if self.in_place {
+            return accessat(&self.parent, &*self.name, rights, AtFlags::EACCESS).map_err(
+                |error| {
+                    Error::new(
+                        Kind::Permission,
+                        format!("cannot make and rename files in {shown}"),
+                    )
+                    .because(std::io::Error::from(error))
+                    .hint("allow us to write to it")
+                },
+            );
+        }
         if live.is_some_and(|live| live.is_mounted_on) {
             let what = format!("{shown} is a mount point, and cannot be renamed");
-            return Err(Error::new(Kind::Config, what).hint(advice));
+            return Err(Error::new(Kind::Config, what).hint(
+                "name a directory in it as the target, or have files put in place one by one: publish = \"in_place\"",
+            ));
         }
-        let rights = Access::WRITE_OK | Access::EXEC_OK;
         accessat(&self.parent, c".", rights, AtFlags::EACCESS).map_err(|error| {
             let above = self.path.parent().unwrap_or(&self.path).display();
             let what = format!("cannot make and rename directories in {above}");
             Error::new(Kind::Permission, what)
                 .because(std::io::Error::from(error))
-                .hint("incoming is built beside live: allow us to write to the directory that it is in")
+                .hint("incoming is built beside live: allow us to write to the directory that it is in, or have files put in place one by one: publish = \"in_place\"")
         })
     }
 

@@ -36,7 +36,7 @@ pub(in crate::store::files) fn exchange(
             let what = format!("the file system of {shown} cannot exchange two directories");
             Error::new(Kind::Io, what)
                 .because(std::io::Error::from(error))
-                .hint("put the target on a file system that can: ext4, XFS, Btrfs, tmpfs")
+                .hint("put the target on a file system that can (ext4, XFS, Btrfs, tmpfs), or have files put in place one by one: publish = \"in_place\"")
         }
         error => failed(
             "cannot put the new tree in place as",

@@ -10,7 +10,7 @@ use super::warnings::{Warning, Warnings};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::{At, told};
-use crate::store::files::schema::filter::Filter;
+use crate::store::files::schema::filter::{Filter, OWN_FOLDER};
 
 /// What is to become of all that is in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +66,17 @@ impl Rules {
         let Some(kind) = source.or(live) else {
             return Ok(Decision::Nothing);
         };
+        if pair.path == OWN_FOLDER {
+            return Ok(Decision::Nothing);
+        }
         if under == Under::Kept || self.filter.excludes(pair.path, kind) {
             return Ok(kept(live));
         }
         match source {
+            // What the task is not for stays.
+            None if live != Some(FileKind::Directory) && !self.filter.includes(pair.path) => {
+                Ok(kept(live))
+            }
             None => Ok(self.alone(live)),
             Some(FileKind::Directory) => directory(pair, live),
             Some(FileKind::Special) => {
@@ -98,13 +105,16 @@ impl Rules {
         warnings: &Warnings,
     ) -> Result<Decision> {
         let mut found = None;
+        if !self.filter.includes(pair.path) {
+            return Ok(kept(live));
+        }
         if live.is_some() || self.filter.looks_closer() {
             found = pair.stat(SOURCE)?;
             let Some(found) = found else {
                 warnings.add(Warning::Vanished, pair.path);
                 return Ok(kept(live));
             };
-            if !self.filter.takes(&found) {
+            if !self.filter.takes(pair.path, &found) {
                 return Ok(kept(live));
             }
         }

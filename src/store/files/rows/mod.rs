@@ -7,6 +7,7 @@ pub(super) mod listing;
 pub(super) mod sorter;
 mod spool;
 pub(super) mod survey;
+pub(super) mod tree;
 pub(super) mod walk;
 pub(super) mod warnings;
 pub(super) mod work;

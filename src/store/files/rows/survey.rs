@@ -106,8 +106,10 @@ impl Visitor for Found {
         };
         self.list.push(pair.path, &found, link.as_deref(), 0)?;
         match found.kind {
-            FileKind::Regular if self.filter.takes(&found) => self.add(pair.path, found.size),
-            FileKind::Link => self.add(pair.path, 0),
+            FileKind::Regular if self.filter.takes(pair.path, &found) => {
+                self.add(pair.path, found.size);
+            }
+            FileKind::Link if self.filter.includes(pair.path) => self.add(pair.path, 0),
             _ => {}
         }
         Ok(None)

@@ -8,9 +8,14 @@ use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 
+/// A tree whose files are put in place one by one has a folder of ours in it.
+pub(in crate::store::files) const OWN_FOLDER: &[u8] = b".envsyncd";
+
 /// Which files of a source a task is for.
 pub(in crate::store::files) struct Filter {
     excluded: Globs,
+    /// What is copied; `None`: everything.
+    included: Option<Globs>,
     passed: Globs,
     max_size: Option<u64>,
     /// Files that were changed earlier are not copied.
@@ -27,6 +32,10 @@ impl Filter {
         let excluded = Globs::new(generated.chain(task.exclude.iter().map(String::as_str)));
         let passed = task.path_passes.iter().flat_map(|pass| &pass.paths);
         let passed = Globs::new(passed.map(String::as_str));
+        let included = match options.include.as_slice() {
+            [] => None,
+            globs => Some(Globs::new(globs.iter().map(String::as_str))?),
+        };
         let oldest = options.newer_than.map(|age| {
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -36,6 +45,7 @@ impl Filter {
         });
         Ok(Self {
             excluded: excluded.map_err(|error| error.within("`exclude`"))?,
+            included,
             passed: passed.map_err(|error| error.within("[[task.pass]]"))?,
             max_size: options.max_size,
             oldest,
@@ -45,7 +55,7 @@ impl Filter {
 
     /// Whether the run leaves a name alone, on both sides, and all that is below it.
     pub(in crate::store::files) fn excludes(&self, path: &[u8], kind: FileKind) -> bool {
-        self.excluded.are_for(path, kind == FileKind::Directory)
+        path == OWN_FOLDER || self.excluded.are_for(path, kind == FileKind::Directory)
     }
 
     /// Whether size and age have to be known for [`Self::takes`].
@@ -53,8 +63,17 @@ impl Filter {
         self.max_size.is_some() || self.oldest.is_some()
     }
 
-    /// Whether a file is small and new enough.
-    pub(in crate::store::files) fn takes(&self, found: &Stat) -> bool {
+    /// Whether a file is for the task: as far as names go, with those of the directories above it.
+    pub(in crate::store::files) fn includes(&self, path: &[u8]) -> bool {
+        (self.included.as_ref()).is_none_or(|included| included.are_for_any(path))
+    }
+
+    /// Whether a file is for the task: by its name, and small and new enough.
+    pub(in crate::store::files) fn takes(&self, path: &[u8], found: &Stat) -> bool {
+        self.includes(path) && self.takes_as(found)
+    }
+
+    fn takes_as(&self, found: &Stat) -> bool {
         found.kind != FileKind::Regular
             || (self.max_size.is_none_or(|most| found.size <= most)
                 && self.oldest.is_none_or(|oldest| found.modified >= oldest))
@@ -62,12 +81,7 @@ impl Filter {
 
     /// Whether a file may be copied as far as names go: where each has to be passed, this one is, or a directory above it.
     pub(in crate::store::files) fn is_decided(&self, path: &[u8]) -> bool {
-        if !self.requires_passes || self.passed.are_for(path, false) {
-            return true;
-        }
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        ends.map(|(end, _)| &path[..end])
-            .any(|above| self.passed.are_for(above, true))
+        !self.requires_passes || self.passed.are_for_any(path)
     }
 }
 

@@ -34,6 +34,13 @@ impl Globs {
             .map(Self)
     }
 
+    /// Whether a file is meant, or a directory that it is in.
+    pub(in crate::store::files) fn are_for_any(&self, path: &[u8]) -> bool {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut above = ends.map(|(end, _)| &path[..end]);
+        self.are_for(path, false) || above.any(|above| self.are_for(above, true))
+    }
+
     /// Whether a path is meant.
     pub(in crate::store::files) fn are_for(&self, path: &[u8], is_directory: bool) -> bool {
         if self.0.is_empty() {

@@ -3,4 +3,3 @@
 pub(super) mod filter;
 pub(super) mod globs;
 pub(super) mod options;
-pub(super) mod tree;

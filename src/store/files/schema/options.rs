@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::globs::Globs;
 use crate::config::{Flaw, OwnKey, size_in_bytes};
 
 const NOT_IN_A_PUSH: &str = "files are not pushed into archives yet";
@@ -16,6 +17,9 @@ pub(in crate::store::files) const OWN_KEYS: [OwnKey; 7] = [
     own("newer_than"),
     own("preset"),
 ];
+
+/// Of databases it names files with masks.
+const INCLUDE: &str = "include";
 
 const fn own(name: &'static str) -> OwnKey {
     OwnKey {
@@ -68,6 +72,8 @@ impl std::fmt::Display for MaxDelete {
 pub(in crate::store::files) struct Options {
     /// Globs of directories that an application makes by itself.
     pub(in crate::store::files) generated: &'static [&'static str],
+    /// Globs of what is copied; none: everything.
+    pub(in crate::store::files) include: Vec<String>,
     /// Larger files are not copied.
     pub(in crate::store::files) max_size: Option<u64>,
     /// Files that were changed longer ago are not copied.
@@ -86,6 +92,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             generated: &[],
+            include: Vec::new(),
             max_size: None,
             newer_than: None,
             max_delete: MaxDelete::Percent(50),
@@ -105,11 +112,11 @@ pub(in crate::store::files) fn read(
 ) -> Result<Options, Vec<(&'static str, Flaw)>> {
     let mut options = Options::default();
     let mut flaws = Vec::new();
-    for key in OWN_KEYS {
-        if let Some(value) = given.get(key.name)
-            && let Err(flaw) = set(&mut options, key.name, value)
+    for key in OWN_KEYS.iter().map(|key| key.name).chain([INCLUDE]) {
+        if let Some(value) = given.get(key)
+            && let Err(flaw) = set(&mut options, key, value)
         {
-            flaws.push((key.name, flaw));
+            flaws.push((key, flaw));
         }
     }
     if flaws.is_empty() {
@@ -130,6 +137,7 @@ fn set(options: &mut Options, key: &str, value: &toml::Value) -> Result<(), Flaw
             ];
             options.link = word(value, &links)?;
         }
+        INCLUDE => options.include = globs(value)?,
         "marker" => options.marker = Some(marker(value)?),
         "max_delete" => options.max_delete = max_delete(value)?,
         "max_size" => options.max_size = Some(size(value)?),
@@ -145,6 +153,25 @@ fn word<T: Copy>(value: &toml::Value, all: &[(&'static str, T)]) -> Result<T, Fl
     found.map(|(_, meant)| *meant).ok_or_else(|| {
         Flaw::new("this is not one of the words that are possible here").allowed(words.join(" | "))
     })
+}
+
+fn globs(value: &toml::Value) -> Result<Vec<String>, Flaw> {
+    let all: Option<Vec<String>> = value.as_array().and_then(|all| {
+        let texts = all.iter().map(|glob| glob.as_str().map(str::to_owned));
+        texts.collect()
+    });
+    let all = all.filter(|all| !all.is_empty()).ok_or_else(|| {
+        Flaw::new("this is no list of globs").allowed("[\"*.pdf\"], [\"/public/\"]")
+    })?;
+    if let Some(back) = all.iter().find(|glob| glob.starts_with('!')) {
+        let why = format!("`{back}` takes something back");
+        return Err(Flaw::with_help(
+            why,
+            "write what is not copied into `exclude`",
+        ));
+    }
+    Globs::new(all.iter().map(String::as_str)).map_err(|error| Flaw::new(error.to_string()))?;
+    Ok(all)
 }
 
 fn marker(value: &toml::Value) -> Result<String, Flaw> {
@@ -197,6 +224,19 @@ fn age(value: &toml::Value) -> Result<Duration, Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_included_is_globs_that_take_nothing_back() {
+        let read = |text: &str| read_text(text).map(|options| options.include);
+        assert_eq!(read("include = [\"*.pdf\"]").unwrap(), ["*.pdf"]);
+        for wrong in ["[]", "[\"!a\"]", "\"*.pdf\"", "[1]", "[\"[\"]"] {
+            assert_eq!(
+                read(&format!("include = {wrong}")).unwrap_err(),
+                ["include"],
+                "{wrong}"
+            );
+        }
+    }
 
     fn read_text(text: &str) -> Result<Options, Vec<&'static str>> {
         let flaws = |flaws: Vec<(&'static str, Flaw)>| flaws.into_iter().map(|(key, _)| key);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use super::published::TreePublished;
 use super::workspace::Workspace;
@@ -12,11 +13,13 @@ use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::told::At as _;
 use crate::store::files::incoming::check::Check;
+use crate::store::files::incoming::directories;
+use crate::store::files::publish::apply::apply;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::swap;
+use crate::store::files::rows::tree::{At, Tree, look};
 use crate::store::files::rows::walk::{Pair, Root, SOURCE, walk};
 use crate::store::files::rows::warnings::Warnings;
-use crate::store::files::schema::tree::{At, Tree, look};
 use crate::store::files::source::no_rows;
 use crate::store::{Catalogue, Checksum, CompareWhole, Complete, Part, Published, Survey, own};
 
@@ -40,6 +43,29 @@ impl TreeComplete {
             root,
             files,
         }
+    }
+
+    /// Puts the new tree into live, file by file.
+    async fn apply(&self) -> Result<()> {
+        let workspace = &self.workspace;
+        let (live, work) = workspace.to_build()?;
+        let (Some(live), Some(new)) = (live, self.root.clone()) else {
+            return Ok(());
+        };
+        let (keeps_owners, warnings) = (workspace.keeps_owners, Arc::clone(&workspace.warnings));
+        // Not cut short: the fewer moments, the better.
+        let stop = CancellationToken::new();
+        let applied = blocking(&stop, move |stop| {
+            apply(&work, &new, &live)?;
+            directories::finish(&work, Arc::clone(&live), keeps_owners, &warnings, stop)?;
+            rustix::fs::syncfs(&*live).at("cannot sync the file system of", b"")
+        });
+        applied.await.map_err(|error| {
+            let what = "some of the new files ARE live, each of them whole, and not all: the next run goes on";
+            error.within(what).with_kind(Kind::AfterPublish)
+        })?;
+        workspace.warnings.tell();
+        Ok(())
     }
 
     /// Refuses to publish over another directory than the one that was compared.
@@ -85,6 +111,10 @@ impl Complete for TreeComplete {
         .await?;
         let name = Folder::incoming(workspace.context.claim.short())?;
         let has_live = self.check_live()?;
+        if workspace.place.in_place {
+            self.apply().await?;
+            return Ok(Box::new(TreePublished::file_by_file(workspace)));
+        }
         swap::exchange(&workspace.place, &*workspace.folder()?, &name, has_live)?;
         workspace.set_published();
         Ok(Box::new(TreePublished::of(workspace, has_live)))

@@ -13,7 +13,8 @@ use crate::store::files::connection::directory::Directory;
 use crate::store::files::incoming::build::Build;
 use crate::store::files::incoming::directories;
 use crate::store::files::incoming::out::Shared;
-use crate::store::files::schema::tree::{At, Fetching, Tree};
+use crate::store::files::incoming::throttle::Throttle;
+use crate::store::files::rows::tree::{At, Fetching, Tree};
 use crate::store::files::source::no_rows;
 use crate::store::{Chunks, Complete, Incoming, Meter, Part, Source, Survey, Transfer, own};
 use crate::sync::Mutex;
@@ -69,6 +70,7 @@ impl TreeIncoming {
         let (live, work) = workspace.to_build()?;
         let shared = Shared::new(workspace.keeps_owners, Arc::clone(&workspace.warnings));
         let (link, workers) = (workspace.options.link, workspace.context.workers);
+        let throttle = workspace.throttle;
         let rules = workspace.rules(own::<Tree>(&*definitions)?, &workspace.context.cancel);
         let building = Arc::clone(&workspace.building).lock_owned().await;
         blocking(&workspace.context.cancel, move |stop| {
@@ -77,6 +79,7 @@ impl TreeIncoming {
             let told = |part: usize, files: u64, bytes: u64| {
                 let _ = progress.send((part, files, bytes));
             };
+            let throttle = throttle.map(Throttle::new);
             let build = Build {
                 rules: &rules,
                 link,
@@ -84,6 +87,7 @@ impl TreeIncoming {
                 work: &work,
                 starts: &tree.starts,
                 workers,
+                throttle: throttle.as_ref(),
                 shared: Arc::new(shared),
                 told: &told,
             };
@@ -155,6 +159,10 @@ impl Incoming for TreeIncoming {
 
 #[async_trait]
 impl Transfer for TreeIncoming {
+    fn keeps_pace(&self) -> bool {
+        true
+    }
+
     async fn transfer(
         &self,
         _source: &dyn Source,

@@ -22,8 +22,8 @@ use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::lock::Lock;
 use crate::store::files::publish::place::{Place, identity};
 use crate::store::files::publish::swap;
+use crate::store::files::rows::tree::Tree;
 use crate::store::files::rows::work::Work;
-use crate::store::files::schema::tree::Tree;
 use crate::store::files::source::server;
 use crate::store::room::Room;
 use crate::store::{Context, Incoming, Survey, Taker, Target, own};
@@ -97,7 +97,9 @@ impl Target for TreeTarget {
     }
 
     async fn room(&self) -> Option<Room> {
-        Room::of(self.place().path.parent()?)
+        let place = self.place();
+        let beside = place.path.parent()?;
+        Room::of(if place.in_place { &place.path } else { beside })
     }
 
     async fn lock(&self) -> Result<()> {
@@ -165,7 +167,7 @@ impl Workspace {
     }
 
     /// Live, and what is to be done to it.
-    fn to_build(&self) -> Result<(Option<Arc<Directory>>, Work)> {
+    pub(super) fn to_build(&self) -> Result<(Option<Arc<Directory>>, Work)> {
         let open = self.planned()?;
         let nothing = || Error::new(Kind::Internal, "there is nothing to build");
         let live = open.live.map(|(directory, _)| directory);

@@ -13,7 +13,7 @@ use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::told::At;
 use crate::store::files::publish::folder::{Folder, PREVIOUS};
-use crate::store::files::publish::swap;
+use crate::store::files::publish::{apply, swap};
 
 /// What a publish replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ enum Replaced {
     Nothing,
     /// A tree, which is where incoming was.
     Tree,
+    /// Files, one by one.
+    Files,
 }
 
 /// A tree that this run has published.
@@ -37,6 +39,13 @@ impl TreePublished {
         Self {
             workspace: Arc::clone(workspace),
             replaced: Replaced::Unchanged,
+        }
+    }
+
+    pub(super) fn file_by_file(workspace: &Arc<Workspace>) -> Self {
+        Self {
+            workspace: Arc::clone(workspace),
+            replaced: Replaced::Files,
         }
     }
 
@@ -62,6 +71,9 @@ impl Published for TreePublished {
         blocking(&CancellationToken::new(), move |_| {
             match replaced {
                 Replaced::Unchanged => return Ok(()),
+                Replaced::Files => {
+                    return Err(apply::cannot_be_undone(&place.path.display().to_string()));
+                }
                 Replaced::Tree => swap::exchange(&place, &folder, &name, true)?,
                 Replaced::Nothing => {
                     let none = rustix::fs::RenameFlags::NOREPLACE;
@@ -79,7 +91,8 @@ impl Published for TreePublished {
         let folder = self.workspace.folder()?;
         let run = self.workspace.context.claim.short();
         let (name, dropped) = (Folder::incoming(run)?, Folder::dropped(run)?);
-        let drops = self.workspace.previous == KeepPrevious::Drop;
+        let in_place = self.workspace.place.in_place;
+        let drops = self.workspace.previous == KeepPrevious::Drop || in_place;
         let has_replaced = self.replaced == Replaced::Tree;
         blocking(&CancellationToken::new(), move |_| {
             if drops {

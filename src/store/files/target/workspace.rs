@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::job::{KeepPrevious, Mode, Task};
+use crate::config::job::{KeepPrevious, Mode, Publish, Task};
 use crate::error::{Error, Kind, Result};
 use crate::store::Context;
 use crate::store::files::connection::blocking::blocking;
@@ -17,11 +17,11 @@ use crate::store::files::incoming::plan::Planner;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::place::Place;
 use crate::store::files::rows::decision::Rules;
+use crate::store::files::rows::tree::Tree;
 use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Work;
 use crate::store::files::schema::options::Options;
-use crate::store::files::schema::tree::Tree;
 use crate::store::files::url::TreeUrl;
 use crate::sync::Mutex;
 
@@ -41,6 +41,8 @@ pub(super) struct Workspace {
     pub(super) options: Options,
     pub(super) mode: Mode,
     pub(super) previous: KeepPrevious,
+    /// Bytes a second.
+    pub(super) throttle: Option<u64>,
     pub(super) folder: Mutex<Option<Arc<Folder>>>,
     pub(super) open: Mutex<Option<Open>>,
     /// Whoever builds has it, even if nobody waits for them any more: until they are done, nothing is removed.
@@ -55,11 +57,15 @@ pub(super) struct Workspace {
 impl Workspace {
     pub(super) fn of(task: &Task, context: &Context) -> Result<Self> {
         Ok(Self {
-            place: Place::at(&task.target.url.address::<TreeUrl>()?.directory)?,
+            place: Place::at(
+                &task.target.url.address::<TreeUrl>()?.directory,
+                task.publish == Publish::InPlace,
+            )?,
             context: context.clone(),
             options: task.options.get::<Options>()?.clone(),
             mode: task.mode,
             previous: task.previous,
+            throttle: task.throttle,
             folder: Mutex::new(None),
             open: Mutex::new(None),
             building: Arc::default(),
@@ -123,7 +129,8 @@ impl Workspace {
     fn check_room(&self, needed: u64) -> Result<()> {
         const MIB: u64 = 1 << 20;
         let shown = self.place.path.display();
-        let found = nix::sys::statvfs::fstatvfs(&self.place.parent).map_err(|error| {
+        let (above, _) = self.place.folder()?;
+        let found = nix::sys::statvfs::fstatvfs(&above).map_err(|error| {
             Error::new(Kind::Io, format!("cannot ask for the room beside {shown}")).because(error)
         })?;
         let free = found.blocks_available() * found.fragment_size() as u64;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rustix::io::Errno;
 
-use super::filter::Filter;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::directory::Directory;
@@ -17,6 +16,7 @@ use crate::store::files::rows::listing::{Listing, order};
 use crate::store::files::rows::walk::Root;
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Work;
+use crate::store::files::schema::filter::Filter;
 use crate::store::{Catalogue, Definitions};
 
 /// A tree on another machine, or in something that is no file system: what a tree here, into which it is copied, asks of it.

@@ -1,0 +1,166 @@
+//! Trees whose files are put in place one by one.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
+
+use super::trees::{Disk, Trees, inode, lines};
+
+/// What live has, without our own folder.
+fn live(trees: &Trees) -> Vec<String> {
+    let mut found = trees.in_live();
+    found.retain(|line| !line.starts_with(".envsyncd"));
+    found
+}
+
+#[test]
+fn a_mount_point_gets_its_files_one_by_one() {
+    let trees = Trees::new();
+    let _disk = Disk::new(&trees.live(""), "size=8m");
+    trees.write(&[
+        "source/same=same",
+        "source/changed=new",
+        "source/deep/er/file=new",
+        "source/was-a-file/inside=new",
+        "source/css/left=out",
+        "live/same=same",
+        "live/changed=old",
+        "live/was-a-file=old",
+        "live/gone=old",
+        "live/gone-with-all/inside=old",
+        "live/css/own=own",
+    ]);
+    fs::create_dir(trees.source("empty")).expect("a directory");
+    let mode = fs::Permissions::from_mode(0o751);
+    fs::set_permissions(trees.source("deep"), mode).expect("a mode");
+    std::os::unix::fs::symlink("changed", trees.source("link")).expect("a link");
+    let then = fs::metadata(trees.live("same")).expect("it").modified();
+    let file = fs::File::options().write(true).open(trees.source("same"));
+    let file = file.expect("it");
+    file.set_modified(then.expect("a time")).expect("a time");
+    let (root, same) = (inode(&trees.live("")), inode(&trees.live("same")));
+    let job = trees.with(
+        "mode = \"replace\"\npublish = \"in_place\"\nexclude = [\"/css/\"]\nmax_delete = \"90%\"",
+    );
+    trees.once(&job).expect(0);
+    let expected = [
+        "changed=new",
+        "css/",
+        "css/own=own",
+        "deep/",
+        "deep/er/",
+        "deep/er/file=new",
+        "empty/",
+        "link->changed",
+        "same=same",
+        "was-a-file/",
+        "was-a-file/inside=new",
+    ];
+    assert_eq!(live(&trees), expected);
+    // Whoever is in the tree stays in it, and what has not changed is the same file.
+    assert_eq!(
+        (inode(&trees.live("")), inode(&trees.live("same"))),
+        (root, same)
+    );
+    let deep = fs::metadata(trees.live("deep")).expect("it");
+    let of_source = fs::metadata(trees.source("deep")).expect("it");
+    assert_eq!(deep.mode(), of_source.mode());
+    assert_eq!(
+        deep.modified().expect("a time"),
+        of_source.modified().expect("a time")
+    );
+    let own = trees.in_live();
+    let own: Vec<_> = own
+        .iter()
+        .filter(|line| line.starts_with(".envsyncd/"))
+        .collect();
+    assert_eq!(own.len(), 3, "itself, lock and mark: {own:?}");
+    trees.once(&job).expect(0).says(&["nothing has changed"]);
+    let file = trees.bed.job("app", &job);
+    let text = file.to_str().expect("text");
+    (trees.bed.run(&["rollback", "-f", text]))
+        .expect(2)
+        .says(&["nothing to go back to"]);
+    assert_eq!(live(&trees), expected);
+}
+
+#[test]
+fn an_overlay_in_place_deletes_nothing_and_sees_each_content() {
+    let trees = Trees::new();
+    trees.write(&[
+        "source/a=new",
+        "source/b/c=new",
+        "live/a=old",
+        "live/b/own=own",
+    ]);
+    let job = trees.with("publish = \"in_place\"\ncompare = \"checksum\"\nverify = \"checksum\"");
+    trees.once(&job).expect(0);
+    let expected = ["a=new", "b/", "b/c=new", "b/own=own"];
+    assert_eq!(live(&trees), expected);
+    trees.once(&job).expect(0).says(&["nothing has changed"]);
+    // A tree that is somebody's target is another one's source.
+    let url = |path: &str| format!("dir://{}", trees.bed.path(path).display());
+    let onwards = crate::support::job::Job::between("files", &url("live"), &url("further"));
+    trees.once(&onwards).expect(0);
+    assert_eq!(lines(&trees.bed.path("further")), expected);
+}
+
+#[test]
+fn what_cannot_be_put_in_place_is_refused_with_words() {
+    let trees = Trees::new();
+    trees.write(&["source/a=new"]);
+    let job = trees.with("publish = \"in_place\"");
+    trees
+        .once(&job)
+        .expect(1)
+        .says(&["does not exist", "make the directory"]);
+    let keeps = trees.with("publish = \"in_place\"\nprevious = \"keep\"");
+    trees
+        .once(&keeps)
+        .expect(2)
+        .says(&["nothing to go back to"]);
+    trees.write(&["live/a/inside=old"]);
+    trees
+        .once(&job)
+        .expect(1)
+        .says(&["live has a directory where the source has a file"]);
+    assert_eq!(live(&trees), ["a/", "a/inside=old"]);
+}
+
+#[test]
+fn each_file_is_whole_whenever_a_run_in_place_is_killed() {
+    let trees = Trees::new();
+    let fill = |tree: &str, content: &str| {
+        for number in 0..300 {
+            trees.write(&[&format!("{tree}/{}/{number}={content}", number % 7)]);
+        }
+    };
+    fill("live", "old");
+    let job = trees.with("mode = \"replace\"\npublish = \"in_place\"");
+    let file = trees.bed.job("app", &job);
+    for (round, milliseconds) in (0..20).map(|step| 30 + step * 9).enumerate() {
+        fill("source", &format!("new{round}"));
+        let running = trees.bed.start(&file);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        running.kill();
+        let found = live(&trees);
+        let is_file = |line: &&String| line.contains('=');
+        assert_eq!(
+            found.iter().filter(is_file).count(),
+            300,
+            "{milliseconds} ms"
+        );
+        let is_whole = |line: &&String| {
+            let (_, content) = line.split_once('=').expect("a file");
+            content == "old" || (0..=round).any(|round| content == format!("new{round}"))
+        };
+        assert!(
+            found.iter().filter(is_file).all(|line| is_whole(&line)),
+            "{found:?}"
+        );
+    }
+    trees.once(&job).expect(0);
+    assert_eq!(live(&trees), lines(&trees.source("")));
+    let own = fs::read_dir(trees.live(".envsyncd")).expect("it").count();
+    assert_eq!(own, 2, "lock and mark");
+}
