@@ -60,13 +60,16 @@ pub(in crate::store::files) fn apply(
     )
 }
 
+/// Is given a directory, a name in it, its path, and what becomes of it.
+type Each<'a> = dyn FnMut(&Level, &CString, &[u8], Action) -> Result<()> + 'a;
+
 /// Does something to each name that is no directory. Directories of the source are made in live if they are missing; those that
 /// only live has are removed once they are empty.
 fn go_through(
     work: &Work,
     new: &Arc<Directory>,
     live: &Arc<Directory>,
-    each: &mut dyn FnMut(&Level, &CString, &[u8], Action) -> Result<()>,
+    each: &mut Each<'_>,
 ) -> Result<()> {
     let broken = || Error::new(Kind::Internal, "the list of a run's work is broken");
     let mut levels = vec![Level {

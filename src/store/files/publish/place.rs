@@ -30,12 +30,12 @@ pub(in crate::store::files) struct Place {
     /// Its name there.
     pub(in crate::store::files) name: CString,
     /// What is put in place is renamed into the tree, file by file, and the tree itself is not: the folder is in it.
-    pub(in crate::store::files) in_place: bool,
+    pub(in crate::store::files) file_by_file: bool,
 }
 
 impl Place {
     /// The one at a path, which may be a link to a directory. That may be missing; the directory that it is in may not.
-    pub(in crate::store::files) fn at(path: &Path, in_place: bool) -> Result<Self> {
+    pub(in crate::store::files) fn at(path: &Path, file_by_file: bool) -> Result<Self> {
         let real = match path.canonicalize() {
             Ok(real) => real,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -69,13 +69,13 @@ impl Place {
             name: c_string(name.as_bytes())?,
             parent: Arc::new(parent),
             path: real,
-            in_place,
+            file_by_file,
         })
     }
 
     /// Where the folder is, and its name there.
     pub(in crate::store::files) fn folder(&self) -> Result<(Arc<Directory>, CString)> {
-        if !self.in_place {
+        if !self.file_by_file {
             let name = c_string(&[self.name.to_bytes(), SUFFIX].concat())?;
             return Ok((Arc::clone(&self.parent), name));
         }
@@ -90,7 +90,7 @@ impl Place {
     /// The folder's path, for people.
     pub(in crate::store::files) fn told_folder(&self) -> String {
         let suffix = std::ffi::OsStr::from_bytes(SUFFIX);
-        if self.in_place {
+        if self.file_by_file {
             return self.path.join(suffix).display().to_string();
         }
         let mut path = self.path.clone().into_os_string();
@@ -125,7 +125,7 @@ impl Place {
     pub(in crate::store::files) fn check(&self, live: Option<&Stat>) -> Result<()> {
         let shown = self.path.display();
         let rights = Access::WRITE_OK | Access::EXEC_OK;
-        if self.in_place {
+        if self.file_by_file {
             return accessat(&self.parent, &*self.name, rights, AtFlags::EACCESS).map_err(
                 |error| {
                     Error::new(

@@ -111,7 +111,7 @@ impl Complete for TreeComplete {
         .await?;
         let name = Folder::incoming(workspace.context.claim.short())?;
         let has_live = self.check_live()?;
-        if workspace.place.in_place {
+        if workspace.place.file_by_file {
             self.apply().await?;
             return Ok(Box::new(TreePublished::file_by_file(workspace)));
         }

@@ -99,7 +99,11 @@ impl Target for TreeTarget {
     async fn room(&self) -> Option<Room> {
         let place = self.place();
         let beside = place.path.parent()?;
-        Room::of(if place.in_place { &place.path } else { beside })
+        Room::of(if place.file_by_file {
+            &place.path
+        } else {
+            beside
+        })
     }
 
     async fn lock(&self) -> Result<()> {

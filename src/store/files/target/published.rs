@@ -91,8 +91,8 @@ impl Published for TreePublished {
         let folder = self.workspace.folder()?;
         let run = self.workspace.context.claim.short();
         let (name, dropped) = (Folder::incoming(run)?, Folder::dropped(run)?);
-        let in_place = self.workspace.place.in_place;
-        let drops = self.workspace.previous == KeepPrevious::Drop || in_place;
+        let file_by_file = self.workspace.place.file_by_file;
+        let drops = self.workspace.previous == KeepPrevious::Drop || file_by_file;
         let has_replaced = self.replaced == Replaced::Tree;
         blocking(&CancellationToken::new(), move |_| {
             if drops {
