@@ -1,4 +1,5 @@
-//! `envsyncd import govuk`: the script's files become jobs that a run accepts, or nothing.
+//! `envsyncd import govuk`: the script's files become jobs that a run accepts, or nothing. `envsyncd import drush`: site aliases
+//! become settings.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -259,4 +260,160 @@ fn policy_is_asked_and_the_command_line_obeyed() {
         job.contains("postgresql://backup@publishing-api-postgres/"),
         "{job}"
     );
+}
+
+/// A Drupal site as Drush knows it.
+const SITE: &str = "prod:
+  host: web1.example.org
+  user: deploy
+  root: /srv/www/web
+  uri: https://www.example.org
+  paths:
+    files: sites/default/files
+  ssh:
+    options: '-p 2222'
+stage:
+  root: /srv/stage/web
+  uri: staging.example.org
+  paths: { files: sites/default/files }
+dev:
+  root: /srv/dev/web
+";
+
+#[test]
+fn aliases_of_drush_become_settings_that_validate_once_databases_are_filled_in() {
+    let host = Host::new();
+    host.put("main.site.yml", SITE);
+    let output = host.run(&["import", "drush", "main.site.yml"]);
+    let written = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for part in [
+        "[sites.main.production]\nfiles = \"ssh://deploy@web1.example.org:2222/srv/www/web/sites/default/files\"\n# database = ",
+        "\"www.example.org\" = { staging = \"staging.example.org\" }",
+        "[environments.dev]\n# parent = \"production\"",
+    ] {
+        assert!(written.contains(part), "{part} in\n{written}");
+    }
+    assert!(!written.contains("[environments.staging]"), "{written}");
+    for part in [
+        "main.site.yml:15: @main.dev: it says nothing of files",
+        "add \"stage\" to its aliases",
+        "where databases of main are is not known",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    // Added to what is there, as the text says. Files of other hosts have a test of their own.
+    let settings = fs::read_to_string(host.path("envsyncd.toml")).unwrap();
+    let local = written.replace("ssh://deploy@web1.example.org:2222", "dir:///mnt/web1");
+    let filled = local.replace(
+        "# database = { url = \"mysql://USER@HOST/DATABASE\"",
+        "database = { url = \"mysql://reader@localhost/main\"",
+    );
+    for added in [local, filled] {
+        host.put("envsyncd.toml", &format!("{settings}{added}"));
+        let output = host.run(&["validate"]);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}\n{added}");
+        // A second time, the site is there.
+        let output = host.run(&["import", "drush", "main.site.yml"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("Call this one otherwise with --site NAME"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_host_without_settings_gets_whole_ones_from_drush() {
+    let host = Host::new();
+    host.put(
+        "self.site.yml",
+        &SITE
+            .replace("host: web1", "# host: web1")
+            .replace("  user: deploy\n", ""),
+    );
+    fs::remove_file(host.path("envsyncd.toml")).unwrap();
+    host.put("none.toml", "");
+    let import = |more: &[&str]| {
+        let args = [
+            &[
+                "import",
+                "drush",
+                "self.site.yml",
+                "--site",
+                "main",
+                "--output",
+                "made.toml",
+            ],
+            more,
+        ]
+        .concat();
+        let output = Command::new(assert_cmd::cargo::cargo_bin!("envsyncd"))
+            .current_dir(host.0.path())
+            .args(["--config", "none.toml"])
+            .args(args)
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = import(&[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("set host_environment"), "{said}");
+    let (code, said) = import(&[]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("made.toml is there already"), "{said}");
+    assert_eq!(import(&["--force"]).0, 0);
+    let made = fs::read_to_string(host.path("made.toml")).unwrap();
+    let whole = made.replace(
+        "# host_environment = \"ENVIRONMENT\"",
+        "host_environment = \"stage\"",
+    );
+    assert_ne!(made, whole);
+    host.put("envsyncd.toml", &whole);
+    let output = host.run(&["pull", "@prod", "--only", "files", "--dry-run"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    // Everything is understood; the directory is only not there.
+    assert!(said.contains("/srv/stage/web/sites/default/files"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn php_of_drush_is_never_run_and_what_is_not_understood_is_named() {
+    let host = Host::new();
+    host.put(
+        "main.aliases.drushrc.php",
+        "<?php\n$aliases['prod'] = array('root' => exec('touch witness'), 'uri' => 'x.example');\n",
+    );
+    host.put(
+        "evil.aliases.drushrc.php",
+        "<?php\nsystem('touch witness');\n",
+    );
+    host.put("site.yml", SITE);
+    let output = host.run(&[
+        "import",
+        "drush",
+        "main.aliases.drushrc.php",
+        "evil.aliases.drushrc.php",
+        "site.yml",
+        "gone.site.yml",
+    ]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!host.path("witness").exists());
+    for part in [
+        "main.aliases.drushrc.php:2: @main.prod: `root` is not known: it is computed",
+        "evil.aliases.drushrc.php: NOT turned: line 2: `system` stands here",
+        "site.yml: NOT turned: its name is none that Drush has",
+        "gone.site.yml: NOT turned: it cannot be read",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    let output = host.run(&["import", "drush", "gone.site.yml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
 }

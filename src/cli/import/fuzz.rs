@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::assignments;
+use super::drush;
 use super::govuk::{self, Around, Format, USER};
 use crate::fuzz::{config, texts};
 use crate::policy::{Environment, Environments, Rules};
@@ -26,8 +27,66 @@ fn environments() -> Environments {
     Environments::new(all).unwrap()
 }
 
+/// Reads a file of site aliases; what is put into another is TOML, with places that are in the file.
+fn aliases(text: &str, name: &str) -> Result<(), TestCaseError> {
+    let lines = text.matches('\n').count() + 1;
+    let read = match drush::read(text, &drush::kind(name).unwrap(), "main") {
+        Ok(read) => read,
+        Err(flaw) => {
+            prop_assert!(
+                flaw.line > 0 && flaw.line <= lines,
+                "{}: {}",
+                flaw.line,
+                flaw.what
+            );
+            prop_assert!(!flaw.what.contains(char::is_control), "{:?}", flaw.what);
+            return Ok(());
+        }
+    };
+    for one in &read.said {
+        prop_assert!(
+            one.line > 0 && one.line <= lines,
+            "{}: {}",
+            one.line,
+            one.what
+        );
+        prop_assert!(!one.what.contains(char::is_control), "{:?}", one.what);
+    }
+    for environments in [environments(), Environments::default()] {
+        let around = drush::Around {
+            files: vec![name.to_owned()],
+            environments: &environments,
+            sites: ["there"].into(),
+            has_host: false,
+        };
+        let turned = drush::turn(&read.aliases, &around);
+        let toml: Result<toml::Table, _> = toml::from_str(&turned.text);
+        prop_assert!(toml.is_ok(), "{}", turned.text);
+        prop_assert!(
+            turned
+                .remarks
+                .iter()
+                .all(|one| !one.contains(char::is_control))
+        );
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn drush_site_file(text in texts(&["tests/corpus/drush_site_file"])) {
+        aliases(&text, "main.site.yml")?;
+    }
+
+    #[test]
+    fn drush_php_file(
+        text in texts(&["tests/corpus/drush_php_file"]),
+        name in prop::sample::select(vec!["x.aliases.drushrc.php", "aliases.drushrc.php", "x.prod.alias.drushrc.php"]),
+    ) {
+        aliases(&text, name)?;
+    }
 
     #[test]
     fn govuk_file(text in texts(&["tests/corpus/govuk_file"]), format in prop::sample::select(vec![Format::Govuk, Format::Envsyncd])) {

@@ -8,6 +8,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::assignments::{Assignment, Flaw, Value};
+use super::written::{encoded, quoted};
 use crate::policy::{Environment, Environments};
 
 /// As whom the script works on its servers.
@@ -433,22 +434,4 @@ fn head(around: &Around<'_>) -> String {
         "# Made of {} by `envsyncd import govuk`.\n",
         around.file.escape_debug()
     )
-}
-
-/// As a TOML string.
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
-}
-
-/// Percent-encoded, but for what no URL minds.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

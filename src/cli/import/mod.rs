@@ -1,9 +1,11 @@
-//! `import`: other tools' files, turned into jobs.
+//! `import`: other tools' files, turned into jobs and sites.
 
 mod assignments;
+mod drush;
 #[cfg(test)]
 mod fuzz;
 mod govuk;
+mod written;
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -14,14 +16,14 @@ use std::path::{Path, PathBuf};
 use super::options::{Options, settings};
 use super::terminal;
 use crate::config::job::{JobName, Settings};
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 use crate::policy::Environment;
 use crate::{config, policy, store};
 
-/// Turn other tools' files into jobs
+/// Turn other tools' files into jobs and sites
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd import govuk /etc/govuk_env_sync/pull_publishing_api_production_daily.cfg",
+    after_help = "Examples:\n  envsyncd import govuk /etc/govuk_env_sync/pull_publishing_api_production_daily.cfg\n  envsyncd import drush drush/sites/main.site.yml",
     arg_required_else_help = true
 )]
 pub(super) struct Args {
@@ -32,6 +34,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Tool {
     Govuk(Govuk),
+    Drush(Drush),
 }
 
 /// Turn .cfg files of alphagov's govuk_env_sync.sh into jobs
@@ -67,10 +70,120 @@ struct Govuk {
     force: bool,
 }
 
+/// Turn Drush's site aliases into environments and sites
+///
+/// What `pull` needs is written as text for envsyncd.toml, to standard output or into a new file: environments, where a site's
+/// files are, its host names. What is not known stands there as a comment, and is said on standard error. Aliases have no
+/// databases: Drush finds them on the host. The files are read and never executed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  envsyncd import drush drush/sites/*.site.yml\n  envsyncd import drush --site main drush/sites/self.site.yml --output /etc/envsyncd/envsyncd.toml\n  envsyncd import drush ~/.drush/main.aliases.drushrc.php >>/etc/envsyncd/envsyncd.toml\n\nExit codes: 0 all files were understood, 1 some were not, 2 usage or configuration"
+)]
+struct Drush {
+    /// Files of Drush: NAME.site.yml, NAME.aliases.drushrc.php, NAME.alias.drushrc.php or aliases.drushrc.php
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Call the site so [default: as the file; `main` where that says nothing]
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+    /// Write into this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite an existing file
+    #[arg(long, requires = "output")]
+    force: bool,
+}
+
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     match &args.tool {
         Tool::Govuk(args) => import_govuk(options, args),
+        Tool::Drush(args) => import_drush(options, args),
     }
+}
+
+fn import_drush(options: &Options, args: &Drush) -> Result<u8> {
+    let settings = settings(options)?;
+    let mut aliases = Vec::new();
+    let mut files = Vec::new();
+    let mut all = true;
+    for file in &args.files {
+        let shown = file.display();
+        match aliases_of(file) {
+            Ok(read) => {
+                for one in read.said {
+                    terminal::note(&format!("{shown}:{}: {}", one.line, one.what));
+                }
+                if read.aliases.is_empty() {
+                    all = false;
+                    terminal::note(&format!("{shown}: NOT turned: it has no alias"));
+                }
+                aliases.extend(read.aliases);
+                files.push(shown.to_string());
+            }
+            Err(why) => {
+                all = false;
+                terminal::note(&format!("{shown}: NOT turned: {why}"));
+            }
+        }
+    }
+    if aliases.is_empty() {
+        terminal::note("nothing was written");
+        return Ok(1);
+    }
+    if let Some(site) = &args.site {
+        drush::rename(&mut aliases, site).map_err(|why| Error::new(Kind::Usage, why))?;
+    }
+    let around = drush::Around {
+        files,
+        environments: &settings.environments,
+        sites: settings.sites.keys().map(String::as_str).collect(),
+        has_host: settings.host_environment.is_some(),
+    };
+    let turned = drush::turn(&aliases, &around);
+    match &args.output {
+        Some(file) => {
+            put_text(file, &turned.text, args.force)?;
+            terminal::note(&format!("written to {}", file.display()));
+        }
+        None => {
+            terminal::print(&turned.text)?;
+        }
+    }
+    for remark in turned.remarks {
+        terminal::note(&remark);
+    }
+    Ok(u8::from(!all))
+}
+
+/// Reads a file of aliases, or says why not, with the line.
+fn aliases_of(file: &Path) -> std::result::Result<drush::Read, String> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let kind = drush::kind(&name).ok_or(
+        "its name is none that Drush has: NAME.site.yml, NAME.aliases.drushrc.php, NAME.alias.drushrc.php or aliases.drushrc.php",
+    )?;
+    let text = text_of(file).map_err(|error| format!("it cannot be read: {error}"))?;
+    drush::read(&text, &kind, "main").map_err(|flaw| format!("line {}: {}", flaw.line, flaw.what))
+}
+
+/// Writes a file in one step.
+fn put_text(file: &Path, text: &str, force: bool) -> Result<()> {
+    let failed = || error::io(format!("{} cannot be written", file.display()));
+    if !force && fs::symlink_metadata(file).is_ok() {
+        let what = format!("{} is there already", file.display());
+        return Err(Error::new(Kind::Usage, what)
+            .hint("write to standard output and add the text, or --force overwrites the file"));
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = file.with_file_name(format!(".{name}.{}", std::process::id()));
+    fill(&temporary, text).map_err(failed())?;
+    let put = if force {
+        fs::rename(&temporary, file)
+    } else {
+        fs::hard_link(&temporary, file)
+    };
+    // After a rename it is gone already.
+    let _ = fs::remove_file(&temporary);
+    put.map_err(failed())
 }
 
 fn import_govuk(options: &Options, args: &Govuk) -> Result<u8> {
@@ -133,6 +246,11 @@ fn import_govuk(options: &Options, args: &Govuk) -> Result<u8> {
     Ok(u8::from(!all))
 }
 
+fn text_of(file: &Path) -> io::Result<String> {
+    let bytes = config::contents(file)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+}
+
 /// Reads one file. What is wrong is told with its place.
 fn turn(
     file: &Path,
@@ -142,9 +260,7 @@ fn turn(
         0 => flaw.what,
         line => format!("{}:{line}: {}", file.display(), flaw.what),
     };
-    let text = config::contents(file)
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8")))
-        .map_err(|error| vec![format!("it cannot be read: {error}")])?;
+    let text = text_of(file).map_err(|error| vec![format!("it cannot be read: {error}")])?;
     let assignments = assignments::parse(&text).map_err(|flaw| vec![at(flaw)])?;
     govuk::turn(&assignments, around).map_err(|flaws| flaws.into_iter().map(at).collect())
 }
