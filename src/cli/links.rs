@@ -33,7 +33,7 @@ pub(super) fn resolved(args: Vec<OsString>) -> Vec<OsString> {
         return args;
     };
     let given = args.into_iter().skip(1);
-    ["envsyncd", "pull", "--only", task]
+    ["envsyncd", "pull", "--alone", task]
         .into_iter()
         .map(OsString::from)
         .chain(given)
@@ -79,7 +79,7 @@ mod tests {
         };
         assert_eq!(
             resolved(&["/usr/local/bin/dsql", "@prod", "--yes"]),
-            ["envsyncd", "pull", "--only", "database", "@prod", "--yes"]
+            ["envsyncd", "pull", "--alone", "database", "@prod", "--yes"]
         );
         assert_eq!(
             resolved(&["/bin/envsyncd", "status"]),

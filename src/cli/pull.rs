@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Copy only this of it: database or files (can be repeated)
     #[arg(long, value_name = "TASK")]
     only: Vec<String>,
+    /// What a link to the program stands for.
+    #[arg(long, value_name = "TASK", hide = true)]
+    alone: Option<String>,
     /// Have files be an exact copy: what only this host has goes, too
     #[arg(long)]
     exact: bool,
@@ -49,13 +52,15 @@ pub(super) struct Args {
 /// An environment's name as Drush writes a site's: with an `@`.
 fn environment(text: &str) -> Result<String, String> {
     match text.strip_prefix('@') {
-        Some(name) if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err(format!("write it with an @, as in `@{text}`")),
+        Some("") => Err("behind the @ comes an environment's name, as in `@production`".to_owned()),
+        Some(name) => Ok(name.to_owned()),
+        None => Err(format!("write it with an @, as in `@{text}`")),
     }
 }
 
 pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     let settings = options::settings(options)?;
+    let only = args.only()?;
     let to = own_environment(&settings)?;
     let site = site(&settings, args.site.as_deref())?;
     // What is refused is so before anybody is asked.
@@ -65,11 +70,12 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         to: &to,
     };
     let made = || {
-        let mut job = settings.site_job(&site, &args.from, &to)?;
+        let job = settings.site_job(&site, &args.from, &to);
+        let mut job = job.map_err(|error| with_way_out(error, &settings, &to))?;
         if args.exact {
             be_exact(&mut job, &site)?;
         }
-        Ok((job.clone().only(&args.only)?, job))
+        Ok((job.clone().only(&only)?, job))
     };
     let (part, job) = made().inspect_err(|error| {
         if !args.dry_run {
@@ -89,7 +95,49 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         terminal::note("nothing was changed");
         return Ok(130);
     }
-    run::run(options, settings, job, &args.only)
+    run::run(options, settings, job, &only)
+}
+
+impl Args {
+    /// The tasks that are asked for; none: all of them.
+    fn only(&self) -> Result<Vec<String>> {
+        let refuse = |what: String| Err(Error::new(Kind::Usage, what));
+        let only = match &self.alone {
+            Some(alone) if self.only.iter().any(|task| task != alone) => {
+                return refuse(format!("called by this name, it copies {alone} alone"))
+                    .map_err(|error| error.hint("call it envsyncd pull @ENV --only TASK"));
+            }
+            Some(alone) => vec![alone.clone()],
+            None => self.only.clone(),
+        };
+        if self.exact && !only.is_empty() && !only.iter().any(|task| task == FILES) {
+            return refuse(format!(
+                "--exact is for files, and only {} is copied",
+                only.join(" and ")
+            ))
+            .map_err(|error| error.hint("a database is always an exact copy"));
+        }
+        Ok(only)
+    }
+}
+
+/// What policy refuses, with the environments that can be pulled from instead.
+fn with_way_out(error: Error, settings: &Settings, to: &str) -> Error {
+    if error.kind() != Kind::Policy {
+        return error;
+    }
+    let Some(own) = settings.environments.named(to) else {
+        return error;
+    };
+    let names = settings.environments.names();
+    let above: Vec<String> = (names.filter(|name| settings.environments.is_ancestor(name, own)))
+        .map(|name| format!("@{name}"))
+        .collect();
+    error.hint(if above.is_empty() {
+        format!("this host is of `{to}` (host_environment), which is at the top: nothing is ever pulled into it")
+    } else {
+        format!("this host is of `{to}` (host_environment), and can pull {}", above.join(" or "))
+    })
 }
 
 /// Has files be an exact copy.
@@ -161,14 +209,20 @@ fn is_wanted(options: &Options, job: Job, settings: &Settings, site: &str) -> Re
     let last = state_to_read(options, settings)?
         .and_then(|state| state.last_run(name.as_str()).transpose())
         .transpose()?;
-    let places: Vec<(String, String)> = (job.tasks.iter())
-        .map(|task| (task.source.url.to_string(), task.target.url.to_string()))
+    let places: Vec<(String, Option<Mode>)> = (job.tasks.iter())
+        .map(|task| {
+            let place = format!("{} -> {}", task.source.url, task.target.url);
+            (place, (task.name == FILES).then_some(task.mode))
+        })
         .collect();
     // The run's own log says what there is to warn of.
     let plan = plan::made(options, job, settings.clone(), log::Counts::default())?;
     let mut text = format!("{site}: {from} -> {to}\n");
-    for (task, (source, target)) in plan.tasks.iter().zip(&places) {
-        text.push_str(&told(task, source, target));
+    for (task, (place, files)) in plan.tasks.iter().zip(&places) {
+        text.push_str(&match files {
+            Some(mode) => told_of_files(task, place, *mode, to.as_str()),
+            None => told(task, place),
+        });
     }
     text.push_str(&ran(last.as_ref()));
     terminal::note(text.trim_end());
@@ -190,17 +244,32 @@ fn is_wanted(options: &Options, job: Job, settings: &Settings, site: &str) -> Re
 }
 
 /// What a task will do, in numbers.
-fn told(task: &TaskPlan, source: &str, target: &str) -> String {
+fn told(task: &TaskPlan, place: &str) -> String {
     let masked: usize = task.parts.iter().map(|part| part.masks.len()).sum();
     let masked = match masked {
         0 => "nothing is masked".to_owned(),
         columns => format!("masked: {}", terminal::count(columns as u64, "column")),
     };
     format!(
-        "  {}: {source} -> {target}\n    {} in about {}, {masked}\n",
+        "  {}: {place}\n    {} in about {}, {masked}\n",
         task.name,
         terminal::bytes(task.bytes),
         terminal::count(task.rows, "row"),
+    )
+}
+
+/// The same of files, and what becomes of those that the target alone has.
+fn told_of_files(task: &TaskPlan, place: &str, mode: Mode, to: &str) -> String {
+    let own = if mode == Mode::Replace {
+        format!("what only {to} has is DELETED")
+    } else {
+        format!("what only {to} has stays")
+    };
+    format!(
+        "  {}: {place}\n    {} in {} to copy, {own}\n",
+        task.name,
+        terminal::bytes(task.bytes),
+        terminal::count(task.rows, "file"),
     )
 }
 

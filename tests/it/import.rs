@@ -378,7 +378,10 @@ fn a_host_without_settings_gets_whole_ones_from_drush() {
     let output = host.run(&["pull", "@prod", "--only", "files", "--dry-run"]);
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     // Everything is understood; the directory is only not there.
-    assert!(said.contains("/srv/stage/web/sites/default/files"), "{said}");
+    assert!(
+        said.contains("/srv/stage/web/sites/default/files"),
+        "{said}"
+    );
     assert_eq!(output.status.code(), Some(1), "{said}");
 }
 

@@ -1,5 +1,7 @@
 //! `pull`: out of an environment above, into this host's own.
 
+mod hosts;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -132,15 +134,19 @@ fn what_is_pulled_and_what_is_refused_is_in_the_audit_list_and_a_dry_run_is_not(
 #[test]
 fn what_policy_forbids_and_what_is_not_known_changes_nothing() {
     let host = Host::of_staging();
+    let can = "this host is of `staging` (host_environment), and can pull @production";
     host.pull(&["@integration", "--yes"])
         .expect(3)
-        .says(&["integration"]);
+        .says(&["`integration` is not above `staging`", can]);
     host.pull(&["@staging", "--yes"])
         .expect(3)
-        .says(&["into itself"]);
+        .says(&["into itself", can]);
     host.pull(&["@nowhere", "--yes"])
         .expect(3)
-        .says(&["nowhere"]);
+        .says(&["environment `nowhere` is not defined", can]);
+    host.pull(&["@", "--yes"])
+        .expect(2)
+        .says(&["behind the @ comes an environment's name"]);
     host.pull(&["production", "--yes"])
         .expect(2)
         .says(&["`@production`"]);
@@ -157,7 +163,7 @@ fn what_policy_forbids_and_what_is_not_known_changes_nothing() {
     production
         .pull(&["@staging", "--yes"])
         .expect(3)
-        .says(&["production"]);
+        .says(&["never a target", "nothing is ever pulled into it"]);
     assert_eq!(production.rows("production", "1"), 3);
 }
 
@@ -202,9 +208,14 @@ fn a_dry_run_shows_and_changes_nothing() {
 
 /// What a person at a terminal sees, and its exit code.
 fn at_a_terminal(host: &Host, answer: &str) -> (String, i32) {
+    asked(host, "", answer)
+}
+
+/// The same of `pull @prod` with more arguments.
+fn asked(host: &Host, more: &str, answer: &str) -> (String, i32) {
     let binary = host.command().get_program().to_owned();
     let mut command = host.command();
-    let line = format!("{} pull @prod", binary.to_string_lossy());
+    let line = format!("{} pull @prod {more}", binary.to_string_lossy());
     let variables: Vec<_> = command
         .get_envs()
         .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
@@ -246,6 +257,12 @@ fn a_person_is_shown_what_is_overwritten_and_asked() {
     assert_eq!(host.rows("staging", "1"), 3);
     let (shown, _) = at_a_terminal(&host, "\n");
     assert!(shown.contains("last time: succeeded"), "{shown}");
+    // Ctrl-C, and the end of what is typed.
+    for key in ["\u{3}", "\u{4}"] {
+        let (shown, code) = at_a_terminal(&host, key);
+        assert_eq!(code, 130, "{shown}");
+        assert!(!shown.contains("run succeeded"), "{shown}");
+    }
     // Where nobody can be asked, nothing is done.
     host.pull(&["@prod"]).expect(2).says(&["add --yes"]);
 }
@@ -323,6 +340,19 @@ fn files_come_with_the_database_or_alone_and_exactly_where_that_is_asked_for() {
     assert_eq!(files_of(&host), ["logo.svg", "a/b.txt"]);
     let logo = host.bed.path("jobs/tree-staging/logo.svg");
     assert_eq!(std::fs::read(logo).unwrap(), b"a new one");
+    let (shown, _) = asked(&host, "", "n\n");
+    assert!(
+        shown.contains("files to copy, what only staging has stays") || shown.contains("0 files"),
+        "{shown}"
+    );
+    let (shown, _) = asked(&host, "--exact", "n\n");
+    assert!(
+        shown.contains("what only staging has is DELETED"),
+        "{shown}"
+    );
+    host.pull(&["@prod", "--yes", "--exact", "--only", "database"])
+        .expect(2)
+        .says(&["--exact is for files, and only database is copied"]);
     let without = Host::of_staging();
     without
         .pull(&["@prod", "--yes", "--exact"])
@@ -338,6 +368,15 @@ fn files_have_a_link_of_their_own() {
     let into = links.display().to_string();
     host.run(&["links", "--install", into.as_str()]).expect(0);
     host.pull_by(&links.join("dfiles"));
+    let mut other = host.command();
+    other.args([
+        "pull", "--alone", "database", "@prod", "--only", "files", "--yes",
+    ]);
+    host.bed
+        .spawn(&mut other)
+        .end()
+        .expect(2)
+        .says(&["it copies database alone", "--only TASK"]);
     assert_eq!(files_of(&host), ["logo.svg", "a/b.txt", "own.txt"]);
     assert_eq!(host.rows("staging", "1"), 1);
 }
