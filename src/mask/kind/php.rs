@@ -20,7 +20,7 @@ pub(in crate::mask) const ABOUT: About = About {
         "{ kind = \"php_serialized\", paths = { email = \"email\" }, default = \"text\" }",
         "a:2:{s:5:\"email\";s:16:\"ada@lovelace.org\";s:4:\"city\";s:6:\"London\";}",
     )],
-    note: "Lengths are counted anew. What PHP could not read becomes `N;`, its NULL, and so do values of classes that write themselves \
+    note: "Lengths are counted anew; numbers and truths stay such where what becomes of them is one. What PHP could not read becomes `N;`, its NULL, and so do values of classes that write themselves \
            (`C:`), and what is too long for its column afterwards. Without `default` a column is not masked for those who require \
            masks.",
 };
@@ -283,6 +283,21 @@ impl<'a> Scan<'a> {
             Masked::Boolean(truth) => write!(out, "b:{};", u8::from(truth)),
             Masked::Text | Masked::Bytes => {
                 self.leaves.fold(&mut self.made);
+                // What was no text stays none, if it can.
+                let sign = &self.text[from..from + 2];
+                let was = self.text.get(from + 2..self.at - 1).unwrap_or_default();
+                let made = match (sign, &self.made[..]) {
+                    (b"b:", b"true") => &b"1"[..],
+                    (b"b:", b"false") => &b"0"[..],
+                    (_, made) => made,
+                };
+                let is_other = matches!(sign, b"i:" | b"d:" | b"b:");
+                if is_other && (made == was || stays_a(sign, made)) {
+                    out.extend_from_slice(sign);
+                    out.extend_from_slice(made);
+                    out.push(b';');
+                    return Ok(());
+                }
                 write!(out, "s:{}:\"", self.made.len()).map(|()| {
                     out.extend_from_slice(&self.made);
                     out.extend_from_slice(b"\";");
@@ -291,6 +306,21 @@ impl<'a> Scan<'a> {
         };
         written.expect("memory takes everything");
         Ok(())
+    }
+}
+
+/// Whether a text can be written as a value of the type that it was made of.
+fn stays_a(sign: &[u8], made: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(made) else {
+        return false;
+    };
+    match sign {
+        b"i:" => text
+            .parse::<i64>()
+            .is_ok_and(|number| number.to_string() == text),
+        b"d:" => text.parse::<f64>().is_ok_and(f64::is_finite),
+        b"b:" => matches!(text, "0" | "1"),
+        _ => false,
     }
 }
 

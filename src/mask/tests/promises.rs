@@ -396,6 +396,24 @@ fn serialized_values_have_the_lengths_that_they_say() {
 }
 
 #[test]
+fn what_is_no_text_in_a_serialized_value_stays_none_if_it_can() {
+    let with = |default: &str| format!("{{ kind = \"php_serialized\", default = {default} }}");
+    let met = "a:5:{i:0;i:12;i:1;d:1.50;i:2;b:1;i:3;N;i:4;s:2:\"12\";}";
+    let hosts = with("{ kind = \"replace\", literal = { x = \"y\" } }");
+    assert_eq!(masked(&hosts, met), met);
+    let numbers = with("{ kind = \"replace\", literal = { 12 = \"-7\" } }");
+    assert_eq!(
+        masked(&numbers, met),
+        "a:5:{i:0;i:-7;i:1;d:1.50;i:2;b:1;i:3;N;i:4;s:2:\"-7\";}"
+    );
+    let texts = with("{ kind = \"replace\", literal = { 12 = \"07\", \".5\" = \"x\" } }");
+    assert_eq!(
+        masked(&texts, met),
+        "a:5:{i:0;s:2:\"07\";i:1;s:3:\"1x0\";i:2;b:1;i:3;N;i:4;s:2:\"07\";}"
+    );
+}
+
+#[test]
 fn free_text_loses_addresses_and_numbers_and_nothing_else() {
     let email = masked("\"email\"", "ada@lovelace.org");
     let digits = masked("\"digits\"", "44 20 7946 0958");
