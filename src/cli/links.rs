@@ -12,15 +12,18 @@ use crate::error::{self, Error, Kind, Result};
 /// The names, and what of a site each copies.
 const NAMES: [(&str, &str); 2] = [("dsql", DATABASE), ("dfiles", FILES)];
 
-/// Make `dsql` and `dfiles`, shorter names for `pull`
+/// Make or remove `dsql` and `dfiles`, shorter names for `pull`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd links --install /usr/local/bin\n\nAfterwards `dsql @production` is `envsyncd pull @production --only database`, and `dfiles @production` is `envsyncd pull @production --only files`."
+    after_help = "Examples:\n  envsyncd links --install /usr/local/bin\n  envsyncd links --remove /usr/local/bin\n\nWith them, `dsql @production` is `envsyncd pull @production --only database`, and `dfiles @production` is `envsyncd pull @production --only files`."
 )]
 pub(super) struct Args {
     /// Make the links in this directory
-    #[arg(long, value_name = "DIR")]
-    install: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "remove")]
+    install: Option<PathBuf>,
+    /// Remove the links from this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "install")]
+    remove: Option<PathBuf>,
 }
 
 /// The command line that is meant, where the program was called by one of the names.
@@ -43,27 +46,49 @@ pub(super) fn resolved(args: Vec<OsString>) -> Vec<OsString> {
 pub(super) fn main(args: &Args) -> Result<u8> {
     let program = std::env::current_exe().map_err(error::io("cannot find this program"))?;
     for (name, _) in NAMES {
-        let link = args.install.join(name);
-        match fs::symlink_metadata(&link) {
-            Ok(_) if fs::read_link(&link).is_ok_and(|to| to == program) => {
-                terminal::print(&format!("{} is there\n", link.display()))?;
-                continue;
-            }
-            Ok(_) => {
-                return Err(Error::new(
-                    Kind::Usage,
-                    format!("{} is there, and no link of ours", link.display()),
-                )
-                .hint("take another directory, or remove it"));
-            }
-            Err(_) => symlink(&program, &link).map_err(error::io(format!(
-                "cannot make the link {}",
-                link.display()
-            )))?,
+        if let Some(directory) = &args.install {
+            install(&directory.join(name), &program)?;
         }
-        terminal::print(&format!("{} -> {}\n", link.display(), program.display()))?;
+        if let Some(directory) = &args.remove {
+            remove(&directory.join(name), &program)?;
+        }
     }
     Ok(0)
+}
+
+/// What is there: a link of ours, or nothing. What is somebody else's is an error.
+fn is_there(link: &Path, program: &Path) -> Result<bool> {
+    match fs::symlink_metadata(link) {
+        Ok(_) if fs::read_link(link).is_ok_and(|to| to == program) => Ok(true),
+        Ok(_) => Err(Error::new(
+            Kind::Usage,
+            format!("{} is there, and no link of ours", link.display()),
+        )
+        .hint("take another directory, or remove it")),
+        Err(_) => Ok(false),
+    }
+}
+
+fn install(link: &Path, program: &Path) -> Result<()> {
+    let said = if is_there(link, program)? {
+        format!("{} is there\n", link.display())
+    } else {
+        let failed = error::io(format!("cannot make the link {}", link.display()));
+        symlink(program, link).map_err(failed)?;
+        format!("{} -> {}\n", link.display(), program.display())
+    };
+    terminal::print(&said).map(drop)
+}
+
+fn remove(link: &Path, program: &Path) -> Result<()> {
+    let said = if is_there(link, program)? {
+        let failed = error::io(format!("cannot remove {}", link.display()));
+        fs::remove_file(link).map_err(failed)?;
+        format!("{} is removed\n", link.display())
+    } else {
+        format!("{} is not there\n", link.display())
+    };
+    terminal::print(&said).map(drop)
 }
 
 #[cfg(test)]

@@ -377,3 +377,46 @@ fn every_job_on_a_page_is_valid() {
     }
     assert!(count > 5, "{count}");
 }
+
+/// What the sites on our pages take for granted, unless they say it.
+const ENVIRONMENTS: &str = "[environments.production]\naliases = [\"prod\"]\n[environments.staging]\nparent = \"production\"\n\
+    [environments.integration]\nparent = \"staging\"\n";
+const DATABASES: &str =
+    "production.database = \"sqlite:a.db\"\nstaging.database = \"sqlite:b.db\"\n";
+
+#[test]
+fn every_site_on_a_page_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("envsyncd.toml");
+    let mut count = 0;
+    for (page, text) in pages() {
+        for block in text.split("```toml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let Some((_, rest)) = block.split_once("[sites.") else {
+                continue;
+            };
+            count += 1;
+            let mut settings = "job_dir = \".\"\n".to_owned() + block;
+            if !block.contains("[environments.") {
+                settings.push_str(ENVIRONMENTS);
+            }
+            if !block.contains("[masking]") {
+                settings.push_str("[masking]\nkey = { credential = \"mask-key\" }\n");
+            }
+            let site = rest.split(['.', ']']).next().unwrap();
+            if !block.contains(&format!("[sites.{site}]")) {
+                settings.push_str(&format!("[sites.{site}]\n{DATABASES}"));
+            }
+            fs::write(&file, &settings).unwrap();
+            let output = Command::new(env!("CARGO_BIN_EXE_envsyncd"))
+                .arg("--config")
+                .arg(&file)
+                .arg("validate")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{page}:\n{settings}\n{said}");
+        }
+    }
+    assert!(count > 5, "{count}");
+}

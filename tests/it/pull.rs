@@ -278,10 +278,17 @@ fn a_link_is_a_shorter_name() {
     host.run(&install).expect(0).says(&["is there"]);
     host.pull_by(&links.join("dsql"));
     assert_eq!(host.rows("staging", "1"), 3);
+    let remove = ["links", "--remove", into.as_str()];
+    host.run(&remove).expect(0).says(&["dsql is removed"]);
+    assert_eq!(std::fs::read_dir(&links).unwrap().count(), 0);
+    host.run(&remove).expect(0).says(&["dsql is not there"]);
+    host.run(&["links"]).expect(2);
+    host.run(&install).expect(0);
     // What is somebody else's is left alone.
     std::fs::remove_file(links.join("dsql")).unwrap();
     std::fs::write(links.join("dsql"), "theirs").unwrap();
     host.run(&install).expect(2).says(&["no link of ours"]);
+    host.run(&remove).expect(2).says(&["no link of ours"]);
     assert_eq!(std::fs::read(links.join("dsql")).unwrap(), b"theirs");
     let mut command = host.command();
     command.arg("links").arg("--install").arg("/nowhere/at/all");
