@@ -388,6 +388,7 @@ const DATABASES: &str =
 fn every_site_on_a_page_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("envsyncd.toml");
+    fs::create_dir(folder.path().join("jobs")).unwrap();
     let mut count = 0;
     for (page, text) in pages() {
         for block in text.split("```toml\n").skip(1) {
@@ -396,12 +397,18 @@ fn every_site_on_a_page_is_valid() {
                 continue;
             };
             count += 1;
-            let mut settings = "job_dir = \".\"\n".to_owned() + block;
+            let mut settings = "job_dir = \"jobs\"\n".to_owned() + block;
             if !block.contains("[environments.") {
                 settings.push_str(ENVIRONMENTS);
             }
             if !block.contains("[masking]") {
                 settings.push_str("[masking]\nkey = { credential = \"mask-key\" }\n");
+            }
+            for environment in ["production", "staging"] {
+                let name = format!("main-db-{environment}");
+                if block.contains(&name) {
+                    settings.push_str(&format!("[endpoints.{name}]\nenvironment = \"{environment}\"\nurl = \"mysql://reader@localhost/{environment}\"\n"));
+                }
             }
             let site = rest.split(['.', ']']).next().unwrap();
             if !block.contains(&format!("[sites.{site}]")) {
