@@ -87,7 +87,7 @@ pub(super) fn read(text: &str, kind: &Kind, unnamed: &str) -> Result<Read, Flaw>
         Kind::One(name) => {
             let mut read = php::parse(text, "options")?;
             let alias = std::mem::replace(&mut read.node, Node::new(1, Value::Nothing));
-            read.node.set(&[name.clone()], alias);
+            read.node.set(std::slice::from_ref(name), alias);
             of_php(read, unnamed, |name| split(name, unnamed))
         }
     }

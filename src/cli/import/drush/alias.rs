@@ -208,31 +208,19 @@ impl<'n> Reader<'n> {
         let Some((line, options)) = self.text(&[&["ssh", "options"], &["ssh-options"]])? else {
             return Ok(None);
         };
-        let mut words = options.split_whitespace().peekable();
+        let mut words = options.split_whitespace();
         let (mut port, mut others) = (None, false);
         while let Some(word) = words.next() {
             let option = match word {
-                "-p" => words.next(),
-                "-o" => match words.next().and_then(of_port) {
-                    Some(port) => Some(port),
-                    None => {
-                        others = true;
-                        continue;
-                    }
-                },
-                _ => match word
-                    .strip_prefix("-p")
-                    .or(word.strip_prefix("-o").and_then(of_port))
-                {
-                    Some(port) => Some(port),
-                    None => {
-                        others = true;
-                        continue;
-                    }
-                },
+                "-p" => words.next().or(Some("")),
+                "-o" => words.next().and_then(of_port),
+                _ => (word.strip_prefix("-p")).or(word.strip_prefix("-o").and_then(of_port)),
             };
-            let Some(number) = option.and_then(|text| text.trim_matches(['"', '\'']).parse().ok())
-            else {
+            let Some(option) = option else {
+                others = true;
+                continue;
+            };
+            let Ok(number) = option.trim_matches(['"', '\'']).parse() else {
                 self.say(line, "the port in its options for ssh is no number");
                 return Err(());
             };

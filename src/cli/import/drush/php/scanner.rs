@@ -113,16 +113,11 @@ impl<'t> Scanner<'t> {
                 self.take(2);
                 Token::Arrow
             }
-            c => match OPERATORS.iter().find(|one| self.rest.starts_with(**one)) {
-                Some(operator) => {
-                    self.take(operator.len());
-                    Token::Other
-                }
-                None => {
-                    self.take(c.len_utf8());
-                    Token::Sign(c)
-                }
-            },
+            c => {
+                let operator = OPERATORS.iter().find(|one| self.rest.starts_with(**one));
+                self.take(operator.map_or(c.len_utf8(), |one| one.len()));
+                operator.map_or(Token::Sign(c), |_| Token::Other)
+            }
         };
         Ok((line, token))
     }
