@@ -87,7 +87,7 @@ const USUAL_FILES: &str = "sites/default/files";
 pub(super) fn read(site: &str, environment: &str, node: &Node, said: &mut Vec<Flaw>) -> Alias {
     let mut reader = Reader {
         node,
-        name: format!("@{site}.{environment}"),
+        name: format!("@{}.{}", site.escape_debug(), environment.escape_debug()),
         said,
     };
     let place = reader.place();

@@ -218,7 +218,7 @@ impl<'t> Scanner<'t> {
 }
 
 fn is_in_name(c: char) -> bool {
-    c == '_' || c.is_ascii_alphanumeric() || !c.is_ascii() && !c.is_whitespace()
+    c == '_' || c.is_ascii_alphanumeric() || !c.is_ascii() && !c.is_whitespace() && !c.is_control()
 }
 
 pub(super) fn at(line: usize, what: impl Into<String>) -> Flaw {
