@@ -9,8 +9,8 @@ use super::archive::keys;
 use super::diagnostics::did_you_mean;
 use super::document::quote;
 use super::job::Endpoint;
-use super::reader::{Table, Value};
-use super::secrets::read_secret;
+use super::reader::{Table, Value, optional};
+use super::secrets::{read_key, read_secret};
 use super::stores::{StoreFormat, Stores};
 use super::url::{self, is_meant_for_archive};
 use super::way::Way;
@@ -150,11 +150,20 @@ pub(super) fn read_fields(
         name: name.map(str::to_owned),
         url,
         password: None,
+        secrets: BTreeMap::new(),
         archive,
     };
     if let Some(kind) = endpoint.url.kind() {
-        keys::refuse_all(table, kind);
-        endpoint.password = read_password(&at, inline, password, stores.of_kind(kind))?;
+        let store = stores.of_kind(kind);
+        let scheme = endpoint.url.text().split(':').next().unwrap_or_default();
+        let own = store.map_or(&[][..], |store| store.secrets(scheme));
+        keys::refuse_all(table, kind, own);
+        endpoint.password = read_password(&at, inline, password, store)?;
+        for key in own {
+            if let Some(secret) = optional(read_key(table, key, directory))? {
+                endpoint.secrets.insert(key, secret);
+            }
+        }
     }
     Some(endpoint)
 }

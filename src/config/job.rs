@@ -30,6 +30,8 @@ pub struct Endpoint {
     pub url: EndpointUrl,
     /// Where the password comes from.
     pub password: Option<Secret>,
+    /// Where other secrets come from, by the store's own keys.
+    pub secrets: BTreeMap<&'static str, Secret>,
     /// It is no server but an archive, with these options.
     pub archive: Option<Box<Archive>>,
 }
@@ -42,6 +44,7 @@ impl Endpoint {
             name: None,
             url,
             password: None,
+            secrets: BTreeMap::new(),
             archive,
         }
     }

@@ -280,7 +280,7 @@ fn is_of_host(value: &Value<'_>, way: Way, root: &Table<'_>, settings: &Settings
 
 /// Whether an endpoint is wholly said by its URL.
 fn has_bare_url(endpoint: &Endpoint) -> bool {
-    endpoint.password.is_none() && endpoint.archive.is_none()
+    endpoint.password.is_none() && endpoint.secrets.is_empty() && endpoint.archive.is_none()
 }
 
 /// How the job's site is copied from its `from` into its `to`.

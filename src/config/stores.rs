@@ -66,6 +66,10 @@ pub trait StoreFormat: Send + Sync {
     fn files(&self) -> Option<Files> {
         None
     }
+    /// The keys beside a URL of this scheme that say where a secret comes from, beside the password.
+    fn secrets(&self, _scheme: &str) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// A key of `[[task]]` that is for one store alone.

@@ -110,10 +110,12 @@ fn read_authentication(table: &Table<'_>, directory: &Path, archive: &mut Archiv
     Some(())
 }
 
-/// Refuses an archive's keys beside a store's URL.
-pub(in crate::config) fn refuse_all(table: &Table<'_>, kind: StoreKind) {
+/// Refuses an archive's keys beside a store's URL, but for those that are the store's, too.
+pub(in crate::config) fn refuse_all(table: &Table<'_>, kind: StoreKind, own: &[&str]) {
     let refused = |keys: &[&'static str], help| {
-        refuse(table, keys, |key| {
+        let mut keys = keys.to_vec();
+        keys.retain(|key| !own.contains(key));
+        refuse(table, &keys, |key| {
             (
                 format!("`{key}` is for an archive, and this is a {kind} URL"),
                 help,

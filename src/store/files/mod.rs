@@ -17,6 +17,7 @@ mod driver;
 mod fuzz;
 mod incoming;
 mod publish;
+mod remote;
 mod rows;
 mod schema;
 mod source;

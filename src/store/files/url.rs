@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::remote::url as ssh;
 use crate::config::{
     Files, Flaw, OwnKey, OwnOptions, ParsedUrl, StoreFormat, StoreKind, absolute_path,
     percent_decoded,
@@ -14,7 +15,10 @@ use crate::store::files::schema::options::{self, OWN_KEYS};
 /// The store's kind.
 pub const KIND: StoreKind = StoreKind::new("files");
 
-const FORMS: [&str; 2] = ["dir:///ABSOLUTE/DIRECTORY", "dir:DIRECTORY"];
+const FORMS: [&str; 3] = ["dir:///ABSOLUTE/DIRECTORY", "dir:DIRECTORY", ssh::FORM];
+
+/// What stands beside an ssh URL.
+const SECRETS: [&str; 2] = ["identity", "known_hosts"];
 
 /// Trees of files as configuration files have them.
 pub(in crate::store) struct Format;
@@ -37,6 +41,10 @@ impl StoreFormat for Format {
             name: "a tree of files",
             no_password: "a directory has no password",
         })
+    }
+
+    fn secrets(&self, scheme: &str) -> &'static [&'static str] {
+        if scheme == "ssh" { &SECRETS } else { &[] }
     }
 
     fn own_keys(&self) -> &'static [OwnKey] {

@@ -1,0 +1,305 @@
+//! What a far machine says of itself and of a place on it, before anything is done there.
+
+use rustix::fs::{major, minor};
+
+use super::connection::Connection;
+use super::failure;
+use super::url::SshUrl;
+use crate::error::{Error, Kind, Result};
+use crate::policy::Identity;
+use crate::process::Process;
+use crate::store::files::connection::told::told;
+
+/// Says what there is, each as `KEY VALUE` with a NUL behind it. Its arguments: the tree, the directory that it is in, its name.
+const SCRIPT: &str = r#"
+LC_ALL=C; export LC_ALL
+say() { printf '%s %s\0' "$1" "$2"; }
+say user "$(id -u)"
+say boot "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+case "$(find --version 2>/dev/null)" in *GNU*) say find gnu;; esac
+say rsync "$(rsync --version 2>/dev/null)"
+command -v flock >/dev/null 2>&1 && say flock yes
+there=no
+if cd -P -- "$1" 2>/dev/null; then
+  there=yes; say real "$PWD"
+elif [ -L "$1" ]; then say kind link
+elif [ -d "$1" ]; then say kind closed
+elif [ -e "$1" ]; then say kind file
+else say kind nothing; fi
+if [ $there = yes ]; then
+  name=${PWD##*/}
+  say id "$(stat -c '%d %i' .)"; [ "$PWD" = / ] || cd ..
+else
+  name=$3; cd -P -- "$2" 2>/dev/null || exit 0
+fi
+say above "$PWD"; say name "$name"; [ -w . ] && say may write
+say room "$(stat -f -c '%a %S' .)"
+if [ -L "$name.envsyncd" ]; then say folder link
+elif [ -e "$name.envsyncd" ]; then
+  say folder "$(stat -c '%u %a %F' "./$name.envsyncd")"
+  say mark "$(head -c 4096 "./$name.envsyncd/mark.json" 2>/dev/null)"
+fi
+say chain "$(stat -c '%d %i' .)"
+while [ "$PWD" != / ]; do cd ..; say chain "$(stat -c '%d %i' .)"; done
+say end yes
+"#;
+
+/// No rsync older than this knows all options that are used.
+const OLDEST: (u32, u32) = (3, 1);
+
+/// Device and inode.
+pub(super) type Id = (u64, u64);
+
+/// What an rsync is.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Rsync {
+    /// Its version.
+    pub(super) version: (u32, u32),
+    /// It keeps ACLs.
+    pub(super) acls: bool,
+    /// It keeps extended attributes.
+    pub(super) attributes: bool,
+}
+
+/// The folder beside a tree, as far as it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// It is a directory of this user with these permissions, and this is in its mark.
+    Directory(u32, u32, Vec<u8>),
+    /// It is something else.
+    Other,
+}
+
+/// What there is.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Facts {
+    /// Who we are there.
+    pub(super) user: Option<u32>,
+    boot: String,
+    /// Whether its find is GNU's.
+    has_find: bool,
+    /// Its rsync.
+    pub(super) rsync: Option<Rsync>,
+    /// Whether it has flock.
+    pub(super) has_flock: bool,
+    /// The tree's path without links, if it is a directory that we may enter.
+    pub(super) real: Option<Vec<u8>>,
+    /// What is in the tree's place, where that is no such directory.
+    kind: String,
+    /// The tree itself.
+    pub(super) id: Option<Id>,
+    /// The path of the directory that it is in.
+    pub(super) above: Option<Vec<u8>>,
+    /// Its name there.
+    pub(super) name: Vec<u8>,
+    /// Whether we may write to that directory.
+    pub(super) may_write: bool,
+    /// Bytes that are free there.
+    pub(super) room: Option<u64>,
+    /// The folder beside it.
+    pub(super) folder: Option<Beside>,
+    /// The directory that it is in, and all above.
+    pub(super) chain: Vec<Id>,
+    is_whole: bool,
+}
+
+impl Facts {
+    /// Asks.
+    pub(super) async fn ask(connection: &Connection) -> Result<Self> {
+        let url = &connection.url;
+        let (name, above) = url.split();
+        let said = connection
+            .run("looking around", SCRIPT, &[&url.path, above, name])
+            .await?;
+        let facts = Self::read(&said);
+        if facts.user.is_none() || (facts.above.is_some() && !facts.is_whole) {
+            let what = format!("{} did not say what it has", connection.machine());
+            return Err(Error::new(Kind::Config, what)
+                .hint("envsyncd needs sh, stat, head and GNU find on the other machine, and a login that may run commands"));
+        }
+        Ok(facts)
+    }
+
+    fn read(said: &[u8]) -> Self {
+        let mut facts = Self::default();
+        for field in said.split(|byte| *byte == 0) {
+            let at = field.iter().position(|byte| *byte == b' ');
+            let Some((key, value)) = at.map(|at| (&field[..at], &field[at + 1..])) else {
+                continue;
+            };
+            let text = String::from_utf8_lossy(value);
+            match key {
+                b"user" => facts.user = text.parse().ok(),
+                b"boot" => text.trim().clone_into(&mut facts.boot),
+                b"find" => facts.has_find = true,
+                b"rsync" => facts.rsync = rsync(&text),
+                b"flock" => facts.has_flock = true,
+                b"real" => facts.real = Some(value.to_vec()),
+                b"kind" => facts.kind = text.into_owned(),
+                b"id" => facts.id = id(&text),
+                b"above" => facts.above = Some(value.to_vec()),
+                b"name" => facts.name = value.to_vec(),
+                b"may" => facts.may_write = true,
+                b"room" => {
+                    facts.room = two(&text).map(|(blocks, size)| blocks.saturating_mul(size))
+                }
+                b"folder" => facts.folder = Some(beside(&text)),
+                b"mark" => {
+                    if let Some(Beside::Directory(_, _, mark)) = &mut facts.folder {
+                        value.clone_into(mark);
+                    }
+                }
+                b"chain" => facts.chain.extend(id(&text)),
+                b"end" => facts.is_whole = true,
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    /// Refuses a machine without what is needed there.
+    pub(super) fn check_programs(&self, machine: &str) -> Result<&Rsync> {
+        if !self.has_find {
+            let what = format!("there is no GNU find on {machine}");
+            return Err(Error::new(Kind::Config, what)
+                .hint("install findutils there: the tree is listed by it"));
+        }
+        let known = self.rsync.as_ref().filter(|found| found.version >= OLDEST);
+        known.ok_or_else(|| failure::no_rsync(machine))
+    }
+
+    /// Refuses what is no directory that can be read.
+    pub(super) fn check_directory(&self, url: &SshUrl, side: &str) -> Result<()> {
+        if self.real.is_some() {
+            return Ok(());
+        }
+        let (kind, what) = match &*self.kind {
+            "file" => (Kind::Config, "is no directory"),
+            "link" => (Kind::Absent, "is a link that leads to no directory"),
+            "closed" => (Kind::Permission, "may not be entered"),
+            _ => (Kind::Absent, "is not there"),
+        };
+        Err(Error::new(kind, format!("the {side} {url} {what}"))
+            .hint("check the URL's path, and who logs in"))
+    }
+
+    /// Whether there is nothing in the tree's place.
+    pub(super) fn is_missing(&self) -> bool {
+        self.kind == "nothing"
+    }
+
+    /// Whether the machine is this one, under whatever name: then devices and inodes are this kernel's.
+    pub(super) fn is_here(&self) -> bool {
+        !self.boot.is_empty() && self.boot == Process::own().boot
+    }
+
+    /// The tree, as policy knows it: on this machine as a directory is known here.
+    pub(super) fn identity(&self, url: &SshUrl) -> Identity {
+        let machine = if self.is_here() {
+            String::new()
+        } else if self.boot.is_empty() {
+            format!("{} ", url.machine())
+        } else {
+            format!("{} ", self.boot)
+        };
+        let name = told(&self.name);
+        let place = match self.chain.first() {
+            Some((device, inode)) => format!("files {machine}{device}/{inode}/{name}"),
+            None => format!("files {url}"),
+        };
+        Identity {
+            thing: (self.id).map(|(device, inode)| format!("files {machine}{device}/{inode}")),
+            place,
+        }
+    }
+
+    /// Whether this tree lies in the other, or around it.
+    pub(super) fn is_nested_with(&self, own: &[Id]) -> bool {
+        if !self.is_here() {
+            return false;
+        }
+        let is_in = own.first().is_some_and(|root| self.chain.contains(root));
+        let is_around = self.id.is_some_and(|id| own.contains(&id));
+        is_in || is_around
+    }
+}
+
+/// Device and inode as this kernel has them.
+fn id(text: &str) -> Option<Id> {
+    let (device, inode) = two(text)?;
+    Some((
+        u64::from(major(device)) << 32 | u64::from(minor(device)),
+        inode,
+    ))
+}
+
+fn two(text: &str) -> Option<(u64, u64)> {
+    let (one, other) = text.trim().split_once(' ')?;
+    Some((one.parse().ok()?, other.parse().ok()?))
+}
+
+fn beside(text: &str) -> Beside {
+    let mut words = text.splitn(3, ' ');
+    let user = words.next().and_then(|word| word.parse().ok());
+    let mode = words
+        .next()
+        .and_then(|word| u32::from_str_radix(word, 8).ok());
+    match (user, mode, words.next()) {
+        (Some(user), Some(mode), Some("directory")) => Beside::Directory(user, mode, Vec::new()),
+        _ => Beside::Other,
+    }
+}
+
+/// What `rsync --version` says.
+pub(super) fn rsync(text: &str) -> Option<Rsync> {
+    let rest = text.trim_start().strip_prefix("rsync")?.trim_start();
+    let version = rest.strip_prefix("version")?.split_whitespace().next()?;
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let mut number = || numbers.next()?.parse().ok();
+    let has = |name: &str| text.contains(name) && !text.contains(&format!("no {name}"));
+    Some(Rsync {
+        version: (number()?, number()?),
+        acls: has("ACLs"),
+        attributes: has("xattrs"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_rsync_is_known_by_what_it_says() {
+        let text = "rsync  version 3.2.7  protocol version 31\nCapabilities:\n    hardlinks, no ACLs, xattrs, optional";
+        let expected = Rsync {
+            version: (3, 2),
+            acls: false,
+            attributes: true,
+        };
+        assert_eq!(rsync(text), Some(expected));
+        for none in [
+            "",
+            "openrsync: protocol version 29",
+            "rsync: not found",
+            "rsync  version x",
+        ] {
+            assert_eq!(rsync(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn facts_are_read_whatever_a_name_has_in_it() {
+        let said = b"user 5\0boot b\0real /a\nb\0id 66 7\0above /\0name a\nb\0folder 5 700 directory\0mark {}\0chain 66 2\0end yes\0";
+        let facts = Facts::read(said);
+        assert_eq!(facts.user, Some(5));
+        assert_eq!(facts.real.as_deref(), Some(&b"/a\nb"[..]));
+        assert_eq!(
+            facts.folder,
+            Some(Beside::Directory(5, 0o700, b"{}".to_vec()))
+        );
+        assert!(facts.is_whole && !facts.is_here());
+        let url = super::super::url::read("//h/a").unwrap().url;
+        assert!(facts.check_programs("h").is_err());
+        assert!(facts.identity(&url).thing.is_some());
+    }
+}
