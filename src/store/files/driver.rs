@@ -35,7 +35,7 @@ impl Driver for FilesDriver {
 
     /// The directory has to be there.
     async fn open_source(&self, task: &Task, context: &Context) -> Result<Box<dyn Source>> {
-        Ok(Box::new(TreeSource::open(task, context)?))
+        Ok(Box::new(TreeSource::open(task, context).await?))
     }
 
     /// The directory may be missing; the one that it is in may not.

@@ -1,15 +1,16 @@
 //! A tree that is read.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
 use super::connection::blocking::blocking;
 use super::connection::directory::Directory;
-use super::connection::stat::FileKind;
+use super::connection::stat::{FileKind, Moment};
 use super::connection::told::At;
+use super::remote::tree::FarTree;
+use super::rows::listing::Listing;
 use super::rows::survey::Found;
 use super::rows::tree::{self, Tree, look};
 use super::rows::walk::{Root, walk};
@@ -29,7 +30,7 @@ use crate::sync::Mutex;
 const WHOLE: Encoding = Encoding::new("files");
 
 /// Files' times are those of the clock's last tick, of which there are a hundred a second or more.
-const TICKS: Duration = Duration::from_millis(20);
+const TICKS: u32 = 20_000_000;
 
 /// The version of how trees are copied, as servers have one.
 pub(super) fn server() -> Server {
@@ -38,8 +39,9 @@ pub(super) fn server() -> Server {
 
 /// A tree that is read.
 pub(super) struct TreeSource {
-    path: PathBuf,
-    directory: Arc<Directory>,
+    told: String,
+    at: tree::At,
+    identity: Identity,
     filter: Arc<Filter>,
     marker: Option<String>,
     context: Context,
@@ -49,65 +51,119 @@ pub(super) struct TreeSource {
 
 impl TreeSource {
     /// A task's. It has to be there.
-    pub(super) fn open(task: &Task, context: &Context) -> Result<Self> {
-        let path = task.source.url.address::<TreeUrl>()?.directory.clone();
-        let directory = Directory::at(&path).map_err(|error| {
-            let what = format!("the source {} cannot be opened", path.display());
-            Error::new(Kind::Connection, what)
-                .because(std::io::Error::from(error))
-                .hint("check the source's path, and whether it is a directory")
-        })?;
+    pub(super) async fn open(task: &Task, context: &Context) -> Result<Self> {
         let options = task.options.get::<Options>()?;
+        let filter = Arc::new(Filter::of(task, context.selection.describes_columns)?);
+        let (at, identity, told) = match task.source.url.address::<TreeUrl>()? {
+            TreeUrl::Directory(path) => {
+                let (directory, identity) = here(path)?;
+                (
+                    tree::At::Here(directory),
+                    identity,
+                    path.display().to_string(),
+                )
+            }
+            TreeUrl::Ssh(url) => {
+                let (far, identity) = FarTree::open(url, &task.source, &filter, context).await?;
+                (
+                    tree::At::Elsewhere(Arc::new(far)),
+                    identity,
+                    url.to_string(),
+                )
+            }
+        };
         Ok(Self {
-            directory: Arc::new(directory),
-            filter: Arc::new(Filter::of(task, context.selection.describes_columns)?),
+            told,
+            at,
+            identity,
+            filter,
             marker: options.marker.clone(),
             context: context.clone(),
-            path,
             undecided: Mutex::default(),
         })
     }
 
+    /// What is walked, and the time before which it was what it is.
+    async fn begin(&self) -> Result<(Root, Moment)> {
+        match &self.at {
+            tree::At::Here(directory) => {
+                let has = |marker: &str| {
+                    let found = look(directory, marker.as_bytes()).ok().flatten();
+                    Ok(found.is_some_and(|found| found.kind == FileKind::Regular))
+                };
+                self.check_marker(has)?;
+                let (seconds, nanoseconds) = tree::clock();
+                // What is too near to a whole second is a second earlier.
+                let since = match nanoseconds.checked_sub(TICKS) {
+                    Some(nanoseconds) => (seconds, nanoseconds),
+                    None => (seconds - 1, nanoseconds + 1_000_000_000 - TICKS),
+                };
+                Ok((Root::Directory(Arc::clone(directory)), since))
+            }
+            tree::At::Elsewhere(fetch) => {
+                let since = fetch.now().await?;
+                let listing = fetch.list().await?;
+                self.check_marker(|marker| has_file(&listing, marker.as_bytes()))?;
+                Ok((Root::Listing(listing), since))
+            }
+        }
+    }
+
     /// Refuses a tree without its marker: something is to be mounted there, and is not.
-    fn check_marker(&self) -> Result<()> {
+    fn check_marker(&self, has: impl FnOnce(&str) -> Result<bool>) -> Result<()> {
         let Some(marker) = &self.marker else {
             return Ok(());
         };
-        let found = look(&self.directory, marker.as_bytes()).ok().flatten();
-        if found.is_some_and(|found| found.kind == FileKind::Regular) {
+        if has(marker)? {
             return Ok(());
         }
-        let what = format!("the source {} has no file `{marker}`", self.path.display());
+        let what = format!("the source {} has no file `{marker}`", self.told);
         Err(Error::new(Kind::Absent, what).hint(
             "see whether it is mounted: with `marker` a tree without that file is not copied",
         ))
     }
 }
 
+/// A directory on this machine.
+fn here(path: &Path) -> Result<(Arc<Directory>, Identity)> {
+    let directory = Directory::at(path).map_err(|error| {
+        let what = format!("the source {} cannot be opened", path.display());
+        Error::new(Kind::Connection, what)
+            .because(std::io::Error::from(error))
+            .hint("check the source's path, and whether it is a directory")
+    })?;
+    let found = directory.own_stat().at("cannot look at the source", b"")?;
+    let identity = Identity {
+        thing: Some(format!("files {}/{}", found.id.0, found.id.1)),
+        place: format!("files {}", path.display()),
+    };
+    Ok((Arc::new(directory), identity))
+}
+
+/// Whether a list has a file at a path.
+fn has_file(listing: &Listing, path: &[u8]) -> Result<bool> {
+    let mut cursor = listing.cursor()?;
+    while let Some((entry, _)) = cursor.entry() {
+        if entry.path == path {
+            return Ok(entry.stat.kind == FileKind::Regular);
+        }
+        cursor.advance()?;
+    }
+    Ok(false)
+}
+
 #[async_trait]
 impl Source for TreeSource {
     async fn identity(&self) -> Result<Identity> {
-        let found = self
-            .directory
-            .own_stat()
-            .at("cannot look at the source", b"")?;
-        Ok(Identity {
-            thing: Some(format!("files {}/{}", found.id.0, found.id.1)),
-            place: format!("files {}", self.path.display()),
-        })
+        Ok(self.identity.clone())
     }
 
     async fn survey(&self, _taker: &Taker) -> Result<Survey> {
-        self.check_marker()?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let since = now.saturating_sub(TICKS);
-        let since = (since.as_secs() as i64, since.subsec_nanos());
-        let (root, filter) = (Arc::clone(&self.directory), Arc::clone(&self.filter));
+        let (root, since) = self.begin().await?;
+        let filter = Arc::clone(&self.filter);
         let mut found = blocking(&self.context.cancel, move |stop| {
             let mut found = Found::new(filter);
-            walk([Some(Root::Directory(root)), None], (), &mut found, stop)?;
+            walk([Some(root), None], (), &mut found, stop)?;
             Ok(found)
         })
         .await?;
@@ -122,8 +178,8 @@ impl Source for TreeSource {
             });
         }
         let tree = Tree {
-            told: self.path.display().to_string(),
-            at: tree::At::Here(Arc::clone(&self.directory)),
+            told: self.told.clone(),
+            at: self.at.clone(),
             listing: found.listing()?,
             filter: Arc::clone(&self.filter),
             starts: found.batches.into_iter().map(|batch| batch.start).collect(),

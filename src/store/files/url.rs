@@ -1,15 +1,16 @@
-//! URLs of trees: `dir:///ABSOLUTE/DIRECTORY`, or `dir:DIRECTORY`.
+//! URLs of trees: `dir:///ABSOLUTE/DIRECTORY`, `dir:DIRECTORY`, or `ssh://USER@HOST/ABSOLUTE/DIRECTORY`.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::remote::url as ssh;
+use super::remote::url::{self as ssh, SshUrl};
 use crate::config::{
     Files, Flaw, OwnKey, OwnOptions, ParsedUrl, StoreFormat, StoreKind, absolute_path,
     percent_decoded,
 };
+use crate::error::{Error, Kind};
 use crate::store::files::schema::options::{self, OWN_KEYS};
 
 /// The store's kind.
@@ -64,9 +65,12 @@ impl StoreFormat for Format {
     }
 
     fn read_url(&self, scheme: &str, rest: &str, directory: &Path) -> Result<ParsedUrl, Flaw> {
-        if scheme != "dir" {
-            let why = "ssh:// is not supported yet: files are copied from directory to directory, on one machine";
-            return Err(Flaw::new(why).allowed(FORMS.join(" | ")));
+        if scheme == "ssh" {
+            let read = ssh::read(rest)?;
+            return Ok(ParsedUrl {
+                place: read.place,
+                ..ParsedUrl::new(read.text, Arc::new(TreeUrl::Ssh(read.url)))
+            });
         }
         let (text, tree) = read(rest, directory)?;
         Ok(ParsedUrl::new(text, Arc::new(tree)))
@@ -75,9 +79,21 @@ impl StoreFormat for Format {
 
 /// The URL of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TreeUrl {
-    /// The tree's directory: an absolute path, as it was written.
-    pub(super) directory: PathBuf,
+pub(super) enum TreeUrl {
+    /// A directory on this machine: an absolute path, as it was written.
+    Directory(PathBuf),
+    /// One on another machine.
+    Ssh(SshUrl),
+}
+
+impl TreeUrl {
+    /// The directory on this machine.
+    pub(super) fn directory(&self) -> Result<&Path, Error> {
+        match self {
+            Self::Directory(path) => Ok(path),
+            Self::Ssh(_) => Err(Error::new(Kind::Internal, "the tree is on another machine")),
+        }
+    }
 }
 
 /// Reads what stands behind `dir:`. The text is `dir:///ABSOLUTE`.
@@ -113,7 +129,7 @@ pub(super) fn read(rest: &str, directory: &Path) -> Result<(String, TreeUrl), Fl
     }
     let absolute = absolute.display().to_string();
     let directory = decoded(&absolute)?;
-    Ok((format!("dir://{absolute}"), TreeUrl { directory }))
+    Ok((format!("dir://{absolute}"), TreeUrl::Directory(directory)))
 }
 
 /// The path that an encoded one stands for. Its name may be no text; what is decoded may not lead elsewhere.
@@ -187,6 +203,9 @@ mod tests {
     fn a_name_that_is_no_text_is_written_by_escapes() {
         use std::os::unix::ffi::OsStrExt;
         let (_, url) = read("/srv/%ff", Path::new("/")).unwrap();
-        assert_eq!(url.directory.as_os_str().as_bytes(), b"/srv/\xff");
+        assert_eq!(
+            url.directory().unwrap().as_os_str().as_bytes(),
+            b"/srv/\xff"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use rustix::io::Errno;
@@ -36,6 +37,21 @@ pub(in crate::store::files) trait Fetch: Send + Sync {
         since: Moment,
         warnings: &Warnings,
     ) -> Result<()>;
+    /// The time there.
+    async fn now(&self) -> Result<Moment> {
+        Ok(clock())
+    }
+    /// Devices and inodes of its directory and of all those above it, if it is on this machine under another name.
+    fn chain(&self) -> &[(u64, u64)] {
+        &[]
+    }
+}
+
+/// The time here.
+pub(in crate::store::files) fn clock() -> Moment {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    (now.as_secs() as i64, now.subsec_nanos())
 }
 
 /// Is told of a path, and of files and bytes that have come from there on.

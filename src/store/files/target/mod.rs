@@ -17,12 +17,12 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::told::At;
+use crate::store::files::connection::told::At as _;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::lock::Lock;
 use crate::store::files::publish::place::{Place, identity};
 use crate::store::files::publish::swap;
-use crate::store::files::rows::tree::Tree;
+use crate::store::files::rows::tree::{At, Tree};
 use crate::store::files::rows::work::Work;
 use crate::store::files::source::server;
 use crate::store::room::Room;
@@ -50,10 +50,10 @@ impl TreeTarget {
 
     /// Refuses a tree that lies in the other, or around it.
     fn refuse_nested(&self, tree: &Tree) -> Result<()> {
-        let Some(directory) = tree.directory() else {
-            return Ok(());
+        let source = match &tree.at {
+            At::Here(directory) => Place::chain(directory)?,
+            At::Elsewhere(fetch) => fetch.chain().to_vec(),
         };
-        let source = Place::chain(directory)?;
         let above = Place::chain(&self.place().parent)?;
         let live = self.place().live()?.map(|(_, found)| found.id);
         let is_inside = source.first().is_some_and(|source| above.contains(source));

@@ -58,7 +58,7 @@ impl Workspace {
     pub(super) fn of(task: &Task, context: &Context) -> Result<Self> {
         Ok(Self {
             place: Place::at(
-                &task.target.url.address::<TreeUrl>()?.directory,
+                task.target.url.address::<TreeUrl>()?.directory()?,
                 task.publish == Publish::InPlace,
             )?,
             context: context.clone(),

@@ -1,0 +1,293 @@
+//! A tree on another machine that is read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use super::facts::{Facts, Id, Rsync};
+use super::listing::list;
+use super::names::{Lists, copied};
+use super::rsync::{Direction, Names, Pair, common};
+use super::url::SshUrl;
+use crate::config::job::Endpoint;
+use crate::error::{Error, Kind, Result};
+use crate::policy::Identity;
+use crate::store::Context;
+use crate::store::files::connection::blocking::blocking;
+use crate::store::files::connection::directory::Directory;
+use crate::store::files::connection::stat::{FileKind, Moment};
+use crate::store::files::connection::told::told;
+use crate::store::files::rows::listing::{Entry, Listing};
+use crate::store::files::rows::sorter::Sorter;
+use crate::store::files::rows::walk::{self, Descent, Root, SOURCE, TARGET, Visitor, walk};
+use crate::store::files::rows::warnings::{Warning, Warnings};
+use crate::store::files::rows::work::{Action, Notes, Work};
+use crate::store::files::schema::filter::Filter;
+use crate::store::files::rows::tree::{Fetch, Fetching, look};
+
+/// So many lists of files are fetched at a time: while one is read there, another is written here.
+const TOGETHER: usize = 2;
+/// An error names so many files.
+const NAMED: usize = 3;
+
+/// A tree on another machine that is read.
+pub(in crate::store::files) struct FarTree {
+    connection: Connection,
+    /// Its path without links.
+    path: Vec<u8>,
+    can: Rsync,
+    /// Devices and inodes of it and of all above, if the machine is this one.
+    chain: Vec<Id>,
+    filter: Arc<Filter>,
+    cancel: CancellationToken,
+}
+
+impl FarTree {
+    /// Connects. The tree has to be there.
+    pub(in crate::store::files) async fn open(
+        url: &SshUrl,
+        endpoint: &Endpoint,
+        filter: &Arc<Filter>,
+        context: &Context,
+    ) -> Result<(Self, Identity)> {
+        let connection = Connection::open(url, endpoint, "source", context).await?;
+        let facts = Facts::ask(&connection).await?;
+        facts.check_directory(url, "source")?;
+        let there = facts.check_programs(&connection.machine())?;
+        let own = facts.id.into_iter().chain(facts.chain.iter().copied());
+        let tree = Self {
+            can: common(there).await?,
+            chain: if facts.is_here() {
+                own.collect()
+            } else {
+                Vec::new()
+            },
+            path: facts.real.clone().unwrap_or_default(),
+            filter: Arc::clone(filter),
+            cancel: context.cancel.clone(),
+            connection,
+        };
+        Ok((tree, facts.identity(url)))
+    }
+
+    fn pair<'a>(&'a self, here: &'a Arc<Directory>, keeps_owners: bool) -> Pair<'a> {
+        Pair {
+            connection: &self.connection,
+            here,
+            there: &self.path,
+            direction: Direction::Here,
+            can: self.can.clone(),
+            keeps_owners,
+        }
+    }
+
+    /// Fetches one list; returns how many of its files are here.
+    async fn fetch_list(&self, names: Names, fetching: &Fetching) -> Result<u64> {
+        let pair = self.pair(&fetching.into, fetching.keeps_owners);
+        let first = names.iter().next().unwrap_or_default().to_vec();
+        let told = |files, bytes| (fetching.told)(&first, files, bytes);
+        let options = ["--no-dirs", "--whole-file"];
+        let came = pair
+            .copy(&names, &options, &fetching.warnings, &told)
+            .await?;
+        if came >= names.count {
+            return Ok(names.count as u64);
+        }
+        let (into, warnings) = (Arc::clone(&fetching.into), Arc::clone(&fetching.warnings));
+        blocking(&self.cancel, move |_| {
+            let mut there = 0;
+            for name in names.iter() {
+                match look(&into, name)? {
+                    Some(_) => there += 1,
+                    None => warnings.add(Warning::Vanished, name),
+                }
+            }
+            Ok(there)
+        })
+        .await
+    }
+
+    /// The differing paths among the files that both trees have, as far as they were not changed since the run began.
+    async fn differing(
+        &self,
+        copy: &Arc<Directory>,
+        since: Moment,
+        warnings: &Warnings,
+    ) -> Result<(Vec<String>, u64)> {
+        let work = self.in_both(copy).await?;
+        let pair = self.pair(copy, false);
+        let mut lists = Lists::of(&work, copied)?;
+        let mut found = Vec::new();
+        while let Some(names) = lists.next()? {
+            found.extend(pair.differing(&names, warnings).await?);
+        }
+        let mut differing = (Vec::new(), 0);
+        if found.is_empty() {
+            return Ok(differing);
+        }
+        found.sort();
+        let now = self.list().await?;
+        let mut cursor = now.cursor()?;
+        while let Some((entry, _)) = cursor.entry() {
+            if found.binary_search(&entry.path).is_ok() {
+                if entry.stat.changed >= since {
+                    warnings.add(Warning::Changed, &entry.path);
+                } else {
+                    differing.1 += 1;
+                    differing.0.push(told(&entry.path));
+                    differing.0.truncate(NAMED);
+                }
+            }
+            cursor.advance()?;
+        }
+        Ok(differing)
+    }
+
+    /// The files that both trees have.
+    async fn in_both(&self, copy: &Arc<Directory>) -> Result<Work> {
+        let now = self.list().await?;
+        let (copy, filter) = (Arc::clone(copy), Arc::clone(&self.filter));
+        blocking(&self.cancel, move |stop| {
+            let mut both = Both {
+                filter,
+                notes: Notes::new(),
+            };
+            let roots = [Some(Root::Listing(now)), Some(Root::Directory(copy))];
+            walk(roots, (), &mut both, stop)?;
+            both.notes.finish(None)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Fetch for FarTree {
+    async fn list(&self) -> Result<Listing> {
+        listed(&self.connection, &self.path, None).await
+    }
+
+    async fn fetch(&self, fetching: Fetching) -> Result<u64> {
+        let mut lists = Lists::of(&fetching.work, copied)?;
+        let mut running = FuturesUnordered::new();
+        let mut fetched = 0;
+        loop {
+            while running.len() < TOGETHER
+                && let Some(names) = lists.next()?
+            {
+                running.push(self.fetch_list(names, &fetching));
+            }
+            match running.next().await {
+                Some(one) => fetched += one?,
+                None => return Ok(fetched),
+            }
+        }
+    }
+
+    async fn compare(
+        &self,
+        copy: &Arc<Directory>,
+        since: Moment,
+        warnings: &Warnings,
+    ) -> Result<()> {
+        let (first, all) = self.differing(copy, since, warnings).await?;
+        if all == 0 {
+            return Ok(());
+        }
+        let first = first.join(", ");
+        let what = format!(
+            "the copy is not equal to the source: {all} files have another content: {first}"
+        );
+        Err(Error::new(Kind::Verify, what))
+    }
+
+    async fn now(&self) -> Result<Moment> {
+        now(&self.connection).await
+    }
+
+    fn chain(&self) -> &[(u64, u64)] {
+        &self.chain
+    }
+}
+
+/// The other machine's clock.
+pub(super) async fn now(connection: &Connection) -> Result<Moment> {
+    let said = connection
+        .run("asking for the time", "date +%s", &[])
+        .await?;
+    let seconds = std::str::from_utf8(&said)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let strange = || {
+        let what = format!("{} does not say what time it is", connection.machine());
+        Error::new(Kind::Config, what)
+    };
+    Ok((seconds.ok_or_else(strange)?, 0))
+}
+
+/// What is in a tree there; `device`: all of it has to be on this one.
+pub(super) async fn listed(
+    connection: &Connection,
+    path: &[u8],
+    device: Option<u64>,
+) -> Result<Listing> {
+    let mut sorter = Sorter::new();
+    let gone = list(connection, path, |found| {
+        if device.is_some_and(|device| device != found.stat.id.0) {
+            let what = format!(
+                "{}: another file system is mounted in live",
+                told(found.path)
+            );
+            return Err(Error::new(Kind::Verify, what).hint(
+                "nothing is renamed from one file system to another: give each a task of its own",
+            ));
+        }
+        sorter.push(Entry {
+            path: found.path.to_vec(),
+            stat: found.stat,
+            link: found.link.map(<[u8]>::to_vec),
+        })
+    })
+    .await?;
+    if !gone.is_empty() {
+        tracing::warn!(
+            files = gone.len(),
+            first = gone[0],
+            "files vanished while they were listed"
+        );
+    }
+    // A file that was renamed while find walked may be found under both of its names, and never under one twice.
+    sorter.finish(|_| Ok(()))
+}
+
+/// Notes what both trees have as a file.
+struct Both {
+    filter: Arc<Filter>,
+    notes: Notes,
+}
+
+impl Visitor for Both {
+    type Level = ();
+
+    fn entry(&mut self, (): &mut (), pair: &walk::Pair<'_>) -> Result<Option<Descent<()>>> {
+        let (Some(kind), Some(other)) = (pair.kind(SOURCE), pair.kind(TARGET)) else {
+            return Ok(None);
+        };
+        if kind != other || self.filter.excludes(pair.path, kind) {
+            return Ok(None);
+        }
+        if kind == FileKind::Directory {
+            let sides = [true, true];
+            return Ok(Some(Descent { level: (), sides }));
+        }
+        if let (FileKind::Regular, Some(found)) = (kind, pair.stat(SOURCE)?)
+            && self.filter.takes(&found)
+        {
+            self.notes.add(pair.path, &found, None, Action::Copy)?;
+        }
+        Ok(None)
+    }
+}
