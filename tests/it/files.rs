@@ -5,6 +5,7 @@ mod failures;
 mod guards;
 mod in_place;
 mod names;
+mod ssh;
 mod trees;
 
 use rusqlite::Connection;

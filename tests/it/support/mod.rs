@@ -20,6 +20,7 @@ pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod sqlite;
+pub(crate) mod ssh;
 pub(crate) mod told;
 
 use std::os::unix::process::CommandExt;
