@@ -2,12 +2,14 @@
 
 use async_trait::async_trait;
 
+use super::remote::target::FarTarget;
 use super::schema::filter::{check_exclude, check_passes};
-use super::source::TreeSource;
+use super::schema::options::Options;
+use super::source::{TreeSource, server};
 use super::target::TreeTarget;
-use super::url::Format;
+use super::url::{Format, TreeUrl};
 use crate::config::StoreFormat;
-use crate::config::job::Task;
+use crate::config::job::{Endpoint, KeepPrevious, Publish, Task};
 use crate::error::{Error, Kind, Result};
 use crate::store::{
     Codec, Context, Driver, Fate, Part, Refusal, Restored, Selection, Source, Target,
@@ -40,7 +42,12 @@ impl Driver for FilesDriver {
 
     /// The directory may be missing; the one that it is in may not.
     async fn open_target(&self, task: &Task, context: &Context) -> Result<Box<dyn Target>> {
-        Ok(Box::new(TreeTarget::open(task, context)?))
+        match task.target.url.address::<TreeUrl>()? {
+            TreeUrl::Ssh(url) => Ok(Box::new(
+                FarTarget::open(url, task, context, server()).await?,
+            )),
+            TreeUrl::Directory(_) => Ok(Box::new(TreeTarget::open(task, context)?)),
+        }
     }
 
     fn codecs(&self) -> &'static [&'static dyn Codec] {
@@ -115,9 +122,10 @@ fn refusals(task: &Task) -> Vec<Refusal> {
     let mut found: Vec<Refusal> = (NOT_FOR_FILES.iter().filter(asked))
         .map(|(key, why)| Refusal::new(key, *why))
         .collect();
+    found.extend(refusals_over_ssh(task));
     for (key, is_archive) in [("source", task.pulls()), ("target", task.pushes())] {
         if is_archive {
-            let why = "files in archives are not supported yet: take dir:///DIRECTORY";
+            let why = "files in archives are not supported yet: take dir:///DIRECTORY or ssh://HOST/DIRECTORY";
             found.push(Refusal::new(key, why));
         }
     }
@@ -128,6 +136,49 @@ fn refusals(task: &Task) -> Vec<Refusal> {
         if let Err(error) = checked {
             found.push(Refusal::new(key, error.to_string()));
         }
+    }
+    found
+}
+
+/// What cannot be done with a tree on another machine.
+fn refusals_over_ssh(task: &Task) -> Vec<Refusal> {
+    let is_far =
+        |endpoint: &Endpoint| matches!(endpoint.url.address::<TreeUrl>(), Ok(TreeUrl::Ssh(_)));
+    let [from, to] = [&task.source, &task.target].map(is_far);
+    let mut found = Vec::new();
+    let mut refuse = |key, why: &str| found.push(Refusal::new(key, why));
+    if from && to {
+        refuse(
+            "target",
+            "files do not go from one machine to another through a third: run envsyncd on one of the two",
+        );
+    }
+    let asked = |key| task.places.contains_key(key);
+    if to && task.previous == KeepPrevious::Keep && asked("previous") {
+        refuse(
+            "previous",
+            "a tree on another machine is changed in place, and what it was is not kept: leave `previous` out",
+        );
+    }
+    if to && task.publish == Publish::Swap && asked("publish") {
+        refuse("publish", "a tree on another machine is changed in place: leave `publish` out");
+    }
+    if to && asked("link") {
+        refuse(
+            "link",
+            "on another machine what has not changed stays as it is: leave `link` out",
+        );
+    }
+    if (from || to)
+        && task
+            .options
+            .get::<Options>()
+            .is_ok_and(|options| options.by_content)
+    {
+        refuse(
+            "compare",
+            "files on two machines are compared by size and time: leave `compare` out; verify = \"checksum\" reads all of them",
+        );
     }
     found
 }

@@ -2,6 +2,7 @@
 
 mod failures;
 mod from;
+mod to;
 
 use std::path::Path;
 
@@ -26,6 +27,16 @@ impl Far {
     /// From there to here.
     fn pulls(&self) -> Job {
         self.pulls_from(&self.sshd.side(&self.trees.source("")))
+    }
+
+    /// From here to there.
+    fn pushes(&self) -> Job {
+        self.pushes_to(&self.sshd.side(&self.trees.live("")))
+    }
+
+    /// From here to this side.
+    fn pushes_to(&self, side: &str) -> Job {
+        Job::new("files", &here(&self.trees.source("")), side)
     }
 
     /// From this side to here.

@@ -37,7 +37,11 @@ say room "$(stat -f -c '%a %S' .)"
 if [ -L "$name.envsyncd" ]; then say folder link
 elif [ -e "$name.envsyncd" ]; then
   say folder "$(stat -c '%u %a %F' "./$name.envsyncd")"
+  say inside "$(ls -A "./$name.envsyncd" 2>/dev/null | head -n 1)"
   say mark "$(head -c 4096 "./$name.envsyncd/mark.json" 2>/dev/null)"
+  for tree in "./$name.envsyncd"/*/; do
+    [ -d "$tree" ] && say beside "$(stat -c '%d %i' "$tree")"
+  done
 fi
 say chain "$(stat -c '%d %i' .)"
 while [ "$PWD" != / ]; do cd ..; say chain "$(stat -c '%d %i' .)"; done
@@ -64,10 +68,25 @@ pub(super) struct Rsync {
 /// The folder beside a tree, as far as it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Beside {
-    /// It is a directory of this user with these permissions, and this is in its mark.
-    Directory(u32, u32, Vec<u8>),
+    /// It is a directory.
+    Directory(Folder),
     /// It is something else.
     Other,
+}
+
+/// A directory beside a tree.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Folder {
+    /// Whose it is.
+    pub(super) user: u32,
+    /// Its permissions.
+    pub(super) mode: u32,
+    /// Whether there is nothing in it.
+    pub(super) is_empty: bool,
+    /// What stands in its mark.
+    pub(super) mark: Vec<u8>,
+    /// The directories in it.
+    pub(super) trees: Vec<Id>,
 }
 
 /// What there is.
@@ -144,17 +163,23 @@ impl Facts {
                     facts.room = two(&text).map(|(blocks, size)| blocks.saturating_mul(size))
                 }
                 b"folder" => facts.folder = Some(beside(&text)),
-                b"mark" => {
-                    if let Some(Beside::Directory(_, _, mark)) = &mut facts.folder {
-                        value.clone_into(mark);
-                    }
-                }
+                b"inside" | b"mark" | b"beside" => facts.read_folder(key, value),
                 b"chain" => facts.chain.extend(id(&text)),
                 b"end" => facts.is_whole = true,
                 _ => {}
             }
         }
         facts
+    }
+
+    fn read_folder(&mut self, key: &[u8], value: &[u8]) {
+        if let Some(Beside::Directory(folder)) = &mut self.folder {
+            match key {
+                b"inside" => folder.is_empty = value.is_empty(),
+                b"mark" => value.clone_into(&mut folder.mark),
+                _ => folder.trees.extend(id(&String::from_utf8_lossy(value))),
+            }
+        }
     }
 
     /// Refuses a machine without what is needed there.
@@ -193,15 +218,36 @@ impl Facts {
         !self.boot.is_empty() && self.boot == Process::own().boot
     }
 
-    /// The tree, as policy knows it: on this machine as a directory is known here.
-    pub(super) fn identity(&self, url: &SshUrl) -> Identity {
-        let machine = if self.is_here() {
+    /// How policy tells this machine's devices from another's.
+    fn machine(&self, url: &SshUrl) -> String {
+        if self.is_here() {
             String::new()
         } else if self.boot.is_empty() {
             format!("{} ", url.machine())
         } else {
             format!("{} ", self.boot)
+        }
+    }
+
+    /// The trees in the folder beside it, as policy knows them.
+    pub(super) fn beside(&self, url: &SshUrl) -> Vec<Identity> {
+        let Some(Beside::Directory(folder)) = &self.folder else {
+            return Vec::new();
         };
+        let machine = self.machine(url);
+        let trees = folder.trees.iter().map(|(device, inode)| {
+            let thing = format!("files {machine}{device}/{inode}");
+            Identity {
+                place: thing.clone(),
+                thing: Some(thing),
+            }
+        });
+        trees.collect()
+    }
+
+    /// The tree, as policy knows it: on this machine as a directory is known here.
+    pub(super) fn identity(&self, url: &SshUrl) -> Identity {
+        let machine = self.machine(url);
         let name = told(&self.name);
         let place = match self.chain.first() {
             Some((device, inode)) => format!("files {machine}{device}/{inode}/{name}"),
@@ -245,7 +291,11 @@ fn beside(text: &str) -> Beside {
         .next()
         .and_then(|word| u32::from_str_radix(word, 8).ok());
     match (user, mode, words.next()) {
-        (Some(user), Some(mode), Some("directory")) => Beside::Directory(user, mode, Vec::new()),
+        (Some(user), Some(mode), Some("directory")) => Beside::Directory(Folder {
+            user,
+            mode,
+            ..Folder::default()
+        }),
         _ => Beside::Other,
     }
 }
@@ -293,10 +343,11 @@ mod tests {
         let facts = Facts::read(said);
         assert_eq!(facts.user, Some(5));
         assert_eq!(facts.real.as_deref(), Some(&b"/a\nb"[..]));
-        assert_eq!(
-            facts.folder,
-            Some(Beside::Directory(5, 0o700, b"{}".to_vec()))
-        );
+        let Some(Beside::Directory(folder)) = &facts.folder else {
+            panic!("{facts:?}");
+        };
+        assert_eq!((folder.user, folder.mode), (5, 0o700));
+        assert_eq!(folder.mark, b"{}");
         assert!(facts.is_whole && !facts.is_here());
         let url = super::super::url::read("//h/a").unwrap().url;
         assert!(facts.check_programs("h").is_err());

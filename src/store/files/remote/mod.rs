@@ -3,10 +3,12 @@
 mod connection;
 mod facts;
 mod failure;
+mod follow;
 mod listing;
 mod names;
 mod private;
 mod quote;
 mod rsync;
+pub(in crate::store::files) mod target;
 pub(in crate::store::files) mod tree;
 pub(in crate::store::files) mod url;

@@ -126,9 +126,10 @@ impl Pair<'_> {
         warnings: &Warnings,
         told: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> Result<usize> {
-        let mut arguments: Vec<OsString> = ["--links", "--perms", "--times", "--out-format=%b %l"]
-            .map(OsString::from)
-            .to_vec();
+        let mut arguments: Vec<OsString> =
+            ["--links", "--perms", "--times", "--out-format=%i %b %l"]
+                .map(OsString::from)
+                .to_vec();
         if self.keeps_owners {
             arguments.extend(["--owner", "--group", "--numeric-ids"].map(OsString::from));
         } else {
@@ -146,9 +147,12 @@ impl Pair<'_> {
         arguments.extend(options.iter().map(OsString::from));
         let mut copied = 0;
         let mut line = |line: &str| {
-            let (_, bytes) = line.split_once(' ').unwrap_or_default();
             copied += 1;
-            told(1, bytes.parse().unwrap_or_default());
+            let is_directory = line.as_bytes().get(1) == Some(&b'd');
+            let bytes = line.rsplit(' ').next().and_then(|bytes| bytes.parse().ok());
+            if !is_directory {
+                told(1, bytes.unwrap_or_default());
+            }
         };
         self.run("copying files", arguments, names, warnings, &mut line)
             .await?;
