@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::quote::shell;
 use super::url::SshUrl;
 use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result, io};
+use crate::limits;
 use crate::process::{program, stderr};
 use crate::secret::Secret;
 use crate::store::Context;
@@ -81,7 +82,11 @@ impl Connection {
         }
         if let Some(secret) = endpoint.secrets.get("known_hosts") {
             let what = format!("the {side}'s `known_hosts`");
-            let file = file_of(secret, &what, "known_hosts", &private, context).await?;
+            // They are no secret, and everybody may read them.
+            let file = match secret {
+                Secret::File(path) => copy_of(path, &what, "known_hosts", &private)?,
+                secret => file_of(secret, &what, "known_hosts", &private, context).await?,
+            };
             let mut option = OsString::from("UserKnownHostsFile=");
             option.push(file);
             command.arg("-o").arg(option);
@@ -263,4 +268,17 @@ async fn file_of(
         }
     }
     Ok(file)
+}
+
+/// A copy of a file in our directory.
+fn copy_of(path: &Path, what: &str, name: &str, private: &Private) -> Result<PathBuf> {
+    let read = std::fs::File::open(path).and_then(|file| limits::read_all(file, LONGEST));
+    let text = read.map_err(|error| {
+        io(format!(
+            "{what}: the file {} cannot be read",
+            path.display()
+        ))(error)
+        .hint("it has to be there, and the user that runs envsyncd has to be able to read it")
+    })?;
+    private.write(name, &text)
 }

@@ -155,7 +155,7 @@ impl Facts {
                 b"flock" => facts.has_flock = true,
                 b"real" => facts.real = Some(value.to_vec()),
                 b"kind" => facts.kind = text.into_owned(),
-                b"id" => facts.id = id(&text),
+                b"id" => facts.id = read_id(&text),
                 b"above" => facts.above = Some(value.to_vec()),
                 b"name" => facts.name = value.to_vec(),
                 b"may" => facts.may_write = true,
@@ -164,7 +164,7 @@ impl Facts {
                 }
                 b"folder" => facts.folder = Some(beside(&text)),
                 b"inside" | b"mark" | b"beside" => facts.read_folder(key, value),
-                b"chain" => facts.chain.extend(id(&text)),
+                b"chain" => facts.chain.extend(read_id(&text)),
                 b"end" => facts.is_whole = true,
                 _ => {}
             }
@@ -177,7 +177,9 @@ impl Facts {
             match key {
                 b"inside" => folder.is_empty = value.is_empty(),
                 b"mark" => value.clone_into(&mut folder.mark),
-                _ => folder.trees.extend(id(&String::from_utf8_lossy(value))),
+                _ => folder
+                    .trees
+                    .extend(read_id(&String::from_utf8_lossy(value))),
             }
         }
     }
@@ -271,12 +273,15 @@ impl Facts {
 }
 
 /// Device and inode as this kernel has them.
-fn id(text: &str) -> Option<Id> {
-    let (device, inode) = two(text)?;
-    Some((
+pub(super) fn id(device: u64, inode: u64) -> Id {
+    (
         u64::from(major(device)) << 32 | u64::from(minor(device)),
         inode,
-    ))
+    )
+}
+
+fn read_id(text: &str) -> Option<Id> {
+    two(text).map(|(device, inode)| id(device, inode))
 }
 
 fn two(text: &str) -> Option<(u64, u64)> {

@@ -3,6 +3,7 @@
 use tokio::io::AsyncReadExt;
 
 use super::connection::{Connection, start};
+use super::facts::id;
 use super::failure::{self, first_lines};
 use crate::error::{Error, Kind, Result, io};
 use crate::process::stderr;
@@ -175,7 +176,7 @@ fn read<'a>(fields: &[&'a [u8]; FIELDS]) -> Option<Listed<'a>> {
             stored: number(blocks)?.checked_mul(512)?,
             modified: moment(modified)?,
             changed: moment(changed)?,
-            id: (number(device)?, number(inode)?),
+            id: id(number(device)?, number(inode)?),
             is_mounted_on: false,
         },
         link: (kind == FileKind::Link).then_some(*link),
