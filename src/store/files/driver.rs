@@ -161,7 +161,10 @@ fn refusals_over_ssh(task: &Task) -> Vec<Refusal> {
         );
     }
     if to && task.publish == Publish::Swap && asked("publish") {
-        refuse("publish", "a tree on another machine is changed in place: leave `publish` out");
+        refuse(
+            "publish",
+            "a tree on another machine is changed in place: leave `publish` out",
+        );
     }
     if to && asked("link") {
         refuse(

@@ -64,7 +64,7 @@ impl TreeSource {
                 )
             }
             TreeUrl::Ssh(url) => {
-                let (far, identity) = FarTree::open(url, &task.source, &filter, context).await?;
+                let (far, identity) = FarTree::open(url, task, &filter, context).await?;
                 (
                     tree::At::Elsewhere(Arc::new(far)),
                     identity,

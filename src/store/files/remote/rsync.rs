@@ -94,6 +94,8 @@ pub(super) struct Pair<'a> {
     pub(super) can: Rsync,
     /// Whether owners are kept.
     pub(super) keeps_owners: bool,
+    /// Bytes a second, if there is a pace.
+    pub(super) throttle: Option<u64>,
 }
 
 /// What one rsync can and the other, too.
@@ -143,6 +145,10 @@ impl Pair<'_> {
         }
         if names.is_sparse {
             arguments.push("--sparse".into());
+        }
+        if let Some(rate) = self.throttle {
+            // In KiB.
+            arguments.push(format!("--bwlimit={}", (rate / 1024).max(1)).into());
         }
         arguments.extend(options.iter().map(OsString::from));
         let mut copied = 0;

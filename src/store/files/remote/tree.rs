@@ -13,7 +13,7 @@ use super::listing::list;
 use super::names::{Lists, copied};
 use super::rsync::{Direction, Names, Pair, common};
 use super::url::SshUrl;
-use crate::config::job::Endpoint;
+use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::Context;
@@ -23,11 +23,11 @@ use crate::store::files::connection::stat::{FileKind, Moment};
 use crate::store::files::connection::told::told;
 use crate::store::files::rows::listing::{Entry, Listing};
 use crate::store::files::rows::sorter::Sorter;
+use crate::store::files::rows::tree::{Fetch, Fetching, look};
 use crate::store::files::rows::walk::{self, Descent, Root, SOURCE, TARGET, Visitor, walk};
 use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::rows::work::{Action, Notes, Work};
 use crate::store::files::schema::filter::Filter;
-use crate::store::files::rows::tree::{Fetch, Fetching, look};
 
 /// So many lists of files are fetched at a time: while one is read there, another is written here.
 const TOGETHER: usize = 2;
@@ -43,6 +43,8 @@ pub(in crate::store::files) struct FarTree {
     /// Devices and inodes of it and of all above, if the machine is this one.
     chain: Vec<Id>,
     filter: Arc<Filter>,
+    /// Bytes a second.
+    throttle: Option<u64>,
     cancel: CancellationToken,
 }
 
@@ -50,11 +52,11 @@ impl FarTree {
     /// Connects. The tree has to be there.
     pub(in crate::store::files) async fn open(
         url: &SshUrl,
-        endpoint: &Endpoint,
+        task: &Task,
         filter: &Arc<Filter>,
         context: &Context,
     ) -> Result<(Self, Identity)> {
-        let connection = Connection::open(url, endpoint, "source", context).await?;
+        let connection = Connection::open(url, &task.source, "source", context).await?;
         let facts = Facts::ask(&connection).await?;
         facts.check_directory(url, "source")?;
         let there = facts.check_programs(&connection.machine())?;
@@ -68,6 +70,7 @@ impl FarTree {
             },
             path: facts.real.clone().unwrap_or_default(),
             filter: Arc::clone(filter),
+            throttle: task.throttle,
             cancel: context.cancel.clone(),
             connection,
         };
@@ -82,6 +85,7 @@ impl FarTree {
             direction: Direction::Here,
             can: self.can.clone(),
             keeps_owners,
+            throttle: self.throttle,
         }
     }
 
@@ -174,8 +178,10 @@ impl Fetch for FarTree {
         let mut lists = Lists::of(&fetching.work, copied)?;
         let mut running = FuturesUnordered::new();
         let mut fetched = 0;
+        // A pace is that of all of them.
+        let together = if self.throttle.is_some() { 1 } else { TOGETHER };
         loop {
-            while running.len() < TOGETHER
+            while running.len() < together
                 && let Some(names) = lists.next()?
             {
                 running.push(self.fetch_list(names, &fetching));
@@ -284,7 +290,7 @@ impl Visitor for Both {
             return Ok(Some(Descent { level: (), sides }));
         }
         if let (FileKind::Regular, Some(found)) = (kind, pair.stat(SOURCE)?)
-            && self.filter.takes(&found)
+            && self.filter.takes(pair.path, &found)
         {
             self.notes.add(pair.path, &found, None, Action::Copy)?;
         }

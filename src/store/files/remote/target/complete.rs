@@ -15,12 +15,12 @@ use crate::store::files::incoming::check::Check;
 use crate::store::files::remote::connection::start;
 use crate::store::files::remote::failure;
 use crate::store::files::remote::names::Lists;
-use crate::store::files::remote::rsync::{Direction, Names, Pair};
+use crate::store::files::remote::rsync::Names;
 use crate::store::files::remote::tree::listed;
 use crate::store::files::rows::listing::Listing;
+use crate::store::files::rows::tree::{Tree, look};
 use crate::store::files::rows::walk::{self, Root, SOURCE, walk};
 use crate::store::files::rows::work::Action;
-use crate::store::files::rows::tree::{Tree, look};
 use crate::store::{Catalogue, Checksum, CompareWhole, Complete, Part, Published, Survey, own};
 use crate::sync::Mutex;
 
@@ -118,14 +118,7 @@ mv -- "$1" "$2""#;
     /// Gives directories what the source's have. They are there already.
     async fn finish_directories(&self) -> Result<()> {
         let workspace = &self.workspace;
-        let pair = Pair {
-            connection: &workspace.connection,
-            here: &self.plan.source,
-            there: &workspace.place.live,
-            direction: Direction::There,
-            can: workspace.can.clone(),
-            keeps_owners: workspace.keeps_owners,
-        };
+        let pair = workspace.pair(&self.plan, &workspace.place.live, workspace.keeps_owners);
         let told = |_, _| {};
         let options = ["--dirs", "--existing"];
         let mut root = Names::new(false);

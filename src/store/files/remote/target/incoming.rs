@@ -8,12 +8,11 @@ use super::complete::FarComplete;
 use super::{Plan, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::remote::names::Lists;
-use crate::store::files::remote::rsync::{Direction, Pair};
 use crate::store::files::remote::tree::listed;
 use crate::store::files::rows::listing::{Entry, Listing};
+use crate::store::files::rows::tree::Tree;
 use crate::store::files::rows::walk::{SOURCE, TARGET};
 use crate::store::files::rows::work::Action;
-use crate::store::files::rows::tree::Tree;
 use crate::store::{Chunks, Complete, Incoming, Meter, Part, Source, Survey, Transfer, own};
 use crate::sync::Mutex;
 
@@ -48,14 +47,7 @@ impl FarIncoming {
         let mut parts: Vec<&Part> = survey.parts.iter().collect();
         parts.sort_by_key(|part| part.id);
         let incoming = workspace.place.incoming(workspace.context.claim.short());
-        let pair = Pair {
-            connection: &workspace.connection,
-            here: &plan.source,
-            there: &incoming,
-            direction: Direction::There,
-            can: workspace.can.clone(),
-            keeps_owners: workspace.keeps_owners,
-        };
+        let pair = workspace.pair(plan, &incoming, workspace.keeps_owners);
         // What is in a directory has to be renamed out of it.
         let options = ["--dirs", "--whole-file", "--chmod=Du+rwx"];
         let mut lists = Lists::of(&plan.work, brought)?;

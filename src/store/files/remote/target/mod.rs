@@ -19,7 +19,7 @@ use self::lock::Lock;
 use self::place::Place;
 use super::connection::Connection;
 use super::facts::{Facts, Rsync};
-use super::rsync::common;
+use super::rsync::{Direction, Pair, common};
 use super::tree::listed;
 use super::url::SshUrl;
 use crate::config::job::{Mode, Task};
@@ -31,11 +31,11 @@ use crate::store::files::incoming::plan::Planner;
 use crate::store::files::publish::place::Place as OwnPlace;
 use crate::store::files::rows::decision::Rules;
 use crate::store::files::rows::listing::Listing;
+use crate::store::files::rows::tree::{At, Tree};
 use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Work;
 use crate::store::files::schema::options::{Link, Options};
-use crate::store::files::rows::tree::{At, Tree};
 use crate::store::room::Room;
 use crate::store::{Context, Incoming, Server, Survey, Taker, Target, own};
 use crate::sync::Mutex;
@@ -62,6 +62,8 @@ struct Workspace {
     /// Whether owners can be set there, and are.
     keeps_owners: bool,
     warnings: Arc<Warnings>,
+    /// Bytes a second, if there is a pace.
+    throttle: Option<u64>,
     options: Options,
     mode: Mode,
     plan: Mutex<Option<Plan>>,
@@ -73,6 +75,19 @@ impl Workspace {
     fn planned(&self) -> Result<Plan> {
         let missing = || Error::new(Kind::Internal, "nobody has looked at what changes");
         self.plan.lock().clone().ok_or_else(missing)
+    }
+
+    /// The source, and a tree on the other machine.
+    fn pair<'a>(&'a self, plan: &'a Plan, there: &'a [u8], keeps_owners: bool) -> Pair<'a> {
+        Pair {
+            connection: &self.connection,
+            here: &plan.source,
+            there,
+            direction: Direction::There,
+            can: self.can.clone(),
+            keeps_owners,
+            throttle: self.throttle,
+        }
     }
 
     fn is_published(&self) -> bool {
@@ -129,6 +144,7 @@ impl FarTarget {
             mode: task.mode,
             context: context.clone(),
             warnings: Arc::default(),
+            throttle: task.throttle,
             plan: Mutex::new(None),
             is_published: AtomicBool::new(false),
             connection,

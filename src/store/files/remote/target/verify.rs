@@ -9,11 +9,10 @@ use crate::store::files::connection::stat::{FileKind, Moment};
 use crate::store::files::connection::told::told;
 use crate::store::files::remote::follow::Follow;
 use crate::store::files::remote::names::{Lists, Meant, copied};
-use crate::store::files::remote::rsync::{Direction, Pair};
 use crate::store::files::rows::listing::{Entry, Listing};
+use crate::store::files::rows::tree::look;
 use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::rows::work::Action;
-use crate::store::files::rows::tree::look;
 
 /// An error names so many differences,
 const NAMED: usize = 3;
@@ -138,14 +137,7 @@ pub(super) async fn contents(workspace: &Workspace, plan: &Plan, since: Moment) 
         trees.push((&place.live, unchanged));
     }
     for (there, meant) in trees {
-        let pair = Pair {
-            connection: &workspace.connection,
-            here: &plan.source,
-            there,
-            direction: Direction::There,
-            can: workspace.can.clone(),
-            keeps_owners: false,
-        };
+        let pair = workspace.pair(plan, there, false);
         let mut lists = Lists::of(&plan.work, meant)?;
         while let Some(names) = lists.next()? {
             for path in pair.differing(&names, &workspace.warnings).await? {
