@@ -20,7 +20,8 @@ proptest! {
     fn tree_url(text in texts(SEEDS)) {
         let rest = text.strip_prefix("dir:").unwrap_or(&text);
         if let Ok((again, tree)) = url::read(rest, Path::new("/etc/jobs")) {
-            prop_assert!(tree.directory.is_absolute() && tree.directory.file_name().is_some());
+            let directory = tree.directory().unwrap();
+            prop_assert!(directory.is_absolute() && directory.file_name().is_some());
             let rest = again.strip_prefix("dir:").unwrap_or_default();
             let read = url::read(rest, Path::new("/elsewhere"));
             prop_assert_eq!(read.unwrap(), (again, tree));

@@ -139,7 +139,7 @@ impl Facts {
         Ok(facts)
     }
 
-    fn read(said: &[u8]) -> Self {
+    pub(super) fn read(said: &[u8]) -> Self {
         let mut facts = Self::default();
         for field in said.split(|byte| *byte == 0) {
             let at = field.iter().position(|byte| *byte == b' ');

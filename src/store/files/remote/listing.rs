@@ -81,11 +81,22 @@ pub(super) async fn list(
 
 /// What has come of a list and has not been shown yet.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     held: Vec<u8>,
 }
 
 impl Reader {
+    /// Adds what has come, and shows all files that are here whole.
+    #[cfg(test)]
+    pub(super) fn give(
+        &mut self,
+        piece: &[u8],
+        take: &mut impl FnMut(&Listed<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.held.extend_from_slice(piece);
+        self.take(take)
+    }
+
     /// Shows all files that are here whole.
     fn take(&mut self, take: &mut impl FnMut(&Listed<'_>) -> Result<()>) -> Result<()> {
         let mut begin = 0;

@@ -4,6 +4,8 @@ mod connection;
 mod facts;
 mod failure;
 mod follow;
+#[cfg(test)]
+mod fuzz;
 mod listing;
 mod names;
 mod private;
