@@ -33,6 +33,8 @@ const UNANSWERED: &str = "ServerAliveCountMax=4";
 const LOGIN: Duration = Duration::from_secs(90);
 /// More than any answer that is read whole.
 const LONGEST: u64 = 1 << 20;
+/// What lies in our directory for the login.
+const FILES: [&str; 3] = ["identity", "identity-cert.pub", "known_hosts"];
 /// What the far shell says first.
 const GREETING: &[u8] = b"envsyncd is here\n";
 
@@ -57,55 +59,7 @@ impl Connection {
         context: &Context,
     ) -> Result<Self> {
         let private = Private::new()?;
-        let mut command = program::other("ssh");
-        command.args(["-M", "-T", "-S"]).arg(private.path("c"));
-        for option in [
-            "BatchMode=yes",
-            "StrictHostKeyChecking=yes",
-            CONNECT,
-            ALIVE,
-            UNANSWERED,
-            "ControlPersist=no",
-            "ClearAllForwardings=yes",
-            "ForwardAgent=no",
-            "ForwardX11=no",
-            "PermitLocalCommand=no",
-            "RemoteCommand=none",
-            "LogLevel=ERROR",
-        ] {
-            command.args(["-o", option]);
-        }
-        if let Some(secret) = endpoint.secrets.get("identity") {
-            let what = format!("the {side}'s `identity`");
-            let file = file_of(secret, &what, "identity", &private, context).await?;
-            command.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(file);
-        }
-        if let Some(secret) = endpoint.secrets.get("known_hosts") {
-            let what = format!("the {side}'s `known_hosts`");
-            // They are no secret, and everybody may read them.
-            let file = match secret {
-                Secret::File(path) => copy_of(path, &what, "known_hosts", &private)?,
-                secret => file_of(secret, &what, "known_hosts", &private, context).await?,
-            };
-            let mut option = OsString::from("UserKnownHostsFile=");
-            option.push(file);
-            command.arg("-o").arg(option);
-            command.args(["-o", "GlobalKnownHostsFile=/dev/null"]);
-        }
-        if let Some(user) = &url.user {
-            command.args(["-l", user]);
-        }
-        if let Some(port) = url.port {
-            command.args(["-p", &port.to_string()]);
-        }
-        let agent = std::env::var_os("SSH_AUTH_SOCK");
-        command.envs(agent.map(|agent| ("SSH_AUTH_SOCK", agent)));
-        // Ends when nobody writes to it any more: with this process, however that ends.
-        let keeper = "printf 'envsyncd is here\\n'; exec cat >/dev/null";
-        let keeper = shell(keeper, &[]);
-        command
-            .args(["--", &url.host])
-            .arg(OsStr::from_bytes(&keeper));
+        let mut command = login(url, endpoint, side, &private, context).await?;
         let (child, stdin, mut stdout, stderr) = start(&mut command, "ssh")?;
         let (sender, said) = tokio::sync::watch::channel(None);
         tokio::spawn(async move {
@@ -122,6 +76,8 @@ impl Connection {
         let greeting = connection.greeting(&mut stdout);
         let greeted = tokio::time::timeout(LOGIN, greeting).await;
         greeted.map_err(|_| failure::of_ssh(&connection.machine(), "timed out"))??;
+        // Whoever is in needs no key any more, and what is not there is not left behind by who is killed.
+        connection.private.clear(&FILES);
         Ok(connection)
     }
 
@@ -217,6 +173,66 @@ impl Connection {
         // Dropped, ssh is ended.
         drop(self.master.lock().take());
     }
+}
+
+/// How ssh is called to log in, and to have others' commands go over its connection.
+async fn login(
+    url: &SshUrl,
+    endpoint: &Endpoint,
+    side: &str,
+    private: &Private,
+    context: &Context,
+) -> Result<Command> {
+    let mut command = program::other("ssh");
+    command.args(["-M", "-T", "-S"]).arg(private.path("c"));
+    for option in [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        CONNECT,
+        ALIVE,
+        UNANSWERED,
+        "ControlPersist=no",
+        "ClearAllForwardings=yes",
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "PermitLocalCommand=no",
+        "RemoteCommand=none",
+        "LogLevel=ERROR",
+    ] {
+        command.args(["-o", option]);
+    }
+    if let Some(secret) = endpoint.secrets.get("identity") {
+        let what = format!("the {side}'s `identity`");
+        let file = file_of(secret, &what, "identity", private, context).await?;
+        command.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(file);
+    }
+    if let Some(secret) = endpoint.secrets.get("known_hosts") {
+        let what = format!("the {side}'s `known_hosts`");
+        // They are no secret, and everybody may read them.
+        let file = match secret {
+            Secret::File(path) => copy_of(path, &what, "known_hosts", private)?,
+            secret => file_of(secret, &what, "known_hosts", private, context).await?,
+        };
+        let mut option = OsString::from("UserKnownHostsFile=");
+        option.push(file);
+        command.arg("-o").arg(option);
+        command.args(["-o", "GlobalKnownHostsFile=/dev/null"]);
+    }
+    if let Some(user) = &url.user {
+        command.args(["-l", user]);
+    }
+    if let Some(port) = url.port {
+        command.args(["-p", &port.to_string()]);
+    }
+    let agent = std::env::var_os("SSH_AUTH_SOCK");
+    command.envs(agent.map(|agent| ("SSH_AUTH_SOCK", agent)));
+    // Ends when nobody writes to it any more: with this process, however that ends.
+    let keeper = "printf 'envsyncd is here\\n'; exec cat >/dev/null";
+    let keeper = shell(keeper, &[]);
+    command
+        .args(["--", &url.host])
+        .arg(OsStr::from_bytes(&keeper));
+    Ok(command)
 }
 
 /// Starts a program with all its streams; it does not outlive who waits for it.

@@ -28,11 +28,12 @@ pub(super) struct Listed<'a> {
     pub(super) link: Option<&'a [u8]>,
 }
 
-/// Lists a tree, whose path is without links; `take` is shown each file, in find's own order. Returns files that vanished meanwhile, as
-/// lines.
+/// Lists a tree, whose path is without links; `take` is shown each file, in find's own order. What may not be read is an error, unless
+/// `is_left_out` says that nobody wants it. Returns files that vanished meanwhile, as lines.
 pub(super) async fn list(
     connection: &Connection,
     path: &[u8],
+    is_left_out: &(dyn Fn(&[u8]) -> bool + Sync),
     mut take: impl FnMut(&Listed<'_>) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let machine = connection.machine();
@@ -65,8 +66,10 @@ pub(super) async fn list(
     }
     let status = child.wait().await.map_err(io("cannot wait for ssh"))?;
     let vanished = |line: &&str| line.ends_with(": No such file or directory");
-    let (gone, failed): (Vec<&str>, Vec<&str>) = said.lines().partition(vanished);
-    if status.success() || (status.code() == Some(1) && failed.is_empty() && !gone.is_empty()) {
+    let (gone, mut failed): (Vec<&str>, Vec<&str>) = said.lines().partition(vanished);
+    let all = failed.len() + gone.len();
+    failed.retain(|line| !denied(line).is_some_and(|path| is_left_out(path.as_bytes())));
+    if status.success() || (status.code() == Some(1) && failed.is_empty() && all > 0) {
         return Ok(gone.into_iter().map(str::to_owned).collect());
     }
     if status.code() == Some(1) {
@@ -77,6 +80,12 @@ pub(super) async fn list(
     }
     let what = format!("listing {}", told(path));
     Err(failure::of_command(&machine, &what, status, &said))
+}
+
+/// The directory that find says it may not read; of one with strange letters in its name it says more than that.
+fn denied(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("find: './")?;
+    rest.strip_suffix("': Permission denied")
 }
 
 /// What has come of a list and has not been shown yet.
@@ -247,6 +256,18 @@ mod tests {
         assert_eq!((stat.mode, stat.owner, stat.size), (0o644, (1, 2), 10));
         assert_eq!((stat.stored, stat.modified), (4096, (1, 500_000_000)));
         assert_eq!(stat.changed, (-2, 500_000_000));
+    }
+
+    #[test]
+    fn a_directory_that_may_not_be_read_is_known_by_what_find_says() {
+        assert_eq!(denied("find: './a b/c': Permission denied"), Some("a b/c"));
+        for other in [
+            "find: './a': Input/output error",
+            "find: '/a': Permission denied",
+            "",
+        ] {
+            assert_eq!(denied(other), None, "{other}");
+        }
     }
 
     #[test]

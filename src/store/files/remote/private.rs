@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Result, io};
 
@@ -35,6 +35,13 @@ impl Private {
         self.0.join(name)
     }
 
+    /// Removes files, as far as they are there.
+    pub(super) fn clear(&self, names: &[&str]) {
+        for name in names {
+            let _ = std::fs::remove_file(self.path(name));
+        }
+    }
+
     /// Writes a file that only we may read.
     pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<PathBuf> {
         let path = self.path(name);
@@ -43,12 +50,6 @@ impl Private {
         made.and_then(|mut file| file.write_all(content))
             .map_err(io(format!("cannot write {}", path.display())))?;
         Ok(path)
-    }
-}
-
-impl AsRef<Path> for Private {
-    fn as_ref(&self) -> &Path {
-        &self.0
     }
 }
 

@@ -36,6 +36,9 @@ const OF_CHANGES: [&str; 4] = [
     "rsync warning:",
 ];
 
+/// What stands before each name: without it, rsync takes one that begins with `#` or `;` for a comment.
+const HERE: &[u8] = b"./";
+
 /// Names of files, as rsync is told them: with a NUL behind each.
 pub(super) struct Names {
     text: Vec<u8>,
@@ -60,6 +63,7 @@ impl Names {
 
     /// One more.
     pub(super) fn add(&mut self, path: &[u8], bytes: u64) {
+        self.text.extend_from_slice(HERE);
         self.text.extend_from_slice(path);
         self.text.push(0);
         self.count += 1;
@@ -69,7 +73,7 @@ impl Names {
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let names = self.text.split(|byte| *byte == 0);
-        names.take(self.count)
+        names.take(self.count).map(|name| &name[HERE.len()..])
     }
 }
 

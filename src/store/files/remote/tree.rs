@@ -171,7 +171,7 @@ impl FarTree {
 #[async_trait]
 impl Fetch for FarTree {
     async fn list(&self) -> Result<Listing> {
-        listed(&self.connection, &self.path, None).await
+        listed(&self.connection, &self.path, &self.filter, None).await
     }
 
     async fn fetch(&self, fetching: Fetching) -> Result<u64> {
@@ -234,14 +234,20 @@ pub(super) async fn now(connection: &Connection) -> Result<Moment> {
     Ok((seconds.ok_or_else(strange)?, 0))
 }
 
-/// What is in a tree there; `device`: all of it has to be on this one.
+/// What is in a tree there, but for what may not be read and is excluded. `device`: all of it has to be on this one.
 pub(super) async fn listed(
     connection: &Connection,
     path: &[u8],
+    filter: &Filter,
     device: Option<u64>,
 ) -> Result<Listing> {
     let mut sorter = Sorter::new();
-    let gone = list(connection, path, |found| {
+    let is_left_out = |path: &[u8]| {
+        let ends = (0..path.len()).filter(|at| path[*at] == b'/');
+        let mut all = ends.chain([path.len()]).map(|end| &path[..end]);
+        all.any(|path| filter.excludes(path, FileKind::Directory))
+    };
+    let gone = list(connection, path, &is_left_out, |found| {
         if device.is_some_and(|device| device != found.stat.id.0) {
             let what = format!(
                 "{}: another file system is mounted in live",

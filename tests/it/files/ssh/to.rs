@@ -295,6 +295,26 @@ fn what_was_put_in_place_is_taken_back_if_the_rest_cannot_be() {
 }
 
 #[test]
+fn what_is_excluded_is_left_alone_right_in_the_tree_as_well() {
+    let far = Far::new();
+    let trees = &far.trees;
+    trees.write(&[
+        "source/a=1",
+        "source/b.log=new and longer",
+        "source/d/c.log=new",
+        "live/b.log=mine",
+        "live/d/c.log=mine",
+    ]);
+    trees
+        .once(
+            &far.pushes()
+                .task("exclude = [\"*.log\"]\nthrottle = \"10MB/s\""),
+        )
+        .expect(0);
+    assert_eq!(trees.in_live(), ["a=1", "b.log=mine", "d/", "d/c.log=mine"]);
+}
+
+#[test]
 fn a_folder_of_somebody_else_s_beside_live_is_not_touched() {
     let far = Far::new();
     let trees = &far.trees;

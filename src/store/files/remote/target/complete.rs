@@ -122,9 +122,10 @@ mv -- "$1" "$2""#;
         let told = |_, _| {};
         let options = ["--dirs", "--existing"];
         let mut root = Names::new(false);
-        root.add(b".", 0);
-        pair.copy(&root, &options, &workspace.warnings, &told)
-            .await?;
+        root.add(b"", 0);
+        // With the tree's own directory, rsync takes all that is right in it, unless that is left out.
+        let alone = ["--dirs", "--existing", "--exclude=*"];
+        pair.copy(&root, &alone, &workspace.warnings, &told).await?;
         let directories =
             |_: &_, action| matches!(action, Action::Enter { sides, .. } if sides[SOURCE]);
         let mut lists = Lists::of(&self.plan.work, directories)?;
@@ -246,7 +247,9 @@ impl Published for FarPublished {
             return Ok(());
         };
         let workspace = &self.changed.workspace;
-        let live = listed(&workspace.connection, &workspace.place.live, None).await?;
+        let definitions = Arc::clone(&survey.definitions);
+        let filter = &own::<Tree>(&*definitions)?.filter;
+        let live = listed(&workspace.connection, &workspace.place.live, filter, None).await?;
         let definitions = Arc::clone(&survey.definitions);
         let warnings = Arc::clone(&workspace.warnings);
         blocking(&workspace.context.cancel, move |stop| {

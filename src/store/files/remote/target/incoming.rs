@@ -62,7 +62,7 @@ impl FarIncoming {
             pair.copy(&names, &options, &workspace.warnings, &told)
                 .await?;
         }
-        let staged = listed(&workspace.connection, &incoming, None).await?;
+        let staged = listed(&workspace.connection, &incoming, &tree.filter, None).await?;
         *self.staged.lock() = Some(staged);
         Ok(())
     }

@@ -189,7 +189,7 @@ impl FarTarget {
         let live = match workspace.place.device {
             Some(device) => {
                 let path = &workspace.place.live;
-                Some(listed(&workspace.connection, path, Some(device)).await?)
+                Some(listed(&workspace.connection, path, &tree.filter, Some(device)).await?)
             }
             None => None,
         };
