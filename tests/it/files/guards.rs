@@ -220,7 +220,11 @@ fn what_files_cannot_do_is_refused_with_its_line() {
     }
     let url = format!("dir://{}", trees.bed.path("source").display());
     for (from, to, says) in [
-        ("ssh://web1/srv/files", &*url, "ssh:// is not supported yet"),
+        (
+            "ssh://web1/srv/files",
+            "ssh://web2/srv/files",
+            "run envsyncd on one of the two",
+        ),
         (
             "s3://bucket/files",
             &*url,

@@ -90,6 +90,10 @@ impl Incoming for FarIncoming {
 
 #[async_trait]
 impl Transfer for FarIncoming {
+    fn keeps_pace(&self) -> bool {
+        true
+    }
+
     async fn transfer(
         &self,
         _source: &dyn Source,
