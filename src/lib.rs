@@ -19,6 +19,7 @@
 //! | [`guard`] | locks, the reboot lock, priority, memory, signals, and the programs that a run calls |
 //! | [`archive`] | a stored export in a directory or a bucket: a source and a target, too |
 //! | [`store`] | what a store is ([`store::Driver`]), the registry, and a folder a store |
+//! | [`s3`] | buckets of S3-compatible servers, which archives and trees of files lie in |
 //! | [`config`] | files as they are written; settings and jobs once they are known to be right |
 //! | [`mask`] | what becomes of personal data on its way: pure, a value at a time |
 //! | [`policy`], [`schedule`], [`secret`], [`trust`], [`process`], [`limits`], `tls`, [`sync`], [`error`] | leaves, which import nothing of ours but `process`, `limits`, `sync` and `error` |
@@ -72,6 +73,8 @@ pub mod policy;
 pub mod process;
 pub mod report;
 pub mod run;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod schedule;
 pub mod secret;
 pub mod state;
@@ -82,7 +85,8 @@ pub mod sync;
     feature = "http",
     feature = "icinga",
     feature = "mysql",
-    feature = "postgresql"
+    feature = "postgresql",
+    feature = "s3"
 ))]
 mod tls;
 pub mod trust;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -27,6 +28,9 @@ const CREDENTIALS: &str = "/etc/envsyncd/credentials";
 
 /// What lets one see what a secret's command does.
 const BY_HAND: &str = "run it by hand as the same user to see why";
+
+/// Finds an environment variable.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// A place that holds a secret: `{ env = .. }`, `{ file = .. }`, `{ credential = .. }`, `{ command = [..] }`.
 #[derive(Debug, Clone)]

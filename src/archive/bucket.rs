@@ -3,22 +3,8 @@
 //! What both promise: an object is there whole or not at all, and durable once it is; a path that would lead out of the
 //! archive is refused; no error shows a secret.
 
-mod credentials;
 mod directory;
-mod explain;
-mod failure;
-#[cfg(test)]
-mod fuzz;
-mod listing;
-mod object;
-mod profile;
-mod reading;
-mod refusal;
-mod s3;
-mod transport;
 mod tree;
-mod upload;
-mod watched;
 
 use std::sync::Arc;
 
@@ -29,16 +15,16 @@ use futures_util::stream::BoxStream;
 use crate::config::ArchiveUrl;
 use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result};
+use crate::s3::object::check;
+use crate::s3::{S3, reading, upload};
 use crate::store::Lookup;
 use crate::store::room::Room;
 
 use directory::Directory;
-use object::check;
-use s3::S3;
 
-pub use object::Object;
-pub use transport::Patience;
-pub use upload::PIECE;
+pub use crate::s3::Patience;
+pub use crate::s3::object::Object;
+pub use crate::s3::upload::PIECE;
 
 /// An archive's place: all paths are relative to it. Cheap to clone.
 #[derive(Clone)]
@@ -73,9 +59,9 @@ impl Bucket {
         let url = &endpoint.url;
         let place = match url.archive() {
             Some(ArchiveUrl::Directory(path)) => Place::Directory(Directory::new(path, url.text())),
-            Some(ArchiveUrl::Bucket { bucket, prefix }) => Place::S3(Arc::new(
-                S3::open(endpoint, bucket, prefix, lookup, patience).await?,
-            )),
+            Some(ArchiveUrl::Bucket(_)) => {
+                Place::S3(Arc::new(S3::open(endpoint, lookup, patience).await?))
+            }
             None => {
                 let what = format!("`{url}` is not the URL of an archive");
                 return Err(

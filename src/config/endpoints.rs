@@ -11,7 +11,7 @@ use super::document::quote;
 use super::job::Endpoint;
 use super::reader::{Table, Value, optional};
 use super::secrets::{read_key, read_secret};
-use super::stores::{StoreFormat, Stores};
+use super::stores::{Absence, Absent, StoreFormat, StoreKind, Stores};
 use super::url::{self, is_meant_for_archive};
 use super::way::Way;
 use crate::policy::{Environment, Environments};
@@ -50,7 +50,8 @@ pub(super) fn read_named(
             continue;
         }
         let Some(inner) = value.table() else { continue };
-        let environment = if means_archive(&inner) {
+        let kind = read_own_kind(&inner, stores);
+        let environment = if means_archive(&inner, kind, stores) {
             refuse_environment(&inner);
             Some(None)
         } else {
@@ -59,7 +60,7 @@ pub(super) fn read_named(
                 .and_then(|value| read_environment(&value, environments))
                 .map(Some)
         };
-        let endpoint = read_fields(&inner, Some(name), None, directory, stores);
+        let endpoint = read_fields(&inner, Some(name), (None, kind), directory, stores);
         inner.finish();
         if let (Some(environment), Some(endpoint)) = (environment, endpoint) {
             named.insert(name.to_owned(), (environment, endpoint));
@@ -69,9 +70,47 @@ pub(super) fn read_named(
 }
 
 /// Whether a table's URL, right or wrong, is meant to be an archive's.
-pub(super) fn means_archive(table: &Table<'_>) -> bool {
+pub(super) fn means_archive(table: &Table<'_>, kind: Option<StoreKind>, stores: Stores) -> bool {
     let url = table.keys.get("url").and_then(|url| url.get_ref().as_str());
-    url.is_some_and(is_meant_for_archive)
+    url.is_some_and(|url| is_meant_for_archive(url, kind, stores))
+}
+
+/// An endpoint's `kind`, which it needs where its URL could be an archive's, too.
+fn read_own_kind(table: &Table<'_>, stores: Stores) -> Option<StoreKind> {
+    let value = table.get("kind")?;
+    let kind = read_kind(&value, stores)?;
+    let url = table.get("url")?;
+    let text = url.content.as_str()?;
+    let (scheme, _) = text.split_once(':').unwrap_or((text, ""));
+    let by_kind = stores.of_scheme_by_kind(scheme, Some(kind)).is_some();
+    let known = stores.of_scheme(scheme);
+    if !by_kind && known.is_none_or(|known| known.kind() != kind) {
+        let what = format!("this endpoint's URL is not one of kind {kind}");
+        value.report(
+            value
+                .wrong(what)
+                .help("leave `kind` out: the URL says it, unless it is s3://"),
+        );
+    }
+    Some(kind)
+}
+
+/// Reads `kind`.
+pub(super) fn read_kind(value: &Value<'_>, stores: Stores) -> Option<StoreKind> {
+    let left_out = |absent: &&Absent| value.content.as_str() == Some(absent.kind);
+    if let Some(absent) = stores.absent(Absence::LeftOut).find(left_out) {
+        value.report(value.wrong(format!("this envsyncd was built without {}", absent.kind)));
+        return None;
+    }
+    let kinds: Vec<(&str, StoreKind)> = stores
+        .all()
+        .map(|store| (store.kind().as_str(), store.kind()))
+        .collect();
+    let later: Vec<&str> = stores
+        .absent(Absence::Later)
+        .map(|absent| absent.kind)
+        .collect();
+    value.choice(&kinds, &later)
 }
 
 /// Refuses an archive's `environment`.
@@ -116,16 +155,17 @@ pub(super) fn read_environment(
     None
 }
 
-/// `url` of a table, and what belongs beside it. `way` is its side; `None`: it has a name and may serve on both.
+/// `url` of a table, and what belongs beside it. `way` is its side; `None`: it has a name and may serve on both. `kind` is the
+/// store's, if it is known.
 pub(super) fn read_fields(
     table: &Table<'_>,
     name: Option<&str>,
-    way: Option<Way>,
+    (way, kind): (Option<Way>, Option<StoreKind>),
     directory: &Path,
     stores: Stores,
 ) -> Option<Endpoint> {
     let at = table.required("url", "which server, file or archive it is");
-    let password = if means_archive(table) {
+    let password = if means_archive(table, kind, stores) {
         None
     } else {
         table.get("password").map(|value| {
@@ -134,7 +174,7 @@ pub(super) fn read_fields(
         })
     };
     let read = at.and_then(|at| {
-        let read = url::read(&at, at.text()?, directory, stores)?;
+        let read = url::read(&at, at.text()?, directory, kind, stores)?;
         Some((at, read))
     });
     let Some((at, (url, inline))) = read else {
@@ -142,22 +182,23 @@ pub(super) fn read_fields(
         keys::pass_over(table);
         return None;
     };
-    let archive = match url.archive() {
-        Some(archive) => Some(Box::new(keys::read(table, archive, way, directory)?)),
-        None => None,
-    };
+    // Both are read, whatever is wrong with one of them.
+    let archive = url.archive();
+    let archive = archive.map(|archive| keys::read(table, archive, way, directory));
+    let access = url.bucket().map(|_| keys::read_access(table, directory));
     let mut endpoint = Endpoint {
         name: name.map(str::to_owned),
         url,
         password: None,
         secrets: BTreeMap::new(),
-        archive,
+        archive: optional(archive)?.map(Box::new),
+        access: optional(access)?.map(Box::new),
     };
     if let Some(kind) = endpoint.url.kind() {
         let store = stores.of_kind(kind);
         let scheme = endpoint.url.text().split(':').next().unwrap_or_default();
         let own = store.map_or(&[][..], |store| store.secrets(scheme));
-        keys::refuse_all(table, kind, own);
+        keys::refuse_all(table, kind, own, endpoint.access.is_some());
         endpoint.password = read_password(&at, inline, password, store)?;
         for key in own {
             if let Some(secret) = optional(read_key(table, key, directory))? {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::archive::{Archive, Format};
+use super::bucket::BucketAccess;
 use super::http::Http;
 use super::monitoring::Monitoring;
 use super::own_options::OwnOptions;
@@ -34,6 +35,8 @@ pub struct Endpoint {
     pub secrets: BTreeMap<&'static str, Secret>,
     /// It is no server but an archive, with these options.
     pub archive: Option<Box<Archive>>,
+    /// How a bucket's server is reached, if it is in a bucket and not all is by default.
+    pub access: Option<Box<BucketAccess>>,
 }
 
 impl Endpoint {
@@ -46,12 +49,13 @@ impl Endpoint {
             password: None,
             secrets: BTreeMap::new(),
             archive,
+            access: None,
         }
     }
 
     /// Its place in one spelling, to see whether two of them are one.
     pub fn place(&self) -> String {
-        let server = self.archive.as_ref().and_then(|a| a.endpoint.as_deref());
+        let server = self.access.as_ref().and_then(|a| a.endpoint.as_deref());
         match server {
             // Buckets of two servers may have one name.
             Some(server) => format!("{server} {}", self.url),

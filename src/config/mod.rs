@@ -6,6 +6,7 @@
 //! ([`StoreFormat`]): no store is known here by name.
 
 pub mod archive;
+pub mod bucket;
 pub mod diagnostics;
 mod document;
 mod endpoints;
@@ -60,7 +61,7 @@ pub use percent::{absolute_path, percent_decoded, percent_decoded_text, percent_
 pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
 pub use stores::{Absence, Absent, Files, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};
 pub use typed::{archive_at, archive_in, endpoint_at};
-pub use url::{ArchiveUrl, EndpointUrl, read_url};
+pub use url::{ArchiveUrl, BucketUrl, EndpointUrl, read_url};
 pub use value::bytes as size_in_bytes;
 
 use std::path::{Path, PathBuf};

@@ -36,9 +36,9 @@ impl Side<'_> {
     /// Reads `source` or `target`: an endpoint's name, a URL, or a table.
     pub(super) fn read(&self, value: &Value<'_>, kind: Option<StoreKind>) -> Option<Endpoint> {
         let endpoint = if value.is_string() {
-            self.read_text(value, value.text()?)?
+            self.read_text(value, value.text()?, kind)?
         } else if let Some(table) = value.table_or_nothing() {
-            self.read_table(table)?
+            self.read_table(table, kind)?
         } else {
             value.report(
                 value
@@ -67,9 +67,14 @@ impl Side<'_> {
     }
 
     /// A URL, or an endpoint's name.
-    fn read_text(&self, value: &Value<'_>, text: &str) -> Option<Endpoint> {
+    fn read_text(
+        &self,
+        value: &Value<'_>,
+        text: &str,
+        kind: Option<StoreKind>,
+    ) -> Option<Endpoint> {
         if url::looks_like_url(text, self.stores) {
-            let (url, password) = url::read(value, text, &self.directory, self.stores)?;
+            let (url, password) = url::read(value, text, &self.directory, kind, self.stores)?;
             if password.is_some() {
                 warn_of_inline(value);
             }
@@ -92,12 +97,12 @@ impl Side<'_> {
         Some(endpoint)
     }
 
-    fn read_table(&self, table: Table<'_>) -> Option<Endpoint> {
-        if means_archive(&table) {
+    fn read_table(&self, table: Table<'_>, kind: Option<StoreKind>) -> Option<Endpoint> {
+        if means_archive(&table, kind, self.stores) {
             refuse_environment(&table);
         }
-        let way = Some(self.way);
-        let endpoint = read_fields(&table, None, way, &self.directory, self.stores);
+        let known = (Some(self.way), kind);
+        let endpoint = read_fields(&table, None, known, &self.directory, self.stores);
         table
             .elsewhere(&[(
                 "environment",
@@ -124,14 +129,18 @@ impl Side<'_> {
     }
 
     /// Whether a source or target, right or wrong, is meant to be an archive; says nothing of what is wrong with it.
-    pub(super) fn means_archive(&self, value: &Value<'_>) -> bool {
+    pub(super) fn means_archive(&self, value: &Value<'_>, kind: Option<StoreKind>) -> bool {
         match value.content.as_str() {
-            Some(text) if url::looks_like_url(text, self.stores) => url::is_meant_for_archive(text),
+            Some(text) if url::looks_like_url(text, self.stores) => {
+                url::is_meant_for_archive(text, kind, self.stores)
+            }
             Some(name) => self
                 .named
                 .get(name)
                 .is_some_and(|(_, endpoint)| endpoint.archive.is_some()),
-            None => value.table_or_nothing().is_some_and(|t| means_archive(&t)),
+            None => value
+                .table_or_nothing()
+                .is_some_and(|table| means_archive(&table, kind, self.stores)),
         }
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::flaw::Flaw;
 use super::own_options::OwnOptions;
+use super::url::BucketUrl;
 
 /// A kind of store, by its name in job files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -41,6 +42,10 @@ pub trait StoreFormat: Send + Sync {
     fn kind(&self) -> StoreKind;
     /// The schemes of its URLs.
     fn schemes(&self) -> &'static [&'static str];
+    /// Schemes that are an archive's elsewhere, and this store's where a task's or an endpoint's `kind` is this one.
+    fn schemes_by_kind(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The forms of its URLs, for people; the most usual one first.
     fn forms(&self) -> &'static [&'static str];
     /// Reads what stands behind `SCHEME://`; of a store of files, behind `SCHEME:`. Relative files start in `directory`.
@@ -102,6 +107,8 @@ pub struct ParsedUrl {
     pub database: Option<String>,
     /// What is at risk because it gives up TLS.
     pub risk: Option<Risk>,
+    /// The bucket that it is in: then what a bucket's URL does not say stands beside it.
+    pub bucket: Option<BucketUrl>,
     /// The store's own type, which it gets back by [`super::EndpointUrl::address`].
     pub address: Arc<dyn Any + Send + Sync>,
 }
@@ -115,6 +122,7 @@ impl ParsedUrl {
             password: None,
             database: None,
             risk: None,
+            bucket: None,
             address,
         }
     }
@@ -178,6 +186,16 @@ impl Stores {
     /// The store of a URL's scheme.
     pub fn of_scheme(self, scheme: &str) -> Option<&'static dyn StoreFormat> {
         self.all().find(|store| store.schemes().contains(&scheme))
+    }
+
+    /// The store that an archive's scheme is of where this `kind` is said.
+    pub fn of_scheme_by_kind(
+        self,
+        scheme: &str,
+        kind: Option<StoreKind>,
+    ) -> Option<&'static dyn StoreFormat> {
+        let store = self.of_kind(kind?)?;
+        store.schemes_by_kind().contains(&scheme).then_some(store)
     }
 
     /// The kind of this name, of a store that is here or was left out of the build.

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use self::refusals::{refuse_of_others, refuse_with_archives, refuse_with_in_place};
 use super::document::quote;
+use super::endpoints::read_kind;
 use super::job::{
-    Definer, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Unlisted, Verify,
+    Definer, Endpoint, Events, KeepPrevious, Mode, Publish, Roles, StoreKind, Task, Unlisted,
+    Verify,
 };
 use super::job_name::JobName;
 use super::masks::{self, Rules};
 use super::own_options::OwnOptions;
 use super::reader::{Table, Value};
 use super::side::Side;
-use super::stores::{Absence, Absent, StoreFormat, Stores};
+use super::stores::StoreFormat;
 use crate::trust;
 
 /// Keys that belong in the table of an archive, or to the job itself.
@@ -69,10 +71,13 @@ pub(super) fn pushes(value: &Value<'_>, target: &Side<'_>) -> Pushes {
         .unwrap_or_default()
         .iter()
         .map(|member| {
-            let to = member
-                .table_or_nothing()
-                .and_then(|task| task.get("target"));
-            to.is_some_and(|to| target.means_archive(&to))
+            let Some(task) = member.table_or_nothing() else {
+                return false;
+            };
+            let kind = task.get("kind");
+            let kind = kind.and_then(|kind| target.stores.kind_named(kind.content.as_str()?));
+            let to = task.get("target");
+            to.is_some_and(|to| target.means_archive(&to, kind))
         })
         .collect();
     match (pushing.contains(&true), pushing.contains(&false)) {
@@ -162,7 +167,7 @@ fn read_task(
     let to = read_end(target, "where to");
     let meant = |side: &Side<'_>| {
         let value = table.get(side.way.key());
-        value.is_some_and(|value| side.means_archive(&value))
+        value.is_some_and(|value| side.means_archive(&value, kind))
     };
     let is_push = meant(target);
     refuse_with_archives(&table, meant(source), is_push, stores);
@@ -196,11 +201,13 @@ fn read_task(
     places.insert(String::new(), table.span());
     table.finish();
 
+    let to = to?;
+    let previous = previous_of(words.previous?, &to, &places);
     Some(Task {
         name: name?,
         kind: kind?,
         source: from?,
-        target: to?,
+        target: to,
         mode: words.mode?,
         jobs: pace.jobs,
         exclude: objects.exclude,
@@ -212,7 +219,7 @@ fn read_task(
         verify: words.verify?,
         throttle: pace.throttle,
         max_replication_lag: pace.max_replication_lag,
-        previous: words.previous?,
+        previous,
         roles: words.roles?,
         definer: words.definer?,
         events: words.events?,
@@ -228,6 +235,19 @@ fn read_task(
         options: options?,
         places,
     })
+}
+
+/// Whether previous is kept: what a store has in a bucket has none by default, as a bucket has no swap.
+fn previous_of(
+    said: KeepPrevious,
+    target: &Endpoint,
+    places: &BTreeMap<String, std::ops::Range<usize>>,
+) -> KeepPrevious {
+    let is_in_bucket = target.url.bucket().is_some() && target.archive.is_none();
+    if is_in_bucket && !places.contains_key("previous") {
+        return KeepPrevious::Drop;
+    }
+    said
 }
 
 /// Reads the keys that are the store's own; what is wrong with one is said at it.
@@ -249,23 +269,6 @@ fn read_own(table: &Table<'_>, format: &dyn StoreFormat) -> Option<OwnOptions> {
         }
     }
     None
-}
-
-fn read_kind(value: &Value<'_>, stores: Stores) -> Option<StoreKind> {
-    let left_out = |absent: &&Absent| value.content.as_str() == Some(absent.kind);
-    if let Some(absent) = stores.absent(Absence::LeftOut).find(left_out) {
-        value.report(value.wrong(format!("this envsyncd was built without {}", absent.kind)));
-        return None;
-    }
-    let kinds: Vec<(&str, StoreKind)> = stores
-        .all()
-        .map(|store| (store.kind().as_str(), store.kind()))
-        .collect();
-    let later: Vec<&str> = stores
-        .absent(Absence::Later)
-        .map(|absent| absent.kind)
-        .collect();
-    value.choice(&kinds, &later)
 }
 
 /// A task's name, which no other task of the job has; without `name`, that of its kind.

@@ -21,7 +21,7 @@ pub fn endpoint_at(text: &str, stores: Stores) -> Result<Endpoint> {
 
 /// The archive at a URL; `None`: the text is no URL. What a URL does not say is the usual chain's.
 pub fn archive_at(text: &str, stores: Stores) -> Result<Option<Endpoint>> {
-    if !looks_like_url(text, stores) && !is_meant_for_archive(text) {
+    if !looks_like_url(text, stores) && !is_meant_for_archive(text, None, stores) {
         return Ok(None);
     }
     // Relative files are a store's, which is none.

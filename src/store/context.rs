@@ -9,6 +9,7 @@ use super::part::Part;
 use super::selection::Selection;
 use crate::config::job::{Endpoint, Task};
 use crate::error::Result;
+use crate::secret::Lookup;
 
 /// The run that works: named in locks, session names and the names of incoming.
 #[derive(Debug, Clone)]
@@ -58,9 +59,6 @@ impl Context {
         secret.resolve(&what, &*self.lookup).await.map(Some)
     }
 }
-
-/// Finds an environment variable.
-pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Where rows and bytes are counted while they flow.
 pub trait Meter: Send + Sync {

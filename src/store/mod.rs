@@ -55,12 +55,13 @@ mod target;
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 #[cfg(any(feature = "mysql", feature = "postgresql"))]
 mod url;
+pub use crate::secret::Lookup;
 pub use catalogue::{Catalogue, Digest};
 pub use codec::{
     ChunkBuffer, Codec, RowCodec, RowCutter, RowDecoder, RowEncoder, RowJoiner, RowSplitter,
     RowVisitor, Value,
 };
-pub use context::{Claim, Context, Lookup, Meter, workers};
+pub use context::{Claim, Context, Meter, workers};
 pub use definitions::{Definitions, Restored, Script, own};
 pub use delimited::Delimited;
 pub use driver::{Driver, Dumps, ManualClient, OpenLagProbe, Refusal};

@@ -15,9 +15,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 use tokio::sync::RwLock;
 
-use super::object::{Names, Object};
 use super::tree::Root;
 use crate::error::{Error, Kind, Result, io};
+use crate::s3::object::{Names, Object};
 
 /// Ends the name of a file that is being written.
 const PARTIAL: &str = ".partial";

@@ -12,8 +12,8 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use nix::unistd::{fsync, mkdir};
 
-use super::object::Names;
 use crate::error::{Error, Kind, Result, io};
+use crate::s3::object::Names;
 
 /// Rows of people lie there: nobody else's business.
 const FOLDER_MODE: Mode = Mode::S_IRWXU;

@@ -107,8 +107,8 @@ impl Draft {
     /// As others write it: the file's path in the bucket.
     fn pointing(&self) -> String {
         match self.task.target.url.archive() {
-            Some(ArchiveUrl::Bucket { prefix, .. }) if !prefix.is_empty() => {
-                format!("{prefix}/{}", self.file())
+            Some(ArchiveUrl::Bucket(url)) if !url.prefix.is_empty() => {
+                format!("{}/{}", url.prefix, self.file())
             }
             _ => self.file(),
         }

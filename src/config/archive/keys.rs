@@ -9,6 +9,7 @@ use std::path::Path;
 
 use self::refuse::refuse;
 use crate::config::archive::Archive;
+use crate::config::bucket::BucketAccess;
 use crate::config::reader::{Table, optional};
 use crate::config::secrets::read_key;
 use crate::config::stores::StoreKind;
@@ -84,11 +85,6 @@ pub(in crate::config) fn read(
     let read = [
         format::read(table, &mut archive),
         read_authentication(table, directory, &mut archive),
-        if url.is_bucket() {
-            server::read(table, directory, &mut archive)
-        } else {
-            Some(())
-        },
         if way == Some(Way::To) {
             Some(())
         } else {
@@ -104,24 +100,41 @@ pub(in crate::config) fn read(
     Some(archive)
 }
 
+/// Reads how a bucket's server is reached, of an archive or a tree.
+pub(in crate::config) fn read_access(table: &Table<'_>, directory: &Path) -> Option<BucketAccess> {
+    server::read(table, directory)
+}
+
 /// Reads what manifests are authenticated with.
 fn read_authentication(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
     archive.key = optional(read_key(table, "key", directory))?;
     Some(())
 }
 
-/// Refuses an archive's keys beside a store's URL, but for those that are the store's, too.
-pub(in crate::config) fn refuse_all(table: &Table<'_>, kind: StoreKind, own: &[&str]) {
+/// Refuses an archive's keys beside a store's URL, but for those that are the store's, too; those of a bucket's server may be
+/// there if it is in one.
+pub(in crate::config) fn refuse_all(
+    table: &Table<'_>,
+    kind: StoreKind,
+    own: &[&str],
+    is_in_bucket: bool,
+) {
     let refused = |keys: &[&'static str], help| {
         let mut keys = keys.to_vec();
         keys.retain(|key| !own.contains(key));
         refuse(table, &keys, |key| {
-            (
-                format!("`{key}` is for an archive, and this is a {kind} URL"),
-                help,
-            )
+            let what = if is_in_bucket {
+                format!("`{key}` is for an archive, and with kind = \"{kind}\" this is none")
+            } else {
+                format!("`{key}` is for an archive, and this is a {kind} URL")
+            };
+            (what, help)
         });
     };
+    if is_in_bucket {
+        let all = [&SOURCE[..], &TARGET[..], &BOTH[..]].concat();
+        return refused(&all, "leave it out");
+    }
     refused(&SERVER, "it belongs beside url = \"s3://BUCKET/PREFIX\"");
     let archive = "it belongs beside url = \"s3://BUCKET/PREFIX\" or url = \"file:///DIRECTORY\"";
     refused(&[&SOURCE[..], &TARGET[..], &BOTH[..]].concat(), archive);

@@ -1,7 +1,8 @@
 //! Archives: as a task's source and target, by name, and what does not go with them.
 
 use super::*;
-use crate::config::archive::{Archive, BucketChecksum, Retention, Sse, Wanted};
+use crate::config::archive::{Archive, Retention, Wanted};
+use crate::config::bucket::{BucketChecksum, Sse};
 
 pub(super) const STORE: &str = "\"postgresql://u@h/d\"";
 
@@ -64,7 +65,7 @@ fn a_url_alone_is_an_archive_with_the_usual_of_everything() {
         assert_eq!(task.kind, StoreKind::new("postgresql"));
         let archive = task.source.archive.as_ref().unwrap();
         assert_eq!(archive.snapshot, Wanted::Newest);
-        assert!(archive.endpoint.is_none() && archive.key.is_none());
+        assert!(archive.key.is_none());
         assert!(!archive.retention.is_any());
     }
     let job = right(&job(STORE, "\"s3://backups/publishing-api/\"", ""));
@@ -101,17 +102,18 @@ fn every_key_of_a_bucket_arrives() {
         .unwrap_or_else(|all| panic!("{all}"));
     assert_eq!(warnings, []);
     let archive = job.tasks[0].target.archive.as_ref().unwrap();
+    let access = job.tasks[0].target.access.as_ref().unwrap();
     assert_eq!(
-        archive.endpoint.as_deref(),
+        access.endpoint.as_deref(),
         Some("https://minio.example:9000")
     );
-    assert_eq!(archive.region.as_deref(), Some("eu-west-1"));
-    assert_eq!(archive.path_style, Some(true));
-    assert_eq!(archive.checksum, Some(BucketChecksum::Sha256));
-    assert_eq!(archive.sse, Some(Sse::Aes256));
-    assert_eq!(archive.access_key_id.as_deref(), Some("AKIA"));
-    assert!(matches!(&archive.secret_access_key, Some(Secret::Env(name)) if name == "S"));
-    assert_eq!(archive.ca, Some(files.0.path().join("ca.pem")));
+    assert_eq!(access.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(access.path_style, Some(true));
+    assert_eq!(access.checksum, Some(BucketChecksum::Sha256));
+    assert_eq!(access.sse, Some(Sse::Aes256));
+    assert_eq!(access.access_key_id.as_deref(), Some("AKIA"));
+    assert!(matches!(&access.secret_access_key, Some(Secret::Env(name)) if name == "S"));
+    assert_eq!(access.ca, Some(files.0.path().join("ca.pem")));
     assert!(matches!(&archive.key, Some(Secret::Credential(name)) if name == "mac"));
     assert_eq!(
         archive.retention,
@@ -122,9 +124,10 @@ fn every_key_of_a_bucket_arrives() {
             max_age: Some(Duration::from_secs(90 * 24 * 3600)),
         }
     );
-    let archive = target(&push("profile = \"backups\""));
-    assert_eq!(archive.profile.as_deref(), Some("backups"));
-    assert_eq!(archive.path_style, None);
+    let mut job = right(&push("profile = \"backups\""));
+    let access = job.tasks.remove(0).target.access.unwrap();
+    assert_eq!(access.profile.as_deref(), Some("backups"));
+    assert_eq!(access.path_style, None);
 }
 
 #[test]

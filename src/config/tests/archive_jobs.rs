@@ -89,8 +89,8 @@ fn an_archive_with_a_name_has_no_environment_and_serves_both_sides() {
     };
     let pull = load("\"backups\"", STORE).source;
     assert_eq!(pull.name.as_deref(), Some("backups"));
+    assert_eq!(pull.access.unwrap().region.as_deref(), Some("eu-west-1"));
     let pull = pull.archive.unwrap();
-    assert_eq!(pull.region.as_deref(), Some("eu-west-1"));
     assert_eq!(pull.job.as_deref(), Some("nightly"));
     assert!(!pull.retention.is_any() && pull.key.is_some());
     let push = load(STORE, "\"backups\"").target.archive.unwrap();

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::archive::ArchiveUrl;
+use super::bucket::BucketUrl;
 use crate::config::stores::{ParsedUrl, Risk, StoreKind};
 use crate::error::{Error, Kind, Result};
 
@@ -27,6 +28,7 @@ struct Store {
     kind: StoreKind,
     database: Option<String>,
     risk: Option<Risk>,
+    bucket: Option<BucketUrl>,
     address: Arc<dyn Any + Send + Sync>,
 }
 
@@ -40,6 +42,7 @@ impl EndpointUrl {
                 kind,
                 database: parsed.database,
                 risk: parsed.risk,
+                bucket: parsed.bucket,
                 address: parsed.address,
             }),
         }
@@ -73,6 +76,15 @@ impl EndpointUrl {
     /// The store that it is of.
     pub fn kind(&self) -> Option<StoreKind> {
         self.store().map(|store| store.kind)
+    }
+
+    /// The bucket that it is in: an archive, or a store's.
+    pub fn bucket(&self) -> Option<&BucketUrl> {
+        match &self.leads_to {
+            LeadsTo::Archive(ArchiveUrl::Bucket(url)) => Some(url),
+            LeadsTo::Archive(ArchiveUrl::Directory(_)) => None,
+            LeadsTo::Store(store) => store.bucket.as_ref(),
+        }
     }
 
     /// The database as it is called on the server.

@@ -10,7 +10,7 @@ use crate::config::diagnostics::did_you_mean;
 use crate::config::document::quote;
 use crate::config::flaw::Flaw;
 use crate::config::reader::Value;
-use crate::config::stores::{Absence, Stores};
+use crate::config::stores::{Absence, StoreKind, Stores};
 
 /// Whether a text is a URL rather than an endpoint's name.
 pub(in crate::config) fn looks_like_url(text: &str, stores: Stores) -> bool {
@@ -23,8 +23,14 @@ pub(in crate::config) fn looks_like_url(text: &str, stores: Stores) -> bool {
 }
 
 /// Whether a text, right or wrong, is meant to be an archive's URL.
-pub(in crate::config) fn is_meant_for_archive(text: &str) -> bool {
-    archive::SCHEMES.iter().any(|scheme| is_of(text, scheme))
+pub(in crate::config) fn is_meant_for_archive(
+    text: &str,
+    kind: Option<StoreKind>,
+    stores: Stores,
+) -> bool {
+    archive::SCHEMES
+        .iter()
+        .any(|scheme| is_of(text, scheme) && stores.of_scheme_by_kind(scheme, kind).is_none())
 }
 
 fn is_of(text: &str, scheme: &str) -> bool {
@@ -47,14 +53,15 @@ pub(in crate::config) fn usual_forms(stores: Stores) -> String {
     all.join(", ")
 }
 
-/// Reads a URL, or reports why not. `directory` is where a relative file starts.
+/// Reads a URL, or reports why not. `directory` is where a relative file starts; `kind` is said beside it.
 pub(in crate::config) fn read(
     value: &Value<'_>,
     text: &str,
     directory: &Path,
+    kind: Option<StoreKind>,
     stores: Stores,
 ) -> Option<(EndpointUrl, Option<SecretString>)> {
-    match read_url(text, directory, stores) {
+    match read_url_of(text, directory, kind, stores) {
         Ok((url, password)) => {
             if let Some(risk) = url.risk() {
                 value.report(value.wrong(&risk.what).warning().help(&risk.help));
@@ -74,9 +81,20 @@ pub fn read_url(
     directory: &Path,
     stores: Stores,
 ) -> Result<(EndpointUrl, Option<SecretString>), Flaw> {
+    read_url_of(text, directory, None, stores)
+}
+
+/// The same where a `kind` is said beside it.
+pub(in crate::config) fn read_url_of(
+    text: &str,
+    directory: &Path,
+    kind: Option<StoreKind>,
+    stores: Stores,
+) -> Result<(EndpointUrl, Option<SecretString>), Flaw> {
     // Without a colon it is no URL: then the scheme is all there is.
     let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
-    if let Some(store) = stores.of_scheme(scheme) {
+    let by_kind = stores.of_scheme_by_kind(scheme, kind);
+    if let Some(store) = by_kind.or_else(|| stores.of_scheme(scheme)) {
         let rest = if store.files().is_some() {
             rest
         } else {

@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 
+#[cfg(feature = "s3")]
+use super::bucket::{source::BucketSource, target::BucketTarget};
 use super::remote::target::FarTarget;
 use super::schema::filter::{check_exclude, check_passes};
 use super::schema::options::Options;
@@ -37,16 +39,24 @@ impl Driver for FilesDriver {
 
     /// The directory has to be there.
     async fn open_source(&self, task: &Task, context: &Context) -> Result<Box<dyn Source>> {
+        #[cfg(feature = "s3")]
+        if task.source.url.bucket().is_some() {
+            return Ok(Box::new(BucketSource::open(task, context).await?));
+        }
         Ok(Box::new(TreeSource::open(task, context).await?))
     }
 
     /// The directory may be missing; the one that it is in may not.
     async fn open_target(&self, task: &Task, context: &Context) -> Result<Box<dyn Target>> {
+        #[cfg(feature = "s3")]
+        if task.target.url.bucket().is_some() {
+            return Ok(Box::new(BucketTarget::open(task, context).await?));
+        }
         match task.target.url.address::<TreeUrl>()? {
             TreeUrl::Ssh(url) => Ok(Box::new(
                 FarTarget::open(url, task, context, server()).await?,
             )),
-            TreeUrl::Directory(_) => Ok(Box::new(TreeTarget::open(task, context)?)),
+            _ => Ok(Box::new(TreeTarget::open(task, context)?)),
         }
     }
 
@@ -116,6 +126,50 @@ const NOT_FOR_FILES: [(&str, &str); 11] = [
     ),
 ];
 
+/// Keys that have no meaning where the target is a bucket.
+const NOT_INTO_A_BUCKET: [(&str, &str); 3] = [
+    (
+        "link",
+        "a bucket has no links: what has not changed stays as it is; leave `link` out",
+    ),
+    (
+        "previous",
+        "a bucket has no previous: leave `previous` out, and turn on the bucket's versioning if you want to go back",
+    ),
+    (
+        "publish",
+        "a bucket has no swap: its objects are written one by one; leave `publish` out",
+    ),
+];
+
+/// What a task asks that trees in buckets cannot do.
+fn refusals_of_buckets(task: &Task) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    if task.target.url.bucket().is_some() {
+        let is_asked = |key: &str| match key {
+            "previous" => task.previous == KeepPrevious::Keep,
+            key => task.places.contains_key(key),
+        };
+        let keys = NOT_INTO_A_BUCKET.iter().filter(|(key, _)| is_asked(key));
+        found.extend(keys.map(|(key, why)| Refusal::new(key, *why)));
+    }
+    let is_in_bucket = |endpoint: &Endpoint| endpoint.url.bucket().is_some();
+    if task.throttle.is_some() && (is_in_bucket(&task.source) || is_in_bucket(&task.target)) {
+        let why =
+            "objects in buckets keep to no pace yet: leave `throttle` out, or take fewer `jobs`";
+        found.push(Refusal::new("throttle", why));
+    }
+    for (key, endpoint) in [("source", &task.source), ("target", &task.target)] {
+        let is_tree = endpoint.url.kind().is_some();
+        let access = endpoint.access.as_ref().filter(|_| is_tree);
+        if access.is_some_and(|access| access.checksum.is_some()) {
+            let why = "with files, each object goes with its MD5, which the server holds it against: leave `checksum` out";
+            found.push(Refusal::new(key, why));
+        }
+    }
+    found
+}
+
 /// What a task asks that files cannot do.
 fn refusals(task: &Task) -> Vec<Refusal> {
     let asked = |key: &&(&'static str, &str)| task.places.contains_key(key.0);
@@ -125,10 +179,11 @@ fn refusals(task: &Task) -> Vec<Refusal> {
     found.extend(refusals_over_ssh(task));
     for (key, is_archive) in [("source", task.pulls()), ("target", task.pushes())] {
         if is_archive {
-            let why = "files in archives are not supported yet: take dir:///DIRECTORY or ssh://HOST/DIRECTORY";
+            let why = "this is an archive, and files in archives are not supported yet: take dir:///DIRECTORY, ssh://HOST/DIRECTORY, a URL s3://BUCKET/PREFIX, or an endpoint with kind = \"files\"";
             found.push(Refusal::new(key, why));
         }
     }
+    found.extend(refusals_of_buckets(task));
     for (key, checked) in [
         ("exclude", check_exclude(task)),
         ("pass", check_passes(task)),
@@ -151,6 +206,14 @@ fn refusals_over_ssh(task: &Task) -> Vec<Refusal> {
         refuse(
             "target",
             "files do not go from one machine to another through a third: run envsyncd on one of the two",
+        );
+    }
+    let [from_bucket, to_bucket] =
+        [&task.source, &task.target].map(|endpoint| endpoint.url.bucket().is_some());
+    if (from && to_bucket) || (from_bucket && to) {
+        refuse(
+            "target",
+            "files do not go between a bucket and another machine through a third: run envsyncd on that machine",
         );
     }
     let asked = |key| task.places.contains_key(key);

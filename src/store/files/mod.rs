@@ -11,6 +11,8 @@
 //! Whatever is opened, made or removed is named by a descriptor of its directory and one name in it, and no link is followed:
 //! what a tree becomes while it is walked leads nobody out of it.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod connection;
 mod driver;
 #[cfg(test)]

@@ -11,12 +11,12 @@ use super::connection::stat::{FileKind, Moment};
 use super::connection::told::At;
 use super::remote::tree::FarTree;
 use super::rows::listing::Listing;
-use super::rows::survey::Found;
+use super::rows::survey::{Batch, Found};
 use super::rows::tree::{self, Tree, look};
 use super::rows::walk::{Root, walk};
 use super::schema::filter::Filter;
 use super::schema::options::Options;
-use super::url::{KIND, TreeUrl};
+use super::url::{KIND, TreeUrl, elsewhere};
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
@@ -71,6 +71,7 @@ impl TreeSource {
                     url.to_string(),
                 )
             }
+            TreeUrl::Bucket(_) => return Err(elsewhere()),
         };
         Ok(Self {
             told,
@@ -168,15 +169,7 @@ impl Source for TreeSource {
         })
         .await?;
         *self.undecided.lock() = std::mem::take(&mut found.undecided);
-        let mut parts = Vec::with_capacity(found.batches.len());
-        for (id, batch) in found.batches.iter().enumerate() {
-            parts.push(Part {
-                unit: Unit::Files,
-                rows: batch.files,
-                slice: Some(Slice::new(&id)?),
-                ..Part::whole(id, "files", WHOLE, batch.bytes)
-            });
-        }
+        let parts = parts_of(&found.batches)?;
         let tree = Tree {
             told: self.told.clone(),
             at: self.at.clone(),
@@ -212,6 +205,20 @@ impl ByName for TreeSource {
     async fn unnamed(&self) -> Result<(Vec<String>, u64)> {
         Ok(self.undecided.lock().clone())
     }
+}
+
+/// Parts as a run counts them.
+pub(super) fn parts_of(batches: &[Batch]) -> Result<Vec<Part>> {
+    let mut parts = Vec::with_capacity(batches.len());
+    for (id, batch) in batches.iter().enumerate() {
+        parts.push(Part {
+            unit: Unit::Files,
+            rows: batch.files,
+            slice: Some(Slice::new(&id)?),
+            ..Part::whole(id, "files", WHOLE, batch.bytes)
+        });
+    }
+    Ok(parts)
 }
 
 /// Who asks for rows has not looked at what a tree is.

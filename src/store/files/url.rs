@@ -1,4 +1,5 @@
-//! URLs of trees: `dir:///ABSOLUTE/DIRECTORY`, `dir:DIRECTORY`, or `ssh://USER@HOST/ABSOLUTE/DIRECTORY`.
+//! URLs of trees: `dir:///ABSOLUTE/DIRECTORY`, `dir:DIRECTORY`, or `ssh://USER@HOST/ABSOLUTE/DIRECTORY`; and
+//! `s3://BUCKET/PREFIX`, which is an archive's where nothing says that it is files.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use super::remote::url::{self as ssh, SshUrl};
 use crate::config::{
-    Files, Flaw, OwnKey, OwnOptions, ParsedUrl, StoreFormat, StoreKind, absolute_path,
+    BucketUrl, Files, Flaw, OwnKey, OwnOptions, ParsedUrl, StoreFormat, StoreKind, absolute_path,
     percent_decoded,
 };
 use crate::error::{Error, Kind};
@@ -21,6 +22,9 @@ const FORMS: [&str; 3] = ["dir:///ABSOLUTE/DIRECTORY", "dir:DIRECTORY", ssh::FOR
 /// What stands beside an ssh URL.
 const SECRETS: [&str; 2] = ["identity", "known_hosts"];
 
+/// The scheme of buckets.
+const S3: &str = "s3";
+
 /// Trees of files as configuration files have them.
 pub(in crate::store) struct Format;
 
@@ -33,6 +37,10 @@ impl StoreFormat for Format {
         &["dir", "ssh"]
     }
 
+    fn schemes_by_kind(&self) -> &'static [&'static str] {
+        &[S3]
+    }
+
     fn forms(&self) -> &'static [&'static str] {
         &FORMS
     }
@@ -40,7 +48,7 @@ impl StoreFormat for Format {
     fn files(&self) -> Option<Files> {
         Some(Files {
             name: "a tree of files",
-            no_password: "a directory has no password",
+            no_password: "files have no password; a bucket has access_key_id and secret_access_key",
         })
     }
 
@@ -72,6 +80,20 @@ impl StoreFormat for Format {
                 ..ParsedUrl::new(read.text, Arc::new(TreeUrl::Ssh(read.url)))
             });
         }
+        if scheme == S3 {
+            if cfg!(not(feature = "s3")) {
+                return Err(Flaw::new(
+                    "this envsyncd was built without s3: trees in buckets",
+                ));
+            }
+            let url = BucketUrl::read(rest)?;
+            let tree = Arc::new(TreeUrl::Bucket(url.clone()));
+            let parsed = ParsedUrl::new(url.to_string(), tree);
+            return Ok(ParsedUrl {
+                bucket: Some(url),
+                ..parsed
+            });
+        }
         let (text, tree) = read(rest, directory)?;
         Ok(ParsedUrl::new(text, Arc::new(tree)))
     }
@@ -84,6 +106,8 @@ pub(super) enum TreeUrl {
     Directory(PathBuf),
     /// One on another machine.
     Ssh(SshUrl),
+    /// A bucket, or what is below a prefix in it.
+    Bucket(BucketUrl),
 }
 
 impl TreeUrl {
@@ -91,9 +115,14 @@ impl TreeUrl {
     pub(super) fn directory(&self) -> Result<&Path, Error> {
         match self {
             Self::Directory(path) => Ok(path),
-            Self::Ssh(_) => Err(Error::new(Kind::Internal, "the tree is on another machine")),
+            Self::Ssh(_) | Self::Bucket(_) => Err(elsewhere()),
         }
     }
+}
+
+/// What only a tree on this machine can do was asked of another one.
+pub(super) fn elsewhere() -> Error {
+    Error::new(Kind::Internal, "the tree is not on this machine")
 }
 
 /// Reads what stands behind `dir:`. The text is `dir:///ABSOLUTE`.
@@ -203,9 +232,7 @@ mod tests {
     fn a_name_that_is_no_text_is_written_by_escapes() {
         use std::os::unix::ffi::OsStrExt;
         let (_, url) = read("/srv/%ff", Path::new("/")).unwrap();
-        assert_eq!(
-            url.directory().unwrap().as_os_str().as_bytes(),
-            b"/srv/\xff"
-        );
+        let directory = url.directory().unwrap();
+        assert_eq!(directory.as_os_str().as_bytes(), b"/srv/\xff");
     }
 }

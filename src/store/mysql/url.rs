@@ -67,6 +67,7 @@ impl StoreFormat for Format {
             place: parsed.url.place(),
             database: Some(parsed.url.database.clone()),
             risk: parsed.url.risk(),
+            bucket: None,
             address: Arc::new(parsed.url),
         })
     }

@@ -289,6 +289,7 @@ fn read(rest: &str) -> Result<ParsedUrl, Flaw> {
         place: place(&url),
         database: address.config.get_dbname().map(str::to_owned),
         risk: address.risk(),
+        bucket: None,
         address: Arc::new(address),
         text: url,
         password,

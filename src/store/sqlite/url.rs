@@ -43,6 +43,7 @@ impl StoreFormat for Format {
             password: None,
             database: None,
             risk: None,
+            bucket: None,
             address: Arc::new(url),
         })
     }

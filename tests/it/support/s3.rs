@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use envsyncd::config::archive::Archive;
+use envsyncd::config::bucket::BucketAccess;
 use envsyncd::config::job::Endpoint;
 use envsyncd::config::{ArchiveUrl, percent_decoded_text};
 use envsyncd::secret::Secret;
@@ -224,8 +224,35 @@ impl S3 {
     pub(crate) fn ask(&self, method: reqwest::Method, path: &str, body: &str) -> String {
         let uri = format!("{}{path}", self.endpoint());
         let mut request = HttpRequest::new(HttpRequestBody::from(body.to_owned()));
-        *request.method_mut() = method.clone();
+        *request.method_mut() = method;
         *request.uri_mut() = uri.parse().expect("a URI");
+        self.send(request, body).must("curl")
+    }
+
+    /// Writes an object, as who may do everything.
+    pub(crate) fn put_file(&self, bucket: &str, key: &str, content: &[u8]) {
+        let uri = format!("{}/{bucket}/{key}", self.endpoint());
+        let mut request = HttpRequest::new(HttpRequestBody::from(content.to_vec()));
+        *request.method_mut() = reqwest::Method::PUT;
+        *request.uri_mut() = uri.parse().expect("a URI");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), content).expect("a file");
+        let body = format!("@{}", file.path().display());
+        self.send(request, &body).must("curl");
+    }
+
+    /// What the server says of an object, in small letters.
+    pub(crate) fn head(&self, path: &str) -> String {
+        let uri = format!("{}{path}", self.endpoint());
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.method_mut() = reqwest::Method::HEAD;
+        *request.uri_mut() = uri.parse().expect("a URI");
+        let mut curl = self.send(request, "");
+        curl.arg("--head").must("curl").to_ascii_lowercase()
+    }
+
+    /// A signed request for curl, with this body, which may be `@FILE`.
+    fn send(&self, mut request: HttpRequest, body: &str) -> Command {
         let key = AwsCredential {
             key_id: KEY.to_owned(),
             secret_key: SECRET.to_owned(),
@@ -234,15 +261,19 @@ impl S3 {
         AwsAuthorizer::new(&key, "s3", "us-east-1")
             .try_authorize(&mut request, None)
             .expect("a signature");
+        let method = request.method().clone();
         let mut curl = bare("curl");
-        curl.args(["--silent", "--show-error", "--fail-with-body", "--request"]);
-        curl.args([method.as_str(), "--data-binary", body, "--cacert"])
-            .arg(self.ca());
+        curl.args(["--silent", "--show-error", "--fail-with-body"]);
+        if method != reqwest::Method::HEAD {
+            curl.args(["--request", method.as_str(), "--data-binary", body]);
+        }
+        curl.arg("--cacert").arg(self.ca());
         for (name, value) in request.headers() {
             let value = value.to_str().expect("text");
             curl.arg("--header").arg(format!("{name}: {value}"));
         }
-        curl.arg(&uri).must("curl")
+        curl.arg(request.uri().to_string());
+        curl
     }
 }
 
@@ -305,11 +336,11 @@ pub(crate) fn archive(url: &str, server: &str, id: &str, secret: &str) -> Endpoi
     // Servers know prefixes that no file may have.
     let prefix = percent_decoded_text(prefix).expect("it is well encoded");
     Endpoint {
-        archive: Some(Box::new(Archive {
+        access: Some(Box::new(BucketAccess {
             endpoint: Some(server.to_owned()),
             access_key_id: Some(id.to_owned()),
             secret_access_key: Some(Secret::Inline(secret.to_owned().into())),
-            ..Archive::default()
+            ..BucketAccess::default()
         })),
         ..Endpoint::of(ArchiveUrl::bucket(bucket, &prefix).into())
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::archive::{Archive, BucketChecksum, Sse};
+use crate::config::bucket::{BucketAccess, BucketChecksum, Sse};
 use crate::config::diagnostics::Diagnostic;
 use crate::config::document::quote;
 use crate::config::here::is_here;
@@ -11,7 +11,8 @@ use crate::config::reader::{Table, Value, optional};
 use crate::config::secrets::read_key;
 
 /// Reads what a bucket's URL does not say of its server.
-pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
+pub(super) fn read(table: &Table<'_>, directory: &Path) -> Option<BucketAccess> {
+    let mut access = BucketAccess::default();
     let endpoint = table.get("endpoint").map(|value| read_endpoint(&value));
     let region = table.get("region").map(|value| {
         word(&value, "a region's name", |c| {
@@ -35,14 +36,14 @@ pub(super) fn read(table: &Table<'_>, directory: &Path, archive: &mut Archive) -
     let ca = table
         .get("ca")
         .map(|value| read_ca(table, &value, directory));
-    read_login(table, directory, archive)?;
-    archive.endpoint = optional(endpoint)?;
-    archive.region = optional(region)?;
-    archive.path_style = optional(path_style)?;
-    archive.ca = optional(ca)?;
-    archive.checksum = optional(checksum)?;
-    archive.sse = optional(sse)?;
-    Some(())
+    read_login(table, directory, &mut access)?;
+    access.endpoint = optional(endpoint)?;
+    access.region = optional(region)?;
+    access.path_style = optional(path_style)?;
+    access.ca = optional(ca)?;
+    access.checksum = optional(checksum)?;
+    access.sse = optional(sse)?;
+    Some(access)
 }
 
 fn read_path_style(table: &Table<'_>, value: &Value<'_>) -> Option<bool> {
@@ -78,7 +79,7 @@ fn read_ca(table: &Table<'_>, value: &Value<'_>, directory: &Path) -> Option<Pat
 }
 
 /// Reads how to log in: an access key with its secret, a profile, or nothing.
-fn read_login(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Option<()> {
+fn read_login(table: &Table<'_>, directory: &Path, access: &mut BucketAccess) -> Option<()> {
     let id = table.get("access_key_id").map(|value| {
         word(&value, "an access key's id", |c| {
             c.is_ascii_graphic() && !matches!(c, '/' | ',')
@@ -113,9 +114,9 @@ fn read_login(table: &Table<'_>, directory: &Path, archive: &mut Archive) -> Opt
                 .allowed("`access_key_id` and `secret_access_key` | `profile`"),
         );
     }
-    archive.access_key_id = optional(id)?;
-    archive.secret_access_key = optional(secret)?;
-    archive.profile = optional(profile)?;
+    access.access_key_id = optional(id)?;
+    access.secret_access_key = optional(secret)?;
+    access.profile = optional(profile)?;
     Some(())
 }
 

@@ -5,6 +5,9 @@ use rustix::fs::{FileType, Statx, StatxAttributes, StatxFlags};
 /// What is asked for.
 pub(in crate::store::files) const ASKED: StatxFlags = StatxFlags::BASIC_STATS;
 
+/// Stands for the permissions of what has none, such as an object in a bucket.
+pub(in crate::store::files) const UNKNOWN: u32 = u32::MAX;
+
 /// A moment, in seconds and nanoseconds.
 pub(in crate::store::files) type Moment = (i64, u32);
 
@@ -89,6 +92,11 @@ impl Stat {
             id: (0, 0),
             is_mounted_on: false,
         }
+    }
+
+    /// Whether nobody knows its permissions and its owner: it is in no file system.
+    pub(in crate::store::files) fn is_vague(&self) -> bool {
+        self.mode == UNKNOWN
     }
 
     /// Whether it has places where nothing is stored.

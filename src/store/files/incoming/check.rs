@@ -26,6 +26,8 @@ pub(in crate::store::files) struct Check<'a> {
     pub(in crate::store::files) since: Moment,
     /// Looks at a file of the source once more: the walk may go by a list of what it was.
     pub(in crate::store::files) again: &'a (dyn Fn(&Pair<'_>) -> Result<Option<Stat>> + 'a),
+    /// Whether the copy has directories of its own, and not only those that its files' paths make.
+    pub(in crate::store::files) has_directories: bool,
     /// What is told at the end.
     pub(in crate::store::files) warnings: &'a Warnings,
     /// Ends the comparison.
@@ -94,11 +96,14 @@ impl Check<'_> {
         let Some(target) = pair.stat(TARGET)? else {
             return self.differs(pair, "is missing");
         };
-        if source.kind != target.kind {
+        // What is in no file system does not say that it is a link; its content is where that leads.
+        let is_vague = source.is_vague() || target.is_vague();
+        if source.kind != target.kind && !is_vague {
             return self.differs(pair, "is another kind of file");
         }
         match source.kind {
-            FileKind::Regular if source.size != target.size => {
+            FileKind::Regular | FileKind::Link if is_vague && source.size == target.size => Ok(()),
+            FileKind::Regular | FileKind::Link if source.size != target.size => {
                 let what = format!("has {} bytes instead of {}", target.size, source.size);
                 self.differs(pair, &what)
             }
@@ -150,7 +155,7 @@ impl Visitor for Check<'_> {
         let is_meant = source.is_some_and(|kind| !self.filter.excludes(pair.path, kind));
         let both = [is_meant && source == is_directory, target == is_directory];
         if both != [false, false] {
-            if both[SOURCE] && target.is_none() {
+            if both[SOURCE] && target.is_none() && self.has_directories {
                 return self.differs(pair, "is missing").map(|()| None);
             }
             return Ok(Some(Descent {

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::sync::Arc;
 
+use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,18 @@ struct Level {
     like: Option<Stat>,
 }
 
+/// The permissions of a directory whose source has none.
+const USUAL: u32 = 0o755;
+
+/// Gives a directory what it has where its source has nothing: the usual permissions, and the owner of the tree.
+fn give_usual(made: &Directory, owner: Option<(u32, u32)>, path: &[u8]) -> Result<()> {
+    if let Some((user, group)) = owner {
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        fchown(made, Some(user), Some(group)).at("cannot set the owner of", path)?;
+    }
+    fchmod(made, Mode::from_raw_mode(USUAL)).at("cannot set the permissions of", path)
+}
+
 /// Finishes all that the source has, the innermost first.
 pub(in crate::store::files) fn finish(
     work: &Work,
@@ -34,7 +47,14 @@ pub(in crate::store::files) fn finish(
     warnings: &Warnings,
     stop: &CancellationToken,
 ) -> Result<()> {
+    let owner = work
+        .root
+        .filter(|root| !root.is_vague())
+        .map(|root| root.owner);
     let finish = |level: Level| match (&level.made, &level.like) {
+        (Some(made), Some(like)) if like.is_vague() => {
+            give_usual(made, owner.filter(|_| keeps_owners), &level.path)
+        }
         (Some(made), Some(like)) => {
             let metadata = Metadata {
                 like,

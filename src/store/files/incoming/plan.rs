@@ -159,7 +159,11 @@ impl Visitor for Planner<'_> {
             Decision::Enter(sides, under) => {
                 let is_doomed = under == Under::Doomed;
                 let side = if sides[SOURCE] { SOURCE } else { TARGET };
-                let found = pair.stat(side)?;
+                let found = match pair.stat(side)? {
+                    // One that has no permissions of its own keeps those of live's.
+                    Some(found) if found.is_vague() && sides[TARGET] => pair.stat(TARGET)?,
+                    found => found,
+                };
                 let found = found.unwrap_or_else(|| Stat::unknown(FileKind::Directory));
                 let action = Action::Enter { sides, is_doomed };
                 self.notes.add(pair.path, &found, None, action)?;
@@ -188,7 +192,8 @@ impl Visitor for Planner<'_> {
             }
             self.device = Some(found.id.0);
         }
-        if side == SOURCE && path.is_empty() {
+        let keeps = self.root.is_some_and(|root| !root.is_vague());
+        if path.is_empty() && (side == SOURCE || !keeps) {
             self.root = Some(*found);
         }
         if let Some(level) = self.levels.last_mut() {
@@ -203,7 +208,7 @@ impl Visitor for Planner<'_> {
         };
         let is_changed = match level.stats {
             [Some(source), Some(live)] => {
-                source.mode != live.mode || !self.rules.has_same_owner(&source, &live)
+                !Rules::has_same_mode(&source, &live) || !self.rules.has_same_owner(&source, &live)
             }
             // It is made, or it goes.
             [Some(_), None] => true,

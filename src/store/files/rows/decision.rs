@@ -52,6 +52,14 @@ pub(in crate::store::files) struct Rules {
     pub(in crate::store::files) keeps_owners: bool,
     /// Ends the comparison of contents.
     pub(in crate::store::files) stop: CancellationToken,
+    /// What compares files where one side is in no file system.
+    pub(in crate::store::files) likeness: Option<Arc<dyn Likeness>>,
+}
+
+/// Compares files of which one at least is in no file system.
+pub(in crate::store::files) trait Likeness: Send + Sync {
+    /// Whether live's file is what the source's is.
+    fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool>;
 }
 
 impl Rules {
@@ -138,6 +146,9 @@ impl Rules {
 
     /// Whether live's file is what the source's is.
     fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool> {
+        if let Some(likeness) = &self.likeness {
+            return likeness.is_same(pair, source, live);
+        }
         if source.kind != live.kind || !self.has_same_owner(source, live) {
             return Ok(false);
         }
@@ -167,7 +178,12 @@ impl Rules {
 
     /// Whether a file or directory of live's has the owner that a copy would have.
     pub(in crate::store::files) fn has_same_owner(&self, source: &Stat, live: &Stat) -> bool {
-        !self.keeps_owners || source.owner == live.owner
+        !self.keeps_owners || source.is_vague() || live.is_vague() || source.owner == live.owner
+    }
+
+    /// Whether a directory of live's has the permissions that a copy would have.
+    pub(in crate::store::files) fn has_same_mode(source: &Stat, live: &Stat) -> bool {
+        source.is_vague() || live.is_vague() || source.mode == live.mode
     }
 
     /// The permissions of a copy: what lets it run as its owner goes only with the owner.
@@ -198,7 +214,8 @@ fn directory(pair: &Pair<'_>, live: Option<FileKind>) -> Result<Decision> {
     }
 }
 
-fn in_the_way(live: &str, source: &str, path: &[u8]) -> Error {
+/// Refuses what stands where something of another kind has to be.
+pub(in crate::store::files) fn in_the_way(live: &str, source: &str, path: &[u8]) -> Error {
     let what = format!(
         "{}: live has {live} where the source has {source}",
         told(path)

@@ -7,12 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use rustix::io::Errno;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{Moment, Stat};
 use crate::store::files::connection::told::At as _;
+use crate::store::files::rows::decision::Likeness;
 use crate::store::files::rows::listing::{Listing, order};
 use crate::store::files::rows::walk::Root;
 use crate::store::files::rows::warnings::Warnings;
@@ -30,6 +33,15 @@ pub(in crate::store::files) trait Fetch: Send + Sync {
     ///
     /// [`Action::Copy`]: crate::store::files::rows::work::Action::Copy
     async fn fetch(&self, fetching: Fetching) -> Result<u64>;
+    /// What compares its files with those of a tree here; `None`: they are compared as files are.
+    fn likeness(&self, _by_content: bool, _stop: &CancellationToken) -> Option<Arc<dyn Likeness>> {
+        None
+    }
+    /// The bucket that it is in, if it is in one.
+    #[cfg(feature = "s3")]
+    fn bucket(&self) -> Option<&Arc<crate::s3::S3>> {
+        None
+    }
     /// Refuses a copy whose files have another content than those of the tree, unless they were changed since the run began.
     async fn compare(
         &self,
@@ -69,6 +81,8 @@ pub(in crate::store::files) struct Fetching {
     pub(in crate::store::files) told: Arc<Told>,
     /// What is told at the end.
     pub(in crate::store::files) warnings: Arc<Warnings>,
+    /// Whoever writes into the tree has it: until it is free, nothing is removed.
+    pub(in crate::store::files) busy: Arc<OwnedMutexGuard<()>>,
 }
 
 /// Where a tree is.
@@ -112,6 +126,15 @@ impl Tree {
         match &self.at {
             At::Here(directory) => Some(directory),
             At::Elsewhere(_) => None,
+        }
+    }
+
+    /// The bucket that it is in, if it is in one.
+    #[cfg(feature = "s3")]
+    pub(in crate::store::files) fn bucket(&self) -> Option<&Arc<crate::s3::S3>> {
+        match &self.at {
+            At::Here(_) => None,
+            At::Elsewhere(fetch) => fetch.bucket(),
         }
     }
 

@@ -164,6 +164,7 @@ impl CompareWhole for TreeComplete {
                 by_content: by_content && elsewhere.is_none(),
                 since: tree.since,
                 again: &again,
+                has_directories: true,
                 warnings: &warnings,
                 stop,
                 files: 0,

@@ -115,12 +115,14 @@ impl TreeIncoming {
             }
         };
         let keeps_owners = workspace.keeps_owners;
+        let busy = Arc::clone(&workspace.building).lock_owned().await;
         let fetching = Fetching {
             work: work.clone(),
             into: Arc::clone(&root),
             keeps_owners,
             told: Arc::new(told),
             warnings: Arc::clone(&workspace.warnings),
+            busy: Arc::new(busy),
         };
         let fetched = source.fetch(fetching).await?;
         let building = Arc::clone(&workspace.building).lock_owned().await;

@@ -17,7 +17,7 @@ use crate::store::files::incoming::plan::Planner;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::place::Place;
 use crate::store::files::rows::decision::Rules;
-use crate::store::files::rows::tree::Tree;
+use crate::store::files::rows::tree::{self, Tree};
 use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Work;
@@ -89,6 +89,10 @@ impl Workspace {
             by_content: self.options.by_content,
             keeps_owners: self.keeps_owners,
             stop: stop.clone(),
+            likeness: match &tree.at {
+                tree::At::Here(_) => None,
+                tree::At::Elsewhere(source) => source.likeness(self.options.by_content, stop),
+            },
         }
     }
 

@@ -18,9 +18,9 @@ use crate::support::s3::{self, KEY, SECRET, patience, shared};
 /// An archive of which nothing says who asks.
 fn keyless(name: &str) -> Endpoint {
     let mut endpoint = s3::archive(&format!("s3://{name}"), &shared().endpoint(), "", "");
-    if let Some(archive) = &mut endpoint.archive {
-        archive.access_key_id = None;
-        archive.secret_access_key = None;
+    if let Some(access) = &mut endpoint.access {
+        access.access_key_id = None;
+        access.secret_access_key = None;
     }
     endpoint
 }
@@ -149,8 +149,8 @@ async fn keys_of_the_environment_and_of_a_profile_are_used_in_their_order() {
     );
     // A profile that the archive names goes before the environment.
     let mut named = endpoint.clone();
-    if let Some(archive) = &mut named.archive {
-        archive.profile = Some("ours".to_owned());
+    if let Some(access) = &mut named.access {
+        access.profile = Some("ours".to_owned());
     }
     let wrong = [
         ("AWS_ACCESS_KEY_ID", "nobody"),
@@ -269,8 +269,8 @@ async fn a_machine_or_a_pod_with_a_role_has_keys_and_one_without_says_so_soon() 
 
 /// An archive of which nothing says what server it is on.
 fn serverless(mut endpoint: Endpoint) -> Endpoint {
-    if let Some(archive) = &mut endpoint.archive {
-        archive.endpoint = None;
+    if let Some(access) = &mut endpoint.access {
+        access.endpoint = None;
     }
     endpoint
 }
@@ -331,8 +331,8 @@ async fn the_server_that_stands_beside_the_keys_is_the_one_that_is_asked() {
     assert!(error.to_string().contains(wrong), "{error}");
     // What the job says is stronger.
     let mut named = endpoint.clone();
-    if let Some(archive) = &mut named.archive {
-        archive.endpoint = Some(right.to_owned());
+    if let Some(access) = &mut named.access {
+        access.endpoint = Some(right.to_owned());
     }
     let set = [("AWS_ENDPOINT_URL", wrong), keys[0], keys[1]];
     assert!(folders(&named, &set).await.expect("the job's").is_empty());
@@ -390,8 +390,8 @@ async fn what_cannot_be_sent_is_refused_by_its_name_and_not_repeated() {
         assert!(!text.contains("tok3n") && !text.contains("id3"), "{text}");
     }
     let mut by_name = bucket();
-    if let Some(archive) = &mut by_name.archive {
-        archive.path_style = Some(false);
+    if let Some(access) = &mut by_name.access {
+        access.path_style = Some(false);
     }
     let keys = [
         ("AWS_ACCESS_KEY_ID", KEY),

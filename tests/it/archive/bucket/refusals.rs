@@ -173,8 +173,8 @@ async fn the_authority_that_is_named_is_trusted_and_no_other() {
     let mut endpoint = s3::archive(&format!("s3://{name}"), &server.endpoint(), KEY, SECRET);
     let error = open(&endpoint).await.folders().await.unwrap_err();
     says(&error, Kind::Connection, &["cannot be trusted", "`ca`"]);
-    if let Some(archive) = &mut endpoint.archive {
-        archive.ca = Some(server.ca());
+    if let Some(access) = &mut endpoint.access {
+        access.ca = Some(server.ca());
     }
     let bucket = open(&endpoint).await;
     let large = content(2 * PIECE + 1);
@@ -183,8 +183,8 @@ async fn the_authority_that_is_named_is_trusted_and_no_other() {
         .expect("room");
     assert!(super::read(&bucket, "a/large", 0).await.expect("bytes") == large);
     assert_eq!(paths(&bucket, "a").await, ["a/large"]);
-    if let Some(archive) = &mut endpoint.archive {
-        archive.ca = Some("/nonexistent/ca.pem".into());
+    if let Some(access) = &mut endpoint.access {
+        access.ca = Some("/nonexistent/ca.pem".into());
     }
     let error = Bucket::open_with(&endpoint, &nothing(), patience()).await;
     says(
@@ -254,15 +254,15 @@ async fn what_makes_no_archive_is_refused_before_anything_is_asked() {
         assert!(error.contains(why), "{error}");
     }
     let error = refuse(|endpoint| {
-        if let Some(archive) = &mut endpoint.archive {
-            archive.endpoint = Some("https://u:hunter2@h".to_owned());
+        if let Some(access) = &mut endpoint.access {
+            access.endpoint = Some("https://u:hunter2@h".to_owned());
         }
     })
     .await;
     assert!(!error.contains("hunter2"), "{error}");
     let error = refuse(|endpoint| {
-        if let Some(archive) = &mut endpoint.archive {
-            archive.secret_access_key = None;
+        if let Some(access) = &mut endpoint.access {
+            access.secret_access_key = None;
         }
     })
     .await;

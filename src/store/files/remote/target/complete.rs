@@ -259,6 +259,7 @@ impl Published for FarPublished {
                 None => pair.stat(SOURCE),
             };
             let mut check = Check {
+                has_directories: true,
                 filter: &tree.filter,
                 by_content: false,
                 since: tree.since,

@@ -194,6 +194,7 @@ impl FarTarget {
             None => None,
         };
         let rules = Rules {
+            likeness: None,
             filter: Arc::clone(&tree.filter),
             overlay: workspace.mode == Mode::Overlay,
             by_content: false,

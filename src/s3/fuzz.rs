@@ -8,6 +8,7 @@ use super::credentials;
 use super::listing::{self, Objects, Uploads};
 use super::profile;
 use super::refusal::Refusal;
+use super::request;
 use crate::config::percent_decoded;
 use crate::fuzz::{bytes, config, texts};
 
@@ -16,14 +17,14 @@ proptest! {
 
     #[test]
     fn list(body in bytes(&["tests/corpus/s3_list"])) {
-        if let Some(page) = listing::read::<Objects>(&body) {
+        if let Some(page) = request::read::<Objects>(&body) {
             prop_assert!(page.contents.len() + page.common_prefixes.len() <= body.len());
             for content in page.contents {
                 prop_assert!(content.key.len() <= 4 * body.len());
                 let _ = listing::name(content.key, true);
             }
         }
-        if let Some(page) = listing::read::<Uploads>(&body) {
+        if let Some(page) = request::read::<Uploads>(&body) {
             prop_assert!(page.upload.len() <= body.len());
         }
     }
@@ -31,7 +32,7 @@ proptest! {
     #[test]
     fn key(key in texts(&["tests/corpus/s3_key"])) {
         let mut encoded = String::new();
-        listing::encode(&key, &mut encoded);
+        request::encode(&key, &mut encoded);
         prop_assert!(encoded.is_ascii() && encoded.len() <= 3 * key.len());
         prop_assert_eq!(percent_decoded(&encoded), Some(key.clone().into_bytes()));
         prop_assert_eq!(listing::name(encoded, true), key.clone());

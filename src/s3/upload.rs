@@ -9,9 +9,9 @@ use object_store::path::Path;
 use object_store::{MultipartId, ObjectStoreExt as _, PutPayload};
 use tokio::task::JoinSet;
 
+use super::client::S3;
 use super::explain::Doing;
 use super::failure::Failed;
-use super::s3::S3;
 use crate::error::{Error, Kind, Result};
 
 /// A piece's length. An upload has at most 10000 of them, so an object has less than 80 GiB
@@ -23,13 +23,13 @@ const IN_FLIGHT: usize = 2;
 
 /// Bytes of an upload's id, which a server makes up; Amazon's have some hundred. It stands in the URL of every piece, and
 /// the library panics at one of more than 64 KiB.
-pub(super) const LONGEST_ID: usize = 4096;
+pub(crate) const LONGEST_ID: usize = 4096;
 
 /// So long pieces on their way are waited for when their upload is dropped.
 const LANDING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// An upload. What was sent of it is removed when it is dropped before its end.
-pub(super) struct Upload {
+pub(crate) struct Upload {
     s3: Arc<S3>,
     path: String,
     key: Path,
@@ -47,7 +47,7 @@ struct Session {
 }
 
 impl Upload {
-    pub(super) fn new(s3: Arc<S3>, path: &str) -> Result<Self> {
+    pub(crate) fn new(s3: Arc<S3>, path: &str) -> Result<Self> {
         Ok(Self {
             key: s3.key(path)?,
             s3,
@@ -62,7 +62,7 @@ impl Upload {
         self.s3.explain(&Doing::Write(self.path.clone()), error)
     }
 
-    pub(super) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+    pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         self.length += bytes.len() as u64;
         while !bytes.is_empty() {
             if self.gathered.len() == PIECE {
@@ -139,7 +139,7 @@ impl Upload {
         Ok(())
     }
 
-    pub(super) async fn finish(mut self) -> Result<u64> {
+    pub(crate) async fn finish(mut self) -> Result<u64> {
         if self.session.is_none() {
             let content = std::mem::take(&mut self.gathered).freeze();
             self.s3.put(&self.path, content).await?;

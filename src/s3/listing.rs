@@ -1,20 +1,15 @@
 //! Lists that the library does not have, or has in a way that one odd key of somebody else breaks:
 //! `ListObjectsV2` and `ListMultipartUploads`.
 
-use std::num::NonZeroUsize;
-
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use object_store::aws::AwsAuthorizer;
-use object_store::client::{HttpError, HttpRequest, HttpRequestBody, HttpResponse};
 use object_store::path::Path;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
+use super::client::{LONGEST_KEY, S3};
 use super::explain::Doing;
-use super::failure::{Failed, Trouble};
+use super::failure::Failed;
 use super::object::{Names, Object, endless};
-use super::s3::{LONGEST_KEY, S3};
+use super::request::{Request, ask, impossible, send};
 use super::upload::LONGEST_ID;
 use crate::config::percent_decoded;
 use crate::error::Result;
@@ -29,43 +24,45 @@ struct Listed {
 }
 
 /// An upload that was begun and not ended.
-struct Interrupted {
-    key: String,
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Objects {
-    encoding_type: Option<String>,
-    #[serde(default)]
-    pub(super) contents: Vec<Content>,
-    #[serde(default)]
-    pub(super) common_prefixes: Vec<Prefix>,
-    is_truncated: bool,
-    next_continuation_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Content {
+pub(super) struct Interrupted {
     pub(super) key: String,
-    size: u64,
-    last_modified: DateTime<Utc>,
+    pub(super) id: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Prefix {
+pub(crate) struct Objects {
+    pub(super) encoding_type: Option<String>,
+    #[serde(default)]
+    pub(crate) contents: Vec<Content>,
+    #[serde(default)]
+    pub(crate) common_prefixes: Vec<Prefix>,
+    pub(super) is_truncated: bool,
+    pub(super) next_continuation_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Content {
+    pub(crate) key: String,
+    pub(super) size: u64,
+    pub(super) last_modified: DateTime<Utc>,
+    #[serde(rename = "ETag")]
+    pub(super) tag: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Prefix {
     prefix: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Uploads {
+pub(crate) struct Uploads {
     encoding_type: Option<String>,
     #[serde(default)]
-    pub(super) upload: Vec<Begun>,
+    pub(crate) upload: Vec<Begun>,
     is_truncated: bool,
     next_key_marker: Option<String>,
     next_upload_id_marker: Option<String>,
@@ -73,7 +70,7 @@ pub(super) struct Uploads {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Begun {
+pub(crate) struct Begun {
     key: String,
     upload_id: String,
 }
@@ -81,13 +78,13 @@ pub(super) struct Begun {
 /// The lists that an archive asks a server for.
 impl S3 {
     /// The time that the server says it is.
-    pub(super) async fn now(&self) -> Result<DateTime<Utc>> {
+    pub(crate) async fn now(&self) -> Result<DateTime<Utc>> {
         let said = date(self, &self.prefix).await;
         let said = said.map_err(|failed| self.whom().failed(&Doing::List, &failed))?;
         Ok(said.unwrap_or_else(Utc::now))
     }
 
-    pub(super) async fn folders(&self) -> Result<Vec<String>> {
+    pub(crate) async fn folders(&self) -> Result<Vec<String>> {
         let listed = list(self, &self.prefix, true).await?;
         Ok(listed
             .folders
@@ -98,7 +95,7 @@ impl S3 {
             .collect())
     }
 
-    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
+    pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
         let folder = format!("{}{folder}/", self.prefix);
         let listed = list(self, &folder, false).await?;
         let ours = |mut object: Object| {
@@ -111,7 +108,7 @@ impl S3 {
         Ok(listed.objects.into_iter().filter_map(ours).collect())
     }
 
-    pub(super) async fn files(&self) -> Result<Vec<Object>> {
+    pub(crate) async fn files(&self) -> Result<Vec<Object>> {
         let listed = list(self, &self.prefix, true).await?;
         let ours = |mut object: Object| {
             let path = object.path.strip_prefix(&self.prefix)?;
@@ -122,7 +119,7 @@ impl S3 {
         Ok(listed.objects.into_iter().filter_map(ours).collect())
     }
 
-    pub(super) async fn clear_interrupted(
+    pub(crate) async fn clear_interrupted(
         &self,
         is_ours: &(dyn Fn(&str, bool) -> bool + Send + Sync),
     ) -> Result<Vec<String>> {
@@ -139,7 +136,7 @@ impl S3 {
     }
 
     /// Uploads that were begun and not ended, as far as we may see them.
-    async fn interrupted(&self, prefix: &str) -> Result<Vec<Interrupted>> {
+    pub(super) async fn interrupted(&self, prefix: &str) -> Result<Vec<Interrupted>> {
         match uploads(self, prefix).await {
             Ok(found) => Ok(found),
             Err(failed) if failed.refusal().is_some_and(|refusal| !refusal.may_pass()) => {
@@ -150,7 +147,7 @@ impl S3 {
         }
     }
 
-    async fn abort(&self, upload: &Interrupted) -> Result<()> {
+    pub(super) async fn abort(&self, upload: &Interrupted) -> Result<()> {
         use object_store::multipart::MultipartStore as _;
         // What no request can be made of is left there.
         let fits = upload.key.len() <= LONGEST_KEY && upload.id.len() <= LONGEST_ID;
@@ -166,7 +163,7 @@ impl S3 {
         Ok(())
     }
 
-    pub(super) async fn clear_uploads(&self, folder: &str) -> Result<()> {
+    pub(crate) async fn clear_uploads(&self, folder: &str) -> Result<()> {
         let prefix = format!("{}{folder}/", self.prefix);
         for upload in self.interrupted(&prefix).await? {
             self.abort(&upload).await?;
@@ -195,7 +192,7 @@ async fn list(s3: &S3, prefix: &str, shallow: bool) -> Result<Listed> {
                 .iter()
                 .map(|token| ("continuation-token", token.as_str())),
         );
-        let page: Objects = ask(s3, &query)
+        let page: Objects = ask(s3, Request::of_bucket(&query))
             .await
             .map_err(|failed| s3.whom().failed(&Doing::List, &failed))?;
         let encoded = page.encoding_type.as_deref() == Some("url");
@@ -233,14 +230,14 @@ const MOST_EMPTY: usize = 1000;
 
 /// Pages of a list, as they come.
 #[derive(Default)]
-struct Pages {
+pub(super) struct Pages {
     /// Without a name, one after the other.
     empty: usize,
 }
 
 impl Pages {
     /// One more, with so many names.
-    fn is_endless(&mut self, names: usize) -> bool {
+    pub(super) fn is_endless(&mut self, names: usize) -> bool {
         self.empty = if names == 0 { self.empty + 1 } else { 0 };
         self.empty > MOST_EMPTY
     }
@@ -259,7 +256,7 @@ async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, Failed> {
         ];
         query.extend(key.iter().map(|key| ("key-marker", key.as_str())));
         query.extend(id.iter().map(|id| ("upload-id-marker", id.as_str())));
-        let page: Uploads = ask(s3, &query).await?;
+        let page: Uploads = ask(s3, Request::of_bucket(&query)).await?;
         let encoded = page.encoding_type.as_deref() == Some("url");
         let in_page = page.upload.len();
         for upload in page.upload {
@@ -289,81 +286,14 @@ async fn uploads(s3: &S3, prefix: &str) -> Result<Vec<Interrupted>, Failed> {
 /// When the server says that it has answered, by its own clock (RFC 9110, 6.6.1); `None`: it does not say so.
 async fn date(s3: &S3, prefix: &str) -> Result<Option<DateTime<Utc>>, Failed> {
     let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", prefix)];
-    let response = send(s3, &query).await?;
+    let response = send(s3, Request::of_bucket(&query)).await?;
     let said = response.headers().get(http::header::DATE);
     let said = said.and_then(|said| DateTime::parse_from_rfc2822(said.to_str().ok()?).ok());
     Ok(said.map(|said| said.with_timezone(&Utc)))
 }
 
-fn impossible(text: String) -> Failed {
-    Failed {
-        trouble: Trouble::Impossible(text),
-        tries: 1,
-        waited: std::time::Duration::ZERO,
-        for_keys: false,
-    }
-}
-
-async fn ask<T: DeserializeOwned>(s3: &S3, query: &[(&str, &str)]) -> Result<T, Failed> {
-    let response = send(s3, query).await?;
-    let body: Result<Bytes, HttpError> = response.into_body().bytes().await;
-    let body = body.map_err(|error| impossible(error.to_string()))?;
-    read(&body).ok_or_else(|| {
-        impossible(
-            "its answer is no list: what answers does not seem to be an S3 server".to_owned(),
-        )
-    })
-}
-
-/// Tags and texts that are kept until what comes between them has been read: objects and folders of a page may stand in any
-/// order. A page has 1000 of them, of some 30 tags and texts each.
-const MOST_EVENTS: usize = 100_000;
-
-/// Parses a server's answer; `None`: it is not a list.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
-    let mut reader = quick_xml::de::Deserializer::from_reader(body);
-    reader.event_buffer_size(NonZeroUsize::new(MOST_EVENTS));
-    T::deserialize(&mut reader).ok()
-}
-
-async fn send(s3: &S3, query: &[(&str, &str)]) -> Result<HttpResponse, Failed> {
-    let mut url = format!("{}/", s3.bucket_url);
-    for (number, (name, value)) in query.iter().enumerate() {
-        url.push(if number == 0 { '?' } else { '&' });
-        url.push_str(name);
-        url.push('=');
-        encode(value, &mut url);
-    }
-    let url = url
-        .parse()
-        .map_err(|_| impossible("the endpoint and the bucket make no URL".to_owned()))?;
-    let mut request = HttpRequest::new(HttpRequestBody::empty());
-    *request.uri_mut() = url;
-    let unsigned = |error: object_store::Error| match Failed::of(&error) {
-        Some(failed) => failed.clone(),
-        None => impossible(error.to_string()),
-    };
-    let credential = s3.store.credentials().get_credential().await;
-    let credential = credential.map_err(unsigned)?;
-    AwsAuthorizer::new(&credential, "s3", &s3.region)
-        .try_authorize(&mut request, None)
-        .map_err(unsigned)?;
-    s3.transport.ask(request).await
-}
-
-/// RFC 3986's unreserved characters stay.
-pub(super) fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-}
-
 /// A key as it is; in an encoded answer spaces are plus signs.
-pub(super) fn name(key: String, encoded: bool) -> String {
+pub(crate) fn name(key: String, encoded: bool) -> String {
     if !encoded {
         return key;
     }
@@ -377,6 +307,7 @@ pub(super) fn name(key: String, encoded: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::s3::request::encode;
 
     #[test]
     fn a_key_survives_the_servers_encoding() {

@@ -86,12 +86,12 @@ impl Whom<'_> {
                 Kind::Connection,
                 format!("{} cannot be reached", self.server()),
             )
-            .hint("see the archive's `endpoint` and `region`, and that the server runs"),
+            .hint("see the bucket's `endpoint` and `region`, and that the server runs"),
             Trouble::Plain(_) => error(
                 Kind::Connection,
                 format!("{} does not speak TLS", self.server()),
             )
-            .hint("see the archive's `endpoint`: the port, and whether it is http://"),
+            .hint("see the bucket's `endpoint`: the port, and whether it is http://"),
             Trouble::Untrusted(_) => error(
                 Kind::Connection,
                 format!("{} cannot be trusted", self.server()),
@@ -101,7 +101,7 @@ impl Whom<'_> {
                 Kind::Connection,
                 format!("cannot {doing} {place}: the connection to {endpoint} broke again and again"),
             )
-            .hint("see the network between, and the archive's `endpoint`: http or https, host, port"),
+            .hint("see the network between, and the bucket's `endpoint`: http or https, host, port"),
             Trouble::Impossible(_) => error(Kind::Connection, format!("cannot {doing} {place}")),
         }
     }
@@ -182,7 +182,7 @@ impl Whom<'_> {
         }
         match (refusal.code.as_str(), refusal.status) {
             ("NoSuchBucket", _) => error(Kind::Absent, format!("there is no bucket `{bucket}`"))
-                .hint(format!("make it, or see the URL {place} and the archive's `endpoint`")),
+                .hint(format!("make it, or see the URL {place} and the bucket's `endpoint`")),
             ("NoSuchKey", _) => match doing {
                 Doing::Read(path) => error(Kind::Absent, format!("there is no {path} in {place}")),
                 _ => error(Kind::Absent, format!("cannot {doing} {place}")),
@@ -198,7 +198,7 @@ impl Whom<'_> {
                     Some(there) => format!("bucket `{bucket}` is not in region {region} but in {there}"),
                     None => format!("bucket `{bucket}` is not in region {region}"),
                 };
-                error(Kind::Config, what).hint("set the archive's `region`")
+                error(Kind::Config, what).hint("set the bucket's `region`")
             }
             _ if refusal.is_full() => {
                 error(Kind::Full, format!("cannot {doing} {place}: the server has no room"))
@@ -214,7 +214,7 @@ impl Whom<'_> {
             }
             _ if refusal.wants_checksum() => {
                 error(Kind::Config, format!("cannot {doing} {place}: its server wants a checksum with each object (Object Lock)"))
-                    .hint("set checksum = \"sha256\" beside the archive's `url`")
+                    .hint("set checksum = \"sha256\" beside `url`")
             }
             ("PreconditionFailed", _) | (_, 412) => error(
                 Kind::Verify,
@@ -234,7 +234,7 @@ impl Whom<'_> {
                 Kind::Connection,
                 format!("cannot {doing} {place}: what answers at {endpoint} does not seem to be an S3 server"),
             )
-            .hint("see the archive's `endpoint` (http or https, host, port) and `path_style`"),
+            .hint("see the bucket's `endpoint` (http or https, host, port) and `path_style`"),
             _ => error(Kind::Connection, format!("cannot {doing} {place}: its server refuses it")),
         }
     }

@@ -9,9 +9,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _};
 
+use super::client::S3;
 use super::explain::Doing;
 use super::failure::Failed;
-use super::s3::S3;
 use super::transport::jitter;
 use crate::error::{Error, Kind, Result};
 
@@ -34,7 +34,7 @@ struct Reader {
 
 impl S3 {
     /// No more than what passes `most` is read.
-    pub(super) async fn get(self: &Arc<Self>, path: &str, most: usize) -> Result<Option<Bytes>> {
+    pub(crate) async fn get(self: &Arc<Self>, path: &str, most: usize) -> Result<Option<Bytes>> {
         let Some(mut chunks) = open(Arc::clone(self), path, 0).await? else {
             return Ok(None);
         };
@@ -51,14 +51,14 @@ impl S3 {
 type Chunks = BoxStream<'static, Result<Bytes>>;
 
 /// Begins; what is wrong from the start is told here. An object that is not there is an error.
-pub(super) async fn read(s3: Arc<S3>, path: &str, from: u64) -> Result<Chunks> {
+pub(crate) async fn read(s3: Arc<S3>, path: &str, from: u64) -> Result<Chunks> {
     let place = s3.place().to_owned();
     let chunks = open(s3, path, from).await?;
     chunks.ok_or_else(|| Error::new(Kind::Absent, format!("there is no {path} in {place}")))
 }
 
 /// The same; `None` if it is not there.
-pub(super) async fn open(s3: Arc<S3>, path: &str, from: u64) -> Result<Option<Chunks>> {
+pub(crate) async fn open(s3: Arc<S3>, path: &str, from: u64) -> Result<Option<Chunks>> {
     let mut reader = Reader {
         key: s3.key(path)?,
         s3,
@@ -81,7 +81,7 @@ pub(super) async fn open(s3: Arc<S3>, path: &str, from: u64) -> Result<Option<Ch
 }
 
 /// Whether there is such an object. Nothing of it is sent.
-pub(super) async fn has(s3: &Arc<S3>, path: &str) -> Result<bool> {
+pub(crate) async fn has(s3: &Arc<S3>, path: &str) -> Result<bool> {
     let Err(error) = s3.store.head(&s3.key(path)?).await else {
         return Ok(true);
     };

@@ -11,10 +11,10 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCr
 use secrecy::ExposeSecret as _;
 
 use super::profile::{Files, Profile};
-use crate::config::archive::Archive;
+use crate::config::bucket::BucketAccess;
 use crate::config::is_here;
 use crate::error::{Error, Kind, Result};
-use crate::store::Lookup;
+use crate::secret::Lookup;
 
 /// Where nothing else says one.
 const REGION: &str = "us-east-1";
@@ -76,11 +76,11 @@ const NEIGHBOURS: &[&str] = &[
 
 impl Credentials {
     /// Finds out. Asks nobody over the network.
-    pub(super) async fn find(archive: &Archive, place: &str, lookup: &Lookup) -> Result<Self> {
+    pub(super) async fn find(access: &BucketAccess, place: &str, lookup: &Lookup) -> Result<Self> {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let files = files(&variable);
-        let (how, origin, profile) = if let Some(key_id) = &archive.access_key_id {
-            let Some(secret) = &archive.secret_access_key else {
+        let (how, origin, profile) = if let Some(key_id) = &access.access_key_id {
+            let Some(secret) = &access.secret_access_key else {
                 return Err(Error::new(
                     Kind::Config,
                     format!("{place} has an access_key_id and no secret_access_key"),
@@ -94,13 +94,13 @@ impl Credentials {
                 token: None,
             };
             (How::Keys(keys), "the configuration".to_owned(), None)
-        } else if let Some(name) = &archive.profile {
+        } else if let Some(name) = &access.profile {
             named(name, place, &files)?
         } else {
             chain(place, &variable, &files)?
         };
         let endpoint = server_beside(&variable, profile.as_ref());
-        let region = archive
+        let region = access
             .region
             .clone()
             .or_else(|| variable("AWS_REGION"))
@@ -118,7 +118,7 @@ impl Credentials {
         {
             let what = format!("{region:?} is not a region's name, which {place} would be in");
             return Err(Error::new(Kind::Config, what).hint(
-                "see the archive's `region`, AWS_REGION, AWS_DEFAULT_REGION and the profile's",
+                "see the bucket's `region`, AWS_REGION, AWS_DEFAULT_REGION and the profile's",
             ));
         }
         how.refuse_unsendable(&origin)?;

@@ -19,22 +19,22 @@ use super::failure::Failed;
 use super::object::check;
 use super::refusal::Refusal;
 use super::transport::{Patience, Transport};
-use crate::config::archive::{Archive, BucketChecksum, Sse};
-use crate::config::is_here;
+use crate::config::bucket::{BucketAccess, BucketChecksum, Sse};
 use crate::config::job::Endpoint;
+use crate::config::{BucketUrl, is_here};
 use crate::error::{Error, Kind, Result};
-use crate::store::Lookup;
+use crate::secret::Lookup;
 use crate::sync::Mutex;
 
 /// Bytes of a key (S3's user guide, "Naming Amazon S3 objects"). Manifests name objects, too, and the library panics at a
 /// URL that is longer than 64 KiB.
-pub(super) const LONGEST_KEY: usize = 1024;
+pub(crate) const LONGEST_KEY: usize = 1024;
 
 /// How many pieces of uploads of one process are on their way at once.
 const ALL_IN_FLIGHT: usize = 4;
 
-/// An archive in a bucket.
-pub(super) struct S3 {
+/// A bucket, or what is below a prefix of it.
+pub(crate) struct S3 {
     /// The library: signs, and knows the protocol.
     pub(super) store: AmazonS3,
     /// The same, which deletes one object after the other.
@@ -46,8 +46,9 @@ pub(super) struct S3 {
     /// The bucket's own URL, without a slash at its end.
     pub(super) bucket_url: String,
     bucket: String,
+    pub(super) sse: Option<Sse>,
     /// With a slash at its end, unless it is empty.
-    pub(super) prefix: String,
+    pub(crate) prefix: String,
     place: String,
     endpoint: String,
     origin: String,
@@ -58,25 +59,27 @@ pub(super) struct S3 {
 }
 
 impl S3 {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         endpoint: &Endpoint,
-        bucket: &str,
-        prefix: &str,
         lookup: &Lookup,
         patience: Patience,
     ) -> Result<Self> {
-        let nothing = Archive::default();
-        let archive = endpoint.archive.as_deref().unwrap_or(&nothing);
+        let Some(BucketUrl { bucket, prefix }) = endpoint.url.bucket() else {
+            let what = format!("{} is not the URL of a bucket", endpoint.url);
+            return Err(Error::new(Kind::Config, what).hint("s3://BUCKET/PREFIX"));
+        };
+        let nothing = BucketAccess::default();
+        let access = endpoint.access.as_deref().unwrap_or(&nothing);
         let prefix = below(prefix, endpoint.url.text())?;
-        let credentials = Credentials::find(archive, endpoint.url.text(), lookup).await?;
+        let credentials = Credentials::find(access, endpoint.url.text(), lookup).await?;
         let region = credentials.region.clone();
-        let server = configured_server(archive, &credentials)?;
+        let server = configured_server(access, &credentials)?;
         let place = match &server {
             Some(server) => format!("{} ({server})", endpoint.url),
             None => endpoint.url.text().to_owned(),
         };
         // A dot in a bucket's name would be one too many for the certificate of Amazon's hosts.
-        let in_path = archive
+        let in_path = access
             .path_style
             .unwrap_or(server.is_some() || bucket.contains('.'));
         let server = server.unwrap_or_else(|| {
@@ -84,11 +87,8 @@ impl S3 {
             format!("https://s3.{region}.amazonaws.com{suffix}")
         });
         let bucket_url = bucket_url(bucket, &server, in_path, &place)?;
-        let transport = Transport::new(
-            archive.ca.as_deref(),
-            credentials.provider.clone(),
-            patience,
-        )?;
+        let transport =
+            Transport::new(access.ca.as_deref(), credentials.provider.clone(), patience)?;
         let origin = credentials.origin.clone();
         // The library takes an endpoint without the bucket in its host and puts it into the path, or one with it in the host.
         let builder = AmazonS3Builder::new()
@@ -101,7 +101,7 @@ impl S3 {
                 max_retries: 0,
                 ..RetryConfig::default()
             });
-        let builder = asked_for(credentials.apply(builder), archive);
+        let builder = asked_for(credentials.apply(builder), access);
         let build = |builder: AmazonS3Builder| {
             builder.build().map_err(|error| {
                 Error::new(Kind::Config, format!("{place} cannot be used")).because(error)
@@ -118,7 +118,8 @@ impl S3 {
             transport,
             region,
             bucket_url,
-            bucket: bucket.to_owned(),
+            bucket: bucket.clone(),
+            sse: access.sse,
             prefix,
             place,
             endpoint: server,
@@ -128,17 +129,35 @@ impl S3 {
         })
     }
 
-    pub(super) fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
+    /// The bucket's name.
+    pub(crate) fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The server's URL.
+    pub(crate) fn server(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(super) fn takes_no_list(&self) -> bool {
+        self.takes_no_list.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_takes_no_list(&self) {
+        self.takes_no_list.store(true, Ordering::Relaxed);
+    }
+
     /// Its prefix.
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.prefix.clone()
     }
 
     /// The key of what has this path.
-    pub(super) fn key(&self, path: &str) -> Result<Path> {
+    pub(crate) fn key(&self, path: &str) -> Result<Path> {
         let key = format!("{}{path}", self.prefix);
         if key.len() > LONGEST_KEY {
             let start: String = path.chars().take(50).collect();
@@ -170,19 +189,19 @@ impl S3 {
         self.whom().explain(doing, &error)
     }
 
-    pub(super) async fn put(&self, path: &str, content: Bytes) -> Result<()> {
+    pub(crate) async fn put(&self, path: &str, content: Bytes) -> Result<()> {
         let put = self.store.put(&self.key(path)?, content.into()).await;
         put.map(drop)
             .map_err(|error| self.explain(&Doing::Write(path.to_owned()), error))
     }
 
     /// By a list; where the server takes none, one after the other, from then on.
-    pub(super) async fn delete(&self, paths: Vec<String>) -> Result<()> {
+    pub(crate) async fn delete(&self, paths: Vec<String>) -> Result<()> {
         let keys: Vec<Path> = paths
             .iter()
             .map(|path| self.key(path))
             .collect::<Result<_>>()?;
-        if !self.takes_no_list.load(Ordering::Relaxed) {
+        if !self.takes_no_list() {
             let Err(error) = delete_by(&self.store, keys.clone()).await else {
                 return Ok(());
             };
@@ -194,7 +213,7 @@ impl S3 {
         delete_by(&self.one_by_one, keys)
             .await
             .map_err(|error| self.not_deleted(error))?;
-        self.takes_no_list.store(true, Ordering::Relaxed);
+        self.set_takes_no_list();
         Ok(())
     }
 
@@ -210,7 +229,7 @@ impl S3 {
     }
 
     /// Does something that somebody who cannot wait has to leave behind.
-    pub(super) fn clean(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn clean(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -224,7 +243,7 @@ impl S3 {
         cleaning.spawn_on(work, &runtime);
     }
 
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         loop {
             let mut cleaning = std::mem::take(&mut *self.cleaning.lock());
             if cleaning.is_empty() {
@@ -235,9 +254,9 @@ impl S3 {
     }
 }
 
-/// The server that the archive or what gives the keys names; `None`: Amazon's.
-fn configured_server(archive: &Archive, credentials: &Credentials) -> Result<Option<String>> {
-    if let Some(server) = &archive.endpoint {
+/// The server that the configuration or what gives the keys names; `None`: Amazon's.
+fn configured_server(access: &BucketAccess, credentials: &Credentials) -> Result<Option<String>> {
+    if let Some(server) = &access.endpoint {
         return origin(server).map(Some);
     }
     let Some((server, whose)) = &credentials.endpoint else {
@@ -268,7 +287,7 @@ fn bucket_url(bucket: &str, server: &str, in_path: bool, place: &str) -> Result<
         let what = format!("`{url}` is no URL that can be asked");
         return refused(
             what,
-            "see the archive's `endpoint`, `region` and `path_style`",
+            "see the bucket's `endpoint`, `region` and `path_style`",
         );
     }
     Ok(url)
@@ -302,14 +321,14 @@ async fn delete_by(store: &AmazonS3, keys: Vec<Path>) -> object_store::Result<()
     }
 }
 
-/// What the archive asks of the server for each object.
-fn asked_for(builder: AmazonS3Builder, archive: &Archive) -> AmazonS3Builder {
-    let builder = match archive.checksum {
+/// What is asked of the server for each object.
+fn asked_for(builder: AmazonS3Builder, access: &BucketAccess) -> AmazonS3Builder {
+    let builder = match access.checksum {
         Some(BucketChecksum::Sha256) => builder.with_checksum_algorithm(Checksum::SHA256),
         Some(BucketChecksum::Crc64nvme) => builder.with_checksum_algorithm(Checksum::CRC64NVME),
         None => builder,
     };
-    let sse = match archive.sse {
+    let sse = match access.sse {
         Some(Sse::Aes256) => "AES256",
         Some(Sse::Kms) => "aws:kms",
         None => return builder,
@@ -362,7 +381,7 @@ fn origin(endpoint: &str) -> Result<String> {
         // Not repeated: the password stands there.
         return Err(Error::new(
             Kind::Config,
-            "the archive's endpoint has a user or a password",
+            "the bucket's endpoint has a user or a password",
         )
         .hint("write access_key_id and secret_access_key instead"));
     }

@@ -68,7 +68,7 @@ async fn a_region_or_a_url_of_keys_that_no_request_can_be_made_with_is_named() {
             }
             _ => None,
         });
-        let found = Credentials::find(&Archive::default(), "s3://b", &lookup).await;
+        let found = Credentials::find(&BucketAccess::default(), "s3://b", &lookup).await;
         let error = found.err().expect(name);
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.to_string().contains(name), "{name}: {error}");

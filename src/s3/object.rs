@@ -23,14 +23,14 @@ const MOST_BYTES_OF_NAMES: usize = 128 * 1024 * 1024;
 
 /// Counts the names of a list while it grows.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     names: usize,
     bytes: usize,
 }
 
 impl Names {
     /// One more; an error once there are more than any archive has.
-    pub(super) fn add(&mut self, name: &str, place: &str) -> Result<()> {
+    pub(crate) fn add(&mut self, name: &str, place: &str) -> Result<()> {
         self.names += 1;
         self.bytes += name.len();
         if self.names <= MOST_NAMES && self.bytes <= MOST_BYTES_OF_NAMES {
@@ -41,7 +41,7 @@ impl Names {
 }
 
 /// The error of a list that goes on and on.
-pub(super) fn endless(place: &str) -> Error {
+pub(crate) fn endless(place: &str) -> Error {
     let what = format!("the list of {place} has no end");
     Error::new(Kind::Verify, what).hint(format!(
         "at most {MOST_NAMES} names are read: give the archive a prefix or a directory of its own, and find out who answers there"
@@ -49,7 +49,7 @@ pub(super) fn endless(place: &str) -> Error {
 }
 
 /// Paths come from manifests, too, which others may have written.
-pub(super) fn check(path: &str) -> Result<()> {
+pub(crate) fn check(path: &str) -> Result<()> {
     let fine = |part: &str| !part.is_empty() && part != "." && part != "..";
     if path.split('/').all(fine) && !path.chars().any(char::is_control) {
         return Ok(());
