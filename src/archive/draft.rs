@@ -141,6 +141,7 @@ impl Draft {
         let parts: Vec<(Stored, String)> = survey
             .parts
             .iter()
+            .filter(|part| survey.definitions.is_for_people(part))
             .filter_map(|part| {
                 let stored = state.parts.get(&part.id)?.clone();
                 let statement = survey.definitions.load_statement(part);

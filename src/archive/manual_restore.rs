@@ -16,8 +16,8 @@ pub(super) fn script(client: ManualClient, parts: &[(Stored, String)], encrypted
     };
     let mut text = format!(
         "#!/usr/bin/env bash\n\
-         # Loads this snapshot's rows, after 1-before-rows.sql and before what follows it. Run it in the snapshot's folder, with the\n\
-         # client's own options for the database as arguments:\n\
+         # Loads this snapshot's rows, after scripts with a smaller number (if there are any) and before those with a larger one.\n\
+         # Run it in the snapshot's folder, with the client's own options for the target as arguments:\n\
          #     {}bash 2-rows.sh {}\n\
          set -euo pipefail\n\
          {}\

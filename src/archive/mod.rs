@@ -16,6 +16,7 @@ pub mod mac;
 pub mod manifest;
 mod manual_restore;
 pub mod retention;
+mod rows;
 mod secrets;
 mod shapes;
 pub mod snapshots;

@@ -1,20 +1,20 @@
 //! A pull: a snapshot that says of itself what it is, and is believed nothing that is not checked.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
+use bytes::BytesMut;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Secrets;
 use super::bucket::Bucket;
 use super::crypt;
-use super::draft::table;
 use super::files;
 use super::layout;
-use super::manifest::{File, Manifest, Stored};
+use super::manifest::{File, Manifest};
+use super::rows::Rows;
 use super::shapes;
 use super::snapshots::Mark;
 use crate::config::job::{Task, Verify};
@@ -22,8 +22,8 @@ use crate::error::{Error, Kind, Result};
 use crate::mask::{self, Type};
 use crate::policy::{Environment, Identity};
 use crate::store::{
-    self, Batch, BatchChunk, Catalogue, Checksum, Chunk, Chunks, Context, Driver, Form, Part,
-    ReadBatches, RowDecoder, Server, Shape, ShapeColumn, Shapes, Survey, Taker,
+    self, Batch, BatchChunk, ByName, Catalogue, Checksum, Chunks, Context, Driver, Form, Part,
+    ReadBatches, Restored, Server, Shape, ShapeColumn, Shapes, Survey, Taker,
 };
 
 /// So many small tables are fetched at a time, as a bucket may be far away.
@@ -31,17 +31,14 @@ const AHEAD: usize = 16;
 
 /// A snapshot that is read.
 pub struct Source {
-    bucket: Bucket,
+    rows: Arc<Rows>,
     context: Context,
     task: Task,
     driver: &'static dyn Driver,
-    manifest: Manifest,
     secrets: Secrets,
     catalogue: OnceCell<Catalogue>,
-    /// Where in the manifest a part is.
-    parts: HashMap<usize, usize>,
-    /// Where its table's slices are.
-    tables: HashMap<(Option<String>, String), Vec<usize>>,
+    /// What is passed by name in it, once it was surveyed.
+    by_name: std::sync::OnceLock<Arc<dyn ByName>>,
     mark: Mutex<Option<Mark>>,
 }
 
@@ -90,37 +87,27 @@ impl Source {
                 ),
             ));
         }
-        let mut parts = HashMap::new();
-        let mut tables: HashMap<_, Vec<usize>> = HashMap::new();
-        for (place, stored) in manifest.parts.iter().enumerate() {
-            parts.insert(stored.part.id, place);
-            tables.entry(table(&stored.part)).or_default().push(place);
-        }
         Ok(Self {
-            bucket,
             context: context.clone(),
             driver: store::registry::driver(kind)?,
             task: task.clone(),
-            manifest,
+            rows: Arc::new(Rows::new(bucket, manifest, secrets.identity.as_ref())),
             secrets,
             catalogue: OnceCell::new(),
-            parts,
-            tables,
+            by_name: std::sync::OnceLock::new(),
             mark: Mutex::default(),
         })
     }
 
-    /// What reads the files, if they are encrypted.
-    fn reader(&self) -> Option<&crypt::Identity> {
-        self.manifest.encryption.as_ref()?;
-        self.secrets.identity.as_ref()
+    fn manifest(&self) -> &Manifest {
+        &self.rows.manifest
     }
 
     fn server(&self) -> Server {
         Server {
             kind: self.task.kind,
-            version: self.manifest.server_version.clone(),
-            major: self.manifest.server_major,
+            version: self.manifest().server_version.clone(),
+            major: self.manifest().server_major,
         }
     }
 
@@ -128,7 +115,7 @@ impl Source {
     async fn definition(&self, name: &str) -> Result<Vec<u8>> {
         let prefix = format!("definitions/{name}.");
         let files: Vec<File> = self
-            .manifest
+            .manifest()
             .definitions
             .iter()
             .filter(|file| file.path.starts_with(&prefix))
@@ -137,59 +124,39 @@ impl Source {
         if files.is_empty() {
             return Err(Error::new(
                 Kind::Verify,
-                format!("the snapshot {} has no {name}", self.manifest.snapshot),
+                format!("the snapshot {} has no {name}", self.manifest().snapshot),
             ));
         }
-        files::read_whole(&self.bucket, &self.manifest.snapshot, self.reader(), &files).await
+        files::read_whole(
+            &self.rows.bucket,
+            &self.manifest().snapshot,
+            self.rows.reader(),
+            &files,
+        )
+        .await
+    }
+
+    /// Has what is too much for definitions read.
+    async fn look_inside(&self, restored: Restored) -> Result<Restored> {
+        let Some(store) = self.driver.snapshots() else {
+            return Ok(restored);
+        };
+        let parts = Arc::clone(&self.rows);
+        let surveyed = store.survey_snapshot(&self.task, &self.context, restored, parts);
+        let surveyed = surveyed.await?;
+        // Of two surveys, the second is refused below.
+        let _ = self.by_name.set(surveyed.by_name);
+        Ok(surveyed.restored)
     }
 
     /// By the labels of their tables; of an older snapshot there are none.
     async fn recorded_shapes(&self) -> Result<HashMap<String, Shape>> {
         let prefix = format!("definitions/{}.", layout::SHAPES);
-        let mut files = self.manifest.definitions.iter();
+        let mut files = self.manifest().definitions.iter();
         if !files.any(|file| file.path.starts_with(&prefix)) {
             return Ok(HashMap::new());
         }
         shapes::parse(&self.definition(layout::SHAPES).await?)
-    }
-
-    /// The stored parts of a part: itself, or all slices of a table that is stored in slices.
-    fn stored(&self, part: &Part) -> Result<Vec<&Stored>> {
-        let place = self.parts.get(&part.id).ok_or_else(|| {
-            Error::new(
-                Kind::Internal,
-                format!("{} is not in the snapshot", part.label()),
-            )
-        })?;
-        let stored = &self.manifest.parts[*place];
-        if part.slice.is_none() && stored.part.slice.is_some() {
-            return Ok(self.slices(part).collect());
-        }
-        Ok(vec![stored])
-    }
-
-    /// A part's rows, on their way.
-    fn rows(&self, part: &Part) -> Result<Chunks> {
-        let stored = self.stored(part)?;
-        let files: Vec<File> = stored.iter().flat_map(|one| one.files.clone()).collect();
-        let reading = Reading {
-            plain: files::read(&self.bucket, &self.manifest.snapshot, self.reader(), &files),
-            decoder: Some(store::registry::codec(self.task.kind, part)?.decoder(part)?),
-            rows: 0,
-            expected: stored.iter().map(|one| one.rows).sum(),
-            left: (stored.iter()).fold(0, |sum, one| sum.saturating_add(one.bytes)),
-            label: part.label(),
-        };
-        Ok(stream::try_unfold(reading, Reading::next).boxed())
-    }
-
-    /// All of a table's slices.
-    fn slices(&self, part: &Part) -> impl Iterator<Item = &Stored> {
-        let places = self.tables.get(&table(part));
-        places
-            .into_iter()
-            .flatten()
-            .map(|place| &self.manifest.parts[*place])
     }
 }
 
@@ -213,12 +180,12 @@ impl store::Source for Source {
     async fn identity(&self) -> Result<Identity> {
         Ok(Identity {
             thing: None,
-            place: format!("archive {}", self.bucket.place()),
+            place: format!("archive {}", self.rows.bucket.place()),
         })
     }
 
     async fn origin(&self) -> Result<Option<Environment>> {
-        Ok(Some(self.manifest.origin()))
+        Ok(Some(self.manifest().origin()))
     }
 
     async fn survey(&self, taker: &Taker) -> Result<Survey> {
@@ -230,20 +197,20 @@ impl store::Source for Source {
                 Kind::Config,
                 format!(
                     "the snapshot {} has no checksums of its tables",
-                    self.manifest.snapshot
+                    self.manifest().snapshot
                 ),
             )
             .hint("push with verify = \"checksum\", or pull with verify = \"rows\""));
         }
         let stored = self.definition(layout::DEFINITIONS).await?;
-        let parts = self.manifest.parts.iter().map(|stored| {
+        let parts = self.manifest().parts.iter().map(|stored| {
             let mut part = stored.part.clone();
             // What it is known to be now, in place of what was estimated.
             (part.rows, part.bytes) = (stored.rows, stored.bytes);
             part
         });
         let left_out = self
-            .manifest
+            .manifest()
             .changes
             .iter()
             .map(|change| (change.name.clone(), change.fate));
@@ -251,7 +218,8 @@ impl store::Source for Source {
         let restored = (self.driver)
             .read_definitions(&stored, parts.collect(), left_out.collect(), selection)
             .await
-            .map_err(|error| error.within(format!("the snapshot {}", self.manifest.snapshot)))?;
+            .map_err(|error| error.within(format!("the snapshot {}", self.manifest().snapshot)))?;
+        let restored = self.look_inside(restored).await?;
         let catalogue = self.definition(layout::CATALOGUE).await?;
         let catalogue: Catalogue = serde_json::from_slice(&catalogue).map_err(|error| {
             Error::new(Kind::Verify, "the snapshot's catalogue is damaged").because(error)
@@ -264,14 +232,14 @@ impl store::Source for Source {
             ));
         }
         tracing::info!(
-            snapshot = self.manifest.snapshot,
-            taken_at = %self.manifest.taken_at,
-            origin = self.manifest.origin,
+            snapshot = self.manifest().snapshot,
+            taken_at = %self.manifest().taken_at,
+            origin = self.manifest().origin,
             "pulling"
         );
         Ok(Survey {
             server,
-            taken_at: self.manifest.taken_at,
+            taken_at: self.manifest().taken_at,
             parts: (self.driver)
                 .join_slices(restored.parts, self.context.workers)
                 .into(),
@@ -283,18 +251,18 @@ impl store::Source for Source {
     async fn pin(&self) -> Result<()> {
         let mut mark = self.mark.lock().await;
         if mark.is_none() {
-            let (snapshot, reader) = (&self.manifest.snapshot, &self.context.claim);
-            *mark = Some(Mark::keep(&self.bucket, snapshot, reader)?);
+            let (snapshot, reader) = (&self.manifest().snapshot, &self.context.claim);
+            *mark = Some(Mark::keep(&self.rows.bucket, snapshot, reader)?);
         }
         Ok(())
     }
 
     async fn read(&self, part: &Part) -> Result<Chunks> {
-        self.rows(part)
+        self.rows.rows(part)
     }
 
     async fn count(&self, part: &Part) -> Result<u64> {
-        Ok(self.slices(part).map(|stored| stored.rows).sum())
+        Ok(self.rows.slices(part).map(|stored| stored.rows).sum())
     }
 
     async fn catalogue(&self) -> Result<Catalogue> {
@@ -302,7 +270,8 @@ impl store::Source for Source {
     }
 
     async fn checksum(&self, part: &Part) -> Result<Checksum> {
-        self.slices(part)
+        self.rows
+            .slices(part)
             .find_map(|stored| stored.checksum.clone())
             .ok_or_else(|| {
                 Error::new(
@@ -316,11 +285,15 @@ impl store::Source for Source {
         if let Some(mark) = self.mark.lock().await.take() {
             mark.remove().await;
         }
-        self.bucket.settle().await;
+        self.rows.bucket.settle().await;
     }
 
     fn shapes(&self) -> Option<&dyn Shapes> {
         Some(self)
+    }
+
+    fn by_name(&self) -> Option<&dyn ByName> {
+        self.by_name.get().map(|by_name| &**by_name)
     }
 
     fn batches(&self) -> Option<&dyn ReadBatches> {
@@ -332,13 +305,13 @@ impl store::Source for Source {
 #[async_trait]
 impl Shapes for Source {
     async fn shapes(&self, parts: &[Part]) -> Result<Vec<Shape>> {
-        let masking = self.manifest.masking.as_ref();
+        let masking = self.manifest().masking.as_ref();
         // Who can write into the archive could write that, too.
         let is_sealed = self.secrets.key.is_some();
         let masking = masking.filter(|_| is_sealed);
-        if masking.is_none() && self.manifest.masking.is_some() {
+        if masking.is_none() && self.manifest().masking.is_some() {
             tracing::warn!(
-                snapshot = self.manifest.snapshot,
+                snapshot = self.manifest().snapshot,
                 "says what is masked in it, and nothing seals that: give the archive a `key`, for the push and for the pull"
             );
         }
@@ -403,7 +376,7 @@ impl ReadBatches for Source {
             .enumerate()
             .map(|(place, part)| {
                 let end = store::registry::codec(self.task.kind, part)?.end_in_batch();
-                Ok((place, end, self.rows(part)?))
+                Ok((place, end, self.rows.rows(part)?))
             })
             .collect::<Result<_>>()?;
         Ok(stream::iter(readings)
@@ -415,69 +388,10 @@ impl ReadBatches for Source {
 
 impl Source {
     fn slices_without_sums(&self) -> bool {
-        self.manifest.parts.iter().any(|stored| {
-            self.slices(&stored.part)
+        self.manifest().parts.iter().any(|stored| {
+            self.rows
+                .slices(&stored.part)
                 .all(|slice| slice.checksum.is_none())
         })
-    }
-}
-
-/// A part's rows on their way.
-struct Reading {
-    plain: BoxStream<'static, Result<Bytes>>,
-    /// `None` at the end.
-    decoder: Option<Box<dyn RowDecoder>>,
-    rows: u64,
-    expected: u64,
-    /// How many bytes may still come, decompressed: what is small by the manifest is taken into memory, and what is a bomb is
-    /// none unless the manifest says how big it is.
-    left: u64,
-    label: String,
-}
-
-impl Reading {
-    async fn next(mut self) -> Result<Option<(Chunk, Self)>> {
-        loop {
-            let Some(decoder) = &mut self.decoder else {
-                return Ok(None);
-            };
-            let chunk = if let Some(bytes) = self.plain.try_next().await? {
-                let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
-                    return Err(Error::new(
-                        Kind::Verify,
-                        format!("{}: its files have more bytes than the manifest says", self.label),
-                    )
-                    .hint("envsyncd snapshots verify looks at all of a snapshot; pull another one with `snapshot = \"NAME\"`"));
-                };
-                self.left = left;
-                decoder.feed(&bytes)?
-            } else {
-                let last = decoder.end()?;
-                self.decoder = None;
-                self.check(last.as_ref())?;
-                last
-            };
-            if let Some(chunk) = chunk {
-                if self.decoder.is_some() {
-                    self.rows += chunk.rows;
-                }
-                return Ok(Some((chunk, self)));
-            }
-        }
-    }
-
-    /// At the end: whether all rows were there.
-    fn check(&self, last: Option<&Chunk>) -> Result<()> {
-        let rows = self.rows + last.map_or(0, |chunk| chunk.rows);
-        if rows == self.expected {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::Verify,
-            format!(
-                "{}: the manifest has {} rows and its files have {rows}",
-                self.label, self.expected
-            ),
-        ))
     }
 }

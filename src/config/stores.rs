@@ -82,8 +82,8 @@ pub trait StoreFormat: Send + Sync {
 pub struct OwnKey {
     /// Its name.
     pub name: &'static str,
-    /// Why a push has no use for it.
-    pub not_in_a_push: &'static str,
+    /// Why a push has no use for it, if it has none.
+    pub not_in_a_push: Option<&'static str>,
 }
 
 /// A store whose databases are files: its URLs need no `//`, and have no password.

@@ -26,6 +26,11 @@ pub trait Definitions: Any + Debug + Send + Sync {
         Ok(String::new())
     }
 
+    /// Whether a part is for who restores by hand, too.
+    fn is_for_people(&self, _part: &Part) -> bool {
+        true
+    }
+
     /// Refuses those in which something needs what is excluded, where a pull would have to refuse them: in the words of a
     /// sync.
     fn refuse_gaps(&self) -> Result<()> {

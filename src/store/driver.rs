@@ -8,9 +8,9 @@ use super::codec::Codec;
 use super::context::Context;
 use super::definitions::Restored;
 use super::dump::{DumpFile, Dumping};
-use super::part::Part;
+use super::part::{Chunks, Part};
 use super::selection::{Fate, Selection};
-use super::source::{LagProbe, Source};
+use super::source::{ByName, LagProbe, Source};
 use super::survey::{Server, Survey, Taker};
 use super::target::Target;
 use crate::config::job::Task;
@@ -66,6 +66,11 @@ pub trait Driver: Send + Sync {
         None
     }
 
+    /// If a part of a snapshot has to be read before a pull can be planned.
+    fn snapshots(&self) -> Option<&dyn SurveySnapshots> {
+        None
+    }
+
     /// If the lag of a source's replication can be measured.
     fn lag_probes(&self) -> Option<&dyn OpenLagProbe> {
         None
@@ -106,6 +111,33 @@ pub struct ManualClient {
     pub database: &'static str,
     /// Lines of shell that come before: whole ones, or none.
     pub before: &'static str,
+}
+
+/// A store whose definitions are too many to be read at once: what a snapshot consists of stands in a part of it.
+#[async_trait]
+pub trait SurveySnapshots: Send + Sync {
+    /// Reads it; `restored` is what [`Driver::read_definitions`] made of the snapshot. What is returned may go on reading.
+    async fn survey_snapshot(
+        &self,
+        task: &Task,
+        context: &Context,
+        restored: Restored,
+        parts: Arc<dyn ReadParts>,
+    ) -> Result<SurveyedSnapshot>;
+}
+
+/// What was found in a snapshot.
+pub struct SurveyedSnapshot {
+    /// Its definitions, and the parts that a run counts.
+    pub restored: Restored,
+    /// What is passed by name in it.
+    pub by_name: Arc<dyn ByName>,
+}
+
+/// Reads parts of a snapshot, as [`Source::read`] does.
+pub trait ReadParts: Send + Sync {
+    /// A part's rows, on their way.
+    fn read(&self, part: &Part) -> Result<Chunks>;
 }
 
 /// A store whose sources may have replicas.

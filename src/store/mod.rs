@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What only some stores can do is a trait of its own that a source or target has or has not: [`ReadBatches`] and
-//! [`WriteBatches`], [`Shapes`], [`Samples`], [`InOrder`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`CompareWhole`], [`ByName`], [`OpenLagProbe`], [`Dumps`].
+//! [`WriteBatches`], [`Shapes`], [`Samples`], [`InOrder`], [`Deferred`], [`CloneFiles`], [`InPlace`], [`Transfer`], [`RecordSource`], [`CompareWhole`], [`ByName`], [`SurveySnapshots`], [`OpenLagProbe`],
+//! [`Dumps`].
 //! Values that only the store itself understands pass through the rest of the house unread: [`Definitions`], [`Encoding`],
 //! [`Slice`].
 
@@ -64,7 +65,10 @@ pub use codec::{
 pub use context::{Claim, Context, Meter, workers};
 pub use definitions::{Definitions, Restored, Script, own};
 pub use delimited::Delimited;
-pub use driver::{Driver, Dumps, ManualClient, OpenLagProbe, Refusal};
+pub use driver::{
+    Driver, Dumps, ManualClient, OpenLagProbe, ReadParts, Refusal, SurveySnapshots,
+    SurveyedSnapshot,
+};
 pub use lines::{LineDecoder, Lines, count_lines};
 pub use part::{
     Batch, BatchChunk, Checksum, Chunk, Chunks, Encoding, Part, RowSum, Slice, Step, Unit, joined,

@@ -1,5 +1,6 @@
 //! Files: SQLite's as their operators meet them (hooks around a publish, and what `plan` says), and trees of files.
 
+mod archive;
 mod bucket;
 mod copies;
 mod failures;

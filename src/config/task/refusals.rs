@@ -99,7 +99,7 @@ pub(super) fn refuse_with_archives(
         );
     }
     let own = stores.all().flat_map(StoreFormat::own_keys);
-    let own = own.map(|key| (key.name, key.not_in_a_push));
+    let own = own.filter_map(|key| Some((key.name, key.not_in_a_push?)));
     for (key, why) in NOT_IN_A_PUSH.into_iter().chain(own) {
         let help = match key {
             "previous" => "leave `previous` out; keep_last, keep_daily, keep_weekly and max_age keep snapshots".to_owned(),

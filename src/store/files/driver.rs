@@ -1,9 +1,13 @@
 //! The driver of trees of files: what a task may ask of it, and how its sources and targets are opened.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 #[cfg(feature = "s3")]
 use super::bucket::{source::BucketSource, target::BucketTarget};
+use super::packed::codec::CODECS;
+use super::packed::definitions;
 use super::remote::target::FarTarget;
 use super::schema::filter::{check_exclude, check_passes};
 use super::schema::options::Options;
@@ -12,9 +16,10 @@ use super::target::TreeTarget;
 use super::url::{Format, TreeUrl};
 use crate::config::StoreFormat;
 use crate::config::job::{Endpoint, KeepPrevious, Publish, Task};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::{
-    Codec, Context, Driver, Fate, Part, Refusal, Restored, Selection, Source, Target,
+    Codec, Context, Driver, Fate, ManualClient, Part, ReadParts, Refusal, Restored, Selection,
+    Source, SurveySnapshots, SurveyedSnapshot, Target,
 };
 
 /// Trees of files, for the registry.
@@ -61,20 +66,43 @@ impl Driver for FilesDriver {
     }
 
     fn codecs(&self) -> &'static [&'static dyn Codec] {
-        &[]
+        &CODECS
     }
 
     async fn read_definitions(
         &self,
-        _stored: &[u8],
-        _parts: Vec<Part>,
+        stored: &[u8],
+        parts: Vec<Part>,
         _left_out: Vec<(String, Fate)>,
         _selection: &Selection,
     ) -> Result<Restored> {
-        Err(Error::new(
-            Kind::Config,
-            "files are not put into archives yet",
-        ))
+        definitions::read(stored, parts)
+    }
+
+    fn snapshots(&self) -> Option<&dyn SurveySnapshots> {
+        Some(self)
+    }
+
+    fn manual_client(&self) -> Option<ManualClient> {
+        Some(ManualClient {
+            command: "tar --extract --file=- --preserve-permissions --numeric-owner --xattrs --xattrs-include='*' --directory",
+            statement: "",
+            database: "DIRECTORY",
+            before: "",
+        })
+    }
+}
+
+#[async_trait]
+impl SurveySnapshots for FilesDriver {
+    async fn survey_snapshot(
+        &self,
+        task: &Task,
+        context: &Context,
+        restored: Restored,
+        parts: Arc<dyn ReadParts>,
+    ) -> Result<SurveyedSnapshot> {
+        definitions::survey(task, context, restored, parts).await
     }
 }
 
@@ -177,11 +205,29 @@ fn refusals(task: &Task) -> Vec<Refusal> {
         .map(|(key, why)| Refusal::new(key, *why))
         .collect();
     found.extend(refusals_over_ssh(task));
-    for (key, is_archive) in [("source", task.pulls()), ("target", task.pushes())] {
-        if is_archive {
-            let why = "this is an archive, and files in archives are not supported yet: take dir:///DIRECTORY, ssh://HOST/DIRECTORY, a URL s3://BUCKET/PREFIX, or an endpoint with kind = \"files\"";
-            found.push(Refusal::new(key, why));
-        }
+    let is_here = matches!(
+        task.source.url.address::<TreeUrl>(),
+        Ok(TreeUrl::Directory(_))
+    );
+    if task.pushes() && !task.pulls() && !is_here {
+        let why = "only trees on this machine are pushed into archives: take dir:///DIRECTORY";
+        found.push(Refusal::new("source", why));
+    }
+    if task.pulls() && task.places.contains_key("marker") {
+        let why = "a snapshot is complete or it is none: put `marker` into the job that pushes";
+        found.push(Refusal::new("marker", why));
+    }
+    if task.pulls() && task.throttle.is_some() {
+        let why =
+            "files are unpacked as fast as they come, and keep to no pace: leave `throttle` out";
+        found.push(Refusal::new("throttle", why));
+    }
+    if task.dumps() {
+        let key = if task.pulls() { "source" } else { "target" };
+        found.push(Refusal::new(
+            key,
+            "files have no dumps: take format = \"envsyncd\"",
+        ));
     }
     found.extend(refusals_of_buckets(task));
     for (key, checked) in [

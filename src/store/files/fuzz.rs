@@ -4,13 +4,19 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::connection::stat::FileKind;
+use super::packed::header::{fill, write, write_end};
+use super::packed::index::Reader;
+use super::packed::parse::{Event, Parser, check_path};
 use super::publish::folder::read_mark;
 use super::schema::globs::Globs;
 use super::schema::options;
 use super::url;
-use crate::fuzz::{bytes, config, texts};
+use crate::fuzz::{bytes, config, pieces, texts};
 
 const SEEDS: &[&str] = &["tests/corpus/tree"];
+const TARS: &[&str] = &["tests/corpus/tar"];
+const LISTS: &[&str] = &["tests/corpus/list_of_files"];
 
 proptest! {
     #![proptest_config(config())]
@@ -59,5 +65,61 @@ proptest! {
     #[test]
     fn folder_mark(text in bytes(SEEDS)) {
         let _ = read_mark(&text);
+    }
+
+    /// What is read of a tar stream lies in a tree, and is read again as the same.
+    #[test]
+    fn tar_stream(stream in bytes(TARS), lengths in prop::collection::vec(1..2000_usize, 1..4)) {
+        let (mut parser, mut again) = (Parser::new(), Vec::new());
+        let mut content = 0;
+        let mut show = |event: Event<'_>| {
+            match event {
+                Event::Entry(head) => {
+                    let is_root = head.path.is_empty() && head.stat.kind == FileKind::Directory;
+                    assert!(is_root || check_path(&head.path).is_ok());
+                    write(head, &mut again)?;
+                    content = 0;
+                }
+                Event::Content(bytes) => {
+                    content += bytes.len() as u64;
+                    again.extend(bytes);
+                }
+                Event::End => fill(&mut again, content),
+            }
+            Ok(())
+        };
+        let mut read = Ok(());
+        for piece in pieces(&stream, &lengths) {
+            read = parser.feed(piece, &mut show);
+            if let Err(error) = &read {
+                prop_assert!(!error.to_string().contains('\n'));
+                break;
+            }
+        }
+        if read.and_then(|()| parser.end()).is_ok() {
+            write_end(&mut again);
+            let mut parser = Parser::new();
+            parser.feed(&again, &mut |_| Ok(())).unwrap();
+            parser.end().unwrap();
+        }
+    }
+
+    /// A list is that of a tree, or is refused.
+    #[test]
+    fn list_of_a_snapshot(list in bytes(LISTS), lengths in prop::collection::vec(1..100_usize, 1..4)) {
+        let mut reader = Reader::new();
+        for piece in pieces(&list, &lengths) {
+            if let Err(error) = reader.feed(piece) {
+                prop_assert!(!error.to_string().contains('\n'));
+                return Ok(());
+            }
+        }
+        if let Ok(listing) = reader.finish() {
+            let mut cursor = listing.cursor().unwrap();
+            while let Some((entry, _)) = cursor.entry() {
+                prop_assert!(entry.path.is_empty() || check_path(&entry.path).is_ok());
+                cursor.advance().unwrap();
+            }
+        }
     }
 }

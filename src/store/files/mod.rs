@@ -1,4 +1,4 @@
-//! Trees of files, from directory to directory.
+//! Trees of files, from directory to directory, and into archives and out of them.
 //!
 //! | room | what is in it |
 //! | --- | --- |
@@ -6,6 +6,7 @@
 //! | `schema` | which files a task is for: globs, sizes, ages, presets; and its own options |
 //! | `rows` | two trees walked side by side in the order of their names, and what becomes of each name |
 //! | `incoming` | the tree that is built beside live: what is copied, and what is linked from live |
+//! | `packed` | trees in archives: tar streams and the list of what is in them |
 //! | `publish` | the folder beside live, its mark and its lock; the swap, and what becomes of previous |
 //!
 //! Whatever is opened, made or removed is named by a descriptor of its directory and one name in it, and no link is followed:
@@ -18,6 +19,7 @@ mod driver;
 #[cfg(test)]
 mod fuzz;
 mod incoming;
+mod packed;
 mod publish;
 mod remote;
 mod rows;

@@ -1,19 +1,25 @@
 //! A tree that is read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
 
 use super::connection::blocking::blocking;
 use super::connection::directory::Directory;
 use super::connection::stat::{FileKind, Moment};
 use super::connection::told::At;
+use super::packed::definitions::{self, FILES};
+use super::packed::read::{Out, Packing};
 use super::remote::tree::FarTree;
 use super::rows::listing::Listing;
 use super::rows::survey::{Batch, Found};
-use super::rows::tree::{self, Tree, look};
+use super::rows::tree::{self, LIST, Tree, look};
 use super::rows::walk::{Root, walk};
+use super::rows::warnings::Warnings;
 use super::schema::filter::Filter;
 use super::schema::options::Options;
 use super::url::{KIND, TreeUrl, elsewhere};
@@ -21,8 +27,8 @@ use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::store::{
-    ByName, Catalogue, Checksum, Chunks, Context, Encoding, Part, Server, Slice, Source, Survey,
-    Taker, Unit,
+    ByName, Catalogue, Checksum, Chunks, Context, Encoding, Part, RowSum, Server, Slice, Source,
+    Survey, Taker, Unit,
 };
 use crate::sync::Mutex;
 
@@ -31,6 +37,9 @@ const WHOLE: Encoding = Encoding::new("files");
 
 /// Files' times are those of the clock's last tick, of which there are a hundred a second or more.
 const TICKS: u32 = 20_000_000;
+
+/// Chunks of a part that wait for whoever takes them.
+const WAITING: usize = 4;
 
 /// The version of how trees are copied, as servers have one.
 pub(super) fn server() -> Server {
@@ -47,6 +56,11 @@ pub(super) struct TreeSource {
     context: Context,
     /// The first names that nobody has decided on, and how many there are.
     undecided: Mutex<(Vec<String>, u64)>,
+    /// What is packed for an archive, once it was surveyed.
+    packing: Mutex<Option<Arc<Packing>>>,
+    /// What was read of each part.
+    sums: Arc<Mutex<BTreeMap<usize, RowSum>>>,
+    warnings: Arc<Warnings>,
 }
 
 impl TreeSource {
@@ -81,6 +95,9 @@ impl TreeSource {
             marker: options.marker.clone(),
             context: context.clone(),
             undecided: Mutex::default(),
+            packing: Mutex::default(),
+            sums: Arc::default(),
+            warnings: Arc::default(),
         })
     }
 
@@ -108,6 +125,24 @@ impl TreeSource {
                 Ok((Root::Listing(listing), since))
             }
         }
+    }
+
+    /// The parts of a snapshot, which can be read from here on.
+    fn pack(&self, batches: &[Batch], listing: &Listing) -> Result<Vec<Part>> {
+        let tree::At::Here(directory) = &self.at else {
+            return Err(elsewhere());
+        };
+        let packing = Packing {
+            root: Arc::clone(directory),
+            listing: listing.clone(),
+            filter: Arc::clone(&self.filter),
+            marks: batches.iter().map(|batch| batch.mark).collect(),
+            warnings: Arc::clone(&self.warnings),
+        };
+        packing.note_special()?;
+        *self.packing.lock() = Some(Arc::new(packing));
+        let sizes: Vec<_> = batches.iter().map(|one| (one.files, one.bytes)).collect();
+        definitions::parts_of(&sizes)
     }
 
     /// Refuses a tree without its marker: something is to be mounted there, and is not.
@@ -159,7 +194,7 @@ impl Source for TreeSource {
         Ok(self.identity.clone())
     }
 
-    async fn survey(&self, _taker: &Taker) -> Result<Survey> {
+    async fn survey(&self, taker: &Taker) -> Result<Survey> {
         let (root, since) = self.begin().await?;
         let filter = Arc::clone(&self.filter);
         let mut found = blocking(&self.context.cancel, move |stop| {
@@ -169,11 +204,15 @@ impl Source for TreeSource {
         })
         .await?;
         *self.undecided.lock() = std::mem::take(&mut found.undecided);
-        let parts = parts_of(&found.batches)?;
+        let listing = found.listing()?;
+        let parts = match taker {
+            Taker::Archive => self.pack(&found.batches, &listing)?,
+            Taker::Server(_) => parts_of(&found.batches)?,
+        };
         let tree = Tree {
             told: self.told.clone(),
             at: self.at.clone(),
-            listing: found.listing()?,
+            listing,
             filter: Arc::clone(&self.filter),
             starts: found.batches.into_iter().map(|batch| batch.start).collect(),
             files: found.files,
@@ -182,8 +221,33 @@ impl Source for TreeSource {
         Ok(Survey::new(server(), parts, Vec::new(), Arc::new(tree)))
     }
 
-    async fn read(&self, _part: &Part) -> Result<Chunks> {
-        Err(no_rows())
+    /// As an archive has it.
+    async fn read(&self, part: &Part) -> Result<Chunks> {
+        let packing = self.packing.lock().clone().ok_or_else(no_rows)?;
+        let (sender, chunks) = mpsc::channel(WAITING);
+        let (part, sums) = (part.clone(), Arc::clone(&self.sums));
+        let stop = self.context.cancel.child_token();
+        let stops_when_dropped = stop.clone().drop_guard();
+        tokio::task::spawn_blocking(move || {
+            let out = Out::new(sender.clone());
+            let packed = match &*part.name {
+                FILES => packing.files(part.id, out, &stop).map(|sum| {
+                    sums.lock().insert(part.id, sum);
+                }),
+                LIST => packing.list(out, &stop),
+                _ => packing.directories(out, &stop),
+            };
+            if let Err(error) = packed {
+                // Nobody hears it who reads no more.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        let reading = (chunks, stops_when_dropped);
+        Ok(stream::unfold(reading, |(mut chunks, guard)| async {
+            let chunk = chunks.recv().await?;
+            Some((chunk, (chunks, guard)))
+        })
+        .boxed())
     }
 
     /// Files have nothing that is defined apart from them: the trees are compared themselves.
@@ -191,8 +255,19 @@ impl Source for TreeSource {
         Ok(Catalogue::default())
     }
 
-    async fn checksum(&self, _part: &Part) -> Result<Checksum> {
-        Err(no_rows())
+    /// Over what was read of it: the files themselves may be others by now.
+    async fn checksum(&self, part: &Part) -> Result<Checksum> {
+        let mut total = RowSum::default();
+        if part.name == FILES {
+            for sum in self.sums.lock().values() {
+                total += *sum;
+            }
+        }
+        Ok(total.into())
+    }
+
+    async fn close(&self) {
+        self.warnings.tell();
     }
 
     fn by_name(&self) -> Option<&dyn ByName> {
@@ -225,6 +300,6 @@ pub(super) fn parts_of(batches: &[Batch]) -> Result<Vec<Part>> {
 pub(super) fn no_rows() -> Error {
     Error::new(
         Kind::Internal,
-        "a tree of files has no rows, and goes from directory to directory alone",
+        "a tree of files has no rows where it goes from directory to directory",
     )
 }

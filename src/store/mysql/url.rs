@@ -50,11 +50,13 @@ impl StoreFormat for Format {
         &[
             OwnKey {
                 name: "definer",
-                not_in_a_push: "as whom views and routines run is decided where they are restored",
+                not_in_a_push: Some(
+                    "as whom views and routines run is decided where they are restored",
+                ),
             },
             OwnKey {
                 name: "events",
-                not_in_a_push: "whether events run is decided where they are restored",
+                not_in_a_push: Some("whether events run is decided where they are restored"),
             },
         ]
     }

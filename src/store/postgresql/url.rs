@@ -47,7 +47,9 @@ impl StoreFormat for Format {
     fn own_keys(&self) -> &'static [OwnKey] {
         &[OwnKey {
             name: "trust_source",
-            not_in_a_push: "whose code runs with which rights is decided where it is restored",
+            not_in_a_push: Some(
+                "whose code runs with which rights is decided where it is restored",
+            ),
         }]
     }
 

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use super::Lab;
+use super::files::Trees;
 use super::mysql::Mysql;
 use super::postgresql::Postgresql;
 use super::sqlite::Sqlite;
@@ -85,6 +86,10 @@ impl<L: Lab, F: Form> Lab for Archived<L, F> {
         self.lab.target_url()
     }
 
+    fn options() -> &'static str {
+        L::options()
+    }
+
     fn computed() -> &'static str {
         L::computed()
     }
@@ -156,4 +161,23 @@ mod dumps_of_mysql {
 
 mod dumps_of_postgresql {
     super::super::conforms!(super::Archived<super::Postgresql, super::Dumps>);
+}
+
+mod of_files {
+    super::super::conforms! { super::Archived<super::Trees>:
+        a_first_copy_makes_the_target
+        a_refresh_replaces_what_was_live_and_what_the_source_lost_is_gone
+        a_copy_is_verified_by_checksum
+        rollback_returns_the_old_and_again_the_new
+        previous_is_dropped_if_the_job_says_so
+        only_one_previous_is_kept
+        what_a_killed_run_left_is_gone_after_the_next
+        a_run_that_is_terminated_leaves_nothing
+        a_second_run_of_one_target_is_turned_away
+        a_held_environment_is_left_alone
+        data_never_flows_uphill
+        a_source_that_is_missing_fails_the_run_and_is_named
+        tables_and_columns_with_odd_names_arrive
+        values_arrive_as_they_were
+    }
 }

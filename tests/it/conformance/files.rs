@@ -7,7 +7,7 @@ use super::Lab;
 use super::sqlite::rows_of;
 use super::toy::{Toy, files, load};
 
-struct Trees(Toy);
+pub(super) struct Trees(Toy);
 
 impl Trees {
     fn url(&self, name: &str) -> String {

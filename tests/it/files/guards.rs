@@ -219,24 +219,40 @@ fn what_files_cannot_do_is_refused_with_its_line() {
         shown.expect(2).says(&["app.toml:", says]);
     }
     let url = format!("dir://{}", trees.bed.path("source").display());
-    for (from, to, says) in [
+    for (from, to, lines, says) in [
         (
             "ssh://web1/srv/files",
             "ssh://web2/srv/files",
+            "",
             "run envsyncd on one of the two",
         ),
         (
-            "s3://bucket/files",
+            "ssh://web1/srv/files",
+            "file:///tmp/archive",
+            "",
+            "only trees on this machine are pushed into archives",
+        ),
+        (
+            "ssh://web1/srv/files",
             &*url,
-            "files in archives are not supported yet",
+            "",
+            "ssh:// is not supported yet",
+        ),
+        (
+            "file:///tmp/archive",
+            &*url,
+            "throttle = \"1MB/s\"",
+            "keep to no pace",
         ),
         (
             &*url,
             "file:///tmp/archive",
-            "files in archives are not supported yet",
+            "compare = \"time\"",
+            "no live tree",
         ),
     ] {
-        let file = trees.bed.job("app", &Job::between("files", from, to));
+        let job = Job::between("files", from, to).task(lines);
+        let file = trees.bed.job("app", &job);
         let shown = trees
             .bed
             .run(&["validate", "-f", file.to_str().expect("text")]);

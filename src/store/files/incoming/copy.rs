@@ -137,7 +137,11 @@ impl<'a> Copier<'a> {
     }
 }
 
-fn write_all(to: &OwnedFd, mut bytes: &[u8], mut at: u64) -> rustix::io::Result<()> {
+pub(in crate::store::files) fn write_all(
+    to: &OwnedFd,
+    mut bytes: &[u8],
+    mut at: u64,
+) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         match pwrite(to, bytes, at) {
             Ok(0) => return Err(Errno::IO),

@@ -19,6 +19,9 @@ use crate::store::files::rows::warnings::{Warning, Warnings};
 /// No list of attributes' names, and no value, is longer (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const LONGEST: usize = 64 * 1024;
 
+/// An extended attribute's name and value.
+pub(in crate::store::files) type Attribute = (Vec<u8>, Vec<u8>);
+
 /// What a file or directory is to have.
 pub(in crate::store::files) struct Metadata<'a> {
     /// The one that it is a copy of.
@@ -38,6 +41,29 @@ impl Metadata<'_> {
         path: &[u8],
         warnings: &Warnings,
     ) -> Result<()> {
+        self.give_owner(&to, path)?;
+        if let Some(from) = from {
+            let attributes = attributes_of(from, self.keeps_owner);
+            let attributes = attributes.at("cannot read the attributes of", path)?;
+            set_attributes(&to, &attributes, self.keeps_owner, path, warnings);
+        }
+        futimens(&to, &self.times()).at("cannot set the time of", path)
+    }
+
+    /// Gives it to a file that is open, with these extended attributes.
+    pub(in crate::store::files) fn give_with(
+        &self,
+        to: impl AsFd,
+        attributes: &[Attribute],
+        path: &[u8],
+        warnings: &Warnings,
+    ) -> Result<()> {
+        self.give_owner(&to, path)?;
+        set_attributes(&to, attributes, self.keeps_owner, path, warnings);
+        futimens(&to, &self.times()).at("cannot set the time of", path)
+    }
+
+    fn give_owner(&self, to: impl AsFd, path: &[u8]) -> Result<()> {
         // What it has already is not set again: each time it is, the file system writes it down.
         let has = stat_of(&to).at("cannot look at", path)?;
         let is_given = self.keeps_owner && has.owner != self.like.owner;
@@ -50,13 +76,7 @@ impl Metadata<'_> {
             fchmod(&to, Mode::from_raw_mode(self.mode))
                 .at("cannot set the permissions of", path)?;
         }
-        if let Some(from) = from
-            && !copy_attributes(&to, from, self.keeps_owner)
-                .at("cannot read the attributes of", path)?
-        {
-            warnings.add(Warning::Attributes, path);
-        }
-        futimens(&to, &self.times()).at("cannot set the time of", path)
+        Ok(())
     }
 
     /// Gives it to a link.
@@ -95,12 +115,33 @@ impl Metadata<'_> {
     }
 }
 
-/// Copies extended attributes; `false`: some could not be set.
-fn copy_attributes(to: impl AsFd, from: impl AsFd, is_root: bool) -> rustix::io::Result<bool> {
+/// Sets extended attributes; that some cannot be set is told.
+pub(in crate::store::files) fn set_attributes(
+    to: impl AsFd,
+    attributes: &[Attribute],
+    is_root: bool,
+    path: &[u8],
+    warnings: &Warnings,
+) {
+    let kept = attributes.iter().filter(|(name, _)| is_kept(name, is_root));
+    let mut all_set = true;
+    for (name, value) in kept {
+        all_set &= fsetxattr(&to, &**name, value, XattrFlags::empty()).is_ok();
+    }
+    if !all_set {
+        warnings.add(Warning::Attributes, path);
+    }
+}
+
+/// The extended attributes that a copy keeps.
+pub(in crate::store::files) fn attributes_of(
+    from: impl AsFd,
+    is_root: bool,
+) -> rustix::io::Result<Vec<Attribute>> {
     let mut short = [0; 256];
     let mut long = Vec::new();
     let names = match flistxattr(&from, &mut short[..]) {
-        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(true),
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         Ok(length) => &short[..length],
         Err(Errno::RANGE) => {
             long.reserve_exact(LONGEST);
@@ -109,21 +150,23 @@ fn copy_attributes(to: impl AsFd, from: impl AsFd, is_root: bool) -> rustix::io:
         }
         Err(error) => return Err(error),
     };
-    let mut all_set = true;
+    let mut all = Vec::new();
     for name in names
         .split(|byte| *byte == 0)
         .filter(|name| is_kept(name, is_root))
     {
         let mut value: Vec<u8> = Vec::with_capacity(LONGEST);
         match fgetxattr(&from, name, spare_capacity(&mut value)) {
-            Ok(_) => {}
+            Ok(_) => {
+                value.shrink_to_fit();
+                all.push((name.to_vec(), value));
+            }
             // It went meanwhile.
-            Err(Errno::NODATA) => continue,
+            Err(Errno::NODATA) => {}
             Err(error) => return Err(error),
         }
-        all_set &= fsetxattr(&to, name, &value, XattrFlags::empty()).is_ok();
     }
-    Ok(all_set)
+    Ok(all)
 }
 
 /// Labels of this machine's own, and what a file system keeps for itself, stay behind.

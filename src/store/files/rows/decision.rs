@@ -188,11 +188,16 @@ impl Rules {
 
     /// The permissions of a copy: what lets it run as its owner goes only with the owner.
     pub(in crate::store::files) fn mode(&self, source: &Stat) -> u32 {
-        let is_executable_as = 0o6000;
-        match source.kind {
-            FileKind::Regular if !self.keeps_owners => source.mode & !is_executable_as,
-            _ => source.mode,
-        }
+        mode_of_copy(source, self.keeps_owners)
+    }
+}
+
+/// The permissions of a copy: what lets it run as its owner goes only with the owner.
+pub(in crate::store::files) fn mode_of_copy(source: &Stat, keeps_owners: bool) -> u32 {
+    let is_executable_as = 0o6000;
+    match source.kind {
+        FileKind::Regular if !keeps_owners => source.mode & !is_executable_as,
+        _ => source.mode,
     }
 }
 

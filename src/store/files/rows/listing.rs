@@ -26,12 +26,21 @@ pub(in crate::store::files) fn order(one: &[u8], other: &[u8]) -> Ordering {
     one.iter().map(place).cmp(other.iter().map(place))
 }
 
+/// A place in a list, from which it can be read on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::files) struct Mark {
+    bytes: u64,
+    /// Entries before it.
+    pub(in crate::store::files) entries: u64,
+}
+
 /// Takes entries in their order, each with a byte for whoever reads it.
 pub(in crate::store::files) struct Writer {
     spool: Spool,
     last: Vec<u8>,
     record: Vec<u8>,
     entries: u64,
+    bytes: u64,
 }
 
 impl Writer {
@@ -47,7 +56,16 @@ impl Writer {
             last: Vec::new(),
             record: Vec::new(),
             entries: 0,
+            bytes: 0,
         }
+    }
+
+    /// The place of the entry that comes next.
+    pub(in crate::store::files) fn mark(&mut self) -> Mark {
+        // Who reads from there on has not seen the path before it.
+        self.last.clear();
+        let (bytes, entries) = (self.bytes, self.entries);
+        Mark { bytes, entries }
     }
 
     /// Adds one. Its path comes after the last one's.
@@ -74,6 +92,7 @@ impl Writer {
         record.extend(&path[shared..]);
         record.extend(link.unwrap_or_default());
         self.spool.write(record).map_err(not_kept)?;
+        self.bytes += record.len() as u64;
         self.last.truncate(shared);
         self.last.extend(&path[shared..]);
         self.entries += 1;
@@ -164,9 +183,15 @@ pub(in crate::store::files) struct Listing {
 impl Listing {
     /// Reads it from the beginning.
     pub(in crate::store::files) fn cursor(&self) -> Result<Cursor> {
+        self.between(Mark::default(), None)
+    }
+
+    /// Reads it from one place up to another, or to its end.
+    pub(in crate::store::files) fn between(&self, from: Mark, to: Option<Mark>) -> Result<Cursor> {
+        let end = to.map_or(self.entries, |to| to.entries);
         let mut cursor = Cursor {
-            reader: self.spooled.reader(),
-            left: self.entries,
+            reader: self.spooled.reader(from.bytes),
+            left: end.saturating_sub(from.entries),
             entry: Entry {
                 path: Vec::new(),
                 stat: Stat::unknown(FileKind::Directory),

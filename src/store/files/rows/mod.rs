@@ -6,6 +6,7 @@ pub(super) mod decision;
 pub(super) mod listing;
 pub(super) mod sorter;
 mod spool;
+pub(super) mod stored;
 pub(super) mod survey;
 pub(super) mod tree;
 pub(super) mod walk;

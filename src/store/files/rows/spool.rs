@@ -85,14 +85,14 @@ pub(in crate::store::files) enum Spooled {
 }
 
 impl Spooled {
-    /// Reads it from the beginning.
-    pub(in crate::store::files) fn reader(&self) -> BufReader<Reader> {
+    /// Reads it from this byte on.
+    pub(in crate::store::files) fn reader(&self, at: u64) -> BufReader<Reader> {
         let piece = match self {
             Self::Memory(_) => 16 * 1024,
             Self::File(_) => PIECE,
         };
         let spooled = self.clone();
-        BufReader::with_capacity(piece, Reader { spooled, at: 0 })
+        BufReader::with_capacity(piece, Reader { spooled, at })
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
             let spooled = spool.finish().unwrap();
             for _ in 0..2 {
                 let mut read = Vec::new();
-                spooled.reader().read_to_end(&mut read).unwrap();
+                spooled.reader(0).read_to_end(&mut read).unwrap();
                 assert!(read == expected);
             }
         }

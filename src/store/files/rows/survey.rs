@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::listing::{Listing, Writer};
+use super::listing::{Listing, Mark, Writer};
 use super::walk::{Descent, Pair, SOURCE, Visitor};
 use crate::error::Result;
 use crate::store::files::connection::stat::{FileKind, Stat};
@@ -21,6 +21,8 @@ const NAMED: usize = 12;
 pub(in crate::store::files) struct Batch {
     /// Its first path.
     pub(in crate::store::files) start: Box<[u8]>,
+    /// Where it is in the list.
+    pub(in crate::store::files) mark: Mark,
     /// Files, links included.
     pub(in crate::store::files) files: u64,
     /// Their bytes.
@@ -69,6 +71,7 @@ impl Found {
         if self.batches.last().is_none_or(is_full) {
             self.batches.push(Batch {
                 start: path.into(),
+                mark: self.list.mark(),
                 ..Batch::default()
             });
         }
@@ -104,7 +107,7 @@ impl Visitor for Found {
             FileKind::Link => pair.link(SOURCE)?,
             _ => None,
         };
-        self.list.push(pair.path, &found, link.as_deref(), 0)?;
+        // Before it is in the list: a part may begin with it.
         match found.kind {
             FileKind::Regular if self.filter.takes(pair.path, &found) => {
                 self.add(pair.path, found.size);
@@ -112,6 +115,7 @@ impl Visitor for Found {
             FileKind::Link if self.filter.includes(pair.path) => self.add(pair.path, 0),
             _ => {}
         }
+        self.list.push(pair.path, &found, link.as_deref(), 0)?;
         Ok(None)
     }
 

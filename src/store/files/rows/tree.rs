@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
+use super::stored::Stored;
 use crate::config::job::Task;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{Moment, Stat};
 use crate::store::files::connection::told::At as _;
@@ -21,7 +22,10 @@ use crate::store::files::rows::walk::Root;
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Work;
 use crate::store::files::schema::filter::Filter;
-use crate::store::{Catalogue, Definitions};
+use crate::store::{Catalogue, Definitions, Part};
+
+/// The name of the part with the list of all that is in the tree.
+pub(in crate::store::files) const LIST: &str = "list";
 
 /// A tree on another machine, or in something that is no file system: what a tree here, into which it is copied, asks of it.
 #[async_trait]
@@ -140,9 +144,14 @@ impl Tree {
 
     /// The number of the part that a path is in.
     pub(in crate::store::files) fn part_of(&self, path: &[u8]) -> usize {
-        let begun = (self.starts).partition_point(|start| order(start, path).is_le());
-        begun.saturating_sub(1)
+        part_of(&self.starts, path)
     }
+}
+
+/// The number of the part that a path is in, of parts that begin so.
+pub(in crate::store::files) fn part_of(starts: &[Box<[u8]>], path: &[u8]) -> usize {
+    let begun = starts.partition_point(|start| order(start, path).is_le());
+    begun.saturating_sub(1)
 }
 
 /// What is known of a file in a directory, or below it, now; `None`: it is gone.
@@ -172,10 +181,16 @@ impl fmt::Debug for Tree {
 
 impl Definitions for Tree {
     fn to_json(&self) -> Result<Vec<u8>> {
-        Err(Error::new(
-            Kind::Config,
-            "files are not put into archives yet",
-        ))
+        let stored = Stored {
+            told: self.told.clone(),
+            files: self.files,
+            starts: self.starts.clone(),
+        };
+        stored.to_json()
+    }
+
+    fn is_for_people(&self, part: &Part) -> bool {
+        part.name != LIST
     }
 
     fn catalogue(&self, stored: Catalogue, _task: &Task) -> Result<Catalogue> {

@@ -5,26 +5,27 @@ use std::time::Duration;
 use super::globs::Globs;
 use crate::config::{Flaw, OwnKey, size_in_bytes};
 
-const NOT_IN_A_PUSH: &str = "files are not pushed into archives yet";
+/// Why a push has no use for what is about live.
+const LIVE: &str = "an archive has no live tree that a snapshot would be compared with";
 
 /// The keys.
 pub(in crate::store::files) const OWN_KEYS: [OwnKey; 7] = [
-    own("compare"),
-    own("link"),
-    own("marker"),
-    own("max_delete"),
-    own("max_size"),
-    own("newer_than"),
-    own("preset"),
+    own("compare", Some(LIVE)),
+    own("link", Some(LIVE)),
+    own("marker", None),
+    own("max_delete", Some(LIVE)),
+    own("max_size", None),
+    own("newer_than", None),
+    own("preset", None),
 ];
 
 /// Of databases it names files with masks.
 const INCLUDE: &str = "include";
 
-const fn own(name: &'static str) -> OwnKey {
+const fn own(name: &'static str, not_in_a_push: Option<&'static str>) -> OwnKey {
     OwnKey {
         name,
-        not_in_a_push: NOT_IN_A_PUSH,
+        not_in_a_push,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::job::{KeepPrevious, Mode, Publish, Task};
+use crate::config::job::{KeepPrevious, Mode, Publish, Task, Verify};
 use crate::error::{Error, Kind, Result};
 use crate::store::Context;
 use crate::store::files::connection::blocking::blocking;
@@ -54,6 +54,13 @@ pub(super) struct Workspace {
     is_published: AtomicBool,
 }
 
+/// A task's options. What is read back is unpacked: in a snapshot no content can be held against live's.
+fn options(task: &Task) -> Result<Options> {
+    let mut options = task.options.get::<Options>()?.clone();
+    options.by_content |= task.pulls() && task.verify == Verify::Checksum;
+    Ok(options)
+}
+
 impl Workspace {
     pub(super) fn of(task: &Task, context: &Context) -> Result<Self> {
         Ok(Self {
@@ -62,7 +69,7 @@ impl Workspace {
                 task.publish == Publish::InPlace,
             )?,
             context: context.clone(),
-            options: task.options.get::<Options>()?.clone(),
+            options: options(task)?,
             mode: task.mode,
             previous: task.previous,
             throttle: task.throttle,

@@ -1,0 +1,83 @@
+//! Goes from directory to directory in a tree, in the order of the walk, and through no link.
+
+use std::ffi::CString;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::store::files::connection::directory::Directory;
+
+/// A place in a tree.
+pub(super) struct Inside {
+    root: Arc<Directory>,
+    /// The open directories down to where it is, each with its path.
+    open: Vec<(Vec<u8>, Directory)>,
+}
+
+impl Inside {
+    /// At a tree's root.
+    pub(super) fn new(root: Arc<Directory>) -> Self {
+        let open = Vec::new();
+        Self { root, open }
+    }
+
+    /// The directory that a path is in, and the path's last name.
+    pub(super) fn at(&mut self, path: &[u8]) -> Result<(&Directory, CString), Errno> {
+        let end = path.iter().rposition(|byte| *byte == b'/');
+        let (above, name) = match end {
+            Some(end) => (&path[..end], &path[end + 1..]),
+            None => (&path[..0], path),
+        };
+        let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+        let is_around = |open: &[u8]| {
+            let rest = above.strip_prefix(open);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        while self.open.last().is_some_and(|(open, _)| !is_around(open)) {
+            self.open.pop();
+        }
+        loop {
+            let begun = self.open.last().map_or(0, |(open, _)| open.len());
+            let Some(rest) = above.get(begun..).filter(|rest| !rest.is_empty()) else {
+                break;
+            };
+            let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+            let length = rest.iter().position(|byte| *byte == b'/');
+            let next = &rest[..length.unwrap_or(rest.len())];
+            let end = above.len() - rest.len() + next.len();
+            let next = CString::new(next).map_err(|_| Errno::INVAL)?;
+            let directory = self.here().open(&next)?;
+            self.open.push((above[..end].to_vec(), directory));
+        }
+        Ok((self.here(), name))
+    }
+
+    fn here(&self) -> &Directory {
+        self.open.last().map_or(&*self.root, |(_, open)| open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_its_directory_and_through_no_link() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(place.path().join("a/b/c")).unwrap();
+        std::fs::create_dir_all(place.path().join("ab")).unwrap();
+        std::os::unix::fs::symlink("a", place.path().join("link")).unwrap();
+        for path in ["x", "a/x", "a/b/c/x", "a/b/y", "ab/z", "z"] {
+            std::fs::write(place.path().join(path), path).unwrap();
+        }
+        let root = Arc::new(Directory::at(place.path()).unwrap());
+        let mut inside = Inside::new(root);
+        for path in ["a/b/c/x", "a/b/y", "a/x", "ab/z", "x", "a/b/c/x", "z"] {
+            let (directory, name) = inside.at(path.as_bytes()).unwrap();
+            assert_eq!(directory.stat(&name).unwrap().size, path.len() as u64);
+        }
+        for path in ["link/x", "a/link/x", "missing/x", "x/y"] {
+            assert!(inside.at(path.as_bytes()).is_err(), "{path}");
+        }
+    }
+}
