@@ -233,12 +233,6 @@ fn what_files_cannot_do_is_refused_with_its_line() {
             "only trees on this machine are pushed into archives",
         ),
         (
-            "ssh://web1/srv/files",
-            &*url,
-            "",
-            "ssh:// is not supported yet",
-        ),
-        (
             "file:///tmp/archive",
             &*url,
             "throttle = \"1MB/s\"",
