@@ -11,6 +11,7 @@
 //! | `main.rs` | parses the command line and maps the outcome to an exit code |
 //! | [`cli`] | one file a verb; the only place that knows a terminal |
 //! | `http` | the API and the control panel: what the state store has, and requests into the queue |
+//! | [`proxy`] | files of a directory to whoever asks; what is missing is had from production |
 //! | [`daemon`] | keeps schedules, and starts and supervises runs; [`daemon::planner`] says what is due |
 //! | [`control`] | what people and programs ask for: one way for the command line and the API, all of it audited |
 //! | [`run`] | one way to start a run ([`run::start`]), then one straight line: a file a step, and one that walks them |
@@ -71,6 +72,11 @@ pub mod limits;
 pub mod mask;
 pub mod policy;
 pub mod process;
+#[cfg(feature = "file_proxy")]
+pub mod proxy;
+#[cfg(not(feature = "file_proxy"))]
+#[path = "proxy/without.rs"]
+pub mod proxy;
 pub mod report;
 pub mod run;
 #[cfg(feature = "s3")]
@@ -82,6 +88,7 @@ pub mod store;
 pub mod sync;
 #[cfg(any(
     feature = "archive",
+    feature = "file_proxy",
     feature = "http",
     feature = "icinga",
     feature = "mysql",

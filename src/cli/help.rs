@@ -6,7 +6,15 @@ use clap::builder::Styles;
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Run",
-        &["run", "pull", "plan", "scan", "rollback", "daemon"],
+        &[
+            "run",
+            "pull",
+            "plan",
+            "scan",
+            "rollback",
+            "daemon",
+            "file-proxy",
+        ],
     ),
     ("Observe", &["status", "history", "show", "logs", "check"]),
     (

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod daemon;
 mod due;
+mod file_proxy;
 #[cfg(test)]
 mod fuzz;
 mod help;
@@ -108,6 +109,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Daemon(daemon::Args),
+    FileProxy(file_proxy::Args),
     Run(run::Args),
     Pull(pull::Args),
     Trigger(trigger::Args),
@@ -222,6 +224,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
     }
     match command {
         Command::Daemon(args) => daemon::main(options, &args),
+        Command::FileProxy(args) => file_proxy::main(options, &args),
         Command::Run(args) => run::main(options, &args),
         Command::Pull(args) => pull::main(options, &args),
         Command::Links(args) => links::main(&args),

@@ -105,7 +105,10 @@ pub const SCOPES: [(&str, Scope); 3] = [
 pub(super) fn read(table: Table<'_>, has_managed: bool) -> Option<Http> {
     let table = table.elsewhere(&[("managed_job_dir", "at the top of the file")]);
     let listen = match table.get("listen") {
-        Some(value) => read_listen(&value)?,
+        Some(value) => read_listen(
+            &value,
+            "\"unix:/run/envsyncd/http.sock\" | \"127.0.0.1:8463\" | \"[::1]:8463\"",
+        )?,
         None => Listen::Unix(LISTEN.into()),
     };
     let tls = table.get("tls").map(|value| read_certificate(&value));
@@ -180,7 +183,8 @@ fn read_edit_jobs(value: &Value<'_>, has_managed: bool) -> Option<bool> {
     Some(wanted)
 }
 
-fn read_listen(value: &Value<'_>) -> Option<Listen> {
+/// An address; `examples` are shown where it is none.
+pub(super) fn read_listen(value: &Value<'_>, examples: &'static str) -> Option<Listen> {
     let text = value.text()?;
     if let Some(path) = text.strip_prefix("unix:") {
         let directory = value.findings.document.directory();
@@ -191,7 +195,7 @@ fn read_listen(value: &Value<'_>) -> Option<Listen> {
         value.report(
             value
                 .wrong(format!("{} is no address to listen at", quote(text)))
-                .allowed("\"unix:/run/envsyncd/http.sock\" | \"127.0.0.1:8463\" | \"[::1]:8463\""),
+                .allowed(examples),
         );
     }
     address

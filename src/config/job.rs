@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::archive::{Archive, Format};
 use super::bucket::BucketAccess;
+use super::file_proxy::FileProxy;
 use super::http::Http;
 use super::monitoring::Monitoring;
 use super::own_options::OwnOptions;
@@ -515,4 +516,6 @@ pub struct Settings {
     pub site_hooks: BTreeMap<String, Hooks>,
     /// The API and the control panel; `None`: there is none.
     pub http: Option<Http>,
+    /// Directories whose missing files are had from elsewhere.
+    pub file_proxies: Vec<FileProxy>,
 }

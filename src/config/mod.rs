@@ -12,6 +12,7 @@ mod document;
 mod endpoints;
 mod env_dir;
 mod environments;
+pub mod file_proxy;
 mod findings;
 mod flaw;
 // Their files name all stores.
@@ -23,6 +24,8 @@ mod flaw;
     feature = "sqlite"
 ))]
 mod fuzz;
+#[cfg(any(feature = "file_proxy", feature = "files"))]
+pub mod globs;
 mod here;
 pub mod http;
 pub mod job;
@@ -36,6 +39,7 @@ mod percent;
 mod permissions;
 mod reader;
 pub mod reporting;
+mod running;
 mod secrets;
 mod settings;
 mod side;

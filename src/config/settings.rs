@@ -10,19 +10,20 @@ use super::diagnostics::{Diagnostic, Diagnostics, did_you_mean, nearest};
 use super::document::{Document, quote};
 use super::endpoints::{self, Named};
 use super::environments;
+use super::file_proxy;
 use super::findings::{Findings, secret_spans};
 use super::http;
-use super::job::{IoClass, OnStop, Priority, RebootLock, Settings};
+use super::job::{OnStop, Priority, RebootLock, Settings};
 use super::managed;
 use super::monitoring::{self, Monitoring};
 use super::permissions::{warn_if_readable, warn_if_writable};
 use super::reader::Table;
 use super::reporting::{self, Metrics, Retention};
+use super::running::{STOP_TIMEOUT, read_priority, read_reboot_lock, read_scheduler};
 use super::secrets::read_secret;
 use super::site_jobs;
 use super::sites::{self, Sites};
 use super::stores::Stores;
-use crate::limits;
 use crate::policy::{Environment, Environments};
 
 /// Where envsyncd.toml is unless somebody says otherwise.
@@ -32,7 +33,6 @@ const ENV_DIR: &str = "/etc/envsyncd/env.d";
 const STATE_DIR: &str = "/var/lib/envsyncd";
 const LOCK_DIR: &str = "/run/envsyncd";
 
-const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 const KILL_AFTER: Duration = Duration::from_secs(30);
 
 const PREFIX: &str = "ENVSYNCD_";
@@ -55,6 +55,8 @@ pub(super) struct Scalars {
     status_dir: Option<PathBuf>,
     lock_dir: Option<PathBuf>,
     host_environment: Option<Environment>,
+    /// A variable alone: what amazee.io says of production.
+    production_url: Option<String>,
 }
 
 /// The same as envy reads them: `ENVSYNCD_STATE_DIR` is `state_dir`.
@@ -150,7 +152,7 @@ pub(super) fn understand(
         Table::root(&findings, &root).elsewhere(JOB_KEYS),
         &findings,
         stores,
-        over.managed_job_dir.is_some(),
+        &over,
     );
     warn_if_readable(
         &findings,
@@ -195,6 +197,7 @@ fn defaults(stores: Stores) -> Settings {
         site_tasks: BTreeMap::new(),
         site_hooks: BTreeMap::new(),
         http: None,
+        file_proxies: Vec::new(),
     }
 }
 
@@ -202,7 +205,7 @@ fn read(
     root: Table<'_>,
     findings: &Findings<'_>,
     stores: Stores,
-    has_managed: bool,
+    over: &Scalars,
 ) -> (Settings, Scalars) {
     let mut settings = defaults(stores);
     let path = |key| root.get(key).and_then(|value| value.path());
@@ -214,6 +217,7 @@ fn read(
         status_dir: path("status_dir"),
         lock_dir: path("lock_dir"),
         host_environment: None,
+        production_url: None,
     };
     let table = root.get("environments").and_then(|value| value.table());
     settings.environments = environments::read(table.as_ref(), &Environments::default(), findings);
@@ -246,11 +250,7 @@ fn read(
         settings.priority = read_priority(table);
     }
     if let Some(table) = root.get("reboot_lock").and_then(|value| value.table()) {
-        settings.reboot_lock.directory = table.get("directory").and_then(|value| value.path());
-        if let Some(inhibit) = table.get("inhibit").and_then(|value| value.boolean()) {
-            settings.reboot_lock.inhibit = inhibit;
-        }
-        table.finish();
+        read_reboot_lock(table, &mut settings.reboot_lock);
     }
     if let Some(table) = root.get("history").and_then(|value| value.table()) {
         settings.history = reporting::read_history(table);
@@ -267,8 +267,12 @@ fn read(
         table.finish();
     }
     if let Some(table) = root.get("http").and_then(|value| value.table()) {
-        settings.http = http::read(table, has_managed || root.has("managed_job_dir"));
+        settings.http = http::read(
+            table,
+            over.managed_job_dir.is_some() || root.has("managed_job_dir"),
+        );
     }
+    read_file_proxies(&root, &mut settings, &scalars, over);
     if let Some(table) = root.get("sites").and_then(|value| value.table())
         && (forest || !has_environments)
     {
@@ -279,37 +283,16 @@ fn read(
     (settings, scalars)
 }
 
-fn read_scheduler(table: Table<'_>, settings: &mut Settings) {
-    if let Some(zone) = table.get("timezone").and_then(|value| value.time_zone()) {
-        settings.timezone = zone;
+fn read_file_proxies(root: &Table<'_>, settings: &mut Settings, scalars: &Scalars, over: &Scalars) {
+    if let Some(value) = root.get("file_proxy") {
+        let host = over.host_environment.as_ref();
+        let surroundings = file_proxy::Surroundings {
+            environments: &settings.environments,
+            host: host.or(scalars.host_environment.as_ref()),
+            production_url: over.production_url.as_deref(),
+        };
+        settings.file_proxies = file_proxy::read(&value, &surroundings);
     }
-    if let Some(runs) = table
-        .get("max_concurrent_runs")
-        .and_then(|value| value.integer(1..=1024))
-    {
-        settings.max_concurrent_runs = usize::try_from(runs).unwrap_or(1);
-    }
-    if let Some(one) = (table.get("one_manual_run")).and_then(|value| value.boolean()) {
-        settings.one_manual_run = one;
-    }
-    let choices = [("leave", OnStop::Leave), ("cancel", OnStop::Cancel)];
-    if let Some(choice) = table.choice("on_stop", &choices, OnStop::Leave) {
-        settings.on_stop = choice;
-    }
-    if let Some(value) = table.get("stop_timeout") {
-        settings.stop_timeout = value.duration().unwrap_or(STOP_TIMEOUT);
-        if settings.on_stop == OnStop::Leave {
-            value.report(
-                value
-                    .wrong("this has no effect without `on_stop = \"cancel\"`")
-                    .warning(),
-            );
-        }
-    }
-    if let Some(length) = table.get("kill_after").and_then(|value| value.duration()) {
-        settings.kill_after = length;
-    }
-    table.finish();
 }
 
 /// Keys of job files that people put here.
@@ -340,49 +323,15 @@ const JOB_KEYS: &[(&str, &str)] = &[
     ("edit_jobs", "under [http]"),
 ];
 
-fn read_priority(table: Table<'_>) -> Priority {
-    let mut priority = Priority::default();
-    let classes = [
-        ("idle", IoClass::Idle),
-        ("best-effort", IoClass::BestEffort),
-        ("none", IoClass::None),
-    ];
-    if let Some(class) = table
-        .get("io_class")
-        .and_then(|value| value.choice(&classes, &[]))
-    {
-        priority.io_class = class;
-    }
-    if let Some(value) = table.get("io_level")
-        && let Some(level) = value.integer(0..=7)
-    {
-        if priority.io_class != IoClass::BestEffort {
-            value.report(
-                value
-                    .wrong("only `io_class = \"best-effort\"` has levels")
-                    .warning(),
-            );
-        }
-        priority.io_level = u8::try_from(level).unwrap_or(priority.io_level);
-    }
-    if let Some(nice) = table.get("nice").and_then(|value| value.integer(-20..=19)) {
-        priority.nice = i8::try_from(nice).unwrap_or(priority.nice);
-    }
-    if let Some(size) = table
-        .get("memory_max")
-        .and_then(|value| value.size(limits::LEAST_MEMORY))
-    {
-        priority.memory_max = size;
-    }
-    table.finish();
-    priority
-}
-
 /// Reads `ENVSYNCD_*`.
 pub(super) fn overrides(
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<(Scalars, Vec<Diagnostic>), Diagnostics> {
+    let (production, env): (Vec<_>, Vec<_>) =
+        env.partition(|(name, _)| name == file_proxy::PRODUCTION);
+    let production_url = production.into_iter().map(|(_, url)| url).next();
     let ours: Vec<(String, String)> = env
+        .into_iter()
         .filter(|(name, _)| name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(&name.as_str()))
         .collect();
     let known: Vec<String> = SCALARS
@@ -427,6 +376,7 @@ pub(super) fn overrides(
         status_dir: path(read.status_dir),
         lock_dir: path(read.lock_dir),
         host_environment: read.host_environment.map(Environment::new),
+        production_url,
     };
     Ok((scalars, list))
 }

@@ -17,6 +17,7 @@ pub mod priority;
 pub mod reboot_lock;
 pub mod scope;
 pub mod signals;
+pub mod sockets;
 pub mod target_lock;
 
 pub use crate::process;

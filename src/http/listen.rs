@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +27,7 @@ use super::crowd::{Answered, Crowd, Guest};
 use super::peer::Peer;
 use crate::config::http::{Certificate, Http, Listen};
 use crate::error::{Error, Kind, Result};
+use crate::guard::sockets;
 use crate::tls;
 
 /// At most so many connections at a time.
@@ -62,10 +61,8 @@ impl Socket {
         let listener = match &http.listen {
             Listen::Unix(path) => Listener::Unix(unix(path, lock_dir)?),
             Listen::Tcp(address) => {
-                let listener = std::net::TcpListener::bind(address)
-                    .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-                    .map_err(|error| unavailable(&address.to_string(), error))?;
-                Listener::Tcp(listener)
+                let listener = sockets::tcp(address);
+                Listener::Tcp(listener.map_err(|error| unavailable(&address.to_string(), error))?)
             }
         };
         let tls = http.tls.as_ref().map(acceptor).transpose()?;
@@ -145,13 +142,7 @@ pub(super) struct Limits {
 impl Limits {
     /// As much as this process may have open, within reason. Raises what it may as far as it can.
     pub(super) fn of_process() -> Self {
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-        let wanted = (CONNECTIONS + SPARE).min(hard);
-        let open = if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() {
-            wanted
-        } else {
-            soft
-        };
+        let open = sockets::may_open(CONNECTIONS + SPARE);
         let connections = open.saturating_sub(SPARE).clamp(16, CONNECTIONS);
         Self {
             connections: usize::try_from(connections).unwrap_or(16),
@@ -271,21 +262,7 @@ fn unix(path: &Path, lock_dir: &Path) -> Result<std::os::unix::net::UnixListener
     if path.parent() == Some(lock_dir) {
         fs::create_dir_all(lock_dir).map_err(failed)?;
     }
-    // What a daemon left that was killed. There is one daemon for a state directory, and a socket answers for who lives.
-    match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => {
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(failed(io::ErrorKind::AddrInUse.into()));
-            }
-            fs::remove_file(path).map_err(failed)?;
-        }
-        Ok(_) => return Err(failed(io::ErrorKind::AlreadyExists.into())),
-        Err(_) => {}
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+    sockets::unix(path).map_err(failed)
 }
 
 /// TLS 1.2 and 1.3.

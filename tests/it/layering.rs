@@ -10,9 +10,9 @@ use std::path::Path;
 use imports::{code_only, collect, module_of, paths};
 
 /// A module may name those of its own row and of the rows below; the leaves, only `process`, `limits`, `sync` and `error`.
-const ORDER: [&str; 13] = [
-    "cli", "http", "daemon", "control", "run", "report", "state", "guard", "archive", "store",
-    "s3", "config", "mask",
+const ORDER: [&str; 14] = [
+    "cli", "http", "proxy", "daemon", "control", "run", "report", "state", "guard", "archive",
+    "store", "s3", "config", "mask",
 ];
 
 const LEAVES: [&str; 9] = [

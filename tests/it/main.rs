@@ -6,6 +6,7 @@ mod audit;
 mod conformance;
 mod daemon;
 mod docs;
+mod file_proxy;
 mod files;
 mod hooks;
 mod http;

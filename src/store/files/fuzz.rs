@@ -9,9 +9,9 @@ use super::packed::header::{fill, write, write_end};
 use super::packed::index::Reader;
 use super::packed::parse::{Event, Parser, check_path};
 use super::publish::folder::read_mark;
-use super::schema::globs::Globs;
 use super::schema::options;
 use super::url;
+use crate::config::globs::Globs;
 use crate::fuzz::{bytes, config, pieces, texts};
 
 const SEEDS: &[&str] = &["tests/corpus/tree"];

@@ -14,6 +14,7 @@ pub(crate) mod lease;
 pub(crate) mod mysql;
 pub(crate) mod network;
 pub(crate) mod nsca;
+pub(crate) mod origin;
 pub(crate) mod postgres;
 pub(crate) mod profile;
 pub(crate) mod programs;

@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::globs::Globs;
 use super::options::Options;
+use crate::config::globs::Globs;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};

@@ -1,5 +1,4 @@
 //! Which files a task is for, and its own options.
 
 pub(super) mod filter;
-pub(super) mod globs;
 pub(super) mod options;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::globs::Globs;
+use crate::config::globs::Globs;
 use crate::config::{Flaw, OwnKey, size_in_bytes};
 
 /// Why a push has no use for what is about live.

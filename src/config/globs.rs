@@ -20,29 +20,33 @@ struct Glob {
 }
 
 /// Globs over paths that are relative to a tree. The last that matches decides.
-pub(in crate::store::files) struct Globs(Vec<Glob>);
+pub struct Globs(Vec<Glob>);
 
 impl Globs {
     /// These; what is none is an error that names it.
-    pub(in crate::store::files) fn new<'a>(
-        globs: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self> {
-        globs
-            .into_iter()
-            .map(compile)
-            .collect::<Result<_>>()
-            .map(Self)
+    pub fn new<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        Self::compiled(globs, false)
+    }
+
+    /// The same; small and capital letters of ASCII are alike.
+    pub fn of_any_case<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        Self::compiled(globs, true)
+    }
+
+    fn compiled<'a>(globs: impl IntoIterator<Item = &'a str>, any_case: bool) -> Result<Self> {
+        let globs = globs.into_iter().map(|text| compile(text, any_case));
+        globs.collect::<Result<_>>().map(Self)
     }
 
     /// Whether a file is meant, or a directory that it is in.
-    pub(in crate::store::files) fn are_for_any(&self, path: &[u8]) -> bool {
+    pub fn are_for_any(&self, path: &[u8]) -> bool {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let mut above = ends.map(|(end, _)| &path[..end]);
         self.are_for(path, false) || above.any(|above| self.are_for(above, true))
     }
 
     /// Whether a path is meant.
-    pub(in crate::store::files) fn are_for(&self, path: &[u8], is_directory: bool) -> bool {
+    pub fn are_for(&self, path: &[u8], is_directory: bool) -> bool {
         if self.0.is_empty() {
             return false;
         }
@@ -56,7 +60,7 @@ impl Globs {
     }
 }
 
-fn compile(text: &str) -> Result<Glob> {
+fn compile(text: &str, any_case: bool) -> Result<Glob> {
     let (takes_back, rest) = match text.strip_prefix('!') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -73,6 +77,7 @@ fn compile(text: &str) -> Result<Glob> {
     }
     let glob = GlobBuilder::new(pattern)
         .literal_separator(true)
+        .case_insensitive(any_case)
         .backslash_escape(true)
         .empty_alternates(false)
         .build()
@@ -124,6 +129,13 @@ mod tests {
         ] {
             assert_eq!(are_for(&[glob], path), expected, "{glob} {path}");
         }
+    }
+
+    #[test]
+    fn letters_of_any_case_are_alike_where_that_is_asked_for() {
+        let globs = Globs::of_any_case(["*.php", "private/"]).unwrap();
+        assert!(globs.are_for(b"a/B.PhP", false) && globs.are_for(b"PRIVATE", true));
+        assert!(!globs.are_for(b"a/b.ph", false));
     }
 
     #[test]
