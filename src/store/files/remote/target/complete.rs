@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 
 use super::apply::{Lines, Way};
-use super::{Plan, Workspace, verify};
+use super::verify;
+use super::workspace::{Plan, Workspace};
 use crate::config::job::Verify;
 use crate::error::{Error, Kind, Result, io};
 use crate::process::stderr;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::complete::FarComplete;
-use super::{Plan, Workspace};
+use super::workspace::{Plan, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::remote::names::Lists;
 use crate::store::files::remote::tree::listed;

@@ -7,19 +7,20 @@ mod incoming;
 mod lock;
 mod place;
 mod verify;
+mod workspace;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
 use self::incoming::FarIncoming;
 use self::lock::Lock;
 use self::place::Place;
+use self::workspace::{Plan, Workspace};
 use super::connection::Connection;
-use super::facts::{Facts, Rsync};
-use super::rsync::{Direction, Pair, common};
+use super::facts::Facts;
+use super::rsync::common;
 use super::tree::listed;
 use super::url::SshUrl;
 use crate::config::job::{Mode, Task};
@@ -30,92 +31,12 @@ use crate::store::files::connection::directory::Directory;
 use crate::store::files::incoming::plan::Planner;
 use crate::store::files::publish::place::Place as OwnPlace;
 use crate::store::files::rows::decision::Rules;
-use crate::store::files::rows::listing::Listing;
 use crate::store::files::rows::tree::{At, Tree};
 use crate::store::files::rows::walk::{Root, walk};
-use crate::store::files::rows::warnings::Warnings;
-use crate::store::files::rows::work::Work;
-use crate::store::files::schema::options::{Link, Options};
+use crate::store::files::schema::options::Link;
 use crate::store::room::Room;
 use crate::store::{Context, Incoming, Server, Survey, Taker, Target, own};
 use crate::sync::Mutex;
-
-/// What a run found before it makes anything.
-#[derive(Clone)]
-struct Plan {
-    /// The source.
-    source: Arc<Directory>,
-    /// What is in live; `None`: it is not there.
-    live: Option<Listing>,
-    /// What is to be done.
-    work: Work,
-    /// Whether that is anything.
-    has_work: bool,
-}
-
-/// What a run's target, incoming and complete copy share.
-struct Workspace {
-    connection: Connection,
-    place: Place,
-    context: Context,
-    can: Rsync,
-    /// Whether owners can be set there, and are.
-    keeps_owners: bool,
-    warnings: Arc<Warnings>,
-    /// Bytes a second, if there is a pace.
-    throttle: Option<u64>,
-    options: Options,
-    mode: Mode,
-    plan: Mutex<Option<Plan>>,
-    is_published: AtomicBool,
-}
-
-impl Workspace {
-    /// What `check` found out.
-    fn planned(&self) -> Result<Plan> {
-        let missing = || Error::new(Kind::Internal, "nobody has looked at what changes");
-        self.plan.lock().clone().ok_or_else(missing)
-    }
-
-    /// The source, and a tree on the other machine.
-    fn pair<'a>(&'a self, plan: &'a Plan, there: &'a [u8], keeps_owners: bool) -> Pair<'a> {
-        Pair {
-            connection: &self.connection,
-            here: &plan.source,
-            there,
-            direction: Direction::There,
-            can: self.can.clone(),
-            keeps_owners,
-            throttle: self.throttle,
-        }
-    }
-
-    fn is_published(&self) -> bool {
-        self.is_published.load(Ordering::Acquire)
-    }
-
-    fn set_published(&self) {
-        self.is_published.store(true, Ordering::Release);
-    }
-
-    /// Removes what this run has beside live.
-    async fn remove_own(&self) -> Result<()> {
-        let run = self.context.claim.short();
-        let trees = [self.place.incoming(run), self.place.replaced(run)];
-        self.remove(&trees).await.map(drop)
-    }
-
-    async fn remove(&self, trees: &[Vec<u8>]) -> Result<Vec<u8>> {
-        const SCRIPT: &str = r#"for tree; do
-  [ -e "$tree" ] || continue
-  chmod -R u+rwx -- "$tree" 2>/dev/null
-  rm -rf -- "$tree" || exit 1
-done"#;
-        let trees: Vec<&[u8]> = trees.iter().map(Vec::as_slice).collect();
-        let what = "clearing up beside live";
-        self.connection.run(what, SCRIPT, &trees).await
-    }
-}
 
 /// A tree on another machine that is written.
 pub(in crate::store::files) struct FarTarget {
@@ -136,19 +57,10 @@ impl FarTarget {
         let connection = Connection::open(url, &task.target, "target", context).await?;
         let facts = Facts::ask(&connection).await?;
         let there = facts.check_programs(&connection.machine())?;
-        let workspace = Workspace {
-            can: common(there).await?,
-            place: Place::of(url, &facts)?,
-            keeps_owners: facts.user == Some(0),
-            options: task.options.get::<Options>()?.clone(),
-            mode: task.mode,
-            context: context.clone(),
-            warnings: Arc::default(),
-            throttle: task.throttle,
-            plan: Mutex::new(None),
-            is_published: AtomicBool::new(false),
-            connection,
-        };
+        let can = common(there).await?;
+        let place = Place::of(url, &facts)?;
+        let keeps_owners = facts.user == Some(0);
+        let workspace = Workspace::of(task, context, connection, (place, can), keeps_owners)?;
         Ok(Self {
             workspace: Arc::new(workspace),
             facts,
@@ -289,7 +201,7 @@ done"#;
             ));
         }
         let plan = self.plan(survey).await?;
-        *self.workspace.plan.lock() = Some(plan);
+        self.workspace.set_plan(plan);
         Ok(())
     }
 

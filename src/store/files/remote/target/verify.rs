@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Plan, Workspace};
+use super::workspace::{Plan, Workspace};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::connection::stat::{FileKind, Moment};
