@@ -160,7 +160,7 @@ impl Facts {
                 b"name" => facts.name = value.to_vec(),
                 b"may" => facts.may_write = true,
                 b"room" => {
-                    facts.room = two(&text).map(|(blocks, size)| blocks.saturating_mul(size))
+                    facts.room = two(&text).map(|(blocks, size)| blocks.saturating_mul(size));
                 }
                 b"folder" => facts.folder = Some(beside(&text)),
                 b"inside" | b"mark" | b"beside" => facts.read_folder(key, value),

@@ -299,15 +299,12 @@ fn unescaped(text: &str) -> Vec<u8> {
         let byte = digits
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match byte {
-            Some(byte) => {
-                name.push(byte);
-                rest = &rest[5..];
-            }
-            None => {
-                name.push(*first);
-                rest = others;
-            }
+        if let Some(byte) = byte {
+            name.push(byte);
+            rest = &rest[5..];
+        } else {
+            name.push(*first);
+            rest = others;
         }
     }
     name
