@@ -192,7 +192,7 @@ fn apache_sends_what_is_there_and_has_what_is_missing_from_the_file_proxy() {
     let stand = site("original_first = true");
     let (port, directory) = (free_port(), stand.bed.path(""));
     let place = directory.display();
-    let modules: String = [
+    let modules = [
         "mpm_prefork",
         "cgi",
         "authz_core",
@@ -203,9 +203,8 @@ fn apache_sends_what_is_there_and_has_what_is_missing_from_the_file_proxy() {
         "headers",
         "dir",
     ]
-    .iter()
     .map(|module| format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"))
-    .collect();
+    .concat();
     let controller = stand.bed.path("web/index.php");
     fs::write(
         &controller,

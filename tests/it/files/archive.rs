@@ -86,7 +86,7 @@ fn facts(root: &Path) -> BTreeMap<PathBuf, String> {
             let path = entry.path();
             let known = path.symlink_metadata().expect("it is there");
             let content = if known.is_symlink() {
-                format!("{:?}", fs::read_link(&path).expect("a link"))
+                format!("-> {}", fs::read_link(&path).expect("a link").display())
             } else if known.is_dir() {
                 open.push(path.clone());
                 String::new()
@@ -176,7 +176,7 @@ fn a_tree_arrives_through_an_archive_as_it_was() {
         sparse.blocks()
     );
     for (path, noted) in ["a/file", "void"].into_iter().zip(noted) {
-        let mut value = vec![0; 64];
+        let mut value = [0; 64];
         let found = rustix::fs::getxattr(shelf.trees.live(path), "user.note", &mut value[..]);
         if noted {
             assert_eq!(&value[..found.expect(path)], b"ke\npt\0", "{path}");

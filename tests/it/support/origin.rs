@@ -182,7 +182,7 @@ impl State {
         let (first, rest) = answer
             .body
             .split_at(answer.still.unwrap_or(answer.body.len()));
-        self.piece(client, answer, first)?;
+        Self::piece(client, answer, first)?;
         if answer.still.is_some() {
             let mut is_open = lock(&self.is_open);
             while !*is_open {
@@ -192,14 +192,14 @@ impl State {
                     .unwrap_or_else(PoisonError::into_inner);
             }
         }
-        self.piece(client, answer, rest)?;
+        Self::piece(client, answer, rest)?;
         if matches!(answer.framing, Framing::Chunks) {
             client.write_all(b"0\r\n\r\n")?;
         }
         Ok(())
     }
 
-    fn piece(&self, client: &mut TcpStream, answer: &Answer, bytes: &[u8]) -> std::io::Result<()> {
+    fn piece(client: &mut TcpStream, answer: &Answer, bytes: &[u8]) -> std::io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }

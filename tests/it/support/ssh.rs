@@ -74,9 +74,9 @@ impl Sshd {
             .spawn()
             .expect("a shell");
         let server = Self {
+            directory,
             port,
             process,
-            directory,
         };
         wait_until("sshd answers", || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()

@@ -231,7 +231,10 @@ mod tests {
         record
     }
 
-    fn shown(pieces: &[&[u8]]) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>, Stat)>> {
+    /// Path, link and what is known.
+    type Shown = (Vec<u8>, Option<Vec<u8>>, Stat);
+
+    fn shown(pieces: &[&[u8]]) -> Result<Vec<Shown>> {
         let mut reader = Reader::default();
         let mut found = Vec::new();
         for piece in pieces {
@@ -276,7 +279,7 @@ mod tests {
             assert!(shown(&[&record(path, b"", "f")]).is_err(), "{path:?}");
         }
         assert!(shown(&[&record(b"a", b"", "x")]).is_err());
-        assert!(shown(&[b"d\0755"]).is_err());
+        assert!(shown(&[b"d\x00755"]).is_err());
         let endless = vec![b'x'; LONGEST + 1];
         assert!(shown(&[&endless]).is_err());
     }

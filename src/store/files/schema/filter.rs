@@ -11,6 +11,9 @@ use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 /// A tree whose files are put in place one by one has a folder of ours in it.
 pub(in crate::store::files) const OWN_FOLDER: &[u8] = b".envsyncd";
 
+/// A tree that misses files on demand has a folder of the file proxy in it, which is its own on each side.
+const FILE_PROXY_FOLDER: &[u8] = b".envsyncd-proxy";
+
 /// Which files of a source a task is for.
 pub(in crate::store::files) struct Filter {
     excluded: Globs,
@@ -55,7 +58,9 @@ impl Filter {
 
     /// Whether the run leaves a name alone, on both sides, and all that is below it.
     pub(in crate::store::files) fn excludes(&self, path: &[u8], kind: FileKind) -> bool {
-        path == OWN_FOLDER || self.excluded.are_for(path, kind == FileKind::Directory)
+        path == OWN_FOLDER
+            || path == FILE_PROXY_FOLDER
+            || self.excluded.are_for(path, kind == FileKind::Directory)
     }
 
     /// Whether size and age have to be known for [`Self::takes`].

@@ -32,9 +32,10 @@ impl Liar {
         keys: Vec<String>,
         answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let listed: String = (keys.iter())
+        let listed: Vec<String> = (keys.iter())
             .map(|key| format!("<Contents><Key>nightly%2F{key}</Key><Size>1</Size><LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>\"x\"</ETag></Contents>"))
             .collect();
+        let listed = listed.concat();
         let list = format!(
             "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>"
         );

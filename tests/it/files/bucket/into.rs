@@ -1,6 +1,7 @@
 //! From a directory into a bucket.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
@@ -98,7 +99,6 @@ fn what_a_file_has_is_kept_with_its_object_and_comes_back() {
     place.trees.once(&out()).expect(0);
     assert_eq!(place.trees.in_live(), lines(&place.trees.source("")));
     let found = place.trees.live("tool").metadata().expect("a file");
-    use std::os::unix::fs::MetadataExt as _;
     assert_eq!(
         (found.mode() & 0o7777, found.uid(), found.gid()),
         (0o2750, 33, 34)

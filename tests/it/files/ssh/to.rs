@@ -446,9 +446,7 @@ fn a_disk_that_is_full_or_read_only_leaves_live_as_it_was() {
             .status()
             .expect("mount")
     };
-    if !mount("size=2m").success() {
-        panic!("these tests run as root");
-    }
+    assert!(mount("size=2m").success(), "these tests run as root");
     fs::create_dir(disk.join("live")).expect("a directory");
     let job = far.pushes_to(&far.sshd.side(&disk.join("live")));
     let full = trees.once(&job);
