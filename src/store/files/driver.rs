@@ -170,10 +170,15 @@ const NOT_INTO_A_BUCKET: [(&str, &str); 3] = [
     ),
 ];
 
+/// Whether a side is a tree in a bucket, and not an archive there.
+fn is_in_bucket(endpoint: &Endpoint) -> bool {
+    endpoint.url.kind().is_some() && endpoint.url.bucket().is_some()
+}
+
 /// What a task asks that trees in buckets cannot do.
 fn refusals_of_buckets(task: &Task) -> Vec<Refusal> {
     let mut found = Vec::new();
-    if task.target.url.bucket().is_some() {
+    if is_in_bucket(&task.target) {
         let is_asked = |key: &str| match key {
             "previous" => task.previous == KeepPrevious::Keep,
             key => task.places.contains_key(key),
@@ -181,7 +186,6 @@ fn refusals_of_buckets(task: &Task) -> Vec<Refusal> {
         let keys = NOT_INTO_A_BUCKET.iter().filter(|(key, _)| is_asked(key));
         found.extend(keys.map(|(key, why)| Refusal::new(key, *why)));
     }
-    let is_in_bucket = |endpoint: &Endpoint| endpoint.url.bucket().is_some();
     if task.throttle.is_some() && (is_in_bucket(&task.source) || is_in_bucket(&task.target)) {
         let why =
             "objects in buckets keep to no pace yet: leave `throttle` out, or take fewer `jobs`";
@@ -254,8 +258,7 @@ fn refusals_over_ssh(task: &Task) -> Vec<Refusal> {
             "files do not go from one machine to another through a third: run envsyncd on one of the two",
         );
     }
-    let [from_bucket, to_bucket] =
-        [&task.source, &task.target].map(|endpoint| endpoint.url.bucket().is_some());
+    let [from_bucket, to_bucket] = [&task.source, &task.target].map(is_in_bucket);
     if (from && to_bucket) || (from_bucket && to) {
         refuse(
             "target",

@@ -251,9 +251,11 @@ fn a_tree_goes_through_a_bucket() {
         .trees
         .write(&["source/a/b=1", "source/c=2", "live/c=old"]);
     fs::write(shelf.trees.source("large"), vec![7; 3 << 20]).expect("a file");
-    let endpoint = remote.endpoint("secret", "");
-    let push = Job::new("files", &shelf.tree("source"), &endpoint);
-    let pull = Job::new("files", &endpoint, &shelf.tree("live"))
+    // An endpoint without a kind is an archive; the URL alone would be a tree.
+    let named = format!("endpoints.shelf = {}", remote.endpoint("secret", ""));
+    let push = Job::new("files", &shelf.tree("source"), "\"shelf\"").top(&named);
+    let pull = Job::new("files", "\"shelf\"", &shelf.tree("live"))
+        .top(&named)
         .task("mode = \"replace\"\nmax_delete = 0");
     let file = shelf.trees.bed.job("pull", &pull);
     let pushing = shelf.trees.bed.job("push", &push);

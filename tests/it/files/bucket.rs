@@ -129,9 +129,8 @@ fn an_archive_is_no_tree_and_a_tree_is_no_archive() {
         fs::write(&file, text.replace(&source, "\"assets\"")).expect("a file");
         place.trees.bed.once(&file)
     };
-    by_name("")
-        .expect(2)
-        .says(&["this is an archive", "kind = \"files\""]);
+    // Without a kind it is an archive, and has no snapshot.
+    by_name("").expect(1).says(&["snapshot"]);
     by_name("kind = \"files\"\nenvironment = \"production\"\n").expect(0);
     assert_eq!(place.trees.in_live(), ["a=1"]);
     by_name("kind = \"files\"\nenvironment = \"staging\"\n")
