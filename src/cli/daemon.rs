@@ -72,6 +72,7 @@ fn serve_files(settings: &Settings, mut views: Views) -> Result<Option<Server>> 
 }
 
 #[cfg(not(feature = "daemon"))]
+#[expect(clippy::unnecessary_wraps, reason = "as with the file proxy")]
 fn serve_files(_: &Settings, _: Views) -> Result<Option<Server>> {
     Ok(None)
 }
