@@ -15,9 +15,9 @@ use object_store::client::HttpError;
 use super::client::S3;
 use super::explain::Doing;
 use super::pages::unquoted;
+use super::reading::Broken;
 use super::request::{Request, impossible, send, set};
-use super::transport::jitter;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// The first pause before a connection is made again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -163,23 +163,13 @@ impl Get {
             if self.tag.is_none() {
                 return Ok(Next::Replaced);
             }
-            let waited = moved.elapsed();
-            if waited + self.pause > patience.total {
-                let (path, place) = (shown(&self.path), self.s3.place());
-                let what = format!(
-                    "cannot read {path} in {place}: for {} s no byte came that was not there before",
-                    waited.as_secs()
-                );
-                return Err(Error::new(Kind::Connection, what).because(broke));
-            }
-            tracing::debug!(
-                path = self.path,
-                at = self.at,
-                broke,
-                "an object is read on"
-            );
-            tokio::time::sleep(jitter(self.pause)).await;
-            self.pause = (self.pause * 2).min(Duration::from_secs(10));
+            let broken = Broken {
+                path: &shown(&self.path),
+                at: self.at,
+                since: moved,
+                why: broke,
+            };
+            self.s3.wait_to_read_on(broken, &mut self.pause).await?;
         }
     }
 }

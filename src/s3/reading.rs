@@ -1,7 +1,7 @@
 //! Reading an object whose connection may break: it is asked for again from where it was.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
@@ -14,6 +14,42 @@ use super::explain::Doing;
 use super::failure::Failed;
 use super::transport::jitter;
 use crate::error::{Error, Kind, Result};
+
+/// An object whose connection has broken.
+pub(super) struct Broken<'a> {
+    /// Its path, for people.
+    pub(super) path: &'a str,
+    /// The next byte that is wanted.
+    pub(super) at: u64,
+    /// When there was a byte for the last time.
+    pub(super) since: Instant,
+    /// What happened.
+    pub(super) why: String,
+}
+
+impl S3 {
+    /// Waits until an object may be asked for again, each time a little longer; fails where nothing has come for too long.
+    pub(super) async fn wait_to_read_on(
+        &self,
+        broken: Broken<'_>,
+        pause: &mut Duration,
+    ) -> Result<()> {
+        let (path, waited) = (broken.path, broken.since.elapsed());
+        if waited + *pause > self.transport.patience().total {
+            let place = self.place();
+            let what = format!(
+                "cannot read {path} in {place}: for {} s no byte came that was not there before",
+                waited.as_secs()
+            );
+            return Err(Error::new(Kind::Connection, what).because(broken.why));
+        }
+        let (at, broke) = (broken.at, broken.why);
+        tracing::debug!(path, at, broke, "an object is read on");
+        tokio::time::sleep(jitter(*pause)).await;
+        *pause = (*pause * 2).min(Duration::from_secs(10));
+        Ok(())
+    }
+}
 
 /// Where reading is.
 struct Reader {
@@ -29,7 +65,7 @@ struct Reader {
     body: Option<BoxStream<'static, object_store::Result<Bytes>>>,
     /// When there was a byte for the last time.
     moved: Instant,
-    pause: std::time::Duration,
+    pause: Duration,
 }
 
 impl S3 {
@@ -93,7 +129,7 @@ pub(crate) async fn has(s3: &Arc<S3>, path: &str) -> Result<bool> {
 }
 
 /// The first pause before a connection is made again.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Reader {
     fn doing(&self) -> Doing {
@@ -174,24 +210,13 @@ impl Reader {
                 },
             };
             self.body = None;
-            let waited = self.moved.elapsed();
-            if waited + self.pause > patience.total {
-                let place = self.s3.place();
-                let what = format!(
-                    "cannot read {} in {place}: for {} s no byte came that was not there before",
-                    self.path,
-                    waited.as_secs()
-                );
-                return Err(Error::new(Kind::Connection, what).because(broke));
-            }
-            tracing::debug!(
-                path = self.path,
-                at = self.at,
-                broke,
-                "an object is read on"
-            );
-            tokio::time::sleep(jitter(self.pause)).await;
-            self.pause = (self.pause * 2).min(std::time::Duration::from_secs(10));
+            let broken = Broken {
+                path: &self.path,
+                at: self.at,
+                since: self.moved,
+                why: broke,
+            };
+            self.s3.wait_to_read_on(broken, &mut self.pause).await?;
         }
     }
 }

@@ -357,7 +357,7 @@ impl Foreman<'_> {
         sides: [bool; 2],
         is_doomed: bool,
     ) -> Result<Level> {
-        let name = name_of(entry)?;
+        let name = entry.place()?.1;
         let out = Arc::new(level.out.inner(name.clone(), &entry.path));
         if !is_doomed {
             out.made()?;
@@ -400,7 +400,7 @@ impl Foreman<'_> {
         if action == Action::Copy || self.build.link != Link::Hard {
             level.bytes += entry.stat.stored;
         }
-        level.names.push((name_of(entry)?, step));
+        level.names.push((entry.place()?.1, step));
         if level.names.len() >= TOGETHER || level.bytes >= BYTES {
             self.send(level)?;
         }
@@ -443,11 +443,4 @@ impl Foreman<'_> {
             Error::new(Kind::Internal, "nobody copies any more")
         })
     }
-}
-
-/// The last name of an entry's path.
-fn name_of(entry: &Entry) -> Result<CString> {
-    let name = entry.path.rsplit(|byte| *byte == b'/').next();
-    CString::new(name.unwrap_or_default())
-        .map_err(|_| Error::new(Kind::Internal, "no name of a file has a NUL in it"))
 }

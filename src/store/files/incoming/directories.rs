@@ -1,7 +1,6 @@
 //! The directories of a tree whose files came from elsewhere. They get their owners, permissions and times at the end, when
 //! nobody writes into them any more.
 
-use std::ffi::CString;
 use std::sync::Arc;
 
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
@@ -74,15 +73,12 @@ pub(in crate::store::files) fn finish(
     while let Some((entry, action)) = tasks.task()? {
         stopped(stop)?;
         if let Action::Enter { sides, .. } = action {
-            let end = entry.path.iter().rposition(|byte| *byte == b'/');
-            let above = &entry.path[..end.unwrap_or(0)];
+            let (above, name) = entry.place()?;
             while levels.last().is_some_and(|level| level.path != above) {
                 levels.pop().map_or(Ok(()), finish)?;
             }
             let broken = || Error::new(Kind::Internal, "the list of a run's work is broken");
             let parent = levels.last().ok_or_else(broken)?;
-            let name = CString::new(&entry.path[end.map_or(0, |end| end + 1)..]);
-            let name = name.map_err(|_| broken())?;
             let made = match parent.made.as_ref().map(|parent| parent.open(&name)) {
                 None | Some(Err(Errno::NOENT)) => None,
                 Some(opened) => Some(Arc::new(opened.at("cannot open directory", &entry.path)?)),

@@ -80,14 +80,11 @@ fn go_through(
     }];
     let mut tasks = work.tasks()?;
     while let Some((entry, action)) = tasks.task()? {
-        let end = entry.path.iter().rposition(|byte| *byte == b'/');
-        let above = &entry.path[..end.unwrap_or(0)];
+        let (above, name) = entry.place()?;
         while levels.last().is_some_and(|level| level.path != above) {
             levels.pop().map(leave).transpose()?;
         }
         let level = levels.last().ok_or_else(broken)?;
-        let name = CString::new(&entry.path[end.map_or(0, |end| end + 1)..]);
-        let name = name.map_err(|_| broken())?;
         if let Action::Enter { sides, is_doomed } = action {
             let inner = enter(level, &name, &entry.path, sides, is_doomed)?;
             levels.push(inner);

@@ -2,10 +2,11 @@
 //! again, and a tree on another machine need not be walked name by name. It takes little memory, however long it is.
 
 use std::cmp::Ordering;
+use std::ffi::CString;
 use std::io::{self, BufReader, Read};
 
 use super::spool::{Reader, Spool, Spooled};
-use crate::error::{Error, Result, io as failed};
+use crate::error::{Error, Kind, Result, io as failed};
 use crate::store::files::connection::stat::{FileKind, Stat};
 
 /// A name in a tree.
@@ -17,6 +18,17 @@ pub(in crate::store::files) struct Entry {
     pub(in crate::store::files) stat: Stat,
     /// Where it leads, of a link.
     pub(in crate::store::files) link: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// The path of the directory that it is in, and its name there. The tree itself has none.
+    pub(in crate::store::files) fn place(&self) -> Result<(&[u8], CString)> {
+        let end = self.path.iter().rposition(|byte| *byte == b'/');
+        let name = &self.path[end.map_or(0, |end| end + 1)..];
+        let name = CString::new(name)
+            .map_err(|_| Error::new(Kind::Internal, "no name of a file has a NUL in it"))?;
+        Ok((&self.path[..end.unwrap_or(0)], name))
+    }
 }
 
 /// The order in which paths are walked: a directory's own files and directories by name, and what is in it right behind it.
