@@ -56,6 +56,14 @@ impl Recipients {
         Ok((!parsed.is_empty()).then(|| Self(Arc::new(parsed))))
     }
 
+    /// A digest of who they are, in whatever order they were named.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        all.sort_unstable();
+        all.dedup();
+        blake3::hash(all.join("\n").as_bytes()).into()
+    }
+
     /// A writer that encrypts.
     pub fn seal(&self) -> Result<Sealed> {
         let failed = |why: String| Error::new(Kind::Internal, format!("encryption failed: {why}"));

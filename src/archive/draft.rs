@@ -1,19 +1,21 @@
 //! The snapshot that a push writes: its files, and what is known of them so far.
 
 use std::collections::HashMap;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio::task::JoinSet;
 
 use super::bucket::Bucket;
-use super::files::{self, Writer};
+use super::files;
 use super::layout::{self, Name};
-use super::manifest::{Change, File, Manifest, Stored, VERSION};
+use super::manifest::{Change, File, Manifest, SELF_CONTAINED, Stored, VERSION};
 use super::manual_restore;
+use super::pool::{Digests, Known};
 use super::retention::{Reason, Verdict};
 use super::snapshots::{self, Pen, Series, Snapshots};
+use super::write::Writer;
 use super::{Secrets, crypt};
 use crate::config::archive::Retention;
 use crate::error::{Error, Kind, Result};
@@ -35,6 +37,8 @@ pub(super) struct Draft {
     pub(super) small: tokio::sync::Mutex<JoinSet<Result<Stored>>>,
     /// Says that we are at work.
     pub(super) pen: tokio::sync::Mutex<Option<Pen>>,
+    /// Makes the digests of parts that later snapshots may share; `None`: all that is stored lies in the snapshot's folder.
+    pub(super) digests: Option<Digests>,
 }
 
 /// A list may be a moment behind what was written.
@@ -61,6 +65,10 @@ pub(super) struct State {
     /// What was masked on the way here.
     pub(super) masking: Option<Masking>,
     pub(super) published: bool,
+    /// What there was before.
+    pub(super) known: Arc<Known>,
+    /// Parts that were there already, and their bytes as stored.
+    pub(super) shared: (u64, u64),
 }
 
 impl State {
@@ -107,6 +115,54 @@ impl Draft {
     pub(super) fn writer(&self, path: impl Fn(usize) -> String + Send + Sync + 'static) -> Writer {
         let recipients = self.secrets.recipients.as_ref();
         Writer::new(&self.bucket, &self.folder(), recipients, path)
+    }
+
+    /// Looks what the job's newest snapshot has that need not be stored again. The snapshot's folder has been begun: from then on
+    /// nobody removes anything from the pool.
+    pub(super) async fn look_back(&self) -> Result<()> {
+        if self.digests.is_none() {
+            if self.driver.shares_parts() {
+                tracing::info!(
+                    "all is stored anew: what is encrypted is shared by snapshots where there is a `key`, too"
+                );
+            }
+            return Ok(());
+        }
+        let known = match self.snapshots().newest_of(&self.series()).await? {
+            Some(manifest) => Known::of(manifest, &self.bucket).await?,
+            None => Known::default(),
+        };
+        self.state().known = Arc::new(known);
+        Ok(())
+    }
+
+    /// Writes a part that later snapshots may share.
+    pub(super) fn pool_writer(&self, part: &Part, ending: &str, may_be_there: bool) -> Writer {
+        let claim = &self.context.claim;
+        let pool = layout::pool_of(&claim.job, claim.short());
+        let (id, label, ending) = (part.id, part.label(), ending.to_owned());
+        let path = move |number| {
+            let name = layout::part(id, &label, number, &ending);
+            format!("{pool}/{name}")
+        };
+        self.writer(path).into_pool(may_be_there)
+    }
+
+    /// Takes over a part that is there already.
+    pub(super) fn share(&self, stored: Stored) {
+        let mut state = self.state();
+        state.shared.0 += 1;
+        state.shared.1 += stored.files.iter().map(|file| file.size).sum::<u64>();
+        state.add(stored);
+    }
+
+    /// The snapshots that this one follows.
+    fn series(&self) -> Series {
+        Series {
+            job: self.context.claim.job.clone(),
+            origin: self.origin.to_string(),
+            kind: self.driver.kind(),
+        }
     }
 
     /// Writes a small stream.
@@ -171,8 +227,10 @@ impl Draft {
             })
             .collect();
         changes.sort_by(|a, b| a.name.cmp(&b.name));
+        let files = parts.iter().flat_map(|stored| &stored.files);
+        let shares = files.into_iter().any(|file| file.pool);
         Ok(Manifest {
-            version: VERSION,
+            version: if shares { VERSION } else { SELF_CONTAINED },
             snapshot: self.folder(),
             job: self.context.claim.job.clone(),
             run: self.context.claim.run.clone(),
@@ -222,6 +280,19 @@ impl Draft {
         )))
     }
 
+    /// Looks again whether what it shares is there, now that everybody can see that it does. If not, it is no snapshot.
+    pub(super) async fn check_shared(&self, manifest: &Manifest) -> Result<()> {
+        if self.state().shared.0 == 0 {
+            return Ok(());
+        }
+        let checked = self.check_files(manifest).await;
+        if checked.is_err() {
+            let path = format!("{}/{}", self.folder(), layout::MANIFEST);
+            self.bucket.delete(vec![path]).await?;
+        }
+        checked
+    }
+
     pub(super) async fn lay_down_pen(&self) {
         if let Some(pen) = self.pen.lock().await.take() {
             pen.down().await;
@@ -232,12 +303,7 @@ impl Draft {
     pub(super) async fn let_go(&self, noted: Result<()>) -> Result<()> {
         noted?;
         let snapshots = self.snapshots();
-        let series = Series {
-            job: self.context.claim.job.clone(),
-            origin: self.origin.to_string(),
-            kind: self.driver.kind(),
-        };
-        let plan = snapshots.plan(&series, &self.retention, Utc::now()).await?;
+        let plan = (snapshots.plan(&self.series(), &self.retention, Utc::now())).await?;
         for (snapshot, verdict) in &plan.snapshots {
             if *verdict == Verdict::Stays(vec![Reason::Read]) {
                 tracing::info!(snapshot = %snapshot.name, "an old snapshot stays for now: somebody is reading it");
@@ -253,15 +319,34 @@ impl Draft {
         Ok(())
     }
 
+    /// Removes what was written of it, which nobody can have seen yet. Its folder goes last: it shows that there is more.
     pub(super) async fn remove(&self) -> Result<()> {
         self.lay_down_pen().await;
-        self.snapshots().remove(&self.name()).await?;
+        let name = self.name();
+        if self.digests.is_some() {
+            self.snapshots().empty_pool_of(&name).await?;
+        }
+        self.snapshots().remove(&name).await?;
+        Ok(())
+    }
+
+    /// Removes a snapshot that was there to be seen. What it has in the pool may be another's by now.
+    pub(super) async fn revert(&self) -> Result<()> {
+        self.lay_down_pen().await;
+        let snapshots = self.snapshots();
+        snapshots.remove(&self.name()).await?;
+        snapshots.collect(&self.context.claim.job).await?;
         Ok(())
     }
 }
 
-/// Ends the writing of a part's rows.
-pub(super) async fn stored(part: Part, rows: u64, writer: Writer) -> Result<Stored> {
+/// Ends the writing of a part's rows. The marks are the digests of its content, and of what was known of it before.
+pub(super) async fn stored(
+    part: Part,
+    rows: u64,
+    writer: Writer,
+    (content, likeness): (Option<String>, Option<String>),
+) -> Result<Stored> {
     let (files, bytes) = writer
         .finish()
         .await
@@ -272,5 +357,7 @@ pub(super) async fn stored(part: Part, rows: u64, writer: Writer) -> Result<Stor
         bytes,
         files,
         checksum: None,
+        content,
+        likeness,
     })
 }

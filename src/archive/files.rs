@@ -1,25 +1,20 @@
-//! Streams of bytes as they lie in an archive: compressed, in objects of bounded size, each hashed block by block; and
-//! the way back, in which no byte is used before the hash of its block was found right.
+//! Streams of bytes as they lie in an archive (`write` makes them), on their way back: no byte is used before the hash of its
+//! block was found right.
 
-use std::io::{self, Write};
+use std::io;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
-use zstd::stream::write::Encoder;
 
-use super::bucket::{Bucket, Upload};
-use super::crypt::{Identity, Recipients, Sealed};
+use super::bucket::Bucket;
+use super::crypt::Identity;
 use super::manifest::File;
 use crate::error::{Error, Kind, Result};
 
 /// The length of a block: what a pull has to have in memory before it uses any of it.
 pub const BLOCK: usize = 4 * 1024 * 1024;
-
-/// A stream goes on in another object when one has so many blocks. S3's largest upload has 10,000 pieces
-/// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and a failed piece should not cost a day.
-const BLOCKS: usize = 256;
 
 /// The longest block that is read, whatever a manifest says: several files are read at once. What we write has half of it.
 const LONGEST_BLOCK: usize = 2 * BLOCK;
@@ -34,192 +29,13 @@ const LONGEST_WHOLE: usize = 256 * 1024 * 1024;
 /// What is decompressed at once.
 const PIECE: usize = 256 * 1024;
 
-/// About as small as level 3 and half the work, by measurement on rows.
-const LEVEL: i32 = 1;
-
 /// The ending of a file's name.
 pub fn ending(encrypted: bool) -> String {
     if encrypted { "zst.age" } else { "zst" }.to_owned()
 }
 
-/// Writes one stream.
-pub struct Writer {
-    bucket: Bucket,
-    folder: String,
-    /// An object's path in the folder by its number.
-    path: Box<dyn Fn(usize) -> String + Send + Sync>,
-    recipients: Option<Recipients>,
-    open: Option<Object>,
-    files: Vec<File>,
-    plain: u64,
-}
-
-/// An object that is being written.
-struct Object {
-    encoder: Encoder<'static, Sink>,
-    tail: Tail,
-}
-
-/// The object that is being written, with its block that is not full yet.
-struct Tail {
-    upload: Upload,
-    block: BytesMut,
-    file: File,
-}
-
-/// Where compressed bytes go.
-enum Sink {
-    Open(Vec<u8>),
-    Sealed(Box<Sealed>),
-}
-
-impl Sink {
-    fn take(&mut self) -> Vec<u8> {
-        match self {
-            Self::Open(bytes) => std::mem::take(bytes),
-            Self::Sealed(sealed) => sealed.take(),
-        }
-    }
-
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Open(bytes) => Ok(bytes),
-            Self::Sealed(sealed) => sealed.finish(),
-        }
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Open(out) => out.write(bytes),
-            Self::Sealed(out) => out.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Writer {
-    /// A stream whose objects are called so, for these recipients if there are any. Nothing is written yet.
-    pub fn new(
-        bucket: &Bucket,
-        folder: &str,
-        recipients: Option<&Recipients>,
-        path: impl Fn(usize) -> String + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            bucket: bucket.clone(),
-            folder: folder.to_owned(),
-            path: Box::new(path),
-            recipients: recipients.cloned(),
-            open: None,
-            files: Vec::new(),
-            plain: 0,
-        }
-    }
-
-    /// Takes bytes in.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.plain += bytes.len() as u64;
-        for piece in bytes.chunks(PIECE) {
-            let object = self.object().await?;
-            object.encoder.write_all(piece).map_err(broken_encoder)?;
-            let compressed = object.encoder.get_mut().take();
-            object.tail.add(&compressed, false).await?;
-            if object.tail.file.blocks.len() >= BLOCKS {
-                self.close().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the stream: its objects, and how many bytes were taken in. One without bytes is one object, too.
-    pub async fn finish(mut self) -> Result<(Vec<File>, u64)> {
-        if self.files.is_empty() {
-            self.object().await?;
-        }
-        self.close().await?;
-        Ok((self.files, self.plain))
-    }
-
-    async fn object(&mut self) -> Result<&mut Object> {
-        if self.open.is_none() {
-            let path = (self.path)(self.files.len());
-            let sink = match &self.recipients {
-                Some(recipients) => Sink::Sealed(Box::new(recipients.seal()?)),
-                None => Sink::Open(Vec::new()),
-            };
-            let mut encoder = Encoder::new(sink, LEVEL).map_err(broken_encoder)?;
-            encoder.include_checksum(true).map_err(broken_encoder)?;
-            self.open = Some(Object {
-                encoder,
-                tail: Tail {
-                    upload: self
-                        .bucket
-                        .upload(&format!("{}/{path}", self.folder))
-                        .await?,
-                    block: BytesMut::new(),
-                    file: File {
-                        path,
-                        size: 0,
-                        block: BLOCK as u64,
-                        blocks: Vec::new(),
-                    },
-                },
-            });
-        }
-        Ok(self.open.as_mut().expect("it was just opened"))
-    }
-
-    async fn close(&mut self) -> Result<()> {
-        let Some(object) = self.open.take() else {
-            return Ok(());
-        };
-        let sink = object.encoder.finish().map_err(broken_encoder)?;
-        let last = sink.finish().map_err(broken_encoder)?;
-        let mut tail = object.tail;
-        tail.add(&last, true).await?;
-        let (file, written) = (tail.file, tail.upload.finish().await?);
-        if written != file.size {
-            return Err(Error::new(
-                Kind::Verify,
-                format!(
-                    "{}: {} bytes were sent and {written} are there",
-                    file.path, file.size
-                ),
-            ));
-        }
-        self.files.push(file);
-        Ok(())
-    }
-}
-
-impl Tail {
-    /// Sends these bytes on; in whole blocks, unless it is the end.
-    async fn add(&mut self, bytes: &[u8], end: bool) -> Result<()> {
-        self.block.extend_from_slice(bytes);
-        while self.block.len() >= BLOCK || (end && !self.block.is_empty()) {
-            let length = self.block.len().min(BLOCK);
-            let block = self.block.split_to(length).freeze();
-            self.file.size += length as u64;
-            self.file.blocks.push(hash(&block));
-            self.upload.write(block).await?;
-        }
-        Ok(())
-    }
-}
-
-fn broken_encoder(error: io::Error) -> Error {
-    Error::new(Kind::Internal, "compression failed").because(error)
-}
-
-fn hash(block: &[u8]) -> String {
+/// The hash of a block.
+pub(super) fn hash(block: &[u8]) -> String {
     blake3::hash(block).to_hex().to_string()
 }
 
@@ -240,7 +56,7 @@ impl From<Error> for Trouble {
 
 /// The blocks of an object, each known to be as it was written. `folder` is the snapshot's.
 pub fn blocks(bucket: &Bucket, folder: &str, file: &File) -> BoxStream<'static, Result<Bytes>> {
-    let path = format!("{folder}/{}", file.path);
+    let path = file.place(folder);
     examined(bucket, folder, file)
         .map_err(move |trouble| match trouble {
             Trouble::Unread(error) => error,
@@ -256,7 +72,7 @@ pub fn examined(
     folder: &str,
     file: &File,
 ) -> BoxStream<'static, Result<Bytes, Trouble>> {
-    let (bucket, path) = (bucket.clone(), format!("{folder}/{}", file.path));
+    let (bucket, path) = (bucket.clone(), file.place(folder));
     let stream = stream::once(async move { bucket.read(&path, 0).await });
     held(file, stream.try_flatten().boxed())
 }
@@ -404,7 +220,7 @@ fn unpacked(
     identity: Option<&Identity>,
     file: &File,
 ) -> BoxStream<'static, Result<Bytes>> {
-    let path = format!("{folder}/{}", file.path);
+    let path = file.place(folder);
     let sealed = blocks(bucket, folder, file);
     let packed = match identity {
         Some(identity) => identity.open(sealed, &path),
@@ -483,7 +299,8 @@ impl Unpacking {
                 (input.pos(), output.pos())
             };
             let _ = self.block.split_to(taken);
-            self.full = made == PIECE;
+            // Nothing is held back of a frame that has ended; asked once more, the decoder would begin another one.
+            self.full = made == PIECE && !self.whole;
             if made > 0 {
                 piece.truncate(made);
                 return Ok(Some(piece.into()));

@@ -23,8 +23,54 @@ pub const CATALOGUE: &str = "catalogue.json";
 /// The shapes of tables, for masks of a pull.
 pub const SHAPES: &str = "shapes.json";
 
+/// The folder of what several snapshots of a job share: `pool/JOB/ID/FILE`, where the id is that of the run that wrote it.
+pub const POOL: &str = "pool";
+
+/// A job's pool.
+pub fn pool(job: &str) -> String {
+    format!("{POOL}/{job}")
+}
+
+/// What a run has written into its job's pool.
+pub fn pool_of(job: &str, id: &str) -> String {
+    format!("{POOL}/{job}/{id}")
+}
+
+/// Whether this is the path of a file in a job's pool.
+pub fn is_pooled(path: &str, job: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let file = path
+        .strip_prefix(POOL)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .and_then(|rest| rest.strip_prefix(job))
+        .and_then(|rest| rest.strip_prefix('/'))
+        .and_then(|rest| rest.split_once('/'));
+    file.is_some_and(|(id, file)| {
+        let name = file.strip_suffix(".age").unwrap_or(file);
+        let name = name.strip_suffix(".zst").unwrap_or_default();
+        is_id(id) && name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(plain)
+    })
+}
+
+/// The id of the run that wrote a file in a pool.
+pub fn pooled_by(path: &str) -> Option<&str> {
+    path.split('/').nth(2).filter(|id| is_id(id))
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 12
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 /// A file for a part's rows: its number, then what of its name every file system and shell can do with, then the ending.
 pub fn rows(number: usize, label: &str, sequence: usize, ending: &str) -> String {
+    format!("rows/{}", part(number, label, sequence, ending))
+}
+
+/// The name of a file for a part's rows.
+pub fn part(number: usize, label: &str, sequence: usize, ending: &str) -> String {
     let plain: String = label
         .chars()
         .map(|c| {
@@ -36,7 +82,7 @@ pub fn rows(number: usize, label: &str, sequence: usize, ending: &str) -> String
         })
         .take(100)
         .collect();
-    format!("rows/{number:06}-{plain}.{sequence:04}.{ending}")
+    format!("{number:06}-{plain}.{sequence:04}.{ending}")
 }
 
 /// A file for definitions.
@@ -111,6 +157,16 @@ mod tests {
         ] {
             assert!(!is_own(other), "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_in_a_pool_is_known_by_its_path_and_so_is_the_run_that_wrote_it() {
+        let name = part(7, "files", 0, "tar.zst.age");
+        let path = format!("{}/{name}", pool_of("my-job.x", "0123456789ab"));
+        assert!(is_pooled(&path, "my-job.x") && !is_pooled(&path, "my-job"));
+        assert!(path.starts_with(&format!("{}/", pool("my-job.x"))));
+        assert_eq!(pooled_by(&path), Some("0123456789ab"));
+        assert_eq!(pooled_by("pool/x/y/z"), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::store::Lookup;
 /// Ties the derived key to this one use of it (BLAKE3's specification, section 2.3: `derive_key`). Never to be changed.
 const CONTEXT: &str = "envsyncd 2026-11-21 archive manifest authentication v1";
 
+/// The same for the digests of what lies in a pool.
+const POOL_CONTEXT: &str = "envsyncd 2026-11-29 archive pool digests v1";
+
 /// Less could be guessed by trying: a key is hashed once, and quickly.
 const SHORTEST: usize = 8;
 
@@ -53,6 +56,11 @@ impl Key {
             .hint("make one with `openssl rand -hex 32`, and give it to both sides"));
         }
         Ok(Self(blake3::derive_key(CONTEXT, secret.as_bytes())))
+    }
+
+    /// The key of the digests of what lies in a pool: who has not ours cannot tell from them what that is.
+    pub(super) fn for_pool(&self) -> [u8; 32] {
+        blake3::derive_key(POOL_CONTEXT, &self.0)
     }
 
     /// What is written into `manifest.mac`: 64 hexadecimal digits and a line feed.

@@ -7,14 +7,17 @@ use chrono::{DateTime, Utc};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::layout::{MAC, MANIFEST, Name, WRITER};
+use super::layout::{MAC, MANIFEST, Name, WRITER, is_pooled, pooled_by};
 use crate::config::job::StoreKind;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Environment;
 use crate::store::{Checksum, Fate, Masking, Part};
 
-/// The format that this envsyncd writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+/// The newest format that this envsyncd reads. It writes it where files lie in the job's pool.
+pub const VERSION: u32 = 2;
+
+/// The format of a snapshot all of whose files lie in its folder, and of the small files beside a manifest.
+pub const SELF_CONTAINED: u32 = 1;
 
 /// Bytes of a manifest. One of a terabyte, as stored, has some 20 MB; what is parsed takes several times as much memory.
 pub const LONGEST: usize = 64 * 1024 * 1024;
@@ -89,13 +92,22 @@ pub struct Stored {
     /// The source's own checksum of the whole table, if the push verified by checksums; of a table in slices, at the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Checksum>,
+    /// What is in the files, as a digest ([`super::pool`]), where later snapshots of the job may share them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// What was known of the part before it was read, as a digest of the same kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likeness: Option<String>,
 }
 
 /// One object in the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// Its path in the snapshot's folder.
+    /// Its path in the snapshot's folder; of one in the job's pool, in the archive.
     pub path: String,
+    /// Whether it lies in the job's pool, where several snapshots may share it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pool: bool,
     /// Its length in bytes, as stored.
     pub size: u64,
     /// The length of a block.
@@ -154,10 +166,15 @@ impl Manifest {
         let mut sum: u64 = 0;
         for file in self.files() {
             let path = &file.path;
-            if !is_inside(path) {
+            let is_right = if file.pool {
+                self.version > SELF_CONTAINED && is_pooled(path, &self.job)
+            } else {
+                is_inside(path)
+            };
+            if !is_right {
                 return broken(format!("{path:?} is not the path of a file in a snapshot"));
             }
-            if !paths.insert(path) {
+            if !paths.insert((file.pool, path)) {
                 return broken(format!("it has {path} twice"));
             }
             let blocks = if file.block == 0 {
@@ -219,6 +236,13 @@ impl Manifest {
         self.parts.iter().map(|part| part.rows).sum()
     }
 
+    /// Bytes that its own push has stored, without the manifest itself: the others are older snapshots', too.
+    pub fn own_size(&self) -> u64 {
+        let id = Name::parse(&self.snapshot).map(|name| name.id);
+        let is_own = |file: &&File| !file.pool || pooled_by(&file.path) == id.as_deref();
+        self.files().filter(is_own).map(|file| file.size).sum()
+    }
+
     /// All bytes as stored, without the manifest itself.
     pub fn size(&self) -> u64 {
         self.files().map(|file| file.size).sum()
@@ -230,6 +254,22 @@ impl Manifest {
             .iter()
             .chain(self.parts.iter().flat_map(|part| &part.files))
     }
+}
+
+impl File {
+    /// Its path in the archive, of a snapshot in this folder.
+    pub fn place(&self, folder: &str) -> String {
+        if self.pool {
+            self.path.clone()
+        } else {
+            format!("{folder}/{}", self.path)
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Whether a path leads to a file in a snapshot, other than those that are not the manifest's to name.
@@ -311,10 +351,10 @@ mod tests {
 
     #[test]
     fn what_is_newer_is_refused_by_its_version_whatever_else_it_has() {
-        let error = Manifest::parse(br#"{"version": 2, "snapshot": 7}"#).unwrap_err();
+        let error = Manifest::parse(br#"{"version": 3, "snapshot": 7}"#).unwrap_err();
         let text = error.to_string();
         assert!(
-            text.contains("format is 2") && text.contains("upgrade"),
+            text.contains("format is 3") && text.contains("upgrade"),
             "{text}"
         );
     }
@@ -340,6 +380,43 @@ mod tests {
             value["definitions"][0]["path"] = json!(path);
             let error = parse(&value).unwrap_err();
             assert!(error.to_string().contains("damaged"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_pool_lies_in_that_of_the_job_and_nowhere_else() {
+        let pooled = |version: u32, path: &str| {
+            let mut value = valid();
+            value["version"] = json!(version);
+            value["definitions"][0]["path"] = json!(path);
+            value["definitions"][0]["pool"] = json!(true);
+            parse(&value)
+        };
+        let good = "pool/accounts/0123456789ac/000001-files.0000.tar.zst";
+        let manifest = pooled(2, good).unwrap();
+        assert_eq!(manifest.definitions[0].place("x"), good);
+        assert_eq!(
+            manifest.definitions[1].place("x").split('/').next(),
+            Some("x")
+        );
+        assert_eq!((manifest.size(), manifest.own_size()), (5, 0));
+        let again = Manifest::parse(&manifest.to_json().unwrap()).unwrap();
+        assert_eq!(again, manifest);
+        assert!(pooled(1, good).is_err());
+        for path in [
+            "pool/search/0123456789ac/000001-files.0000.tar.zst",
+            "pool/accounts/../000001-files.0000.tar.zst",
+            "pool/accounts/0123456789ac/../../x.zst",
+            "pool/accounts/0123456789ac/.zst",
+            "pool/accounts/0123456789ac/x",
+            "pool/accounts/0123456789AC/x.zst",
+            "pool/accounts/0123456789ac",
+            "20260102T030405Z-accounts-0123456789ab/rows/x.zst",
+            "../pool/accounts/0123456789ac/x.zst",
+            "/pool/accounts/0123456789ac/x.zst",
+            "definitions/x.zst",
+        ] {
+            assert!(pooled(2, path).is_err(), "{path}");
         }
     }
 

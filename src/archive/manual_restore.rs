@@ -1,6 +1,6 @@
 //! For people who have a snapshot and no envsyncd: a shell script that loads the rows with `zstd` and the store's own client.
 
-use super::manifest::Stored;
+use super::manifest::{File, Stored};
 use crate::store::ManualClient;
 
 /// The script's name among the definitions: between what comes before rows and what comes after.
@@ -36,7 +36,15 @@ pub(super) fn script(client: ManualClient, parts: &[(Stored, String)], encrypted
     );
     text.push_str(client.before);
     for (stored, statement) in parts {
-        let files: Vec<&str> = stored.files.iter().map(|file| file.path.as_str()).collect();
+        // From the snapshot's folder.
+        let place = |file: &File| {
+            if file.pool {
+                format!("../{}", file.path)
+            } else {
+                file.path.clone()
+            }
+        };
+        let files: Vec<String> = stored.files.iter().map(place).collect();
         let files = files.join(" ");
         text.push_str(&format!("unpacked {files} | {} \"$@\"", client.command));
         if !statement.is_empty() {

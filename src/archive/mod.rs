@@ -2,7 +2,8 @@
 //! sync are one engine.
 //!
 //! A snapshot is a folder; `layout` names what is in it, `manifest` says what it is. Rows lie in files that the store's own
-//! tools read (`store::Codec`), compressed and hashed block by block (`files`), in a directory or a bucket (`bucket`).
+//! tools read (`store::Codec`), compressed and hashed block by block (`write`, `files`), in a directory or a bucket (`bucket`).
+//! What has not changed may be shared by the snapshots of a job (`pool`).
 
 pub mod bucket;
 pub mod crypt;
@@ -15,6 +16,7 @@ pub mod layout;
 pub mod mac;
 pub mod manifest;
 mod manual_restore;
+mod pool;
 pub mod retention;
 mod rows;
 mod secrets;
@@ -22,6 +24,7 @@ mod shapes;
 pub mod snapshots;
 mod source;
 mod target;
+mod write;
 
 use self::bucket::Bucket;
 pub use self::secrets::Secrets;

@@ -16,6 +16,7 @@ use super::files;
 use super::layout;
 use super::manifest::Stored;
 use super::manual_restore;
+use super::pool::{Digests, Of};
 use super::shapes;
 use crate::config::archive::Retention;
 use crate::config::job::StoreKind;
@@ -41,10 +42,12 @@ impl Target {
         retention: Retention,
         secrets: Secrets,
     ) -> Result<Self> {
+        let driver = store::registry::driver(kind)?;
         Ok(Self(Arc::new(Draft {
+            digests: Digests::of(&secrets).filter(|_| driver.shares_parts()),
             bucket,
             context: context.clone(),
-            driver: store::registry::driver(kind)?,
+            driver,
             origin: origin.clone(),
             retention,
             secrets,
@@ -119,6 +122,7 @@ impl store::Target for Target {
         let pen = snapshots.begin(&name, &draft.context.claim, draft.began);
         *draft.pen.lock().await = Some(pen.await?);
         draft.state().begun = true;
+        draft.look_back().await?;
         Ok(Arc::new(Snapshot {
             draft: draft.clone(),
             survey: survey.clone(),
@@ -169,19 +173,49 @@ struct Snapshot {
     survey: Survey,
 }
 
+impl Snapshot {
+    /// The digest of what is known of a part without reading it.
+    fn likeness(&self, part: &Part) -> Option<String> {
+        let digests = self.draft.digests.as_ref()?;
+        let likeness = self.survey.definitions.likeness(part)?;
+        Some(digests.digest(Of::Likeness, &likeness))
+    }
+}
+
 #[async_trait]
 impl Incoming for Snapshot {
+    async fn has(&self, part: &Part) -> Result<Option<(u64, u64)>> {
+        let draft = &self.draft;
+        let Some(likeness) = self.likeness(part) else {
+            return Ok(None);
+        };
+        let known = Arc::clone(&draft.state().known);
+        let Some(stored) = known.take(Of::Likeness, &likeness) else {
+            return Ok(None);
+        };
+        let (rows, bytes) = (stored.rows, stored.bytes);
+        draft.share(Stored {
+            part: part.clone(),
+            checksum: None,
+            ..stored
+        });
+        Ok(Some((rows, bytes)))
+    }
+
     async fn write(&self, part: &Part, mut chunks: Chunks) -> Result<u64> {
         let draft = &self.draft;
         let codec = store::registry::codec(draft.driver.kind(), part)?;
         let (id, label) = (part.id, part.label());
         let ending = files::ending(draft.secrets.recipients.is_some());
         let ending = format!("{}.{ending}", codec.file_ending());
-        let path = {
+        let known = Arc::clone(&draft.state().known);
+        let mut writer = if draft.digests.is_some() {
+            draft.pool_writer(part, &ending, known.is_any())
+        } else {
             let label = label.clone();
-            move |number| layout::rows(id, &label, number, &ending)
+            draft.writer(move |number| layout::rows(id, &label, number, &ending))
         };
-        let mut writer = draft.writer(path);
+        let mut hash = blake3::Hasher::new();
         let mut encoder = codec.encoder(part)?;
         let mut plain = BytesMut::new();
         let (mut rows, mut bytes) = (0, 0);
@@ -189,6 +223,9 @@ impl Incoming for Snapshot {
             rows += chunk.rows;
             bytes += chunk.data.len() as u64;
             encoder.feed(&chunk.data, &mut plain)?;
+            if draft.digests.is_some() {
+                hash.update(&plain);
+            }
             writer
                 .write(&plain)
                 .await
@@ -197,7 +234,28 @@ impl Incoming for Snapshot {
         }
         encoder.end(&mut plain)?;
         writer.write(&plain).await?;
-        let stored = stored(part.clone(), rows, writer);
+        let digests = draft.digests.as_ref();
+        let content = digests.map(|digests| {
+            hash.update(&plain);
+            digests.digest(Of::Content, hash.finalize().as_bytes())
+        });
+        let marks = (content, self.likeness(part));
+        if let Some(content) = &marks.0
+            && let Some(found) = known.take(Of::Content, content)
+        {
+            let bytes = writer.abandon().await?;
+            draft.share(Stored {
+                part: part.clone(),
+                rows,
+                bytes,
+                files: found.files,
+                checksum: None,
+                content: marks.0,
+                likeness: marks.1,
+            });
+            return Ok(rows);
+        }
+        let stored = stored(part.clone(), rows, writer, marks);
         if bytes < SMALL {
             let mut small = draft.small.lock().await;
             while small.len() >= AT_ONCE {
@@ -284,16 +342,28 @@ impl Complete for Whole {
         let draft = self.draft;
         let manifest = draft.manifest(&self.survey)?;
         draft.check_files(&manifest).await?;
-        let manifest: Bytes = manifest.to_json()?.into();
+        let json: Bytes = manifest.to_json()?.into();
         let folder = draft.folder();
         if let Some(key) = &draft.secrets.key {
-            let mac = Bytes::from(key.mac(&manifest));
+            let mac = Bytes::from(key.mac(&json));
             let path = format!("{folder}/{}", layout::MAC);
             draft.bucket.put(&path, mac).await?;
         }
         let path = format!("{folder}/{}", layout::MANIFEST);
-        draft.bucket.put(&path, manifest).await?;
-        draft.state().published = true;
+        draft.bucket.put(&path, json).await?;
+        draft.check_shared(&manifest).await?;
+        let (parts, bytes) = {
+            let mut state = draft.state();
+            state.published = true;
+            state.shared
+        };
+        if parts > 0 {
+            tracing::info!(
+                parts,
+                bytes,
+                "what has not changed is shared with the snapshot before"
+            );
+        }
         tracing::info!(snapshot = folder, "the snapshot is complete");
         Ok(Box::new(PublishedSnapshot(draft)))
     }
@@ -330,7 +400,7 @@ struct PublishedSnapshot(Arc<Draft>);
 #[async_trait]
 impl Published for PublishedSnapshot {
     async fn revert(&self) -> Result<()> {
-        self.0.remove().await
+        self.0.revert().await
     }
 
     async fn settle(&self) -> Result<()> {

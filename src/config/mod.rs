@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod bucket;
+mod choices;
 pub mod diagnostics;
 mod document;
 mod endpoints;

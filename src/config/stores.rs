@@ -63,6 +63,10 @@ pub trait StoreFormat: Send + Sync {
     fn overlays(&self) -> bool {
         false
     }
+    /// Whether what is published in place can be kept as previous, if a task says so.
+    fn keeps_in_place(&self) -> bool {
+        false
+    }
     /// Whether `include` has globs of what is copied, and is the store's own; else it names files with masks.
     fn includes_by_glob(&self) -> bool {
         false
@@ -109,6 +113,8 @@ pub struct ParsedUrl {
     pub risk: Option<Risk>,
     /// The bucket that it is in: then what a bucket's URL does not say stands beside it.
     pub bucket: Option<BucketUrl>,
+    /// Whether what is there cannot be exchanged in one step, and is not kept where a task does not say so.
+    pub has_no_swap: bool,
     /// The store's own type, which it gets back by [`super::EndpointUrl::address`].
     pub address: Arc<dyn Any + Send + Sync>,
 }
@@ -123,6 +129,7 @@ impl ParsedUrl {
             database: None,
             risk: None,
             bucket: None,
+            has_no_swap: false,
             address,
         }
     }

@@ -182,10 +182,7 @@ fn read_task(
         refuse_of_others(&table, kind, stores);
     }
     if words.publish == Some(Publish::InPlace) && !is_push {
-        let mode = words
-            .mode
-            .filter(|_| !format.is_some_and(StoreFormat::overlays));
-        refuse_with_in_place(&table, mode, words.previous, &objects.keep);
+        refuse_with_in_place(&table, format, words.mode, words.previous, &objects.keep);
     }
     let pace = Pace::read(&table);
     let has_globs = format.is_some_and(StoreFormat::includes_by_glob);
@@ -237,14 +234,14 @@ fn read_task(
     })
 }
 
-/// Whether previous is kept: what a store has in a bucket has none by default, as a bucket has no swap.
+/// Whether previous is kept: what cannot be exchanged in one step has none by default.
 fn previous_of(
     said: KeepPrevious,
     target: &Endpoint,
     places: &BTreeMap<String, std::ops::Range<usize>>,
 ) -> KeepPrevious {
-    let is_in_bucket = target.url.bucket().is_some() && target.archive.is_none();
-    if is_in_bucket && !places.contains_key("previous") {
+    let has_no_swap = target.url.has_no_swap() && target.archive.is_none();
+    if has_no_swap && !places.contains_key("previous") {
         return KeepPrevious::Drop;
     }
     said

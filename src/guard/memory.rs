@@ -115,6 +115,20 @@ pub fn give_back() {
     }
 }
 
+/// So many heaps do for threads that mostly wait for a disk.
+#[cfg(target_env = "gnu")]
+const HEAPS: libc::c_int = 2;
+
+/// Has threads that begin from now on share heaps. Each heap keeps what was free in it, and one for each thread keeps several
+/// times as much.
+pub fn share_heaps() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches nothing but what the allocator has for itself, and may be called at any time by any thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, HEAPS);
+    }
+}
+
 /// Bytes of this process that are in memory and are no file's (proc(5): the second and third number, in pages).
 fn used() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,9 @@ pub fn listen(cancel: CancellationToken) -> Result<Signals> {
     } else {
         Some(signal(SignalKind::hangup()).map_err(failed)?)
     };
+    // A file that grows beyond its limit (see setrlimit(2)) is an error where it is written, and no sudden end.
+    let outgrown = SignalKind::from_raw(Signal::SIGXFSZ as i32);
+    drop(signal(outgrown).map_err(failed)?);
     let received = Arc::new(AtomicI32::new(0));
     let first = Arc::clone(&received);
     let listener = tokio::spawn(async move {
@@ -105,7 +109,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::{Child, Command, Stdio};
 
-    use nix::sys::signal::{Signal, kill};
+    use nix::sys::signal::kill;
     use nix::unistd::Pid;
 
     /// A signal reaches a whole process, so the listener runs in one of its own: this test binary again, told to run

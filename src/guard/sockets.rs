@@ -8,6 +8,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{Backlog, listen};
+
+/// So many clients may wait to be accepted, or as many as the system lets (`net.core.somaxconn`): a web server that connects to a
+/// full socket would not wait, but fail.
+const WAITING: Backlog = Backlog::MAXALLOWABLE;
 
 /// A unix socket that every local user may connect to. What a process left that was killed is taken away; a socket that
 /// somebody answers at is `AddrInUse`, and what is no socket `AlreadyExists`.
@@ -25,6 +30,7 @@ pub fn unix(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
     listener.set_nonblocking(true)?;
+    listen(&listener, WAITING)?;
     Ok(listener)
 }
 
@@ -32,6 +38,7 @@ pub fn unix(path: &Path) -> io::Result<UnixListener> {
 pub fn tcp(address: &SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
+    listen(&listener, WAITING)?;
     Ok(listener)
 }
 

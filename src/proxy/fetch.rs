@@ -126,20 +126,34 @@ impl Fetcher {
             changed,
         });
         let mut so_far = 0_u64;
-        loop {
+        let mut begin = Some(Begin::of(promise));
+        let mut is_over = false;
+        while !is_over {
             let chunk = tokio::time::timeout(self.limits.timeout, response.chunk()).await;
             let chunk = match chunk {
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => {
+                    is_over = true;
+                    Bytes::new()
+                }
                 // This file's trouble, as far as can be seen; silence is the origin's.
                 Ok(Err(_)) => return Err(Trouble::Final(Refusal::Origin(CUT))),
                 Err(_) => return Err(Trouble::Passing(None)),
             };
-            if so_far == 0 && !promise.may_begin_with(&chunk) {
-                let why = "the origin sends a page in place of the file";
-                return Err(Trouble::Final(Refusal::Absent(why)));
-            }
             self.pace.took(chunk.len()).await;
+            let chunk = match begin.take() {
+                None => chunk,
+                Some(known) => match known.with(chunk, is_over)? {
+                    Known::Enough(chunk) => chunk,
+                    Known::TooLittle(known) => {
+                        begin = Some(known);
+                        continue;
+                    }
+                },
+            };
+            if chunk.is_empty() {
+                continue;
+            }
             so_far = self.write(&file, chunk, so_far, length, &mut room).await?;
             flight.tell(Step::Arriving(arrival.clone(), so_far));
         }
@@ -175,6 +189,48 @@ impl Fetcher {
         let file = file.clone();
         blocking(move || Unfinished::write(&file, &chunk, so_far)).await?;
         Ok(after)
+    }
+}
+
+/// The begin of an answer, until it is long enough to see that it is no page in the place of a file.
+struct Begin {
+    promise: Promise,
+    bytes: Vec<u8>,
+}
+
+/// Whether that is seen.
+enum Known {
+    Enough(Bytes),
+    TooLittle(Begin),
+}
+
+impl Begin {
+    fn of(promise: Promise) -> Self {
+        Self {
+            promise,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// With what comes next, after which nothing does if that is over.
+    fn with(mut self, chunk: Bytes, is_over: bool) -> Result<Known, Trouble> {
+        let bytes = if self.bytes.is_empty() {
+            chunk
+        } else {
+            self.bytes.extend_from_slice(&chunk);
+            Bytes::from(std::mem::take(&mut self.bytes))
+        };
+        match self.promise.may_begin_with(&bytes) {
+            Some(false) => {
+                let why = "the origin sends a page in place of the file";
+                Err(Trouble::Final(Refusal::Absent(why)))
+            }
+            None if !is_over => {
+                self.bytes = bytes.into();
+                Ok(Known::TooLittle(self))
+            }
+            _ => Ok(Known::Enough(bytes)),
+        }
     }
 }
 

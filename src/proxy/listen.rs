@@ -11,10 +11,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::seats::{Seat, Seats, Watch};
 use super::site::Site;
 use crate::config::http::Listen;
 use crate::error::{Error, Kind, Result};
@@ -56,31 +56,28 @@ impl Listener {
 
     /// Serves whoever connects until it is told to stop, and then those who are being answered.
     pub(super) async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
-        let most = connections();
-        let room = Arc::new(Semaphore::new(most as usize));
+        let seats = Seats::new(connections());
         loop {
             let next = async {
-                let permit = room.clone().acquire_owned().await.ok()?;
-                match &self {
+                let accepted = match &self {
                     Self::Unix(listener) => {
                         let accepted = listener.accept().await;
-                        Some((permit, accepted.map(|(stream, _)| Stream::Unix(stream))))
+                        accepted.map(|(stream, _)| Stream::Unix(stream))
                     }
                     Self::Tcp(listener) => {
                         let accepted = listener.accept().await;
-                        Some((permit, accepted.map(|(stream, _)| Stream::Tcp(stream))))
+                        accepted.map(|(stream, _)| Stream::Tcp(stream))
                     }
-                }
+                };
+                // Who comes when all seats are taken waits, and the others behind it.
+                Ok((accepted?, seats.take().await))
             };
-            let next = tokio::select! {
+            let next: io::Result<_> = tokio::select! {
                 next = next => next,
                 () = stop.cancelled() => break,
             };
-            let Some((permit, accepted)) = next else {
-                break;
-            };
-            let stream = match accepted {
-                Ok(stream) => stream,
+            let (stream, seat) = match next {
+                Ok(next) => next,
                 Err(error) => {
                     // No more files, say.
                     tracing::warn!(%error, "a connection to the file proxy cannot be accepted");
@@ -93,15 +90,15 @@ impl Listener {
                 match stream {
                     Stream::Tcp(stream) => {
                         let _ = stream.set_nodelay(true);
-                        connection(stream, site, stop).await;
+                        connection(stream, &seat, site, stop).await;
                     }
-                    Stream::Unix(stream) => connection(stream, site, stop).await,
+                    Stream::Unix(stream) => connection(stream, &seat, site, stop).await,
                 }
-                drop(permit);
+                drop(seat);
             });
         }
         drop(self);
-        let _ = room.acquire_many(most).await;
+        seats.all_free().await;
     }
 }
 
@@ -119,10 +116,18 @@ fn connections() -> u32 {
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    seat: &Seat,
     site: Arc<Site>,
     stop: CancellationToken,
 ) {
-    let service = service_fn(move |request| site.clone().answer(request));
+    let watch = seat.watch();
+    let service = service_fn(move |request| {
+        let (answering, answer) = (watch.answering(), site.clone().answer(request));
+        async {
+            let answer = answer.await;
+            answer.map(|answer| answer.map(|body| answering.with(body)))
+        }
+    });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -131,15 +136,20 @@ async fn connection(
         .max_buf_size(HEADERS);
     let stream = TokioIo::new(Patient {
         stream,
+        seat: seat.watch(),
         stalled: None,
     });
     let mut served = pin!(builder.serve_connection(stream, service));
     // A client that goes away is no event.
     tokio::select! {
         _ = served.as_mut() => return,
+        () = seat.wanted() => return,
         () = stop.cancelled() => served.as_mut().graceful_shutdown(),
     }
-    let _ = served.await;
+    tokio::select! {
+        _ = served => {}
+        () = seat.wanted() => {}
+    }
 }
 
 fn unavailable(place: &str, error: io::Error) -> Error {
@@ -157,6 +167,7 @@ fn unavailable(place: &str, error: io::Error) -> Error {
 /// A stream whose other end may take its time, and not for ever.
 struct Patient<S> {
     stream: S,
+    seat: Watch,
     /// Since nothing was taken.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -171,6 +182,7 @@ impl<S> Patient<S> {
             self.stalled = None;
             return done;
         }
+        self.seat.stalls();
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -194,6 +206,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if done.is_ready() {
+            self.seat.took();
+        }
         self.watch(context, done)
     }
 
@@ -203,6 +218,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        if done.is_ready() {
+            self.seat.took();
+        }
         self.watch(context, done)
     }
 

@@ -183,29 +183,46 @@ impl Promise {
         }
     }
 
-    /// Whether a file may begin so. Pages of errors are called pictures, too.
-    pub(super) fn may_begin_with(self, bytes: &[u8]) -> bool {
-        let is_page = || {
-            let bytes = bytes
-                .strip_prefix(b"\xef\xbb\xbf")
-                .unwrap_or(bytes)
-                .trim_ascii_start();
-            [
-                &b"<!doctype html"[..],
-                b"<html",
-                b"<head",
-                b"<body",
-                b"<?php",
-            ]
-            .iter()
-            .any(|tag| {
-                bytes
-                    .get(..tag.len())
-                    .is_some_and(|begin| begin.eq_ignore_ascii_case(tag))
-            })
+    /// Whether a file may begin so. Pages of errors are called pictures, too. `None`: more of it has to be there to say so.
+    pub(super) fn may_begin_with(self, bytes: &[u8]) -> Option<bool> {
+        if self.class == Class::Html {
+            return Some(true);
+        }
+        let Some(begin) = without_blanks(bytes) else {
+            // So many blanks are no page's.
+            return (bytes.len() >= LONGEST_BLANKS).then_some(true);
         };
-        self.class == Class::Html || !is_page()
+        // No picture, sound or font begins as a page does, whatever kind of page that is.
+        if matches!(self.class, Class::Image | Class::Media | Class::Font) {
+            return Some(begin[0] != b'<');
+        }
+        let agrees = |tag: &&[u8]| {
+            let both = tag.len().min(begin.len());
+            begin[..both].eq_ignore_ascii_case(&tag[..both])
+        };
+        let found: Vec<&[u8]> = PAGES.into_iter().filter(agrees).collect();
+        match found.as_slice() {
+            [] => Some(true),
+            tags if tags.iter().any(|tag| tag.len() <= begin.len()) => Some(false),
+            _ => None,
+        }
     }
+}
+
+/// How pages begin.
+const PAGES: [&[u8]; 5] = [b"<!doctype html", b"<html", b"<head", b"<body", b"<?php"];
+
+/// So many bytes of a file may be blanks before it is said what it is.
+const LONGEST_BLANKS: usize = 1024;
+
+/// What follows the blanks that a page may begin with; `None`: nothing does, or nobody can say yet.
+fn without_blanks(bytes: &[u8]) -> Option<&[u8]> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if bytes.len() < MARK.len() && MARK.starts_with(bytes) {
+        return None;
+    }
+    let begin = bytes.strip_prefix(MARK).unwrap_or(bytes).trim_ascii_start();
+    (!begin.is_empty()).then_some(begin)
 }
 
 #[cfg(test)]
@@ -263,11 +280,37 @@ mod tests {
     #[test]
     fn a_page_is_known_by_its_first_bytes() {
         let jpg = Promise::of(Some("jpg"));
-        assert!(!jpg.may_begin_with(b"\xef\xbb\xbf\n <!DOCTYPE HTML PUBLIC"));
-        assert!(!jpg.may_begin_with(b"<html lang=en>"));
-        assert!(jpg.may_begin_with(b"\xff\xd8\xff") && jpg.may_begin_with(b""));
-        assert!(Promise::of(Some("html")).may_begin_with(b"<html>"));
-        assert!(Promise::of(Some("svg")).may_begin_with(b"<?xml version"));
+        let [css, svg, html] = ["css", "svg", "html"].map(|ending| Promise::of(Some(ending)));
+        for page in [
+            &b"\xef\xbb\xbf\n <!DOCTYPE HTML PUBLIC"[..],
+            b"<html lang=en>",
+            b"  <",
+            b"<?xml version",
+            b"<!-- an error -->",
+        ] {
+            assert_eq!(jpg.may_begin_with(page), Some(false), "{page:?}");
+            assert_eq!(html.may_begin_with(page), Some(true), "{page:?}");
+        }
+        assert_eq!(jpg.may_begin_with(b"\xff\xd8\xff"), Some(true));
+        assert_eq!(svg.may_begin_with(b"<?xml version"), Some(true));
+        assert_eq!(css.may_begin_with(b"<!-- of old -->"), Some(true));
+        for page in [&b"<HTML>"[..], b"\n<!DOCTYPE html>", b"<?php"] {
+            assert_eq!(css.may_begin_with(page), Some(false), "{page:?}");
+        }
+        // In pieces nobody knows yet.
+        for begin in [
+            &b""[..],
+            b"\xef",
+            b"\xef\xbb\xbf",
+            b" \n",
+            b"<",
+            b"<!docty",
+            b"<h",
+        ] {
+            assert_eq!(css.may_begin_with(begin), None, "{begin:?}");
+        }
+        assert_eq!(jpg.may_begin_with(b"\n"), None);
+        assert_eq!(jpg.may_begin_with(&[b' '; LONGEST_BLANKS]), Some(true));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | `fetch` | a fetch |
 //! | `sending`, `reply` | answers |
 //! | `site` | from a request to an answer |
+//! | `seats` | a listener's connections |
 //! | `listen` | sockets |
 
 mod absent;
@@ -35,6 +36,7 @@ mod origin;
 mod pace;
 mod reply;
 mod rules;
+mod seats;
 mod sending;
 mod site;
 mod styles;

@@ -1,5 +1,6 @@
 //! The origin: how it is asked, and what of its answers is believed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -14,6 +15,7 @@ use super::conditions::parse_date;
 use super::media::Promise;
 use super::name::Name;
 use super::reply::Refusal;
+use super::rules::Rules;
 use crate::config::file_proxy::FileProxy;
 use crate::error::{Error, Kind, Result};
 use crate::tls;
@@ -27,6 +29,7 @@ pub(super) struct Origin {
     client: reqwest::Client,
     timeout: Duration,
     max_size: u64,
+    rules: Arc<Rules>,
 }
 
 /// The head of an answer that may be kept.
@@ -46,7 +49,7 @@ pub(super) enum Trouble {
 }
 
 impl Origin {
-    pub(super) fn new(proxy: &FileProxy) -> Result<Self> {
+    pub(super) fn new(proxy: &FileProxy, rules: Arc<Rules>) -> Result<Self> {
         let file = proxy.ca_file.as_deref();
         let roots = tls::authorities(file).map_err(|fault| {
             let file = file.map_or_else(String::new, |file| format!(" {}", file.display()));
@@ -77,6 +80,7 @@ impl Origin {
             client,
             timeout: proxy.limits.timeout,
             max_size: proxy.limits.max_size,
+            rules,
         })
     }
 
@@ -99,8 +103,13 @@ impl Origin {
             let request = self.client.get(url.clone());
             let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             let answered = tokio::time::timeout(self.timeout, request.send()).await;
-            let Ok(Ok(response)) = answered else {
-                return Err(Trouble::Passing(None));
+            let response = match answered {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) if is_nonsense(&error) => {
+                    let why = "the origin's answer is no HTTP";
+                    return Err(Trouble::Final(Refusal::Origin(why)));
+                }
+                _ => return Err(Trouble::Passing(None)),
             };
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED
             {
@@ -126,7 +135,19 @@ impl Origin {
         if !is_same || !to.username().is_empty() || to.password().is_some() {
             return no("the origin redirects to another server, which is not asked");
         }
+        if !self.is_served(&to) {
+            return no("the origin redirects to a name that is not served");
+        }
         Ok(to)
+    }
+
+    /// Whether a URL of the origin's is that of a name that may be served.
+    fn is_served(&self, url: &Url) -> bool {
+        let base = self.base.path().trim_end_matches('/');
+        let below = url.path().strip_prefix(base);
+        let path = below.filter(|below| below.starts_with('/'));
+        let name = Name::parse(path.unwrap_or(url.path()).as_bytes());
+        name.is_ok_and(|name| self.rules.serve(&name))
     }
 
     /// Whether an answer may be kept, by all that its head says.
@@ -177,6 +198,14 @@ impl Origin {
             changed,
         })
     }
+}
+
+/// Whether an origin has answered, and what it has answered is no HTTP.
+fn is_nonsense(error: &reqwest::Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_parse)
 }
 
 /// `Retry-After` in seconds; dates are not looked at.

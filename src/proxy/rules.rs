@@ -10,17 +10,25 @@ use crate::error::Result;
 /// What is never sent and never asked for, whatever the settings say, in small letters and in capitals: what is private in
 /// Drupal, programs, dumps, and hidden files, `.htaccess` and our own directory among them. A server with a handler for
 /// `.php` anywhere in a name would run `a.php.jpg`.
-const NEVER: [&str; 10] = [
+const NEVER: [&str; 18] = [
     ".*",
     "private/",
     "*.php",
-    "*.php[0-9]",
     "*.php.*",
+    "*.php~",
+    "*.php[0-9]",
+    "*.php[0-9].*",
     "*.phtml",
+    "*.phtml.*",
+    "*.pht",
+    "*.pht.*",
     "*.phar",
+    "*.phar.*",
     "*.phps",
+    "*.phps.*",
     "*.sql",
     "*.sql.*",
+    "*.sql~",
 ];
 
 /// Which names are served, and which are fetched.
@@ -104,6 +112,12 @@ mod tests {
             "a.PHP",
             "b/a.pHp5",
             "a.php.jpg",
+            "a.php5.jpg",
+            "a.PHTML.jpg",
+            "a.phar.jpg",
+            "a.pht",
+            "a.php~",
+            "dump.sql~",
             "a.phtml",
             "a.phar",
             "dump.sql",

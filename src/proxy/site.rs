@@ -42,7 +42,7 @@ const MADE_HERE: &str = "the original is here: the site makes the image";
 pub(super) struct Site {
     mode: Mode,
     original_first: bool,
-    rules: Rules,
+    rules: Arc<Rules>,
     root: Root,
     held: Mutex<Held>,
     flights: Arc<Flights>,
@@ -76,8 +76,9 @@ impl Site {
         let before = before.map(|site| site.held.lock().tree.clone());
         let held = hold(&root, proxy.limits.max_disk, before.as_deref())?;
         let limits = proxy.limits.clone();
+        let rules = Arc::new(Rules::new(proxy)?);
         let fetcher = Fetcher {
-            origin: Origin::new(proxy)?,
+            origin: Origin::new(proxy, Arc::clone(&rules))?,
             pace: Pace::new(&limits),
             absent: Absent::new(limits.negative_names, limits.negative_ttl),
             limits,
@@ -85,7 +86,7 @@ impl Site {
         Ok(Self {
             mode: proxy.mode,
             original_first: proxy.original_first,
-            rules: Rules::new(proxy)?,
+            rules,
             root,
             held: Mutex::new(held),
             flights: Arc::default(),

@@ -10,7 +10,7 @@ use super::hooks::{self, Maintenance};
 use super::task_run::span;
 use super::{locks, record};
 use crate::archive;
-use crate::config::job::Publish;
+use crate::config::job::{KeepPrevious, Publish};
 use crate::error::{Error, Kind, Result};
 use crate::guard::process::panics;
 use crate::guard::target_lock::TargetLock;
@@ -53,7 +53,7 @@ fn nothing_to_return_to(context: &RunContext) -> Option<Error> {
         .job
         .tasks
         .iter()
-        .find(|task| task.publish == Publish::InPlace)?;
+        .find(|task| task.publish == Publish::InPlace && task.previous == KeepPrevious::Drop)?;
     let error = Error::new(
         Kind::Config,
         format!(
@@ -61,7 +61,7 @@ fn nothing_to_return_to(context: &RunContext) -> Option<Error> {
             task.name
         ),
     );
-    Some(error.hint("only publish = \"swap\" keeps what was live"))
+    Some(error.hint("only publish = \"swap\" keeps what was live; of files, publish = \"in_place\" does with previous = \"keep\""))
 }
 
 async fn swap(

@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::context::RunContext;
 use super::progress::Progress;
 use super::{execute, housekeeping, last_good, recover, rollback};
-use crate::config::job::{Job, Settings};
+use crate::config::job::{Job, Settings, Task};
 use crate::config::{self, Variables};
 use crate::error::{Error, Kind, Result};
 use crate::guard::memory::{self, Watch};
 use crate::guard::{priority, scope, signals};
 use crate::report::log::{self, Counts, RunTag};
 use crate::state::{LogLine, Run, RunState, State, Trigger, Verb};
+use crate::store::{Driver, registry};
 
 /// What is done with a job.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +126,13 @@ impl Start {
     pub fn limit_process(&self) -> Result<()> {
         priority::lower(&self.settings.priority)?;
         memory::bound(self.settings.priority.memory_max);
+        let waits = |task: &Task| {
+            let driver = registry::driver(task.kind);
+            driver.is_ok_and(Driver::waits_for_disks)
+        };
+        if self.job.tasks.iter().all(waits) {
+            memory::share_heaps();
+        }
         Ok(())
     }
 

@@ -95,6 +95,18 @@ impl S3 {
             .collect())
     }
 
+    /// The names in a folder: of objects, and of folders with a slash behind them.
+    pub(crate) async fn names_in(&self, folder: &str) -> Result<Vec<String>> {
+        let folder = format!("{}{folder}/", self.prefix);
+        let listed = list(self, &folder, true).await?;
+        let objects = listed.objects.into_iter().map(|object| object.path);
+        let names = objects.chain(listed.folders).filter_map(|key| {
+            let name = key.strip_prefix(&folder)?;
+            (!name.is_empty()).then(|| name.to_owned())
+        });
+        Ok(names.collect())
+    }
+
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Object>> {
         let folder = format!("{}{folder}/", self.prefix);
         let listed = list(self, &folder, false).await?;

@@ -4,6 +4,7 @@
 //! What it promises: an object is there whole or not at all, and durable once it is; no error shows a secret.
 
 mod client;
+pub(crate) mod copy;
 mod credentials;
 mod explain;
 mod failure;

@@ -30,6 +30,8 @@ pub(crate) struct Listed {
 /// All objects below a prefix, a page of a thousand at a time.
 pub(crate) struct Listing {
     s3: Arc<S3>,
+    /// What all keys begin with.
+    begins: String,
     token: Option<String>,
     pages: Pages,
     found: u64,
@@ -39,8 +41,14 @@ pub(crate) struct Listing {
 impl Listing {
     /// Those below the prefix. Nothing is asked yet.
     pub(crate) fn of(s3: &Arc<S3>) -> Self {
+        Self::below(s3, "")
+    }
+
+    /// Those below the prefix whose paths begin so.
+    pub(crate) fn below(s3: &Arc<S3>, begins: &str) -> Self {
         Self {
             s3: Arc::clone(s3),
+            begins: format!("{}{begins}", s3.prefix),
             token: None,
             pages: Pages::default(),
             found: 0,
@@ -57,7 +65,7 @@ impl Listing {
         let mut query = vec![
             ("encoding-type", "url"),
             ("list-type", "2"),
-            ("prefix", s3.prefix.as_str()),
+            ("prefix", self.begins.as_str()),
         ];
         let token = self.token.iter();
         query.extend(token.map(|token| ("continuation-token", token.as_str())));
@@ -73,9 +81,10 @@ impl Listing {
         for content in page.contents {
             let key = name(content.key, encoded);
             // Nothing else was asked for.
-            let Some(path) = key.strip_prefix(s3.prefix.as_str()) else {
+            if !key.starts_with(&self.begins) {
                 continue;
-            };
+            }
+            let path = &key[s3.prefix.len()..];
             objects.push(Listed {
                 path: path.to_owned(),
                 size: content.size,

@@ -1,4 +1,4 @@
-//! Objects that are written, copied by the server, and deleted: those of trees, whose keys may be odd and which have metadata.
+//! Objects that are written and deleted: those of trees, whose keys may be odd and which have metadata.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::get::shown;
 use super::listing::Interrupted;
 use super::pages::unquoted;
 use super::refusal::Refusal;
-use super::request::{Request, ask, encode_key, impossible, send, set};
+use super::request::{Request, ask, impossible, read, send, set};
 use super::upload::LONGEST_ID;
 use crate::config::bucket::Sse;
 use crate::error::{Error, Kind, Result};
@@ -37,7 +37,20 @@ pub(crate) struct Parts {
 #[derive(Debug, Clone)]
 pub(crate) struct CopySource {
     /// `/BUCKET/KEY`, encoded.
-    name: String,
+    pub(super) name: String,
+}
+
+/// What came of a copy by the server.
+#[derive(Debug)]
+pub(crate) enum Copied {
+    /// It is there, and has this entity tag if the server says it.
+    Done(Option<String>),
+    /// The source has no such object.
+    Gone,
+    /// It was written anew meanwhile.
+    Replaced,
+    /// The server does not do it for these keys: why.
+    Refused(String),
 }
 
 #[derive(Deserialize)]
@@ -46,10 +59,11 @@ struct Begun {
     upload_id: String,
 }
 
+/// An answer with an entity tag.
 #[derive(Deserialize)]
-struct Tagged {
+pub(super) struct Tagged {
     #[serde(rename = "ETag")]
-    tag: Option<String>,
+    pub(super) tag: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +82,7 @@ struct NotDeleted {
 }
 
 /// A key's whole length is held to what servers take.
-fn check_length(s3: &S3, path: &str) -> Result<()> {
+pub(super) fn check_length(s3: &S3, path: &str) -> Result<()> {
     if s3.prefix.len() + path.len() <= LONGEST_KEY {
         return Ok(());
     }
@@ -82,15 +96,15 @@ fn check_length(s3: &S3, path: &str) -> Result<()> {
 }
 
 impl S3 {
-    fn key_of(&self, path: &str) -> String {
+    pub(super) fn key_of(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
 
-    fn write_failed(&self, path: &str, failed: &Failed) -> Error {
+    pub(super) fn write_failed(&self, path: &str, failed: &Failed) -> Error {
         self.whom().failed(&Doing::Write(shown(path)), failed)
     }
 
-    fn encryption(&self, headers: &mut HeaderMap) {
+    pub(super) fn encryption(&self, headers: &mut HeaderMap) {
         let sse = match self.sse {
             Some(Sse::Aes256) => "AES256",
             Some(Sse::Kms) => "aws:kms",
@@ -121,38 +135,6 @@ impl S3 {
         let response = response.map_err(|failed| self.write_failed(path, &failed))?;
         let tag = response.headers().get(http::header::ETAG);
         Ok(tag.and_then(|tag| unquoted(tag.to_str().ok()?)))
-    }
-
-    /// What a server would copy from, for another client of it: an object by its path.
-    pub(crate) fn copy_source(&self, path: &str) -> CopySource {
-        let mut name = format!("/{}/", self.bucket());
-        encode_key(&self.key_of(path), &mut name);
-        CopySource { name }
-    }
-
-    /// Has the server copy an object of 5 GB or less, with all that it has. `None`: it is not there, or may not be read so.
-    pub(crate) async fn copy_object(&self, path: &str, from: &CopySource) -> Result<Copied> {
-        check_length(self, path)?;
-        let key = self.key_of(path);
-        let mut asked = Request::of_object(Method::PUT, &key);
-        set(&mut asked.headers, "x-amz-copy-source", &from.name);
-        self.encryption(&mut asked.headers);
-        match ask::<Tagged>(self, asked).await {
-            Ok(_) => Ok(Copied::Done),
-            Err(failed) => self.not_copied(path, &failed),
-        }
-    }
-
-    fn not_copied(&self, path: &str, failed: &Failed) -> Result<Copied> {
-        let code = failed.refusal().map(|refusal| refusal.code.as_str());
-        match code {
-            Some("NoSuchKey") => Ok(Copied::Gone),
-            Some("PreconditionFailed") => Ok(Copied::Replaced),
-            Some("AccessDenied" | "NoSuchBucket" | "InvalidAccessKeyId" | "NotImplemented") => {
-                Ok(Copied::Refused(failed.to_string()))
-            }
-            _ => Err(self.write_failed(path, failed)),
-        }
     }
 
     /// Deletes objects by their paths; what is not there is no error. Returns how many there were to delete.
@@ -265,19 +247,6 @@ impl S3 {
     }
 }
 
-/// What came of a copy by the server.
-#[derive(Debug)]
-pub(crate) enum Copied {
-    /// It is there.
-    Done,
-    /// The source has no such object.
-    Gone,
-    /// It was written anew meanwhile.
-    Replaced,
-    /// The server does not do it for these keys: why.
-    Refused(String),
-}
-
 impl Parts {
     /// Begins one.
     pub(crate) async fn begin(s3: &Arc<S3>, path: &str, about: &About) -> Result<Self> {
@@ -352,8 +321,9 @@ impl Parts {
         }
         match ask::<Tagged>(&self.s3, asked).await {
             Ok(copied) => {
-                self.add(copied.tag.as_deref().and_then(unquoted))?;
-                Ok(Copied::Done)
+                let tag = copied.tag.as_deref().and_then(unquoted);
+                self.add(tag.clone())?;
+                Ok(Copied::Done(tag))
             }
             Err(failed) => self.s3.not_copied(&self.path, &failed),
         }
@@ -369,8 +339,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Ends it: the object is there, whole.
-    pub(crate) async fn finish(mut self) -> Result<()> {
+    /// Ends it: the object is there, whole. Returns its entity tag, if the server says it.
+    pub(crate) async fn finish(mut self) -> Result<Option<String>> {
         let mut body =
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
                 .to_owned();
@@ -389,15 +359,22 @@ impl Parts {
         asked.query = &query;
         set(&mut asked.headers, "content-type", "application/xml");
         asked.body = body.into();
-        if let Err(failed) = send(&self.s3, asked).await {
-            // The answer to a first try may have been lost on its way: what is there is verified later.
-            let code = failed.refusal().map(|refusal| refusal.code.as_str());
-            if !(code == Some("NoSuchUpload") && failed.tries > 1) {
-                return Err(self.s3.write_failed(&self.path, &failed));
+        let tag = match send(&self.s3, asked).await {
+            Ok(response) => {
+                let body = response.into_body().bytes().await.unwrap_or_default();
+                read::<Tagged>(&body).and_then(|tagged| unquoted(&tagged.tag?))
             }
-        }
+            Err(failed) => {
+                // The answer to a first try may have been lost on its way: what is there is verified later.
+                let code = failed.refusal().map(|refusal| refusal.code.as_str());
+                if !(code == Some("NoSuchUpload") && failed.tries > 1) {
+                    return Err(self.s3.write_failed(&self.path, &failed));
+                }
+                None
+            }
+        };
         self.is_over = true;
-        Ok(())
+        Ok(tag)
     }
 }
 

@@ -26,6 +26,12 @@ pub trait Definitions: Any + Debug + Send + Sync {
         Ok(String::new())
     }
 
+    /// A hash of all that is known of a part without reading it; as long as that is the same, its content is. `None`: nothing
+    /// can be said.
+    fn likeness(&self, _part: &Part) -> Option<[u8; 32]> {
+        None
+    }
+
     /// Whether a part is for who restores by hand, too.
     fn is_for_people(&self, _part: &Part) -> bool {
         true

@@ -61,6 +61,17 @@ pub trait Driver: Send + Sync {
     fn refuse_older(&self, _source: &Server, _target: &Taker) -> Result<()> {
         Ok(())
     }
+    /// Whether its threads mostly wait for disks: then a run needs less memory if they share what they allocate from.
+    fn waits_for_disks(&self) -> bool {
+        false
+    }
+
+    /// Whether snapshots of a job share the parts that have not changed: their streams are the same, byte by byte, as long as what
+    /// they are of is.
+    fn shares_parts(&self) -> bool {
+        false
+    }
+
     /// The client with which people restore an archive's snapshot without envsyncd, if there is one.
     fn manual_client(&self) -> Option<ManualClient> {
         None

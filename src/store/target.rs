@@ -111,6 +111,10 @@ pub trait InPlace: Send + Sync {
 pub trait Incoming: Send + Sync {
     /// Takes a part's rows; returns how many the store says it took. All or nothing.
     async fn write(&self, part: &Part, chunks: Chunks) -> Result<u64>;
+    /// What it has of a part already, where that need not be read: rows and bytes. From then on the part is as good as written.
+    async fn has(&self, _part: &Part) -> Result<Option<(u64, u64)>> {
+        Ok(None)
+    }
     /// What can be built now that this part's rows are in. Of a table in slices: asked once, with the whole table, when
     /// the last one is in.
     fn steps_after(&self, _part: &Part) -> Vec<Step> {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::job::{Bed, Job};
+use crate::support::job::{Bed, Job, whole_snapshots};
 use crate::support::postgres::{Databases, Pair};
 use crate::support::profile::named;
 
@@ -114,11 +114,9 @@ impl Scene {
         self.bed.once(&self.bed.job(name, job))
     }
 
-    /// The snapshots' folders that have a manifest, in their order.
+    /// The folders of its snapshots, the oldest first.
     fn snapshots(&self) -> Vec<PathBuf> {
-        let mut all = self.folders();
-        all.retain(|folder| folder.join("manifest.json").exists());
-        all
+        whole_snapshots(&self.archive())
     }
 
     fn folders(&self) -> Vec<PathBuf> {

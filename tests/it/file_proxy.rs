@@ -1,6 +1,7 @@
 //! Missing files on demand: a directory's files, and those that production has, as browsers and attackers ask for them.
 
 mod attacks;
+mod crowds;
 mod daemon;
 mod fetching;
 mod lies;
@@ -8,7 +9,9 @@ mod limits;
 mod serving;
 mod settings;
 mod styles;
+mod tls;
 mod web_servers;
+mod wire;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,12 +1,20 @@
 //! Files: SQLite's as their operators meet them (hooks around a publish, and what `plan` says), and trees of files.
 
 mod archive;
+mod attributes;
+mod back;
 mod bucket;
+mod changed;
 mod copies;
+mod disks;
 mod failures;
+mod fixed;
 mod guards;
 mod in_place;
+mod meanwhile;
 mod names;
+mod odd;
+mod spare;
 mod ssh;
 mod trees;
 

@@ -91,7 +91,11 @@ fn a_fresh_installation_has_its_user_its_directories_and_nothing_running() {
 755 envsyncd:envsyncd /run/envsyncd
 "
     );
-    for unit in ["envsyncd.service", "envsyncd-scope.socket"] {
+    for unit in [
+        "envsyncd.service",
+        "envsyncd-scope.socket",
+        "envsyncd-file-proxy.service",
+    ] {
         assert_eq!(
             machine
                 .output(&format!("systemctl is-active {unit}"))
@@ -99,9 +103,15 @@ fn a_fresh_installation_has_its_user_its_directories_and_nothing_running() {
             "inactive"
         );
     }
+    for unit in ["envsyncd.service", "envsyncd-file-proxy.service"] {
+        assert_eq!(
+            machine.output(&format!("systemctl is-enabled {unit}")),
+            "disabled\n"
+        );
+    }
     assert_eq!(
-        machine.output("systemctl is-enabled envsyncd.service"),
-        "disabled\n"
+        succeed(&machine, "dpkg-query -W -f '${Suggests}' envsyncd"),
+        "openssh-client, rsync"
     );
     assert_eq!(
         succeed(

@@ -28,7 +28,7 @@ fn settings(unit: &str) -> BTreeMap<String, Vec<String>> {
 fn systemd_has_nothing_to_say_against_any_unit() {
     let machine = package::machine();
     let verified = machine.run(
-        "systemd-analyze verify --man=no envsyncd.service envsyncd@accounts.service envsyncd@accounts.timer envsyncd-scope.socket envsyncd-scope@1.service 2>&1",
+        "systemd-analyze verify --man=no envsyncd.service envsyncd@accounts.service envsyncd@accounts.timer envsyncd-scope.socket envsyncd-scope@1.service envsyncd-file-proxy.service 2>&1",
     );
     assert_eq!(crate::text(&verified.stdout), "");
     assert!(verified.status.success());
@@ -37,6 +37,7 @@ fn systemd_has_nothing_to_say_against_any_unit() {
         "envsyncd.service",
         "envsyncd@accounts.service",
         "envsyncd-scope@1.service",
+        "envsyncd-file-proxy.service",
     ] {
         succeed(
             &machine,
@@ -71,6 +72,34 @@ fn a_job_by_a_timer_has_the_daemons_sandbox() {
         .unwrap();
     assert_eq!(daemon[begin..], once[begin_once..]);
     assert!(daemon.len() - begin > 30);
+}
+
+#[test]
+fn the_file_proxy_alone_has_the_daemons_sandbox_and_more() {
+    let of = |unit: &str| settings(unit).remove("[Service]").unwrap();
+    let alone = of("envsyncd-file-proxy.service");
+    let daemon = of("envsyncd.service");
+    let begin = daemon
+        .iter()
+        .position(|line| line == "ProtectSystem=strict")
+        .unwrap();
+    // Runs write elsewhere, have a place for what is temporary, and carry groups over.
+    let of_runs = ["ReadWritePaths=", "BindPaths=", "SystemCallFilter=@chown"];
+    for line in &daemon[begin..] {
+        assert!(
+            alone.contains(line) || of_runs.iter().any(|own| line.starts_with(own)),
+            "{line}"
+        );
+    }
+    assert!(alone.contains(&"MemoryDenyWriteExecute=yes".to_owned()));
+    // The example has what is to be changed, and nothing else.
+    let example = settings("examples/file-proxy.conf")
+        .remove("[Service]")
+        .unwrap();
+    let names: Vec<&str> = (example.iter())
+        .filter_map(|line| Some(line.split_once('=')?.0))
+        .collect();
+    assert_eq!(names, ["User", "ReadWritePaths"]);
 }
 
 /// A program that asks for a scope with the line that it is given, and says what came of it and where it is.

@@ -3,6 +3,7 @@ use super::*;
 fn file(content: &[u8], block: usize) -> File {
     File {
         path: "rows/x".to_owned(),
+        pool: false,
         size: content.len() as u64,
         block: block as u64,
         blocks: content.chunks(block).map(hash).collect(),
@@ -79,5 +80,48 @@ fn blocks_that_cannot_be_are_refused() {
     for file in [short, long, none, huge] {
         let what = read(&file, &[7; 100], 100).unwrap_err();
         assert!(what.contains("make no sense"), "{what}");
+    }
+}
+
+/// What comes of it when it is decompressed from blocks of so many bytes.
+fn plain(packed: &[u8], block: usize) -> Result<Vec<u8>, String> {
+    let blocks: Vec<Result<Bytes>> = packed
+        .chunks(block)
+        .map(|block| Ok(Bytes::copy_from_slice(block)))
+        .collect();
+    let pieces = decompressed(stream::iter(blocks).boxed(), "rows/x".to_owned());
+    let pieces = futures_util::FutureExt::now_or_never(pieces.try_collect::<Vec<_>>());
+    let pieces = pieces.expect("nothing to wait for");
+    pieces
+        .map(|pieces| pieces.concat())
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_fills_the_last_piece_to_its_end_is_whole() {
+    let mut state = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    })
+    .take(3 * PIECE)
+    .collect();
+    for content in [noise, vec![0; 3 * PIECE]] {
+        for length in (0..=3).flat_map(|pieces| {
+            let whole = pieces * PIECE;
+            [whole.saturating_sub(1), whole, (whole + 1).min(3 * PIECE)]
+        }) {
+            let content = &content[..length];
+            let packed = zstd::encode_all(content, 1).expect("a frame");
+            for block in [1 << 30, 4096, packed.len() - 1, 1 + packed.len() / 2] {
+                let made = plain(&packed, block).expect("a whole frame");
+                assert!(made == content, "{length} {block}");
+            }
+            // Two frames are one content, and a part of one is none.
+            let twice = plain(&[&packed[..], &packed].concat(), 1 << 30).expect("two frames");
+            assert!(twice == [content, content].concat(), "{length}");
+            let cut = plain(&packed[..packed.len() - 1], 1 << 30);
+            assert!(cut.is_err(), "{length}");
+        }
     }
 }

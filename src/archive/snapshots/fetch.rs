@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::read::{self, Watch};
 use super::{Chosen, LONGEST_MAC, Mark, Snapshots};
 use crate::archive::bucket::Bucket;
-use crate::archive::layout::{MAC, MANIFEST, is_own};
+use crate::archive::layout::{MAC, MANIFEST, Name, is_own};
+use crate::archive::manifest::File;
 use crate::error::{Error, Kind, Result};
 use crate::store::Claim;
 
@@ -66,7 +67,11 @@ impl Snapshots {
             let (from, to, name) = (self.bucket.clone(), to.clone(), name.clone());
             let watch = Arc::clone(&watch);
             async move {
-                let path = format!("{name}/{}", file.path);
+                let path = file.place(&name.to_string());
+                if file.pool && has(&to, &name, &file, &stop).await? {
+                    watch.add(file.size);
+                    return Ok(());
+                }
                 let mut upload = to.upload(&path).await?;
                 match read::checked(&from, &name, &file, Some(&mut upload), &*watch, &stop).await? {
                     Ok(()) => upload.finish().await.map(drop),
@@ -90,7 +95,7 @@ impl Snapshots {
             .await
     }
 
-    /// Removes what an interrupted [`Snapshots::fetch`] has written.
+    /// Removes what an interrupted [`Snapshots::fetch`] has written, but for what other snapshots there may share.
     pub async fn forget(&self, chosen: &Chosen, to: &Bucket) -> Result<()> {
         let folder = chosen.name.to_string();
         let objects = to.list(&folder).await?;
@@ -99,6 +104,17 @@ impl Snapshots {
             .map(|object| object.path)
             .filter(|path| path.strip_prefix(&format!("{folder}/")).is_some_and(is_own));
         to.delete(own.collect()).await?;
-        to.clear_uploads(&folder).await
+        to.clear_uploads(&folder).await?;
+        let there = Self::new(to.clone(), self.key.clone());
+        there.collect(&chosen.name.job).await.map(drop)
     }
+}
+
+/// Whether an archive has a file of a pool already, from another snapshot, and it is good.
+async fn has(to: &Bucket, name: &Name, file: &File, stop: &CancellationToken) -> Result<bool> {
+    if !to.has(&file.path).await? {
+        return Ok(false);
+    }
+    let read = read::checked(to, name, file, None, &(), stop).await?;
+    Ok(read.is_ok())
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Snapshots;
 use crate::archive::bucket::{Bucket, Object};
 use crate::archive::layout::{Name, READING, mark, marked};
-use crate::archive::manifest::VERSION;
+use crate::archive::manifest::SELF_CONTAINED;
 use crate::error::{Error, Kind, Result};
 use crate::store::Claim;
 
@@ -96,7 +96,7 @@ impl Mark {
     /// Marks a snapshot, and keeps the mark fresh; nobody waits for it, and who may not write goes on without.
     pub fn keep(bucket: &Bucket, snapshot: &str, reader: &Claim) -> Result<Self> {
         let note = Note {
-            version: VERSION,
+            version: SELF_CONTAINED,
             snapshot,
             job: &reader.job,
             run: &reader.run,

@@ -5,6 +5,7 @@
 //! a manifest that is another snapshot's. Only a manifest that passes all of these is ever used.
 
 mod choose;
+mod collect;
 mod fetch;
 mod mark;
 mod note;
@@ -13,6 +14,7 @@ mod prune;
 mod read;
 mod verify;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -60,7 +62,7 @@ const SMALL: usize = 4 * 1024 * 1024;
 /// The content of an archive.
 #[derive(Debug)]
 pub struct Listing {
-    /// Newest first, by their names.
+    /// Newest first.
     pub snapshots: Vec<Snapshot>,
     /// Folders without a manifest: being written, or left by a run that died. Newest first.
     pub unfinished: Vec<Unfinished>,
@@ -73,6 +75,16 @@ pub struct Snapshot {
     pub name: Name,
     /// Whether its manifest can be used.
     pub state: State,
+}
+
+impl Snapshot {
+    /// The moment that the data is of; `None`: its manifest cannot be used.
+    fn taken_at(&self) -> Option<DateTime<Utc>> {
+        match &self.state {
+            State::Good(summary) => Some(summary.taken_at),
+            State::Flawed(_) => None,
+        }
+    }
 }
 
 /// Whether a manifest can be used.
@@ -110,6 +122,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Bytes as stored, without the manifest itself.
     pub size: u64,
+    /// Those that its own push has stored: the others it shares with older snapshots.
+    pub own_size: u64,
     /// What the files are encrypted with, if they are.
     pub encryption: Option<String>,
     /// Whether a key says that it is authentic; without a key nobody has looked.
@@ -205,6 +219,8 @@ impl Snapshots {
                 Err(None) => {}
             }
         }
+        // Names tell seconds apart, and what is newer within one stands in the manifests.
+        snapshots.sort_by_key(|it| Reverse((it.name.at, it.taken_at())));
         Ok(Listing {
             snapshots,
             unfinished,
@@ -358,6 +374,7 @@ impl Summary {
             rows: manifest.rows(),
             bytes: (manifest.parts.iter()).fold(0, |sum, part| sum.saturating_add(part.bytes)),
             size: manifest.size(),
+            own_size: manifest.own_size(),
             encryption: manifest.encryption.clone(),
             authentic,
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::manifest::VERSION;
+use crate::archive::manifest::SELF_CONTAINED;
 use crate::error::{Error, Kind, Result};
 use crate::process::{self, Process, Sight, host_name};
 use crate::store::Claim;
@@ -17,7 +17,7 @@ use crate::store::Claim;
 /// What is in `writer.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriterNote {
-    /// The format's version, which is the manifest's.
+    /// The format's version.
     #[serde(default = "version")]
     pub version: u32,
     /// The machine.
@@ -45,7 +45,7 @@ pub struct WriterNote {
 }
 
 fn version() -> u32 {
-    VERSION
+    SELF_CONTAINED
 }
 
 impl WriterNote {
@@ -53,7 +53,7 @@ impl WriterNote {
     pub fn of(claim: &Claim, started_at: DateTime<Utc>, renewed_every: Duration) -> Self {
         let own = Process::own();
         Self {
-            version: VERSION,
+            version: SELF_CONTAINED,
             host: claim.host.clone(),
             job: claim.job.clone(),
             run: claim.run.clone(),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Listing, Series, Snapshot, Snapshots, State, Unfinished};
-use crate::archive::layout::{MAC, MANIFEST, Name, WRITER, is_own};
+use crate::archive::bucket::Object;
+use crate::archive::layout::{MAC, MANIFEST, Name, WRITER, is_own, pool_of};
 use crate::archive::retention::{Candidate, Reason, Verdict, judge};
 use crate::config::archive::Retention;
 use crate::error::Result;
@@ -28,6 +29,8 @@ const FIRST: Duration = Duration::from_secs(2);
 /// The snapshots and leftovers that a prune would remove.
 #[derive(Debug)]
 pub struct Plan {
+    /// The job.
+    pub job: String,
     /// The snapshots of the series, and those of its job that are flawed, newest first.
     pub snapshots: Vec<(Snapshot, Verdict)>,
     /// The job's folders without a manifest; `None`: it stays, because somebody may be writing it.
@@ -86,6 +89,27 @@ impl Snapshots {
         Ok(plan)
     }
 
+    /// How many bytes a plan would free: a snapshot's own, and those that it shares with others that go only.
+    pub async fn would_free(&self, plan: &Plan) -> Result<u64> {
+        let goes = |(snapshot, verdict): &(Snapshot, Verdict)| {
+            verdict.goes().then(|| snapshot.name.clone())
+        };
+        let going: Vec<Name> = plan.snapshots.iter().filter_map(goes).collect();
+        let dead = plan.unfinished.iter().filter(|(_, why)| why.is_some());
+        let pool = self.unshared(&plan.job, &going).await?;
+        let mut bytes = (pool.values().copied())
+            .chain(dead.map(|(folder, _)| folder.size))
+            .fold(0, u64::saturating_add);
+        for name in &going {
+            let own = self.bucket.list(&name.to_string()).await?;
+            bytes = own
+                .iter()
+                .map(|it| it.size)
+                .fold(bytes, u64::saturating_add);
+        }
+        Ok(bytes)
+    }
+
     /// What time it is by the clock that folders are judged by: the archive's own.
     async fn clock(&self, unfinished: &[Unfinished]) -> Result<DateTime<Utc>> {
         if unfinished.is_empty() {
@@ -111,6 +135,8 @@ impl Snapshots {
             pruned.size = pruned.size.saturating_add(self.remove(name).await?);
             pruned.snapshots.push(name.clone());
         }
+        let collected = self.collect(&plan.job).await?;
+        pruned.size = pruned.size.saturating_add(collected);
         for (folder, abandoned) in plan.unfinished.iter().rev() {
             if abandoned.is_none() {
                 continue;
@@ -129,7 +155,7 @@ impl Snapshots {
     }
 
     /// Whether a folder has no manifest, and nobody writes it any more.
-    async fn is_abandoned(&self, name: &Name) -> Result<bool> {
+    pub(super) async fn is_abandoned(&self, name: &Name) -> Result<bool> {
         let manifest = format!("{name}/{MANIFEST}");
         if self.bucket.has(&manifest).await? {
             return Ok(false);
@@ -155,10 +181,19 @@ impl Snapshots {
 
     /// Removes what runs of a job left unfinished that are dead. Returns the names of what was removed.
     pub async fn sweep(&self, claim: &Claim) -> Result<Vec<String>> {
-        let mut swept = Vec::new();
+        let (mut swept, mut dead) = (Vec::new(), Vec::new());
         for name in self.names().await? {
             let other = name.job == claim.job && name.id != claim.short();
-            if other && self.is_abandoned(&name).await? && self.clear(&name).await?.is_some() {
+            if other && self.is_abandoned(&name).await? {
+                dead.push(name);
+            }
+        }
+        if !dead.is_empty() {
+            // Before their folders: those show that there may be something in the pool.
+            self.collect(&claim.job).await?;
+        }
+        for name in dead {
+            if self.clear(&name).await?.is_some() {
                 swept.push(name.to_string());
             }
         }
@@ -170,25 +205,27 @@ impl Snapshots {
     /// there is no snapshot.
     pub async fn remove(&self, name: &Name) -> Result<u64> {
         let manifest = format!("{name}/{MANIFEST}");
+        let there = self.bucket.list(&name.to_string()).await?;
         self.bucket.delete(vec![manifest]).await?;
-        Ok(self.clear(name).await?.unwrap_or_default())
+        Ok(self.clear_of(name, there).await?.unwrap_or_default())
     }
 
     /// Removes what a snapshot consists of from a folder that has no manifest; who wrote it goes last, so that what is left is
     /// known to be his. What else lies there is somebody else's and stays; `None` if it is all that does.
     async fn clear(&self, name: &Name) -> Result<Option<u64>> {
+        let there = self.bucket.list(&name.to_string()).await?;
+        self.clear_of(name, there).await
+    }
+
+    /// The same of what was found in the folder.
+    async fn clear_of(&self, name: &Name, there: Vec<Object>) -> Result<Option<u64>> {
         let folder = name.to_string();
         let writer = format!("{folder}/{WRITER}");
-        let (own, others): (Vec<_>, Vec<_>) = self
-            .bucket
-            .list(&folder)
-            .await?
-            .into_iter()
-            .partition(|object| {
-                let path = object.path.strip_prefix(&folder);
-                path.and_then(|path| path.strip_prefix('/'))
-                    .is_some_and(is_own)
-            });
+        let (own, others): (Vec<_>, Vec<_>) = there.into_iter().partition(|object| {
+            let path = object.path.strip_prefix(&folder);
+            path.and_then(|path| path.strip_prefix('/'))
+                .is_some_and(is_own)
+        });
         if let Some(other) = others.first() {
             tracing::warn!(
                 file = other.path,
@@ -206,6 +243,8 @@ impl Snapshots {
         // The listing may not know yet that the manifest is gone, and nobody needs its authentication.
         first.push(format!("{folder}/{MAC}"));
         self.bucket.clear_uploads(&folder).await?;
+        let pool = pool_of(&name.job, &name.id);
+        self.bucket.clear_uploads(&pool).await?;
         self.bucket.delete(first).await?;
         self.bucket.delete(last).await?;
         Ok(Some(size))
@@ -253,6 +292,7 @@ fn decide(
         })
         .collect();
     Plan {
+        job: series.job.clone(),
         snapshots: snapshots.into_iter().zip(verdicts).collect(),
         unfinished,
     }

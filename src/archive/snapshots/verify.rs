@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::read::{self, Watch};
 use super::{Flaw, Folder, Snapshots};
-use crate::archive::layout::{MAC, MANIFEST, Name, WRITER};
+use crate::archive::layout::{self, MAC, MANIFEST, Name, WRITER};
 use crate::archive::manifest::{File, Manifest};
 use crate::error::{Error, Kind, Result};
 
@@ -31,7 +31,7 @@ pub struct Report {
 /// Something about one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Its path in the snapshot's folder.
+    /// Its path in the snapshot's folder; of one in the pool, in the archive.
     pub path: String,
     /// One sentence without its name.
     pub what: String,
@@ -116,10 +116,20 @@ impl Snapshots {
                 .unwrap_or(&object.path);
             there.insert(path.to_owned(), object.size);
         }
+        let mut pool: HashMap<String, u64> = HashMap::new();
+        if manifest.files().any(|file| file.pool) {
+            let objects = self.bucket.list(&layout::pool(&manifest.job)).await?;
+            pool.extend(objects.into_iter().map(|object| (object.path, object.size)));
+        }
         let mut good = Vec::new();
         for file in manifest.files() {
             report.files += 1;
-            match there.remove(&file.path) {
+            let found = if file.pool {
+                pool.remove(&file.path)
+            } else {
+                there.remove(&file.path)
+            };
+            match found {
                 None => report
                     .problems
                     .push(problem(&file.path, "it is not there".to_owned())),

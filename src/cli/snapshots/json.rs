@@ -41,6 +41,8 @@ pub(super) struct Snapshot {
     /// Of the rows, before compression.
     bytes: Option<u64>,
     stored_bytes: Option<u64>,
+    /// Those of them that its own push has stored; the others it shares with older snapshots.
+    own_stored_bytes: Option<u64>,
     /// age, if it is encrypted.
     encryption: Option<String>,
     /// Whether a key says so; `null`: there is no key to check it with.
@@ -71,6 +73,7 @@ impl Snapshot {
             rows: summary.map(|it| it.rows),
             bytes: summary.map(|it| it.bytes),
             stored_bytes: summary.map(|it| it.size),
+            own_stored_bytes: summary.map(|it| it.own_size),
             encryption: summary.and_then(|it| it.encryption.clone()),
             authentic: summary.filter(|_| has_key).map(|it| it.authentic),
         }
@@ -177,7 +180,7 @@ pub(super) struct Verified {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Problem {
-    /// In the snapshot's folder.
+    /// In the snapshot's folder, or from `pool/` on in the archive.
     pub(super) path: String,
     pub(super) message: String,
 }
@@ -193,6 +196,9 @@ pub(super) struct Prune<'a> {
     pub(super) unfinished: Vec<Verdict>,
     /// What was removed, in bytes; with --dry-run `null`.
     pub(super) removed_bytes: Option<u64>,
+    /// What would be, with --dry-run only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) would_remove_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]

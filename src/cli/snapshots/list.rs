@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::place::{Found, Place};
 use super::{dumps, json};
-use crate::archive::snapshots::{Listing, Snapshot, State, Unfinished};
+use crate::archive::snapshots::{Listing, Snapshot, State, Summary, Unfinished};
 use crate::cli::options::Options;
 use crate::cli::terminal;
 use crate::error::Result;
@@ -104,7 +104,7 @@ fn row(snapshot: &Snapshot) -> Vec<String> {
             format!("{} {}", summary.series.kind, summary.server_version),
             terminal::relative(summary.taken_at, now),
             terminal::number(summary.rows),
-            terminal::bytes(summary.size),
+            size(summary),
             state,
         ],
         State::Flawed(_) => {
@@ -116,6 +116,15 @@ fn row(snapshot: &Snapshot) -> Vec<String> {
             row
         }
     }
+}
+
+/// What is stored, and what of that is not an older snapshot's, too.
+pub(super) fn size(summary: &Summary) -> String {
+    let all = terminal::bytes(summary.size);
+    if summary.own_size == summary.size {
+        return all;
+    }
+    format!("{all}, {} of it new", terminal::bytes(summary.own_size))
 }
 
 /// One line of a folder that is no snapshot, or not yet.

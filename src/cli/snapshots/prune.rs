@@ -67,10 +67,12 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
     let plan = snapshots
         .plan(&series, &archive.retention, Utc::now())
         .await?;
-    let pruned = if args.dry_run {
-        None
+    let (pruned, bytes) = if args.dry_run {
+        (None, snapshots.would_free(&plan).await?)
     } else {
-        Some(snapshots.prune(&plan).await?)
+        let pruned = snapshots.prune(&plan).await?;
+        let bytes = pruned.size;
+        (Some(pruned), bytes)
     };
     if args.json {
         terminal::print_json(&json::Prune {
@@ -79,7 +81,8 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
             dry_run: args.dry_run,
             snapshots: verdicts(&plan).collect(),
             unfinished: leftovers(&plan).collect(),
-            removed_bytes: pruned.map(|pruned| pruned.size),
+            removed_bytes: pruned.is_some().then_some(bytes),
+            would_remove_bytes: pruned.is_none().then_some(bytes),
         })?;
         return Ok(0);
     }
@@ -88,12 +91,12 @@ pub(super) async fn main(options: &Options, args: &Args) -> Result<u8> {
             terminal::note(&format!("{}: {flaw}", snapshot.name));
         }
     }
-    terminal::print(&told(&plan, pruned.as_ref()))?;
+    terminal::print(&told(&plan, pruned.as_ref(), bytes))?;
     Ok(0)
 }
 
-/// What is gone, or would go and stay.
-fn told(plan: &Plan, pruned: Option<&Pruned>) -> String {
+/// What is gone, or would go and stay, and how many bytes of the archive's that is.
+fn told(plan: &Plan, pruned: Option<&Pruned>, bytes: u64) -> String {
     let mut text = String::new();
     if let Some(pruned) = pruned {
         let gone: Vec<String> = (pruned.snapshots.iter().chain(&pruned.leftovers))
@@ -104,6 +107,12 @@ fn told(plan: &Plan, pruned: Option<&Pruned>) -> String {
                 text.push_str(&format!("{} is gone: {}\n", verdict.name, verdict.reason));
             }
         }
+        text.push_str(&format!(
+            "{} snapshots and {} leftovers removed, {}\n",
+            pruned.snapshots.len(),
+            pruned.leftovers.len(),
+            terminal::bytes(bytes)
+        ));
     } else {
         text.push_str(&terminal::table(
             &["NAME", "SIZE", "WOULD", "WHY"],
@@ -116,14 +125,7 @@ fn told(plan: &Plan, pruned: Option<&Pruned>) -> String {
                 ]
             }),
         ));
-    }
-    if let Some(pruned) = pruned {
-        text.push_str(&format!(
-            "{} snapshots and {} leftovers removed, {}\n",
-            pruned.snapshots.len(),
-            pruned.leftovers.len(),
-            terminal::bytes(pruned.size)
-        ));
+        text.push_str(&format!("{} would be freed\n", terminal::bytes(bytes)));
     }
     text
 }

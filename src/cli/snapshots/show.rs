@@ -5,6 +5,7 @@ use std::fmt::Write;
 use chrono::Utc;
 
 use super::json;
+use super::list::size;
 use super::place::{Place, Site};
 use super::words::words;
 use crate::archive::manifest::Manifest;
@@ -89,7 +90,7 @@ fn text(site: &Site, manifest: &Manifest, summary: &Summary, tables: &[json::Tab
             "size",
             format!(
                 "{}, {} before compression ({}{})",
-                terminal::bytes(summary.size),
+                size(summary),
                 terminal::bytes(summary.bytes),
                 manifest.compression,
                 (manifest.encryption.as_ref())

@@ -112,17 +112,20 @@ pub(super) fn refuse_with_archives(
 /// What needs live beside the copy, while there is only one of them.
 pub(super) fn refuse_with_in_place(
     table: &Table<'_>,
+    format: Option<&dyn StoreFormat>,
     mode: Option<Mode>,
     previous: Option<KeepPrevious>,
     keep: &[String],
 ) {
+    let overlays = format.is_some_and(StoreFormat::overlays);
+    let keeps = format.is_some_and(StoreFormat::keeps_in_place);
     let refuse = |key, why: &str, instead: &str| {
         if let Some(value) = table.get(key) {
             let why = format!("this is not possible with publish = \"in_place\": {why}");
             value.report(value.wrong(why).help(instead));
         }
     };
-    if mode == Some(Mode::Overlay) {
+    if mode == Some(Mode::Overlay) && !overlays {
         refuse(
             "mode",
             "live is emptied before the copy is loaded, and nothing in it can stay",
@@ -136,7 +139,7 @@ pub(super) fn refuse_with_in_place(
             "leave `keep` out, or take publish = \"swap\"",
         );
     }
-    if previous == Some(KeepPrevious::Keep) {
+    if previous == Some(KeepPrevious::Keep) && !keeps {
         refuse(
             "previous",
             "what was live is gone, and there is nothing to go back to",

@@ -29,6 +29,7 @@ struct Store {
     database: Option<String>,
     risk: Option<Risk>,
     bucket: Option<BucketUrl>,
+    has_no_swap: bool,
     address: Arc<dyn Any + Send + Sync>,
 }
 
@@ -43,6 +44,7 @@ impl EndpointUrl {
                 database: parsed.database,
                 risk: parsed.risk,
                 bucket: parsed.bucket,
+                has_no_swap: parsed.has_no_swap,
                 address: parsed.address,
             }),
         }
@@ -85,6 +87,11 @@ impl EndpointUrl {
             LeadsTo::Archive(ArchiveUrl::Directory(_)) => None,
             LeadsTo::Store(store) => store.bucket.as_ref(),
         }
+    }
+
+    /// Whether what is there cannot be exchanged in one step.
+    pub fn has_no_swap(&self) -> bool {
+        self.store().is_some_and(|store| store.has_no_swap)
     }
 
     /// The database as it is called on the server.

@@ -10,12 +10,11 @@ use super::packed::codec::CODECS;
 use super::packed::definitions;
 use super::remote::target::FarTarget;
 use super::schema::filter::{check_exclude, check_passes};
-use super::schema::options::Options;
 use super::source::{TreeSource, server};
 use super::target::TreeTarget;
 use super::url::{Format, TreeUrl};
 use crate::config::StoreFormat;
-use crate::config::job::{Endpoint, KeepPrevious, Publish, Task};
+use crate::config::job::{Endpoint, Publish, Task};
 use crate::error::Result;
 use crate::store::{
     Codec, Context, Driver, Fate, ManualClient, Part, ReadParts, Refusal, Restored, Selection,
@@ -81,6 +80,14 @@ impl Driver for FilesDriver {
 
     fn snapshots(&self) -> Option<&dyn SurveySnapshots> {
         Some(self)
+    }
+
+    fn waits_for_disks(&self) -> bool {
+        true
+    }
+
+    fn shares_parts(&self) -> bool {
+        true
     }
 
     fn manual_client(&self) -> Option<ManualClient> {
@@ -155,14 +162,10 @@ const NOT_FOR_FILES: [(&str, &str); 11] = [
 ];
 
 /// Keys that have no meaning where the target is a bucket.
-const NOT_INTO_A_BUCKET: [(&str, &str); 3] = [
+const NOT_INTO_A_BUCKET: [(&str, &str); 2] = [
     (
         "link",
         "a bucket has no links: what has not changed stays as it is; leave `link` out",
-    ),
-    (
-        "previous",
-        "a bucket has no previous: leave `previous` out, and turn on the bucket's versioning if you want to go back",
     ),
     (
         "publish",
@@ -179,17 +182,9 @@ fn is_in_bucket(endpoint: &Endpoint) -> bool {
 fn refusals_of_buckets(task: &Task) -> Vec<Refusal> {
     let mut found = Vec::new();
     if is_in_bucket(&task.target) {
-        let is_asked = |key: &str| match key {
-            "previous" => task.previous == KeepPrevious::Keep,
-            key => task.places.contains_key(key),
-        };
-        let keys = NOT_INTO_A_BUCKET.iter().filter(|(key, _)| is_asked(key));
+        let is_asked = |(key, _): &&(&str, &str)| task.places.contains_key(*key);
+        let keys = NOT_INTO_A_BUCKET.iter().filter(is_asked);
         found.extend(keys.map(|(key, why)| Refusal::new(key, *why)));
-    }
-    if task.throttle.is_some() && (is_in_bucket(&task.source) || is_in_bucket(&task.target)) {
-        let why =
-            "objects in buckets keep to no pace yet: leave `throttle` out, or take fewer `jobs`";
-        found.push(Refusal::new("throttle", why));
     }
     for (key, endpoint) in [("source", &task.source), ("target", &task.target)] {
         let is_tree = endpoint.url.kind().is_some();
@@ -220,11 +215,6 @@ fn refusals(task: &Task) -> Vec<Refusal> {
     if task.pulls() && task.places.contains_key("marker") {
         let why = "a snapshot is complete or it is none: put `marker` into the job that pushes";
         found.push(Refusal::new("marker", why));
-    }
-    if task.pulls() && task.throttle.is_some() {
-        let why =
-            "files are unpacked as fast as they come, and keep to no pace: leave `throttle` out";
-        found.push(Refusal::new("throttle", why));
     }
     if task.dumps() {
         let key = if task.pulls() { "source" } else { "target" };
@@ -266,12 +256,6 @@ fn refusals_over_ssh(task: &Task) -> Vec<Refusal> {
         );
     }
     let asked = |key| task.places.contains_key(key);
-    if to && task.previous == KeepPrevious::Keep && asked("previous") {
-        refuse(
-            "previous",
-            "a tree on another machine is changed in place, and what it was is not kept: leave `previous` out",
-        );
-    }
     if to && task.publish == Publish::Swap && asked("publish") {
         refuse(
             "publish",
@@ -282,17 +266,6 @@ fn refusals_over_ssh(task: &Task) -> Vec<Refusal> {
         refuse(
             "link",
             "on another machine what has not changed stays as it is: leave `link` out",
-        );
-    }
-    if (from || to)
-        && task
-            .options
-            .get::<Options>()
-            .is_ok_and(|options| options.by_content)
-    {
-        refuse(
-            "compare",
-            "files on two machines are compared by size and time: leave `compare` out; verify = \"checksum\" reads all of them",
         );
     }
     found

@@ -8,7 +8,10 @@ use super::connection::stat::FileKind;
 use super::packed::header::{fill, write, write_end};
 use super::packed::index::Reader;
 use super::packed::parse::{Event, Parser, check_path};
+use super::packed::pax::Dialect;
 use super::publish::folder::read_mark;
+use super::publish::list::{Change, Changes};
+use super::rows::spool::Spool;
 use super::schema::options;
 use super::url;
 use crate::config::globs::Globs;
@@ -16,6 +19,7 @@ use crate::fuzz::{bytes, config, pieces, texts};
 
 const SEEDS: &[&str] = &["tests/corpus/tree"];
 const TARS: &[&str] = &["tests/corpus/tar"];
+const CHANGES: &[&str] = &["tests/corpus/list_of_changes"];
 const LISTS: &[&str] = &["tests/corpus/list_of_files"];
 
 proptest! {
@@ -67,13 +71,34 @@ proptest! {
         let _ = read_mark(&text);
     }
 
+    /// A list of changes is refused, or names what lies in a tree.
+    #[test]
+    fn list_of_changes(text in bytes(CHANGES)) {
+        let mut spool = Spool::new();
+        spool.write(&text).unwrap();
+        let changes = Changes::of(spool.finish().unwrap());
+        let Ok(mut reading) = changes.read() else {
+            return Ok(());
+        };
+        while let Ok(Some((path, change))) = reading.next() {
+            let is_root = path.is_empty() && matches!(change, Change::Kept(..));
+            prop_assert!(is_root || check_path(&path).is_ok());
+        }
+    }
+
     /// What is read of a tar stream lies in a tree, and is read again as the same.
     #[test]
-    fn tar_stream(stream in bytes(TARS), lengths in prop::collection::vec(1..2000_usize, 1..4)) {
-        let (mut parser, mut again) = (Parser::new(), Vec::new());
+    fn tar_stream(
+        stream in bytes(TARS),
+        lengths in prop::collection::vec(1..2000_usize, 1..4),
+        is_gnu: bool,
+    ) {
+        let dialect = if is_gnu { Dialect::Gnu } else { Dialect::Own };
+        let (mut parser, mut again) = (Parser::new(dialect), Vec::new());
         let mut content = 0;
         let mut show = |event: Event<'_>| {
             match event {
+                Event::Entry(head) if head.stat.kind == FileKind::Special => assert!(is_gnu),
                 Event::Entry(head) => {
                     let is_root = head.path.is_empty() && head.stat.kind == FileKind::Directory;
                     assert!(is_root || check_path(&head.path).is_ok());
@@ -98,7 +123,7 @@ proptest! {
         }
         if read.and_then(|()| parser.end()).is_ok() {
             write_end(&mut again);
-            let mut parser = Parser::new();
+            let mut parser = Parser::new(Dialect::Own);
             parser.feed(&again, &mut |_| Ok(())).unwrap();
             parser.end().unwrap();
         }

@@ -7,7 +7,8 @@
 //! | `rows` | two trees walked side by side in the order of their names, and what becomes of each name |
 //! | `incoming` | the tree that is built beside live: what is copied, and what is linked from live |
 //! | `packed` | trees in archives: tar streams and the list of what is in them |
-//! | `publish` | the folder beside live, its mark and its lock; the swap, and what becomes of previous |
+//! | `bucket` | trees in buckets: out of them, into them, and what a run into one replaces |
+//! | `publish` | the folder beside live, its mark and its lock; the swap, files that are exchanged one by one, and previous |
 //!
 //! Whatever is opened, made or removed is named by a descriptor of its directory and one name in it, and no link is followed:
 //! what a tree becomes while it is walked leads nobody out of it.

@@ -12,12 +12,14 @@ use super::connection::blocking::blocking;
 use super::connection::directory::Directory;
 use super::connection::stat::{FileKind, Moment};
 use super::connection::told::At;
+use super::packed::cut::{Cut, cut};
 use super::packed::definitions::{self, FILES};
-use super::packed::read::{Out, Packing};
+use super::packed::entry::Out;
+use super::packed::read::Packing;
 use super::remote::tree::FarTree;
 use super::rows::listing::Listing;
 use super::rows::survey::{Batch, Found};
-use super::rows::tree::{self, LIST, Tree, look};
+use super::rows::tree::{self, LIST, Likenesses, Tree, look};
 use super::rows::walk::{Root, walk};
 use super::rows::warnings::Warnings;
 use super::schema::filter::Filter;
@@ -34,9 +36,6 @@ use crate::sync::Mutex;
 
 /// What the parts of a tree are in: they are not rows, and go by the system's own means.
 const WHOLE: Encoding = Encoding::new("files");
-
-/// Files' times are those of the clock's last tick, of which there are a hundred a second or more.
-const TICKS: u32 = 20_000_000;
 
 /// Chunks of a part that wait for whoever takes them.
 const WAITING: usize = 4;
@@ -110,13 +109,10 @@ impl TreeSource {
                     Ok(found.is_some_and(|found| found.kind == FileKind::Regular))
                 };
                 self.check_marker(has)?;
-                let (seconds, nanoseconds) = tree::clock();
-                // What is too near to a whole second is a second earlier.
-                let since = match nanoseconds.checked_sub(TICKS) {
-                    Some(nanoseconds) => (seconds, nanoseconds),
-                    None => (seconds - 1, nanoseconds + 1_000_000_000 - TICKS),
-                };
-                Ok((Root::Directory(Arc::clone(directory)), since))
+                Ok((
+                    Root::Directory(Arc::clone(directory)),
+                    tree::some_ticks_ago(),
+                ))
             }
             tree::At::Elsewhere(fetch) => {
                 let since = fetch.now().await?;
@@ -127,8 +123,26 @@ impl TreeSource {
         }
     }
 
+    /// Cuts a tree for an archive.
+    async fn cut(&self, found: &mut Found, since: Moment) -> Result<(Cut, Listing)> {
+        let (listing, filter) = (found.listing()?, Arc::clone(&self.filter));
+        let sizes = found.batches.iter();
+        let all = sizes.fold((0, 0), |(files, bytes), one| {
+            (files + one.files, bytes + one.bytes)
+        });
+        blocking(&self.context.cancel, move |stop| {
+            cut(&listing, &filter, all, since, stop)
+        })
+        .await
+    }
+
     /// The parts of a snapshot, which can be read from here on.
-    fn pack(&self, batches: &[Batch], listing: &Listing) -> Result<Vec<Part>> {
+    fn pack(
+        &self,
+        batches: &[Batch],
+        likenesses: &Likenesses,
+        listing: &Listing,
+    ) -> Result<Vec<Part>> {
         let tree::At::Here(directory) = &self.at else {
             return Err(elsewhere());
         };
@@ -136,6 +150,7 @@ impl TreeSource {
             root: Arc::clone(directory),
             listing: listing.clone(),
             filter: Arc::clone(&self.filter),
+            likenesses: Arc::clone(likenesses),
             marks: batches.iter().map(|batch| batch.mark).collect(),
             warnings: Arc::clone(&self.warnings),
         };
@@ -204,17 +219,27 @@ impl Source for TreeSource {
         })
         .await?;
         *self.undecided.lock() = std::mem::take(&mut found.undecided);
-        let listing = found.listing()?;
-        let parts = match taker {
-            Taker::Archive => self.pack(&found.batches, &listing)?,
-            Taker::Server(_) => parts_of(&found.batches)?,
+        let likenesses = Likenesses::default();
+        let (batches, listing, parts) = match taker {
+            Taker::Archive => {
+                let (cut, listing) = self.cut(&mut found, since).await?;
+                *likenesses.lock() = cut.likenesses;
+                let parts = self.pack(&cut.batches, &likenesses, &listing)?;
+                (cut.batches, listing, parts)
+            }
+            Taker::Server(_) => {
+                let batches = std::mem::take(&mut found.batches);
+                let parts = parts_of(&batches)?;
+                (batches, found.listing()?, parts)
+            }
         };
         let tree = Tree {
             told: self.told.clone(),
             at: self.at.clone(),
             listing,
             filter: Arc::clone(&self.filter),
-            starts: found.batches.into_iter().map(|batch| batch.start).collect(),
+            starts: batches.into_iter().map(|batch| batch.start).collect(),
+            likenesses,
             files: found.files,
             since,
         };

@@ -68,6 +68,10 @@ impl StoreFormat for Format {
         true
     }
 
+    fn keeps_in_place(&self) -> bool {
+        true
+    }
+
     fn includes_by_glob(&self) -> bool {
         true
     }
@@ -77,6 +81,7 @@ impl StoreFormat for Format {
             let read = ssh::read(rest)?;
             return Ok(ParsedUrl {
                 place: read.place,
+                has_no_swap: true,
                 ..ParsedUrl::new(read.text, Arc::new(TreeUrl::Ssh(read.url)))
             });
         }
@@ -91,6 +96,7 @@ impl StoreFormat for Format {
             let parsed = ParsedUrl::new(url.to_string(), tree);
             return Ok(ParsedUrl {
                 bucket: Some(url),
+                has_no_swap: true,
                 ..parsed
             });
         }

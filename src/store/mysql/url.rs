@@ -70,6 +70,7 @@ impl StoreFormat for Format {
             database: Some(parsed.url.database.clone()),
             risk: parsed.url.risk(),
             bucket: None,
+            has_no_swap: false,
             address: Arc::new(parsed.url),
         })
     }

@@ -292,6 +292,7 @@ fn read(rest: &str) -> Result<ParsedUrl, Flaw> {
         database: address.config.get_dbname().map(str::to_owned),
         risk: address.risk(),
         bucket: None,
+        has_no_swap: false,
         address: Arc::new(address),
         text: url,
         password,

@@ -44,6 +44,7 @@ impl StoreFormat for Format {
             database: None,
             risk: None,
             bucket: None,
+            has_no_swap: false,
             address: Arc::new(url),
         })
     }

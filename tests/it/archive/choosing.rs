@@ -131,10 +131,10 @@ fn one_that_is_newer_than_us_or_not_authentic_hides_behind_no_older_one() {
     // Without a key there is nothing to hold it against.
     assert_eq!(take(None).unwrap().name.to_string(), newer);
     let manifest = shelf.file(&newer, "manifest.json");
-    std::fs::write(&manifest, r#"{"version": 2}"#).unwrap();
+    std::fs::write(&manifest, r#"{"version": 3}"#).unwrap();
     for key in [None, Some(KEY)] {
         let error = take(key).unwrap_err();
-        assert!(error.to_string().contains("format is 2"), "{error}");
+        assert!(error.to_string().contains("format is 3"), "{error}");
     }
     // Replayed: what was good yesterday, under today's name.
     for file in ["manifest.json", "manifest.mac"] {

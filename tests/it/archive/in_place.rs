@@ -34,7 +34,7 @@ fn what_can_be_refused_is_refused_before_live_is_emptied_in_place() {
     let folder = scene.snapshots().remove(0);
     let path = folder.join("manifest.json");
     let honest = fs::read_to_string(&path).unwrap();
-    fs::write(&path, honest.replace("\"version\": 1", "\"version\": 2")).unwrap();
+    fs::write(&path, honest.replace("\"version\": 1", "\"version\": 3")).unwrap();
     scene
         .once("pull", &scene.pull().task(IN_PLACE))
         .expect(1)

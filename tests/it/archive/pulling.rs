@@ -173,7 +173,7 @@ fn what_was_tampered_with_is_refused_and_live_stays() {
             &|folder| {
                 let path = folder.join("manifest.json");
                 let text = fs::read_to_string(&path).unwrap();
-                fs::write(&path, text.replacen("\"version\": 1", "\"version\": 2", 1)).unwrap();
+                fs::write(&path, text.replacen("\"version\": 1", "\"version\": 3", 1)).unwrap();
             },
             "upgrade envsyncd",
         ),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use envsyncd::archive::layout::Name;
 use envsyncd::archive::mac::Key;
-use envsyncd::archive::manifest::{Change, File, Manifest, Stored, VERSION};
+use envsyncd::archive::manifest::{Change, File, Manifest, SELF_CONTAINED, Stored};
 use envsyncd::archive::snapshots::WriterNote;
 use envsyncd::config::job::StoreKind;
 use envsyncd::guard::process::{Process, host_name};
@@ -104,6 +104,7 @@ impl Draft {
 fn describe(path: &str, content: &[u8], block: usize) -> File {
     File {
         path: path.to_owned(),
+        pool: false,
         size: content.len() as u64,
         block: block as u64,
         blocks: content
@@ -165,10 +166,12 @@ impl Shelf {
                 bytes: 1000,
                 files: vec![describe(&path, content, *block)],
                 checksum: None,
+                content: None,
+                likeness: None,
             });
         }
         let manifest = Manifest {
-            version: VERSION,
+            version: SELF_CONTAINED,
             snapshot: name.to_string(),
             job: draft.job,
             run: format!("0199d3a4-7c21-7000-8000-{}", name.id),
@@ -205,7 +208,7 @@ impl Shelf {
         fs::remove_file(folder.join("manifest.json")).expect("a manifest");
         let parsed = Name::parse(name).expect("a name");
         let note = WriterNote {
-            version: VERSION,
+            version: SELF_CONTAINED,
             host: host.to_owned(),
             job: parsed.job,
             run: format!("0199d3a4-7c21-7000-8000-{}", parsed.id),

@@ -57,7 +57,7 @@ impl Lab for Trees {
         let names = entries.flatten().map(|entry| entry.file_name());
         names
             .map(|name| name.into_string().expect("text"))
-            .filter(|name| name != "mark.json" && name != "lock")
+            .filter(|name| !["mark.json", "lock", "spare", "changed"].contains(&name.as_str()))
             .collect()
     }
 

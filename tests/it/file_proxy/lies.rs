@@ -17,16 +17,19 @@ fn nothing_is_kept(stand: &Stand) {
 fn an_answer_that_is_cut_short_breaks_off_and_is_not_kept() {
     let stand = Stand::new("");
     let body = vec![7; 100_000];
-    stand.origin.put(
-        "/length.jpg",
-        Answer::new(200, body.clone()).framed(Framing::Lie(200_000)),
-    );
-    stand.origin.put(
-        "/chunks.jpg",
-        Answer::new(200, body.clone()).framed(Framing::CutChunks),
-    );
-    for path in ["/length.jpg", "/chunks.jpg"] {
-        let reply = stand.get(path);
+    let begin = |path: &str, framing| {
+        let answer = Answer::new(200, body.clone()).framed(framing);
+        stand.origin.put(path, answer.still_after(50_000));
+        let mut one = ask(stand.port, "GET", path, &[]);
+        one.head();
+        one
+    };
+    // Who asks once it is known what comes of it gets an error in place of a part.
+    let length = begin("/length.jpg", Framing::Lie(200_000));
+    let chunks = begin("/chunks.jpg", Framing::CutChunks);
+    stand.origin.open();
+    for (path, one) in [("/length.jpg", length), ("/chunks.jpg", chunks)] {
+        let reply = one.reply("GET");
         assert!(
             reply.status == 200 && !reply.is_whole && reply.body.len() <= 100_000,
             "{path}"
@@ -133,6 +136,82 @@ fn answers_that_are_no_file_are_not_kept() {
 }
 
 #[test]
+fn a_page_that_comes_in_pieces_is_no_file_either() {
+    let stand = Stand::new("");
+    let page = "<!DOCTYPE html>\n<html><body>Not found</body></html>";
+    let pieces = |body: &str| Answer::new(200, body).dripping(Duration::from_millis(1));
+    for (path, body) in [
+        ("/a.jpg", page),
+        ("/a.css", page),
+        ("/a.own", &format!("\n\n{page}")),
+        ("/xml.png", "<?xml version=\"1.0\"?><html></html>"),
+        ("/comment.webp", "<!-- an error --><html></html>"),
+    ] {
+        for framing in [Framing::Length, Framing::Chunks] {
+            let path = format!("/{framing:?}{path}").to_lowercase();
+            stand.origin.put(&path, pieces(body).framed(framing));
+            assert_eq!(stand.get(&path).status, 404, "{path}");
+        }
+    }
+    nothing_is_kept(&stand);
+    // What only begins so is a file, as is one that is too short to say.
+    for (path, body) in [
+        ("/b.css", "<"),
+        ("/c.own", "<!doc type>"),
+        ("/d.txt", " \n"),
+    ] {
+        stand.origin.put(path, pieces(body));
+        assert_eq!(stand.get(path).text(), body, "{path}");
+        assert_eq!(stand.get(path).text(), body, "{path}, kept");
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_http_is_that_name_s_trouble_alone() {
+    let stand = Stand::new("");
+    let two_lengths = Answer::new(200, "body").header("Content-Length: 5");
+    stand.origin.put("/two.jpg", two_lengths);
+    stand.origin.file("/good.jpg", "good");
+    for _ in 0..2 {
+        assert_eq!(stand.get("/two.jpg").status, 502);
+        assert_eq!(stand.get("/good.jpg").text(), "good");
+    }
+    assert_eq!(stand.origin.times("/two.jpg"), 1);
+    wait_until("it is kept", || stand.files() == ["good.jpg"]);
+}
+
+#[test]
+fn redirects_lead_to_no_name_that_is_not_served() {
+    let stand = Stand::new("exclude = [\"/secret/\"]");
+    for (number, to) in [
+        "/files/private/a.jpg",
+        "/files/%70rivate/a.jpg",
+        "/files//private/a.jpg",
+        "/files/secret/a.jpg",
+        "/elsewhere/.git/a.jpg",
+        "/elsewhere/a.php?b=c",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/{number}.jpg");
+        let location = format!("Location: {to}");
+        stand.origin.put_at(to, Answer::new(200, "secret"));
+        stand
+            .origin
+            .put(&path, Answer::new(302, "").header(&location));
+        assert_eq!(stand.get(&path).status, 502, "{to}");
+    }
+    let asked = stand.origin.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|head| head.contains(".jpg HTTP") && !head.contains("/a.jpg"))
+    );
+    nothing_is_kept(&stand);
+}
+
+#[test]
 fn redirects_are_followed_on_the_origin_s_own_host_alone() {
     let stand = Stand::new("");
     let other = Origin::new();
@@ -218,8 +297,41 @@ fn an_origin_that_stops_in_mid_file_is_not_waited_for() {
     );
     let begun = Instant::now();
     let reply = stand.get("/a.jpg");
-    assert!(!reply.is_whole && begun.elapsed() < Duration::from_secs(10));
+    assert!(!reply.is_whole_file() && begun.elapsed() < Duration::from_secs(10));
     nothing_is_kept(&stand);
+}
+
+#[test]
+fn what_follows_an_answer_is_no_part_of_it_nor_the_next_answer() {
+    let stand = Stand::new("");
+    let more = "12345HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    stand
+        .origin
+        .put("/a.jpg", Answer::new(200, more).framed(Framing::Lie(5)));
+    stand.origin.file("/b.jpg", "its own");
+    let reply = stand.get("/a.jpg");
+    assert_eq!((reply.text().as_str(), reply.is_whole), ("12345", true));
+    assert_eq!(stand.get("/b.jpg").text(), "its own");
+    wait_until("both are kept", || stand.files() == ["a.jpg", "b.jpg"]);
+    assert_eq!(std::fs::read(stand.path("a.jpg")).unwrap(), b"12345");
+}
+
+#[test]
+fn an_origin_that_sends_a_byte_at_a_time_is_given_up_in_time() {
+    let stand = Stand::new("timeout = \"500ms\"\nmax_time = \"2s\"");
+    let drip = Answer::new(200, vec![1; 1000]).dripping(Duration::from_millis(100));
+    stand.origin.put("/a.jpg", drip);
+    stand.origin.file("/b.jpg", "x");
+    let begun = Instant::now();
+    let one = ask(stand.port, "GET", "/a.jpg", &[]);
+    // Others need not wait for it.
+    assert_eq!(stand.get("/b.jpg").text(), "x");
+    assert!(!one.reply("GET").is_whole_file() && begun.elapsed() < Duration::from_secs(15));
+    wait_until("it is known", || {
+        stand.get("/a.jpg").text() == "the file takes longer than `max_time`\n"
+    });
+    wait_until("nothing is on its way", || stand.unfinished() == 0);
+    assert_eq!(stand.files(), ["b.jpg"]);
 }
 
 #[test]
@@ -241,29 +353,4 @@ fn an_origin_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks() {
         (503, 503)
     );
     assert_eq!(stand.origin.asked().len(), 1);
-}
-
-#[test]
-fn the_first_byte_comes_as_soon_as_the_origin_s() {
-    let stand = Stand::new("");
-    let mut lates: Vec<Duration> = (0..9)
-        .map(|number| {
-            let path = format!("/{number}.jpg");
-            let late = Duration::from_millis(100);
-            stand.origin.put(
-                &path,
-                Answer::new(200, vec![0; 1 << 20])
-                    .late(late)
-                    .still_after(1000),
-            );
-            let begun = Instant::now();
-            let mut one = ask(stand.port, "GET", &path, &[]);
-            one.first(1);
-            begun.elapsed().saturating_sub(late)
-        })
-        .collect();
-    stand.origin.open();
-    lates.sort();
-    // Far more than it takes, on a machine that does much else, too: without optimization.
-    assert!(lates[4] < Duration::from_millis(50), "{lates:?}");
 }

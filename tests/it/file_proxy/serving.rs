@@ -1,9 +1,8 @@
 //! Files that are there.
 
 use std::fs;
-use std::io::Write as _;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::Stand;
 use crate::support::origin::{ask, get};
@@ -150,52 +149,6 @@ fn a_file_that_is_cut_short_while_it_is_sent_is_seen_to_be() {
     file.set_len(1 << 20).unwrap();
     let rest = asking.rest();
     assert!(rest.len() + 1000 < 200 << 20, "{}", rest.len());
-}
-
-#[test]
-fn two_thousand_clients_are_served_at_once() {
-    let stand = Stand::new("");
-    stand.write("a.txt", "present");
-    stand.origin.file("/b.txt", "missing");
-    let asking: Vec<_> = (0..2000)
-        .map(|number| {
-            ask(
-                stand.port,
-                "GET",
-                if number % 2 == 0 { "/a.txt" } else { "/b.txt" },
-                &[],
-            )
-        })
-        .collect();
-    for (number, one) in asking.into_iter().enumerate() {
-        let reply = one.reply("GET");
-        let expected = if number % 2 == 0 {
-            "present"
-        } else {
-            "missing"
-        };
-        assert_eq!(
-            (reply.status, reply.text().as_str()),
-            (200, expected),
-            "{number}"
-        );
-    }
-    assert_eq!(stand.origin.times("/b.txt"), 1);
-}
-
-#[test]
-fn clients_that_say_nothing_keep_nobody_out() {
-    let stand = Stand::new("");
-    stand.write("a.txt", "present");
-    let mut silent = Vec::new();
-    for _ in 0..1500 {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", stand.port)).unwrap();
-        stream.write_all(b"GET /a.txt HTTP/1.1\r\nHo").unwrap();
-        silent.push(stream);
-    }
-    let begun = Instant::now();
-    assert_eq!(stand.get("/a.txt").status, 200);
-    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -12,13 +12,13 @@ use crate::support::postgres::free_port;
 use crate::support::wait_until;
 
 /// A server in the foreground, ended with its children.
-struct WebServer {
+pub(super) struct WebServer {
     child: Child,
     port: u16,
 }
 
 impl WebServer {
-    fn start(command: &mut Command, port: u16, directory: &Path) -> Self {
+    pub(super) fn start(command: &mut Command, port: u16, directory: &Path) -> Self {
         let log = fs::File::create(directory.join("server.err")).unwrap();
         let child = command
             .stdin(Stdio::null())

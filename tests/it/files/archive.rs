@@ -2,6 +2,7 @@
 
 mod hostile;
 mod pulling;
+mod sharing;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::XattrFlags;
-
-use super::trees::{Trees, lines, named};
-use crate::support::job::{Job, Outcome, toml};
+use super::attributes::{ACL, DEFAULT_ACL, acl, attribute, set_attribute};
+use super::trees::{Trees, inode, lines, named};
+use crate::support::job::{Job, Outcome, toml, whole_snapshots};
 use crate::support::postgres::Must as _;
 use crate::support::s3::{Remote, SECRET, shared};
 
@@ -58,22 +58,18 @@ impl Shelf {
 
     /// The folders of its snapshots, the oldest first.
     fn snapshots(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.archive()).expect("an archive").flatten();
-        let mut found: Vec<PathBuf> = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.join("manifest.json").exists())
-            .collect();
-        found.sort();
-        found
+        whole_snapshots(&self.archive())
     }
 
     /// A file of the newest snapshot, by what its name begins with behind the number.
     fn stored(&self, name: &str) -> PathBuf {
-        let folder = self.snapshots().pop().expect("a snapshot").join("rows");
-        let entries = fs::read_dir(folder).expect("rows").flatten();
-        let mut paths = entries.map(|entry| entry.path());
-        let is_it = |path: &PathBuf| path.to_str().is_some_and(|path| path.contains(name));
-        paths.find(is_it).expect("a file")
+        let manifest = self.snapshots().pop().expect("one").join("manifest.json");
+        let text = fs::read(manifest).expect("a manifest");
+        let value: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let parts = value["parts"].as_array().expect("parts").iter();
+        let mut paths = parts.map(|part| part["files"][0]["path"].as_str().expect("a path"));
+        let path = paths.find(|path| path.contains(name)).expect("a file");
+        self.archive().join(path)
     }
 }
 
@@ -151,6 +147,7 @@ fn odd(trees: &Trees) {
         let opened = fs::File::open(trees.source(path)).expect("a file");
         opened.set_modified(then).expect("a time");
     }
+    fs::hard_link(trees.source("a/file"), trees.source("a/second name")).expect("a link");
     let old = SystemTime::UNIX_EPOCH - Duration::new(5, 250_000_000);
     let opened = fs::File::options().write(true).open(trees.source("empty"));
     opened.expect("a file").set_modified(old).expect("a time");
@@ -161,10 +158,7 @@ fn odd(trees: &Trees) {
 fn a_tree_arrives_through_an_archive_as_it_was() {
     let shelf = Shelf::new();
     odd(&shelf.trees);
-    let noted = ["a/file", "void"].map(|path| {
-        let path = shelf.trees.source(path);
-        rustix::fs::setxattr(path, "user.note", b"ke\npt\0", XattrFlags::empty()).is_ok()
-    });
+    with_attributes(&shelf.trees);
     let file = facts(&shelf.trees.source(""));
     shelf.push("", "verify = \"checksum\"").expect(0);
     shelf.pull("", "verify = \"checksum\"").expect(0);
@@ -175,13 +169,32 @@ fn a_tree_arrives_through_an_archive_as_it_was() {
         "{} blocks",
         sparse.blocks()
     );
-    for (path, noted) in ["a/file", "void"].into_iter().zip(noted) {
-        let mut value = [0; 64];
-        let found = rustix::fs::getxattr(shelf.trees.live(path), "user.note", &mut value[..]);
-        if noted {
-            assert_eq!(&value[..found.expect(path)], b"ke\npt\0", "{path}");
-        }
+    has_attributes(&shelf.trees.live(""));
+    assert_ne!(
+        inode(&shelf.trees.live("a/file")),
+        inode(&shelf.trees.live("a/second name"))
+    );
+}
+
+/// Gives them to some of them.
+fn with_attributes(trees: &Trees) {
+    for path in ["a/file", "void"] {
+        set_attribute(&trees.source(path), "user.note", b"ke\npt\0");
+        set_attribute(&trees.source(path), "trusted.note", b"root's");
+        set_attribute(&trees.source(path), ACL, &acl());
     }
+    set_attribute(&trees.source("void"), DEFAULT_ACL, &acl());
+}
+
+/// Whether a copy has them.
+#[track_caller]
+fn has_attributes(root: &Path) {
+    for path in ["a/file", "void"].map(|path| root.join(path)) {
+        assert_eq!(attribute(&path, "user.note"), b"ke\npt\0");
+        assert_eq!(attribute(&path, "trusted.note"), b"root's");
+        assert_eq!(attribute(&path, ACL), acl());
+    }
+    assert_eq!(attribute(&root.join("void"), DEFAULT_ACL), acl());
 }
 
 /// The commands of docs/archives.md.
@@ -201,6 +214,7 @@ fn by_hand() -> String {
 fn a_snapshot_of_a_tree_is_restored_with_zstd_and_tar_alone() {
     let shelf = Shelf::new();
     odd(&shelf.trees);
+    with_attributes(&shelf.trees);
     shelf.push("", "").expect(0);
     let restored = shelf.trees.bed.path("by-hand");
     let script = by_hand().replace("restored", &restored.display().to_string());
@@ -209,6 +223,7 @@ fn a_snapshot_of_a_tree_is_restored_with_zstd_and_tar_alone() {
         .current_dir(shelf.snapshots().pop().expect("one"))
         .must("bash");
     assert_eq!(facts(&restored), facts(&shelf.trees.source("")));
+    has_attributes(&restored);
 }
 
 #[test]
@@ -300,6 +315,31 @@ fn a_push_leaves_out_what_its_task_leaves_out_and_says_what_no_archive_has() {
         .expect(1)
         .says(&["not-there"]);
     shelf.pull("", "marker = \"x\"").expect(2).says(&["marker"]);
+}
+
+#[test]
+fn a_directory_that_is_exchanged_for_a_link_while_it_is_packed_leads_nobody_out_of_the_tree() {
+    let shelf = Shelf::new();
+    let (exchanging, _) = super::meanwhile::exchanging(&shelf.trees);
+    for _ in 0..8 {
+        let pushed = shelf.push("", "");
+        assert!(pushed.code.is_some(), "{pushed:?}");
+    }
+    drop(exchanging);
+    for snapshot in shelf.snapshots() {
+        let at = shelf.trees.bed.path("by-hand");
+        let _ = fs::remove_dir_all(&at);
+        let script = by_hand().replace("restored", &at.display().to_string());
+        Command::new("bash")
+            .args(["-euo", "pipefail", "-c", &script])
+            .current_dir(snapshot)
+            .must("bash");
+        let found = lines(&at);
+        assert!(
+            !found.iter().any(|line| line.ends_with("=secret")),
+            "{found:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Trees in buckets of a real server: out of one, into one, and from one into another.
 
+mod back;
 mod between;
 mod faults;
 mod into;
 mod out;
+mod undone;
 
 use std::fs;
 use std::path::PathBuf;

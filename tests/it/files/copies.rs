@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use super::attributes::{attribute, set_attribute};
 use super::trees::{Trees, inode, lines};
 
 #[test]
@@ -96,7 +97,7 @@ fn permissions_owners_times_links_and_attributes_arrive() {
         let opened = fs::File::open(trees.source(path)).expect("a file");
         opened.set_modified(then).expect("a time");
     }
-    let set = rustix_setxattr(&file);
+    set_attribute(&file, "user.note", b"x");
     trees.once(&trees.job()).expect(0);
     let found = trees.live("a/file").metadata().expect("a file");
     assert_eq!(
@@ -112,29 +113,12 @@ fn permissions_owners_times_links_and_attributes_arrive() {
         0o2770
     );
     assert_eq!(trees.in_live(), lines(&trees.source("")));
-    if set {
-        let shown = Command::new("getfattr")
-            .args(["-d"])
-            .arg(trees.live("a/file"))
-            .output();
-        if let Ok(shown) = shown {
-            assert!(String::from_utf8_lossy(&shown.stdout).contains("user.note"));
-        }
-    }
+    assert_eq!(attribute(&trees.live("a/file"), "user.note"), b"x");
     // All of that is unchanged to the next run.
     trees
         .once(&trees.job())
         .expect(0)
         .says(&["nothing has changed"]);
-}
-
-/// Whether an attribute could be set: not every file system has them.
-fn rustix_setxattr(file: &std::path::Path) -> bool {
-    let done = Command::new("setfattr")
-        .args(["-n", "user.note", "-v", "x"])
-        .arg(file)
-        .status();
-    done.is_ok_and(|done| done.success())
 }
 
 #[test]
@@ -301,4 +285,24 @@ fn a_copy_keeps_to_its_pace() {
         fs::read(trees.live("large")).expect("it"),
         vec![7; 600 << 10]
     );
+}
+
+#[test]
+fn the_source_s_access_times_stay_as_they_are() {
+    let trees = Trees::new();
+    trees.write(&["source/a/file=1", "source/b=2"]);
+    let paths = ["", "a", "a/file", "b"].map(|path| trees.source(path));
+    // Long before the last change: whoever reads now would be seen.
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+    for path in &paths {
+        let file = fs::File::open(path).expect("it");
+        file.set_times(fs::FileTimes::new().set_accessed(long_ago))
+            .expect("a time");
+    }
+    let job = trees.with("mode = \"replace\"\nverify = \"checksum\"");
+    trees.once(&job).expect(0);
+    for path in &paths {
+        let accessed = fs::metadata(path).expect("it").accessed().expect("a time");
+        assert_eq!(accessed, long_ago, "{}", path.display());
+    }
 }

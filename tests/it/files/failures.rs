@@ -4,12 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::trees::{Disk, Trees, lines};
+use super::trees::{Disk, Meanwhile, Trees, lines};
 
 /// A tree on a disk of its own, as a target.
 fn on_disk(trees: &Trees, options: &str) -> (Disk, crate::support::job::Job) {
@@ -116,7 +113,7 @@ fn live_is_whole_whenever_a_run_is_killed() {
     let job = trees.with("mode = \"replace\"");
     let file = trees.bed.job("app", &job);
     let mut last = "old".to_owned();
-    for (round, milliseconds) in (0..24).map(|step| 20 + step * 12).enumerate() {
+    for (round, milliseconds) in (0..30).map(|step| 20 + step * 10).enumerate() {
         let new = format!("new{round}");
         fill("source", &new);
         let running = trees.bed.start(&file);
@@ -170,29 +167,6 @@ fn a_file_that_is_written_all_the_time_is_copied_with_a_warning() {
     assert!(copy >= 5 && copy <= fs::metadata(trees.source("grows")).expect("it").len());
 }
 
-/// Has something done over and over until it is dropped.
-struct Meanwhile(Arc<AtomicBool>, Option<std::thread::JoinHandle<()>>);
-
-impl Meanwhile {
-    fn new(mut work: impl FnMut() + Send + 'static) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                work();
-            }
-        });
-        Self(stop, Some(thread))
-    }
-}
-
-impl Drop for Meanwhile {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-        let _ = self.1.take().map(std::thread::JoinHandle::join);
-    }
-}
-
 #[test]
 fn files_that_come_and_go_and_become_links_lead_nobody_out_of_the_tree() {
     let trees = Trees::new();
@@ -233,27 +207,8 @@ fn who_is_not_root_keeps_what_they_may_and_is_told_of_the_rest() {
     trees.write(&["source/file=x", "source/closed/y=y"]);
     std::os::unix::fs::chown(trees.source("file"), Some(0), Some(0)).expect("root");
     fs::set_permissions(trees.source("file"), fs::Permissions::from_mode(0o4755)).expect("it");
-    fs::set_permissions(trees.bed.path("."), fs::Permissions::from_mode(0o777)).expect("it");
-    for name in ["state", "status", "lock", "jobs"] {
-        fs::set_permissions(trees.bed.path(name), fs::Permissions::from_mode(0o777)).expect("it");
-    }
     let file = trees.bed.job("app", &trees.with("verify = \"checksum\""));
-    let run = |file: &Path| {
-        let mut command = trees.bed.command();
-        let program = command.get_program().to_owned();
-        let mut outer = Command::new("setpriv");
-        outer
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(program);
-        outer.current_dir(trees.bed.path(".")).envs(
-            command
-                .get_envs()
-                .filter_map(|(key, value)| Some((key, value?))),
-        );
-        outer.args(["--once", "-f"]).arg(file);
-        command = outer;
-        trees.bed.spawn(&mut command).end()
-    };
+    let run = |file: &Path| trees.as_nobody(file).end();
     run(&file).expect(0).says(&["owners are not kept"]);
     let found = trees.live("file").metadata().expect("a file");
     assert_eq!(

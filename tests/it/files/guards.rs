@@ -233,12 +233,6 @@ fn what_files_cannot_do_is_refused_with_its_line() {
             "only trees on this machine are pushed into archives",
         ),
         (
-            "file:///tmp/archive",
-            &*url,
-            "throttle = \"1MB/s\"",
-            "keep to no pace",
-        ),
-        (
             &*url,
             "file:///tmp/archive",
             "compare = \"time\"",

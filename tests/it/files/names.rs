@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::trees::{Trees, named};
+use crate::support::kills;
 
 #[test]
 fn any_name_that_a_file_may_have_arrives() {
@@ -80,8 +81,10 @@ fn names_that_differ_in_case_alone_are_two_files() {
 
 #[test]
 fn a_hundred_thousand_empty_files_are_copied_in_little_memory_and_then_known() {
+    // In script/soak a million of them.
+    let directories = if kills(3) == 3 { 100 } else { 10 };
     let trees = Trees::new();
-    for directory in 0..10 {
+    for directory in 0..directories {
         let directory = trees.source(&format!("{directory}"));
         fs::create_dir(&directory).expect("a directory");
         for file in 0..10_000 {
@@ -90,12 +93,37 @@ fn a_hundred_thousand_empty_files_are_copied_in_little_memory_and_then_known() {
     }
     let running = trees.bed.start(&trees.bed.job("app", &trees.job()));
     let (outcome, peak) = running.end_with_peak();
-    outcome.expect(0).says(&["100,000 rows"]);
+    let rows = match directories {
+        100 => "1,000,000 rows".to_owned(),
+        tens => format!("{tens}0,000 rows"),
+    };
+    outcome.expect(0).says(&[&rows]);
     assert!(peak < 64 << 20, "{peak} bytes");
     trees
         .once(&trees.job())
         .expect(0)
         .says(&["nothing has changed"]);
+}
+
+#[test]
+fn a_directory_with_200_000_files_is_copied_in_little_memory_and_then_known() {
+    let trees = Trees::new();
+    for file in 0..200_000 {
+        fs::File::create(trees.source(&format!("{file}"))).expect("a file");
+    }
+    let running = trees.bed.start(&trees.bed.job("app", &trees.job()));
+    let (outcome, peak) = running.end_with_peak();
+    outcome.expect(0).says(&["200,000 rows"]);
+    assert!(peak < 64 << 20, "{peak} bytes");
+    trees
+        .once(&trees.job())
+        .expect(0)
+        .says(&["nothing has changed"]);
+    // And one of them in the middle is found.
+    trees.write(&["source/100000=now"]);
+    trees.once(&trees.job()).expect(0);
+    let found = fs::read_to_string(trees.live("100000")).expect("a file");
+    assert_eq!(found, "now");
 }
 
 #[test]

@@ -1,8 +1,16 @@
 //! Trees on other machines: a real sshd, and the real rsync.
 
+mod back;
+mod changing;
+mod contents;
 mod failures;
 mod from;
+mod login;
+mod odd;
+mod sent;
+mod tar;
 mod to;
+mod ways;
 
 use std::path::Path;
 
@@ -11,13 +19,13 @@ use crate::support::job::{Job, toml};
 use crate::support::ssh::Sshd;
 
 /// Two trees, of which one is reached over ssh.
-struct Far {
-    trees: Trees,
-    sshd: Sshd,
+pub(super) struct Far {
+    pub(super) trees: Trees,
+    pub(super) sshd: Sshd,
 }
 
 impl Far {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             trees: Trees::new(),
             sshd: Sshd::start(),
@@ -35,7 +43,7 @@ impl Far {
     }
 
     /// From here to this side.
-    fn pushes_to(&self, side: &str) -> Job {
+    pub(super) fn pushes_to(&self, side: &str) -> Job {
         Job::new("files", &here(&self.trees.source("")), side)
     }
 

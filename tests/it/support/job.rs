@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus};
 use serde_json::Value;
 
 use super::host::Host;
-use super::{profile, wait_until};
+use super::{happens, profile, wait_until};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_envsyncd");
@@ -411,10 +411,15 @@ impl Running {
         let mut status: Option<ExitStatus> = None;
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         let child = &mut self.child;
-        wait_until("the binary ended", || {
+        let has_ended = happens(|| {
             status = child.try_wait().expect("our child");
             status.is_some()
         });
+        assert!(
+            has_ended,
+            "the binary does not end; it said:\n{}",
+            self.said()
+        );
         Outcome {
             code: status.and_then(|status| status.code()),
             stdout: fs::read_to_string(stdout).unwrap_or_default(),
@@ -472,4 +477,19 @@ impl Gate {
     pub(crate) fn open(&self) {
         fs::write(&self.open, "").expect("a file");
     }
+}
+
+/// The folders of an archive's snapshots, the oldest first.
+pub(crate) fn whole_snapshots(archive: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(archive).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join("manifest.json").exists())
+        .collect();
+    // Two may be of one second, which is all that their names say.
+    found.sort_by_key(|path| {
+        let manifest = path.join("manifest.json").metadata().expect("a file");
+        manifest.modified().expect("a time")
+    });
+    found
 }

@@ -35,12 +35,20 @@ pub(crate) fn endpoint(url: &str) -> envsyncd::config::job::Endpoint {
 }
 
 /// Waits for something that is going to happen; far longer than it can take, so that only a bug ends in a panic.
-pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, happened: impl FnMut() -> bool) {
+    assert!(happens(happened), "waited in vain until {what}");
+}
+
+/// Waits as long; says whether it has happened.
+pub(crate) fn happens(mut happened: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !happened() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
 }
 
 /// At how many moments a test kills a run: at all of them in script/soak, at a third of them, spread alike, in script/test.

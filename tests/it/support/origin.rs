@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     late: Duration,
     /// Stands still after so many bytes until [`Origin::open`].
     still: Option<usize>,
+    /// Between two bytes of the body.
+    drip: Duration,
 }
 
 /// How the length of a body is told.
@@ -55,6 +57,11 @@ impl Answer {
 
     pub(crate) fn late(mut self, late: Duration) -> Self {
         self.late = late;
+        self
+    }
+
+    pub(crate) fn dripping(mut self, pause: Duration) -> Self {
+        self.drip = pause;
         self
     }
 
@@ -208,6 +215,13 @@ impl State {
             client.write_all(bytes)?;
             return client.write_all(b"\r\n");
         }
+        if !answer.drip.is_zero() {
+            for byte in bytes {
+                client.write_all(&[*byte])?;
+                std::thread::sleep(answer.drip);
+            }
+            return Ok(());
+        }
         client.write_all(bytes)
     }
 }
@@ -237,6 +251,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// Whether it is a file, and all of it. What ends early is an error where it was known before anything was sent, and
+    /// breaks off where it was not.
+    pub(crate) fn is_whole_file(&self) -> bool {
+        self.status == 200 && self.is_whole
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
@@ -247,7 +267,11 @@ impl Reply {
 }
 
 /// A request that was sent.
-pub(crate) struct Asking(TcpStream);
+pub(crate) struct Asking {
+    stream: TcpStream,
+    /// Of the answer, once it was waited for.
+    head: Option<String>,
+}
 
 /// Sends a request; `path` goes as it is.
 pub(crate) fn ask(port: u16, method: &str, path: &str, headers: &[&str]) -> Asking {
@@ -261,7 +285,7 @@ pub(crate) fn ask(port: u16, method: &str, path: &str, headers: &[&str]) -> Aski
     }
     head += "\r\n";
     stream.write_all(head.as_bytes()).expect("the file proxy");
-    Asking(stream)
+    Asking { stream, head: None }
 }
 
 /// A GET and its answer.
@@ -270,24 +294,31 @@ pub(crate) fn get(port: u16, path: &str, headers: &[&str]) -> Reply {
 }
 
 impl Asking {
+    /// Waits for the answer's head.
+    pub(crate) fn head(&mut self) -> &str {
+        let stream = &mut self.stream;
+        self.head
+            .get_or_insert_with(|| head_of(stream).expect("a head"))
+    }
+
     /// Waits for the answer's head and so many bytes.
     pub(crate) fn first(&mut self, bytes: usize) -> (String, Vec<u8>) {
-        let head = head_of(&mut self.0).expect("a head");
+        let head = self.head().to_owned();
         let mut body = vec![0; bytes];
-        self.0.read_exact(&mut body).expect("bytes");
+        self.stream.read_exact(&mut body).expect("bytes");
         (head, body)
     }
 
     /// All that is still to come.
     pub(crate) fn rest(mut self) -> Vec<u8> {
         let mut body = Vec::new();
-        let _ = self.0.read_to_end(&mut body);
+        let _ = self.stream.read_to_end(&mut body);
         body
     }
 
     /// The whole answer.
     pub(crate) fn reply(mut self, method: &str) -> Reply {
-        let head = head_of(&mut self.0).expect("a head");
+        let head = self.head().to_owned();
         let mut lines = head.lines();
         let status = lines
             .next()

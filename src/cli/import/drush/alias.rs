@@ -209,15 +209,21 @@ impl<'n> Reader<'n> {
             return Ok(None);
         };
         let mut words = options.split_whitespace();
-        let (mut port, mut others) = (None, false);
+        let (mut port, mut others) = (None, Vec::new());
         while let Some(word) = words.next() {
-            let option = match word {
-                "-p" => words.next().or(Some("")),
-                "-o" => words.next().and_then(of_port),
-                _ => (word.strip_prefix("-p")).or(word.strip_prefix("-o").and_then(of_port)),
+            // A letter alone has its value behind it.
+            let (name, value) = match word {
+                "-p" | "-o" | "-i" | "-J" | "-F" | "-l" => (word, words.next().unwrap_or("")),
+                _ if word.starts_with("-p") || word.starts_with("-o") => word.split_at(2),
+                _ => (word, ""),
+            };
+            let option = match name {
+                "-p" => Some(value),
+                "-o" => of_port(value),
+                _ => None,
             };
             let Some(option) = option else {
-                others = true;
+                others.push(format!("{name} {value}").trim_end().to_owned());
                 continue;
             };
             let Ok(number) = option.trim_matches(['"', '\'']).parse() else {
@@ -226,8 +232,9 @@ impl<'n> Reader<'n> {
             };
             port = port.or(Some(number));
         }
-        if others {
-            self.say(line, "its options for ssh say more than a port: what they say belongs into ~/.ssh/config of the user that envsyncd runs as");
+        if !others.is_empty() {
+            let others = others.join(" ");
+            self.say(line, format!("its options for ssh say more than a port: `{}` belongs into ~/.ssh/config of the user that envsyncd runs as; a key can be named here as well, by `identity`", others.escape_debug()));
         }
         Ok(port)
     }

@@ -97,6 +97,25 @@ fn what_cannot_be_known_is_said_with_its_line() {
     let read = right("main.site.yml", SITE);
     says(&read, 31, "the environments that a pattern stands for");
     says(&read, 13, "say more than a port");
+    let options = |text: &str| {
+        right(
+            "x.site.yml",
+            &format!("prod:\n  root: /srv\n  host: web\n  ssh: {{options: '{text}'}}\n"),
+        )
+    };
+    for (text, named) in [
+        ("-p 22 -i ~/.ssh/drush_rsa", "`-i ~/.ssh/drush_rsa`"),
+        ("-o ProxyJump=jump -p 22", "`-o ProxyJump=jump`"),
+        (
+            "-oStrictHostKeyChecking=no -A",
+            "`-o StrictHostKeyChecking=no -A`",
+        ),
+        ("-J jump", "`-J jump`"),
+        ("-i", "`-i`"),
+    ] {
+        says(&options(text), 4, named);
+    }
+    assert!((options("-p 22").said.iter()).all(|one| !one.what.contains("say more")));
 }
 
 #[test]
@@ -317,6 +336,14 @@ fn hosts_users_and_ports_are_those_of_ssh() {
             "  host: -oProxyCommand=x\n",
             "# files = \"ssh://USER@HOST/DIRECTORY\"",
         ),
+        (
+            "  host: web\n  ssh: {options: '-i key -o ProxyJump=jump -p 2201'}\n",
+            "files = \"ssh://web:2201/srv/sites/default/files\"",
+        ),
+        (
+            "  host: web\n  uri: https://www.example.org:8443/de/start?x#y\n",
+            "files = \"ssh://web/srv/sites/default/files\"",
+        ),
         ("  host: 'a b'\n", "# files = \"ssh://USER@HOST/DIRECTORY\""),
         ("  host: ${x}\n", "# files = \"ssh://USER@HOST/DIRECTORY\""),
         (
@@ -329,6 +356,24 @@ fn hosts_users_and_ports_are_those_of_ssh() {
         ),
     ] {
         assert_eq!(url(keys), wanted, "{keys}");
+    }
+}
+
+#[test]
+fn of_an_address_the_host_name_alone_is_taken() {
+    for (uri, host) in [
+        ("https://www.example.org/de?x#y", Some("www.example.org")),
+        ("http://u:p@WWW.example.org:8443", Some("www.example.org")),
+        ("www.example.org/sub", Some("www.example.org")),
+        ("default", None),
+        ("https://localhost", None),
+        ("https://[::1]/", None),
+    ] {
+        let read = right(
+            "x.site.yml",
+            &format!("prod:\n  root: /srv\n  uri: '{uri}'\n"),
+        );
+        assert_eq!(read.aliases[0].uri.as_deref(), host, "{uri}");
     }
 }
 
@@ -361,6 +406,10 @@ fn what_envsyncd_toml_has_is_not_written_again() {
     assert!(turned.text.contains("[environments.dev]"));
     assert!(turned.text.contains("[sites.main.staging]"));
     has(&turned.remarks, "add \"stage\" to its aliases");
+    has(
+        &turned.remarks,
+        "main: its files in production, staging are on other hosts",
+    );
     let turned = turn(&read.aliases, &around(BTreeSet::from(["main"])));
     assert!(!turned.text.contains("[sites.main"), "{}", turned.text);
     has(&turned.remarks, "has a site `main`");

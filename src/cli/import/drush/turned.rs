@@ -199,6 +199,16 @@ impl<'a> Writer<'a> {
                 here.join(", ")
             ));
         }
+        let elsewhere: Vec<&str> = (environments.iter())
+            .filter(|(_, alias)| matches!(alias.place, Place::Host { .. }) && alias.files.is_some())
+            .map(|(environment, _)| environment.as_str())
+            .collect();
+        if elsewhere.len() > 1 {
+            self.remark(format!(
+                "{name}: its files in {} are on other hosts, and one side of a copy has to be on the host that envsyncd runs on: there, write dir:///DIRECTORY for that host's own",
+                elsewhere.join(", ")
+            ));
+        }
         for (environment, alias) in environments {
             let credential = format!("{name}-{environment}");
             let files = alias.files.as_deref().and_then(|path| tree(alias, path));

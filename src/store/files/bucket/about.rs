@@ -118,6 +118,7 @@ mod tests {
             changed: (1, 2),
             id: (3, 4),
             is_mounted_on: false,
+            is_fixed: false,
         };
         let kept = Kept::of(&of_file(&stat).0);
         assert_eq!(kept.mode, Some(0o4755));

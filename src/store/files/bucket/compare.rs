@@ -20,7 +20,8 @@ use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 use crate::store::files::connection::told::{At, told};
-use crate::store::files::rows::walk::{Descent, Pair, Root, SOURCE, TARGET, Visitor, walk};
+use crate::store::files::rows::pair::{Descent, Pair, SOURCE, TARGET, Visitor};
+use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::schema::filter::Filter;
 

@@ -21,12 +21,14 @@ use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{FileKind, Moment};
 use crate::store::files::connection::told::told;
+use crate::store::files::incoming::throttle::Throttle;
 use crate::store::files::rows::decision::Likeness;
 use crate::store::files::rows::listing::Listing;
 use crate::store::files::rows::tree::{Fetch, Fetching};
 use crate::store::files::rows::walk::Root;
 use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::rows::work::Action;
+use crate::sync::Mutex;
 
 /// So many bytes of an object are in memory.
 const PIECE: usize = 256 * 1024;
@@ -40,6 +42,8 @@ pub(in crate::store::files) struct BucketFetch {
     pub(in crate::store::files) s3: Arc<S3>,
     pub(in crate::store::files) wanted: Wanted,
     pub(in crate::store::files) context: Context,
+    /// So many bytes a second.
+    pub(in crate::store::files) throttle: Option<u64>,
 }
 
 /// How many objects are on their way at once.
@@ -69,12 +73,14 @@ impl Fetch for BucketFetch {
         Some(Arc::new(ByTag {
             by_content,
             is_one_clock: true,
+            restored: Mutex::default(),
             stop: stop.clone(),
         }))
     }
 
     async fn fetch(&self, fetching: Fetching) -> Result<u64> {
         let fetching = Arc::new(fetching);
+        let throttle = self.throttle.map(|rate| Arc::new(Throttle::new(rate)));
         let (sender, mut places) = mpsc::channel(256);
         let reading = {
             let fetching = Arc::clone(&fetching);
@@ -94,6 +100,7 @@ impl Fetch for BucketFetch {
                             s3: Arc::clone(&self.s3),
                             fetching: Arc::clone(&fetching),
                             cancel: self.context.cancel.clone(),
+                            throttle: throttle.clone(),
                             place,
                         };
                         flight.spawn(one.fetch());
@@ -176,6 +183,7 @@ struct One {
     s3: Arc<S3>,
     fetching: Arc<Fetching>,
     cancel: CancellationToken,
+    throttle: Option<Arc<Throttle>>,
     place: Place,
 }
 
@@ -223,7 +231,13 @@ impl One {
         loop {
             let next = get.next().await?;
             match next {
-                Next::Bytes(bytes) => gathered.extend_from_slice(&bytes),
+                Next::Bytes(bytes) => {
+                    if let Some(throttle) = &self.throttle {
+                        // Meanwhile no more is read, and the server waits.
+                        throttle.wait(bytes.len() as u64).await;
+                    }
+                    gathered.extend_from_slice(&bytes);
+                }
                 Next::Replaced => {
                     if let Some(arrival) = arrival.take() {
                         self.on_disk(move || Arrival::discard(arrival)).await?;

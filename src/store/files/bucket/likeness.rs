@@ -10,7 +10,10 @@ use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 use crate::store::files::connection::told::At;
 use crate::store::files::rows::decision::Likeness;
-use crate::store::files::rows::walk::{Pair, SOURCE, TARGET};
+use crate::store::files::rows::follow::Follow;
+use crate::store::files::rows::pair::{Pair, SOURCE, TARGET};
+use crate::store::files::rows::precision::Kept;
+use crate::sync::Mutex;
 
 /// So far may two clocks be from each other: what was changed that much earlier than it was copied has not changed since.
 const APART: i64 = 3600;
@@ -23,21 +26,24 @@ pub(in crate::store::files) struct ByTag {
     pub(in crate::store::files) by_content: bool,
     /// Both are by one clock.
     pub(in crate::store::files) is_one_clock: bool,
+    /// Objects that were put back since: when they were written says nothing about their content.
+    pub(in crate::store::files) restored: Mutex<Follow>,
     /// Ends the reading of files.
     pub(in crate::store::files) stop: CancellationToken,
 }
 
 impl Likeness for ByTag {
-    fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool> {
+    fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat, kept: &Kept) -> Result<bool> {
         let is_file = |stat: &Stat| matches!(stat.kind, FileKind::Regular | FileKind::Link);
         if source.size != live.size || !is_file(source) || !is_file(live) {
             return Ok(false);
         }
+        let by_content = self.by_content || self.restored.lock().find(pair.path)?.is_some();
         match (source.is_vague(), live.is_vague()) {
             // Out of a bucket: a copy has its object's time, in which its tag is, too.
             (true, false) => {
-                let has_time = source.modified == live.modified;
-                if !self.by_content {
+                let has_time = kept.has_time_of(source.modified, live.modified);
+                if !by_content {
                     return Ok(has_time);
                 }
                 Ok(self
@@ -47,7 +53,7 @@ impl Likeness for ByTag {
             // Into one.
             (false, true) => {
                 let latest = source.modified.max(source.changed);
-                if !self.by_content && is_before(latest, live.changed, APART) {
+                if !by_content && is_before(latest, live.changed, APART) {
                     return Ok(true);
                 }
                 Ok(self.has_tag(pair, SOURCE, TARGET, source)?.unwrap_or(false))
@@ -60,7 +66,7 @@ impl Likeness for ByTag {
                     return Ok(true);
                 }
                 let apart = if self.is_one_clock { 0 } else { APART };
-                Ok(!self.by_content && is_before(source.changed, live.changed, apart))
+                Ok(!by_content && is_before(source.changed, live.changed, apart))
             }
         }
     }

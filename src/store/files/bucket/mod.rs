@@ -3,6 +3,7 @@
 mod about;
 mod arrival;
 mod compare;
+mod copies;
 mod fetch;
 mod flight;
 mod likeness;

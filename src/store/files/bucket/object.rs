@@ -31,6 +31,7 @@ pub(in crate::store::files) fn stat(object: &Listed) -> Stat {
         changed: written,
         id: (0, 0),
         is_mounted_on: false,
+        is_fixed: false,
     }
 }
 
@@ -54,6 +55,7 @@ pub(in crate::store::files) fn directory(is_marked: bool) -> Stat {
         changed: (0, 0),
         id: (0, 0),
         is_mounted_on: false,
+        is_fixed: false,
     }
 }
 

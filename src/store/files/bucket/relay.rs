@@ -7,6 +7,7 @@ use bytes::BytesMut;
 
 use super::about::of_object;
 use super::arrival::Proof;
+use super::copies::{ByServer, LARGEST};
 use super::flight::Shared;
 use super::sums::piece;
 use crate::error::{Error, Kind, Result};
@@ -15,11 +16,6 @@ use crate::s3::get::{Get, Next};
 use crate::s3::put::{Copied, Parts};
 use crate::store::files::connection::told::told;
 
-/// No larger object is copied by one request (`CopyObject`).
-const LARGEST: u64 = 5_000_000_000;
-/// A larger one is copied in parts of so many bytes, or larger ones if it would have too many.
-const RANGE: u64 = 1 << 30;
-const MOST_RANGES: u64 = 10_000;
 /// One that is replaced while it is read is read so often.
 const TRIES: usize = 5;
 
@@ -39,17 +35,6 @@ enum Came {
     Wrong,
     /// The server does not copy by itself.
     Refused,
-}
-
-impl From<Copied> for Came {
-    fn from(copied: Copied) -> Self {
-        match copied {
-            Copied::Done => Self::Whole,
-            Copied::Gone => Self::Gone,
-            Copied::Replaced => Self::Again,
-            Copied::Refused(_) => Self::Refused,
-        }
-    }
 }
 
 impl Relay {
@@ -86,40 +71,29 @@ impl Relay {
 
     /// Has the server copy it.
     async fn copy(&self) -> Result<Came> {
-        let source = self.from.copy_source(&self.path);
-        if self.size <= LARGEST {
-            let copied = self.shared.s3.copy_object(&self.path, &source).await?;
-            return Ok(self.copied(copied, self.size));
+        let path = &self.path;
+        if self.size > LARGEST {
+            self.shared.clear(path).await?;
         }
-        // What it has beside its content a copy in parts does not take over by itself.
-        let Some(get) = Get::open(&self.from, &self.path).await? else {
-            return Ok(Came::Gone);
+        let copying = ByServer {
+            from: (&self.from, path),
+            to: (&self.shared.s3, path),
+            size: self.size,
+            tag: None,
         };
-        let (size, tag, about) = (get.size, get.tag.clone(), of_object(&get.headers));
-        drop(get);
-        let range = size.div_ceil(MOST_RANGES).max(RANGE);
-        self.shared.clear(&self.path).await?;
-        let mut parts = Parts::begin(&self.shared.s3, &self.path, &about).await?;
-        let mut at = 0;
-        while at < size {
-            let end = size.min(at + range);
-            let copied = parts.copy(&source, tag.as_deref(), at..end).await?;
-            match self.copied(copied, end - at) {
-                Came::Whole => at = end,
-                other => return Ok(other),
+        let arrived = |bytes| self.shared.count(path.as_bytes(), 0, bytes);
+        Ok(match copying.copy(&arrived).await? {
+            Copied::Done(tag) => {
+                self.shared.wrote(path, self.size, tag).await?;
+                Came::Whole
             }
-        }
-        parts.finish().await?;
-        Ok(Came::Whole)
-    }
-
-    fn copied(&self, copied: Copied, bytes: u64) -> Came {
-        match &copied {
-            Copied::Refused(why) => self.shared.stop_copying(why),
-            Copied::Done => self.shared.count(self.path.as_bytes(), 0, bytes),
-            _ => {}
-        }
-        copied.into()
+            Copied::Gone => Came::Gone,
+            Copied::Replaced => Came::Again,
+            Copied::Refused(why) => {
+                self.shared.stop_copying(&why);
+                Came::Refused
+            }
+        })
     }
 
     /// Reads it and writes it.
@@ -134,6 +108,7 @@ impl Relay {
         let mut gathered = BytesMut::new();
         let mut room = self.shared.room(cut.unwrap_or(get.size)).await?;
         loop {
+            self.shared.go_on()?;
             let mut bytes = match get.next().await? {
                 Next::Bytes(bytes) => bytes,
                 Next::Replaced => return Ok(Came::Again),
@@ -158,10 +133,10 @@ impl Relay {
         }
         if cut.is_none() {
             let (content, length) = (gathered.freeze(), get.size);
-            self.shared
-                .s3
-                .put_object(&self.path, &about, content)
-                .await?;
+            self.shared.pace(length).await;
+            let s3 = &self.shared.s3;
+            let tag = s3.put_object(&self.path, &about, content).await?;
+            self.shared.wrote(&self.path, length, tag).await?;
             self.shared.count(self.path.as_bytes(), 0, length);
             return Ok(Came::Whole);
         }
@@ -169,7 +144,8 @@ impl Relay {
             self.send(&mut parts, &about, gathered.freeze()).await?;
         }
         if let Some(parts) = parts {
-            parts.finish().await?;
+            let tag = parts.finish().await?;
+            self.shared.wrote(&self.path, get.size, tag).await?;
         }
         drop(room);
         Ok(Came::Whole)
@@ -188,6 +164,7 @@ impl Relay {
             parts.insert(Parts::begin(&self.shared.s3, &self.path, about).await?)
         };
         let length = content.len() as u64;
+        self.shared.pace(length).await;
         begun.send(content).await?;
         self.shared.count(self.path.as_bytes(), 0, length);
         Ok(())

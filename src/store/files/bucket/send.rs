@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::fetch::at_once;
 use super::flight::{MEMORY, Shared, Told};
@@ -18,9 +19,13 @@ use crate::store::Context;
 use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::Stat;
+use crate::store::files::incoming::throttle::Throttle;
+use crate::store::files::rows::listing::Listing;
+use crate::store::files::rows::sorter::Sorter;
 use crate::store::files::rows::tree::{At, Tree};
 use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::rows::work::{Action, Work};
+use crate::sync::Mutex;
 
 /// What is written, and whence.
 pub(super) struct Sending {
@@ -30,6 +35,40 @@ pub(super) struct Sending {
     pub(super) told: Arc<Told>,
     pub(super) warnings: Arc<Warnings>,
     pub(super) context: Context,
+    /// So many bytes a second.
+    pub(super) throttle: Option<u64>,
+    /// Held by whatever is on its way. `None`: nobody has to know what has been written, and what is on its way when it fails is
+    /// cut off.
+    pub(super) busy: Option<Arc<RwLock<()>>>,
+}
+
+/// Objects on their way. Where somebody waits until they have landed, they go on when nobody wants them any more, to the next piece.
+struct Flight {
+    tasks: JoinSet<Result<()>>,
+    busy: Option<Arc<RwLock<()>>>,
+    _stops: DropGuard,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.busy.is_some() {
+            self.tasks.detach_all();
+        }
+    }
+}
+
+impl Flight {
+    async fn begin(&mut self, shared: &Arc<Shared>, bucket: Option<Arc<S3>>, task: Task) {
+        let busy = match &self.busy {
+            Some(busy) => Some(Arc::clone(busy).read_owned().await),
+            None => None,
+        };
+        let shared = Arc::clone(shared);
+        self.tasks.spawn(async move {
+            let _until_landed = busy;
+            one(shared, bucket, task).await
+        });
+    }
 }
 
 /// An object that is to be written.
@@ -47,8 +86,8 @@ pub(super) fn not_here(tree: &Tree) -> Error {
         .hint("copy it into a directory of this machine, and that into the bucket")
 }
 
-/// Writes all that is to be copied.
-pub(super) async fn send(sending: Sending) -> Result<()> {
+/// Writes all that is to be copied. Returns what was written, if somebody has to know.
+pub(super) async fn send(sending: Sending) -> Result<Option<Listing>> {
     let Sending {
         s3,
         source,
@@ -56,6 +95,8 @@ pub(super) async fn send(sending: Sending) -> Result<()> {
         told,
         warnings,
         context,
+        throttle,
+        busy,
     } = sending;
     let mut unfinished: HashMap<String, Vec<String>> = HashMap::new();
     for (path, id) in s3.unfinished().await? {
@@ -68,6 +109,9 @@ pub(super) async fn send(sending: Sending) -> Result<()> {
     let is_one_server = bucket
         .as_ref()
         .is_some_and(|from| from.server() == s3.server());
+    if is_one_server && throttle.is_some() {
+        tracing::info!("what the server copies by itself keeps to no pace");
+    }
     let cancel = context.cancel.clone();
     let at_once = at_once(&context);
     let shared = Arc::new(Shared {
@@ -78,48 +122,66 @@ pub(super) async fn send(sending: Sending) -> Result<()> {
         unfinished,
         memory: Arc::new(Semaphore::new(MEMORY as usize)),
         copies_itself: AtomicBool::new(is_one_server),
+        throttle: throttle.map(Throttle::new),
+        stop: cancel.child_token(),
+        written: busy.is_some().then(|| Mutex::new(Sorter::new())),
     });
     let (sender, mut tasks) = mpsc::channel(256);
     let reading = blocking(&cancel, move |stop| {
-        let mut parents = directory.map(Parents::of);
-        let mut list = work.tasks()?;
-        while let Some((entry, action)) = list.task()? {
-            stopped(stop)?;
-            if action == Action::Copy {
-                let from = match &mut parents {
-                    Some(parents) => Some(parents.of_path(&entry.path)?),
-                    None => None,
-                };
-                let task = Task {
-                    path: String::from_utf8_lossy(&entry.path).into_owned(),
-                    found: entry.stat,
-                    from,
-                };
-                if sender.blocking_send(task).is_err() {
-                    return Ok(());
-                }
-            }
-            list.advance()?;
-        }
-        Ok(())
+        give_out(&work, directory, &sender, stop)
     });
     let writing = async {
-        let mut flight = JoinSet::new();
+        let mut flight = Flight {
+            tasks: JoinSet::new(),
+            busy,
+            _stops: shared.stop.clone().drop_guard(),
+        };
         loop {
             tokio::select! {
-                task = tasks.recv(), if flight.len() < at_once => {
+                task = tasks.recv(), if flight.tasks.len() < at_once => {
                     let Some(task) = task else { break };
-                    flight.spawn(one(Arc::clone(&shared), bucket.clone(), task));
+                    flight.begin(&shared, bucket.clone(), task).await;
                 }
-                Some(done) = flight.join_next() => landed(done)?,
+                Some(done) = flight.tasks.join_next() => landed(done)?,
             }
         }
-        while let Some(done) = flight.join_next().await {
+        while let Some(done) = flight.tasks.join_next().await {
             landed(done)?;
         }
         Ok(())
     };
-    tokio::try_join!(reading, writing).map(|_| ())
+    tokio::try_join!(reading, writing)?;
+    shared.all_written()
+}
+
+/// Goes through what is to be done, and says where each file comes from.
+fn give_out(
+    work: &Work,
+    directory: Option<Arc<Directory>>,
+    sender: &mpsc::Sender<Task>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let mut parents = directory.map(Parents::of);
+    let mut list = work.tasks()?;
+    while let Some((entry, action)) = list.task()? {
+        stopped(stop)?;
+        if action == Action::Copy {
+            let from = match &mut parents {
+                Some(parents) => Some(parents.of_path(&entry.path)?),
+                None => None,
+            };
+            let task = Task {
+                path: String::from_utf8_lossy(&entry.path).into_owned(),
+                found: entry.stat,
+                from,
+            };
+            if sender.blocking_send(task).is_err() {
+                return Ok(());
+            }
+        }
+        list.advance()?;
+    }
+    Ok(())
 }
 
 fn landed(done: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {

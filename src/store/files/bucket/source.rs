@@ -12,7 +12,7 @@ use crate::policy::Identity;
 use crate::s3::{Patience, S3};
 use crate::store::files::connection::blocking::blocking;
 use crate::store::files::rows::survey::Found;
-use crate::store::files::rows::tree::{At, Tree};
+use crate::store::files::rows::tree::{At, Likenesses, Tree};
 use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::schema::filter::Filter;
 use crate::store::files::schema::options::Options;
@@ -28,6 +28,7 @@ pub(in crate::store::files) struct BucketSource {
     s3: Arc<S3>,
     wanted: Wanted,
     context: Context,
+    throttle: Option<u64>,
     undecided: Mutex<(Vec<String>, u64)>,
 }
 
@@ -63,6 +64,7 @@ impl BucketSource {
                 marker: options.marker.clone(),
             },
             context: context.clone(),
+            throttle: task.throttle,
             undecided: Mutex::default(),
         })
     }
@@ -103,6 +105,7 @@ impl Source for BucketSource {
                 ..self.wanted.clone()
             },
             context: self.context.clone(),
+            throttle: self.throttle,
         };
         let tree = Tree {
             told: self.s3.place().to_owned(),
@@ -110,6 +113,7 @@ impl Source for BucketSource {
             listing: listed.listing,
             filter: Arc::clone(&self.wanted.filter),
             starts: found.batches.into_iter().map(|batch| batch.start).collect(),
+            likenesses: Likenesses::default(),
             files: found.files,
             since,
         };

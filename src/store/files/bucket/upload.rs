@@ -73,10 +73,9 @@ impl Upload {
         };
         let length = text.len() as u64;
         let about = of_file(&self.found);
-        self.shared
-            .s3
-            .put_object(&self.path, &about, text.into())
-            .await?;
+        let s3 = &self.shared.s3;
+        let tag = s3.put_object(&self.path, &about, text.into()).await?;
+        self.shared.wrote(&self.path, length, tag).await?;
         self.shared.count(self.path.as_bytes(), 0, length);
         Ok(true)
     }
@@ -106,10 +105,10 @@ impl Upload {
         if is_still || is_last {
             let length = content.len() as u64;
             let about = of_file(found);
-            self.shared
-                .s3
-                .put_object(&self.path, &about, content)
-                .await?;
+            self.shared.pace(length).await;
+            let s3 = &self.shared.s3;
+            let tag = s3.put_object(&self.path, &about, content).await?;
+            self.shared.wrote(&self.path, length, tag).await?;
             self.shared.count(self.path.as_bytes(), 0, length);
         }
         Ok(is_still)
@@ -126,6 +125,7 @@ impl Upload {
         let mut parts = Parts::begin(&self.shared.s3, &self.path, &of_file(found)).await?;
         let mut at = 0;
         while at < found.size {
+            self.shared.go_on()?;
             let _room = self.shared.room(piece).await?;
             let content = self.read(&file, at, piece.min(found.size - at)).await?;
             if content.is_empty() {
@@ -133,6 +133,7 @@ impl Upload {
                 break;
             }
             let length = content.len() as u64;
+            self.shared.pace(length).await;
             parts.send(content).await?;
             self.shared.count(self.path.as_bytes(), 0, length);
             at += length;
@@ -140,7 +141,8 @@ impl Upload {
         let is_still = self.is_still(&file, found).await?;
         // What is dropped is removed.
         if is_still || (is_last && at > 0) {
-            parts.finish().await?;
+            let tag = parts.finish().await?;
+            self.shared.wrote(&self.path, at, tag).await?;
         }
         Ok(is_still)
     }

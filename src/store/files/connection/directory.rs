@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, SeekFrom, mkdirat, openat, readlinkat, seek, statx};
 use rustix::io::{Errno, Result};
+use rustix::path::Arg;
 
 use super::names::Names;
 use super::stat::{ASKED, Stat};
@@ -21,12 +22,12 @@ pub(in crate::store::files) struct Directory(OwnedFd);
 impl Directory {
     /// The one at a path, which may be a link to it: for a task's own places, and nothing in them.
     pub(in crate::store::files) fn at(path: &Path) -> Result<Self> {
-        openat(CWD, path, OPEN, Mode::empty()).map(Self)
+        open_quietly(CWD, path, OPEN).map(Self)
     }
 
     /// One in this one.
     pub(in crate::store::files) fn open(&self, name: &CStr) -> Result<Self> {
-        openat(&self.0, name, OPEN | OFlags::NOFOLLOW, Mode::empty()).map(Self)
+        open_quietly(&self.0, name, OPEN | OFlags::NOFOLLOW).map(Self)
     }
 
     /// Makes one in this one, for nobody but us, and opens it.
@@ -38,7 +39,7 @@ impl Directory {
     /// Opens a file to read it; what is none is never waited for.
     pub(in crate::store::files) fn read_file(&self, name: &CStr) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        openat(&self.0, name, flags | OFlags::NOCTTY, Mode::empty())
+        open_quietly(&self.0, name, flags | OFlags::NOCTTY)
     }
 
     /// Makes a file that was not there.
@@ -72,6 +73,11 @@ impl Directory {
         }
     }
 
+    /// Whether a name in it must not be changed: it is immutable, or may only be appended to (see chattr(1)).
+    pub(in crate::store::files) fn is_fixed(&self, name: &CStr) -> Result<bool> {
+        Ok(self.find(name)?.is_some_and(|found| found.is_fixed))
+    }
+
     /// What is known of itself.
     pub(in crate::store::files) fn own_stat(&self) -> Result<Stat> {
         stat_of(&self.0)
@@ -86,6 +92,14 @@ impl Directory {
 impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Opens what is there to read it. When it was read last stays as it was, where the system allows that: to its owner and to root.
+fn open_quietly(above: impl AsFd, name: impl Arg + Copy, flags: OFlags) -> Result<OwnedFd> {
+    match openat(&above, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => openat(&above, name, flags, Mode::empty()),
+        opened => opened,
     }
 }
 

@@ -14,13 +14,30 @@ const PIECE: usize = 32 * 1024;
 /// Of so many names, two threads find out what is known.
 const MANY: usize = 4096;
 
+/// A name.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Where it begins, and how long it is with its NUL.
+    begin: u32,
+    length: u16,
+    /// If the system said it.
+    kind: Option<FileKind>,
+    inode: u64,
+}
+
+impl Place {
+    fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.begin as usize..self.begin as usize + usize::from(self.length)]
+    }
+}
+
 /// The names of a directory, sorted by their bytes; without `.` and `..`.
 #[derive(Default)]
 pub(in crate::store::files) struct Names {
     /// One after the other, each with its NUL.
     text: Vec<u8>,
-    /// Where each begins, how long it is with its NUL, and its kind if the system said it.
-    places: Vec<(u32, u16, Option<FileKind>)>,
+    /// Where each is, in the order of the names.
+    places: Vec<Place>,
     /// What is known of each, if it was asked for.
     stats: Vec<Option<Stat>>,
 }
@@ -40,19 +57,34 @@ impl Names {
             let begin = u32::try_from(names.text.len()).map_err(|_| Errno::OVERFLOW)?;
             let length = u16::try_from(name.len()).map_err(|_| Errno::NAMETOOLONG)?;
             names.text.extend_from_slice(name);
-            let kind = FileKind::of(entry.file_type());
-            names.places.push((begin, length, kind));
+            names.places.push(Place {
+                begin,
+                length,
+                kind: FileKind::of(entry.file_type()),
+                inode: entry.ino(),
+            });
         }
         let text = &names.text;
-        (names.places).sort_unstable_by_key(|(begin, length, _)| bytes(text, *begin, *length));
+        (names.places).sort_unstable_by(|one, other| one.of(text).cmp(other.of(text)));
         Ok(names)
     }
 
     /// The name at this place of the order, and its kind if it is known.
     pub(in crate::store::files) fn get(&self, at: usize) -> Option<(&CStr, Option<FileKind>)> {
-        let (begin, length, kind) = *self.places.get(at)?;
-        let name = CStr::from_bytes_with_nul(bytes(&self.text, begin, length)).ok()?;
-        Some((name, kind))
+        let place = self.places.get(at)?;
+        let name = CStr::from_bytes_with_nul(place.of(&self.text)).ok()?;
+        Some((name, place.kind))
+    }
+
+    /// The inode of the name at this place, as the directory says it; 0: nobody knows.
+    pub(in crate::store::files) fn inode(&self, at: usize) -> u64 {
+        self.places.get(at).map_or(0, |place| place.inode)
+    }
+
+    /// The place of the first name that is not before this one.
+    pub(in crate::store::files) fn place_of(&self, name: &CStr) -> usize {
+        let name = name.to_bytes_with_nul();
+        (self.places).partition_point(|place| place.of(&self.text) < name)
     }
 
     /// How many there are.
@@ -65,38 +97,42 @@ impl Names {
         self.stats.get(at).copied().flatten()
     }
 
-    /// Finds out what is known of all that are no directories.
+    /// Finds out what is known of all that are no directories, in the order of their inodes: as they lie on the disk, and in
+    /// memory.
     pub(in crate::store::files) fn look(&mut self, directory: impl AsFd + Sync) {
-        let (text, places) = (&self.text, &mut self.places);
-        self.stats = vec![None; places.len()];
-        let look = |places: &mut [(u32, u16, Option<FileKind>)], stats: &mut [Option<Stat>]| {
-            for ((begin, length, kind), stat) in places.iter_mut().zip(stats) {
-                let name = CStr::from_bytes_with_nul(bytes(text, *begin, *length));
-                let (Some(FileKind::Regular | FileKind::Link) | None, Ok(name)) = (*kind, name)
-                else {
-                    continue;
-                };
-                // What has gone, or cannot be looked at, is told when its turn comes.
-                let found = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW, ASKED);
-                let found = found.ok().map(|found| Stat::of(&found));
-                *kind = found.map(|found| found.kind).or(*kind);
-                *stat = found.filter(|found| found.kind != FileKind::Directory);
-            }
+        let (text, places) = (&self.text, &self.places);
+        let is_wanted = |at: &u32| {
+            let kind = places[*at as usize].kind;
+            matches!(kind, Some(FileKind::Regular | FileKind::Link) | None)
         };
-        if places.len() < MANY {
-            return look(places, &mut self.stats);
+        let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
+        let mut wanted: Vec<u32> = (0..count).filter(is_wanted).collect();
+        wanted.sort_unstable_by_key(|at| places[*at as usize].inode);
+        let look = |wanted: &[u32]| -> Vec<Option<Stat>> {
+            // What has gone, or cannot be looked at, is told when its turn comes.
+            let find = |at: &u32| {
+                let name = CStr::from_bytes_with_nul(places[*at as usize].of(text)).ok()?;
+                let found = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW, ASKED).ok()?;
+                Some(Stat::of(&found))
+            };
+            wanted.iter().map(find).collect()
+        };
+        let found = if wanted.len() < MANY {
+            [look(&wanted), Vec::new()]
+        } else {
+            let (some, others) = wanted.split_at(wanted.len() / 2);
+            std::thread::scope(|scope| {
+                let others = scope.spawn(|| look(others));
+                let some = look(some);
+                // Without an answer, each is looked at when its turn comes.
+                [some, others.join().unwrap_or_default()]
+            })
+        };
+        self.stats = vec![None; self.places.len()];
+        for (at, found) in wanted.iter().zip(found.into_iter().flatten()) {
+            let at = *at as usize;
+            self.places[at].kind = found.map(|found| found.kind).or(self.places[at].kind);
+            self.stats[at] = found.filter(|found| found.kind != FileKind::Directory);
         }
-        let half = places.len() / 2;
-        let (places, others) = places.split_at_mut(half);
-        let (stats, other_stats) = self.stats.split_at_mut(half);
-        std::thread::scope(|scope| {
-            let look = &look;
-            scope.spawn(move || look(others, other_stats));
-            look(places, stats);
-        });
     }
-}
-
-fn bytes(text: &[u8], begin: u32, length: u16) -> &[u8] {
-    &text[begin as usize..begin as usize + usize::from(length)]
 }

@@ -58,6 +58,8 @@ pub(in crate::store::files) struct Stat {
     pub(in crate::store::files) id: (u64, u64),
     /// Whether something is mounted on it.
     pub(in crate::store::files) is_mounted_on: bool,
+    /// Whether it must not be changed: it is immutable, or may only be appended to (see chattr(1)).
+    pub(in crate::store::files) is_fixed: bool,
 }
 
 impl Stat {
@@ -66,6 +68,7 @@ impl Stat {
         let kind = FileKind::of(FileType::from_raw_mode(found.stx_mode.into()));
         let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
         let mounted = StatxAttributes::MOUNT_ROOT;
+        let fixed = StatxAttributes::IMMUTABLE.union(StatxAttributes::APPEND);
         Self {
             kind: kind.unwrap_or(FileKind::Special),
             mode: u32::from(found.stx_mode) & 0o7777,
@@ -76,6 +79,7 @@ impl Stat {
             changed: (found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec),
             id: (device, found.stx_ino),
             is_mounted_on: found.stx_attributes.contains(mounted),
+            is_fixed: found.stx_attributes.intersects(fixed),
         }
     }
 
@@ -91,6 +95,7 @@ impl Stat {
             changed: (0, 0),
             id: (0, 0),
             is_mounted_on: false,
+            is_fixed: false,
         }
     }
 

@@ -35,6 +35,9 @@ pub(in crate::store::files) fn failed(what: &str, path: &[u8], error: Errno) -> 
             .hint(
                 "the tree is too deep for the number of files that may be open: raise LimitNOFILE",
             ),
+        Errno::FBIG => Error::new(Kind::Full, what)
+            .because(std::io::Error::from(error))
+            .hint("the file system has no larger files (FAT: 4 GiB), or we may write none: raise LimitFSIZE"),
         Errno::ACCESS | Errno::PERM => {
             Error::new(Kind::Permission, what).because(std::io::Error::from(error))
         }

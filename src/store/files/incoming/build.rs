@@ -1,10 +1,9 @@
-//! Builds the new tree: one thread goes through what is to be done, and others copy and link.
+//! Names of the new tree, and how each gets there: copied, linked from live, or left where it is in a tree that is used again.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 
 use rustix::fs::{AtFlags, ftruncate, ioctl_ficlone, linkat, symlinkat};
 use rustix::io::Errno;
@@ -14,23 +13,17 @@ use super::copy::Copier;
 use super::metadata::Metadata;
 use super::out::{Out, Shared, not_made};
 use super::queue::Queue;
+use super::recycle::{Live, Old, Recycled};
 use super::throttle::Throttle;
-use crate::error::{Error, Kind, Result, io};
-use crate::store::files::connection::blocking::stopped;
+use crate::error::Result;
 use crate::store::files::connection::directory::{Directory, stat_of};
-use crate::store::files::connection::stat::{FileKind, Stat};
+use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 use crate::store::files::connection::told::At;
-use crate::store::files::rows::decision::Rules;
-use crate::store::files::rows::listing::{Entry, order};
-use crate::store::files::rows::walk::{SOURCE, TARGET};
+use crate::store::files::rows::decision::{Rules, fixed};
+use crate::store::files::rows::pair::{SOURCE, TARGET};
 use crate::store::files::rows::warnings::Warning;
-use crate::store::files::rows::work::{Action, Work};
+use crate::store::files::rows::work::Work;
 use crate::store::files::schema::options::Link;
-
-/// So many names of a directory are done in one go, by one thread: two that make files in one directory wait for each other,
-const TOGETHER: usize = 512;
-/// unless so many bytes have to be copied.
-const BYTES: u64 = 8 << 20;
 
 /// Is told of a part's number, and of files and bytes of it that are in.
 pub(in crate::store::files) type Told<'a> = dyn Fn(usize, u64, u64) + Sync + 'a;
@@ -54,70 +47,83 @@ pub(in crate::store::files) struct Build<'a> {
     pub(in crate::store::files) throttle: Option<&'a Throttle>,
     /// What all directories share.
     pub(in crate::store::files) shared: Arc<Shared>,
+    /// Whether the new tree takes live's place as a whole.
+    pub(in crate::store::files) replaces_live: bool,
+    /// Whether its directory is that of an earlier run's tree, of which is used again what can be.
+    pub(in crate::store::files) recycles: bool,
+    /// What of live was changed later may not be as it was planned.
+    pub(in crate::store::files) since: Moment,
     /// Is told of progress.
     pub(in crate::store::files) told: &'a Told<'a>,
 }
 
 /// What becomes of a name.
-enum Step {
+pub(super) enum Step {
     /// It is copied from the source.
     Copy(FileKind),
-    /// It is live's; if that goes away, the source's where it has one.
-    TakeOver(FileKind, bool),
+    /// It is live's, of which this is the inode; if that goes away, the source's where it has the same.
+    TakeOver {
+        kind: FileKind,
+        is_same: bool,
+        inode: u64,
+    },
+    /// It is a directory, with which somebody else is busy.
+    Directory,
 }
 
 /// Names of one directory.
-struct Batch {
-    /// Is finished once no batch has it any more.
-    _out: Arc<Out>,
-    into: Arc<Directory>,
-    sides: [Option<Arc<Directory>>; 2],
+pub(super) struct Batch {
+    /// Is finished once no batch has it any more; `None`: somebody else does that.
+    pub(super) out: Option<Arc<Out>>,
+    pub(super) into: Arc<Directory>,
+    pub(super) sides: [Option<Arc<Directory>>; 2],
+    /// No name in live's has changed since the run was planned.
+    pub(super) is_as_planned: bool,
     /// The directory's path, with a slash if there is one.
-    above: Vec<u8>,
-    part: usize,
-    names: Vec<(CString, Step)>,
+    pub(super) above: Vec<u8>,
+    pub(super) part: usize,
+    pub(super) names: Vec<(CString, Step)>,
+    /// The last name of the batch before.
+    pub(super) behind: Option<CString>,
+    /// No other names of the directory come behind these.
+    pub(super) is_last: bool,
+}
+
+impl Batch {
+    /// Of a directory into which something is taken over from live alone.
+    pub(super) fn of(new: &Arc<Directory>, live: &Arc<Directory>) -> Self {
+        Self {
+            out: None,
+            into: Arc::clone(new),
+            sides: [None, Some(Arc::clone(live))],
+            is_as_planned: false,
+            above: Vec::new(),
+            part: 0,
+            names: Vec::new(),
+            behind: None,
+            is_last: true,
+        }
+    }
+
+    /// What the directory has already, if it is used again.
+    fn old(&self) -> Result<Option<Old<'_>>> {
+        let Some(recycled) = self.out.as_ref().and_then(|out| out.recycled()) else {
+            return Ok(None);
+        };
+        let recycled: &Recycled = recycled;
+        let live = match &self.sides[TARGET] {
+            None => Live::None,
+            Some(_) if self.is_as_planned => Live::AsPlanned,
+            Some(live) => Live::Now(live),
+        };
+        let old = recycled.behind(self.behind.as_deref(), &self.into, live);
+        old.map(Some).at("cannot read directory", &self.above)
+    }
 }
 
 impl Build<'_> {
-    /// Builds; returns how many files the new tree has.
-    pub(in crate::store::files) fn run(
-        self,
-        root: Arc<Directory>,
-        stop: &CancellationToken,
-    ) -> Result<u64> {
-        let stop = stop.child_token();
-        let files = AtomicU64::new(0);
-        let (sender, queue) = Queue::new();
-        std::thread::scope(|scope| -> Result<()> {
-            for _ in 0..self.workers {
-                let (build, queue, files, stop) = (&self, &queue, &files, &stop);
-                let working = move || build.work(queue, files, stop);
-                std::thread::Builder::new()
-                    .name("files".to_owned())
-                    .spawn_scoped(scope, working)
-                    .map_err(io("cannot start a thread"))?;
-            }
-            let mut foreman = Foreman {
-                build: &self,
-                sender,
-                part: 0,
-                stop: &stop,
-            };
-            let out = Arc::new(Out::root(root, &self.shared));
-            let walked = foreman.go_through(out);
-            drop(foreman);
-            if let Err(error) = walked {
-                self.shared.fail(error);
-                stop.cancel();
-            }
-            Ok(())
-        })?;
-        self.shared.outcome()?;
-        Ok(files.into_inner())
-    }
-
     /// Copies and links what comes, until nothing does or something failed.
-    fn work(&self, queue: &Queue<Batch>, files: &AtomicU64, stop: &CancellationToken) {
+    pub(super) fn work(&self, queue: &Queue<Batch>, files: &AtomicU64, stop: &CancellationToken) {
         while let Some(batch) = queue.next() {
             if stop.is_cancelled() {
                 continue;
@@ -140,34 +146,38 @@ impl Build<'_> {
         let mut copier = Copier::new(stop, &copied, self.throttle);
         let mut path = batch.above.clone();
         let mut done = 0;
+        let mut old = batch.old()?;
         for (name, step) in &batch.names {
             path.truncate(batch.above.len());
             path.extend_from_slice(name.as_bytes());
-            let mut one = One {
-                build: self,
-                batch,
-                name,
-                path: &path,
-                copier: &mut copier,
-            };
-            let is_there = match *step {
+            let mut one = One::new(self, batch, name, &path, &mut copier);
+            if let Some(old) = &mut old
+                && one.is_left(old, step)?
+            {
+                done += u64::from(!matches!(step, Step::Directory));
+                continue;
+            }
+            let came = match *step {
                 Step::Copy(kind) => one.copy(SOURCE, kind)?,
-                Step::TakeOver(kind, is_same) => {
+                Step::TakeOver { kind, is_same, .. } => {
                     one.take_over(kind)? || (is_same && one.copy(SOURCE, kind)?)
                 }
+                Step::Directory => continue,
             };
-            if is_there {
-                done += 1;
-            } else {
+            if !came {
                 self.shared.warnings.add(Warning::Vanished, &path);
             }
+            done += u64::from(came || one.keep()?);
+        }
+        if let (Some(old), true) = (old, batch.is_last) {
+            old.clear_rest()?;
         }
         Ok(done)
     }
 }
 
 /// One name on its way into the new tree.
-struct One<'a, 'b> {
+pub(super) struct One<'a, 'b> {
     build: &'a Build<'a>,
     batch: &'a Batch,
     name: &'a CString,
@@ -175,7 +185,36 @@ struct One<'a, 'b> {
     copier: &'a mut Copier<'b>,
 }
 
-impl One<'_, '_> {
+impl<'a, 'b> One<'a, 'b> {
+    pub(super) fn new(
+        build: &'a Build<'a>,
+        batch: &'a Batch,
+        name: &'a CString,
+        path: &'a [u8],
+        copier: &'a mut Copier<'b>,
+    ) -> Self {
+        Self {
+            build,
+            batch,
+            name,
+            path,
+            copier,
+        }
+    }
+
+    /// Whether what the directory has already stays. What does not, and all that comes before it and is nobody's, makes way.
+    fn is_left(&self, old: &mut Old<'_>, step: &Step) -> Result<bool> {
+        let mut is_left = matches!(step, Step::Directory);
+        if old.has(self.name)? && !is_left {
+            is_left = matches!(step, Step::TakeOver { inode, .. } if old.is(self.name, *inode));
+            if !is_left {
+                old.make_way()?;
+            }
+        }
+        old.pass(self.name);
+        Ok(is_left)
+    }
+
     /// Copies it from a side; `false`: it is not there, or is another kind of thing now.
     fn copy(&mut self, side: usize, kind: FileKind) -> Result<bool> {
         let Some(from) = &self.batch.sides[side] else {
@@ -185,6 +224,17 @@ impl One<'_, '_> {
             FileKind::Link => self.copy_link(from),
             FileKind::Regular => self.copy_file(from, false),
             FileKind::Directory | FileKind::Special => Ok(false),
+        }
+    }
+
+    /// What has vanished from the source stays as live has it: whether it is to go is the next run's to say, within its limit.
+    pub(super) fn keep(&mut self) -> Result<bool> {
+        let Some(live) = &self.batch.sides[TARGET] else {
+            return Ok(false);
+        };
+        match live.find(self.name).at("cannot look at", self.path)? {
+            Some(found) if found.kind != FileKind::Directory => self.take_over(found.kind),
+            _ => Ok(false),
         }
     }
 
@@ -199,14 +249,28 @@ impl One<'_, '_> {
             match linkat(live, name, &self.batch.into, name, flags) {
                 Ok(()) => return Ok(true),
                 Err(Errno::NOENT) => return Ok(false),
+                Err(Errno::PERM) if self.build.replaces_live => self.refuse_fixed(live)?,
                 // Too many names, or a file that is not ours to link.
                 Err(Errno::MLINK | Errno::PERM | Errno::XDEV | Errno::OPNOTSUPP) => {}
                 Err(error) => return Err(not_made(error, self.path)),
             }
         }
+        if link != Link::Hard && self.build.replaces_live {
+            self.refuse_fixed(live)?;
+        }
         match kind {
             FileKind::Regular => self.copy_file(live, link == Link::Reflink),
             kind => self.copy(TARGET, kind),
+        }
+    }
+
+    /// Refuses to put another file in the place of one that must not be changed: it could never be removed from previous, either.
+    fn refuse_fixed(&self, live: &Directory) -> Result<()> {
+        let is_fixed = live.is_fixed(self.name).at("cannot look at", self.path)?;
+        if is_fixed {
+            Err(fixed(self.path))
+        } else {
+            Ok(())
         }
     }
 
@@ -276,171 +340,5 @@ impl One<'_, '_> {
             mode: self.build.rules.mode(like),
             keeps_owner: self.build.rules.keeps_owners,
         }
-    }
-}
-
-/// A directory that the foreman is in.
-struct Level {
-    out: Arc<Out>,
-    sides: [Option<Arc<Directory>>; 2],
-    names: Vec<(CString, Step)>,
-    bytes: u64,
-    path: Vec<u8>,
-}
-
-impl Level {
-    fn new(out: Arc<Out>, path: &[u8]) -> Self {
-        Self {
-            out,
-            sides: [None, None],
-            names: Vec::new(),
-            bytes: 0,
-            path: path.to_vec(),
-        }
-    }
-
-    /// Whether a path is that of a name in this directory.
-    fn has(&self, path: &[u8]) -> bool {
-        let rest = match &*self.path {
-            [] => Some(path),
-            above => (path.strip_prefix(above)).and_then(|rest| rest.strip_prefix(b"/")),
-        };
-        rest.is_some_and(|name| !name.contains(&b'/'))
-    }
-}
-
-/// Goes through what is to be done, makes directories, and puts the rest into the queue.
-struct Foreman<'a> {
-    build: &'a Build<'a>,
-    sender: SyncSender<Batch>,
-    /// The part that it is in.
-    part: usize,
-    stop: &'a CancellationToken,
-}
-
-impl Foreman<'_> {
-    fn go_through(&mut self, root: Arc<Out>) -> Result<()> {
-        let mut level = Level::new(root, b"");
-        level.sides = self.build.roots.clone();
-        if let Some(source) = &level.sides[SOURCE] {
-            let found = source.own_stat().at("cannot look at", b"")?;
-            level.out.is_like(found, source);
-        }
-        let mut above: Vec<Level> = Vec::new();
-        let mut tasks = self.build.work.tasks()?;
-        while let Some((entry, action)) = tasks.task()? {
-            stopped(self.stop)?;
-            while !level.has(&entry.path) {
-                self.send(&mut level)?;
-                let none = || Error::new(Kind::Internal, "the list of a run's work is broken");
-                level = above.pop().ok_or_else(none)?;
-            }
-            if let Action::Enter { sides, is_doomed } = action {
-                let inner = self.enter(&level, entry, sides, is_doomed)?;
-                above.push(std::mem::replace(&mut level, inner));
-            } else {
-                self.add(&mut level, entry, action)?;
-            }
-            tasks.advance()?;
-        }
-        self.send(&mut level)?;
-        while let Some(mut level) = above.pop() {
-            self.send(&mut level)?;
-        }
-        Ok(())
-    }
-
-    fn enter(
-        &self,
-        level: &Level,
-        entry: &Entry,
-        sides: [bool; 2],
-        is_doomed: bool,
-    ) -> Result<Level> {
-        let name = entry.place()?.1;
-        let out = Arc::new(level.out.inner(name.clone(), &entry.path));
-        if !is_doomed {
-            out.made()?;
-        }
-        let mut inner = Level::new(out, &entry.path);
-        // The first one that it is like is the source's, where it has one.
-        for side in [SOURCE, TARGET].into_iter().filter(|side| sides[*side]) {
-            let Some(above) = &level.sides[side] else {
-                continue;
-            };
-            match above.open(&name) {
-                Ok(directory) => {
-                    let directory = Arc::new(directory);
-                    let found = directory.own_stat().at("cannot look at", &entry.path)?;
-                    if !(sides[SOURCE] && self.build.roots[SOURCE].is_none()) {
-                        inner.out.is_like(found, &directory);
-                    }
-                    inner.sides[side] = Some(directory);
-                }
-                // It is no directory any more.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if side == SOURCE => {
-                    let warnings = &self.build.shared.warnings;
-                    warnings.add(Warning::Vanished, &entry.path);
-                }
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(error) => return Err(error).at("cannot open directory", &entry.path),
-            }
-        }
-        Ok(inner)
-    }
-
-    fn add(&mut self, level: &mut Level, entry: &Entry, action: Action) -> Result<()> {
-        let kind = entry.stat.kind;
-        let step = match action {
-            Action::Delete | Action::Enter { .. } => return Ok(()),
-            Action::Copy if self.build.roots[SOURCE].is_none() => return Ok(()),
-            Action::Copy => Step::Copy(kind),
-            Action::TakeOver { is_same } => Step::TakeOver(kind, is_same),
-        };
-        if action == Action::Copy || self.build.link != Link::Hard {
-            level.bytes += entry.stat.stored;
-        }
-        level.names.push((entry.place()?.1, step));
-        if level.names.len() >= TOGETHER || level.bytes >= BYTES {
-            self.send(level)?;
-        }
-        Ok(())
-    }
-
-    /// Has the names that were gathered copied.
-    fn send(&mut self, level: &mut Level) -> Result<()> {
-        if level.names.is_empty() {
-            return Ok(());
-        }
-        let mut above = level.path.clone();
-        if !above.is_empty() {
-            above.push(b'/');
-        }
-        if let Some((name, _)) = level.names.first() {
-            let first = [&above, name.as_bytes()].concat();
-            let starts = self.build.starts;
-            let begins = |part: usize| {
-                starts
-                    .get(part)
-                    .is_some_and(|start| order(start, &first).is_le())
-            };
-            while begins(self.part + 1) {
-                self.part += 1;
-            }
-        }
-        let batch = Batch {
-            into: Arc::clone(level.out.made()?),
-            _out: Arc::clone(&level.out),
-            sides: level.sides.clone(),
-            above,
-            part: self.part,
-            names: std::mem::take(&mut level.names),
-        };
-        level.bytes = 0;
-        // Nobody takes it any more where all have failed, which is told elsewhere.
-        self.sender.send(batch).map_err(|_| {
-            self.stop.cancel();
-            Error::new(Kind::Internal, "nobody copies any more")
-        })
     }
 }

@@ -7,8 +7,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 use crate::store::files::connection::told::{At, told};
 use crate::store::files::rows::content;
-use crate::store::files::rows::walk::{Descent, Pair, SOURCE, TARGET, Visitor};
+use crate::store::files::rows::pair::{Descent, Pair, SOURCE, TARGET, Visitor};
 use crate::store::files::rows::warnings::{Warning, Warnings};
+use crate::store::files::rows::work::{Action, Planned};
 use crate::store::files::schema::filter::{Filter, OWN_FOLDER};
 
 /// An error names so many differences,
@@ -28,6 +29,11 @@ pub(in crate::store::files) struct Check<'a> {
     pub(in crate::store::files) again: &'a (dyn Fn(&Pair<'_>) -> Result<Option<Stat>> + 'a),
     /// Whether the copy has directories of its own, and not only those that its files' paths make.
     pub(in crate::store::files) has_directories: bool,
+    /// What was planned, where the copy was made of what is live's: a name that was planned to be live's file, and has its
+    /// inode, is what was compared with the source already.
+    pub(in crate::store::files) planned: Option<Planned>,
+    /// Whether that is not compared once more.
+    pub(in crate::store::files) goes_by_plan: bool,
     /// What is told at the end.
     pub(in crate::store::files) warnings: &'a Warnings,
     /// Ends the comparison.
@@ -84,6 +90,25 @@ impl Check<'_> {
             first.push(difference);
         }
         Ok(())
+    }
+
+    /// Notes what is in the copy and was not planned; says whether a file of it is live's own, as it was compared before.
+    fn is_live_s(&mut self, pair: &Pair<'_>) -> Result<bool> {
+        let (Some(planned), Some(there)) = (&mut self.planned, &pair.sides[TARGET]) else {
+            return Ok(false);
+        };
+        let is_directory = there.kind == FileKind::Directory;
+        match planned.find(pair.path)? {
+            Some((Action::Enter { .. }, _)) if is_directory => Ok(false),
+            Some((Action::TakeOver { is_same }, inode)) if !is_directory => {
+                Ok(self.goes_by_plan && is_same && inode != 0 && inode == there.inode)
+            }
+            Some((Action::Copy, _)) if !is_directory => Ok(false),
+            _ => {
+                let what = format!("{} is in the copy, and was not planned", told(pair.path));
+                Err(Error::new(Kind::Verify, what))
+            }
+        }
     }
 
     fn compare(&mut self, pair: &Pair<'_>) -> Result<()> {
@@ -148,6 +173,7 @@ impl Visitor for Check<'_> {
             return Ok(None);
         }
         let (source, target) = (pair.kind(SOURCE), pair.kind(TARGET));
+        let is_live_s = self.is_live_s(pair)?;
         let is_directory = Some(FileKind::Directory);
         if target.is_some() && target != is_directory {
             self.files += 1;
@@ -163,7 +189,7 @@ impl Visitor for Check<'_> {
                 sides: both,
             }));
         }
-        if is_meant && matches!(source, Some(FileKind::Regular | FileKind::Link)) {
+        if is_meant && !is_live_s && matches!(source, Some(FileKind::Regular | FileKind::Link)) {
             self.compare(pair)?;
         }
         Ok(None)

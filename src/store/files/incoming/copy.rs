@@ -1,8 +1,9 @@
 //! Copies a file's content: where it is and where it is not, without it passing through us if the system can.
 
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{SeekFrom, copy_file_range, ftruncate, seek};
+use rustix::fs::{Advice, SeekFrom, copy_file_range, fadvise, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +87,11 @@ impl<'a> Copier<'a> {
             if begin >= size {
                 break;
             }
-            let end = seek(from, SeekFrom::Hole(begin)).at("cannot read", path)?;
+            let end = match seek(from, SeekFrom::Hole(begin)) {
+                // It has become shorter just now: whoever looks at it next sees that.
+                Err(Errno::NXIO) => break,
+                end => end.at("cannot read", path)?,
+            };
             self.copy_range(from, to, begin..end.min(size), path)?;
             at = end;
         }
@@ -111,12 +116,14 @@ impl<'a> Copier<'a> {
                     // The file's end, or a file system that does not know its own.
                     Ok(0) => by_system = false,
                     Ok(copied) => {
+                        // The disk gets it while the next is copied, and has little left to write at the end.
+                        let _ = fadvise(to, at, NonZero::new(copied as u64), Advice::DontNeed);
                         at += copied as u64;
                         self.pass(copied as u64)?;
                     }
                     Err(Errno::INTR) => {}
-                    Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {
-                        return Err(Errno::NOSPC).at("cannot write", path);
+                    Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+                        return Err(error).at("cannot write", path);
                     }
                     // Not between these two file systems. Reading says what else there is.
                     Err(_) => by_system = false,

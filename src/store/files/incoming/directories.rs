@@ -1,19 +1,20 @@
 //! The directories of a tree whose files came from elsewhere. They get their owners, permissions and times at the end, when
 //! nobody writes into them any more.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
-use super::metadata::Metadata;
+use super::metadata::{Metadata, without_attributes};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::Stat;
 use crate::store::files::connection::told::At;
-use crate::store::files::rows::walk::SOURCE;
+use crate::store::files::rows::pair::{SOURCE, TARGET};
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::{Action, Work};
 
@@ -24,6 +25,10 @@ struct Level {
     made: Option<Arc<Directory>>,
     /// What it is to have; `None`: it has it.
     like: Option<Stat>,
+    /// The one of the same path where its files were built.
+    built: Option<Arc<Directory>>,
+    /// The run has made it.
+    is_new: bool,
 }
 
 /// The permissions of a directory whose source has none.
@@ -38,10 +43,23 @@ fn give_usual(made: &Directory, owner: Option<(u32, u32)>, path: &[u8]) -> Resul
     fchmod(made, Mode::from_raw_mode(USUAL)).at("cannot set the permissions of", path)
 }
 
-/// Finishes all that the source has, the innermost first.
+/// A directory in another one, if it is there.
+fn open(
+    above: Option<&Arc<Directory>>,
+    name: &CStr,
+    path: &[u8],
+) -> Result<Option<Arc<Directory>>> {
+    match above.map(|above| above.open(name)) {
+        None | Some(Err(Errno::NOENT)) => Ok(None),
+        Some(opened) => Ok(Some(Arc::new(opened.at("cannot open directory", path)?))),
+    }
+}
+
+/// Finishes all that the source has, the innermost first. `built`: where files were built that are put into a tree one by one;
+/// directories that were made there for them get the attributes of those that they were built in.
 pub(in crate::store::files) fn finish(
     work: &Work,
-    root: Arc<Directory>,
+    (root, built): (Arc<Directory>, Option<Arc<Directory>>),
     keeps_owners: bool,
     warnings: &Warnings,
     stop: &CancellationToken,
@@ -60,7 +78,12 @@ pub(in crate::store::files) fn finish(
                 mode: like.mode,
                 keeps_owner: keeps_owners,
             };
-            metadata.give(made, None::<&Directory>, &level.path, warnings)
+            let from = level.built.as_ref().filter(|_| level.is_new);
+            if from.is_some() {
+                // It may have an ACL of the directory that it was made in.
+                without_attributes(made, &level.path)?;
+            }
+            metadata.give(made, from, &level.path, warnings)
         }
         _ => Ok(()),
     };
@@ -68,6 +91,8 @@ pub(in crate::store::files) fn finish(
         path: Vec::new(),
         made: Some(root),
         like: work.root,
+        built,
+        is_new: false,
     }];
     let mut tasks = work.tasks()?;
     while let Some((entry, action)) = tasks.task()? {
@@ -79,14 +104,14 @@ pub(in crate::store::files) fn finish(
             }
             let broken = || Error::new(Kind::Internal, "the list of a run's work is broken");
             let parent = levels.last().ok_or_else(broken)?;
-            let made = match parent.made.as_ref().map(|parent| parent.open(&name)) {
-                None | Some(Err(Errno::NOENT)) => None,
-                Some(opened) => Some(Arc::new(opened.at("cannot open directory", &entry.path)?)),
-            };
+            let made = open(parent.made.as_ref(), &name, &entry.path)?;
+            let built = open(parent.built.as_ref(), &name, &entry.path)?;
             levels.push(Level {
                 path: entry.path.clone(),
                 made,
                 like: sides[SOURCE].then_some(entry.stat),
+                built,
+                is_new: !sides[TARGET],
             });
         }
         tasks.advance()?;

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::sync::{Arc, OnceLock};
 
 use super::metadata::Metadata;
+use super::recycle::{Recycled, reuse};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::Stat;
@@ -51,17 +52,28 @@ pub(in crate::store::files) struct Out {
     above: Option<(Arc<Out>, CString)>,
     path: Box<[u8]>,
     made: OnceLock<Arc<Directory>>,
+    /// What it has already, if it is one of a tree that is used again.
+    recycled: OnceLock<Arc<Recycled>>,
     like: OnceLock<(Stat, Arc<Directory>)>,
     shared: Arc<Shared>,
 }
 
 impl Out {
-    /// The tree's own directory, which is there.
-    pub(in crate::store::files) fn root(directory: Arc<Directory>, shared: &Arc<Shared>) -> Self {
+    /// The tree's own directory, which is there. `recycles`: it is one that is used again.
+    pub(in crate::store::files) fn root(
+        directory: Arc<Directory>,
+        recycles: bool,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let recycled = OnceLock::new();
+        if recycles {
+            let _ = recycled.set(Arc::default());
+        }
         Self {
             above: None,
             path: Box::default(),
             made: OnceLock::from(directory),
+            recycled,
             like: OnceLock::new(),
             shared: Arc::clone(shared),
         }
@@ -73,6 +85,7 @@ impl Out {
             above: Some((Arc::clone(self), name)),
             path: path.into(),
             made: OnceLock::new(),
+            recycled: OnceLock::new(),
             like: OnceLock::new(),
             shared: Arc::clone(&self.shared),
         }
@@ -87,12 +100,27 @@ impl Out {
     /// It, made if it was not. Called by the one thread that walks.
     pub(in crate::store::files) fn made(&self) -> Result<&Arc<Directory>> {
         if let (None, Some((above, name))) = (self.made.get(), &self.above) {
-            let made = above.made()?.make(name);
-            let directory = made.map_err(|error| not_made(error, &self.path))?;
+            let parent = above.made()?;
+            let reused = match above.recycled() {
+                Some(_) => reuse(parent, name, &self.path)?,
+                None => None,
+            };
+            let directory = if let Some(reused) = reused {
+                let _ = self.recycled.set(Arc::default());
+                reused
+            } else {
+                let made = parent.make(name);
+                made.map_err(|error| not_made(error, &self.path))?
+            };
             let _ = self.made.set(Arc::new(directory));
         }
         let missing = || Error::new(Kind::Internal, "a directory was not made");
         self.made.get().ok_or_else(missing)
+    }
+
+    /// What it has already, if it is one of a tree that is used again, and was made.
+    pub(super) fn recycled(&self) -> Option<&Arc<Recycled>> {
+        self.recycled.get()
     }
 
     fn finish(&self) -> Result<()> {

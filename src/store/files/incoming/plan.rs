@@ -1,10 +1,10 @@
 //! What a run would change, before it changes anything.
 
 use crate::error::{Error, Kind, Result};
-use crate::store::files::connection::stat::{FileKind, Stat};
-use crate::store::files::connection::told::told;
-use crate::store::files::rows::decision::{Decision, Rules, Under};
-use crate::store::files::rows::walk::{Descent, Pair, SOURCE, TARGET, Visitor};
+use crate::store::files::connection::stat::{FileKind, Moment, Stat};
+use crate::store::files::connection::told::{At, told};
+use crate::store::files::rows::decision::{Decision, Rules, Under, fixed};
+use crate::store::files::rows::pair::{Descent, Pair, SOURCE, TARGET, Visitor};
 use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::rows::work::{Action, Notes, Work};
 use crate::store::files::schema::options::{Link, MaxDelete};
@@ -63,6 +63,10 @@ pub(in crate::store::files) struct Planner<'a> {
     levels: Vec<Level>,
     root: Option<Stat>,
     notes: Notes,
+    /// The first of live's files that is taken over, and must not be changed.
+    pub(in crate::store::files) fixed: Option<Vec<u8>>,
+    /// When a name was changed in live's directories last, or nothing of them was later.
+    pub(in crate::store::files) touched: Moment,
     /// What was found.
     pub(in crate::store::files) changes: Changes,
 }
@@ -86,6 +90,8 @@ impl<'a> Planner<'a> {
             }],
             root: None,
             notes: Notes::new(),
+            fixed: None,
+            touched: Moment::default(),
             changes: Changes::default(),
         }
     }
@@ -105,15 +111,23 @@ impl<'a> Planner<'a> {
     fn take_over(&mut self, pair: &Pair<'_>, is_same: bool) -> Result<()> {
         self.keep();
         let found = if is_same { pair.stat(SOURCE)? } else { None };
-        let found = found.unwrap_or_else(|| Stat::unknown(kind_of(pair, TARGET)));
+        let mut found = found.unwrap_or_else(|| Stat::unknown(kind_of(pair, TARGET)));
+        let live = pair.stat(TARGET)?;
         if self.link == Link::Copy {
-            self.changes.bytes += pair.stat(TARGET)?.map_or(0, |found| found.stored);
+            self.changes.bytes += live.map_or(0, |live| live.stored);
+        }
+        if let Some(live) = live {
+            found.id = live.id;
+            if live.is_fixed && self.fixed.is_none() {
+                self.fixed = Some(pair.path.to_vec());
+            }
         }
         let action = Action::TakeOver { is_same };
         self.notes.add(pair.path, &found, None, action)
     }
 
     fn copy(&mut self, pair: &Pair<'_>) -> Result<()> {
+        refuse_fixed(pair)?;
         let Some(found) = pair.stat(SOURCE)? else {
             self.warnings.add(Warning::Vanished, pair.path);
             return Ok(());
@@ -130,9 +144,20 @@ impl<'a> Planner<'a> {
     }
 
     fn delete(&mut self, pair: &Pair<'_>) -> Result<()> {
+        refuse_fixed(pair)?;
         self.changes.deleted += 1;
         let found = Stat::unknown(kind_of(pair, TARGET));
         self.notes.add(pair.path, &found, None, Action::Delete)
+    }
+}
+
+/// Refuses to replace or remove live's where that must not be changed.
+fn refuse_fixed(pair: &Pair<'_>) -> Result<()> {
+    let live = pair.sides[TARGET].as_ref().and_then(|live| live.directory);
+    let is_fixed = live.map(|live| live.is_fixed(pair.name).at("cannot look at", pair.path));
+    match is_fixed.transpose()? {
+        Some(true) => Err(fixed(pair.path)),
+        _ => Ok(()),
     }
 }
 
@@ -157,6 +182,10 @@ impl Visitor for Planner<'_> {
             Decision::Same => self.take_over(pair, true)?,
             Decision::Copy => self.copy(pair)?,
             Decision::Enter(sides, under) => {
+                // A file of live's makes way for it.
+                if sides == [true, false] && in_live.is_some() {
+                    refuse_fixed(pair)?;
+                }
                 let is_doomed = under == Under::Doomed;
                 let side = if sides[SOURCE] { SOURCE } else { TARGET };
                 let found = match pair.stat(side)? {
@@ -191,6 +220,13 @@ impl Visitor for Planner<'_> {
                     .hint("a tree with a mount in it cannot be exchanged for another one"));
             }
             self.device = Some(found.id.0);
+            // Its exchange, too, has changed the tree's own directory, and no name in it.
+            let touched = if path.is_empty() {
+                found.modified
+            } else {
+                found.changed
+            };
+            self.touched = self.touched.max(touched);
         }
         let keeps = self.root.is_some_and(|root| !root.is_vague());
         if path.is_empty() && (side == SOURCE || !keeps) {
@@ -208,7 +244,8 @@ impl Visitor for Planner<'_> {
         };
         let is_changed = match level.stats {
             [Some(source), Some(live)] => {
-                !Rules::has_same_mode(&source, &live) || !self.rules.has_same_owner(&source, &live)
+                !self.rules.has_same_mode(&source, &live)
+                    || !self.rules.has_same_owner(&source, &live)
             }
             // It is made, or it goes.
             [Some(_), None] => true,

@@ -33,10 +33,21 @@ impl Throttle {
         (self.rate / 8).max(16 * 1024)
     }
 
+    /// When so many more bytes are allowed, from the beginning on.
+    fn due(&self, bytes: u64) -> Duration {
+        let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        Duration::from_secs_f64(all as f64 / self.rate as f64)
+    }
+
+    /// Waits until so many more bytes are allowed, and takes no thread for it.
+    pub(in crate::store::files) async fn wait(&self, bytes: u64) {
+        let left = self.due(bytes).saturating_sub(self.since.elapsed());
+        tokio::time::sleep(left).await;
+    }
+
     /// Waits until so many more bytes were allowed.
     pub(in crate::store::files) fn pass(&self, bytes: u64, stop: &CancellationToken) -> Result<()> {
-        let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let due = Duration::from_secs_f64(all as f64 / self.rate as f64);
+        let due = self.due(bytes);
         loop {
             stopped(stop)?;
             let left = due.saturating_sub(self.since.elapsed());

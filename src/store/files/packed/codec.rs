@@ -4,6 +4,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::parse::{Event, Parser};
+use super::pax::Dialect;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::stat::FileKind;
 use crate::store::{Chunk, Codec, Encoding, Part, RowDecoder, RowEncoder};
@@ -32,11 +33,11 @@ impl Codec for Tar {
     }
 
     fn encoder(&self, _part: &Part) -> Result<Box<dyn RowEncoder>> {
-        Ok(Box::new(Stream(Parser::new())))
+        Ok(Box::new(Stream(Parser::new(Dialect::Own))))
     }
 
     fn decoder(&self, _part: &Part) -> Result<Box<dyn RowDecoder>> {
-        Ok(Box::new(Stream(Parser::new())))
+        Ok(Box::new(Stream(Parser::new(Dialect::Own))))
     }
 }
 

@@ -95,6 +95,7 @@ pub(in crate::store::files) async fn survey(
         listing,
         filter: Arc::clone(&filter),
         workers: context.workers,
+        throttle: task.throttle,
         cancel: context.cancel.clone(),
         arrived: Mutex::new(None),
     };
@@ -104,6 +105,7 @@ pub(in crate::store::files) async fn survey(
         listing: found.listing()?,
         filter,
         starts: stored.starts.clone(),
+        likenesses: tree::Likenesses::default(),
         files: found.files,
         since: NEVER,
     };

@@ -175,3 +175,17 @@ pub(in crate::store::files) fn checksum(head: &[u8; BLOCK]) -> u64 {
         })
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_before_1970_is_a_number_below_nothing() {
+        assert_eq!(moment(5, 7), "5.000000007");
+        assert_eq!(moment(0, 0), "0.000000000");
+        assert_eq!(moment(-1, 750_000_000), "-0.250000000");
+        assert_eq!(moment(-3, 500_000_000), "-2.500000000");
+        assert_eq!(moment(-3, 0), "-3.000000000");
+    }
+}

@@ -12,7 +12,8 @@
 
 use std::cmp::Ordering;
 
-use super::parse::{check_path, moment};
+use super::parse::check_path;
+use super::pax::moment;
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::escape::{escape, unescape};
 use crate::store::files::connection::stat::{FileKind, Stat};

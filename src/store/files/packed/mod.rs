@@ -4,11 +4,13 @@
 //! is planned before any file is fetched; and the directories, as the last tar stream, for people who restore by hand.
 
 pub(super) mod codec;
+pub(super) mod cut;
 pub(super) mod definitions;
+pub(super) mod entry;
 pub(super) mod header;
 pub(super) mod index;
-mod inside;
 pub(super) mod parse;
+pub(super) mod pax;
 pub(super) mod read;
 pub(super) mod tree;
-mod unpack;
+pub(super) mod unpack;

@@ -1,18 +1,21 @@
-//! Reads tar streams as [`super::header`] writes them, and no others: what is of another kind, leads elsewhere or is out of its
-//! order is an error. Pure; bytes may come cut anywhere.
+//! Reads tar streams as [`super::header`] writes them, or as GNU tar does: what is of another kind, leads elsewhere or is out of
+//! its order is an error. Pure; bytes may come cut anywhere.
 
 use std::cmp::Ordering;
 
-use super::header::{ATTRIBUTE, BLOCK, Head, LONGEST_PAX, checksum, filling};
-use crate::error::{Error, Kind, Result};
-use crate::store::files::connection::stat::{FileKind, Moment, Stat};
-use crate::store::files::incoming::metadata::Attribute;
+use super::header::{BLOCK, Head, LONGEST_PAX, checksum, filling};
+use super::pax::{Dialect, Pax, broken, strange};
+use crate::error::Result;
+use crate::store::files::connection::inside::is_path;
+use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::rows::listing::order;
 
 /// No path is longer.
 pub(in crate::store::files) const LONGEST_PATH: usize = 64 * 1024;
 /// No file is larger: more than any file system has.
 const LARGEST: u64 = 1 << 53;
+/// GNU tar fills its last record up with blocks of zeros: no more than so many, whatever a record's length is.
+const ZEROS: usize = 1024;
 
 /// What is in a stream.
 pub(in crate::store::files) enum Event<'a> {
@@ -36,19 +39,9 @@ enum At {
     End(usize),
 }
 
-/// What a pax header said.
-#[derive(Default)]
-struct Pax {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    modified: Option<Moment>,
-    owner: (Option<u32>, Option<u32>),
-    attributes: Vec<Attribute>,
-}
-
 /// Reads a stream.
 pub(in crate::store::files) struct Parser {
+    dialect: Dialect,
     at: At,
     waiting: Vec<u8>,
     pax: Option<Pax>,
@@ -57,8 +50,9 @@ pub(in crate::store::files) struct Parser {
 
 impl Parser {
     /// At a stream's beginning.
-    pub(in crate::store::files) fn new() -> Self {
+    pub(in crate::store::files) fn new(dialect: Dialect) -> Self {
         Self {
+            dialect,
             at: At::Header,
             waiting: Vec::new(),
             pax: None,
@@ -85,7 +79,7 @@ impl Parser {
                         return Ok(());
                     };
                     is_filling(&records[length..])?;
-                    self.pax = Some(Pax::read(&records[..length])?);
+                    self.pax = Some(Pax::read(&records[..length], self.dialect)?);
                     self.at = At::Header;
                 }
                 At::Content(left, filling) if left > 0 => {
@@ -109,7 +103,7 @@ impl Parser {
     /// The stream has ended: whether it was whole.
     pub(in crate::store::files) fn end(&self) -> Result<()> {
         match self.at {
-            At::End(2) if self.waiting.is_empty() => Ok(()),
+            At::End(seen) if seen >= 2 && self.waiting.is_empty() => Ok(()),
             _ => Err(broken("it ends before its end")),
         }
     }
@@ -144,7 +138,11 @@ impl Parser {
                 At::End(seen) => seen,
                 _ => 0,
             };
-            if seen == 2 {
+            let most = match self.dialect {
+                Dialect::Own => 2,
+                Dialect::Gnu => ZEROS,
+            };
+            if seen == most {
                 return Err(broken("something follows its end"));
             }
             self.at = At::End(seen + 1);
@@ -168,7 +166,12 @@ impl Parser {
                 Ok(())
             };
         }
-        let head = entry(block, size, self.pax.take().unwrap_or_default())?;
+        let head = entry(
+            block,
+            size,
+            self.pax.take().unwrap_or_default(),
+            self.dialect,
+        )?;
         let comes_after = |last: &Vec<u8>| order(last, &head.path) == Ordering::Less;
         if !self.last.as_ref().is_none_or(comes_after) {
             return Err(broken("its entries are not in their order"));
@@ -183,11 +186,13 @@ impl Parser {
     }
 }
 
-fn entry(block: &[u8; BLOCK], size: u64, pax: Pax) -> Result<Head> {
+fn entry(block: &[u8; BLOCK], size: u64, pax: Pax, dialect: Dialect) -> Result<Head> {
     let kind = match block[156] {
         b'0' => FileKind::Regular,
         b'2' => FileKind::Link,
         b'5' => FileKind::Directory,
+        // What a name has become meanwhile, that a file was asked for of.
+        b'3' | b'4' | b'6' if dialect == Dialect::Gnu => FileKind::Special,
         _ => {
             return Err(broken(
                 "an entry is neither a file nor a link nor a directory",
@@ -197,6 +202,9 @@ fn entry(block: &[u8; BLOCK], size: u64, pax: Pax) -> Result<Head> {
     let mut path = pax.path.unwrap_or_else(|| text(&block[..100]));
     if kind == FileKind::Directory && path.pop() != Some(b'/') {
         return Err(broken("a directory's path has no `/` at its end"));
+    }
+    if dialect == Dialect::Gnu && path.starts_with(b"./") {
+        path.drain(..2);
     }
     if kind == FileKind::Directory && path == b"." {
         path.clear();
@@ -238,85 +246,10 @@ fn entry(block: &[u8; BLOCK], size: u64, pax: Pax) -> Result<Head> {
 
 /// Refuses a path that could lead out of a tree, or that no file can have.
 pub(in crate::store::files) fn check_path(path: &[u8]) -> Result<()> {
-    let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
-    if path.len() > LONGEST_PATH
-        || path.contains(&0)
-        || !path.split(|byte| *byte == b'/').all(is_name)
-    {
-        let what = "a path in the snapshot is none inside of a tree";
-        return Err(Error::new(Kind::Verify, what)
-            .hint("envsyncd has not written it like this: find out who made the snapshot"));
+    if path.len() > LONGEST_PATH || path.contains(&0) || !is_path(path) {
+        return Err(strange("a path is none inside of a tree"));
     }
     Ok(())
-}
-
-impl Pax {
-    fn read(mut records: &[u8]) -> Result<Self> {
-        let mut pax = Self::default();
-        while !records.is_empty() {
-            let (key, value);
-            (key, value, records) =
-                record(records).ok_or_else(|| broken("a pax header is damaged"))?;
-            pax.set(key, value)?;
-        }
-        Ok(pax)
-    }
-
-    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let impossible = || broken("a pax header has an impossible value");
-        let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
-        let id = || {
-            number()
-                .and_then(|id| u32::try_from(id).ok())
-                .ok_or_else(impossible)
-        };
-        match key {
-            b"path" => self.path = Some(value.to_vec()),
-            b"linkpath" => self.link = Some(value.to_vec()),
-            b"size" => self.size = Some(number().ok_or_else(impossible)?),
-            b"mtime" => self.modified = Some(moment(value).ok_or_else(impossible)?),
-            b"uid" => self.owner.0 = Some(id()?),
-            b"gid" => self.owner.1 = Some(id()?),
-            _ => {
-                let name = key.strip_prefix(ATTRIBUTE.as_bytes());
-                let is_name = |name: &&[u8]| !name.is_empty() && !name.contains(&0);
-                let unknown = || broken("a pax header has a key that is not known");
-                let name = name.filter(is_name).ok_or_else(unknown)?;
-                self.attributes.push((name.to_vec(), value.to_vec()));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The first record of several: key and value, and the rest.
-fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let space = records.iter().take(12).position(|byte| *byte == b' ')?;
-    let length: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
-    let rest = records.get(length..)?;
-    let record = records.get(space + 1..length)?.strip_suffix(b"\n")?;
-    let equals = record.iter().position(|byte| *byte == b'=')?;
-    Some((&record[..equals], &record[equals + 1..], rest))
-}
-
-/// A decimal number of seconds with nine digits behind the point, as a moment.
-pub(in crate::store::files) fn moment(text: &[u8]) -> Option<Moment> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (is_before, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let (seconds, fraction) = digits.split_once('.')?;
-    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-    if !are_digits(seconds) || !are_digits(fraction) || fraction.len() != 9 {
-        return None;
-    }
-    let (seconds, nanoseconds): (i64, u32) = (seconds.parse().ok()?, fraction.parse().ok()?);
-    Some(match (is_before, nanoseconds) {
-        (false, _) => (seconds, nanoseconds),
-        (true, 0) => (-seconds, 0),
-        (true, _) => (-seconds - 1, 1_000_000_000 - nanoseconds),
-    })
 }
 
 /// What is in a field up to the first NUL.
@@ -344,15 +277,10 @@ fn is_filling(bytes: &[u8]) -> Result<()> {
     Err(broken("there is something between its entries"))
 }
 
-fn broken(what: &str) -> Error {
-    let what = format!("a tar stream of the snapshot is broken: {what}");
-    Error::new(Kind::Verify, what)
-        .hint("envsyncd has not written it like this: find out who made the snapshot")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::header::{fill, moment as written, write, write_end};
+    use super::super::pax::moment;
     use super::*;
     use proptest::prelude::*;
 
@@ -374,7 +302,7 @@ mod tests {
 
     /// What is in a stream whose bytes come in pieces of this length.
     fn read(stream: &[u8], piece: usize) -> Result<Vec<(Head, Vec<u8>)>> {
-        let mut parser = Parser::new();
+        let mut parser = Parser::new(Dialect::Own);
         let mut found: Vec<(Head, Vec<u8>)> = Vec::new();
         for piece in stream.chunks(piece) {
             parser.feed(piece, &mut |event| {

@@ -10,18 +10,20 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::header::Head;
-use super::inside::Inside;
 use super::parse::{Event, Parser};
-use super::unpack::{Unpacker, give_attributes};
+use super::pax::Dialect;
+use super::unpack::{Fate, Means, Unpacker, give_attributes};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::stat::{FileKind, Moment};
+use crate::store::files::connection::inside::Inside;
+use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 use crate::store::files::connection::told::{At as _, told};
+use crate::store::files::incoming::throttle::Throttle;
 use crate::store::files::rows::listing::{Cursor, Entry, Listing, Writer, order};
 use crate::store::files::rows::sorter::Sorter;
 use crate::store::files::rows::tree::{Fetch, Fetching, part_of};
-use crate::store::files::rows::warnings::Warnings;
+use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::rows::work::{Action, Work};
 use crate::store::files::schema::filter::Filter;
 use crate::store::{Chunks, Part, ReadParts};
@@ -46,6 +48,8 @@ pub(in crate::store::files) struct Packed {
     pub(in crate::store::files) filter: Arc<Filter>,
     /// So many parts are unpacked at a time.
     pub(in crate::store::files) workers: usize,
+    /// So many bytes a second are unpacked.
+    pub(in crate::store::files) throttle: Option<u64>,
     /// Ends everything.
     pub(in crate::store::files) cancel: CancellationToken,
     /// What was unpacked, each file with its hash in the place of a link.
@@ -56,6 +60,7 @@ pub(in crate::store::files) struct Packed {
 struct Shared {
     fetching: Fetching,
     sorter: Mutex<Sorter>,
+    throttle: Option<Throttle>,
 }
 
 #[async_trait]
@@ -74,6 +79,7 @@ impl Fetch for Packed {
         let shared = Arc::new(Shared {
             fetching,
             sorter: Mutex::new(Sorter::new()),
+            throttle: self.throttle.map(Throttle::new),
         });
         let (starts, stop) = (self.starts.clone(), self.cancel.child_token());
         let _stops_when_dropped = stop.clone().drop_guard();
@@ -136,7 +142,7 @@ impl Packed {
         let chunks = self.reader.read(&self.directories)?;
         let (shared, filter) = (Arc::clone(shared), Arc::clone(&self.filter));
         let stop = stop.clone();
-        through(chunks, move |mut pieces| {
+        through(chunks, None, move |mut pieces| {
             let Fetching {
                 into,
                 keeps_owners,
@@ -210,8 +216,8 @@ async fn unpack(
     shared: Arc<Shared>,
     stop: CancellationToken,
 ) -> Result<u64> {
-    through(chunks, move |mut pieces| {
-        let arrived = |entry: Entry| shared.sorter.lock().push(entry);
+    let sharing = Arc::clone(&shared);
+    through(chunks, sharing.throttle.as_ref(), move |mut pieces| {
         let Fetching {
             into,
             keeps_owners,
@@ -219,17 +225,46 @@ async fn unpack(
             warnings,
             ..
         } = &shared.fetching;
-        let means = (&**warnings, &**told, &arrived as &_);
-        let mut unpacker = Unpacker::new(Arc::clone(into), wanted, *keeps_owners, means, &stop);
+        let fate = |fate: Fate| {
+            let entry = match fate {
+                Fate::Arrived(entry) => entry,
+                Fate::Missing(entry) => missing(entry, warnings),
+                Fate::Other(_) => {
+                    let what =
+                        "a part of the snapshot has a directory where it has a file in its list";
+                    return Err(Error::new(Kind::Verify, what));
+                }
+            };
+            shared.sorter.lock().push(entry)
+        };
+        let means = Means {
+            warnings,
+            told: &**told,
+            fate: &fate,
+            hashes: true,
+            stop: &stop,
+        };
+        let mut unpacker = Unpacker::new(Arc::clone(into), wanted, *keeps_owners, means);
         parse(&mut pieces, &mut |event| unpacker.take(event))?;
         unpacker.finish()
     })
     .await
 }
 
-/// Hands the pieces of a part to a thread that may wait for the disk.
+/// What was in the list, and was gone when its turn came to be packed.
+fn missing(entry: Entry, warnings: &Warnings) -> Entry {
+    warnings.add(Warning::Vanished, &entry.path);
+    Entry {
+        stat: Stat::unknown(FileKind::Special),
+        link: None,
+        ..entry
+    }
+}
+
+/// Hands the pieces of a part, at this pace, to a thread that may wait for the disk.
 async fn through<T: Send + 'static>(
     mut chunks: Chunks,
+    throttle: Option<&Throttle>,
     work: impl FnOnce(Receiver<Result<Bytes>>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (sender, pieces) = mpsc::channel(WAITING);
@@ -240,6 +275,10 @@ async fn through<T: Send + 'static>(
             Ok(None) => break,
             Err(error) => Err(error),
         };
+        if let (Some(throttle), Ok(piece)) = (throttle, &piece) {
+            // Meanwhile no more is read.
+            throttle.wait(piece.len() as u64).await;
+        }
         let is_last = piece.is_err();
         // Whoever takes no more has failed, and says why.
         if sender.send(piece).await.is_err() || is_last {
@@ -255,7 +294,7 @@ fn parse(
     pieces: &mut Receiver<Result<Bytes>>,
     show: &mut dyn FnMut(Event<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut parser = Parser::new();
+    let mut parser = Parser::new(Dialect::Own);
     while let Some(piece) = pieces.blocking_recv() {
         parser.feed(&piece?, show)?;
     }

@@ -1,4 +1,4 @@
-//! Unpacks a part of a snapshot into a tree whose directories are there: what is wanted of it, and nothing else. A path is only
+//! Unpacks a tar stream into a tree whose directories are there: what is wanted of it, and nothing else. A path is only
 //! written if the plan of the run has it, into a directory that the run has made, and through no link.
 
 use std::ffi::CString;
@@ -10,78 +10,96 @@ use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use super::header::Head;
-use super::inside::Inside;
 use super::parse::Event;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::directory::Directory;
+use crate::store::files::connection::inside::Inside;
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::At;
 use crate::store::files::incoming::copy::write_all;
-use crate::store::files::incoming::metadata::{Metadata, set_attributes};
+use crate::store::files::incoming::metadata::{
+    Metadata, has_default_acl, set_attributes, without_acl,
+};
 use crate::store::files::incoming::out::not_made;
 use crate::store::files::rows::decision::mode_of_copy;
 use crate::store::files::rows::listing::{Entry, order};
-use crate::store::files::rows::tree::Told;
-use crate::store::files::rows::warnings::{Warning, Warnings};
+use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::schema::filter::Filter;
 
 /// Zeros of so many bytes are left out of a file that had holes.
 const HOLE: usize = 4096;
 
-/// Is told what has arrived: the entry, with the hash of a file's content in the place of a link; of what the snapshot does not
-/// have after all, a special one.
-pub(super) type Arrived<'a> = dyn Fn(Entry) -> Result<()> + 'a;
+/// What became of a name that was wanted.
+pub(in crate::store::files) enum Fate {
+    /// It is here: as it was packed, with the hash of a file's content in the place of a link, if one was asked for.
+    Arrived(Entry),
+    /// It was in the list, and is not in the stream.
+    Missing(Entry),
+    /// It was in the list as a file or a link, and is something else in the stream.
+    Other(Entry),
+}
+
+/// Who is told what.
+pub(in crate::store::files) struct Means<'a> {
+    /// Of what the run has to say of single files.
+    pub(in crate::store::files) warnings: &'a Warnings,
+    /// Of progress.
+    pub(in crate::store::files) told: &'a (dyn Fn(&[u8], u64, u64) + Send + Sync + 'a),
+    /// Of each name that was wanted.
+    pub(in crate::store::files) fate: &'a (dyn Fn(Fate) -> Result<()> + 'a),
+    /// Whether of content's hashes, too.
+    pub(in crate::store::files) hashes: bool,
+    /// Ends the work.
+    pub(in crate::store::files) stop: &'a CancellationToken,
+}
 
 /// A file that is being written.
 struct Open {
     file: OwnedFd,
     head: Head,
     at: u64,
-    hash: blake3::Hasher,
+    hash: Option<blake3::Hasher>,
     /// Whether the source's had places where nothing was stored.
     is_sparse: bool,
 }
 
-/// Takes a part's files and links.
-pub(super) struct Unpacker<'a> {
+/// Takes a stream's files and links.
+pub(in crate::store::files) struct Unpacker<'a> {
     inside: Inside,
     wanted: std::iter::Peekable<std::vec::IntoIter<Entry>>,
     keeps_owners: bool,
-    warnings: &'a Warnings,
-    told: &'a Told,
-    arrived: &'a Arrived<'a>,
-    stop: &'a CancellationToken,
+    means: Means<'a>,
+    /// Whether what is made in the tree has an ACL that nobody gave it.
+    inherits: bool,
     open: Option<Open>,
     /// How many have arrived.
-    pub(super) files: u64,
+    files: u64,
 }
 
 impl<'a> Unpacker<'a> {
     /// Into a tree; `wanted` are in their order.
-    pub(super) fn new(
+    pub(in crate::store::files) fn new(
         into: Arc<Directory>,
         wanted: Vec<Entry>,
         keeps_owners: bool,
-        (warnings, told, arrived): (&'a Warnings, &'a Told, &'a Arrived<'a>),
-        stop: &'a CancellationToken,
+        means: Means<'a>,
     ) -> Self {
+        let inherits = has_default_acl(&*into);
         Self {
             inside: Inside::new(into),
             wanted: wanted.into_iter().peekable(),
             keeps_owners,
-            warnings,
-            told,
-            arrived,
-            stop,
+            means,
+            inherits,
             open: None,
             files: 0,
         }
     }
 
     /// Takes what comes next in the stream.
-    pub(super) fn take(&mut self, event: Event<'_>) -> Result<()> {
-        stopped(self.stop)?;
+    pub(in crate::store::files) fn take(&mut self, event: Event<'_>) -> Result<()> {
+        stopped(self.means.stop)?;
         match event {
             Event::Entry(head) => self.begin(head),
             Event::Content(bytes) => self.write(bytes),
@@ -90,9 +108,9 @@ impl<'a> Unpacker<'a> {
     }
 
     /// The stream has ended.
-    pub(super) fn finish(mut self) -> Result<u64> {
-        while let Some(entry) = self.wanted.next() {
-            self.is_missing(entry)?;
+    pub(in crate::store::files) fn finish(self) -> Result<u64> {
+        for entry in self.wanted {
+            (self.means.fate)(Fate::Missing(entry))?;
         }
         Ok(self.files)
     }
@@ -100,7 +118,7 @@ impl<'a> Unpacker<'a> {
     fn begin(&mut self, head: &Head) -> Result<()> {
         let comes_before = |entry: &Entry| order(&entry.path, &head.path).is_lt();
         while let Some(entry) = self.wanted.next_if(comes_before) {
-            self.is_missing(entry)?;
+            (self.means.fate)(Fate::Missing(entry))?;
         }
         let Some(wanted) = self.wanted.next_if(|entry| entry.path == head.path) else {
             // Live has the same, or the task leaves it out.
@@ -119,7 +137,7 @@ impl<'a> Unpacker<'a> {
                     file: made.map_err(|error| not_made(error, path))?,
                     head: head.clone(),
                     at: 0,
-                    hash: blake3::Hasher::new(),
+                    hash: self.means.hashes.then(blake3::Hasher::new),
                     is_sparse: wanted.stat.is_sparse(),
                 });
                 Ok(())
@@ -128,12 +146,9 @@ impl<'a> Unpacker<'a> {
                 let link = &*head.link;
                 symlinkat(link, above, &name).map_err(|error| not_made(error, path))?;
                 metadata(&head.stat, self.keeps_owners).give_link(above, &name, path)?;
-                self.has_arrived(head, link.to_vec())
+                self.has_arrived(head, Some(link.to_vec()))
             }
-            _ => {
-                let what = "a part of the snapshot has a directory where it has a file in its list";
-                Err(Error::new(Kind::Verify, what))
-            }
+            _ => (self.means.fate)(Fate::Other(wanted)),
         }
     }
 
@@ -142,7 +157,9 @@ impl<'a> Unpacker<'a> {
             return Ok(());
         };
         let path = &*open.head.path;
-        open.hash.update(bytes);
+        if let Some(hash) = &mut open.hash {
+            hash.update(bytes);
+        }
         // What a file with holes has as zeros is left out.
         let piece = if open.is_sparse { HOLE } else { usize::MAX };
         for piece in bytes.chunks(piece) {
@@ -151,7 +168,7 @@ impl<'a> Unpacker<'a> {
             }
             open.at += piece.len() as u64;
         }
-        (self.told)(path, 0, bytes.len() as u64);
+        (self.means.told)(path, 0, bytes.len() as u64);
         Ok(())
     }
 
@@ -163,30 +180,23 @@ impl<'a> Unpacker<'a> {
         if open.is_sparse {
             ftruncate(&open.file, open.at).at("cannot write", path)?;
         }
+        if self.inherits {
+            without_acl(&open.file).at("cannot set the permissions of", path)?;
+        }
         let metadata = metadata(&open.head.stat, self.keeps_owners);
-        metadata.give_with(&open.file, &open.head.attributes, path, self.warnings)?;
-        let hash = open.hash.finalize().as_bytes().to_vec();
+        metadata.give_with(&open.file, &open.head.attributes, path, self.means.warnings)?;
+        let hash = open.hash.map(|hash| hash.finalize().as_bytes().to_vec());
         self.has_arrived(&open.head, hash)
     }
 
-    fn has_arrived(&mut self, head: &Head, link: Vec<u8>) -> Result<()> {
+    fn has_arrived(&mut self, head: &Head, link: Option<Vec<u8>>) -> Result<()> {
         self.files += 1;
-        (self.told)(&head.path, 1, 0);
-        (self.arrived)(Entry {
+        (self.means.told)(&head.path, 1, 0);
+        (self.means.fate)(Fate::Arrived(Entry {
             path: head.path.clone(),
             stat: head.stat,
-            link: Some(link),
-        })
-    }
-
-    /// It was in the list, and was gone when its turn came to be packed.
-    fn is_missing(&self, entry: Entry) -> Result<()> {
-        self.warnings.add(Warning::Vanished, &entry.path);
-        (self.arrived)(Entry {
-            stat: Stat::unknown(FileKind::Special),
-            link: None,
-            ..entry
-        })
+            link,
+        }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, fchmod, mkdirat};
+use rustix::fs::{Mode, fchmod, futimens, mkdirat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::{At, told};
+use crate::store::files::incoming::metadata::times;
 
 /// The mark's file.
 const MARK: &CStr = c"mark.json";
@@ -24,6 +25,10 @@ const LONGEST: u64 = 4096;
 pub(in crate::store::files) const PREVIOUS: &CStr = c"previous";
 const INCOMING: &str = "incoming-";
 const DROPPED: &str = "dropped-";
+/// What a run has replaced where files are exchanged one by one.
+const REPLACED: &str = "replaced-";
+/// What of that could not go back, and is left for people.
+const LEFT: &str = "left-";
 
 /// What stands in the mark.
 #[derive(Serialize, Deserialize)]
@@ -38,7 +43,7 @@ pub(in crate::store::files) struct Folder {
     /// It, open.
     pub(in crate::store::files) directory: Arc<Directory>,
     /// Its path, for people.
-    told: String,
+    pub(super) told: String,
 }
 
 impl Folder {
@@ -71,10 +76,15 @@ impl Folder {
             return folder.marked();
         }
         let (above, name) = place.folder()?;
+        let before = above.own_stat().at("cannot look at", b"")?;
         match mkdirat(&*above, &name, Mode::RWXU) {
             // Another run was faster.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error).at("cannot make", name.to_bytes()),
+        }
+        if place.file_by_file {
+            // Live has the time that it had. Only its owner may set it; else it has that of now.
+            let _ = futimens(&*above, &times(before.modified));
         }
         let folder = Self::find(place)?;
         let folder = folder.ok_or_else(|| {
@@ -153,6 +163,27 @@ impl Folder {
     /// The name of what a run removes.
     pub(in crate::store::files) fn dropped(run: &str) -> Result<CString> {
         named(DROPPED, run)
+    }
+
+    /// The name of what a run replaces.
+    pub(in crate::store::files) fn replaced(run: &str) -> Result<CString> {
+        named(REPLACED, run)
+    }
+
+    /// The name of what a run has replaced, and could not be put back.
+    pub(super) fn left(run: &str) -> Result<CString> {
+        named(LEFT, run)
+    }
+
+    /// The runs that have replaced something, and have not come to their end.
+    pub(super) fn replaced_by(&self) -> Result<Vec<String>> {
+        let names = self
+            .directory
+            .names()
+            .at("cannot read", self.told.as_bytes())?;
+        let all = (0..names.len()).filter_map(|at| names.get(at)?.0.to_str().ok());
+        let runs = all.filter_map(|name| name.strip_prefix(REPLACED));
+        Ok(runs.map(str::to_owned).collect())
     }
 
     /// Removes what dead runs left; returns the paths. Under the lock.

@@ -8,7 +8,6 @@ use rustix::io::Errno;
 use super::folder::{self, Folder, PREVIOUS};
 use super::place::Place;
 use crate::error::{Error, Kind, Result};
-use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::told::{At, failed};
 
 /// Exchanges what has this name in the folder for live. Where nothing is live yet, it only becomes it.
@@ -53,17 +52,18 @@ pub(in crate::store::files) fn exchange(
     Ok(())
 }
 
-/// Keeps a tree of the folder as previous, in the place of an older one.
-pub(in crate::store::files) fn keep(folder: &Folder, name: &CStr, dropped: &CStr) -> Result<()> {
+/// Keeps a tree of the folder as previous, in the place of an older one; returns whether there was one, which is `dropped` now.
+pub(in crate::store::files) fn keep(folder: &Folder, name: &CStr, dropped: &CStr) -> Result<bool> {
     let (directory, none) = (&*folder.directory, RenameFlags::NOREPLACE);
-    match renameat_with(directory, PREVIOUS, directory, dropped, none) {
-        Ok(()) | Err(Errno::NOENT) => {}
+    let was_there = match renameat_with(directory, PREVIOUS, directory, dropped, none) {
+        Ok(()) => true,
+        Err(Errno::NOENT) => false,
         Err(error) => return Err(error).at("cannot move away", PREVIOUS.to_bytes()),
-    }
+    };
     renameat_with(directory, name, directory, PREVIOUS, none)
         .at("cannot keep", PREVIOUS.to_bytes())?;
     folder.sync()?;
-    remove(directory, dropped)
+    Ok(was_there)
 }
 
 /// Makes previous live again, and what is live previous.

@@ -4,20 +4,30 @@ use rustix::fs::{major, minor};
 
 use super::connection::Connection;
 use super::failure;
+use super::send::OPTIONS as UNPACKING;
+use super::tar::OPTIONS as PACKING;
 use super::url::SshUrl;
+use crate::config::job::Endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Identity;
 use crate::process::Process;
+use crate::store::Context;
+use crate::store::files::connection::stat::Moment;
 use crate::store::files::connection::told::told;
 
-/// Says what there is, each as `KEY VALUE` with a NUL behind it. Its arguments: the tree, the directory that it is in, its name.
+/// Says what there is, each as `KEY VALUE` with a NUL behind it. Its arguments: the tree, the directory that it is in, its
+/// name, and how tar is called to pack and to unpack.
 const SCRIPT: &str = r#"
-LC_ALL=C; export LC_ALL
+LC_ALL=C; export LC_ALL; unset TAR_OPTIONS
 say() { printf '%s %s\0' "$1" "$2"; }
+say now "$(date +%s)"
 say user "$(id -u)"
-say boot "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+boot=; { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+say boot "$boot"
 case "$(find --version 2>/dev/null)" in *GNU*) say find gnu;; esac
 say rsync "$(rsync --version 2>/dev/null)"
+[ -z "$( (cd / && printf '.\0' | tar $4) 2>&1 >/dev/null)" ] && say tar gnu
+[ -z "$( (cd / && set -f && head -c 10240 /dev/zero | tar $5) 2>&1)" ] && say untar gnu
 command -v flock >/dev/null 2>&1 && say flock yes
 there=no
 if cd -P -- "$1" 2>/dev/null; then
@@ -43,8 +53,9 @@ elif [ -e "$name.envsyncd" ]; then
     [ -d "$tree" ] && say beside "$(stat -c '%d %i' "$tree")"
   done
 fi
-say chain "$(stat -c '%d %i' .)"
-while [ "$PWD" != / ]; do cd ..; say chain "$(stat -c '%d %i' .)"; done
+above=$PWD; up=.; set -- .
+while [ -n "${above#/}" ]; do above=${above%/*}; up=$up/..; set -- "$@" "$up"; done
+say chain "$(stat -c '%d %i' "$@")"
 say end yes
 "#;
 
@@ -63,6 +74,17 @@ pub(super) struct Rsync {
     pub(super) acls: bool,
     /// It keeps extended attributes.
     pub(super) attributes: bool,
+}
+
+impl Rsync {
+    /// The same, which keeps neither.
+    pub(super) fn without_attributes(&self) -> Self {
+        Self {
+            acls: false,
+            attributes: false,
+            ..self.clone()
+        }
+    }
 }
 
 /// The folder beside a tree, as far as it was looked at.
@@ -92,6 +114,8 @@ pub(super) struct Folder {
 /// What there is.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Facts {
+    /// The machine's clock.
+    pub(super) now: Option<Moment>,
     /// Who we are there.
     pub(super) user: Option<u32>,
     boot: String,
@@ -99,6 +123,10 @@ pub(super) struct Facts {
     has_find: bool,
     /// Its rsync.
     pub(super) rsync: Option<Rsync>,
+    /// Whether its tar takes our options, without a word.
+    pub(super) has_tar: bool,
+    /// The same of those with which it unpacks.
+    pub(super) has_untar: bool,
     /// Whether it has flock.
     pub(super) has_flock: bool,
     /// The tree's path without links, if it is a directory that we may enter.
@@ -123,20 +151,33 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Asks.
-    pub(super) async fn ask(connection: &Connection) -> Result<Self> {
-        let url = &connection.url;
+    /// Connects, and asks on the way in: a command of its own would take as long as a file takes. `side` is what an error calls
+    /// the endpoint.
+    pub(super) async fn connect(
+        url: &SshUrl,
+        endpoint: &Endpoint,
+        side: &str,
+        context: &Context,
+    ) -> Result<(Connection, Self)> {
         let (name, above) = url.split();
-        let said = connection
-            .run("looking around", SCRIPT, &[&url.path, above, name])
-            .await?;
+        let asked = (
+            SCRIPT,
+            &[
+                &*url.path,
+                above,
+                name,
+                PACKING.as_bytes(),
+                UNPACKING.as_bytes(),
+            ][..],
+        );
+        let (connection, said) = Connection::open(url, endpoint, side, asked, context).await?;
         let facts = Self::read(&said);
         if facts.user.is_none() || (facts.above.is_some() && !facts.is_whole) {
             let what = format!("{} did not say what it has", connection.machine());
             return Err(Error::new(Kind::Config, what)
                 .hint("envsyncd needs sh, stat, head and GNU find on the other machine, and a login that may run commands"));
         }
-        Ok(facts)
+        Ok((connection, facts))
     }
 
     pub(super) fn read(said: &[u8]) -> Self {
@@ -148,10 +189,13 @@ impl Facts {
             };
             let text = String::from_utf8_lossy(value);
             match key {
+                b"now" => facts.now = text.trim().parse().ok().map(|seconds| (seconds, 0)),
                 b"user" => facts.user = text.parse().ok(),
                 b"boot" => text.trim().clone_into(&mut facts.boot),
                 b"find" => facts.has_find = true,
                 b"rsync" => facts.rsync = rsync(&text),
+                b"tar" => facts.has_tar = true,
+                b"untar" => facts.has_untar = true,
                 b"flock" => facts.has_flock = true,
                 b"real" => facts.real = Some(value.to_vec()),
                 b"kind" => facts.kind = text.into_owned(),
@@ -164,7 +208,7 @@ impl Facts {
                 }
                 b"folder" => facts.folder = Some(beside(&text)),
                 b"inside" | b"mark" | b"beside" => facts.read_folder(key, value),
-                b"chain" => facts.chain.extend(read_id(&text)),
+                b"chain" => facts.chain.extend(text.lines().filter_map(read_id)),
                 b"end" => facts.is_whole = true,
                 _ => {}
             }
@@ -182,6 +226,12 @@ impl Facts {
                     .extend(read_id(&String::from_utf8_lossy(value))),
             }
         }
+    }
+
+    /// The machine's clock when it was asked.
+    pub(super) fn clock(&self, machine: &str) -> Result<Moment> {
+        let what = || format!("{machine} does not say what time it is");
+        (self.now).ok_or_else(|| Error::new(Kind::Config, what()))
     }
 
     /// Refuses a machine without what is needed there.
@@ -344,7 +394,7 @@ mod tests {
 
     #[test]
     fn facts_are_read_whatever_a_name_has_in_it() {
-        let said = b"user 5\0boot b\0real /a\nb\0id 66 7\0above /\0name a\nb\0folder 5 700 directory\0mark {}\0chain 66 2\0end yes\0";
+        let said = b"user 5\0boot b\0real /a\nb\0id 66 7\0above /\0name a\nb\0folder 5 700 directory\0mark {}\0chain 66 2\n66 1\0end yes\0";
         let facts = Facts::read(said);
         assert_eq!(facts.user, Some(5));
         assert_eq!(facts.real.as_deref(), Some(&b"/a\nb"[..]));
@@ -353,6 +403,7 @@ mod tests {
         };
         assert_eq!((folder.user, folder.mode), (5, 0o700));
         assert_eq!(folder.mark, b"{}");
+        assert_eq!(facts.chain, [id(66, 2), id(66, 1)]);
         assert!(facts.is_whole && !facts.is_here());
         let url = super::super::url::read("//h/a").unwrap().url;
         assert!(facts.check_programs("h").is_err());

@@ -1,4 +1,4 @@
-//! What ssh and rsync say when they fail, in words that help. Pure.
+//! What ssh, rsync and tar say when they fail, in words that help. Pure.
 
 use std::process::ExitStatus;
 
@@ -179,6 +179,19 @@ pub(super) fn of_rsync(machine: &str, what: &str, status: ExitStatus, said: &str
             })
         }
         None => Error::new(Kind::Io, format!("{what}: rsync was ended: {status}")),
+    }
+    .of_program(status)
+}
+
+/// How a tar there ended that did not succeed; see its manual, Exit status.
+pub(super) fn of_tar(machine: &str, what: &str, status: ExitStatus, said: &str) -> Error {
+    match status.code() {
+        Some(SSH_FAILED) => broken(machine, what, &first_lines(said)),
+        Some(code) if said.is_empty() => {
+            let what = format!("{what}: tar ended with {code} on {machine}, without a word");
+            Error::new(Kind::Io, what)
+        }
+        _ => of_command(machine, what, status, said),
     }
     .of_program(status)
 }

@@ -5,8 +5,10 @@ use tokio::io::AsyncReadExt;
 use super::connection::{Connection, start};
 use super::facts::id;
 use super::failure::{self, first_lines};
+use super::login;
+use super::shell::{Ended, Shell};
 use crate::error::{Error, Kind, Result, io};
-use crate::process::stderr;
+use crate::store::files::connection::inside::is_path;
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 use crate::store::files::connection::told::told;
 
@@ -37,36 +39,24 @@ pub(super) async fn list(
     mut take: impl FnMut(&Listed<'_>) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let machine = connection.machine();
-    let mut command = connection.command(SCRIPT, &[path]);
-    let (mut child, stdin, mut stdout, said) = start(&mut command, "ssh")?;
-    drop(stdin);
+    let what = format!("listing {}", told(path));
     let mut reader = Reader::default();
-    let reading = async {
-        loop {
-            let taken = reader.held.len();
-            reader.held.resize(taken + PIECE, 0);
-            let read = stdout.read(&mut reader.held[taken..]).await;
-            let read = read.map_err(io("cannot read what ssh says"))?;
-            reader.held.truncate(taken + read);
-            if read == 0 {
-                return reader.end();
-            }
-            reader.take(&mut take)?;
-        }
+    let (read, Ended { status, said }) = match connection.shell() {
+        Some(mut shell) => match by_shell(&mut shell, path, &mut reader, &mut take).await {
+            Ok(read) => read,
+            Err(_) => return Err(connection.shell_is_gone(&what).await),
+        },
+        None => by_itself(connection, path, &mut reader, &mut take).await?,
     };
-    let (read, said) = tokio::join!(reading, stderr::beginning(said));
     // What the program says of its failure is worth more than that its list was cut off.
     if let Err(error) = read {
         if error.kind() != Kind::Connection {
             return Err(error);
         }
-        let status = child.wait().await.map_err(io("cannot wait for ssh"))?;
-        let what = format!("listing {}", told(path));
         return Err(failure::of_command(&machine, &what, status, &said));
     }
-    let status = child.wait().await.map_err(io("cannot wait for ssh"))?;
-    let vanished = |line: &&str| line.ends_with(": No such file or directory");
-    let (gone, mut failed): (Vec<&str>, Vec<&str>) = said.lines().partition(vanished);
+    let (gone, mut failed): (Vec<&str>, Vec<&str>) =
+        said.lines().partition(|line| has_vanished(line));
     let all = failed.len() + gone.len();
     failed.retain(|line| !denied(line).is_some_and(|path| is_left_out(path.as_bytes())));
     if status.success() || (status.code() == Some(1) && failed.is_empty() && all > 0) {
@@ -78,8 +68,68 @@ pub(super) async fn list(
         return Err(Error::new(Kind::Permission, format!("{what}: {why}"))
             .hint("who logs in has to be able to read all of it; leave out what is not, or log in as somebody else"));
     }
-    let what = format!("listing {}", told(path));
     Err(failure::of_command(&machine, &what, status, &said))
+}
+
+/// Has the shell there print the list. Inside, whether it was read; an error: the shell is gone.
+async fn by_shell(
+    shell: &mut Shell,
+    path: &[u8],
+    reader: &mut Reader,
+    take: &mut impl FnMut(&Listed<'_>) -> Result<()>,
+) -> std::io::Result<(Result<()>, Ended)> {
+    shell.begin(SCRIPT, &[path]).await?;
+    loop {
+        let ended = shell.read(&mut reader.held).await?;
+        if let Err(error) = reader.take(take) {
+            return Ok((Err(error), Ended::unknown()));
+        }
+        if let Some(ended) = ended {
+            return Ok((reader.end(), ended));
+        }
+    }
+}
+
+/// Has the list printed in a session of its own.
+async fn by_itself(
+    connection: &Connection,
+    path: &[u8],
+    reader: &mut Reader,
+    take: &mut impl FnMut(&Listed<'_>) -> Result<()>,
+) -> Result<(Result<()>, Ended)> {
+    let mut command = connection.command(SCRIPT, &[path]);
+    let (mut child, stdin, mut stdout, said) = start(&mut command, "ssh")?;
+    drop(stdin);
+    // Whoever reads no more closes it, and find ends.
+    let reading = async move {
+        loop {
+            reader.held.reserve(PIECE);
+            let read = stdout.read_buf(&mut reader.held).await;
+            if read.map_err(io("cannot read what ssh says"))? == 0 {
+                return reader.end();
+            }
+            reader.take(take)?;
+        }
+    };
+    let (read, said) = tokio::join!(reading, login::said(said));
+    if read
+        .as_ref()
+        .is_err_and(|error| error.kind() != Kind::Connection)
+    {
+        return Ok((read, Ended::unknown()));
+    }
+    let status = child.wait().await.map_err(io("cannot wait for ssh"))?;
+    Ok((read, Ended { status, said }))
+}
+
+/// Whether a line says that something was there before, or was a directory.
+fn has_vanished(line: &str) -> bool {
+    let reasons = [
+        ": No such file or directory",
+        ": Not a directory",
+        ": Too many levels of symbolic links",
+    ];
+    reasons.iter().any(|reason| line.ends_with(reason))
 }
 
 /// The directory that find says it may not read; of one with strange letters in its name it says more than that.
@@ -179,18 +229,13 @@ fn read<'a>(fields: &[&'a [u8]; FIELDS]) -> Option<Listed<'a>> {
         b"p" | b"s" | b"b" | b"c" | b"D" => FileKind::Special,
         _ => return None,
     };
-    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u64>().ok();
     let owner = |field: &[u8]| number(field).and_then(|number| u32::try_from(number).ok());
-    let is_path = path.is_empty()
-        || path
-            .split(|byte| *byte == b'/')
-            .all(|name| !matches!(name, b"" | b"." | b".."));
-    is_path.then_some(())?;
+    (path.is_empty() || is_path(path)).then_some(())?;
     Some(Listed {
         path,
         stat: Stat {
             kind,
-            mode: u32::from_str_radix(std::str::from_utf8(mode).ok()?, 8).ok()? & 0o7777,
+            mode: digits(mode, 8).and_then(|mode| u32::try_from(mode).ok())? & 0o7777,
             owner: (owner(user)?, owner(group)?),
             size: number(size)?,
             stored: number(blocks)?.checked_mul(512)?,
@@ -198,20 +243,47 @@ fn read<'a>(fields: &[&'a [u8]; FIELDS]) -> Option<Listed<'a>> {
             changed: moment(changed)?,
             id: id(number(device)?, number(inode)?),
             is_mounted_on: false,
+            is_fixed: false,
         },
         link: (kind == FileKind::Link).then_some(*link),
     })
 }
 
-/// `SECONDS.NANOSECONDS`: find prints the two as the system has them, seconds rounded down before 1970, too.
-fn moment(field: &[u8]) -> Option<Moment> {
-    let text = std::str::from_utf8(field).ok()?;
-    let (seconds, rest) = text.split_once('.').unwrap_or((text, ""));
-    if !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+/// A number, which is digits and nothing else.
+fn number(field: &[u8]) -> Option<u64> {
+    digits(field, 10)
+}
+
+/// The same to another base, which is no more than ten.
+fn digits(field: &[u8], base: u8) -> Option<u64> {
+    if field.is_empty() {
         return None;
     }
-    let digits: String = rest.chars().chain("000000000".chars()).take(9).collect();
-    Some((seconds.parse().ok()?, digits.parse().ok()?))
+    field.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < base)?;
+        number
+            .checked_mul(u64::from(base))?
+            .checked_add(u64::from(digit))
+    })
+}
+
+/// `SECONDS.NANOSECONDS`: find prints the two as the system has them, seconds rounded down before 1970, too.
+pub(super) fn moment(field: &[u8]) -> Option<Moment> {
+    let dot = memchr::memchr(b'.', field).unwrap_or(field.len());
+    let (seconds, rest) = (&field[..dot], field.get(dot + 1..).unwrap_or_default());
+    let (is_before, seconds) = match seconds {
+        [b'-', seconds @ ..] => (true, seconds),
+        seconds => (false, seconds),
+    };
+    let seconds = i64::try_from(number(seconds)?).ok()?;
+    if !rest.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut nanoseconds = 0;
+    for at in 0..9 {
+        nanoseconds = nanoseconds * 10 + rest.get(at).map_or(0, |digit| u32::from(digit - b'0'));
+    }
+    Some((if is_before { -seconds } else { seconds }, nanoseconds))
 }
 
 #[cfg(test)]

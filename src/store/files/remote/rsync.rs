@@ -15,6 +15,8 @@ use tokio::process::Child;
 use super::connection::{Connection, feed, start};
 use super::facts::{Rsync, rsync};
 use super::failure;
+use super::login;
+use super::names::Names;
 use super::quote::quote;
 use crate::error::{Error, Kind, Result, io};
 use crate::process::program;
@@ -29,53 +31,34 @@ const PATIENT: u32 = 100;
 /// What rsync says of files whose attributes or ACLs could not be set; they are there all the same.
 const OF_ATTRIBUTES: [&str; 4] = ["set_acl", "sys_acl_set_file", "xattr", "acl_set"];
 /// What it says of files that went away or were changed under its hands, and at its end.
-const OF_CHANGES: [&str; 4] = [
+const OF_CHANGES: [&str; 6] = [
     "file has vanished",
     "failed verification -- update discarded",
+    "could not make way for new ",
+    "cannot delete non-empty directory",
     "rsync error:",
     "rsync warning:",
 ];
 
-/// What stands before each name: without it, rsync takes one that begins with `#` or `;` for a comment.
-const HERE: &[u8] = b"./";
+/// What its lines begin with. Older ones do not say which of the two it is.
+const OF_RSYNC: [&str; 5] = [
+    "rsync: [",
+    "rsync error: ",
+    "rsync warning: ",
+    "rsync: link_stat ",
+    "rsync: send_files ",
+];
+/// How what it does with a file of the source fails,
+const OF_SOURCE: [&str; 2] = ["link_stat ", "send_files failed to open "];
+/// where the file is of another kind by now, or something is in the place of a directory that it was in.
+const OF_KINDS: [&str; 3] = [
+    ": Not a directory (20)",
+    ": Too many levels of symbolic links (40)",
+    ": No such device or address (6)",
+];
 
-/// Names of files, as rsync is told them: with a NUL behind each.
-pub(super) struct Names {
-    text: Vec<u8>,
-    /// How many there are.
-    pub(super) count: usize,
-    /// Bytes of the files.
-    pub(super) bytes: u64,
-    /// They have holes.
-    pub(super) is_sparse: bool,
-}
-
-impl Names {
-    /// None.
-    pub(super) fn new(is_sparse: bool) -> Self {
-        Self {
-            text: Vec::new(),
-            count: 0,
-            bytes: 0,
-            is_sparse,
-        }
-    }
-
-    /// One more.
-    pub(super) fn add(&mut self, path: &[u8], bytes: u64) {
-        self.text.extend_from_slice(HERE);
-        self.text.extend_from_slice(path);
-        self.text.push(0);
-        self.count += 1;
-        self.bytes += bytes;
-    }
-
-    /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let names = self.text.split(|byte| *byte == 0);
-        names.take(self.count).map(|name| &name[HERE.len()..])
-    }
-}
+/// From here on rsync has zstd.
+const QUICK: (u32, u32) = (3, 2);
 
 /// Which way files go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +85,8 @@ pub(super) struct Pair<'a> {
     pub(super) throttle: Option<u64>,
 }
 
-/// What one rsync can and the other, too.
-pub(super) async fn common(there: &Rsync) -> Result<Rsync> {
+/// The rsync of this machine.
+pub(super) async fn own() -> Result<Rsync> {
     let found = program::other("rsync")
         .arg("--version")
         .env("LC_ALL", "C")
@@ -112,19 +95,23 @@ pub(super) async fn common(there: &Rsync) -> Result<Rsync> {
     let found = found
         .ok()
         .and_then(|output| rsync(&String::from_utf8_lossy(&output.stdout)));
-    let own = found.ok_or_else(|| {
+    found.ok_or_else(|| {
         Error::new(Kind::Config, "there is no rsync on this machine")
             .hint("install rsync: files go over ssh by it")
-    })?;
-    Ok(Rsync {
-        version: own.version.min(there.version),
-        acls: own.acls && there.acls,
-        attributes: own.attributes && there.attributes,
     })
 }
 
+/// What one rsync can and the other, too.
+pub(super) fn common(own: &Rsync, there: &Rsync) -> Rsync {
+    Rsync {
+        version: own.version.min(there.version),
+        acls: own.acls && there.acls,
+        attributes: own.attributes && there.attributes,
+    }
+}
+
 impl Pair<'_> {
-    /// Copies the files of a list. Whoever counts is told of files and bytes. Returns how many have gone over.
+    /// Copies the files of a list. Whoever counts is told of files and bytes. Returns how many files and links have gone over.
     pub(super) async fn copy(
         &self,
         names: &Names,
@@ -149,6 +136,10 @@ impl Pair<'_> {
         }
         if names.is_sparse {
             arguments.push("--sparse".into());
+            // rsync sends what is not stored as zeros. What compresses them in older ones is slower than the way.
+            if self.can.version >= QUICK {
+                arguments.push("--compress".into());
+            }
         }
         if let Some(rate) = self.throttle {
             // In KiB.
@@ -157,10 +148,9 @@ impl Pair<'_> {
         arguments.extend(options.iter().map(OsString::from));
         let mut copied = 0;
         let mut line = |line: &str| {
-            copied += 1;
-            let is_directory = line.as_bytes().get(1) == Some(&b'd');
-            let bytes = line.rsplit(' ').next().and_then(|bytes| bytes.parse().ok());
-            if !is_directory {
+            if is_file(line) {
+                copied += 1;
+                let bytes = line.rsplit(' ').next().and_then(|bytes| bytes.parse().ok());
                 told(1, bytes.unwrap_or_default());
             }
         };
@@ -206,7 +196,9 @@ impl Pair<'_> {
             shell.push(" ");
         }
         arguments.extend([OsString::from("-e"), shell]);
-        let mut path = b"--rsync-path=umask 077; cd ".to_vec();
+        let mut path = b"--rsync-path=".to_vec();
+        path.extend(login::alone());
+        path.extend(b"; umask 077; cd ");
         path.extend(quote(self.there));
         path.extend(b" && env LC_ALL=C rsync");
         arguments.push(OsString::from_vec(path));
@@ -221,7 +213,7 @@ impl Pair<'_> {
         command.current_dir(format!("/proc/self/fd/{}", self.here.as_fd().as_raw_fd()));
         let (child, stdin, stdout, said) = start(command.kill_on_drop(false), "rsync")?;
         let mut running = Running(child);
-        let feeding = feed(stdin, &names.text);
+        let feeding = feed(stdin, names.text());
         let reading = async {
             let mut lines = Lines::of(BufReader::new(stdout));
             while let Some(text) = lines
@@ -240,7 +232,7 @@ impl Pair<'_> {
             .await
             .map_err(io("cannot wait for rsync"))?;
         read?;
-        self.outcome(what, status, &said, warnings)
+        self.outcome(what, status, &of_both(&said), warnings)
     }
 
     /// Whether all that could be done was done.
@@ -260,7 +252,7 @@ impl Pair<'_> {
                 let name = line.split('"').nth(1).unwrap_or_default();
                 warnings.add(Warning::Attributes, name.as_bytes());
             }
-            let wrong = lines.iter().filter(|line| !has(line, &OF_CHANGES));
+            let wrong = lines.iter().filter(|line| !is_of_changes(line));
             let wrong: Vec<&str> = wrong.copied().collect();
             if wrong.is_empty() || status.success() {
                 return Ok(());
@@ -280,6 +272,32 @@ impl Pair<'_> {
             said,
         ))
     }
+}
+
+/// Whether a line is said because a file went away, or was changed.
+fn is_of_changes(line: &str) -> bool {
+    let has = |words: &[&str]| words.iter().any(|words| line.contains(words));
+    has(&OF_CHANGES) || (has(&OF_SOURCE) && OF_KINDS.iter().any(|kind| line.ends_with(kind)))
+}
+
+/// Whether a line is an itemized change (rsync's manual, `--itemize-changes`) of a file or a link. It may be a word about what is
+/// neither.
+fn is_file(line: &str) -> bool {
+    matches!(
+        line.as_bytes(),
+        [b'<' | b'>' | b'c' | b'h' | b'.', b'f' | b'L', ..]
+    )
+}
+
+/// What both rsyncs say. Before the other machine's begins, what is not this one's is of the login.
+fn of_both(said: &str) -> String {
+    let (before, own) = login::parted(said);
+    let Some(own) = own else {
+        return before.to_owned();
+    };
+    let of_rsync = |line: &&str| OF_RSYNC.iter().any(|words| line.starts_with(words));
+    let before = before.lines().filter(of_rsync);
+    before.chain(own.lines()).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether an itemized change (rsync's manual, `--itemize-changes`) is one of a file's content.
@@ -345,6 +363,46 @@ mod tests {
             ("\\#", b"\\#"),
         ] {
             assert_eq!(unescaped(printed), name, "{printed}");
+        }
+    }
+
+    #[test]
+    fn what_a_login_says_is_no_word_of_rsync_s() {
+        let login =
+            "rsync: not found\nrsync: [sender] own\nrsync: link_stat own\nenv: Permission denied";
+        let said = format!("{login}\nenvsyncd begins here\nsh: more\nrsync error: last\n");
+        let expected = "rsync: [sender] own\nrsync: link_stat own\nsh: more\nrsync error: last";
+        assert_eq!(of_both(&said), expected);
+        assert_eq!(of_both(login), login);
+    }
+
+    #[test]
+    fn what_has_become_something_else_is_a_change_and_what_cannot_be_written_is_none() {
+        for line in [
+            "rsync: [sender] link_stat \"/s/d/x\" failed: Not a directory (20)",
+            "rsync: send_files failed to open \"/s/x\": No such device or address (6)",
+            "could not make way for new symlink: d",
+            "cannot delete non-empty directory: d",
+            "file has vanished: \"/s/x\"",
+        ] {
+            assert!(is_of_changes(line), "{line}");
+        }
+        for line in [
+            "rsync: [receiver] mkstemp \"/t/d/.x\" failed: Not a directory (20)",
+            "rsync: [sender] change_dir \"/s\" failed: No such file or directory (2)",
+            "rsync: [sender] send_files failed to open \"/s/x\": Permission denied (13)",
+        ] {
+            assert!(!is_of_changes(line), "{line}");
+        }
+        for (line, is) in [
+            (">f+++++++++ 45 2", true),
+            ("<f..t...... 45 2", true),
+            ("cL+++++++++ 0 2", true),
+            ("cd+++++++++ 0 4096", false),
+            ("skipping directory d", false),
+            ("skipping non-regular file \"c\"", false),
+        ] {
+            assert_eq!(is_file(line), is, "{line}");
         }
     }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustix::fs::{AtFlags, unlinkat};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::facts::{Facts, Id, Rsync};
 use super::listing::list;
-use super::names::{Lists, copied};
-use super::rsync::{Direction, Names, Pair, common};
+use super::names::{Lists, Names, copied};
+use super::rsync::{self, Direction, Pair};
+use super::tar::Tar;
 use super::url::SshUrl;
 use crate::config::job::Task;
 use crate::error::{Error, Kind, Result};
@@ -19,12 +21,14 @@ use crate::policy::Identity;
 use crate::store::Context;
 use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::stat::{FileKind, Moment};
-use crate::store::files::connection::told::told;
+use crate::store::files::connection::inside::Inside;
+use crate::store::files::connection::stat::{FileKind, Moment, Stat};
+use crate::store::files::connection::told::{At as _, told};
 use crate::store::files::rows::listing::{Entry, Listing};
+use crate::store::files::rows::pair::{self, Descent, SOURCE, TARGET, Visitor};
 use crate::store::files::rows::sorter::Sorter;
 use crate::store::files::rows::tree::{Fetch, Fetching, look};
-use crate::store::files::rows::walk::{self, Descent, Root, SOURCE, TARGET, Visitor, walk};
+use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::{Warning, Warnings};
 use crate::store::files::rows::work::{Action, Notes, Work};
 use crate::store::files::schema::filter::Filter;
@@ -40,6 +44,10 @@ pub(in crate::store::files) struct FarTree {
     /// Its path without links.
     path: Vec<u8>,
     can: Rsync,
+    /// The other machine's clock when the run connected.
+    now: Moment,
+    /// Whether the tar there takes our options.
+    has_tar: bool,
     /// Devices and inodes of it and of all above, if the machine is this one.
     chain: Vec<Id>,
     filter: Arc<Filter>,
@@ -56,19 +64,22 @@ impl FarTree {
         filter: &Arc<Filter>,
         context: &Context,
     ) -> Result<(Self, Identity)> {
-        let connection = Connection::open(url, &task.source, "source", context).await?;
-        let facts = Facts::ask(&connection).await?;
+        let connecting = Facts::connect(url, &task.source, "source", context);
+        let (connected, own_rsync) = tokio::join!(connecting, rsync::own());
+        let (connection, facts) = connected?;
         facts.check_directory(url, "source")?;
         let there = facts.check_programs(&connection.machine())?;
         let own = facts.id.into_iter().chain(facts.chain.iter().copied());
         let tree = Self {
-            can: common(there).await?,
+            can: rsync::common(&own_rsync?, there),
+            has_tar: facts.has_tar,
             chain: if facts.is_here() {
                 own.collect()
             } else {
                 Vec::new()
             },
             path: facts.real.clone().unwrap_or_default(),
+            now: facts.clock(&connection.machine())?,
             filter: Arc::clone(filter),
             throttle: task.throttle,
             cancel: context.cancel.clone(),
@@ -91,6 +102,19 @@ impl FarTree {
 
     /// Fetches one list; returns how many of its files are here.
     async fn fetch_list(&self, names: Names, fetching: &Fetching) -> Result<u64> {
+        // rsync alone keeps holes and a pace.
+        if self.has_tar && !names.is_sparse && self.throttle.is_none() {
+            let tar = Tar {
+                connection: &self.connection,
+                there: &self.path,
+                cancel: &self.cancel,
+            };
+            return tar.fetch(&names, fetching).await;
+        }
+        self.fetch_by_rsync(names, fetching).await
+    }
+
+    async fn fetch_by_rsync(&self, names: Names, fetching: &Fetching) -> Result<u64> {
         let pair = self.pair(&fetching.into, fetching.keeps_owners);
         let first = names.iter().next().unwrap_or_default().to_vec();
         let told = |files, bytes| (fetching.told)(&first, files, bytes);
@@ -103,11 +127,18 @@ impl FarTree {
         }
         let (into, warnings) = (Arc::clone(&fetching.into), Arc::clone(&fetching.warnings));
         blocking(&self.cancel, move |_| {
+            let mut inside = Inside::new(Arc::clone(&into));
             let mut there = 0;
-            for name in names.iter() {
-                match look(&into, name)? {
-                    Some(_) => there += 1,
-                    None => warnings.add(Warning::Vanished, name),
+            for path in names.iter() {
+                let kind = look(&into, path)?.map(|found| found.kind);
+                if kind == Some(FileKind::Directory) {
+                    // The file has become one.
+                    let (above, name) = inside.at(path).at("cannot open the directory of", path)?;
+                    unlinkat(above, &name, AtFlags::REMOVEDIR).at("cannot remove", path)?;
+                }
+                match kind {
+                    Some(FileKind::Regular | FileKind::Link) => there += 1,
+                    _ => warnings.add(Warning::Vanished, path),
                 }
             }
             Ok(there)
@@ -116,7 +147,7 @@ impl FarTree {
     }
 
     /// The differing paths among the files that both trees have, as far as they were not changed since the run began.
-    async fn differing(
+    async fn changed(
         &self,
         copy: &Arc<Directory>,
         since: Moment,
@@ -193,13 +224,26 @@ impl Fetch for FarTree {
         }
     }
 
+    fn compares_contents(&self) -> bool {
+        true
+    }
+
+    async fn differing(
+        &self,
+        list: &Work,
+        live: &Arc<Directory>,
+        warnings: &Warnings,
+    ) -> Result<Listing> {
+        differing(&self.pair(live, false), list, warnings).await
+    }
+
     async fn compare(
         &self,
         copy: &Arc<Directory>,
         since: Moment,
         warnings: &Warnings,
     ) -> Result<()> {
-        let (first, all) = self.differing(copy, since, warnings).await?;
+        let (first, all) = self.changed(copy, since, warnings).await?;
         if all == 0 {
             return Ok(());
         }
@@ -211,7 +255,7 @@ impl Fetch for FarTree {
     }
 
     async fn now(&self) -> Result<Moment> {
-        now(&self.connection).await
+        Ok(self.now)
     }
 
     fn chain(&self) -> &[(u64, u64)] {
@@ -219,19 +263,33 @@ impl Fetch for FarTree {
     }
 }
 
-/// The other machine's clock.
-pub(super) async fn now(connection: &Connection) -> Result<Moment> {
-    let said = connection
-        .run("asking for the time", "date +%s", &[])
-        .await?;
-    let seconds = std::str::from_utf8(&said)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    let strange = || {
-        let what = format!("{} does not say what time it is", connection.machine());
-        Error::new(Kind::Config, what)
-    };
-    Ok((seconds.ok_or_else(strange)?, 0))
+/// Which files of a list have another content here than there, in the order of the walk. Those that vanish meanwhile are not
+/// told: they are none.
+pub(super) async fn differing(
+    pair: &Pair<'_>,
+    list: &Work,
+    warnings: &Warnings,
+) -> Result<Listing> {
+    let mut sorter = Sorter::new();
+    let mut lists = Lists::of(list, copied)?;
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < TOGETHER
+            && let Some(names) = lists.next()?
+        {
+            running.push(async move { pair.differing(&names, warnings).await });
+        }
+        let Some(found) = running.next().await else {
+            return sorter.finish(|_| Ok(()));
+        };
+        for path in found? {
+            sorter.push(Entry {
+                path,
+                stat: Stat::unknown(FileKind::Regular),
+                link: None,
+            })?;
+        }
+    }
 }
 
 /// What is in a tree there, but for what may not be read and is excluded. `device`: all of it has to be on this one.
@@ -241,13 +299,28 @@ pub(super) async fn listed(
     filter: &Filter,
     device: Option<u64>,
 ) -> Result<Listing> {
+    let listed = listed_with_inode(connection, path, filter, device).await?;
+    Ok(listed.0)
+}
+
+/// The same, with the inode of the tree itself.
+pub(super) async fn listed_with_inode(
+    connection: &Connection,
+    path: &[u8],
+    filter: &Filter,
+    device: Option<u64>,
+) -> Result<(Listing, u64)> {
     let mut sorter = Sorter::new();
+    let mut inode = 0;
     let is_left_out = |path: &[u8]| {
         let ends = (0..path.len()).filter(|at| path[*at] == b'/');
         let mut all = ends.chain([path.len()]).map(|end| &path[..end]);
         all.any(|path| filter.excludes(path, FileKind::Directory))
     };
     let gone = list(connection, path, &is_left_out, |found| {
+        if found.path.is_empty() {
+            inode = found.stat.id.1;
+        }
         if device.is_some_and(|device| device != found.stat.id.0) {
             let what = format!(
                 "{}: another file system is mounted in live",
@@ -257,11 +330,7 @@ pub(super) async fn listed(
                 "nothing is renamed from one file system to another: give each a task of its own",
             ));
         }
-        sorter.push(Entry {
-            path: found.path.to_vec(),
-            stat: found.stat,
-            link: found.link.map(<[u8]>::to_vec),
-        })
+        sorter.add(found.path, &found.stat, found.link)
     })
     .await?;
     if !gone.is_empty() {
@@ -272,7 +341,7 @@ pub(super) async fn listed(
         );
     }
     // A file that was renamed while find walked may be found under both of its names, and never under one twice.
-    sorter.finish(|_| Ok(()))
+    Ok((sorter.finish(|_| Ok(()))?, inode))
 }
 
 /// Notes what both trees have as a file.
@@ -284,7 +353,7 @@ struct Both {
 impl Visitor for Both {
     type Level = ();
 
-    fn entry(&mut self, (): &mut (), pair: &walk::Pair<'_>) -> Result<Option<Descent<()>>> {
+    fn entry(&mut self, (): &mut (), pair: &pair::Pair<'_>) -> Result<Option<Descent<()>>> {
         let (Some(kind), Some(other)) = (pair.kind(SOURCE), pair.kind(TARGET)) else {
             return Ok(None);
         };

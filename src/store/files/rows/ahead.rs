@@ -14,33 +14,43 @@ use crate::sync::Mutex;
 
 /// Threads that read, at the most.
 const THREADS: usize = 4;
+/// So many of a directory's own are read ahead: the threads have always something to do,
+const MANY: usize = 12;
+/// and so many where there are directories with more names than this, so that few of them are in memory.
+const FEW: usize = 3;
+const LARGE: usize = 4096;
 
 /// A directory that was read.
 pub(super) struct Contents {
     pub(super) directory: Arc<Directory>,
     pub(super) own: Stat,
     pub(super) names: Names,
+    /// Whether what is known of its files was asked for at once.
+    pub(super) looks: bool,
 }
 
 impl Contents {
     /// Reads an open one. If it was removed after it was opened, it is empty.
-    pub(super) fn of(directory: Arc<Directory>) -> Result<Self, Errno> {
+    pub(super) fn of(directory: Arc<Directory>, looks: bool) -> Result<Self, Errno> {
         let own = directory.own_stat()?;
         let mut names = match directory.names() {
             Err(Errno::NOENT) => Names::default(),
             names => names?,
         };
-        names.look(&*directory);
+        if looks {
+            names.look(&*directory);
+        }
         Ok(Self {
             directory,
             own,
             names,
+            looks,
         })
     }
 
     /// Opens and reads one in another.
-    pub(super) fn open(above: &Directory, name: &CString) -> Result<Self, Errno> {
-        Self::of(Arc::new(above.open(name)?))
+    pub(super) fn open(above: &Directory, name: &CString, looks: bool) -> Result<Self, Errno> {
+        Self::of(Arc::new(above.open(name)?), looks)
     }
 }
 
@@ -48,6 +58,7 @@ impl Contents {
 struct Wanted {
     above: Arc<Directory>,
     name: CString,
+    looks: bool,
     read: Sender<Result<Contents, Errno>>,
 }
 
@@ -55,6 +66,7 @@ struct Wanted {
 pub(super) struct Ahead<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     wanted: Option<Sender<Wanted>>,
+    has_large: bool,
 }
 
 impl<'scope, 'env> Ahead<'scope, 'env> {
@@ -63,7 +75,18 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
         Self {
             scope,
             wanted: None,
+            has_large: false,
         }
+    }
+
+    /// How many directories of one are to be read ahead.
+    pub(super) fn depth(&self) -> usize {
+        if self.has_large { FEW } else { MANY }
+    }
+
+    /// One that has so many names was read.
+    pub(super) fn read(&mut self, names: usize) {
+        self.has_large |= names > LARGE;
     }
 
     /// Has a directory read; it comes out of what is returned, or nothing does.
@@ -71,12 +94,18 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
         &mut self,
         above: &Arc<Directory>,
         name: CString,
+        looks: bool,
     ) -> Receiver<Result<Contents, Errno>> {
         let (read, receiver) = channel();
         let above = Arc::clone(above);
         let sender = self.wanted.get_or_insert_with(|| start(self.scope));
         // Where nobody reads, whoever waits hears so, and reads by itself.
-        let _ = sender.send(Wanted { above, name, read });
+        let _ = sender.send(Wanted {
+            above,
+            name,
+            looks,
+            read,
+        });
         receiver
     }
 }
@@ -92,9 +121,8 @@ fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> Sender<Wanted> {
                 let next = receiver.lock().recv();
                 let Ok(wanted) = next else { break };
                 // Nobody waits for it any more, if the walk has ended.
-                let _ = wanted
-                    .read
-                    .send(Contents::open(&wanted.above, &wanted.name));
+                let contents = Contents::open(&wanted.above, &wanted.name, wanted.looks);
+                let _ = wanted.read.send(contents);
             }
         };
         // Without a thread the walk reads by itself.

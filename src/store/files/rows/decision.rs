@@ -5,12 +5,15 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::content;
-use super::walk::{Pair, SOURCE, TARGET};
+use super::follow::Follow;
+use super::pair::{Pair, SOURCE, TARGET};
+use super::precision::Kept;
 use super::warnings::{Warning, Warnings};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::{At, told};
 use crate::store::files::schema::filter::{Filter, OWN_FOLDER};
+use crate::sync::Mutex;
 
 /// What is to become of all that is in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +51,12 @@ pub(in crate::store::files) struct Rules {
     pub(in crate::store::files) overlay: bool,
     /// Files are compared by content.
     pub(in crate::store::files) by_content: bool,
+    /// Files that have another content, where that is found out before and not by reading them one by one.
+    pub(in crate::store::files) differing: Option<Mutex<Follow>>,
     /// Owners are kept.
     pub(in crate::store::files) keeps_owners: bool,
+    /// What the target's file system keeps beside them.
+    pub(in crate::store::files) kept: Kept,
     /// Ends the comparison of contents.
     pub(in crate::store::files) stop: CancellationToken,
     /// What compares files where one side is in no file system.
@@ -59,7 +66,7 @@ pub(in crate::store::files) struct Rules {
 /// Compares files of which one at least is in no file system.
 pub(in crate::store::files) trait Likeness: Send + Sync {
     /// Whether live's file is what the source's is.
-    fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool>;
+    fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat, kept: &Kept) -> Result<bool>;
 }
 
 impl Rules {
@@ -147,20 +154,20 @@ impl Rules {
     /// Whether live's file is what the source's is.
     fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool> {
         if let Some(likeness) = &self.likeness {
-            return likeness.is_same(pair, source, live);
+            return likeness.is_same(pair, source, live, &self.kept);
         }
-        if source.kind != live.kind || !self.has_same_owner(source, live) {
+        if !self.could_be_same(source, live) {
             return Ok(false);
         }
         if source.kind == FileKind::Link {
             let links = (pair.link(SOURCE)?, pair.link(TARGET)?);
             return Ok(links.0.is_some() && links.0 == links.1);
         }
-        if source.size != live.size || self.mode(source) != live.mode {
-            return Ok(false);
+        if let Some(differing) = &self.differing {
+            return Ok(differing.lock().find(pair.path)?.is_none());
         }
         if !self.by_content {
-            return Ok(source.modified == live.modified);
+            return Ok(self.kept.has_time_of(source.modified, live.modified));
         }
         let [Some(one), Some(other)] = pair.sides.each_ref().map(|side| side.as_ref()?.directory)
         else {
@@ -176,14 +183,23 @@ impl Rules {
         content::is_same([&files[SOURCE], &files[TARGET]], pair.path, &self.stop)
     }
 
+    /// Whether a file or link of live's has all that the source's has, as far as that is known without time and content.
+    pub(in crate::store::files) fn could_be_same(&self, source: &Stat, live: &Stat) -> bool {
+        let is_link = source.kind == FileKind::Link;
+        let has_mode = !self.kept.modes || self.mode(source) == live.mode;
+        source.kind == live.kind
+            && self.has_same_owner(source, live)
+            && (is_link || (source.size == live.size && has_mode))
+    }
+
     /// Whether a file or directory of live's has the owner that a copy would have.
     pub(in crate::store::files) fn has_same_owner(&self, source: &Stat, live: &Stat) -> bool {
         !self.keeps_owners || source.is_vague() || live.is_vague() || source.owner == live.owner
     }
 
     /// Whether a directory of live's has the permissions that a copy would have.
-    pub(in crate::store::files) fn has_same_mode(source: &Stat, live: &Stat) -> bool {
-        source.is_vague() || live.is_vague() || source.mode == live.mode
+    pub(in crate::store::files) fn has_same_mode(&self, source: &Stat, live: &Stat) -> bool {
+        !self.kept.modes || source.is_vague() || live.is_vague() || source.mode == live.mode
     }
 
     /// The permissions of a copy: what lets it run as its owner goes only with the owner.
@@ -217,6 +233,16 @@ fn directory(pair: &Pair<'_>, live: Option<FileKind>) -> Result<Decision> {
         Some(FileKind::Directory) => Ok(Decision::Enter([true, true], Under::Both)),
         _ => Ok(Decision::Enter([true, false], Under::Both)),
     }
+}
+
+/// Refuses to change what somebody has made unchangeable.
+pub(in crate::store::files) fn fixed(path: &[u8]) -> Error {
+    let what = format!(
+        "{} must not be changed in live: it is immutable, or may only be appended to",
+        told(path)
+    );
+    Error::new(Kind::Permission, what)
+        .hint("ask who has made it so; `chattr -i -a` on it lets the run change it")
 }
 
 /// Refuses what stands where something of another kind has to be.

@@ -33,9 +33,26 @@ impl Entry {
 
 /// The order in which paths are walked: a directory's own files and directories by name, and what is in it right behind it.
 pub(in crate::store::files) fn order(one: &[u8], other: &[u8]) -> Ordering {
+    let shared = shared(one, other);
     // No name has a NUL in it, and none a slash.
     let place = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-    one.iter().map(place).cmp(other.iter().map(place))
+    let [one, other] = [one, other].map(|path| path.get(shared).map(place));
+    one.cmp(&other)
+}
+
+/// How many bytes are the same at the beginning of both.
+fn shared(one: &[u8], other: &[u8]) -> usize {
+    const TOGETHER: usize = 8;
+    let mut at = 0;
+    let pieces = one.chunks_exact(TOGETHER).zip(other.chunks_exact(TOGETHER));
+    for (one, other) in pieces {
+        if one != other {
+            break;
+        }
+        at += TOGETHER;
+    }
+    let rest = one[at..].iter().zip(&other[at..]);
+    at + rest.take_while(|(one, other)| one == other).count()
 }
 
 /// A place in a list, from which it can be read on.
@@ -88,25 +105,33 @@ impl Writer {
         link: Option<&[u8]>,
         mark: u8,
     ) -> Result<()> {
-        let shared = (self.last.iter().zip(path))
-            .take_while(|(one, other)| one == other)
-            .count();
+        self.push_encoded(path, &encode(stat), link, mark)
+    }
+
+    /// The same, of what is encoded already.
+    pub(super) fn push_encoded(
+        &mut self,
+        path: &[u8],
+        stat: &[u8; STAT],
+        link: Option<&[u8]>,
+        mark: u8,
+    ) -> Result<()> {
+        let shared = shared(&self.last, path);
+        let own = &path[shared..];
         let record = &mut self.record;
         record.clear();
-        record.extend((shared as u32).to_le_bytes());
-        record.extend(((path.len() - shared) as u32).to_le_bytes());
-        record.extend(
-            link.map_or(u32::MAX, |link| link.len() as u32)
-                .to_le_bytes(),
-        );
+        record.extend_from_slice(&(shared as u32).to_le_bytes());
+        record.extend_from_slice(&(own.len() as u32).to_le_bytes());
+        let length = link.map_or(u32::MAX, |link| link.len() as u32);
+        record.extend_from_slice(&length.to_le_bytes());
         record.push(mark);
-        encode(stat, record);
-        record.extend(&path[shared..]);
-        record.extend(link.unwrap_or_default());
+        record.extend_from_slice(stat);
+        record.extend_from_slice(own);
+        record.extend_from_slice(link.unwrap_or_default());
         self.spool.write(record).map_err(not_kept)?;
         self.bytes += record.len() as u64;
         self.last.truncate(shared);
-        self.last.extend(&path[shared..]);
+        self.last.extend_from_slice(own);
         self.entries += 1;
         Ok(())
     }
@@ -124,30 +149,41 @@ fn not_kept(error: io::Error) -> Error {
     failed("cannot keep the list of a tree's files in /var/tmp")(error)
 }
 
+/// Bytes of what is known of a file.
+pub(super) const STAT: usize = 61;
 /// Where the bytes of an entry's lengths end, and those of what is known of it.
 const LENGTHS: usize = 13;
-const HEAD: usize = LENGTHS + 53;
+const HEAD: usize = LENGTHS + STAT;
 
-fn encode(stat: &Stat, record: &mut Vec<u8>) {
-    record.push(match stat.kind {
+/// What is known of a file, as it is in a list.
+pub(super) fn encode(stat: &Stat) -> [u8; STAT] {
+    let mut record = [0; STAT];
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        record[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    put(&[match stat.kind {
         FileKind::Directory => 0,
         FileKind::Regular => 1,
         FileKind::Link => 2,
         FileKind::Special => 3,
-    });
+    }]);
     for number in [stat.mode, stat.owner.0, stat.owner.1] {
-        record.extend(number.to_le_bytes());
+        put(&number.to_le_bytes());
     }
-    for number in [stat.size, stat.stored] {
-        record.extend(number.to_le_bytes());
+    for number in [stat.size, stat.stored, stat.id.1] {
+        put(&number.to_le_bytes());
     }
     for (seconds, nanoseconds) in [stat.modified, stat.changed] {
-        record.extend(seconds.to_le_bytes());
-        record.extend(nanoseconds.to_le_bytes());
+        put(&seconds.to_le_bytes());
+        put(&nanoseconds.to_le_bytes());
     }
+    record
 }
 
-fn decode(mut record: &[u8]) -> io::Result<Stat> {
+/// The same, read back.
+pub(super) fn decode(mut record: &[u8]) -> io::Result<Stat> {
     let [kind] = take(&mut record)?;
     let kind = match kind {
         0 => FileKind::Directory,
@@ -162,6 +198,7 @@ fn decode(mut record: &[u8]) -> io::Result<Stat> {
     );
     let size = u64::from_le_bytes(take(&mut record)?);
     let stored = u64::from_le_bytes(take(&mut record)?);
+    let inode = u64::from_le_bytes(take(&mut record)?);
     let mut moment = || -> io::Result<_> {
         let seconds = i64::from_le_bytes(take(&mut record)?);
         Ok((seconds, u32::from_le_bytes(take(&mut record)?)))
@@ -174,8 +211,9 @@ fn decode(mut record: &[u8]) -> io::Result<Stat> {
         stored,
         modified: moment()?,
         changed: moment()?,
-        id: (0, 0),
+        id: (0, inode),
         is_mounted_on: false,
+        is_fixed: false,
     })
 }
 
@@ -274,5 +312,12 @@ mod tests {
         assert_eq!(order(b"a/z", b"a b"), Ordering::Less);
         assert_eq!(order(b"a", b"a/b"), Ordering::Less);
         assert_eq!(order(b"b", b"a/b"), Ordering::Greater);
+        assert_eq!(order(b"a", b"a"), Ordering::Equal);
+        let long = b"a directory/with a long name";
+        assert_eq!(
+            order(long, b"a directory/with a long nam"),
+            Ordering::Greater
+        );
+        assert_eq!(order(long, b"a directory b"), Ordering::Less);
     }
 }

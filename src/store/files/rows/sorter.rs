@@ -4,49 +4,111 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::listing::{Cursor, Entry, Listing, Writer, order};
+use super::listing::{Cursor, Entry, Listing, STAT, Writer, decode, encode, order};
 use super::spool::Spool;
-use crate::error::Result;
-use crate::store::files::connection::stat::FileKind;
+use crate::error::{Result, io};
+use crate::store::files::connection::stat::{FileKind, Stat};
 
-/// So many bytes of entries are in memory.
-const SORTED: usize = 4 << 20;
+/// So many bytes of entries are in memory: what is more will not stay there as a list, either.
+const SORTED: usize = 12 << 20;
+/// So many are sorted at a time while more of them come; what is sorted piece by piece is soon sorted as a whole.
+const TOGETHER: usize = 4096;
 
 /// Puts entries that come in any order into their own, in little memory.
 pub(in crate::store::files) struct Sorter {
-    waiting: Vec<Entry>,
-    bytes: usize,
+    /// Of each entry what is known of it, its path, and where it leads.
+    text: Vec<u8>,
+    places: Vec<Place>,
+    /// The places up to this one are sorted, piece by piece.
+    sorted: usize,
     runs: Vec<Listing>,
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy)]
+struct Place {
+    begin: u32,
+    path: u32,
+    /// The length of where it leads, if it is a link.
+    link: Option<u32>,
+}
+
+impl Place {
+    fn rest(self, text: &[u8]) -> &[u8] {
+        &text[self.begin as usize + STAT..]
+    }
+
+    fn path(self, text: &[u8]) -> &[u8] {
+        &self.rest(text)[..self.path as usize]
+    }
+
+    fn link(self, text: &[u8]) -> Option<&[u8]> {
+        let length = self.link? as usize;
+        Some(&self.rest(text)[self.path as usize..][..length])
+    }
 }
 
 impl Sorter {
     /// Nothing yet.
     pub(in crate::store::files) fn new() -> Self {
         Self {
-            waiting: Vec::new(),
-            bytes: 0,
+            text: Vec::new(),
+            places: Vec::new(),
+            sorted: 0,
             runs: Vec::new(),
         }
     }
 
     /// Adds one. A directory may come more than once; the first one counts.
     pub(in crate::store::files) fn push(&mut self, entry: Entry) -> Result<()> {
-        self.bytes += entry.path.len() + size_of::<Entry>();
-        self.waiting.push(entry);
-        if self.bytes >= SORTED {
-            self.end_run(Spool::in_a_file())?;
+        self.add(&entry.path, &entry.stat, entry.link.as_deref())
+    }
+
+    /// The same, of what need not be kept elsewhere.
+    pub(in crate::store::files) fn add(
+        &mut self,
+        path: &[u8],
+        stat: &Stat,
+        link: Option<&[u8]>,
+    ) -> Result<()> {
+        self.places.push(Place {
+            begin: self.text.len() as u32,
+            path: path.len() as u32,
+            link: link.map(|link| link.len() as u32),
+        });
+        self.text.extend_from_slice(&encode(stat));
+        self.text.extend_from_slice(path);
+        self.text.extend_from_slice(link.unwrap_or_default());
+        if self.text.len() >= SORTED {
+            self.end_run()?;
+        } else if self.places.len() - self.sorted >= TOGETHER {
+            sort(&mut self.places[self.sorted..], &self.text);
+            self.sorted = self.places.len();
         }
         Ok(())
     }
 
-    fn end_run(&mut self, spool: Spool) -> Result<()> {
-        self.waiting
-            .sort_by(|one, other| order(&one.path, &other.path));
-        let mut run = Writer::into(spool);
-        for entry in self.waiting.drain(..) {
-            run.push(&entry.path, &entry.stat, entry.link.as_deref(), 0)?;
+    /// Shows what waits in its order, and forgets it.
+    fn drain(
+        &mut self,
+        mut show: impl FnMut(&[u8], &[u8; STAT], Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        let text = &self.text;
+        sort(&mut self.places, text);
+        for place in self.places.drain(..) {
+            let stat = text[place.begin as usize..].first_chunk();
+            if let Some(stat) = stat {
+                show(place.path(text), stat, place.link(text))?;
+            }
         }
-        self.bytes = 0;
+        self.text.clear();
+        self.sorted = 0;
+        Ok(())
+    }
+
+    fn end_run(&mut self) -> Result<()> {
+        let mut run = Writer::into(Spool::in_a_file());
+        self.drain(|path, stat, link| run.push_encoded(path, stat, link, 0))?;
         self.runs.push(run.finish()?);
         Ok(())
     }
@@ -54,38 +116,82 @@ impl Sorter {
     /// All of them in their order. A path that came twice, and not as a directory both times, is given to `twice`.
     pub(in crate::store::files) fn finish(
         mut self,
-        mut twice: impl FnMut(&Entry) -> Result<()>,
+        twice: impl FnMut(&Entry) -> Result<()>,
     ) -> Result<Listing> {
-        self.end_run(Spool::in_a_file())?;
-        let mut next = BinaryHeap::new();
-        for (number, run) in self.runs.iter().enumerate() {
-            let cursor = run.cursor()?;
-            if cursor.entry().is_some() {
-                next.push(Next { cursor, number });
-            }
+        if !self.runs.is_empty() {
+            self.end_run()?;
+            return merge(&self.runs, twice);
         }
-        let mut all = Writer::new();
-        let mut last: Option<(Vec<u8>, FileKind)> = None;
-        while let Some(mut first) = next.pop() {
-            if let Some((entry, _)) = first.cursor.entry() {
-                match &mut last {
-                    Some((path, kind)) if *path == entry.path => {
-                        if (*kind, entry.stat.kind) != (FileKind::Directory, FileKind::Directory) {
-                            twice(entry)?;
-                        }
-                    }
-                    _ => {
-                        all.push(&entry.path, &entry.stat, entry.link.as_deref(), 0)?;
-                        last = Some((entry.path.clone(), entry.stat.kind));
-                    }
+        let mut all = Once::of(Writer::new(), twice);
+        self.drain(|path, stat, link| all.push(path, stat, link))?;
+        all.list.finish()
+    }
+}
+
+/// What came first stays before what has the same path.
+fn sort(places: &mut [Place], text: &[u8]) {
+    places.sort_by(|one, other| order(one.path(text), other.path(text)));
+}
+
+/// Merges lists; of what is in several of them, the first one counts.
+fn merge(runs: &[Listing], twice: impl FnMut(&Entry) -> Result<()>) -> Result<Listing> {
+    let mut next = BinaryHeap::new();
+    for (number, run) in runs.iter().enumerate() {
+        let cursor = run.cursor()?;
+        if cursor.entry().is_some() {
+            next.push(Next { cursor, number });
+        }
+    }
+    let mut all = Once::of(Writer::into(Spool::in_a_file()), twice);
+    while let Some(mut first) = next.pop() {
+        if let Some((entry, _)) = first.cursor.entry() {
+            all.push(&entry.path, &encode(&entry.stat), entry.link.as_deref())?;
+        }
+        first.cursor.advance()?;
+        if first.cursor.entry().is_some() {
+            next.push(first);
+        }
+    }
+    all.list.finish()
+}
+
+/// A list in which each path is once.
+struct Once<T> {
+    list: Writer,
+    last: Option<(Vec<u8>, FileKind)>,
+    /// Is given what comes twice, and not as a directory both times.
+    twice: T,
+}
+
+impl<T: FnMut(&Entry) -> Result<()>> Once<T> {
+    fn of(list: Writer, twice: T) -> Self {
+        Self {
+            list,
+            last: None,
+            twice,
+        }
+    }
+
+    fn push(&mut self, path: &[u8], encoded: &[u8; STAT], link: Option<&[u8]>) -> Result<()> {
+        let stat = decode(encoded).map_err(io("cannot sort the list of a tree's files"))?;
+        match &mut self.last {
+            Some((last, kind)) if last == path => {
+                if (*kind, stat.kind) != (FileKind::Directory, FileKind::Directory) {
+                    (self.twice)(&Entry {
+                        path: path.to_vec(),
+                        stat,
+                        link: link.map(<[u8]>::to_vec),
+                    })?;
                 }
+                return Ok(());
             }
-            first.cursor.advance()?;
-            if first.cursor.entry().is_some() {
-                next.push(first);
+            Some((last, kind)) => {
+                path.clone_into(last);
+                *kind = stat.kind;
             }
+            last => *last = Some((path.to_vec(), stat.kind)),
         }
-        all.finish()
+        self.list.push_encoded(path, encoded, link, 0)
     }
 }
 
@@ -173,7 +279,7 @@ mod tests {
     #[test]
     fn many_runs_are_merged_and_what_comes_twice_is_found() {
         let mut sorter = Sorter::new();
-        for number in (0..100_000).rev() {
+        for number in (0..400_000).rev() {
             sorter
                 .push(entry(&format!("a/{number:06}"), FileKind::Regular))
                 .unwrap();
@@ -189,7 +295,7 @@ mod tests {
             Ok(())
         });
         let found = all(&listing.unwrap());
-        assert_eq!(found.len(), 100_001);
+        assert_eq!(found.len(), 400_001);
         assert!(found.is_sorted_by(|one, other| order(&one.path, &other.path).is_lt()));
         assert_eq!(twice, [b"a/000007".to_vec()]);
     }

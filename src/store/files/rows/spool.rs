@@ -7,10 +7,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// More bytes are in a file,
-const IN_MEMORY: usize = 8 << 20;
-/// which is written and read in pieces of so many.
+/// More bytes are in a file, which a run's own sync of the file system may have to write to the disk,
+const IN_MEMORY: usize = 12 << 20;
+/// which is written in pieces of so many,
 const PIECE: usize = 256 * 1024;
+/// and read in smaller ones: what is sorted is merged from dozens of such files.
+const READ: usize = 64 * 1024;
 /// Where the file is: there may be more than fits into a `/tmp` in memory.
 const DIRECTORY: &str = "/var/tmp";
 
@@ -89,7 +91,7 @@ impl Spooled {
     pub(in crate::store::files) fn reader(&self, at: u64) -> BufReader<Reader> {
         let piece = match self {
             Self::Memory(_) => 16 * 1024,
-            Self::File(_) => PIECE,
+            Self::File(_) => READ,
         };
         let spooled = self.clone();
         BufReader::with_capacity(piece, Reader { spooled, at })

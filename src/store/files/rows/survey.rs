@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::listing::{Listing, Mark, Writer};
-use super::walk::{Descent, Pair, SOURCE, Visitor};
+use super::pair::{Descent, Pair, SOURCE, Visitor};
 use crate::error::Result;
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::told;

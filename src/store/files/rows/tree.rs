@@ -17,12 +17,13 @@ use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{Moment, Stat};
 use crate::store::files::connection::told::At as _;
 use crate::store::files::rows::decision::Likeness;
-use crate::store::files::rows::listing::{Listing, order};
+use crate::store::files::rows::listing::{Listing, Writer, order};
 use crate::store::files::rows::walk::Root;
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Work;
 use crate::store::files::schema::filter::Filter;
 use crate::store::{Catalogue, Definitions, Part};
+use crate::sync::Mutex;
 
 /// The name of the part with the list of all that is in the tree.
 pub(in crate::store::files) const LIST: &str = "list";
@@ -40,6 +41,19 @@ pub(in crate::store::files) trait Fetch: Send + Sync {
     /// What compares its files with those of a tree here; `None`: they are compared as files are.
     fn likeness(&self, _by_content: bool, _stop: &CancellationToken) -> Option<Arc<dyn Likeness>> {
         None
+    }
+    /// Whether it finds out by itself which files have another content: see [`Fetch::differing`].
+    fn compares_contents(&self) -> bool {
+        false
+    }
+    /// Which files of a list have another content than those of a tree here, in the order of the walk.
+    async fn differing(
+        &self,
+        _list: &Work,
+        _live: &Arc<Directory>,
+        _warnings: &Warnings,
+    ) -> Result<Listing> {
+        Writer::new().finish()
     }
     /// The bucket that it is in, if it is in one.
     #[cfg(feature = "s3")]
@@ -70,6 +84,19 @@ pub(in crate::store::files) fn clock() -> Moment {
     (now.as_secs() as i64, now.subsec_nanos())
 }
 
+/// Files' times are those of the clock's last tick, of which there are a hundred a second or more.
+const TICKS: u32 = 20_000_000;
+
+/// A time here before which everything was what it is now, unless its time of the last change says otherwise.
+pub(in crate::store::files) fn some_ticks_ago() -> Moment {
+    let (seconds, nanoseconds) = clock();
+    // What is too near to a whole second is a second earlier.
+    match nanoseconds.checked_sub(TICKS) {
+        Some(nanoseconds) => (seconds, nanoseconds),
+        None => (seconds - 1, nanoseconds + 1_000_000_000 - TICKS),
+    }
+}
+
 /// Is told of a path, and of files and bytes that have come from there on.
 pub(in crate::store::files) type Told = dyn Fn(&[u8], u64, u64) + Send + Sync;
 
@@ -98,6 +125,10 @@ pub(in crate::store::files) enum At {
     Elsewhere(Arc<dyn Fetch>),
 }
 
+/// Hashes of what is known of each part without reading it, by its number; `None`: nothing can be said, or it was found
+/// otherwise when it was read.
+pub(in crate::store::files) type Likenesses = Arc<Mutex<Vec<Option<[u8; 32]>>>>;
+
 /// A tree that was surveyed.
 pub(in crate::store::files) struct Tree {
     /// Its name, as people know it.
@@ -110,6 +141,8 @@ pub(in crate::store::files) struct Tree {
     pub(in crate::store::files) filter: Arc<Filter>,
     /// Where each part begins, by its number: the path of its first file, in the order in which trees are walked.
     pub(in crate::store::files) starts: Vec<Box<[u8]>>,
+    /// What is known of each part without reading it, where it is packed for an archive.
+    pub(in crate::store::files) likenesses: Likenesses,
     /// Files that are copied, links included.
     pub(in crate::store::files) files: u64,
     /// What is changed later may be copied or not.
@@ -187,6 +220,11 @@ impl Definitions for Tree {
             starts: self.starts.clone(),
         };
         stored.to_json()
+    }
+
+    fn likeness(&self, part: &Part) -> Option<[u8; 32]> {
+        let likeness = self.likenesses.lock().get(part.id).copied().flatten();
+        likeness.filter(|_| part.slice.is_some())
     }
 
     fn is_for_people(&self, part: &Part) -> bool {

@@ -11,126 +11,26 @@ use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use super::ahead::{Ahead, Contents};
-use super::listing::{Cursor, Entry, Listing};
+use super::listing::{Cursor, Listing};
+use super::pair::{Pair, SOURCE, Side, TARGET, Visitor};
 use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::stat::{FileKind, Stat};
+use crate::store::files::connection::stat::FileKind;
 use crate::store::files::connection::told::{At, told};
 
-/// The source's side.
-pub(in crate::store::files) const SOURCE: usize = 0;
-/// The target's side: live, or what is built.
-pub(in crate::store::files) const TARGET: usize = 1;
-
-/// So many of a directory's own are read ahead.
-const AHEAD: usize = 3;
+/// It is looked whether to stop before the first of so many names.
+const BETWEEN: u32 = 64;
 
 /// A tree that is walked.
 #[derive(Clone)]
 pub(in crate::store::files) enum Root {
     /// The tree itself.
     Directory(Arc<Directory>),
+    /// The same; what is known of its files is asked for one by one, as few of them are looked at.
+    Names(Arc<Directory>),
     /// What was seen of it, or of a tree elsewhere.
     Listing(Listing),
-}
-
-/// A name on one side.
-pub(in crate::store::files) struct Side<'a> {
-    /// Its kind.
-    pub(in crate::store::files) kind: FileKind,
-    /// The directory that it is in; of a listing there is none.
-    pub(in crate::store::files) directory: Option<&'a Arc<Directory>>,
-    stat: Option<Stat>,
-    entry: Option<&'a Entry>,
-}
-
-/// A name, and what has it on either side.
-pub(in crate::store::files) struct Pair<'a> {
-    /// The name.
-    pub(in crate::store::files) name: &'a CString,
-    /// Its path in the trees.
-    pub(in crate::store::files) path: &'a [u8],
-    /// The source's and the target's.
-    pub(in crate::store::files) sides: [Option<Side<'a>>; 2],
-}
-
-impl Pair<'_> {
-    /// The kind on a side; `None`: there is nothing.
-    pub(in crate::store::files) fn kind(&self, side: usize) -> Option<FileKind> {
-        self.sides[side].as_ref().map(|side| side.kind)
-    }
-
-    /// What is known of it on a side; `None`: it is gone.
-    pub(in crate::store::files) fn stat(&self, side: usize) -> Result<Option<Stat>> {
-        match &self.sides[side] {
-            Some(Side {
-                stat: Some(found), ..
-            }) => Ok(Some(*found)),
-            Some(Side {
-                directory: Some(directory),
-                ..
-            }) => directory.find(self.name).at("cannot look at", self.path),
-            _ => Ok(None),
-        }
-    }
-
-    /// Where a link on a side leads; `None`: it is none, or is gone.
-    pub(in crate::store::files) fn link(&self, side: usize) -> Result<Option<Vec<u8>>> {
-        match &self.sides[side] {
-            Some(Side {
-                entry: Some(entry), ..
-            }) => Ok(entry.link.clone()),
-            Some(Side {
-                directory: Some(directory),
-                ..
-            }) => match directory.link(self.name) {
-                Err(Errno::NOENT | Errno::INVAL) => Ok(None),
-                link => link.map(Some).at("cannot read link", self.path),
-            },
-            _ => Ok(None),
-        }
-    }
-}
-
-/// Where the walk goes on.
-pub(in crate::store::files) struct Descent<L> {
-    /// What the visitor keeps of the directory.
-    pub(in crate::store::files) level: L,
-    /// On which sides it is read.
-    pub(in crate::store::files) sides: [bool; 2],
-}
-
-/// Is shown two trees, name by name.
-pub(in crate::store::files) trait Visitor {
-    /// What is kept of a directory while the walk is in it.
-    type Level;
-    /// A name; a directory is walked if the visitor says so.
-    fn entry(
-        &mut self,
-        level: &mut Self::Level,
-        pair: &Pair<'_>,
-    ) -> Result<Option<Descent<Self::Level>>>;
-    /// Whether a directory of the source will not be walked: then it is not read ahead.
-    fn passes_by(&self, _path: &[u8]) -> bool {
-        false
-    }
-    /// A directory was opened on a side; the trees themselves are, too.
-    fn opened(
-        &mut self,
-        _level: &mut Self::Level,
-        _side: usize,
-        _found: &Stat,
-        _path: &[u8],
-    ) -> Result<()> {
-        Ok(())
-    }
-    /// A directory of the source was there, and then no more.
-    fn vanished(&mut self, _path: &[u8]) {}
-    /// All that is in a directory was shown.
-    fn leave(&mut self, _level: Self::Level, _path: &[u8]) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// A directory on one side, up to where it has been shown.
@@ -162,11 +62,14 @@ impl Names {
     fn ask(&mut self, ahead: &mut Ahead<'_, '_>, passes_by: impl Fn(&[u8]) -> bool) {
         let names = &self.contents.names;
         self.asked = self.asked.max(self.at);
-        while self.ahead.len() < AHEAD && self.asked < names.len() {
+        while self.ahead.len() < ahead.depth() && self.asked < names.len() {
             if let Some((name, Some(FileKind::Directory))) = names.get(self.asked)
                 && !passes_by(name.to_bytes())
             {
-                let read = ahead.ask(&self.contents.directory, name.to_owned());
+                let Contents {
+                    directory, looks, ..
+                } = &self.contents;
+                let read = ahead.ask(directory, name.to_owned(), *looks);
                 self.ahead.push_back((self.asked, read));
             }
             self.asked += 1;
@@ -188,7 +91,7 @@ impl Names {
             }
             break;
         }
-        Contents::open(&self.contents.directory, name)
+        Contents::open(&self.contents.directory, name, self.contents.looks)
     }
 }
 
@@ -235,9 +138,11 @@ impl Walk<'_, '_, '_> {
     ) -> Result<()> {
         let mut sides = [None, None];
         for (side, root) in roots.into_iter().enumerate() {
+            let looks = matches!(root, Some(Root::Directory(_)));
             sides[side] = match root {
-                Some(Root::Directory(directory)) => {
-                    let contents = Contents::of(directory).at("cannot read directory", b"")?;
+                Some(Root::Directory(directory) | Root::Names(directory)) => {
+                    let contents = Contents::of(directory, looks);
+                    let contents = contents.at("cannot read directory", b"")?;
                     visitor.opened(&mut level, side, &contents.own, b"")?;
                     Some(reading(contents))
                 }
@@ -260,8 +165,12 @@ impl Walk<'_, '_, '_> {
             level,
             end: 0,
         }];
+        let mut names = 0_u32;
         while let Some(frame) = frames.last_mut() {
-            stopped(self.stop)?;
+            if names.is_multiple_of(BETWEEN) {
+                stopped(self.stop)?;
+            }
+            names = names.wrapping_add(1);
             self.path.truncate(frame.end);
             let Some((name, on)) = self.next(frame)? else {
                 if let Some(frame) = frames.pop() {
@@ -360,6 +269,7 @@ impl Walk<'_, '_, '_> {
                     names.at += 1;
                     match (opened, &mut level) {
                         (Some(Ok(contents)), Some(level)) => {
+                            self.ahead.read(contents.names.len());
                             visitor.opened(level, side, &contents.own, &self.path)?;
                             sides[side] = Some(reading(contents));
                         }
@@ -410,6 +320,7 @@ impl Walk<'_, '_, '_> {
                 return Ok(entry.map(|(entry, _)| Side {
                     kind: entry.stat.kind,
                     directory: None,
+                    inode: 0,
                     stat: Some(entry.stat),
                     entry: Some(entry),
                 }));
@@ -431,6 +342,7 @@ impl Walk<'_, '_, '_> {
         Ok(kind.map(|kind| Side {
             kind,
             directory: Some(directory),
+            inode: names.contents.names.inode(names.at),
             stat: names.contents.names.stat(names.at),
             entry: None,
         }))
@@ -482,6 +394,7 @@ fn broken(path: &[u8]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::files::rows::pair::Descent;
     use std::path::Path;
 
     /// Shows what it sees, as lines.

@@ -29,7 +29,9 @@ impl Warning {
             Self::Changed => {
                 "files were written while they were read, and may be copied half old and half new"
             }
-            Self::Vanished => "files vanished before they were read, and are not copied",
+            Self::Vanished => {
+                "files vanished before they were read, and are not copied: live keeps its own, if it has them"
+            }
             Self::Special => "sockets, pipes and devices are not copied",
             Self::Attributes => "extended attributes could not be set on the target",
             Self::NotShared => "files are copied, as the file system cannot share their blocks",
@@ -42,14 +44,23 @@ impl Warning {
 pub(in crate::store::files) struct Warnings(Mutex<BTreeMap<Warning, (u64, Vec<String>)>>);
 
 impl Warnings {
-    /// One more.
+    /// One more. A file is counted once where it is one of the first.
     pub(in crate::store::files) fn add(&self, warning: Warning, path: &[u8]) {
         let mut all = self.0.lock();
         let (count, names) = all.entry(warning).or_default();
+        let name = told(path);
+        if names.contains(&name) {
+            return;
+        }
         *count += 1;
         if names.len() < NAMED {
-            names.push(told(path));
+            names.push(name);
         }
+    }
+
+    /// Forgets what will be found once more.
+    pub(in crate::store::files) fn forget(&self, warning: Warning) {
+        self.0.lock().remove(&warning);
     }
 
     /// Logs all, and forgets them.

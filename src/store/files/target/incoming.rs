@@ -14,6 +14,8 @@ use crate::store::files::incoming::build::Build;
 use crate::store::files::incoming::directories;
 use crate::store::files::incoming::out::Shared;
 use crate::store::files::incoming::throttle::Throttle;
+use crate::store::files::incoming::vanished;
+use crate::store::files::rows::precision::no_owners;
 use crate::store::files::rows::tree::{At, Fetching, Tree};
 use crate::store::files::source::no_rows;
 use crate::store::{Chunks, Complete, Incoming, Meter, Part, Source, Survey, Transfer, own};
@@ -24,15 +26,20 @@ pub(super) struct TreeIncoming {
     workspace: Arc<Workspace>,
     /// Its directory; `None`: live is as it is to be, and nothing is built.
     root: Option<Arc<Directory>>,
+    /// Whether it is the spare.
+    recycles: bool,
     /// How many files were put into it.
     files: Mutex<Option<u64>>,
 }
 
 impl TreeIncoming {
-    pub(super) fn new(workspace: &Arc<Workspace>, root: Option<Arc<Directory>>) -> Self {
+    /// Of a directory, with whether it is the spare.
+    pub(super) fn new(workspace: &Arc<Workspace>, made: Option<(Arc<Directory>, bool)>) -> Self {
+        let recycles = made.as_ref().is_some_and(|(_, recycles)| *recycles);
         Self {
             workspace: Arc::clone(workspace),
-            root,
+            root: made.map(|(root, _)| root),
+            recycles,
             files: Mutex::new(None),
         }
     }
@@ -68,10 +75,11 @@ impl TreeIncoming {
         let workspace = &self.workspace;
         let definitions = Arc::clone(&survey.definitions);
         let (live, work) = workspace.to_build()?;
-        let shared = Shared::new(workspace.keeps_owners, Arc::clone(&workspace.warnings));
+        let shared = Shared::new(workspace.keeps_owners(), Arc::clone(&workspace.warnings));
         let (link, workers) = (workspace.options.link, workspace.context.workers);
-        let throttle = workspace.throttle;
+        let (throttle, file_by_file) = (workspace.throttle, workspace.place.file_by_file);
         let rules = workspace.rules(own::<Tree>(&*definitions)?, &workspace.context.cancel);
+        let (recycles, since) = (self.recycles, workspace.planned()?.since);
         let building = Arc::clone(&workspace.building).lock_owned().await;
         blocking(&workspace.context.cancel, move |stop| {
             let _until_done = building;
@@ -89,6 +97,9 @@ impl TreeIncoming {
                 workers,
                 throttle: throttle.as_ref(),
                 shared: Arc::new(shared),
+                replaces_live: !file_by_file,
+                recycles,
+                since,
                 told: &told,
             };
             build.run(root, stop)
@@ -108,13 +119,14 @@ impl TreeIncoming {
         let At::Elsewhere(source) = own::<Tree>(&*definitions)?.at.clone() else {
             return Ok(0);
         };
-        let (_, work) = workspace.to_build()?;
+        let (live, work) = workspace.to_build()?;
+        let again = Arc::clone(&survey.definitions);
         let told = move |path: &[u8], files: u64, bytes: u64| {
             if let Ok(tree) = own::<Tree>(&*definitions) {
                 let _ = progress.send((tree.part_of(path), files, bytes));
             }
         };
-        let keeps_owners = workspace.keeps_owners;
+        let keeps_owners = workspace.keeps_owners();
         let busy = Arc::clone(&workspace.building).lock_owned().await;
         let fetching = Fetching {
             work: work.clone(),
@@ -127,12 +139,32 @@ impl TreeIncoming {
         let fetched = source.fetch(fetching).await?;
         let building = Arc::clone(&workspace.building).lock_owned().await;
         let warnings = Arc::clone(&workspace.warnings);
+        let rules = workspace.rules(own::<Tree>(&*again)?, &workspace.context.cancel);
+        let (link, file_by_file) = (workspace.options.link, workspace.place.file_by_file);
         blocking(&workspace.context.cancel, move |stop| {
             let _until_done = building;
-            directories::finish(&work, root, keeps_owners, &warnings, stop)
+            let mut kept = 0;
+            if fetched < vanished::wanted(&work)? {
+                let build = Build {
+                    rules: &rules,
+                    link,
+                    roots: [None, live],
+                    work: &work,
+                    starts: &[],
+                    workers: 1,
+                    throttle: None,
+                    shared: Arc::new(Shared::new(keeps_owners, Arc::clone(&warnings))),
+                    replaces_live: !file_by_file,
+                    recycles: false,
+                    since: (0, 0),
+                    told: &|_, _, _| {},
+                };
+                kept = vanished::keep(&build, Arc::clone(&root), stop)?;
+            }
+            directories::finish(&work, (root, None), keeps_owners, &warnings, stop)?;
+            Ok(fetched + kept)
         })
-        .await?;
-        Ok(fetched)
+        .await
     }
 }
 
@@ -171,8 +203,9 @@ impl Transfer for TreeIncoming {
         survey: &Survey,
         meter: &dyn Meter,
     ) -> Result<bool> {
-        if !self.workspace.keeps_owners {
-            tracing::warn!("owners are not kept: only root may set them");
+        if !self.workspace.keeps_owners() {
+            let why = no_owners(nix::unistd::geteuid().is_root());
+            tracing::warn!("{why}");
         }
         let Some(root) = &self.root else {
             tracing::info!("nothing has changed: live stays as it is");

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use self::incoming::TreeIncoming;
 use self::workspace::{Open, Workspace};
@@ -116,7 +117,14 @@ impl Target for TreeTarget {
 
     async fn sweep(&self) -> Result<Vec<String>> {
         let folder = self.workspace.folder()?;
-        blocking(&self.workspace.context.cancel, move |_| folder.sweep()).await
+        let in_place = self.workspace.in_place()?;
+        blocking(&self.workspace.context.cancel, move |_| {
+            if let Some(in_place) = in_place {
+                in_place.recover()?;
+            }
+            folder.sweep()
+        })
+        .await
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
@@ -139,12 +147,12 @@ impl Target for TreeTarget {
     }
 
     async fn prepare(&self, _survey: &Survey) -> Result<Arc<dyn Incoming>> {
-        let root = if self.workspace.planned()?.work.is_none() {
-            None
-        } else {
-            Some(self.workspace.make_incoming()?)
-        };
-        Ok(Arc::new(TreeIncoming::new(&self.workspace, root)))
+        let is_needed = self.workspace.planned()?.work.is_some();
+        let made = is_needed.then(|| self.workspace.make_incoming());
+        Ok(Arc::new(TreeIncoming::new(
+            &self.workspace,
+            made.transpose()?,
+        )))
     }
 
     async fn discard(&self) -> Result<()> {
@@ -156,7 +164,13 @@ impl Target for TreeTarget {
             return Err(swap::no_previous(self.place()));
         }
         let folder = self.workspace.folder()?;
-        swap::roll_back(self.place(), &folder)
+        let (place, in_place) = (self.place().clone(), self.workspace.in_place()?);
+        // Not cut short: the fewer moments, the better.
+        blocking(&CancellationToken::new(), move |_| match in_place {
+            Some(in_place) => in_place.roll_back(&place),
+            None => swap::roll_back(&place, &folder),
+        })
+        .await
     }
 
     async fn close(&self) {
@@ -179,7 +193,7 @@ impl Workspace {
     }
 
     /// What `check` found out.
-    fn planned(&self) -> Result<Open> {
+    pub(super) fn planned(&self) -> Result<Open> {
         let missing = || Error::new(Kind::Internal, "nobody has looked at what changes");
         self.open.lock().clone().ok_or_else(missing)
     }

@@ -11,17 +11,24 @@ use crate::store::Context;
 use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::remove::remove;
-use crate::store::files::connection::stat::Stat;
+use crate::store::files::connection::stat::{Moment, Stat};
 use crate::store::files::connection::told::At;
-use crate::store::files::incoming::plan::Planner;
+use crate::store::files::incoming::metadata::without_attributes;
+use crate::store::files::incoming::plan::{Changes, Planner};
 use crate::store::files::publish::folder::Folder;
+use crate::store::files::publish::in_place::InPlace;
 use crate::store::files::publish::place::Place;
-use crate::store::files::rows::decision::Rules;
-use crate::store::files::rows::tree::{self, Tree};
+use crate::store::files::publish::probe::probe;
+use crate::store::files::publish::spare;
+use crate::store::files::rows::candidates::Candidates;
+use crate::store::files::rows::decision::{self, Rules};
+use crate::store::files::rows::follow::Follow;
+use crate::store::files::rows::precision::Kept;
+use crate::store::files::rows::tree::{self, Tree, some_ticks_ago};
 use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Work;
-use crate::store::files::schema::options::Options;
+use crate::store::files::schema::options::{Link, Options};
 use crate::store::files::url::TreeUrl;
 use crate::sync::Mutex;
 
@@ -32,6 +39,12 @@ pub(super) struct Open {
     pub(super) live: Option<(Arc<Directory>, Stat)>,
     /// What is to be done, if anything is.
     pub(super) work: Option<Work>,
+    /// How much of it.
+    pub(super) changes: Changes,
+    /// When anything was done to live's directories last.
+    pub(super) touched: Moment,
+    /// What was changed later may have changed while it was found out.
+    pub(super) since: Moment,
 }
 
 /// A run's places and options, which its target, incoming and complete copy share.
@@ -47,8 +60,8 @@ pub(super) struct Workspace {
     pub(super) open: Mutex<Option<Open>>,
     /// Whoever builds has it, even if nobody waits for them any more: until they are done, nothing is removed.
     pub(super) building: Arc<tokio::sync::Mutex<()>>,
-    /// Whether owners can be set, and are.
-    pub(super) keeps_owners: bool,
+    /// What the target's file system keeps, once that was found out.
+    kept: Mutex<Kept>,
     /// What is told of single files when all are in.
     pub(super) warnings: Arc<Warnings>,
     is_published: AtomicBool,
@@ -76,7 +89,7 @@ impl Workspace {
             folder: Mutex::new(None),
             open: Mutex::new(None),
             building: Arc::default(),
-            keeps_owners: nix::unistd::geteuid().is_root(),
+            kept: Mutex::default(),
             warnings: Arc::default(),
             is_published: AtomicBool::new(false),
         })
@@ -88,13 +101,46 @@ impl Workspace {
         self.folder.lock().clone().ok_or_else(missing)
     }
 
+    /// Whether owners can be set, and are.
+    pub(super) fn keeps_owners(&self) -> bool {
+        nix::unistd::geteuid().is_root() && self.kept.lock().owners
+    }
+
+    /// Asks the file system that live is on. A `plan` has no folder, and leaves nothing behind where it asks.
+    fn find_out_what_is_kept(&self, live: Option<&Directory>) -> Result<()> {
+        let folder = self.folder.lock().clone();
+        let kept = match (folder, live) {
+            (Some(folder), _) => probe(&folder.directory, true)?,
+            (None, Some(live)) => probe(live, false)?,
+            (None, None) => Kept::default(),
+        };
+        if kept.is_coarse() || !kept.modes {
+            tracing::info!(
+                ?kept,
+                "the target's file system keeps less than the source's may have"
+            );
+        }
+        *self.kept.lock() = kept;
+        Ok(())
+    }
+
+    /// Live, if its files are exchanged one by one; once the lock is taken.
+    pub(super) fn in_place(&self) -> Result<Option<InPlace>> {
+        if !self.place.file_by_file {
+            return Ok(None);
+        }
+        InPlace::of(&self.place, &self.folder()?, self.keeps_owners()).map(Some)
+    }
+
     /// What decides, for a source.
     pub(super) fn rules(&self, tree: &Tree, stop: &CancellationToken) -> Rules {
         Rules {
             filter: Arc::clone(&tree.filter),
             overlay: self.mode == Mode::Overlay,
             by_content: self.options.by_content,
-            keeps_owners: self.keeps_owners,
+            differing: None,
+            keeps_owners: self.keeps_owners(),
+            kept: *self.kept.lock(),
             stop: stop.clone(),
             likeness: match &tree.at {
                 tree::At::Here(_) => None,
@@ -103,22 +149,53 @@ impl Workspace {
         }
     }
 
+    /// What decides; where contents do, and the source is on another machine, they are compared before.
+    async fn rules_by_content(
+        &self,
+        tree: &Tree,
+        live: Option<&(Arc<Directory>, Stat)>,
+    ) -> Result<Rules> {
+        let rules = self.rules(tree, &self.context.cancel);
+        let tree::At::Elsewhere(source) = &tree.at else {
+            return Ok(rules);
+        };
+        let (true, true, Some((live, _))) = (rules.by_content, source.compares_contents(), live)
+        else {
+            return Ok(rules);
+        };
+        let roots = [tree.root(false), Root::Directory(Arc::clone(live))].map(Some);
+        let (mut rules, list) = blocking(&self.context.cancel, move |stop| {
+            let mut candidates = Candidates::new(&rules);
+            walk(roots, (), &mut candidates, stop)?;
+            let list = candidates.finish()?;
+            Ok((rules, list))
+        })
+        .await?;
+        let differing = source.differing(&list, live, &self.warnings).await?;
+        rules.differing = Some(Mutex::new(Follow::of(Some(&differing))?));
+        Ok(rules)
+    }
+
     /// Finds out what changes, and refuses what is too much.
     pub(super) async fn plan(
         &self,
         tree: &Tree,
         live: Option<(Arc<Directory>, Stat)>,
     ) -> Result<()> {
+        let since = some_ticks_ago();
+        self.find_out_what_is_kept(live.as_ref().map(|(live, _)| &**live))?;
         let link = self.options.link;
-        let rules = self.rules(tree, &self.context.cancel);
+        let rules = self.rules_by_content(tree, live.as_ref()).await?;
         let live_root = live.as_ref().map(|(directory, _)| Arc::clone(directory));
         let source = tree.root(self.options.by_content);
         let roots = [Some(source), live_root.map(Root::Directory)];
         let warnings = Arc::clone(&self.warnings);
-        let (changes, work) = blocking(&self.context.cancel, move |stop| {
+        let (changes, fixed, touched, work) = blocking(&self.context.cancel, move |stop| {
             let mut planner = Planner::new(&rules, link, &warnings);
             walk(roots, (), &mut planner, stop)?;
-            planner.finish()
+            let (fixed, touched) = (planner.fixed.take(), planner.touched);
+            let (changes, work) = planner.finish()?;
+            Ok((changes, fixed, touched, work))
         })
         .await?;
         changes.check(self.options.max_delete)?;
@@ -130,9 +207,16 @@ impl Workspace {
             "compared with live"
         );
         let has_work = live.is_none() || !changes.are_none();
+        // It could never be removed from previous.
+        if let (true, false, Some(path)) = (has_work, self.place.file_by_file, fixed) {
+            return Err(decision::fixed(&path));
+        }
         *self.open.lock() = Some(Open {
             live,
             work: has_work.then_some(work),
+            changes,
+            touched,
+            since,
         });
         Ok(())
     }
@@ -154,15 +238,28 @@ impl Workspace {
         Err(Error::new(Kind::Full, what).hint("free space there and run the job again"))
     }
 
-    /// Makes an empty incoming.
-    pub(super) fn make_incoming(&self) -> Result<Arc<Directory>> {
+    /// Whether a tree is kept for the next run to build on.
+    pub(super) fn keeps_spare(&self) -> bool {
+        self.options.link == Link::Hard && !self.place.file_by_file
+    }
+
+    /// Makes incoming: empty, or of the spare, which is said.
+    pub(super) fn make_incoming(&self) -> Result<(Arc<Directory>, bool)> {
         let name = Folder::incoming(self.context.claim.short())?;
         let folder = self.folder()?;
+        let open = self.open.lock().clone();
+        let live = open.and_then(|open| open.live).map(|(_, found)| found);
+        let live = live.filter(|_| self.keeps_spare());
+        if let Some(taken) = spare::take(&folder, &name, live.as_ref())? {
+            return Ok((Arc::new(taken), true));
+        }
         let made = folder
             .directory
             .make(&name)
             .at("cannot make", name.to_bytes())?;
-        Ok(Arc::new(made))
+        // What is made in it is not to have the ACL that the directory of live has for what is made there.
+        without_attributes(&made, name.to_bytes())?;
+        Ok((Arc::new(made), false))
     }
 
     pub(super) fn set_published(&self) {
@@ -179,9 +276,11 @@ impl Workspace {
             return Ok(());
         };
         let _no_one_builds = self.building.lock().await;
-        let name = Folder::incoming(self.context.claim.short())?;
+        let run = self.context.claim.short();
+        let (name, dropped) = (Folder::incoming(run)?, Folder::dropped(run)?);
         // A run that was cancelled clears up all the same.
         blocking(&CancellationToken::new(), move |_| {
+            remove(&folder.directory, &dropped)?;
             remove(&folder.directory, &name)
         })
         .await

@@ -104,7 +104,8 @@ impl Unpack {
                     let (made, is_full) = (output.pos(), output.pos() == output.capacity());
                     *is_over = hint == 0;
                     out.extend_from_slice(&room[..made]);
-                    if input.pos() == packed.len() && !is_full {
+                    // Of a frame that has ended nothing is held back; asked once more, the decoder would begin another one.
+                    if input.pos() == packed.len() && (!is_full || *is_over) {
                         return Ok(());
                     }
                 }
@@ -222,5 +223,27 @@ mod tests {
         }
         let twice = [&zlib[..], b"x"].concat();
         assert!(unpacked(Compression::Gzip, &twice, 4096).is_err());
+    }
+
+    #[test]
+    fn a_room_that_is_filled_to_its_end_is_no_end_of_the_rows() {
+        let plain: Vec<u8> = (0..2 * ROOM as u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        for length in [ROOM, 2 * ROOM] {
+            let plain = &plain[..length];
+            let zstd = zstd::bulk::compress(plain, 3).unwrap();
+            let whole = unpacked(Compression::Zstd, &zstd, usize::MAX);
+            assert!(whole.unwrap() == plain, "{length}");
+            assert!(unpacked(Compression::Zstd, &zstd[..zstd.len() - 1], usize::MAX).is_err());
+            // Bytes as they are: what came so far may fill the room and end there.
+            let mut zlib = ZlibEncoder::new(Vec::new(), Level::none());
+            zlib.write_all(plain).unwrap();
+            let zlib = zlib.finish().unwrap();
+            for cut in ROOM..(ROOM + 64).min(zlib.len()) {
+                assert!(unpacked(Compression::Gzip, &zlib, cut).unwrap() == plain);
+                assert!(unpacked(Compression::Gzip, &zlib[..cut], cut).is_err());
+            }
+        }
     }
 }

@@ -57,7 +57,7 @@ fn a_list_says_what_is_wrong_and_what_is_not_finished() {
     shelf.unfinish(&unfinished, "db7", 4242);
     shelf.run(&["list", &shelf.url()]).expect(0).says(&[
         &format!("{damaged}: the manifest is damaged"),
-        &format!("{newer}: its format is 7, and this envsyncd reads up to 1"),
+        &format!("{newer}: its format is 7, and this envsyncd reads up to 2"),
         &format!("{replayed}: its manifest is that of {good}"),
         &format!("{unfinished}: not finished: process 4242 on db7"),
     ]);

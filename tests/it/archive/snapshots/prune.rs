@@ -33,11 +33,12 @@ fn a_prune_takes_what_the_target_does_not_keep_and_nothing_else() {
         let goes = old.iter().any(|name| line.starts_with(name.as_str()));
         assert_eq!(line.contains("no rule keeps it"), goes, "{line}");
     }
-    assert_eq!(dry.stdout.lines().count(), 7, "{dry:?}");
+    assert_eq!(dry.stdout.lines().count(), 8, "{dry:?}");
     dry.says(&[
         "the newest good one, keep_last: number 1",
         "keep_last: number 2",
         "not good, and not touched",
+        "would be freed",
     ]);
     let plan = json(
         shelf

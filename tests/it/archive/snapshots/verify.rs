@@ -138,10 +138,10 @@ fn whatever_was_done_to_a_manifest_is_found() {
     );
     fs::write(
         &manifest,
-        honest.replacen("\"version\": 1", "\"version\": 2", 1),
+        honest.replacen("\"version\": 1", "\"version\": 3", 1),
     )
     .unwrap();
-    bad(&shelf, &damaged, &["manifest.json: its format is 2"]);
+    bad(&shelf, &damaged, &["manifest.json: its format is 3"]);
     fs::copy(shelf.file(&good, "manifest.json"), &manifest).unwrap();
     bad(
         &shelf,

@@ -28,7 +28,7 @@ fn replace(shelf: &Shelf, name: &str, content: impl FnOnce(Vec<u8>) -> Vec<u8>) 
             part["bytes"] = json!(plain.len());
             let hash = blake3::hash(&packed).to_hex().to_string();
             part["files"] = json!([
-                {"path": file, "size": packed.len(), "block": 4 << 20, "blocks": [hash]}
+                {"path": file, "pool": true, "size": packed.len(), "block": 4 << 20, "blocks": [hash]}
             ]);
         }
     }

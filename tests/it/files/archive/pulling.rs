@@ -137,3 +137,15 @@ fn a_pull_into_a_tree_that_cannot_be_renamed_exchanges_its_files() {
     assert_eq!(found, ["a/", "a/new=1", "both=new", "own=mine"]);
     assert_eq!(inode(&shelf.trees.live("")), live);
 }
+
+#[test]
+fn a_pull_keeps_to_its_pace() {
+    let shelf = Shelf::new();
+    fs::write(shelf.trees.source("large"), vec![7; 600 << 10]).expect("a file");
+    shelf.push("", "").expect(0);
+    let began = std::time::Instant::now();
+    shelf.pull("", "throttle = \"300kB/s\"").expect(0);
+    // 614 kB at 300 kB a second.
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(facts(&shelf.trees.live("")), facts(&shelf.trees.source("")));
+}

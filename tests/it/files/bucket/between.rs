@@ -1,8 +1,12 @@
 //! From a bucket into another one.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
 use super::{Place, someone};
+use crate::files::trees::Trees;
+use crate::support::hostile::http::{Answer, Asked};
+use crate::support::hostile::s3::S3 as Pretended;
 use crate::support::job::{Job, toml};
 use crate::support::network::Fault;
 use crate::support::s3::{KEY, S3};
@@ -129,4 +133,97 @@ fn a_key_that_may_write_but_not_read_the_other_bucket_is_enough() {
         .says(&["the server does not copy by itself"]);
     assert_eq!(place.objects_in("copy"), ["a=1"]);
     assert_eq!(place.gets(), 1);
+}
+
+/// More than one request copies (5 GB), and no multiple of a part.
+const HUGE: u64 = 12_000_000_001;
+
+fn list(objects: &str) -> Answer {
+    let body =
+        format!("<ListBucketResult><IsTruncated>false</IsTruncated>{objects}</ListBucketResult>");
+    Answer::of(200, "", body.as_bytes())
+}
+
+fn object(key: &str, tag: &str) -> Answer {
+    list(&format!(
+        "<Contents><Key>{key}</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>&quot;{tag}&quot;</ETag><Size>{HUGE}</Size></Contents>"
+    ))
+}
+
+/// A server with one object of that size, `from/huge`, of which it has no byte: no test has the room. It notes each range that it
+/// is asked to copy into `to/huge`.
+fn with_a_huge_object(ranges: &Arc<Mutex<Vec<String>>>) -> Pretended {
+    let ranges = Arc::clone(ranges);
+    Pretended::start(move |asked: &Asked| {
+        let path = asked.path.split('?').next().unwrap_or_default();
+        let is_whole = || {
+            ranges
+                .lock()
+                .expect("ranges")
+                .last()
+                .is_some_and(|last| last == "whole")
+        };
+        match asked.method.as_str() {
+            "GET" if asked.path.contains("list-type=2") => {
+                match asked.parameter("prefix") {
+                    Some("from%2F") => object("from/huge", "aaaa-2"),
+                    Some("to%2F") if is_whole() => object("to/huge", "bbbb-12"),
+                    _ => list(""),
+                }
+            }
+            "GET" if asked.path.contains("uploads") => {
+                Answer::of(200, "", b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>")
+            }
+            "HEAD" if path.ends_with("/from/huge") => Answer::raw(format!(
+                "HTTP/1.1 200 X\r\ncontent-length: {HUGE}\r\netag: \"aaaa-2\"\r\nlast-modified: Fri, 02 Jan 2026 03:04:05 GMT\r\nx-amz-meta-who: somebody\r\n\r\n"
+            ))
+            .then_silence(),
+            "POST" if asked.path.contains("uploads") => {
+                assert_eq!(asked.header("x-amz-meta-who"), Some("somebody"));
+                Answer::of(200, "", b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+            }
+            "PUT" => {
+                let header = |name| asked.header(name).unwrap_or_default();
+                assert_eq!(header("x-amz-copy-source-if-match"), "\"aaaa-2\"");
+                let range = header("x-amz-copy-source-range").to_owned();
+                ranges.lock().expect("ranges").push(range);
+                Answer::of(200, "", b"<CopyPartResult><ETag>&quot;p&quot;</ETag></CopyPartResult>")
+            }
+            "POST" => {
+                ranges.lock().expect("ranges").push("whole".to_owned());
+                Answer::of(200, "", b"<CompleteMultipartUploadResult><ETag>&quot;bbbb-12&quot;</ETag></CompleteMultipartUploadResult>")
+            }
+            _ => Answer::of(404, "", b""),
+        }
+    })
+}
+
+#[test]
+fn an_object_above_5_gb_is_copied_by_the_server_in_parts_that_are_all_of_it() {
+    let trees = Trees::new();
+    trees.bed.file("secret", "secret");
+    let ranges = Arc::default();
+    let server = with_a_huge_object(&ranges);
+    let side = |prefix: &str| {
+        format!(
+            "{{ url = \"s3://bucket/{prefix}\", endpoint = {}, access_key_id = \"key\", secret_access_key = {{ file = \"secret\" }} }}",
+            toml(&server.endpoint())
+        )
+    };
+    let job = Job::new("files", &side("from"), &side("to"));
+    trees.once(&job).expect(0);
+    let ranges = ranges.lock().expect("ranges").clone();
+    let mut at = 0;
+    for range in &ranges[..ranges.len() - 1] {
+        let (begin, end) = range
+            .strip_prefix("bytes=")
+            .and_then(|range| range.split_once('-'))
+            .expect(range);
+        let [begin, end]: [u64; 2] = [begin, end].map(|number| number.parse().expect("a number"));
+        assert_eq!(begin, at, "{ranges:?}");
+        assert!(end > begin && end - begin < 5_000_000_000, "{ranges:?}");
+        at = end + 1;
+    }
+    assert_eq!(at, HUGE, "{ranges:?}");
+    assert_eq!(ranges.len(), 13, "{ranges:?}");
 }

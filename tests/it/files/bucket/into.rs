@@ -235,10 +235,8 @@ fn what_a_bucket_cannot_do_is_refused_with_its_line() {
     let place = Place::new();
     place.trees.write(&["source/a=1"]);
     for (line, says) in [
-        ("previous = \"keep\"", "a bucket has no previous"),
         ("publish = \"swap\"", "a bucket has no swap"),
         ("link = \"copy\"", "a bucket has no links"),
-        ("throttle = \"1MB/s\"", "keep to no pace yet"),
     ] {
         place
             .trees
@@ -246,17 +244,6 @@ fn what_a_bucket_cannot_do_is_refused_with_its_line() {
             .expect(2)
             .says(&[says]);
     }
-    place
-        .trees
-        .once(&place.inward().task("previous = \"drop\""))
-        .expect(0);
-    let file = place.trees.bed.job("app", &place.inward());
-    let rollback = place.trees.bed.with_file("rollback", &file);
-    assert!(
-        rollback.stderr.contains("has no swap"),
-        "{}",
-        rollback.stderr
-    );
 }
 
 #[test]

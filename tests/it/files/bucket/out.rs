@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::{Place, someone};
-use crate::files::trees::inode;
+use crate::files::trees::{Image, inode, lines};
 use crate::support::job::Job;
 
 #[test]
@@ -42,6 +42,41 @@ fn objects_become_files_and_what_has_not_changed_is_not_read_again() {
     assert_eq!(inode(&place.trees.live("same")), before);
     assert_eq!(place.trees.in_live()[3], "a/d=33");
     assert_eq!(place.remote.network.asked("HEAD", ""), 0);
+}
+
+#[test]
+fn run_after_run_is_built_on_the_spare_whatever_has_changed_there() {
+    let place = Place::new();
+    let trees = &place.trees;
+    for number in 0..20 {
+        place.put(&[&format!("{}/{number}={number}", number % 2)]);
+    }
+    let options = "mode = \"replace\"\nprevious = \"drop\"\nverify = \"checksum\"";
+    let job = place.out().task(options);
+    trees.once(&job).expect(0);
+    let mut gone = Vec::new();
+    for round in 0..3 {
+        place.put(&[&format!("1/1=new {round}"), &format!("new-{round}/x=1")]);
+        gone.push(format!("0/{}", 2 * round));
+        place.delete(&gone[round]);
+        fs::write(trees.folder("spare/0/stray"), "stray").expect("a file");
+        let spare = inode(&trees.folder("spare"));
+        trees.once(&job).expect(0);
+        assert_eq!(inode(&trees.live("")), spare);
+        let live = trees.in_live();
+        let files = live.iter().filter(|line| line.contains('='));
+        assert_eq!(
+            files.count(),
+            20,
+            "one more and one less in each round: {live:?}"
+        );
+        assert!(live.contains(&format!("1/1=new {round}")));
+        assert!(!gone.iter().any(|path| trees.live(path).exists()));
+        for directory in ["", "0", "1", "new-0"] {
+            let found = trees.live(directory).metadata().expect("it");
+            assert_eq!(found.permissions().mode() & 0o7777, 0o755, "{directory}");
+        }
+    }
 }
 
 #[test]
@@ -257,4 +292,19 @@ fn content_that_is_not_what_the_server_says_is_read_again_and_then_refused() {
         .says(&["a in s3://", "another content than its checksum says"]);
     assert_eq!(place.trees.in_live(), Vec::<String>::new());
     assert_eq!(place.trees.beside(), Vec::<String>::new());
+}
+
+#[test]
+fn where_times_are_kept_to_the_second_what_has_not_changed_is_known() {
+    let place = Place::new();
+    let _disk = Image::new(&place.trees.bed.path("disk"), &["-I", "128"]);
+    place.put(&["a=1", "d/b=1"]);
+    let job = Job::new("files", &place.bucket(), &place.directory("disk/live"));
+    place.trees.once(&job).expect(0);
+    let again = place.trees.once(&job).expect(0);
+    again.says(&["nothing has changed"]);
+    place.put(&["d/b=22"]);
+    place.trees.once(&job).expect(0);
+    let found = lines(&place.trees.bed.path("disk/live"));
+    assert_eq!(found, ["a=1", "d/", "d/b=22"]);
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Far;
-use crate::files::trees::{inode, lines, named};
+use crate::files::trees::{exact, inode, lines, named};
 use crate::support::job::Job;
+use crate::support::{kills, moments};
 
 #[test]
 fn a_tree_elsewhere_is_copied_and_then_nothing_has_changed() {
@@ -39,6 +40,34 @@ fn a_tree_elsewhere_is_copied_and_then_nothing_has_changed() {
         .expect(0)
         .says(&["nothing has changed"]);
     assert_eq!(trees.beside(), Vec::<String>::new());
+}
+
+#[test]
+fn run_after_run_is_built_on_the_spare_whatever_has_changed_there() {
+    let far = Far::new();
+    let trees = &far.trees;
+    for number in 0..80 {
+        trees.write(&[&format!("source/{}/{number}=1", number % 4)]);
+    }
+    let options = "mode = \"replace\"\nprevious = \"drop\"\nverify = \"checksum\"";
+    let job = far.pulls().task(options);
+    trees.once(&job).expect(0);
+    for round in 0..3 {
+        trees.write(&[
+            &format!("source/1/1={round}"),
+            &format!("source/new {round}/x=1"),
+        ]);
+        let old = trees.source(&format!("2/{}", 2 + 4 * round));
+        fs::rename(&old, old.with_extension("renamed")).expect("a file");
+        fs::remove_file(trees.source(&format!("3/{}", 3 + 4 * round))).expect("a file");
+        let mode = fs::Permissions::from_mode(0o750 + round);
+        fs::set_permissions(trees.source("0"), mode).expect("a mode");
+        fs::write(trees.folder("spare/0/stray"), "stray").expect("a file");
+        let spare = inode(&trees.folder("spare"));
+        trees.once(&job).expect(0);
+        assert_eq!(inode(&trees.live("")), spare);
+        assert_eq!(exact(&trees.live("")), exact(&trees.source("")), "{round}");
+    }
 }
 
 #[test]
@@ -275,4 +304,45 @@ fn validate_connects_to_nobody() {
             .says(&[says]);
         assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
     }
+}
+
+#[test]
+fn live_is_whole_whenever_a_run_is_killed_and_the_next_one_ends_its_work() {
+    let far = Far::new();
+    let trees = &far.trees;
+    let fill = |tree: &str, content: &str| {
+        for n in 0..200 {
+            trees.write(&[&format!("{tree}/{}/{n}={content}", n % 7)]);
+        }
+    };
+    fill("live", "old");
+    fill("source", "new");
+    let file = trees
+        .bed
+        .job("app", &far.pulls().task("mode = \"replace\""));
+    let begun = Instant::now();
+    trees.bed.once(&file).expect(0);
+    let all = begun.elapsed();
+    let mut last = "new".to_owned();
+    for (round, moment) in moments(kills(30), all + Duration::from_millis(100)).enumerate() {
+        let new = format!("new{round}");
+        fill("source", &new);
+        let running = trees.bed.start(&file);
+        std::thread::sleep(moment);
+        running.kill();
+        let found = trees.in_live();
+        let has = |content: &str| {
+            let ending = format!("={content}");
+            found.iter().filter(|line| line.ends_with(&ending)).count()
+        };
+        assert!(
+            has(&last) == 200 || has(&new) == 200,
+            "{moment:?}: {found:?}"
+        );
+        if has(&new) == 200 {
+            last = new;
+        }
+    }
+    trees.bed.once(&file).expect(0);
+    assert_eq!(trees.in_live(), lines(&trees.source("")));
 }

@@ -14,9 +14,17 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     /// Path and query, as they are written.
     pub(crate) path: String,
+    head: String,
 }
 
 impl Asked {
+    /// A line of the head, if it is there.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim())
+    }
+
     /// A parameter of the query, if it is there.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.path.split_once('?')?;
@@ -164,7 +172,7 @@ fn asked(stream: &mut impl Read) -> Option<Asked> {
     });
     let length = length.unwrap_or(0) as u64;
     let body = std::io::copy(&mut stream.take(length), &mut std::io::sink());
-    (body.ok()? == length).then_some(Asked { method, path })
+    (body.ok()? == length).then_some(Asked { method, path, head })
 }
 
 fn serve(

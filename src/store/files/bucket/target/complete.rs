@@ -13,8 +13,9 @@ use crate::store::files::bucket::fetch::at_once;
 use crate::store::files::bucket::object::is_marked;
 use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::incoming::check::Check;
+use crate::store::files::rows::pair::{Pair, SOURCE};
 use crate::store::files::rows::tree::{At, Tree, look};
-use crate::store::files::rows::walk::{Pair, Root, SOURCE, walk};
+use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::{Action, Work};
 use crate::store::files::source::no_rows;
@@ -43,9 +44,26 @@ impl Complete for BucketComplete {
     async fn publish(self: Box<Self>) -> Result<Box<dyn Published>> {
         let workspace = self.0;
         if let Some(work) = workspace.work() {
-            delete(&workspace, work).await?;
+            let published = async {
+                delete(&workspace, work).await?;
+                workspace.finish().await
+            };
+            if let Err(error) = published.await {
+                return Err(taken_back(&workspace, error).await);
+            }
         }
         Ok(Box::new(BucketPublished(workspace)))
+    }
+}
+
+/// After a failure: what has been done is taken back if it was kept, or that is said.
+async fn taken_back(workspace: &Workspace, error: Error) -> Error {
+    match workspace.discard().await {
+        Ok(()) => error,
+        Err(second) => {
+            tracing::error!(error = %second, "what was done to live cannot be undone");
+            error.within("some of the new objects ARE live, each of them whole, and not all: the next run takes them back before it begins")
+        }
     }
 }
 
@@ -134,6 +152,8 @@ impl CompareWhole for BucketComplete {
                 by_content: false,
                 since: tree.since,
                 again: &again,
+                planned: None,
+                goes_by_plan: false,
                 has_directories: false,
                 warnings: &warnings,
                 stop,
@@ -159,10 +179,23 @@ struct BucketPublished(Arc<Workspace>);
 #[async_trait]
 impl Published for BucketPublished {
     async fn revert(&self) -> Result<()> {
+        let workspace = &self.0;
+        if workspace.work().is_none() {
+            return Ok(());
+        }
+        if workspace.keeper.keeps {
+            return workspace.take_back().await;
+        }
         let what = format!(
-            "what was overwritten and deleted in {} cannot be brought back: a bucket has no previous",
-            self.0.s3.place()
+            "what was overwritten and deleted in {} cannot be brought back: it was not kept",
+            workspace.s3.place()
         );
-        Err(Error::new(Kind::Verify, what).hint("run the job again"))
+        Err(Error::new(Kind::Verify, what)
+            .hint("run the job again; with previous = \"keep\" what a run replaces is kept, and comes back"))
+    }
+
+    async fn settle(&self) -> Result<()> {
+        let workspace = &self.0;
+        workspace.keeper.settle(workspace.work().is_some()).await
     }
 }

@@ -34,6 +34,10 @@ impl Incoming for BucketIncoming {
 
 #[async_trait]
 impl Transfer for BucketIncoming {
+    fn keeps_pace(&self) -> bool {
+        true
+    }
+
     async fn transfer(
         &self,
         _source: &dyn Source,
@@ -45,6 +49,7 @@ impl Transfer for BucketIncoming {
             tracing::info!("nothing has changed: live stays as it is");
             return Ok(true);
         };
+        workspace.begin().await?;
         let (sender, mut progress) = mpsc::unbounded_channel::<(usize, u64, u64)>();
         let mut parts: Vec<&Part> = survey.parts.iter().collect();
         parts.sort_by_key(|part| part.id);
@@ -68,8 +73,11 @@ impl Transfer for BucketIncoming {
             told: Arc::new(told),
             warnings: Arc::clone(&workspace.warnings),
             context: workspace.context.clone(),
+            throttle: workspace.throttle,
+            busy: (workspace.keeper.keeps).then(|| Arc::clone(&workspace.busy)),
         };
         let (sent, ()) = tokio::join!(send(sending), metering);
-        sent.map(|()| true)
+        workspace.seal(sent?).await?;
+        Ok(true)
     }
 }

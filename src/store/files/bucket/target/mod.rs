@@ -1,8 +1,14 @@
 //! A bucket's tree that is written. A bucket has no swap: objects are written one by one, each of them whole, and at the end
-//! those are deleted that have to go.
+//! those are deleted that have to go. Where the task says so, what is replaced or deleted is kept below the prefix, in a folder of
+//! ours.
 
+mod changes;
 mod complete;
+mod exchange;
+mod folder;
 mod incoming;
+mod journal;
+mod previous;
 mod workspace;
 
 use std::path::Path;
@@ -69,8 +75,8 @@ impl Target for BucketTarget {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        // What dead runs have left is found when their objects are written again.
-        Ok(Vec::new())
+        // Uploads that dead runs have left are found when their objects are written again.
+        self.0.keeper.sweep().await
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
@@ -97,17 +103,13 @@ impl Target for BucketTarget {
     }
 
     async fn discard(&self) -> Result<()> {
+        let discarded = self.0.discard().await;
         self.0.s3.settle().await;
-        Ok(())
+        discarded
     }
 
     async fn rollback(&self) -> Result<()> {
-        let what = format!(
-            "{} has no previous: a bucket has no swap",
-            self.0.s3.place()
-        );
-        Err(Error::new(Kind::Config, what)
-            .hint("what a bucket keeps of overwritten objects is its own: turn on its versioning"))
+        self.0.keeper.roll_back().await
     }
 
     async fn close(&self) {

@@ -4,62 +4,34 @@
 use std::collections::HashSet;
 
 use super::place::Place;
+use super::script::{Line, PIECE, beginning, here};
 use crate::error::Result;
 use crate::store::files::connection::stat::FileKind;
-use crate::store::files::remote::follow::Follow;
 use crate::store::files::remote::quote::quote;
+use crate::store::files::rows::follow::Follow;
+use crate::store::files::rows::kept::kept;
 use crate::store::files::rows::listing::Listing;
-use crate::store::files::rows::walk::{SOURCE, TARGET};
+use crate::store::files::rows::pair::{SOURCE, TARGET};
 use crate::store::files::rows::work::{Action, Tasks, Work};
 
-/// So many names are in a line.
-const TOGETHER: usize = 200;
-/// So many bytes of lines are sent at a time.
-const PIECE: usize = 64 * 1024;
-
-/// What the lines are made of. `$1` of each is the directory's path in the tree, which is empty or begins with a slash; the others
-/// are names in it.
+/// What the lines are made of. `$N` has what was brought, `$O` takes what is replaced.
 const WORDS: &str = r#"
-set -u; LC_ALL=C; export LC_ALL; umask 077
-die() { printf '%s\n' "$*" >&2; exit 7; }
-at() {
-  cd -P -- "$R$1" 2>/dev/null || die "$1: cannot be entered any more"
-  [ "$PWD" = "$R$1" ] || die "$1: there is a link in the way now"
-}
 old() { [ -d "$O$1" ] || mkdir -p -- "$O$1" || die "$1: cannot keep what is replaced"; }
-there() { [ -e "$1" ] || [ -L "$1" ]; }
 put() { at "$1"; d=$1; shift; mv -f -- "$@" ./ </dev/null || die "$d: a file cannot be put in place"; }
 swap() {
   at "$1"; old "$1"; d=$1; shift
-  for n; do there "$n" || continue
-    ln -P -- "$n" "$O$d/" 2>/dev/null || cp -pPR -- "$n" "$O$d/" || die "$d: cannot keep what is replaced"
+  for n; do shift; there "$n" && set -- "$@" "$n"; done
+  [ $# = 0 ] || ln -P -- "$@" "$O$d/" 2>/dev/null && return
+  for n; do
+    there "$O$d/$n" || ln -P -- "$n" "$O$d/" 2>/dev/null || cp -pPR -- "$n" "$O$d/" || die "$d: cannot keep what is replaced"
   done
 }
 drop() {
   at "$1"; old "$1"; d=$1; shift
-  for n; do there "$n" || continue
-    mv -f -- "$n" "$O$d/" </dev/null || die "$d: a file cannot be deleted"
-  done
-}
-unput() {
-  at "$1"; d=$1; shift
-  for n; do there "$N$d/$n" || { there "$n" && mv -f -- "$n" "$N$d/" </dev/null; }; done
-}
-back() {
-  [ -d "$O$1" ] || return 0
-  at "$1"; d=$1; shift
-  for n; do there "$O$d/$n" && mv -f -- "$O$d/$n" ./ </dev/null; done
+  for n; do shift; there "$n" && set -- "$@" "$n"; done
+  [ $# = 0 ] || mv -f -- "$@" "$O$d/" </dev/null || die "$d: a file cannot be deleted"
 }
 "#;
-
-/// What the lines do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Live becomes what it is to be.
-    Forth,
-    /// It becomes what it was, however much of that has been done.
-    Back,
-}
 
 /// A word of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +42,6 @@ enum Word {
     Put,
     /// Live's goes.
     Drop,
-    /// What was brought is taken back.
-    Unput,
-    /// Live's comes back.
-    Back,
 }
 
 impl Word {
@@ -82,8 +50,6 @@ impl Word {
             Self::Swap => "swap",
             Self::Put => "put",
             Self::Drop => "drop",
-            Self::Unput => "unput",
-            Self::Back => "back",
         }
     }
 }
@@ -93,7 +59,6 @@ pub(super) struct Lines<'a> {
     work: &'a Work,
     live: Option<&'a Listing>,
     staged: &'a Listing,
-    way: Way,
     /// Directories that the source does not have, and of which something stays.
     kept: HashSet<Vec<u8>>,
     /// The rounds that are left.
@@ -101,7 +66,7 @@ pub(super) struct Lines<'a> {
     going: Option<Going>,
     text: Vec<u8>,
     /// The line that is being made: words, a directory, and names.
-    line: Option<(Word, Vec<u8>, Vec<Vec<u8>>)>,
+    line: Option<Line<Word>>,
 }
 
 /// What is done in one round through the list.
@@ -128,21 +93,16 @@ impl<'a> Lines<'a> {
         place: &Place,
         run: &str,
         (work, live, staged): (&'a Work, Option<&'a Listing>, &'a Listing),
-        way: Way,
     ) -> Result<Self> {
-        let mut text = Vec::new();
-        for (name, path) in [
-            ("R", &place.live),
-            ("N", &place.incoming(run)),
-            ("O", &place.replaced(run)),
-        ] {
-            text.extend(format!("{name}=").as_bytes());
-            text.extend(quote(path));
-            text.push(b'\n');
-        }
-        text.extend(WORDS.as_bytes());
+        let variables = [
+            ("F", place.folder()),
+            ("R", place.live.clone()),
+            ("N", place.incoming(run)),
+            ("O", [&place.replaced(run)[..], b"/old"].concat()),
+        ];
+        let variables = variables.each_ref().map(|(name, path)| (*name, &path[..]));
         Ok(Self {
-            kept: kept(work)?,
+            kept: kept(work, |_, _| Ok(false))?,
             // The last comes first.
             rounds: vec![Round::Drops, Round::Puts],
             going: None,
@@ -150,8 +110,7 @@ impl<'a> Lines<'a> {
             work,
             live,
             staged,
-            way,
-            text,
+            text: beginning(&variables, WORDS),
         })
     }
 
@@ -195,24 +154,23 @@ impl<'a> Lines<'a> {
             .is_some_and(|whole| path.starts_with(whole));
         if !is_done {
             let in_live = going.live.find(path)?.map(|found| found.stat.kind);
-            let is_staged = going.staged.find(path)?.is_some();
+            // What is of another kind by now is not what the plan has.
+            let staged = going.staged.find(path)?.map(|found| found.stat.kind);
+            let is_file = matches!(staged, Some(FileKind::Regular | FileKind::Link));
+            let is_directory = staged == Some(FileKind::Directory);
             let is_whole = match (going.round, action) {
-                (Round::Puts, Action::Copy) if is_staged => {
+                (Round::Puts, Action::Copy) if is_file => {
                     self.put(path, in_live.is_some());
                     false
                 }
                 (Round::Puts, Action::Enter { sides, .. })
-                    if is_staged && sides[SOURCE] && !sides[TARGET] =>
+                    if is_directory && sides[SOURCE] && !sides[TARGET] =>
                 {
-                    // What is in the way goes first, and comes back last.
-                    let is_in_the_way = in_live.is_some_and(|kind| kind != FileKind::Directory);
-                    if is_in_the_way && self.way == Way::Forth {
+                    // What is in the way goes first.
+                    if in_live.is_some_and(|kind| kind != FileKind::Directory) {
                         self.drop(path);
                     }
                     self.put(path, false);
-                    if is_in_the_way && self.way == Way::Back {
-                        self.drop(path);
-                    }
                     true
                 }
                 (Round::Drops, Action::Delete) => {
@@ -239,41 +197,23 @@ impl<'a> Lines<'a> {
     }
 
     fn put(&mut self, path: &[u8], replaces: bool) {
-        match self.way {
-            Way::Forth if replaces => self.add(Word::Swap, path),
-            Way::Forth => self.add(Word::Put, path),
-            Way::Back if replaces => self.add(Word::Back, path),
-            Way::Back => self.add(Word::Unput, path),
-        }
+        let word = if replaces { Word::Swap } else { Word::Put };
+        self.add(word, path);
     }
 
     fn drop(&mut self, path: &[u8]) {
-        match self.way {
-            Way::Forth => self.add(Word::Drop, path),
-            Way::Back => self.add(Word::Back, path),
-        }
+        self.add(Word::Drop, path);
     }
 
     fn add(&mut self, word: Word, path: &[u8]) {
-        let end = path.iter().rposition(|byte| *byte == b'/');
-        let (above, name) = match end {
-            Some(end) => ([&b"/"[..], &path[..end]].concat(), &path[end + 1..]),
-            None => (Vec::new(), path),
-        };
-        let is_same = |line: &(Word, Vec<u8>, Vec<Vec<u8>>)| {
-            line.0 == word && line.1 == above && line.2.len() < TOGETHER
-        };
-        if !self.line.as_ref().is_some_and(is_same) {
+        if let Some(line) = Line::add(self.line.as_mut(), word, path) {
             self.end_line();
-            self.line = Some((word, above, Vec::new()));
-        }
-        if let Some((_, _, names)) = &mut self.line {
-            names.push(name.to_vec());
+            self.line = Some(line);
         }
     }
 
     fn end_line(&mut self) {
-        let Some((word, above, names)) = self.line.take() else {
+        let Some(Line { word, above, names }) = self.line.take() else {
             return;
         };
         match word {
@@ -295,37 +235,9 @@ impl<'a> Lines<'a> {
                 self.text.extend(b"\"$N\"");
                 self.text.extend(quote(&[above, b"/", name].concat()));
             } else {
-                self.text.extend(quote(&[b"./", name.as_slice()].concat()));
+                self.text.extend(quote(&here(name)));
             }
         }
         self.text.push(b'\n');
     }
-}
-
-/// The directories that the source does not have, and in which something stays.
-fn kept(work: &Work) -> Result<HashSet<Vec<u8>>> {
-    let mut kept = HashSet::new();
-    // Those that the list is in.
-    let mut doomed: Vec<Vec<u8>> = Vec::new();
-    let mut tasks = work.tasks()?;
-    while let Some((entry, action)) = tasks.task()? {
-        let path = &entry.path;
-        let is_in = |above: &Vec<u8>| {
-            path.strip_prefix(above.as_slice())
-                .is_some_and(|rest| rest.first() == Some(&b'/'))
-        };
-        while doomed.last().is_some_and(|above| !is_in(above)) {
-            doomed.pop();
-        }
-        match action {
-            Action::Enter {
-                is_doomed: true, ..
-            } => doomed.push(path.clone()),
-            Action::Delete => {}
-            // Those above have been put in with the last that stays.
-            _ => kept.extend(doomed.drain(..)),
-        }
-        tasks.advance()?;
-    }
-    Ok(kept)
 }

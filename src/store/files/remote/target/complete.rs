@@ -3,30 +3,30 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::io::AsyncWriteExt;
 
-use super::apply::{Lines, Way};
+use super::apply::Lines;
+use super::journal::SYNC;
 use super::verify;
-use super::workspace::{Plan, Workspace};
-use crate::config::job::Verify;
-use crate::error::{Error, Kind, Result, io};
-use crate::process::stderr;
+use super::workspace::{Plan, Staged, Workspace};
+use crate::config::job::{KeepPrevious, Verify};
+use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::blocking;
+use crate::store::files::connection::stat::Stat;
 use crate::store::files::incoming::check::Check;
-use crate::store::files::remote::connection::start;
-use crate::store::files::remote::failure;
-use crate::store::files::remote::names::Lists;
-use crate::store::files::remote::rsync::Names;
+use crate::store::files::packed::entry::OURS;
+use crate::store::files::publish::exchange::Way;
+use crate::store::files::publish::journal::State;
+use crate::store::files::remote::names::{Lists, Names};
+use crate::store::files::remote::stream::feed;
 use crate::store::files::remote::tree::listed;
-use crate::store::files::rows::listing::Listing;
+use crate::store::files::rows::listing::{Entry, Listing};
+use crate::store::files::rows::pair::{Pair, SOURCE, TARGET};
 use crate::store::files::rows::tree::{Tree, look};
-use crate::store::files::rows::walk::{self, Root, SOURCE, walk};
+use crate::store::files::rows::walk::{Root, walk};
+use crate::store::files::rows::warnings::Warnings;
 use crate::store::files::rows::work::Action;
 use crate::store::{Catalogue, Checksum, CompareWhole, Complete, Part, Published, Survey, own};
 use crate::sync::Mutex;
-
-/// What was brought is on the disk before anything is renamed, and the renames are before the run succeeds.
-const SYNC: &str = r#"sync -f "$1" 2>/dev/null || sync"#;
 
 /// What has changed, beside live.
 pub(super) struct FarComplete {
@@ -39,11 +39,11 @@ pub(super) struct FarComplete {
 struct Changed {
     workspace: Arc<Workspace>,
     plan: Plan,
-    staged: Option<Listing>,
+    staged: Option<Staged>,
 }
 
 impl FarComplete {
-    pub(super) fn new(workspace: &Arc<Workspace>, plan: Plan, staged: Option<Listing>) -> Self {
+    pub(super) fn new(workspace: &Arc<Workspace>, plan: Plan, staged: Option<Staged>) -> Self {
         Self {
             changed: Arc::new(Changed {
                 workspace: Arc::clone(workspace),
@@ -55,53 +55,58 @@ impl FarComplete {
     }
 }
 
+/// Directories of the source.
+fn directories(_: &Entry, action: Action) -> bool {
+    matches!(action, Action::Enter { sides, .. } if sides[SOURCE])
+}
+
+/// Those of them that do not have all yet after they were brought: live had them before, or its owner was to be allowed to rename.
+fn unfinished(entry: &Entry, action: Action) -> bool {
+    let is_new = matches!(action, Action::Enter { sides, .. } if !sides[TARGET]);
+    directories(entry, action) && !(is_new && is_given(&entry.stat))
+}
+
+/// Whether a directory that was brought has its permissions: its owner may do all with it.
+fn is_given(stat: &Stat) -> bool {
+    stat.mode & OURS == OURS
+}
+
 impl Changed {
-    /// Puts all in place, or takes all back.
-    async fn apply(&self, way: Way) -> Result<()> {
-        let Some(staged) = &self.staged else {
-            return Ok(());
-        };
+    /// Puts all in place.
+    async fn apply(&self, staged: &Staged) -> Result<()> {
         if self.plan.live.is_none() {
-            return self.rename(way).await;
+            return self.rename(Way::Forth, staged).await;
         }
         let workspace = &self.workspace;
         let run = workspace.context.claim.short();
-        let what = (&self.plan.work, self.plan.live.as_ref(), staged);
-        let mut lines = Lines::of(&workspace.place, run, what, way)?;
-        let mut command = workspace.connection.command("exec sh -s", &[]);
-        let (mut child, mut stdin, stdout, said) = start(&mut command, "ssh")?;
-        drop(stdout);
-        let writing = async {
-            while let Some(piece) = lines.next()? {
-                // That the shell has ended is told by what it said.
-                if stdin.write_all(&piece).await.is_err() {
-                    break;
-                }
-            }
-            let _ = stdin.shutdown().await;
-            drop(stdin);
-            Ok::<_, Error>(())
-        };
-        let (written, said) = tokio::join!(writing, stderr::beginning(said));
-        let status = child.wait().await.map_err(io("cannot wait for ssh"))?;
-        written?;
-        if status.success() {
-            return Ok(());
-        }
+        let what = (&self.plan.work, self.plan.live.as_ref(), &staged.listing);
+        let mut lines = Lines::of(&workspace.place, run, what)?;
         let what = format!("changing {}", workspace.place.shown);
-        let machine = workspace.connection.machine();
-        Err(failure::of_files(&what, &said)
-            .unwrap_or_else(|| failure::of_command(&machine, &what, status, &said)))
+        let script = ("exec sh -s", &[][..]);
+        feed(&workspace.connection, &what, script, || lines.next()).await
     }
 
-    /// Where nothing was live, all of it becomes it in one step.
-    async fn rename(&self, way: Way) -> Result<()> {
-        const SCRIPT: &str = r#"if [ -e "$2" ] || [ -L "$2" ]; then
+    /// Takes all back.
+    async fn undo(&self) -> Result<()> {
+        let workspace = &self.workspace;
+        if let (None, Some(staged)) = (&self.plan.live, &self.staged) {
+            self.rename(Way::Back, staged).await?;
+        } else {
+            workspace.undo(workspace.context.claim.short()).await?;
+        }
+        workspace.remove_own().await
+    }
+
+    /// Where nothing was live, all of it becomes it in one step: the very directory that was listed.
+    async fn rename(&self, way: Way, staged: &Staged) -> Result<()> {
+        const SCRIPT: &str = r#"is() { [ "$(stat -c %i -- "$1" 2>/dev/null)" = "$2" ]; }
+[ "$3" = forth ] || is "$1" "$4" || exit 0
+if [ -e "$2" ] || [ -L "$2" ]; then
   [ "$3" = back ] && exit 0
   echo "$2: something has been put there since the run began" >&2; exit 7
 fi
-[ "$3" = back ] && ! [ -e "$1" ] && exit 0
-mv -- "$1" "$2""#;
+mv -- "$1" "$2" || exit 7
+is "$2" "$4" || { echo "$2: it is not what was brought" >&2; exit 7; }"#;
         let place = &self.workspace.place;
         let incoming = place.incoming(self.workspace.context.claim.short());
         let (from, to, word) = match way {
@@ -110,26 +115,36 @@ mv -- "$1" "$2""#;
         };
         let what = format!("putting {} in place", place.shown);
         let connection = &self.workspace.connection;
-        connection
-            .run(&what, SCRIPT, &[from, to, word])
-            .await
-            .map(drop)
+        let inode = staged.inode.to_string();
+        let arguments = [from, to, word, inode.as_bytes()];
+        connection.run(&what, SCRIPT, &arguments).await.map(drop)
     }
 
     /// Gives directories what the source's have. They are there already.
-    async fn finish_directories(&self) -> Result<()> {
+    async fn finish_directories(&self, staged: &Staged) -> Result<()> {
         let workspace = &self.workspace;
-        let pair = workspace.pair(&self.plan, &workspace.place.live, workspace.keeps_owners);
+        let pair = workspace.pair(
+            &self.plan.source,
+            &workspace.place.live,
+            workspace.keeps_owners(),
+        );
         let told = |_, _| {};
-        let options = ["--dirs", "--existing"];
-        let mut root = Names::new(false);
-        root.add(b"", 0);
-        // With the tree's own directory, rsync takes all that is right in it, unless that is left out.
-        let alone = ["--dirs", "--existing", "--exclude=*"];
-        pair.copy(&root, &alone, &workspace.warnings, &told).await?;
-        let directories =
-            |_: &_, action| matches!(action, Action::Enter { sides, .. } if sides[SOURCE]);
-        let mut lists = Lists::of(&self.plan.work, directories)?;
+        // And nothing but directories: what is none by now is not to come in the place of one.
+        let options = ["--dirs", "--existing", "--include=*/", "--exclude=*"];
+        let is_right = |stat: &Stat| self.plan.live.is_none() && is_given(stat);
+        if !staged.has_directories || !self.plan.work.root.as_ref().is_some_and(is_right) {
+            let mut root = Names::new(false);
+            root.add(b"", 0);
+            // With the tree's own directory, rsync takes all that is right in it, unless that is left out.
+            let alone = ["--dirs", "--existing", "--exclude=*"];
+            pair.copy(&root, &alone, &workspace.warnings, &told).await?;
+        }
+        let meant = if staged.has_directories {
+            unfinished
+        } else {
+            directories
+        };
+        let mut lists = Lists::of(&self.plan.work, meant)?;
         while let Some(names) = lists.next()? {
             pair.copy(&names, &options, &workspace.warnings, &told)
                 .await?;
@@ -137,17 +152,25 @@ mv -- "$1" "$2""#;
         Ok(())
     }
 
-    async fn publish(&self) -> Result<()> {
+    async fn publish(&self, staged: &Staged) -> Result<()> {
         let workspace = &self.workspace;
-        let place = &workspace.place;
-        let incoming = place.incoming(workspace.context.claim.short());
-        let what = "writing what was brought to the disk";
-        workspace.connection.run(what, SYNC, &[&incoming]).await?;
-        if let Err(error) = self.apply(Way::Forth).await {
-            return Err(self.take_back(error).await);
+        if self.plan.live.is_some() {
+            let listing = &staged.listing;
+            workspace.journal().begin(&self.plan, listing).await?;
         }
+        let changed = self.change(staged).await;
+        // Whatever comes now, what lies beside live is not this run's alone any more.
         workspace.set_published();
-        match self.finish_directories().await {
+        match changed {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.take_back(error).await),
+        }
+    }
+
+    async fn change(&self, staged: &Staged) -> Result<()> {
+        let workspace = &self.workspace;
+        self.apply(staged).await?;
+        match self.finish_directories(staged).await {
             // Those of others get nothing from us.
             Err(error) if error.kind() == Kind::Permission => {
                 tracing::warn!(%error, "directories do not have all that the source's have");
@@ -155,22 +178,24 @@ mv -- "$1" "$2""#;
             finished => finished?,
         }
         let what = "writing what was renamed to the disk";
-        workspace
-            .connection
-            .run(what, SYNC, &[&place.live])
-            .await
-            .map(drop)
+        let live = &workspace.place.live;
+        workspace.connection.run(what, SYNC, &[live]).await?;
+        if self.plan.live.is_some() {
+            let done = State::Is(Way::Forth);
+            workspace.journal().set(done, None).await?;
+        }
+        Ok(())
     }
 
     /// After a failure: what has been done is undone, or said.
     async fn take_back(&self, error: Error) -> Error {
         let shown = &self.workspace.place.shown;
-        match self.apply(Way::Back).await {
+        match self.undo().await {
             Ok(()) => error,
             Err(second) => {
                 tracing::error!(error = %second, "what was done to live cannot be undone");
                 error.within(format!(
-                    "{shown} has some of the new files and not all, each of them whole; run the job again"
+                    "{shown} has some of the new files and not all, each of them whole; the next run takes them back before it begins"
                 ))
             }
         }
@@ -201,18 +226,13 @@ impl Complete for FarComplete {
 }
 
 impl Changed {
-    /// Publishes what there is; what fails after live was changed is taken back.
+    /// Publishes what there is.
     async fn publish_all(&self) -> Result<()> {
-        if self.staged.is_none() {
-            self.workspace.set_published();
-            return Ok(());
+        if let Some(staged) = &self.staged {
+            return self.publish(staged).await;
         }
-        let published = self.publish().await;
-        let is_live = self.workspace.is_published();
-        match published {
-            Err(error) if is_live => Err(self.take_back(error).await),
-            published => published,
-        }
+        self.workspace.set_published();
+        Ok(())
     }
 }
 
@@ -222,8 +242,12 @@ impl CompareWhole for FarComplete {
         let changed = &self.changed;
         let since = own::<Tree>(&*survey.definitions)?.since;
         let workspace = &changed.workspace;
-        if let Some(staged) = &changed.staged {
-            verify::sizes(workspace, &changed.plan, staged, since).await?;
+        if let Some(Staged { listing, .. }) = &changed.staged {
+            verify::sizes(workspace, &changed.plan, listing, since).await?;
+            if changed.plan.live.is_none() {
+                // It becomes live as it is, directories included. What is to be told of files was told.
+                check(workspace, survey, listing, Arc::default()).await?;
+            }
         }
         if verify == Verify::Checksum {
             verify::contents(workspace, &changed.plan, since).await?;
@@ -234,6 +258,40 @@ impl CompareWhole for FarComplete {
     }
 }
 
+/// Refuses a tree there that does not have all that the source has.
+async fn check(
+    workspace: &Workspace,
+    survey: &Survey,
+    there: &Listing,
+    warnings: Arc<Warnings>,
+) -> Result<()> {
+    let (definitions, there) = (Arc::clone(&survey.definitions), there.clone());
+    blocking(&workspace.context.cancel, move |stop| {
+        let tree = own::<Tree>(&*definitions)?;
+        let again = |pair: &Pair<'_>| match tree.directory() {
+            Some(directory) => look(directory, pair.path),
+            None => pair.stat(SOURCE),
+        };
+        let mut check = Check {
+            planned: None,
+            goes_by_plan: false,
+            has_directories: true,
+            filter: &tree.filter,
+            by_content: false,
+            since: tree.since,
+            again: &again,
+            warnings: &warnings,
+            stop,
+            files: 0,
+            differences: (Vec::new(), 0),
+        };
+        let roots = [Some(tree.root(false)), Some(Root::Listing(there))];
+        walk(roots, (), &mut check, stop)?;
+        check.outcome(None)
+    })
+    .await
+}
+
 /// What this run has changed.
 struct FarPublished {
     changed: Arc<Changed>,
@@ -242,48 +300,33 @@ struct FarPublished {
 
 #[async_trait]
 impl Published for FarPublished {
-    /// Live is listed once more, and has all that the source has.
+    /// Live is listed once more, and has all that the source has. Where it was renamed as a whole, that is known.
     async fn confirm(&self) -> Result<()> {
         let (Some(survey), Some(_)) = (&self.survey, &self.changed.staged) else {
             return Ok(());
         };
+        if self.changed.plan.live.is_none() {
+            return Ok(());
+        }
         let workspace = &self.changed.workspace;
-        let definitions = Arc::clone(&survey.definitions);
-        let filter = &own::<Tree>(&*definitions)?.filter;
+        let filter = &own::<Tree>(&*survey.definitions)?.filter;
         let live = listed(&workspace.connection, &workspace.place.live, filter, None).await?;
-        let definitions = Arc::clone(&survey.definitions);
         let warnings = Arc::clone(&workspace.warnings);
-        blocking(&workspace.context.cancel, move |stop| {
-            let tree = own::<Tree>(&*definitions)?;
-            let again = |pair: &walk::Pair<'_>| match tree.directory() {
-                Some(directory) => look(directory, pair.path),
-                None => pair.stat(SOURCE),
-            };
-            let mut check = Check {
-                has_directories: true,
-                filter: &tree.filter,
-                by_content: false,
-                since: tree.since,
-                again: &again,
-                warnings: &warnings,
-                stop,
-                files: 0,
-                differences: (Vec::new(), 0),
-            };
-            let roots = [Some(tree.root(false)), Some(Root::Listing(live))];
-            walk(roots, (), &mut check, stop)?;
-            warnings.tell();
-            check.outcome(None)
-        })
-        .await
+        let checked = check(workspace, survey, &live, warnings).await;
+        workspace.warnings.tell();
+        checked
     }
 
     async fn revert(&self) -> Result<()> {
-        self.changed.apply(Way::Back).await?;
-        self.changed.workspace.remove_own().await
+        if self.changed.staged.is_none() {
+            return Ok(());
+        }
+        self.changed.undo().await
     }
 
     async fn settle(&self) -> Result<()> {
-        self.changed.workspace.remove_own().await
+        let workspace = &self.changed.workspace;
+        let keeps = workspace.previous == KeepPrevious::Keep;
+        workspace.settle(keeps).await
     }
 }

@@ -1,43 +1,38 @@
-//! The lock of a tree on another machine: the one that envsyncd takes there itself. It is held by a program at the other end of our
+//! The lock of a tree on another machine: the one that envsyncd takes there itself. It is held by the shell at the other end of our
 //! connection, and dies with it.
 
-use std::time::Duration;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin};
-
 use super::place::Place;
-use crate::error::{Error, Kind, Result, io};
-use crate::process::stderr;
+use crate::error::{Error, Kind, Result};
 use crate::store::Claim;
-use crate::store::files::remote::connection::{Connection, start};
+use crate::store::files::remote::connection::Connection;
 use crate::store::files::remote::failure;
+use crate::store::files::remote::quote::quote;
 
 /// Its arguments: the directory that live is in, the folder's name there and its path, the mark, and who we are. Whoever stands in its
-/// file is told to others; that it is locked is what counts.
-const SCRIPT: &str = r#"umask 077
-cd -P -- "$1" || exit 9
-mkdir -- "./$2" 2>/dev/null
-cd -P -- "./$2" || exit 9
-[ "$PWD" = "$3" ] || { echo "$2 is a link" >&2; exit 9; }
-if ! [ -s mark.json ]; then printf '%s\n' "$4" > mark.new && mv -f mark.new mark.json || exit 9; fi
-[ -L lock ] && { echo "the lock is a link" >&2; exit 9; }
-exec 9>>lock || exit 9
-if ! flock -n 9; then printf 'busy '; head -c 300 lock; exit 0; fi
-printf '%s\n' "$5" > lock
-printf 'taken'
-cat >/dev/null
-: > lock"#;
+/// file is told to others; that it is locked is what counts. What a run that was cut off still does there holds the folder itself.
+const TAKING: &str = r#"taking() {
+  cd -P -- "$1" || return 9
+  mkdir -- "./$2" 2>/dev/null
+  cd -P -- "./$2" || return 9
+  [ "$PWD" = "$3" ] || { echo "$2 is a link"; return 9; }
+  [ -s mark.json ] || { printf '%s\n' "$4" > mark.new && mv -f mark.new mark.json; } || return 9
+  [ -L lock ] && { echo "the lock is a link"; return 9; }
+  command exec 9>>lock || return 9
+  if ! flock -n 9; then printf 'busy '; head -c 300 lock; command exec 9>&-; return 0; fi
+  command exec 8<. || return 9
+  if ! flock -w 60 8; then printf 'busy a run that was cut off, and still works there'; command exec 8<&- 9>&-; return 0; fi
+  command exec 8<&-
+  printf '%s\n' "$5" > lock
+  printf 'taken'
+}
+"#;
 
 const MARK: &str = r#"{"version":1,"program":"envsyncd"}"#;
 
-/// Whoever frees it waits so long at the most.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// A held lock.
 pub(super) struct Lock {
-    child: Child,
-    stdin: ChildStdin,
+    /// The path of its file there.
+    file: Vec<u8>,
 }
 
 impl Lock {
@@ -60,25 +55,26 @@ impl Lock {
             MARK.as_bytes(),
             who.as_bytes(),
         ];
-        let mut command = connection.command(SCRIPT, &arguments);
-        let (mut child, stdin, mut stdout, said) = start(&mut command, "ssh")?;
-        let mut answer = [0; 5];
-        if stdout.read_exact(&mut answer).await.is_err() {
-            drop(stdin);
-            let said = stderr::beginning(said).await;
-            let status = child.wait().await.map_err(io("cannot wait for ssh"))?;
-            let what = format!("locking {}", place.shown);
+        let mut line = TAKING.as_bytes().to_vec();
+        line.extend(b"taking");
+        for argument in arguments {
+            line.push(b' ');
+            line.extend(quote(argument));
+        }
+        line.extend(b" </dev/null 2>&1; s=$? e=; cd /");
+        let what = format!("locking {}", place.shown);
+        let (said, ended) = connection.run_line(&what, &line).await?;
+        let said = String::from_utf8_lossy(&said);
+        if !ended.status.success() {
             let machine = connection.machine();
             return Err(failure::of_files(&what, &said)
-                .unwrap_or_else(|| failure::of_command(&machine, &what, status, &said)));
+                .unwrap_or_else(|| failure::of_command(&machine, &what, ended.status, &said)));
         }
-        if &answer == b"taken" {
-            tokio::spawn(stderr::beginning(said));
-            return Ok(Self { child, stdin });
+        if said == "taken" {
+            let file = place.inner("lock");
+            return Ok(Self { file });
         }
-        let mut who = Vec::new();
-        let _ = stdout.take(300).read_to_end(&mut who).await;
-        let who = failure::first_lines(&String::from_utf8_lossy(&who));
+        let who = failure::first_lines(said.strip_prefix("busy").unwrap_or(&said));
         let who = if who.is_empty() {
             "another run".to_owned()
         } else {
@@ -88,10 +84,16 @@ impl Lock {
         Err(Error::new(Kind::Busy, what).hint("wait until that run has ended"))
     }
 
-    /// Frees it.
-    pub(super) async fn free(mut self) {
-        let _ = self.stdin.shutdown().await;
-        drop(self.stdin);
-        let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+    /// Frees it. With a connection that is lost it is free already.
+    pub(super) async fn free(self, connection: &Connection) {
+        if connection.shell().is_none() {
+            return;
+        }
+        let mut line = b"{ : > ".to_vec();
+        line.extend(quote(&self.file));
+        line.extend(b"; } 2>/dev/null; command exec 9>&-; s=0 e=");
+        if let Err(error) = connection.run_line("freeing the lock", &line).await {
+            tracing::debug!(%error, "the lock is left to end with the connection");
+        }
     }
 }

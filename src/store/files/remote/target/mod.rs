@@ -4,8 +4,14 @@
 mod apply;
 mod complete;
 mod incoming;
+mod journal;
 mod lock;
+mod note;
 mod place;
+mod previous;
+mod probe;
+mod roll;
+mod script;
 mod verify;
 mod workspace;
 
@@ -13,15 +19,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::task::JoinSet;
 
 use self::incoming::FarIncoming;
 use self::lock::Lock;
 use self::place::Place;
 use self::workspace::{Plan, Workspace};
-use super::connection::Connection;
 use super::facts::Facts;
-use super::rsync::common;
-use super::tree::listed;
+use super::rsync;
+use super::tree::{differing, listed};
 use super::url::SshUrl;
 use crate::config::job::{Mode, Task};
 use crate::error::{Error, Kind, Result};
@@ -30,7 +36,10 @@ use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::incoming::plan::Planner;
 use crate::store::files::publish::place::Place as OwnPlace;
+use crate::store::files::rows::candidates::Candidates;
 use crate::store::files::rows::decision::Rules;
+use crate::store::files::rows::follow::Follow;
+use crate::store::files::rows::listing::Listing;
 use crate::store::files::rows::tree::{At, Tree};
 use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::schema::options::Link;
@@ -44,7 +53,12 @@ pub(in crate::store::files) struct FarTarget {
     facts: Facts,
     server: Server,
     lock: Mutex<Option<Lock>>,
+    /// What is in live, on its way from there.
+    listing: Mutex<Option<Coming>>,
 }
+
+/// A list that is being made; `None`: there is no live. It ends with whoever waits for it.
+type Coming = JoinSet<Result<Option<Listing>>>;
 
 impl FarTarget {
     /// A task's. Nothing is made yet. `server` is what trees are copied by.
@@ -54,18 +68,18 @@ impl FarTarget {
         context: &Context,
         server: Server,
     ) -> Result<Self> {
-        let connection = Connection::open(url, &task.target, "target", context).await?;
-        let facts = Facts::ask(&connection).await?;
-        let there = facts.check_programs(&connection.machine())?;
-        let can = common(there).await?;
+        let connecting = Facts::connect(url, &task.target, "target", context);
+        let (connected, own) = tokio::join!(connecting, rsync::own());
+        let (connection, facts) = connected?;
+        let can = rsync::common(&own?, facts.check_programs(&connection.machine())?);
         let place = Place::of(url, &facts)?;
-        let keeps_owners = facts.user == Some(0);
-        let workspace = Workspace::of(task, context, connection, (place, can), keeps_owners)?;
+        let workspace = Workspace::of(task, context, connection, (place, can), &facts)?;
         Ok(Self {
             workspace: Arc::new(workspace),
             facts,
             server,
             lock: Mutex::new(None),
+            listing: Mutex::new(None),
         })
     }
 
@@ -87,6 +101,81 @@ impl FarTarget {
             .hint("check both URLs: a run would copy what it has copied"))
     }
 
+    /// Asks the file system there. A `plan` has no folder, and takes all to be kept.
+    async fn find_out_what_is_kept(&self) -> Result<()> {
+        if self.lock.lock().is_none() {
+            return Ok(());
+        }
+        let workspace = &self.workspace;
+        let what = "finding out what is kept of files";
+        let is_root = self.facts.user == Some(0);
+        let (script, [time, somebody, who]) = probe::script(is_root);
+        let folder = workspace.place.folder();
+        let said = workspace
+            .connection
+            .run(what, script, &[&folder, &time, &somebody, &who])
+            .await?;
+        workspace.set_kept(probe::read(&said, is_root));
+        Ok(())
+    }
+
+    /// Begins to list live.
+    fn begin_listing(&self) {
+        let workspace = Arc::clone(&self.workspace);
+        let mut coming = JoinSet::new();
+        coming.spawn(async move {
+            let Some(device) = workspace.place.device else {
+                return Ok(None);
+            };
+            let Workspace {
+                connection,
+                place,
+                filter,
+                ..
+            } = &*workspace;
+            let live = listed(connection, &place.live, filter, Some(device)).await;
+            live.map(Some)
+        });
+        *self.listing.lock() = Some(coming);
+    }
+
+    /// What is in live.
+    async fn live(&self) -> Result<Option<Listing>> {
+        if self.listing.lock().is_none() {
+            self.begin_listing();
+        }
+        let coming = self.listing.lock().take();
+        let listed = match coming {
+            Some(mut coming) => coming.join_next().await,
+            None => None,
+        };
+        let broken = || Error::new(Kind::Internal, "a task broke");
+        let listed = listed.ok_or_else(broken)?;
+        listed.map_err(|error| broken().because(error))?
+    }
+
+    /// Finds out which files have another content.
+    async fn compare_contents(
+        &self,
+        rules: Rules,
+        tree: &Tree,
+        (source, live): (&Arc<Directory>, &Listing),
+    ) -> Result<Rules> {
+        let workspace = &self.workspace;
+        let roots = [tree.root(false), Root::Listing(live.clone())].map(Some);
+        let (mut rules, list) = blocking(&workspace.context.cancel, move |stop| {
+            let mut candidates = Candidates::new(&rules);
+            walk(roots, (), &mut candidates, stop)?;
+            let list = candidates.finish()?;
+            Ok((rules, list))
+        })
+        .await?;
+        let pair = workspace.pair(source, &workspace.place.live, false);
+        let differing = differing(&pair, &list, &workspace.warnings).await?;
+        rules.differing = Some(Mutex::new(Follow::of(Some(&differing))?));
+        Ok(rules)
+    }
+
     /// Finds out what changes, and refuses what is too much.
     async fn plan(&self, survey: &Survey) -> Result<Plan> {
         let workspace = &self.workspace;
@@ -98,21 +187,20 @@ impl FarTarget {
             ));
         };
         self.refuse_nested(tree, source)?;
-        let live = match workspace.place.device {
-            Some(device) => {
-                let path = &workspace.place.live;
-                Some(listed(&workspace.connection, path, &tree.filter, Some(device)).await?)
-            }
-            None => None,
-        };
-        let rules = Rules {
+        let live = self.live().await?;
+        let mut rules = Rules {
             likeness: None,
             filter: Arc::clone(&tree.filter),
             overlay: workspace.mode == Mode::Overlay,
             by_content: false,
-            keeps_owners: workspace.keeps_owners,
+            differing: None,
+            keeps_owners: workspace.keeps_owners(),
+            kept: workspace.kept(),
             stop: workspace.context.cancel.clone(),
         };
+        if let (true, Some(live)) = (workspace.options.by_content, &live) {
+            rules = self.compare_contents(rules, tree, (source, live)).await?;
+        }
         let roots = [Some(tree.root(false)), live.clone().map(Root::Listing)];
         let warnings = Arc::clone(&workspace.warnings);
         let (changes, work) = blocking(&workspace.context.cancel, move |stop| {
@@ -152,7 +240,10 @@ impl Target for FarTarget {
         self.workspace.place.check_folder(&self.facts)
     }
 
+    /// Whoever asks looks at the source next: meanwhile live is listed.
     async fn taker(&self) -> Result<Taker> {
+        self.find_out_what_is_kept().await?;
+        self.begin_listing();
         Ok(Taker::Server(self.server.clone()))
     }
 
@@ -174,21 +265,10 @@ impl Target for FarTarget {
     }
 
     async fn sweep(&self) -> Result<Vec<String>> {
-        const SCRIPT: &str = r#"cd -- "$1" || exit 9
-for tree in ./incoming-* ./dropped-* ./replaced-*; do
-  [ -d "$tree" ] || continue
-  chmod -R u+rwx -- "$tree" 2>/dev/null
-  rm -rf -- "$tree" && printf '%s\n' "$tree"
-done"#;
-        let folder = self.workspace.place.folder();
-        let connection = &self.workspace.connection;
-        let what = "clearing up what dead runs left";
-        let said = connection.run(what, SCRIPT, &[&folder]).await?;
-        let lines = String::from_utf8_lossy(&said).into_owned();
-        Ok(lines
-            .lines()
-            .map(|line| format!("{}: {line}", self.url()))
-            .collect())
+        let removed = self.workspace.sweep().await?;
+        let url = self.url();
+        let told = removed.iter().map(|tree| format!("{url}: {tree}"));
+        Ok(told.collect())
     }
 
     async fn check(&self, survey: &Survey) -> Result<()> {
@@ -230,9 +310,7 @@ done"#;
     }
 
     async fn rollback(&self) -> Result<()> {
-        let what = format!("there is no previous copy of {}", self.url());
-        Err(Error::new(Kind::Statement, what)
-            .hint("files on another machine are changed in place, and the old ones are not kept"))
+        self.workspace.roll_back().await
     }
 
     async fn lost(&self) -> Error {
@@ -242,7 +320,7 @@ done"#;
     async fn close(&self) {
         let lock = self.lock.lock().take();
         if let Some(lock) = lock {
-            lock.free().await;
+            lock.free(&self.workspace.connection).await;
         }
         self.workspace.connection.close();
     }

@@ -61,12 +61,17 @@ impl Place {
 
     /// What a run builds, in the folder.
     pub(super) fn incoming(&self, run: &str) -> Vec<u8> {
-        joined(&self.folder(), format!("incoming-{run}").as_bytes())
+        self.inner(&format!("incoming-{run}"))
     }
 
     /// What a run takes out of live, in the folder.
     pub(super) fn replaced(&self, run: &str) -> Vec<u8> {
-        joined(&self.folder(), format!("replaced-{run}").as_bytes())
+        self.inner(&format!("replaced-{run}"))
+    }
+
+    /// What has this name in the folder.
+    pub(super) fn inner(&self, name: &str) -> Vec<u8> {
+        joined(&self.folder(), name.as_bytes())
     }
 
     /// Refuses a place in which nothing could be renamed.

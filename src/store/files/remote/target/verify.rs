@@ -7,8 +7,8 @@ use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::connection::stat::{FileKind, Moment};
 use crate::store::files::connection::told::told;
-use crate::store::files::remote::follow::Follow;
 use crate::store::files::remote::names::{Lists, Meant, copied};
+use crate::store::files::rows::follow::Follow;
 use crate::store::files::rows::listing::{Entry, Listing};
 use crate::store::files::rows::tree::look;
 use crate::store::files::rows::warnings::{Warning, Warnings};
@@ -137,7 +137,7 @@ pub(super) async fn contents(workspace: &Workspace, plan: &Plan, since: Moment) 
         trees.push((&place.live, unchanged));
     }
     for (there, meant) in trees {
-        let pair = workspace.pair(plan, there, false);
+        let pair = workspace.pair(&plan.source, there, false);
         let mut lists = Lists::of(&plan.work, meant)?;
         while let Some(names) = lists.next()? {
             for path in pair.differing(&names, &workspace.warnings).await? {

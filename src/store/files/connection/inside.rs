@@ -5,10 +5,16 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::store::files::connection::directory::Directory;
+use super::directory::Directory;
+
+/// Whether a path is that of something in a tree: each of its names is one.
+pub(in crate::store::files) fn is_path(path: &[u8]) -> bool {
+    let mut names = path.split(|byte| *byte == b'/');
+    names.all(|name| !matches!(name, b"" | b"." | b".."))
+}
 
 /// A place in a tree.
-pub(super) struct Inside {
+pub(in crate::store::files) struct Inside {
     root: Arc<Directory>,
     /// The open directories down to where it is, each with its path.
     open: Vec<(Vec<u8>, Directory)>,
@@ -16,13 +22,16 @@ pub(super) struct Inside {
 
 impl Inside {
     /// At a tree's root.
-    pub(super) fn new(root: Arc<Directory>) -> Self {
+    pub(in crate::store::files) fn new(root: Arc<Directory>) -> Self {
         let open = Vec::new();
         Self { root, open }
     }
 
     /// The directory that a path is in, and the path's last name.
-    pub(super) fn at(&mut self, path: &[u8]) -> Result<(&Directory, CString), Errno> {
+    pub(in crate::store::files) fn at(
+        &mut self,
+        path: &[u8],
+    ) -> Result<(&Directory, CString), Errno> {
         let end = path.iter().rposition(|byte| *byte == b'/');
         let (above, name) = match end {
             Some(end) => (&path[..end], &path[end + 1..]),

@@ -1,0 +1,90 @@
+//! Trees on another machine, and what they were before.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::Far;
+use crate::files::back::{self, Case};
+use crate::support::wait_until;
+
+fn with(test: impl Fn(&Case<'_>, &Far)) {
+    let far = Far::new();
+    std::fs::create_dir(far.trees.live("")).expect("a directory");
+    let case = Case {
+        trees: &far.trees,
+        job: &|| far.pushes(),
+        folder: far.trees.folder(""),
+    };
+    test(&case, &far);
+}
+
+#[test]
+fn a_rollback_there_restores_exactly_what_was() {
+    with(|case, _| back::a_rollback_restores_exactly_what_was_and_another_one_what_came(case));
+}
+
+#[test]
+fn without_previous_there_there_is_nothing_to_go_back_to() {
+    with(|case, _| back::without_previous_there_is_nothing_to_go_back_to(case));
+}
+
+#[test]
+fn what_somebody_has_written_there_since_is_kept_by_a_rollback() {
+    with(|case, _| back::what_somebody_has_written_since_is_kept_by_a_rollback(case));
+}
+
+#[test]
+fn what_is_in_the_place_of_a_directory_there_makes_way() {
+    with(|case, _| {
+        back::what_is_in_the_place_of_a_directory_makes_way_for_a_rollback_and_no_other(case);
+    });
+}
+
+#[test]
+fn a_file_whose_other_name_goes_keeps_its_permissions() {
+    with(|case, far| {
+        let trees = case.trees;
+        trees.write(&["source/a=new", "live/a=old", "live/deep/c=old"]);
+        let mode = |mode| std::fs::Permissions::from_mode(mode);
+        for (name, other) in [("a", "b"), ("deep/c", "d")] {
+            std::fs::set_permissions(trees.live(name), mode(0o440)).expect("a mode");
+            std::fs::hard_link(trees.live(name), trees.live(other)).expect("a link");
+        }
+        let replaces = "mode = \"replace\"\nmax_delete = \"100%\"\nexclude = [\"/b\", \"/d\"]";
+        trees.once(&far.pushes().task(replaces)).expect(0);
+        for other in ["b", "d"] {
+            let found = trees.live(other).metadata().expect("it");
+            assert_eq!(found.permissions().mode() & 0o7777, 0o440, "{other}");
+        }
+        assert!(!trees.live("deep").exists());
+    });
+}
+
+#[test]
+fn a_tree_there_is_what_it_was_if_another_task_fails_to_publish() {
+    with(|case, _| back::a_task_that_fails_to_publish_undoes_the_one_before(case));
+}
+
+#[test]
+fn whenever_a_run_or_a_rollback_there_is_killed_what_was_is_had_again() {
+    with(|case, far| {
+        // What goes on there for a moment has ended with the connection, and holds the folder until then.
+        let settles = || {
+            wait_until("nothing is done there any more", || {
+                let free = std::process::Command::new("flock")
+                    .arg("--nonblock")
+                    .arg(far.trees.folder(""))
+                    .arg("flock")
+                    .arg("--nonblock")
+                    .arg(far.trees.folder("lock"))
+                    .arg("true")
+                    .status();
+                free.is_ok_and(|free| free.success())
+            });
+        };
+        back::whenever_it_is_killed_files_are_whole_and_what_was_is_had_again(
+            case,
+            (300, 12),
+            &settles,
+        );
+    });
+}
