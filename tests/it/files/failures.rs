@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use super::meanwhile::{has_begun_in, with_a_large_one};
 use super::trees::{Disk, Meanwhile, Trees, lines};
 
 /// A tree on a disk of its own, as a target.
@@ -20,7 +21,7 @@ fn on_disk(trees: &Trees, options: &str) -> (Disk, crate::support::job::Job) {
 fn a_full_disk_fails_the_run_and_leaves_live() {
     let trees = Trees::new();
     let (_disk, job) = on_disk(&trees, "size=2m");
-    trees.write(&["source/a=small", "disk/live/a=old"]);
+    trees.write(&["source/small=new", "disk/live/small=old"]);
     fs::write(trees.source("large"), vec![1; 4 << 20]).expect("a file");
     trees
         .once(&job)
@@ -28,25 +29,17 @@ fn a_full_disk_fails_the_run_and_leaves_live() {
         .says(&["the copy needs about", "free space there"]);
     // There was room, and then there is none.
     fs::remove_file(trees.source("large")).expect("a file");
-    for number in 0..400 {
-        fs::write(trees.source(&format!("{number}")), "x").expect("a file");
-    }
-    let folder = trees.bed.path("disk/live.envsyncd");
-    let has_begun = move || {
-        let names = fs::read_dir(&folder).into_iter().flatten().flatten();
-        let mut names = names.map(|entry| entry.file_name().into_encoded_bytes());
-        names.any(|name| name.starts_with(b"incoming"))
-    };
-    let filler = trees.bed.path("disk/filler");
-    let filling = Meanwhile::new(move || {
-        if has_begun() {
-            let _ = fs::write(&filler, vec![1; 2 << 20]);
-        }
-    });
-    let outcome = trees.once(&job);
-    drop(filling);
-    outcome.expect(1).says(&["free space there"]);
-    assert_eq!(lines(&trees.bed.path("disk/live")), ["a=old"]);
+    with_a_large_one(&trees, &[]);
+    let slowly = job.task("throttle = \"100kB/s\"\njobs = 1");
+    let mut running = trees.bed.start(&trees.bed.job("app", &slowly));
+    has_begun_in(&trees.bed.path("disk/live.envsyncd"), &mut running);
+    let filled = fs::write(trees.bed.path("disk/filler"), vec![1; 2 << 20]);
+    assert_eq!(
+        filled.expect_err("no room").kind(),
+        std::io::ErrorKind::StorageFull
+    );
+    running.end().expect(1).says(&["free space there"]);
+    assert_eq!(lines(&trees.bed.path("disk/live")), ["small=old"]);
     let left = fs::read_dir(trees.bed.path("disk/live.envsyncd"))
         .expect("it")
         .count();

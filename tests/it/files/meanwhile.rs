@@ -1,8 +1,9 @@
 //! What becomes of a source under a run's hands.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use crate::support::wait_until;
 const SLOW: &str = "throttle = \"400kB/s\"\njobs = 1\n";
 
 /// `a/large`, which comes first and takes its time, and these.
-fn with_a_large_one(trees: &Trees, files: &[&str]) {
+pub(super) fn with_a_large_one(trees: &Trees, files: &[&str]) {
     fs::create_dir_all(trees.source("a")).expect("a directory");
     fs::write(trees.source("a/large"), vec![7; 1 << 20]).expect("a file");
     trees.write(files);
@@ -25,11 +26,17 @@ fn with_a_large_one(trees: &Trees, files: &[&str]) {
 
 /// Waits until it is being copied.
 fn has_begun(trees: &Trees, running: &mut Running) {
+    has_begun_in(&trees.folder(""), running);
+}
+
+/// The same, of a live that is this folder's.
+pub(super) fn has_begun_in(folder: &Path, running: &mut Running) {
     wait_until("the first file is being copied", || {
         assert!(running.is_running(), "it has ended");
-        let incoming = trees.beside();
-        let mut incoming = incoming.iter().filter(|name| name.starts_with("incoming"));
-        incoming.any(|name| trees.folder(name).join("a/large").exists())
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let incoming = |entry: &fs::DirEntry| entry.file_name().as_bytes().starts_with(b"incoming");
+        let mut incoming = entries.filter(incoming);
+        incoming.any(|entry| entry.path().join("a/large").exists())
     });
 }
 
