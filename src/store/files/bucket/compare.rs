@@ -20,6 +20,7 @@ use crate::store::files::connection::blocking::{blocking, stopped};
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
 use crate::store::files::connection::told::{At, told};
+use crate::store::files::incoming::check::{OTHER_CONTENT, unequal};
 use crate::store::files::rows::pair::{Descent, Pair, SOURCE, TARGET, Visitor};
 use crate::store::files::rows::walk::{Root, walk};
 use crate::store::files::rows::warnings::{Warning, Warnings};
@@ -114,21 +115,17 @@ fn outcome(differences: &[Unsure]) -> Result<()> {
         return Ok(());
     }
     for one in differences.iter().take(100) {
-        let difference = format!("{} has another content", told(&one.path));
+        let difference = format!("{} {OTHER_CONTENT}", told(&one.path));
         tracing::error!(difference, "not the same on both sides");
     }
     let named: Vec<String> = (differences.iter().take(NAMED))
-        .map(|one| format!("{} has another content", told(&one.path)))
+        .map(|one| format!("{} {OTHER_CONTENT}", told(&one.path)))
         .collect();
     let more = match differences.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
-    let what = format!(
-        "the copy is not equal to the source: {}{more}",
-        named.join("; ")
-    );
-    Err(Error::new(Kind::Verify, what).hint("the run's log names the first hundred differences"))
+    Err(unequal(&format!("{}{more}", named.join("; "))))
 }
 
 fn landed(

@@ -17,6 +17,9 @@ const NAMED: usize = 3;
 /// and the log so many.
 const LOGGED: u64 = 100;
 
+/// What is said of a file of the same size that is not the same.
+pub(in crate::store::files) const OTHER_CONTENT: &str = "has another content";
+
 /// Compares a source's files with those of a new tree.
 pub(in crate::store::files) struct Check<'a> {
     /// Which files of the source are copied.
@@ -44,6 +47,18 @@ pub(in crate::store::files) struct Check<'a> {
     pub(in crate::store::files) differences: (Vec<String>, u64),
 }
 
+/// What differs between a copy and its source.
+pub(in crate::store::files) fn unequal(differences: &str) -> Error {
+    let what = format!("the copy is not equal to the source: {differences}");
+    let mut hint = "the run's log names the first hundred differences".to_owned();
+    if differences.contains(OTHER_CONTENT) {
+        hint.push_str(
+            "; files of one size and time are taken for the same, unless `compare = \"checksum\"` has their contents compared",
+        );
+    }
+    Error::new(Kind::Verify, what).hint(hint)
+}
+
 impl Check<'_> {
     /// Fails if there were differences, or if the new tree has other files than those that were put into it.
     pub(in crate::store::files) fn outcome(&self, built: Option<u64>) -> Result<()> {
@@ -53,12 +68,7 @@ impl Check<'_> {
                 0 => String::new(),
                 more => format!(", and {more} more"),
             };
-            let what = format!("{}{more}", first.join("; "));
-            return Err(Error::new(
-                Kind::Verify,
-                format!("the copy is not equal to the source: {what}"),
-            )
-            .hint("the run's log names the first hundred differences"));
+            return Err(unequal(&format!("{}{more}", first.join("; "))));
         }
         if let Some(built) = built.filter(|built| *built != self.files) {
             let what = format!(
@@ -161,7 +171,7 @@ impl Check<'_> {
         if content::is_same([&file, &copy], pair.path, self.stop)? {
             return Ok(());
         }
-        self.differs(pair, "has another content")
+        self.differs(pair, OTHER_CONTENT)
     }
 }
 
