@@ -47,7 +47,8 @@ fn value(bed: &Bed, file: &str) -> String {
 fn a_maintenance_off_that_hangs_is_cut_off_and_the_record_says_so() {
     let bed = Bed::new();
     let job = files(&bed)
-        .top("timeout = \"2s\"")
+        // All that comes before has to have its time, too.
+        .top("timeout = \"10s\"")
         .hooks("maintenance_off = [\"sleep\", \"600\"]");
     bed.once(&bed.job("app", &job)).expect(1);
     assert_eq!(value(&bed, "target.db"), "new");
@@ -55,7 +56,7 @@ fn a_maintenance_off_that_hangs_is_cut_off_and_the_record_says_so() {
     for part in [
         "IS live",
         "maintenance_off",
-        "was stopped after its timeout of 3s",
+        "was stopped after its timeout of 10s",
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
@@ -69,7 +70,7 @@ fn maintenance_goes_off_after_the_jobs_time_is_over_and_a_failure_of_both_is_tol
     ] {
         let bed = Bed::new();
         let off = format!("cd '{}'; {off}", bed.path(".").display());
-        let job = files(&bed).top("timeout = \"2s\"").hooks(&format!(
+        let job = files(&bed).top("timeout = \"10s\"").hooks(&format!(
             "maintenance_on = [\"sleep\", \"600\"]\nmaintenance_off = [\"sh\", \"-c\", {}]",
             toml(&off)
         ));
@@ -77,7 +78,7 @@ fn maintenance_goes_off_after_the_jobs_time_is_over_and_a_failure_of_both_is_tol
         assert_eq!(value(&bed, "target.db"), "old");
         let message = bed.status_text("app", "message");
         assert!(
-            message.contains("timeout of 2s is over") && message.contains(says),
+            message.contains("timeout of 10s is over") && message.contains(says),
             "{message}"
         );
         assert_eq!(bed.path("off").exists(), says.is_empty());
