@@ -359,7 +359,8 @@ fn a_file_that_grows_while_it_is_packed_has_the_length_that_it_began_with() {
             std::thread::sleep(Duration::from_millis(1));
         }
     });
-    let pushed = shelf.push("", "verify = \"checksum\"");
+    // It takes two seconds, in which the writer has a turn.
+    let pushed = shelf.push("", "verify = \"checksum\"\nthrottle = \"20MB/s\"");
     sender.send(()).expect("a thread");
     writer.join().expect("a thread");
     pushed

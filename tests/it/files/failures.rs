@@ -142,22 +142,25 @@ fn live_is_whole_whenever_a_run_is_killed() {
 #[test]
 fn a_file_that_is_written_all_the_time_is_copied_with_a_warning() {
     let trees = Trees::new();
-    trees.write(&["source/grows=start"]);
+    // So slow that whoever writes has a turn in each of the two times that it is read, and so little that it has an end.
+    let size = 256 << 10;
+    fs::write(trees.source("grows"), vec![b'x'; size]).expect("a file");
     let mut file = fs::File::options()
         .append(true)
         .open(trees.source("grows"))
         .expect("it");
     let writing = Meanwhile::new(move || {
-        file.write_all(&[b'x'; 4096]).expect("bytes");
-        std::thread::sleep(Duration::from_micros(50));
+        file.write_all(b"x").expect("bytes");
+        std::thread::sleep(Duration::from_millis(2));
     });
-    let outcome = trees.once(&trees.with("verify = \"checksum\""));
+    let outcome = trees.once(&trees.with("verify = \"checksum\"\nthrottle = \"200kB/s\""));
     drop(writing);
     outcome
         .expect(0)
         .says(&["files were written while they were read", "grows"]);
     let copy = fs::metadata(trees.live("grows")).expect("it").len();
-    assert!(copy >= 5 && copy <= fs::metadata(trees.source("grows")).expect("it").len());
+    let all = fs::metadata(trees.source("grows")).expect("it").len();
+    assert!(copy >= size as u64 && copy <= all, "{copy} of {all}");
 }
 
 #[test]

@@ -103,6 +103,9 @@ fn a_file_that_grows_arrives_with_a_warning_or_as_it_was() {
             file.write_all(&[b'x'; 4096]).expect("bytes");
             std::thread::sleep(Duration::from_micros(200));
         });
+        wait_until("it has grown", || {
+            path.metadata().expect("a file").len() > 5
+        });
         for verify in ["rows", "checksum"] {
             let (job, told) = both_ways(&far).into_iter().nth(way).expect("a way");
             let job = job.task(&format!("verify = \"{verify}\""));
