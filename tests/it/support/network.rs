@@ -2,8 +2,11 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::wait_until;
 
 /// What happens to a request.
 #[derive(Debug, Clone)]
@@ -12,6 +15,8 @@ pub(crate) enum Fault {
     Answer(u16, &'static str),
     /// The answer comes so much later.
     Late(Duration),
+    /// The server does not hear of it before [`Network::forget`].
+    Held,
     /// The connection breaks after so many bytes of the request's body.
     CutAsking(usize),
     /// The connection breaks after so many bytes of the answer's body.
@@ -50,6 +55,8 @@ struct State {
     latency: Mutex<Duration>,
     /// First lines of all requests, and their headers in small letters.
     heads: Mutex<Vec<(String, String)>>,
+    /// Connections that were let in and have not ended.
+    open: AtomicUsize,
 }
 
 impl Network {
@@ -64,6 +71,7 @@ impl Network {
             answered: Mutex::default(),
             latency: Mutex::default(),
             heads: Mutex::default(),
+            open: AtomicUsize::new(0),
         });
         let shared = Arc::clone(&state);
         // It ends with the process; there is one a test.
@@ -71,7 +79,11 @@ impl Network {
             for client in listener.incoming().flatten() {
                 let _ = client.set_nodelay(true);
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || shared.serve(client));
+                shared.open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    shared.serve(client);
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         Self { port, state }
@@ -95,6 +107,17 @@ impl Network {
     /// No request meets anything any more.
     pub(crate) fn forget(&self) {
         self.state.rules.lock().expect("no panic").clear();
+    }
+
+    /// Waits until the server has done all that clients have asked for who are gone.
+    pub(crate) fn settle(&self) {
+        // They are let in one after the other: all that came before this one are.
+        let mut last = TcpStream::connect(("127.0.0.1", self.port)).expect("loopback");
+        last.shutdown(Shutdown::Write).expect("a connection");
+        let _ = last.read(&mut [0]);
+        wait_until("the server has done what it was asked", || {
+            self.state.open.load(Ordering::SeqCst) == 0
+        });
     }
 
     /// The headers, in small letters, of the last request whose first line begins and contains so.
@@ -135,6 +158,16 @@ impl Network {
 impl State {
     fn fault(&self, line: &str) -> Option<Fault> {
         self.asked.lock().expect("no panic").push(line.to_owned());
+        let fault = self.next_fault(line);
+        if matches!(fault, Some(Fault::Held)) {
+            while !self.rules.lock().expect("no panic").is_empty() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        fault
+    }
+
+    fn next_fault(&self, line: &str) -> Option<Fault> {
         let mut rules = self.rules.lock().expect("no panic");
         let rule = rules.iter_mut().find(|rule| {
             rule.left > 0 && line.starts_with(&rule.begins) && line.contains(rule.contains)
@@ -207,8 +240,9 @@ impl State {
             );
         }
         write!(server, "{head}Connection: close\r\n\r\n")?;
-        std::io::copy(&mut client.by_ref().take(asking as u64), &mut server)?;
-        if asking < length {
+        let sent = std::io::copy(&mut client.by_ref().take(asking as u64), &mut server)?;
+        // The client may be gone, too: the server would wait for the rest.
+        if sent < length as u64 {
             return server.shutdown(Shutdown::Both);
         }
         std::thread::sleep(late);

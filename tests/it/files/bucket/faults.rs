@@ -99,17 +99,18 @@ fn an_object_that_is_replaced_while_it_is_read_is_read_anew_as_a_whole() {
         .put_file(&place.remote.bucket, "nightly/large", &old);
     let network = &place.remote.network;
     network.fault("GET", "nightly/large", 1, Fault::CutAnswer(1 << 20));
-    network.fault("GET", "nightly/large", 4, Fault::CutAnswer(0));
+    network.fault("GET", "nightly/large", 1, Fault::Held);
     let running = place
         .trees
         .bed
         .start(&place.trees.bed.job("app", &place.out()));
-    crate::support::wait_until("the object was asked for", || {
-        network.asked("GET", "nightly/large") > 0
+    crate::support::wait_until("the rest of it is asked for", || {
+        network.asked("GET", "nightly/large") > 1
     });
     place
         .server
         .put_file(&place.remote.bucket, "nightly/large", &new);
+    network.forget();
     running.end().expect(0);
     assert_eq!(fs::read(place.trees.live("large")).expect("a file"), new);
 }

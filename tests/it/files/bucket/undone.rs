@@ -217,8 +217,8 @@ fn a_run_that_is_told_to_stop_takes_back_what_it_has_written() {
     let late = Fault::Late(Duration::from_secs(2));
     network.fault("PUT", "/nightly/changed", 1, late);
     let running = place.trees.bed.start(&place.trees.bed.job("app", &job));
-    crate::support::wait_until("an object is on its way", || {
-        network.asked("PUT", "/nightly/changed") > 0
+    crate::support::wait_until("an object is written, and nobody has said so", || {
+        fs::read(place.object("changed")).is_ok_and(|content| content == b"new")
     });
     running.signal(nix::sys::signal::Signal::SIGTERM);
     running.end().expect(143);
@@ -252,7 +252,7 @@ fn whenever_a_run_or_a_rollback_is_killed_what_was_is_had_again() {
         std::thread::sleep(after);
         running.kill();
         // What the server has been asked for by then is done.
-        std::thread::sleep(Duration::from_millis(400));
+        place.remote.network.settle();
     };
     write("first");
     place.trees.once(&job).expect(0);
