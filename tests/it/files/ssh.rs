@@ -13,10 +13,12 @@ mod to;
 mod ways;
 
 use std::path::Path;
+use std::process::Command;
 
 use super::trees::Trees;
 use crate::support::job::{Job, toml};
 use crate::support::ssh::Sshd;
+use crate::support::wait_until;
 
 /// Two trees, of which one is reached over ssh.
 pub(super) struct Far {
@@ -30,6 +32,21 @@ impl Far {
             trees: Trees::new(),
             sshd: Sshd::start(),
         }
+    }
+
+    /// Waits until nothing is done in live's folder any more: what goes on there for a moment has ended with the connection,
+    /// and holds it until then.
+    fn settles(&self) {
+        wait_until("nothing is done there any more", || {
+            let free = Command::new("flock")
+                .arg("--nonblock")
+                .arg(self.trees.folder(""))
+                .args(["flock", "--nonblock"])
+                .arg(self.trees.folder("lock"))
+                .arg("true")
+                .status();
+            free.is_ok_and(|free| free.success())
+        });
     }
 
     /// From there to here.

@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::Far;
 use crate::files::back::{self, Case};
-use crate::support::wait_until;
 
 fn with(test: impl Fn(&Case<'_>, &Far)) {
     let far = Far::new();
@@ -67,24 +66,10 @@ fn a_tree_there_is_what_it_was_if_another_task_fails_to_publish() {
 #[test]
 fn whenever_a_run_or_a_rollback_there_is_killed_what_was_is_had_again() {
     with(|case, far| {
-        // What goes on there for a moment has ended with the connection, and holds the folder until then.
-        let settles = || {
-            wait_until("nothing is done there any more", || {
-                let free = std::process::Command::new("flock")
-                    .arg("--nonblock")
-                    .arg(far.trees.folder(""))
-                    .arg("flock")
-                    .arg("--nonblock")
-                    .arg(far.trees.folder("lock"))
-                    .arg("true")
-                    .status();
-                free.is_ok_and(|free| free.success())
-            });
-        };
         back::whenever_it_is_killed_files_are_whole_and_what_was_is_had_again(
             case,
             (300, 12),
-            &settles,
+            &|| far.settles(),
         );
     });
 }

@@ -227,6 +227,7 @@ fn a_stream_that_is_cut_leaves_live_as_it_was_and_says_which_machine_it_was() {
     outcome.says(&["127.0.0.1"]);
     assert!(wire.is_broken());
     assert_eq!(trees.in_live(), ["d0/", "d0/f0=old"]);
+    far.settles();
     trees.once(&far.pushes()).expect(0);
     assert_eq!(trees.in_live(), lines(&trees.source("")));
     assert_eq!(trees.beside(), Vec::<String>::new());

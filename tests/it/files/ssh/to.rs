@@ -375,6 +375,7 @@ fn a_connection_that_is_cut_leaves_live_as_it_was_and_the_next_run_clears_up() {
         .says(&["127.0.0.1"]);
     assert!(wire.is_broken());
     assert_eq!(trees.in_live(), ["large=old"]);
+    far.settles();
     trees.once(&far.pushes()).expect(0);
     assert_eq!(
         fs::read(trees.live("large")).expect("a file").len(),
