@@ -117,13 +117,15 @@ impl Agent {
             .stdout(Stdio::null())
             .spawn()
             .expect("ssh-agent");
-        wait_until("the agent listens", || socket.exists());
-        let added = Command::new("ssh-add")
-            .arg(key)
-            .env("SSH_AUTH_SOCK", &socket)
-            .stderr(Stdio::null())
-            .status();
-        assert!(added.expect("ssh-add").success());
+        // Its socket is there before it listens.
+        wait_until("the agent has the key", || {
+            let added = Command::new("ssh-add")
+                .arg(key)
+                .env("SSH_AUTH_SOCK", &socket)
+                .stderr(Stdio::null())
+                .status();
+            added.expect("ssh-add").success()
+        });
         Self { socket, process }
     }
 }
