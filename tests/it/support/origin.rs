@@ -275,22 +275,31 @@ pub(crate) struct Asking {
 
 /// Sends a request; `path` goes as it is.
 pub(crate) fn ask(port: u16, method: &str, path: &str, headers: &[&str]) -> Asking {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the file proxy");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .expect("a socket");
+    try_ask(port, method, path, headers).expect("the file proxy")
+}
+
+fn try_ask(port: u16, method: &str, path: &str, headers: &[&str]) -> std::io::Result<Asking> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: staging\r\nConnection: close\r\n");
     for line in headers {
         head += &format!("{line}\r\n");
     }
     head += "\r\n";
-    stream.write_all(head.as_bytes()).expect("the file proxy");
-    Asking { stream, head: None }
+    stream.write_all(head.as_bytes())?;
+    Ok(Asking { stream, head: None })
 }
 
 /// A GET and its answer.
 pub(crate) fn get(port: u16, path: &str, headers: &[&str]) -> Reply {
     ask(port, "GET", path, headers).reply("GET")
+}
+
+/// The same of who may be about to leave, or to come; `None`: there was no answer.
+pub(crate) fn try_get(port: u16, path: &str) -> Option<Reply> {
+    let mut asking = try_ask(port, "GET", path, &[]).ok()?;
+    asking.head = Some(head_of(&mut asking.stream)?);
+    Some(asking.reply("GET"))
 }
 
 impl Asking {
