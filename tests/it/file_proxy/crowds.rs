@@ -44,7 +44,8 @@ fn clients_that_say_nothing_keep_nobody_out() {
     let silent: Vec<_> = (0..1500).map(|_| begun(&stand)).collect();
     let since = Instant::now();
     assert_eq!(stand.get("/a.txt").status, 200);
-    assert!(since.elapsed() < Duration::from_secs(10));
+    // By itself a silent one stays for half a minute.
+    assert!(since.elapsed() < Duration::from_secs(20));
     drop(silent);
 }
 
@@ -99,7 +100,7 @@ fn where_all_connections_are_taken_a_silent_client_gives_way() {
     }
     // By itself a silent one stays for half a minute.
     assert!(
-        since.elapsed() < Duration::from_secs(10),
+        since.elapsed() < Duration::from_secs(20),
         "{:?}",
         since.elapsed()
     );
@@ -109,7 +110,8 @@ fn where_all_connections_are_taken_a_silent_client_gives_way() {
         matches!(stream.read(&mut [0; 1]), Ok(0)) || stream.write(b"x").is_err()
     });
     let gone = gone.count();
-    assert!((1..20).contains(&gone), "{gone} of them are gone");
+    // While none has gone yet, one more is told to every tenth of a second.
+    assert!((1..SEATS / 2).contains(&gone), "{gone} of them are gone");
 }
 
 #[test]

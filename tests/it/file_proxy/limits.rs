@@ -11,7 +11,7 @@ use crate::support::wait_until;
 
 #[test]
 fn a_name_that_the_origin_has_not_is_asked_for_once_in_a_while() {
-    let stand = Stand::new("negative_ttl = \"2s\"");
+    let stand = Stand::new("negative_ttl = \"1h\"");
     for _ in 0..50 {
         assert_eq!(stand.get("/none.jpg").status, 404);
     }
@@ -20,6 +20,9 @@ fn a_name_that_the_origin_has_not_is_asked_for_once_in_a_while() {
     stand.write("none.jpg", "x");
     assert_eq!(stand.get("/none.jpg").status, 200);
     fs::remove_file(stand.path("none.jpg")).unwrap();
+    assert_eq!(stand.get("/none.jpg").status, 404);
+    assert_eq!(stand.origin.asked().len(), 1);
+    let stand = Stand::new("negative_ttl = \"1s\"");
     assert_eq!(stand.get("/none.jpg").status, 404);
     stand.origin.file("/none.jpg", "now it has");
     wait_until("it is asked again", || stand.get("/none.jpg").status == 200);
@@ -176,7 +179,8 @@ fn a_throttle_and_a_time_limit_hold() {
     stand.origin.file("/a.bin", vec![1; 5_000_000]);
     let begun = Instant::now();
     assert!(!stand.get("/a.bin").is_whole_file());
-    assert!(begun.elapsed() < Duration::from_secs(20));
+    // At that pace all of it takes 50 seconds.
+    assert!(begun.elapsed() < Duration::from_secs(40));
     wait_until("nothing is left", || stand.unfinished() == 0);
     assert!(stand.files().is_empty());
 }
