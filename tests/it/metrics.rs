@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +19,7 @@ use envsyncd::state::{
     NewRun, Outcome, Pause, Paused, Queued, RunState, State, TaskProgress, Trigger, Verb,
 };
 
+use super::support::postgres::free_port;
 use super::support::wait_until;
 
 fn run(state: &State, id: &str, job: &str, verb: Verb, end: Option<RunState>) {
@@ -443,11 +444,7 @@ fn node_exporter_serves_what_was_written_and_looks_at_nothing_else() {
     metrics::write(&directory.path().join("envsyncd.prom"), &text).unwrap();
     // What a writer that was killed leaves.
     fs::write(directory.path().join(".envsyncd.prom.7-0"), "envsyncd_jobs").unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let mut exporter = Exporter(
         Command::new("prometheus-node-exporter")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))

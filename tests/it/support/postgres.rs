@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 // The benchmarks, which share this, have no need of it.
@@ -595,11 +595,20 @@ impl Drop for Cluster {
     }
 }
 
+/// A port of loopback for a server that is started later. It lies below those that the kernel gives to who asks for any
+/// port, and who connects: nobody has it by chance before the server does. No other test of this process gets it.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("loopback")
-        .port()
+    const FIRST: u16 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Other processes of tests begin elsewhere.
+    let own = std::process::id().wrapping_mul(211);
+    let mut ports = (0..COUNT).map(|_| {
+        let next = own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        FIRST + u16::try_from(next % COUNT).expect("it is less")
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).expect("a free port")
 }
 
 fn text(bytes: &[u8]) -> String {
