@@ -12,6 +12,9 @@ use serde_json::json;
 
 use super::postgres::free_port;
 
+/// Far longer than a page, an element or a script takes, on a machine that is busy, too.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A browser with a window of its own. When dropped, it is gone.
 pub(crate) struct Browser {
     driver: Child,
@@ -55,7 +58,9 @@ impl Browser {
         }
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), options);
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let limits = json!({"script": PATIENCE.as_secs() * 1000});
+        capabilities.insert("timeouts".to_owned(), limits);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let at = format!("http://127.0.0.1:{port}");
             let mut builder = ClientBuilder::new(HttpConnector::new());
@@ -125,7 +130,7 @@ impl Browser {
         self.wait(field, async {
             let found = client
                 .wait()
-                .at_most(Duration::from_secs(20))
+                .at_most(PATIENCE)
                 .for_element(Locator::Css(field))
                 .await?;
             found.clear().await?;
@@ -139,7 +144,7 @@ impl Browser {
         self.wait(what, async {
             let found = client
                 .wait()
-                .at_most(Duration::from_secs(20))
+                .at_most(PATIENCE)
                 .for_element(Locator::Css(what))
                 .await?;
             found.click().await
@@ -161,7 +166,7 @@ impl Browser {
     /// Waits until the page has this text, without loading it again.
     #[track_caller]
     pub(crate) fn until(&self, part: &str) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         while !self.text().contains(part) {
             assert!(
                 Instant::now() < deadline,
