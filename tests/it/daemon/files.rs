@@ -113,7 +113,7 @@ fn a_file_that_is_broken_right_before_its_time_does_not_cost_the_run() {
     let (house, gate) = under_way("max_concurrent_runs = 1", "", &["b"]);
     house.trigger("b");
     // The daemon has no time to look at it before it starts the run.
-    house.signal(Signal::SIGSTOP);
+    house.freeze_daemon();
     fs::write(house.file("b"), "half of a").unwrap();
     gate.open();
     house.until_run("a", RunState::Succeeded);

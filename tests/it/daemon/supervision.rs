@@ -160,7 +160,7 @@ fn a_process_that_is_killed_before_it_recorded_anything_is_a_failed_run() {
     let mut house = House::new("");
     house.job("a");
     house.start();
-    house.signal(Signal::SIGSTOP);
+    house.freeze_daemon();
     let id = ask(&house, "a");
     // Nobody can record a begin meanwhile.
     let store = writer(&house);
@@ -185,7 +185,7 @@ fn a_run_that_two_daemons_have_started_is_run_once_and_the_second_process_does_n
     house.put("b", &job);
     house.start();
     // The first daemon dies after it has started the process, and before that could record anything.
-    house.signal(Signal::SIGSTOP);
+    house.freeze_daemon();
     let id = ask(&house, "a");
     let store = writer(&house);
     house.signal(Signal::SIGCONT);

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::job::{Bed, Job, Outcome, Running};
+use super::wait_until;
 
 /// A bed with a settings' file and, while it is started, a daemon. When dropped, nothing that it started is left.
 pub(crate) struct House {
@@ -159,6 +160,29 @@ impl House {
     /// A signal for the daemon.
     pub(crate) fn signal(&self, signal: Signal) {
         self.daemon.as_ref().expect("a daemon").signal(signal);
+    }
+
+    /// Stops a process of this house (SIGSTOP) at a moment when it has no lock on the state store: whoever writes there while
+    /// it stands still would wait for it in vain.
+    #[track_caller]
+    pub(crate) fn freeze(&self, process: Pid) {
+        let store = rusqlite::Connection::open(self.bed.path("state/state.db")).expect("a store");
+        store.busy_timeout(Duration::ZERO).expect("a store");
+        self.until("a process stood still without a lock", |_| {
+            kill(process, Signal::SIGSTOP).expect("it is there");
+            wait_until("a process stood still", || stands_still(process));
+            let is_free = store.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
+            if !is_free {
+                kill(process, Signal::SIGCONT).expect("it is there");
+            }
+            is_free
+        });
+    }
+
+    /// The same with the daemon.
+    #[track_caller]
+    pub(crate) fn freeze_daemon(&self) {
+        self.freeze(self.daemon.as_ref().expect("a daemon").pid());
     }
 
     /// Tells the daemon to stop, and waits until it has.
@@ -322,6 +346,18 @@ impl Drop for House {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Whether all threads of a process are stopped.
+fn stands_still(process: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let mut threads = threads.into_iter().flatten().flatten();
+    threads.all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // Behind the name, which may have anything in it.
+        let rest = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        rest.is_none_or(|rest| rest.starts_with('T'))
+    })
 }
 
 /// The process of a run that is under way.
