@@ -1,9 +1,8 @@
 //! Runs that do not want to end, and the daemon's own end.
 
 use envsyncd::state::RunState;
-use nix::sys::signal::{Signal, kill};
 
-use super::{incoming, tables, under_way, user};
+use super::{in_state, incoming, tables, under_way, user};
 use crate::support::daemon::{House, process_of};
 
 /// Nothing that a run started is left: neither its process nor its hook's.
@@ -18,7 +17,7 @@ fn only_the_daemon_is_left(house: &House) {
 #[test]
 fn a_cancelled_run_that_does_not_end_is_killed_with_its_hook() {
     let (house, _gate) = under_way("kill_after = \"1s\"", "", &[]);
-    kill(process_of(&house.last("a").unwrap()), Signal::SIGSTOP).unwrap();
+    house.freeze(process_of(&house.last("a").unwrap()));
     house.run(&["cancel", "a", "--wait"]).expect(0);
     let run = house.last("a").unwrap();
     assert_eq!(run.state, RunState::Failed);
@@ -40,12 +39,12 @@ fn a_cancelled_run_that_does_not_end_is_killed_with_its_hook() {
 
 #[test]
 fn a_run_that_sleeps_through_its_timeout_is_killed_with_its_hook() {
-    let (house, _gate) = under_way("kill_after = \"1s\"", "timeout = \"6s\"", &[]);
-    let process = process_of(&house.last("a").unwrap());
-    kill(process, Signal::SIGSTOP).unwrap();
+    // Long enough to come to its hook on a machine that is busy.
+    let (house, _gate) = under_way("kill_after = \"1s\"", "timeout = \"30s\"", &[]);
+    house.freeze(process_of(&house.last("a").unwrap()));
     let run = house.until_run("a", RunState::Failed);
     for piece in [
-        "the job's timeout of 6s is over",
+        "the job's timeout of 30s is over",
         "did not end by itself and was killed",
         "SIGKILL",
     ] {
@@ -56,14 +55,16 @@ fn a_run_that_sleeps_through_its_timeout_is_killed_with_its_hook() {
 
 #[test]
 fn a_run_that_another_daemon_started_is_killed_after_its_timeout_just_as_well() {
-    let (mut house, _gate) = under_way("kill_after = \"1s\"", "timeout = \"6s\"", &[]);
+    let (mut house, _gate) = under_way("kill_after = \"1s\"", "timeout = \"30m\"", &[]);
     house.kill();
-    house.start();
     // Not before: the kernel wakes up what is stopped when its parent dies.
-    kill(process_of(&house.last("a").unwrap()), Signal::SIGSTOP).unwrap();
+    house.freeze(process_of(&house.last("a").unwrap()));
+    // The next daemon goes by what is written down: that its time is over.
+    in_state(&house, "UPDATE runs SET timeout_ms = 1000");
+    house.start();
     let run = house.until_run("a", RunState::Failed);
     for piece in [
-        "the job's timeout of 6s is over",
+        "the job's timeout of 1s is over",
         "did not end by itself and was killed",
     ] {
         assert!(run.message.contains(piece), "{piece}: {}", run.message);
@@ -92,7 +93,9 @@ fn a_daemon_that_is_to_cancel_its_runs_waits_for_their_end() {
     house.stop().expect(0);
     let run = house.last("a").unwrap();
     assert_eq!((run.state, run.exit_code), (RunState::Cancelled, Some(143)));
-    assert_eq!(house.processes(), Vec::<i32>::new());
+    assert_eq!(house.processes_of(&run.id), []);
+    // What its hook was about just then is killed, and may need a moment to be gone.
+    house.until("nothing was left", |house| house.processes().is_empty());
     assert_eq!(tables(&house.target("a")), ["old"]);
     assert_eq!(incoming(&house, "a"), Vec::<String>::new());
     // No new run is started on the way out; what waits is started by the next daemon.
@@ -104,7 +107,7 @@ fn a_daemon_that_is_to_cancel_its_runs_waits_for_their_end() {
 #[test]
 fn a_run_that_does_not_end_with_its_daemon_is_killed_after_stop_timeout() {
     let (mut house, _gate) = under_way("on_stop = \"cancel\"\nstop_timeout = \"1s\"", "", &[]);
-    kill(process_of(&house.last("a").unwrap()), Signal::SIGSTOP).unwrap();
+    house.freeze(process_of(&house.last("a").unwrap()));
     house.stop().expect(0);
     let run = house.last("a").unwrap();
     assert_eq!(run.state, RunState::Failed);
