@@ -1,6 +1,7 @@
 //! What systemd is told.
 
 use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use envsyncd::state::RunState;
@@ -9,10 +10,23 @@ use nix::sys::signal::Signal;
 use super::gated;
 use crate::support::daemon::{House, process_of};
 
-/// A service manager's ear.
-pub(super) struct Ear {
+/// A service manager's ear. It listens all the time: a socket takes ten messages, and then who speaks has to wait.
+pub(super) struct Ear(Arc<Mutex<Heard>>);
+
+struct Heard {
     socket: UnixDatagram,
-    heard: Vec<String>,
+    words: Vec<String>,
+}
+
+impl Heard {
+    /// Takes what was said since.
+    fn listen(&mut self) {
+        let mut message = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut message) {
+            self.words
+                .push(String::from_utf8_lossy(&message[..length]).into_owned());
+        }
+    }
 }
 
 impl Ear {
@@ -25,24 +39,30 @@ impl Ear {
         if let Some(watchdog) = watchdog {
             house.variable("WATCHDOG_USEC", &watchdog.as_micros().to_string());
         }
-        Self {
+        let heard = Arc::new(Mutex::new(Heard {
             socket,
-            heard: Vec::new(),
-        }
+            words: Vec::new(),
+        }));
+        let listening = Arc::downgrade(&heard);
+        std::thread::spawn(move || {
+            while let Some(heard) = listening.upgrade() {
+                heard.lock().expect("no panic").listen();
+                drop(heard);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Self(heard)
     }
 
     /// All that was said so far, message by message.
-    pub(super) fn heard(&mut self) -> &[String] {
-        let mut message = [0; 4096];
-        while let Ok(length) = self.socket.recv(&mut message) {
-            self.heard
-                .push(String::from_utf8_lossy(&message[..length]).into_owned());
-        }
-        &self.heard
+    pub(super) fn heard(&self) -> Vec<String> {
+        let mut heard = self.0.lock().expect("no panic");
+        heard.listen();
+        heard.words.clone()
     }
 
     /// How many messages have this line.
-    pub(super) fn times(&mut self, line: &str) -> usize {
+    pub(super) fn times(&self, line: &str) -> usize {
         self.heard()
             .iter()
             .filter(|message| message.lines().any(|other| other == line))
@@ -51,7 +71,7 @@ impl Ear {
 
     /// Waits for so many more beats of the watchdog.
     #[track_caller]
-    pub(super) fn beats(&mut self, house: &House, count: usize) {
+    pub(super) fn beats(&self, house: &House, count: usize) {
         let before = self.times("WATCHDOG=1");
         house.until("the watchdog was fed", |_| {
             self.times("WATCHDOG=1") >= before + count
@@ -62,7 +82,7 @@ impl Ear {
 #[test]
 fn systemd_hears_of_readiness_of_reloads_of_what_runs_and_of_the_end() {
     let mut house = House::new("");
-    let mut ear = Ear::at(&mut house, Some(Duration::from_secs(30)));
+    let ear = Ear::at(&mut house, Some(Duration::from_secs(30)));
     let (job, gate) = gated(&house, "a");
     house.put("a", &job);
     house.put("daily", &house.draft("daily").top("schedule = \"daily\""));
@@ -109,7 +129,8 @@ fn systemd_hears_of_readiness_of_reloads_of_what_runs_and_of_the_end() {
     gate.open();
     house.until_run("a", RunState::Succeeded);
     house.until("that nothing runs was told", |_| {
-        let last = ear.heard().iter().rfind(|said| said.starts_with("STATUS="));
+        let heard = ear.heard();
+        let last = heard.iter().rfind(|said| said.starts_with("STATUS="));
         last.is_some_and(|said| said.starts_with("STATUS=running: none; waiting: none"))
     });
     assert_eq!(ear.times("STOPPING=1"), 0);
@@ -125,7 +146,7 @@ fn systemd_hears_of_readiness_of_reloads_of_what_runs_and_of_the_end() {
 #[test]
 fn nobody_is_fed_where_there_is_no_watchdog() {
     let mut house = House::new("");
-    let mut ear = Ear::at(&mut house, None);
+    let ear = Ear::at(&mut house, None);
     house.put("a", &house.draft("a").top("schedule = \"* * * * * *\""));
     house.start();
     house.until("it ran twice", |house| house.runs(Some("a")).len() > 2);
