@@ -12,10 +12,11 @@ use crate::support::daemon::House;
 use crate::support::host::faketime;
 
 /// The clock of a house's daemon and of all that it starts.
-struct Clock(PathBuf);
+pub(super) struct Clock(PathBuf);
 
 impl Clock {
-    fn of(house: &mut House) -> Self {
+    /// Before its daemon starts: at ten past noon.
+    pub(super) fn of(house: &mut House) -> Self {
         let library = faketime();
         let file = house.bed.path("clock");
         for (name, value) in [
@@ -33,7 +34,7 @@ impl Clock {
     }
 
     /// Sets it to a time of today (UTC), from where it goes on.
-    fn set(&self, time: &str) {
+    pub(super) fn set(&self, time: &str) {
         let now = Utc::now();
         let time = NaiveTime::parse_from_str(time, "%H:%M").expect("a time");
         let ahead = (now.date_naive().and_time(time).and_utc() - now).num_seconds();
@@ -46,7 +47,7 @@ impl Clock {
 #[test]
 fn no_time_is_run_twice_or_lost_when_the_clock_is_set_and_the_heart_goes_on_beating() {
     let mut house = House::new("");
-    let mut ear = Ear::at(&mut house, Some(Duration::from_secs(30)));
+    let ear = Ear::at(&mut house, Some(Duration::from_secs(30)));
     let clock = Clock::of(&mut house);
     house.put(
         "hourly",
@@ -91,7 +92,7 @@ fn no_time_is_run_twice_or_lost_when_the_clock_is_set_and_the_heart_goes_on_beat
 #[test]
 fn a_run_that_is_under_way_outlives_a_clock_that_is_set() {
     let mut house = House::new("");
-    let mut ear = Ear::at(&mut house, Some(Duration::from_secs(30)));
+    let ear = Ear::at(&mut house, Some(Duration::from_secs(30)));
     let clock = Clock::of(&mut house);
     let (job, gate) = super::gated(&house, "a");
     house.put("a", &job.top("timeout = \"30m\""));

@@ -7,9 +7,11 @@ use std::process::Command;
 use chrono::{Duration, Utc};
 use envsyncd::state::{RunState, Trigger};
 
+use super::clocks::Clock;
 use super::in_state;
 use crate::support::daemon::House;
 use crate::support::postgres::Must as _;
+use crate::support::wait_until;
 
 /// A small file system of its own, until it is dropped: before the house, whose directory can go only then.
 struct Disk(PathBuf);
@@ -24,10 +26,12 @@ impl Disk {
     }
 
     fn remount(&self, how: &str) {
-        Command::new("mount")
-            .args(["-o", &format!("remount,{how}")])
-            .arg(&self.0)
-            .must("mount (as root)");
+        // While somebody has a file open for writing, it does not become read-only.
+        wait_until("it was mounted anew (as root)", || {
+            let mut mount = Command::new("mount");
+            mount.args(["-o", &format!("remount,{how}")]).arg(&self.0);
+            mount.status().expect("mount").success()
+        });
     }
 
     /// Not a byte is left.
@@ -83,11 +87,12 @@ fn a_status_directory_that_becomes_read_only_is_told_once_and_caught_up_with() {
 fn what_is_due_while_the_disk_is_full_runs_when_there_is_room_again() {
     let mut house = House::new("");
     let disk = Disk::at(house.bed.path("state"));
-    let due = Utc::now() + Duration::seconds(10);
-    let schedule = due.format("schedule = \"%S %M %H * * *\"").to_string();
-    house.put("a", &house.draft("a").top(&schedule));
+    let clock = Clock::of(&mut house);
+    let job = house.draft("a").top("schedule = \"30 12 * * *\"");
+    house.put("a", &job);
     house.start();
     let filler = disk.fill();
+    clock.set("12:31");
     house.until_said("the daemon's work is held up");
     assert_eq!(house.runs(None), []);
     fs::remove_file(filler).unwrap();

@@ -33,7 +33,7 @@ fn lost(pid: u32) -> Vec<String> {
 fn a_daemon_whose_state_store_is_removed_says_so_and_goes_on_with_a_new_one() {
     for what in ["file", "directory"] {
         let (mut house, gate) = under_way("max_concurrent_runs = 1", "", &["b", "c"]);
-        let due = Utc::now() + Duration::seconds(20);
+        let due = Utc::now() + Duration::seconds(40);
         let schedule = due.format("schedule = \"%S %M %H * * *\"").to_string();
         house.put("d", &house.draft("d").top(&schedule));
         house.until("d was known", |house| {
@@ -42,13 +42,16 @@ fn a_daemon_whose_state_store_is_removed_says_so_and_goes_on_with_a_new_one() {
         let first = house.last("a").expect("a run").id;
         let waiting = house.trigger("b");
         house
-            .run(&["pause", "c", "--reason", "load test"])
-            .expect(0);
-        house
             .run(&["hold", "qa", "--reason", "release 42"])
             .expect(0);
-        let seen = std::time::Instant::now();
-        house.until("the daemon had seen all", |_| seen.elapsed().as_secs() >= 3);
+        house
+            .run(&["pause", "c", "--reason", "load test"])
+            .expect(0);
+        // It looks at holds first, then at pauses and at what waits, and writes down what it has seen.
+        house.until("the daemon had seen all", |house| {
+            let status = |job: &str| house.status(job).unwrap_or_default();
+            status("c")["paused"]["reason"] == "load test" && status("b")["state"] == "pending"
+        });
         remove(&house, what);
         house.until_said("the state store was removed or replaced");
         house.until_said("are in the new state store");
